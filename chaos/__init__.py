@@ -1,0 +1,1 @@
+"""Breaking the system on purpose, and judging what came of it."""

@@ -1,0 +1,1 @@
+"""The swarm: simulated people on simulated devices. Imports sut.protocol only."""

@@ -1,0 +1,1 @@
+"""The chat system under test. Imports nothing from load/ or chaos/."""

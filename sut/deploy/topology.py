@@ -1,0 +1,139 @@
+"""A topology as data: which services, replicas, links and addresses make up one running system.
+
+`petrel up` builds one from a profile, allocates every port and writes it to DIR/topology.json; each process is
+started as `python -m sut.deploy.launch DIR/topology.json NAME` (or as a foreign server's own command) and finds all
+it needs there. Faults address services and links by the names used here. Pure data: nothing here opens a socket.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+ServiceKind = Literal["gateway", "chat", "sequencer", "api", "redis", "sentinel", "toxiproxy"]
+
+
+class TopologyError(ValueError):
+    """A topology file that cannot be used; the text names the file and the field."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Numbers that the whole system shares. Times in seconds."""
+
+    partitions: int = 8
+    heartbeat_s: float = 30.0
+    handshake_timeout_s: float = 5.0
+    lease_ttl_s: float = 6.0
+    drain_base_s: float = 1.0
+    """Base of the reconnect back-off that DRAIN hands to devices."""
+    group_cap: int = 500
+    send_buffer: int = 256 * 1024
+    """Bytes a gateway holds for a device that does not read, before it is dropped to catch-up."""
+    token_ttl_s: float = 86_400.0
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """One process: its kind, its addresses, what restarts it."""
+
+    name: str
+    kind: ServiceKind
+    host: str = "127.0.0.1"
+    ports: dict[str, int] = {}
+    """By role: gateway has "ws" and "peer"; chat and sequencer "peer"; api "http" and "peer"; redis and sentinel
+    "redis"; toxiproxy "api"."""
+    index: int = 0
+    """Among its kind, from 0. A sequencer owns the partitions p with p % (number of sequencers) == index."""
+    command: tuple[str, ...] = ()
+    """For foreign servers; ours are started by sut.deploy.launch."""
+    restart_delay_s: float = 0.3
+    """How long the supervisor waits before it restarts the process."""
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """A way that one service takes to another, through a Toxiproxy listener."""
+
+    source: str
+    target: str
+    port: str
+    """Role of the target's port, as in Service.ports."""
+    listen: int
+    """The proxy's listening port on 127.0.0.1; what `source` dials."""
+
+    @property
+    def name(self) -> str:
+        """As faults, reports and the proxy name it."""
+        return f"{self.source}->{self.target}"
+
+
+class Topology(msgspec.Struct, frozen=True, kw_only=True):
+    """All of one running system."""
+
+    run_id: str
+    profile: str
+    dir: str
+    """Absolute: logs/, data/ (SQLite files), state.json (pids) live here."""
+    services: tuple[Service, ...]
+    links: tuple[Link, ...] = ()
+    settings: Settings = Settings()
+    variant: str | None = None
+    token_key: str
+    """HMAC key of device tokens, hex, 32 bytes."""
+    api_key: str
+    """Who holds it may register devices."""
+    redis_master: str = "petrel"
+    """The name Sentinel knows the master by."""
+
+    def service(self, name: str) -> Service:
+        """The service of that name. Raises TopologyError."""
+        for service in self.services:
+            if service.name == name:
+                return service
+        raise TopologyError(f"no service {name!r}; there are {', '.join(s.name for s in self.services)}")
+
+    def of_kind(self, kind: ServiceKind) -> tuple[Service, ...]:
+        """All services of a kind, by index."""
+        return tuple(sorted((s for s in self.services if s.kind == kind), key=lambda s: s.index))
+
+    def dial(self, source: str, target: str, port: str = "peer") -> tuple[str, int]:
+        """Where `source` connects to reach `target`: the link's proxy where there is one, else the service itself."""
+        for link in self.links:
+            if link.source == source and link.target == target and link.port == port:
+                return "127.0.0.1", link.listen
+        service = self.service(target)
+        return service.host, service.ports[port]
+
+    def sequencer_of(self, partition: int) -> Service:
+        """The sequencer that owns a log partition."""
+        sequencers = self.of_kind("sequencer")
+        return sequencers[partition % len(sequencers)]
+
+    @property
+    def path(self) -> Path:
+        """The directory as a Path."""
+        return Path(self.dir)
+
+    @property
+    def api_url(self) -> str:
+        """Base URL of the HTTP API."""
+        api = self.of_kind("api")[0]
+        return f"http://{api.host}:{api.ports['http']}"
+
+
+def load(path: Path) -> Topology:
+    """Read a topology file. Raises TopologyError."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Topology)
+    except OSError as error:
+        raise TopologyError(f"{path}: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise TopologyError(f"{path}: {error}") from None
+
+
+def save(topology: Topology) -> Path:
+    """Write DIR/topology.json, readable by its owner only (it holds the keys)."""
+    path = topology.path / "topology.json"
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(topology), indent=1))
+    return path

@@ -1,0 +1,200 @@
+"""The interfaces between the chat system's rules and the servers it stands on.
+
+One adapter a backend implements each (sut/adapters/). The contract tests in tests/adapters run unchanged against
+every backend. All methods are coroutines; all may raise Unavailable, which says that the backend could not answer
+in its deadline and that the effect of a write is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+from typing import Protocol
+
+import msgspec
+
+
+class SutError(Exception):
+    """Root of the chat system's errors. `definite`: the operation certainly had no effect."""
+
+    definite = False
+
+
+class Unavailable(SutError):
+    """A backend did not answer in time or refused; a write may or may not have happened."""
+
+
+class Kind(IntEnum):
+    """What a log record asks for."""
+
+    MESSAGE = 0
+    CREATE = 1
+    ADD = 2
+    REMOVE = 3
+
+
+class Origin(msgspec.Struct, frozen=True, array_like=True):
+    """Where the answer to a record goes: a connection of one incarnation of an edge node (a gateway or the API)."""
+
+    node: str
+    incarnation: int
+    conn: int
+
+
+class LogRecord(msgspec.Struct, frozen=True, array_like=True):
+    """One record of the log. For MESSAGE: user and device are the sender, body is opaque.
+
+    CREATE: `members` are there from the start, `user` is the creator, body b"d" for 1:1 and b"g" for a group.
+    ADD and REMOVE: `members` holds the one user concerned, `user` asked for it.
+    """
+
+    kind: int
+    conv: int
+    user: int
+    device: int
+    client_seq: int
+    body: bytes
+    members: tuple[int, ...]
+    origin: Origin | None
+
+
+class Logged(msgspec.Struct, frozen=True, array_like=True):
+    """A record with its place in its partition. Offsets rise; they need not be dense."""
+
+    offset: int
+    record: LogRecord
+
+
+class MessageLog(Protocol):
+    """The durable, ordered log. Partition of a conversation: `sut.services.partition_of`."""
+
+    async def append(self, partition: int, records: Sequence[LogRecord]) -> list[int]:
+        """Append in order; on return all are durable: they survive SIGKILL of any process."""
+
+    async def read(self, partition: int, after: int, limit: int) -> list[Logged]:
+        """Up to `limit` records with an offset above `after`, in order. Empty when there are none yet."""
+
+    async def committed(self, partition: int) -> int:
+        """The offset last committed, 0 when none was."""
+
+    async def commit(self, partition: int, offset: int) -> None:
+        """Remember that everything up to `offset` is in the store. Never moves back."""
+
+    async def close(self) -> None:
+        """Release files and connections."""
+
+
+class StoredMessage(msgspec.Struct, frozen=True, array_like=True):
+    """A row of a conversation: a message (flags 0) or a membership change (flags as in frames.Flag, user concerned)."""
+
+    seq: int
+    flags: int
+    user: int
+    device: int
+    client_seq: int
+    body: bytes
+
+
+class Span(msgspec.Struct, frozen=True, array_like=True):
+    """A stay of a user in a conversation: sees numbers from `first` up to and including `last` (0: still there)."""
+
+    user: int
+    first: int
+    last: int = 0
+
+
+class SenderMark(msgspec.Struct, frozen=True, array_like=True):
+    """Dedup state, kept for ever: the last client_seq sequenced from a device in a conversation, and its number."""
+
+    device: int
+    client_seq: int
+    seq: int
+
+
+class ConversationRow(msgspec.Struct, frozen=True, array_like=True):
+    """The sequencer's state of one conversation, as stored beside its rows."""
+
+    conv: int
+    kind: str  # "d" or "g"
+    creator: int
+    head: int  # last number given
+    applied: int  # log offset of the last record applied
+
+
+class ConversationImage(msgspec.Struct, frozen=True, array_like=True):
+    """All of a conversation but its messages."""
+
+    row: ConversationRow
+    spans: tuple[Span, ...]
+    marks: tuple[SenderMark, ...]
+
+
+class ConversationWrite(msgspec.Struct, frozen=True, array_like=True):
+    """What became of one conversation since the last write; lands whole or not at all."""
+
+    row: ConversationRow
+    messages: tuple[StoredMessage, ...]
+    spans: tuple[Span, ...]  # new or changed stays; (user, first) is their key
+    marks: tuple[SenderMark, ...]  # new or changed; device is the key
+
+
+class MessageStore(Protocol):
+    """Messages by conversation and number, with the sequencer's state beside them."""
+
+    async def load(self, conv: int) -> ConversationImage | None:
+        """The stored state, None when the conversation is not stored."""
+
+    async def write(self, partition: int, writes: Sequence[ConversationWrite]) -> None:
+        """Store each conversation's change atomically. Repeating a write changes nothing; a write with a row whose
+        `applied` is below the stored one leaves the stored state as it is (a zombie owner does no harm).
+        """
+
+    async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
+        """Up to `limit` rows with a number above `after`, in order."""
+
+    async def conversations_of(self, user: int, after: int, limit: int) -> list[tuple[int, int]]:
+        """(conversation, its stored head as far as this user may see) by rising id above `after`; past stays too."""
+
+    async def save_cursors(self, cursors: Iterable[tuple[int, int, int]]) -> None:
+        """(device, conv, seq): what devices have shown. Cursors only rise."""
+
+    async def cursors(self, device: int) -> dict[int, int]:
+        """conv -> seq shown by this device."""
+
+    async def close(self) -> None:
+        """Release files and connections."""
+
+
+class Route(msgspec.Struct, frozen=True, array_like=True):
+    """Where a device is connected. Valid only while the lease of (node, incarnation) lives."""
+
+    device: int
+    node: str
+    incarnation: int
+    conn: int  # unique within the incarnation, never reused
+    epoch: int  # rises with each connection of the device
+
+
+class Registry(Protocol):
+    """Who is connected where. Losing all of it costs latency, never a message."""
+
+    async def lease(self, node: str, incarnation: int, ttl_s: float, address: str) -> None:
+        """Take or renew the lease of a gateway incarnation; `address` is what clients dial."""
+
+    async def release(self, node: str, incarnation: int) -> None:
+        """End the lease, if it is still this incarnation's."""
+
+    async def gateways(self) -> dict[str, tuple[int, str]]:
+        """Live leases: node -> (incarnation, address)."""
+
+    async def register(self, routes: Sequence[tuple[int, Route]]) -> list[Route | None]:
+        """Put (user, route)s in; an entry with a newer epoch stays. Returns what each replaced."""
+
+    async def unregister(self, routes: Sequence[tuple[int, Route]]) -> None:
+        """Compare and delete: removes an entry only if it is exactly this connection's."""
+
+    async def routes(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
+        """Routes of these users whose lease lives. One round trip for all of them."""
+
+    async def close(self) -> None:
+        """Release connections."""

@@ -1,0 +1,166 @@
+"""What our own processes say to each other over persistent TCP.
+
+On the wire: length u32 (of what follows), correlation u32, then one msgpack array whose first item is the tag.
+Correlation 0 is one-way; otherwise the answer carries the same number with the top bit set. The first frame in
+each direction is Hello. sut/peer.py moves these over sockets; nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from sut.protocol.frames import FrameError
+
+MAX_PEER_FRAME: Final = 16 << 20
+ANSWER: Final = 1 << 31
+"""Set in the correlation of an answer."""
+
+
+class _Tagged(msgspec.Struct, frozen=True, array_like=True, tag_field="t"):
+    pass
+
+
+class Hello(_Tagged, tag=0):
+    """First frame of a link, both ways: who is there."""
+
+    node: str
+    incarnation: int
+
+
+class Ping(_Tagged, tag=1):
+    """Are you there? Answered by Pong. What `petrel` probes use from outside."""
+
+
+class Pong(_Tagged, tag=2):
+    """Counters and gauges of the process, by name."""
+
+    node: str
+    incarnation: int
+    stats: dict[str, float]
+
+
+class Submit(_Tagged, tag=3):
+    """Gateway to chat service: a SEND of an authenticated device."""
+
+    conn: int
+    user: int
+    device: int
+    conv: int
+    client_seq: int
+    body: bytes
+
+
+class FetchPage(_Tagged, tag=4):
+    """Gateway to chat service: a FETCH."""
+
+    conn: int
+    user: int
+    req: int
+    conv: int
+    after: int
+    limit: int
+
+
+class SyncDevice(_Tagged, tag=5):
+    """Gateway to chat service: a SYNC."""
+
+    conn: int
+    user: int
+    req: int
+    after_conv: int
+    cursors: tuple[tuple[int, int], ...]
+
+
+class Shown(_Tagged, tag=6):
+    """Gateway to chat service: a RECV."""
+
+    user: int
+    device: int
+    conv: int
+    seq: int
+
+
+class Deliver(_Tagged, tag=7):
+    """To an edge (gateway or API): write `frame` to these connections; close them with `close` after it if not 0.
+
+    Valid only for the incarnation the link said Hello to. Connections that are gone are skipped.
+    """
+
+    conns: tuple[int, ...]
+    frame: bytes
+    close: int = 0
+
+
+class Deliveries(_Tagged, tag=8):
+    """A batch of Deliver, in order."""
+
+    items: tuple[Deliver, ...]
+
+
+class Missed(_Tagged, tag=9):
+    """Sequencer to gateways: some notifications could not be routed; have devices SYNC at their next heartbeat."""
+
+
+class Poke(_Tagged, tag=10):
+    """Chat service or API to sequencer: the log of this partition has grown."""
+
+    partition: int
+
+
+class ReadHot(_Tagged, tag=11):
+    """Chat service to sequencer: what follows `after`, as this user may see it, if it is still in memory."""
+
+    conv: int
+    user: int
+    after: int
+    limit: int
+
+
+class HotPage(_Tagged, tag=12):
+    """Answer to ReadHot: an encoded PAGE with req 0; b"" when the store must be asked (hit false).
+
+    `member`: whether the user is or was a member as far as the sequencer knows (false with hit true: refuse).
+    """
+
+    hit: bool
+    member: bool
+    head: int
+    page: bytes
+
+
+class ReadHeads(_Tagged, tag=13):
+    """Chat service to sequencer: the numbers these conversations have reached, as this user may see them."""
+
+    user: int
+    convs: tuple[int, ...]
+
+
+class Heads(_Tagged, tag=14):
+    """Answer to ReadHeads, in the order asked; -1 where the store knows best (not in memory)."""
+
+    heads: tuple[int, ...]
+
+
+PeerFrame = (
+    Hello | Ping | Pong | Submit | FetchPage | SyncDevice | Shown | Deliver | Deliveries | Missed | Poke
+    | ReadHot | HotPage | ReadHeads | Heads
+)  # fmt: skip
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[PeerFrame] = msgspec.msgpack.Decoder(PeerFrame)
+
+
+def encode(frame: PeerFrame, correlation: int = 0) -> bytes:
+    """The frame with its length and correlation, ready for the socket."""
+    payload = _encoder.encode(frame)
+    return (len(payload) + 4).to_bytes(4, "big") + correlation.to_bytes(4, "big") + payload
+
+
+def decode(body: bytes) -> tuple[int, PeerFrame]:
+    """(correlation, frame) of what followed a length. Raises FrameError."""
+    try:
+        return int.from_bytes(body[:4], "big"), _decoder.decode(memoryview(body)[4:])
+    except msgspec.DecodeError as error:
+        raise FrameError(f"peer frame: {error}") from None
