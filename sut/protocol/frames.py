@@ -66,6 +66,9 @@ class Nack(IntEnum):
 
 
 DEFINITE_FROM: Final = 128
+SYNCED_MORE: Final = 1
+SYNCED_STALE: Final = 2
+BEAT_RESYNC: Final = 1
 
 
 class Close(IntEnum):
@@ -207,16 +210,11 @@ class Synced(NamedTuple):
     flags: int
     entries: tuple[Entry, ...]
 
-    MORE = 1
-    STALE = 2
-
 
 class Beat(NamedTuple):
     """BEAT 0x88: flags u8. Bit 0: notifications may have been lost, send a SYNC."""
 
     flags: int
-
-    RESYNC = 1
 
 
 class Drain(NamedTuple):
@@ -330,7 +328,7 @@ def decode_client(data: bytes) -> ClientFrame:
         raise FrameError(f"frame type 0x{data[0]:02x}: {error}") from None
 
 
-def decode_server(data: bytes) -> ServerFrame:  # noqa: PLR0911 (one return a frame type)
+def decode_server(data: bytes) -> ServerFrame:
     """What a device does with a message from a gateway. Raises FrameError for anything but a documented layout."""
     try:
         match data[0]:

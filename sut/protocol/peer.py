@@ -22,18 +22,18 @@ class _Tagged(msgspec.Struct, frozen=True, array_like=True, tag_field="t"):
     pass
 
 
-class Hello(_Tagged, tag=0):
+class Hello(_Tagged, frozen=True, tag=0):
     """First frame of a link, both ways: who is there."""
 
     node: str
     incarnation: int
 
 
-class Ping(_Tagged, tag=1):
+class Ping(_Tagged, frozen=True, tag=1):
     """Are you there? Answered by Pong. What `petrel` probes use from outside."""
 
 
-class Pong(_Tagged, tag=2):
+class Pong(_Tagged, frozen=True, tag=2):
     """Counters and gauges of the process, by name."""
 
     node: str
@@ -41,7 +41,7 @@ class Pong(_Tagged, tag=2):
     stats: dict[str, float]
 
 
-class Submit(_Tagged, tag=3):
+class Submit(_Tagged, frozen=True, tag=3):
     """Gateway to chat service: a SEND of an authenticated device."""
 
     conn: int
@@ -52,7 +52,7 @@ class Submit(_Tagged, tag=3):
     body: bytes
 
 
-class FetchPage(_Tagged, tag=4):
+class FetchPage(_Tagged, frozen=True, tag=4):
     """Gateway to chat service: a FETCH."""
 
     conn: int
@@ -63,7 +63,7 @@ class FetchPage(_Tagged, tag=4):
     limit: int
 
 
-class SyncDevice(_Tagged, tag=5):
+class SyncDevice(_Tagged, frozen=True, tag=5):
     """Gateway to chat service: a SYNC."""
 
     conn: int
@@ -73,7 +73,7 @@ class SyncDevice(_Tagged, tag=5):
     cursors: tuple[tuple[int, int], ...]
 
 
-class Shown(_Tagged, tag=6):
+class Shown(_Tagged, frozen=True, tag=6):
     """Gateway to chat service: a RECV."""
 
     user: int
@@ -82,7 +82,7 @@ class Shown(_Tagged, tag=6):
     seq: int
 
 
-class Deliver(_Tagged, tag=7):
+class Deliver(_Tagged, frozen=True, tag=7):
     """To an edge (gateway or API): write `frame` to these connections; close them with `close` after it if not 0.
 
     Valid only for the incarnation the link said Hello to. Connections that are gone are skipped.
@@ -93,23 +93,23 @@ class Deliver(_Tagged, tag=7):
     close: int = 0
 
 
-class Deliveries(_Tagged, tag=8):
+class Deliveries(_Tagged, frozen=True, tag=8):
     """A batch of Deliver, in order."""
 
     items: tuple[Deliver, ...]
 
 
-class Missed(_Tagged, tag=9):
+class Missed(_Tagged, frozen=True, tag=9):
     """Sequencer to gateways: some notifications could not be routed; have devices SYNC at their next heartbeat."""
 
 
-class Poke(_Tagged, tag=10):
+class Poke(_Tagged, frozen=True, tag=10):
     """Chat service or API to sequencer: the log of this partition has grown."""
 
     partition: int
 
 
-class ReadHot(_Tagged, tag=11):
+class ReadHot(_Tagged, frozen=True, tag=11):
     """Chat service to sequencer: what follows `after`, as this user may see it, if it is still in memory."""
 
     conv: int
@@ -118,7 +118,7 @@ class ReadHot(_Tagged, tag=11):
     limit: int
 
 
-class HotPage(_Tagged, tag=12):
+class HotPage(_Tagged, frozen=True, tag=12):
     """Answer to ReadHot: an encoded PAGE with req 0; b"" when the store must be asked (hit false).
 
     `member`: whether the user is or was a member as far as the sequencer knows (false with hit true: refuse).
@@ -130,14 +130,14 @@ class HotPage(_Tagged, tag=12):
     page: bytes
 
 
-class ReadHeads(_Tagged, tag=13):
+class ReadHeads(_Tagged, frozen=True, tag=13):
     """Chat service to sequencer: the numbers these conversations have reached, as this user may see them."""
 
     user: int
     convs: tuple[int, ...]
 
 
-class Heads(_Tagged, tag=14):
+class Heads(_Tagged, frozen=True, tag=14):
     """Answer to ReadHeads, in the order asked; -1 where the store knows best (not in memory)."""
 
     heads: tuple[int, ...]

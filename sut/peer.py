@@ -1,0 +1,370 @@
+"""Persistent TCP links between our own processes: frames, correlation, deadlines, bounded queues.
+
+A PeerServer accepts, a PeerLink dials and dials again. Both ends say Hello first, with the incarnation of their
+process, so that nobody mistakes a restarted process for the one before. A link that is silent is pinged, and
+dropped when the ping stays unanswered: a partition that swallows packets looks like that. What was sent on a link
+that broke may be lost; whoever needs to know watches on_down and on_up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+from sut.ports import SutError, Unavailable
+from sut.protocol.frames import FrameError
+from sut.protocol.peer import ANSWER, MAX_PEER_FRAME, Hello, PeerFrame, Ping, Pong, decode, encode
+
+CONNECT_TIMEOUT_S: Final = 1.0
+PING_AFTER_S: Final = 1.0
+"""A dialled link that heard nothing for this long is pinged."""
+DEAD_AFTER_S: Final = 3.0
+"""A link, dialled or accepted, that heard nothing for this long is dropped (the dialling end pings each second)."""
+SEND_BUFFER: Final = 8 << 20
+"""Bytes that may wait in a link; beyond it `send` refuses."""
+MAX_ASKED: Final = 10_000
+"""Questions that may wait for an answer on one link."""
+BACKOFF_S: Final = (0.05, 0.5)
+"""Range of the jittered wait before dialling again."""
+STALL_S: Final = 1.5
+"""A watch that wakes this late was itself stopped (SIGSTOP, a busy machine): silence then proves nothing."""
+
+
+class PortInUse(SutError):
+    """A listener's address is taken; the text names it."""
+
+
+class PeerConnection(asyncio.Protocol):
+    """One end of one link, dialled or accepted."""
+
+    def __init__(
+        self,
+        hello: Hello,
+        *,
+        on_hello: Callable[[PeerConnection], None],
+        on_frame: Callable[[PeerConnection, int, PeerFrame], None],
+        on_lost: Callable[[PeerConnection], None],
+    ) -> None:
+        self._hello = hello
+        self._on_hello = on_hello
+        self._on_frame = on_frame
+        self._on_lost = on_lost
+        self._transport: asyncio.Transport | None = None
+        self._buffer = bytearray()
+        self.node = ""
+        self.incarnation = 0
+        self.heard_s = time.monotonic()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say who we are."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        transport.write(encode(self._hello))
+
+    def data_received(self, data: bytes) -> None:
+        """Cut the stream into frames; a peer that breaks the format is dropped."""
+        self.heard_s = time.monotonic()
+        self._buffer += data
+        try:
+            for correlation, frame in _cut(self._buffer):
+                self._take(correlation, frame)
+        except FrameError:
+            self.abort()
+
+    def _take(self, correlation: int, frame: PeerFrame) -> None:
+        if not self.node:
+            if not isinstance(frame, Hello):
+                raise FrameError("a link begins with Hello")
+            self.node, self.incarnation = frame.node, frame.incarnation
+            self._on_hello(self)
+        else:
+            self._on_frame(self, correlation, frame)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the owner, once."""
+        self._transport = None
+        self._on_lost(self)
+
+    def send(self, frame: PeerFrame, correlation: int = 0) -> bool:
+        """Hand a frame to the link. False: it is down or its buffer is full, and the frame was not taken."""
+        transport = self._transport
+        if transport is None or transport.is_closing() or transport.get_write_buffer_size() > SEND_BUFFER:
+            return False
+        transport.write(encode(frame, correlation))
+        return True
+
+    def abort(self) -> None:
+        """Drop the link at once; connection_lost follows."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _ignore(_connection: PeerConnection) -> None:
+    pass
+
+
+class PeerServer:
+    """Accepts links, and answers Ping by itself.
+
+    `on_frame(connection, correlation, frame)` gets everything else and must not block; an answer goes out by
+    `connection.send(answer, correlation | ANSWER)`.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        incarnation: int,
+        on_frame: Callable[[PeerConnection, int, PeerFrame], None],
+        stats: Callable[[], dict[str, float]] = dict,
+        on_up: Callable[[PeerConnection], None] = _ignore,
+        on_down: Callable[[PeerConnection], None] = _ignore,
+    ) -> None:
+        self._hello = Hello(node, incarnation)
+        self._on_frame = on_frame
+        self._stats = stats
+        self._on_up = on_up
+        self._on_down = on_down
+        self._server: asyncio.Server | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self.connections: set[PeerConnection] = set()
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen. Raises PortInUse."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(self._accept, host, port, backlog=512)
+        except OSError as error:
+            raise PortInUse(f"{self._hello.node}: cannot listen on {host}:{port}: {error.strerror}") from None
+        self._watch = asyncio.create_task(self._drop_silent())
+
+    def _accept(self) -> PeerConnection:
+        return PeerConnection(self._hello, on_hello=self._up, on_frame=self._frame, on_lost=self._lost)
+
+    def _up(self, connection: PeerConnection) -> None:
+        self.connections.add(connection)
+        self._on_up(connection)
+
+    def _lost(self, connection: PeerConnection) -> None:
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self._on_down(connection)
+
+    def _frame(self, connection: PeerConnection, correlation: int, frame: PeerFrame) -> None:
+        if isinstance(frame, Ping):
+            pong = Pong(self._hello.node, self._hello.incarnation, self._stats())
+            connection.send(pong, correlation | ANSWER)
+        else:
+            self._on_frame(connection, correlation, frame)
+
+    async def _drop_silent(self) -> None:
+        while True:
+            started_s = time.monotonic()
+            await asyncio.sleep(PING_AFTER_S / 2)
+            now_s = time.monotonic()
+            if now_s - started_s > STALL_S:
+                continue
+            for connection in [c for c in self.connections if now_s - c.heard_s > DEAD_AFTER_S]:
+                connection.abort()
+
+    async def close(self) -> None:
+        """Stop listening and drop all links."""
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self.connections):
+            connection.abort()
+
+
+class PeerLink:
+    """Dials one peer and keeps the link up: reconnects for ever with a bounded, jittered wait."""
+
+    def __init__(
+        self,
+        *,
+        node: str,
+        incarnation: int,
+        target: str,
+        address: tuple[str, int],
+        on_frame: Callable[[PeerFrame], None] | None = None,
+        on_up: Callable[[], None] | None = None,
+        on_down: Callable[[], None] | None = None,
+    ) -> None:
+        self.target = target
+        self._hello = Hello(node, incarnation)
+        self._address = address
+        self._on_frame = on_frame
+        self._on_up = on_up
+        self._on_down = on_down
+        self._connection: PeerConnection | None = None
+        self._lost = asyncio.Event()
+        self._asked: dict[int, asyncio.Future[PeerFrame]] = {}
+        self._next = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to dial."""
+        self._task = asyncio.create_task(self._keep_up())
+
+    async def close(self) -> None:
+        """Drop the link and stop dialling."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    @property
+    def up(self) -> bool:
+        """Whether both ends have said Hello on the present connection."""
+        return self._connection is not None
+
+    @property
+    def peer_incarnation(self) -> int:
+        """Of the process at the other end; 0 while the link is down."""
+        return self._connection.incarnation if self._connection is not None else 0
+
+    def send(self, frame: PeerFrame) -> bool:
+        """Hand over a one-way frame. False: the link is down or full. True is no promise that it arrives."""
+        return self._connection is not None and self._connection.send(frame)
+
+    async def ask(self, frame: PeerFrame, timeout_s: float) -> PeerFrame:
+        """Send a question and await its answer. Raises Unavailable: link down, full, broken, too late."""
+        if len(self._asked) >= MAX_ASKED:
+            raise Unavailable(f"{self.target}: {MAX_ASKED} questions wait already")
+        self._next = self._next % (ANSWER - 1) + 1
+        correlation = self._next
+        if self._connection is None or not self._connection.send(frame, correlation):
+            raise Unavailable(f"{self.target}: link is down")
+        future: asyncio.Future[PeerFrame] = asyncio.get_running_loop().create_future()
+        self._asked[correlation] = future
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await future
+        except TimeoutError:
+            raise Unavailable(f"{self.target}: no answer in {timeout_s} s") from None
+        finally:
+            self._asked.pop(correlation, None)
+
+    async def _keep_up(self) -> None:
+        connection: PeerConnection | None = None
+        try:
+            while True:
+                self._lost.clear()
+                connection = await self._dial()
+                if connection is not None:
+                    await self._watch(connection)
+                await asyncio.sleep(random.uniform(*BACKOFF_S))
+        finally:
+            if connection is not None:
+                connection.abort()
+                self._down()
+
+    async def _dial(self) -> PeerConnection | None:
+        hello = asyncio.Event()
+
+        def lost(_connection: PeerConnection) -> None:
+            hello.set()
+            self._lost.set()
+
+        loop = asyncio.get_running_loop()
+        connection = PeerConnection(
+            self._hello,
+            on_hello=lambda _c: hello.set(),
+            on_frame=self._frame,
+            on_lost=lost,
+        )
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await loop.create_connection(lambda: connection, *self._address)
+                await hello.wait()
+        except (OSError, TimeoutError):
+            connection.abort()
+            return None
+        if not connection.node or self._lost.is_set():
+            return None
+        if connection.node != self.target:  # a port that another system's process took over
+            connection.abort()
+            return None
+        self._connection = connection
+        if self._on_up is not None:
+            self._on_up()
+        return connection
+
+    async def _watch(self, connection: PeerConnection) -> None:
+        while not self._lost.is_set():
+            started_s = time.monotonic()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PING_AFTER_S / 2):
+                    await self._lost.wait()
+            now_s = time.monotonic()
+            if now_s - started_s > STALL_S:
+                connection.heard_s = now_s
+            silent_s = now_s - connection.heard_s
+            if silent_s > DEAD_AFTER_S:
+                connection.abort()
+                break
+            if silent_s > PING_AFTER_S / 2:
+                connection.send(Ping())
+        self._down()
+
+    def _down(self) -> None:
+        if self._connection is None:
+            return
+        self._connection = None
+        for future in self._asked.values():
+            if not future.done():
+                future.set_exception(Unavailable(f"{self.target}: link broke"))
+        if self._on_down is not None:
+            self._on_down()
+
+    def _frame(self, _connection: PeerConnection, correlation: int, frame: PeerFrame) -> None:
+        if correlation & ANSWER:
+            future = self._asked.get(correlation ^ ANSWER)
+            if future is not None and not future.done():
+                future.set_result(frame)
+        elif self._on_frame is not None and not isinstance(frame, Pong):
+            self._on_frame(frame)
+
+
+def ping(host: str, port: int, timeout_s: float) -> Pong:
+    """Ask a process how it is, over a fresh connection, blocking. Raises Unavailable. For probes from outside."""
+    deadline_s = time.monotonic() + timeout_s
+    try:
+        with socket.create_connection((host, port), timeout=timeout_s) as sock:
+            sock.sendall(encode(Hello("probe", 0)) + encode(Ping(), 1))
+            stream = bytearray()
+            while True:
+                sock.settimeout(max(0.001, deadline_s - time.monotonic()))
+                data = sock.recv(65536)
+                if not data:
+                    raise Unavailable(f"{host}:{port}: closed")
+                stream += data
+                for correlation, frame in _cut(stream):
+                    if correlation == 1 | ANSWER and isinstance(frame, Pong):
+                        return frame
+    except (OSError, FrameError) as error:
+        raise Unavailable(f"{host}:{port}: {error}") from None
+
+
+def _cut(stream: bytearray) -> list[tuple[int, PeerFrame]]:
+    """The whole frames at the start of the stream, which loses them. Raises FrameError."""
+    frames: list[tuple[int, PeerFrame]] = []
+    start, end = 0, len(stream)
+    while end - start >= 4:
+        size = int.from_bytes(stream[start : start + 4], "big")
+        if not 4 <= size <= MAX_PEER_FRAME:
+            raise FrameError(f"peer frame of {size} bytes")
+        if end - start - 4 < size:
+            break
+        frames.append(decode(bytes(stream[start + 4 : start + 4 + size])))
+        start += 4 + size
+    del stream[:start]
+    return frames
