@@ -1,0 +1,85 @@
+"""What holds for the whole test session: a plain list of what was skipped, and no process left behind.
+
+Tests start whole systems of real processes. Each of those carries PETREL_RUN_ID in its environment; this session adds
+a tag of its own, which every child inherits, so that the check at the end sees the processes of this session and not
+those of another one on the same machine.
+"""
+
+import os
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+TAG = "PETREL_TEST_SESSION"
+GRACE_S = 5.0
+"""How long a process that was told to stop may take after the last test."""
+
+
+def leftovers(tag: str) -> list[psutil.Process]:
+    """Live processes of a run that a session with this tag started, this process itself excepted."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
+                continue
+            environment = process.environ()
+        except psutil.Error:  # gone meanwhile, or another user's
+            continue
+        if environment.get(TAG) == tag and "PETREL_RUN_ID" in environment:
+            found.append(process)
+    return found
+
+
+def end(processes: list[psutil.Process]) -> list[str]:
+    """Kill what was left and say what it was, one line each."""
+    lines = []
+    for process in processes:
+        try:
+            lines.append(f"pid {process.pid}, run {process.environ()['PETREL_RUN_ID']}: {' '.join(process.cmdline())}")
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    return lines
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_tag() -> Iterator[str]:
+    """Tag every child of this session; when the last test is done, fail if one that belongs to a run is still there."""
+    tag = os.environ[TAG] = uuid.uuid4().hex
+    yield tag
+    deadline = time.monotonic() + GRACE_S
+    while (left := leftovers(tag)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    lines = end(left)
+    assert not lines, "the tests left processes of a run behind (killed now):\n" + "\n".join(lines)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave skips out of pytest's own summary: they get a block of their own below."""
+    config.option.reportchars = config.option.reportchars.replace("a", "fExXw").replace("s", "")
+
+
+def skip_reasons(reports: list[pytest.TestReport | pytest.CollectReport]) -> dict[str, list[str]]:
+    """The tests that were skipped, by the reason given."""
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for report in reports:
+        detail = report.longrepr
+        text = detail[2] if isinstance(detail, tuple) else str(detail)
+        reasons[text.removeprefix("Skipped: ")].append(report.nodeid)
+    return reasons
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One block at the end: each reason once, with the tests that it kept from running."""
+    terminalreporter.section("skipped, and why")
+    reasons = skip_reasons(terminalreporter.stats.get("skipped", []))
+    if not reasons:
+        terminalreporter.write_line("nothing was skipped")
+    for reason, tests in sorted(reasons.items(), key=lambda item: (-len(item[1]), item[0])):
+        terminalreporter.write_line(f"{len(tests)} skipped: {reason}")
+        for test in tests:
+            terminalreporter.write_line(f"    {test}")

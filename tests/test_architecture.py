@@ -1,0 +1,361 @@
+"""The layout is the architecture: this file holds the rules and reads every source file to enforce them.
+
+A rule is a row of RULES: where it holds, what it forbids there, why. Imports are read with `ast`, those inside
+functions, under TYPE_CHECKING and through `importlib.import_module("literal")` included; nothing is executed. Each
+rule carries a snippet that breaks it, and a test shows that the rule catches it: a rule that cannot fail proves
+nothing.
+"""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("sut", "load", "chaos", "dashboards")
+MAX_LINES = 400
+
+TOP_DIRECTORIES = {*PACKAGES, "tests", "locks"}
+TOP_FILES = {"pyproject.toml", "Makefile", "README.md", "LICENSE", "CHANGELOG.md"}
+SUBPACKAGES = {
+    "sut": {"protocol", "gateway", "services", "adapters", "crypto", "variants", "deploy"},
+    "load": {"webui"},
+    "chaos": {"faults", "verdict", "experiments"},
+    "dashboards": {"report", "grafana", "prometheus", "live"},
+}
+"""The parts that the design names. A new one is a change of the design: make it there first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import:
+    """One imported name, dotted (`from a import b` is a.b), and whether it happens only when a function runs."""
+
+    name: str
+    line: int
+    lazy: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Modules under `inside` but not `outside` must not import what is under `forbidden` but not `allowed`."""
+
+    why: str
+    breaks: tuple[str, str]
+    """A module and a source that the rule must catch there."""
+    forbidden: tuple[str, ...]
+    inside: tuple[str, ...] = PACKAGES
+    outside: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    lazy_is_fine: bool = False
+
+
+IO_MODULES = (
+    "asyncio", "socket", "ssl", "select", "selectors", "socketserver", "http", "urllib", "subprocess", "threading",
+    "multiprocessing", "concurrent", "time", "aiohttp", "websockets", "uvloop", "gevent", "redis", "sqlite3",
+)  # fmt: skip
+
+RULES = (
+    Rule(
+        why="the system under test does not know who breaks it",
+        inside=("sut",), forbidden=("load", "chaos", "dashboards"), breaks=("sut.gateway.x", "import load.history"),
+    ),
+    Rule(
+        why="the swarm knows the wire protocol and nothing else of the system",
+        inside=("load",), forbidden=("sut", "chaos", "dashboards"), allowed=("sut.protocol",),
+        breaks=("load.fleet", "from sut.ports import Route"),
+    ),
+    Rule(
+        why="chaos reaches the system through its deployment, and Redis to look at it, and nothing else",
+        inside=("chaos",), forbidden=("sut",), allowed=("sut.deploy", "sut.adapters"),
+        breaks=("chaos.faults.x", "from sut.services import partition_of"),
+    ),
+    Rule(
+        why="the report is drawn at the end of a run: a broken page must not stop an experiment from starting",
+        inside=("chaos",), forbidden=("dashboards",), lazy_is_fine=True,
+        breaks=("chaos.runner", "from dashboards.report import render"),
+    ),
+    Rule(
+        why="a verdict is history in, verdict out",
+        inside=("chaos.verdict",), allowed=("chaos.verdict",),
+        forbidden=("sut", "chaos", "dashboards", "asyncio", "socket", "subprocess", "threading", "psutil", "locust"),
+        breaks=("chaos.verdict.x", "def check():\n    import socket"),
+    ),
+    Rule(
+        why="dashboards show verdicts; they run nothing",
+        inside=("dashboards",), forbidden=("sut", "load", "chaos"), allowed=("chaos.verdict",),
+        breaks=("dashboards.report.x", "import chaos.runner"),
+    ),
+    Rule(
+        why="the protocol is sans-I/O: no event loop, no socket, no clock",
+        inside=("sut.protocol",), forbidden=IO_MODULES, breaks=("sut.protocol.client", "import asyncio"),
+    ),
+    Rule(
+        why="clients share the protocol without the system",
+        inside=("sut.protocol",), forbidden=("sut",), allowed=("sut.protocol",),
+        breaks=("sut.protocol.x", "from ..ports import Route"),
+    ),
+    Rule(
+        why="a gateway knows no business rule",
+        inside=("sut.gateway",), forbidden=("sut.services",), breaks=("sut.gateway.x", "import sut.services.chat"),
+    ),
+    Rule(
+        why="each backend stands behind a port",
+        forbidden=("redis", "hiredis", "cassandra", "aiokafka"), outside=("sut.adapters",),
+        breaks=("sut.services.x", "from redis.asyncio import Redis"),
+    ),
+    Rule(
+        why="link faults have one home",
+        forbidden=("toxiproxy",), outside=("sut.deploy.links",), breaks=("chaos.faults.x", "import toxiproxy"),
+    ),
+    Rule(
+        why="containers have one home",
+        forbidden=("docker",), outside=("sut.deploy.containers",), breaks=("sut.deploy.system", "import docker"),
+    ),
+    Rule(
+        why="locust patches the whole process: only the Locust file and its web pages may pull it in",
+        forbidden=("locust",), outside=("load.locustfile", "load.webui"),
+        breaks=("load.session", "from importlib import import_module\nimport_module('locust.env')"),
+    ),
+)  # fmt: skip
+
+
+def under(name: str, prefixes: tuple[str, ...]) -> bool:
+    """Whether a dotted name is one of the prefixes or inside one."""
+    return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
+
+
+def module_of(path: Path) -> str:
+    """The dotted module of a path relative to the root."""
+    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports(module: str, source: str, *, package: bool = False) -> Iterator[Import]:
+    """Every import of a module's source; relative ones resolved."""
+    tree = ast.parse(source)
+    lazy = {
+        id(inner)
+        for outer in ast.walk(tree)
+        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef)
+        for inner in ast.walk(outer)
+    }
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if not isinstance(node, ast.stmt | ast.expr):
+            continue
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            # One dot is the module's own package: its parent, or itself when it is a package (then: drop none).
+            parents = module.split(".")[: package - node.level or None] if node.level else []
+            base = ".".join([*parents, *([node.module] if node.module else [])])
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Call) and node.args:
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            argument = node.args[0]
+            if called in {"import_module", "__import__"} and isinstance(argument, ast.Constant):
+                names = [str(argument.value)]
+        for name in names:
+            yield Import(name=name, line=node.lineno, lazy=id(node) in lazy)
+
+
+def broken_by(rule: Rule, module: str, source: str, *, package: bool = False) -> list[str]:
+    """One line for each import of the module that the rule forbids."""
+    if not under(module, rule.inside) or under(module, rule.outside):
+        return []
+    return [
+        f"{module}, line {found.line}: imports {found.name}"
+        for found in imports(module, source, package=package)
+        if under(found.name, rule.forbidden)
+        and not under(found.name, rule.allowed)
+        and not (rule.lazy_is_fine and found.lazy)
+    ]
+
+
+def project_files() -> list[Path]:
+    """What belongs to the project, relative to the root: tracked, or new and not ignored."""
+    command = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, check=True, capture_output=True).stdout.decode().split("\0")
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout: which files belong to the project is not known", allow_module_level=True)
+    return [Path(name) for name in sorted(listed) if name and (ROOT / name).is_file()]
+
+
+FILES = project_files()
+MODULES = [path for path in FILES if path.suffix == ".py" and path.parts[0] in PACKAGES]
+
+
+def text_of(path: Path) -> str:
+    """A project file's text; undecodable bytes are replaced."""
+    return (ROOT / path).read_text(encoding="utf-8", errors="replace")
+
+
+def test_there_is_something_to_check() -> None:
+    packages = {path.parts[0] for path in MODULES}
+    assert packages == set(PACKAGES)
+    assert len(MODULES) > 20
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.why)
+def test_rule_holds(rule: Rule) -> None:
+    found = [
+        line
+        for path in MODULES
+        for line in broken_by(rule, module_of(path), text_of(path), package=path.name == "__init__.py")
+    ]
+    assert not found, f"{rule.why}:\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.why)
+def test_rule_catches_its_breach(rule: Rule) -> None:
+    module, source = rule.breaks
+    assert broken_by(rule, module, source)
+    assert not broken_by(rule, module, '"""Nothing."""\nimport json\n')
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "package", "expected"),
+    [
+        ("a.b.c", "import x.y, z", False, ["x.y", "z"]),
+        ("a.b.c", "from x import y, z", False, ["x.y", "x.z"]),
+        ("a.b.c", "from . import y", False, ["a.b.y"]),
+        ("a.b.c", "from ..q import y", False, ["a.q.y"]),
+        ("a.b", "from .c import y", True, ["a.b.c.y"]),
+        ("a.b", "from ..c import y", True, ["a.c.y"]),
+        ("a.b", "import importlib\nimportlib.import_module('x.y')", False, ["importlib", "x.y"]),
+        ("a.b", "import typing\nif typing.TYPE_CHECKING:\n    import x", False, ["typing", "x"]),
+        ("a.b", "text = 'import x'", False, []),
+    ],
+)  # fmt: skip
+def test_imports_are_read(module: str, source: str, package: bool, expected: list[str]) -> None:
+    assert [found.name for found in imports(module, source, package=package)] == expected
+
+
+def test_an_import_in_a_function_is_lazy_and_one_beside_it_is_not() -> None:
+    source = "import a\ndef f():\n    import b\nclass C:\n    import c\n    async def g(self):\n        import d\n"
+    assert {found.name: found.lazy for found in imports("m", source)} == {"a": False, "b": True, "c": False, "d": True}
+
+
+def test_allowances_are_no_wider_than_written() -> None:
+    swarm, report = RULES[1], RULES[3]
+    assert not broken_by(swarm, "load.fleet", "from sut.protocol.client import Client\nfrom sut import protocol")
+    assert broken_by(swarm, "load.fleet", "from sut import ports")
+    assert broken_by(swarm, "load.fleet", "import sut.protocol_extras")
+    assert not broken_by(report, "chaos.runner", "def end():\n    from dashboards.report import render")
+
+
+def layout_errors(files: list[Path]) -> list[str]:
+    """What the top level and the packages' first level have that the design does not, or lack that it has."""
+    directories = {path.parts[0] for path in files if len(path.parts) > 1 and not path.parts[0].startswith(".")}
+    top_files = {path.name for path in files if len(path.parts) == 1 and not path.name.startswith(".")}
+    errors = [f"not in the design: {name}/" for name in sorted(directories - TOP_DIRECTORIES)]
+    errors += [f"not in the design: {name}" for name in sorted(top_files - TOP_FILES)]
+    errors += [f"missing: {name}/" for name in sorted(TOP_DIRECTORIES - directories)]
+    errors += [f"missing: {name}" for name in sorted(TOP_FILES - top_files)]
+    for package, parts in SUBPACKAGES.items():
+        there = {path.parts[1] for path in files if len(path.parts) > 2 and path.parts[0] == package}
+        errors += [f"not in the design: {package}/{name}/" for name in sorted(there - parts)]
+    return errors
+
+
+def test_layout_is_the_designs() -> None:
+    assert not layout_errors(FILES)
+
+
+def test_layout_check_sees_what_is_wrong() -> None:
+    errors = layout_errors([Path("scratch/a.py"), Path("notes.txt"), Path("sut/helpers/x.py"), Path(".ci/run")])
+    assert {"not in the design: scratch/", "not in the design: notes.txt", "not in the design: sut/helpers/"} <= set(
+        errors
+    )
+    assert {"missing: chaos/", "missing: LICENSE"} <= set(errors)
+    assert not any(".ci" in error for error in errors)
+
+
+def stdlib_names(files: list[Path]) -> list[str]:
+    """Modules of load/ that would shadow the standard library: locust puts its file's directory first on sys.path."""
+    names = [(path, path.stem) for path in files if path.parts[0] == "load" and path.suffix == ".py"]
+    names += [(path, part) for path in files if path.parts[0] == "load" for part in path.parts[1:-1]]
+    return [str(path) for path, name in names if name in sys.stdlib_module_names]
+
+
+def test_no_module_of_load_is_named_like_the_standard_library() -> None:
+    assert not stdlib_names(MODULES)
+    assert stdlib_names([Path("load/queue.py"), Path("load/http/pages.py"), Path("load/fleet.py")]) == [
+        "load/queue.py",
+        "load/http/pages.py",
+    ]
+
+
+SOURCE_SUFFIXES = {".py", ".js", ".css", ".j2", ".lua", ".sql", ".sh"}
+
+
+def too_long(text: str) -> bool:
+    """Whether a source file is more than a person reads in one sitting."""
+    return len(text.splitlines()) > MAX_LINES
+
+
+def test_no_source_file_is_too_long() -> None:
+    long = [str(path) for path in FILES if path.suffix in SOURCE_SUFFIXES and too_long(text_of(path))]
+    assert not long, f"over {MAX_LINES} lines: {long}"
+    assert too_long("x\n" * (MAX_LINES + 1))
+    assert not too_long("x\n" * MAX_LINES)
+
+
+def opens_without_words(source: str) -> bool:
+    """Whether a module says nothing of itself. An empty file (a bare package) has nothing to say."""
+    tree = ast.parse(source)
+    return bool(tree.body) and not (ast.get_docstring(tree) or "").strip()
+
+
+def test_each_module_opens_with_a_docstring() -> None:
+    sources = [path for path in FILES if path.suffix == ".py"]
+    silent = [str(path) for path in sources if opens_without_words(text_of(path))]
+    assert not silent, f"no docstring: {silent}"
+    assert opens_without_words("import json\n")
+    assert not opens_without_words("")
+
+
+# Spelt in parts, so that this file does not hold what it forbids.
+REGISTRY_HOSTS = tuple(
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"), ("pythonhosted", "org"), ("crates", "io"), ("proxy", "golang", "org"), ("npmjs", "org"),
+        ("maven", "org"), ("maven", "apache", "org", "maven2"), ("deb", "debian", "org"), ("docker", "io"),
+    )
+)  # fmt: skip
+MACHINE_PATHS = re.compile(r"(?<![\w.\-/}])/(?:work|root|tmp/gobin|home/\w+)(?=[/\s\"'`),;:]|$)", re.MULTILINE)
+
+
+def ties_to_a_machine(text: str) -> list[str]:
+    """Names of package registries and absolute paths of somebody's machine in a text."""
+    return [host for host in REGISTRY_HOSTS if host in text] + MACHINE_PATHS.findall(text)
+
+
+def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
+    found = {str(path): ties for path in FILES if (ties := ties_to_a_machine(text_of(path)))}
+    assert not found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "index-url = https://" + "pypi" + ".org/simple",
+        "server = '/" + "tmp/gobin/server'",
+        "cd /" + "work/main",
+        'open("/' + 'home/ann/x")',
+    ],
+)
+def test_ties_to_a_machine_are_seen(text: str) -> None:
+    assert ties_to_a_machine(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["https://example.net/work", "./work/x", "/v1/ws", "RUN_DIR/root", "PATH, else a wheel"]
+)
+def test_plain_text_ties_to_nothing(text: str) -> None:
+    assert not ties_to_a_machine(text)
