@@ -1,0 +1,112 @@
+"""Redis and Sentinel as an operator sees them: who is master, who follows, who could take over. Blocking, read-only.
+
+For probes and for the supervisor, not for the services. Every call opens a connection of its own, asks, and closes it
+within its deadline; it raises Unavailable when there is no whole answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple, cast
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from sut.ports import Unavailable
+
+Address = tuple[str, int]
+_AWAY: Final = frozenset({"s_down", "o_down", "disconnected"})
+"""Flags under which Sentinel does not count on somebody."""
+
+
+class RedisRole(NamedTuple):
+    """What a data node says of itself."""
+
+    role: str
+    """"master" or "slave"."""
+    master: Address | None
+    """Whom it follows; None for a master."""
+    linked: bool
+    """A replica: whether it is in step with its master. A master: true."""
+    replicas: tuple[Address, ...]
+    """A master's replicas that are connected."""
+
+
+class SentinelView(NamedTuple):
+    """What one Sentinel says of the master it watches."""
+
+    master: Address
+    """During a failover the promoted replica, as soon as it is one."""
+    flags: frozenset[str]
+    """Of the master it had: "master", and "s_down", "o_down", "failover_in_progress" in a failover."""
+    replicas: int
+    """Those it could promote now: connected and in step."""
+    sentinels: int
+    """Other Sentinels it is connected to."""
+
+
+def ping(address: Address, timeout_s: float) -> None:
+    """Have a node or Sentinel answer. Raises Unavailable."""
+    with _asking(address, timeout_s) as ask:
+        ask("PING")
+
+
+def role(address: Address, timeout_s: float) -> RedisRole:
+    """A data node's role. Raises Unavailable."""
+    with _asking(address, timeout_s) as ask:
+        answer = ask("ROLE")
+        if answer[0] == "master":
+            replicas = tuple((str(host), int(port)) for host, port, _offset in answer[2])
+            return RedisRole("master", None, True, replicas)
+        return RedisRole(str(answer[0]), (str(answer[1]), int(answer[2])), answer[3] == "connected", ())
+
+
+def sentinel_view(address: Address, master_name: str, timeout_s: float) -> SentinelView:
+    """One Sentinel's view. Raises Unavailable, also when it does not know the master."""
+    with _asking(address, timeout_s) as ask:
+        master = ask("SENTINEL GET-MASTER-ADDR-BY-NAME", master_name)
+        if master is None:
+            raise Unavailable(f"{address[0]}:{address[1]}: knows no master {master_name!r}")
+        state = _table(ask("SENTINEL MASTER", master_name))
+        replicas = map(_table, ask("SENTINEL REPLICAS", master_name))
+        others = map(_table, ask("SENTINEL SENTINELS", master_name))
+        return SentinelView(
+            master=(str(master[0]), int(master[1])),
+            flags=_flags(state),
+            replicas=sum(not _flags(one) & _AWAY and one["master-link-status"] == "ok" for one in replicas),
+            sentinels=sum(not _flags(one) & _AWAY for one in others),
+        )
+
+
+@contextmanager
+def _asking(address: Address, timeout_s: float) -> Iterator[Callable[..., Any]]:
+    """A connection without retries and without redis-py's own reading of answers, which differs between versions."""
+    client = Redis(
+        host=address[0],
+        port=address[1],
+        protocol=2,
+        decode_responses=True,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
+    )
+    client.response_callbacks.clear()
+    try:
+        yield client.execute_command
+    except (RedisError, OSError, LookupError, TypeError, ValueError) as error:
+        raise Unavailable(f"{address[0]}:{address[1]}: {error or type(error).__name__}") from None
+    finally:
+        client.close()
+
+
+def _table(flat: object) -> Mapping[str, str]:
+    """Sentinel's answers: name, value, name, value."""
+    items = cast("list[str]", flat)
+    return dict(zip(items[::2], items[1::2], strict=True))
+
+
+def _flags(table: Mapping[str, str]) -> frozenset[str]:
+    return frozenset(table["flags"].split(","))
