@@ -66,7 +66,7 @@ class Logged(msgspec.Struct, frozen=True, array_like=True):
 
 
 class MessageLog(Protocol):
-    """The durable, ordered log. Partition of a conversation: `sut.services.partition_of`."""
+    """The durable, ordered log. Partition of a conversation: `sut.partitioning.partition_of`."""
 
     async def append(self, partition: int, records: Sequence[LogRecord]) -> list[int]:
         """Append in order; on return all are durable: they survive SIGKILL of any process."""
@@ -96,11 +96,15 @@ class StoredMessage(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Span(msgspec.Struct, frozen=True, array_like=True):
-    """A stay of a user in a conversation: sees numbers from `first` up to and including `last` (0: still there)."""
+    """A stay of a user in a conversation: sees the numbers n with first <= n < end.
+
+    An add that took number s opens a span with first s + 1 (1 at the creation); a removal that took number s closes
+    it with end s. end 0: still there.
+    """
 
     user: int
     first: int
-    last: int = 0
+    end: int = 0
 
 
 class SenderMark(msgspec.Struct, frozen=True, array_like=True):

@@ -63,6 +63,8 @@ class Nack(IntEnum):
     STALE = 130  # client_seq is below one already sequenced from this device here
     TOO_LARGE = 131
     NO_CONVERSATION = 132
+    GROUP_FULL = 133
+    NOT_ALLOWED = 134  # membership of a 1:1 conversation is fixed; only its creator removes others from a group
 
 
 DEFINITE_FROM: Final = 128

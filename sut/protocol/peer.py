@@ -14,6 +14,10 @@ import msgspec
 from sut.protocol.frames import FrameError
 
 MAX_PEER_FRAME: Final = 16 << 20
+HEAD_STORED: Final = -1
+"""A head: the conversation is not in memory, the store knows all of it."""
+HEAD_RECOVERING: Final = -2
+"""A head: the sequencer has not caught up with its log since it started; the store may lack the newest."""
 ANSWER: Final = 1 << 31
 """Set in the correlation of an answer."""
 
@@ -138,14 +142,24 @@ class ReadHeads(_Tagged, frozen=True, tag=13):
 
 
 class Heads(_Tagged, frozen=True, tag=14):
-    """Answer to ReadHeads, in the order asked; -1 where the store knows best (not in memory)."""
+    """Answer to ReadHeads, in the order asked; below 0: HEAD_STORED, HEAD_RECOVERING."""
 
     heads: tuple[int, ...]
 
 
+class Early(_Tagged, frozen=True, tag=15):
+    """Chat service to sequencer: a LogRecord, msgpack, that the log does not have yet.
+
+    Only the known-bad variant ack_before_durable sends it; only that variant's sequencer listens.
+    """
+
+    partition: int
+    record: bytes
+
+
 PeerFrame = (
     Hello | Ping | Pong | Submit | FetchPage | SyncDevice | Shown | Deliver | Deliveries | Missed | Poke
-    | ReadHot | HotPage | ReadHeads | Heads
+    | ReadHot | HotPage | ReadHeads | Heads | Early
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

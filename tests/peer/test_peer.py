@@ -137,7 +137,12 @@ def test_garbage_is_dropped_and_the_server_goes_on():
     async def run():
         port = free_port()
         server = await serve(port)
-        for garbage in (b"\xff" * 64, b"\x00\x00\x00\x01x", b"GET / HTTP/1.1\r\n\r\n", b"\0\0\0\x08\0\0\0\0\xc1\xc1\xc1\xc1"):
+        for garbage in (
+            b"\xff" * 64,
+            b"\x00\x00\x00\x01x",
+            b"GET / HTTP/1.1\r\n\r\n",
+            b"\0\0\0\x08\0\0\0\0\xc1\xc1\xc1\xc1",
+        ):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(garbage)
             async with asyncio.timeout(2):

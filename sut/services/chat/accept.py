@@ -1,0 +1,70 @@
+"""SEND to log: batches what waits for a partition into one durable append, then pokes its sequencer.
+
+Nothing is acknowledged here. The ACK comes from the sequencer, which reads the record from the log, so it cannot
+come before the append is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sut.ports import LogRecord, MessageLog, Unavailable
+
+MAX_WAITING: Final = 10_000
+"""Records that may wait for one partition: beyond it a SEND is refused as OVERLOADED."""
+MAX_BATCH: Final = 500
+
+log = logging.getLogger("accept")
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A record on its way to the log, and whom to tell when it does not get there (outcome unknown)."""
+
+    record: LogRecord
+    failed: Callable[[], None]
+
+
+class Acceptor:
+    """One partition's way to the log."""
+
+    def __init__(self, partition: int, message_log: MessageLog, poke: Callable[[int], None]) -> None:
+        self._partition = partition
+        self._log = message_log
+        self._poke = poke
+        self._queue: asyncio.Queue[Pending] = asyncio.Queue(MAX_WAITING)
+        self.appended = 0
+        self.failed = 0
+
+    def offer(self, pending: Pending) -> bool:
+        """Take a record for the next append. False when too many wait."""
+        try:
+            self._queue.put_nowait(pending)
+        except asyncio.QueueFull:
+            return False
+        return True
+
+    async def run(self) -> None:
+        """Append what waits, for ever."""
+        while True:
+            batch = [await self._queue.get()]
+            while len(batch) < MAX_BATCH and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            try:
+                await self.append(self._partition, [item.record for item in batch])
+            except Unavailable as error:
+                log.warning("partition %d: append failed: %s", self._partition, error)
+                self.failed += len(batch)
+                for item in batch:
+                    item.failed()
+            else:
+                self.appended += len(batch)
+                self._poke(self._partition)
+
+    async def append(self, partition: int, records: Sequence[LogRecord]) -> None:
+        """Make the records durable. A known-bad variant overrides this."""
+        await self._log.append(partition, records)

@@ -1,0 +1,163 @@
+"""The chat service process: takes frames from gateways and answers over the same link."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine
+from typing import Final
+
+from sut.adapters.backends import open_log, open_store
+from sut.deploy.topology import Service, Topology
+from sut.partitioning import partition_of
+from sut.peer import PeerConnection, PeerLink, PeerServer
+from sut.ports import Kind, LogRecord, MessageStore, Origin, Unavailable
+from sut.protocol.frames import Close, Error, Nack, Refused, encode
+from sut.protocol.peer import Deliver, FetchPage, PeerFrame, Poke, Shown, Submit, SyncDevice
+from sut.services.chat.accept import Acceptor, Pending
+from sut.services.chat.reader import NotMember, Reader
+from sut.variants import acceptor_class
+
+MAX_READS: Final = 2_000
+"""FETCH and SYNC under way; beyond it they are refused as OVERLOADED."""
+CURSORS_EVERY_S: Final = 0.5
+MAX_CURSORS: Final = 100_000
+
+log = logging.getLogger("chat")
+
+
+async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
+    """Serve gateways until `stop` is set."""
+    message_log, store = open_log(topology, service.name), open_store(topology, service.name)
+    links = {
+        sequencer.name: PeerLink(
+            node=service.name,
+            incarnation=incarnation,
+            target=sequencer.name,
+            address=topology.dial(service.name, sequencer.name),
+        )
+        for sequencer in topology.of_kind("sequencer")
+    }
+    by_partition = {p: links[topology.sequencer_of(p).name] for p in range(topology.settings.partitions)}
+    make_acceptor = acceptor_class(topology, by_partition)
+    acceptors = [make_acceptor(p, message_log, lambda p: by_partition[p].send(Poke(p))) for p in by_partition]
+    chat = _Chat(acceptors, Reader(store, by_partition), store)
+    server = PeerServer(node=service.name, incarnation=incarnation, on_frame=chat.on_frame, stats=chat.stats)
+    await server.start(service.host, service.ports["peer"])
+    for link in links.values():
+        link.start()
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(acceptor.run()) for acceptor in acceptors]
+            tasks.append(group.create_task(chat.save_cursors()))
+            await stop.wait()
+            for task in tasks:
+                task.cancel()
+    finally:
+        await server.close()
+        for link in links.values():
+            await link.close()
+        for closing in (store.close, message_log.close):
+            with contextlib.suppress(Exception):
+                await closing()
+
+
+class _Chat:
+    """Decides what becomes of each frame of a gateway."""
+
+    def __init__(self, acceptors: list[Acceptor], reader: Reader, store: MessageStore) -> None:
+        self._acceptors = acceptors
+        self._reader = reader
+        self._store = store
+        self._cursors: dict[tuple[int, int], int] = {}
+        self._reads: set[asyncio.Task[None]] = set()
+
+    def stats(self) -> dict[str, float]:
+        """Counters for Pong."""
+        return {
+            "appended": float(sum(acceptor.appended for acceptor in self._acceptors)),
+            "append_failed": float(sum(acceptor.failed for acceptor in self._acceptors)),
+            "reads": float(len(self._reads)),
+            "pages_hot": float(self._reader.hot),
+            "pages_cold": float(self._reader.cold),
+            "cursors": float(len(self._cursors)),
+        }
+
+    def on_frame(self, gateway: PeerConnection, _correlation: int, frame: PeerFrame) -> None:
+        match frame:
+            case Submit():
+                self._submit(gateway, frame)
+            case FetchPage():
+                self._read(gateway, frame, self._fetch(gateway, frame))
+            case SyncDevice():
+                self._read(gateway, frame, self._sync(gateway, frame))
+            case Shown(_, device, conv, seq):
+                self._shown(device, conv, seq)
+            case _:
+                gateway.abort()
+
+    def _submit(self, gateway: PeerConnection, frame: Submit) -> None:
+        origin = Origin(gateway.node, gateway.incarnation, frame.conn)
+        record = LogRecord(Kind.MESSAGE, frame.conv, frame.user, frame.device, frame.client_seq, frame.body, (), origin)
+
+        def refuse(code: Nack) -> None:
+            gateway.send(Deliver((frame.conn,), encode(Refused(frame.conv, frame.client_seq, code))))
+
+        acceptor = self._acceptors[partition_of(frame.conv, len(self._acceptors))]
+        if not acceptor.offer(Pending(record, lambda: refuse(Nack.UNAVAILABLE))):
+            refuse(Nack.OVERLOADED)
+
+    def _read(
+        self, gateway: PeerConnection, frame: FetchPage | SyncDevice, reading: Coroutine[None, None, None]
+    ) -> None:
+        if len(self._reads) >= MAX_READS:
+            reading.close()
+            _fail(gateway, frame, Nack.OVERLOADED)
+            return
+        task = asyncio.create_task(reading)
+        self._reads.add(task)
+        task.add_done_callback(self._reads.discard)
+
+    async def _fetch(self, gateway: PeerConnection, frame: FetchPage) -> None:
+        try:
+            page = await self._reader.page(frame.conv, frame.user, after=frame.after, limit=frame.limit)
+        except NotMember:
+            _fail(gateway, frame, Nack.FOREIGN, close=Close.FOREIGN)
+        except Unavailable as error:
+            log.warning("fetch: %s", error)
+            _fail(gateway, frame, Nack.UNAVAILABLE)
+        else:
+            gateway.send(Deliver((frame.conn,), page[:1] + frame.req.to_bytes(4, "big") + page[5:]))
+
+    async def _sync(self, gateway: PeerConnection, frame: SyncDevice) -> None:
+        try:
+            synced = await self._reader.sync(
+                frame.user, req=frame.req, after_conv=frame.after_conv, cursors=dict(frame.cursors)
+            )
+        except Unavailable as error:
+            log.warning("sync: %s", error)
+            _fail(gateway, frame, Nack.UNAVAILABLE)
+        else:
+            gateway.send(Deliver((frame.conn,), encode(synced)))
+
+    def _shown(self, device: int, conv: int, seq: int) -> None:
+        key = (device, conv)
+        if key in self._cursors or len(self._cursors) < MAX_CURSORS:
+            self._cursors[key] = max(seq, self._cursors.get(key, 0))
+
+    async def save_cursors(self) -> None:
+        """Write the devices' cursors now and then; one lost is repeated by the device's next RECV."""
+        while True:
+            await asyncio.sleep(CURSORS_EVERY_S)
+            if not self._cursors:
+                continue
+            cursors, self._cursors = self._cursors, {}
+            try:
+                await self._store.save_cursors([(device, conv, seq) for (device, conv), seq in cursors.items()])
+            except Unavailable as error:
+                log.warning("cursors: %s", error)
+
+
+def _fail(gateway: PeerConnection, frame: FetchPage | SyncDevice, code: Nack, *, close: int = 0) -> None:
+    gateway.send(Deliver((frame.conn,), encode(Error(frame.req, code)), close))

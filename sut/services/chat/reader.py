@@ -1,0 +1,114 @@
+"""FETCH and SYNC: from the sequencers' memory where that is enough, else from the store.
+
+The sequencer knows what was sequenced this instant; the store has everything older. A sequencer that is away makes
+an answer older, never wrong: SYNCED then says STALE, and the device asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Final
+
+from sut.partitioning import partition_of
+from sut.peer import PeerLink
+from sut.ports import MessageStore, Unavailable
+from sut.protocol.frames import MAX_FETCH, MAX_SYNC_CURSORS, SYNCED_MORE, SYNCED_STALE, Entry, Page, Synced
+from sut.protocol.frames import encode as encode_frame
+from sut.protocol.peer import HEAD_RECOVERING, Heads, HotPage, ReadHeads, ReadHot
+from sut.services.visibility import cut_page
+
+ASK_TIMEOUT_S: Final = 0.5
+MAX_STORE_PAGES: Final = 10
+"""Pages of a user's conversations looked through for one SYNC: 10,000 conversations."""
+
+
+class NotMember(Exception):
+    """The user never was a member of the conversation."""
+
+
+class Reader:
+    """Reads for devices, within what their users may see."""
+
+    def __init__(self, store: MessageStore, sequencers: Mapping[int, PeerLink]) -> None:
+        self._store = store
+        self._sequencers = sequencers
+        """By partition."""
+        self.hot = 0
+        self.cold = 0
+
+    async def page(self, conv: int, user: int, *, after: int, limit: int) -> bytes:
+        """An encoded PAGE with req 0. Raises NotMember, Unavailable."""
+        limit = max(1, min(limit, MAX_FETCH))
+        link = self._sequencers[partition_of(conv, len(self._sequencers))]
+        try:
+            answer = await link.ask(ReadHot(conv, user, after, limit), ASK_TIMEOUT_S)
+        except Unavailable:
+            answer = HotPage(hit=False, member=False, head=HEAD_RECOVERING, page=b"")
+        assert isinstance(answer, HotPage)
+        if not answer.hit:
+            try:
+                return await self._stored_page(conv, user, after, limit)
+            except NotMember:
+                if answer.head == HEAD_RECOVERING:  # created or joined an instant ago, and not stored yet?
+                    raise Unavailable(f"conversation {conv}: its sequencer is not back yet") from None
+                raise
+        if not answer.member:
+            raise NotMember
+        self.hot += 1
+        return answer.page
+
+    async def _stored_page(self, conv: int, user: int, after: int, limit: int) -> bytes:
+        self.cold += 1
+        rows = await self._store.page(conv, after, limit)
+        image = await self._store.load(conv)  # after the rows: its spans are at least as new as they are
+        if image is None:
+            raise NotMember
+        spans = sorted((span for span in image.spans if span.user == user), key=lambda span: span.first)
+        if not spans:
+            raise NotMember
+        covered = rows[-1].seq if len(rows) == limit else max(after, rows[-1].seq if rows else 0)
+        page: Page = cut_page(conv, spans, rows, after=after, covered=covered, head=image.row.head)
+        return encode_frame(page)
+
+    async def sync(self, user: int, *, req: int, after_conv: int, cursors: Mapping[int, int]) -> Synced:
+        """Which of the user's conversations, by rising id above `after_conv`, are ahead of these cursors.
+
+        Raises Unavailable.
+        """
+        entries: list[Entry] = []
+        stale = False
+        for _ in range(MAX_STORE_PAGES):
+            known = await self._store.conversations_of(user, after_conv, MAX_SYNC_CURSORS)
+            heads, complete = await self._heads(user, dict(known))
+            stale = stale or not complete
+            ahead = [Entry(conv, head, 0) for conv, head in heads.items() if head > cursors.get(conv, 0)]
+            entries += ahead[: MAX_SYNC_CURSORS - len(entries)]
+            if len(known) < MAX_SYNC_CURSORS:
+                return Synced(req, SYNCED_STALE if stale else 0, tuple(entries))
+            if len(entries) == MAX_SYNC_CURSORS:
+                break
+            after_conv = known[-1][0]
+        return Synced(req, SYNCED_MORE | (SYNCED_STALE if stale else 0), tuple(entries))
+
+    async def _heads(self, user: int, stored: dict[int, int]) -> tuple[dict[int, int], bool]:
+        """The newest heads by rising conversation id, and whether every sequencer concerned answered."""
+        by_link: defaultdict[PeerLink, list[int]] = defaultdict(list)
+        for conv in stored:
+            by_link[self._sequencers[partition_of(conv, len(self._sequencers))]].append(conv)
+        answers = await asyncio.gather(
+            *(link.ask(ReadHeads(user, tuple(convs)), ASK_TIMEOUT_S) for link, convs in by_link.items()),
+            return_exceptions=True,
+        )
+        complete = True
+        for convs, answer in zip(by_link.values(), answers, strict=True):
+            if isinstance(answer, Heads):
+                told = dict(zip(convs, answer.heads, strict=True))
+                stored |= {conv: head for conv, head in told.items() if head >= 0}
+                complete = complete and HEAD_RECOVERING not in answer.heads
+            elif isinstance(answer, Unavailable):
+                complete = False
+            elif isinstance(answer, BaseException):
+                raise answer
+        return stored, complete

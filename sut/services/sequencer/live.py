@@ -1,0 +1,65 @@
+"""A conversation in the memory of its sequencer: its state, its newest rows, and what is not stored yet."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from sut.ports import ConversationWrite, SenderMark, Span, StoredMessage
+from sut.protocol.frames import encode
+from sut.protocol.peer import HotPage
+from sut.services.sequencer.rule import Conversation
+from sut.services.visibility import cut_page, visible_head
+
+HOT_ROWS: Final = 64
+"""Newest rows kept for members who fetch right after a notification; about 20 KB a busy conversation."""
+
+
+@dataclass(slots=True)
+class Unstored:
+    """Rows and state changes since the last write to the store."""
+
+    rows: list[StoredMessage] = field(default_factory=list)
+    spans: dict[tuple[int, int], Span] = field(default_factory=dict)
+    marks: dict[int, SenderMark] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Live:
+    """One conversation in memory."""
+
+    state: Conversation
+    hot: deque[StoredMessage] = field(default_factory=lambda: deque(maxlen=HOT_ROWS))
+    unstored: Unstored | None = None
+
+    def changed(self) -> Unstored:
+        """Where to note what has to be written."""
+        if self.unstored is None:
+            self.unstored = Unstored()
+        return self.unstored
+
+    def take_write(self) -> ConversationWrite | None:
+        """All that is unstored, as one atomic write; it counts as stored from here on."""
+        unstored, self.unstored = self.unstored, None
+        if unstored is None:
+            return None
+        spans, marks = tuple(unstored.spans.values()), tuple(unstored.marks.values())
+        return ConversationWrite(self.state.row(), tuple(unstored.rows), spans, marks)
+
+    def page(self, user: int, after: int, limit: int) -> HotPage:
+        """What follows `after` for this user, if memory holds all of it; otherwise a miss with the visible head."""
+        spans = self.state.spans.get(user, [])
+        head = self.state.head
+        if not spans:
+            return HotPage(hit=True, member=False, head=0, page=b"")
+        if after < head and (not self.hot or self.hot[0].seq > after + 1):
+            return HotPage(hit=False, member=True, head=visible_head(spans, head), page=b"")
+        rows = [row for row in self.hot if row.seq > after][:limit]
+        covered = rows[-1].seq if len(rows) == limit else head
+        page = cut_page(self.state.conv, spans, rows, after=after, covered=covered, head=head)
+        return HotPage(hit=True, member=True, head=page.head, page=encode(page))
+
+    def head_for(self, user: int) -> int:
+        """The highest number this user may see."""
+        return visible_head(self.state.spans.get(user, []), self.state.head)

@@ -1,0 +1,239 @@
+"""One partition: read the log, apply the rule, answer and notify at once, store behind.
+
+The order of things is the guarantee. Records are applied strictly in log order. A record's row, and the state that
+follows from it, reach the store in one write; the log offset is committed only after that write. So a restart
+replays from the last commit, finds in the state which records it has already applied, and computes the rest again
+to the same numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeVar
+
+from sut.ports import ConversationWrite, Kind, Logged, LogRecord, MessageLog, MessageStore, Unavailable
+from sut.protocol.frames import Ack, Close, Entry, Message, Nack, Notify, Refused, encode
+from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED
+from sut.services.sequencer import rule
+from sut.services.sequencer.emitter import Emitter, Notification
+from sut.services.sequencer.live import Live
+
+POLL_S: Final = 0.05
+"""How long a worker that was not poked waits before it looks at the log."""
+READ_LIMIT: Final = 256
+STORE_EVERY_S: Final = 0.02
+"""Rows of this long share a transaction."""
+MAX_UNSTORED: Final = 20_000
+"""Records applied but not stored, after which reading pauses until the store follows."""
+MAX_LIVE: Final = 20_000
+"""Conversations kept in memory a partition."""
+RETRY_S: Final = 0.2
+
+T = TypeVar("T")
+log = logging.getLogger("sequencer")
+
+
+class PartitionWorker:
+    """Sequences one partition. Several at work on one partition do no harm (see rule.py)."""
+
+    def __init__(
+        self, partition: int, *, message_log: MessageLog, store: MessageStore, emitter: Emitter, group_cap: int
+    ) -> None:
+        self.partition = partition
+        self._log = message_log
+        self._store = store
+        self._emitter = emitter
+        self._group_cap = group_cap
+        self._live: OrderedDict[int, Live] = OrderedDict()
+        self._dirty: dict[int, Live] = {}
+        self._writing: dict[int, Live] = {}
+        self._unstored = 0
+        self._grown = asyncio.Event()
+        self._position = 0
+        self._caught_up = False
+        self.committed = 0
+        self.applied = 0
+
+    def poke(self) -> None:
+        """The log has grown: look now."""
+        self._grown.set()
+
+    def early(self, record: bytes) -> None:
+        """A record that the log does not have yet is none of ours. A known-bad variant overrides this."""
+
+    @property
+    def unstored(self) -> int:
+        """Records applied but not yet stored and committed."""
+        return self._unstored
+
+    @property
+    def conversations(self) -> int:
+        """Conversations in memory."""
+        return len(self._live)
+
+    @property
+    def unknown_head(self) -> int:
+        """The head to tell of a conversation that is not in memory."""
+        return HEAD_STORED if self._caught_up else HEAD_RECOVERING
+
+    def live(self, conv: int) -> Live | None:
+        """The conversation, if it is in memory."""
+        return self._live.get(conv)
+
+    async def run(self) -> None:
+        """Recover from the last commit, then follow the log for ever."""
+        self._position = self.committed = await self._until_available(lambda: self._log.committed(self.partition))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._store_behind())
+            group.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        while True:
+            if self._unstored > MAX_UNSTORED:
+                await asyncio.sleep(STORE_EVERY_S)
+                continue
+            self._grown.clear()
+            batch = await self._until_available(lambda: self._log.read(self.partition, self._position, READ_LIMIT))
+            if batch:
+                await self._apply(batch)
+                continue
+            self._caught_up = True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await self._grown.wait()
+
+    async def _apply(self, batch: list[Logged]) -> None:
+        await self._load({item.record.conv for item in batch})
+        notifications: list[Notification] = []
+        replayed: set[int] = set()
+        for item in batch:
+            seq = await self.number(item.record)
+            notification = self._one(item.offset, item.record, seq, replayed)
+            if notification is not None:
+                notifications.append(notification)
+            self._position = item.offset
+        for conv in replayed:
+            live = self._live[conv]
+            notifications.append(_heads_up(conv, live.state.head, live.state.members()))
+        for notification in notifications:
+            await self._emitter.notify(notification)
+
+    async def number(self, record: LogRecord) -> int | None:
+        """The number for a new message: None lets the rule derive it from the log. A variant overrides this."""
+        return None
+
+    def _one(self, offset: int, record: LogRecord, seq: int | None, replayed: set[int]) -> Notification | None:
+        live = self._live.get(record.conv)
+        if live is not None and offset <= live.state.applied:
+            replayed.add(record.conv)
+        state, outcome = rule.apply(live.state if live else None, offset, record, group_cap=self._group_cap, seq=seq)
+        self.applied += 1
+        self._unstored += 1
+        if state is None:
+            self._answer(record, outcome)
+            return None
+        if live is None:
+            live = self._live[record.conv] = Live(state)
+        self._live.move_to_end(record.conv)
+        self._dirty[record.conv] = live
+        return self.settle(live, record, outcome)
+
+    def settle(self, live: Live, record: LogRecord, outcome: rule.Outcome) -> Notification | None:
+        """Note what has to be stored, answer the sender, and say who is to be notified."""
+        self._answer(record, outcome)
+        state = live.state
+        match outcome:
+            case rule.Created():
+                live.changed().spans.update({(s.user, s.first): s for spans in state.spans.values() for s in spans})
+                return None
+            case rule.Sequenced(message, span):
+                unstored = live.changed()
+                unstored.rows.append(message)
+                live.hot.append(message)
+                if span is not None:
+                    unstored.spans[span.user, span.first] = span
+                if record.kind == Kind.MESSAGE:
+                    unstored.marks[record.device] = state.marks[record.device]
+                return self._tell_members(live, record, outcome)
+        return None
+
+    def _tell_members(self, live: Live, record: LogRecord, outcome: rule.Sequenced) -> Notification:
+        state, row = live.state, outcome.message
+        if state.kind == rule.DIRECT:
+            frame = encode(Message(state.conv, row.seq, row.flags, row.user, row.device, row.client_seq, row.body))
+        else:
+            frame = encode(Notify((Entry(state.conv, row.seq, row.flags),)))
+        return Notification(frame, tuple(state.members()), record.device if record.kind == Kind.MESSAGE else 0)
+
+    def _answer(self, record: LogRecord, outcome: rule.Outcome) -> None:
+        if record.origin is None:
+            return
+        close = 0
+        match outcome:
+            case rule.Sequenced(message):
+                frame = Ack(record.conv, record.client_seq, message.seq)
+            case rule.Created():
+                frame = Ack(record.conv, record.client_seq, 0)
+            case rule.Repeated(seq):
+                frame = Ack(record.conv, record.client_seq, seq)
+            case rule.Refused(code):
+                close = Close.FOREIGN if code == Nack.FOREIGN and record.kind == Kind.MESSAGE else 0
+                self._emitter.answer(record.origin, encode(Refused(record.conv, record.client_seq, code)), close=close)
+                return
+            case _:
+                return
+        self._emitter.answer(record.origin, encode(frame))
+
+    async def _load(self, convs: set[int]) -> None:
+        missing = [conv for conv in convs if conv not in self._live]
+        for conv in missing:
+            image = await self._until_available(partial(self._store.load, conv))
+            if image is not None:
+                self._live[conv] = Live(rule.Conversation.from_image(image))
+        while len(self._live) > MAX_LIVE:
+            kept = convs | self._dirty.keys() | self._writing.keys()  # the store does not have these yet
+            oldest = next((conv for conv in self._live if conv not in kept), None)
+            if oldest is None:
+                break
+            del self._live[oldest]
+
+    async def _store_behind(self) -> None:
+        while True:
+            await asyncio.sleep(STORE_EVERY_S)
+            if self._position > self.committed:
+                await self.store()
+
+    async def store(self) -> None:
+        """Write what is unstored, then commit the log up to it. A variant overrides this."""
+        position, count = self._position, self._unstored
+        writes = self.take_writes()
+        if writes:
+            await self._until_available(lambda: self._store.write(self.partition, writes))
+        await self._until_available(lambda: self._log.commit(self.partition, position))
+        self._writing = {}
+        self.committed = position
+        self._unstored -= count
+
+    def take_writes(self) -> list[ConversationWrite]:
+        """All changes since the last call. They must be stored before any later ones."""
+        self._writing, self._dirty = self._dirty, {}
+        return [write for live in self._writing.values() if (write := live.take_write()) is not None]
+
+    async def _until_available(self, action: Callable[[], Awaitable[T]]) -> T:
+        """Repeat an idempotent action until the backend is there: a sequencer has nothing better to do."""
+        while True:
+            try:
+                return await action()
+            except Unavailable as error:
+                log.warning("partition %d waits: %s", self.partition, error)
+                await asyncio.sleep(RETRY_S)
+
+
+def _heads_up(conv: int, head: int, members: list[int]) -> Notification:
+    """After a restart: whatever was told before it may not have arrived."""
+    return Notification(encode(Notify((Entry(conv, head, 0),))), tuple(members), 0)

@@ -1,0 +1,48 @@
+"""What a user may see of a conversation: the numbers inside the user's spans, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sut.ports import Span, StoredMessage
+from sut.protocol.frames import MAX_BODY, Message, Page
+
+PAGE_BYTES = 4 * MAX_BODY
+"""Bodies of one PAGE: beyond it the page ends early (at least one message is given)."""
+
+
+def visible_head(spans: Sequence[Span], head: int) -> int:
+    """The highest number this user may see, given the user's spans in order; 0 when none."""
+    if not spans:
+        return 0
+    end = spans[-1].end
+    return head if end == 0 else min(head, end - 1)
+
+
+def sees(spans: Sequence[Span], seq: int) -> bool:
+    """Whether a user with these spans may see the number."""
+    return any(span.first <= seq and (span.end == 0 or seq < span.end) for span in spans)
+
+
+def cut_page(
+    conv: int, spans: Sequence[Span], rows: Iterable[StoredMessage], *, after: int, covered: int, head: int
+) -> Page:
+    """A PAGE of what this user may see of `rows`, which are all rows of (after, covered] in order.
+
+    Ends early, with a lower `through`, when the bodies would exceed PAGE_BYTES.
+    """
+    limit = visible_head(spans, head)
+    through = min(covered, limit)
+    messages: list[Message] = []
+    size = 0
+    for row in rows:
+        if row.seq > through:
+            break
+        if not sees(spans, row.seq):
+            continue
+        size += len(row.body)
+        if size > PAGE_BYTES and messages:
+            through = row.seq - 1
+            break
+        messages.append(Message(conv, row.seq, row.flags, row.user, row.device, row.client_seq, row.body))
+    return Page(0, conv, limit, max(through, min(after, limit)), tuple(messages))

@@ -1,0 +1,78 @@
+"""Known bad: the chat service hands a record to the sequencer at once and appends it to the log half a second later.
+
+The sender has its ACK and online members see the message while it exists in memory only. A SIGKILL of the chat
+service loses what it had not appended; a SIGKILL of the sequencer numbers it anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from sut.peer import PeerLink
+from sut.ports import LogRecord, StoredMessage
+from sut.protocol.peer import Early
+from sut.services.chat.accept import Acceptor
+from sut.services.sequencer import rule
+from sut.services.sequencer.emitter import Notification
+from sut.services.sequencer.live import Live
+from sut.services.sequencer.worker import PartitionWorker
+
+DELAY_S = 0.5
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(LogRecord).decode
+
+
+def volatile_acceptor(sequencers: Mapping[int, PeerLink]) -> type[Acceptor]:
+    """An acceptor that tells the sequencer before the log."""
+
+    class VolatileAcceptor(Acceptor):
+        """Acknowledged, then durable: the wrong order."""
+
+        async def append(self, partition: int, records: Sequence[LogRecord]) -> None:
+            """Tell the sequencer now, the log later."""
+            for record in records:
+                sequencers[partition].send(Early(partition, _encode(record)))
+            await asyncio.sleep(DELAY_S)
+            await self._log.append(partition, records)
+
+    return VolatileAcceptor
+
+
+class EarlyWorker(PartitionWorker):
+    """Numbers and answers records that the log does not have yet; stores them once it does."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._early: dict[tuple[int, int, int], StoredMessage] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def early(self, record: bytes) -> None:
+        """Apply a record from a chat service's memory, if its conversation is here."""
+        decoded = _decode(record)
+        live = self._live.get(decoded.conv)
+        if live is None:
+            return
+        _, outcome = rule.apply(live.state, live.state.applied + 1, decoded, group_cap=self._group_cap)
+        live.state.applied -= 1
+        if isinstance(outcome, rule.Sequenced):
+            key = (decoded.conv, decoded.device, decoded.client_seq)
+            self._early[key] = outcome.message
+            live.hot.append(outcome.message)
+            self._answer(decoded, outcome)
+            task = asyncio.create_task(self._emitter.notify(self._tell_members(live, decoded, outcome)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def settle(self, live: Live, record: LogRecord, outcome: rule.Outcome) -> Notification | None:
+        """A repeat of an early record is its arrival in the log: now it is stored."""
+        key = (record.conv, record.device, record.client_seq)
+        message = self._early.pop(key, None)
+        if message is not None and isinstance(outcome, rule.Repeated):
+            unstored = live.changed()
+            unstored.rows.append(message)
+            unstored.marks[record.device] = live.state.marks[record.device]
+        return super().settle(live, record, outcome)
