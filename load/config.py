@@ -1,0 +1,118 @@
+"""What one swarm run is made of, as a file: swarm.json.
+
+The runner writes it and hands its path to the swarm in PETREL_SWARM; the swarm, its workers and the read-back all read
+the same file, so that they agree on who exists and what was planned without talking to each other.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+
+MAX_USERS: Final = 100_000
+"""More need a leaner tier than one Locust user a device. Also the distance between the id ranges of runs."""
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class ConfigError(ValueError):
+    """A swarm.json that cannot be used; the text is one line that names the file and what is wrong."""
+
+
+class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything the swarm needs to know. Times in seconds; user id = device id = first_id .. first_id + users - 1."""
+
+    seed: Annotated[int, msgspec.Meta(ge=0)]
+    """Makes the population, the send plan and the offline plan; the same on every machine."""
+    users: Annotated[int, msgspec.Meta(ge=1, le=MAX_USERS)]
+    api_url: Annotated[str, msgspec.Meta(pattern="^http://[^/]+$")]
+    api_key: Annotated[str, msgspec.Meta(min_length=1)]
+    history_dir: Annotated[str, msgspec.Meta(min_length=1)]
+    duration_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 100.0
+    """From the first planned send to the last."""
+    rate_per_s: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 130.0
+    """Planned sends, all devices together."""
+    heartbeat_s: Positive = 30.0
+    """What the gateways were told; devices learn it from WELCOME, this is for readers of the run."""
+    first_id: Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - MAX_USERS)] = 1
+    """Lets several swarms use one system without meeting each other's messages."""
+    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    """Swarm processes that the runner starts. Locust's master tells each worker its part, whatever this says."""
+    directs_per_user: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.8
+    """1:1 conversations, as a multiple of the users."""
+    groups_per_user: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.2
+    group_cap: Annotated[int, msgspec.Meta(ge=2, le=500)] = 100
+    """Members of the largest group; there is one of that size if there are enough users."""
+    recipients: Annotated[float, msgspec.Meta(ge=1, le=100)] = 5.0
+    """Mean number of recipients of a message; the share of group messages follows from it."""
+    offline_share: Share = 0.1
+    """Share of the devices that go offline and come back, again and again."""
+    silent_share: Share = 0.1
+    """Share of the devices that only read."""
+    churn: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 36
+    """Membership changes of groups during the run."""
+
+    def __post_init__(self) -> None:
+        for name in ("duration_s", "rate_per_s", "heartbeat_s"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be a finite number")
+        if self.duration_s * self.rate_per_s > 50_000_000:
+            raise ValueError("duration_s x rate_per_s is above 50 million sends: more than one plan holds")
+
+    @property
+    def history(self) -> Path:
+        """The directory of the history files."""
+        return Path(self.history_dir)
+
+
+def load(path: Path) -> SwarmConfig:
+    """Read a swarm.json. Raises ConfigError."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=SwarmConfig)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except msgspec.DecodeError as error:  # ValidationError is one
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def save(config: SwarmConfig, path: Path) -> None:
+    """Write a swarm.json, readable by its owner only: it holds the API key. Raises OSError."""
+    path.touch(mode=0o600)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=1))
+
+
+class _Ports(msgspec.Struct, frozen=True):
+    http: int = 0
+
+
+class _Service(msgspec.Struct, frozen=True):
+    kind: str
+    host: str = "127.0.0.1"
+    ports: _Ports = _Ports()
+
+
+class _Topology(msgspec.Struct, frozen=True):
+    """The few fields of a topology.json that a swarm needs; the rest is the system's own affair."""
+
+    api_key: str
+    services: tuple[_Service, ...]
+
+
+def discover(directory: Path) -> tuple[str, str]:
+    """(api_url, api_key) of a running system, from DIR/topology.json. Raises ConfigError."""
+    path = directory / "topology.json"
+    try:
+        topology = msgspec.json.decode(path.read_bytes(), type=_Topology)
+    except OSError as error:
+        hint = "; is the system up? (petrel up)" if isinstance(error, FileNotFoundError) else ""
+        raise ConfigError(f"{path}: {error.strerror}{hint}") from None
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    for service in topology.services:
+        if service.kind == "api" and service.ports.http:
+            return f"http://{service.host}:{service.ports.http}", topology.api_key
+    raise ConfigError(f"{path}: no service of kind api with an http port")

@@ -1,0 +1,145 @@
+"""Where everything that happens to a process's devices goes: history, live counters, latencies, Locust's statistics.
+
+The history comes first and is the only thing that is judged; the rest is for people who watch.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from load import body as bodies
+from load.history import Event, HistoryWriter, message_id, now_ns
+from load.latency import Histogram
+from sut.protocol.client_events import Acked, GaveUp, Nacked, Show, Wire
+
+
+class Counters(msgspec.Struct, kw_only=True):
+    """What a process's devices did so far, and how many are online now."""
+
+    devices: int = 0
+    online: int = 0
+    sends: int = 0
+    acked: int = 0
+    refused: int = 0
+    """Definite NACKs."""
+    not_taken: int = 0
+    """NACKs that ask to try again."""
+    gave_up: int = 0
+    shown: int = 0
+    """At devices other than the sender's."""
+    wire: int = 0
+    connects: int = 0
+    drops: int = 0
+    """Connections that ended unplanned, or could not be made."""
+    violations: int = 0
+
+    @property
+    def pending(self) -> int:
+        """Sent, and no answer yet."""
+        return self.sends - self.acked - self.refused - self.gave_up
+
+    def plus(self, other: Counters) -> Counters:
+        """Both together."""
+        names = self.__struct_fields__
+        return Counters(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+
+class Observer(Protocol):
+    """Who else wants to know; latencies in ns from the planned time."""
+
+    def acked(self, latency_ns: int) -> None:
+        """A send was acknowledged."""
+
+    def shown(self, latency_ns: int, *, group: bool, size: int) -> None:
+        """A message was displayed at a device other than its sender's."""
+
+    def failed(self, text: str) -> None:
+        """A send was refused or given up."""
+
+
+class Recorder:
+    """Writes what happens to the devices of one process. `begin` must be called before the first send."""
+
+    def __init__(self, history: HistoryWriter, *, groups: frozenset[int], observer: Observer) -> None:
+        self._history = history
+        self._groups = groups
+        self._observer = observer
+        self._t0_ns = 0
+        self._due: dict[int, int] = {}  # message id -> when an unsettled send was planned
+        self.counters = Counters()
+        self.ack_latency = Histogram()
+        self.show_latency = Histogram()
+
+    def begin(self, t0_ns: int) -> None:
+        """Planned times count from `t0_ns`."""
+        self._t0_ns = t0_ns
+
+    def online(self, device: int) -> None:
+        """The device is connected, registered and knows what it missed."""
+        self.counters.online += 1
+        self._history.append(Event.ONLINE, device=device)
+
+    def offline(self, device: int, *, planned: bool) -> None:
+        """An online device no longer is."""
+        self.counters.online -= 1
+        self._history.append(Event.OFFLINE, device=device, arg=int(planned))
+
+    def sent(self, device: int, conv: int, client_seq: int, *, due_ns: int, hash_: int) -> None:
+        """A message is about to be transmitted for the first time: call before the bytes reach the socket."""
+        msg = message_id(device, client_seq)
+        self._history.append(Event.SEND, due=due_ns, device=device, conv=conv, msg=msg, hash_=hash_)
+        self._due[msg] = due_ns
+        self.counters.sends += 1
+
+    def acked(self, device: int, event: Acked) -> None:
+        """A send has its number."""
+        t = now_ns()
+        msg = message_id(device, event.client_seq)
+        self._history.append(Event.ACK, t=t, device=device, conv=event.conv, msg=msg, seq=event.seq)
+        self.counters.acked += 1
+        due_ns = self._due.pop(msg, None)
+        if due_ns is not None:
+            self.ack_latency.add_ns(t - due_ns)
+            self._observer.acked(t - due_ns)
+
+    def nacked(self, device: int, event: Nacked) -> None:
+        """A send was refused, for good or for now."""
+        msg = message_id(device, event.client_seq)
+        self._history.append(Event.NACK, device=device, conv=event.conv, msg=msg, arg=int(event.definite))
+        if event.definite:
+            self.counters.refused += 1
+            self._due.pop(msg, None)
+            self._observer.failed(f"refused for good, NACK code {event.code}")
+        else:
+            self.counters.not_taken += 1
+            self._observer.failed(f"not taken, to be tried again, NACK code {event.code}")
+
+    def gave_up(self, device: int, event: GaveUp) -> None:
+        """Nobody answered for so long that the device stopped asking; the outcome stays open."""
+        self.counters.gave_up += 1
+        self._due.pop(message_id(device, event.client_seq), None)
+        self._observer.failed("given up without an answer")
+
+    def wire(self, device: int, event: Wire) -> None:
+        """A message arrived, perhaps again."""
+        self.counters.wire += 1
+        conv, seq, _, _, sender, client_seq, body = event.message
+        msg = message_id(sender, client_seq)
+        self._history.append(Event.WIRE, device=device, conv=conv, msg=msg, seq=seq, hash_=bodies.digest(body))
+
+    def shown(self, device: int, event: Show) -> None:
+        """A message was displayed."""
+        t = now_ns()
+        conv, seq, _, _, sender, client_seq, body = event.message
+        msg = message_id(sender, client_seq)
+        self._history.append(Event.SHOW, t=t, device=device, conv=conv, msg=msg, seq=seq, hash_=bodies.digest(body))
+        if sender == device:
+            return
+        self.counters.shown += 1
+        offset_ns = bodies.due_offset_ns(body)
+        if offset_ns is not None and self._t0_ns:
+            latency_ns = t - self._t0_ns - offset_ns
+            self.show_latency.add_ns(latency_ns)
+            self._observer.shown(latency_ns, group=conv in self._groups, size=len(body))
