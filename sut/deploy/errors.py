@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sut.ports import SutError
+
+EXIT_USAGE: Final = 64
+EXIT_CANNOT: Final = 70
+"""Exit status of a process that could not do its job for a reason that a person can mend."""
 
 
 class DeployError(SutError):

@@ -1,0 +1,77 @@
+"""Looking at a process from outside: does it answer, what does it say of itself, what does the kernel say of it.
+
+Every look is bounded by its timeout and answers None instead of raising when nothing useful came back: for a prober,
+silence is an observation.
+"""
+
+from __future__ import annotations
+
+import http.client
+
+import psutil
+
+from sut import peer
+from sut.adapters import redis_admin
+from sut.adapters.redis_admin import RedisRole, SentinelView
+from sut.ports import Unavailable
+from sut.protocol.peer import Pong
+
+Address = tuple[str, int]
+
+
+def peer_ping(address: Address, timeout_s: float) -> Pong | None:
+    """What one of our own processes answers on its peer port: its name, incarnation and counters."""
+    try:
+        return peer.ping(*address, timeout_s)
+    except Unavailable:
+        return None
+
+
+def redis_ping(address: Address, timeout_s: float) -> bool:
+    """Whether a Redis or Sentinel answers."""
+    try:
+        redis_admin.ping(address, timeout_s)
+    except Unavailable:
+        return False
+    return True
+
+
+def redis_role(address: Address, timeout_s: float) -> RedisRole | None:
+    """What a Redis says it is."""
+    try:
+        return redis_admin.role(address, timeout_s)
+    except Unavailable:
+        return None
+
+
+def sentinel_view(address: Address, master_name: str, timeout_s: float) -> SentinelView | None:
+    """What a Sentinel says of the master and of those who could take over."""
+    try:
+        return redis_admin.sentinel_view(address, master_name, timeout_s)
+    except Unavailable:
+        return None
+
+
+def http_status(address: Address, path: str, timeout_s: float) -> int | None:
+    """The status that a GET is answered with."""
+    connection = http.client.HTTPConnection(*address, timeout=timeout_s)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def process_state(pid: int) -> str | None:
+    """ "T" stopped, "R" running, "S" anything else that lives; None when there is no such process or it is dead."""
+    try:
+        status = psutil.Process(pid).status()
+    except psutil.Error:
+        return None
+    if status in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+        return None
+    if status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):
+        return "T"
+    return "R" if status == psutil.STATUS_RUNNING else "S"

@@ -1,0 +1,273 @@
+"""A whole running system, for those who run experiments on it or ask how it is.
+
+`start` builds the topology, starts the supervisor and returns when every service is healthy, or leaves nothing and
+says why. `System.attach` finds one that runs already. Both give the same handle: it holds no state of its own, all is
+in the directory (sut/deploy/state.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from sut.deploy import binaries, confs, health, state
+from sut.deploy.errors import DeployError
+from sut.deploy.profiles import PROFILES, Place
+from sut.deploy.reaper import reap
+from sut.deploy.reservation import Reservation
+from sut.deploy.state import Files, ProcessState
+from sut.deploy.supervisor import STOP_TIMEOUT_S
+from sut.deploy.topology import Settings, Topology, TopologyError, load, save
+
+Progress = Callable[[str], None]
+
+START_TIMEOUT_S: Final = 45.0
+HEALTH_TIMEOUT_S: Final = 0.5
+LOOK_S: Final = 0.05
+
+
+def start(
+    *,
+    profile: str,
+    directory: Path,
+    variant: str | None = None,
+    settings: Settings | None = None,
+    on_progress: Progress,
+    timeout_s: float = START_TIMEOUT_S,
+) -> System:
+    """Start a system in `directory` (made if need be) and return when all of it is healthy.
+
+    Raises DeployError, one line; then no process and no open file of it is left.
+    """
+    if profile not in PROFILES:
+        raise DeployError(f"no profile {profile!r}; there are {', '.join(PROFILES)}")
+    directory = directory.absolute()
+    with Reservation() as reservation:
+        redis_server, toxiproxy = _servers(on_progress)
+        place = Place(
+            directory=directory,
+            redis_server=redis_server,
+            toxiproxy=toxiproxy,
+            port=reservation.port,
+            settings=settings or Settings(),
+            variant=variant,
+        )
+        try:
+            topology = PROFILES[profile](place)
+        except OSError as error:
+            raise DeployError(f"no free ports: {error.strerror}") from None
+        return boot(topology, reservation, on_progress=on_progress, timeout_s=timeout_s)
+
+
+def boot(topology: Topology, reservation: Reservation, *, on_progress: Progress, timeout_s: float) -> System:
+    """Start a topology whose ports are reserved, as `start` does for a profile's. Raises DeployError."""
+    with _locked(topology.path) as lock:
+        try:
+            log_sizes = _prepare(topology, on_progress)
+            process = _start_supervisor(topology, (*reservation.inherit(), lock), lock)
+        except OSError as error:
+            raise _cannot_write(topology.path, error) from None
+    try:
+        _await_healthy(topology, process, log_sizes, on_progress=on_progress, timeout_s=timeout_s)
+    except BaseException:
+        reap(topology.run_id, grace_s=0.3)
+        process.wait()
+        raise
+    return System(topology, process)
+
+
+class System:
+    """One running system. `topology` says what it is made of."""
+
+    def __init__(self, topology: Topology, supervisor: subprocess.Popen[bytes] | None = None) -> None:
+        self.topology = topology
+        self._files = Files(topology.path)
+        self._supervisor = supervisor
+
+    @classmethod
+    def attach(cls, directory: Path) -> System:
+        """The system of a directory, running or not. Raises DeployError when there never was one."""
+        try:
+            return cls(load(directory.absolute() / "topology.json"))
+        except TopologyError as error:
+            raise DeployError(f"no system in {directory}: {error}") from None
+
+    @property
+    def running(self) -> bool:
+        """Whether its supervisor lives."""
+        return state.is_locked(self.topology.path)
+
+    def state(self) -> dict[str, ProcessState]:
+        """Every service's process as the supervisor last saw it; all stopped when there is no supervisor."""
+        now = state.read_state(self.topology.path)
+        if now is None or now.run_id != self.topology.run_id or not self.running:
+            return {service.name: ProcessState(status="stopped") for service in self.topology.services}
+        return now.processes
+
+    def pid(self, name: str) -> int | None:
+        """The living process of that name, None while there is none. Never one of another run. Raises TopologyError."""
+        self.topology.service(name)
+        now = state.read_state(self.topology.path)
+        pid = now.processes[name].pid if now is not None and name in now.processes else 0
+        return pid if pid and state.belongs(pid, self.topology.run_id, name) else None
+
+    def hold(self, name: str) -> None:
+        """Once it is dead, do not restart it. In force on return. Raises TopologyError, OSError."""
+        self._files.hold(self.topology.service(name).name).touch()
+
+    def release(self, name: str) -> None:
+        """Restart it as usual again, at once if its delay is over. Harmless when not held. Raises TopologyError."""
+        self._files.hold(self.topology.service(name).name).unlink(missing_ok=True)
+
+    def problems(self, timeout_s: float = HEALTH_TIMEOUT_S) -> dict[str, str]:
+        """What is wrong, by service, seen from outside; empty when all are healthy."""
+        found = {}
+        for service in self.topology.services:
+            problem = health.problem(self.topology, service, timeout_s)
+            if problem is not None:
+                found[service.name] = problem
+        return found
+
+    def environment(self) -> dict[str, str]:
+        """What else a process of this run has in its environment: the run's id and its clock."""
+        now = state.read_state(self.topology.path)
+        offset_ns = now.clock_offset_ns if now is not None else state.clock_offset_ns(os.environ)
+        return state.environment(self.topology, offset_ns)
+
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Stop in good order; after timeout_s, by force. On return no process of the run is left but the caller's own.
+
+        Harmless when it is stopped. Raises DeployError when a process cannot be ended.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        now = state.read_state(self.topology.path)
+        pid = now.supervisor_pid if now is not None else 0
+        if pid and state.belongs(pid, self.topology.run_id, state.SUPERVISOR):
+            with contextlib.suppress(psutil.Error):
+                supervisor = psutil.Process(pid)
+                supervisor.terminate()
+                supervisor.resume()
+            while self.running and time.monotonic() < deadline_s:
+                time.sleep(LOOK_S)
+        reaped = reap(self.topology.run_id, grace_s=0.5)
+        if self._supervisor is not None:
+            self._supervisor.wait()
+        if reaped.left:
+            raise DeployError(f"could not end the processes {', '.join(map(str, reaped.left))}")
+
+
+def _servers(on_progress: Progress) -> tuple[Path, Path | None]:
+    """redis-server, and toxiproxy-server where there is one. Raises DeployError."""
+    redis_server = binaries.find_redis_server()
+    toxiproxy = binaries.find_toxiproxy(on_progress=on_progress)
+    if toxiproxy.path is None:
+        on_progress(f"without link faults: {toxiproxy.reason}")
+    return redis_server, toxiproxy.path
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[int]:
+    """The directory, made and locked; the supervisor inherits the lock. Raises DeployError."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = state.take_lock(directory)
+    except OSError as error:
+        raise _cannot_write(directory, error) from None
+    if lock is None:
+        raise DeployError(f"a system runs in {directory} already")
+    try:
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _cannot_write(directory: Path, error: OSError) -> DeployError:
+    return DeployError(f"cannot write to {error.filename or directory}: {error.strerror}")
+
+
+def _prepare(topology: Topology, on_progress: Progress) -> dict[str, int]:
+    """Write all that the processes need; returns how long the logs are already. Raises OSError."""
+    _clear_leftovers(topology.path, on_progress)
+    files = Files(topology.path)
+    files.prepare()
+    files.state.unlink(missing_ok=True)
+    confs.write_confs(topology)
+    save(topology)
+    return {log.stem: log.stat().st_size for log in files.log("x").parent.glob("*.log")}
+
+
+def _start_supervisor(topology: Topology, inherited: tuple[int, ...], lock: int) -> subprocess.Popen[bytes]:
+    """In a session of its own, so that it outlives the terminal. Raises OSError."""
+    path = topology.path / "topology.json"
+    marks = state.environment(topology, state.clock_offset_ns(os.environ), state.SUPERVISOR)
+    with Files(topology.path).log(state.SUPERVISOR).open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "sut.deploy.supervisor", str(path), str(lock)],
+            env={**os.environ, **marks},
+            cwd=topology.path,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=inherited,
+            start_new_session=True,
+        )
+
+
+def _clear_leftovers(directory: Path, on_progress: Progress) -> None:
+    """End what an earlier system of this directory left when its supervisor was killed."""
+    if (directory / "topology.json").exists():
+        with contextlib.suppress(TopologyError):
+            reaped = reap(load(directory / "topology.json").run_id, grace_s=0.5)
+            if reaped.ended:
+                on_progress(f"ended {len(reaped.ended)} processes that an earlier system left")
+
+
+def _await_healthy(
+    topology: Topology,
+    supervisor: subprocess.Popen[bytes],
+    log_sizes: Mapping[str, int],
+    *,
+    on_progress: Progress,
+    timeout_s: float,
+) -> None:
+    """Until every service was seen healthy. Raises DeployError at the first death: nothing dies in a good start."""
+    deadline_s = time.monotonic() + timeout_s
+    waiting = {service.name: "not started" for service in topology.services}
+    on_progress(f"starting {len(waiting)} processes")
+    while waiting:
+        if supervisor.poll() is not None:
+            raise DeployError(f"the supervisor ended: {_last_line(topology, state.SUPERVISOR, log_sizes)}")
+        now = state.read_state(topology.path)
+        for name, process in now.processes.items() if now is not None else ():
+            if process.ended:
+                raise DeployError(f"{name} cannot start ({process.ended}): {_last_line(topology, name, log_sizes)}")
+            if name in waiting and process.status == "running":
+                problem = health.problem(topology, topology.service(name), HEALTH_TIMEOUT_S)
+                if problem is None:
+                    del waiting[name]
+                else:
+                    waiting[name] = problem
+        if waiting and time.monotonic() > deadline_s:
+            problems = "; ".join(f"{name} {problem}" for name, problem in waiting.items())
+            raise DeployError(f"not healthy within {timeout_s:.0f} s: {problems}")
+        time.sleep(LOOK_S)
+    on_progress(f"{len(topology.services)} processes are healthy")
+
+
+def _last_line(topology: Topology, name: str, log_sizes: Mapping[str, int]) -> str:
+    """The last thing that a process wrote in this start."""
+    with contextlib.suppress(OSError), Files(topology.path).log(name).open("rb") as log:
+        log.seek(max(log_sizes.get(name, 0), log.seek(0, os.SEEK_END) - 4096))
+        lines = log.read().decode(errors="replace").split("\n")
+        for line in reversed(lines):
+            if line.strip():
+                return line.strip()
+    return "it wrote nothing to its log"

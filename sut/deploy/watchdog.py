@@ -1,0 +1,148 @@
+"""`python -m sut.deploy.watchdog RUN_ID DIR`: cleans up behind a runner that was killed.
+
+The runner holds the other end of standard input. Its end, however it comes, closes the pipe; unless the line "done"
+came first, the run is undone at once: what DIR/undo.jsonl promises, then every process of the run. What was done is
+appended to DIR/logs/watchdog.log. Whatever breaks in the embedded profile breaks inside the run's own processes, so
+ending them heals it; the ledger is for effects on the host that outlive them (a firewall rule):
+
+    {"undo": "f1", "argv": ["iptables", "-D", ...]}     how to undo it; runs without a shell, newest first
+    {"done": "f1"}                                       it is undone already
+
+Other lines and fields belong to others and are ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from sut.deploy import log_lines, state
+from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE
+from sut.deploy.reaper import reap
+
+GRACE_S: Final = 1.0
+SETTLE_S: Final = 0.5
+"""The runner may have died between the fork of a process and its exec, when it did not name the run yet."""
+UNDO_TIMEOUT_S: Final = 2.0
+DONE: Final = b"done"
+
+
+class Watchdog:
+    """The runner's handle on its watchdog. While this process lives, so does the watchdog's patience."""
+
+    def __init__(self, run_id: str, directory: Path) -> None:
+        """Start one. Raises OSError."""
+        marks = (state.RUN_ID, state.SERVICE)
+        log = state.Files(directory).log("watchdog")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            # Without the run's mark, or the runner's own clean-up would end it too early. The pipe's end is not
+            # inherited by anybody: it closes when this process ends.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "sut.deploy.watchdog", run_id, str(directory)],
+                env={name: value for name, value in os.environ.items() if name not in marks},
+                cwd=directory,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def done(self, timeout_s: float = 5.0) -> None:
+        """The run is over and clean: dismiss it. May be repeated."""
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            assert self._process.stdin is not None
+            self._process.stdin.write(DONE + b"\n")
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Undo(NamedTuple):
+    """A command of the ledger that was promised and not marked done."""
+
+    undo: str
+    argv: tuple[str, ...]
+
+
+class _Line(msgspec.Struct, frozen=True):
+    undo: str = ""
+    argv: tuple[str, ...] = ()
+    done: str = ""
+
+
+def pending(lines: Iterable[bytes]) -> list[Undo]:
+    """What a ledger leaves to be undone, newest first. Lines of others, and a torn one, promise nothing here."""
+    promised: dict[str, Undo] = {}
+    for text in lines:
+        try:
+            line = msgspec.json.decode(text, type=_Line)
+        except msgspec.DecodeError:
+            continue
+        if line.argv:
+            promised.pop(line.undo, None)
+            promised[line.undo] = Undo(line.undo, line.argv)
+        if line.done:
+            promised.pop(line.done, None)
+    return list(reversed(promised.values()))
+
+
+def main(arguments: list[str]) -> int:
+    """The process's exit status: 0 when dismissed or when the run is gone."""
+    if len(arguments) != 2:
+        sys.stderr.write("usage: python -m sut.deploy.watchdog RUN_ID DIR < pipe\n")
+        return EXIT_USAGE
+    run_id, directory = arguments[0], Path(arguments[1])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    log = log_lines.configure("watchdog")
+    if _dismissed(sys.stdin.fileno()):
+        return 0
+    log.warning("the runner is gone, ending run %s", run_id)
+    ledger = directory / "undo.jsonl"
+    lines = ledger.read_bytes().split(b"\n") if ledger.exists() else []
+    for undo in pending(lines):
+        log.warning("undo %s: %s", undo.undo, _run(undo.argv))
+    reaped = reap(run_id, grace_s=GRACE_S, settle_s=SETTLE_S)
+    log.warning("ended %d processes: %s", len(reaped.ended), ", ".join(reaped.ended) or "there were none")
+    if reaped.left:
+        log.error("could not end: %s", reaped.left)
+        return EXIT_CANNOT
+    return 0
+
+
+def _dismissed(fd: int) -> bool:
+    """Read to the end of the pipe; whether the last whole line was "done"."""
+    tail = b""
+    while chunk := os.read(fd, 4096):
+        tail = (tail + chunk)[-4096:]
+    lines = tail.split(b"\n")[:-1]
+    return bool(lines) and lines[-1] == DONE
+
+
+def _run(argv: tuple[str, ...]) -> str:
+    """How the command ended, in words."""
+    try:
+        ended = subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=UNDO_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return f"exit {ended.returncode}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
