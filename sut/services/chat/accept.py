@@ -32,7 +32,7 @@ class Pending:
 class Acceptor:
     """One partition's way to the log."""
 
-    def __init__(self, partition: int, message_log: MessageLog, poke: Callable[[int], None]) -> None:
+    def __init__(self, partition: int, message_log: MessageLog, poke: Callable[[int], object]) -> None:
         self._partition = partition
         self._log = message_log
         self._poke = poke

@@ -1,0 +1,57 @@
+"""The API process: an HTTP server, and a peer server for the sequencers' answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from aiohttp import web
+
+from sut.adapters.backends import open_log, open_registry
+from sut.deploy.topology import Service, Topology
+from sut.peer import PeerLink, PeerServer, PortInUse
+from sut.protocol.peer import Poke
+from sut.services.api.control import Control
+from sut.services.api.http import make_app
+
+
+async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set. Raises PortInUse."""
+    message_log, registry = open_log(topology, service.name), open_registry(topology, service.name)
+    links = {
+        sequencer.name: PeerLink(
+            node=service.name,
+            incarnation=incarnation,
+            target=sequencer.name,
+            address=topology.dial(service.name, sequencer.name),
+        )
+        for sequencer in topology.of_kind("sequencer")
+    }
+    control = Control(
+        node=service.name,
+        incarnation=incarnation,
+        message_log=message_log,
+        partitions=topology.settings.partitions,
+        poke=lambda p: links[topology.sequencer_of(p).name].send(Poke(p)),
+    )
+    server = PeerServer(node=service.name, incarnation=incarnation, on_frame=control.on_frame)
+    await server.start(service.host, service.ports["peer"])
+    for link in links.values():
+        link.start()
+    runner = web.AppRunner(make_app(topology, control, registry), access_log=None)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, service.host, service.ports["http"]).start()
+        except OSError as error:
+            where = f"{service.host}:{service.ports['http']}"
+            raise PortInUse(f"{service.name}: cannot listen on {where}: {error.strerror}") from None
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+        await server.close()
+        for link in links.values():
+            await link.close()
+        for closing in (registry.close, message_log.close):
+            with contextlib.suppress(Exception):
+                await closing()
