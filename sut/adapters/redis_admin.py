@@ -50,13 +50,13 @@ class SentinelView(NamedTuple):
 
 def ping(address: Address, timeout_s: float) -> None:
     """Have a node or Sentinel answer. Raises Unavailable."""
-    with _asking(address, timeout_s) as ask:
+    with asking(address, timeout_s) as ask:
         ask("PING")
 
 
 def role(address: Address, timeout_s: float) -> RedisRole:
     """A data node's role. Raises Unavailable."""
-    with _asking(address, timeout_s) as ask:
+    with asking(address, timeout_s) as ask:
         answer = ask("ROLE")
         if answer[0] == "master":
             replicas = tuple((str(host), int(port)) for host, port, _offset in answer[2])
@@ -66,7 +66,7 @@ def role(address: Address, timeout_s: float) -> RedisRole:
 
 def sentinel_view(address: Address, master_name: str, timeout_s: float) -> SentinelView:
     """One Sentinel's view. Raises Unavailable, also when it does not know the master."""
-    with _asking(address, timeout_s) as ask:
+    with asking(address, timeout_s) as ask:
         master = ask("SENTINEL GET-MASTER-ADDR-BY-NAME", master_name)
         if master is None:
             raise Unavailable(f"{address[0]}:{address[1]}: knows no master {master_name!r}")
@@ -82,7 +82,7 @@ def sentinel_view(address: Address, master_name: str, timeout_s: float) -> Senti
 
 
 @contextmanager
-def _asking(address: Address, timeout_s: float) -> Iterator[Callable[..., Any]]:
+def asking(address: Address, timeout_s: float) -> Iterator[Callable[..., Any]]:
     """A connection without retries and without redis-py's own reading of answers, which differs between versions."""
     client = Redis(
         host=address[0],

@@ -1,0 +1,33 @@
+"""The errors of the harness. Each one's text is the one line that a person reads; each knows its exit status."""
+
+from __future__ import annotations
+
+from typing import Final
+
+VALID: Final = 0
+INVALID: Final = 1
+UNKNOWN: Final = 2
+USAGE: Final = 64
+HARNESS: Final = 70
+
+
+class ChaosError(Exception):
+    """Root of the harness's own errors."""
+
+    status: int = HARNESS
+
+
+class UsageError(ChaosError):
+    """What was asked for cannot be done as it was said; the text says what to say instead."""
+
+    status = USAGE
+
+
+class HarnessError(ChaosError):
+    """The harness could not do its job; nothing is known about the system under test."""
+
+    status = HARNESS
+
+
+class FaultError(ChaosError):
+    """A fault could not be prepared or injected; the run goes on and the fault counts as without effect."""

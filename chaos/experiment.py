@@ -1,0 +1,148 @@
+"""An experiment: who sends how much for how long, what breaks meanwhile, and what the verdict holds the system to.
+
+The experiments that ship are the YAML files in chaos/experiments; `petrel run` also takes the path of any other.
+Unknown keys are refused and ranges are checked, with the file and the line.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+
+from chaos import yamlfile
+from chaos.errors import UsageError
+
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
+SHIPPED: Final = Path(__file__).with_name("experiments")
+
+
+class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Bounds(_Strict, frozen=True):
+    """What the verdict checks against; the meaning of each is in chaos/verdict."""
+
+    latency_ms: Positive = 200.0
+    catch_up_s: Positive = 10.0
+    liveness_s: Positive = 20.0
+    recovery_s: Positive = 10.0
+    push_s: Positive = 5.0
+    min_acked: Annotated[int, msgspec.Meta(ge=0)] = 1000
+    min_deliveries: Annotated[int, msgspec.Meta(ge=0)] = 1000
+
+
+class FaultSpec(_Strict, frozen=True):
+    """One kind of fault, to be injected `times` times for a time drawn from `for_s` (shortest, longest)."""
+
+    name: str
+    for_s: tuple[Positive, Positive]
+    times: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    targets: tuple[str, ...] = ()
+    """Only these; all that the topology offers when empty."""
+    options: dict[str, float] = {}
+
+    def __post_init__(self) -> None:
+        if self.for_s[0] > self.for_s[1]:
+            raise ValueError(f"for_s of {self.name} is [shortest, longest], not [{self.for_s[0]}, {self.for_s[1]}]")
+        if bad := [key for key, value in self.options.items() if not math.isfinite(value)]:
+            raise ValueError(f"option {bad[0]} of {self.name} is no number")
+
+
+class Timing(_Strict, frozen=True):
+    """Where in the run faults may be."""
+
+    warm_up_s: Seconds = 10.0
+    """Before the first injection."""
+    settle_s: Seconds = 4.0
+    """At least this long between a planned heal and the next injection."""
+    tail_s: Seconds = 6.0
+    """From the last planned heal to the last send."""
+
+
+class Experiment(_Strict, frozen=True):
+    """All that `petrel run` needs to know besides a seed."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    summary: str
+    users: Count
+    duration_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)]
+    """From the first send to the last."""
+    rate_per_s: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+    """Sends offered, by all devices together."""
+    heartbeat_s: Annotated[float, msgspec.Meta(ge=0.5, le=300)] = 30.0
+    spawn_per_s: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 100.0
+    """Devices that connect in a second of the ramp."""
+    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
+    """Swarm processes."""
+    offline_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
+    """Share of the devices that go offline now and then."""
+    faults: tuple[FaultSpec, ...] = ()
+    timing: Timing = Timing()
+    bounds: Bounds = Bounds()
+
+
+def names() -> list[str]:
+    """The experiments that ship."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def load(name: str) -> Experiment:
+    """The shipped experiment of that name, or the one in the file of that path. Raises UsageError."""
+    path = SHIPPED / f"{name}.yaml"
+    if name not in names():
+        path = Path(name)
+        if not path.is_file():
+            known = ", ".join(names())
+            raise UsageError(f"no experiment {name!r}; there are {known}, or give the path of a YAML file")
+    experiment = yamlfile.read(path, Experiment)
+    check_faults(experiment.faults, source=str(path))
+    return experiment
+
+
+def check_faults(specs: Iterable[FaultSpec], *, source: str) -> None:
+    """Every fault and option is one we have. Raises UsageError."""
+    from chaos.faults import FAULTS
+
+    for spec in specs:
+        fault = FAULTS.get(spec.name)
+        if fault is None:
+            raise UsageError(f"{source}: no fault {spec.name!r}; there are {', '.join(FAULTS)}")
+        if unknown := sorted(spec.options.keys() - fault.options.keys()):
+            offered = ", ".join(fault.options) or "none"
+            raise UsageError(f"{source}: fault {spec.name} has no option {unknown[0]!r}; it has {offered}")
+
+
+def override(experiment: Experiment, *, users: int | None, duration_s: float | None, rate: float | None) -> Experiment:
+    """The experiment with what the command line changed. Raises UsageError.
+
+    Fewer users or less time also mean fewer operations, so the least number of them that a verdict needs shrinks
+    in proportion.
+    """
+    changes = {
+        key: value
+        for key, value in (("users", users), ("duration_s", duration_s), ("rate_per_s", rate))
+        if value is not None
+    }
+    if not changes:
+        return experiment
+    try:
+        changed = msgspec.convert(msgspec.to_builtins(experiment) | changes, Experiment)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$.")
+        option = {"users": "--users", "duration_s": "--duration", "rate_per_s": "--rate"}.get(path.rstrip("`"), path)
+        raise UsageError(f"{option}: {message}") from None
+    share = min(1.0, changed.duration_s * changed.rate_per_s / (experiment.duration_s * experiment.rate_per_s))
+    bounds = msgspec.structs.replace(
+        experiment.bounds,
+        min_acked=math.ceil(experiment.bounds.min_acked * share),
+        min_deliveries=math.ceil(experiment.bounds.min_deliveries * share),
+    )
+    return msgspec.structs.replace(changed, bounds=bounds)

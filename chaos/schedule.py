@@ -1,0 +1,129 @@
+"""A schedule: every fault of a run with its target and its times, fixed before the run begins.
+
+A seed, an experiment and a topology make it, and make the same one again; as schedule.yaml it can be read, kept,
+edited and replayed. It carries the whole experiment, so the file alone is enough to run it again. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+
+from chaos import yamlfile
+from chaos.errors import UsageError
+from chaos.experiment import Experiment, FaultSpec, Seconds, Timing, check_faults
+
+TICKS_PER_S: Final = 10
+"""Times are multiples of this fraction of a second, so that they read well and add up exactly."""
+
+
+class PlannedFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One injection. Times in seconds; at_s counts from t0, when the load is up."""
+
+    fault: str
+    """Its name within the run: f1, f2, ... by time."""
+    name: str
+    target: str
+    at_s: Seconds
+    for_s: Seconds
+    options: dict[str, float] = {}
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of a run that is decided beforehand."""
+
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    profile: str
+    variant: str | None
+    faults: tuple[PlannedFault, ...]
+    experiment: Experiment
+
+
+def plan(
+    experiment: Experiment,
+    *,
+    targets: Mapping[str, tuple[str, ...]],
+    seed: int,
+    profile: str,
+    variant: str | None = None,
+) -> Schedule:
+    """Draw a schedule. `targets`: where each fault that can be injected here may be applied.
+
+    The faults come in seeded order, one after the other. What the run has left of time is spread at random before,
+    between and after them. Those that do not fit any more are left out. Raises UsageError when the experiment has
+    faults and none can be planned.
+    """
+    rng = random.Random(f"{seed}/schedule")  # text, so that every Python version draws the same
+    wanted = [spec for spec in experiment.faults if spec.name in targets for _ in range(spec.times)]
+    rng.shuffle(wanted)
+    drawn = [(spec, _target(rng, spec, targets[spec.name]), _ticks(rng.uniform(*spec.for_s))) for spec in wanted]
+    timing, duration = experiment.timing, math.floor(experiment.duration_s * TICKS_PER_S)
+    while drawn and _least([hold for _, _, hold in drawn], timing) > duration:
+        drawn.pop()
+    if wanted and not drawn:
+        least = min(_least([_ticks(spec.for_s[1])], timing) for spec in wanted)
+        raise UsageError(
+            f"experiment {experiment.name}: {experiment.duration_s:g} s are too short for any of its faults; "
+            f"{math.ceil(least / TICKS_PER_S)} s hold one"
+        )
+    slack = duration - _least([hold for _, _, hold in drawn], timing)
+    cuts = sorted(rng.randint(0, slack) for _ in drawn)
+    faults: list[PlannedFault] = []
+    busy = _ticks(timing.warm_up_s)
+    for number, ((spec, target, hold), cut) in enumerate(zip(drawn, cuts, strict=True), 1):
+        faults.append(
+            PlannedFault(
+                fault=f"f{number}",
+                name=spec.name,
+                target=target,
+                at_s=(busy + cut) / TICKS_PER_S,
+                for_s=hold / TICKS_PER_S,
+                options=spec.options,
+            )
+        )
+        busy += hold + _ticks(timing.settle_s)
+    return Schedule(seed=seed, profile=profile, variant=variant, faults=tuple(faults), experiment=experiment)
+
+
+def _target(rng: random.Random, spec: FaultSpec, offered: tuple[str, ...]) -> str:
+    if unknown := [target for target in spec.targets if target not in offered]:
+        raise UsageError(f"fault {spec.name} has no target {unknown[0]!r} here; it has {', '.join(offered)}")
+    return rng.choice(spec.targets or offered)
+
+
+def _ticks(time_s: float) -> int:
+    return math.ceil(time_s * TICKS_PER_S - 1e-9)
+
+
+def _least(holds: list[int], timing: Timing) -> int:
+    """The shortest run that holds faults of these lengths, in ticks."""
+    gaps = max(0, len(holds) - 1) * _ticks(timing.settle_s)
+    return _ticks(timing.warm_up_s) + sum(holds) + gaps + _ticks(timing.tail_s)
+
+
+def left_out(schedule: Schedule) -> list[str]:
+    """The experiment's faults, by name, that the schedule has fewer of than asked."""
+    planned = [fault.name for fault in schedule.faults]
+    return [spec.name for spec in schedule.experiment.faults if planned.count(spec.name) < spec.times]
+
+
+def save(schedule: Schedule, path: Path) -> None:
+    """Write it as YAML. Raises OSError."""
+    path.write_text(yamlfile.dump(schedule), encoding="utf-8")
+
+
+def load(path: Path) -> Schedule:
+    """Read a schedule.yaml, strictly. Raises UsageError."""
+    schedule = yamlfile.read(path, Schedule)
+    check_faults(schedule.experiment.faults, source=str(path))
+    check_faults(
+        (FaultSpec(name=f.name, for_s=(1.0, 1.0), options=f.options) for f in schedule.faults), source=str(path)
+    )
+    if len({fault.fault for fault in schedule.faults}) < len(schedule.faults):
+        raise UsageError(f"{path}: two faults have the same id")
+    return schedule
