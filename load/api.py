@@ -1,9 +1,9 @@
 """The HTTP API as the swarm uses it: tokens, conversations, members, discovery.
 
-Plain http.client, one kept-alive connection a thread, so that it works under gevent (where a thread is a greenlet), in a
-plain process, and in tests. Every call can be repeated without harm: creations carry a key, a repeated membership change
-answers with the number that it took the first time. So an unknown outcome (503, a time-out, a broken connection) is
-asked again, with a growing random wait, until it is known or the time is up.
+Plain http.client, one kept-alive connection a thread, so that it works under gevent (where a thread is a greenlet),
+in a plain process, and in tests. Every call can be repeated without harm: creations carry a key, a repeated membership
+change answers with the number that it took the first time. So an unknown outcome (503, a time-out, a broken
+connection) is asked again, with a growing random wait, until it is known or the time is up.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class ApiClient:
         self,
         base_url: str,
         *,
-        timeout_s: float = 5.0,
+        timeout_s: float = 8.0,
         give_up_s: float = 60.0,
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,

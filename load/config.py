@@ -85,6 +85,43 @@ def save(config: SwarmConfig, path: Path) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=1))
 
 
+def by_hand(directory: Path, *, seed: int, users: int, duration_s: float, rate_per_s: float) -> SwarmConfig:
+    """A configuration for a new run against the system of DIR, in a directory DIR/swarm-N of its own.
+
+    Each run has its own range of ids: one system serves many, and none meets the messages of another. Raises
+    ConfigError.
+    """
+    api_url, api_key = discover(directory)
+    number = 1
+    try:
+        while True:
+            run = directory / f"swarm-{number}"
+            try:
+                run.mkdir()
+                break
+            except FileExistsError:
+                number += 1
+        config = msgspec.convert(
+            {
+                "seed": seed,
+                "users": users,
+                "api_url": api_url,
+                "api_key": api_key,
+                "history_dir": str((run / "history").resolve()),
+                "duration_s": duration_s,
+                "rate_per_s": rate_per_s,
+                "first_id": 1 + (number - 1) * MAX_USERS,
+            },
+            SwarmConfig,
+        )
+        save(config, run / "swarm.json")
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: {error.strerror}") from None
+    except msgspec.ValidationError as error:
+        raise ConfigError(str(error)) from None
+    return config
+
+
 class _Ports(msgspec.Struct, frozen=True):
     http: int = 0
 

@@ -95,8 +95,7 @@ def make(config: SwarmConfig, population: Population) -> Plan:
         changes=changes,
     )
     devices = {
-        user: DevicePlan(sends=tuple(sends.get(user, ())), absences=absences.get(user, ()))
-        for user in population.users
+        user: DevicePlan(sends=tuple(sends.get(user, ())), absences=absences.get(user, ())) for user in population.users
     }
     return Plan(devices=devices, changes=changes)
 
@@ -129,9 +128,7 @@ def _absences(
     return result
 
 
-def _changes(
-    rng: random.Random, population: Population, count: int, cap: int, duration_us: int
-) -> tuple[Change, ...]:
+def _changes(rng: random.Random, population: Population, count: int, cap: int, duration_us: int) -> tuple[Change, ...]:
     """Adds and removes in turn, evenly spread over the middle of the run; never the creator, never above the cap."""
     groups = [i for i, c in enumerate(population.conversations) if c.kind == "group" and len(c.members) >= 3]
     if not groups:

@@ -5,7 +5,9 @@ The history comes first and is the only thing that is judged; the rest is for pe
 
 from __future__ import annotations
 
-from typing import Protocol
+import logging
+from collections.abc import Mapping
+from typing import Final, Protocol
 
 import msgspec
 
@@ -13,6 +15,11 @@ from load import body as bodies
 from load.history import Event, HistoryWriter, message_id, now_ns
 from load.latency import Histogram
 from sut.protocol.client_events import Acked, GaveUp, Nacked, Show, Wire
+
+_LOGGER = logging.getLogger(__name__)
+_LOGGED_VIOLATIONS: Final = 20
+_I64: Final = (1 << 63) - 1
+"""Whatever a broken service claims to have been sent must fit the history, so that it can be judged a phantom."""
 
 
 class Counters(msgspec.Struct, kw_only=True):
@@ -27,13 +34,17 @@ class Counters(msgspec.Struct, kw_only=True):
     not_taken: int = 0
     """NACKs that ask to try again."""
     gave_up: int = 0
+    expected: int = 0
+    """Deliveries that the acked messages call for; about, for groups change while the run goes on."""
     shown: int = 0
-    """At devices other than the sender's."""
+    """Deliveries: displayed at a device other than the sender's."""
     wire: int = 0
     connects: int = 0
     drops: int = 0
     """Connections that ended unplanned, or could not be made."""
     violations: int = 0
+    not_invoked: int = 0
+    """Planned, but the device's outbox was full."""
 
     @property
     def pending(self) -> int:
@@ -62,9 +73,13 @@ class Observer(Protocol):
 class Recorder:
     """Writes what happens to the devices of one process. `begin` must be called before the first send."""
 
-    def __init__(self, history: HistoryWriter, *, groups: frozenset[int], observer: Observer) -> None:
+    def __init__(
+        self, history: HistoryWriter, *, groups: frozenset[int], recipients: Mapping[int, int], observer: Observer
+    ) -> None:
+        """`recipients`: of a message to each conversation, as planned (membership changes aside)."""
         self._history = history
         self._groups = groups
+        self._recipients = recipients
         self._observer = observer
         self._t0_ns = 0
         self._due: dict[int, int] = {}  # message id -> when an unsettled send was planned
@@ -99,6 +114,7 @@ class Recorder:
         msg = message_id(device, event.client_seq)
         self._history.append(Event.ACK, t=t, device=device, conv=event.conv, msg=msg, seq=event.seq)
         self.counters.acked += 1
+        self.counters.expected += self._recipients.get(event.conv, 0)
         due_ns = self._due.pop(msg, None)
         if due_ns is not None:
             self.ack_latency.add_ns(t - due_ns)
@@ -122,18 +138,28 @@ class Recorder:
         self._due.pop(message_id(device, event.client_seq), None)
         self._observer.failed("given up without an answer")
 
+    def not_invoked(self) -> None:
+        """A planned send was not even tried: too much waits at this device. The history does not hold it."""
+        self.counters.not_invoked += 1
+
+    def violation(self, device: int, text: str) -> None:
+        """The service broke its protocol. The first few are logged in full."""
+        self.counters.violations += 1
+        if self.counters.violations <= _LOGGED_VIOLATIONS:
+            _LOGGER.warning("device %d: the service broke its protocol: %s", device, text)
+
     def wire(self, device: int, event: Wire) -> None:
         """A message arrived, perhaps again."""
         self.counters.wire += 1
         conv, seq, _, _, sender, client_seq, body = event.message
-        msg = message_id(sender, client_seq)
+        msg = message_id(sender, client_seq) & _I64
         self._history.append(Event.WIRE, device=device, conv=conv, msg=msg, seq=seq, hash_=bodies.digest(body))
 
     def shown(self, device: int, event: Show) -> None:
         """A message was displayed."""
         t = now_ns()
         conv, seq, _, _, sender, client_seq, body = event.message
-        msg = message_id(sender, client_seq)
+        msg = message_id(sender, client_seq) & _I64
         self._history.append(Event.SHOW, t=t, device=device, conv=conv, msg=msg, seq=seq, hash_=bodies.digest(body))
         if sender == device:
             return

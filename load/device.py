@@ -1,0 +1,304 @@
+"""One simulated person with one device, without I/O: bytes and the time go in, bytes and history events come out.
+
+Three machines in one: the plan (what the person wants, and when), the chat client (sut.protocol.client), and the
+WebSocket connection (`websockets`' sans-I/O core). Who drives it owns the socket and the clock, and must
+- after any call, write what `output` returns to the socket; with a history event it was appended before,
+- call `on_time` at `wake_at`,
+- drop the connection when `must_drop` says so, and call `closed` when a connection or an attempt ended.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from sut.protocol.client import Client
+from websockets.client import ClientProtocol
+from websockets.frames import Frame, Opcode
+from websockets.protocol import OPEN
+from websockets.uri import parse_uri
+
+from load import body as bodies
+from load.history import message_id
+from load.plan import ALWAYS_US, US, Absence, DevicePlan
+from load.recorder import Recorder
+from sut.protocol.client_events import (
+    Acked,
+    ClientSettings,
+    GaveUp,
+    Nacked,
+    Online,
+    OutboxFull,
+    Sent,
+    Show,
+    Stalled,
+    Violation,
+    Wire,
+)
+from sut.protocol.frames import FrameError
+
+MAX_MESSAGE: Final = 4 << 20
+"""Largest WebSocket message a device accepts: a PAGE of 200 bodies of 16 KB is below it."""
+GOING_AWAY: Final = 1001
+PROTOCOL_ERROR: Final = 1002
+
+
+@dataclass(kw_only=True)
+class Run:
+    """What all devices of a process share. Before `begin` nobody writes, and latecomers stay away."""
+
+    seed: int
+    conversations: tuple[int, ...]
+    """The id that the API gave to each conversation of the population, by its place there."""
+    recorder: Recorder
+    settings: ClientSettings = field(default_factory=ClientSettings)
+    t0_s: float = math.inf
+    """When the plan's time 0 is, on the monotonic clock that drives the devices."""
+    t0_ns: int = 0
+    """The same on the history's clock."""
+
+
+class Refusal(Enum):
+    """Why an attempt to connect did not end in a connection."""
+
+    TOKEN = 401
+    OTHER = 0
+
+
+class Device:
+    """One of them. `now` is always seconds of the clock of `Run.t0_s`."""
+
+    __slots__ = (
+        "_client", "_client_seq", "_fragments", "_next_absence", "_next_send", "_online", "_open", "_plan", "_run",
+        "_unsent", "_web", "device", "leaving", "must_drop", "refusal", "refusal_text",
+    )  # fmt: skip
+
+    def __init__(self, *, device: int, plan: DevicePlan, run: Run, first_client_seq: int = 1) -> None:
+        self.device = device
+        self._run = run
+        self._plan = plan
+        self._client_seq = first_client_seq
+        self._next_send = 0
+        self._next_absence = 0
+        self._unsent: dict[int, tuple[int, int]] = {}  # client_seq -> (planned ns, hash), until first transmitted
+        self._client = Client(
+            user=device,
+            device=device,
+            rng=random.Random(f"petrel/{run.seed}/device/{device}"),
+            settings=run.settings,
+            next_client_seq=first_client_seq,
+        )
+        self._web: ClientProtocol | None = None
+        self._open = False
+        self._online = False
+        self._fragments: list[bytes] = []
+        self.must_drop = ""
+        """Why the connection must be dropped now; empty: it need not."""
+        self.refusal: Refusal | None = None
+        """Set when the gateway answered the upgrade with something else than 101."""
+        self.refusal_text = ""
+        self.leaving: Absence | None = None
+        """Set when the person goes offline as planned: output what there is, then end the connection."""
+
+    @property
+    def open(self) -> bool:
+        """The WebSocket connection is established."""
+        return self._open
+
+    @property
+    def idle(self) -> bool:
+        """Everything planned so far is settled, and no gap is known."""
+        return self._client.idle()
+
+    def away_until(self, now: float) -> float:
+        """When the person wants to be online: `now`, or the end of a planned absence (inf: not known before t0)."""
+        absence = self._absence(now)
+        if absence is None or now < self._begins_at(absence):
+            return now
+        return max(now, self._at(absence.to_us))
+
+    def connect(self, url: str, token: str) -> None:
+        """Begin a connection, whose TCP part stands. `output` holds the upgrade request."""
+        self._web = ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE)
+        request = self._web.connect()
+        request.headers["Authorization"] = f"Bearer {token}"
+        self._web.send_request(request)
+        self._open = False
+        self._fragments.clear()
+        self.must_drop, self.refusal, self.leaving = "", None, None
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Bytes came from the gateway; empty: the end of its stream."""
+        web = self._web
+        if web is None or self.leaving is not None:
+            return
+        if data:
+            web.receive_data(data)
+        else:
+            web.receive_eof()
+        for event in web.events_received():
+            if isinstance(event, Frame):
+                self._frame(event, now)
+        if not self._open:
+            self._upgraded(web, now)
+        elif web.state is not OPEN:
+            code = web.close_rcvd.code if web.close_rcvd else 0
+            self.must_drop = self.must_drop or (f"closed by the gateway, {code}" if code else "the connection broke")
+        self._drain()
+
+    def on_time(self, now: float) -> None:
+        """Do what is due: write messages, let the client retry, go offline as planned."""
+        sends = self._plan.sends
+        while self._next_send < len(sends) and self._at(sends[self._next_send].due_us) <= now:
+            self._submit(now)
+        absence = self._absence(now)
+        if absence is not None and self._open and self.leaving is None and now >= self._begins_at(absence):
+            self.leave(absence)
+        if now >= self._client.next_wakeup():
+            self._client.tick(now)
+        self._drain()
+
+    def wake_at(self) -> float:
+        """When `on_time` has something to do; inf: not before something arrives."""
+        at = self._client.next_wakeup()
+        sends = self._plan.sends
+        if self._next_send < len(sends):
+            at = min(at, self._at(sends[self._next_send].due_us))
+        if self._open and self.leaving is None and self._next_absence < len(self._plan.absences):
+            at = min(at, self._begins_at(self._plan.absences[self._next_absence]))
+        return at
+
+    def output(self) -> bytes:
+        """What must be written to the socket now."""
+        return b"".join(self._web.data_to_send()) if self._web else b""
+
+    def leave(self, absence: Absence) -> None:
+        """Go offline on purpose. What arrives from now on is seen by nobody."""
+        self._drain()
+        self.leaving = absence
+        if self._online:
+            self._online = False
+            self._run.recorder.offline(self.device, planned=True)
+        if absence.clean and self._web is not None and self._web.state is OPEN:
+            self._web.send_close(GOING_AWAY)
+
+    def closed(self, now: float) -> float:
+        """The connection ended, or could not be made. Returns the seconds to wait before the next attempt."""
+        wait_s = self._client.disconnected(now)
+        self._drain()
+        if self._online:
+            self._online = False
+            self._run.recorder.offline(self.device, planned=False)
+        if self.leaving is None:
+            self._run.recorder.counters.drops += 1
+        self._web = None
+        self._open = False
+        self.leaving = None
+        return wait_s
+
+    def _at(self, us: int) -> float:
+        return self._run.t0_s + us / US
+
+    def _begins_at(self, absence: Absence) -> float:
+        return -math.inf if absence.from_us == ALWAYS_US else self._at(absence.from_us)
+
+    def _absence(self, now: float) -> Absence | None:
+        """The current or next planned absence; those that are over are forgotten."""
+        absences = self._plan.absences
+        while self._next_absence < len(absences):
+            absence = absences[self._next_absence]
+            if now < self._at(absence.to_us):
+                return absence
+            self._next_absence += 1
+        return None
+
+    def _submit(self, now: float) -> None:
+        send = self._plan.sends[self._next_send]
+        self._next_send += 1
+        conv = self._run.conversations[send.conversation]
+        offset_ns = send.due_us * 1000
+        client_seq = self._client_seq
+        msg = message_id(self.device, client_seq)
+        body = bodies.make(seed=self._run.seed, msg=msg, due_offset_ns=offset_ns, size=send.size)
+        try:
+            taken = self._client.submit(conv, body, now)
+        except OutboxFull:
+            self._run.recorder.not_invoked()
+            return
+        assert taken == client_seq, "the client counts its messages as the body says"
+        self._client_seq += 1
+        self._unsent[client_seq] = (self._run.t0_ns + offset_ns, bodies.digest(body))
+
+    def _upgraded(self, web: ClientProtocol, now: float) -> None:
+        """The answer to the upgrade may have come."""
+        if web.state is OPEN:
+            self._open = True
+            self._run.recorder.counters.connects += 1
+            self._client.connected(now)
+        elif web.handshake_exc is not None:
+            status = getattr(getattr(web.handshake_exc, "response", None), "status_code", 0)
+            self.refusal = Refusal.TOKEN if status == Refusal.TOKEN.value else Refusal.OTHER
+            self.refusal_text = str(web.handshake_exc)
+
+    def _frame(self, frame: Frame, now: float) -> None:
+        opcode = frame.opcode
+        if opcode is Opcode.BINARY and frame.fin:
+            self._message(bytes(frame.data), now)
+        elif opcode in (Opcode.BINARY, Opcode.CONT):
+            self._fragments.append(bytes(frame.data))
+            if frame.fin:
+                whole = b"".join(self._fragments)
+                self._fragments.clear()
+                self._message(whole, now)
+        elif opcode is Opcode.TEXT:
+            self._broken("a text frame")
+
+    def _message(self, data: bytes, now: float) -> None:
+        if not self._open:  # the first frame came with the answer to the upgrade
+            assert self._web is not None
+            self._upgraded(self._web, now)
+        try:
+            self._client.receive(data, now)
+        except FrameError as error:
+            self._broken(str(error))
+
+    def _broken(self, text: str) -> None:
+        self._run.recorder.violation(self.device, text)
+        self.must_drop = f"the gateway broke the protocol: {text}"
+        if self._web is not None and self._web.state is OPEN:
+            self._web.send_close(PROTOCOL_ERROR)
+
+    def _drain(self) -> None:
+        """Events to the history first, then frames to the connection."""
+        client, recorder, device = self._client, self._run.recorder, self.device
+        for event in client.events():
+            match event:
+                case Wire():
+                    recorder.wire(device, event)
+                case Show():
+                    recorder.shown(device, event)
+                case Acked():
+                    recorder.acked(device, event)
+                case Sent(conv, client_seq):
+                    due_ns, hash_ = self._unsent.pop(client_seq)
+                    recorder.sent(device, conv, client_seq, due_ns=due_ns, hash_=hash_)
+                case Online():
+                    self._online = True
+                    recorder.online(device)
+                case Nacked():
+                    recorder.nacked(device, event)
+                case GaveUp():
+                    recorder.gave_up(device, event)
+                case Stalled(reason):
+                    self.must_drop = reason
+                case Violation(text):
+                    recorder.violation(device, text)
+                case _:  # Drained and MemberChange ask nothing of a person
+                    pass
+        web = self._web
+        for data in client.frames():
+            if self._open and self.leaving is None and web is not None and web.state is OPEN:
+                web.send_binary(data)

@@ -1,0 +1,144 @@
+"""All devices of one process, and the one greenlet that keeps their time.
+
+One heap of alarms serves every device: its next planned send, retry, heartbeat or absence. An alarm that moves to an
+earlier time is entered again; the later entry is passed over when it comes up. That costs a device nothing while it
+has nothing to do, and no greenlet or timer of its own.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import gevent
+from gevent.event import Event
+
+from load.api import ApiClient
+from load.device import Device, Run
+from load.gateways import Gateways
+from load.history import HistoryError, now_ns
+from load.plan import DevicePlan
+from load.session import Session
+
+LONGEST_SLEEP_S: Final = 0.02
+"""How late an alarm can be that was set to an earlier time while the greenlet slept."""
+BURST: Final = 64
+"""Alarms handled before the readers get a turn."""
+
+
+class Fleet:
+    """The devices of one process."""
+
+    def __init__(
+        self,
+        *,
+        run: Run,
+        plans: Mapping[int, DevicePlan],
+        tokens: Mapping[int, str],
+        api: ApiClient,
+        api_key: str,
+        on_failure: Callable[[str], None],
+        first_client_seq: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`on_failure` hears once, in one line, why the swarm cannot go on (a full disk)."""
+        self.clock = clock
+        self.tokens = dict(tokens)
+        self.gateways = Gateways(api, rng=random.Random())
+        self.begun = Event()
+        """Set when t0 is known."""
+        self._run = run
+        self._api = api
+        self._api_key = api_key
+        self._on_failure = on_failure
+        self._heap: list[tuple[float, int, Session]] = []
+        self._order = itertools.count()
+        self.sessions = [
+            Session(Device(device=device, plan=plan, run=run, first_client_seq=first_client_seq), self)
+            for device, plan in plans.items()
+        ]
+        self._free = deque(self.sessions)
+        self._run.recorder.counters.devices = len(self.sessions)
+        self._greenlet: gevent.Greenlet | None = None
+
+    def start(self) -> None:
+        """Start keeping time."""
+        self._greenlet = gevent.spawn(self._keep_time)
+
+    def stop(self) -> None:
+        """Stop keeping time. The sessions end when their greenlets are killed."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+            self._greenlet = None
+
+    def begin(self, t0_ns: int) -> None:
+        """Plans count from this time of the history's clock; it should lie a little ahead. Once a fleet."""
+        assert not self.begun.is_set()
+        self._run.t0_s = self.clock() + (t0_ns - now_ns()) / 1e9
+        self._run.t0_ns = t0_ns
+        self._run.recorder.begin(t0_ns)
+        self.begun.set()
+        for session in self.sessions:
+            self.set_alarm(session)
+
+    def take(self) -> Session | None:
+        """A device that nobody runs yet; None when all have somebody."""
+        return self._free.popleft() if self._free else None
+
+    def give_back(self, session: Session) -> None:
+        """Whoever ran it stopped."""
+        self._free.append(session)
+
+    def renew_token(self, device: int) -> None:
+        """The gateway did not accept the token. Raises ApiError."""
+        self.tokens |= self._api.tokens(self._api_key, [device])
+
+    def set_alarm(self, session: Session) -> None:
+        """See to it that the session's `on_alarm` runs when it has something to do."""
+        at = session.wake_at(self.clock())
+        if at < session.alarm_at:
+            session.alarm_at = at
+            heapq.heappush(self._heap, (at, next(self._order), session))
+
+    def idle(self) -> bool:
+        """Every device has settled all it sent and knows of no gap."""
+        return all(session.device.idle for session in self.sessions)
+
+    def failed(self, reason: str) -> None:
+        """The history cannot be written any more: without it nothing here makes sense."""
+        tell, self._on_failure = self._on_failure, _already_told
+        tell(reason)
+
+    def _keep_time(self) -> None:
+        try:
+            while True:
+                now = self.clock()
+                for _ in range(BURST):
+                    if not self._next_alarm(now):
+                        break
+                due_in_s = self._heap[0][0] - self.clock() if self._heap else LONGEST_SLEEP_S
+                gevent.sleep(min(LONGEST_SLEEP_S, max(0.0, due_in_s)))
+        except HistoryError as error:
+            self.failed(str(error))
+
+    def _next_alarm(self, now: float) -> bool:
+        """Handle the first alarm if it is due. Returns whether it was."""
+        heap = self._heap
+        if not heap or heap[0][0] > now:
+            return False
+        at, _, session = heapq.heappop(heap)
+        if at == session.alarm_at:
+            session.alarm_at = math.inf
+            session.on_alarm(now)
+            self.set_alarm(session)
+        return True
+
+
+def _already_told(_reason: str) -> None:
+    pass

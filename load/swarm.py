@@ -1,0 +1,182 @@
+"""One process's part of a swarm run, whoever spawns its users: history, population, plan, fleet.
+
+A run has one leading process, which creates the conversations and changes memberships, and any number of processes with
+devices; the only process of a small run is both. They agree by the configuration, and by what the leader hands out:
+the conversations' ids, who takes which devices (`Part`), and t0.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+
+import gevent
+import msgspec
+
+from load import plan as plans
+from load import population as populations
+from load.api import ApiClient
+from load.arrange import Changes, create_conversations, record_population
+from load.config import SwarmConfig
+from load.control import ControlWriter, PhaseName
+from load.device import Run
+from load.fleet import Fleet
+from load.history import HistoryError, HistoryWriter, now_ns
+from load.latency import Histogram
+from load.recorder import Counters, Observer, Recorder
+from load.session import Session
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What the leader tells a process with devices."""
+
+    config: SwarmConfig
+    conversations: tuple[int, ...]
+    """Their ids, by place in the population."""
+    worker: int = 0
+    workers: int = 1
+    """This process has the devices with (id - 1) % workers == worker."""
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What a process tells about itself while it runs."""
+
+    counters: Counters = msgspec.field(default_factory=Counters)
+    ack: dict[str, int] = {}
+    show: dict[str, int] = {}
+    """Exported histograms."""
+
+
+class Swarm:
+    """One process's part of one run. Not reusable: another run is another Swarm."""
+
+    def __init__(self, config: SwarmConfig, *, observer: Observer, on_failure: Callable[[str], None]) -> None:
+        """Create this process's history files. Raises HistoryError."""
+        self.config = config
+        self.phase = ""
+        self.population = populations.make(config)
+        self.plan = plans.make(config, self.population)
+        self._observer = observer
+        self._on_failure = on_failure
+        self._api = ApiClient(config.api_url)
+        name = f"swarm-{os.getpid()}"
+        try:
+            config.history.mkdir(parents=True, exist_ok=True)
+            self._control = ControlWriter(config.history / f"{name}.jsonl", process=name)
+        except OSError as error:
+            raise HistoryError(f"{error.filename}: {error.strerror}") from None
+        self._history = HistoryWriter(config.history / f"{name}.bin")
+        self._changes: Changes | None = None
+        self._fleet: Fleet | None = None
+        self._recorder: Recorder | None = None
+        self._tasks: list[gevent.Greenlet] = []
+        self.begun = False
+        """Whether t0 is known."""
+        self._tokens: dict[int, str] = {}
+
+    def lead(self) -> Part:
+        """Create all conversations and write who is in them. Returns what other processes need. Raises ApiError."""
+        self._enter("setup")
+        self._tokens = self._api.tokens(self.config.api_key, self.population.users)
+        conversations = create_conversations(self._api, self.population, self._tokens)
+        record_population(self._history, self.population, conversations)
+        self._changes = Changes(
+            api=self._api,
+            population=self.population,
+            conversations=conversations,
+            tokens=self._tokens,
+            history=self._history,
+            control=self._control,
+            sleep=gevent.sleep,
+        )
+        self._enter("ramp")
+        return Part(config=self.config, conversations=conversations)
+
+    def join(self, part: Part) -> None:
+        """Take this process's share of the devices. Raises ApiError."""
+        share = self.plan.share(part.worker, part.workers)
+        if missing := share.keys() - self._tokens.keys():
+            self._tokens |= self._api.tokens(self.config.api_key, sorted(missing))
+        known = dict(zip(part.conversations, self.population.conversations, strict=True))
+        self._recorder = Recorder(
+            self._history,
+            groups=frozenset(conv for conv, conversation in known.items() if conversation.kind == "group"),
+            recipients={conv: len(conversation.members) - 1 for conv, conversation in known.items()},
+            observer=self._observer,
+        )
+        run = Run(seed=self.config.seed, conversations=part.conversations, recorder=self._recorder)
+        self._fleet = Fleet(
+            run=run,
+            plans=share,
+            tokens=self._tokens,
+            api=self._api,
+            api_key=self.config.api_key,
+            on_failure=self._on_failure,
+        )
+        self._fleet.start()
+
+    def begin(self, t0_ns: int) -> None:
+        """The plan's time 0 is set. Only the first call counts."""
+        if self.begun:
+            return
+        self.begun = True
+        end_ns = t0_ns + round(self.config.duration_s * 1e9)
+        if self._fleet is not None:
+            self._fleet.begin(t0_ns)
+        self._enter("steady", t0_ns)
+        self._tasks.append(gevent.spawn_later((end_ns - now_ns()) / 1e9, self._enter, "quiesce", end_ns))
+        if self._changes is not None:
+            changes = self._changes
+            self._tasks.append(gevent.spawn(changes.run, self.plan.changes, t0_ns=t0_ns, end_ns=end_ns))
+
+    def take(self) -> Session | None:
+        """A device for a new user; None when all of this process's devices have one."""
+        return self._fleet.take() if self._fleet is not None else None
+
+    def give_back(self, session: Session) -> None:
+        """Its user is gone."""
+        if self._fleet is not None:
+            self._fleet.give_back(session)
+
+    def report(self) -> Report:
+        """How it goes."""
+        if self._recorder is None:
+            return Report()
+        recorder = self._recorder
+        return Report(
+            counters=recorder.counters, ack=recorder.ack_latency.export(), show=recorder.show_latency.export()
+        )
+
+    def stop(self) -> None:
+        """End this part; its users must be gone. The history is whole afterwards."""
+        gevent.killall(self._tasks)
+        if self._changes is not None:
+            self._changes.abandon()
+        if self._fleet is not None:
+            self._fleet.stop()
+        self._history.close()
+        self._control.close()
+
+    def hole(self, detail: str) -> None:
+        """Something happened that this history does not hold."""
+        try:
+            self._control.hole(detail)
+        except OSError as error:
+            _LOGGER.error("not even this could be written (%s): %s", error.strerror, detail)
+
+    def _enter(self, phase: PhaseName, t: int = 0) -> None:
+        self.phase = phase
+        self._control.phase(phase, t)
+
+
+def total(reports: Iterable[Report]) -> tuple[Counters, Histogram, Histogram]:
+    """All processes together: counters, latencies to the ack and to the display."""
+    counters, ack, show = Counters(), Histogram(), Histogram()
+    for report in reports:
+        counters = counters.plus(report.counters)
+        ack.merge(Histogram.load(report.ack))
+        show.merge(Histogram.load(report.show))
+    return counters, ack, show

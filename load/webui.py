@@ -1,0 +1,130 @@
+# mypy: disable-error-code="no-untyped-call"
+"""The live ledger in Locust's web UI: a tab beside the statistics, a page of its own (/petrel), and its JSON.
+
+Shows what the swarm's processes count, reported every few seconds; the verdict comes from the history, not from here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+from flask import Response, request
+from locust.web import WebUI
+
+KEY: Final = "petrel"
+
+
+class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the page shows."""
+
+    phase: str
+    processes: int
+    devices: int
+    online: int
+    sends: int
+    acked: int
+    pending: int
+    """Sent and not answered yet."""
+    refused: int
+    gave_up: int
+    shown: int
+    """Deliveries."""
+    to_come: int
+    """Deliveries that acked messages still call for; about, for groups change meanwhile."""
+    drops: int
+    violations: int
+    ack_ms: dict[str, float]
+    show_ms: dict[str, float]
+    """p50, p99 and max since the planned time of the send."""
+
+    def rows(self) -> list[tuple[str, str]]:
+        """For a table."""
+        latency = " / ".join
+        return [
+            ("phase", self.phase or "not started"),
+            ("devices online", f"{self.online} of {self.devices}"),
+            ("sent", str(self.sends)),
+            ("acknowledged", str(self.acked)),
+            ("waiting for an answer", str(self.pending)),
+            ("refused, given up", f"{self.refused}, {self.gave_up}"),
+            ("delivered", str(self.shown)),
+            ("still to be delivered (about)", str(self.to_come)),
+            ("connections lost", str(self.drops)),
+            ("protocol violations seen", str(self.violations)),
+            ("send -> ack p50 / p99 / max ms", latency(f"{value:.1f}" for value in self.ack_ms.values())),
+            ("send -> shown p50 / p99 / max ms", latency(f"{value:.1f}" for value in self.show_ms.values())),
+        ]
+
+
+def attach(web_ui: WebUI, view: Callable[[], LedgerView]) -> None:
+    """Add the tab and the routes; call before the web UI starts."""
+    app = web_ui.app
+    assert app is not None
+    web_ui.template_args |= {
+        "extended_tabs": [{"title": "Ledger", "key": KEY}],
+        "extended_tables": [
+            {"key": KEY, "structure": [{"key": "name", "title": "Ledger"}, {"key": "value", "title": "Now"}]}
+        ],
+    }
+
+    def page() -> Response:
+        return Response(_PAGE, mimetype="text/html")
+
+    def ledger() -> Response:
+        return Response(msgspec.json.encode(view()), mimetype="application/json")
+
+    def add_tab_data(response: Response) -> Response:
+        if request.path.endswith("/stats/requests") and response.status_code == 200:
+            rows = [{"name": name, "value": value} for name, value in view().rows()]
+            document = {**json.loads(response.get_data()), "extended_stats": [{"key": KEY, "data": rows}]}
+            response.set_data(json.dumps(document))
+        return response
+
+    app.add_url_rule("/petrel", "petrel", web_ui.auth_required_if_enabled(page))
+    app.add_url_rule("/petrel/ledger", "petrel-ledger", web_ui.auth_required_if_enabled(ledger))
+    app.after_request(add_tab_data)
+
+
+_PAGE: Final = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Stormpetrel: the live ledger</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+:root { color-scheme: light dark }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; width: 100% } td { padding: .3rem .5rem; border-bottom: 1px solid #8884 }
+td + td { text-align: right; font-variant-numeric: tabular-nums }
+#state { color: #b00 }
+</style></head><body>
+<h1>Live ledger</h1>
+<p>What the swarm counts, every few seconds. The verdict is judged from the history, not from here.
+<span id="state"></span></p>
+<table aria-live="polite"><tbody id="rows"></tbody></table>
+<script>
+const spread = v => [v.p50, v.p99, v.max].map(x => x.toFixed(1)).join(" / ");
+const rows = l => [
+  ["phase", l.phase || "not started"], ["swarm processes", l.processes],
+  ["devices online", l.online + " of " + l.devices], ["sent", l.sends], ["acknowledged", l.acked],
+  ["waiting for an answer", l.pending], ["refused for good", l.refused], ["given up", l.gave_up],
+  ["delivered", l.shown], ["still to be delivered (about)", l.to_come], ["connections lost", l.drops],
+  ["protocol violations seen", l.violations],
+  ["send \\u2192 ack, p50 / p99 / max ms", spread(l.ack_ms)],
+  ["send \\u2192 shown, p50 / p99 / max ms", spread(l.show_ms)]];
+async function poll() {
+  try {
+    const ledger = await (await fetch(location.pathname.replace(/\\/$/, "") + "/ledger")).json();
+    const body = document.getElementById("rows");
+    body.replaceChildren(...rows(ledger).map(cells => {
+      const row = document.createElement("tr");
+      for (const text of cells) row.insertCell().textContent = text;
+      return row;
+    }));
+    document.getElementById("state").textContent = "";
+  } catch { document.getElementById("state").textContent = "The swarm does not answer."; }
+  setTimeout(poll, 1000);
+}
+poll();
+</script></body></html>
+"""
