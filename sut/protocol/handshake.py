@@ -1,0 +1,172 @@
+"""The upgrade request of a device, read and answered: HTTP/1.1 as far as a WebSocket server needs it.
+
+Pure functions. The request is bounded (8 KB), strict where laxness is how servers get fooled (line ends, header
+names, doubled headers), and every refusal is a status and one line of text that says what to change. Offers of
+extensions and subprotocols are declined by silence, as RFC 6455 has it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from typing import Final, NamedTuple
+
+MAX_REQUEST: Final = 8192
+"""Bytes of request line and headers together."""
+PATH: Final = "/v1/ws"
+HEALTH_PATH: Final = "/v1/health"
+_MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
+_END: Final = b"\r\n\r\n"
+_ALLOWED: Final = bytes([*range(0x20, 0x7F), *b"\r\n\t"])
+_REQUEST_LINE: Final = re.compile(r"([A-Z]+) (/[^ ]*) HTTP/1\.1")
+_HEADER: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*")
+_PHRASES: Final = {
+    101: "Switching Protocols",
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    426: "Upgrade Required",
+    431: "Request Header Fields Too Large",
+    503: "Service Unavailable",
+}
+_LISTS: Final = frozenset(("connection", "upgrade", "sec-websocket-extensions", "sec-websocket-protocol"))
+_SINGLE: Final = frozenset(
+    ("authorization", "content-length", "host", "sec-websocket-key", "sec-websocket-version", "transfer-encoding")
+)
+
+
+class HandshakeError(ValueError):
+    """A request that is answered with an HTTP status and closed; the text is the body, one line."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Request(NamedTuple):
+    """A parsed request. Header names in lower case; `rest` is what followed the headers."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    rest: bytes
+
+
+class Upgrade(NamedTuple):
+    """A valid upgrade request: the key to answer and the token, unverified."""
+
+    key: str
+    token: str
+
+
+def read_request(data: bytes) -> Request | None:
+    """The request at the start of the stream, None while it is incomplete. Raises HandshakeError."""
+    end = data.find(_END)
+    head = data if end < 0 else data[:end]
+    if head.translate(None, _ALLOWED):
+        raise HandshakeError(400, "not an HTTP request: bytes that are not ASCII text")
+    if len(head) > MAX_REQUEST:
+        raise HandshakeError(431, f"request line and headers over {MAX_REQUEST} bytes")
+    if end < 0:
+        return None
+    request_line, *lines = head.decode("ascii").split("\r\n")
+    match = _REQUEST_LINE.fullmatch(request_line)
+    if match is None:
+        raise HandshakeError(400, "the request line is not METHOD /path HTTP/1.1")
+    path, _, query = match[2].partition("?")
+    return Request(match[1], path, query, _headers(lines), data[end + len(_END) :])
+
+
+def _headers(lines: list[str]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        match = _HEADER.fullmatch(line)
+        if match is None:
+            raise HandshakeError(400, f"header line {number} is not NAME: VALUE")
+        name, value = match[1].lower(), match[2]
+        if name not in headers or (name not in _SINGLE and name not in _LISTS):
+            headers[name] = value
+        elif name in _LISTS:
+            headers[name] += "," + value
+        else:
+            raise HandshakeError(400, f"header {name} twice")
+    return headers
+
+
+def check_upgrade(request: Request) -> Upgrade:
+    """What a request for PATH asks for. Raises HandshakeError: 404, 405, 400, 426 or 401, in that order."""
+    headers = request.headers
+    if request.path != PATH:
+        raise HandshakeError(404, f"no such path; connect to {PATH}")
+    if request.method != "GET":
+        raise HandshakeError(405, "the upgrade is a GET")
+    if "host" not in headers:
+        raise HandshakeError(400, "header host is missing")
+    if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
+        raise HandshakeError(400, "an upgrade request has no body")
+    if "websocket" not in _tokens(headers, "upgrade") or "upgrade" not in _tokens(headers, "connection"):
+        raise HandshakeError(426, "this is a WebSocket: Connection: Upgrade and Upgrade: websocket are missing")
+    if headers.get("sec-websocket-version") != "13":
+        raise HandshakeError(426, "sec-websocket-version must be 13")
+    key = headers.get("sec-websocket-key", "")
+    if not _is_key(key):
+        raise HandshakeError(400, "sec-websocket-key is not 16 bytes in base64")
+    return Upgrade(key, _token(request))
+
+
+def _tokens(headers: dict[str, str], name: str) -> list[str]:
+    return [token.strip().lower() for token in headers.get(name, "").split(",")]
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key, validate=True)) == 16
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _token(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    if "authorization" not in request.headers:
+        for pair in request.query.split("&"):
+            name, _, value = pair.partition("=")
+            if name == "token" and value:  # a JWT has no character that a URL would have to escape
+                return value
+    raise HandshakeError(401, "no token: send Authorization: Bearer TOKEN, or ?token=TOKEN")
+
+
+def accept_key(key: str) -> str:
+    """The Sec-WebSocket-Accept that answers a Sec-WebSocket-Key."""
+    return base64.b64encode(hashlib.sha1(key.encode() + _MAGIC, usedforsecurity=False).digest()).decode()
+
+
+def accepted(key: str) -> bytes:
+    """The 101 response. No extension, no subprotocol."""
+    return (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n"
+    ).encode()
+
+
+def response(status: int, text: str) -> bytes:
+    """A whole plain-text response of one line, after which the connection closes."""
+    body = text.encode() + b"\n"
+    extra = {
+        401: 'WWW-Authenticate: Bearer realm="petrel"\r\n',
+        405: "Allow: GET\r\n",
+        426: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+    }.get(status, "")
+    connection = "close, Upgrade" if status == 426 else "close"
+    head = (
+        f"HTTP/1.1 {status} {_PHRASES[status]}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\n{extra}Connection: {connection}\r\n\r\n"
+    )
+    return head.encode() + body

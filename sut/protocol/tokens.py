@@ -1,0 +1,70 @@
+"""Device tokens: who a connection is, signed by the API, checked by a gateway without asking anybody.
+
+A JWT with HS256 and nothing else: the algorithm is pinned, so that neither "none" nor another family can be
+smuggled in by a header. Claims: sub (user, decimal text), dev (device), iat and exp (Unix seconds).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+import jwt
+
+_ALGORITHM: Final = "HS256"
+_MAX_ID: Final = (1 << 63) - 1
+_MAX_DIGITS: Final = 19
+_EXPIRED: Final = "token has expired"
+_OPTIONS: Final[dict[str, Any]] = {
+    "require": ["sub", "dev", "iat", "exp"],
+    # iat is not judged: the clocks of two machines may differ by more than the age of a fresh token, and exp alone
+    # bounds its life.
+    "verify_iat": False,
+    "verify_nbf": False,
+}
+
+
+class TokenError(ValueError):
+    """A token that proves nothing; the text says why in one line."""
+
+
+class Identity(NamedTuple):
+    """Whom a valid token speaks for."""
+
+    user: int
+    device: int
+
+
+def issue(key: bytes, user: int, device: int, ttl_s: float, now_s: float) -> str:
+    """A token for this device, valid from `now_s` (Unix time) for `ttl_s`, at least one second."""
+    claims = {"sub": str(user), "dev": device, "iat": int(now_s), "exp": int(now_s) + max(1, int(ttl_s))}
+    return jwt.encode(claims, key, algorithm=_ALGORITHM)
+
+
+def verify(token: str, key: bytes, now_s: float | None = None) -> Identity:
+    """Whom the token speaks for at `now_s` (Unix time; None: now). Raises TokenError."""
+    try:
+        options: Any = {**_OPTIONS, "verify_exp": now_s is None}
+        claims = jwt.decode(token, key, algorithms=[_ALGORITHM], options=options)
+    except jwt.InvalidSignatureError:
+        raise TokenError("token has a bad signature") from None
+    except jwt.InvalidAlgorithmError:
+        raise TokenError(f"token is not signed with {_ALGORITHM}") from None
+    except jwt.MissingRequiredClaimError as error:
+        raise TokenError(f"token lacks the claim {error.claim}") from None
+    except jwt.ExpiredSignatureError:
+        raise TokenError(_EXPIRED) from None
+    except (jwt.InvalidTokenError, UnicodeError):
+        raise TokenError("token is malformed") from None
+    subject, expires = claims["sub"], claims["exp"]
+    decimal = isinstance(subject, str) and subject.isascii() and subject.isdigit() and len(subject) <= _MAX_DIGITS
+    user = _identifier(int(subject) if decimal else None, "sub")
+    device = _identifier(claims["dev"], "dev")
+    if now_s is not None and _identifier(expires, "exp") <= now_s:
+        raise TokenError(_EXPIRED)
+    return Identity(user, device)
+
+
+def _identifier(value: object, claim: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_ID:
+        return value
+    raise TokenError(f"token has a malformed claim {claim}")
