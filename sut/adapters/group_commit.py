@@ -1,0 +1,109 @@
+"""Concurrent writes to one place, joined into one: the cost of making them durable is shared.
+
+While a write is on its way, those that come meanwhile wait in a bounded queue and then go together. Nobody waits for
+company: a write that comes alone goes at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+from sut.ports import Unavailable
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class _Group(NamedTuple, Generic[T, R]):
+    """What one caller handed in: goes whole, in order, and fails whole."""
+
+    items: Sequence[T]
+    done: asyncio.Future[list[R]]
+
+
+class GroupCommit(Generic[T, R]):
+    """One place's writes, one at a time, each carrying all that waits. Belongs to one event loop."""
+
+    def __init__(
+        self, name: str, write: Callable[[list[T]], Awaitable[list[R]]], *, max_batch: int, max_waiting: int
+    ) -> None:
+        """`write` gets the items of whole groups in the order of their arrival, about `max_batch` at most (a larger
+        group goes alone), and returns a result for each.
+        """
+        self._name = name
+        self._write = write
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._groups: deque[_Group[T, R]] = deque()
+        self._waiting = 0
+        self._leader: asyncio.Task[None] | None = None
+
+    async def submit(self, items: Sequence[T]) -> list[R]:
+        """Write these together with whatever else waits; returns their results when they are written.
+
+        Raises what the write raised, or Unavailable, without effect, when more than `max_waiting` items wait. A
+        caller that is cancelled before its turn has written nothing.
+        """
+        if not items:
+            return []
+        if self._groups and self._waiting + len(items) > self._max_waiting:
+            raise Unavailable(f"{self._name}: overloaded, {self._waiting} writes wait")
+        done: asyncio.Future[list[R]] = asyncio.get_running_loop().create_future()
+        self._groups.append(_Group(items, done))
+        self._waiting += len(items)
+        if self._leader is None:
+            self._leader = asyncio.create_task(self._lead(), name=f"{self._name} group commit")
+        return await done
+
+    async def close(self) -> None:
+        """Wait for what was handed in."""
+        if self._leader is not None:
+            await self._leader
+
+    async def _lead(self) -> None:
+        try:
+            while self._groups:
+                groups = self._take()
+                if groups:
+                    await self._write_groups(groups)
+        finally:
+            self._leader = None
+            while self._groups:  # the loop is ending: nobody will lead again
+                self._groups.popleft().done.cancel()
+            self._waiting = 0
+
+    def _take(self) -> list[_Group[T, R]]:
+        groups: list[_Group[T, R]] = []
+        size = 0
+        while self._groups and (not groups or size + len(self._groups[0].items) <= self._max_batch):
+            group = self._groups.popleft()
+            self._waiting -= len(group.items)
+            if not group.done.done():
+                groups.append(group)
+                size += len(group.items)
+        return groups
+
+    async def _write_groups(self, groups: list[_Group[T, R]]) -> None:
+        try:
+            results = await self._write([item for group in groups for item in group.items])
+        except Exception as error:  # noqa: BLE001 (each caller gets it)
+            for group in groups:
+                if not group.done.done():
+                    group.done.set_exception(_copy(error))
+            return
+        start = 0
+        for group in groups:
+            end = start + len(group.items)
+            if not group.done.done():
+                group.done.set_result(results[start:end])
+            start = end
+
+
+def _copy(error: Exception) -> Exception:
+    """One exception a caller: a shared one would collect the tracebacks of all."""
+    if isinstance(error, Unavailable):
+        return type(error)(*error.args)
+    return error

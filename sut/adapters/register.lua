@@ -1,0 +1,21 @@
+-- Puts routes in. An entry of the same device with a newer epoch stays.
+-- KEYS[i]: route:{user}. ARGV[1]: how long the key is kept, in seconds; then for each key a device and its packed route.
+-- Answers, for each key, with the packed route that was there before, nil when there was none.
+-- A packed route begins with its epoch, 8 bytes big-endian; numbers in Lua hold 53 bits, so halves are compared.
+local function newer(a, b)
+  local a_high, a_low = struct.unpack('>I4I4', a)
+  local b_high, b_low = struct.unpack('>I4I4', b)
+  return a_high > b_high or (a_high == b_high and a_low > b_low)
+end
+
+local before = {}
+for i, key in ipairs(KEYS) do
+  local device, route = ARGV[2 * i], ARGV[2 * i + 1]
+  local old = redis.call('HGET', key, device)
+  if not old or not newer(old, route) then
+    redis.call('HSET', key, device, route)
+    redis.call('EXPIRE', key, ARGV[1])
+  end
+  before[i] = old
+end
+return before

@@ -1,0 +1,192 @@
+"""MessageStore on SQLite: one file a partition, written by its sequencer, read by the chat services.
+
+A write() is one transaction, so rows, spans, marks and the sequencer's state land together. The state's `applied`
+guards it: what comes from further back in the log than what is stored changes nothing. Cursors have a file of their
+own, which all chat services write.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeVar
+
+from sut.adapters.bounded_pool import BoundedPool
+from sut.adapters.group_commit import GroupCommit
+from sut.adapters.sqlite_file import MAX_INTEGER, Layout, open_files
+from sut.partitioning import partition_of
+from sut.ports import ConversationImage, ConversationRow, ConversationWrite, SenderMark, Span, StoredMessage
+
+STORE: Final = Layout(schema="store.sql", application_id=0x53505331, synchronous="FULL")
+CURSORS: Final = Layout(schema="cursors.sql", application_id=0x53504331, synchronous="NORMAL")
+DEADLINE_S: Final = 2.0
+THREADS: Final = 6
+MAX_WAITING: Final = 1_000
+"""Calls that may wait in this process; beyond it they are refused at once."""
+MAX_CURSORS: Final = 20_000
+
+T = TypeVar("T")
+_Cursor = tuple[int, int, int]
+
+_PUT_ROW: Final = (
+    "INSERT INTO conversation (conv, kind, creator, head, applied) VALUES (?, ?, ?, ?, ?) ON CONFLICT (conv)"
+    " DO UPDATE SET head = excluded.head, applied = excluded.applied WHERE excluded.applied >= conversation.applied"
+)
+_PUT_MESSAGE: Final = (
+    "INSERT OR REPLACE INTO message (conv, seq, flags, user, device, client_seq, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_PUT_SPAN: Final = "INSERT OR REPLACE INTO span (conv, user, first, until) VALUES (?, ?, ?, ?)"
+_PUT_MARK: Final = "INSERT OR REPLACE INTO mark (conv, device, client_seq, seq) VALUES (?, ?, ?, ?)"
+_PUT_CURSOR: Final = (
+    "INSERT INTO cursor (device, conv, seq) VALUES (?, ?, ?) ON CONFLICT (device, conv)"
+    " DO UPDATE SET seq = excluded.seq WHERE excluded.seq > cursor.seq"
+)
+# SQLite takes the other columns from the row that has the max(): the newest stay.
+_CONVERSATIONS: Final = (
+    "SELECT span.conv, max(span.first), span.until, conversation.head FROM span JOIN conversation USING (conv)"
+    " WHERE span.user = ? AND span.conv > ? GROUP BY span.conv ORDER BY span.conv LIMIT ?"
+)
+
+
+class SqliteStore:
+    """The store in a directory. Belongs to one event loop; other processes open the same directory.
+
+    Ids and numbers go up to 2^63 - 1. A question about a larger one is answered as about one that does not exist;
+    client_seq, which devices choose, may have all 64 bits.
+    """
+
+    def __init__(self, directory: Path, partitions: int, *, deadline_s: float = DEADLINE_S) -> None:
+        """Open the files, making those that are missing. Raises Unavailable, Damaged.
+
+        No call takes much longer than `deadline_s`.
+        """
+        parts = [(f"store-{index:02}.db", STORE) for index in range(partitions)]
+        *self._files, self._cursors = open_files(
+            directory, [*parts, ("cursors.db", CURSORS)], partitions=partitions, lock_wait_s=deadline_s
+        )
+        self._pool = BoundedPool("store", threads=THREADS, max_waiting=MAX_WAITING, deadline_s=deadline_s)
+        self._saves: GroupCommit[_Cursor, None] = GroupCommit(
+            "cursors", self._write_cursors, max_batch=MAX_CURSORS, max_waiting=MAX_CURSORS
+        )
+
+    async def load(self, conv: int) -> ConversationImage | None:
+        """The stored state, None when the conversation is not stored."""
+        if conv > MAX_INTEGER:
+            return None
+        return await self._read(conv, partial(_load, conv))
+
+    async def write(self, partition: int, writes: Sequence[ConversationWrite]) -> None:
+        """Store all of them, or none when this raises Unavailable without a crash at that moment. Repeatable."""
+        if writes:
+            await self._pool.run(partial(self._files[partition].write, partial(_write, writes)))
+
+    async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
+        """Up to `limit` rows with a number above `after`, in order."""
+        if max(conv, after) > MAX_INTEGER:
+            return []
+        return await self._read(conv, partial(_page, conv, after, limit))
+
+    async def conversations_of(self, user: int, after: int, limit: int) -> list[tuple[int, int]]:
+        """(conversation, its stored head as far as this user may see) by rising id above `after`; past stays too."""
+        if max(user, after) > MAX_INTEGER:
+            return []
+        return await self._pool.run(partial(self._conversations_of, user, after, limit))
+
+    async def save_cursors(self, cursors: Iterable[_Cursor]) -> None:
+        """(device, conv, seq): what devices have shown. Cursors only rise; one that cannot be is ignored."""
+        await self._saves.submit([cursor for cursor in cursors if max(cursor) <= MAX_INTEGER])
+
+    async def cursors(self, device: int) -> dict[int, int]:
+        """conv -> seq shown by this device."""
+        if device > MAX_INTEGER:
+            return {}
+
+        def select(connection: sqlite3.Connection) -> dict[int, int]:
+            return dict(connection.execute("SELECT conv, seq FROM cursor WHERE device = ?", (device,)))
+
+        return await self._pool.run(partial(self._cursors.read, select))
+
+    async def close(self) -> None:
+        """Finish what was handed in, within the deadline, and close the files."""
+        await self._saves.close()
+        await self._pool.close()
+        for file in (*self._files, self._cursors):
+            file.close()
+
+    async def _read(self, conv: int, action: Callable[[sqlite3.Connection], T]) -> T:
+        file = self._files[partition_of(conv, len(self._files))]
+        return await self._pool.run(partial(file.read, action))
+
+    def _conversations_of(self, user: int, after: int, limit: int) -> list[tuple[int, int]]:
+        """The lowest `limit` of each file, merged."""
+
+        def select(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+            rows = connection.execute(_CONVERSATIONS, (user, after, limit)).fetchall()
+            return [(conv, min(head, until - 1) if until else head) for conv, _, until, head in rows]
+
+        return list(islice(heapq.merge(*(file.read(select) for file in self._files)), limit))
+
+    async def _write_cursors(self, cursors: list[_Cursor]) -> list[None]:
+        def upsert(connection: sqlite3.Connection) -> None:
+            connection.executemany(_PUT_CURSOR, cursors)
+
+        await self._pool.run(partial(self._cursors.write, upsert))
+        return [None] * len(cursors)
+
+
+def _write(writes: Sequence[ConversationWrite], connection: sqlite3.Connection) -> None:
+    """In the caller's transaction: what is not stale."""
+    for write in writes:
+        row = write.row
+        if not connection.execute(_PUT_ROW, (row.conv, row.kind, row.creator, row.head, row.applied)).rowcount:
+            continue
+        connection.executemany(
+            _PUT_MESSAGE,
+            ((row.conv, m.seq, m.flags, m.user, m.device, _signed(m.client_seq), m.body) for m in write.messages),
+        )
+        connection.executemany(_PUT_SPAN, ((row.conv, s.user, s.first, s.end) for s in write.spans))
+        connection.executemany(_PUT_MARK, ((row.conv, m.device, _signed(m.client_seq), m.seq) for m in write.marks))
+
+
+def _load(conv: int, connection: sqlite3.Connection) -> ConversationImage | None:
+    """All parts of one moment: a sequencer may write meanwhile."""
+    connection.execute("BEGIN")
+    try:
+        rows = connection.execute("SELECT * FROM conversation WHERE conv = ?", (conv,)).fetchall()
+        spans = connection.execute(
+            "SELECT user, first, until FROM span WHERE conv = ? ORDER BY user, first", (conv,)
+        ).fetchall()
+        marks = connection.execute(
+            "SELECT device, client_seq, seq FROM mark WHERE conv = ? ORDER BY device", (conv,)
+        ).fetchall()
+    finally:
+        connection.rollback()
+    if not rows:
+        return None
+    return ConversationImage(
+        ConversationRow(*rows[0]),
+        tuple(Span(*span) for span in spans),
+        tuple(SenderMark(device, _unsigned(client_seq), seq) for device, client_seq, seq in marks),
+    )
+
+
+def _page(conv: int, after: int, limit: int, connection: sqlite3.Connection) -> list[StoredMessage]:
+    rows = connection.execute(
+        "SELECT seq, flags, user, device, client_seq, body FROM message"
+        " WHERE conv = ? AND seq > ? ORDER BY seq LIMIT ?",
+        (conv, after, limit),
+    ).fetchall()
+    return [StoredMessage(seq, flags, user, device, _unsigned(cs), body) for seq, flags, user, device, cs, body in rows]
+
+
+def _signed(number: int) -> int:
+    """64 bits without a sign as SQLite holds them."""
+    return number - (1 << 64) if number > MAX_INTEGER else number
+
+
+def _unsigned(number: int) -> int:
+    return number + (1 << 64) if number < 0 else number

@@ -1,0 +1,42 @@
+-- One partition of the store: data/store-NN.db. Written by the sequencer of the partition, read by the chat services.
+-- Everything is keyed by the conversation first, as it will be in Cassandra.
+CREATE TABLE conversation (
+    conv    INTEGER PRIMARY KEY,
+    kind    TEXT NOT NULL,        -- 'd' or 'g'
+    creator INTEGER NOT NULL,
+    head    INTEGER NOT NULL,     -- the last number given
+    applied INTEGER NOT NULL      -- the log offset of the last record applied: a write below it changes nothing
+);
+
+-- Messages and membership changes by number.
+CREATE TABLE message (
+    conv       INTEGER NOT NULL,
+    seq        INTEGER NOT NULL,
+    flags      INTEGER NOT NULL,
+    user       INTEGER NOT NULL,
+    device     INTEGER NOT NULL,
+    client_seq INTEGER NOT NULL,  -- 64 bits without a sign, kept with one; never compared here
+    body       BLOB NOT NULL,
+    PRIMARY KEY (conv, seq)
+) WITHOUT ROWID;
+
+-- Stays of users: the numbers n with first <= n < until, until 0 while the user is there.
+CREATE TABLE span (
+    conv  INTEGER NOT NULL,
+    user  INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    until INTEGER NOT NULL,
+    PRIMARY KEY (conv, user, first)
+) WITHOUT ROWID;
+
+-- The conversations of a user, answered from the index alone.
+CREATE INDEX span_by_user ON span (user, conv, first, until);
+
+-- The last message sequenced from each device: what makes a repeated SEND harmless, kept for ever.
+CREATE TABLE mark (
+    conv       INTEGER NOT NULL,
+    device     INTEGER NOT NULL,
+    client_seq INTEGER NOT NULL,  -- as in message
+    seq        INTEGER NOT NULL,
+    PRIMARY KEY (conv, device)
+) WITHOUT ROWID;
