@@ -36,6 +36,8 @@ class FoundServer(NamedTuple):
 
     path: Path | None
     reason: str = ""
+    can_build: bool = False
+    """With no path: the next start builds one."""
 
 
 def find_redis_server() -> Path:
@@ -71,7 +73,7 @@ def find_toxiproxy(*, on_progress: Progress, install: bool = True) -> FoundServe
     if go is None:
         return FoundServer(None, "no toxiproxy-server on PATH and no go to build it: install either")
     if not install:
-        return FoundServer(None, f"not built yet: `go install {TOXIPROXY_MODULE}` is run at the first start")
+        return FoundServer(None, f"not built yet: `go install {TOXIPROXY_MODULE}` is run at the first start", True)
     return _go_install(go, cached, on_progress)
 
 

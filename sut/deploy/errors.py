@@ -15,5 +15,9 @@ class DeployError(SutError):
     """A system could not be built, started, found or stopped."""
 
 
+class AlreadyRunningError(DeployError):
+    """The directory has a running system."""
+
+
 class LinkError(DeployError):
     """The link proxies did not do what was asked; what they do now is unknown unless the text says so."""

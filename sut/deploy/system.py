@@ -19,7 +19,7 @@ from typing import Final
 import psutil
 
 from sut.deploy import binaries, confs, health, state
-from sut.deploy.errors import DeployError
+from sut.deploy.errors import AlreadyRunningError, DeployError
 from sut.deploy.profiles import PROFILES, Place
 from sut.deploy.reaper import reap
 from sut.deploy.reservation import Reservation
@@ -142,10 +142,11 @@ class System:
         offset_ns = now.clock_offset_ns if now is not None else state.clock_offset_ns(os.environ)
         return state.environment(self.topology, offset_ns)
 
-    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> tuple[str, ...]:
         """Stop in good order; after timeout_s, by force. On return no process of the run is left but the caller's own.
 
-        Harmless when it is stopped. Raises DeployError when a process cannot be ended.
+        Returns who was there beside the system, or had to be forced. Harmless when it is stopped already. Raises
+        DeployError when a process cannot be ended.
         """
         deadline_s = time.monotonic() + timeout_s
         now = state.read_state(self.topology.path)
@@ -162,6 +163,7 @@ class System:
             self._supervisor.wait()
         if reaped.left:
             raise DeployError(f"could not end the processes {', '.join(map(str, reaped.left))}")
+        return reaped.ended
 
 
 def _servers(on_progress: Progress) -> tuple[Path, Path | None]:
@@ -182,7 +184,7 @@ def _locked(directory: Path) -> Iterator[int]:
     except OSError as error:
         raise _cannot_write(directory, error) from None
     if lock is None:
-        raise DeployError(f"a system runs in {directory} already")
+        raise AlreadyRunningError(f"a system runs in {directory} already")
     try:
         yield lock
     finally:

@@ -27,6 +27,7 @@ import msgspec
 from sut.deploy import log_lines, state
 from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE
 from sut.deploy.reaper import reap
+from sut.deploy.topology import TopologyError, load
 
 GRACE_S: Final = 1.0
 SETTLE_S: Final = 0.5
@@ -39,7 +40,10 @@ class Watchdog:
     """The runner's handle on its watchdog. While this process lives, so does the watchdog's patience."""
 
     def __init__(self, run_id: str, directory: Path) -> None:
-        """Start one. Raises OSError."""
+        """Start one. With run_id "" it may be started before the system: DIR/topology.json then names the run.
+
+        Raises OSError.
+        """
         marks = (state.RUN_ID, state.SERVICE)
         log = state.Files(directory).log("watchdog")
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -113,6 +117,12 @@ def main(arguments: list[str]) -> int:
     log = log_lines.configure("watchdog")
     if _dismissed(sys.stdin.fileno()):
         return 0
+    if not run_id:
+        try:
+            run_id = load(directory / "topology.json").run_id
+        except TopologyError:  # it is written before anything is started
+            log.warning("the runner is gone before anything was started")
+            return 0
     log.warning("the runner is gone, ending run %s", run_id)
     ledger = directory / "undo.jsonl"
     lines = ledger.read_bytes().split(b"\n") if ledger.exists() else []

@@ -1,0 +1,24 @@
+"""A stand-in for the runner of an experiment: `runner.py TOPOLOGY`. Has a watchdog, a system and a swarm.
+
+Prints "ready" and the watchdog's pid; ends in good order when a line comes in.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from sut.deploy.reservation import Reservation
+from sut.deploy.system import boot
+from sut.deploy.topology import load
+from sut.deploy.watchdog import Watchdog
+
+topology = load(Path(sys.argv[1]))
+watchdog = Watchdog(topology.run_id, topology.path)
+system = boot(topology, Reservation(), on_progress=lambda _text: None, timeout_s=20)
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+subprocess.Popen([sys.executable, "-c", STUBBORN], env={**os.environ, **system.environment()}, start_new_session=True)
+print("ready", watchdog.pid, flush=True)
+sys.stdin.readline()
+system.stop()
+watchdog.done()
