@@ -1,0 +1,244 @@
+"""The Locust file as people and the runner start it: real locust processes against a small service."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from load import config as configs
+from load import plan as plans
+from load import population as populations
+from load.config import SwarmConfig
+from load.control import Phase, control_events
+from load.history import Event, HistoryTail, Record
+from load.ledger import LedgerReader
+
+LOCUSTFILE = str(Path(configs.__file__).with_name("locustfile.py"))
+MESSAGES_S = 3.0
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout_s} s"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+class Started:
+    """A locust command under way."""
+
+    def __init__(self, tmp_path: Path, *arguments: str, **environment: str) -> None:
+        self.log = tmp_path / "locust.log"
+        self.port = free_port()
+        command = [sys.executable, "-m", "locust", "-f", LOCUSTFILE, "--master-bind-port", str(self.port),
+                   "--master-port", str(self.port), *arguments]  # fmt: skip
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=os.environ | environment, cwd=tmp_path
+            )
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def workers(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+    def stop(self) -> int:
+        """As the runner does."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+
+@pytest.fixture
+def locust(tmp_path: Path) -> Iterator[Callable[..., Started]]:
+    """Starts locust, and ends what is left of it."""
+    all_started: list[Started] = []
+
+    def start(*arguments: str, **environment: str) -> Started:
+        all_started.append(Started(tmp_path, *arguments, **environment))
+        return all_started[-1]
+
+    yield start
+    for started in all_started:
+        if started.process.poll() is None:
+            for child in started.workers():
+                child.kill()
+            started.process.kill()
+            started.process.wait(5)
+
+
+@pytest.fixture
+def swarm(chat, tmp_path: Path) -> tuple[SwarmConfig, Path]:
+    config = SwarmConfig(
+        seed=5, users=12, api_url=chat.api_url, api_key="key", history_dir=str(tmp_path / "history"),
+        duration_s=MESSAGES_S, rate_per_s=40.0, churn=4, groups_per_user=0.5,
+    )  # fmt: skip
+    path = tmp_path / "swarm.json"
+    configs.save(config, path)
+    return config, path
+
+
+def records(config: SwarmConfig) -> list[Record]:
+    return sorted(r for path in config.history.glob("*.bin") for r in HistoryTail(path).read())
+
+
+def drained(reader: LedgerReader, sends: int) -> bool:
+    return reader.update().sends == sends and reader.all_drained()
+
+
+@pytest.mark.parametrize("processes", [0, 2])
+def test_a_headless_run_does_all_that_was_planned(locust, swarm, chat, processes: int) -> None:
+    config, path = swarm
+    split = ["--processes", str(processes)] if processes else []
+    started = locust("--headless", "-u", "12", "-r", "100", *split, PETREL_SWARM=str(path))
+    wait_until(config.history.exists)
+    population = populations.make(config)
+    plan = plans.make(config, population)
+    planned = sum(len(its.sends) for its in plan.devices.values())
+    reader = LedgerReader(config.history)
+    wait_until(lambda: drained(reader, planned))
+    phases = control_events(config.history)
+    seen: list[Phase] = []
+    wait_until(lambda: seen.extend(phases.poll()) or "quiesce" in {event.name for event in seen})
+    assert started.stop() == 0, started.text()
+    assert "Traceback" not in started.text()
+
+    steady = {event.t for event in seen if event.name == "steady"}
+    assert len(steady) == 1
+    (t0,) = steady
+    assert {event.t - t0 for event in seen if event.name == "quiesce"} == {round(MESSAGES_S * 1e9)}
+    assert {"setup", "ramp"} <= {event.name for event in seen}
+    rows = records(config)
+    devices = [r[2] for r in rows if r[7] == Event.DEVICE]
+    assert sorted(devices) == list(population.users)
+    sends = [r for r in rows if r[7] == Event.SEND]
+    assert len(sends) == len({r[4] for r in sends}) == planned
+    assert sorted((r[2], r[1] - t0) for r in sends) == sorted(
+        (device, send.due_us * 1000) for device, its in plan.devices.items() for send in its.sends
+    )
+    members = [r for r in rows if r[7] == Event.MEMBER and r[5]]
+    assert len(members) == len(plan.changes)
+    writers = {path.name for path in config.history.glob("swarm-*.bin")}
+    assert len(writers) == processes + 1
+    assert {r[8] for r in rows if r[7] == Event.OFFLINE} == {1}
+    assert len([r for r in rows if r[7] == Event.ONLINE]) == len([r for r in rows if r[7] == Event.OFFLINE])
+    assert not chat.connections
+
+
+def test_a_killed_worker_leaves_its_history_and_the_others_go_on(locust, swarm) -> None:
+    config, path = swarm
+    started = locust("--headless", "-u", "12", "-r", "100", "--processes", "2", PETREL_SWARM=str(path))
+    wait_until(config.history.exists)
+    reader = LedgerReader(config.history)
+    wait_until(lambda: reader.update().acked > 20)
+    victim = started.workers()[0]
+    victim.kill()
+    before = reader.update().sends
+    wait_until(lambda: reader.update().sends > before + 10)
+    assert started.stop() == 0
+    tail = HistoryTail(config.history / f"swarm-{victim.pid}.bin")
+    assert len(tail.read()) > 20
+
+
+def test_more_users_than_devices_idle_with_one_line(locust, swarm) -> None:
+    config, path = swarm
+    started = locust("--headless", "-u", "15", "-r", "100", PETREL_SWARM=str(path))
+    wait_until(config.history.exists)
+    reader = LedgerReader(config.history)
+    wait_until(lambda: reader.update().acked > 5)
+    assert started.stop() == 0
+    assert started.text().count("more users than devices in the plan") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "No such file"), ('{"users": 0}', "swarm.json: Object missing required field"), ("{", "swarm.json: ")],
+)
+def test_a_bad_swarm_json_is_one_line_and_70(locust, tmp_path: Path, content: str | None, said: str) -> None:
+    path = tmp_path / "swarm.json"
+    if content is not None:
+        path.write_text(content)
+    started = locust("--headless", "-u", "2", "-r", "10", PETREL_SWARM=str(path))
+    assert started.process.wait(20) == 70
+    assert said in started.text()
+    assert "Traceback" not in started.text()
+
+
+@pytest.mark.parametrize("split", [[], ["--processes", "2"]])
+def test_an_api_that_refuses_is_one_line_and_70(locust, swarm, tmp_path: Path, split: list[str]) -> None:
+    path = swarm[1]
+    document = json.loads(path.read_text()) | {"api_key": "wrong"}
+    path.write_text(json.dumps(document))
+    started = locust("--headless", "-u", "2", "-r", "10", *split, PETREL_SWARM=str(path))
+    assert started.process.wait(20) == 70
+    assert "POST /v1/tokens: 401: wrong API key" in started.text()
+    assert "Traceback" not in started.text()
+
+
+def get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as response:
+        return response.read().decode()
+
+
+def test_by_hand_with_the_web_ui_each_start_is_a_run_of_its_own(locust, chat, tmp_path: Path) -> None:
+    host, _, port = chat.api_url.removeprefix("http://").partition(":")
+    service = {"name": "api-1", "kind": "api", "host": host, "ports": {"http": int(port)}}
+    (tmp_path / "topology.json").write_text(json.dumps({"api_key": "key", "services": [service]}))
+    web = f"http://127.0.0.1:{free_port()}"
+    started = locust("--web-host", "127.0.0.1", "--web-port", web.rpartition(":")[2], "--petrel-dir", str(tmp_path),
+                     "--petrel-seconds", "60", "--petrel-rate", "30")  # fmt: skip
+
+    def ledger() -> dict:
+        return json.loads(get(f"{web}/petrel/ledger"))
+
+    def up() -> bool:
+        try:
+            return ledger()["phase"] == ""
+        except OSError:
+            return False
+
+    wait_until(up)
+    for run in (1, 2):
+        data = b"user_count=8&spawn_rate=50"
+        urllib.request.urlopen(f"{web}/swarm", data=data, timeout=5).close()
+        wait_until(lambda: (view := ledger())["online"] >= 7 and view["shown"] > 20)
+        view = ledger()
+        assert view["phase"] == "steady"
+        assert view["devices"] == 8
+        assert view["sends"] >= view["acked"] > 0
+        assert view["show_ms"]["p50"] > 0
+        assert view["violations"] == 0
+        urllib.request.urlopen(urllib.request.Request(f"{web}/stop", method="POST"), timeout=5).close()
+        config = configs.load(tmp_path / f"swarm-{run}" / "swarm.json")
+        rows = records(config)
+        assert {r[2] for r in rows if r[7] == Event.SEND} <= set(range(config.first_id, config.first_id + 8))
+        assert len({r[2] for r in rows if r[7] == Event.ONLINE}) >= 7
+    stats = json.loads(get(f"{web}/stats/requests"))
+    assert {"send -> ack", "send -> shown (1:1)"} <= {entry["name"] for entry in stats["stats"]}
+    (tab,) = stats["extended_stats"]
+    assert tab["key"] == "petrel"
+    assert {"name": "protocol violations seen", "value": "0"} in tab["data"]
+    assert "Ledger" in get(web)
+    assert "petrel" in get(f"{web}/petrel") or "ledger" in get(f"{web}/petrel")
+    started.stop()
+    assert "Traceback" not in started.text()
+
+
+def test_by_hand_without_a_system_says_what_to_do(locust, tmp_path: Path) -> None:
+    started = locust("--headless", "-u", "2", "-r", "10", "--petrel-dir", str(tmp_path))
+    assert started.process.wait(20) == 70
+    assert "is the system up? (petrel up)" in started.text()
