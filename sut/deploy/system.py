@@ -259,7 +259,8 @@ def _await_healthy(
                     waiting[name] = problem
         if waiting and time.monotonic() > deadline_s:
             problems = "; ".join(f"{name} {problem}" for name, problem in waiting.items())
-            raise DeployError(f"not healthy within {timeout_s:.0f} s: {problems}")
+            last = _last_line(topology, next(iter(waiting)), log_sizes)
+            raise DeployError(f"not healthy within {timeout_s:.0f} s: {problems} (log of the first: {last})")
         time.sleep(LOOK_S)
     on_progress(f"{len(topology.services)} processes are healthy")
 
