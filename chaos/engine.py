@@ -69,13 +69,13 @@ class Engine:
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._active: dict[str, Active] = {}
-        self._errors: list[str] = []
+        self.errors: list[str] = []
+        """What went wrong in the harness itself, one line each."""
+        self.healed = 0
+        """Injections that were seen healed."""
 
-    def run(self) -> list[str]:
-        """Until the last fault is healed, or `stop` was called and all is healed.
-
-        Returns what went wrong in the harness itself, one line each; empty when nothing did.
-        """
+    def run(self) -> None:
+        """Until the last fault is healed, or `stop` was called and all is healed."""
         for planned in self._faults:
             self._lines.write(
                 Plan(
@@ -100,22 +100,21 @@ class Engine:
             for thread in threads:
                 if thread.ident is not None:
                     thread.join()
-        return self._errors
 
     def stop(self) -> None:
         """Inject nothing more and heal everything now; `run` returns soon. From any thread, or a signal handler."""
         self._stop.set()
 
-    def active(self) -> list[Active]:
+    def active(self) -> tuple[Active, ...]:
         """What is injected, or not yet seen healed."""
         with self._lock:
-            return list(self._active.values())
+            return tuple(self._active.values())
 
     def _guarded(self, planned: PlannedFault) -> None:
         try:
             self._live(planned)
         except Exception as error:  # noqa: BLE001 (one fault's failure must not end the others unhealed)
-            self._errors.append(f"{planned.fault} {planned.name}: {type(error).__name__}: {error}")
+            self.errors.append(f"{planned.fault} {planned.name}: {type(error).__name__}: {error}")
 
     def _live(self, planned: PlannedFault) -> None:
         due_ns = self._t0_ns + round(planned.at_s * 1e9)
@@ -159,6 +158,7 @@ class Engine:
             proof = Proof(ok=False, text="; ".join([*failures, proof.text]))
         with self._lock:
             del self._active[planned.fault]
+            self.healed += proof.ok
         self._write(planned, "heal", proof, t=healed_ns)
 
     def _lasted(self, fault: Fault) -> Proof:
@@ -182,11 +182,12 @@ class Engine:
 
     def _look(self, look: Callable[[], Proof], timeout_s: float, *, hurry: bool = False) -> Proof:
         """Look until it holds or the time is up; the last look counts. With `hurry`, `stop` ends it too."""
-        deadline_s = time.monotonic() + timeout_s
+        begun_s = time.monotonic()
+        deadline_s = begun_s + timeout_s
         while True:
             proof = look()
             if proof or time.monotonic() > deadline_s or (hurry and self._stop.is_set()):
-                return proof
+                return Proof(proof.ok, f"{proof.text} ({time.monotonic() - begun_s:.1f} s after)")
             time.sleep(LOOK_EVERY_S)
 
     def _wait(self, until_ns: int) -> bool:

@@ -17,6 +17,7 @@ import msgspec
 from chaos import yamlfile
 from chaos.errors import UsageError
 from chaos.experiment import Experiment, FaultSpec, Seconds, Timing, check_faults
+from load.population import below, shuffled, stream
 
 TICKS_PER_S: Final = 10
 """Times are multiples of this fraction of a second, so that they read well and add up exactly."""
@@ -55,24 +56,17 @@ def plan(
     """Draw a schedule. `targets`: where each fault that can be injected here may be applied.
 
     The faults come in seeded order, one after the other. What the run has left of time is spread at random before,
-    between and after them. Those that do not fit any more are left out. Raises UsageError when the experiment has
-    faults and none can be planned.
+    between and after them. Those that do not fit any more are left out. Raises UsageError for a target that the
+    experiment names and the topology lacks.
     """
-    rng = random.Random(f"{seed}/schedule")  # text, so that every Python version draws the same
+    rng = stream(seed, "schedule")
     wanted = [spec for spec in experiment.faults if spec.name in targets for _ in range(spec.times)]
-    rng.shuffle(wanted)
-    drawn = [(spec, _target(rng, spec, targets[spec.name]), _ticks(rng.uniform(*spec.for_s))) for spec in wanted]
+    drawn = [(spec, _target(rng, spec, targets[spec.name]), _hold(rng, spec)) for spec in shuffled(rng, wanted)]
     timing, duration = experiment.timing, math.floor(experiment.duration_s * TICKS_PER_S)
     while drawn and _least([hold for _, _, hold in drawn], timing) > duration:
         drawn.pop()
-    if wanted and not drawn:
-        least = min(_least([_ticks(spec.for_s[1])], timing) for spec in wanted)
-        raise UsageError(
-            f"experiment {experiment.name}: {experiment.duration_s:g} s are too short for any of its faults; "
-            f"{math.ceil(least / TICKS_PER_S)} s hold one"
-        )
     slack = duration - _least([hold for _, _, hold in drawn], timing)
-    cuts = sorted(rng.randint(0, slack) for _ in drawn)
+    cuts = sorted(below(rng, slack + 1) for _ in drawn)
     faults: list[PlannedFault] = []
     busy = _ticks(timing.warm_up_s)
     for number, ((spec, target, hold), cut) in enumerate(zip(drawn, cuts, strict=True), 1):
@@ -90,10 +84,26 @@ def plan(
     return Schedule(seed=seed, profile=profile, variant=variant, faults=tuple(faults), experiment=experiment)
 
 
+def check_fits(experiment: Experiment) -> None:
+    """Raises UsageError when the experiment has faults and its time holds none of them for certain."""
+    least = min((_least([_ticks(spec.for_s[1])], experiment.timing) for spec in experiment.faults), default=0)
+    if least > experiment.duration_s * TICKS_PER_S:
+        raise UsageError(
+            f"experiment {experiment.name}: {experiment.duration_s:g} s are too short for any of its faults; "
+            f"{math.ceil(least / TICKS_PER_S)} s hold one"
+        )
+
+
 def _target(rng: random.Random, spec: FaultSpec, offered: tuple[str, ...]) -> str:
     if unknown := [target for target in spec.targets if target not in offered]:
         raise UsageError(f"fault {spec.name} has no target {unknown[0]!r} here; it has {', '.join(offered)}")
-    return rng.choice(spec.targets or offered)
+    choice = spec.targets or offered
+    return choice[below(rng, len(choice))]
+
+
+def _hold(rng: random.Random, spec: FaultSpec) -> int:
+    shortest, longest = map(_ticks, spec.for_s)
+    return shortest + below(rng, longest - shortest + 1)
 
 
 def _ticks(time_s: float) -> int:

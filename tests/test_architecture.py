@@ -70,8 +70,8 @@ RULES = (
         breaks=("load.fleet", "from sut.ports import Route"),
     ),
     Rule(
-        why="chaos reaches the system through its deployment, and Redis to look at it, and nothing else",
-        inside=("chaos",), forbidden=("sut",), allowed=("sut.deploy", "sut.adapters"),
+        why="chaos reaches the system through its deployment, Redis to look at it, and the names of the variants",
+        inside=("chaos",), forbidden=("sut",), allowed=("sut.deploy", "sut.adapters", "sut.variants"),
         breaks=("chaos.faults.x", "from sut.services import partition_of"),
     ),
     Rule(
@@ -81,7 +81,7 @@ RULES = (
     ),
     Rule(
         why="a verdict is history in, verdict out",
-        inside=("chaos.verdict",), allowed=("chaos.verdict",),
+        inside=("chaos.verdict",), allowed=("chaos.verdict", "chaos.errors"),
         forbidden=("sut", "chaos", "dashboards", "asyncio", "socket", "subprocess", "threading", "psutil", "locust"),
         breaks=("chaos.verdict.x", "def check():\n    import socket"),
     ),

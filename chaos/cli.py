@@ -1,0 +1,216 @@
+"""`petrel`: the command line. Reads arguments, calls what does the work, and turns errors into one line and a status.
+
+Exit status: 0 valid, 1 invalid, 2 unknown, 64 wrong usage, 70 the harness could not do its job. With --json the last
+line of standard output is the verdict, and all that is meant for people goes to standard error. Modules are imported
+where they are used: `petrel --help` must not wait for polars.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from chaos.errors import HARNESS, ChaosError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chaos.verdict.model import Verdict
+
+EXIT_HELP: Final = "exit status: 0 valid, 1 invalid, 2 unknown, 64 wrong usage, 70 the harness could not do its job"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage text, as every other error is said."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns its exit status; never raises for what a user did."""
+    try:
+        options = _parser().parse_args(arguments)
+        command: Callable[[argparse.Namespace], int] = options.command
+        status = command(options)
+        sys.stdout.flush()
+    except ChaosError as error:
+        return _fail(str(error), error.status)
+    except KeyboardInterrupt:
+        return _fail("interrupted", HARNESS)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. Nothing more can be written, not even at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return HARNESS
+    except Exception as error:  # noqa: BLE001 (the last resort: a bug, for its finder to report)
+        with tempfile.NamedTemporaryFile("w", prefix="petrel-", suffix=".log", delete=False) as log:
+            traceback.print_exc(file=log)
+        return _fail(f"a bug in the harness: {type(error).__name__}: {error}; traceback in {log.name}", HARNESS)
+    return status
+
+
+def _fail(text: str, status: int) -> int:
+    line = " ".join(text.split())
+    with contextlib.suppress(OSError):
+        print(f"petrel: {line}", file=sys.stderr, flush=True)  # noqa: T201
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="petrel", description="Breaks a chat system on purpose and proves what happened.", epilog=EXIT_HELP
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=summary, description=summary, epilog=EXIT_HELP)
+        sub.set_defaults(command=command)
+        return sub
+
+    sub = add("run", _run, "run an experiment and judge it")
+    sub.add_argument("experiment", metavar="EXPERIMENT", help="the name of one that ships, or the path of a YAML file")
+    sub.add_argument("--users", type=int, metavar="N", help="devices, instead of what the experiment says")
+    sub.add_argument("--duration", type=float, metavar="S", help="seconds from the first send to the last")
+    sub.add_argument("--rate", type=float, metavar="R", help="sends a second, all devices together")
+    sub.add_argument("--seed", type=_seed, metavar="N", help="makes everything that is drawn; random if not given")
+    sub.add_argument("--variant", metavar="V", help="switch on a known-bad design")
+    _profile(sub)
+    _out_and_json(sub)
+
+    sub = add("replay", _replay, "run again what a run directory's schedule.yaml says")
+    sub.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    _out_and_json(sub)
+
+    sub = add("verify", _verify, "judge a recorded history again")
+    sub.add_argument("run_dir", type=Path, nargs="?", metavar="RUN_DIR")
+    sub.add_argument("--history", type=Path, metavar="FILE", help="a history as JSON lines, recorded by anybody")
+    sub.add_argument("--json", action="store_true", help="print the verdict as JSON")
+
+    sub = add("history", _history, "write a run's history for other tools")
+    sub.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    sub.add_argument("--format", choices=("jsonl", "parquet"), default="jsonl")
+    sub.add_argument("--out", type=Path, metavar="FILE", help="default: standard output; RUN_DIR/history.parquet")
+
+    sub = add("faults", _faults, "list the faults and whether they can be injected here")
+    _profile(sub)
+
+    sub = add("up", _up, "start a system and leave it running")
+    _profile(sub)
+    sub.add_argument("--variant", metavar="V", help="switch on a known-bad design")
+    _directory(sub)
+    _directory(add("status", _status, "show a running system"))
+    _directory(add("down", _down, "stop a running system"))
+    _directory(add("doctor", _doctor, "say what this machine has and lacks"))
+
+    sub = add("ui", _ui, "start a system and Locust's web UI; Ctrl-C ends both")
+    _profile(sub)
+    sub.add_argument("--users", type=int, default=1000, metavar="N", help="devices that the UI offers to start")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="default: a new one in runs/")
+    return parser
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) >= 1 << 63:
+        raise argparse.ArgumentTypeError(f"a whole number from 0 to 2^63-1, not {text!r}")
+    return int(text)
+
+
+def _profile(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--profile", default="embedded", metavar="P", help="default: embedded")
+
+
+def _directory(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--dir", type=Path, default=Path("runs/up"), metavar="DIR", help="default: runs/up")
+
+
+def _out_and_json(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--out", type=Path, metavar="DIR", help="run directory, new or empty; default: one in runs/")
+    sub.add_argument("--json", action="store_true", help="print the verdict as one JSON object at the end")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from chaos import commands
+
+    return _judged(commands.run(options), as_json=options.json)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from chaos import commands
+
+    return _judged(commands.replay(options), as_json=options.json)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from chaos import commands
+
+    return _judged(commands.verify(options), as_json=options.json)
+
+
+def _judged(verdict: Verdict, *, as_json: bool) -> int:
+    """Print what machines read, and for whoever only sees the status one line of why."""
+    from chaos.verdict.model import encode, exit_status
+
+    if as_json:
+        print(encode(verdict).decode(), flush=True)  # noqa: T201
+    if verdict.verdict == "valid":
+        return exit_status(verdict)
+    why = next(check for check in verdict.checks if check.verdict == verdict.verdict)
+    return _fail(f"{verdict.verdict}: {why.name}: {why.detail}", exit_status(verdict))
+
+
+def _history(options: argparse.Namespace) -> int:
+    from chaos import commands
+
+    return commands.history(options)
+
+
+def _faults(options: argparse.Namespace) -> int:
+    from chaos import commands
+
+    return commands.faults(options)
+
+
+def _up(options: argparse.Namespace) -> int:
+    from chaos import commands, lifecycle
+
+    commands.check_profile(options.profile)
+    commands.check_variant(options.variant)
+    return lifecycle.up(profile=options.profile, directory=options.dir, variant=options.variant)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from chaos import lifecycle
+
+    return lifecycle.status(directory=options.dir)
+
+
+def _down(options: argparse.Namespace) -> int:
+    from chaos import lifecycle
+
+    return lifecycle.down(directory=options.dir)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from chaos import lifecycle
+
+    return lifecycle.doctor(directory=options.dir)
+
+
+def _ui(options: argparse.Namespace) -> int:
+    from chaos import commands, ui
+
+    commands.check_profile(options.profile)
+    if not 1 <= options.users <= 100_000:
+        raise UsageError(f"--users is from 1 to 100000, not {options.users}")
+    return ui.serve(profile=options.profile, users=options.users, out=options.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

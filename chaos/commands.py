@@ -1,0 +1,188 @@
+"""What the commands of `petrel` do that experiments are about: run, replay, verify, history, faults."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from chaos.errors import ChaosError, HarnessError, UsageError
+from sut.deploy import binaries
+from sut.deploy.errors import DeployError
+from sut.deploy.profiles import PROFILES, Place
+from sut.deploy.state import CLOCK_OFFSET, clock_offset_ns
+from sut.deploy.topology import Settings
+
+if TYPE_CHECKING:
+    from chaos.runner import Request
+    from chaos.verdict.model import Verdict
+
+
+def check_profile(name: str) -> None:
+    """Raises UsageError."""
+    if name not in PROFILES:
+        raise UsageError(f"no profile {name!r}; there are {', '.join(PROFILES)}")
+
+
+def check_variant(name: str | None) -> None:
+    """Raises UsageError."""
+    from sut.variants import VARIANTS
+
+    if name is not None and name not in VARIANTS:
+        raise UsageError(f"no variant {name!r}; there are {', '.join(VARIANTS)}")
+
+
+def check_redis() -> None:
+    """Nothing runs without a redis-server. Raises UsageError with the command that gets one."""
+    try:
+        binaries.find_redis_server()
+    except DeployError as error:
+        raise UsageError(str(error)) from None
+
+
+def run(options: argparse.Namespace) -> Verdict:
+    """`petrel run`. Raises ChaosError."""
+    from chaos import experiment, rundir, schedule
+
+    wanted = experiment.override(
+        experiment.load(options.experiment), users=options.users, duration_s=options.duration, rate=options.rate
+    )
+    schedule.check_fits(wanted)
+    check_profile(options.profile)
+    check_variant(options.variant)
+    check_redis()
+    seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
+    _share_clock()
+    from chaos.runner import Request
+
+    request = Request(
+        experiment=wanted,
+        seed=seed,
+        profile=options.profile,
+        variant=options.variant,
+        directory=options.out or rundir.default_path(wanted.name, seed),
+    )
+    return _execute(request, as_json=options.json)
+
+
+def replay(options: argparse.Namespace) -> Verdict:
+    """`petrel replay`. Raises ChaosError."""
+    from chaos import rundir, schedule
+
+    recorded = schedule.load(options.run_dir / "schedule.yaml")
+    check_profile(recorded.profile)
+    check_variant(recorded.variant)
+    check_redis()
+    _share_clock()
+    from chaos.runner import Request
+
+    request = Request(
+        experiment=recorded.experiment,
+        seed=recorded.seed,
+        profile=recorded.profile,
+        variant=recorded.variant,
+        directory=options.out or rundir.default_path(recorded.experiment.name, recorded.seed),
+        replay=recorded,
+    )
+    return _execute(request, as_json=options.json)
+
+
+def _share_clock() -> None:
+    """One clock for this process and all that it starts; before load.history is imported, which reads it."""
+    os.environ[CLOCK_OFFSET] = str(clock_offset_ns(os.environ))
+
+
+def _execute(request: Request, *, as_json: bool) -> Verdict:
+    from chaos import outcome, runner
+    from chaos.interrupt import Aborted, Interrupt
+    from chaos.live import Display, show_verdict
+
+    console = Console(stderr=as_json)
+    variant = f", variant {request.variant}" if request.variant else ""
+    console.print(
+        Text(f"{request.experiment.name}: {request.experiment.users} devices, seed {request.seed}{variant}"),
+        soft_wrap=True,
+    )
+    console.print(Text(f"run directory {request.directory}"), soft_wrap=True)
+    try:
+        with Interrupt() as interrupt:
+            with Display(console) as display:
+                directory = runner.execute(request, display=display, interrupt=interrupt)
+            verdict = outcome.conclude(directory, say=lambda text: console.print(Text(text)))
+    except Aborted:
+        raise HarnessError("interrupted twice: everything was ended at once, there is no verdict") from None
+    show_verdict(console, verdict, report=request.directory / "report.html")
+    return verdict
+
+
+def verify(options: argparse.Namespace) -> Verdict:
+    """`petrel verify`. Raises ChaosError."""
+    from chaos import outcome
+    from chaos.live import show_verdict
+
+    if (options.run_dir is None) == (options.history is None):
+        raise UsageError("verify takes either RUN_DIR or --history FILE")
+    foreign = options.run_dir is None
+    verdict = outcome.verify(options.history if foreign else options.run_dir, foreign=foreign)
+    show_verdict(Console(stderr=options.json), verdict)
+    return verdict
+
+
+def history(options: argparse.Namespace) -> int:
+    """`petrel history`. Raises ChaosError."""
+    from chaos import outcome
+    from chaos.verdict import export
+
+    loaded = outcome.load(options.run_dir)
+    try:
+        if options.format == "parquet":
+            path: Path = options.out or options.run_dir / "history.parquet"
+            export.write_parquet(loaded, path)
+            print(path)  # noqa: T201
+        elif options.out is not None:
+            with options.out.open("wb") as file:
+                export.write_jsonl(loaded, file)
+        else:
+            export.write_jsonl(loaded, sys.stdout.buffer)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ChaosError(f"{options.out or 'standard output'}: {error.strerror}") from None
+    return 0
+
+
+def faults(options: argparse.Namespace) -> int:
+    """`petrel faults`: what each breaks, and whether that is possible on this machine. Starts and builds nothing."""
+    from chaos.faults import FAULTS
+
+    check_profile(options.profile)
+    toxiproxy = binaries.find_toxiproxy(on_progress=lambda _text: None, install=False)
+    ports = itertools.count(1)
+    topology = PROFILES[options.profile](
+        Place(
+            directory=Path.cwd(),
+            redis_server=Path("redis-server"),
+            toxiproxy=toxiproxy.path or (Path("toxiproxy-server") if toxiproxy.can_build else None),
+            port=lambda: next(ports),
+            settings=Settings(),
+            variant=None,
+        )
+    )
+    table = Table("fault", "available", "targets", "what it does", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name, fault in FAULTS.items():
+        targets = fault.targets(topology)
+        available = Text("yes", "green") if targets else Text(f"no: {toxiproxy.reason or 'no target'}", "yellow")
+        if targets and fault.needs_links() and toxiproxy.path is None:
+            available = Text(f"yes, but {toxiproxy.reason}", "yellow")
+        doc = (sys.modules[fault.__module__].__doc__ or "").splitlines()[0]
+        table.add_row(name, available, Text(str(len(targets))), Text(doc))
+    Console().print(table)
+    return 0

@@ -1,0 +1,81 @@
+"""Ctrl-C and SIGTERM: the first asks a run to end in good order, the second ends it at once.
+
+The handler only takes note, for the runner to see at its next look; only where the runner cannot look, while it waits
+for a system to start, and at the second signal, does it raise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType, TracebackType
+from typing import Final, Self
+
+TIME_LEFT_S: Final = 13.0
+"""From the first signal to the exit; two seconds below what is promised."""
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(BaseException):
+    """The first signal, at a time when waiting for it to be seen would take too long."""
+
+
+class Aborted(BaseException):
+    """The second signal: leave nothing running, and go."""
+
+
+class Interrupt:
+    """Installs the handlers while it is entered. Main thread only."""
+
+    def __init__(self) -> None:
+        self._first_s = 0.0
+        self._raise_now = False
+        self._aborting = False
+        self._before: dict[int, signal._HANDLER] = {}
+
+    def __enter__(self) -> Self:
+        for number in SIGNALS:
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @property
+    def asked(self) -> bool:
+        """Whether the first signal came."""
+        return self._first_s > 0
+
+    def left_s(self, timeout_s: float, *, keep_s: float) -> float:
+        """The timeout, or what is left of the time once interrupted, less `keep_s` for what must come after it."""
+        if not self.asked:
+            return timeout_s
+        return max(0.0, min(timeout_s, self._first_s + TIME_LEFT_S - keep_s - time.monotonic()))
+
+    def expiry(self, timeout_s: float, *, keep_s: float) -> Callable[[], bool]:
+        """Tells whether the timeout from now is over, or an interruption leaves only `keep_s`."""
+        deadline_s = time.monotonic() + timeout_s
+        return lambda: time.monotonic() > deadline_s or self.left_s(1.0, keep_s=keep_s) <= 0
+
+    @contextlib.contextmanager
+    def raising(self) -> Iterator[None]:
+        """Within it the first signal raises Interrupted."""
+        self._raise_now = True
+        try:
+            yield
+        finally:
+            self._raise_now = False
+
+    def _handle(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.asked:
+            self._first_s = time.monotonic()
+            if self._raise_now:
+                raise Interrupted
+        elif not self._aborting:
+            self._aborting = True
+            raise Aborted

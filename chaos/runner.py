@@ -1,0 +1,267 @@
+"""One run from start to verdict: a system, a swarm, the faults, the read-back, and nothing left behind.
+
+The order is fixed: watchdog, system, schedule, swarm; at t0 the engine begins; after the last send the run waits until
+all is delivered, ends the swarm, reads everything back, ends the system and judges. An interruption skips ahead to
+what can still be done in its time. Whatever happens, `execute` returns or raises with no process of the run left.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from chaos import rundir, schedule, swarm
+from chaos.engine import Engine
+from chaos.errors import HarnessError
+from chaos.experiment import Experiment
+from chaos.faults import FAULTS
+from chaos.faults.base import World, unavailable
+from chaos.interrupt import Interrupt, Interrupted
+from chaos.live import Display
+from chaos.monitor import Monitor
+from chaos.rundir import RunDir
+from chaos.sampler import Sampler
+from chaos.schedule import Schedule
+from chaos.swarm import ReadBack, SwarmProcess
+from chaos.undo import UndoLedger
+from chaos.verdict.lines import Bounds, Meta
+from load.history import now_ns
+from sut.deploy import system as deploy
+from sut.deploy.errors import DeployError
+from sut.deploy.links import Links
+from sut.deploy.reaper import reap
+from sut.deploy.system import System
+from sut.deploy.topology import Settings
+from sut.deploy.watchdog import Watchdog
+
+RAMP_SLACK_S: Final = 60.0
+"""On top of the ramp that the experiment asks for, until the first planned send."""
+DRAIN_SLACK_S: Final = 5.0
+"""On top of the liveness bound, until the wait for deliveries is given up."""
+DRAIN_BROKEN_S: Final = 5.0
+"""That wait when a part of the swarm is dead: its devices never show anything."""
+SWARM_STOP_S: Final = 15.0
+READ_BACK_S: Final = 60.0
+SYSTEM_STOP_S: Final = 12.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is to be run. With `replay`, exactly its faults; otherwise the seed draws them."""
+
+    experiment: Experiment
+    seed: int
+    profile: str
+    variant: str | None
+    directory: Path
+    replay: Schedule | None = None
+
+
+def execute(request: Request, *, display: Display, interrupt: Interrupt) -> RunDir:
+    """Run it; what happened is in the run directory, to be judged. Raises UsageError, HarnessError, Aborted."""
+    directory = rundir.make(request.directory)
+    try:
+        watchdog = Watchdog("", directory.path)
+    except OSError as error:
+        raise HarnessError(f"cannot start the watchdog: {error.strerror}") from None
+    run = _Run(request, directory, display, interrupt)
+    try:
+        run.play()
+    finally:
+        run.clean_up()
+        watchdog.done()
+    return directory
+
+
+class _Run:
+    def __init__(self, request: Request, directory: RunDir, display: Display, interrupt: Interrupt) -> None:
+        self._request = request
+        self._experiment = request.experiment
+        self._directory = directory
+        self._say = display.say
+        self._interrupt = interrupt
+        self._monitor = Monitor(request.experiment, directory, display, interrupt)
+        self._system: System | None = None
+        self._swarm: SwarmProcess | None = None
+        self._read_back: ReadBack | None = None
+        self._sampler: Sampler | None = None
+        self._engine: Engine | None = None
+        self._engine_thread: threading.Thread | None = None
+        self._undo: UndoLedger | None = None
+
+    def play(self) -> None:
+        """Everything but the clean-up. An interruption ends each wait, and leaves out what makes no sense then."""
+        self._write_meta()
+        try:
+            with self._interrupt.raising():
+                system = self._start_system()
+        except Interrupted:
+            self._say("interrupted before anything ran")
+            return
+        planned = self._plan(system)
+        swarm_process = self._start_swarm(system, planned)
+        if self._await_steady(swarm_process):
+            self._start_engine(system, planned)
+            self._await_last_send()
+            self._await_healed()
+            self._await_drained()
+        self._end_swarm(swarm_process)
+        if self._monitor.t0_ns is not None:
+            self._read_all_back(system)
+
+    def _write_meta(self) -> None:
+        meta = Meta(
+            t=now_ns(),
+            experiment=self._experiment.name,
+            profile=self._request.profile,
+            variant=self._request.variant,
+            seed=self._request.seed,
+            duration_s=self._experiment.duration_s,
+            bounds=msgspec.convert(msgspec.to_builtins(self._experiment.bounds), Bounds),
+        )
+        (self._directory.history / "meta.jsonl").write_bytes(msgspec.json.encode(meta) + b"\n")
+        self._monitor.control.phase("setup")
+
+    def _start_system(self) -> System:
+        try:
+            self._system = deploy.start(
+                profile=self._request.profile,
+                directory=self._directory.path,
+                variant=self._request.variant,
+                settings=Settings(heartbeat_s=self._experiment.heartbeat_s),
+                on_progress=self._say,
+            )
+        except DeployError as error:
+            raise HarnessError(str(error)) from None
+        return self._system
+
+    def _plan(self, system: System) -> Schedule:
+        topology = system.topology
+        links = Links(topology)
+        why = {name: unavailable(fault, topology=topology, links=links) for name, fault in FAULTS.items()}
+        planned = self._request.replay
+        if planned is None:
+            planned = schedule.plan(
+                self._experiment,
+                targets={name: FAULTS[name].targets(topology) for name, reason in why.items() if reason is None},
+                seed=self._request.seed,
+                profile=self._request.profile,
+                variant=self._request.variant,
+            )
+            for name in schedule.left_out(planned):
+                self._say(f"without {name}: {why[name] or 'the run is too short for it'}")
+        for name in {fault.name for fault in planned.faults}:
+            if why[name] is not None:
+                raise HarnessError(f"cannot replay: {name} is not available: {why[name]}")
+        schedule.save(planned, self._directory.schedule)
+        self._monitor.planned = len(planned.faults)
+        return planned
+
+    def _start_swarm(self, system: System, planned: Schedule) -> SwarmProcess:
+        swarm.configure(self._experiment, system.topology, self._directory, planned.seed)
+        self._monitor.phase = "ramp"
+        self._swarm = self._monitor.swarm = SwarmProcess(self._experiment, self._directory, system.environment())
+        self._sampler = Sampler(system, self._directory.metrics / "processes.jsonl", others=self._other_pids)
+        self._sampler.start()
+        return self._swarm
+
+    def _await_steady(self, swarm_process: SwarmProcess) -> bool:
+        """Until t0 is known; false when interrupted. Raises HarnessError when the swarm fails or hangs."""
+        monitor = self._monitor
+        limit_s = self._experiment.users / self._experiment.spawn_per_s + RAMP_SLACK_S
+        monitor.until(lambda: monitor.t0_ns is not None or monitor.broken, timeout_s=limit_s)
+        if monitor.t0_ns is not None or self._interrupt.asked:
+            return monitor.t0_ns is not None
+        if monitor.broken:
+            raise HarnessError(f"the swarm did not start: {swarm.last_line(swarm_process.log)}")
+        raise HarnessError(f"the swarm was not ready within {limit_s:.0f} s; see {swarm_process.log}")
+
+    def _start_engine(self, system: System, planned: Schedule) -> None:
+        assert self._monitor.t0_ns is not None
+        self._monitor.phase = "steady"
+        self._undo = UndoLedger(self._directory.ledger)
+        self._engine = self._monitor.engine = Engine(
+            planned.faults,
+            world=World(topology=system.topology, processes=system, links=Links(system.topology)),
+            ledger=self._undo,
+            lines=self._monitor.control,
+            now_ns=now_ns,
+            t0_ns=self._monitor.t0_ns,
+        )
+        self._engine_thread = threading.Thread(target=self._engine.run, name="engine", daemon=True)
+        self._engine_thread.start()
+
+    def _await_last_send(self) -> None:
+        """Earlier when nobody is left to send."""
+        assert self._monitor.t0_ns is not None
+        end_ns = self._monitor.t0_ns + round(self._experiment.duration_s * 1e9)
+        self._monitor.until(
+            lambda: now_ns() >= end_ns or self._monitor.swarm_is_gone(), timeout_s=self._experiment.duration_s + 5
+        )
+
+    def _await_healed(self) -> None:
+        """Until the engine is done by itself; at once when the run ends early."""
+        assert self._engine is not None
+        assert self._engine_thread is not None
+        if not self._monitor.swarm_is_gone():
+            longest_s = max(fault.effect_timeout_s + fault.heal_timeout_s for fault in FAULTS.values())
+            thread = self._engine_thread
+            self._monitor.until(lambda: not thread.is_alive(), timeout_s=longest_s)
+        self._stop_engine()
+        for error in self._engine.errors:
+            self._say(f"a fault failed inside the harness: {error}")
+
+    def _await_drained(self) -> None:
+        """Until every send is answered and every acked message shown, within a bound."""
+        self._monitor.phase = "quiesce"
+        bound_s = DRAIN_BROKEN_S if self._monitor.broken else self._experiment.bounds.liveness_s + DRAIN_SLACK_S
+        self._monitor.until(self._monitor.drained, timeout_s=bound_s)
+
+    def _end_swarm(self, swarm_process: SwarmProcess) -> None:
+        self._monitor.phase = "final"
+        if not swarm_process.stop(self._interrupt.expiry(SWARM_STOP_S, keep_s=8.0)):
+            self._monitor.hole("swarm", "it did not stop in time and was killed")
+
+    def _read_all_back(self, system: System) -> None:
+        self._read_back = ReadBack(self._directory, system.environment())
+        expired = self._interrupt.expiry(READ_BACK_S, keep_s=5.0)
+        problem = self._read_back.wait(expired, tick=self._monitor.tick)
+        if problem is not None:
+            self._say(f"the read-back is incomplete: {problem}")
+            self._monitor.hole("readback", problem)
+
+    def _stop_engine(self) -> None:
+        """Heals whatever is still broken; bounded by the engine's own times."""
+        if self._engine is not None and self._engine_thread is not None:
+            self._engine.stop()
+            self._engine_thread.join()
+
+    def clean_up(self) -> None:
+        """End all that runs, in good order if there is time. Called once, whatever happened before."""
+        try:
+            self._stop_engine()
+            if self._swarm is not None:
+                self._swarm.stop(lambda: True)
+            if self._read_back is not None:
+                self._read_back.kill()
+            if self._sampler is not None:
+                self._sampler.stop()
+            if self._system is not None:
+                self._system.stop(self._interrupt.left_s(SYSTEM_STOP_S, keep_s=3.0))
+        except DeployError as error:
+            raise HarnessError(str(error)) from None
+        finally:
+            if self._system is not None:
+                reap(self._system.topology.run_id, grace_s=0.0)
+            self._monitor.close()
+            if self._undo is not None:
+                self._undo.close()
+
+    def _other_pids(self) -> dict[str, int]:
+        """Processes of the run that are not in the topology, for the sampler."""
+        pids = self._swarm.pids() if self._swarm is not None else {}
+        return pids if self._read_back is None else {**pids, "readback": self._read_back.pid}

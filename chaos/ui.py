@@ -1,0 +1,85 @@
+"""`petrel ui`: a system and Locust's web UI in front of it, for people who want to drive by hand."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from chaos import rundir
+from chaos.errors import HarnessError
+from chaos.interrupt import Aborted, Interrupt, Interrupted
+from chaos.swarm import LOCUSTFILE, free_port, last_line
+from sut.deploy import system as deploy
+from sut.deploy.errors import DeployError
+from sut.deploy.reaper import reap
+from sut.deploy.system import System
+from sut.deploy.topology import Settings
+from sut.deploy.watchdog import Watchdog
+
+HEARTBEAT_S: Final = 5.0
+SPAWN_PER_S: Final = 100
+WORKERS: Final = 2
+
+
+def serve(*, profile: str, users: int, out: Path | None) -> int:
+    """Until Ctrl-C; then nothing is left running. Raises UsageError, HarnessError."""
+    console = Console()
+    directory = rundir.make(out or rundir.default_path("ui", os.getpid()))
+    watchdog = Watchdog("", directory.path)
+    system: System | None = None
+    try:
+        with Interrupt() as interrupt:
+            try:
+                with interrupt.raising():
+                    system = deploy.start(
+                        profile=profile,
+                        directory=directory.path,
+                        settings=Settings(heartbeat_s=HEARTBEAT_S),
+                        on_progress=lambda text: console.print(Text(text)),
+                    )
+                    _browse(system, directory, users, console)
+            except DeployError as error:
+                raise HarnessError(str(error)) from None
+            except (Interrupted, Aborted):
+                console.print(Text("stopping"))
+            finally:
+                if system is not None:
+                    system.stop()
+    finally:
+        if system is not None:
+            reap(system.topology.run_id, grace_s=0.0)
+        watchdog.done()
+    return 0
+
+
+def _browse(system: System, directory: rundir.RunDir, users: int, console: Console) -> None:
+    """Run Locust until it ends or a signal raises. Raises HarnessError when it ends."""
+    port, bus = str(free_port()), str(free_port())
+    log = directory.logs / "swarm.log"
+    command = [
+        *(sys.executable, "-P", "-m", "locust", "-f", str(LOCUSTFILE), "--petrel-dir", str(directory.path)),
+        *("--web-host", "127.0.0.1", "--web-port", port, "--users", str(users), "--spawn-rate", str(SPAWN_PER_S)),
+        *("--processes", str(WORKERS), "--master-bind-host", "127.0.0.1", "--master-bind-port", bus),
+        *("--master-host", "127.0.0.1", "--master-port", bus),
+    ]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **system.environment()},
+            cwd=directory.path,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    console.print(Text(f"web UI http://127.0.0.1:{port}   ledger http://127.0.0.1:{port}/petrel   Ctrl-C ends all"))
+    while process.poll() is None:
+        time.sleep(0.2)
+    raise HarnessError(f"the web UI ended: {last_line(log)}")

@@ -1,0 +1,71 @@
+"""A small system of real processes to break: Redis, Sentinel and Toxiproxy, and stand-ins for services of ours."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from chaos.faults.base import World
+from sut.deploy import binaries
+from sut.deploy.links import Links
+from sut.deploy.profiles import Place, embedded
+from sut.deploy.reaper import reap
+from sut.deploy.reservation import Reservation
+from sut.deploy.system import boot
+from sut.deploy.topology import Settings, Topology
+
+STANDIN = Path(__file__).parent.parent / "deploy" / "standin.py"
+KEPT = {
+    "gateway-1", "gateway-2", "chat-1", "sequencer-1", "redis-1", "redis-2", "sentinel-1", "sentinel-2", "sentinel-3",
+    "toxiproxy",
+}  # fmt: skip
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
+    """Look again and again until it holds; fail when it does not in time."""
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s, f"not within {timeout_s} s"
+        time.sleep(0.02)
+
+
+def small(topology: Topology) -> Topology:
+    """What is KEPT of it; ours as stand-ins that answer pings."""
+    services = tuple(
+        service
+        if service.command
+        else msgspec.structs.replace(
+            service, command=(sys.executable, str(STANDIN), f"{topology.dir}/topology.json", service.name)
+        )
+        for service in topology.services
+        if service.name in KEPT
+    )
+    links = tuple(link for link in topology.links if {link.source, link.target} <= KEPT)
+    return msgspec.structs.replace(topology, services=services, links=links)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One running small system for all tests of a module; each heals what it breaks."""
+    toxiproxy = binaries.find_toxiproxy(on_progress=lambda _text: None)
+    if toxiproxy.path is None:
+        pytest.skip(f"no toxiproxy-server: {toxiproxy.reason}")
+    with Reservation() as reservation:
+        place = Place(
+            directory=tmp_path_factory.mktemp("system"),
+            redis_server=binaries.find_redis_server(),
+            toxiproxy=toxiproxy.path,
+            port=reservation.port,
+            settings=Settings(),
+            variant=None,
+        )
+        topology = small(embedded(place))
+        try:
+            system = boot(topology, reservation, on_progress=lambda _text: None, timeout_s=30)
+            yield World(topology=topology, processes=system, links=Links(topology))
+            system.stop()
+        finally:
+            reap(topology.run_id, grace_s=0.2)
