@@ -14,7 +14,7 @@ import random
 import socket
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from sut.ports import SutError, Unavailable
 from sut.protocol.frames import FrameError
@@ -62,11 +62,10 @@ class PeerConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say who we are."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without being a subclass
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        transport.write(encode(self._hello))
+        self._transport.write(encode(self._hello))
 
     def data_received(self, data: bytes) -> None:
         """Cut the stream into frames; a peer that breaks the format is dropped."""

@@ -1,31 +1,24 @@
 """Counters in Redis by INCR. Only the known-bad variant redis_incr uses them.
 
 Asynchronous replication makes such a counter repeat itself after a failover: that is the point of the variant.
-Keys: seq:{conv}, an integer, kept for ever.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sut.adapters.backends import open_master
-from sut.adapters.redis_master import RedisMaster
-from sut.deploy.topology import Topology
+
+if TYPE_CHECKING:
+    from sut.deploy.topology import Topology
 
 
 class RedisCounter:
-    """One counter a conversation, on the current master. Belongs to one event loop."""
+    """One counter a conversation, as seen from one service."""
 
-    def __init__(self, master: RedisMaster) -> None:
-        self._master = master
+    def __init__(self, topology: Topology, node: str) -> None:
+        self._master = open_master(topology, node)
 
     async def increment(self, conv: int) -> int:
-        """The next number of this conversation, 1 at first. Raises Unavailable; the counter may then have moved."""
+        """The next number of this conversation. Raises Unavailable: the counter may or may not have moved."""
         return int(await self._master.call(lambda client: client.ask("INCR", f"seq:{conv}")))
-
-    async def close(self) -> None:
-        """Release connections."""
-        await self._master.close()
-
-
-def open_counter(topology: Topology, node: str) -> RedisCounter:
-    """The counters of this system, as seen from a service. Raises SutError."""
-    return RedisCounter(open_master(topology, node))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from sut.adapters.redis_counter import RedisCounter, open_counter
+from sut.adapters.redis_counter import RedisCounter
 from sut.ports import Kind, LogRecord, Unavailable
 from sut.services.sequencer.worker import RETRY_S, PartitionWorker
 
@@ -33,7 +33,7 @@ def counting_worker(topology: Topology) -> type[PartitionWorker]:
             if (mark is not None and record.client_seq <= mark.client_seq) or not live.state.is_member(record.user):
                 return None
             if not counters:
-                counters.append(open_counter(topology, topology.sequencer_of(self.partition).name))
+                counters.append(RedisCounter(topology, topology.sequencer_of(self.partition).name))
             while True:
                 try:
                     return await counters[0].increment(record.conv)

@@ -4,10 +4,16 @@ import asyncio
 import socket
 
 import pytest
+import uvloop
 
 from sut.peer import PeerConnection, PeerLink, PeerServer, PortInUse, ping
 from sut.ports import Unavailable
 from sut.protocol.peer import ANSWER, Heads, PeerFrame, Poke, ReadHeads
+
+
+@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def loop_of(request):
+    return request.param
 
 
 def free_port() -> int:
@@ -18,7 +24,7 @@ def free_port() -> int:
 
 async def wait_until(condition, timeout_s=5.0):
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 (conditions are plain callables)
             await asyncio.sleep(0.01)
 
 
@@ -39,7 +45,7 @@ def dial(port: int, target="chat-1", **kwargs) -> PeerLink:
     return link
 
 
-def test_asks_in_parallel_are_answered_each_by_its_own():
+def test_asks_in_parallel_are_answered_each_by_its_own(loop_of):
     async def run():
         port = free_port()
         server, link = await serve(port), dial(port)
@@ -50,10 +56,10 @@ def test_asks_in_parallel_are_answered_each_by_its_own():
         await link.close()
         await server.close()
 
-    asyncio.run(run())
+    loop_of(run())
 
 
-def test_link_comes_back_after_the_peer_restarts_and_pending_questions_fail_at_once():
+def test_link_comes_back_after_the_peer_restarts_and_pending_questions_fail_at_once(loop_of):
     async def run():
         port = free_port()
         ups, downs = [], []
@@ -73,10 +79,10 @@ def test_link_comes_back_after_the_peer_restarts_and_pending_questions_fail_at_o
         await link.close()
         await server.close()
 
-    asyncio.run(run())
+    loop_of(run())
 
 
-def test_a_peer_that_accepts_and_says_nothing_is_no_link():
+def test_a_peer_that_accepts_and_says_nothing_is_no_link(loop_of):
     async def run():
         port = free_port()
         mute = await asyncio.start_server(lambda r, w: asyncio.sleep(60), "127.0.0.1", port)
@@ -86,10 +92,10 @@ def test_a_peer_that_accepts_and_says_nothing_is_no_link():
         await link.close()
         mute.close()
 
-    asyncio.run(run())
+    loop_of(run())
 
 
-def test_silence_drops_both_ends():
+def test_silence_drops_both_ends(loop_of):
     """Like a partition: a relay that stops forwarding keeps the sockets open, yet both ends notice within seconds."""
 
     async def run():
@@ -118,10 +124,10 @@ def test_silence_drops_both_ends():
         await server.close()
         middle.close()
 
-    asyncio.run(run())
+    loop_of(run())
 
 
-def test_another_process_behind_the_address_is_refused():
+def test_another_process_behind_the_address_is_refused(loop_of):
     async def run():
         port = free_port()
         server, link = await serve(port), dial(port, target="chat-2")
@@ -130,10 +136,10 @@ def test_another_process_behind_the_address_is_refused():
         await link.close()
         await server.close()
 
-    asyncio.run(run())
+    loop_of(run())
 
 
-def test_garbage_is_dropped_and_the_server_goes_on():
+def test_garbage_is_dropped_and_the_server_goes_on(loop_of):
     async def run():
         port = free_port()
         server = await serve(port)
@@ -153,10 +159,10 @@ def test_garbage_is_dropped_and_the_server_goes_on():
         assert (pong.node, pong.incarnation) == ("chat-1", 7)
         await server.close()
 
-    asyncio.run(run())
+    loop_of(run())
 
 
-def test_a_full_link_refuses_instead_of_growing():
+def test_a_full_link_refuses_instead_of_growing(loop_of):
     async def run():
         port = free_port()
         stuck = await asyncio.start_server(lambda r, w: w.write(b"") or asyncio.sleep(60), "127.0.0.1", free_port())
@@ -174,10 +180,10 @@ def test_a_full_link_refuses_instead_of_growing():
         await server.close()
         stuck.close()
 
-    asyncio.run(run())
+    loop_of(run())
 
 
-def test_port_in_use_names_it():
+def test_port_in_use_names_it(loop_of):
     async def run():
         port = free_port()
         server = await serve(port)
@@ -185,10 +191,10 @@ def test_port_in_use_names_it():
             await serve(port)
         await server.close()
 
-    asyncio.run(run())
+    loop_of(run())
 
 
-def test_one_way_frames_arrive_in_order():
+def test_one_way_frames_arrive_in_order(loop_of):
     async def run():
         port, seen = free_port(), []
         server = await serve(port, on_frame=lambda c, n, f: seen.append(f.partition))
@@ -200,7 +206,7 @@ def test_one_way_frames_arrive_in_order():
         await link.close()
         await server.close()
 
-    asyncio.run(run())
+    loop_of(run())
 
 
 def test_ping_says_why_it_failed():

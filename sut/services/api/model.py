@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Id = Annotated[int, msgspec.Meta(ge=1, lt=1 << 63)]
+Id = Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]
 MAX_DEVICES = 1000
 """Devices that one request may ask tokens for."""
 
