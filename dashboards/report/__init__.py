@@ -1,0 +1,42 @@
+"""The report of one run: one HTML file that opens from disk, with its plots, its styles and its script inside.
+
+`render` is all there is to call. The numbers come from the verdict and, second by second, from the history
+(series.py); the plots are SVG made here (figures.py on svg.py); page.py gathers what the template places. Nothing on
+the page is fetched, and everything that comes from a run is escaped.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from chaos.verdict.history import History
+from chaos.verdict.model import Verdict
+from dashboards.report.page import build
+from dashboards.report.wording import thousands
+
+__all__ = ["render"]
+
+
+def render(verdict: Verdict, history: History, run_dir: Path) -> Path:
+    """Write RUN_DIR/report.html, whole or not at all, and return its path. Raises OSError."""
+    environment = Environment(
+        loader=PackageLoader(__name__), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["thousands"] = thousands
+    text = environment.get_template("report.html.j2").render(
+        page=build(verdict, history, run_dir), css=_own("report.css"), js=_own("report.js")
+    )
+    path = run_dir / "report.html"
+    partial = path.with_suffix(".html.partial")
+    partial.write_text(text, encoding="utf-8")
+    return partial.replace(path)
+
+
+def _own(name: str) -> Markup:
+    """A file that ships beside the template, as it is."""
+    text = files(__name__).joinpath("templates", name).read_text(encoding="utf-8")
+    return Markup(text)  # noqa: S704 - written here, holds nothing of a run

@@ -1,0 +1,230 @@
+"""Everything that the page shows, made ready: the template only places it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from markupsafe import Markup
+
+from chaos.verdict.history import History
+from chaos.verdict.model import CheckResult, Counts, FaultResult, Percentiles, Verdict
+from dashboards.report import series
+from dashboards.report.commands import commands
+from dashboards.report.figures import (
+    Figure,
+    bands_of,
+    label_of,
+    lanes_of,
+    latency_figure,
+    online_figure,
+    throughput_figure,
+)
+from dashboards.report.lanes import draw_lanes
+from dashboards.report.series import Grid
+from dashboards.report.story import StoryTable, tell
+from dashboards.report.svg import LEFT, RIGHT, WIDTH
+from dashboards.report.usage import UsageTable, usage_table
+from dashboards.report.wording import NONE, milliseconds, moment, seconds, thousands, why
+
+MAX_EXAMPLES = 10
+"""Counterexamples of a check on the page; verdict.json has them all."""
+MAX_NOTES = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """One count. `wrong`: it should be 0 and is not."""
+
+    name: str
+    value: str
+    wrong: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckRow:
+    """One check; `more`: counterexamples left out."""
+
+    name: str
+    verdict: str
+    detail: str
+    examples: Sequence[str]
+    more: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyRow:
+    """One population of deliveries."""
+
+    name: str
+    values: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultRow:
+    """One fault, labelled as in the plots."""
+
+    label: str
+    name: str
+    target: str
+    span: str
+    effective: bool
+    healed: bool
+    recovery: str
+    evidence: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The values of report.html.j2."""
+
+    verdict: str
+    why: str
+    experiment: str
+    seed: int
+    began: str
+    facts: Sequence[tuple[str, str]]
+    traffic: Sequence[Tile]
+    anomalies: Sequence[Tile]
+    checks: Sequence[CheckRow]
+    story: StoryTable | None
+    lanes: Markup | None
+    figures: Sequence[Figure]
+    latency: Sequence[LatencyRow]
+    bound_ms: str
+    faults: Sequence[FaultRow]
+    usage: UsageTable
+    notes: Sequence[str]
+    commands: Sequence[tuple[str, str]]
+    grid_json: Markup
+
+    @property
+    def sections(self) -> list[tuple[str, str]]:
+        """Name and anchor of what is on the page, in its order."""
+        there = [("Counts", "counts")]
+        if self.verdict != "valid":
+            there.append(("Checks", "checks"))
+        if self.story:
+            there.append(("Counterexample", "story"))
+        there += [("Timeline", "timeline"), ("Latency", "latency")]
+        if self.faults:
+            there.append(("Faults", "faults"))
+        if self.verdict == "valid":
+            there.append(("Checks", "checks"))
+        if self.usage.rows:
+            there.append(("Processes", "usage"))
+        if self.notes:
+            there.append(("History", "notes"))
+        return [*there, ("Run it again", "again")]
+
+
+def build(verdict: Verdict, history: History, run_dir: Path) -> Page:
+    """Count, draw and word everything. The events are gone through by polars, a few times in all."""
+    grid = _grid(verdict, history)
+    lanes = lanes_of(verdict.faults, stop_s=grid.stop_s, cap_s=history.bounds.recovery_s)
+    bands = bands_of(lanes)
+    bound_ms = history.bounds.latency_ms
+    figures = [
+        latency_figure(series.latency(history.facts.samples, grid), grid, bands=bands, bound_ms=bound_ms),
+        throughput_figure(series.rates(history.events, grid, ("send", "ack", "show")), grid, bands=bands),
+        online_figure(series.online(history.events, grid), grid, bands=bands),
+    ]
+    return Page(
+        verdict=verdict.verdict,
+        why=why(verdict),
+        experiment=verdict.experiment,
+        seed=verdict.seed,
+        began=moment(history.start_ns),
+        facts=_facts(verdict),
+        traffic=_traffic(verdict, bound_ms=bound_ms),
+        anomalies=_anomalies(verdict.counts),
+        checks=[_check(check) for check in sorted(verdict.checks, key=lambda check: _RANK[check.verdict])],
+        story=tell(verdict, history),
+        lanes=draw_lanes(lanes, grid) if lanes else None,
+        figures=[figure for figure in figures if figure],
+        latency=[
+            _latency("Steady", verdict.latency_ms.steady),
+            _latency("All", verdict.latency_ms.all),
+        ],
+        bound_ms=f"{bound_ms:g}",
+        faults=[_fault(place, fault) for place, fault in enumerate(verdict.faults)],
+        usage=usage_table(run_dir, grid, bands=bands),
+        notes=_notes(history),
+        commands=commands(verdict, run_dir),
+        grid_json=_grid_json(grid),
+    )
+
+
+_RANK = {"invalid": 0, "unknown": 1, "valid": 2}
+
+
+def _grid(verdict: Verdict, history: History) -> Grid:
+    """From the first send or the origin, whichever is first, to the end of what happened under load."""
+    return series.grid_over(origin_ns=history.start_ns, first_ns=history.start_ns, last_ns=history.end_ns)
+
+
+def _grid_json(grid: Grid) -> Markup:
+    """What the read-out needs of the geometry. Numbers only, so it is safe inside a script element."""
+    numbers: dict[str, float] = {
+        "start": grid.start_s, "step": grid.step_s, "buckets": grid.buckets,
+        "left": LEFT, "right": WIDTH - RIGHT, "width": WIDTH,
+    }  # fmt: skip
+    return Markup(msgspec.json.encode(numbers).decode())  # noqa: S704
+
+
+def _facts(verdict: Verdict) -> list[tuple[str, str]]:
+    return [
+        ("Experiment", verdict.experiment),
+        ("Profile", verdict.profile),
+        ("Variant", verdict.variant or "none"),
+        ("Seed", str(verdict.seed)),
+        ("Duration", seconds(verdict.duration_s)),
+        ("Devices", thousands(verdict.counts.devices)),
+    ]
+
+
+def _traffic(verdict: Verdict, *, bound_ms: float) -> list[Tile]:
+    counts, p99 = verdict.counts, verdict.latency_ms.steady.p99
+    numbers = [
+        ("messages sent", counts.sends_invoked), ("acknowledged", counts.sends_acked),
+        ("refused for good", counts.sends_failed), ("without an answer", counts.sends_indeterminate),
+        ("deliveries expected", counts.deliveries_expected), ("deliveries", counts.deliveries),
+    ]  # fmt: skip
+    latency = Tile(name="ms, steady p99", value=milliseconds(p99), wrong=p99 is not None and p99 > bound_ms)
+    return [*(Tile(name=name, value=thousands(value)) for name, value in numbers), latency]
+
+
+def _anomalies(counts: Counts) -> list[Tile]:
+    numbers = [
+        ("lost", counts.lost), ("duplicates", counts.duplicates), ("out of order", counts.reordered),
+        ("gaps", counts.gaps), ("phantoms", counts.phantoms), ("leaks", counts.leaks),
+    ]  # fmt: skip
+    return [Tile(name=name, value=thousands(value), wrong=value > 0) for name, value in numbers]
+
+
+def _check(check: CheckResult) -> CheckRow:
+    examples = [example.text for example in check.counterexamples[:MAX_EXAMPLES]]
+    more = len(check.counterexamples) - len(examples)
+    return CheckRow(name=check.name, verdict=check.verdict, detail=check.detail, examples=examples, more=more)
+
+
+def _latency(name: str, values: Percentiles) -> LatencyRow:
+    known = (values.p50, values.p99, values.p999, values.max)
+    return LatencyRow(name=name, values=[*map(milliseconds, known), thousands(values.n)])
+
+
+def _fault(place: int, fault: FaultResult) -> FaultRow:
+    span = NONE if fault.injected_at_s is None else f"{fault.injected_at_s:.1f} to {seconds(fault.healed_at_s)}"
+    return FaultRow(
+        label=label_of(place), name=fault.name, target=fault.target, span=span, effective=fault.effective,
+        healed=fault.healed, recovery=seconds(fault.recovery_s), evidence=fault.evidence,
+    )  # fmt: skip
+
+
+def _notes(history: History) -> list[str]:
+    notes = list(history.notes[:MAX_NOTES])
+    if len(history.notes) > MAX_NOTES:
+        notes.append(f"and {len(history.notes) - MAX_NOTES} more")
+    return notes

@@ -1,0 +1,120 @@
+"""What happened second by second, out of the events: latency, throughput, devices online. Polars does the counting.
+
+A bucket is one second, or more when the run is so long that a page could not show them all: the page's size depends
+on MAX_BUCKETS and not on the number of events. Times are seconds since the origin, which is the instant that the
+faults' times in the verdict count from.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from chaos.verdict.percentiles import nearest_rank
+
+MAX_BUCKETS = 720
+
+Values = list[float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The buckets of a page: bucket i covers start_s + i * step_s up to the next."""
+
+    origin_ns: int
+    start_s: float
+    step_s: float
+    buckets: int
+
+    @property
+    def stop_s(self) -> float:
+        """End of the last bucket."""
+        return self.start_s + self.buckets * self.step_s
+
+    def index(self, column: str) -> pl.Expr:
+        """The bucket of a time in ns, as a column named `bucket`; may lie outside the grid."""
+        start_ns = self.origin_ns + round(self.start_s * 1e9)
+        return ((pl.col(column) - start_ns) // round(self.step_s * 1e9)).alias("bucket")
+
+    def spread(self, frame: pl.DataFrame, column: str, *, missing: float | None) -> Values:
+        """One value a bucket from a frame with `bucket` and `column`; `missing` where it has none."""
+        values: Values = [missing] * self.buckets
+        for bucket, value in frame.select("bucket", column).iter_rows():
+            if 0 <= bucket < self.buckets and value is not None:
+                values[bucket] = round(float(value), 3)
+        return values
+
+
+def grid_over(*, origin_ns: int, first_ns: int, last_ns: int) -> Grid:
+    """Whole seconds from the first to the last time, at most MAX_BUCKETS buckets of equal whole seconds."""
+    start_s = math.floor((first_ns - origin_ns) / 1e9)
+    stop_s = math.floor((last_ns - origin_ns) / 1e9) + 1
+    step_s = max(1, math.ceil((stop_s - start_s) / MAX_BUCKETS))
+    return Grid(
+        origin_ns=origin_ns, start_s=start_s, step_s=step_s, buckets=max(1, math.ceil((stop_s - start_s) / step_s))
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """Milliseconds per bucket of the due time, None where nothing was due that was shown."""
+
+    p50: Values
+    p99: Values
+    highest: Values
+
+    @property
+    def extremes(self) -> tuple[float, float] | None:
+        """Lowest positive and highest value, None when there are none."""
+        known = [value for line in (self.p50, self.p99, self.highest) for value in line if value is not None]
+        if not known:
+            return None
+        return min((value for value in known if value > 0), default=1.0), max(known)
+
+
+def latency(samples: pl.DataFrame, grid: Grid) -> Latency:
+    """From one row a delivery with `due` and `latency_ns`, as the verdict counts them."""
+    value = pl.col("latency_ns")
+    frame = samples.group_by(grid.index("due")).agg(
+        p50=nearest_rank(value, 0.5) / 1e6, p99=nearest_rank(value, 0.99) / 1e6, highest=value.max() / 1e6
+    )
+    return Latency(**{name: grid.spread(frame, name, missing=None) for name in ("p50", "p99", "highest")})
+
+
+def rates(events: pl.DataFrame, grid: Grid, kinds: Sequence[str]) -> dict[str, Values]:
+    """Events a second of each kind."""
+    frame = (
+        events.filter(pl.col("e").is_in(kinds))
+        .group_by("e", grid.index("t"))
+        .agg((pl.len() / grid.step_s).alias("rate"))
+    )
+    return {kind: grid.spread(frame.filter(pl.col("e") == kind), "rate", missing=0.0) for kind in kinds}
+
+
+def online(events: pl.DataFrame, grid: Grid) -> Values:
+    """Devices online at the end of each bucket. A device that reports the same state twice counts once."""
+    changes = (
+        events.filter(pl.col("e").is_in(["online", "offline"]))
+        .sort("t", maintain_order=True)
+        .select(
+            "t",
+            (pl.col("e") == "online").cast(pl.Int64).alias("up"),
+            (pl.col("e") == "online").cast(pl.Int64).shift(1, fill_value=0).over("device").alias("was"),
+        )
+        .group_by(grid.index("t"))
+        .agg((pl.col("up") - pl.col("was")).sum().alias("change"))
+        .sort("bucket")
+        .with_columns(pl.col("change").cum_sum().alias("level"))
+    )
+    levels: Values = []
+    level, rows = 0.0, changes.select("bucket", "level").rows()
+    position = 0
+    for bucket in range(grid.buckets):
+        while position < len(rows) and rows[position][0] <= bucket:
+            level = float(rows[position][1])
+            position += 1
+        levels.append(level)
+    return levels
