@@ -161,7 +161,8 @@ def _judged(verdict: Verdict, *, as_json: bool) -> int:
         print(encode(verdict).decode(), flush=True)  # noqa: T201
     if verdict.verdict == "valid":
         return exit_status(verdict)
-    why = next(check for check in verdict.checks if check.verdict == verdict.verdict)
+    reasons = [check for check in verdict.checks if check.verdict == verdict.verdict]
+    why = next((check for check in reasons if check.name == "vacuity"), reasons[0])
     return _fail(f"{verdict.verdict}: {why.name}: {why.detail}", exit_status(verdict))
 
 

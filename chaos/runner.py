@@ -107,6 +107,8 @@ class _Run:
         if self._await_steady(swarm_process):
             self._start_engine(system, planned)
             self._await_last_send()
+            if self._interrupt.asked:
+                swarm_process.stop_writing()
             self._await_healed()
             self._await_drained()
         self._end_swarm(swarm_process)
@@ -211,7 +213,9 @@ class _Run:
             longest_s = max(fault.effect_timeout_s + fault.heal_timeout_s for fault in FAULTS.values())
             thread = self._engine_thread
             self._monitor.until(lambda: not thread.is_alive(), timeout_s=longest_s)
-        self._stop_engine()
+        self._engine.stop()
+        while self._engine_thread.is_alive():  # not for long, now
+            self._monitor.tick()
         for error in self._engine.errors:
             self._say(f"a fault failed inside the harness: {error}")
 
@@ -219,11 +223,13 @@ class _Run:
         """Until every send is answered and every acked message shown, within a bound."""
         self._monitor.phase = "quiesce"
         bound_s = DRAIN_BROKEN_S if self._monitor.broken else self._experiment.bounds.liveness_s + DRAIN_SLACK_S
-        self._monitor.until(self._monitor.drained, timeout_s=bound_s)
+        expired = self._interrupt.expiry(bound_s, keep_s=9.0)
+        while not self._monitor.drained() and not expired():
+            self._monitor.tick()
 
     def _end_swarm(self, swarm_process: SwarmProcess) -> None:
         self._monitor.phase = "final"
-        if not swarm_process.stop(self._interrupt.expiry(SWARM_STOP_S, keep_s=8.0)):
+        if not swarm_process.stop(self._interrupt.expiry(SWARM_STOP_S, keep_s=7.5)):
             self._monitor.hole("swarm", "it did not stop in time and was killed")
 
     def _read_all_back(self, system: System) -> None:

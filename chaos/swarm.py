@@ -102,6 +102,13 @@ class SwarmProcess:
         """Workers that live."""
         return sum(pid not in self._dead for pid in self._workers)
 
+    def stop_writing(self) -> None:
+        """SIGUSR1: no more sends; the devices stay online and settle what is under way. Only after t0."""
+        for pid in self.pids().values():
+            if pid not in self._dead:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGUSR1)
+
     def stop(self, expired: Callable[[], bool]) -> bool:
         """SIGTERM to the master, which ends its workers; what is left once `expired` is killed. Whether none was."""
         everyone = [worker for worker in self._workers.values() if _lives(worker)]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import time
 from argparse import ArgumentParser
 from pathlib import Path
@@ -108,6 +109,7 @@ class Locust:
         hooks, runner = environment.events, environment.runner
         hooks.test_stop.add_listener(self.on_test_stop)
         hooks.quitting.add_listener(self.on_quitting)
+        gevent.signal_handler(signal.SIGUSR1, self.on_signal)
         if isinstance(runner, WorkerRunner):
             runner.register_message(PART, self.on_part)
             runner.register_message(BEGIN, self.on_begin)
@@ -191,6 +193,11 @@ class Locust:
     def on_worker_failed(self, *, msg: Message, **_: object) -> None:
         """Master: a worker cannot go on."""
         self.fail(f"a worker stopped: {msg.data['reason']}")
+
+    def on_signal(self) -> None:
+        """SIGUSR1: whoever runs the swarm wants it to end early, but in good order."""
+        if self._swarm is not None:
+            self._swarm.stop_writing()
 
     def on_test_stop(self, **_: object) -> None:
         """The users are gone: close the history."""
