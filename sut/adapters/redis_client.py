@@ -1,4 +1,4 @@
-"""Connections to one Redis server, as the services use them: no retry, no reading of answers, every wait bounded.
+"""Connections to one Redis server, as the services use them: no retry, no reading of answers, no wait of its own.
 
 redis-py retries and reconnects by itself unless told not to. Here the caller decides (redis_master.py): a connection
 that comes back may lead to a server that was restarted empty, or is no master any more.
@@ -6,6 +6,7 @@ that comes back may lead to a server that was restarted empty, or is no master a
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable
@@ -41,22 +42,27 @@ class RedisClient:
     def __init__(
         self, address: Address, *, deadline_s: float, max_connections: int = 2, greeting: Greeting | None = None
     ) -> None:
-        """A command that finds all connections in use waits for one, `deadline_s` at most, as for every step."""
+        """A command that finds all connections in use waits for one.
+
+        `deadline_s` bounds close(). Commands have no time limit: their caller sets one. redis-py's own limits are
+        not used, since they rest on asyncio.wait_for, which before Python 3.12 can lose a cancellation.
+        """
         options: dict[str, Any] = {} if greeting is None else {"redis_connect_func": greeting}
         pool = BlockingConnectionPool(
             host=address[0],
             port=address[1],
             protocol=2,
             max_connections=max_connections,
-            timeout=deadline_s,
-            socket_timeout=deadline_s,
-            socket_connect_timeout=deadline_s,
+            timeout=None,
+            socket_timeout=None,
+            socket_connect_timeout=None,
             socket_keepalive=True,
             socket_keepalive_options=_KEEPALIVE,
             retry=Retry(NoBackoff(), 0),
             driver_info=None,
             **options,
         )
+        self._deadline_s = deadline_s
         self._redis = Redis.from_pool(pool)
         self._redis.response_callbacks.clear()
         self._execute: Callable[..., Awaitable[Any]] = self._redis.execute_command
@@ -67,5 +73,6 @@ class RedisClient:
 
     async def close(self) -> None:
         """Close all connections, those in use too. Raises nothing."""
-        with contextlib.suppress(RedisError, OSError):
-            await self._redis.aclose()
+        with contextlib.suppress(RedisError, OSError):  # TimeoutError is an OSError
+            async with asyncio.timeout(self._deadline_s):
+                await self._redis.aclose()

@@ -1,0 +1,104 @@
+"""Backends for the contract suites, and coroutine tests.
+
+A contract suite asks for `make_log`, `make_store` or `make_registry`; each is parametrised by backend, so a further
+backend is a further parameter here and nothing there.
+"""
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sut.adapters.redis_registry import RedisRegistry
+from sut.adapters.sqlite_log import SqliteLog
+from sut.adapters.sqlite_store import SqliteStore
+from sut.ports import MessageLog, MessageStore
+from tests.adapters.redis_system import RedisSystem
+
+PARTITIONS = 4
+Opened = contextlib.AbstractAsyncContextManager
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a coroutine test in a loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
+
+
+@pytest.fixture(params=["sqlite"])
+def make_log(tmp_path: Path) -> Callable[[], Opened[MessageLog]]:
+    """Opens the same log each time: what one process after, or beside, another would see."""
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[MessageLog]:
+        log = SqliteLog(tmp_path, PARTITIONS)
+        try:
+            yield log
+        finally:
+            await log.close()
+
+    return opened
+
+
+@pytest.fixture(params=["sqlite"])
+def make_store(tmp_path: Path) -> Callable[[], Opened[MessageStore]]:
+    """Opens the same store each time."""
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[MessageStore]:
+        store = SqliteStore(tmp_path, PARTITIONS)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+def redis_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSystem]:
+    """A master, a replica and three Sentinels, for the tests of one file."""
+    with RedisSystem(tmp_path_factory.mktemp("redis")) as system:
+        yield system
+
+
+@pytest.fixture
+def breakable_redis(tmp_path: Path) -> Iterator[RedisSystem]:
+    """The same, for one test, which may break it."""
+    with RedisSystem(tmp_path) as system:
+        yield system
+
+
+@pytest.fixture(params=["redis"])
+def make_registry(redis_system: RedisSystem) -> Callable[[], Opened[RedisRegistry]]:
+    """Opens the same registry each time, empty at the start of the test."""
+    redis_system.forget_all()
+    return lambda: opened_registry(redis_system)
+
+
+@contextlib.asynccontextmanager
+async def opened_registry(
+    system: RedisSystem, *, address_map: dict[tuple[str, int], tuple[str, int]] | None = None, deadline_s: float = 0.3
+) -> AsyncIterator[RedisRegistry]:
+    """A registry on this system."""
+    registry = RedisRegistry(
+        sentinels=system.sentinels, master_name=system.name, address_map=address_map or {}, deadline_s=deadline_s
+    )
+    try:
+        yield registry
+    finally:
+        await registry.close()
+
+
+async def wait_until(condition: Callable[[], bool], *, timeout_s: float = 10.0) -> None:
+    """Return when it holds; fail when it does not in time."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 (the condition is outside of this process)
+            await asyncio.sleep(0.02)
