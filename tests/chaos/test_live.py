@@ -1,0 +1,97 @@
+"""What a person sees: the numbers of the moment, on a terminal and as plain lines, and the verdict at the end."""
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from chaos.engine import Active
+from chaos.live import Display, View, show_verdict
+from chaos.verdict.model import (
+    CheckResult,
+    Counterexample,
+    Counts,
+    FaultResult,
+    Latency,
+    Percentiles,
+    Verdict,
+)
+from load.ledger import Ledger
+
+LEDGER = Ledger(devices=1000, online=987, sends=12345, acked=12340, nacked=0, shown=61000, expected=61025, duplicates=0)
+VIEW = View(
+    phase="steady",
+    at_s=42.4,
+    duration_s=95.0,
+    ledger=LEDGER,
+    overdue=3,
+    active=(Active("f3", "redis_failover", "petrel", healing=False),),
+    healed=2,
+    planned=7,
+)
+
+
+def test_plain_lines_come_at_each_change_and_not_more_often() -> None:
+    out = io.StringIO()
+    with Display(Console(file=out, width=60)) as display:
+        display.say("starting")
+        display.show(View(phase="ramp", at_s=None, duration_s=95.0))
+        for _ in range(20):
+            display.show(VIEW)
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 3, lines
+    assert lines[0] == "starting"
+    assert lines[1].startswith("ramp")
+    assert lines[2] == (
+        "steady    42 of 95 s  online 987  sends 12,345  acked 12,340  delivered 61,000  unanswered 5  to deliver 25  "
+        "duplicates 0  lost so far 3  faults 2/7  redis_failover petrel"
+    )
+
+
+def test_the_panel_shows_the_same_and_leaves_the_terminal_clean() -> None:
+    out = io.StringIO()
+    with Display(Console(file=out, width=120, force_terminal=True, color_system=None)) as display:
+        display.show(VIEW)
+    shown = out.getvalue()
+    for text in ("steady", "42 of 95 s", "12,345", "61,000", "lost so far", "redis_failover petrel", "2 of 7 healed"):
+        assert text in shown
+    assert shown.endswith("\x1b[?25h") or "\x1b[?25h" in shown
+
+
+def test_the_verdict_names_what_failed_and_where_to_read_on() -> None:
+    verdict = Verdict(
+        verdict="invalid",
+        experiment="quick",
+        profile="embedded",
+        variant="redis_incr",
+        seed=7,
+        duration_s=95.0,
+        counts=Counts(devices=1000, sends_invoked=10, sends_acked=9, deliveries=50, lost=1),
+        latency_ms=Latency(steady=Percentiles(p50=4.5, p99=80.25, n=50)),
+        faults=(
+            FaultResult(
+                name="chat_crash", target="chat-1", injected_at_s=12.0, healed_at_s=None, effective=False,
+                healed=False, evidence="chat-1 [is] not running", recovery_s=None,
+            ),
+        ),
+        checks=(
+            CheckResult(
+                name="acked_lost", verdict="invalid", detail="1 acked message is [lost]",
+                counterexamples=tuple(Counterexample(text=f"message {n}") for n in range(9)),
+            ),
+            CheckResult(name="order", verdict="valid", detail="none out of order"),
+        ),
+    )  # fmt: skip
+    out = io.StringIO()
+    show_verdict(Console(file=out, width=150), verdict, report=Path("runs/x/report.html"))
+    shown = out.getvalue()
+    for text in (
+        "acked_lost  invalid  1 acked message is [lost]",
+        "acked_lost: message 2",
+        "chat-1 [is] not running",
+        "9 of 10 sends acked, 50 deliveries; lost 1",
+        "steady p50 4.5 ms, p99 80.2 ms",
+        "verdict invalid   seed 7   runs/x/report.html",
+    ):
+        assert text in shown, shown
+    assert "message 3" not in shown
