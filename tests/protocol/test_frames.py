@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -102,6 +103,7 @@ def test_a_device_frame_cut_short_is_refused(frame: frames.ClientFrame, data: st
         assert decode_client(cut) != frame
 
 
+BYTES_COLUMN = 44
 EXAMPLES = [
     (Send(1, 2, b"hi"), "01 0000000000000001 0000000000000002 6869"),
     (Recv(1, 3), "02 0000000000000001 0000000000000003"),
@@ -138,6 +140,32 @@ EXAMPLES = [
 @pytest.mark.parametrize(("frame", "text"), EXAMPLES, ids=lambda value: type(value).__name__)
 def test_the_bytes_are_those_of_the_page(frame: frames.ClientFrame | frames.ServerFrame, text: str) -> None:
     assert encode(frame) == bytes.fromhex(text)
+
+
+PAGE = (Path(frames.__file__).parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_these_bytes() -> None:
+    block = PAGE.split("Examples, in hex", 1)[1].split("```")[1]
+    shown = "".join(line[BYTES_COLUMN:] for line in block.splitlines()).replace(" ", "")
+    described = {line.split()[0] for line in block.splitlines() if line[:1].strip()}
+    expected = [(text, type(frame).__name__.upper()) for frame, text in EXAMPLES]
+    assert shown == "".join(text.replace(" ", "") for text, name in expected if name in described)
+    assert len(described) == 9
+
+
+def test_the_page_names_every_type_and_code() -> None:
+    for kind in Type:
+        assert f"| 0x{kind:02X} | {kind.name} |" in PAGE
+    for nack in Nack:
+        assert f"| {int(nack)} | {nack.name} |" in PAGE
+    for close in Close:
+        assert f"\n| {int(close)} |" in PAGE
+
+
+@pytest.mark.parametrize("number", [MAX_BODY, MAX_FRAME])
+def test_the_page_has_the_limits(number: int) -> None:
+    assert f"{number:,}" in PAGE
 
 
 def test_every_type_has_an_example() -> None:

@@ -1,0 +1,281 @@
+"""The gateway: its connections, and what goes between them and the rest of the system.
+
+Frames of devices go to any chat service that is up; frames that sequencers, chat services and the API hand over go
+to the connections they name. A gateway knows no business rule: bodies, conversations and members mean nothing here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from typing import Final
+
+from sut.deploy.topology import Service, Topology
+from sut.gateway.connection import Connection
+from sut.gateway.losses import Losses
+from sut.gateway.registrar import Pace, Registrar
+from sut.gateway.stats import Stats
+from sut.gateway.timers import TICK_S, AwakeClock, Wheel, ticks
+from sut.peer import PeerConnection, PeerLink, PeerServer, PortInUse
+from sut.ports import Registry
+from sut.protocol import websocket
+from sut.protocol.frames import Close, Drain, Fetch, Nack, Recv, Send, Sync, encode
+from sut.protocol.handshake import PATH
+from sut.protocol.peer import Deliver, Deliveries, FetchPage, Missed, PeerFrame, Shown, Submit, SyncDevice
+from sut.protocol.server import refusal
+
+BACKLOG: Final = 4096
+MAX_TURNED_AWAY: Final = 64
+"""Sockets beyond `max_sockets` that get a 503; more are cut."""
+LINGER_S: Final = 2.5
+"""How long a drained gateway waits for devices to read their close frames."""
+
+
+class Gateway:
+    """One gateway process's state. Start it, run `registrar`'s loops beside it, drain it, close it."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        service: Service,
+        *,
+        incarnation: int,
+        registry: Registry,
+        max_sockets: int,
+        pace: Pace | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        settings = topology.settings
+        self._service = service
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._max_sockets = max_sockets
+        self._drain_base_s = settings.drain_base_s
+        self.token_key = bytes.fromhex(topology.token_key)
+        self.send_buffer = settings.send_buffer
+        self.heartbeat_ms = round(settings.heartbeat_s * 1000)
+        self.handshake_timeout_s = settings.handshake_timeout_s
+        self.handshake_ticks = ticks(settings.handshake_timeout_s)
+        self.idle_ticks = ticks(2 * settings.heartbeat_s)
+        self.clock = AwakeClock(clock())
+        self.wheel: Wheel[Connection] = Wheel()
+        self.stats = Stats()
+        self.draining = False
+        self.connections: dict[int, Connection] = {}
+        self._sockets = 0
+        self._emptied = asyncio.Event()
+        self._last_number = 0
+        self.losses = Losses(sequencer.name for sequencer in topology.of_kind("sequencer"))
+        self.registrar = Registrar(
+            registry,
+            node=service.name,
+            incarnation=incarnation,
+            address=f"ws://{service.host}:{service.ports['ws']}{PATH}",
+            ttl_s=settings.lease_ttl_s,
+            connections=self.connections,
+            losses=self.losses,
+            pace=pace,
+            clock=clock,
+        )
+        self._chats = [
+            PeerLink(
+                node=service.name,
+                incarnation=incarnation,
+                target=chat.name,
+                address=topology.dial(service.name, chat.name),
+                on_frame=self.on_peer_frame,
+            )
+            for chat in topology.of_kind("chat")
+        ]
+        self._next_chat = 0
+        self._peers = PeerServer(
+            node=service.name,
+            incarnation=incarnation,
+            on_frame=lambda _connection, _correlation, frame: self.on_peer_frame(frame),
+            stats=self.gauges,
+            on_up=self._peer_up,
+            on_down=self._peer_down,
+        )
+        self._listener: asyncio.Server | None = None
+        self._ticking: asyncio.TimerHandle | None = None
+
+    async def start(self) -> None:
+        """Listen for devices and peers, dial the chat services. Raises PortInUse."""
+        loop = asyncio.get_running_loop()
+        host, port = self._service.host, self._service.ports["ws"]
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is accepted inherits it
+            sock.bind((host, port))
+            self._listener = await loop.create_server(lambda: Connection(self), sock=sock, backlog=BACKLOG)
+        except OSError as error:
+            sock.close()
+            raise PortInUse(f"{self._service.name}: cannot listen on {host}:{port}: {error.strerror}") from None
+        await self._peers.start(self._service.host, self._service.ports["peer"])
+        for chat in self._chats:
+            chat.start()
+        self._tick()
+
+    def _tick(self) -> None:
+        self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        for connection in self.wheel.advance(self.clock.advance(self._clock())):
+            connection.expire()
+        self.registrar.tick()
+
+    # What a connection calls.
+
+    def accepted(self) -> bool:
+        """A socket was accepted; whether there is room to tell it even that there is no room."""
+        self._sockets += 1
+        return self._sockets <= self._max_sockets + MAX_TURNED_AWAY
+
+    @property
+    def full(self) -> bool:
+        """Whether the newest socket is one too many."""
+        return self._sockets > self._max_sockets
+
+    def hung_up(self) -> None:
+        """A socket is gone."""
+        self._sockets -= 1
+        if self.draining and not self._sockets:
+            self._emptied.set()
+
+    def opened(self, connection: Connection) -> None:
+        """A device has authenticated: number it and have it registered."""
+        self.stats.handshakes += 1
+        self._last_number += 1
+        connection.number = self._last_number
+        connection.epoch = int(self._wall_clock() * 1000)
+        self.connections[connection.number] = connection
+        self.registrar.add(connection)
+
+    def left(self, connection: Connection, code: int) -> None:
+        """An open connection has ended with this close code."""
+        del self.connections[connection.number]
+        self.stats.closed[code] += 1
+        self.registrar.remove(connection)
+
+    def mark(self) -> int:
+        """What sessions compare for RESYNC."""
+        return self.losses.mark(self._clock())
+
+    def forward(self, connection: Connection, frame: Send | Recv | Fetch | Sync) -> None:
+        """Hand a device's frame to a chat service that is up, in turn; refuse it when there is none."""
+        peer_frame = _for_chat(connection, frame)
+        for _ in self._chats:
+            chat = self._chats[self._next_chat]
+            self._next_chat = (self._next_chat + 1) % len(self._chats)
+            if chat.send(peer_frame):
+                self.stats.forwarded += 1
+                return
+        self.stats.unforwarded += 1
+        refused = refusal(frame, Nack.UNAVAILABLE)
+        if refused is not None:
+            connection.send(refused.data)
+
+    # What peers cause.
+
+    def on_peer_frame(self, frame: PeerFrame) -> None:
+        """Deliver what a sequencer, a chat service or the API hands over."""
+        if isinstance(frame, Deliveries):
+            for item in frame.items:
+                self._deliver(item)
+        elif isinstance(frame, Deliver):
+            self._deliver(frame)
+        elif isinstance(frame, Missed):
+            self.stats.missed += 1
+            self.losses.note()
+
+    def _deliver(self, item: Deliver) -> None:
+        data = websocket.binary(item.frame)  # once, whatever the number of connections
+        for number in item.conns:
+            connection = self.connections.get(number)
+            if connection is None:
+                self.stats.undeliverable += 1
+                continue
+            connection.send(data)
+            if item.close:
+                connection.close(item.close, _reason(item.close))
+
+    def _peer_up(self, peer: PeerConnection) -> None:
+        self.losses.linked(peer.node)
+
+    def _peer_down(self, peer: PeerConnection) -> None:
+        self.losses.unlinked(peer.node)
+
+    def gauges(self) -> dict[str, float]:
+        """For Pong: counters and gauges by name."""
+        return self.stats.as_gauges() | {
+            "connections": float(len(self.connections)),
+            "sockets": float(self._sockets),
+            "chats_up": float(sum(chat.up for chat in self._chats)),
+            "registry_up": float(self.registrar.up),
+            "routes_waiting": float(self.registrar.waiting),
+            "lease_lapses": float(self.registrar.lapses),
+            "whole": float(self.losses.whole(self._clock())),
+            "stalls": float(self.clock.stalls),
+            "draining": float(self.draining),
+        }
+
+    # The end.
+
+    async def drain(self) -> None:
+        """Send every device elsewhere: DRAIN, then the close frames spread over `drain_base_s`, then the sockets.
+
+        Takes at most `drain_base_s` and LINGER_S. The lease is to be released before, so that nobody is sent here.
+        """
+        self.draining = True
+        if self._listener is not None:
+            self._listener.close()
+        data = websocket.binary(encode(Drain(round(self._drain_base_s * 1000))))
+        leaving = list(self.connections.values())
+        for connection in leaving:
+            connection.send(data)
+        steps = max(1, round(self._drain_base_s / TICK_S)) if leaving else 0
+        for step in range(steps):
+            await asyncio.sleep(self._drain_base_s / steps)
+            for connection in leaving[step::steps]:
+                connection.close(Close.GOING_AWAY, "this gateway is going away")
+        if not self._sockets:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                await self._emptied.wait()
+
+    async def close(self) -> None:
+        """Close listeners and links and cut what connections are left."""
+        if self._ticking is not None:
+            self._ticking.cancel()
+        if self._listener is not None:
+            self._listener.close()
+        for connection in list(self.connections.values()):
+            connection.close(Close.GOING_AWAY, "this gateway is going away")
+        for chat in self._chats:
+            await chat.close()
+        await self._peers.close()
+
+
+def _for_chat(connection: Connection, frame: Send | Recv | Fetch | Sync) -> PeerFrame:
+    """The frame with who sent it: a chat service trusts the gateway for that."""
+    number, user, device = connection.number, connection.user, connection.device
+    match frame:
+        case Send(conv, client_seq, body):
+            return Submit(number, user, device, conv, client_seq, body)
+        case Recv(conv, seq):
+            return Shown(user, device, conv, seq)
+        case Fetch(req, conv, after, limit):
+            return FetchPage(number, user, req, conv, after, limit)
+        case Sync(req, after_conv, cursors):
+            return SyncDevice(number, user, req, after_conv, cursors)
+
+
+def _reason(code: int) -> str:
+    try:
+        return Close(code).name.lower()
+    except ValueError:
+        return ""

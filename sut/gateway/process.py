@@ -1,0 +1,69 @@
+"""The gateway process: from listening to the last device sent elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import resource
+from typing import Final
+
+from sut.adapters.backends import open_registry
+from sut.deploy.topology import Service, Topology
+from sut.gateway.gateway import Gateway
+from sut.gateway.registrar import Pace
+from sut.ports import Registry
+
+RESERVED_FILES: Final = 192
+"""Of the limit of open files: for links, the registry, logs and sockets turned away. The rest is for devices."""
+
+
+async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
+    """Serve devices until `stop` is set, then drain. Raises PortInUse."""
+    registry = open_registry(topology, service.name)
+    gc.collect()
+    gc.freeze()  # what is imported stays: no collection need look at it again
+    try:
+        await run(topology, service, incarnation=incarnation, stop=stop, registry=registry)
+    finally:
+        await registry.close()
+
+
+async def run(
+    topology: Topology,
+    service: Service,
+    *,
+    incarnation: int,
+    stop: asyncio.Event,
+    registry: Registry,
+    pace: Pace | None = None,
+) -> None:
+    """Serve with this registry, which stays open, until `stop` is set; then drain. Raises PortInUse."""
+    gateway = Gateway(
+        topology, service, incarnation=incarnation, registry=registry, max_sockets=max_sockets(), pace=pace
+    )
+    registrar = gateway.registrar
+    try:
+        await gateway.start()
+        async with asyncio.TaskGroup() as group:
+            lease = group.create_task(registrar.hold_lease())
+            changes = group.create_task(registrar.write_changes())
+            rewriting = group.create_task(registrar.rewrite_routes())
+            await stop.wait()
+            lease.cancel()
+            rewriting.cancel()
+            await asyncio.wait([lease, rewriting])
+            await registrar.release_lease()
+            await gateway.drain()
+            changes.cancel()
+    finally:
+        await gateway.close()
+
+
+def max_sockets() -> int:
+    """Devices that the limit of open files leaves room for, raised as far as we may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, soft - RESERVED_FILES)

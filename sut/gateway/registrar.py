@@ -1,0 +1,247 @@
+"""This gateway's entries in the registry: its lease, and the route of every connection.
+
+Many registrations and removals share a round trip. While Redis is away they wait, the oldest removals are forgotten
+(an entry of a connection that is gone misleads nobody for long: deliveries to it are skipped, and the device's next
+connection replaces it), and devices are welcomed all the same. When it is back, all routes are written again, at a
+pace, because a failover may have lost any of them; every half minute as well, because it may have done so unnoticed.
+A route that was missing means that notifications were: that device is told to resync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from sut.gateway.connection import Connection
+from sut.gateway.losses import Losses
+from sut.ports import Registry, Route, Unavailable
+from sut.protocol.frames import Close
+
+log = logging.getLogger("registrar")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How much and how often."""
+
+    batch: int = 500
+    """Routes in one round trip."""
+    welcome_by_s: float = 0.5
+    """A device is welcomed this long after its upgrade, registered or not."""
+    refresh_s: float = 30.0
+    """All routes are written again in this time."""
+    recovery_gap_s: float = 0.02
+    """Between batches when they are written again after Redis was away: 25,000 routes a second at most."""
+    retry_s: tuple[float, float] = (0.1, 1.0)
+    """Bounds of the growing, jittered wait between failed attempts."""
+    max_gone: int = 50_000
+    """Removals that may wait."""
+
+
+class Registrar:
+    """Keeps the registry in step with `connections`, the open connections by number."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        node: str,
+        incarnation: int,
+        address: str,
+        ttl_s: float,
+        connections: Mapping[int, Connection],
+        losses: Losses,
+        pace: Pace | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry = registry
+        self._node = node
+        self._incarnation = incarnation
+        self._address = address
+        self._ttl_s = ttl_s
+        self._connections = connections
+        self._losses = losses
+        self._pace = pace or Pace()
+        self._clock = clock
+        self._new: dict[int, Connection] = {}  # waiting to be registered, oldest first
+        self._unwelcomed: deque[tuple[float, Connection]] = deque()
+        self._gone: deque[tuple[int, Route]] = deque(maxlen=self._pace.max_gone)
+        self._work = asyncio.Event()
+        self._writing = asyncio.Lock()  # one write at a time: a removal never overtakes the registration it undoes
+        self._recovered = asyncio.Event()
+        self.up = False
+        """Whether the registry answered the last time."""
+        self.lapses = 0
+        """Times that the lease may have ended before it was renewed."""
+
+    @property
+    def waiting(self) -> int:
+        """Registrations and removals that have not reached the registry."""
+        return len(self._new) + len(self._gone)
+
+    def add(self, connection: Connection) -> None:
+        """Register it as soon as possible, and welcome it then, or in `welcome_by_s`."""
+        self._new[connection.number] = connection
+        self._unwelcomed.append((self._clock() + self._pace.welcome_by_s, connection))
+        self._work.set()
+
+    def remove(self, connection: Connection) -> None:
+        """Take its route out. Also when no registration is known to have arrived: its effect may be unknown."""
+        self._new.pop(connection.number, None)
+        self._gone.append(self._entry(connection))
+        self._work.set()
+
+    def tick(self) -> None:
+        """Welcome those who have waited long enough. Called some ten times a second."""
+        now_s = self._clock()
+        while self._unwelcomed and (self._unwelcomed[0][0] <= now_s or self._unwelcomed[0][1].welcomed):
+            self._unwelcomed.popleft()[1].welcome()
+
+    async def hold_lease(self) -> None:
+        """Take the lease and renew it every third of its time, for ever."""
+        while True:
+            asked_s = self._clock()
+            try:
+                await self._registry.lease(self._node, self._incarnation, self._ttl_s, self._address)
+            except Unavailable as error:
+                self._failed(error)
+                await asyncio.sleep(random.uniform(self._pace.retry_s[0], self._pace.retry_s[1]))
+            else:
+                self._leased(asked_s)
+                await asyncio.sleep(self._ttl_s / 3)
+
+    def _leased(self, asked_s: float) -> None:
+        lapsed = self._losses.lease_renewed(asked_s=asked_s, now_s=self._clock(), ttl_s=self._ttl_s)
+        self.lapses += lapsed
+        if lapsed or not self.up:
+            self.up = True
+            self._losses.note()
+            self._recovered.set()
+
+    def _failed(self, error: Unavailable) -> None:
+        if self.up:
+            log.warning("registry is away: %s", error)
+        self.up = False
+
+    async def release_lease(self) -> None:
+        """Let go of the lease: nothing is routed to us any more. Only after hold_lease was cancelled."""
+        with contextlib.suppress(Unavailable):
+            await self._registry.release(self._node, self._incarnation)
+
+    async def write_changes(self) -> None:
+        """Register what is new and unregister what is gone, in batches, for ever."""
+        low_s, high_s = self._pace.retry_s
+        delay_s = low_s
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._new or self._gone:
+                try:
+                    await self._register_some()
+                    await self._unregister_some()
+                    delay_s = low_s
+                except Unavailable as error:
+                    self._failed(error)
+                    await asyncio.sleep(random.uniform(low_s, delay_s))
+                    delay_s = min(high_s, delay_s * 2)
+
+    async def _register_some(self) -> None:
+        async with self._writing:
+            batch = list(islice(self._new.values(), self._pace.batch))
+            for connection in batch:
+                del self._new[connection.number]
+            try:
+                await self._write(batch)
+            except Unavailable:
+                self._new = {c.number: c for c in batch if c.is_open} | self._new
+                raise
+
+    async def _unregister_some(self) -> None:
+        async with self._writing:
+            batch = [self._gone.popleft() for _ in range(min(len(self._gone), self._pace.batch))]
+            if not batch:
+                return
+            try:
+                await self._registry.unregister(batch)
+            except Unavailable:
+                self._gone.extendleft(reversed(batch))
+                raise
+
+    async def rewrite_routes(self) -> None:
+        """Write all routes again: over `refresh_s` as a rule, at once after Redis was away. For ever."""
+        recovered = False
+        while True:
+            recovered = await self._rewrite_all(fast=recovered)
+
+    async def _rewrite_all(self, *, fast: bool) -> bool:
+        """One round. Returns whether Redis came back meanwhile, which asks for another, fast one."""
+        pace = self._pace
+        numbers = list(self._connections)
+        starts = range(0, max(1, len(numbers)), pace.batch)
+        gap_s = pace.recovery_gap_s if fast else pace.refresh_s / len(starts)
+        for start in starts:
+            if await self._came_back(gap_s):
+                return True
+            try:
+                await self._rewrite(numbers[start : start + pace.batch])
+            except Unavailable as error:
+                self._failed(error)
+                return await self._came_back(pace.refresh_s)
+        return False
+
+    async def _came_back(self, within_s: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._recovered.wait()
+        came_back = self._recovered.is_set()
+        self._recovered.clear()
+        return came_back
+
+    async def _rewrite(self, numbers: list[int]) -> None:
+        async with self._writing:
+            found = (self._connections.get(number) for number in numbers)
+            await self._write([c for c in found if c is not None and c.routed])
+
+    async def _write(self, connections: list[Connection]) -> None:
+        if not connections:
+            return
+        entries = [self._entry(connection) for connection in connections]
+        answers = await self._registry.register(entries)
+        for connection, (_, route), found in zip(connections, entries, answers, strict=True):
+            self._settle(connection, route, found)
+
+    def _settle(self, connection: Connection, mine: Route, found: Route | None) -> None:
+        """Act on what the registry held in this route's place."""
+        if not connection.is_open:
+            return
+        same = found is not None and _place(found) == _place(mine)
+        if found is not None and not same and found.epoch > mine.epoch:
+            if connection.welcomed:
+                connection.close(Close.REPLACED, "a newer connection of this device took over")
+            else:  # the clock of the gateway it was on before is ahead of ours
+                connection.epoch = found.epoch + 1
+                self._new[connection.number] = connection
+            return
+        if found is not None and not same and _place(found)[:2] == _place(mine)[:2]:
+            older = self._connections.get(found.conn)
+            if older is not None:
+                older.close(Close.REPLACED, "a newer connection of this device took over")
+        if connection.welcomed and not (same and connection.routed):
+            connection.resync()  # for a time nobody could see this connection
+        connection.routed = True
+        connection.welcome()
+
+    def _entry(self, connection: Connection) -> tuple[int, Route]:
+        route = Route(connection.device, self._node, self._incarnation, connection.number, connection.epoch)
+        return connection.user, route
+
+
+def _place(route: Route) -> tuple[str, int, int]:
+    return route.node, route.incarnation, route.conn

@@ -1,0 +1,89 @@
+"""Time for many connections at once: a clock that a stopped process cannot misread, and a timer wheel.
+
+A loop timer a connection would cost more than the connection. Instead the gateway ticks ten times a second and a
+wheel says whose time has come. The clock counts the ticks this process has lived through: after a SIGSTOP of a minute
+the devices were not idle for a minute, the gateway was away, and nobody is closed for it.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Generic, Protocol, TypeVar
+
+TICK_S: Final = 0.1
+MAX_STEP: Final = 5
+"""Ticks that one step of the clock may count: a longer pause was not lived through."""
+NEVER: Final = -1
+
+
+def ticks(seconds: float) -> int:
+    """Seconds as ticks, at least one."""
+    return max(1, round(seconds / TICK_S))
+
+
+class AwakeClock:
+    """Counts ticks while the process runs. Fed with a monotonic clock; never steps by more than MAX_STEP."""
+
+    __slots__ = ("_last_s", "stalls", "tick")
+
+    def __init__(self, now_s: float) -> None:
+        self._last_s = now_s
+        self.tick = 0
+        self.stalls = 0
+        """Pauses that were cut to MAX_STEP."""
+
+    def advance(self, now_s: float) -> int:
+        """Take the time; returns the present tick."""
+        passed = int((now_s - self._last_s) / TICK_S)
+        if passed > MAX_STEP:
+            self.stalls += 1
+            self._last_s = now_s
+            self.tick += MAX_STEP
+        elif passed > 0:
+            self._last_s += passed * TICK_S
+            self.tick += passed
+        return self.tick
+
+    @property
+    def second(self) -> int:
+        """Whole seconds lived through."""
+        return int(self.tick * TICK_S)
+
+
+class Timed(Protocol):
+    """What a wheel holds. `due` belongs to the wheel: the tick it was last put at, NEVER when it is in no hurry."""
+
+    due: int
+
+
+T = TypeVar("T", bound=Timed)
+
+
+class Wheel(Generic[T]):
+    """Hands out items when their tick has come. Putting one again moves it; setting its `due` to NEVER takes it out.
+
+    What was moved or taken out stays referenced by its old slot until that comes up, at most `horizon` ticks later. A
+    due tick beyond the horizon comes up early: whoever gets an item looks at its own deadline and may put it again.
+    """
+
+    __slots__ = ("_now", "_slots")
+
+    def __init__(self, horizon: int = 1024) -> None:
+        self._slots: list[list[T]] = [[] for _ in range(horizon)]
+        self._now = 0
+
+    def put(self, item: T, due: int) -> None:
+        """Have `advance` return it at tick `due`, at the earliest the next."""
+        item.due = min(max(due, self._now + 1), self._now + len(self._slots) - 1)
+        self._slots[item.due % len(self._slots)].append(item)
+
+    def advance(self, tick: int) -> list[T]:
+        """Whose tick has come since the last call, in order of their ticks."""
+        due: list[T] = []
+        while self._now < tick:
+            self._now += 1
+            slot = self._now % len(self._slots)
+            items = self._slots[slot]
+            if items:
+                self._slots[slot] = []
+                due += [item for item in items if item.due == self._now]
+        return due
