@@ -121,13 +121,12 @@ def faults(place: int, trouble: Trouble) -> list[Fault]:
     inject_ns = START_NS + int(trouble.at_s * SECOND)
     heal_ns = inject_ns + int(trouble.for_s * SECOND)
     said = f"{trouble.target}: no answer to ping in 0.5 s" if trouble.effective else f"{trouble.target} still answers"
-    lines = [
-        Fault(t=inject_ns, phase="inject", ok=trouble.effective, evidence=said, name=trouble.name, target=trouble.target),
-        Fault(
-            t=heal_ns, phase="heal", evidence=f"{trouble.target} answers again", name=trouble.name, target=trouble.target
-        ),
-    ]  # fmt: skip
-    return [msgspec.structs.replace(line, fault=f"f{place + 1}") for line in lines]
+    inject = Fault(
+        t=inject_ns, phase="inject", ok=trouble.effective, evidence=said, fault=f"f{place + 1}", name=trouble.name,
+        target=trouble.target,
+    )  # fmt: skip
+    healed = f"{trouble.target} answers again"
+    return [inject, msgspec.structs.replace(inject, t=heal_ns, phase="heal", ok=True, evidence=healed)]
 
 
 def disconnections(everyone: np.ndarray, troubles: tuple[Trouble, ...]) -> list[pl.DataFrame]:
