@@ -8,7 +8,10 @@ ending them heals it; the ledger is for effects on the host that outlive them (a
     {"undo": "f1", "argv": ["iptables", "-D", ...]}     how to undo it; runs without a shell, newest first
     {"done": "f1"}                                       it is undone already
 
-Other lines and fields belong to others and are ignored.
+Other lines and fields belong to others and are ignored. The same command promised twice runs once.
+
+A runner needs its watchdog before it has a system. RUN_ID may therefore be empty: then the run is the one that
+DIR/topology.json names when the runner dies, and that file is written before the first process is started.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -32,7 +36,10 @@ from sut.deploy.topology import TopologyError, load
 GRACE_S: Final = 1.0
 SETTLE_S: Final = 0.5
 """The runner may have died between the fork of a process and its exec, when it did not name the run yet."""
-UNDO_TIMEOUT_S: Final = 2.0
+UNDO_S: Final = 2.0
+"""For all commands of the ledger together: the whole clean-up is to take less than five seconds."""
+MIN_UNDO_S: Final = 0.5
+"""What each gets even when the others were slow."""
 DONE: Final = b"done"
 
 
@@ -44,6 +51,7 @@ class Watchdog:
 
         Raises OSError.
         """
+        directory = directory.absolute()
         marks = (state.RUN_ID, state.SERVICE)
         log = state.Files(directory).log("watchdog")
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -117,17 +125,19 @@ def main(arguments: list[str]) -> int:
     log = log_lines.configure("watchdog")
     if _dismissed(sys.stdin.fileno()):
         return 0
-    if not run_id:
-        try:
-            run_id = load(directory / "topology.json").run_id
-        except TopologyError:  # it is written before anything is started
-            log.warning("the runner is gone before anything was started")
-            return 0
-    log.warning("the runner is gone, ending run %s", run_id)
+    run_id = run_id or _run_in(directory)
+    log.warning("the runner is gone, ending run %s", run_id or "(none was begun)")
     ledger = directory / "undo.jsonl"
     lines = ledger.read_bytes().split(b"\n") if ledger.exists() else []
+    deadline_s = time.monotonic() + UNDO_S
+    done: set[tuple[str, ...]] = set()
     for undo in pending(lines):
-        log.warning("undo %s: %s", undo.undo, _run(undo.argv))
+        if undo.argv not in done:
+            done.add(undo.argv)
+            timeout_s = max(MIN_UNDO_S, deadline_s - time.monotonic())
+            log.warning("undo %s: %s", undo.undo, _run(undo.argv, timeout_s))
+    if not run_id:
+        return 0
     reaped = reap(run_id, grace_s=GRACE_S, settle_s=SETTLE_S)
     log.warning("ended %d processes: %s", len(reaped.ended), ", ".join(reaped.ended) or "there were none")
     if reaped.left:
@@ -145,10 +155,18 @@ def _dismissed(fd: int) -> bool:
     return bool(lines) and lines[-1] == DONE
 
 
-def _run(argv: tuple[str, ...]) -> str:
+def _run_in(directory: Path) -> str:
+    """The run whose topology is in the directory, "" when there is none."""
+    try:
+        return load(directory / "topology.json").run_id
+    except TopologyError:
+        return ""
+
+
+def _run(argv: tuple[str, ...], timeout_s: float) -> str:
     """How the command ended, in words."""
     try:
-        ended = subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=UNDO_TIMEOUT_S, check=False)
+        ended = subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=timeout_s, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return f"exit {ended.returncode}"

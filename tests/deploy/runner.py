@@ -1,6 +1,7 @@
-"""A stand-in for the runner of an experiment: `runner.py TOPOLOGY`. Has a watchdog, a system and a swarm.
+"""A stand-in for the runner of an experiment, with a watchdog, a system and a swarm: `runner.py TOPOLOGY`.
 
-Prints "ready" and the watchdog's pid; ends in good order when a line comes in.
+The topology's own directory is empty at first. Prints "ready" and the watchdog's pid; ends in good order when a line
+comes in.
 """
 
 import os
@@ -14,7 +15,7 @@ from sut.deploy.topology import load
 from sut.deploy.watchdog import Watchdog
 
 topology = load(Path(sys.argv[1]))
-watchdog = Watchdog(topology.run_id, topology.path)
+watchdog = Watchdog("", topology.path)
 system = boot(topology, Reservation(), on_progress=lambda _text: None, timeout_s=20)
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
 subprocess.Popen([sys.executable, "-c", STUBBORN], env={**os.environ, **system.environment()}, start_new_session=True)

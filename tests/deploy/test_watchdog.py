@@ -34,12 +34,18 @@ def run_of(topology: Topology) -> dict[psutil.Process, str]:
     return reaper.members(topology.run_id)
 
 
+def runner_of(topology: Topology) -> subprocess.Popen[str]:
+    """The stand-in runner, just begun: the run directory is empty."""
+    topology.path.mkdir()
+    plan = save(topology).rename(topology.path.with_name("plan.json"))
+    return subprocess.Popen(
+        [sys.executable, str(RUNNER), str(plan)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
 def started_runner(topology: Topology) -> tuple[subprocess.Popen[str], int]:
     """The stand-in runner once its system is up, and its watchdog's pid."""
-    topology.path.mkdir()
-    runner = subprocess.Popen(
-        [sys.executable, str(RUNNER), str(save(topology))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    runner = runner_of(topology)
     assert runner.stdout is not None
     word, pid = runner.stdout.readline().split()
     assert word == "ready"
@@ -69,6 +75,26 @@ def test_when_the_runner_is_killed_all_is_undone_and_gone_within_five_seconds(wo
     assert undone.exists()
     assert not not_undone.exists()
     assert "undo f3" in log.read_text()
+
+
+def test_when_the_runner_is_killed_in_the_middle_of_a_start_nothing_is_left(workshop: Workshop) -> None:
+    topology = workshop.topology(*NAMES)
+    with runner_of(topology) as runner:
+        wait_until(lambda: run_of(topology))
+        runner.kill()
+    log = topology.path / "logs" / "watchdog.log"
+    wait_until(lambda: f"ending run {topology.run_id}" in log.read_text() and "ended" in log.read_text(), timeout_s=5.0)
+    assert run_of(topology) == {}
+
+
+def test_when_the_runner_is_killed_before_a_run_there_is_nothing_to_end(tmp_path: Path) -> None:
+    marker = tmp_path / "undone"
+    lines = [json.dumps({"undo": name, "argv": ["sh", "-c", f"echo x >> {marker}"]}) for name in ("f1", "f2")]
+    (tmp_path / "undo.jsonl").write_text("\n".join(lines) + "\n")
+    command = [sys.executable, "-m", "sut.deploy.watchdog", "", str(tmp_path)]
+    ended = subprocess.run(command, input=b"", capture_output=True, timeout=10, check=True)
+    assert b"none was begun" in ended.stderr
+    assert marker.read_text() == "x\n"  # the same command, once
 
 
 def test_a_runner_that_is_done_dismisses_its_watchdog(workshop: Workshop) -> None:
