@@ -58,6 +58,8 @@ class End(NamedTuple):
 
 Decision = Forward | Answer | End
 
+_BINARY: Final = int(Op.BINARY)
+_HEARTBEAT: Final = encode(Heartbeat())
 _BEAT = Answer(websocket.binary(encode(Beat(0))))
 _BEAT_RESYNC = Answer(websocket.binary(encode(Beat(BEAT_RESYNC))), resync=True)
 
@@ -100,13 +102,14 @@ class ServerSession:
         return decisions
 
     def _decide(self, op: int, payload: bytes, mark: int) -> Decision | None:
-        if op == Op.BINARY:
+        if op == _BINARY:
+            if payload == _HEARTBEAT:  # nearly all that an idle device sends
+                return self._beat(mark)
             try:
                 frame = decode_client(payload)
             except FrameError as error:
                 return End(Close.MALFORMED, str(error))
-            if isinstance(frame, Heartbeat):
-                return self._beat(mark)
+            assert not isinstance(frame, Heartbeat)
             return Forward(frame) if self._count <= MAX_FRAMES_PER_S else refusal(frame, Nack.OVERLOADED)
         if op == Op.PING:
             return Answer(websocket.pong(payload)) if self._count <= MAX_FRAMES_PER_S else None

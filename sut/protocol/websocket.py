@@ -52,8 +52,10 @@ class Violation(NamedTuple):
 _FIN: Final = 0x80
 _RSV: Final = 0x70
 _MASKED: Final = 0x80
-_BINARY_WHOLE: Final = _FIN | Op.BINARY
-_OPS: Final = frozenset(Op)
+_BINARY: Final = int(Op.BINARY)  # plain integers: looking up an enum's member takes longer than using it
+_CLOSE: Final = int(Op.CLOSE)
+_BINARY_WHOLE: Final = _FIN | _BINARY
+_OPS: Final = frozenset(map(int, Op))
 
 
 class FrameReader:
@@ -106,8 +108,12 @@ class FrameReader:
                 return self._end(out, Violation(Close.TOO_BIG, f"more than {self._limit} bytes"))
             if end < body + size:
                 break
-            self._take(out, first, unmask(data[body : body + size], data[body - 4 : body]))
+            payload = unmask(data[body : body + size], data[body - 4 : body])
             start = body + size
+            if first == _BINARY_WHOLE:
+                out.append(Received(_BINARY, payload))
+            else:
+                self._take(out, first, payload)
         self._pending = b"" if self._ended or start == end else data[start:]
         return out
 
@@ -119,7 +125,7 @@ class FrameReader:
             return Violation(Close.PROTOCOL, f"unknown opcode 0x{op:x}")
         if not second & _MASKED:
             return Violation(Close.PROTOCOL, "frame not masked")
-        if op >= Op.CLOSE:
+        if op >= _CLOSE:
             if not first & _FIN:
                 return Violation(Close.PROTOCOL, "fragmented control frame")
             if second & 0x7F > MAX_CONTROL:
@@ -132,21 +138,21 @@ class FrameReader:
 
     def _take(self, out: list[Received | Violation], first: int, payload: bytes) -> None:
         op = first & 0x0F
-        if op == Op.CLOSE:
+        if op == _CLOSE:
             violation = _bad_close(payload)
             if violation is not None:
                 self._end(out, violation)
             else:
                 out.append(Received(op, payload))
                 self._ended = True
-        elif op >= Op.CLOSE or first == _BINARY_WHOLE:
+        elif op > _CLOSE:
             out.append(Received(op, payload))
         else:
             if self._message is None:
                 self._message = bytearray()
             self._message += payload
             if first & _FIN:
-                out.append(Received(Op.BINARY, bytes(self._message)))
+                out.append(Received(_BINARY, bytes(self._message)))
                 self._message = None
 
     def _end(self, out: list[Received | Violation], violation: Violation) -> list[Received | Violation]:
