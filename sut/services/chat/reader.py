@@ -84,12 +84,14 @@ class Reader:
             heads, complete = await self._heads(user, dict(known))
             stale = stale or not complete
             ahead = [Entry(conv, head, 0) for conv, head in heads.items() if head > cursors.get(conv, 0)]
-            entries += ahead[: MAX_SYNC_CURSORS - len(entries)]
+            entries += ahead[: MAX_SYNC_CURSORS - 1 - len(entries)]
             if len(known) < MAX_SYNC_CURSORS:
                 return Synced(req, SYNCED_STALE if stale else 0, tuple(entries))
-            if len(entries) == MAX_SYNC_CURSORS:
+            if len(entries) == MAX_SYNC_CURSORS - 1:
                 break
             after_conv = known[-1][0]
+        else:
+            entries.append(Entry(after_conv, 0, 0))  # no news of it: only from where to ask on
         return Synced(req, SYNCED_MORE | (SYNCED_STALE if stale else 0), tuple(entries))
 
     async def _heads(self, user: int, stored: dict[int, int]) -> tuple[dict[int, int], bool]:

@@ -1,0 +1,135 @@
+"""What a Client is told at its making (ClientSettings) and what it tells its driver (the events).
+
+Events are tuples, drained in the order in which they happened. A driver that ignores all but Stalled is still a
+correct device; the others are for the screen and for the history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sut.protocol.frames import MAX_FETCH, Message
+
+
+class OutboxFull(Exception):
+    """submit() refused: `max_outbox` messages wait already. Definite: this message was not taken."""
+
+    definite = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """Waits and bounds of a device. One instance serves any number of clients."""
+
+    ack_timeout_s: float = 2.0
+    """A SEND with no answer is sent again after this."""
+    retry_max_s: float = 5.0
+    """Cap of every back-off within a connection."""
+    retry_base_s: float = 0.2
+    """First bound of every back-off within a connection; it doubles up to `retry_max_s`."""
+    give_up_s: float = 60.0
+    """A message is dropped this long after its first transmission, its outcome unknown."""
+    fetch_timeout_s: float = 2.0
+    """A FETCH or SYNC with no answer is asked again after this."""
+    beat_timeout_s: float = 5.0
+    """Silence after a HEARTBEAT, or no WELCOME after the connection opened: the connection is dead."""
+    page_limit: int = 100
+    """Messages asked for in one FETCH."""
+    reconnect_base_s: float = 0.2
+    reconnect_cap_s: float = 5.0
+    sync_every_beats: int = 10
+    """A SYNC at least this often, should every other sign of a loss be lost too."""
+    max_outbox: int = 1000
+    """Messages submitted and not yet settled, all conversations together."""
+    recv_every_s: float = 0.5
+    """A conversation is reported as shown at most this often."""
+    max_fetches: int = 8
+    """FETCHes in flight at once; other conversations wait their turn."""
+    max_buffered: int = 500
+    """Messages kept above a gap, a conversation; more are dropped and come again by FETCH."""
+    max_conversations: int = 65_536
+    """Conversations a device follows; what arrives for more is reported as a Violation and ignored."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.page_limit <= MAX_FETCH:
+            raise ValueError(f"page_limit is {self.page_limit}; 1 to {MAX_FETCH} are allowed")
+
+
+class Online(NamedTuple):
+    """WELCOME came and the first SYNC was answered to its end: what was missed is known, and being fetched."""
+
+    epoch: int
+
+
+class Sent(NamedTuple):
+    """First transmission of this message. Retries are silent."""
+
+    conv: int
+    client_seq: int
+
+
+class Acked(NamedTuple):
+    """The message is durable under `seq`. Once a message; never after Nacked(definite) or GaveUp."""
+
+    conv: int
+    client_seq: int
+    seq: int
+
+
+class Nacked(NamedTuple):
+    """Refused. Definite: dropped, it will never appear. Not definite: it is retried, and this may come again."""
+
+    conv: int
+    client_seq: int
+    code: int
+    definite: bool
+
+
+class GaveUp(NamedTuple):
+    """No answer for `give_up_s`: dropped, outcome unknown. Nothing more is said about its delivery."""
+
+    conv: int
+    client_seq: int
+
+
+class Wire(NamedTuple):
+    """A message arrived, in whatever frame; duplicates included. An own message that only an ACK placed has none."""
+
+    message: Message
+
+
+class Show(NamedTuple):
+    """Display this message now. Of each conversation: in rising seq, nothing left out, each number once."""
+
+    message: Message
+
+
+class MemberChange(NamedTuple):
+    """A membership change, at its place among the Shows. `user` was added, or else removed."""
+
+    conv: int
+    seq: int
+    user: int
+    added: bool
+
+
+class Drained(NamedTuple):
+    """The gateway is leaving; it will close. disconnected() then draws its wait below `base_ms`."""
+
+    base_ms: int
+
+
+class Stalled(NamedTuple):
+    """The connection is dead though open: the driver must close it and call disconnected(). Once a connection."""
+
+    reason: str
+
+
+class Violation(NamedTuple):
+    """The service broke its protocol; `text` says how. The client goes on as well as it can."""
+
+    text: str
+
+
+ClientEvent = Online | Sent | Acked | Nacked | GaveUp | Wire | Show | MemberChange | Drained | Stalled | Violation

@@ -1,0 +1,168 @@
+"""What a device still has to send: one queue a conversation, one unsettled SEND a queue.
+
+With at most one SEND of a conversation on its way, no retry and no reconnect can turn two messages of a sender
+round; several conversations go in parallel. A message keeps its client_seq through all retries, so the service can
+tell a repetition. It leaves the queue by an ACK, by its own arrival (an ACK may have died with a connection), by a
+definite NACK, or `give_up_s` after its first transmission. That clock runs while offline too; a message that was
+never transmitted only waits for its turn.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final, NamedTuple
+
+from sut.protocol.client_context import Context
+from sut.protocol.client_events import Acked, GaveUp, Nacked, OutboxFull, Sent
+from sut.protocol.client_retry import Retry
+from sut.protocol.frames import MAX_BODY, Refused, Send
+
+REMEMBERED_ACKS: Final = 32
+"""Own messages whose numbers are remembered, to notice a second number for one of them."""
+
+
+class _Queued(NamedTuple):
+    client_seq: int
+    body: bytes
+
+
+class Outbox:
+    """The unsettled messages of one device."""
+
+    __slots__ = ("_begun", "_context", "_failures", "_numbers", "_open", "_queues", "_retry", "_size")
+
+    def __init__(self, context: Context, *, is_open: bool) -> None:
+        self._context = context
+        self._open = is_open
+        self._queues: dict[int, list[_Queued]] = {}
+        self._size = 0
+        self._begun: dict[int, float] = {}  # conversation -> first transmission of its head, earliest first
+        self._failures: dict[int, int] = {}  # conversation -> failed transmissions of its head, on this connection
+        self._numbers: dict[int, tuple[int, int]] = {}  # client_seq -> (conversation, seq), the latest few
+        self._retry = Retry()
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is queued or unsettled."""
+        return not self._size
+
+    def put(self, conv: int, client_seq: int, body: bytes, *, now: float) -> None:
+        """Queue a message; it leaves at once if it can. Raises OutboxFull, and ValueError for what no SEND can hold."""
+        if not 0 < len(body) <= MAX_BODY:
+            raise ValueError(f"a body of {len(body)} bytes; 1 to {MAX_BODY} are allowed")
+        if not 0 <= conv < 1 << 64:
+            raise ValueError(f"conversation {conv} is no u64")
+        if self._size >= self._context.settings.max_outbox:
+            raise OutboxFull(f"{self._size} messages wait already")
+        self._queues.setdefault(conv, []).append(_Queued(client_seq, body))
+        self._size += 1
+        self.send_next(conv, now)
+
+    def open(self, now: float) -> None:
+        """WELCOME came: everything that was on its way is sent again, and every idle queue starts."""
+        self._open = True
+        for conv in self._queues:
+            self._transmit(conv, now)
+
+    def close(self) -> None:
+        """The connection ended; what was on its way waits for the next one."""
+        self._open = False
+        self._retry.clear()
+        self._failures.clear()
+
+    def send_next(self, conv: int, now: float) -> None:
+        """Transmit the head of this queue, if there is one whose turn has come."""
+        if self._open and conv in self._queues and conv not in self._begun:
+            self._transmit(conv, now)
+
+    def settled(self, conv: int, client_seq: int, seq: int) -> bytes | None:
+        """An own message has a number: by ACK, or because it arrived. Returns its body if it was unsettled.
+
+        The caller shows it, then calls send_next(). Anything else is a repetition (None) or a Violation.
+        """
+        head = self._head(conv, client_seq)
+        if head is not None:
+            self._drop_head(conv)
+            self._context.events.append(Acked(conv, client_seq, seq))
+        known = self._numbers.get(client_seq)
+        if known is None:
+            self._numbers[client_seq] = (conv, seq)
+            if len(self._numbers) > REMEMBERED_ACKS:
+                del self._numbers[next(iter(self._numbers))]
+            if head is None and any(item.client_seq == client_seq for item in self._queues.get(conv, ())):
+                self._context.violation(f"message {client_seq} to conversation {conv} has a number before it was sent")
+        elif known != (conv, seq):
+            self._context.violation(
+                f"message {client_seq} was number {known[1]} of conversation {known[0]} "
+                f"and is now number {seq} of conversation {conv}"
+            )
+        return head.body if head else None
+
+    def refused(self, frame: Refused, now: float) -> None:
+        """A NACK. One for a message that is settled already is a late repetition and says nothing."""
+        conv, client_seq, code = frame
+        if self._head(conv, client_seq) is None:
+            return
+        self._context.events.append(Nacked(conv, client_seq, code, frame.definite))
+        if frame.definite:
+            self._drop_head(conv)
+            self.send_next(conv, now)
+        elif conv in self._retry.flights:
+            self._rest(conv, now)
+
+    def due(self) -> float:
+        """When tick() has something to do."""
+        for begun_at in self._begun.values():
+            return min(begun_at + self._context.settings.give_up_s, self._retry.due())
+        return math.inf
+
+    def tick(self, now: float) -> None:
+        """Give up, send again what got no answer, send again what has rested."""
+        give_up_s = self._context.settings.give_up_s
+        given_up = []
+        for conv, begun_at in self._begun.items():
+            if begun_at + give_up_s > now:
+                break
+            given_up.append(conv)
+        for conv in given_up:
+            self._context.events.append(GaveUp(conv, self._queues[conv][0].client_seq))
+            self._drop_head(conv)
+            self.send_next(conv, now)
+        for conv in self._retry.pop_expired(now):
+            if conv in self._failures:
+                self._rest(conv, now)
+            else:
+                self._failures[conv] = 1
+                self._transmit(conv, now)
+        for conv in self._retry.pop_rested(now):
+            self._transmit(conv, now)
+
+    def _head(self, conv: int, client_seq: int) -> _Queued | None:
+        if conv in self._begun:
+            head = self._queues[conv][0]
+            if head.client_seq == client_seq:
+                return head
+        return None
+
+    def _transmit(self, conv: int, now: float) -> None:
+        head = self._queues[conv][0]
+        self._context.ask(Send(conv, head.client_seq, head.body), now)
+        self._retry.launch(conv, now + self._context.settings.ack_timeout_s)
+        if conv not in self._begun:
+            self._begun[conv] = now
+            self._context.events.append(Sent(conv, head.client_seq))
+
+    def _rest(self, conv: int, now: float) -> None:
+        failures = self._failures.get(conv, 0)
+        self._failures[conv] = failures + 1
+        self._retry.rest(conv, now + self._context.back_off_s(failures))
+
+    def _drop_head(self, conv: int) -> None:
+        queue = self._queues[conv]
+        del queue[0]
+        if not queue:
+            del self._queues[conv]
+        self._size -= 1
+        del self._begun[conv]
+        self._failures.pop(conv, None)
+        self._retry.forget(conv)

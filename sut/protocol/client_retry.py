@@ -1,0 +1,85 @@
+"""Requests in flight and requests that rest before they are tried again, one a conversation.
+
+All flights of one Retry have the same time limit, so their order of departure is the order of their deadlines and a
+plain dict is the queue. Rests are random, so they need a heap; entries that were overtaken are skipped when they
+come up. Finding the next deadline costs no walk over conversations.
+"""
+
+from __future__ import annotations
+
+import math
+from heapq import heappop, heappush
+
+
+class Retry:
+    """Deadlines and rests by conversation. A conversation is in flight, resting, or neither."""
+
+    __slots__ = ("_flights", "_heap", "_rests")
+
+    def __init__(self) -> None:
+        self._flights: dict[int, float] = {}
+        self._rests: dict[int, float] = {}
+        self._heap: list[tuple[float, int]] = []
+
+    @property
+    def flights(self) -> dict[int, float]:
+        """Conversation -> deadline, earliest first. To read only."""
+        return self._flights
+
+    def launch(self, conv: int, deadline: float) -> None:
+        """It left. `deadline` is now plus a time that never changes, so it never falls from call to call."""
+        self.forget(conv)
+        self._flights[conv] = deadline
+
+    def rest(self, conv: int, until: float) -> None:
+        """It failed and must wait. Replaces an earlier rest, longer or shorter."""
+        self.forget(conv)
+        self._rests[conv] = until
+        heappush(self._heap, (until, conv))
+
+    def rests_until(self, conv: int) -> float:
+        """The end of its rest; inf when it does not rest."""
+        return self._rests.get(conv, math.inf)
+
+    def forget(self, conv: int) -> None:
+        """It is answered, or no longer wanted."""
+        self._flights.pop(conv, None)
+        self._rests.pop(conv, None)
+
+    def clear(self) -> None:
+        """The connection ended: nothing is in flight, nothing rests."""
+        self._flights.clear()
+        self._rests.clear()
+        self._heap.clear()
+
+    def due(self) -> float:
+        """The earliest deadline or end of a rest; inf when there is none."""
+        heap = self._heap
+        while heap and self._rests.get(heap[0][1]) != heap[0][0]:
+            heappop(heap)
+        rest = heap[0][0] if heap else math.inf
+        for deadline in self._flights.values():
+            return min(deadline, rest)
+        return rest
+
+    def pop_expired(self, now: float) -> list[int]:
+        """Conversations whose flight passed its deadline; they are in neither state afterwards."""
+        expired = []
+        for conv, deadline in self._flights.items():
+            if deadline > now:
+                break
+            expired.append(conv)
+        for conv in expired:
+            del self._flights[conv]
+        return expired
+
+    def pop_rested(self, now: float) -> list[int]:
+        """Conversations whose rest is over, in the order of their times; in neither state afterwards."""
+        rested = []
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            until, conv = heappop(heap)
+            if self._rests.get(conv) == until:
+                del self._rests[conv]
+                rested.append(conv)
+        return rested

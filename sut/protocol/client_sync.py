@@ -1,0 +1,99 @@
+"""SYNC: what has this device missed? Asked after WELCOME, on a hint, now and then, page by page.
+
+A page of cursors is the first MAX_SYNC_CURSORS conversations above `after_conv`, by rising id. The answer lists what
+is ahead, by rising id too, so everything up to its last entry has been looked at, and the next page goes on from
+there. A device with more conversations than fit one SYNC is told of some that it has seen: that costs bytes, and
+nothing else, for a head at or below the cursor is no news.
+"""
+
+from __future__ import annotations
+
+import math
+from heapq import nsmallest
+from typing import Final
+
+from sut.protocol.client_context import Context
+from sut.protocol.frames import MAX_SYNC_CURSORS, SYNCED_MORE, SYNCED_STALE, Sync, Synced
+
+STALE_WAIT_S: Final = (0.5, 1.5)
+"""Range of the wait before a SYNC whose answer was not sure is asked again."""
+
+
+class Syncs:
+    """One chain of SYNCs at a time."""
+
+    __slots__ = ("_after", "_again", "_context", "_cursors", "_failures", "_req", "_stale", "_until")
+
+    def __init__(self, context: Context, cursors: dict[int, int]) -> None:
+        self._context = context
+        self._cursors = cursors
+        self._req = 0  # of the SYNC that is out; 0: none is
+        self._after = 0
+        self._until = math.inf  # when to repeat the SYNC that is out, or to start the next chain
+        self._again = False
+        self._stale = False
+        self._failures = 0
+
+    @property
+    def under_way(self) -> bool:
+        """A chain has started and not ended."""
+        return self._req != 0
+
+    def begin(self, now: float) -> bool:
+        """Start a chain, or have one follow the present one. True: it started now."""
+        if self.under_way:
+            self._again = True
+            return False
+        self._after, self._stale = 0, False
+        self._ask(now)
+        return True
+
+    def close(self) -> None:
+        """The connection ended."""
+        self._req, self._until, self._again, self._failures = 0, math.inf, False, 0
+
+    def answered(self, frame: Synced, now: float) -> bool | None:
+        """None: not the answer that is awaited, or more pages follow. Else the chain ended; True: with sure answers."""
+        if not self._req or frame.req != self._req:
+            return None
+        self._failures = 0
+        self._stale = self._stale or bool(frame.flags & SYNCED_STALE)
+        if frame.flags & SYNCED_MORE:
+            last = frame.entries[-1].conv if frame.entries else 0
+            if last > self._after:
+                self._after = last
+                self._ask(now)
+                return None
+            self._context.violation("SYNCED says that there is more, and not from where")
+        self._req, self._until = 0, math.inf
+        if self._again:
+            self._again = False
+            self._until = now
+        elif self._stale:
+            self._until = now + self._context.rng.uniform(*STALE_WAIT_S)
+        return not self._stale
+
+    def failed(self, req: int, now: float) -> None:
+        """ERROR: ask again after a back-off."""
+        if req and req == self._req:
+            self._until = now + self._context.back_off_s(self._failures)
+            self._failures += 1
+
+    def due(self) -> float:
+        """When tick() has something to do."""
+        return self._until
+
+    def tick(self, now: float) -> bool:
+        """Repeat what was not answered, or start the chain that is due. True: a chain started."""
+        if self._until > now:
+            return False
+        if self.under_way:
+            self._ask(now)
+            return False
+        return self.begin(now)
+
+    def _ask(self, now: float) -> None:
+        above = (item for item in self._cursors.items() if item[0] > self._after)
+        self._req = self._context.next_req()
+        self._context.ask(Sync(self._req, self._after, tuple(nsmallest(MAX_SYNC_CURSORS, above))), now)
+        self._until = now + self._context.settings.fetch_timeout_s
