@@ -1,0 +1,98 @@
+"""acked_lost: what was acknowledged is still there.
+
+Guarantee: an acked message is in the final of every device of every user who is a member at its number, the sender's
+included, under that number. Anomaly: a lost message, or one that is kept under another number.
+
+    {"e":"ack","device":1,"conv":7,"msg":5,"seq":3,..}
+    {"e":"final","device":2,"conv":7,"msg":4,"seq":2,..}
+    {"e":"final_done","device":2,"conv":7,"head":3,..}          message 5 is lost
+
+Decisions. A device's final counts once it has a `final_done` for the conversation, whatever its head: a head below an
+acked number is a loss too. A member device without one makes the check unknown, unless another device proves a loss;
+so does an ack by a device whose user is not known, or one that no known device should have. A member user without any
+device has nowhere to lose anything. A message that was acked under two numbers is lost under one of them.
+In a history with holes a removal may have gone unrecorded, which also ends a final early: there a loss is proven only
+if the device's head reaches the number, or no final at all has the message.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from chaos.verdict.facts import MESSAGE, PLACE
+from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.history import History
+
+NAME = "acked_lost"
+
+
+def check(history: History) -> Finding:
+    """Judge; anomalies are distinct lost messages."""
+    facts, words = history.facts, Words(history)
+    if not facts.acks.height:
+        return nothing(NAME)
+    due = facts.acked_readers.select(*PLACE, "t", device="reader").join(facts.heads, on=["device", "conv"], how="left")
+    read = due.filter(pl.col("head").is_not_null())
+    missing = read.join(facts.finals, on=["device", *PLACE], how="anti")
+    if history.holes:
+        kept = facts.finals.select(MESSAGE).unique().with_columns(kept=True)
+        missing = missing.join(kept, on=MESSAGE, how="left")
+        proven = missing.filter((pl.col("head") >= pl.col("seq")) | pl.col("kept").is_null())
+    else:
+        proven = missing
+    if proven.height:
+        return _lost(history, due, proven)
+
+    unread = due.filter(pl.col("head").is_null())
+    nowhere = facts.acks.join(due, on=PLACE, how="anti")
+    strangers = facts.acks.join(facts.owners, on="device", how="anti")
+    doubts = [
+        (missing.height, f"{count(missing.height, 'missing message')} may follow an unrecorded removal"),
+        (unread.height, f"no complete read-back of {count(_pairs(unread), 'conversation')} at member devices"),
+        (nowhere.height, f"{count(nowhere.height, 'acked message')} with no known member device"),
+        (strangers.height, f"{count(strangers.height, 'acked message')} by a device without a user"),
+    ]
+    if any(number for number, _ in doubts):
+        evidence = Evidence(
+            unread.group_by("device", "conv").agg(pl.len()).sort("conv", "device"),
+            lambda row: (
+                f"{words.device(row)} has no complete read-back of {words.conv(row)}, where it should have "
+                f"{count(row['len'], 'acked message')}"
+            ),
+        )
+        detail = "; ".join(text for number, text in doubts if number)
+        return Finding(name=NAME, verdict="unknown", detail=detail, counterexamples=words.tell(evidence))
+    detail = f"{count(facts.acks.height, 'acked message')}, {count(due.height, 'final copy', 'final copies')}"
+    return Finding(name=NAME, verdict="valid", detail=f"{detail}, all there")
+
+
+def _pairs(frame: pl.DataFrame) -> int:
+    return frame.select("device", "conv").unique().height
+
+
+def _lost(history: History, due: pl.DataFrame, proven: pl.DataFrame) -> Finding:
+    words = Words(history)
+    moved = history.facts.finals.group_by("device", *MESSAGE).agg(elsewhere=pl.col("seq").min())
+    lost = (
+        proven.join(moved, on=["device", *MESSAGE], how="left")
+        .group_by(PLACE)
+        .agg(pl.col("device").sort(), pl.col("t").min(), pl.col("elsewhere").min())
+        .join(due.group_by(PLACE).agg(all=pl.len()), on=PLACE)
+        .sort("t", *PLACE)
+    )
+
+    def text(row: Row) -> str:
+        moved_to = "" if row["elsewhere"] is None else f" (it is there under number {row['elsewhere']})"
+        return (
+            f"{words.msg(row)} was acked as {words.place(row)} {words.at(row['t'])}, and is not in the final of "
+            f"{words.devices(row)} ({len(row['device'])} of {row['all']} member devices){moved_to}"
+        )
+
+    messages = lost.select(MESSAGE).unique().height
+    return Finding(
+        name=NAME,
+        verdict="invalid",
+        detail=f"{count(messages, 'acked message')} lost: {count(proven.height, 'final')} of member devices lack one",
+        counterexamples=words.tell(Evidence(lost, text)),
+        anomalies=messages,
+    )

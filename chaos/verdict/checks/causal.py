@@ -1,0 +1,110 @@
+"""causal: nobody sees the answer before the question.
+
+Guarantee: if a device showed m1 before it invoked m2, in whatever conversations, no device that is a member of both
+shows m2 before m1. Anomaly: effect before cause.
+
+    {"e":"show","t":10,"device":1,"conv":7,"msg":4,..}          then device 1 answers elsewhere
+    {"e":"send","t":20,"device":1,"conv":8,"msg":5,..}
+    {"e":"show","t":30,"device":2,"conv":8,"msg":5,..}          device 2 shows 4 of conversation 7 only at 40
+
+Decisions. First displays count, strictly earlier on both sides. A device that never shows m1 is for `liveness`. Only
+what a device itself had shown is a cause; chains are found link by link.
+
+How. On device d, m2 is a candidate if some m1 was displayed anywhere before m2 was invoked, and on d only after m2. The
+running minimum of first displays, from d's last display backwards, tells that at once. Only for candidates is it
+looked up whether m2's sender had shown that m1, in parts of bounded size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from chaos.verdict.facts import MESSAGE
+from chaos.verdict.finding import MAX_COUNTEREXAMPLES, Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.history import History
+
+NAME = "causal"
+PART_ROWS = 1_000_000
+"""About how many pairs are looked at in one go."""
+
+
+def check(history: History) -> Finding:
+    """Judge; anomalies are the inversions found until enough were."""
+    facts, words = history.facts, Words(history)
+    shows = _member_shows(history)
+    sends = facts.sends.select(*MESSAGE, sender="device", sent="t")
+    answers = shows.join(sends, on=MESSAGE)
+    if not answers.height:
+        return nothing(NAME)
+    candidates = _candidates(shows, answers, facts.first_shows)
+    found = shows.clear()
+    for part in _parts(candidates, shows):
+        found = _inversions(part, shows, facts.first_shows)
+        if found.height:
+            break
+
+    def text(row: Row) -> str:
+        return (
+            f"{words.device(row, 'sender')} showed {words.msg(row, 'cause')} before it sent {words.msg(row)} "
+            f"{words.at(row['sent'])}, but {words.device(row)} showed {words.msg(row)} {words.at(row['t'])} and "
+            f"{words.msg(row, 'cause')} {words.at(row['cause_t'])}"
+        )
+
+    if found.height:
+        more = "at least " if found.height >= MAX_COUNTEREXAMPLES else ""
+        return Finding(
+            name=NAME,
+            verdict="invalid",
+            detail=f"{more}{count(found.height, 'message')} shown before one that its sender had already shown",
+            counterexamples=words.tell(Evidence(found, text, ("sender", "device"))),
+            anomalies=found.height,
+        )
+    detail = (
+        f"{count(answers.height, 'display')}, {candidates.height:,} of them looked at closely, none before its cause"
+    )
+    return Finding(name=NAME, verdict="valid", detail=detail)
+
+
+def _member_shows(history: History) -> pl.DataFrame:
+    """device, conv, msg, seq, t: first displays at numbers where the device's user is a member, by time."""
+    facts = history.facts
+    seq = pl.col("seq")
+    spans = facts.first_shows.join(facts.device_spans, on=["device", "conv"])
+    allowed = spans.filter((pl.col("first") < seq) & (seq < pl.col("last"))).drop("first", "last")
+    return allowed.unique(["device", *MESSAGE]).sort("t", "device", *MESSAGE)
+
+
+def _candidates(shows: pl.DataFrame, answers: pl.DataFrame, first_shows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `answers` (with t, sent) for which the device later shows something first shown before `sent`."""
+    born = first_shows.group_by(MESSAGE).agg(born=pl.col("t").min())
+    later = shows.join(born, on=MESSAGE).sort("t", "born", descending=[True, False])
+    later = later.with_columns(oldest=pl.col("born").cum_min().over("device")).sort("t")
+    joined = answers.filter(pl.col("device") != pl.col("sender")).sort("t").join_asof(
+        later.unique(["device", "t"], keep="first", maintain_order=True).select("device", "oldest", next="t"),
+        left_on="t", right_on="next", by="device", strategy="forward", allow_exact_matches=False,
+        check_sortedness=False,
+    )  # fmt: skip
+    return joined.filter(pl.col("oldest") < pl.col("sent")).sort("t", "device", *MESSAGE)
+
+
+def _parts(candidates: pl.DataFrame, shows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """The candidates in slices that meet about PART_ROWS displays of their devices each."""
+    if not candidates.height:
+        return
+    sizes = shows.group_by("device").agg(size=pl.len())
+    sized = candidates.join(sizes, on="device", how="left", maintain_order="left")
+    part = (sized["size"].cast(pl.Int64).cum_sum() // PART_ROWS).fill_null(0)
+    for _, slice_ in sized.drop("size").group_by(part.alias("part"), maintain_order=True):
+        yield slice_.drop("part", strict=False)
+
+
+def _inversions(part: pl.DataFrame, shows: pl.DataFrame, first_shows: pl.DataFrame) -> pl.DataFrame:
+    """The candidates whose sender had shown one of the later messages before it sent; one such message each."""
+    causes = shows.select("device", cause_conv="conv", cause="msg", cause_t="t")
+    later = part.join(causes, on="device").filter(pl.col("cause_t") > pl.col("t"))
+    before = first_shows.select(sender="device", cause_conv="conv", cause="msg", before=pl.col("t"))
+    found = later.join(before, on=["sender", "cause_conv", "cause"]).filter(pl.col("before") < pl.col("sent"))
+    ordered = found.sort("t", "device", *MESSAGE, "cause_t", "cause_conv", "cause")
+    return ordered.unique(["device", *MESSAGE], keep="first", maintain_order=True)

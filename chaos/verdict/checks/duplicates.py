@@ -1,0 +1,71 @@
+"""duplicates: once means once.
+
+Guarantee: a device shows a message at most once, and a message has one number, everywhere. Anomaly: a message
+displayed twice, or sequenced twice (a retry taken for a new message).
+
+    {"e":"show","device":2,"conv":7,"msg":5,"seq":3,..}
+    {"e":"show","device":2,"conv":7,"msg":5,"seq":3,..}         shown twice
+    {"e":"ack","device":1,"conv":7,"msg":5,"seq":4,..}          two numbers
+
+Decisions. Acks, arrivals, displays and finals all tell a message's number. The same number arriving several times is
+no anomaly: delivery is at least once, the device sorts that out. A final may list a copy twice (overlapping pages).
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from chaos.verdict.facts import MESSAGE, PLACE
+from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.history import History
+
+NAME = "duplicates"
+
+
+def check(history: History) -> Finding:
+    """Judge; anomalies are surplus displays and surplus numbers."""
+    facts, words = history.facts, Words(history)
+    if not facts.places.height:
+        return nothing(NAME)
+    shown = (
+        facts.shows.group_by("device", *MESSAGE)
+        .agg(pl.col("t").sort(), pl.col("seq").min(), times=pl.len())
+        .filter(pl.col("times") > 1)
+        .sort("conv", "seq", "msg", "device")
+    )
+    numbers = (
+        facts.places.group_by(MESSAGE)
+        .agg(numbers=pl.col("seq").sort(), seq=pl.col("seq").min())
+        .filter(pl.col("numbers").list.len() > 1)
+        .sort(MESSAGE)
+    )
+    surplus_shows = int((shown["times"] - 1).sum()) if shown.height else 0
+    surplus_numbers = int((numbers["numbers"].list.len() - 1).sum()) if numbers.height else 0
+    if not surplus_shows + surplus_numbers:
+        messages = facts.places.select(MESSAGE).unique().height
+        shows = facts.shows.height
+        detail = f"{count(messages, 'message')} with one number each, {count(shows, 'display')}, each the only one"
+        return Finding(name=NAME, verdict="valid", detail=detail)
+    who = (
+        pl.concat([facts.seen.select(*PLACE, "device"), facts.acks.select(*PLACE, "device")])
+        .join(numbers, on=MESSAGE, how="semi")
+        .group_by(MESSAGE)
+        .agg(pl.col("device").unique().sort())
+    )
+    numbers = numbers.join(who, on=MESSAGE, maintain_order="left")
+
+    def twice(row: Row) -> str:
+        times = " and ".join(words.at(t) for t in row["t"][:3])
+        return f"{words.device(row)} showed {words.msg(row)}, {words.place(row)}, {row['times']} times: {times}"
+
+    def numbered(row: Row) -> str:
+        given = ", ".join(str(seq) for seq in row["numbers"][:10])
+        return f"{words.msg(row)} has {len(row['numbers'])} numbers in {words.conv(row)}: {given}"
+
+    return Finding(
+        name=NAME,
+        verdict="invalid",
+        detail=f"{count(surplus_shows, 'surplus display')}, {count(surplus_numbers, 'surplus number')} of messages",
+        counterexamples=words.tell(Evidence(shown, twice), Evidence(numbers, numbered)),
+        anomalies=surplus_shows + surplus_numbers,
+    )

@@ -1,0 +1,113 @@
+"""gaps_forks: one history of a conversation, and all of it.
+
+Guarantee: one number of a conversation is one message with one content on all devices, and a final has no hole from the
+member's first number to the head. Anomaly: two devices that see different conversations; a number that nobody has.
+
+    {"e":"final","device":2,"conv":7,"msg":5,"seq":3,"hash":1,..}
+    {"e":"final","device":3,"conv":7,"msg":6,"seq":3,"hash":2,..}     number 3 is two messages
+    {"e":"final_done","device":3,"conv":7,"head":4,..}                and device 3 lacks number 4
+
+Decisions. Acks, arrivals, displays and finals all tell what is at a number. Membership changes take numbers of their
+own: they are no holes in a final, and a message with the number of one is a fork. Numbers begin at 1; a message with
+number 0 is a fork too. Holes are looked for within the member's stays, up to the head of a complete read-back; what is
+read beyond that head counts as there. Without `final_done` a final has no known end, and is not judged here.
+In a history with holes a missing number may be a membership change that went unrecorded: there it is proven only if
+some event tells of a message with that number; otherwise the check is unknown.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.history import History
+
+NAME = "gaps_forks"
+NUMBER = ["conv", "seq"]
+
+
+def check(history: History) -> Finding:
+    """Judge; anomalies are missing numbers (each device's) and numbers that are not one message."""
+    facts, words = history.facts, Words(history)
+    if not facts.places.height and not facts.heads.height:
+        return nothing(NAME)
+    forks = _forks(history)
+    gaps = _gaps(history)
+    doubtful = gaps.clear()
+    if history.holes:
+        known = facts.places.select(NUMBER).unique()
+        spans = gaps.join(known, on="conv", suffix="_known")
+        proven = spans.filter(pl.col("seq_known").is_between("seq", "to")).select(gaps.columns).unique()
+        doubtful = gaps.join(proven, on=gaps.columns, how="anti")
+        gaps = proven
+    gaps = gaps.sort("conv", "seq", "device")
+    missing = int((gaps["to"] - gaps["seq"] + 1).sum()) if gaps.height else 0
+
+    def gap(row: Row) -> str:
+        last = "" if row["to"] == row["seq"] else f" to {row['to']}"
+        return f"the final of {words.device(row)} has nothing at {words.place(row)}{last}; its head is {row['head']}"
+
+    def fork(row: Row) -> str:
+        if row["change"]:
+            return f"{words.place(row)} is a membership change, and is {words.msg(row)} on {words.devices(row)}"
+        if row["seq"] < 1:
+            return f"{words.msg(row)} has number {row['seq']} in {words.conv(row)}; numbers begin at 1"
+        what = (
+            f"{row['messages']} messages" if row["messages"] > 1 else f"{words.msg(row)} with {row['bodies']} contents"
+        )
+        return f"{words.place(row)} is {what}: {words.devices(row)} do not agree"
+
+    if gaps.height or forks.height:
+        return Finding(
+            name=NAME,
+            verdict="invalid",
+            detail=f"{count(missing, 'missing number')} in finals, {count(forks.height, 'number')} not one message",
+            counterexamples=words.tell(Evidence(forks, fork), Evidence(gaps, gap)),
+            anomalies=missing + forks.height,
+        )
+    if doubtful.height:
+        detail = f"{count(doubtful.height, 'hole')} in finals may be membership changes that went unrecorded"
+        return Finding(name=NAME, verdict="unknown", detail=detail)
+    numbers = facts.places.select(NUMBER).unique().height
+    detail = f"{count(numbers, 'number')} with one message each, {count(facts.heads.height, 'final')} without holes"
+    return Finding(name=NAME, verdict="valid", detail=detail)
+
+
+def _forks(history: History) -> pl.DataFrame:
+    """conv, seq, msg, messages, bodies, change, device (all concerned): numbers that are not one message."""
+    facts = history.facts
+    acked = facts.acks.select("device", *NUMBER, "msg", hash=pl.lit(None, dtype=pl.Int64))
+    told = pl.concat([facts.seen.select(acked.columns), acked])
+    numbers = told.group_by(NUMBER).agg(
+        pl.col("msg").min(), messages=pl.col("msg").n_unique(), bodies=pl.col("hash").drop_nulls().n_unique()
+    )
+    changes = facts.changes.with_columns(change=True)
+    numbers = numbers.join(changes, on=NUMBER, how="left").with_columns(pl.col("change").fill_null(value=False))
+    wrong = numbers.filter((pl.col("messages") > 1) | (pl.col("bodies") > 1) | pl.col("change") | (pl.col("seq") < 1))
+    who = told.join(wrong, on=NUMBER, how="semi").group_by(NUMBER).agg(pl.col("device").unique().sort())
+    return wrong.join(who, on=NUMBER).sort(NUMBER)
+
+
+def _gaps(history: History) -> pl.DataFrame:
+    """device, conv, head, seq, to: ranges of numbers that a complete final lacks."""
+    facts = history.facts
+    stays = facts.device_spans.join(facts.heads, on=["device", "conv"])
+    stays = stays.with_columns(stop=pl.min_horizontal("last", pl.col("head") + 1)).filter(
+        pl.col("stop") > pl.col("first") + 1
+    )
+    within = (pl.col("first") < pl.col("seq")) & (pl.col("seq") < pl.col("stop"))
+    key = ["device", "conv", "first"]
+    read = facts.finals.select("device", *NUMBER).unique().join(stays, on=["device", "conv"]).filter(within)
+    changed = facts.changes.join(stays, on="conv").filter(within)
+    there = pl.concat(
+        [
+            read.select(*key, "seq"),
+            changed.select(*key, "seq"),
+            stays.select(*key, seq="first"),
+            stays.select(*key, seq="stop"),
+        ]
+    ).sort(*key, "seq")
+    previous = pl.col("seq").shift(1).over(key)
+    holes = there.with_columns(previous=previous).filter(pl.col("seq") - pl.col("previous") > 1)
+    ranges = holes.select("device", "conv", seq=pl.col("previous") + 1, to=pl.col("seq") - 1)
+    return ranges.join(facts.heads, on=["device", "conv"]).select("device", "conv", "head", "seq", "to").unique()

@@ -1,0 +1,69 @@
+"""indeterminate: a send without an answer happened wholly or not at all.
+
+Guarantee: a send with neither an ack nor a definite refusal is in all finals that an acked message would have to be in,
+or in none. Anomaly: a half-delivered message.
+
+    {"e":"send","device":1,"conv":7,"msg":5,..}                 never acked
+    {"e":"final","device":1,"conv":7,"msg":5,"seq":3,..}
+    {"e":"final_done","device":2,"conv":7,"head":2,..}          device 2, a member, does not have it
+
+Decisions. The finals concerned are those of the members at the number that the message took, as the finals tell it;
+whether a device has it under that number is for `duplicates` to say. Displays do not count here: what was shown and is
+in no final is for `session`. A member device without `final_done` makes the check unknown when another has the
+message. With holes in the history, a device whose head is below the number proves nothing (see acked_lost).
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from chaos.verdict.facts import MESSAGE, PLACE
+from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.history import History
+
+NAME = "indeterminate"
+
+
+def check(history: History) -> Finding:
+    """Judge; anomalies are distinct messages."""
+    facts, words = history.facts, Words(history)
+    asked = facts.indeterminate
+    if not asked.height:
+        return nothing(NAME)
+    copies = facts.finals.join(asked, on=MESSAGE, how="semi")
+    places = copies.select(PLACE).unique()
+    due = facts.readers(places).rename({"reader": "device"}).join(facts.heads, on=["device", "conv"], how="left")
+    missing = due.join(copies, on=["device", *MESSAGE], how="anti")
+    proven = missing.filter(pl.col("head").is_not_null())
+    if history.holes:
+        proven = proven.filter(pl.col("head") >= pl.col("seq"))
+    taken = places.select(MESSAGE).unique().height
+    if proven.height:
+        holders = copies.group_by(MESSAGE).agg(holder=pl.col("device").unique().sort())
+        halves = proven.group_by(PLACE).agg(pl.col("device").sort()).join(holders, on=MESSAGE).sort(PLACE)
+
+        def text(row: Row) -> str:
+            return (
+                f"{words.msg(row)} was neither acked nor refused; as {words.place(row)} it is in the final of "
+                f"{words.devices(row, 'holder')}, and not in that of {words.devices(row)}"
+            )
+
+        messages = halves.select(MESSAGE).unique().height
+        return Finding(
+            name=NAME,
+            verdict="invalid",
+            detail=f"{count(messages, 'unanswered send')} in some finals only",
+            counterexamples=words.tell(Evidence(halves, text, ("device", "holder"))),
+            anomalies=messages,
+        )
+    unread = due.filter(pl.col("head").is_null()).select("device", "conv").unique()
+    stray = places.join(due, on=PLACE, how="anti")
+    if unread.height or missing.height or stray.height:
+        detail = (
+            f"{count(taken, 'unanswered send')} taken, but {count(unread.height, 'read-back')} of member devices "
+            f"incomplete, {count(missing.height, 'copy', 'copies')} unaccounted for, "
+            f"{stray.height} with no known member device"
+        )
+        return Finding(name=NAME, verdict="unknown", detail=detail)
+    detail = f"{count(asked.height, 'unanswered send')}: {taken} taken everywhere, {asked.height - taken} nowhere"
+    return Finding(name=NAME, verdict="valid", detail=detail)

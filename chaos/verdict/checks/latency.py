@@ -1,0 +1,72 @@
+"""latency: people wait no longer than promised, unless something is broken.
+
+Guarantee: the p99 of show.t - due, over deliveries to other devices than the sending one, is within the bound, outside
+fault windows. It counts from the time when the workload wanted the message sent, so a stall of the sender shows.
+
+    {"e":"send","t":900,"due":100,"device":1,"conv":7,"msg":5,..}     the sender hung until 900
+    {"e":"show","t":950,"device":2,"conv":7,"msg":5,..}               850 ns, not 50
+
+Decisions. A delivery counts where the device was not away as planned from due to the display; a connection that broke
+unplanned excuses nothing. A message is in a fault window if its due lies between injection minus the bound (it was on
+its way) and healing plus recovery (see windows). Steady are those due from the start of the steady phase on (without
+phases: all) and in no window. Nearest-rank p99; a run of ours with fewer than 100 steady samples is unknown. What is
+never shown is for `liveness`. Receivers are told apart by device: the sender's other devices count.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.history import History
+from chaos.verdict.percentiles import summarise
+
+NAME = "latency"
+MIN_STEADY = 100
+"""Below that many samples a p99 is no more than the maximum."""
+
+
+def steady(history: History) -> pl.DataFrame:
+    """The samples (see Facts.samples) outside fault windows."""
+    samples = history.facts.samples
+    start = history.phase("steady")
+    if start is not None:
+        samples = samples.filter(pl.col("due") >= start)
+    for first, end in history.facts.windows.spans(lead_ns=round(history.bounds.latency_ms * 1e6)):
+        samples = samples.filter(~pl.col("due").is_between(first, end))
+    return samples
+
+
+def check(history: History) -> Finding:
+    """Judge; anomalies are steady deliveries later than the bound, if the p99 is."""
+    samples = steady(history)
+    least = min(MIN_STEADY, history.bounds.min_deliveries) if history.own else 0
+    if samples.height < least:
+        detail = f"only {count(samples.height, 'delivery', 'deliveries')} outside fault windows; {least} are needed"
+        return Finding(name=NAME, verdict="unknown", detail=detail)
+    if not samples.height:
+        return nothing(NAME)
+    found = summarise(samples["latency_ns"])
+    bound_ms = history.bounds.latency_ms
+    assert found.p99 is not None
+    number = count(found.n, "steady delivery", "steady deliveries")
+    detail = f"p99 {found.p99:g} ms of {number}; the bound is {bound_ms:g} ms"
+    late = samples.filter(pl.col("latency_ns") > bound_ms * 1e6)
+    if found.p99 <= bound_ms:
+        return Finding(name=NAME, verdict="valid", detail=detail)
+    words = Words(history)
+
+    def text(row: Row) -> str:
+        return (
+            f"{words.msg(row)}, {words.place(row)}, was due {words.at(row['due'])} and shown on {words.device(row)} "
+            f"{row['latency_ns'] / 1e6:,.1f} ms later"
+        )
+
+    slowest = late.sort("latency_ns", "due", "conv", "msg", "device", descending=[True, False, False, False, False])
+    return Finding(
+        name=NAME,
+        verdict="invalid",
+        detail=detail,
+        counterexamples=words.tell(Evidence(slowest, text)),
+        anomalies=late.height,
+    )

@@ -1,0 +1,117 @@
+"""liveness: when all is healed, all arrives.
+
+Guarantee: every message that took its place is shown on every member device that is there, within the bound of the
+last heal, or of its ack if that is later. Anomaly: a notification that was lost and is never made up for.
+
+    {"e":"fault","t":1000000000,"phase":"heal",..}
+    {"e":"ack","t":2000000000,"device":1,"conv":7,"msg":5,"seq":3,..}
+    {"e":"online","t":60000000000,"device":3}                   58 s later device 2 still has not shown message 5
+
+Decisions. Due is what was acked, and what was not but arrived or was displayed anywhere, from the first such event on;
+a message that only finals know took its place at an unknown time and is not due. A device is there while it is not
+away as planned (see stays): a connection that breaks and does not come back excuses nothing. It must be there for the
+whole bound, counted again from each return. What is not shown when the history ends before the bound has passed makes
+the check unknown, and so does a fault that was never proven healed; a device that leaves as planned before the quiesce
+phase (without phases: before the end) owes nothing more. The sending device is not asked to display its own message.
+In a history with holes a removal may have gone unrecorded: there a message counts as missed only if it was shown later
+or is in the device's final.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from chaos.verdict.facts import MESSAGE
+from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.history import History
+from chaos.verdict.stays import EVER
+
+NAME = "liveness"
+
+
+def check(history: History) -> Finding:
+    """Judge; anomalies are messages shown late or never, each device's."""
+    facts, words = history.facts, Words(history)
+    unhealed = facts.windows.unhealed
+    if unhealed:
+        detail = f"{count(len(unhealed), 'fault')} never proven healed: {unhealed[0].name} on {unhealed[0].target}"
+        return Finding(name=NAME, verdict="unknown", detail=detail)
+    bound_ns = round(history.bounds.liveness_s * 1e9)
+    healed = facts.windows.last_heal_ns
+    due = _due(history, healed)
+    if not due.height:
+        return nothing(NAME)
+    slow = due.filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("since") + bound_ns))
+    there = facts.stays.presences
+    chances = (
+        slow.join(there, on="device")
+        .with_columns(begin=pl.max_horizontal("start", "since"))
+        .filter(pl.col("end") - pl.col("begin") >= bound_ns)
+    )
+    judged = chances.group_by("device", *MESSAGE).agg(deadline=pl.col("begin").min() + bound_ns)
+    late = slow.join(judged, on=["device", *MESSAGE]).filter(
+        pl.col("shown").is_null() | (pl.col("shown") > pl.col("deadline"))
+    )
+    never = slow.filter(pl.col("shown").is_null())
+    stop = history.phase("quiesce")
+    at_the_end = there.group_by("device").agg(pl.col("end").max()).join(facts.stays.watched, on="device")
+    at_the_end = at_the_end.filter(pl.col("end") >= pl.min_horizontal("until", pl.lit(stop)))
+    too_short = (
+        never.join(judged, on=["device", *MESSAGE], how="anti")
+        .join(at_the_end.select("device", "end"), on="device")
+        .filter(pl.col("end") >= pl.col("known"))
+    )
+    proven = late
+    if history.holes:
+        kept = facts.finals.select("device", *MESSAGE).unique().with_columns(kept=True)
+        proven = late.join(kept, on=["device", *MESSAGE], how="left")
+        proven = proven.filter(pl.col("kept").is_not_null() | pl.col("shown").is_not_null())
+    if proven.height:
+        first = proven.sort("deadline", "device", "conv", "seq", "msg")
+
+        def text(row: Row) -> str:
+            shown = "never shown" if row["shown"] is None else f"shown {words.at(row['shown'])}"
+            return (
+                f"{words.msg(row)}, {words.place(row)}, was due on {words.device(row)} since "
+                f"{words.time(row['since'])} and had until {words.time(row['deadline'])}: {shown}"
+            )
+
+        gone = int(proven["shown"].null_count())
+        detail = f"{count(gone, 'delivery', 'deliveries')} never shown, {proven.height - gone:,} shown too late"
+        return Finding(
+            name=NAME,
+            verdict="invalid",
+            detail=detail,
+            counterexamples=words.tell(Evidence(first, text)),
+            anomalies=proven.height,
+        )
+    if late.height or too_short.height:
+        detail = f"{count(late.height + too_short.height, 'delivery', 'deliveries')} not shown, but " + (
+            "the history is incomplete"
+            if late.height
+            else f"it ends before {history.bounds.liveness_s:g} s have passed"
+        )
+        return Finding(name=NAME, verdict="unknown", detail=detail)
+    away = never.height
+    detail = f"{count(due.height - away, 'delivery', 'deliveries')} shown, {away:,} not due on devices that were away"
+    return Finding(name=NAME, verdict="valid", detail=detail)
+
+
+def _due(history: History, healed: int | None) -> pl.DataFrame:
+    """device, conv, msg, seq, known, since, shown: what must be shown where; when it was acked or first seen; since
+    when it is due (that, or the last heal); when it was shown, null when never.
+    """
+    facts = history.facts
+    known = (
+        facts.places.filter(pl.col("t").is_not_null())
+        .join(facts.acks.group_by(MESSAGE).agg(acked=pl.col("t").min()), on=MESSAGE, how="left")
+        .join(facts.sends.select(*MESSAGE, sender="device"), on=MESSAGE, how="left")
+        .with_columns(known=pl.coalesce("acked", "t"))
+        .with_columns(since=pl.max_horizontal("known", pl.lit(EVER if healed is None else healed)))
+    )
+    at_readers = facts.readers(known).rename({"reader": "device"})
+    others = at_readers.filter(pl.col("device").ne_missing(pl.col("sender")))
+    others = others.sort("seq").unique(["device", *MESSAGE], keep="first", maintain_order=True)
+    shown = facts.first_shows.select("device", *MESSAGE, shown="t")
+    found = others.join(shown, on=["device", *MESSAGE], how="left")
+    return found.select("device", *MESSAGE, "seq", "known", "since", "shown")

@@ -1,0 +1,93 @@
+"""order: one order, the one people lived through.
+
+Guarantee: a device shows a conversation in rising numbers; one device's messages in one conversation have rising
+numbers in the order of their sends; if m1 was acked before m2 was invoked, in the same conversation and on any
+devices, m1's number is the lower. Anomaly: an answer above its question.
+
+    {"e":"ack","t":10,"device":1,"conv":7,"msg":4,"seq":9,..}
+    {"e":"send","t":20,"device":2,"conv":7,"msg":5,..}
+    {"e":"ack","t":30,"device":2,"conv":7,"msg":5,"seq":8,..}   invoked after 9 was acked, numbered 8
+
+Decisions. Only the first display of a message under a number counts: repeating it is for `duplicates`, and two
+messages under one number are for `gaps_forks`. Events of the same time prove no order. A message's number is the
+lowest that any event tells; one whose number no event tells is not judged. A send's time is its first transmission.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from chaos.verdict.facts import MESSAGE, PLACE
+from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.history import History
+
+NAME = "order"
+
+
+def check(history: History) -> Finding:
+    """Judge; anomalies are displays and sends that come after a higher number."""
+    facts = history.facts
+    numbered = facts.places.group_by(MESSAGE).agg(pl.col("seq").min())
+    sends = facts.sends.join(numbered, on=MESSAGE)
+    if not facts.shows.height and not sends.height:
+        return nothing(NAME)
+    shows = facts.shows.unique(["device", *PLACE], keep="first", maintain_order=True)
+    shown = _after_higher(shows, ["device", "conv"]).sort("t", "device", *PLACE)
+    sent = _after_higher(sends, ["device", "conv"]).sort("t", *PLACE)
+    overtaken = _overtaken(sends, facts.acks)
+    anomalies = shown.height + sent.height + overtaken.height
+    if not anomalies:
+        detail = f"{count(shows.height, 'display')} and {count(sends.height, 'send')} in order"
+        return Finding(name=NAME, verdict="valid", detail=detail)
+    words = Words(history)
+
+    def late_show(row: Row) -> str:
+        return (
+            f"{words.device(row)} showed {words.place(row)} {words.at(row['t'])}, after it had shown {row['highest']}"
+        )
+
+    def late_send(row: Row) -> str:
+        return (
+            f"{words.device(row)} sent {words.msg(row)} {words.at(row['t'])} and it became {words.place(row)}, "
+            f"but an earlier message of the same device became {row['highest']}"
+        )
+
+    def late_ack(row: Row) -> str:
+        return (
+            f"{words.msg(row)} was invoked {words.at(row['t'])} by {words.device(row)} and became {words.place(row)}, "
+            f"but {words.msg(row, 'before')} was acked as number {row['highest']} {words.at(row['acked'])}, before that"
+        )
+
+    return Finding(
+        name=NAME,
+        verdict="invalid",
+        detail=(
+            f"{count(shown.height, 'display')} after a higher number, {count(sent.height, 'send')} out of the sender's "
+            f"order, {count(overtaken.height, 'send')} numbered below a message acked before"
+        ),
+        counterexamples=words.tell(
+            Evidence(shown, late_show), Evidence(sent, late_send), Evidence(overtaken, late_ack, ("device", "acker"))
+        ),
+        anomalies=anomalies,
+    )
+
+
+def _after_higher(rows: pl.DataFrame, by: list[str]) -> pl.DataFrame:
+    """Rows (with t and seq) whose seq is below one of an earlier time in the same group, with that as `highest`."""
+    ordered = rows.sort("t", "seq")  # of the same time: by number, which proves nothing
+    highest = pl.col("seq").cum_max().shift(1).over(by)
+    return ordered.with_columns(highest=highest).filter(pl.col("seq") < pl.col("highest"))
+
+
+def _overtaken(sends: pl.DataFrame, acks: pl.DataFrame) -> pl.DataFrame:
+    """Sends numbered below a message of the conversation that was acked before, with the highest such message."""
+    best = pl.col("seq").cum_max().over("conv")
+    acked = acks.sort("t", "seq").with_columns(highest=best)
+    joined = sends.sort("t").join_asof(
+        acked.select("conv", "highest", acked="t"),
+        left_on="t", right_on="acked", by="conv", allow_exact_matches=False, check_sortedness=False,
+    )  # fmt: skip
+    late = joined.filter(pl.col("seq") < pl.col("highest")).drop("acked")
+    first = acks.sort("t", "msg").unique(["conv", "seq"], keep="first", maintain_order=True)
+    before = first.select("conv", highest="seq", before="msg", acker="device", acked="t")
+    return late.join(before, on=["conv", "highest"]).sort("t", *PLACE)

@@ -1,0 +1,79 @@
+"""push: who is away is told, who is there is not.
+
+Guarantee: a member's device that is offline from before an ack until the bound after it gets a push within the bound;
+one that is online throughout gets none. Anomaly: silence, or a phone that buzzes in the hand.
+
+    {"e":"offline","t":1000000000,"device":2}
+    {"e":"ack","t":2000000000,"device":1,"conv":7,"msg":5,"seq":3,..}
+    {"e":"push","t":9000000000,"device":2,"conv":7,"seq":3}     7 s after the ack
+
+Decisions. A history without a push event does not record pushes: nothing to check. A push with a higher number of the
+same conversation covers the lower ones (pushes may be coalesced). Online throughout: one session from the invocation
+to the push. Offline: known from an `offline` event, or from before the first `online`; a device without any connection
+event is not judged. The sending device is told nothing of its own message. What was displayed all the same within the
+bound needs no push.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from chaos.verdict.facts import MESSAGE
+from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.history import History
+from chaos.verdict.stays import overlapping
+
+NAME = "push"
+
+
+def check(history: History) -> Finding:
+    """Judge; anomalies are pushes too late, missing, or to somebody online."""
+    facts, words = history.facts, Words(history)
+    pushes = facts.of("push").select("device", "conv", "seq", "t")
+    if not pushes.height:
+        return nothing(NAME)
+    bound_ns = round(history.bounds.push_s * 1e9)
+    sends = facts.sends.select(*MESSAGE, sent="t")
+    due = facts.acked_readers.filter(pl.col("reader") != pl.col("device"))
+    due = due.select(*MESSAGE, "seq", acked="t", device="reader").with_columns(until=pl.col("acked") + bound_ns)
+    away = due.join(facts.stays.sessions.select("device").unique(), on="device", how="semi")
+    watched = facts.stays.watched.select("device", watched="until")
+    away = away.join(watched, on="device").filter(pl.col("until") <= pl.col("watched"))
+    online = overlapping(away, facts.stays.sessions, start="acked", end="until")
+    away = away.join(online, on=["device", *MESSAGE], how="anti")
+    shown = facts.first_shows.select("device", *MESSAGE, shown="t")
+    told = away.join(pushes.select("device", "conv", covers="seq", pushed="t"), on=["device", "conv"]).filter(
+        (pl.col("covers") >= pl.col("seq")) & (pl.col("pushed") <= pl.col("until"))
+    )
+    missing = away.join(told, on=["device", *MESSAGE], how="anti").join(shown, on=["device", *MESSAGE], how="left")
+    missing = missing.filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("until")))
+    missing = missing.sort("acked", "conv", "seq", "device")
+    needless = (
+        pushes.join(facts.places.select(*MESSAGE, "seq"), on=["conv", "seq"])
+        .join(sends, on=MESSAGE)
+        .join(facts.stays.sessions, on="device")
+        .filter((pl.col("start") <= pl.col("sent")) & (pl.col("t") < pl.col("end")))
+        .unique(["device", *MESSAGE, "t"])
+        .sort("t", "conv", "seq", "device")
+    )
+
+    def silent(row: Row) -> str:
+        return (
+            f"{words.device(row)} was offline when {words.place(row)} was acked {words.at(row['acked'])}, "
+            f"and got no push until {words.time(row['until'])}"
+        )
+
+    def buzzed(row: Row) -> str:
+        return f"{words.device(row)} was online throughout, and got a push for {words.place(row)} {words.at(row['t'])}"
+
+    if missing.height or needless.height:
+        detail = f"{count(missing.height, 'push', 'pushes')} late or missing, {needless.height:,} to devices online"
+        return Finding(
+            name=NAME,
+            verdict="invalid",
+            detail=detail,
+            counterexamples=words.tell(Evidence(missing, silent), Evidence(needless, buzzed)),
+            anomalies=missing.height + needless.height,
+        )
+    detail = f"{count(pushes.height, 'push', 'pushes')}; {away.height:,} were due"
+    return Finding(name=NAME, verdict="valid", detail=detail)

@@ -1,0 +1,79 @@
+"""receipts: two ticks mean what they say.
+
+Guarantee: a receipt never comes before the display that it reports, and never goes back. Anomaly: "read" on a message
+that nobody has seen.
+
+    {"e":"show","t":10,"device":2,"conv":7,"msg":5,"seq":3,..}
+    {"e":"receipt","t":20,"device":1,"conv":7,"seq":4,"kind":"read","by":2}   number 4 is not shown yet
+    {"e":"receipt","t":30,"device":1,"conv":7,"seq":3,"kind":"read","by":2}   and this goes back
+
+Decisions. `by` is a user (any of whose devices may have shown it) or a device; one that the history does not know
+otherwise is not judged. A receipt reports everything up to its
+number, so what must have been displayed is the last message at or below it that `by` may see; a number that is a
+membership change has no display of its own. Kinds are judged alike. Going back is told within one receiving device,
+conversation, kind and `by`; events of the same time prove no order.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.history import History
+
+NAME = "receipts"
+
+
+def check(history: History) -> Finding:
+    """Judge; anomalies are receipts."""
+    facts, words = history.facts, Words(history)
+    receipts = facts.of("receipt").select("device", "conv", "seq", "t", kind="arg", by="user").with_row_index("row")
+    if not receipts.height:
+        return nothing(NAME)
+    early = _early(history, receipts).sort("t", "conv", "seq", "device")
+    stream = ["device", "conv", "kind", "by"]
+    highest = pl.col("seq").cum_max().shift(1).over(stream)
+    back = receipts.sort("t", "seq").with_columns(highest=highest).filter(pl.col("seq") < pl.col("highest"))
+    back = back.sort("t", "conv", "seq", "device")
+
+    def said(row: Row) -> str:
+        kind = "read" if row["kind"] else "delivered"
+        return f"{words.device(row)} was told {words.at(row['t'])} that {words.place(row)} was {kind} by {_by(row)}"
+
+    def _by(row: Row) -> str:
+        return str(history.ids.decode("user", row["by"]))
+
+    if early.height or back.height:
+        return Finding(
+            name=NAME,
+            verdict="invalid",
+            detail=f"{count(early.height, 'receipt')} before the display, {back.height:,} going back",
+            counterexamples=words.tell(
+                Evidence(early, lambda row: f"{said(row)}, where it was not shown before that"),
+                Evidence(back, lambda row: f"{said(row)}, after {row['highest']} had been reported"),
+            ),
+            anomalies=early.height + back.height,
+        )
+    detail = f"{count(receipts.height, 'receipt')}, none early, none going back"
+    return Finding(name=NAME, verdict="valid", detail=detail)
+
+
+def _early(history: History, receipts: pl.DataFrame) -> pl.DataFrame:
+    """The receipts whose message had not been displayed by anybody they may mean."""
+    facts = history.facts
+    people = pl.concat([facts.owners.select("device", by="user"), facts.owners.select("device", by="device")]).unique()
+    strangers = facts.first_shows.select("device", by="device").unique().join(people, on=["device", "by"], how="anti")
+    people = pl.concat([people, strangers])
+    receipts = receipts.join(people, on="by", how="semi")
+    meant = receipts.join(people.rename({"device": "reader"}), on="by")
+    numbers = facts.places.select("conv", message="seq").unique().sort("message")
+    allowed = facts.device_spans.select("conv", "first", "last", reader="device").join(numbers, on="conv")
+    allowed = allowed.filter((pl.col("first") < pl.col("message")) & (pl.col("message") < pl.col("last")))
+    visible = allowed.select("reader", "conv", "message").unique().sort("message")
+    reported = meant.sort("seq").join_asof(
+        visible, left_on="seq", right_on="message", by=["reader", "conv"], check_sortedness=False
+    )
+    shown = facts.shows.group_by("conv", reader="device", message="seq").agg(shown=pl.col("t").min())
+    judged = reported.join(shown, on=["reader", "conv", "message"], how="left")
+    fine = judged.filter(pl.col("message").is_null() | (pl.col("shown") <= pl.col("t")))
+    return receipts.join(fine, on="row", how="anti")

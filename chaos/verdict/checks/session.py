@@ -1,0 +1,53 @@
+"""session: a device's own past does not change.
+
+Guarantee: a device reads its own acked writes, and what it once showed is in its final. Anomaly: a message that was
+there and is gone; a write that only its writer cannot see.
+
+    {"e":"show","device":2,"conv":7,"msg":5,"seq":3,..}
+    {"e":"final","device":2,"conv":7,"msg":6,"seq":3,..}
+    {"e":"final_done","device":2,"conv":7,"head":3,..}          what device 2 showed as number 3 is gone
+
+Decisions. Both are looked up in the device's own final of that conversation, under the same number, whoever is a
+member. Without a complete read-back of a conversation in which the device wrote or showed: unknown.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from chaos.verdict.facts import PLACE
+from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.history import History
+
+NAME = "session"
+
+
+def check(history: History) -> Finding:
+    """Judge; anomalies are messages missing in a final, each device's."""
+    facts, words = history.facts, Words(history)
+    columns = ["device", *PLACE]
+    wrote = facts.acks.select(*columns, how=pl.lit("wrote"))
+    showed = facts.shows.select(columns).unique().with_columns(how=pl.lit("showed"))
+    known = pl.concat([wrote, showed.join(wrote, on=columns, how="anti")])
+    if not known.height:
+        return nothing(NAME)
+    read = known.join(facts.heads, on=["device", "conv"])
+    missing = read.join(facts.finals, on=columns, how="anti").sort("conv", "seq", "msg", "device")
+
+    def text(row: Row) -> str:
+        return f"{words.device(row)} {row['how']} {words.msg(row)} as {words.place(row)}; its final lacks it"
+
+    if missing.height:
+        return Finding(
+            name=NAME,
+            verdict="invalid",
+            detail=f"{count(missing.height, 'message')} that a device wrote or showed missing in its final",
+            counterexamples=words.tell(Evidence(missing, text)),
+            anomalies=missing.height,
+        )
+    unread = known.join(facts.heads, on=["device", "conv"], how="anti").select("device", "conv").unique().height
+    if unread:
+        detail = f"{count(unread, 'conversation')} of a device without a complete read-back"
+        return Finding(name=NAME, verdict="unknown", detail=detail)
+    detail = f"{count(known.height, 'message')} that a device wrote or showed, all in its final"
+    return Finding(name=NAME, verdict="valid", detail=detail)

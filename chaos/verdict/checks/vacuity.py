@@ -1,0 +1,101 @@
+"""vacuity: a run in which nothing happened proves nothing.
+
+Guarantee: every planned fault took effect and was healed, every phase had operations, and the history is whole.
+Anomaly: a "valid" from a fault that did not bite, from a swarm that did not send, from a history that was cut off.
+
+    {"e":"plan","fault":"f1","name":"gateway-kill","target":"gateway-1",..}
+    {"e":"fault","fault":"f1","phase":"inject","ok":false,..}    it is still running
+    {"e":"hole","process":"worker-2",..}                         worker 2 died: what its devices saw is not known
+
+Decisions. Only ever valid or unknown. Every history needs `min_acked` acked sends and `min_deliveries` deliveries; one
+without a meta line needs only one acked send. One of ours must have a steady phase with sends, and for each fault that
+was planned sends from its injection to the end of its window; with faults, also acked sends before the first one and
+after the last was healed.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from chaos.verdict.facts import FOREVER, MESSAGE
+from chaos.verdict.finding import Finding, count
+from chaos.verdict.history import History
+from chaos.verdict.stays import EVER
+
+NAME = "vacuity"
+MAX_TOLD = 5
+
+
+def check(history: History) -> Finding:
+    """Judge; anomalies are the reasons for doubt."""
+    facts = history.facts
+    acked = facts.sends.join(facts.acks, on=MESSAGE, how="semi")
+    doubts = _holes(history) + _volume(history, acked)
+    if history.own or history.plans:
+        doubts += _faults(history) + _phases(history, acked)
+    if doubts:
+        more = f"; and {len(doubts) - MAX_TOLD} more" if len(doubts) > MAX_TOLD else ""
+        detail = "; ".join(doubts[:MAX_TOLD]) + more
+        return Finding(name=NAME, verdict="unknown", detail=detail, anomalies=len(doubts))
+    detail = f"{count(acked.height, 'acked send')}"
+    if history.faults:
+        detail += f", {count(len(facts.windows.all), 'fault')} that took effect and healed"
+    return Finding(name=NAME, verdict="valid", detail=detail)
+
+
+def _holes(history: History) -> list[str]:
+    return [f"hole in the history of {hole.process}: {hole.detail}" for hole in history.holes]
+
+
+def _volume(history: History, acked: pl.DataFrame) -> list[str]:
+    bounds = history.bounds
+    doubts = []
+    if acked.height < bounds.min_acked:
+        doubts.append(f"{count(acked.height, 'acked send')}; {bounds.min_acked:,} are needed")
+    deliveries = history.facts.deliveries.height
+    if deliveries < bounds.min_deliveries:
+        doubts.append(f"{count(deliveries, 'delivery', 'deliveries')}; {bounds.min_deliveries:,} are needed")
+    return doubts
+
+
+def _faults(history: History) -> list[str]:
+    windows = history.facts.windows
+    doubts = [f"{window.name} on {window.target} was never injected" for window in windows.missing]
+    for window in windows.all:
+        what = f"{window.name} on {window.target}"
+        if not window.effective:
+            doubts.append(f"{what} was not proven to take effect")
+        if not window.healed:
+            doubts.append(f"{what} was not proven healed")
+    return doubts
+
+
+def _phases(history: History, acked: pl.DataFrame) -> list[str]:
+    facts = history.facts
+    sends = facts.sends["t"]
+
+    def any_in(times: pl.Series, start: int, end: int) -> bool:
+        return bool(times.is_between(start, end, closed="left").any())
+
+    doubts = []
+    steady, quiesce = history.phase("steady"), history.phase("quiesce")
+    if steady is None:
+        doubts.append("the steady phase was never reached")
+    elif not any_in(sends, steady, FOREVER if quiesce is None else quiesce):
+        doubts.append("no sends in the steady phase")
+    windows = facts.windows.all
+    if not windows:
+        return doubts
+    cap_s = history.bounds.recovery_s
+    doubts += [
+        f"no sends while {window.name} on {window.target} was on"
+        for window in windows
+        if window.inject_ns is not None and not any_in(sends, window.inject_ns, window.end_ns(cap_s))
+    ]
+    first = min(window.inject_ns for window in windows if window.inject_ns is not None)
+    if not any_in(acked["t"], EVER, first):
+        doubts.append("no acked sends before the first fault")
+    last = facts.windows.last_heal_ns
+    if last is not None and not any_in(acked["t"], last, FOREVER):
+        doubts.append("no acked sends after the last fault was healed")
+    return doubts

@@ -1,0 +1,124 @@
+"""What a check returns, and the words that all checks use to tell of an anomaly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import polars as pl
+
+from chaos.verdict.model import CheckResult, Counterexample, Outcome
+
+if TYPE_CHECKING:
+    from chaos.verdict.history import History
+
+MAX_COUNTEREXAMPLES: Final = 10
+"""How many anomalies of a check are told in full; all are counted."""
+MAX_DEVICES: Final = 20
+"""How many devices a counterexample lists."""
+Row = dict[str, Any]
+"""A row of a frame: column name -> value."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A check's result, and how many anomalies it counted."""
+
+    name: str
+    verdict: Outcome
+    detail: str
+    counterexamples: tuple[Counterexample, ...] = ()
+    anomalies: int = 0
+
+    @property
+    def result(self) -> CheckResult:
+        """As the verdict tells it."""
+        return CheckResult(
+            name=self.name, verdict=self.verdict, detail=self.detail, counterexamples=self.counterexamples
+        )
+
+
+def nothing(name: str) -> Finding:
+    """The history holds nothing that this check could judge."""
+    return Finding(name=name, verdict="valid", detail="nothing to check")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One kind of anomaly, as rows. `text` tells a row in one line; `devices` are the columns with its devices."""
+
+    rows: pl.DataFrame
+    text: Callable[[Row], str]
+    devices: tuple[str, ...] = ("device",)
+
+
+class Words:
+    """Ids and times of one history in words."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    def msg(self, row: Row, key: str = "msg") -> str:
+        """A message."""
+        return f"message {self._history.ids.decode('msg', row[key])}"
+
+    def conv(self, row: Row) -> str:
+        """A conversation."""
+        return f"conversation {self._history.ids.decode('conv', row['conv'])}"
+
+    def place(self, row: Row) -> str:
+        """A number of a conversation."""
+        return f"number {row['seq']} of {self.conv(row)}"
+
+    def device(self, row: Row, key: str = "device") -> str:
+        """A device."""
+        return f"device {self._history.ids.decode('device', row[key])}"
+
+    def user(self, row: Row, key: str = "user") -> str:
+        """A user."""
+        return f"user {self._history.ids.decode('user', row[key])}"
+
+    def devices(self, row: Row, key: str = "device") -> str:
+        """Several devices."""
+        ids = [str(self._history.ids.decode("device", value)) for value in row[key][:MAX_DEVICES]]
+        more = len(row[key]) - len(ids)
+        return f"device{'s' if len(row[key]) != 1 else ''} {', '.join(ids)}" + (f" and {more} more" if more else "")
+
+    def time(self, t: int) -> str:
+        """A time, counted from the start of the steady phase (or the first event)."""
+        return f"{(t - self._history.start_ns) / 1e9:.3f} s"
+
+    def at(self, t: int) -> str:
+        """The same, as a moment."""
+        return f"at {self.time(t)}"
+
+    def tell(self, *evidence: Evidence) -> tuple[Counterexample, ...]:
+        """The first counterexamples of each kind in turn, MAX_COUNTEREXAMPLES in all; rows must be in a fixed order."""
+        share = [evidence_.rows.head(MAX_COUNTEREXAMPLES).to_dicts() for evidence_ in evidence]
+        told: list[Counterexample] = []
+        for place in range(MAX_COUNTEREXAMPLES):
+            for kind, rows in zip(evidence, share, strict=True):
+                if place < len(rows) and len(told) < MAX_COUNTEREXAMPLES:
+                    told.append(self._counterexample(kind, rows[place]))
+        return tuple(told)
+
+    def _counterexample(self, kind: Evidence, row: Row) -> Counterexample:
+        ids = self._history.ids
+        named: list[int] = []
+        for column in kind.devices:
+            value = row.get(column)
+            named += value if isinstance(value, list) else [] if value is None else [value]
+        conv, msg = row.get("conv"), row.get("msg")
+        return Counterexample(
+            conv=None if conv is None else ids.decode("conv", conv),
+            msg=None if msg is None else ids.decode("msg", msg),
+            seq=row.get("seq"),
+            devices=tuple(ids.decode("device", device) for device in dict.fromkeys(named[:MAX_DEVICES])),
+            text=kind.text(row),
+        )
+
+
+def count(number: int, what: str, plural: str = "") -> str:
+    """A number with its noun: 1 message, 1,234 messages."""
+    return f"{number:,} {what if number == 1 else plural or what + 's'}"

@@ -1,0 +1,92 @@
+"""Ids of any kind as 64-bit integers, so that every check works on plain numbers.
+
+There are four spaces: people and devices (`who`, one space because a receipt's `by` may be either), conversations,
+messages, and body hashes. A space whose ids are all 64-bit integers stays as it is. Otherwise its ids (text, or
+larger integers) become their places in a sorted dictionary: integers by value, then text; so the order of the lines
+has no influence. The integer 1 and the text "1" are two ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+import polars as pl
+
+from chaos.verdict.model import Id
+
+SPACES: Final = {"device": "who", "user": "who", "conv": "conv", "msg": "msg", "hash": "hash"}
+"""The space of each id column."""
+
+
+class Ids:
+    """The dictionaries of a history. A space that is not in `texts` holds its own integers."""
+
+    def __init__(self, texts: dict[str, pl.Series] | None = None) -> None:
+        """`texts`: by space, the JSON text of every id, by its integer."""
+        self._texts = texts or {}
+
+    def decode(self, column: str, value: int) -> Id:
+        """The id that the history gave, of one value of an id column."""
+        texts = self._texts.get(SPACES[column])
+        if texts is None:
+            return value
+        decoded: Id = msgspec.json.decode(texts[value])
+        return decoded
+
+    def encode(self, column: str, value: Id) -> int | None:
+        """The integer of an id; None: the history knows no such id."""
+        texts = self._texts.get(SPACES[column])
+        if texts is None:
+            return value if isinstance(value, int) else None
+        found: int | None = texts.index_of(msgspec.json.encode(value).decode())
+        return found
+
+    def json_text(self, column: str) -> pl.Expr:
+        """A column's ids as JSON text."""
+        texts = self._texts.get(SPACES[column])
+        if texts is None:
+            return pl.col(column).cast(pl.String)
+        return pl.lit(texts).gather(pl.col(column))
+
+    def plain(self, column: str) -> pl.Expr:
+        """A column's ids as they are: integers where all of the space are, otherwise text."""
+        texts = self._texts.get(SPACES[column])
+        if texts is None:
+            return pl.col(column)
+        decoded = pl.Series([str(msgspec.json.decode(text)) for text in texts], dtype=pl.String)
+        return pl.lit(decoded).gather(pl.col(column))
+
+
+def column_of(values: Sequence[Id]) -> pl.Series:
+    """Ids as a column: integers when all fit, otherwise JSON text."""
+    try:
+        return pl.Series(values, dtype=pl.Int64)
+    except (TypeError, OverflowError):
+        return pl.Series([msgspec.json.encode(value).decode() for value in values], dtype=pl.String)
+
+
+def intern(frames: Iterable[pl.DataFrame]) -> tuple[list[pl.DataFrame], Ids]:
+    """Turn the id columns of event frames, each integer or JSON text, into integers throughout."""
+    frames = list(frames)
+    texts: dict[str, pl.Series] = {}
+    for space in dict.fromkeys(SPACES.values()):
+        columns = [column for column, of in SPACES.items() if of == space]
+        parts = [frame[column] for frame in frames for column in columns if column in frame.columns]
+        if all(part.dtype == pl.Int64 for part in parts):
+            continue
+        distinct = pl.concat([part.cast(pl.String).unique() for part in parts]).unique().drop_nulls()
+        texts[space] = dictionary = pl.Series(sorted(distinct.to_list(), key=_rank), dtype=pl.String)
+        codes = pl.Enum(dictionary)
+        for place, frame in enumerate(frames):
+            here = [column for column in columns if column in frame.columns]
+            frames[place] = frame.with_columns(
+                pl.col(column).cast(pl.String).cast(codes).to_physical().cast(pl.Int64) for column in here
+            )
+    return frames, Ids(texts)
+
+
+def _rank(text: str) -> tuple[bool, int, str]:
+    value = msgspec.json.decode(text)
+    return (True, 0, value) if isinstance(value, str) else (False, value, "")

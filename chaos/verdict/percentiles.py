@@ -1,0 +1,28 @@
+"""Exact percentiles by nearest rank: the p99 of n samples is the one at place ceil(0.99 n) of the sorted samples."""
+
+from __future__ import annotations
+
+import math
+
+import polars as pl
+
+from chaos.verdict.model import Percentiles
+
+
+def nearest_rank(values: pl.Expr, fraction: float) -> pl.Expr:
+    """The percentile of a group, as an expression. Null without values."""
+    place = (values.len() * fraction - 1e-9).ceil().cast(pl.Int64) - 1
+    return values.sort().get(place.clip(0), null_on_oob=True)
+
+
+def summarise(latency_ns: pl.Series) -> Percentiles:
+    """The percentiles of latencies in ns, as milliseconds."""
+    ordered = latency_ns.sort()
+    if not len(ordered):
+        return Percentiles()
+
+    def at(fraction: float) -> float:
+        place = max(0, math.ceil(len(ordered) * fraction - 1e-9) - 1)
+        return round(int(ordered[place]) / 1e6, 3)
+
+    return Percentiles(p50=at(0.5), p99=at(0.99), p999=at(0.999), max=at(1.0), n=len(ordered))
