@@ -125,6 +125,7 @@ class Session:
             device.connect(url, fleet.tokens[device.device])
             self._flush()
             while not device.open and device.refusal is None:
+                fleet.set_alarm(self)
                 data = sock.recv(_READ)
                 device.receive(data, fleet.clock())
                 self._flush()

@@ -186,8 +186,7 @@ def test_an_expired_token_is_renewed_once_per_attempt(rig, chat) -> None:
 
 
 def test_a_cut_connection_is_made_again_and_nothing_is_lost_or_doubled(rig, chat) -> None:
-    chat.swallow = lambda _device, frame: isinstance(frame, Send) and frame.client_seq == 1 and len(sent) < 2
-    sent: list[object] = chat.received[1]
+    chat.swallow = lambda _device, frame: isinstance(frame, Send)
     it = rig({1: writes(0.05, 0.06), 2: DevicePlan()})
     it.start()
     wait_until(lambda: any(isinstance(f, Send) for f in chat.received[1]))
@@ -287,7 +286,7 @@ def test_a_socket_that_takes_little_gets_the_rest_later(rig, chat, monkeypatch: 
     def reluctant(fd: int, data: bytes) -> int:
         if next(calls) % 2:
             raise BlockingIOError(errno.EAGAIN, "not now")
-        return real_write(fd, data[: max(1, len(data) // 2)])
+        return real_write(fd, data[:200])
 
     monkeypatch.setattr(sessions.os, "write", reluctant)
     wait_until(lambda: it.recorder.counters.shown == 10)
