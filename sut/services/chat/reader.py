@@ -16,7 +16,7 @@ from sut.peer import PeerLink
 from sut.ports import MessageStore, Unavailable
 from sut.protocol.frames import MAX_FETCH, MAX_SYNC_CURSORS, SYNCED_MORE, SYNCED_STALE, Entry, Page, Synced
 from sut.protocol.frames import encode as encode_frame
-from sut.protocol.peer import HEAD_RECOVERING, Heads, HotPage, ReadHeads, ReadHot
+from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED, Heads, HotPage, ReadHeads, ReadHot
 from sut.services.visibility import cut_page
 
 ASK_TIMEOUT_S: Final = 0.5
@@ -51,9 +51,10 @@ class Reader:
             try:
                 return await self._stored_page(conv, user, after, limit)
             except NotMember:
-                if answer.head == HEAD_RECOVERING:  # created or joined an instant ago, and not stored yet?
-                    raise Unavailable(f"conversation {conv}: its sequencer is not back yet") from None
-                raise
+                if answer.head == HEAD_STORED:
+                    raise
+                # Created or joined an instant ago: the store follows. Only a sequencer in the know may say never.
+                raise Unavailable(f"conversation {conv} is not stored as far as user {user} may see it") from None
         if not answer.member:
             raise NotMember
         self.hot += 1

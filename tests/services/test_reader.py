@@ -1,0 +1,81 @@
+"""FETCH when memory and store know different things: nobody is called a stranger for having joined just now."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sut.ports import ConversationImage, ConversationRow, Span, StoredMessage, Unavailable
+from sut.protocol.frames import decode_server
+from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED, HotPage
+from sut.services.chat.reader import NotMember, Reader
+
+CONV, MEMBER, JOINED = 5, 1, 2
+
+
+class Store:
+    """Holds 100 rows of a conversation that only MEMBER is in, as far as it knows."""
+
+    async def page(self, conv, after, limit):
+        return [StoredMessage(n, 0, MEMBER, 10, n, b"x") for n in range(after + 1, 101)][:limit]
+
+    async def load(self, conv):
+        if conv != CONV:
+            return None
+        return ConversationImage(ConversationRow(CONV, "g", MEMBER, 100, 100), (Span(MEMBER, 1),), ())
+
+
+class Sequencer:
+    """Answers one thing."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    async def ask(self, frame, timeout_s):
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def miss(*, member: bool, head: int) -> HotPage:
+    return HotPage(hit=False, member=member, head=head, page=b"")
+
+
+def fetch(answer, user, conv=CONV):
+    reader = Reader(Store(), {0: Sequencer(answer)})
+    return decode_server(asyncio.run(reader.page(conv, user, after=0, limit=10)))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        miss(member=True, head=100),
+        miss(member=False, head=HEAD_STORED),
+        miss(member=False, head=HEAD_RECOVERING),
+        Unavailable("away"),
+    ],
+)
+def test_a_member_reads_the_store_whatever_the_sequencer_knows(answer):
+    page = fetch(answer, MEMBER)
+    assert ([m.seq for m in page.messages], page.through, page.head) == (list(range(1, 11)), 10, 100)
+
+
+@pytest.mark.parametrize(
+    "answer", [miss(member=True, head=100), miss(member=False, head=HEAD_RECOVERING), Unavailable("away")]
+)
+def test_one_who_joined_and_is_not_stored_yet_is_asked_to_try_again(answer):
+    """Found by the harness: a member added to a long group was closed as a stranger while the store lagged 20 ms."""
+    with pytest.raises(Unavailable):
+        fetch(answer, JOINED)
+
+
+@pytest.mark.parametrize("conv", [CONV, 99])
+def test_a_stranger_is_one_when_all_is_stored(conv):
+    with pytest.raises(NotMember):
+        fetch(miss(member=False, head=HEAD_STORED), JOINED, conv)
+
+
+def test_a_stranger_is_one_when_the_sequencer_says_so():
+    with pytest.raises(NotMember):
+        fetch(HotPage(hit=True, member=False, head=0, page=b""), JOINED)
