@@ -27,7 +27,7 @@ from dashboards.report.series import Grid
 from dashboards.report.story import StoryTable, tell
 from dashboards.report.svg import LEFT, RIGHT, WIDTH
 from dashboards.report.usage import UsageTable, usage_table
-from dashboards.report.wording import NONE, milliseconds, moment, seconds, thousands, why
+from dashboards.report.wording import NONE, milliseconds, moment, recovery, seconds, thousands, why
 
 MAX_EXAMPLES = 10
 """Counterexamples of a check on the page; verdict.json has them all."""
@@ -219,7 +219,7 @@ def _fault(place: int, fault: FaultResult) -> FaultRow:
     span = NONE if fault.injected_at_s is None else f"{fault.injected_at_s:.1f} to {seconds(fault.healed_at_s)}"
     return FaultRow(
         label=label_of(place), name=fault.name, target=fault.target, span=span, effective=fault.effective,
-        healed=fault.healed, recovery=seconds(fault.recovery_s), evidence=fault.evidence,
+        healed=fault.healed, recovery=recovery(fault.recovery_s), evidence=fault.evidence,
     )  # fmt: skip
 
 

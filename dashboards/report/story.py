@@ -20,10 +20,12 @@ from chaos.verdict.story import Step, story_of
 from dashboards.report.figures import label_of
 from dashboards.report.wording import thousands
 
-MAX_COLUMNS = 7
+MAX_COLUMNS = 5
 MAX_ROWS = 120
 MAX_LISTED = 6
 """Membership changes told one by one where several follow each other."""
+AT_ONCE_S = 0.05
+"""A display so soon after the arrival is told with it."""
 MARGIN_S = 1.0
 """Faults and connections are told from so long before the first event of the message to so long after the last."""
 
@@ -67,7 +69,7 @@ def _table(check: str, example: Counterexample, steps: list[Step], verdict: Verd
     columns = _columns(example, steps)
     sent_s = next((step.t_s for step in steps if step.event == "send"), None)
     shown = [step for step in steps if step.device is None or step.device in columns]
-    told = _marked(example, shown)
+    told = list(_condensed(_marked(example, shown)))
     around = [*_faults(verdict, told), *_connections(history, columns, told)]
     ordered = sorted([*told, *around], key=lambda step: step.t_s)
     rows = list(_rows(ordered, columns, example, sent_s=sent_s))
@@ -95,16 +97,36 @@ def _column_name(device: Id, steps: list[Step]) -> str:
 
 
 def _marked(example: Counterexample, steps: list[Step]) -> list[Step]:
-    """Say where a complete read-back passed the message's number without it."""
-    if example.seq is None or example.msg is None:
-        return steps
+    """Say where a named device's complete read-back lacks the message."""
     has_it = {step.device for step in steps if step.event == "final"}
+    lacks_it = set(example.devices) - has_it if example.msg is not None else set()
     return [
         step._replace(event="missing", text=f"{step.text}, and this message is not in it")
-        if step.event == "final_done" and step.device not in has_it
+        if step.event == "final_done" and step.device in lacks_it
         else step
         for step in steps
     ]
+
+
+def _condensed(steps: list[Step]) -> Iterator[Step]:
+    """Leave out what is told already: a display right after the arrival, the end of a read-back that had it."""
+    has_it = {step.device for step in steps if step.event == "final"}
+    arrived_at: dict[Id | None, int] = {}
+    shown_at: dict[int, int] = {}
+    for place, step in enumerate(steps):
+        if step.event == "wire":
+            arrived_at[step.device] = place
+        elif step.event == "show" and step.device in arrived_at:
+            arrival = arrived_at.pop(step.device)
+            same = step.text == steps[arrival].text.replace("received", "showed", 1)
+            if same and step.t_s - steps[arrival].t_s <= AT_ONCE_S:
+                shown_at[arrival] = place
+    told = set(shown_at.values())
+    for place, step in enumerate(steps):
+        if place in told or (step.event == "final_done" and step.device in has_it):
+            continue
+        both = place in shown_at
+        yield step._replace(text=step.text.replace("received", "received and showed", 1)) if both else step
 
 
 def _span(steps: list[Step]) -> tuple[float, float]:
@@ -143,22 +165,32 @@ def _connections(history: History, columns: list[Id], steps: list[Step]) -> Iter
 
 
 def _rows(steps: list[Step], columns: list[Id], example: Counterexample, *, sent_s: float | None) -> Iterator[StoryRow]:
-    name = f"message {example.msg}"
-    for (event, is_world), group in groupby(steps, key=lambda step: (step.event, step.device is None)):
+    for event, group in groupby(steps, key=lambda step: step.event):
         run = list(group)
-        if is_world and event == "member" and len(run) > 1:
+        if event == "member" and len(run) > 1:
             listed = "; ".join(step.text for step in run[:MAX_LISTED])
             more = f"; and {thousands(len(run) - MAX_LISTED)} more" if len(run) > MAX_LISTED else ""
             run = [run[0]._replace(text=listed + more)]
-        for step in run:
-            text = step.text if is_world else step.text.replace(name, "it")
+        for together in [run] if event == "final" else [[step] for step in run]:
+            first = together[0]
+            texts = {step.device: _text(step, example) for step in together}
+            is_world = first.device is None
+            told_since = sent_s is not None and event not in {"member", "fault"}
             yield StoryRow(
-                time=f"{step.t_s:,.3f} s",
-                since="" if sent_s is None or event in {"member", "fault"} else _since(step.t_s - sent_s),
+                time=f"{first.t_s:,.3f} s",
+                since=_since(first.t_s - (sent_s or 0)) if told_since else "",
                 kind=event,
-                cells=() if is_world else [text if device == step.device else "" for device in columns],
-                world=text if is_world else "",
+                cells=() if is_world else [texts.get(device, "") for device in columns],
+                world=texts[None] if is_world else "",
             )
+
+
+def _text(step: Step, example: Counterexample) -> str:
+    """The step in words, without the names that the table's caption has."""
+    if step.device is not None:
+        return step.text.replace(f"message {example.msg}", "it")
+    creation, conv = f" to conversation {example.conv} by 0", f"conversation {example.conv}"
+    return step.text.replace(creation, " at the creation").replace(conv, "it")
 
 
 def _since(span_s: float) -> str:

@@ -127,7 +127,7 @@ def draw(plot: Plot) -> Markup:
         tag("path", class_=f"line {line.style}", d=path_data(
             (at, None if value is None else plot.y(value)) for at, value in zip(xs, line.values, strict=True)
         ))
-        for line in plot.lines
+        for line in reversed(plot.lines)  # the first on top
     ]  # fmt: skip
     rules = [
         tag(

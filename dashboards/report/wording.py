@@ -27,6 +27,13 @@ def seconds(value: float | None) -> str:
     return NONE if value is None else f"{value:,.1f} s"
 
 
+def recovery(value: float | None) -> str:
+    """Recovery is measured in whole seconds: 0 is a first second that was good already."""
+    if value is None:
+        return NONE
+    return "under 1 s" if value == 0 else f"{value:,.0f} s"
+
+
 def mebibytes(value: float | None) -> str:
     """35 MiB."""
     return NONE if value is None else f"{value / (1 << 20):,.0f} MiB"

@@ -58,11 +58,15 @@ def test_the_sender_and_the_device_that_lacks_it_come_first(tmp_path: Path) -> N
     assert len(story.columns) == MAX_COLUMNS
     missing = [row for row in story.rows if row.kind == "missing"]
     assert [row.cells[1] for row in missing] == ["read all back, up to number 0, and this message is not in it"]
-    assert "33 more devices" in story.notes[0]
+    assert "35 more devices" in story.notes[0]
     added = [row for row in story.rows if row.kind == "member"]
     assert len(added) == 1
     assert "and 34 more" in added[0].world
-    assert all(sum(bool(cell) for cell in row.cells) == (not row.world) for row in story.rows)
+    assert added[0].world.startswith("user 1 added at the creation; user 2 added")
+    assert all(any(row.cells) != bool(row.world) for row in story.rows)
+    read_back = [row for row in story.rows if row.kind == "final"]
+    assert [[bool(cell) for cell in row.cells] for row in read_back] == [[True, False, True, True, True]]
+    assert "received and showed it as number 1" in [row.cells[2] for row in story.rows if row.kind == "wire"]
 
 
 def test_a_long_story_is_cut_and_says_so(tmp_path: Path) -> None:
@@ -73,6 +77,16 @@ def test_a_long_story_is_cut_and_says_so(tmp_path: Path) -> None:
     assert story.check == "duplicates"
     assert len(story.rows) == MAX_ROWS
     assert "rows are shown" in story.notes[-1]
+
+
+def test_a_second_display_at_the_same_instant_is_told(tmp_path: Path) -> None:
+    events = group(2) + copies(1) + copies(2)[:2] + copies(2)[1:]
+    story = told(tmp_path / "h.jsonl", events)
+    assert story.check == "duplicates"
+    assert [row.cells[1] for row in story.rows if row.kind in {"wire", "show"} and row.cells[1]] == [
+        "received and showed it as number 1",
+        "showed it as number 1",
+    ]
 
 
 def test_faults_and_connections_around_the_message_are_told(tmp_path: Path) -> None:
