@@ -69,6 +69,8 @@ class Changes:
         self._sleep = sleep
         self._open: Change | None = None
         self.done = 0
+        self.quiet = False
+        """Set by the owner: no further change is begun."""
 
     def run(self, changes: Sequence[Change], *, t0_ns: int, end_ns: int) -> None:
         """Each change at its time after `t0_ns`; those that the API's silence delayed beyond `end_ns` are left out."""
@@ -76,7 +78,7 @@ class Changes:
             due_ns = t0_ns + change.at_us * 1000
             while (wait_ns := due_ns - now_ns()) > 0:
                 self._sleep(wait_ns / 1e9)
-            if now_ns() > end_ns:
+            if self.quiet or now_ns() > end_ns:
                 return
             self._carry_out(change)
 

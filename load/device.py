@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from sut.protocol.client import Client
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.protocol import OPEN
@@ -25,6 +24,7 @@ from load import body as bodies
 from load.history import message_id
 from load.plan import ALWAYS_US, US, Absence, DevicePlan
 from load.recorder import Recorder
+from sut.protocol.client import Client
 from sut.protocol.client_events import (
     Acked,
     ClientSettings,
@@ -59,6 +59,8 @@ class Run:
     """When the plan's time 0 is, on the monotonic clock that drives the devices."""
     t0_ns: int = 0
     """The same on the history's clock."""
+    quiet: bool = False
+    """Nobody writes any more, and nobody goes offline or stays away."""
 
 
 class Refusal(Enum):
@@ -116,7 +118,7 @@ class Device:
     def away_until(self, now: float) -> float:
         """When the person wants to be online: `now`, or the end of a planned absence (inf: not known before t0)."""
         absence = self._absence(now)
-        if absence is None or now < self._begins_at(absence):
+        if absence is None or self._run.quiet or now < self._begins_at(absence):
             return now
         return max(now, self._at(absence.to_us))
 
@@ -151,12 +153,8 @@ class Device:
 
     def on_time(self, now: float) -> None:
         """Do what is due: write messages, let the client retry, go offline as planned."""
-        sends = self._plan.sends
-        while self._next_send < len(sends) and self._at(sends[self._next_send].due_us) <= now:
-            self._submit(now)
-        absence = self._absence(now)
-        if absence is not None and self._open and self.leaving is None and now >= self._begins_at(absence):
-            self.leave(absence)
+        if not self._run.quiet:
+            self._follow_plan(now)
         if now >= self._client.next_wakeup():
             self._client.tick(now)
         self._drain()
@@ -168,6 +166,8 @@ class Device:
     def wake_at(self) -> float:
         """When `on_time` has something to do; inf: not before something arrives."""
         at = self._client.next_wakeup()
+        if self._run.quiet:
+            return at
         sends = self._plan.sends
         if self._next_send < len(sends):
             at = min(at, self._at(sends[self._next_send].due_us))
@@ -218,6 +218,14 @@ class Device:
                 return absence
             self._next_absence += 1
         return None
+
+    def _follow_plan(self, now: float) -> None:
+        sends = self._plan.sends
+        while self._next_send < len(sends) and self._at(sends[self._next_send].due_us) <= now:
+            self._submit(now)
+        absence = self._absence(now)
+        if absence is not None and self._open and self.leaving is None and now >= self._begins_at(absence):
+            self.leave(absence)
 
     def _submit(self, now: float) -> None:
         send = self._plan.sends[self._next_send]

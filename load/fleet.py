@@ -53,6 +53,8 @@ class Fleet:
         self.gateways = Gateways(api, rng=random.Random())
         self.begun = Event()
         """Set when t0 is known."""
+        self.quiet = Event()
+        """Set when nobody writes or stays away any more."""
         self._run = run
         self._api = api
         self._api_key = api_key
@@ -86,6 +88,11 @@ class Fleet:
         self.begun.set()
         for session in self.sessions:
             self.set_alarm(session)
+
+    def quiesce(self) -> None:
+        """No more writing, no more absences: everybody comes or stays online and settles what is under way."""
+        self._run.quiet = True
+        self.quiet.set()
 
     def take(self) -> Session | None:
         """A device that nobody runs yet; None when all have somebody."""

@@ -5,7 +5,8 @@
 
 By hand it swarms the system that `petrel up` started: each start of a test is a run of its own, in DIR/swarm-N. The
 runner sets PETREL_SWARM to a swarm.json instead, which is one run. The master (or the only process) creates the
-conversations and then tells each worker its part; when all users are spawned it sets the time 0 of the plan.
+conversations and then tells each worker its part; when all users are spawned it sets the time 0 of the plan. SIGTERM
+to the master ends it all; SIGUSR1 to each process ends the writing only, and lets the devices settle.
 """
 
 from __future__ import annotations
@@ -107,6 +108,7 @@ class Locust:
         """Listen to one environment. Its runner exists already."""
         self._environment = environment
         hooks, runner = environment.events, environment.runner
+        gevent.signal_handler(signal.SIGUSR1, self.quiesce)
         hooks.test_stop.add_listener(self.on_test_stop)
         hooks.quitting.add_listener(self.on_quitting)
         gevent.signal_handler(signal.SIGUSR1, self.on_signal)
@@ -122,6 +124,11 @@ class Locust:
             hooks.worker_report.add_listener(self.on_worker_report)
         if web_ui is not None:
             attach(web_ui, self.view)
+
+    def quiesce(self) -> None:
+        """SIGUSR1: this process's devices write no more, stay online and settle what is under way."""
+        if self._swarm is not None:
+            self._swarm.quiesce()
 
     def take(self) -> Any:
         """A device for a new user, None when there is none left."""

@@ -85,7 +85,7 @@ class Session:
             if until == math.inf:
                 self._fleet.begun.wait()
             else:
-                gevent.sleep(until - now)
+                self._fleet.quiet.wait(until - now)
 
     def _one_connection(self) -> float:
         """Connect, and read until the connection ends. Returns the seconds to wait before the next attempt."""

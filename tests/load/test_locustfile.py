@@ -154,6 +154,24 @@ def test_a_killed_worker_leaves_its_history_and_the_others_go_on(locust, swarm) 
     assert len(tail.read()) > 20
 
 
+def test_after_sigusr1_nobody_writes_and_everything_settles(locust, swarm) -> None:
+    config, path = swarm
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"duration_s": 60.0}))
+    started = locust("--headless", "-u", "12", "-r", "100", "--processes", "2", PETREL_SWARM=str(path))
+    wait_until(config.history.exists)
+    reader = LedgerReader(config.history)
+    wait_until(lambda: reader.update().acked > 20)
+    for process in (started.process, *started.workers()):
+        os.kill(process.pid, signal.SIGUSR1)
+    wait_until(lambda: [e.name for e in control_events(config.history).poll()].count("quiesce") == 3)
+    wait_until(lambda: reader.update() and reader.all_drained())
+    settled = reader.update()
+    assert settled.online == 12
+    time.sleep(0.5)
+    assert reader.update().sends == settled.sends
+    assert started.stop() == 0
+
+
 def test_more_users_than_devices_idle_with_one_line(locust, swarm) -> None:
     config, path = swarm
     started = locust("--headless", "-u", "15", "-r", "100", PETREL_SWARM=str(path))
