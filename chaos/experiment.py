@@ -87,6 +87,8 @@ class Experiment(_Strict, frozen=True):
     faults: tuple[FaultSpec, ...] = ()
     timing: Timing = Timing()
     bounds: Bounds = Bounds()
+    checks: tuple[str, ...] | None = None
+    """The checks, by name, that the run is judged by; all when null."""
 
 
 def names() -> list[str]:
@@ -104,6 +106,7 @@ def load(name: str) -> Experiment:
             raise UsageError(f"no experiment {name!r}; there are {known}, or give the path of a YAML file")
     experiment = yamlfile.read(path, Experiment)
     check_faults(experiment.faults, source=str(path))
+    _check_checks(experiment.checks or (), source=str(path))
     return experiment
 
 
@@ -118,6 +121,14 @@ def check_faults(specs: Iterable[FaultSpec], *, source: str) -> None:
         if unknown := sorted(spec.options.keys() - fault.options.keys()):
             offered = ", ".join(fault.options) or "none"
             raise UsageError(f"{source}: fault {spec.name} has no option {unknown[0]!r}; it has {offered}")
+
+
+def _check_checks(names: Iterable[str], *, source: str) -> None:
+    from chaos.verdict.checks import CHECKS
+
+    for name in names:
+        if name not in CHECKS:
+            raise UsageError(f"{source}: no check {name!r}; there are {', '.join(CHECKS)}")
 
 
 def override(experiment: Experiment, *, users: int | None, duration_s: float | None, rate: float | None) -> Experiment:

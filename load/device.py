@@ -159,10 +159,6 @@ class Device:
             self._client.tick(now)
         self._drain()
 
-    def stop_writing(self) -> None:
-        """The person writes nothing more; what was written already is still settled."""
-        self._next_send = len(self._plan.sends)
-
     def wake_at(self) -> float:
         """When `on_time` has something to do; inf: not before something arrives."""
         at = self._client.next_wakeup()

@@ -113,11 +113,6 @@ class Fleet:
             session.alarm_at = at
             heapq.heappush(self._heap, (at, next(self._order), session))
 
-    def stop_writing(self) -> None:
-        """Nobody writes anything more; all stay online, to settle and show what was written."""
-        for session in self.sessions:
-            session.device.stop_writing()
-
     def idle(self) -> bool:
         """Every device has settled all it sent and knows of no gap."""
         return all(session.device.idle for session in self.sessions)

@@ -22,7 +22,7 @@ from typing import Any, Final
 import gevent
 import msgspec
 from gevent.event import Event
-from locust import User, constant, events, task
+from locust import User, constant, events, runners, task
 from locust.env import Environment
 from locust.rpc import Message
 from locust.runners import LocalRunner, MasterRunner, Runner, WorkerRunner
@@ -42,6 +42,9 @@ LEAD_NS: Final = 1_000_000_000
 """From the end of the ramp to the first planned send."""
 SENDS_PER_USER_S: Final = 0.13
 EXIT_HARNESS: Final = 70
+PATIENCE: Final = 60
+"""Seconds without a heartbeat until Locust takes a worker for dead. Its own 3 s end a run on a busy machine; a worker
+that really died is seen at once, by its connection or by whoever started the swarm."""
 
 _LOGGER = logging.getLogger("petrel")
 
@@ -106,12 +109,12 @@ class Locust:
 
     def attach(self, environment: Environment, web_ui: WebUI | None) -> None:
         """Listen to one environment. Its runner exists already."""
+        runners.HEARTBEAT_LIVENESS = PATIENCE
         self._environment = environment
         hooks, runner = environment.events, environment.runner
         gevent.signal_handler(signal.SIGUSR1, self.quiesce)
         hooks.test_stop.add_listener(self.on_test_stop)
         hooks.quitting.add_listener(self.on_quitting)
-        gevent.signal_handler(signal.SIGUSR1, self.on_signal)
         if isinstance(runner, WorkerRunner):
             runner.register_message(PART, self.on_part)
             runner.register_message(BEGIN, self.on_begin)
@@ -200,11 +203,6 @@ class Locust:
     def on_worker_failed(self, *, msg: Message, **_: object) -> None:
         """Master: a worker cannot go on."""
         self.fail(f"a worker stopped: {msg.data['reason']}")
-
-    def on_signal(self) -> None:
-        """SIGUSR1: whoever runs the swarm wants it to end early, but in good order."""
-        if self._swarm is not None:
-            self._swarm.stop_writing()
 
     def on_test_stop(self, **_: object) -> None:
         """The users are gone: close the history."""

@@ -132,15 +132,6 @@ class Swarm:
             changes = self._changes
             self._tasks.append(gevent.spawn(changes.run, self.plan.changes, t0_ns=t0_ns, end_ns=end_ns))
 
-    def stop_writing(self) -> None:
-        """End the plan before its time: no more sends and changes. The devices stay, to settle what is under way."""
-        if not self.begun or self.phase == "quiesce":
-            return
-        gevent.killall(self._tasks, block=False)
-        if self._fleet is not None:
-            self._fleet.stop_writing()
-        self._enter("quiesce")
-
     def quiesce(self, t: int = 0) -> None:
         """No more sends, absences or changes; the devices stay and settle what is under way. Only the first counts."""
         if not self.begun or self.phase == "quiesce":
