@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from sut.adapters.patience import patience
 from sut.ports import Unavailable
 
 T = TypeVar("T")
@@ -42,7 +43,7 @@ class BoundedPool:
             raise Unavailable(f"{self._name}: closed") from None
         future.add_done_callback(self._leave)
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with patience(self._deadline_s):
                 return await asyncio.wrap_future(future)
         except TimeoutError:
             raise Unavailable(f"{self._name}: no answer in {self._deadline_s} s") from None

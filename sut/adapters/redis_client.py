@@ -6,7 +6,6 @@ that comes back may lead to a server that was restarted empty, or is no master a
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+
+from sut.adapters.patience import patience
 
 Address = tuple[str, int]
 Greeting = Callable[[AbstractConnection], Awaitable[None]]
@@ -74,5 +75,5 @@ class RedisClient:
     async def close(self) -> None:
         """Close all connections, those in use too. Raises nothing."""
         with contextlib.suppress(RedisError, OSError):  # TimeoutError is an OSError
-            async with asyncio.timeout(self._deadline_s):
+            async with patience(self._deadline_s):
                 await self._redis.aclose()

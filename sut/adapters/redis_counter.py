@@ -22,3 +22,7 @@ class RedisCounter:
     async def increment(self, conv: int) -> int:
         """The next number of this conversation. Raises Unavailable: the counter may or may not have moved."""
         return int(await self._master.call(lambda client: client.ask("INCR", f"seq:{conv}")))
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._master.close()

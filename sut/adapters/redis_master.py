@@ -19,6 +19,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from sut.adapters.patience import patience
 from sut.adapters.redis_client import Address, RedisClient
 from sut.adapters.redis_sentinel import MasterFinder
 from sut.ports import Unavailable
@@ -81,7 +82,7 @@ class RedisMaster:
         """
         session = self._session or await self._next_session()
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with patience(self._deadline_s):
                 return await operation(session.client)
         except TimeoutError:
             reason = f"no answer in {self._deadline_s} s"
@@ -131,7 +132,7 @@ class RedisMaster:
 
     async def _try(self) -> None:
         try:
-            async with asyncio.timeout(3 * self._deadline_s):
+            async with patience(3 * self._deadline_s):
                 self._begin(await self._connect())
         except (TimeoutError, RedisError, OSError, Unavailable) as error:
             self._reason = _text(error)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, cast
 
 from redis.exceptions import RedisError
 
+from sut.adapters.patience import patience
 from sut.adapters.redis_client import Address, RedisClient
 from sut.ports import Unavailable
 
@@ -43,19 +44,19 @@ class MasterFinder:
         waiting = {asyncio.create_task(self._ask(client)) for client in self._clients}
         claims: list[_Claim] = []
         try:
-            async with asyncio.timeout(self._deadline_s) as limit:
+            async with patience(self._deadline_s) as limit:
                 majority = len(waiting) // 2 + 1
                 while waiting:
                     done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                     claims += [claim for task in done if (claim := task.result()) is not None]
                     if len(claims) == majority:
-                        soon = asyncio.get_running_loop().time() + _GRACE_S
-                        limit.reschedule(min(soon, limit.when() or soon))
+                        limit.reschedule(asyncio.get_running_loop().time() + _GRACE_S)
         except TimeoutError:
             pass
         finally:
             for task in waiting:
                 task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
         if not claims:
             raise Unavailable(f"no Sentinel of {len(self._sentinels)} names a master {self._name!r}")
         return max(claims).master

@@ -24,6 +24,8 @@ from sut.ports import ConversationImage, ConversationRow, ConversationWrite, Sen
 STORE: Final = Layout(schema="store.sql", application_id=0x53505331, synchronous="FULL")
 CURSORS: Final = Layout(schema="cursors.sql", application_id=0x53504331, synchronous="NORMAL")
 DEADLINE_S: Final = 2.0
+LOCK_SHARE: Final = 0.75
+"""Of the deadline, for the turn to write: who waits in vain has written nothing, and learns it in time."""
 THREADS: Final = 6
 MAX_WAITING: Final = 1_000
 """Calls that may wait in this process; beyond it they are refused at once."""
@@ -66,7 +68,7 @@ class SqliteStore:
         """
         parts = [(f"store-{index:02}.db", STORE) for index in range(partitions)]
         *self._files, self._cursors = open_files(
-            directory, [*parts, ("cursors.db", CURSORS)], partitions=partitions, lock_wait_s=deadline_s
+            directory, [*parts, ("cursors.db", CURSORS)], partitions=partitions, lock_wait_s=LOCK_SHARE * deadline_s
         )
         self._pool = BoundedPool("store", threads=THREADS, max_waiting=MAX_WAITING, deadline_s=deadline_s)
         self._saves: GroupCommit[_Cursor, None] = GroupCommit(

@@ -80,7 +80,7 @@ def breakable_redis(tmp_path: Path) -> Iterator[RedisSystem]:
 def make_registry(redis_system: RedisSystem) -> Callable[[], Opened[RedisRegistry]]:
     """Opens the same registry each time, empty at the start of the test."""
     redis_system.forget_all()
-    return lambda: opened_registry(redis_system)
+    return lambda: opened_registry(redis_system, deadline_s=2.0)
 
 
 @contextlib.asynccontextmanager

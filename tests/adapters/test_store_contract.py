@@ -1,0 +1,192 @@
+"""What every store must do, whatever stands behind it."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from sut.partitioning import partition_of
+from sut.ports import (
+    ConversationImage,
+    ConversationRow,
+    ConversationWrite,
+    MessageStore,
+    SenderMark,
+    Span,
+    StoredMessage,
+    Unavailable,
+)
+
+MakeStore = Callable[[], AbstractAsyncContextManager[MessageStore]]
+PARTITIONS = 4
+BEYOND = 1 << 63
+
+
+def message(seq: int, *, body: bytes = b"body") -> StoredMessage:
+    return StoredMessage(seq, 0, 7, 1, seq, body)
+
+
+def change(
+    conv: int,
+    *,
+    head: int,
+    applied: int,
+    messages: tuple[StoredMessage, ...] = (),
+    spans: tuple[Span, ...] = (),
+    marks: tuple[SenderMark, ...] = (),
+) -> ConversationWrite:
+    return ConversationWrite(ConversationRow(conv, "g", 7, head, applied), messages, spans, marks)
+
+
+async def write(store: MessageStore, *changes: ConversationWrite) -> None:
+    """Each to its partition."""
+    for partition in range(PARTITIONS):
+        await store.write(partition, [c for c in changes if partition_of(c.row.conv, PARTITIONS) == partition])
+
+
+def spans_of(*users: int) -> tuple[Span, ...]:
+    return tuple(Span(user, 1) for user in users)
+
+
+async def test_a_conversation_comes_back_as_it_was_written(make_store: MakeStore) -> None:
+    first = change(5, head=2, applied=3, messages=(message(1), message(2)), spans=spans_of(7, 8))
+    then = change(5, head=3, applied=9, messages=(message(3),), spans=(Span(8, 1, 3),), marks=(SenderMark(1, 3, 3),))
+    async with make_store() as store:
+        assert await store.load(5) is None
+        await write(store, first)
+        assert await store.load(5) == ConversationImage(first.row, spans_of(7, 8), ())
+        await write(store, then)
+        image = ConversationImage(then.row, (Span(7, 1), Span(8, 1, 3)), (SenderMark(1, 3, 3),))
+        assert await store.load(5) == image
+    async with make_store() as store:
+        assert await store.load(5) == image
+        assert await store.page(5, 0, 10) == [message(1), message(2), message(3)]
+
+
+async def test_pages(make_store: MakeStore) -> None:
+    rows = tuple(message(seq, body=bytes([seq]) * seq) for seq in range(1, 21))
+    async with make_store() as store:
+        await write(store, change(5, head=20, applied=20, messages=rows), change(6, head=1, applied=1))
+        assert await store.page(5, 0, 8) == list(rows[:8])
+        assert await store.page(5, 8, 8) == list(rows[8:16])
+        assert await store.page(5, 16, 8) == list(rows[16:])
+        assert await store.page(5, 20, 8) == []
+        assert await store.page(6, 0, 8) == []
+        assert await store.page(99, 0, 8) == []
+
+
+async def test_repeating_a_write_changes_nothing(make_store: MakeStore) -> None:
+    one = change(5, head=1, applied=4, messages=(message(1),), spans=spans_of(7), marks=(SenderMark(1, 1, 1),))
+    async with make_store() as store, make_store() as successor:
+        await write(store, one)
+        image, page = await store.load(5), await store.page(5, 0, 10)
+        await write(successor, one)
+        assert (await store.load(5), await store.page(5, 0, 10)) == (image, page)
+
+
+async def test_a_write_from_further_back_changes_nothing(make_store: MakeStore) -> None:
+    """A zombie that computed less far must not take back a closed stay, a mark or the head."""
+    now = change(5, head=3, applied=30, messages=(message(3),), spans=(Span(8, 1, 3),), marks=(SenderMark(1, 9, 3),))
+    late = change(5, head=2, applied=29, messages=(message(2),), spans=(Span(8, 1),), marks=(SenderMark(1, 8, 2),))
+    other = change(6, head=1, applied=2, messages=(message(1),))
+    async with make_store() as store, make_store() as zombie:
+        await write(store, now)
+        image, page = await store.load(5), await store.page(5, 0, 10)
+        await write(zombie, late, other)
+        assert (await store.load(5), await store.page(5, 0, 10)) == (image, page)
+        assert await store.page(6, 0, 10) == [message(1)]
+
+
+async def test_client_seq_may_have_all_its_bits(make_store: MakeStore) -> None:
+    top = (1 << 64) - 1
+    row = StoredMessage(1, 0, 7, 1, top, b"x")
+    async with make_store() as store:
+        await write(store, change(5, head=1, applied=1, messages=(row,), marks=(SenderMark(1, top, 1),)))
+        image = await store.load(5)
+        assert image is not None
+        assert image.marks == (SenderMark(1, top, 1),)
+        assert await store.page(5, 0, 1) == [row]
+
+
+async def test_conversations_of_a_user_across_partitions_in_pages(make_store: MakeStore) -> None:
+    convs = sorted({(n * 0x9E3779B97F4A7C15) % (1 << 63) for n in range(1, 41)})
+    changes = [change(conv, head=n, applied=n + 1, spans=spans_of(7, 8)) for n, conv in enumerate(convs)]
+    assert {partition_of(conv, PARTITIONS) for conv in convs} == set(range(PARTITIONS))
+    async with make_store() as store:
+        await write(store, *changes, change(1, head=5, applied=1, spans=spans_of(8)))
+        found: list[tuple[int, int]] = []
+        while page := await store.conversations_of(7, found[-1][0] if found else 0, 7):
+            assert len(page) <= 7
+            found += page
+        assert found == [(conv, n) for n, conv in enumerate(convs)]
+        assert len(await store.conversations_of(8, 0, 100)) == 41
+        assert await store.conversations_of(9, 0, 100) == []
+
+
+@pytest.mark.parametrize(
+    ("spans", "seen"),
+    [
+        ((Span(7, 1),), 20),
+        ((Span(7, 1, 12),), 11),
+        ((Span(7, 1, 5), Span(7, 9)), 20),
+        ((Span(7, 1, 5), Span(7, 9, 15)), 14),
+        ((Span(7, 9), Span(7, 1, 5)), 20),
+    ],
+    ids=["there", "left", "came back", "left twice", "written in another order"],
+)
+async def test_a_user_sees_the_head_up_to_the_end_of_the_newest_stay(
+    make_store: MakeStore, spans: tuple[Span, ...], seen: int
+) -> None:
+    async with make_store() as store:
+        await write(store, change(5, head=20, applied=20, spans=spans))
+        assert await store.conversations_of(7, 0, 10) == [(5, seen)]
+
+
+async def test_cursors_only_rise(make_store: MakeStore) -> None:
+    async with make_store() as store, make_store() as other:
+        assert await store.cursors(1) == {}
+        await store.save_cursors([(1, 5, 10), (1, 6, 3), (2, 5, 1)])
+        await asyncio.gather(other.save_cursors([(1, 5, 9), (1, 6, 4)]), store.save_cursors([(1, 5, 8)]))
+        assert await store.cursors(1) == {5: 10, 6: 4}
+        assert await store.cursors(2) == {5: 1}
+        await store.save_cursors([])
+
+
+async def test_numbers_that_cannot_be_are_not_there(make_store: MakeStore) -> None:
+    async with make_store() as store:
+        assert await store.load(BEYOND) is None
+        assert await store.page(BEYOND, 0, 10) == []
+        assert await store.page(5, BEYOND, 10) == []
+        assert await store.conversations_of(BEYOND, 0, 10) == []
+        assert await store.conversations_of(7, BEYOND, 10) == []
+        await store.save_cursors([(1, 5, BEYOND), (1, BEYOND, 1), (BEYOND, 1, 1), (1, 6, 2)])
+        assert await store.cursors(1) == {6: 2}
+        assert await store.cursors(BEYOND) == {}
+
+
+async def test_readers_see_whole_writes(make_store: MakeStore) -> None:
+    """The image is of one moment: as many closed stays as its head says."""
+    async with make_store() as store, make_store() as reader:
+
+        async def writer() -> None:
+            for n in range(1, 101):
+                await write(
+                    store, change(5, head=n, applied=n, spans=(Span(n, 1, n + 1),), marks=(SenderMark(n, 1, n),))
+                )
+
+        writing = asyncio.create_task(writer())
+        while not writing.done():
+            image = await reader.load(5)
+            if image is not None:
+                assert image.row.head == len(image.spans) == len(image.marks)
+        await writing
+
+
+async def test_closed_means_unavailable(make_store: MakeStore) -> None:
+    async with make_store() as store:
+        await store.close()
+        with pytest.raises(Unavailable):
+            await store.load(5)
+        with pytest.raises(Unavailable):
+            await store.save_cursors([(1, 1, 1)])
