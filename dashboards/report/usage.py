@@ -57,7 +57,7 @@ def usage_table(run_dir: Path, grid: Grid, *, bands: Sequence[Band]) -> UsageTab
 
 def _row(service: ServiceUsage, grid: Grid, *, most_memory: float, most_cpu: float, bands: Sequence[Band]) -> UsageRow:
     def draw(values: list[float | None], highest: float, what: str) -> Markup:
-        points = thinned(service.times_s, values)
+        points = [point for point in thinned(service.times_s, values) if grid.start_s <= point[0] <= grid.stop_s]
         return sparkline(points, grid=grid, highest=highest, bands=bands, title=f"{what} of {service.name}")
 
     return UsageRow(
