@@ -136,8 +136,9 @@ def _span(steps: list[Step]) -> tuple[float, float]:
 
 
 def _faults(verdict: Verdict, steps: list[Step]) -> Iterator[Step]:
-    """The faults that were in force or healed about then, as steps of no device."""
+    """The faults about then, as steps of no device; of a message that got lost, all those until that was found out."""
     begin, end = _span(steps)
+    end = max([end, *(step.t_s for step in steps if step.event == "missing")])
     for place, fault in enumerate(verdict.faults):
         start, stop = fault.injected_at_s, fault.healed_at_s
         if start is None or start > end or (stop is not None and stop + (fault.recovery_s or 0) < begin):

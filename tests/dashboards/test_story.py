@@ -52,12 +52,15 @@ def test_the_sender_and_the_device_that_lacks_it_come_first(tmp_path: Path) -> N
         events += copies(device)[: 3 if device == 33 else 4]
     events = [event for event in events if not (event.get("device") == 33 and event["e"] in {"wire", "show", "final"})]
     events.append({"e": "final_done", "t": 30 * SECOND, "device": 33, "conv": 9, "head": 0})
+    crash = {"e": "fault", "name": "chat_crash", "target": "chat-1"}
+    events += [crash | {"t": 20 * SECOND, "phase": "inject"}, crash | {"t": 21 * SECOND, "phase": "heal"}]
     story = told(tmp_path / "h.jsonl", events)
     assert story.check == "acked_lost"
     assert story.columns[:2] == ["device 1 (sender)", "device 33"]
     assert len(story.columns) == MAX_COLUMNS
     missing = [row for row in story.rows if row.kind == "missing"]
     assert [row.cells[1] for row in missing] == ["read all back, up to number 0, and this message is not in it"]
+    assert "f1 chat_crash chat-1: injected" in [row.world for row in story.rows]
     assert "35 more devices" in story.notes[0]
     added = [row for row in story.rows if row.kind == "member"]
     assert len(added) == 1
