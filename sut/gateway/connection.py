@@ -127,6 +127,8 @@ class Connection(asyncio.Protocol):
         gateway, session = self._gateway, self._session
         assert session is not None
         self._heard = gateway.clock.tick
+        if not self.routed:
+            session.forget_mark()  # nothing can be routed to it yet: each BEAT says RESYNC
         decisions = session.receive(data, mark=gateway.mark(), second=gateway.clock.second)
         gateway.stats.frames_in += len(decisions)
         for decision in decisions:

@@ -76,6 +76,7 @@ class Registrar:
         self._work = asyncio.Event()
         self._writing = asyncio.Lock()  # one write at a time: a removal never overtakes the registration it undoes
         self._recovered = asyncio.Event()
+        self._was_leased = False
         self.up = False
         """Whether the registry answered the last time."""
         self.lapses = 0
@@ -119,7 +120,8 @@ class Registrar:
 
     def _leased(self, asked_s: float) -> None:
         lapsed = self._losses.lease_renewed(asked_s=asked_s, now_s=self._clock(), ttl_s=self._ttl_s)
-        self.lapses += lapsed
+        self.lapses += lapsed and self._was_leased
+        self._was_leased = True
         if lapsed or not self.up:
             self.up = True
             self._losses.note()

@@ -113,14 +113,33 @@ def test_bad_messages_close_with_their_code(tmp_path, message):
     in_world(scenario, tmp_path)
 
 
-def test_an_oversized_message_is_refused_while_the_client_still_sends_it(tmp_path):
+def test_who_still_sends_gets_the_close_code_and_no_reset(tmp_path):
     async def scenario(world: World) -> None:
-        async with world.device() as device:
-            sending = asyncio.create_task(device.ws.send(bytes(8 << 20)))
-            assert await device.closed() == (Close.TOO_BIG, [])
-            await asyncio.wait([sending])
-            sending.exception()
+        reader, writer = await world.raw()
+        writer.write(struct.pack("!BBQ", 0x82, 0xFF, 8 << 20) + bytes(4 << 20))
+        async with asyncio.timeout(3):
+            await writer.drain()
+            await world.wait_until_stat(f"closed_{int(Close.TOO_BIG)}", bool)
+            writer.write(bytes(100))
+            await asyncio.sleep(0.1)  # a reset would have come, and taken the close frame with it
+            said = await reader.read()
+        assert struct.pack("!H", Close.TOO_BIG) in said
         await assert_alive(world)
+
+    in_world(scenario, tmp_path)
+
+
+def test_who_does_not_hang_up_is_cut(tmp_path):
+    async def scenario(world: World) -> None:
+        _reader, silent = await world.raw(1, 11)
+        silent.write(b"\x82\x01\x05")
+        _reader, refused = await asyncio.open_connection(*world.address("gateway-1", "ws"))
+        refused.write(b"nonsense\r\n\r\n")
+        await world.wait_until_stat("refused", bool)
+        assert (await world.stats())["sockets"] == 2
+        await world.wait_until_stat("sockets", lambda n: n == 0)
+        silent.close()
+        refused.close()
 
     in_world(scenario, tmp_path)
 

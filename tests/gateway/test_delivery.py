@@ -56,6 +56,18 @@ def test_welcome_tells_who_and_how(tmp_path):
     in_world(scenario, tmp_path, heartbeat_s=7)
 
 
+def test_welcome_comes_before_all_else(tmp_path):
+    async def scenario(world: World) -> None:
+        world.registry.answer_s = 0.3
+        async with world.connect() as ws:
+            device = Device(ws)
+            await device.send(Heartbeat())
+            assert isinstance(await device.receive(), Welcome)
+            assert isinstance(await device.receive(), Beat)
+
+    in_world(scenario, tmp_path)
+
+
 def test_requests_reach_a_chat_service_with_the_identity_of_the_token(tmp_path):
     async def scenario(world: World) -> None:
         async with world.device(user=3, device=31) as device:

@@ -46,7 +46,7 @@ def test_a_newer_connection_on_the_same_gateway_replaces_the_older(tmp_path):
             await wait_until(lambda: world.registry.calls["unregister"])
             assert world.number_of(11) == 2  # compare and delete: the older one's end left the newer one's route
 
-    in_world(scenario, tmp_path)
+    in_world(scenario, tmp_path, pace=Pace())  # at once, not at the next rewrite
 
 
 def test_an_epoch_is_raised_above_one_from_a_clock_ahead_of_ours(tmp_path):
@@ -82,6 +82,8 @@ def test_without_redis_devices_are_welcomed_in_time_and_resynced_once_registered
             began_s = time.monotonic()
             async with world.device(1, 11) as device:
                 assert 0.2 <= time.monotonic() - began_s <= 1.0
+                for _ in range(2):  # from now on, whatever the lease: no route leads to it
+                    assert await device.ask(Heartbeat()) == Beat(BEAT_RESYNC)
                 await world.wait_until_stat("whole", lambda n: n == 0)  # the lease has lapsed
                 for _ in range(2):
                     assert await device.ask(Heartbeat()) == Beat(BEAT_RESYNC)

@@ -193,7 +193,7 @@ class World:
         """A sequencer's link to the gateway."""
         return PeerLink(node="sequencer-1", incarnation=9, target="gateway-1", address=self.address("gateway-1"))
 
-    def start_gateway(self, pace: Pace = PACE) -> None:
+    def start_gateway(self, pace: Pace) -> None:
         """Run the gateway."""
         self.gateway = asyncio.create_task(
             run_gateway(
@@ -259,14 +259,14 @@ def upgrade(token: str) -> bytes:
 
 
 def in_world(
-    scenario: Callable[[World], Coroutine[None, None, None]], directory: Path, **settings: float
+    scenario: Callable[[World], Coroutine[None, None, None]], directory: Path, *, pace: Pace = PACE, **settings: float
 ) -> MemoryRegistry:
     """Run a scenario in a world that is up; everything is ended after it, and the gateway's own failure shows."""
 
     async def live() -> MemoryRegistry:
         world = World(topology(directory, **settings), MemoryRegistry())
         await world.chat.start(*world.address("chat-1"))
-        world.start_gateway()
+        world.start_gateway(pace)
         await asyncio.sleep(0.01)  # it listens by now; otherwise the links' own retries just take longer
         world.sequencer.start()
         try:
