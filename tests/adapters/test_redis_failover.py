@@ -10,6 +10,7 @@ import pytest
 
 from sut.adapters.redis_master import WATCH_S
 from sut.adapters.redis_registry import RedisRegistry
+from sut.adapters.redis_sentinel import MasterFinder
 from sut.ports import Route, Unavailable
 from tests.adapters.conftest import opened_registry, wait_until
 from tests.adapters.redis_system import Link, RedisSystem
@@ -179,6 +180,37 @@ async def test_a_planned_failover(breakable_redis: RedisSystem) -> None:
         await wait_until(lambda: caller.fine > before + 1)
         assert max(caller.took_s) < 2 * LONGEST_S
         assert system.ask(new, "HEXISTS", "route:7", "1") == 1
+
+    system.ask(system.sentinels[0], "SENTINEL", "REMOVE", system.name)
+    system.ask(system.sentinels[0], "SENTINEL", "MONITOR", system.name, old[0], str(old[1]), "2")
+    finder = MasterFinder(system.sentinels, system.name, deadline_s=DEADLINE_S)
+    for _ in range(20):  # one Sentinel tells an old story, for a second or two
+        assert await finder.find() == new
+    await finder.close()
+
+
+async def test_a_master_that_became_a_replica_answers_nothing(breakable_redis: RedisSystem) -> None:
+    """Its routes are somebody else's past, even where Sentinel has not noticed yet."""
+    system = breakable_redis
+    master, other = system.nodes
+    async with opened_registry(system) as registry:
+        await registry.gateways()
+        for sentinel in system.sentinels:
+            system.signal(sentinel, signal.SIGSTOP)
+        system.ask(other, "REPLICAOF", "NO", "ONE")
+        system.ask(master, "REPLICAOF", other[0], str(other[1]))
+        system.ask(master, "CLIENT", "KILL", "TYPE", "normal")
+        await asyncio.sleep(0.05)  # the reset arrives
+        with pytest.raises(Unavailable):
+            await registry.gateways()
+
+
+async def test_the_first_call_waits_for_the_connection_and_no_longer(redis_system: RedisSystem) -> None:
+    async with opened_registry(redis_system, deadline_s=10.0) as registry:
+        began = time.monotonic()
+        await asyncio.gather(*(registry.gateways() for _ in range(20)))
+        assert time.monotonic() - began < 5.0
+        assert registry.generation == 1
 
 
 async def test_an_old_master_that_goes_on_answering_is_left(breakable_redis: RedisSystem) -> None:
