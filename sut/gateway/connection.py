@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from sut.gateway.timers import NEVER, ticks
 from sut.protocol import handshake, websocket
-from sut.protocol.frames import MAX_BODY, Close, Welcome, encode
+from sut.protocol.frames import BEAT_RESYNC, MAX_BODY, Beat, Close, Welcome, encode
 from sut.protocol.handshake import HandshakeError
 from sut.protocol.server import Answer, End, Forward, ServerSession
 from sut.protocol.tokens import TokenError, verify
@@ -151,9 +151,12 @@ class Connection(asyncio.Protocol):
         frame = Welcome(self.user, self.device, self.epoch, self._gateway.heartbeat_ms, MAX_BODY)
         self.send(websocket.binary(encode(frame)))
 
-    def resync(self) -> None:
-        """Have this device's next BEAT say RESYNC."""
-        if self._session is not None:
+    def resync(self, *, at_once: bool = False) -> None:
+        """Have this device's next BEAT say RESYNC; `at_once`: send one now, unasked."""
+        if at_once:
+            self._gateway.stats.resyncs += 1
+            self.send(websocket.binary(encode(Beat(BEAT_RESYNC))))
+        elif self._session is not None:
             self._session.forget_mark()
 
     def send(self, data: bytes) -> None:

@@ -78,7 +78,7 @@ class Gateway:
             ttl_s=settings.lease_ttl_s,
             connections=self.connections,
             losses=self.losses,
-            pace=pace,
+            pace=pace or Pace(refresh_s=settings.heartbeat_s),
             clock=clock,
         )
         self._chats = [

@@ -3,8 +3,10 @@
 Many registrations and removals share a round trip. While Redis is away they wait, the oldest removals are forgotten
 (an entry of a connection that is gone misleads nobody for long: deliveries to it are skipped, and the device's next
 connection replaces it), and devices are welcomed all the same. When it is back, all routes are written again, at a
-pace, because a failover may have lost any of them; every half minute as well, because it may have done so unnoticed.
-A route that was missing means that notifications were: that device is told to resync.
+pace, because a failover may have lost any of them; once a heartbeat interval as well, because one may be lost
+unnoticed: a gateway that was stopped finds the handshake of a device that has long gone elsewhere, registers it as
+the newest, and takes it out again when it sees that nobody is there. A route that was missing means that
+notifications were: that device is told to resync.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class Pace:
     welcome_by_s: float = 0.5
     """A device is welcomed this long after its upgrade, registered or not."""
     refresh_s: float = 30.0
-    """All routes are written again in this time."""
+    """All routes are written again in this time: the heartbeat interval, so that a lost one costs no more."""
     recovery_gap_s: float = 0.02
     """Between batches when they are written again after Redis was away: 25,000 routes a second at most."""
     retry_s: tuple[float, float] = (0.1, 1.0)
@@ -192,7 +194,7 @@ class Registrar:
             if await self._came_back(gap_s):
                 return True
             try:
-                await self._rewrite(numbers[start : start + pace.batch])
+                await self._rewrite(numbers[start : start + pace.batch], at_once=not fast)
             except Unavailable as error:
                 self._failed(error)
                 return await self._came_back(pace.refresh_s)
@@ -206,20 +208,21 @@ class Registrar:
         self._recovered.clear()
         return came_back
 
-    async def _rewrite(self, numbers: list[int]) -> None:
+    async def _rewrite(self, numbers: list[int], *, at_once: bool) -> None:
         async with self._writing:
             found = (self._connections.get(number) for number in numbers)
-            await self._write([c for c in found if c is not None and c.routed])
+            await self._write([c for c in found if c is not None and c.routed], at_once=at_once)
 
-    async def _write(self, connections: list[Connection]) -> None:
+    async def _write(self, connections: list[Connection], *, at_once: bool = False) -> None:
+        """`at_once`: who was not to be found is told now, not with the next BEAT, which would spread a storm."""
         if not connections:
             return
         entries = [self._entry(connection) for connection in connections]
         answers = await self._registry.register(entries)
         for connection, (_, route), found in zip(connections, entries, answers, strict=True):
-            self._settle(connection, route, found)
+            self._settle(connection, route, found, at_once=at_once)
 
-    def _settle(self, connection: Connection, mine: Route, found: Route | None) -> None:
+    def _settle(self, connection: Connection, mine: Route, found: Route | None, *, at_once: bool) -> None:
         """Act on what the registry held in this route's place."""
         if not connection.is_open:
             return
@@ -236,7 +239,7 @@ class Registrar:
             if older is not None:
                 older.close(Close.REPLACED, "a newer connection of this device took over")
         if connection.welcomed and not (same and connection.routed):
-            connection.resync()  # for a time nobody could see this connection
+            connection.resync(at_once=at_once)  # for a time nobody could see this connection
         connection.routed = True
         connection.welcome()
 
