@@ -55,6 +55,8 @@ class Run:
     """The id that the API gave to each conversation of the population, by its place there."""
     recorder: Recorder
     settings: ClientSettings = field(default_factory=ClientSettings)
+    rng: random.Random = field(default_factory=random.Random)
+    """For waits and jitter only: what is planned comes from the seed."""
     t0_s: float = math.inf
     """When the plan's time 0 is, on the monotonic clock that drives the devices."""
     t0_ns: int = 0
@@ -78,20 +80,19 @@ class Device:
         "_unsent", "_web", "device", "leaving", "must_drop", "refusal", "refusal_text",
     )  # fmt: skip
 
-    def __init__(self, *, device: int, plan: DevicePlan, run: Run, first_client_seq: int = 1) -> None:
+    def __init__(self, *, device: int, plan: DevicePlan, run: Run) -> None:
         self.device = device
         self._run = run
         self._plan = plan
-        self._client_seq = first_client_seq
+        self._client_seq = 1
         self._next_send = 0
         self._next_absence = 0
         self._unsent: dict[int, tuple[int, int]] = {}  # client_seq -> (planned ns, hash), until first transmitted
         self._client = Client(
             user=device,
             device=device,
-            rng=random.Random(f"petrel/{run.seed}/device/{device}"),
+            rng=run.rng,
             settings=run.settings,
-            next_client_seq=first_client_seq,
         )
         self._web: ClientProtocol | None = None
         self._open = False
@@ -110,11 +111,6 @@ class Device:
         """The WebSocket connection is established."""
         return self._open
 
-    @property
-    def idle(self) -> bool:
-        """Everything planned so far is settled, and no gap is known."""
-        return self._client.idle()
-
     def away_until(self, now: float) -> float:
         """When the person wants to be online: `now`, or the end of a planned absence (inf: not known before t0)."""
         absence = self._absence(now)
@@ -130,7 +126,7 @@ class Device:
         self._web.send_request(request)
         self._open = False
         self._fragments.clear()
-        self.must_drop, self.refusal, self.leaving = "", None, None
+        self.must_drop, self.refusal, self.refusal_text, self.leaving = "", None, "", None
 
     def receive(self, data: bytes, now: float) -> None:
         """Bytes came from the gateway; empty: the end of its stream."""
@@ -155,8 +151,7 @@ class Device:
         """Do what is due: write messages, let the client retry, go offline as planned."""
         if not self._run.quiet:
             self._follow_plan(now)
-        if now >= self._client.next_wakeup():
-            self._client.tick(now)
+        self._client.tick(now)
         self._drain()
 
     def wake_at(self) -> float:

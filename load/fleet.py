@@ -44,7 +44,6 @@ class Fleet:
         api: ApiClient,
         api_key: str,
         on_failure: Callable[[str], None],
-        first_client_seq: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`on_failure` hears once, in one line, why the swarm cannot go on (a full disk)."""
@@ -61,10 +60,7 @@ class Fleet:
         self._on_failure = on_failure
         self._heap: list[tuple[float, int, Session]] = []
         self._order = itertools.count()
-        self.sessions = [
-            Session(Device(device=device, plan=plan, run=run, first_client_seq=first_client_seq), self)
-            for device, plan in plans.items()
-        ]
+        self.sessions = [Session(Device(device=device, plan=plan, run=run), self) for device, plan in plans.items()]
         self._free = deque(self.sessions)
         self._run.recorder.counters.devices = len(self.sessions)
         self._greenlet: gevent.Greenlet | None = None
@@ -112,10 +108,6 @@ class Fleet:
         if at < session.alarm_at:
             session.alarm_at = at
             heapq.heappush(self._heap, (at, next(self._order), session))
-
-    def idle(self) -> bool:
-        """Every device has settled all it sent and knows of no gap."""
-        return all(session.device.idle for session in self.sessions)
 
     def failed(self, reason: str) -> None:
         """The history cannot be written any more: without it nothing here makes sense."""

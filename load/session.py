@@ -8,6 +8,7 @@ must never wait for a device, so writes go to the socket as far as it takes them
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 from typing import TYPE_CHECKING, Final
@@ -32,6 +33,7 @@ CLOSE_S: Final = 1.0
 WRITE_AGAIN_S: Final = 0.02
 MAX_UNWRITTEN: Final = 1 << 20
 """Bytes kept for a socket that takes none; beyond it the connection is dropped."""
+_LOGGER = logging.getLogger(__name__)
 _READ: Final = 64 * 1024
 
 
@@ -102,11 +104,14 @@ class Session:
                 self._read()
             else:
                 fleet.gateways.failed(url)
-        except (OSError, gevent.Timeout):
+        except (OSError, gevent.Timeout) as error:
             if not device.open:
                 fleet.gateways.failed(url)
-        except (NoGateway, ApiError):
-            pass
+            _LOGGER.debug("device %d at %s: %s", device.device, url, error)
+        except (NoGateway, ApiError) as error:
+            _LOGGER.debug("device %d: %s", device.device, error)
+        if ended := device.must_drop or device.refusal_text:
+            _LOGGER.debug("device %d at %s: %s", device.device, url, ended)
         self._close()
         wait_s = device.closed(fleet.clock())
         fleet.set_alarm(self)
