@@ -56,6 +56,8 @@ class PeerConnection(asyncio.Protocol):
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
+        self._unwritten: list[bytes] = []
+        self._unwritten_size = 0
         self.node = ""
         self.incarnation = 0
         self.heard_s = time.monotonic()
@@ -92,12 +94,26 @@ class PeerConnection(asyncio.Protocol):
         self._on_lost(self)
 
     def send(self, frame: PeerFrame, correlation: int = 0) -> bool:
-        """Hand a frame to the link. False: it is down or its buffer is full, and the frame was not taken."""
+        """Hand a frame to the link. False: it is down or its buffer is full, and the frame was not taken.
+
+        Frames of one turn of the event loop share a system call, here, in a proxy between, and at the other end.
+        """
         transport = self._transport
-        if transport is None or transport.is_closing() or transport.get_write_buffer_size() > SEND_BUFFER:
+        if transport is None or transport.is_closing():
             return False
-        transport.write(encode(frame, correlation))
+        if transport.get_write_buffer_size() + self._unwritten_size > SEND_BUFFER:
+            return False
+        data = encode(frame, correlation)
+        if not self._unwritten:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._unwritten.append(data)
+        self._unwritten_size += len(data)
         return True
+
+    def _flush(self) -> None:
+        unwritten, self._unwritten, self._unwritten_size = self._unwritten, [], 0
+        if self._transport is not None:
+            self._transport.write(b"".join(unwritten))
 
     def abort(self) -> None:
         """Drop the link at once; connection_lost follows."""

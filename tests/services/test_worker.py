@@ -68,7 +68,7 @@ async def crash_through(directory: Path, seed: int, worker_class: type[Partition
             await message_log.append(0, log[written : written + size])
             written += size
             worker.poke()
-            await asyncio.sleep(rng.uniform(0.0, 0.08))
+            await asyncio.sleep(rng.uniform(0.0, 0.25))
         else:
             await message_log.append(0, log[-1:])  # a repeat: gives the last life something to commit
             async with asyncio.timeout(10):

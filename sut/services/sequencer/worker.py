@@ -26,8 +26,8 @@ from sut.services.sequencer.live import Live
 POLL_S: Final = 0.05
 """How long a worker that was not poked waits before it looks at the log."""
 READ_LIMIT: Final = 256
-STORE_EVERY_S: Final = 0.02
-"""Rows of this long share a transaction."""
+STORE_EVERY_S: Final = 0.1
+"""Rows of this long share a transaction; a restart replays at most this much and what was under way."""
 MAX_UNSTORED: Final = 20_000
 """Records applied but not stored, after which reading pauses until the store follows."""
 MAX_LIVE: Final = 20_000
