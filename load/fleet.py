@@ -28,6 +28,8 @@ from load.session import Session
 
 LONGEST_SLEEP_S: Final = 0.02
 """How late an alarm can be that was set to an earlier time while the greenlet slept."""
+PAUSE_S: Final = 0.002
+"""Between two alarms of a device: whatever a device thinks is due, the others get their turn."""
 BURST: Final = 64
 """Alarms handled before the readers get a turn."""
 
@@ -104,7 +106,10 @@ class Fleet:
 
     def set_alarm(self, session: Session) -> None:
         """See to it that the session's `on_alarm` runs when it has something to do."""
-        at = session.wake_at(self.clock())
+        self._alarm_not_before(session, -math.inf)
+
+    def _alarm_not_before(self, session: Session, earliest: float) -> None:
+        at = max(session.wake_at(self.clock()), earliest)
         if at < session.alarm_at:
             session.alarm_at = at
             heapq.heappush(self._heap, (at, next(self._order), session))
@@ -135,7 +140,7 @@ class Fleet:
         if at == session.alarm_at:
             session.alarm_at = math.inf
             session.on_alarm(now)
-            self.set_alarm(session)
+            self._alarm_not_before(session, now + PAUSE_S)
         return True
 
 

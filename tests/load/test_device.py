@@ -1,7 +1,9 @@
 """The parts around a device that need no socket: alarms, the choice of a gateway, frames in pieces."""
 
+import math
 import random
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,9 @@ from websockets.datastructures import Headers
 from websockets.http11 import Response
 from websockets.utils import accept_key
 
+from load.api import ApiClient
 from load.device import Device, Run
-from load.fleet import Fleet
+from load.fleet import PAUSE_S, Fleet
 from load.gateways import Gateways, NoGateway
 from load.history import HistoryWriter
 from load.plan import DevicePlan
@@ -30,34 +33,66 @@ class Quiet:
         pass
 
 
-def test_an_alarm_that_moved_rings_once() -> None:
-    fleet = Fleet.__new__(Fleet)
-    rung: list[float] = []
+class Alarmed:
+    """A session that has something to do at `at`, and then at `after`."""
 
-    class Alarmed:
-        alarm_at = float("inf")
-        at = 5.0
+    def __init__(self, at: float, after: float) -> None:
+        self.alarm_at = math.inf
+        self.at = at
+        self.after = after
+        self.rung: list[float] = []
 
-        def wake_at(self, _now: float) -> float:
-            return self.at
+    def wake_at(self, _now: float) -> float:
+        return self.at
 
-        def on_alarm(self, now: float) -> None:
-            rung.append(now)
-            self.at = 9.0
+    def on_alarm(self, now: float) -> None:
+        self.rung.append(now)
+        self.at = self.after
 
-    one = Alarmed()
-    fleet._heap, fleet._order, fleet.clock = [], iter(range(100)), lambda: 0.0
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet without devices, at the time 0."""
+    writer = HistoryWriter(tmp_path / "a.bin")
+    recorder = Recorder(writer, groups=frozenset(), recipients={}, observer=Quiet())
+    yield Fleet(
+        run=Run(seed=1, conversations=(), recorder=recorder),
+        plans={},
+        tokens={},
+        api=ApiClient("http://127.0.0.1:1"),
+        api_key="key",
+        on_failure=lambda _: None,
+        clock=lambda: 0.0,
+    )
+    writer.close()
+
+
+def test_an_alarm_that_moved_rings_once(fleet: Fleet) -> None:
+    one = Alarmed(5.0, 9.0)
     fleet.set_alarm(one)
     one.at = 3.0
     fleet.set_alarm(one)
     assert not fleet._next_alarm(2.9)
     assert fleet._next_alarm(3.0)
-    assert rung == [3.0]
+    assert one.rung == [3.0]
     assert fleet._next_alarm(5.0)  # the entry that was overtaken
-    assert rung == [3.0]
+    assert one.rung == [3.0]
     assert not fleet._next_alarm(8.9)
     assert fleet._next_alarm(9.0)
-    assert rung == [3.0, 9.0]
+    assert one.rung == [3.0, 9.0]
+
+
+def test_a_device_that_always_has_something_due_does_not_keep_the_others_waiting(fleet: Fleet) -> None:
+    restless, other = Alarmed(1.0, 1.0), Alarmed(2.0, math.inf)
+    fleet.set_alarm(restless)
+    fleet.set_alarm(other)
+    turns = 0
+    while fleet._next_alarm(2.0):
+        turns += 1
+    assert turns == 2
+    assert other.rung == [2.0]
+    assert fleet._next_alarm(2.0 + PAUSE_S)
+    assert restless.rung == [2.0, 2.0 + PAUSE_S]
 
 
 def test_gateways_are_spread_and_a_failed_one_is_passed_over() -> None:

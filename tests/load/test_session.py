@@ -227,6 +227,19 @@ def test_a_latecomer_comes_late(rig, chat) -> None:
     assert online[0] - it.fleet._run.t0_ns > 0.29e9
 
 
+def test_when_it_is_quiet_nobody_writes_and_who_is_away_comes_back_at_once(rig) -> None:
+    it = rig({1: writes(0.05, 60.0), 2: away(0.1, 50.0), 3: away(-1, 50.0)})
+    it.start(begin=False)
+    wait_until(lambda: it.recorder.counters.online == 2)
+    it.fleet.begin(now_ns())
+    wait_until(lambda: it.events(Event.OFFLINE))
+    it.fleet.quiesce()
+    wait_until(lambda: it.recorder.counters.online == 3)
+    wait_until(lambda: it.recorder.counters.shown == 2)
+    assert it.recorder.counters.sends == 1
+    assert it.fleet._heap[0][0] < it.fleet.clock() + 40  # heartbeats, not the send at 60 s
+
+
 def test_a_device_put_away_goes_offline_with_a_close(rig, chat) -> None:
     it = rig({1: DevicePlan(), 2: DevicePlan()})
     it.start()
