@@ -127,20 +127,25 @@ class Swarm:
         if self._fleet is not None:
             self._fleet.begin(t0_ns)
         self._enter("steady", t0_ns)
-        self._tasks.append(gevent.spawn_later((end_ns - now_ns()) / 1e9, self.quiesce, end_ns))
+        self._tasks.append(gevent.spawn_later((end_ns - now_ns()) / 1e9, self._plan_is_done, end_ns))
         if self._changes is not None:
             changes = self._changes
             self._tasks.append(gevent.spawn(changes.run, self.plan.changes, t0_ns=t0_ns, end_ns=end_ns))
 
-    def quiesce(self, t: int = 0) -> None:
-        """No more sends, absences or changes; the devices stay and settle what is under way. Only the first counts."""
+    def quiesce(self) -> None:
+        """Before the plan is done: no more sends, absences or changes; the devices settle what is under way."""
         if not self.begun or self.phase == "quiesce":
             return
         if self._fleet is not None:
             self._fleet.quiesce()
         if self._changes is not None:
             self._changes.quiet = True
-        self._enter("quiesce", t)
+        self._enter("quiesce")
+
+    def _plan_is_done(self, end_ns: int) -> None:
+        """Nothing is planned from here on. What a busy process is late with is still sent."""
+        if self.phase != "quiesce":
+            self._enter("quiesce", end_ns)
 
     def take(self) -> Session | None:
         """A device for a new user; None when all of this process's devices have one."""
