@@ -48,7 +48,7 @@ class Ids:
         texts = self._texts.get(SPACES[column])
         if texts is None:
             return pl.col(column).cast(pl.String)
-        return pl.lit(texts).gather(pl.col(column))
+        return pl.lit(texts).gather(pl.col(column)).alias(column)
 
     def plain(self, column: str) -> pl.Expr:
         """A column's ids as they are: integers where all of the space are, otherwise text."""
@@ -56,7 +56,7 @@ class Ids:
         if texts is None:
             return pl.col(column)
         decoded = pl.Series([str(msgspec.json.decode(text)) for text in texts], dtype=pl.String)
-        return pl.lit(decoded).gather(pl.col(column))
+        return pl.lit(decoded).gather(pl.col(column)).alias(column)
 
 
 def column_of(values: Sequence[Id]) -> pl.Series:

@@ -35,10 +35,12 @@ def check(history: History) -> Finding:
     gaps = _gaps(history)
     doubtful = gaps.clear()
     if history.holes:
-        known = facts.places.select(NUMBER).unique()
-        spans = gaps.join(known, on="conv", suffix="_known")
-        proven = spans.filter(pl.col("seq_known").is_between("seq", "to")).select(gaps.columns).unique()
-        doubtful = gaps.join(proven, on=gaps.columns, how="anti")
+        known = facts.places.select("conv", known="seq").unique().sort("known")
+        gaps = gaps.sort("seq").join_asof(
+            known, left_on="seq", right_on="known", by="conv", strategy="forward", check_sortedness=False
+        )
+        is_proven = (pl.col("known") <= pl.col("to")).fill_null(value=False)
+        proven, doubtful = gaps.filter(is_proven), gaps.filter(~is_proven)
         gaps = proven
     gaps = gaps.sort("conv", "seq", "device")
     missing = int((gaps["to"] - gaps["seq"] + 1).sum()) if gaps.height else 0

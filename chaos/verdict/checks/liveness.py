@@ -7,14 +7,14 @@ last heal, or of its ack if that is later. Anomaly: a notification that was lost
     {"e":"ack","t":2000000000,"device":1,"conv":7,"msg":5,"seq":3,..}
     {"e":"online","t":60000000000,"device":3}                   58 s later device 2 still has not shown message 5
 
-Decisions. Due is what was acked, and what was not but arrived or was displayed anywhere, from the first such event on;
-a message that only finals know took its place at an unknown time and is not due. A device is there while it is not
-away as planned (see stays): a connection that breaks and does not come back excuses nothing. It must be there for the
-whole bound, counted again from each return. What is not shown when the history ends before the bound has passed makes
-the check unknown, and so does a fault that was never proven healed; a device that leaves as planned before the quiesce
-phase (without phases: before the end) owes nothing more. The sending device is not asked to display its own message.
-In a history with holes a removal may have gone unrecorded: there a message counts as missed only if it was shown later
-or is in the device's final.
+Decisions. Due is what was acked, and what was not but arrived or was displayed anywhere, from the first such event
+on; a message that only finals know took its place at an unknown time and is not due, nor is one that nobody sent. A
+device is there while it is not away as planned (see stays): a connection that breaks and does not come back excuses
+nothing. It must be there for the whole bound, counted again from each return. What is not shown when the history ends
+before the bound has passed makes the check unknown, and so does a fault that was never proven healed; a device that
+leaves as planned before the quiesce phase (without phases: before the end) owes nothing more. The sending device is
+not asked to display its own message. In a history with holes a removal may have gone unrecorded: there a message
+counts as missed only if it was shown later or is in the device's final.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def check(history: History) -> Finding:
     too_short = (
         never.join(judged, on=["device", *MESSAGE], how="anti")
         .join(at_the_end.select("device", "end"), on="device")
-        .filter(pl.col("end") >= pl.col("known"))
+        .filter((pl.col("end") >= pl.col("known")) | pl.lit(bool(history.holes)))
     )
     proven = late
     if history.holes:
@@ -88,7 +88,7 @@ def check(history: History) -> Finding:
     if late.height or too_short.height:
         detail = f"{count(late.height + too_short.height, 'delivery', 'deliveries')} not shown, but " + (
             "the history is incomplete"
-            if late.height
+            if history.holes
             else f"it ends before {history.bounds.liveness_s:g} s have passed"
         )
         return Finding(name=NAME, verdict="unknown", detail=detail)
@@ -106,6 +106,7 @@ def _due(history: History, healed: int | None) -> pl.DataFrame:
         facts.places.filter(pl.col("t").is_not_null())
         .join(facts.acks.group_by(MESSAGE).agg(acked=pl.col("t").min()), on=MESSAGE, how="left")
         .join(facts.sends.select(*MESSAGE, sender="device"), on=MESSAGE, how="left")
+        .filter(pl.col("acked").is_not_null() | pl.col("sender").is_not_null())
         .with_columns(known=pl.coalesce("acked", "t"))
         .with_columns(since=pl.max_horizontal("known", pl.lit(EVER if healed is None else healed)))
     )

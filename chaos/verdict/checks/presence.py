@@ -70,7 +70,9 @@ def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
         sessions, left_on="t", right_on="start", by="viewer", coalesce=False, check_sortedness=False
     )
     known = at.join(stays.sessions.select(viewer="device").unique(), on="viewer", how="semi")
-    always = at.join(known.select("viewer"), on="viewer", how="anti").with_columns(end=pl.lit(history.end_ns))
+    always = at.join(known.select("viewer"), on="viewer", how="anti").with_columns(
+        end=pl.lit(history.end_ns, dtype=pl.Int64)
+    )
     both = pl.concat([known.filter(pl.col("t") < pl.col("end")), always])
     # Told the same again: the picture goes on, and so does its staleness.
     seen = both.select(*pair, "arg", start="t", end=pl.min_horizontal("end", pl.col("next").fill_null(history.end_ns)))
