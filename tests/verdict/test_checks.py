@@ -81,12 +81,12 @@ def test_devices_of_a_process_that_died_owe_nothing_after_their_last_event() -> 
 
 
 def test_catching_up_in_a_history_with_holes() -> None:
-    never = cases.away_and_back(None)
+    never = cases.timing.away_and_back(None)
     alive = {"e": "ack", "t": ns(50), "device": "bob-1", "conv": "room", "msg": "own", "seq": 9}
     lines = [*never.lines, alive, HOLE]
     assert run("catch_up", lines).verdict == "unknown", "he may have been removed"
     assert run("catch_up", [*lines, *never.read_back(60).lines[-9:]]).verdict == "invalid"
-    assert run("catch_up", [*cases.away_and_back(21).lines, alive, HOLE]).verdict == "invalid"
+    assert run("catch_up", [*cases.timing.away_and_back(21).lines, alive, HOLE]).verdict == "invalid"
 
 
 # --- membership -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,176 @@
+"""Things come too late, too early or not at all."""
+
+from tests.verdict.book import Book
+from tests.verdict.cases.registry import bad, good, talk, unknown
+
+
+def away_and_back(shown: float | None, *, off: float | None = None, fault: bool = False) -> Book:
+    """Bob is away while something is said, comes back at 10 and shows it at `shown`."""
+    book = Book()
+    book.add("offline", 2, device="bob-1")
+    book.say(3, "ann", "missed", to=("cid",))
+    book.add("online", 10, device="bob-1")
+    if fault:
+        book.fault(12, 14)
+    if off is not None:
+        book.add("offline", off, device="bob-1")
+    if shown is not None:
+        book.copy("show", shown, "bob", "missed", 1)
+    return book
+
+
+@bad("liveness")
+def catch_up__never() -> Book:
+    return away_and_back(None).read_back(60)
+
+
+@bad()
+def catch_up__too_late() -> Book:
+    return away_and_back(21).read_back(60)
+
+
+@good
+def catch_up_within_the_bound() -> Book:
+    return away_and_back(19.9).read_back(60)
+
+
+@good
+def catch_up_delayed_by_a_fault() -> Book:
+    return away_and_back(23, fault=True).read_back(60)
+
+
+@good
+def catch_up_not_due_to_who_leaves_again() -> Book:
+    return away_and_back(None, off=15).read_back(60)
+
+
+@bad()
+def liveness__never_shown() -> Book:
+    book = talk()
+    book.say(4, "ann", "lost on the way", to=("bob",))
+    return book.read_back(60)
+
+
+@bad("latency")
+def liveness__shown_too_late_after_the_heal() -> Book:
+    book = talk()
+    book.fault(4, 6)
+    book.say(5, "ann", "slow", to=("bob",))
+    book.copy("show", 26.5, "cid", "slow", 4)
+    book.say(30, "ann", "late", lag=0.5)
+    return book.read_back(60)
+
+
+@bad()
+def liveness__a_broken_connection_excuses_nothing() -> Book:
+    book = talk()
+    book.add("offline", 4, device="cid-1", planned=False)
+    book.say(5, "ann", "cut off", to=("bob",))
+    return book.read_back(60)
+
+
+@unknown()
+def liveness__the_history_ends_too_early() -> Book:
+    book = talk()
+    book.say(4, "ann", "on its way", to=("bob",))
+    return book.read_back(10)
+
+
+@unknown()
+def liveness__a_fault_never_healed() -> Book:
+    book = talk()
+    book.fault(5, None)
+    return book.read_back(60)
+
+
+@bad()
+def latency__slow_deliveries() -> Book:
+    book = talk()
+    book.say(4, "ann", "slow", lag=0.3)
+    return book.read_back(60)
+
+
+@bad()
+def latency__a_stalled_sender() -> Book:
+    book = talk()
+    book.say(5, "ann", "stalled", due=4)
+    return book.read_back(60)
+
+
+@bad()
+def latency__not_recovered_in_time() -> Book:
+    book = talk()
+    book.fault(5, 6)
+    for n in range(24):
+        book.say(6.5 + n / 2, "ann", f"m{n}", lag=0.4)
+    return book.read_back(60)
+
+
+@unknown()
+def latency__too_few_steady_deliveries() -> Book:
+    book = Book()
+    book.own(until=40, min_acked=1, min_deliveries=60)
+    book.fault(10, 15, fault="f1")
+    for n in range(30):
+        book.say(2 + n, "ann", f"m{n}")
+    return book.read_back(81)
+
+
+def pushes(*at: tuple[float, str, int]) -> Book:
+    """Cid is away from 0.5 to 20; something is said at 1 and at 30; pushes as given."""
+    book = Book()
+    book.add("offline", 0.5, device="cid-1")
+    book.say(1, "ann", "missed", to=("bob",))
+    book.add("online", 20, device="cid-1")
+    book.copy("show", 20.1, "cid", "missed", 1)
+    book.say(30, "ann", "seen")
+    for t, device, seq in at:
+        book.add("push", t, device=device, conv="room", seq=seq)
+    return book.read_back(60)
+
+
+@bad()
+def push__too_late() -> Book:
+    return pushes((7, "cid-1", 1))
+
+
+@bad()
+def push__somebody_else_got_it() -> Book:
+    return pushes((2, "bob-1", 1))
+
+
+@bad()
+def push__in_the_hand() -> Book:
+    return pushes((2, "cid-1", 1), (31, "cid-1", 2))
+
+
+@bad()
+def presence__a_ghost() -> Book:
+    book = talk()
+    book.add("presence", 4, viewer="ann-1", user="bob", state="online")
+    book.add("offline", 5, device="bob-1")
+    return book.read_back(90)
+
+
+@bad()
+def presence__not_seen_coming_back() -> Book:
+    book = talk()
+    book.add("offline", 5, device="bob-1")
+    book.add("presence", 6, viewer="ann-1", user="bob", state="offline")
+    book.add("online", 7, device="bob-1")
+    return book.read_back(90)
+
+
+@bad()
+def receipts__before_the_display() -> Book:
+    book = talk()
+    book.add("receipt", 3.04, device="ann-1", conv="room", seq=3, kind="read", by="bob")
+    return book.read_back(60)
+
+
+@bad()
+def receipts__going_back() -> Book:
+    book = talk()
+    book.add("receipt", 4, device="ann-1", conv="room", seq=3, kind="read", by="bob-1")
+    book.add("receipt", 5, device="ann-1", conv="room", seq=1, kind="read", by="bob-1")
+    return book.read_back(60)
