@@ -1,12 +1,14 @@
 """One run from start to verdict: a system, a swarm, the faults, the read-back, and nothing left behind.
 
 The order is fixed: watchdog, system, schedule, swarm; at t0 the engine begins; after the last send the run waits until
-all is delivered, ends the swarm, reads everything back, ends the system and judges. An interruption skips ahead to
-what can still be done in its time. Whatever happens, `execute` returns or raises with no process of the run left.
+all is delivered, ends the swarm, kills the sequencers once more, reads everything back from the store, ends the system
+and judges. An interruption skips ahead to what can still be done in its time. Whatever happens, `execute` returns or
+raises with no process of the run left.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from chaos import rundir, schedule, swarm
+from chaos import cold, rundir, schedule, swarm
 from chaos.engine import Engine
 from chaos.errors import HarnessError
 from chaos.experiment import Experiment
@@ -45,6 +47,8 @@ DRAIN_SLACK_S: Final = 5.0
 DRAIN_BROKEN_S: Final = 5.0
 """That wait when a part of the swarm is dead: its devices never show anything."""
 SWARM_STOP_S: Final = 15.0
+COLD_S: Final = 15.0
+"""Until killed sequencers are back."""
 READ_BACK_S: Final = 60.0
 SYSTEM_STOP_S: Final = 12.0
 
@@ -113,6 +117,8 @@ class _Run:
             self._await_drained()
         self._end_swarm(swarm_process)
         if self._monitor.t0_ns is not None:
+            if not self._interrupt.asked:
+                self._empty_memories(system)
             self._read_all_back(system)
 
     def _write_meta(self) -> None:
@@ -233,6 +239,13 @@ class _Run:
         if not swarm_process.stop(self._interrupt.expiry(SWARM_STOP_S, keep_s=7.5)):
             self._monitor.hole("swarm", "it did not stop in time and was killed")
 
+    def _empty_memories(self, system: System) -> None:
+        """What is read back shall come from the store."""
+        expired = self._interrupt.expiry(COLD_S, keep_s=7.0)
+        problem = cold.await_back(system, cold.kill_sequencers(system), expired=expired, tick=self._monitor.tick)
+        if problem is not None:
+            self._monitor.hole("sequencers", problem)
+
     def _read_all_back(self, system: System) -> None:
         self._read_back = ReadBack(self._directory, system.environment())
         expired = self._interrupt.expiry(READ_BACK_S, keep_s=5.0)
@@ -270,5 +283,9 @@ class _Run:
 
     def _other_pids(self) -> dict[str, int]:
         """Processes of the run that are not in the topology, for the sampler."""
-        pids = self._swarm.pids() if self._swarm is not None else {}
-        return pids if self._read_back is None else {**pids, "readback": self._read_back.pid}
+        pids = {"runner": os.getpid()}
+        if self._swarm is not None:
+            pids |= self._swarm.pids()
+        if self._read_back is not None:
+            pids["readback"] = self._read_back.pid
+        return pids

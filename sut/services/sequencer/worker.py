@@ -55,7 +55,8 @@ class PartitionWorker:
         self._unstored = 0
         self._grown = asyncio.Event()
         self._position = 0
-        self._caught_up = False
+        self.caught_up = False
+        """Whether it has seen the end of its log since it started."""
         self.committed = 0
         self.applied = 0
 
@@ -79,7 +80,7 @@ class PartitionWorker:
     @property
     def unknown_head(self) -> int:
         """The head to tell of a conversation that is not in memory."""
-        return HEAD_STORED if self._caught_up else HEAD_RECOVERING
+        return HEAD_STORED if self.caught_up else HEAD_RECOVERING
 
     def live(self, conv: int) -> Live | None:
         """The conversation, if it is in memory."""
@@ -102,7 +103,7 @@ class PartitionWorker:
             if batch:
                 await self._apply(batch)
                 continue
-            self._caught_up = True
+            self.caught_up = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
                     await self._grown.wait()
