@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,4 +189,25 @@ def test_a_second_interruption_ends_everything_at_once(place: Path) -> None:
         if process.returncode != 2:  # the first was enough when it came so early
             assert process.returncode == 70
             assert said == "petrel: interrupted twice: everything was ended at once, there is no verdict\n"
+        assert left_of(out) == []
+
+
+def test_the_web_ui_serves_until_interrupted(place: Path) -> None:
+    out = place / "ui"
+    with running("ui", "--users", "20", cwd=place, out=out) as process:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if line.startswith("web UI "))
+        url = line.split()[2]
+
+        def page() -> str:
+            try:
+                with urllib.request.urlopen(f"{url}/petrel", timeout=1) as answer:
+                    return str(answer.read().decode())
+            except OSError:
+                return ""
+
+        wait_until(lambda: "Live ledger" in page(), timeout_s=20)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+        assert process.returncode == 0
         assert left_of(out) == []
