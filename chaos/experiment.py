@@ -84,6 +84,8 @@ class Experiment(_Strict, frozen=True):
     """Swarm processes."""
     offline_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
     """Share of the devices that go offline now and then."""
+    recipients: Annotated[float, msgspec.Meta(ge=1, le=100)] = 5.0
+    """Mean number of recipients of a message: it sets the share of group messages."""
     faults: tuple[FaultSpec, ...] = ()
     timing: Timing = Timing()
     bounds: Bounds = Bounds()

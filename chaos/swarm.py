@@ -45,6 +45,7 @@ def configure(experiment: Experiment, topology: Topology, directory: RunDir, see
         "heartbeat_s": experiment.heartbeat_s,
         "workers": experiment.workers,
         "offline_share": experiment.offline_share,
+        "recipients": experiment.recipients,
     }
     try:
         config = msgspec.convert(wanted, SwarmConfig)

@@ -108,7 +108,6 @@ def _links(services: tuple[Service, ...], place: Place) -> tuple[Link, ...]:
         ("gateway", "redis", "redis"),
         ("sequencer", "redis", "redis"),
         ("sequencer", "gateway", "peer"),
-        ("gateway", "chat", "peer"),
     )
     return tuple(
         Link(source=source.name, target=target.name, port=role, listen=place.port())

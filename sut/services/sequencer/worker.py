@@ -23,8 +23,8 @@ from sut.services.sequencer import rule
 from sut.services.sequencer.emitter import Emitter, Notification
 from sut.services.sequencer.live import Live
 
-POLL_S: Final = 0.05
-"""How long a worker that was not poked waits before it looks at the log."""
+POLL_S: Final = 0.25
+"""How long a worker that was not poked waits before it looks at the log: only a lost poke costs as much."""
 READ_LIMIT: Final = 256
 STORE_EVERY_S: Final = 0.1
 """Rows of this long share a transaction; a restart replays at most this much and what was under way."""
