@@ -28,7 +28,7 @@ from sut.protocol.client_events import (
     Wire,
 )
 from sut.protocol.client_fetch import Fetches
-from sut.protocol.client_inbox import Inbox
+from sut.protocol.client_inbox import MEMBERSHIP, Inbox, page_fault
 from sut.protocol.client_liveness import Liveness
 from sut.protocol.client_outbox import Outbox
 from sut.protocol.client_sync import Syncs
@@ -37,7 +37,6 @@ from sut.protocol.frames import (
     Ack,
     Beat,
     Drain,
-    Entry,
     Error,
     Message,
     Notify,
@@ -50,49 +49,26 @@ from sut.protocol.frames import (
 from sut.protocol.reconnect import Reconnect
 
 __all__ = [
-    "Acked",
-    "Client",
-    "ClientEvent",
-    "ClientSettings",
-    "Drained",
-    "GaveUp",
-    "MemberChange",
-    "Nacked",
-    "Online",
-    "OutboxFull",
-    "Sent",
-    "Show",
-    "Stalled",
-    "Violation",
-    "Wire",
-]
+    "Acked", "Client", "ClientEvent", "ClientSettings", "Drained", "GaveUp", "MemberChange", "Nacked", "Online",
+    "OutboxFull", "Sent", "Show", "Stalled", "Violation", "Wire",
+]  # fmt: skip
 
 
 class Client:
     """The state machine of one device. Not thread-safe."""
 
     __slots__ = (
-        "_beats",
-        "_context",
-        "_epoch",
-        "_fetches",
-        "_inbox",
-        "_liveness",
-        "_next_client_seq",
-        "_online",
-        "_open",
-        "_outbox",
-        "_reconnect",
-        "_syncs",
-    )
+        "_beats", "_context", "_epoch", "_fetches", "_inbox", "_liveness", "_next_client_seq", "_online", "_open",
+        "_outbox", "_reconnect", "_syncs",
+    )  # fmt: skip
 
     def __init__(
         self, *, user: int, device: int, rng: random.Random, settings: ClientSettings, next_client_seq: int = 1
     ) -> None:
         self._context = Context(user=user, device=device, rng=rng, settings=settings)
         self._inbox = Inbox(self._context)
-        self._fetches = Fetches(self._context, self._inbox.cursors, is_open=False)
-        self._outbox = Outbox(self._context, is_open=False)
+        self._fetches: Fetches | None = None  # made for the first gap, like the outbox for the first message:
+        self._outbox: Outbox | None = None  # most devices of a large population only listen
         self._syncs = Syncs(self._context, self._inbox.cursors)
         self._liveness = Liveness(self._context)
         self._reconnect = Reconnect()
@@ -105,7 +81,7 @@ class Client:
     def submit(self, conv: int, body: bytes, now: float) -> int:
         """Take a message for sending and return its client_seq. Raises OutboxFull, ValueError (bad size or id)."""
         client_seq = self._next_client_seq
-        self._outbox.put(conv, client_seq, body, now=now)
+        self._made_outbox().put(conv, client_seq, body, now=now)
         self._next_client_seq = client_seq + 1
         return client_seq
 
@@ -117,9 +93,11 @@ class Client:
         """The connection ended, or could not be made. Returns the seconds to wait before the next attempt."""
         self._open = self._online = False
         self._liveness.disconnected()
-        self._fetches.close()
-        self._outbox.close()
         self._syncs.close()
+        if self._fetches is not None:
+            self._fetches.close()
+        if self._outbox is not None:
+            self._outbox.close()
         self._context.frames.clear()
         settings = self._context.settings
         return self._reconnect.next_wait_s(
@@ -132,8 +110,8 @@ class Client:
         self._liveness.heard()
         match decoded:
             case Notify(entries):
-                for entry in entries:
-                    self._claim(entry, now)
+                for conv, head, _flags in entries:
+                    self._claim(conv, head, now)
             case Message():
                 self._message(decoded, now)
             case Ack(conv, client_seq, seq):
@@ -145,15 +123,17 @@ class Client:
             case Synced():
                 self._synced(decoded, now)
             case Refused():
-                self._outbox.refused(decoded, now)
+                if self._outbox is not None:
+                    self._outbox.refused(decoded, now)
             case Welcome():
                 self._welcome(decoded, now)
             case Drain(base_ms):
-                self._reconnect.draining(base_ms / 1000)
+                self._liveness.draining(self._reconnect.draining(base_ms / 1000), now)
+                self._made_outbox().drain()
                 self._context.events.append(Drained(base_ms))
             case Error():
                 self._syncs.failed(decoded.req, now)
-                if self._fetches.failed(decoded, now):
+                if self._fetches is not None and self._fetches.failed(decoded, now):
                     self._sync(now)
 
     def tick(self, now: float) -> None:
@@ -161,18 +141,24 @@ class Client:
         reason = self._liveness.tick(now)
         if reason is not None:
             self._context.events.append(Stalled(reason))
-        self._outbox.tick(now)
+        if self._outbox is not None:
+            self._outbox.tick(now)
         if self._open:
-            self._fetches.tick(now)
+            if self._fetches is not None:
+                self._fetches.tick(now)
             self._inbox.tick(now)
-            if self._syncs.tick(now):
+            if self._syncs.tick(now) and self._fetches is not None:
                 self._fetches.begin_audit()
 
     def next_wakeup(self) -> float:
         """The earliest time at which tick() has something to do; inf when only an input can change anything."""
-        at = min(self._liveness.due(), self._outbox.due())
+        at = self._liveness.due()
+        if self._outbox is not None:
+            at = min(at, self._outbox.due())
         if self._open:
-            at = min(at, self._fetches.due(), self._inbox.due(), self._syncs.due())
+            at = min(at, self._inbox.due(), self._syncs.due())
+            if self._fetches is not None:
+                at = min(at, self._fetches.due())
         return at
 
     def frames(self) -> list[bytes]:
@@ -188,30 +174,57 @@ class Client:
         return events
 
     def idle(self) -> bool:
-        """Nothing is unacknowledged, and nothing that is known to exist is missing."""
-        return self._outbox.empty and not self._fetches.behind
+        """Nothing is unacknowledged, no gap is known, and no SYNC is open that may tell of one.
+
+        Offline, the last does not count: nothing can be asked.
+        """
+        if self._outbox is not None and not self._outbox.empty:
+            return False
+        if self._fetches is not None and self._fetches.behind:
+            return False
+        return not self._open or self._syncs.settled
+
+    def _made_outbox(self) -> Outbox:
+        if self._outbox is None:
+            self._outbox = Outbox(self._context, is_open=self._open)
+        return self._outbox
+
+    def _made_fetches(self) -> Fetches:
+        if self._fetches is None:
+            self._fetches = Fetches(self._context, self._inbox.cursors, is_open=self._open)
+        return self._fetches
 
     def _welcome(self, frame: Welcome, now: float) -> None:
+        context = self._context
+        if self._open:
+            context.violation("a second WELCOME on one connection")
+            return
+        if (frame.user, frame.device) != (context.user, context.device):
+            context.violation(
+                f"WELCOME to user {frame.user}, device {frame.device}; this is {context.user}, {context.device}"
+            )
         self._open = True
         self._epoch = frame.epoch
         self._beats = 0
         self._liveness.welcome(frame.heartbeat_ms / 1000, now)
-        self._outbox.open(now)
-        self._fetches.open(now)
+        if self._outbox is not None:
+            self._outbox.open(now)
+        if self._fetches is not None:
+            self._fetches.open(now)
         self._sync(now)
 
     def _sync(self, now: float) -> None:
-        if self._open and self._syncs.begin(now):
+        if self._open and self._syncs.begin(now) and self._fetches is not None:
             self._fetches.begin_audit()
 
     def _synced(self, frame: Synced, now: float) -> None:
         for conv, head, _flags in frame.entries:
             if self._inbox.follow(conv) and head > self._inbox.cursors[conv]:
-                self._fetches.confirm(conv, head, now)
+                self._made_fetches().confirm(conv, head, now)
         sure = self._syncs.answered(frame, now)
         if sure is None:
             return
-        if sure:
+        if sure and self._fetches is not None:
             self._fetches.end_audit()
         if not self._online:
             self._online = True
@@ -224,64 +237,73 @@ class Client:
             self._beats = 0
             self._sync(now)
 
-    def _claim(self, entry: Entry, now: float) -> None:
-        if self._inbox.follow(entry.conv) and entry.seq > self._inbox.cursors[entry.conv]:
-            self._fetches.claim(entry.conv, entry.seq, now)
+    def _claim(self, conv: int, head: int, now: float) -> None:
+        if self._inbox.follow(conv) and head > self._inbox.cursors[conv]:
+            self._made_fetches().claim(conv, head, now)
 
     def _message(self, message: Message, now: float) -> None:
-        if not self._arrived(message):
-            return
-        self._inbox.place(message, now)
-        self._after_place(message, now)
-
-    def _acked(self, conv: int, client_seq: int, seq: int, now: float) -> None:
-        body = self._outbox.settled(conv, client_seq, seq)
-        if body is not None and self._inbox.follow(conv):
-            context = self._context
-            own = Message(conv, seq, 0, context.user, context.device, client_seq, body)
-            if seq <= self._inbox.cursors[conv]:
-                context.violation(
-                    f"message {client_seq} has number {seq} of conversation {conv}, which was passed over"
-                )
-            self._inbox.place(own, now)
-            self._after_place(own, now)
-        self._outbox.send_next(conv, now)
-
-    def _page(self, page: Page, now: float) -> None:
-        if not self._inbox.follow(page.conv):
-            return
-        after = self._fetches.answered(page.conv, page.req)
-        for message in page.messages:
-            if self._arrived(message):
-                self._inbox.place(message, now)
-                if after is None:
-                    self._after_place(message, now)
-                self._outbox.send_next(message.conv, now)
-        if after is None:
-            return
-        self._inbox.cover(page.conv, page.through, now)
-        held = self._inbox.holds_back(page.conv)
-        if self._fetches.settle(page.conv, page_head=page.head, buffered=held, now=now):
-            self._sync(now)
-
-    def _arrived(self, message: Message) -> bool:
-        """Note an arrival; an own message that comes back is as good as its ACK. False: it cannot be used."""
+        """A message came on its own, or in a page that covers nothing."""
+        self._note_arrival(message)
         if message.seq < 1:
             self._context.violation(f"number {message.seq} in conversation {message.conv}")
-            return False
-        if message.flags == 0:
-            self._context.events.append(Wire(message))
-            if message.device == self._context.device:
-                self._outbox.settled(message.conv, message.client_seq, message.seq)
-        return self._inbox.follow(message.conv)
+        else:
+            self._place(message, now)
+        self._send_next(message.conv, now)
 
-    def _after_place(self, message: Message, now: float) -> None:
-        """Either the gap is closed, or it is known and has to be fetched."""
+    def _acked(self, conv: int, client_seq: int, seq: int, now: float) -> None:
+        outbox, inbox, context = self._made_outbox(), self._inbox, self._context
+        body = outbox.settled(conv, client_seq, seq)
+        if body is None:
+            self._claim(conv, seq, now)  # of one that was given up: it does exist
+        elif inbox.follow(conv):
+            if seq <= inbox.cursors[conv]:
+                context.violation(
+                    f"message {client_seq} got number {seq} of conversation {conv}, which was passed over"
+                )
+            self._place(Message(conv, seq, 0, context.user, context.device, client_seq, body), now)
+        outbox.send_next(conv, now)
+
+    def _page(self, page: Page, now: float) -> None:
+        conv = page.conv
+        after = self._fetches.answered(conv, page.req) if self._fetches is not None else None
+        fault = page_fault(page, after or 0)
+        if fault is not None:
+            self._context.violation(fault)
+        if after is None or fault is not None:
+            for message in page.messages:
+                self._message(message, now)
+        else:
+            for message in page.messages:
+                self._note_arrival(message)
+            self._inbox.cover(page, now)
+            self._send_next(conv, now)
+        if after is None:
+            self._claim(conv, page.head, now)
+            return
+        held, head = self._inbox.holds_back(conv), page.head if fault is None else 0
+        if self._made_fetches().settle(conv, page_head=head, buffered=held, now=now):
+            self._sync(now)
+
+    def _note_arrival(self, message: Message) -> None:
+        """An own message that comes back is as good as its ACK."""
+        if message.flags & MEMBERSHIP:
+            return
+        self._context.events.append(Wire(message))
+        if message.device == self._context.device:
+            self._made_outbox().settled(message.conv, message.client_seq, message.seq)
+
+    def _place(self, message: Message, now: float) -> None:
+        """Show or hold back; either the gap is closed now, or it is known and has to be fetched."""
         conv = message.conv
+        if not self._inbox.follow(conv):
+            return
+        self._inbox.place(message, now)
         cursor = self._inbox.cursors[conv]
         if message.seq > cursor:
-            self._fetches.claim(conv, message.seq, now)
-        else:
+            self._made_fetches().claim(conv, message.seq, now)
+        elif self._fetches is not None:
             self._fetches.filled(conv, cursor)
-        if message.device == self._context.device:
+
+    def _send_next(self, conv: int, now: float) -> None:
+        if self._outbox is not None:
             self._outbox.send_next(conv, now)

@@ -31,13 +31,14 @@ class _State(IntEnum):
 
 
 class _Gap:
-    __slots__ = ("after", "audited", "doubts", "failures", "head", "req", "state")
+    __slots__ = ("after", "audited", "doubts", "failures", "first_req", "head", "req", "state")
 
     def __init__(self, head: int) -> None:
         self.head = head  # highest number claimed
         self.state = _State.IDLE
-        self.req = 0  # the last FETCH, until it is answered (0: answered); a repetition keeps it
-        self.after = 0  # ... and what it asked for
+        self.after = 0  # what the last FETCH asked to follow
+        self.req = 0  # ... its number, until it is answered (0: it is)
+        self.first_req = 0  # ... and that of the first FETCH that asked the same: a late answer to it is as good
         self.failures = 0
         self.doubts = 0
         self.audited = False
@@ -110,7 +111,7 @@ class Fetches:
         When not None, the caller must call settle() after it has used the page.
         """
         gap = self._gaps.get(conv)
-        if gap is None or not req or gap.req != req:
+        if gap is None or not gap.req or not gap.first_req <= req <= gap.req:
             return None
         self._retry.forget(conv)
         return gap.after
@@ -141,7 +142,6 @@ class Fetches:
         for conv in self._retry.flights:
             gap = self._gaps[conv]
             if gap.req == frame.req:
-                gap.req = 0
                 doubtful = frame.code >= DEFINITE_FROM and self._doubt(gap)
                 self._rest(conv, gap, now)
                 self._launch(now)
@@ -186,8 +186,10 @@ class Fetches:
             conv = next(iter(self._line))
             del self._line[conv]
             gap, cursor = self._gaps[conv], self._cursors[conv]
+            req = self._context.next_req()
             if not gap.req or gap.after != cursor:
-                gap.req, gap.after = self._context.next_req(), cursor
+                gap.first_req, gap.after = req, cursor
+            gap.req = req
             gap.state = _State.IN_FLIGHT
             self._context.ask(Fetch(gap.req, conv, cursor, settings.page_limit), now)
             self._retry.launch(conv, now + settings.fetch_timeout_s)

@@ -7,10 +7,27 @@ is shown at once, and so is what waited behind it; one further up waits in a bou
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Final
 
 from sut.protocol.client_context import Context
 from sut.protocol.client_events import ClientEvent, MemberChange, Show
-from sut.protocol.frames import Flag, Message, Recv
+from sut.protocol.frames import Flag, Message, Page, Recv
+
+MEMBERSHIP: Final = Flag.MEMBER_ADD | Flag.MEMBER_REMOVE
+"""An entry with one of these is no message. Other bits mean nothing yet and are ignored."""
+
+
+def page_fault(page: Page, after: int) -> str | None:
+    """What is wrong with a page as an answer to what follows `after`; None: nothing. Such a page covers nothing."""
+    if page.through > page.head:
+        return f"PAGE of conversation {page.conv} covers numbers up to {page.through}, above its head {page.head}"
+    last = after
+    for message in page.messages:
+        if not last < message.seq <= page.through:
+            return f"PAGE of conversation {page.conv} has number {message.seq} between {last} and {page.through}"
+        last = message.seq
+    return None
 
 
 class Inbox:
@@ -46,24 +63,28 @@ class Inbox:
         if seq <= cursor:
             return
         if seq == cursor + 1:
-            self._show(message, now)
+            self._show(message)
+            self._move(conv, seq, now)
             self._show_held_back(conv, now)
             return
         buffer = self._buffers.setdefault(conv, {})
-        if len(buffer) < self._context.settings.max_buffered:
-            buffer.setdefault(seq, message)
+        if seq in buffer:
+            self._compare(buffer[seq], message)
+        elif len(buffer) < self._context.settings.max_buffered:
+            buffer[seq] = message
 
-    def cover(self, conv: int, through: int, now: float) -> None:
-        """Up to `through`, everything for this user has been placed: what is missing there is not for them."""
-        buffer = self._buffers.get(conv)
-        if buffer:
-            for seq in sorted(seq for seq in buffer if seq <= through):
-                message = buffer.pop(seq)
-                if seq > self.cursors[conv]:
-                    self._show(message, now)
-        if through > self.cursors[conv]:
-            self.cursors[conv] = through
-            self._owe_recv(conv, now)
+    def cover(self, page: Page, now: float) -> None:
+        """A page without fault came: show what it brings, and pass over the numbers up to `through` that it lacks."""
+        conv, through = page.conv, page.through
+        cursor = self.cursors[conv]
+        if through <= cursor:
+            return
+        fresh: Sequence[Message] = [message for message in page.messages if message.seq > cursor]
+        if conv in self._buffers:
+            fresh = self._with_held_back(conv, fresh, through)
+        for message in fresh:
+            self._show(message)
+        self._move(conv, through, now)
         self._show_held_back(conv, now)
 
     def due(self) -> float:
@@ -81,22 +102,39 @@ class Inbox:
             del self._recv_due[conv]
             self._context.tell(Recv(conv, self.cursors[conv]))
 
+    def _with_held_back(self, conv: int, fresh: Sequence[Message], through: int) -> list[Message]:
+        """The fresh messages and those held back up to `through`, by number. Of two for one number the first stays."""
+        merged = {message.seq: message for message in fresh}
+        buffer = self._buffers[conv]
+        for seq in [seq for seq in buffer if seq <= through]:
+            held = buffer.pop(seq)
+            if seq in merged:
+                self._compare(held, merged[seq])
+            else:
+                self._context.violation(f"number {seq} of conversation {conv} arrived, and a PAGE leaves it out")
+            merged[seq] = held
+        return [merged[seq] for seq in sorted(merged)]
+
+    def _compare(self, first: Message, second: Message) -> None:
+        if first != second:
+            self._context.violation(f"number {first.seq} of conversation {first.conv} is two different messages")
+
     def _show_held_back(self, conv: int, now: float) -> None:
         buffer = self._buffers.get(conv)
         if buffer is None:
             return
         while (message := buffer.pop(self.cursors[conv] + 1, None)) is not None:
-            self._show(message, now)
+            self._show(message)
+            self._move(conv, message.seq, now)
         if not buffer:
             del self._buffers[conv]
 
-    def _show(self, message: Message, now: float) -> None:
-        self.cursors[message.conv] = message.seq
+    def _show(self, message: Message) -> None:
         event: ClientEvent = Show(message)
-        if message.flags & (Flag.MEMBER_ADD | Flag.MEMBER_REMOVE):
+        if message.flags & MEMBERSHIP:
             event = MemberChange(message.conv, message.seq, message.user, bool(message.flags & Flag.MEMBER_ADD))
         self._context.events.append(event)
-        self._owe_recv(message.conv, now)
 
-    def _owe_recv(self, conv: int, now: float) -> None:
+    def _move(self, conv: int, cursor: int, now: float) -> None:
+        self.cursors[conv] = cursor
         self._recv_due.setdefault(conv, now + self._context.settings.recv_every_s)

@@ -1,7 +1,7 @@
 """Whether the connection still works: heartbeats, and the silence after a question.
 
-Three things end a connection that is open but dead: no WELCOME, no BEAT (nor anything else) after a HEARTBEAT, and
-no answer to anything for long, which first brings a HEARTBEAT forward to be sure.
+Four things end a connection that is open but of no use: no WELCOME, no BEAT (nor anything else) after a HEARTBEAT, no
+answer to anything for long, which first brings a HEARTBEAT forward to be sure, and no close after DRAIN.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from sut.protocol.frames import Heartbeat
 class Liveness:
     """Of one connection after another."""
 
-    __slots__ = ("_beat_asked_at", "_context", "_heartbeat_s", "_next_beat", "_stalled", "_welcome_by")
+    __slots__ = ("_beat_asked_at", "_close_by", "_context", "_heartbeat_s", "_next_beat", "_stalled", "_welcome_by")
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._heartbeat_s = math.inf
         self._next_beat = math.inf
         self._welcome_by = math.inf
+        self._close_by = math.inf
         self._beat_asked_at = math.inf
         self._stalled = False
 
@@ -32,7 +33,7 @@ class Liveness:
 
     def disconnected(self) -> None:
         """Nothing is expected any more."""
-        self._next_beat = self._welcome_by = self._beat_asked_at = math.inf
+        self._next_beat = self._welcome_by = self._close_by = self._beat_asked_at = math.inf
         self._context.asked_at = math.inf
         self._stalled = False
 
@@ -42,6 +43,10 @@ class Liveness:
         self._heartbeat_s = max(0.1, heartbeat_s)
         self._next_beat = now + self._context.rng.uniform(0.0, self._heartbeat_s)
 
+    def draining(self, base_s: float, now: float) -> None:
+        """DRAIN came: the gateway must close within about `base_s`."""
+        self._close_by = now + base_s + self._context.settings.beat_timeout_s
+
     def heard(self) -> None:
         """Anything arrived."""
         self._context.asked_at = self._beat_asked_at = math.inf
@@ -50,7 +55,7 @@ class Liveness:
         """When tick() has something to do."""
         if self._stalled:
             return math.inf
-        return min(self._next_beat, self._welcome_by, self._dead_at(), self._probe_at())
+        return min(self._next_beat, self._welcome_by, self._close_by, self._dead_at(), self._probe_at())
 
     def tick(self, now: float) -> str | None:
         """Send what is due. Returns why the connection is dead, once."""
@@ -59,6 +64,9 @@ class Liveness:
         if self._welcome_by <= now:
             self._stalled = True
             return f"no WELCOME in {self._context.settings.beat_timeout_s} s"
+        if self._close_by <= now:
+            self._stalled = True
+            return "still open after DRAIN"
         if self._dead_at() <= now:
             self._stalled = True
             return f"nothing heard for {self._context.settings.beat_timeout_s} s after a HEARTBEAT"

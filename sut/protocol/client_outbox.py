@@ -17,7 +17,7 @@ from sut.protocol.client_events import Acked, GaveUp, Nacked, OutboxFull, Sent
 from sut.protocol.client_retry import Retry
 from sut.protocol.frames import MAX_BODY, Refused, Send
 
-REMEMBERED_ACKS: Final = 32
+REMEMBERED_ACKS: Final = 8
 """Own messages whose numbers are remembered, to notice a second number for one of them."""
 
 
@@ -29,11 +29,12 @@ class _Queued(NamedTuple):
 class Outbox:
     """The unsettled messages of one device."""
 
-    __slots__ = ("_begun", "_context", "_failures", "_numbers", "_open", "_queues", "_retry", "_size")
+    __slots__ = ("_begun", "_context", "_draining", "_failures", "_numbers", "_open", "_queues", "_retry", "_size")
 
     def __init__(self, context: Context, *, is_open: bool) -> None:
         self._context = context
         self._open = is_open
+        self._draining = False
         self._queues: dict[int, list[_Queued]] = {}
         self._size = 0
         self._begun: dict[int, float] = {}  # conversation -> first transmission of its head, earliest first
@@ -66,13 +67,17 @@ class Outbox:
 
     def close(self) -> None:
         """The connection ended; what was on its way waits for the next one."""
-        self._open = False
+        self._open = self._draining = False
         self._retry.clear()
         self._failures.clear()
 
+    def drain(self) -> None:
+        """The gateway is leaving: what is on its way is pursued, nothing new is sent on this connection."""
+        self._draining = True
+
     def send_next(self, conv: int, now: float) -> None:
         """Transmit the head of this queue, if there is one whose turn has come."""
-        if self._open and conv in self._queues and conv not in self._begun:
+        if self._open and not self._draining and conv in self._queues and conv not in self._begun:
             self._transmit(conv, now)
 
     def settled(self, conv: int, client_seq: int, seq: int) -> bytes | None:

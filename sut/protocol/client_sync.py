@@ -22,12 +22,13 @@ STALE_WAIT_S: Final = (0.5, 1.5)
 class Syncs:
     """One chain of SYNCs at a time."""
 
-    __slots__ = ("_after", "_again", "_context", "_cursors", "_failures", "_req", "_stale", "_until")
+    __slots__ = ("_after", "_again", "_context", "_cursors", "_failures", "_first_req", "_req", "_stale", "_until")
 
     def __init__(self, context: Context, cursors: dict[int, int]) -> None:
         self._context = context
         self._cursors = cursors
         self._req = 0  # of the SYNC that is out; 0: none is
+        self._first_req = 0  # of the first that asked for the same page: a late answer to it is as good
         self._after = 0
         self._until = math.inf  # when to repeat the SYNC that is out, or to start the next chain
         self._again = False
@@ -39,13 +40,18 @@ class Syncs:
         """A chain has started and not ended."""
         return self._req != 0
 
+    @property
+    def settled(self) -> bool:
+        """No answer is awaited, and none was so unsure that it has to be asked for again."""
+        return not self.under_way and self._until == math.inf
+
     def begin(self, now: float) -> bool:
         """Start a chain, or have one follow the present one. True: it started now."""
         if self.under_way:
             self._again = True
             return False
-        self._after, self._stale = 0, False
-        self._ask(now)
+        self._stale = False
+        self._ask_after(0, now)
         return True
 
     def close(self) -> None:
@@ -54,17 +60,17 @@ class Syncs:
 
     def answered(self, frame: Synced, now: float) -> bool | None:
         """None: not the answer that is awaited, or more pages follow. Else the chain ended; True: with sure answers."""
-        if not self._req or frame.req != self._req:
+        if not self._req or not self._first_req <= frame.req <= self._req:
             return None
         self._failures = 0
         self._stale = self._stale or bool(frame.flags & SYNCED_STALE)
         if frame.flags & SYNCED_MORE:
             last = frame.entries[-1].conv if frame.entries else 0
             if last > self._after:
-                self._after = last
-                self._ask(now)
+                self._ask_after(last, now)
                 return None
             self._context.violation("SYNCED says that there is more, and not from where")
+            self._stale = True
         self._req, self._until = 0, math.inf
         if self._again:
             self._again = False
@@ -91,6 +97,12 @@ class Syncs:
             self._ask(now)
             return False
         return self.begin(now)
+
+    def _ask_after(self, after_conv: int, now: float) -> None:
+        """Ask for the page above this conversation for the first time."""
+        self._after = after_conv
+        self._ask(now)
+        self._first_req = self._req
 
     def _ask(self, now: float) -> None:
         above = (item for item in self._cursors.items() if item[0] > self._after)

@@ -34,9 +34,13 @@ class Reconnect:
         self._attempt = 0
         self._drain_s = 0.0
 
-    def draining(self, base_s: float) -> None:
-        """The gateway asked to leave: the next wait is uniform(0, base_s), whatever was tried before."""
+    def draining(self, base_s: float) -> float:
+        """The gateway asked to leave: the next wait is uniform(0, base_s), whatever was tried before.
+
+        Returns `base_s`, or MAX_DRAIN_S if that is less.
+        """
         self._drain_s = min(base_s, MAX_DRAIN_S)
+        return self._drain_s
 
     def succeeded(self) -> None:
         """The connection was of use: the count starts again."""

@@ -8,36 +8,7 @@ import pytest
 
 from sut.protocol import frames as f
 from sut.protocol.client import Client, ClientSettings, OutboxFull
-
-CONV = 9
-ME = 1
-
-
-def make(**settings) -> Client:
-    return Client(user=ME, device=ME, rng=random.Random(1), settings=ClientSettings(**settings))
-
-
-def online(client: Client, now: float = 0.0) -> None:
-    client.connected(now)
-    client.receive(f.encode(f.Welcome(ME, ME, 1, 30_000, f.MAX_BODY)), now)
-    sync = next(frame for frame in sent(client) if isinstance(frame, f.Sync))
-    client.receive(f.encode(f.Synced(sync.req, 0, ())), now)
-
-
-def sent(client: Client) -> list[f.ClientFrame]:
-    return [f.decode_client(data) for data in client.frames()]
-
-
-def told(client: Client, kind: str) -> list:
-    return [event for event in client.events() if type(event).__name__ == kind]
-
-
-def theirs(seq: int, body: bytes = b"hi", flags: int = 0, user: int = 2) -> f.Message:
-    return f.Message(CONV, seq, flags, user, user, seq, body)
-
-
-def give(client: Client, frame: f.ServerFrame, now: float = 0.0) -> None:
-    client.receive(f.encode(frame), now)
+from tests.protocol.client_kit import CONV, ME, give, make, online, sent, theirs, told
 
 
 def test_online_comes_after_the_sync_and_not_before():
@@ -101,7 +72,7 @@ def test_membership_changes_take_their_number_and_are_not_shown():
     give(client, f.Page(fetch.req, CONV, 2, 2, (theirs(1, b"", f.Flag.MEMBER_ADD, user=5), theirs(2))))
     events = client.events()
     kinds = [type(e).__name__ for e in events if type(e).__name__ != "Online"]
-    assert kinds == ["MemberChange", "Wire", "Show"]
+    assert kinds == ["Wire", "MemberChange", "Show"]
 
 
 def test_a_repeated_message_is_told_and_not_shown_again():
@@ -176,6 +147,15 @@ def test_what_was_under_way_is_sent_again_on_the_next_connection():
     give(client, f.Welcome(ME, ME, 2, 30_000, f.MAX_BODY), 2.0)
     assert [s.client_seq for s in sent(client) if isinstance(s, f.Send)] == [1]
     assert len(told(client, "Sent")) == 1
+
+
+def test_what_was_not_sent_before_the_end_is_not_sent_on_the_next_connection():
+    client = make()
+    online(client)
+    give(client, f.Notify((f.Entry(CONV, 2, 0),)))
+    client.disconnected(1.0)
+    client.connected(2.0)
+    assert client.frames() == []
 
 
 def test_a_dead_connection_is_noticed_after_a_heartbeat_and_only_once():
