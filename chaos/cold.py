@@ -6,6 +6,7 @@ was never stored.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable
@@ -26,7 +27,8 @@ def kill_sequencers(system: System) -> dict[str, int]:
         had[service.name] = pong.incarnation if pong is not None else 0
         pid = system.pid(service.name)
         if pid is not None:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     return had
 
 

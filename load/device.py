@@ -76,6 +76,7 @@ class Device:
     """One of them. `now` is always seconds of the clock of `Run.t0_s`."""
 
     __slots__ = (
+        "_broken_off",
         "_client", "_client_seq", "_fragments", "_next_absence", "_next_send", "_online", "_open", "_plan", "_run",
         "_unsent", "_web", "device", "leaving", "must_drop", "refusal", "refusal_text",
     )  # fmt: skip
@@ -97,6 +98,7 @@ class Device:
         self._web: ClientProtocol | None = None
         self._open = False
         self._online = False
+        self._broken_off = False
         self._fragments: list[bytes] = []
         self.must_drop = ""
         """Why the connection must be dropped now; empty: it need not."""
@@ -180,12 +182,19 @@ class Device:
         if absence.clean and self._web is not None and self._web.state is OPEN:
             self._web.send_close(GOING_AWAY)
 
+    def stay_away(self) -> None:
+        """A planned absence began while the connection was broken off: from now on nobody waits for this device."""
+        if self._broken_off:
+            self._broken_off = False
+            self._run.recorder.stays_away(self.device)
+
     def closed(self, now: float) -> float:
         """The connection ended, or could not be made. Returns the seconds to wait before the next attempt."""
         wait_s = self._client.disconnected(now)
         self._drain()
         if self._online:
             self._online = False
+            self._broken_off = True
             self._run.recorder.offline(self.device, planned=False)
         if self.leaving is None:
             self._run.recorder.counters.drops += 1
@@ -289,7 +298,7 @@ class Device:
                     due_ns, hash_ = self._unsent.pop(client_seq)
                     recorder.sent(device, conv, client_seq, due_ns=due_ns, hash_=hash_)
                 case Online():
-                    self._online = True
+                    self._online, self._broken_off = True, False
                     recorder.online(device)
                 case Nacked():
                     recorder.nacked(device, event)

@@ -101,6 +101,10 @@ class Recorder:
         self.counters.online -= 1
         self._history.append(Event.OFFLINE, device=device, arg=int(planned))
 
+    def stays_away(self, device: int) -> None:
+        """A device that was cut off would by now have gone offline as planned."""
+        self._history.append(Event.OFFLINE, device=device, arg=1)
+
     def sent(self, device: int, conv: int, client_seq: int, *, due_ns: int, hash_: int) -> None:
         """A message is about to be transmitted for the first time: call before the bytes reach the socket."""
         msg = message_id(device, client_seq)

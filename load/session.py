@@ -84,6 +84,7 @@ class Session:
             until = self.device.away_until(now)
             if until <= now:
                 return
+            self.device.stay_away()
             if until == math.inf:
                 self._fleet.begun.wait()
             else:
