@@ -126,9 +126,9 @@ def test_the_embedded_profile_has_the_processes_and_links_of_the_design(tmp_path
         ("gateway-3", "redis-2", "redis"),
         ("sequencer-1", "redis-1", "redis"),
         ("sequencer-2", "gateway-1", "peer"),
-        ("gateway-1", "chat-2", "peer"),
     ):
         assert topology.dial(source, target, role)[1] in {link.listen for link in topology.links}
+    assert topology.dial("gateway-1", "chat-2")[1] == topology.service("chat-2").ports["peer"]
     assert topology.dial("chat-1", "redis-1", "redis")[1] == topology.service("redis-1").ports["redis"]
     ports = [port for service in topology.services for port in service.ports.values()]
     ports += [link.listen for link in topology.links]
