@@ -41,3 +41,16 @@ def give(client: Client, frame: f.ServerFrame, now: float = 0.0) -> None:
 def fetches(client: Client) -> list[f.Fetch]:
     """The FETCHes among what it wants sent; the rest is dropped."""
     return [frame for frame in sent(client) if isinstance(frame, f.Fetch)]
+
+
+def syncs(client: Client) -> list[f.Sync]:
+    """The SYNCs among what it wants sent; the rest is dropped."""
+    return [frame for frame in sent(client) if isinstance(frame, f.Sync)]
+
+
+def welcomed(client: Client) -> f.Sync:
+    """Connect it up to WELCOME; the SYNC it then asks is still to be answered."""
+    client.connected(0.0)
+    give(client, f.Welcome(ME, ME, 1, 30_000, f.MAX_BODY))
+    (sync,) = syncs(client)
+    return sync

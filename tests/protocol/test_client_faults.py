@@ -114,6 +114,13 @@ def test_a_page_nobody_asked_for_brings_its_messages_and_covers_nothing():
     assert [fetch.after for fetch in fetches(client)] == [1]
 
 
+def test_a_page_nobody_asked_for_still_tells_of_a_head():
+    client = make()
+    online(client)
+    give(client, f.Page(77, CONV, 5, 5, ()))
+    assert [fetch.after for fetch in fetches(client)] == [0]
+
+
 def test_an_answer_to_another_question_covers_nothing():
     client = make()
     online(client)

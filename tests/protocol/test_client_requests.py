@@ -1,4 +1,4 @@
-"""How the client asks: FETCH, SYNC, repetitions, bounds, and what it does when a gateway drains."""
+"""How the client asks and repeats: FETCH, SEND given up, receipts, bounds, and what it does when a gateway drains."""
 
 from __future__ import annotations
 
@@ -6,22 +6,9 @@ import math
 import random
 from itertools import pairwise
 
-import pytest
-
 from sut.protocol import frames as f
 from sut.protocol.client import Client, ClientSettings
-from tests.protocol.client_kit import CONV, ME, fetches, give, make, online, sent, theirs, told
-
-
-def syncs(client: Client) -> list[f.Sync]:
-    return [frame for frame in sent(client) if isinstance(frame, f.Sync)]
-
-
-def welcomed(client: Client) -> f.Sync:
-    client.connected(0.0)
-    give(client, f.Welcome(ME, ME, 1, 30_000, f.MAX_BODY))
-    (sync,) = syncs(client)
-    return sync
+from tests.protocol.client_kit import CONV, ME, fetches, give, make, online, sent, theirs, told, welcomed
 
 
 def test_an_unanswered_fetch_is_repeated_with_a_new_req_and_a_late_page_still_counts():
@@ -49,6 +36,57 @@ def test_a_failed_fetch_rests_before_it_is_repeated():
     assert not fetches(client)
     client.tick(0.2)
     assert [again.after for again in fetches(client)] == [0]
+
+
+def test_flights_of_the_last_connection_do_not_hold_up_the_next():
+    client = make(max_fetches=2)
+    online(client)
+    give(client, f.Notify(tuple(f.Entry(conv, 1, 0) for conv in range(1, 6))))
+    old = fetches(client)
+    client.disconnected(0.1)
+    client.connected(0.2)
+    give(client, f.Welcome(ME, ME, 2, 30_000, f.MAX_BODY), 0.2)
+    new = fetches(client)
+    assert len(old) == len(new) == 2
+    assert not {fetch.req for fetch in old} & {fetch.req for fetch in new}
+
+
+def test_a_page_tells_of_a_higher_head():
+    client = make()
+    online(client)
+    give(client, f.Notify((f.Entry(CONV, 1, 0),)))
+    (fetch,) = fetches(client)
+    give(client, f.Page(fetch.req, CONV, 5, 1, (theirs(1),)))
+    assert [again.after for again in fetches(client)] == [1]
+
+
+def test_one_fetch_a_conversation_even_when_the_gap_closed_meanwhile():
+    client = make()
+    online(client)
+    give(client, f.Notify((f.Entry(CONV, 1, 0),)))
+    (fetch,) = fetches(client)
+    give(client, theirs(1))
+    assert client.idle()
+    give(client, f.Notify((f.Entry(CONV, 2, 0),)))
+    assert not fetches(client)
+    give(client, f.Page(fetch.req, CONV, 2, 2, (theirs(1), theirs(2))))
+    assert [e.message.seq for e in told(client, "Show")] == [1, 2]
+
+
+def test_a_repetition_asks_from_the_cursor_of_now_and_an_empty_answer_to_it_is_no_progress():
+    client = make()
+    online(client)
+    give(client, f.Notify((f.Entry(CONV, 5, 0),)))
+    sent(client)
+    give(client, theirs(1), 1.0)
+    now = 2.0
+    client.tick(now)
+    while not (again := fetches(client)):
+        now = client.next_wakeup()
+        client.tick(now)
+    assert again[0].after == 1
+    give(client, f.Page(again[0].req, CONV, 5, 1, ()), now)
+    assert not fetches(client)
 
 
 def test_few_fetches_are_in_flight_and_all_conversations_get_their_turn():
@@ -87,28 +125,6 @@ def test_news_shortens_a_long_rest():
     assert len(fetches(client)) == 1
 
 
-def test_a_number_one_may_not_read_counts_as_a_gap_until_a_sure_sync_says_otherwise():
-    client = make()
-    online(client)
-    give(client, theirs(1))
-    give(client, f.Notify((f.Entry(CONV, 2, f.Flag.MEMBER_REMOVE),)))
-    now, answers = 0.0, iter([f.SYNCED_STALE, 0])
-    seen = []
-    while not client.idle() and now < 60.0:
-        for frame in sent(client):
-            if isinstance(frame, f.Fetch):
-                give(client, f.Page(frame.req, CONV, 1, 1, ()), now)
-            elif isinstance(frame, f.Sync):
-                flags = next(answers)
-                seen.append(flags)
-                give(client, f.Synced(frame.req, flags, ()), now)
-                assert client.idle() == (flags == 0)
-        now = client.next_wakeup()
-        client.tick(now)
-    assert seen == [f.SYNCED_STALE, 0]
-    assert not told(client, "Violation")
-
-
 def test_a_certain_gap_is_asked_for_for_ever():
     client = make()
     online(client)
@@ -135,95 +151,6 @@ def test_a_certain_gap_is_asked_for_for_ever():
     assert found
     assert 120 / 5 < asked < 150, "it rests up to 5 s between two questions"
     assert [e.message.seq for e in told(client, "Show")] == [1, 2, 3]
-
-
-@pytest.mark.parametrize("ahead", [set(), {1}, {1500, 2499}, set(range(1, 2501)), {9999}])
-def test_a_device_with_thousands_of_conversations_pages_its_sync(ahead):
-    """Against the documented service: what is not given counts as 0, at most 1000 entries, MORE when cut."""
-    client = make(max_fetches=8)
-    online(client)
-    for conv in range(1, 2501):
-        give(client, theirs(1)._replace(conv=conv))
-    sent(client)
-    heads = {conv: 2 if conv in ahead else 1 for conv in (*range(1, 2501), 9999)}
-    give(client, f.Beat(f.BEAT_RESYNC))
-    asked, rounds, after = set(), 0, -1
-    frames = sent(client)
-    while frames:
-        frame = frames.pop(0)
-        if isinstance(frame, f.Sync):
-            rounds += 1
-            assert frame.after_conv > after, "each page goes on where the last ended"
-            after = frame.after_conv
-            assert list(frame.cursors) == [(conv, client._inbox.cursors[conv]) for conv, _ in frame.cursors]
-            expected = [conv for conv in sorted(client._inbox.cursors) if conv > after][:1000]
-            assert [conv for conv, _ in frame.cursors] == expected, "a contiguous range"
-            seen = dict(frame.cursors)
-            news = [f.Entry(conv, head, 0) for conv, head in heads.items() if conv > after and head > seen.get(conv, 0)]
-            give(client, f.Synced(frame.req, f.SYNCED_MORE if len(news) > 1000 else 0, tuple(news[:1000])))
-        elif isinstance(frame, f.Fetch):
-            asked.add(frame.conv)
-            rows = tuple(theirs(n)._replace(conv=frame.conv) for n in range(frame.after + 1, heads[frame.conv] + 1))
-            give(client, f.Page(frame.req, frame.conv, heads[frame.conv], heads[frame.conv], rows))
-        frames += sent(client)
-    assert asked == ahead | {9999}
-    assert rounds <= 4
-    assert client.idle()
-
-
-def test_an_unanswered_sync_is_repeated_and_the_late_answer_counts():
-    client = make(fetch_timeout_s=2.0)
-    sync = welcomed(client)
-    client.tick(2.0)
-    (again,) = syncs(client)
-    assert again.req != sync.req
-    give(client, f.Synced(sync.req, 0, ()), 2.1)
-    assert told(client, "Online")
-    give(client, f.Synced(again.req, 0, ()), 2.2)
-    assert not told(client, "Online")
-
-
-def test_a_failed_sync_is_repeated():
-    client = make()
-    sync = welcomed(client)
-    give(client, f.Error(sync.req, f.Nack.UNAVAILABLE))
-    client.tick(0.2)
-    assert len(syncs(client)) == 1
-
-
-def test_a_hint_during_a_sync_brings_another_after_it():
-    client = make()
-    sync = welcomed(client)
-    give(client, f.Beat(f.BEAT_RESYNC))
-    assert not syncs(client), "one chain at a time"
-    give(client, f.Synced(sync.req, 0, ()))
-    assert not client.idle()
-    client.tick(0.0)
-    assert len(syncs(client)) == 1
-
-
-def test_a_sync_comes_every_few_beats():
-    client = make(sync_every_beats=3)
-    online(client)
-    counts = []
-    for _ in range(6):
-        give(client, f.Beat(0))
-        asked = syncs(client)
-        counts.append(len(asked))
-        for sync in asked:
-            give(client, f.Synced(sync.req, 0, ()))
-    assert counts == [0, 0, 1, 0, 0, 1]
-
-
-def test_idle_waits_for_the_sync_but_not_while_offline():
-    client = make()
-    assert client.idle()
-    sync = welcomed(client)
-    assert not client.idle()
-    give(client, f.Synced(sync.req, f.SYNCED_STALE, ()))
-    assert not client.idle()
-    client.disconnected(1.0)
-    assert client.idle()
 
 
 def test_given_up_lets_the_next_go_and_a_late_ack_only_tells_of_a_number():
@@ -299,17 +226,6 @@ def test_a_welcome_alone_does_not_end_the_backing_off():
     assert mean_wait(answer_sync=True) < 0.2 < 1.0 < mean_wait(answer_sync=False)
 
 
-def test_first_heartbeats_are_spread_over_the_interval():
-    firsts = []
-    for seed in range(200):
-        client = Client(user=ME, device=ME, rng=random.Random(seed), settings=ClientSettings())
-        online(client)
-        firsts.append(client.next_wakeup())
-    assert min(firsts) < 2.0
-    assert max(firsts) > 28.0
-    assert 12.0 < sum(firsts) / len(firsts) < 18.0
-
-
 def test_receipts_keep_their_pace_while_messages_keep_coming():
     client = make()
     online(client)
@@ -321,3 +237,14 @@ def test_receipts_keep_their_pace_while_messages_keep_coming():
         receipts += [(now, frame.seq) for frame in sent(client) if isinstance(frame, f.Recv)]
     assert 8 <= len(receipts) <= 10
     assert all(b[0] - a[0] >= 0.49 and b[1] > a[1] for a, b in pairwise(receipts))
+
+
+def test_first_heartbeats_are_spread_over_the_interval():
+    firsts = []
+    for seed in range(200):
+        client = Client(user=ME, device=ME, rng=random.Random(seed), settings=ClientSettings())
+        online(client)
+        firsts.append(client.next_wakeup())
+    assert min(firsts) < 2.0
+    assert max(firsts) > 28.0
+    assert 12.0 < sum(firsts) / len(firsts) < 18.0

@@ -256,6 +256,8 @@ def test_drain_sets_the_wait_before_the_next_attempt():
     give(client, f.Drain(500))
     assert [e.base_ms for e in told(client, "Drained")] == [500]
     assert client.disconnected(1.0) <= 0.5
+    waits = [client.disconnected(2.0) for _ in range(20)]
+    assert max(waits) > 10.0, "it counts once"
 
 
 def test_waits_grow_while_nothing_is_reached():
