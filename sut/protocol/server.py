@@ -67,13 +67,14 @@ _BEAT_RESYNC = Answer(websocket.binary(encode(Beat(BEAT_RESYNC))), resync=True)
 class ServerSession:
     """One open connection of an authenticated device. Feed it every chunk in order; do what it returns, in order."""
 
-    __slots__ = ("_count", "_mark", "_reader", "_second")
+    __slots__ = ("_count", "_ended", "_mark", "_reader", "_second")
 
     def __init__(self, mark: int) -> None:
         self._reader = FrameReader()
         self._mark = mark
         self._second = 0
         self._count = 0
+        self._ended = False
 
     @property
     def held(self) -> int:
@@ -85,11 +86,14 @@ class ServerSession:
         self._mark = NO_MARK
 
     def receive(self, data: bytes, *, mark: int, second: int) -> list[Decision]:
-        """What to do about these bytes. `mark`: the gateway's, now. `second`: of any clock, whole, for the rate."""
+        """What to do about these bytes; nothing after an End. `mark`: the gateway's. `second`: whole, for the rate."""
+        if self._ended:
+            return []
         decisions: list[Decision] = []
         for received in self._reader.feed(data):
             if isinstance(received, Violation):
                 decisions.append(End(received.code, received.reason))
+                self._ended = True
                 break
             if second != self._second:
                 self._second, self._count = second, 0
@@ -98,6 +102,7 @@ class ServerSession:
             if decision is not None:
                 decisions.append(decision)
                 if isinstance(decision, End):
+                    self._ended = True
                     break
         return decisions
 

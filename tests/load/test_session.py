@@ -195,7 +195,7 @@ def test_a_cut_connection_is_made_again_and_nothing_is_lost_or_doubled(rig, chat
     assert [r[8] for r in it.events(Event.OFFLINE)] == [0, 0]
     assert len(it.events(Event.ONLINE)) == 4
     assert len(it.events(Event.SEND)) == 2
-    assert it.recorder.counters.drops == 2
+    assert it.recorder.counters.drops >= 2  # a dial into the cut may fail as well
     assert [f.client_seq for f in chat.received[1] if isinstance(f, Send)].count(1) == 2
 
 

@@ -1,7 +1,7 @@
 """The server's session: what each frame of a device leads to, and that noise leads only to decisions."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from websockets.client import ClientProtocol
 from websockets.frames import Frame
@@ -154,6 +154,7 @@ def test_beyond_the_rate_requests_are_refused_and_heartbeats_are_not() -> None:
     assert device.send(encode(Recv(1, 1))) == [Forward(Recv(1, 1))]
 
 
+@example([b"\x82\x80", b"\x00\x00", b"\x00\x00"])  # an empty frame ended the session, and it went on after that
 @given(st.lists(st.binary(max_size=100), max_size=8))
 def test_noise_leads_to_decisions_and_keeps_little(chunks: list[bytes]) -> None:
     session = ServerSession(0)

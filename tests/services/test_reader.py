@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from sut.ports import ConversationImage, ConversationRow, Span, StoredMessage, Unavailable
-from sut.protocol.frames import decode_server
+from sut.protocol.frames import SYNCED_MORE, decode_server
 from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED, HotPage
 from sut.services.chat.reader import NotMember, Reader
 
@@ -79,3 +79,29 @@ def test_a_stranger_is_one_when_all_is_stored(conv):
 def test_a_stranger_is_one_when_the_sequencer_says_so():
     with pytest.raises(NotMember):
         fetch(HotPage(hit=True, member=False, head=0, page=b""), JOINED)
+
+
+class ManyStore:
+    """A user in 1,500 conversations, each with one message."""
+
+    async def conversations_of(self, user, after, limit):
+        return [(conv, 1) for conv in range(after + 1, 1501)][:limit]
+
+
+class Away:
+    """A sequencer that cannot be asked."""
+
+    async def ask(self, frame, timeout_s):
+        raise Unavailable("away")
+
+
+def test_a_sync_of_very_many_conversations_leaves_none_out():
+    reader = Reader(ManyStore(), {0: Away()})
+    told, after = [], 0
+    for req in range(10):
+        synced = asyncio.run(reader.sync(1, req=req, after_conv=after, cursors={}))
+        told += [entry.conv for entry in synced.entries if entry.seq]
+        if not synced.flags & SYNCED_MORE:
+            break
+        after = synced.entries[-1].conv
+    assert told == list(range(1, 1501))

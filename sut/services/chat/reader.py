@@ -85,11 +85,12 @@ class Reader:
             heads, complete = await self._heads(user, dict(known))
             stale = stale or not complete
             ahead = [Entry(conv, head, 0) for conv, head in heads.items() if head > cursors.get(conv, 0)]
-            entries += ahead[: MAX_SYNC_CURSORS - 1 - len(entries)]
+            room = MAX_SYNC_CURSORS - 1 - len(entries)
+            entries += ahead[:room]
+            if len(ahead) > room:
+                break
             if len(known) < MAX_SYNC_CURSORS:
                 return Synced(req, SYNCED_STALE if stale else 0, tuple(entries))
-            if len(entries) == MAX_SYNC_CURSORS - 1:
-                break
             after_conv = known[-1][0]
         else:
             entries.append(Entry(after_conv, 0, 0))  # no news of it: only from where to ask on
