@@ -117,8 +117,7 @@ class _Run:
             self._await_drained()
         self._end_swarm(swarm_process)
         if self._monitor.t0_ns is not None:
-            if not self._interrupt.asked:
-                self._empty_memories(system)
+            self._empty_memories(system)
             self._read_all_back(system)
 
     def _write_meta(self) -> None:
@@ -242,6 +241,9 @@ class _Run:
     def _empty_memories(self, system: System) -> None:
         """What is read back shall come from the store."""
         expired = self._interrupt.expiry(COLD_S, keep_s=7.0)
+        if expired():
+            self._monitor.hole("sequencers", "no time was left to kill them before the read-back")
+            return
         problem = cold.await_back(system, cold.kill_sequencers(system), expired=expired, tick=self._monitor.tick)
         if problem is not None:
             self._monitor.hole("sequencers", problem)
