@@ -156,8 +156,15 @@ class MessageStore(Protocol):
     async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
         """Up to `limit` rows with a number above `after`, in order."""
 
-    async def conversations_of(self, user: int, after: int, limit: int) -> list[tuple[int, int]]:
-        """(conversation, its stored head as far as this user may see) by rising id above `after`; past stays too."""
+    async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:
+        """Up to `limit` ids above `after`, rising, of the conversations that this user is or was in.
+
+        One that is not stored may be among them (a crash came between it and this index), none that is stored is
+        missing.
+        """
+
+    async def heads(self, user: int, convs: Sequence[int]) -> dict[int, int]:
+        """The stored head of each of these as far as this user may see; without those not stored or never entered."""
 
     async def save_cursors(self, cursors: Iterable[tuple[int, int, int]]) -> None:
         """(device, conv, seq): what devices have shown. Cursors only rise."""

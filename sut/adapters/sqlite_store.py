@@ -1,27 +1,30 @@
 """MessageStore on SQLite: one file a partition, written by its sequencer, read by the chat services.
 
 A write() is one transaction, so rows, spans, marks and the sequencer's state land together. The state's `applied`
-guards it: what comes from further back in the log than what is stored changes nothing. Cursors have a file of their
-own, which all chat services write.
+guards it: what comes from further back in the log than what is stored changes nothing. Which conversations a user is
+in has a file of its own, so that a SYNC looks into one file and not into all: a write() commits there first, and an
+entry whose conversation did not follow is harmless. Cursors have one too, which all chat services write.
 """
 
 from __future__ import annotations
 
-import heapq
+import asyncio
+import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Final, TypeVar
 
 from sut.adapters.bounded_pool import BoundedPool
 from sut.adapters.group_commit import GroupCommit
-from sut.adapters.sqlite_file import MAX_INTEGER, Layout, open_files
+from sut.adapters.sqlite_file import MAX_INTEGER, Layout, SqliteFile, open_files
 from sut.partitioning import partition_of
 from sut.ports import ConversationImage, ConversationRow, ConversationWrite, SenderMark, Span, StoredMessage
 
-STORE: Final = Layout(schema="store.sql", application_id=0x53505331, synchronous="FULL")
+STORE: Final = Layout(schema="store.sql", application_id=0x53505332, synchronous="FULL")
+MEMBERSHIPS: Final = Layout(schema="memberships.sql", application_id=0x53504D31, synchronous="FULL")
 CURSORS: Final = Layout(schema="cursors.sql", application_id=0x53504331, synchronous="NORMAL")
 DEADLINE_S: Final = 2.0
 LOCK_SHARE: Final = 0.75
@@ -30,9 +33,12 @@ THREADS: Final = 6
 MAX_WAITING: Final = 1_000
 """Calls that may wait in this process; beyond it they are refused at once."""
 MAX_CURSORS: Final = 20_000
+MAX_MEMBERSHIPS: Final = 100_000
+"""(user, conversation) pairs that may wait for their commit: 200 new groups of 500 members."""
 
 T = TypeVar("T")
 _Cursor = tuple[int, int, int]
+_Membership = tuple[int, int]
 
 _PUT_ROW: Final = (
     "INSERT INTO conversation (conv, kind, creator, head, applied) VALUES (?, ?, ?, ?, ?) ON CONFLICT (conv)"
@@ -47,10 +53,12 @@ _PUT_CURSOR: Final = (
     "INSERT INTO cursor (device, conv, seq) VALUES (?, ?, ?) ON CONFLICT (device, conv)"
     " DO UPDATE SET seq = excluded.seq WHERE excluded.seq > cursor.seq"
 )
+_PUT_MEMBERSHIP: Final = "INSERT OR IGNORE INTO membership (user, conv) VALUES (?, ?)"
+_CONVERSATIONS: Final = "SELECT conv FROM membership WHERE user = ? AND conv > ? ORDER BY conv LIMIT ?"
 # SQLite takes the other columns from the row that has the max(): the newest stay.
-_CONVERSATIONS: Final = (
+_HEADS: Final = (
     "SELECT span.conv, max(span.first), span.until, conversation.head FROM span JOIN conversation USING (conv)"
-    " WHERE span.user = ? AND span.conv > ? GROUP BY span.conv ORDER BY span.conv LIMIT ?"
+    " WHERE span.conv IN (SELECT value FROM json_each(?)) AND span.user = ? GROUP BY span.conv"
 )
 
 
@@ -64,15 +72,25 @@ class SqliteStore:
     def __init__(self, directory: Path, partitions: int, *, deadline_s: float = DEADLINE_S) -> None:
         """Open the files, making those that are missing. Raises Unavailable, Damaged.
 
-        No call takes much longer than `deadline_s`.
+        No call takes much longer than `deadline_s`, a write with new stays twice that.
         """
         parts = [(f"store-{index:02}.db", STORE) for index in range(partitions)]
-        *self._files, self._cursors = open_files(
-            directory, [*parts, ("cursors.db", CURSORS)], partitions=partitions, lock_wait_s=LOCK_SHARE * deadline_s
+        shared = [("memberships.db", MEMBERSHIPS), ("cursors.db", CURSORS)]
+        *self._files, self._memberships, self._cursors = open_files(
+            directory, [*parts, *shared], partitions=partitions, lock_wait_s=LOCK_SHARE * deadline_s
         )
         self._pool = BoundedPool("store", threads=THREADS, max_waiting=MAX_WAITING, deadline_s=deadline_s)
         self._saves: GroupCommit[_Cursor, None] = GroupCommit(
-            "cursors", self._write_cursors, max_batch=MAX_CURSORS, max_waiting=MAX_CURSORS
+            "cursors",
+            partial(self._put, self._cursors, _PUT_CURSOR),
+            max_batch=MAX_CURSORS,
+            max_waiting=MAX_CURSORS,
+        )
+        self._joins: GroupCommit[_Membership, None] = GroupCommit(
+            "memberships",
+            partial(self._put, self._memberships, _PUT_MEMBERSHIP),
+            max_batch=MAX_MEMBERSHIPS,
+            max_waiting=MAX_MEMBERSHIPS,
         )
 
     async def load(self, conv: int) -> ConversationImage | None:
@@ -83,6 +101,7 @@ class SqliteStore:
 
     async def write(self, partition: int, writes: Sequence[ConversationWrite]) -> None:
         """Store all of them, or none when this raises Unavailable without a crash at that moment. Repeatable."""
+        await self._joins.submit([(span.user, write.row.conv) for write in writes for span in write.spans])
         if writes:
             await self._pool.run(partial(self._files[partition].write, partial(_write, writes)))
 
@@ -92,11 +111,28 @@ class SqliteStore:
             return []
         return await self._read(conv, partial(_page, conv, after, limit))
 
-    async def conversations_of(self, user: int, after: int, limit: int) -> list[tuple[int, int]]:
-        """(conversation, its stored head as far as this user may see) by rising id above `after`; past stays too."""
+    async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:
+        """Ids above `after`, rising, of what this user is or was in; one whose write did not land may be among them."""
         if max(user, after) > MAX_INTEGER:
             return []
-        return await self._pool.run(partial(self._conversations_of, user, after, limit))
+
+        def select(connection: sqlite3.Connection) -> list[int]:
+            return [conv for (conv,) in connection.execute(_CONVERSATIONS, (user, after, limit))]
+
+        return await self._pool.run(partial(self._memberships.read, select))
+
+    async def heads(self, user: int, convs: Sequence[int]) -> dict[int, int]:
+        """The stored head of each of these as far as this user may see; without those not stored or never entered."""
+        if user > MAX_INTEGER:
+            return {}
+        by_file: defaultdict[int, list[int]] = defaultdict(list)
+        for conv in convs:
+            if conv <= MAX_INTEGER:
+                by_file[partition_of(conv, len(self._files))].append(conv)
+        parts = await asyncio.gather(
+            *(self._pool.run(partial(self._files[p].read, partial(_heads, user, part))) for p, part in by_file.items())
+        )
+        return {conv: head for part in parts for conv, head in part.items()}
 
     async def save_cursors(self, cursors: Iterable[_Cursor]) -> None:
         """(device, conv, seq): what devices have shown. Cursors only rise; one that cannot be is ignored."""
@@ -115,29 +151,23 @@ class SqliteStore:
     async def close(self) -> None:
         """Finish what was handed in, within the deadline, and close the files."""
         await self._saves.close()
+        await self._joins.close()
         await self._pool.close()
-        for file in (*self._files, self._cursors):
+        for file in (*self._files, self._memberships, self._cursors):
             file.close()
 
     async def _read(self, conv: int, action: Callable[[sqlite3.Connection], T]) -> T:
         file = self._files[partition_of(conv, len(self._files))]
         return await self._pool.run(partial(file.read, action))
 
-    def _conversations_of(self, user: int, after: int, limit: int) -> list[tuple[int, int]]:
-        """The lowest `limit` of each file, merged."""
+    async def _put(self, file: SqliteFile, statement: str, rows: Sequence[tuple[int, ...]]) -> list[None]:
+        """Run one statement for each row, in one transaction."""
 
-        def select(connection: sqlite3.Connection) -> list[tuple[int, int]]:
-            rows = connection.execute(_CONVERSATIONS, (user, after, limit)).fetchall()
-            return [(conv, min(head, until - 1) if until else head) for conv, _, until, head in rows]
+        def put(connection: sqlite3.Connection) -> None:
+            connection.executemany(statement, rows)
 
-        return list(islice(heapq.merge(*(file.read(select) for file in self._files)), limit))
-
-    async def _write_cursors(self, cursors: list[_Cursor]) -> list[None]:
-        def upsert(connection: sqlite3.Connection) -> None:
-            connection.executemany(_PUT_CURSOR, cursors)
-
-        await self._pool.run(partial(self._cursors.write, upsert))
-        return [None] * len(cursors)
+        await self._pool.run(partial(file.write, put))
+        return [None] * len(rows)
 
 
 def _write(writes: Sequence[ConversationWrite], connection: sqlite3.Connection) -> None:
@@ -174,6 +204,11 @@ def _load(conv: int, connection: sqlite3.Connection) -> ConversationImage | None
         tuple(Span(*span) for span in spans),
         tuple(SenderMark(device, _unsigned(client_seq), seq) for device, client_seq, seq in marks),
     )
+
+
+def _heads(user: int, convs: list[int], connection: sqlite3.Connection) -> dict[int, int]:
+    rows = connection.execute(_HEADS, (json.dumps(convs), user)).fetchall()
+    return {conv: min(head, until - 1) if until else head for conv, _, until, head in rows}
 
 
 def _page(conv: int, after: int, limit: int, connection: sqlite3.Connection) -> list[StoredMessage]:

@@ -29,9 +29,6 @@ CREATE TABLE span (
     PRIMARY KEY (conv, user, first)
 ) WITHOUT ROWID;
 
--- The conversations of a user, answered from the index alone.
-CREATE INDEX span_by_user ON span (user, conv, first, until);
-
 -- The last message sequenced from each device: what makes a repeated SEND harmless, kept for ever.
 CREATE TABLE mark (
     conv       INTEGER NOT NULL,

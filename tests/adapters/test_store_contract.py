@@ -115,13 +115,23 @@ async def test_conversations_of_a_user_across_partitions_in_pages(make_store: Ma
     assert {partition_of(conv, PARTITIONS) for conv in convs} == set(range(PARTITIONS))
     async with make_store() as store:
         await write(store, *changes, change(1, head=5, applied=1, spans=spans_of(8)))
-        found: list[tuple[int, int]] = []
-        while page := await store.conversations_of(7, found[-1][0] if found else 0, 7):
+        found: list[int] = []
+        while page := await store.conversations_of(7, found[-1] if found else 0, 7):
             assert len(page) <= 7
             found += page
-        assert found == [(conv, n) for n, conv in enumerate(convs)]
+        assert found == convs
+        assert await store.heads(7, convs) == {conv: n for n, conv in enumerate(convs)}
         assert len(await store.conversations_of(8, 0, 100)) == 41
         assert await store.conversations_of(9, 0, 100) == []
+
+
+async def test_heads_are_of_those_asked_for_that_are_stored_and_were_entered(make_store: MakeStore) -> None:
+    async with make_store() as store:
+        await write(store, *(change(conv, head=conv, applied=1, spans=spans_of(7)) for conv in (5, 6, 8)))
+        await write(store, change(9, head=9, applied=1, spans=spans_of(8)))
+        assert await store.heads(7, [8, 5, 9, 99]) == {5: 5, 8: 8}
+        assert await store.heads(7, []) == {}
+        assert await store.heads(99, [5]) == {}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +150,8 @@ async def test_a_user_sees_the_head_up_to_the_end_of_the_newest_stay(
 ) -> None:
     async with make_store() as store:
         await write(store, change(5, head=20, applied=20, spans=spans))
-        assert await store.conversations_of(7, 0, 10) == [(5, seen)]
+        assert await store.heads(7, [5]) == {5: seen}
+        assert await store.conversations_of(7, 0, 10) == [5]
 
 
 async def test_cursors_only_rise(make_store: MakeStore) -> None:
@@ -160,6 +171,8 @@ async def test_numbers_that_cannot_be_are_not_there(make_store: MakeStore) -> No
         assert await store.page(5, BEYOND, 10) == []
         assert await store.conversations_of(BEYOND, 0, 10) == []
         assert await store.conversations_of(7, BEYOND, 10) == []
+        assert await store.heads(BEYOND, [5]) == {}
+        assert await store.heads(7, [BEYOND, 5]) == {}
         await store.save_cursors([(1, 5, BEYOND), (1, BEYOND, 1), (BEYOND, 1, 1), (1, 6, 2)])
         assert await store.cursors(1) == {6: 2}
         assert await store.cursors(BEYOND) == {}

@@ -91,8 +91,11 @@ def test_the_store_is_the_model(directory: Path, calls: list[list[ConversationWr
                     assert {mark.device: mark for mark in image.marks} == model.marks
                 assert await store.page(conv, 0, 100) == [model.messages[seq] for seq in sorted(model.messages)]
             for user in range(base + 1, base + 7):
-                expected = [(conv, seen) for conv in models if (seen := models[conv].seen_by(user)) is not None]
-                assert await store.conversations_of(user, 0, 100) == expected
+                expected = {conv: seen for conv in models if (seen := models[conv].seen_by(user)) is not None}
+                assert await store.heads(user, list(models)) == expected
+                named = await store.conversations_of(user, 0, 100)
+                assert named == sorted(named)
+                assert expected.keys() <= set(named) <= models.keys()
         finally:
             await store.close()
 

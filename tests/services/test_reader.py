@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from sut.ports import ConversationImage, ConversationRow, Span, StoredMessage, Unavailable
-from sut.protocol.frames import SYNCED_MORE, decode_server
-from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED, HotPage
+from sut.protocol.frames import SYNCED_MORE, SYNCED_STALE, decode_server
+from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED, Heads, HotPage
 from sut.services.chat.reader import NotMember, Reader
 
 CONV, MEMBER, JOINED = 5, 1, 2
@@ -82,10 +82,18 @@ def test_a_stranger_is_one_when_the_sequencer_says_so():
 
 
 class ManyStore:
-    """A user in 1,500 conversations, each with one message."""
+    """A user in 1,500 conversations, each with one message; says which heads it was asked for."""
+
+    def __init__(self, missing=()):
+        self.asked = []
+        self.missing = missing
 
     async def conversations_of(self, user, after, limit):
-        return [(conv, 1) for conv in range(after + 1, 1501)][:limit]
+        return list(range(after + 1, 1501))[:limit]
+
+    async def heads(self, user, convs):
+        self.asked += convs
+        return {conv: 1 for conv in convs if conv not in self.missing}
 
 
 class Away:
@@ -95,13 +103,53 @@ class Away:
         raise Unavailable("away")
 
 
-def test_a_sync_of_very_many_conversations_leaves_none_out():
-    reader = Reader(ManyStore(), {0: Away()})
-    told, after = [], 0
+class Knows:
+    """A sequencer that has some heads in memory."""
+
+    def __init__(self, heads, otherwise=HEAD_STORED):
+        self.heads = heads
+        self.otherwise = otherwise
+
+    async def ask(self, frame, timeout_s):
+        return Heads(tuple(self.heads.get(conv, self.otherwise) for conv in frame.convs))
+
+
+def sync_all(store, sequencer):
+    """Every entry with news, and whether an answer was marked as stale."""
+    reader = Reader(store, {0: sequencer})
+    told, stale, after = {}, False, 0
     for req in range(10):
         synced = asyncio.run(reader.sync(1, req=req, after_conv=after, cursors={}))
-        told += [entry.conv for entry in synced.entries if entry.seq]
+        told |= {entry.conv: entry.seq for entry in synced.entries if entry.seq}
+        stale = stale or bool(synced.flags & SYNCED_STALE)
         if not synced.flags & SYNCED_MORE:
-            break
+            return told, stale
         after = synced.entries[-1].conv
-    assert told == list(range(1, 1501))
+    raise AssertionError("a SYNC without end")
+
+
+def test_a_sync_of_very_many_conversations_leaves_none_out():
+    told, stale = sync_all(ManyStore(), Away())
+    assert told == dict.fromkeys(range(1, 1501), 1)
+    assert stale
+
+
+def test_the_store_is_asked_only_for_what_no_sequencer_has_in_memory():
+    store = ManyStore()
+    told, stale = sync_all(store, Knows({conv: 7 for conv in range(1, 1501) if conv not in (3, 1200)}))
+    assert told == {conv: 1 if conv in (3, 1200) else 7 for conv in range(1, 1501)}
+    assert set(store.asked) == {3, 1200}
+    assert not stale
+
+
+def test_while_a_sequencer_recovers_the_stored_head_is_told_as_stale():
+    store = ManyStore()
+    told, stale = sync_all(store, Knows({1: 9}, otherwise=HEAD_RECOVERING))
+    assert (told[1], told[2]) == (9, 1)
+    assert stale
+
+
+def test_a_conversation_of_the_index_that_nobody_knows_is_left_out():
+    told, _ = sync_all(ManyStore(missing={4}), Knows({}))
+    assert 4 not in told
+    assert len(told) == 1499

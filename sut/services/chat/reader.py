@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sut.partitioning import partition_of
@@ -82,7 +82,7 @@ class Reader:
         stale = False
         for _ in range(MAX_STORE_PAGES):
             known = await self._store.conversations_of(user, after_conv, MAX_SYNC_CURSORS)
-            heads, complete = await self._heads(user, dict(known))
+            heads, complete = await self._heads(user, known)
             stale = stale or not complete
             ahead = [Entry(conv, head, 0) for conv, head in heads.items() if head > cursors.get(conv, 0)]
             room = MAX_SYNC_CURSORS - 1 - len(entries)
@@ -91,28 +91,38 @@ class Reader:
                 break
             if len(known) < MAX_SYNC_CURSORS:
                 return Synced(req, SYNCED_STALE if stale else 0, tuple(entries))
-            after_conv = known[-1][0]
+            after_conv = known[-1]
         else:
             entries.append(Entry(after_conv, 0, 0))  # no news of it: only from where to ask on
         return Synced(req, SYNCED_MORE | (SYNCED_STALE if stale else 0), tuple(entries))
 
-    async def _heads(self, user: int, stored: dict[int, int]) -> tuple[dict[int, int], bool]:
-        """The newest heads by rising conversation id, and whether every sequencer concerned answered."""
+    async def _heads(self, user: int, convs: Sequence[int]) -> tuple[dict[int, int], bool]:
+        """The newest heads, in the order of `convs`, and whether every sequencer concerned knew.
+
+        The store is asked afterwards, and only for what no sequencer has in memory: what was stored by then is in its
+        answer. A conversation that neither knows is left out.
+        """
+        told = await self._told(user, convs)
+        unknown = [conv for conv in convs if told[conv] < 0]
+        heads = {conv: head for conv, head in told.items() if head >= 0}
+        if unknown:
+            heads |= await self._store.heads(user, unknown)
+        ordered = {conv: heads[conv] for conv in convs if conv in heads}
+        return ordered, HEAD_RECOVERING not in told.values()
+
+    async def _told(self, user: int, convs: Sequence[int]) -> dict[int, int]:
+        """What the sequencers say of each: a head, HEAD_STORED, or HEAD_RECOVERING, also for one that is away."""
         by_link: defaultdict[PeerLink, list[int]] = defaultdict(list)
-        for conv in stored:
+        for conv in convs:
             by_link[self._sequencers[partition_of(conv, len(self._sequencers))]].append(conv)
         answers = await asyncio.gather(
-            *(link.ask(ReadHeads(user, tuple(convs)), ASK_TIMEOUT_S) for link, convs in by_link.items()),
+            *(link.ask(ReadHeads(user, tuple(asked)), ASK_TIMEOUT_S) for link, asked in by_link.items()),
             return_exceptions=True,
         )
-        complete = True
-        for convs, answer in zip(by_link.values(), answers, strict=True):
+        told = dict.fromkeys(convs, HEAD_RECOVERING)
+        for asked, answer in zip(by_link.values(), answers, strict=True):
             if isinstance(answer, Heads):
-                told = dict(zip(convs, answer.heads, strict=True))
-                stored |= {conv: head for conv, head in told.items() if head >= 0}
-                complete = complete and HEAD_RECOVERING not in answer.heads
-            elif isinstance(answer, Unavailable):
-                complete = False
-            elif isinstance(answer, BaseException):
+                told |= dict(zip(asked, answer.heads, strict=True))
+            elif isinstance(answer, BaseException) and not isinstance(answer, Unavailable):
                 raise answer
-        return stored, complete
+        return told
