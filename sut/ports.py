@@ -142,15 +142,35 @@ class ConversationWrite(msgspec.Struct, frozen=True, array_like=True):
     marks: tuple[SenderMark, ...]  # new or changed; device is the key
 
 
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How long changes are gathered before they are written, in seconds: what a write costs decides."""
+
+    rows_s: float
+    """For write(). Also how much of the log a restart replays, beside what was under way."""
+    cursors_s: float
+    """For save_cursors()."""
+
+
 class MessageStore(Protocol):
     """Messages by conversation and number, with the sequencer's state beside them."""
 
-    async def load(self, conv: int) -> ConversationImage | None:
-        """The stored state, None when the conversation is not stored."""
+    @property
+    def pace(self) -> Pace:
+        """How often to write here."""
+
+    async def load(self, conv: int, *, confirmed: int | None = None) -> ConversationImage | None:
+        """The stored state, None when the conversation is not stored.
+
+        An owner passes the log offset up to which writes are known to have returned: a state from beyond it is on
+        return as durable as if its write had. Readers leave it out.
+        """
 
     async def write(self, partition: int, writes: Sequence[ConversationWrite]) -> None:
-        """Store each conversation's change atomically. Repeating a write changes nothing; a write with a row whose
-        `applied` is below the stored one leaves the stored state as it is (a zombie owner does no harm).
+        """Store each conversation's change atomically. Repeating a write changes nothing.
+
+        What is written is a function of the log up to the row's `applied`; a write with an `applied` below the stored
+        one leaves the stored state as it is (a zombie owner does no harm). Numbers have no holes: a row comes with or
+        after those before it.
         """
 
     async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:

@@ -21,12 +21,13 @@ from sut.adapters.bounded_pool import BoundedPool
 from sut.adapters.group_commit import GroupCommit
 from sut.adapters.sqlite_file import MAX_INTEGER, Layout, SqliteFile, open_files
 from sut.partitioning import partition_of
-from sut.ports import ConversationImage, ConversationRow, ConversationWrite, SenderMark, Span, StoredMessage
+from sut.ports import ConversationImage, ConversationRow, ConversationWrite, Pace, SenderMark, Span, StoredMessage
 
 STORE: Final = Layout(schema="store.sql", application_id=0x53505332, synchronous="FULL")
 MEMBERSHIPS: Final = Layout(schema="memberships.sql", application_id=0x53504D31, synchronous="FULL")
 CURSORS: Final = Layout(schema="cursors.sql", application_id=0x53504331, synchronous="NORMAL")
 DEADLINE_S: Final = 2.0
+PACE: Final = Pace(rows_s=0.1, cursors_s=0.5)
 LOCK_SHARE: Final = 0.75
 """Of the deadline, for the turn to write: who waits in vain has written nothing, and learns it in time."""
 THREADS: Final = 6
@@ -69,6 +70,8 @@ class SqliteStore:
     client_seq, which devices choose, may have all 64 bits.
     """
 
+    pace = PACE
+
     def __init__(self, directory: Path, partitions: int, *, deadline_s: float = DEADLINE_S) -> None:
         """Open the files, making those that are missing. Raises Unavailable, Damaged.
 
@@ -93,8 +96,8 @@ class SqliteStore:
             max_waiting=MAX_MEMBERSHIPS,
         )
 
-    async def load(self, conv: int) -> ConversationImage | None:
-        """The stored state, None when the conversation is not stored."""
+    async def load(self, conv: int, *, confirmed: int | None = None) -> ConversationImage | None:
+        """The stored state, None when the conversation is not stored. What can be read here is durable anyway."""
         if conv > MAX_INTEGER:
             return None
         return await self._read(conv, partial(_load, conv))

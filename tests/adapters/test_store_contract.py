@@ -87,10 +87,13 @@ async def test_repeating_a_write_changes_nothing(make_store: MakeStore) -> None:
 
 async def test_a_write_from_further_back_changes_nothing(make_store: MakeStore) -> None:
     """A zombie that computed less far must not take back a closed stay, a mark or the head."""
-    now = change(5, head=3, applied=30, messages=(message(3),), spans=(Span(8, 1, 3),), marks=(SenderMark(1, 9, 3),))
+    one = change(5, head=1, applied=10, messages=(message(1),), spans=(Span(8, 1),), marks=(SenderMark(1, 1, 1),))
     late = change(5, head=2, applied=29, messages=(message(2),), spans=(Span(8, 1),), marks=(SenderMark(1, 8, 2),))
+    rows = (message(2), message(3))
+    now = change(5, head=3, applied=30, messages=rows, spans=(Span(8, 1, 3),), marks=(SenderMark(1, 9, 3),))
     other = change(6, head=1, applied=2, messages=(message(1),))
     async with make_store() as store, make_store() as zombie:
+        await write(store, one)
         await write(store, now)
         image, page = await store.load(5), await store.page(5, 0, 10)
         await write(zombie, late, other)

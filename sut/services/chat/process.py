@@ -21,7 +21,6 @@ from sut.variants import acceptor_class
 
 MAX_READS: Final = 2_000
 """FETCH and SYNC under way; beyond it they are refused as OVERLOADED."""
-CURSORS_EVERY_S: Final = 0.5
 MAX_CURSORS: Final = 100_000
 
 log = logging.getLogger("chat")
@@ -149,7 +148,7 @@ class _Chat:
     async def save_cursors(self) -> None:
         """Write the devices' cursors now and then; one lost is repeated by the device's next RECV."""
         while True:
-            await asyncio.sleep(CURSORS_EVERY_S)
+            await asyncio.sleep(self._store.pace.cursors_s)
             if not self._cursors:
                 continue
             cursors, self._cursors = self._cursors, {}

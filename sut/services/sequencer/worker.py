@@ -26,8 +26,9 @@ from sut.services.sequencer.live import Live
 POLL_S: Final = 0.25
 """How long a worker that was not poked waits before it looks at the log: only a lost poke costs as much."""
 READ_LIMIT: Final = 256
-STORE_EVERY_S: Final = 0.1
-"""Rows of this long share a transaction; a restart replays at most this much and what was under way."""
+STORE_SOON_S: Final = 0.1
+"""How soon a new conversation or a change of members is stored: until then the store knows nothing of it, and who asks
+there (a SYNC, a FETCH beyond the sequencer's memory) has to ask again. Messages wait for the store's own pace."""
 MAX_UNSTORED: Final = 20_000
 """Records applied but not stored, after which reading pauses until the store follows."""
 MAX_LIVE: Final = 20_000
@@ -54,6 +55,7 @@ class PartitionWorker:
         self._writing: dict[int, Live] = {}
         self._unstored = 0
         self._grown = asyncio.Event()
+        self._soon = asyncio.Event()
         self._position = 0
         self.caught_up = False
         """Whether it has seen the end of its log since it started."""
@@ -96,7 +98,7 @@ class PartitionWorker:
     async def _follow(self) -> None:
         while True:
             if self._unstored > MAX_UNSTORED:
-                await asyncio.sleep(STORE_EVERY_S)
+                await asyncio.sleep(STORE_SOON_S)
                 continue
             self._grown.clear()
             batch = await self._until_available(lambda: self._log.read(self.partition, self._position, READ_LIMIT))
@@ -150,6 +152,7 @@ class PartitionWorker:
         state = live.state
         match outcome:
             case rule.Created():
+                self._soon.set()
                 live.changed().spans.update({(s.user, s.first): s for spans in state.spans.values() for s in spans})
                 return None
             case rule.Sequenced(message, span):
@@ -157,6 +160,7 @@ class PartitionWorker:
                 unstored.rows.append(message)
                 live.hot.append(message)
                 if span is not None:
+                    self._soon.set()
                     unstored.spans[span.user, span.first] = span
                 if record.kind == Kind.MESSAGE:
                     unstored.marks[record.device] = state.marks[record.device]
@@ -192,8 +196,13 @@ class PartitionWorker:
 
     async def _load(self, convs: set[int]) -> None:
         missing = [conv for conv in convs if conv not in self._live]
-        for conv in missing:
-            image = await self._until_available(partial(self._store.load, conv))
+        images = await asyncio.gather(
+            *(
+                self._until_available(partial(self._store.load, conv, confirmed=self.committed))
+                for conv in missing  # at most READ_LIMIT
+            )
+        )
+        for conv, image in zip(missing, images, strict=True):
             if image is not None:
                 self._live[conv] = Live(rule.Conversation.from_image(image))
         while len(self._live) > MAX_LIVE:
@@ -205,7 +214,11 @@ class PartitionWorker:
 
     async def _store_behind(self) -> None:
         while True:
-            await asyncio.sleep(STORE_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, self._store.pace.rows_s - STORE_SOON_S)):
+                    await self._soon.wait()
+            await asyncio.sleep(STORE_SOON_S)
+            self._soon.clear()
             if self._position > self.committed:
                 await self.store()
 

@@ -1,0 +1,164 @@
+"""What a write to the Cassandra store is made of: which cells, in which partitions, in which order. Pure.
+
+Why a partition's cells are right whoever writes them, in whatever order they arrive:
+
+- The state of a conversation at log offset T, f(T), is a function of the log, and so is every row. A write with
+  `applied` T carries timestamp T and holds, of f(T), each cell that changed since the writer's own last write (or
+  since the state that it loaded). A cell that changed last at offset o has been written with a timestamp of o or
+  later by everyone who has come as far as T >= o, always with the value that it has had since o.
+- So of two values for a cell, the one with the later timestamp is the newer or the same one: a zombie's late write
+  only fills in what was already there. Equal timestamps carry equal values.
+- Cells never go away. A collection is only ever added to (`spans + ?`): each of its elements is a cell with a
+  timestamp of its own. Setting it whole (`spans = ?`) would first delete it up to T - 1, and with it elements that
+  other writers put there; an INSERT of a collection does the same, so there is none.
+- A new bucket starts with the whole of f(T), taken from the bucket before, whose last state is older than T since
+  the boundary lies between them. From then on the same holds there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final
+
+from sut.ports import ConversationImage, ConversationRow, ConversationWrite, SenderMark, Span, StoredMessage
+
+BUCKET_ROWS: Final = 4096
+"""Numbers of a partition. With the largest bodies (16 KB) 64 MB, below the 100 MB that Cassandra likes."""
+BATCH_ROWS: Final = 64
+"""Rows of one batch: 1 MB of the largest bodies, far below commitlog_segment_size / 2, the most a mutation may have."""
+MAX_INTEGER: Final = (1 << 63) - 1
+"""The largest bigint."""
+
+_STATE: Final = "kind = ?, creator = ?, head = ?, applied = ?, spans = spans + ?, marks = marks + ?"
+_ROW: Final = "flags = ?, user = ?, device = ?, client_seq = ?, body = ?"
+_STATE_COLUMNS: Final = "kind, creator, head, applied, spans, marks"
+_ROW_COLUMNS: Final = "seq, flags, user, device, client_seq, body"
+
+STATEMENTS: Final[Mapping[str, str]] = {
+    "put_row": f"UPDATE message USING TIMESTAMP ? SET {_ROW} WHERE conv = ? AND bucket = ? AND seq = ?",
+    "put_state": f"UPDATE message USING TIMESTAMP ? SET {_STATE} WHERE conv = ? AND bucket = ?",
+    "put_both": f"UPDATE message USING TIMESTAMP ? SET {_STATE}, {_ROW} WHERE conv = ? AND bucket = ? AND seq = ?",
+    "put_newest": "UPDATE message USING TIMESTAMP ? SET newest = ? WHERE conv = ? AND bucket = 0",
+    "put_membership": "INSERT INTO membership (user, conv) VALUES (?, ?)",
+    "put_cursor": "INSERT INTO cursor (device, conv, seq) VALUES (?, ?, ?) USING TIMESTAMP ?",
+    "state": f"SELECT DISTINCT {_STATE_COLUMNS}, newest FROM message WHERE conv = ? AND bucket = ?",
+    "state_and_rows": f"SELECT {_STATE_COLUMNS}, {_ROW_COLUMNS} FROM message"
+    " WHERE conv = ? AND bucket = ? AND seq <= ? ORDER BY seq DESC LIMIT ?",
+    "page": f"SELECT {_ROW_COLUMNS} FROM message WHERE conv = ? AND bucket = ? AND seq > ? LIMIT ?",
+    "heads": "SELECT DISTINCT conv, head, newest, spans[?..?] FROM message WHERE conv IN ? AND bucket = 0",
+    "head": "SELECT DISTINCT head, spans[?..?] FROM message WHERE conv = ? AND bucket = ?",
+    "conversations": "SELECT conv FROM membership WHERE user = ? AND conv > ? LIMIT ?",
+    "cursors": "SELECT conv, seq FROM cursor WHERE device = ?",
+}  # fmt: skip
+"""Every statement of the store, all idempotent, by the name that the rest of it uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Statements for one partition, by name, with their parameters; they land together."""
+
+    statements: tuple[tuple[str, tuple[Any, ...]], ...]
+
+
+def bucket_of(seq: int) -> int:
+    """The bucket that a number is in."""
+    return seq // BUCKET_ROWS
+
+
+def last_of(bucket: int) -> int:
+    """The last number of a bucket."""
+    return (bucket + 1) * BUCKET_ROWS - 1
+
+
+def opens_bucket(write: ConversationWrite) -> bool:
+    """Whether the write's state is the first in its bucket: the numbers before it were in an earlier one."""
+    before = write.messages[0].seq - 1 if write.messages else write.row.head
+    return bucket_of(before) < bucket_of(write.row.head)
+
+
+def whole(base: ConversationImage | None, write: ConversationWrite) -> ConversationWrite:
+    """The write with the whole state that follows from it and the state before."""
+    if base is None:
+        return write
+    spans = {(span.user, span.first): span for span in (*base.spans, *write.spans)}
+    marks = {mark.device: mark for mark in (*base.marks, *write.marks)}
+    return ConversationWrite(write.row, write.messages, tuple(spans.values()), tuple(marks.values()))
+
+
+def batches(write: ConversationWrite, *, opens: bool) -> Iterator[Batch]:
+    """What to write, in order; each is to be durable before the next one is sent.
+
+    All but the last are harmless without it: rows beyond what the state says, which a replay writes again with the
+    same contents, and the pointer, which is above a bucket without a state until the last one lands. The last has
+    the state and the newest rows; usually it is the only one, and mostly a single statement.
+    """
+    conv, applied = write.row.conv, write.row.applied
+    newest = bucket_of(write.row.head)
+    final: Sequence[StoredMessage] = ()
+    for bucket, group in groupby(write.messages, key=lambda message: bucket_of(message.seq)):
+        rows = list(group)
+        if bucket == newest:
+            rows, final = rows[:-BATCH_ROWS], rows[-BATCH_ROWS:]
+        for start in range(0, len(rows), BATCH_ROWS):
+            yield Batch(tuple(_put_row(conv, applied, row) for row in rows[start : start + BATCH_ROWS]))
+    if opens:
+        yield Batch((("put_newest", (newest, newest, conv)),))
+    yield state_batch(write, final)
+
+
+def state_batch(write: ConversationWrite, rows: Sequence[StoredMessage]) -> Batch:
+    """The state of a write with these rows, which are in the newest bucket."""
+    row = write.row
+    spans = {(span.user, span.first): span.end for span in write.spans}
+    marks = {mark.device: (signed(mark.client_seq), mark.seq) for mark in write.marks}
+    state = (row.kind, row.creator, row.head, row.applied, spans, marks)
+    if not rows:
+        return Batch((("put_state", (row.applied, *state, row.conv, bucket_of(row.head))),))
+    *others, last = rows
+    both = (row.applied, *state, *_cells(last), row.conv, bucket_of(last.seq), last.seq)
+    return Batch((*(_put_row(row.conv, row.applied, other) for other in others), ("put_both", both)))
+
+
+def image_of(conv: int, columns: Sequence[Any]) -> ConversationImage | None:
+    """The state in the first six columns of a row of `state` or `state_and_rows`; None when there is none."""
+    kind, creator, head, applied, spans, marks = columns[:6]
+    if applied is None:
+        return None
+    return ConversationImage(
+        ConversationRow(conv, kind, creator, head, applied),
+        spans_of(spans),
+        tuple(SenderMark(device, unsigned(client_seq), seq) for device, (client_seq, seq) in (marks or {}).items()),
+    )
+
+
+def spans_of(cells: Mapping[tuple[int, int], int] | None) -> tuple[Span, ...]:
+    """The stays in a `spans` column, or in a part of one, by user and first number."""
+    return tuple(Span(user, first, end) for (user, first), end in (cells or {}).items())
+
+
+def messages_of(rows: Iterable[Sequence[Any]]) -> list[StoredMessage]:
+    """The messages in the last six columns of rows."""
+    return [
+        StoredMessage(seq, flags, user, device, unsigned(client_seq), body)
+        for seq, flags, user, device, client_seq, body in (row[-6:] for row in rows)
+    ]
+
+
+def _put_row(conv: int, applied: int, row: StoredMessage) -> tuple[str, tuple[Any, ...]]:
+    return "put_row", (applied, *_cells(row), conv, bucket_of(row.seq), row.seq)
+
+
+def _cells(row: StoredMessage) -> tuple[Any, ...]:
+    return row.flags, row.user, row.device, signed(row.client_seq), row.body
+
+
+def signed(number: int) -> int:
+    """64 bits without a sign as a bigint."""
+    return number - (1 << 64) if number > MAX_INTEGER else number
+
+
+def unsigned(number: int) -> int:
+    """The reverse of `signed`."""
+    return number + (1 << 64) if number < 0 else number

@@ -1,0 +1,177 @@
+"""Looking at one Cassandra node from outside: does it answer, whose heartbeats does it hear, do all replicas answer it.
+
+A few frames of the native protocol over a socket of its own: a look must not start a driver with its threads, must
+not ask any other node, and must end in time. Rows are asked for as JSON, so that each is one text.
+https://cassandra.apache.org/doc/latest/cassandra/reference/native-protocol.html (version 4)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sut.ports import Unavailable
+
+Address = tuple[str, int]
+
+_VERSION: Final = 4
+_STARTUP, _READY, _QUERY, _RESULT, _ERROR = 0x01, 0x02, 0x07, 0x08, 0x00
+_ONE, _ALL = 0x0001, 0x0005
+_ROWS: Final = 2
+_NO_METADATA: Final = 0x02
+"""Of a QUERY: leave out the description of the columns, here always one text."""
+_UNAVAILABLE, _READ_TIMEOUT = 0x1000, 0x1200
+_MAX_FRAME: Final = 4 << 20
+
+_GOSSIP: Final = "SELECT JSON address, generation, heartbeat FROM system_views.gossip_info"
+_LOCAL: Final = "SELECT JSON rpc_address FROM system.local"
+# A table that every cluster has with three replicas; the partition is empty, the answers count.
+_REPLICATED: Final = (
+    "SELECT JSON status FROM system_distributed.view_build_status"
+    " WHERE keyspace_name = 'petrel' AND view_name = 'probe'"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CassandraView:
+    """What one node says of itself and of the others."""
+
+    host: str
+    """Its own address, as clients are told it."""
+    heartbeats: Mapping[str, tuple[int, int]]
+    """By address, itself included: (generation, heartbeat) as last heard. A living node's rises every second; a
+    restart raises the generation."""
+
+    def heard_since(self, earlier: CassandraView) -> frozenset[str]:
+        """Whose heartbeat went on between the two looks. Two seconds apart is enough on an idle machine."""
+        return frozenset(host for host, beat in self.heartbeats.items() if beat > earlier.heartbeats.get(host, (0, 0)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replicas:
+    """How many of a partition's replicas are there, as one coordinator sees it."""
+
+    alive: int
+    required: int
+
+
+class _Refused(Exception):
+    """An ERROR frame."""
+
+    def __init__(self, code: int, text: str, rest: bytes) -> None:
+        super().__init__(text)
+        self.code = code
+        self.rest = rest
+
+
+def view(address: Address, timeout_s: float) -> CassandraView:
+    """One look at the node. Raises Unavailable when it has not answered in time or refuses."""
+    with _Session(address, timeout_s) as session:
+        local = session.rows(_LOCAL, _ONE)
+        beats = session.rows(_GOSSIP, _ONE)
+    return CassandraView(
+        host=str(local[0]["rpc_address"]),
+        heartbeats={str(row["address"]): (_int(row["generation"]), _int(row["heartbeat"])) for row in beats},
+    )
+
+
+def replicas(address: Address, timeout_s: float) -> Replicas:
+    """Read with consistency ALL through this node: how many of three replicas it believes alive or that answered it.
+
+    Raises Unavailable when the node itself does not answer in time (its own time-out for reads is longer, perhaps).
+    """
+    with _Session(address, timeout_s) as session:
+        try:
+            session.rows(_REPLICATED, _ALL)
+        except _Refused as error:
+            if error.code == _UNAVAILABLE:
+                _, required, alive = struct.unpack_from(">Hii", error.rest)
+                return Replicas(alive=alive, required=required)
+            if error.code == _READ_TIMEOUT:
+                _, received, required = struct.unpack_from(">Hii", error.rest)
+                return Replicas(alive=received, required=required)
+            raise Unavailable(f"{session.name}: {error}") from None
+    return Replicas(alive=3, required=3)
+
+
+class _Session:
+    """One connection, one question at a time, all before one deadline."""
+
+    def __init__(self, address: Address, timeout_s: float) -> None:
+        self.name = f"cassandra {address[0]}:{address[1]}"
+        self._deadline = time.monotonic() + timeout_s
+        self._address = address
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> _Session:
+        try:
+            self._socket = self._stack.enter_context(socket.create_connection(self._address, self._left()))
+            key, value = b"CQL_VERSION", b"3.0.0"
+            options = struct.pack(">HH", 1, len(key)) + key + struct.pack(">H", len(value)) + value
+            if self._ask(_STARTUP, options)[0] != _READY:
+                raise Unavailable(f"{self.name}: asks for a password")
+        except OSError as error:
+            self._stack.close()
+            raise Unavailable(f"{self.name}: {error}") from None
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        self._stack.close()
+        if isinstance(error, OSError | _Refused):
+            raise Unavailable(f"{self.name}: {error}") from None
+
+    def rows(self, query: str, consistency: int) -> list[dict[str, object]]:
+        """The rows of a SELECT JSON. Raises _Refused, OSError."""
+        text = query.encode()
+        _, body = self._ask(_QUERY, struct.pack(">i", len(text)) + text + struct.pack(">HB", consistency, _NO_METADATA))
+        kind, _, columns = struct.unpack_from(">iii", body)
+        if kind != _ROWS or columns != 1:
+            raise Unavailable(f"{self.name}: an answer that is not rows of one column")
+        (count,) = struct.unpack_from(">i", body, 12)
+        place, found = 16, []
+        for _ in range(count):
+            (size,) = struct.unpack_from(">i", body, place)
+            found.append(json.loads(body[place + 4 : place + 4 + size]))
+            place += 4 + size
+        return found
+
+    def _ask(self, opcode: int, body: bytes) -> tuple[int, bytes]:
+        self._socket.settimeout(self._left())
+        self._socket.sendall(struct.pack(">BBhBi", _VERSION, 0, 1, opcode, len(body)) + body)
+        _, _, _, answer, size = struct.unpack(">BBhBi", self._receive(9))
+        if not 0 <= size <= _MAX_FRAME:
+            raise Unavailable(f"{self.name}: not the native protocol")
+        received = self._receive(size)
+        if answer == _ERROR:
+            code, length = struct.unpack_from(">iH", received)
+            raise _Refused(code, received[6 : 6 + length].decode(errors="replace"), received[6 + length :])
+        return answer, received
+
+    def _receive(self, size: int) -> bytes:
+        received = b""
+        while len(received) < size:
+            self._socket.settimeout(self._left())
+            part = self._socket.recv(size - len(received))
+            if not part:
+                raise ConnectionResetError("closed the connection")
+            received += part
+        return received
+
+    def _left(self) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("no answer in time")
+        return left
+
+
+def _int(value: object) -> int:
+    return int(str(value))
