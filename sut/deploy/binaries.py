@@ -32,12 +32,12 @@ Progress = Callable[[str], None]
 
 
 class FoundServer(NamedTuple):
-    """A server's file, or None and why there is none."""
+    """A server's file or directory, or None and why there is none."""
 
     path: Path | None
     reason: str = ""
     can_build: bool = False
-    """With no path: the next start builds one."""
+    """With no path: the next start builds or fetches it."""
 
 
 def find_redis_server() -> Path:

@@ -1,0 +1,45 @@
+"""A Java that Kafka and Cassandra run on: where it is on this machine, or why there is none."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from sut.deploy.binaries import FoundServer
+
+MIN_JAVA: Final = 17
+"""Kafka 4's oldest for brokers; Cassandra 5.0 is tested by its makers with 11 and 17."""
+JAVA_COMMAND: Final = "apt-get install openjdk-17-jre-headless, or your system's package of Java 17"
+
+
+def find_java() -> FoundServer:
+    """The `java` of JAVA_HOME, else of PATH."""
+    home = os.environ.get("JAVA_HOME", "")
+    found = shutil.which("java", path=str(Path(home) / "bin")) if home else None
+    found = found or shutil.which("java")
+    if found is None:
+        return FoundServer(None, f"no java on PATH: Java {MIN_JAVA} or newer is needed")
+    version = java_version(Path(found))
+    if version < MIN_JAVA:
+        said = f"Java {version}" if version else "not a Java"
+        return FoundServer(None, f"{found} is {said}: Java {MIN_JAVA} or newer is needed")
+    return FoundServer(Path(found).absolute())
+
+
+def java_version(java: Path) -> int:
+    """The feature release that `java -version` says (8, 17, 21), 0 when it does not say."""
+    try:
+        shown = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20, check=False).stderr
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    return parse_version(shown)
+
+
+def parse_version(shown: str) -> int:
+    """Of the text that `java -version` writes. Before Java 9 it began with "1."."""
+    match = re.search(r'version "(?:1\.)?(\d+)', shown)
+    return int(match[1]) if match else 0
