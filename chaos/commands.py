@@ -17,7 +17,8 @@ from rich.text import Text
 from chaos.errors import ChaosError, HarnessError, UsageError
 from sut.deploy import binaries
 from sut.deploy.errors import DeployError
-from sut.deploy.profiles import PROFILES, Place
+from sut.deploy.place import Place
+from sut.deploy.profiles import PROFILES, build
 from sut.deploy.state import CLOCK_OFFSET, clock_offset_ns
 from sut.deploy.topology import Settings
 
@@ -166,15 +167,16 @@ def faults(options: argparse.Namespace) -> int:
     check_profile(options.profile)
     toxiproxy = binaries.find_toxiproxy(on_progress=lambda _text: None, install=False)
     ports = itertools.count(1)
-    topology = PROFILES[options.profile](
+    topology = build(
+        options.profile,
         Place(
             directory=Path.cwd(),
             redis_server=Path("redis-server"),
             toxiproxy=toxiproxy.path or (Path("toxiproxy-server") if toxiproxy.can_build else None),
-            port=lambda: next(ports),
+            port=lambda *_hosts: next(ports),
             settings=Settings(),
             variant=None,
-        )
+        ),
     )
     table = Table("fault", "available", "targets", "what it does", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name, fault in FAULTS.items():

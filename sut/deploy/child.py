@@ -126,6 +126,7 @@ class Child:
             try:
                 self._process = await asyncio.create_subprocess_exec(
                     *command,
+                    group=self.service.gid or None,
                     cwd=self._files.directory,
                     env=dict(self._environ),
                     stdin=asyncio.subprocess.DEVNULL,

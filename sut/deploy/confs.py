@@ -10,11 +10,13 @@ one has them all, without toxics, before it answers its API.
 from __future__ import annotations
 
 import hashlib
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from sut.deploy.topology import Service, Topology
+from sut.deploy.topology import Service, ServiceKind, Topology
 
 _COMMON = """\
 bind {host}
@@ -97,15 +99,28 @@ class Proxy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_confs(topology: Topology) -> None:
-    """Write the configuration of every foreign server, over those of an earlier life. Raises OSError."""
+    """Write the configuration of every server that we run, over those of an earlier life. Raises OSError.
+
+    What brokers and nodes of an earlier system left is removed: a new topology has other addresses, and begins empty.
+    """
+    for service in topology.services:
+        if service.kind in ("kafka", "cassandra") and not service.external:
+            shutil.rmtree(topology.path / "data" / service.name, ignore_errors=True)
+            _of_kind(service.kind)(topology, service)
     for kind, render in (("redis", redis_conf), ("sentinel", sentinel_conf)):
         for service in topology.services:
-            if service.kind == kind:
+            if service.kind == kind and not service.external:
                 path = redis_conf_path(topology.path, service.name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(render(topology, service))
     if topology.of_kind("toxiproxy"):
         toxiproxy_conf_path(topology.path).write_bytes(toxiproxy_conf(topology))
+
+
+def _of_kind(kind: ServiceKind) -> Callable[[Topology, Service], None]:
+    from sut.deploy import cassandra_server, kafka_server  # they know where their files are from here
+
+    return kafka_server.write_conf if kind == "kafka" else cassandra_server.write_conf
 
 
 def _common(topology: Topology, service: Service) -> str:

@@ -27,11 +27,36 @@ def _peer(_topology: Topology, service: Service, timeout_s: float) -> str | None
     return None if pong.node == service.name else f"its port answers as {pong.node}"
 
 
+def _ready(topology: Topology, service: Service, timeout_s: float) -> str | None:
+    """Answers, and has reached its log and its store once."""
+    pong = probe.peer_ping((service.host, service.ports["peer"]), timeout_s)
+    if pong is None or pong.node != service.name:
+        return _peer(topology, service, timeout_s)
+    return None if pong.stats.get("ready", 1.0) else "has not reached its log and its store yet"
+
+
+def _kafka(topology: Topology, service: Service, timeout_s: float) -> str | None:
+    from sut.deploy import kafka_server
+
+    return kafka_server.problem(topology, service, timeout_s)
+
+
+def _cassandra(topology: Topology, service: Service, timeout_s: float) -> str | None:
+    from sut.deploy import cassandra_server
+
+    return cassandra_server.problem(topology, service, timeout_s)
+
+
+def _volume(_topology: Topology, _service: Service, _timeout_s: float) -> str | None:
+    """Whoever needs it starts only when it is mounted."""
+    return None
+
+
 def _api(topology: Topology, service: Service, timeout_s: float) -> str | None:
     status = probe.http_status((service.host, service.ports["http"]), "/v1/health", timeout_s)
     if status != 200:
         return f"GET /v1/health: {status or 'no answer'}"
-    return _peer(topology, service, timeout_s)
+    return _ready(topology, service, timeout_s)
 
 
 def _redis(_topology: Topology, service: Service, timeout_s: float) -> str | None:
@@ -64,10 +89,13 @@ def _redis_address(service: Service) -> Address:
 
 _CHECKS: Final[dict[ServiceKind, Callable[[Topology, Service, float], str | None]]] = {
     "gateway": _peer,
-    "chat": _peer,
-    "sequencer": _peer,
+    "chat": _ready,
+    "sequencer": _ready,
     "api": _api,
     "redis": _redis,
     "sentinel": _sentinel,
     "toxiproxy": _toxiproxy,
+    "kafka": _kafka,
+    "cassandra": _cassandra,
+    "volume": _volume,
 }

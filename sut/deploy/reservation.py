@@ -9,12 +9,15 @@ the start.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import socket
 import sys
 from types import TracebackType
 from typing import Final, Self
 
 HOST: Final = "127.0.0.1"
+ATTEMPTS: Final = 100
 OUTLAST_START: Final = sys.platform == "linux"
 """Whether a server can bind a port while it is reserved."""
 
@@ -25,13 +28,20 @@ class Reservation:
     def __init__(self) -> None:
         self._sockets: list[socket.socket] = []
 
-    def port(self) -> int:
-        """One more port."""
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._sockets.append(sock)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((HOST, 0))
-        return int(sock.getsockname()[1])
+    def port(self, *hosts: str) -> int:
+        """One more port: of 127.0.0.1, or the same one of each of these hosts."""
+        first, *others = hosts or (HOST,)
+        for _attempt in range(ATTEMPTS):
+            with contextlib.ExitStack() as stack:
+                taken = [stack.enter_context(_bound(first, 0))]
+                port = int(taken[0].getsockname()[1])
+                with contextlib.suppress(OSError):
+                    taken += [stack.enter_context(_bound(host, port)) for host in others]
+                if len(taken) == 1 + len(others):
+                    stack.pop_all()
+                    self._sockets += taken
+                    return port
+        raise OSError(errno.EADDRINUSE, f"no port is free on all of {', '.join(hosts)}")
 
     def inherit(self) -> tuple[int, ...]:
         """The descriptors that the supervisor is to inherit; the reservations are closed where none can outlast."""
@@ -52,3 +62,15 @@ class Reservation:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that holds the port. Raises OSError."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock

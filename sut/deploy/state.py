@@ -31,14 +31,15 @@ CLOCK_OFFSET: Final = "PETREL_CLOCK_OFFSET_NS"
 SERVICE: Final = "PETREL_SERVICE"
 SUPERVISOR: Final = "supervisor"
 
-Status = Literal["starting", "running", "held", "stopped"]
+Status = Literal["starting", "running", "held", "stopped", "external"]
 
 
 class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
     """One service's process."""
 
     status: Status = "starting"
-    """starting: waiting for its turn or its restart; running: the process is there; held: dead and to stay so."""
+    """starting: waiting for its turn or its restart; running: the process is there; held: dead and to stay so;
+    external: somebody else's, of whose process nothing is known."""
     pid: int = 0
     """0 while there is none."""
     created_s: float = 0.0
@@ -147,6 +148,12 @@ def environment(topology: Topology, offset_ns: int, service: str | None = None) 
     """What a process of the run has in its environment beyond what it inherits."""
     marks = {RUN_ID: topology.run_id, CLOCK_OFFSET: str(offset_ns)}
     return marks if service is None else {**marks, SERVICE: service}
+
+
+def mounted(pid: int, directory: str) -> bool:
+    """Whether a file system is mounted exactly there, as this process sees it. Raises OSError."""
+    mounts = Path(f"/proc/{pid}/mounts").read_text(encoding="utf-8", errors="surrogateescape")
+    return any(line.split(" ")[1].replace("\\040", " ") == directory for line in mounts.splitlines())
 
 
 def belongs(pid: int, run_id: str, service: str | None = None) -> bool:

@@ -27,8 +27,8 @@ from sut.deploy.state import Files, SystemState
 from sut.deploy.topology import Service, ServiceKind, Topology, TopologyError, load
 
 START_ORDER: Final[tuple[tuple[ServiceKind, ...], ...]] = (
-    ("redis", "toxiproxy"),
-    ("sentinel", "sequencer", "chat", "api", "gateway"),
+    ("redis", "toxiproxy", "volume"),
+    ("sentinel", "kafka", "cassandra", "sequencer", "chat", "api", "gateway"),
 )
 """Who starts together; the next group when the one before accepts connections, or after STAGE_TIMEOUT_S."""
 STAGE_TIMEOUT_S: Final = 5.0
@@ -37,7 +37,8 @@ STOP_ORDER: Final[tuple[tuple[tuple[ServiceKind, ...], float], ...]] = (
     (("gateway",), 4.0),
     (("api", "chat"), 2.0),
     (("sequencer",), 2.0),
-    (("sentinel", "redis", "toxiproxy"), 1.0),
+    (("sentinel", "redis", "toxiproxy", "kafka", "cassandra"), 1.0),
+    (("volume",), 1.0),
 )
 """Who stops together, and how many seconds they get before SIGKILL."""
 STOP_TIMEOUT_S: Final = sum(grace_s for _kinds, grace_s in STOP_ORDER) + 1.0
@@ -55,7 +56,7 @@ class Supervisor:
         self._path = path
         self._clock_offset_ns = clock_offset_ns
         self._unwritten = False
-        self._children = [self._child(service) for service in topology.services]
+        self._children = [self._child(service) for service in topology.services if not service.external]
 
     def _child(self, service: Service) -> Child:
         marks = state.environment(self._topology, self._clock_offset_ns, service.name)
@@ -109,9 +110,20 @@ class Supervisor:
         if service.kind == "redis":
             start = await asyncio.to_thread(self._ask_sentinels, service, waited_s)
             return None if start is None else (*service.command, *start)
+        if service.volume:
+            return self._on_volume(service)
         if service.command:
             return service.command
         return (sys.executable, "-P", "-m", "sut.deploy.launch", str(self._path), service.name)
+
+    def _on_volume(self, service: Service) -> tuple[str, ...] | None:
+        """Its command line inside the volume's mount namespace; None while the disk is not mounted."""
+        pid = next(child.state.pid for child in self._children if child.service.name == service.volume)
+        with contextlib.suppress(OSError):
+            namespace = Path(f"/proc/{pid}/ns/mnt")
+            if pid and state.mounted(pid, self._topology.service(service.volume).command[-2]):
+                return ("nsenter", f"--mount={namespace}", f"--wd={self._topology.dir}", "--", *service.command)
+        return None
 
     def _ask_sentinels(self, service: Service, waited_s: float) -> tuple[str, ...] | None:
         from sut.deploy import probe  # redis-py takes 0.2 s to import: not before the first start
@@ -134,7 +146,8 @@ class Supervisor:
 
     def _write_state(self) -> None:
         """Write state.json; a full disk must not end the supervision."""
-        processes = {child.service.name: child.state for child in self._children}
+        processes = {s.name: state.ProcessState(status="external") for s in self._topology.services if s.external}
+        processes |= {child.service.name: child.state for child in self._children}
         now = SystemState(
             run_id=self._topology.run_id,
             clock_offset_ns=self._clock_offset_ns,

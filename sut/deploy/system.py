@@ -18,9 +18,10 @@ from typing import Final
 
 import psutil
 
-from sut.deploy import binaries, confs, health, state
+from sut.deploy import confs, health, state
 from sut.deploy.errors import AlreadyRunningError, DeployError
-from sut.deploy.profiles import PROFILES, Place
+from sut.deploy.machine import place_on_this_machine
+from sut.deploy.profiles import PROFILES, build
 from sut.deploy.reaper import reap
 from sut.deploy.reservation import Reservation
 from sut.deploy.state import Files, ProcessState
@@ -29,7 +30,6 @@ from sut.deploy.topology import Settings, Topology, TopologyError, load, save
 
 Progress = Callable[[str], None]
 
-START_TIMEOUT_S: Final = 45.0
 HEALTH_TIMEOUT_S: Final = 0.5
 LOOK_S: Final = 0.05
 
@@ -41,30 +41,31 @@ def start(
     variant: str | None = None,
     settings: Settings | None = None,
     on_progress: Progress,
-    timeout_s: float = START_TIMEOUT_S,
+    timeout_s: float | None = None,
 ) -> System:
     """Start a system in `directory` (made if need be) and return when all of it is healthy.
 
-    Raises DeployError, one line; then no process and no open file of it is left.
+    `timeout_s` None: what the profile allows. Raises DeployError, one line; then no process and no open file of it is
+    left.
     """
     if profile not in PROFILES:
         raise DeployError(f"no profile {profile!r}; there are {', '.join(PROFILES)}")
     directory = directory.absolute()
     with Reservation() as reservation:
-        redis_server, toxiproxy = _servers(on_progress)
-        place = Place(
+        place = place_on_this_machine(
+            PROFILES[profile],
             directory=directory,
-            redis_server=redis_server,
-            toxiproxy=toxiproxy,
             port=reservation.port,
             settings=settings or Settings(),
             variant=variant,
+            on_progress=on_progress,
         )
         try:
-            topology = PROFILES[profile](place)
+            topology = build(profile, place)
         except OSError as error:
             raise DeployError(f"no free ports: {error.strerror}") from None
-        return boot(topology, reservation, on_progress=on_progress, timeout_s=timeout_s)
+        limit_s = PROFILES[profile].start_timeout_s if timeout_s is None else timeout_s
+        return boot(topology, reservation, on_progress=on_progress, timeout_s=limit_s)
 
 
 def boot(topology: Topology, reservation: Reservation, *, on_progress: Progress, timeout_s: float) -> System:
@@ -166,15 +167,6 @@ class System:
         return reaped.ended
 
 
-def _servers(on_progress: Progress) -> tuple[Path, Path | None]:
-    """redis-server, and toxiproxy-server where there is one. Raises DeployError."""
-    redis_server = binaries.find_redis_server()
-    toxiproxy = binaries.find_toxiproxy(on_progress=on_progress)
-    if toxiproxy.path is None:
-        on_progress(f"without link faults: {toxiproxy.reason}")
-    return redis_server, toxiproxy.path
-
-
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[int]:
     """The directory, made and locked; the supervisor inherits the lock. Raises DeployError."""
@@ -251,7 +243,7 @@ def _await_healthy(
         for name, process in now.processes.items() if now is not None else ():
             if process.ended:
                 raise DeployError(f"{name} cannot start ({process.ended}): {_last_line(topology, name, log_sizes)}")
-            if name in waiting and process.status == "running":
+            if name in waiting and process.status in ("running", "external"):
                 problem = health.problem(topology, topology.service(name), HEALTH_TIMEOUT_S)
                 if problem is None:
                     del waiting[name]

@@ -12,7 +12,9 @@ from typing import Literal
 
 import msgspec
 
-ServiceKind = Literal["gateway", "chat", "sequencer", "api", "redis", "sentinel", "toxiproxy"]
+ServiceKind = Literal[
+    "gateway", "chat", "sequencer", "api", "redis", "sentinel", "toxiproxy", "kafka", "cassandra", "volume"
+]
 
 
 class TopologyError(ValueError):
@@ -42,13 +44,19 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     ports: dict[str, int] = {}
     """By role: gateway has "ws" and "peer"; chat and sequencer "peer"; api "http" and "peer"; redis and sentinel
-    "redis"; toxiproxy "api"."""
+    "redis"; toxiproxy "api"; kafka "client", "replication" and "controller"; cassandra "cql" and "storage"."""
     index: int = 0
     """Among its kind, from 0. A sequencer owns the partitions p with p % (number of sequencers) == index."""
     command: tuple[str, ...] = ()
     """For foreign servers; ours are started by sut.deploy.launch."""
     restart_delay_s: float = 0.3
     """How long the supervisor waits before it restarts the process."""
+    gid: int = 0
+    """The group that the process runs as, its alone: the kernel can tell its packets from all others. 0: inherited."""
+    volume: str = ""
+    """The service of kind "volume" in whose mount namespace the process runs; its disk can be filled."""
+    external: bool = False
+    """Somebody else's server: looked at and dialed, never started, stopped or killed."""
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +92,12 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     """Who holds it may register devices."""
     redis_master: str = "petrel"
     """The name Sentinel knows the master by."""
+    log_id: str = ""
+    """Whose offsets the store's write timestamps are; another log needs another keyspace. "": the run's own."""
+    topic: str = "petrel"
+    """Of the log, where it is on Kafka."""
+    keyspace: str = "petrel"
+    """Of the store, where it is on Cassandra."""
 
     def service(self, name: str) -> Service:
         """The service of that name. Raises TopologyError."""

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from sut.adapters import redis_admin
-from sut.adapters.backends import open_log, open_master, open_registry, open_store
+from sut.adapters.backends import open_log, open_registry, open_store
 from sut.adapters.redis_counter import RedisCounter
 from sut.deploy.topology import Link, Service, Topology
-from sut.ports import Route, SutError, Unavailable
+from sut.ports import Route, Unavailable
 from tests.adapters.redis_system import HOST, RedisSystem
 from tests.adapters.redis_system import Link as Way
 
@@ -30,12 +30,6 @@ async def test_the_files_are_in_data(tmp_path: Path) -> None:
     names = {path.name for path in (tmp_path / "data").glob("*.db")}
     partitions = {f"{kind}-{n:02}.db" for kind in ("log", "store") for n in range(topology.settings.partitions)}
     assert names == partitions | {"offsets.db", "cursors.db"}
-
-
-@pytest.mark.parametrize("opener", [open_log, open_store, open_registry, open_master, RedisCounter])
-def test_an_unknown_profile_is_one_clear_line(tmp_path: Path, opener: object) -> None:
-    with pytest.raises(SutError, match="chat-1: no backends for profile 'moon'; there are: embedded"):
-        opener(topology_of(tmp_path, profile="moon"), "chat-1")  # type: ignore[operator]
 
 
 async def test_the_registry_is_reached_over_the_links_of_its_node(redis_system: RedisSystem, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 from chaos.faults.base import World
 from sut.deploy import binaries
 from sut.deploy.links import Links
-from sut.deploy.profiles import Place, embedded
+from sut.deploy.place import Place
+from sut.deploy.profiles import build
 from sut.deploy.reaper import reap
 from sut.deploy.reservation import Reservation
 from sut.deploy.system import boot
@@ -62,7 +63,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             settings=Settings(),
             variant=None,
         )
-        topology = small(embedded(place))
+        topology = small(build("embedded", place))
         try:
             system = boot(topology, reservation, on_progress=lambda _text: None, timeout_s=30)
             yield World(topology=topology, processes=system, links=Links(topology))

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from sut.deploy import binaries
-from sut.deploy.profiles import Place, embedded
+from sut.deploy.place import Place
+from sut.deploy.profiles import build
 from sut.deploy.reaper import reap
 from sut.deploy.reservation import Reservation
 from sut.deploy.system import System, boot
@@ -68,7 +69,7 @@ class Workshop:
             settings=Settings(),
             variant=None,
         )
-        topology = cut(embedded(place), *names)
+        topology = cut(build("embedded", place), *names)
         self.run_ids.append(topology.run_id)
         return topology
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from sut.deploy import confs
 from sut.deploy.child import how_it_ended
-from sut.deploy.profiles import Place, embedded
+from sut.deploy.place import Place
+from sut.deploy.profiles import build
 from sut.deploy.reservation import OUTLAST_START, Reservation
 from sut.deploy.restart import (
     MAX_BACKOFF_S,
@@ -35,15 +36,16 @@ class Said(NamedTuple):
 
 def profile(directory: Path, *, toxiproxy: Path | None = Path("/usr/bin/toxiproxy-server")) -> Topology:
     ports = iter(range(10_000, 20_000))
-    return embedded(
+    return build(
+        "embedded",
         Place(
             directory=directory,
             redis_server=Path("/usr/bin/redis-server"),
             toxiproxy=toxiproxy,
-            port=lambda: next(ports),
+            port=lambda *_hosts: next(ports),
             settings=Settings(),
             variant=None,
-        )
+        ),
     )
 
 

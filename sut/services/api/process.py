@@ -13,6 +13,7 @@ from sut.peer import PeerLink, PeerServer, PortInUse
 from sut.protocol.peer import Poke
 from sut.services.api.control import Control
 from sut.services.api.http import make_app
+from sut.services.ready import Ready
 
 
 async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
@@ -34,7 +35,8 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         partitions=topology.settings.partitions,
         poke=lambda p: links[topology.sequencer_of(p).name].send(Poke(p)),
     )
-    server = PeerServer(node=service.name, incarnation=incarnation, on_frame=control.on_frame)
+    ready = Ready()
+    server = PeerServer(node=service.name, incarnation=incarnation, on_frame=control.on_frame, stats=ready.stats)
     await server.start(service.host, service.ports["peer"])
     for link in links.values():
         link.start()
@@ -46,7 +48,9 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         except OSError as error:
             where = f"{service.host}:{service.ports['http']}"
             raise PortInUse(f"{service.name}: cannot listen on {where}: {error.strerror}") from None
+        reaching = asyncio.create_task(ready.reach(lambda: message_log.committed(0)))
         await stop.wait()
+        reaching.cancel()
     finally:
         await runner.cleanup()
         await server.close()

@@ -17,6 +17,7 @@ from sut.protocol.frames import Close, Error, Nack, Refused, encode
 from sut.protocol.peer import Deliver, FetchPage, PeerFrame, Poke, Shown, Submit, SyncDevice
 from sut.services.chat.accept import Acceptor, Pending
 from sut.services.chat.reader import NotMember, Reader
+from sut.services.ready import Ready
 from sut.variants import acceptor_class
 
 MAX_READS: Final = 2_000
@@ -42,7 +43,13 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     make_acceptor = acceptor_class(topology, by_partition)
     acceptors = [make_acceptor(p, message_log, lambda p: by_partition[p].send(Poke(p))) for p in by_partition]
     chat = _Chat(acceptors, Reader(store, by_partition), store)
-    server = PeerServer(node=service.name, incarnation=incarnation, on_frame=chat.on_frame, stats=chat.stats)
+    ready = Ready()
+    server = PeerServer(
+        node=service.name,
+        incarnation=incarnation,
+        on_frame=chat.on_frame,
+        stats=lambda: chat.stats() | ready.stats(),
+    )
     await server.start(service.host, service.ports["peer"])
     for link in links.values():
         link.start()
@@ -50,6 +57,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(acceptor.run()) for acceptor in acceptors]
             tasks.append(group.create_task(chat.save_cursors()))
+            tasks.append(group.create_task(ready.reach(lambda: message_log.committed(0), lambda: store.cursors(0))))
             await stop.wait()
             for task in tasks:
                 task.cancel()

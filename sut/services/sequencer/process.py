@@ -111,6 +111,7 @@ def _stats(workers: Mapping[int, PartitionWorker], emitter: Emitter) -> dict[str
         "applied": float(sum(worker.applied for worker in workers.values())),
         "unstored": float(sum(worker.unstored for worker in workers.values())),
         "behind": float(sum(not worker.caught_up for worker in workers.values())),
+        "ready": float(all(worker.caught_up for worker in workers.values())),
         "conversations": float(sum(worker.conversations for worker in workers.values())),
         "answers": float(emitter.answers),
         "notifications": float(emitter.notifications),

@@ -1,0 +1,69 @@
+"""What this machine offers a profile: servers found or fetched, loopback addresses, groups and mounts of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from sut.deploy import binaries, jars
+from sut.deploy.errors import DeployError
+from sut.deploy.place import Place, Ports
+from sut.deploy.profiles import Profile
+from sut.deploy.topology import Service, ServiceKind, Settings
+
+Progress = Callable[[str], None]
+
+MIN_GID: Final = 1_000_000_000
+"""Far above the groups of people, of distributions (to 65,534) and of containers' users."""
+
+
+def place_on_this_machine(
+    profile: Profile,
+    *,
+    directory: Path,
+    port: Ports,
+    settings: Settings,
+    variant: str | None,
+    on_progress: Progress,
+    external: Mapping[ServiceKind, tuple[Service, ...]] | None = None,
+) -> Place:
+    """All that the profile needs, fetched where it is missing. Raises DeployError: what cannot be had, and why."""
+    others = external or {}
+    redis_server = binaries.find_redis_server()
+    toxiproxy = binaries.find_toxiproxy(on_progress=on_progress)
+    if toxiproxy.path is None:
+        on_progress(f"without link faults: {toxiproxy.reason}")
+    found: dict[str, Path] = {}
+    for kind in jars.SERVERS:
+        if kind in profile.services and kind not in others:
+            server = jars.find(kind, on_progress=on_progress)
+            if server.path is None:
+                raise DeployError(f"no {kind}: {server.reason}")
+            found[kind] = server.path
+    rng = random.SystemRandom()
+    gids = itertools.count(rng.randrange(MIN_GID, MIN_GID + 1_000_000_000, 100))
+    root = may_isolate()
+    return Place(
+        directory=directory,
+        redis_server=redis_server,
+        toxiproxy=toxiproxy.path,
+        port=port,
+        settings=settings,
+        variant=variant,
+        kafka_jars=found.get("kafka"),
+        cassandra_jars=found.get("cassandra"),
+        subnet=f"127.{rng.randrange(1, 255)}.{rng.randrange(1, 255)}",
+        root=root,
+        gid=(lambda: next(gids)) if root else (lambda: 0),
+        external=others,
+    )
+
+
+def may_isolate() -> bool:
+    """Whether processes may be given groups and mount namespaces of their own: root on Linux, with util-linux."""
+    return os.geteuid() == 0 and all(map(shutil.which, ("unshare", "nsenter")))

@@ -1,0 +1,42 @@
+"""Where a system is to be built, and with what: what a profile needs to become a topology."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from sut.deploy.topology import Service, ServiceKind, Settings
+
+
+class Ports(Protocol):
+    """Gives a port that is free on 127.0.0.1, or on each of the hosts; another one each time."""
+
+    def __call__(self, *hosts: str) -> int:
+        """Raises OSError when there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """One place."""
+
+    directory: Path
+    """Absolute."""
+    redis_server: Path
+    toxiproxy: Path | None
+    """None: the topology has no links, and every process dials the other itself."""
+    port: Ports
+    settings: Settings
+    variant: str | None
+    kafka_jars: Path | None = None
+    """Directory of Kafka's jars, for profiles with brokers."""
+    cassandra_jars: Path | None = None
+    subnet: str = "127.0.0"
+    """First three octets of the loopback addresses of servers that have one each."""
+    root: bool = False
+    """Whether processes can have groups and mount namespaces of their own."""
+    gid: Callable[[], int] = lambda: 0
+    """Gives a group id that nobody has, another one each time; 0 where processes cannot have one."""
+    external: Mapping[ServiceKind, tuple[Service, ...]] = field(default_factory=dict)
+    """Servers that somebody else runs, instead of ours of that kind."""
