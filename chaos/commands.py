@@ -53,11 +53,14 @@ def run(options: argparse.Namespace) -> Verdict:
     """`petrel run`. Raises ChaosError."""
     from chaos import experiment, rundir, schedule
 
+    check_profile(options.profile)
     wanted = experiment.override(
-        experiment.load(options.experiment), users=options.users, duration_s=options.duration, rate=options.rate
+        experiment.for_profile(experiment.load(options.experiment), options.profile),
+        users=options.users,
+        duration_s=options.duration,
+        rate=options.rate,
     )
     schedule.check_fits(wanted)
-    check_profile(options.profile)
     check_variant(options.variant)
     check_redis()
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed

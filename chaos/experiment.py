@@ -12,13 +12,21 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from chaos import yamlfile
 from chaos.errors import UsageError
+from sut.deploy.profiles import PROFILES
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Duration = Annotated[float, msgspec.Meta(ge=1, le=86_400)]
+Rate = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+Spawn = Annotated[float, msgspec.Meta(gt=0, le=100_000)]
+Heartbeat = Annotated[float, msgspec.Meta(ge=0.5, le=300)]
+Recipients = Annotated[float, msgspec.Meta(ge=1, le=100)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 SHIPPED: Final = Path(__file__).with_name("experiments")
 
@@ -67,30 +75,47 @@ class Timing(_Strict, frozen=True):
     """From the last planned heal to the last send."""
 
 
+class Instead(_Strict, frozen=True):
+    """What an experiment has instead on one profile; each field as in Experiment, which holds for what is left out."""
+
+    users: Count | UnsetType = UNSET
+    duration_s: Duration | UnsetType = UNSET
+    rate_per_s: Rate | UnsetType = UNSET
+    spawn_per_s: Spawn | UnsetType = UNSET
+    recipients: Recipients | UnsetType = UNSET
+    offline_share: Share | UnsetType = UNSET
+    heartbeat_s: Heartbeat | UnsetType = UNSET
+    faults: tuple[FaultSpec, ...] | UnsetType = UNSET
+    timing: Timing | UnsetType = UNSET
+    bounds: Bounds | UnsetType = UNSET
+
+
 class Experiment(_Strict, frozen=True):
     """All that `petrel run` needs to know besides a seed."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     summary: str
     users: Count
-    duration_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)]
+    duration_s: Duration
     """From the first send to the last."""
-    rate_per_s: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+    rate_per_s: Rate
     """Sends offered, by all devices together."""
-    heartbeat_s: Annotated[float, msgspec.Meta(ge=0.5, le=300)] = 30.0
-    spawn_per_s: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 100.0
+    heartbeat_s: Heartbeat = 30.0
+    spawn_per_s: Spawn = 100.0
     """Devices that connect in a second of the ramp."""
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
     """Swarm processes."""
-    offline_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
+    offline_share: Share = 0.1
     """Share of the devices that go offline now and then."""
-    recipients: Annotated[float, msgspec.Meta(ge=1, le=100)] = 5.0
+    recipients: Recipients = 5.0
     """Mean number of recipients of a message: it sets the share of group messages."""
     faults: tuple[FaultSpec, ...] = ()
     timing: Timing = Timing()
     bounds: Bounds = Bounds()
     checks: tuple[str, ...] | None = None
     """The checks, by name, that the run is judged by; all when null."""
+    profiles: dict[str, Instead] = {}
+    """What is different on a profile, by its name."""
 
 
 def names() -> list[str]:
@@ -108,8 +133,19 @@ def load(name: str) -> Experiment:
             raise UsageError(f"no experiment {name!r}; there are {known}, or give the path of a YAML file")
     experiment = yamlfile.read(path, Experiment)
     check_faults(experiment.faults, source=str(path))
+    for name_of_profile, instead in experiment.profiles.items():
+        if name_of_profile not in PROFILES:
+            raise UsageError(f"{path}: no profile {name_of_profile!r}; there are {', '.join(PROFILES)}")
+        check_faults(instead.faults or (), source=str(path))
     _check_checks(experiment.checks or (), source=str(path))
     return experiment
+
+
+def for_profile(experiment: Experiment, profile: str) -> Experiment:
+    """The experiment as it is on this profile."""
+    instead = experiment.profiles.get(profile, Instead())
+    changes = {field: value for field in Instead.__struct_fields__ if (value := getattr(instead, field)) is not UNSET}
+    return msgspec.structs.replace(experiment, profiles={}, **changes)
 
 
 def check_faults(specs: Iterable[FaultSpec], *, source: str) -> None:

@@ -45,6 +45,20 @@ def test_one_s_own_file_loads_with_defaults(tmp_path: Path) -> None:
     assert loaded.bounds.latency_ms == 200
 
 
+def test_a_profile_changes_what_it_names_and_nothing_else(tmp_path: Path) -> None:
+    text = GOOD + "profiles:\n  cluster: {rate_per_s: 300, faults: []}\n"
+    loaded = experiment.load(write(tmp_path, text))
+    plain, cluster = experiment.for_profile(loaded, "embedded"), experiment.for_profile(loaded, "cluster")
+    assert (plain.rate_per_s, len(plain.faults)) == (5, 2)
+    assert (cluster.rate_per_s, cluster.faults, cluster.users) == (300, (), 10)
+
+
+@pytest.mark.parametrize("wrong", ["moon: {users: 5}", "cluster: {users: 0}", "cluster: {name: other}"])
+def test_what_a_profile_cannot_change_is_refused(tmp_path: Path, wrong: str) -> None:
+    with pytest.raises(UsageError, match=r"mine.yaml"):
+        experiment.load(write(tmp_path, f"{GOOD}profiles:\n  {wrong}\n"))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
