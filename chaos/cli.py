@@ -84,6 +84,14 @@ def _parser() -> argparse.ArgumentParser:
     _profile(sub)
     _out_and_json(sub)
 
+    sub = add("capacity", _capacity, "find the rate that a profile carries on this machine within the latency bound")
+    sub.add_argument("--users", type=int, metavar="N", help="devices; default: 1000")
+    sub.add_argument("--duration", type=float, metavar="S", help="seconds a step; default: 30")
+    sub.add_argument("--first", type=float, default=200.0, metavar="R", help="messages/s to begin with; default: 200")
+    sub.add_argument("--seed", type=_seed, metavar="N", help="random if not given")
+    _profile(sub)
+    _out_and_json(sub)
+
     sub = add("replay", _replay, "run again what a run directory's schedule.yaml says")
     sub.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     _out_and_json(sub)
@@ -164,6 +172,12 @@ def _judged(verdict: Verdict, *, as_json: bool) -> int:
     reasons = [check for check in verdict.checks if check.verdict == verdict.verdict]
     why = next((check for check in reasons if check.name == "vacuity"), reasons[0])
     return _fail(f"{verdict.verdict}: {why.name}: {why.detail}", exit_status(verdict))
+
+
+def _capacity(options: argparse.Namespace) -> int:
+    from chaos import commands
+
+    return commands.capacity(options)
 
 
 def _history(options: argparse.Namespace) -> int:

@@ -10,11 +10,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chaos.errors import ChaosError, HarnessError, UsageError
+from chaos.errors import UNKNOWN, VALID, ChaosError, HarnessError, UsageError
 from sut.deploy import binaries
 from sut.deploy.errors import DeployError
 from sut.deploy.place import Place
@@ -97,6 +98,65 @@ def replay(options: argparse.Namespace) -> Verdict:
         replay=recorded,
     )
     return _execute(request, as_json=options.json)
+
+
+def capacity(options: argparse.Namespace) -> int:
+    """`petrel capacity`: the search of chaos/capacity.py. 0 when some rate is carried, else 2. Raises ChaosError."""
+    from chaos import capacity as searching
+    from chaos import experiment, rundir
+
+    check_profile(options.profile)
+    check_redis()
+    wanted = experiment.override(
+        experiment.for_profile(experiment.load("capacity"), options.profile),
+        users=options.users,
+        duration_s=options.duration,
+        rate=None,
+    )
+    if not searching.LOWEST_PER_S <= options.first <= searching.HIGHEST_PER_S:
+        raise UsageError(f"--first is from {searching.LOWEST_PER_S:g} to {searching.HIGHEST_PER_S:g}")
+    seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
+    out: Path = options.out or rundir.default_path("capacity", seed)
+    rundir.check_new(out)
+    _share_clock()
+    from chaos.runner import Request
+
+    console = Console(stderr=options.json)
+
+    def attempt(rate: float) -> searching.Step:
+        at_rate = experiment.override(wanted, users=None, duration_s=None, rate=rate)
+        directory = out / f"{rate:g}-per-s"
+        verdict = _execute(
+            Request(experiment=at_rate, seed=seed, profile=options.profile, variant=None, directory=directory),
+            as_json=options.json,
+        )
+        return searching.Step(
+            rate_per_s=rate,
+            verdict=verdict.verdict,
+            p50_ms=verdict.latency_ms.steady.p50,
+            p99_ms=verdict.latency_ms.steady.p99,
+            acked_per_s=verdict.counts.sends_acked / wanted.duration_s,
+            deliveries_per_s=verdict.counts.deliveries / wanted.duration_s,
+            run_dir=str(directory),
+        )
+
+    steps = searching.search(attempt, first=options.first)
+    found = searching.best(steps)
+    result = searching.Capacity(
+        profile=options.profile,
+        users=wanted.users,
+        bound_ms=wanted.bounds.latency_ms,
+        messages_per_s=found.rate_per_s if found else 0.0,
+        deliveries_per_s=found.deliveries_per_s if found else 0.0,
+        steps=steps,
+    )
+    (out / "capacity.json").write_bytes(msgspec.json.encode(result) + b"\n")
+    console.print(searching.table(steps))
+    told = f"{result.messages_per_s:,.0f} messages/s, {result.deliveries_per_s:,.0f} deliveries/s"
+    console.print(Text(f"{options.profile}: {told} at p99 <= {result.bound_ms:g} ms, swarm included"), soft_wrap=True)
+    if options.json:
+        print(msgspec.json.encode(result).decode(), flush=True)  # noqa: T201
+    return VALID if found else UNKNOWN
 
 
 def _share_clock() -> None:

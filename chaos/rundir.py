@@ -73,6 +73,14 @@ def default_path(experiment: str, seed: int) -> Path:
     return path
 
 
+def check_new(path: Path) -> None:
+    """Raises UsageError when there is something at this place."""
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if path.exists():
+        raise UsageError(f"{path}: not empty; each run has a directory of its own")
+
+
 def make(path: Path) -> RunDir:
     """Make the directory, which must be new or empty. Raises UsageError."""
     directory = RunDir(path.absolute())

@@ -1,0 +1,95 @@
+"""How many messages a second a system carries on this machine within its latency bound: a short search.
+
+Each step is a run of its own, of the experiment `capacity` at another rate, with its own system and its own verdict;
+a rate counts as carried when that verdict is valid: nothing lost, and p99 from the planned send to the display within
+the bound. The swarm runs on the same machine and takes its share. The rate doubles until one is not carried, then the
+interval is halved (by ratio) until its ends are within RESOLUTION.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import msgspec
+from rich.table import Table
+
+RESOLUTION: Final = 1.15
+"""Two runs at the same rate differ by about as much."""
+FIRST_PER_S: Final = 200.0
+LOWEST_PER_S: Final = 10.0
+HIGHEST_PER_S: Final = 100_000.0
+MAX_STEPS: Final = 12
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of the search."""
+
+    rate_per_s: float
+    verdict: str
+    p50_ms: float | None
+    p99_ms: float | None
+    acked_per_s: float
+    deliveries_per_s: float
+    run_dir: str
+
+    @property
+    def carried(self) -> bool:
+        """Whether the system held its promises at this rate."""
+        return self.verdict == "valid"
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """What the search found."""
+
+    profile: str
+    users: int
+    bound_ms: float
+    messages_per_s: float
+    """The highest rate carried; 0 when not even the lowest one was."""
+    deliveries_per_s: float
+    steps: tuple[Step, ...]
+
+
+def next_rate(tried: Mapping[float, bool], *, first: float = FIRST_PER_S) -> float | None:
+    """The rate to try after these (rate -> carried); None when the answer is known well enough."""
+    if not tried:
+        return first
+    if len(tried) >= MAX_STEPS:
+        return None
+    refused = min((rate for rate, carried in tried.items() if not carried), default=math.inf)
+    carried = max((rate for rate, carried in tried.items() if carried and rate < refused), default=0.0)
+    if refused == math.inf:
+        rate = 2 * carried
+    elif carried == 0:
+        rate = refused / 2
+    elif refused / carried <= RESOLUTION:
+        return None
+    else:
+        rate = float(f"{math.sqrt(refused * carried):.2g}")
+    return rate if LOWEST_PER_S <= rate <= HIGHEST_PER_S and rate not in tried else None
+
+
+def search(attempt: Callable[[float], Step], *, first: float = FIRST_PER_S) -> tuple[Step, ...]:
+    """Try rates until the answer is known. Raises what `attempt` raises."""
+    steps: list[Step] = []
+    while (rate := next_rate({step.rate_per_s: step.carried for step in steps}, first=first)) is not None:
+        steps.append(attempt(rate))
+    return tuple(steps)
+
+
+def best(steps: Sequence[Step]) -> Step | None:
+    """The highest rate carried that no refused one is below."""
+    refused = min((step.rate_per_s for step in steps if not step.carried), default=math.inf)
+    held = [step for step in steps if step.carried and step.rate_per_s < refused]
+    return max(held, key=lambda step: step.rate_per_s, default=None)
+
+
+def table(steps: Sequence[Step]) -> Table:
+    """The steps, for people, by rate."""
+    shown = Table("messages/s", "verdict", "p50", "p99", "deliveries/s", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for step in sorted(steps, key=lambda step: step.rate_per_s):
+        latencies = (f"{value:.1f} ms" if value is not None else "-" for value in (step.p50_ms, step.p99_ms))
+        shown.add_row(f"{step.rate_per_s:,.0f}", step.verdict, *latencies, f"{step.deliveries_per_s:,.0f}")
+    return shown
