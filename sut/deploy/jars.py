@@ -92,9 +92,9 @@ def directory(server: Server, lock: Lock) -> Path:
     return cache_dir() / "jars" / f"{server}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
-def read_lock(server: Server, locks: Path = LOCKS) -> Lock:
+def read_lock(server: Server) -> Lock:
     """The jars that make up the server. Raises JarError."""
-    path = locks / server / "sha256.txt"
+    path = LOCKS / server / "sha256.txt"
     try:
         lines = path.read_text().splitlines()
     except OSError as error:
@@ -122,14 +122,14 @@ def difference(jars: Path, lock: Lock) -> str | None:
     return None
 
 
-def write_lock(server: Server, *, on_progress: Progress, locks: Path = LOCKS) -> int:
+def write_lock(server: Server, *, on_progress: Progress) -> int:
     """Resolve the pom anew and write the lock; how many jars it names. Raises JarError, OSError."""
     if (mvn := shutil.which("mvn")) is None:
         raise JarError(f"no mvn on PATH: {MVN_COMMAND}")
     with tempfile.TemporaryDirectory(prefix=f"lock-{server}-") as scratch:
-        jars = _fetch(server, mvn, Path(scratch), expected=(), on_progress=on_progress, locks=locks)
+        jars = _fetch(server, mvn, Path(scratch), expected=(), on_progress=on_progress)
         lines = [f"{_sha256(path)}  {path.name}\n" for path in sorted(jars.iterdir())]
-    (locks / server / "sha256.txt").write_text("".join(lines))
+    (LOCKS / server / "sha256.txt").write_text("".join(lines))
     return len(lines)
 
 
@@ -137,7 +137,7 @@ def _install(server: Server, mvn: str, lock: Lock, target: Path, on_progress: Pr
     """Fetch, compare, move in place. Raises JarError, OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"fetch-{server}-", dir=target.parent) as scratch:
-        jars = _fetch(server, mvn, Path(scratch), expected=tuple(lock), on_progress=on_progress, locks=LOCKS)
+        jars = _fetch(server, mvn, Path(scratch), expected=tuple(lock), on_progress=on_progress)
         if (wrong := difference(jars, lock)) is not None:
             raise JarError(f"what mvn fetched is refused: {wrong}")
         if target.is_dir() and difference(target, lock) is not None:
@@ -151,14 +151,12 @@ def _install(server: Server, mvn: str, lock: Lock, target: Path, on_progress: Pr
     on_progress(f"{server}: {len(lock)} jars fetched and checked")
 
 
-def _fetch(
-    server: Server, mvn: str, scratch: Path, *, expected: tuple[str, ...], on_progress: Progress, locks: Path
-) -> Path:
+def _fetch(server: Server, mvn: str, scratch: Path, *, expected: tuple[str, ...], on_progress: Progress) -> Path:
     """Let Maven put the jars in a directory of `scratch`, unchecked. Raises JarError, OSError.
 
     Its local repository is in `scratch` too: Maven does not promise that two of it may share one.
     """
-    shutil.copyfile(locks / server / "pom.xml", scratch / "pom.xml")
+    shutil.copyfile(LOCKS / server / "pom.xml", scratch / "pom.xml")
     on_progress(f"{server}: fetching it with mvn, only this once")
     begun_s = time.monotonic()
     with (scratch / "mvn.log").open("w+") as log:
