@@ -20,8 +20,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Literal, get_args
 
@@ -73,13 +73,11 @@ def find(server: Server, *, on_progress: Progress, install: bool = True) -> Foun
     return FoundServer(target)
 
 
-def find_all(*, on_progress: Progress, install: bool = True) -> dict[Server, FoundServer]:
-    """`find` for every server, at once. on_progress is called in the caller's thread only."""
+def find_all(servers: Sequence[Server], *, on_progress: Progress) -> dict[Server, FoundServer]:
+    """`find` for each, at once. on_progress is called in the caller's thread only."""
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     with ThreadPoolExecutor(len(SERVERS)) as pool:
-        found: dict[Server, Future[FoundServer]] = {
-            server: pool.submit(find, server, on_progress=lines.put, install=install) for server in SERVERS
-        }
+        found = {server: pool.submit(find, server, on_progress=lines.put) for server in servers}
         while not all(future.done() for future in found.values()) or not lines.empty():
             with contextlib.suppress(queue.Empty):
                 on_progress(lines.get(timeout=_LOOK_S))

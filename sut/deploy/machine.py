@@ -38,13 +38,11 @@ def place_on_this_machine(
     toxiproxy = binaries.find_toxiproxy(on_progress=on_progress)
     if toxiproxy.path is None:
         on_progress(f"without link faults: {toxiproxy.reason}")
-    found: dict[str, Path] = {}
-    for kind in jars.SERVERS:
-        if kind in profile.services and kind not in others:
-            server = jars.find(kind, on_progress=on_progress)
-            if server.path is None:
-                raise DeployError(f"no {kind}: {server.reason}")
-            found[kind] = server.path
+    wanted = [server for server in jars.SERVERS if server in profile.services and server not in others]
+    found = jars.find_all(wanted, on_progress=on_progress)
+    for server, fetched in found.items():
+        if fetched.path is None:
+            raise DeployError(f"no {server}: {fetched.reason}")
     rng = random.SystemRandom()
     gids = itertools.count(rng.randrange(MIN_GID, MIN_GID + 1_000_000_000, 100))
     root = may_isolate()
@@ -55,8 +53,8 @@ def place_on_this_machine(
         port=port,
         settings=settings,
         variant=variant,
-        kafka_jars=found.get("kafka"),
-        cassandra_jars=found.get("cassandra"),
+        kafka_jars=found["kafka"].path if "kafka" in found else None,
+        cassandra_jars=found["cassandra"].path if "cassandra" in found else None,
         subnet=f"127.{rng.randrange(1, 255)}.{rng.randrange(1, 255)}",
         root=root,
         gid=(lambda: next(gids)) if root else (lambda: 0),
