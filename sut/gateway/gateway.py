@@ -26,6 +26,7 @@ from sut.protocol.frames import Close, Drain, Fetch, Nack, Recv, Send, Sync, enc
 from sut.protocol.handshake import PATH
 from sut.protocol.peer import Deliver, Deliveries, FetchPage, Missed, PeerFrame, Shown, Submit, SyncDevice
 from sut.protocol.server import refusal
+from sut.trace import OFF, Hop, Trace
 
 BACKLOG: Final = 4096
 MAX_TURNED_AWAY: Final = 64
@@ -46,10 +47,12 @@ class Gateway:
         registry: Registry,
         max_sockets: int,
         pace: Pace | None = None,
+        trace: Trace = OFF,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         settings = topology.settings
+        self._trace = trace
         self._service = service
         self._clock = clock
         self._wall_clock = wall_clock
@@ -153,6 +156,7 @@ class Gateway:
         connection.epoch = int(self._wall_clock() * 1000)
         self.connections[connection.number] = connection
         self.registrar.add(connection)
+        self._trace.stamp(Hop.OPENED, device=connection.device)
 
     def left(self, connection: Connection, code: int) -> None:
         """An open connection has ended with this close code."""
@@ -172,6 +176,8 @@ class Gateway:
             self._next_chat = (self._next_chat + 1) % len(self._chats)
             if chat.send(peer_frame):
                 self.stats.forwarded += 1
+                if type(frame) is Send:
+                    self._trace.message(Hop.HANDED_ON, connection.device, frame.client_seq)
                 return
         self.stats.unforwarded += 1
         refused = refusal(frame, Nack.UNAVAILABLE)
@@ -193,14 +199,18 @@ class Gateway:
 
     def _deliver(self, item: Deliver) -> None:
         data = websocket.binary(item.frame)  # once, whatever the number of connections
+        there = len(item.conns)
         for number in item.conns:
             connection = self.connections.get(number)
             if connection is None:
                 self.stats.undeliverable += 1
+                there -= 1
                 continue
             connection.send(data)
             if item.close:
                 connection.close(item.close, _reason(item.close))
+        if there and self._trace.every:
+            self._trace.delivered(item.frame)
 
     def _peer_up(self, peer: PeerConnection) -> None:
         self.losses.linked(peer.node)

@@ -13,6 +13,7 @@ from sut.deploy.topology import Service, Topology
 from sut.gateway.gateway import Gateway
 from sut.gateway.registrar import Pace
 from sut.ports import Registry
+from sut.trace import OFF, Trace, open_trace
 
 RESERVED_FILES: Final = 192
 """Of the limit of open files: for links, the registry, logs and sockets turned away. The rest is for devices."""
@@ -21,12 +22,14 @@ RESERVED_FILES: Final = 192
 async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
     """Serve devices until `stop` is set, then drain. Raises PortInUse."""
     registry = open_registry(topology, service.name)
+    trace = open_trace(topology, service.name)
     gc.collect()
     gc.freeze()  # what is imported stays: no collection need look at it again
     try:
-        await run(topology, service, incarnation=incarnation, stop=stop, registry=registry)
+        await run(topology, service, incarnation=incarnation, stop=stop, registry=registry, trace=trace)
     finally:
         await registry.close()
+        await trace.close()
 
 
 async def run(
@@ -37,10 +40,17 @@ async def run(
     stop: asyncio.Event,
     registry: Registry,
     pace: Pace | None = None,
+    trace: Trace = OFF,
 ) -> None:
-    """Serve with this registry, which stays open, until `stop` is set; then drain. Raises PortInUse."""
+    """Serve with this registry and this trace, which stay open, until `stop` is set; then drain. Raises PortInUse."""
     gateway = Gateway(
-        topology, service, incarnation=incarnation, registry=registry, max_sockets=max_sockets(), pace=pace
+        topology,
+        service,
+        incarnation=incarnation,
+        registry=registry,
+        max_sockets=max_sockets(),
+        pace=pace,
+        trace=trace,
     )
     registrar = gateway.registrar
     try:

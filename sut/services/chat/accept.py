@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from sut.ports import LogRecord, MessageLog, Unavailable
+from sut.protocol.tracing import is_traced
+from sut.trace import OFF, Hop, Trace
 
 MAX_WAITING: Final = 10_000
 """Records that may wait for one partition: beyond it a SEND is refused as OVERLOADED."""
@@ -32,10 +34,13 @@ class Pending:
 class Acceptor:
     """One partition's way to the log."""
 
-    def __init__(self, partition: int, message_log: MessageLog, poke: Callable[[int], object]) -> None:
+    def __init__(
+        self, partition: int, message_log: MessageLog, poke: Callable[[int], object], *, trace: Trace = OFF
+    ) -> None:
         self._partition = partition
         self._log = message_log
         self._poke = poke
+        self._trace = trace
         self._queue: asyncio.Queue[Pending] = asyncio.Queue(MAX_WAITING)
         self.appended = 0
         self.failed = 0
@@ -54,16 +59,25 @@ class Acceptor:
             batch = [await self._queue.get()]
             while len(batch) < MAX_BATCH and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
+            records = [item.record for item in batch]
+            every = self._trace.every
+            traced = [record for record in records if is_traced(record.device, record.client_seq, every)]
+            self._stamp(Hop.APPENDING, traced)
             try:
-                await self.append(self._partition, [item.record for item in batch])
+                await self.append(self._partition, records)
             except Unavailable as error:
                 log.warning("partition %d: append failed: %s", self._partition, error)
                 self.failed += len(batch)
                 for item in batch:
                     item.failed()
             else:
+                self._stamp(Hop.DURABLE, traced)
                 self.appended += len(batch)
                 self._poke(self._partition)
+
+    def _stamp(self, hop: Hop, traced: Sequence[LogRecord]) -> None:
+        for record in traced:
+            self._trace.stamp(hop, device=record.device, client_seq=record.client_seq, conv=record.conv)
 
     async def append(self, partition: int, records: Sequence[LogRecord]) -> None:
         """Make the records durable. A known-bad variant overrides this."""

@@ -18,6 +18,7 @@ from sut.protocol.peer import Deliver, FetchPage, PeerFrame, Poke, Shown, Submit
 from sut.services.chat.accept import Acceptor, Pending
 from sut.services.chat.reader import NotMember, Reader
 from sut.services.ready import Ready
+from sut.trace import Hop, Trace, open_trace
 from sut.variants import acceptor_class
 
 MAX_READS: Final = 2_000
@@ -41,8 +42,11 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     }
     by_partition = {p: links[topology.sequencer_of(p).name] for p in range(topology.settings.partitions)}
     make_acceptor = acceptor_class(topology, by_partition)
-    acceptors = [make_acceptor(p, message_log, lambda p: by_partition[p].send(Poke(p))) for p in by_partition]
-    chat = _Chat(acceptors, Reader(store, by_partition), store)
+    trace = open_trace(topology, service.name)
+    acceptors = [
+        make_acceptor(p, message_log, lambda p: by_partition[p].send(Poke(p)), trace=trace) for p in by_partition
+    ]
+    chat = _Chat(acceptors, Reader(store, by_partition), store, trace)
     ready = Ready()
     server = PeerServer(
         node=service.name,
@@ -65,7 +69,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         await server.close()
         for link in links.values():
             await link.close()
-        for closing in (store.close, message_log.close):
+        for closing in (trace.close, store.close, message_log.close):
             with contextlib.suppress(Exception):
                 await closing()
 
@@ -73,10 +77,11 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
 class _Chat:
     """Decides what becomes of each frame of a gateway."""
 
-    def __init__(self, acceptors: list[Acceptor], reader: Reader, store: MessageStore) -> None:
+    def __init__(self, acceptors: list[Acceptor], reader: Reader, store: MessageStore, trace: Trace) -> None:
         self._acceptors = acceptors
         self._reader = reader
         self._store = store
+        self._trace = trace
         self._cursors: dict[tuple[int, int], int] = {}
         self._reads: set[asyncio.Task[None]] = set()
 
@@ -105,6 +110,7 @@ class _Chat:
                 gateway.abort()
 
     def _submit(self, gateway: PeerConnection, frame: Submit) -> None:
+        self._trace.message(Hop.TAKEN, frame.device, frame.client_seq)
         origin = Origin(gateway.node, gateway.incarnation, frame.conn)
         record = LogRecord(Kind.MESSAGE, frame.conv, frame.user, frame.device, frame.client_seq, frame.body, (), origin)
 

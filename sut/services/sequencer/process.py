@@ -13,6 +13,7 @@ from sut.peer import PeerConnection, PeerLink, PeerServer
 from sut.protocol.peer import ANSWER, Early, Heads, HotPage, PeerFrame, Poke, ReadHeads, ReadHot
 from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.worker import PartitionWorker
+from sut.trace import open_trace
 from sut.variants import worker_class
 
 
@@ -32,6 +33,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     emitter = Emitter(registry, links)
     owned = [p for p in range(topology.settings.partitions) if topology.sequencer_of(p).name == service.name]
     make_worker = worker_class(topology)
+    trace = open_trace(topology, service.name)
     workers = {
         partition: make_worker(
             partition,
@@ -39,6 +41,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
             store=store,
             emitter=emitter,
             group_cap=topology.settings.group_cap,
+            trace=trace,
         )
         for partition in owned
     }
@@ -63,7 +66,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         await server.close()
         for link in links.values():
             await link.close()
-        for closing in (registry.close, store.close, message_log.close):
+        for closing in (trace.close, registry.close, store.close, message_log.close):
             with contextlib.suppress(Exception):
                 await closing()
 

@@ -22,6 +22,7 @@ from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED
 from sut.services.sequencer import rule
 from sut.services.sequencer.emitter import Emitter, Notification
 from sut.services.sequencer.live import Live
+from sut.trace import OFF, Hop, Trace
 
 POLL_S: Final = 0.25
 """How long a worker that was not poked waits before it looks at the log: only a lost poke costs as much."""
@@ -43,13 +44,21 @@ class PartitionWorker:
     """Sequences one partition. Several at work on one partition do no harm (see rule.py)."""
 
     def __init__(
-        self, partition: int, *, message_log: MessageLog, store: MessageStore, emitter: Emitter, group_cap: int
+        self,
+        partition: int,
+        *,
+        message_log: MessageLog,
+        store: MessageStore,
+        emitter: Emitter,
+        group_cap: int,
+        trace: Trace = OFF,
     ) -> None:
         self.partition = partition
         self._log = message_log
         self._store = store
         self._emitter = emitter
         self._group_cap = group_cap
+        self._trace = trace
         self._live: OrderedDict[int, Live] = OrderedDict()
         self._dirty: dict[int, Live] = {}
         self._writing: dict[int, Live] = {}
@@ -169,6 +178,8 @@ class PartitionWorker:
 
     def _tell_members(self, live: Live, record: LogRecord, outcome: rule.Sequenced) -> Notification:
         state, row = live.state, outcome.message
+        if record.kind == Kind.MESSAGE:
+            self._trace.message(Hop.APPLIED, row.device, row.client_seq, state.conv, row.seq)
         if state.kind == rule.DIRECT:
             frame = encode(Message(state.conv, row.seq, row.flags, row.user, row.device, row.client_seq, row.body))
         else:
