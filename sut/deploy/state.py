@@ -150,10 +150,15 @@ def environment(topology: Topology, offset_ns: int, service: str | None = None) 
     return marks if service is None else {**marks, SERVICE: service}
 
 
+def mounts(pid: int) -> list[str]:
+    """Where file systems are mounted, as this process sees it. Raises OSError."""
+    text = Path(f"/proc/{pid}/mounts").read_text(encoding="utf-8", errors="surrogateescape")
+    return [line.split(" ")[1].replace("\\040", " ") for line in text.splitlines()]
+
+
 def mounted(pid: int, directory: str) -> bool:
     """Whether a file system is mounted exactly there, as this process sees it. Raises OSError."""
-    mounts = Path(f"/proc/{pid}/mounts").read_text(encoding="utf-8", errors="surrogateescape")
-    return any(line.split(" ")[1].replace("\\040", " ") == directory for line in mounts.splitlines())
+    return directory in mounts(pid)
 
 
 def belongs(pid: int, run_id: str, service: str | None = None) -> bool:

@@ -29,6 +29,8 @@ from sut.deploy.supervisor import STOP_TIMEOUT_S
 from sut.deploy.topology import Settings, Topology, TopologyError, load, save
 
 Progress = Callable[[str], None]
+OnWaiting = Callable[[Mapping[str, str], Mapping[str, ProcessState]], None]
+"""Called at each look of a start: what is wrong with each service that was not healthy yet, and every process."""
 
 HEALTH_TIMEOUT_S: Final = 0.5
 LOOK_S: Final = 0.05
@@ -41,6 +43,7 @@ def start(
     variant: str | None = None,
     settings: Settings | None = None,
     on_progress: Progress,
+    on_waiting: OnWaiting | None = None,
     timeout_s: float | None = None,
 ) -> System:
     """Start a system in `directory` (made if need be) and return when all of it is healthy.
@@ -65,10 +68,17 @@ def start(
         except OSError as error:
             raise DeployError(f"no free ports: {error.strerror}") from None
         limit_s = PROFILES[profile].start_timeout_s if timeout_s is None else timeout_s
-        return boot(topology, reservation, on_progress=on_progress, timeout_s=limit_s)
+        return boot(topology, reservation, on_progress=on_progress, on_waiting=on_waiting, timeout_s=limit_s)
 
 
-def boot(topology: Topology, reservation: Reservation, *, on_progress: Progress, timeout_s: float) -> System:
+def boot(
+    topology: Topology,
+    reservation: Reservation,
+    *,
+    on_progress: Progress,
+    on_waiting: OnWaiting | None = None,
+    timeout_s: float,
+) -> System:
     """Start a topology whose ports are reserved, as `start` does for a profile's. Raises DeployError."""
     with _locked(topology.path) as lock:
         try:
@@ -77,7 +87,9 @@ def boot(topology: Topology, reservation: Reservation, *, on_progress: Progress,
         except OSError as error:
             raise _cannot_write(topology.path, error) from None
     try:
-        _await_healthy(topology, process, log_sizes, on_progress=on_progress, timeout_s=timeout_s)
+        on_progress(f"starting {sum(not service.external for service in topology.services)} processes")
+        _await_healthy(topology, process, log_sizes, on_waiting=on_waiting or _unseen, timeout_s=timeout_s)
+        on_progress(f"{len(topology.services)} services are healthy")
     except BaseException:
         reap(topology.run_id, grace_s=0.3)
         process.wait()
@@ -229,13 +241,12 @@ def _await_healthy(
     supervisor: subprocess.Popen[bytes],
     log_sizes: Mapping[str, int],
     *,
-    on_progress: Progress,
+    on_waiting: OnWaiting,
     timeout_s: float,
 ) -> None:
     """Until every service was seen healthy. Raises DeployError at the first death: nothing dies in a good start."""
     deadline_s = time.monotonic() + timeout_s
     waiting = {service.name: "not started" for service in topology.services}
-    on_progress(f"starting {len(waiting)} processes")
     while waiting:
         if supervisor.poll() is not None:
             raise DeployError(f"the supervisor ended: {_last_line(topology, state.SUPERVISOR, log_sizes)}")
@@ -249,12 +260,16 @@ def _await_healthy(
                     del waiting[name]
                 else:
                     waiting[name] = problem
+        on_waiting(waiting, now.processes if now is not None else {})
         if waiting and time.monotonic() > deadline_s:
             problems = "; ".join(f"{name} {problem}" for name, problem in waiting.items())
             last = _last_line(topology, next(iter(waiting)), log_sizes)
             raise DeployError(f"not healthy within {timeout_s:.0f} s: {problems} (log of the first: {last})")
         time.sleep(LOOK_S)
-    on_progress(f"{len(topology.services)} processes are healthy")
+
+
+def _unseen(_waiting: Mapping[str, str], _processes: Mapping[str, ProcessState]) -> None:
+    """Of a start that nobody watches."""
 
 
 def _last_line(topology: Topology, name: str, log_sizes: Mapping[str, int]) -> str:

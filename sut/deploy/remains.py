@@ -1,0 +1,37 @@
+"""What a stopped system may have left on this machine, looked for where it would be found. Changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import Final
+
+from sut.deploy import state
+from sut.deploy.reaper import members
+from sut.deploy.topology import Topology
+
+CONNECT_TIMEOUT_S: Final = 0.2
+"""Loopback refuses at once."""
+
+
+def remains(topology: Topology) -> list[str]:
+    """One line for each process, listening port and mounted disk of a run that is over; empty when it left nothing."""
+    found = [f"process {process.pid} ({name})" for process, name in members(topology.run_id).items()]
+    for service in topology.services:
+        if not service.external:
+            for role, port in service.ports.items():
+                if _answers(service.host, port):
+                    found.append(f"port {service.host}:{port} ({service.name} {role})")
+    found += [
+        f"port 127.0.0.1:{link.listen} ({link.name})" for link in topology.links if _answers("127.0.0.1", link.listen)
+    ]
+    with contextlib.suppress(OSError):
+        found += [f"mount {place}" for place in state.mounts(os.getpid()) if place.startswith(f"{topology.dir}/")]
+    return found
+
+
+def _answers(host: str, port: int) -> bool:
+    with socket.socket() as sock:
+        sock.settimeout(CONNECT_TIMEOUT_S)
+        return sock.connect_ex((host, port)) == 0
