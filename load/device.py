@@ -30,9 +30,11 @@ from sut.protocol.client_events import (
     ClientSettings,
     GaveUp,
     Nacked,
+    Notified,
     Online,
     OutboxFull,
     Sent,
+    SentAgain,
     Show,
     Stalled,
     Violation,
@@ -292,6 +294,8 @@ class Device:
                     recorder.wire(device, event)
                 case Show():
                     recorder.shown(device, event)
+                case Notified():
+                    recorder.notified(device, event)
                 case Acked():
                     recorder.acked(device, event)
                 case Sent(conv, client_seq):
@@ -300,6 +304,8 @@ class Device:
                 case Online():
                     self._online, self._broken_off = True, False
                     recorder.online(device)
+                case SentAgain():
+                    recorder.sent_again(device, event)
                 case Nacked():
                     recorder.nacked(device, event)
                 case GaveUp():

@@ -53,9 +53,25 @@ class Event(IntEnum):
     RECEIPT = 14  # arg 1: read, 0: delivered; msg = by
 
 
+class Explanation(IntEnum):
+    """Kinds that explain and are not judged: readers of the history pass over them. Of traced messages only."""
+
+    NOTIFIED = 64  # the NOTIFY behind which this device fetched msg arrived at t; seq: the number that it told
+    SENT_AGAIN = 65
+    MACHINE = 66  # of the process: msg = machine_id(), seq: it traces one message in so many
+
+
 def message_id(device: int, client_seq: int) -> int:
     """The `msg` of a message: its idempotency key in one i64 (device below 2^31, client_seq below 2^32)."""
     return device << 32 | client_seq
+
+
+def machine_id() -> int:
+    """What processes of one machine have in common until it boots again, as their clock. 0: not known."""
+    try:
+        return int(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").replace("-", "")[:15], 16)
+    except (OSError, ValueError):
+        return 0
 
 
 def now_ns() -> int:

@@ -12,14 +12,19 @@ from typing import Final, Protocol
 import msgspec
 
 from load import body as bodies
-from load.history import Event, HistoryWriter, message_id, now_ns
+from load.history import Event, Explanation, HistoryWriter, machine_id, message_id, now_ns
 from load.latency import Histogram
-from sut.protocol.client_events import Acked, GaveUp, Nacked, Show, Wire
+from sut.protocol.client_events import Acked, GaveUp, Nacked, Notified, SentAgain, Show, Wire
+from sut.protocol.tracing import is_traced
 
 _LOGGER = logging.getLogger(__name__)
 _LOGGED_VIOLATIONS: Final = 20
 _I64: Final = (1 << 63) - 1
 """Whatever a broken service claims to have been sent must fit the history, so that it can be judged a phantom."""
+MAX_NOTIFIED: Final = 100_000
+"""Conversations of devices that wait for a body after a NOTIFY; what is told beyond it is not traced."""
+MAX_NOTIFIED_HERE: Final = 64
+"""NOTIFYs of one of them that are remembered."""
 
 
 class Counters(msgspec.Struct, kw_only=True):
@@ -74,7 +79,13 @@ class Recorder:
     """Writes what happens to the devices of one process. `begin` must be called before the first send."""
 
     def __init__(
-        self, history: HistoryWriter, *, groups: frozenset[int], recipients: Mapping[int, int], observer: Observer
+        self,
+        history: HistoryWriter,
+        *,
+        groups: frozenset[int],
+        recipients: Mapping[int, int],
+        observer: Observer,
+        trace_every: int = 0,
     ) -> None:
         """`recipients`: of a message to each conversation, as planned (membership changes aside)."""
         self._history = history
@@ -83,6 +94,11 @@ class Recorder:
         self._observer = observer
         self._t0_ns = 0
         self._due: dict[int, int] = {}  # message id -> when an unsettled send was planned
+        self._trace_every = trace_every
+        self._notified: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        """(device, conv) -> numbers told by NOTIFY whose bodies are not here yet, each with when that was."""
+        if trace_every:
+            history.append(Explanation.MACHINE, msg=machine_id(), seq=trace_every)
         self.counters = Counters()
         self.ack_latency = Histogram()
         self.show_latency = Histogram()
@@ -111,6 +127,12 @@ class Recorder:
         self._history.append(Event.SEND, due=due_ns, device=device, conv=conv, msg=msg, hash_=hash_)
         self._due[msg] = due_ns
         self.counters.sends += 1
+
+    def sent_again(self, device: int, event: SentAgain) -> None:
+        """A message is about to be transmitted once more."""
+        if is_traced(device, event.client_seq, self._trace_every):
+            msg = message_id(device, event.client_seq)
+            self._history.append(Explanation.SENT_AGAIN, device=device, conv=event.conv, msg=msg)
 
     def acked(self, device: int, event: Acked) -> None:
         """A send has its number."""
@@ -152,11 +174,36 @@ class Recorder:
         if self.counters.violations <= _LOGGED_VIOLATIONS:
             _LOGGER.warning("device %d: the service broke its protocol: %s", device, text)
 
+    def notified(self, device: int, event: Notified) -> None:
+        """A conversation has grown. Which message that is, and whether it is traced, is not known before it is here."""
+        if self._trace_every and len(self._notified) < MAX_NOTIFIED:
+            waiting = self._notified.setdefault((device, event.conv), [])
+            if len(waiting) < MAX_NOTIFIED_HERE:
+                waiting.append((event.head, now_ns()))
+
+    def _body_is_here(self, device: int, conv: int, seq: int, msg: int, *, traced: bool) -> None:
+        waiting = self._notified.get((device, conv))
+        if waiting is None:
+            return
+        if traced:
+            told = next(((head, t) for head, t in waiting if head >= seq), None)
+            if told is not None:
+                head, t = told
+                self._history.append(Explanation.NOTIFIED, t=t, device=device, conv=conv, msg=msg, seq=head)
+        left = [(head, t) for head, t in waiting if head > seq]
+        if left:
+            self._notified[device, conv] = left
+        else:
+            del self._notified[device, conv]
+
     def wire(self, device: int, event: Wire) -> None:
         """A message arrived, perhaps again."""
         self.counters.wire += 1
         conv, seq, _, _, sender, client_seq, body = event.message
         msg = message_id(sender, client_seq) & _I64
+        if self._notified:
+            traced = is_traced(sender, client_seq, self._trace_every)
+            self._body_is_here(device, conv, seq, msg, traced=traced)
         self._history.append(Event.WIRE, device=device, conv=conv, msg=msg, seq=seq, hash_=bodies.digest(body))
 
     def shown(self, device: int, event: Show) -> None:

@@ -107,6 +107,7 @@ class Swarm:
             groups=frozenset(conv for conv, conversation in known.items() if conversation.kind == "group"),
             recipients={conv: len(conversation.members) - 1 for conv, conversation in known.items()},
             observer=self._observer,
+            trace_every=self.config.trace_every,
         )
         run = Run(seed=self.config.seed, conversations=part.conversations, recorder=self._recorder)
         self._fleet = Fleet(

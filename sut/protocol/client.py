@@ -19,9 +19,11 @@ from sut.protocol.client_events import (
     GaveUp,
     MemberChange,
     Nacked,
+    Notified,
     Online,
     OutboxFull,
     Sent,
+    SentAgain,
     Show,
     Stalled,
     Violation,
@@ -49,8 +51,8 @@ from sut.protocol.frames import (
 from sut.protocol.reconnect import Reconnect
 
 __all__ = [
-    "Acked", "Client", "ClientEvent", "ClientSettings", "Drained", "GaveUp", "MemberChange", "Nacked", "Online",
-    "OutboxFull", "Sent", "Show", "Stalled", "Violation", "Wire",
+    "Acked", "Client", "ClientEvent", "ClientSettings", "Drained", "GaveUp", "MemberChange", "Nacked", "Notified",
+    "Online", "OutboxFull", "Sent", "SentAgain", "Show", "Stalled", "Violation", "Wire",
 ]  # fmt: skip
 
 
@@ -111,7 +113,7 @@ class Client:
         match decoded:
             case Notify(entries):
                 for conv, head, _flags in entries:
-                    self._claim(conv, head, now)
+                    self._notified(conv, head, now)
             case Message():
                 self._message(decoded, now)
             case Ack(conv, client_seq, seq):
@@ -239,6 +241,11 @@ class Client:
 
     def _claim(self, conv: int, head: int, now: float) -> None:
         if self._inbox.follow(conv) and head > self._inbox.cursors[conv]:
+            self._made_fetches().claim(conv, head, now)
+
+    def _notified(self, conv: int, head: int, now: float) -> None:
+        if self._inbox.follow(conv) and head > self._inbox.cursors[conv]:
+            self._context.events.append(Notified(conv, head))
             self._made_fetches().claim(conv, head, now)
 
     def _message(self, message: Message, now: float) -> None:

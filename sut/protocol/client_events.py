@@ -63,7 +63,14 @@ class Online(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """First transmission of this message. Retries are silent."""
+    """First transmission of this message."""
+
+    conv: int
+    client_seq: int
+
+
+class SentAgain(NamedTuple):
+    """This message was transmitted once more: no answer came, a refusal for now, or another connection."""
 
     conv: int
     client_seq: int
@@ -91,6 +98,13 @@ class GaveUp(NamedTuple):
 
     conv: int
     client_seq: int
+
+
+class Notified(NamedTuple):
+    """A NOTIFY said that the conversation has reached `head`, which is news; its body is to be fetched."""
+
+    conv: int
+    head: int
 
 
 class Wire(NamedTuple):
@@ -132,4 +146,7 @@ class Violation(NamedTuple):
     text: str
 
 
-ClientEvent = Online | Sent | Acked | Nacked | GaveUp | Wire | Show | MemberChange | Drained | Stalled | Violation
+ClientEvent = (
+    Online | Sent | SentAgain | Acked | Nacked | GaveUp | Notified | Wire | Show | MemberChange | Drained | Stalled
+    | Violation
+)  # fmt: skip

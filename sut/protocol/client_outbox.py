@@ -13,7 +13,7 @@ import math
 from typing import Final, NamedTuple
 
 from sut.protocol.client_context import Context
-from sut.protocol.client_events import Acked, GaveUp, Nacked, OutboxFull, Sent
+from sut.protocol.client_events import Acked, GaveUp, Nacked, OutboxFull, Sent, SentAgain
 from sut.protocol.client_retry import Retry
 from sut.protocol.frames import MAX_BODY, Refused, Send
 
@@ -153,7 +153,9 @@ class Outbox:
         head = self._queues[conv][0]
         self._context.ask(Send(conv, head.client_seq, head.body), now)
         self._retry.launch(conv, now + self._context.settings.ack_timeout_s)
-        if conv not in self._begun:
+        if conv in self._begun:
+            self._context.events.append(SentAgain(conv, head.client_seq))
+        else:
             self._begun[conv] = now
             self._context.events.append(Sent(conv, head.client_seq))
 

@@ -72,7 +72,7 @@ def test_membership_changes_take_their_number_and_are_not_shown():
     give(client, f.Page(fetch.req, CONV, 2, 2, (theirs(1, b"", f.Flag.MEMBER_ADD, user=5), theirs(2))))
     events = client.events()
     kinds = [type(e).__name__ for e in events if type(e).__name__ != "Online"]
-    assert kinds == ["Wire", "MemberChange", "Show"]
+    assert kinds == ["Notified", "Wire", "MemberChange", "Show"]
 
 
 def test_a_repeated_message_is_told_and_not_shown_again():
