@@ -21,3 +21,7 @@ class AlreadyRunningError(DeployError):
 
 class LinkError(DeployError):
     """The link proxies did not do what was asked; what they do now is unknown unless the text says so."""
+
+
+class PacketError(DeployError):
+    """iptables did not do what was asked."""
