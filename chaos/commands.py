@@ -18,6 +18,7 @@ from rich.text import Text
 from chaos.errors import UNKNOWN, VALID, ChaosError, HarnessError, UsageError
 from sut.deploy import binaries
 from sut.deploy.errors import DeployError
+from sut.deploy.machine import may_isolate
 from sut.deploy.place import Place
 from sut.deploy.profiles import PROFILES, build
 from sut.deploy.state import CLOCK_OFFSET, clock_offset_ns
@@ -226,6 +227,8 @@ def history(options: argparse.Namespace) -> int:
 def faults(options: argparse.Namespace) -> int:
     """`petrel faults`: what each breaks, and whether that is possible on this machine. Starts and builds nothing."""
     from chaos.faults import FAULTS
+    from chaos.faults.base import unavailable
+    from sut.deploy.packets import Packets
 
     check_profile(options.profile)
     toxiproxy = binaries.find_toxiproxy(on_progress=lambda _text: None, install=False)
@@ -235,19 +238,29 @@ def faults(options: argparse.Namespace) -> int:
         Place(
             directory=Path.cwd(),
             redis_server=Path("redis-server"),
-            toxiproxy=toxiproxy.path or (Path("toxiproxy-server") if toxiproxy.can_build else None),
+            toxiproxy=toxiproxy.path or Path("toxiproxy-server"),
             port=lambda *_hosts: next(ports),
             settings=Settings(),
             variant=None,
+            kafka_jars=Path("kafka"),
+            cassandra_jars=Path("cassandra"),
+            root=may_isolate(),
+            gid=lambda: 1,
         ),
     )
     table = Table("fault", "available", "targets", "what it does", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    packets = Packets("none").available()
+    links = None if toxiproxy.path or toxiproxy.can_build else toxiproxy.reason
     for name, fault in FAULTS.items():
-        targets = fault.targets(topology)
-        available = Text("yes", "green") if targets else Text(f"no: {toxiproxy.reason or 'no target'}", "yellow")
-        if targets and fault.needs_links() and toxiproxy.path is None:
+        reason = unavailable(
+            fault,
+            topology=topology,
+            lacks={"links": lambda: links, "packets": lambda: packets},
+        )
+        available = Text("yes", "green") if reason is None else Text(f"no: {reason}", "yellow")
+        if reason is None and "links" in fault.needs and toxiproxy.path is None:
             available = Text(f"yes, but {toxiproxy.reason}", "yellow")
         doc = (sys.modules[fault.__module__].__doc__ or "").splitlines()[0]
-        table.add_row(name, available, Text(str(len(targets))), Text(doc))
+        table.add_row(name, available, Text(str(len(fault.targets(topology)))), Text(doc))
     Console().print(table)
     return 0

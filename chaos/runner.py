@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,7 @@ from chaos.engine import Engine
 from chaos.errors import HarnessError
 from chaos.experiment import Experiment
 from chaos.faults import FAULTS
-from chaos.faults.base import World, unavailable
+from chaos.faults.base import Need, World, unavailable
 from chaos.interrupt import Interrupt, Interrupted
 from chaos.live import Display
 from chaos.monitor import Monitor
@@ -35,6 +36,7 @@ from load.history import now_ns
 from sut.deploy import system as deploy
 from sut.deploy.errors import DeployError
 from sut.deploy.links import Links
+from sut.deploy.packets import Packets
 from sut.deploy.reaper import reap
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
@@ -149,8 +151,11 @@ class _Run:
 
     def _plan(self, system: System) -> Schedule:
         topology = system.topology
-        links = Links(topology)
-        why = {name: unavailable(fault, topology=topology, links=links) for name, fault in FAULTS.items()}
+        lacks: dict[Need, Callable[[], str | None]] = {
+            "links": Links(topology).available,
+            "packets": Packets(topology.run_id).available,
+        }
+        why = {name: unavailable(fault, topology=topology, lacks=lacks) for name, fault in FAULTS.items()}
         planned = self._request.replay
         if planned is None:
             planned = schedule.plan(
@@ -194,7 +199,12 @@ class _Run:
         self._undo = UndoLedger(self._directory.ledger)
         self._engine = self._monitor.engine = Engine(
             planned.faults,
-            world=World(topology=system.topology, processes=system, links=Links(system.topology)),
+            world=World(
+                topology=system.topology,
+                processes=system,
+                links=Links(system.topology),
+                packets=Packets(system.topology.run_id),
+            ),
             ledger=self._undo,
             lines=self._monitor.control,
             now_ns=now_ns,

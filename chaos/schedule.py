@@ -55,17 +55,17 @@ def plan(
 ) -> Schedule:
     """Draw a schedule. `targets`: where each fault that can be injected here may be applied.
 
-    The faults come in seeded order, one after the other. What the run has left of time is spread at random before,
-    between and after them. Those that do not fit any more are left out. Raises UsageError for a target that the
-    experiment names and the topology lacks.
+    The faults come in seeded order, one after the other, each with the time that its heal usually takes. What the run
+    has left of time is spread at random before, between and after them. Those that do not fit any more are left out.
+    Raises UsageError for a target that the experiment names and the topology lacks.
     """
     rng = stream(seed, "schedule")
     wanted = [spec for spec in experiment.faults if spec.name in targets for _ in range(spec.times)]
     drawn = [(spec, _target(rng, spec, targets[spec.name]), _hold(rng, spec)) for spec in shuffled(rng, wanted)]
     timing, duration = experiment.timing, math.floor(experiment.duration_s * TICKS_PER_S)
-    while drawn and _least([hold for _, _, hold in drawn], timing) > duration:
+    while drawn and _least([hold + _heal(spec) for spec, _, hold in drawn], timing) > duration:
         drawn.pop()
-    slack = duration - _least([hold for _, _, hold in drawn], timing)
+    slack = duration - _least([hold + _heal(spec) for spec, _, hold in drawn], timing)
     cuts = sorted(below(rng, slack + 1) for _ in drawn)
     faults: list[PlannedFault] = []
     busy = _ticks(timing.warm_up_s)
@@ -80,13 +80,15 @@ def plan(
                 options=spec.options,
             )
         )
-        busy += hold + _ticks(timing.settle_s)
+        busy += hold + _heal(spec) + _ticks(timing.settle_s)
     return Schedule(seed=seed, profile=profile, variant=variant, faults=tuple(faults), experiment=experiment)
 
 
 def check_fits(experiment: Experiment) -> None:
     """Raises UsageError when the experiment has faults and its time holds none of them for certain."""
-    least = min((_least([_ticks(spec.for_s[1])], experiment.timing) for spec in experiment.faults), default=0)
+    least = min(
+        (_least([_ticks(spec.for_s[1]) + _heal(spec)], experiment.timing) for spec in experiment.faults), default=0
+    )
     if least > experiment.duration_s * TICKS_PER_S:
         raise UsageError(
             f"experiment {experiment.name}: {experiment.duration_s:g} s are too short for any of its faults; "
@@ -110,10 +112,16 @@ def _ticks(time_s: float) -> int:
     return math.ceil(time_s * TICKS_PER_S - 1e-9)
 
 
-def _least(holds: list[int], timing: Timing) -> int:
+def _heal(spec: FaultSpec) -> int:
+    from chaos.faults import FAULTS
+
+    return _ticks(FAULTS[spec.name].usual_heal_s)
+
+
+def _least(lengths: list[int], timing: Timing) -> int:
     """The shortest run that holds faults of these lengths, in ticks."""
-    gaps = max(0, len(holds) - 1) * _ticks(timing.settle_s)
-    return _ticks(timing.warm_up_s) + sum(holds) + gaps + _ticks(timing.tail_s)
+    gaps = max(0, len(lengths) - 1) * _ticks(timing.settle_s)
+    return _ticks(timing.warm_up_s) + sum(lengths) + gaps + _ticks(timing.tail_s)
 
 
 def left_out(schedule: Schedule) -> list[str]:

@@ -8,6 +8,7 @@ step may be applied twice, or to what is gone already, without harm.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -49,7 +50,20 @@ class Release(msgspec.Struct, frozen=True, tag="release", tag_field="do"):
     service: str
 
 
-Undo = Continue | Restore | Replicate | Release
+class Allow(msgspec.Struct, frozen=True, tag="allow", tag_field="do"):
+    """Drop no more packets for that reason."""
+
+    packets: str
+
+
+class Remove(msgspec.Struct, frozen=True, tag="remove", tag_field="do"):
+    """Remove a file from a volume of the run, as its holder sees the path."""
+
+    volume: str
+    path: str
+
+
+Undo = Continue | Restore | Replicate | Release | Allow | Remove
 
 
 class Promise(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -143,6 +157,12 @@ def _apply(step: Undo, world: World) -> None:
             allow_replication((redis.host, redis.ports["redis"]))
         case Release(service=service):
             world.processes.release(service)
+        case Allow(packets=reason):
+            world.packets.allow(reason)
+        case Remove(volume=volume, path=path):
+            holder = world.processes.pid(volume)
+            if holder is not None:  # without it the volume is gone
+                Path(f"/proc/{holder}/root{path}").unlink(missing_ok=True)
 
 
 def main(arguments: list[str]) -> int:
@@ -150,19 +170,31 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m chaos.undo RUN_DIR\n")
         return USAGE
-    from chaos.faults.base import World
-    from sut.deploy.errors import DeployError
-    from sut.deploy.links import Links
-    from sut.deploy.system import System
+    from sut.deploy.errors import DeployError, PacketError
+    from sut.deploy.packets import Packets
+    from sut.deploy.topology import TopologyError, load
 
     directory = Path(arguments[0])
     try:
         promises = pending(directory / "undo.jsonl")
-        system = System.attach(directory)
-    except (HarnessError, DeployError, OSError) as error:
+        # Rules outlive the processes of the run, and the time may be short: they come before the heavier imports.
+        packets = Packets(load(directory / "topology.json").run_id)
+        if any(isinstance(step, Allow) for promise in promises for step in promise.steps):
+            with contextlib.suppress(PacketError):  # it is tried again, and told, with the other steps
+                packets.clear()
+    except (HarnessError, TopologyError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return HARNESS
-    world = World(topology=system.topology, processes=system, links=Links(system.topology))
+    from chaos.faults.base import World
+    from sut.deploy.links import Links
+    from sut.deploy.system import System
+
+    try:
+        system = System.attach(directory)
+    except DeployError as error:
+        sys.stderr.write(f"{error}\n")
+        return HARNESS
+    world = World(topology=system.topology, processes=system, links=Links(system.topology), packets=packets)
     failures = [line for promise in promises for line in apply(promise.steps, world)]
     sys.stderr.write("".join(f"{line}\n" for line in failures))
     return HARNESS if failures else 0

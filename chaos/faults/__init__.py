@@ -9,20 +9,38 @@ from chaos.faults.base import Fault
 from chaos.faults.chat_crash import ChatCrash
 from chaos.faults.gateway_crash import GatewayCrash
 from chaos.faults.gateway_pause import GatewayPause
+from chaos.faults.gateways_crash import GatewaysCrash
+from chaos.faults.link_bandwidth import LinkBandwidth
+from chaos.faults.link_latency import LinkLatency
+from chaos.faults.link_reset import LinkReset
+from chaos.faults.link_slicer import LinkSlicer
 from chaos.faults.partition_gateway_redis import PartitionGatewayRedis
 from chaos.faults.partition_sequencer_gateway import PartitionSequencerGateway
 from chaos.faults.redis_failover import RedisFailover
+from chaos.faults.redis_partition import RedisPartition
+from chaos.faults.redis_pause import RedisPause
+from chaos.faults.sentinel_crash import SentinelCrash
 from chaos.faults.sequencer_crash import SequencerCrash
+from chaos.faults.sequencers_restart import SequencersRestart
 
 FAULTS: Final[Mapping[str, type[Fault]]] = {
     fault.name: fault
     for fault in (
         GatewayCrash,
         GatewayPause,
+        GatewaysCrash,
         SequencerCrash,
+        SequencersRestart,
         ChatCrash,
         RedisFailover,
+        RedisPause,
+        RedisPartition,
+        SentinelCrash,
         PartitionGatewayRedis,
         PartitionSequencerGateway,
+        LinkLatency,
+        LinkBandwidth,
+        LinkReset,
+        LinkSlicer,
     )
 }

@@ -11,10 +11,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
-from chaos.undo import Undo
-from sut.deploy.topology import Topology
+from sut.deploy.topology import Service, ServiceKind, Topology
+
+if TYPE_CHECKING:
+    from chaos.undo import Undo
+    from sut.deploy.links import Toxic
+    from sut.deploy.packets import Way
+
+Need = Literal["links", "packets"]
+"""What a fault works by, where that is not given everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +72,42 @@ class LinkControl(Protocol):
     def blackhole(self, link: str) -> None:
         """Swallow all bytes in both directions; connections stay open."""
 
+    def latency(self, link: str, *, latency_ms: int, jitter_ms: int = 0) -> None:
+        """Delay all bytes in each direction."""
+
+    def bandwidth(self, link: str, *, kb_per_s: int) -> None:
+        """Let so much through, or nothing, in each direction; what was held comes late."""
+
+    def reset(self, link: str) -> None:
+        """End every connection as soon as a byte comes over it."""
+
+    def slicer(self, link: str, *, size: int, delay_us: int) -> None:
+        """Cut what passes into small pieces, each a little later."""
+
+    def toxics(self, link: str) -> tuple[Toxic, ...]:
+        """What is done to it now."""
+
     def restore(self, link: str) -> None:
         """Take all toxics off. Harmless when there are none."""
+
+
+class PacketControl(Protocol):
+    """The part of the packet filter that faults need (sut.deploy.packets.Packets is one)."""
+
+    def available(self) -> str | None:
+        """None when packets can be dropped here, else why not."""
+
+    def drop(self, reason: str, ways: Iterable[Way]) -> None:
+        """Drop these from now on."""
+
+    def allow(self, reason: str) -> None:
+        """Let them pass again. Harmless when they do."""
+
+    def dropped(self, reason: str) -> Mapping[int, int]:
+        """Packets dropped so far, by the group that sent them."""
+
+    def clear(self) -> None:
+        """Let everything of this run pass again, and leave nothing behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +117,12 @@ class World:
     topology: Topology
     processes: Processes
     links: LinkControl
+    packets: PacketControl
+
+
+def own(topology: Topology, kind: ServiceKind) -> tuple[Service, ...]:
+    """The services of a kind whose processes are ours to break."""
+    return tuple(service for service in topology.of_kind(kind) if not service.external)
 
 
 class Fault(ABC):
@@ -86,6 +133,12 @@ class Fault(ABC):
     """How long after the injection its effect must be seen."""
     heal_timeout_s: ClassVar[float] = 15.0
     """How long after the undo steps health must be seen."""
+    arm_timeout_s: ClassVar[float] = 5.0
+    """How long it waits for its target to be whole again after an earlier fault, before it is given up."""
+    usual_heal_s: ClassVar[float] = 0.0
+    """How long health usually takes after the undo steps, where that is more than a moment: a schedule leaves the time
+    free of other faults."""
+    needs: ClassVar[frozenset[Need]] = frozenset()
     options: ClassVar[Mapping[str, float]] = {}
     """What an experiment may set, with the defaults."""
 
@@ -100,9 +153,9 @@ class Fault(ABC):
         """Where it may be applied, by name. Empty: the topology has no such place."""
 
     @classmethod
-    def needs_links(cls) -> bool:
-        """Whether it works by breaking proxied links."""
-        return False
+    def why_no_target(cls, topology: Topology) -> str:
+        """What to say of a topology without a target."""
+        return f"the {topology.profile} topology has no target for it"
 
     @abstractmethod
     def arm(self) -> tuple[Undo, ...]:
@@ -121,8 +174,15 @@ class Fault(ABC):
         """One look from outside, after the undo steps: is it whole again? Takes at most about a second."""
 
 
-def unavailable(fault: type[Fault], *, topology: Topology, links: LinkControl) -> str | None:
-    """Why the fault cannot be applied to this topology, None when it can."""
-    if not fault.targets(topology):
-        return f"the {topology.profile} topology has no target for it"
-    return links.available() if fault.needs_links() else None
+def unavailable(
+    fault: type[Fault], *, topology: Topology, lacks: Mapping[Need, Callable[[], str | None]]
+) -> str | None:
+    """Why the fault cannot be applied to this topology, None when it can.
+
+    `lacks` says why a need is not met here, None when it is; a need that is not in it is met.
+    """
+    reasons = (lacks[need]() for need in sorted(fault.needs & lacks.keys()))
+    if fault.targets(topology):
+        return next((reason for reason in reasons if reason is not None), None)
+    without_links = "links" in lacks and "links" in fault.needs and not topology.links
+    return (lacks["links"]() if without_links else None) or fault.why_no_target(topology)

@@ -7,10 +7,10 @@ Undone: the supervisor may restart it. Healed when a new pid answers a peer ping
 
 from __future__ import annotations
 
-from chaos.faults.crash import Crash
+from chaos.faults.peer_crash import PeerCrash
 
 
-class ChatCrash(Crash):
+class ChatCrash(PeerCrash):
     """SIGKILL of one chat service."""
 
     name = "chat_crash"

@@ -8,10 +8,10 @@ Undone: the supervisor may restart it. Healed when a new pid answers a peer ping
 
 from __future__ import annotations
 
-from chaos.faults.crash import Crash
+from chaos.faults.peer_crash import PeerCrash
 
 
-class GatewayCrash(Crash):
+class GatewayCrash(PeerCrash):
     """SIGKILL of one gateway."""
 
     name = "gateway_crash"

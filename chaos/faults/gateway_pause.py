@@ -8,54 +8,36 @@ Undone: SIGCONT. Healed when it is no longer in state T and the same incarnation
 
 from __future__ import annotations
 
-import os
-import signal
+from collections.abc import Callable, Iterable
+from functools import partial
 
-from chaos.errors import FaultError
-from chaos.faults.base import Fault, Proof, in_turn
-from chaos.faults.observe import LOOK_S, in_state, incarnation, living_pid, peer_address, pings
-from chaos.undo import Continue, Undo
+from chaos.faults.base import Proof
+from chaos.faults.observe import LOOK_S, incarnation, peer_address, pings
+from chaos.faults.pause import Pause
 from sut.deploy import probe
-from sut.deploy.topology import Topology
 
 
-class GatewayPause(Fault):
+class GatewayPause(Pause):
     """SIGSTOP of one gateway, SIGCONT after the hold."""
 
     name = "gateway_pause"
+    kind = "gateway"
 
-    @classmethod
-    def targets(cls, topology: Topology) -> tuple[str, ...]:
-        """Every gateway."""
-        return tuple(service.name for service in topology.of_kind("gateway"))
+    def look_before(self) -> None:
+        """Remember the incarnation."""
+        self._incarnation = incarnation(self._victim)
 
-    def arm(self) -> tuple[Undo, ...]:
-        """Remember who is there now."""
-        self._service = self.world.topology.service(self.target)
-        self._pid = living_pid(self.world, self.target)
-        self._incarnation = incarnation(self._service)
-        return (Continue(self._pid),)
+    def symptoms(self) -> Iterable[Callable[[], Proof]]:
+        """No answer."""
+        return (partial(pings, peer_address(self._victim), "of its port", expected=False),)
 
-    def inject(self) -> None:
-        """SIGSTOP."""
-        try:
-            os.kill(self._pid, signal.SIGSTOP)
-        except ProcessLookupError:
-            raise FaultError(f"pid {self._pid} was gone before it could be stopped") from None
+    def recovery(self) -> Iterable[Callable[[], Proof]]:
+        """The same incarnation answers."""
+        return (self._same,)
 
-    def effective(self) -> Proof:
-        """State T, and no answer."""
-        address = peer_address(self._service)
-        return in_turn(
-            lambda: in_state(self._pid, stopped=True),
-            lambda: pings(address, "of its port", expected=False),
-        )
-
-    def healed(self) -> Proof:
-        """Running, and the same incarnation answers."""
-        running = in_state(self._pid, stopped=False)
-        pong = probe.peer_ping(peer_address(self._service), LOOK_S) if running else None
+    def _same(self) -> Proof:
+        pong = probe.peer_ping(peer_address(self._victim), LOOK_S)
         if pong is None:
-            return Proof(ok=False, text=f"{running.text}; it does not answer")
+            return Proof(ok=False, text="it does not answer")
         same = pong.incarnation == self._incarnation
-        return Proof(same, f"{running.text}; {'the same' if same else 'another'} incarnation answers a ping")
+        return Proof(same, f"{'the same' if same else 'another'} incarnation answers a ping")

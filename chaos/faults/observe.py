@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from typing import Final
 
 from chaos.errors import FaultError
 from chaos.faults.base import Proof, World
 from sut.deploy import probe
+from sut.deploy.errors import PacketError
 from sut.deploy.topology import Service
 
 Address = tuple[str, int]
@@ -83,13 +85,35 @@ def redis_pings(address: Address, way: str, *, expected: bool) -> Proof:
     return Proof(answered == expected, text)
 
 
-def reborn(world: World, service: Service, *, old_pid: int, older_than: int) -> Proof:
-    """A new process of the service answers, as a newer incarnation."""
+def replaced(world: World, service: Service, old_pid: int) -> Proof:
+    """The service has another process than that."""
     pid = world.processes.pid(service.name)
     if pid is None or pid == old_pid:
         return Proof(ok=False, text=f"{service.name} has no new process yet")
+    return Proof(ok=True, text=f"{service.name} has new pid {pid}")
+
+
+def reborn(service: Service, older_than: int) -> Proof:
+    """The service answers as a newer incarnation."""
     pong = probe.peer_ping(peer_address(service), LOOK_S)
     if pong is None:
-        return Proof(ok=False, text=f"new pid {pid} does not answer yet")
+        return Proof(ok=False, text=f"{service.name} does not answer yet")
     newer = pong.node == service.name and pong.incarnation > older_than
-    return Proof(newer, f"new pid {pid} answers as incarnation {pong.incarnation}")
+    return Proof(newer, f"it answers as incarnation {pong.incarnation}")
+
+
+def redis_role_is(service: Service, role: str) -> Proof:
+    """A Redis says that it has that role."""
+    seen = probe.redis_role(redis_address(service), LOOK_S)
+    said = "does not answer" if seen is None else f"says role {seen.role}"
+    return Proof(seen is not None and seen.role == role, f"{service.name} {said}")
+
+
+def dropping(world: World, reason: str, senders: Mapping[int, str]) -> Proof:
+    """Packets from each of these groups were dropped; `senders` are the services' names."""
+    try:
+        packets = world.packets.dropped(reason)
+    except PacketError as error:
+        return Proof(ok=False, text=str(error))
+    counts = ", ".join(f"{packets.get(gid, 0)} from {name}" for gid, name in senders.items())
+    return Proof(all(packets.get(gid, 0) for gid in senders), f"packets dropped: {counts}")

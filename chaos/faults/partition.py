@@ -14,10 +14,7 @@ from sut.deploy.topology import Link
 class Partition(Fault):
     """A black hole in one or more links: connections stay open, new ones open too, and nothing gets through."""
 
-    @classmethod
-    def needs_links(cls) -> bool:
-        """Always."""
-        return True
+    needs = frozenset({"links"})
 
     @abstractmethod
     def cut(self) -> tuple[Link, ...]:

@@ -6,13 +6,13 @@ within its deadline; it raises Unavailable when there is no whole answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, cast
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 from sut.ports import Unavailable
@@ -81,6 +81,41 @@ def sentinel_view(address: Address, master_name: str, timeout_s: float) -> Senti
         )
 
 
+def quorum(address: Address, master_name: str, timeout_s: float) -> str:
+    """What one Sentinel says of whether those it reaches suffice for a failover: "OK ..." or why not.
+
+    Raises Unavailable when it does not answer.
+    """
+    with asking(address, timeout_s) as ask:
+        try:
+            return str(ask("SENTINEL CKQUORUM", master_name))
+        except ResponseError as error:
+            return str(error)
+
+
+class SentinelMembers(NamedTuple):
+    """Who a Sentinel knows, each by the address it names to clients."""
+
+    nodes: tuple[Address, ...]
+    """The master, then its replicas that are there."""
+    sentinels: tuple[Address, ...]
+    """The other Sentinels that are there."""
+
+
+def sentinel_members(address: Address, master_name: str, timeout_s: float) -> SentinelMembers:
+    """Who belongs to this master. Raises Unavailable, also when the Sentinel does not watch it; then it names others."""
+    with asking(address, timeout_s) as ask:
+        master = ask("SENTINEL GET-MASTER-ADDR-BY-NAME", master_name)
+        if master is None:
+            known = ", ".join(_table(one)["name"] for one in ask("SENTINEL MASTERS")) or "none"
+            raise Unavailable(f"{address[0]}:{address[1]}: knows no master {master_name!r}; it watches {known}")
+        replicas = map(_table, ask("SENTINEL REPLICAS", master_name))
+        others = map(_table, ask("SENTINEL SENTINELS", master_name))
+        return SentinelMembers(
+            nodes=((str(master[0]), int(master[1])), *_there(replicas)), sentinels=tuple(_there(others))
+        )
+
+
 @contextmanager
 def asking(address: Address, timeout_s: float) -> Iterator[Callable[..., Any]]:
     """A connection without retries and without redis-py's own reading of answers, which differs between versions."""
@@ -106,6 +141,11 @@ def _table(flat: object) -> Mapping[str, str]:
     """Sentinel's answers: name, value, name, value."""
     items = cast("list[str]", flat)
     return dict(zip(items[::2], items[1::2], strict=True))
+
+
+def _there(tables: Iterable[Mapping[str, str]]) -> list[Address]:
+    """The addresses of those that are not down."""
+    return [(one["ip"], int(one["port"])) for one in tables if not _flags(one) & _AWAY]
 
 
 def _flags(table: Mapping[str, str]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Cuts the replication of a Redis at its master, so that the replica misses what is written from then on.
+"""Cuts the replication of a Redis at its master, so that the replica misses what is written; tries whether it writes.
 
 Redis replicates so fast that a replica on the same machine hardly ever lags, and a failover there loses nothing: that
 flatters whatever relies on Redis. A proxy between the two does not last, for Sentinel points the replica back at the
@@ -33,3 +33,12 @@ def allow_replication(address: Address) -> None:
             ask("ACL", "SETUSER", "default", "+psync", "+sync")
     except Unavailable:
         return
+
+
+def takes_writes(address: Address, timeout_s: float) -> bool:
+    """Whether it takes a write now. What is written is of no meaning to anybody, and gone after a second."""
+    try:
+        with asking(address, timeout_s) as ask:
+            return bool(ask("SET", "petrel:write-probe", "1", "PX", "1000") == "OK")
+    except Unavailable:
+        return False

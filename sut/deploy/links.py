@@ -79,6 +79,22 @@ class Links:
         """Delay every chunk by latency_ms, plus or minus up to jitter_ms, in each direction. Raises LinkError."""
         self._add_both(link_name, "latency", {"latency": latency_ms, "jitter": jitter_ms})
 
+    def bandwidth(self, link_name: str, *, kb_per_s: int) -> None:
+        """Let so much through in each direction; 0: nothing, and when restored all of it, late. Raises LinkError."""
+        self._add_both(link_name, "bandwidth", {"rate": kb_per_s})
+
+    def reset(self, link_name: str) -> None:
+        """End every connection, old or new, as soon as a byte comes over it; new ones by a reset. Raises LinkError."""
+        self._add_both(link_name, "reset_peer", {"timeout": 0})
+
+    def slicer(self, link_name: str, *, size: int, delay_us: int) -> None:
+        """Cut what passes into pieces of about so many bytes (half of it more or less), each so much later.
+
+        Raises LinkError.
+        """
+        attributes = {"average_size": size, "size_variation": size // 2, "delay": delay_us}
+        self._add_both(link_name, "slicer", attributes)
+
     def restore(self, link_name: str) -> None:
         """Take all toxics off. Harmless when there are none. Raises LinkError.
 

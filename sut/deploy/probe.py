@@ -11,7 +11,8 @@ import http.client
 import psutil
 
 from sut import peer
-from sut.adapters import redis_admin
+from sut.adapters import cql_probe, redis_admin
+from sut.adapters.cql_probe import CassandraView, Replicas
 from sut.adapters.redis_admin import RedisRole, SentinelView
 from sut.ports import Unavailable
 from sut.protocol.peer import Pong
@@ -48,6 +49,30 @@ def sentinel_view(address: Address, master_name: str, timeout_s: float) -> Senti
     """What a Sentinel says of the master and of those who could take over."""
     try:
         return redis_admin.sentinel_view(address, master_name, timeout_s)
+    except Unavailable:
+        return None
+
+
+def sentinel_quorum(address: Address, master_name: str, timeout_s: float) -> str | None:
+    """What a Sentinel says of whether those it reaches suffice for a failover: "OK ..." or why not."""
+    try:
+        return redis_admin.quorum(address, master_name, timeout_s)
+    except Unavailable:
+        return None
+
+
+def cassandra_view(address: Address, timeout_s: float) -> CassandraView | None:
+    """What a Cassandra node says of itself and whose heartbeats it hears."""
+    try:
+        return cql_probe.view(address, timeout_s)
+    except Unavailable:
+        return None
+
+
+def cassandra_replicas(address: Address, timeout_s: float) -> Replicas | None:
+    """How many of three replicas a Cassandra node believes alive, or have answered it."""
+    try:
+        return cql_probe.replicas(address, timeout_s)
     except Unavailable:
         return None
 

@@ -1,5 +1,8 @@
 """A small system of real processes to break: Redis, Sentinel and Toxiproxy, and stand-ins for services of ours."""
 
+import itertools
+import os
+import random
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +14,7 @@ import pytest
 from chaos.faults.base import World
 from sut.deploy import binaries
 from sut.deploy.links import Links
+from sut.deploy.packets import Packets
 from sut.deploy.place import Place
 from sut.deploy.profiles import build
 from sut.deploy.reaper import reap
@@ -23,6 +27,8 @@ KEPT = {
     "gateway-1", "gateway-2", "chat-1", "sequencer-1", "redis-1", "redis-2", "sentinel-1", "sentinel-2", "sentinel-3",
     "toxiproxy",
 }  # fmt: skip
+
+GIDS = itertools.count(1_700_000_000 + random.randrange(1_000_000) * 100)
 
 
 def wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
@@ -62,11 +68,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             port=reservation.port,
             settings=Settings(),
             variant=None,
+            gid=lambda: next(GIDS) if os.geteuid() == 0 else 0,
         )
         topology = small(build("embedded", place))
         try:
             system = boot(topology, reservation, on_progress=lambda _text: None, timeout_s=30)
-            yield World(topology=topology, processes=system, links=Links(topology))
+            yield World(topology=topology, processes=system, links=Links(topology), packets=Packets(topology.run_id))
             system.stop()
         finally:
             reap(topology.run_id, grace_s=0.2)

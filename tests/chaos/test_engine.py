@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Mapping
@@ -14,16 +15,22 @@ from chaos.engine import Engine
 from chaos.errors import FaultError
 from chaos.faults import FAULTS
 from chaos.faults.base import Fault, Proof, World, unavailable
+from chaos.faults.chat_crash import ChatCrash
 from chaos.schedule import PlannedFault
 from chaos.undo import Restore, Undo, UndoLedger, pending
 from load.control import Fault as FaultLine
 from load.control import Plan
 from sut.deploy import probe
+from sut.deploy.packets import Packets
 from sut.deploy.topology import Topology
 
 from .conftest import wait_until
 
 LINK = "sequencer-1->gateway-1"
+REDIS_LINK = "gateway-2->redis-1"
+REBORN = r"has new pid \d+; it answers as incarnation"
+GONE = "is gone; ports? .* refuse connections"
+NO_PACKETS = Packets("0").available()
 
 
 class Lines:
@@ -68,9 +75,25 @@ def planned(name: str, target: str, *, at_s: float = 0.0, for_s: float = 0.3, fa
 @pytest.mark.parametrize(
     ("name", "target", "effect", "health"),
     [
-        ("gateway_crash", "gateway-1", "is gone; ports .* refuse connections", "new pid .* answers as incarnation"),
-        ("sequencer_crash", "sequencer-1", "is gone; port .* refuse connections", "new pid .* answers as incarnation"),
-        ("chat_crash", "chat-1", "is gone; port .* refuse connections", "new pid .* answers as incarnation"),
+        ("gateway_crash", "gateway-1", "is gone; ports .* refuse connections", REBORN),
+        ("sequencer_crash", "sequencer-1", "is gone; port .* refuse connections", REBORN),
+        ("chat_crash", "chat-1", "is gone; port .* refuse connections", REBORN),
+        ("gateways_crash", "gateways", f"{GONE}.*{GONE}", f"{REBORN}.*{REBORN}|has new pid.*{REBORN}"),
+        ("sequencers_restart", "sequencers", GONE, REBORN),
+        ("sentinel_crash", "sentinel-2", "others have a quorum and agree", "every Sentinel sees every other"),
+        (
+            "link_latency",
+            LINK,
+            "toxics of .*latency upstream.* itself: answered .* link: answered",
+            "toxics of .* none",
+        ),
+        ("link_latency", REDIS_LINK, "itself: answered .* link: answered after [3-9]..", "none; over .* answered"),
+        ("link_bandwidth", LINK, "bandwidth .*'rate': 0.* link: no answer in 0.8 s", "none; over .* answered"),
+        ("link_bandwidth", REDIS_LINK, "link: no answer in 0.8 s", "none; over .* answered"),
+        ("link_reset", LINK, "reset_peer .* link: the connection was broken", "none; over .* answered"),
+        ("link_reset", REDIS_LINK, "link: the connection was broken", "none; over .* answered"),
+        ("link_slicer", LINK, r"slicer .* link: answered .* in \d+ pieces", "none; over .* answered"),
+        ("link_slicer", REDIS_LINK, r"link: answered .* in \d+ pieces", "none; over .* answered"),
         ("gateway_pause", "gateway-2", "in state T; ping of its port: no answer", "the same incarnation answers"),
         (
             "partition_gateway_redis",
@@ -132,6 +155,55 @@ def test_a_redis_failover_is_seen_through_and_the_replica_lacks_the_last_writes(
     assert probe.redis_role(master, 1.0).role == "slave"  # type: ignore[union-attr]
 
 
+def redis_roles(world: World) -> tuple[tuple[str, int], tuple[str, int]]:
+    """The address of the master, and of its replica."""
+    first, second = (
+        (service.host, service.ports["redis"])
+        for service in sorted(world.topology.of_kind("redis"), key=lambda s: s.name)
+    )
+    return (first, second) if probe.redis_role(first, 1.0).role == "master" else (second, first)  # type: ignore[union-attr]
+
+
+@pytest.mark.timeout(90)
+def test_a_paused_master_is_replaced_and_becomes_a_replica(world: World, tmp_path: Path) -> None:
+    master, replica = redis_roles(world)
+    lines = Running(world, tmp_path, planned("redis_pause", "petrel")).join(60)
+    inject, heal = lines.of("f1", "inject"), lines.of("f1", "heal")
+    assert inject.ok, inject.evidence
+    assert probe_text("in state T; PING of redis-.: no answer .* is master, say it and most Sentinels", inject.evidence)
+    assert heal.ok, heal.evidence
+    assert redis_roles(world) == (replica, master)
+
+
+@pytest.mark.skipif(NO_PACKETS is not None, reason=f"packets cannot be dropped: {NO_PACKETS}")
+@pytest.mark.timeout(90)
+def test_a_master_that_is_cut_off_goes_on_taking_writes_that_are_gone_when_it_is_back(
+    world: World, tmp_path: Path
+) -> None:
+    from sut.adapters.redis_admin import asking
+
+    rules = subprocess.run(["iptables", "-S"], capture_output=True, text=True, check=True).stdout
+    master, replica = redis_roles(world)
+    running = Running(world, tmp_path, planned("redis_partition", "petrel", for_s=12))
+    wait_until(lambda: running.lines.faults, timeout_s=30)
+    inject = running.lines.of("f1", "inject")
+    assert inject.ok, inject.evidence
+    assert probe_text(
+        "packets dropped: .* says role master; it takes a write; redis-. is master, say it and most", inject.evidence
+    )
+    with asking(master, 1.0) as ask:
+        assert ask("SET", "lost", "1") == "OK"
+    with asking(replica, 1.0) as ask:
+        assert ask("GET", "lost") is None
+        assert ask("SET", "kept", "1") == "OK"
+    heal = running.join(60).of("f1", "heal")
+    assert heal.ok, heal.evidence
+    assert redis_roles(world) == (replica, master)
+    with asking(master, 1.0) as ask:
+        assert (ask("GET", "lost"), ask("GET", "kept")) == (None, "1")
+    assert subprocess.run(["iptables", "-S"], capture_output=True, text=True, check=True).stdout == rules
+
+
 def test_faults_overlap_and_each_has_its_own_time(world: World, tmp_path: Path) -> None:
     first = planned("gateway_pause", "gateway-1", at_s=0.2, for_s=2.0)
     second = planned("chat_crash", "chat-1", at_s=0.8, for_s=0.3, fault="f2")
@@ -164,7 +236,7 @@ def test_stop_heals_what_is_broken_and_injects_nothing_more(world: World, tmp_pa
 def test_a_fault_on_a_dead_target_is_recorded_without_effect(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engines, "ARM_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(ChatCrash, "arm_timeout_s", 0.3)
     pid = world.processes.pid("chat-1")
     assert pid
     os.kill(pid, signal.SIGSTOP)
@@ -272,10 +344,15 @@ def test_without_proxies_the_link_faults_say_so(world: World) -> None:
         world.topology,
         services=tuple(service for service in world.topology.services if service.kind != "toxiproxy"),
     )
-    reasons = {name: unavailable(fault, topology=bare, links=Links(bare)) for name, fault in FAULTS.items()}
-    assert {name for name, reason in reasons.items() if reason} == {
-        "partition_gateway_redis",
-        "partition_sequencer_gateway",
-    }
-    assert reasons["partition_gateway_redis"] == "this system has no toxiproxy, so its links cannot be broken"
-    assert not any(unavailable(fault, topology=world.topology, links=world.links) for fault in FAULTS.values())
+    lacks = {"links": Links(bare).available}
+    embedded = {name: fault for name, fault in FAULTS.items() if fault.targets(bare)}
+    reasons = {name: unavailable(fault, topology=bare, lacks=lacks) for name, fault in embedded.items()}
+    by_links = {"partition_gateway_redis", "partition_sequencer_gateway"}
+    by_links |= {"link_latency", "link_bandwidth", "link_reset", "link_slicer"}
+    assert {name for name, reason in reasons.items() if reason} == by_links
+    assert reasons["link_reset"] == "this system has no toxiproxy, so its links cannot be broken"
+    linkless = msgspec.structs.replace(bare, links=())
+    assert {name for name in embedded if not FAULTS[name].targets(linkless)} == by_links
+    assert unavailable(FAULTS["link_reset"], topology=linkless, lacks=lacks) == reasons["link_reset"]
+    lacks = {"links": world.links.available}
+    assert not any(unavailable(fault, topology=world.topology, lacks=lacks) for fault in embedded.values())
