@@ -115,7 +115,9 @@ def _parser() -> argparse.ArgumentParser:
     _directory(sub)
     _directory(add("status", _status, "show a running system"))
     _directory(add("down", _down, "stop a running system"))
-    _directory(add("doctor", _doctor, "say what this machine has and lacks"))
+    sub = add("doctor", _doctor, "say what this machine has and lacks for a profile")
+    _profile(sub)
+    _directory(sub)
 
     sub = add("ui", _ui, "start a system and Locust's web UI; Ctrl-C ends both")
     _profile(sub)
@@ -213,9 +215,10 @@ def _down(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from chaos import lifecycle
+    from chaos import commands, lifecycle
 
-    return lifecycle.doctor(directory=options.dir)
+    commands.check_profile(options.profile)
+    return lifecycle.doctor(profile=options.profile, directory=options.dir)
 
 
 def _ui(options: argparse.Namespace) -> int:

@@ -10,24 +10,24 @@ import time
 from pathlib import Path
 from typing import Final
 
-import psutil
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from chaos.errors import HARNESS, VALID, HarnessError, UsageError
+from chaos.processes import process_table
+from chaos.startup import Startup
 from sut.deploy import system as deploy
 from sut.deploy.doctor import Finding, examine
 from sut.deploy.errors import AlreadyRunningError, DeployError
+from sut.deploy.packets import Packets
 from sut.deploy.profiles import PROFILES
-from sut.deploy.state import ProcessState
+from sut.deploy.remains import remains
+from sut.deploy.state import read_state
 from sut.deploy.system import System
-from sut.deploy.topology import Service
 
 DEFAULT_DIRECTORY: Final = Path("runs/up")
 DEFAULT_PROFILE: Final = "embedded"
-
-_STYLES: Final = {"running": "green", "starting": "yellow", "held": "yellow", "stopped": "dim"}
 
 
 def up(
@@ -43,14 +43,19 @@ def up(
         raise UsageError(f"no profile {profile!r}; there are {', '.join(PROFILES)}")
     begun_s = time.monotonic()
     try:
-        system = deploy.start(
-            profile=profile, directory=directory, variant=variant, on_progress=lambda text: console.print(Text(text))
-        )
+        with Startup(console) as startup:
+            system = deploy.start(
+                profile=profile,
+                directory=directory,
+                variant=variant,
+                on_progress=startup.progress,
+                on_waiting=startup.waiting,
+            )
     except AlreadyRunningError as error:
         raise HarnessError(f"{error}; stop it first with: petrel down") from None
     except DeployError as error:
         raise HarnessError(str(error)) from None
-    console.print(_process_table(system, problems={}))
+    console.print(_table(system, problems={}))
     console.print(Text(f"up in {time.monotonic() - begun_s:.1f} s in {directory}; API {system.topology.api_url}"))
     return VALID
 
@@ -62,22 +67,29 @@ def status(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = Non
     if not system.running:
         raise HarnessError(f"nothing runs in {directory}; start it with: petrel up")
     problems = system.problems()
-    console.print(_process_table(system, problems=problems))
+    console.print(_table(system, problems=problems))
     return HARNESS if problems else VALID
 
 
 def down(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None) -> int:
-    """Stop the system and whatever else belongs to its run. Harmless when it is stopped. Raises HarnessError."""
+    """Stop the system and whatever else belongs to its run, and see that it left nothing. Raises HarnessError.
+
+    Harmless when it is stopped.
+    """
     console = console or Console()
     system = _attach(directory)
     was_running = system.running
     begun_s = time.monotonic()
     try:
         ended = system.stop()
+        Packets(system.topology.run_id).clear()
     except DeployError as error:
         raise HarnessError(str(error)) from None
+    if left := remains(system.topology):
+        raise HarnessError(f"stopped, but it left: {', '.join(left)}")
     if was_running:
-        console.print(Text(f"down in {time.monotonic() - begun_s:.1f} s"))
+        took = f"down in {time.monotonic() - begun_s:.1f} s"
+        console.print(Text(f"{took}; no process, open port, mount or packet rule of it is left"), soft_wrap=True)
     elif ended:
         console.print(Text(f"ended what was left of it: {', '.join(ended)}"))
     else:
@@ -85,11 +97,14 @@ def down(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None)
     return VALID
 
 
-def doctor(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None) -> int:
-    """Say what this machine has and lacks, and what to do. 0 when nothing that is needed is missing, else 70."""
+def doctor(
+    *, profile: str = DEFAULT_PROFILE, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None
+) -> int:
+    """Say what this machine has and lacks for a profile, and what to do. 0 when nothing needed is missing, else 70."""
     console = console or Console()
-    findings = examine(directory.absolute())
+    findings = examine(directory.absolute(), profile)
     table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
+    table.columns[2].overflow = "fold"
     for finding in findings:
         table.add_row(_mark(finding), finding.what, Text(finding.found), Text(finding.remedy))
     console.print(table)
@@ -109,23 +124,7 @@ def _mark(finding: Finding) -> Text:
     return Text("missing", "bold red") if finding.needed else Text("limited", "yellow")
 
 
-def _process_table(system: System, *, problems: dict[str, str]) -> Table:
-    table = Table("process", "status", "pid", "memory", "up", "restarts", "ports", "health", box=None, pad_edge=False)
-    for name, process in system.state().items():
-        health = Text(problems[name], "red") if name in problems else Text("healthy", "green")
-        table.add_row(*_row(system.topology.service(name), process), health)
-    return table
-
-
-def _row(service: Service, process: ProcessState) -> tuple[str | Text, ...]:
-    memory, age = "", ""
-    if process.pid:
-        try:
-            seen = psutil.Process(process.pid)
-            memory = f"{seen.memory_info().rss / 1e6:.0f} MB"
-            age = f"{time.time() - seen.create_time():.0f} s"
-        except psutil.Error:
-            pass
-    ports = " ".join(f"{role}:{port}" for role, port in service.ports.items())
-    status = Text(process.status, _STYLES[process.status])
-    return service.name, status, str(process.pid or ""), memory, age, str(process.restarts), ports
+def _table(system: System, *, problems: dict[str, str]) -> Table:
+    now = read_state(system.topology.path)
+    supervisor_pid = now.supervisor_pid if now is not None and system.running else 0
+    return process_table(system.topology, system.state(), supervisor_pid=supervisor_pid, problems=problems)
