@@ -31,6 +31,8 @@ _MAX_FRAME: Final = 4 << 20
 
 _GOSSIP: Final = "SELECT JSON address, generation, heartbeat FROM system_views.gossip_info"
 _LOCAL: Final = "SELECT JSON rpc_address FROM system.local"
+_OWN: Final = "SELECT JSON data_center, rpc_address, rpc_port FROM system.local"
+_OTHERS: Final = "SELECT JSON data_center, native_address, native_port FROM system.peers_v2"
 # A table that every cluster has with three replicas; the partition is empty, the answers count.
 _REPLICATED: Final = (
     "SELECT JSON status FROM system_distributed.view_build_status"
@@ -100,6 +102,21 @@ def replicas(address: Address, timeout_s: float) -> Replicas:
     return Replicas(alive=3, required=3)
 
 
+def members(address: Address, timeout_s: float) -> tuple[Address, ...]:
+    """Where clients dial the nodes of this node's data centre, itself first. Raises Unavailable."""
+    with _Session(address, timeout_s) as session:
+        (own,) = session.rows(_OWN, _ONE)
+        others = session.rows(_OTHERS, _ONE)
+    return (
+        (str(own["rpc_address"]), _int(own["rpc_port"])),
+        *(
+            (str(row["native_address"]), _int(row["native_port"]))
+            for row in others
+            if row["data_center"] == own["data_center"]
+        ),
+    )
+
+
 class _Session:
     """One connection, one question at a time, all before one deadline."""
 
@@ -149,7 +166,7 @@ class _Session:
         self._socket.sendall(struct.pack(">BBhBi", _VERSION, 0, 1, opcode, len(body)) + body)
         _, _, _, answer, size = struct.unpack(">BBhBi", self._receive(9))
         if not 0 <= size <= _MAX_FRAME:
-            raise Unavailable(f"{self.name}: not the native protocol")
+            raise Unavailable(f"{self.name}: answers, but not as a Cassandra")
         received = self._receive(size)
         if answer == _ERROR:
             code, length = struct.unpack_from(">iH", received)

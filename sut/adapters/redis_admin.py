@@ -103,7 +103,7 @@ class SentinelMembers(NamedTuple):
 
 
 def sentinel_members(address: Address, master_name: str, timeout_s: float) -> SentinelMembers:
-    """Who belongs to this master. Raises Unavailable, also when the Sentinel does not watch it; then it names others."""
+    """Who belongs to this master. Raises Unavailable, also when the Sentinel watches another one."""
     with asking(address, timeout_s) as ask:
         master = ask("SENTINEL GET-MASTER-ADDR-BY-NAME", master_name)
         if master is None:
