@@ -72,7 +72,14 @@ class MessageLog(Protocol):
         """Append in order; on return all are durable: they survive SIGKILL of any process."""
 
     async def read(self, partition: int, after: int, limit: int) -> list[Logged]:
-        """Up to `limit` records with an offset above `after`, in order. Empty when there are none yet."""
+        """Up to `limit` records with an offset above `after`, in order. Empty when there are none yet.
+
+        May wait a moment, 0.1 s at most, for a first one. Unavailable when `after` is beyond the end: the log has lost
+        what it had, or the offset is another log's.
+        """
+
+    async def end(self, partition: int) -> int:
+        """The offset of the last durable record now, 0 when there is none."""
 
     async def committed(self, partition: int) -> int:
         """The offset last committed, 0 when none was."""

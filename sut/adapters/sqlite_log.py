@@ -89,12 +89,16 @@ class SqliteLog:
         """Up to `limit` records above `after`, in order. Finding that there are none costs microseconds, no thread."""
         end = self._ends[partition]
         file = self._files[partition]
-        if end is not None and after >= end.offset and file.changes() == end.version:
+        if end is not None and after == end.offset and file.changes() == end.version:
             await asyncio.sleep(0)  # a caller that asks again at once must not stop the loop
             return []
         self._ends[partition] = None
         found, self._ends[partition] = await self._pool.run(partial(file.read, partial(_read, file.path, after, limit)))
         return found
+
+    async def end(self, partition: int) -> int:
+        """The offset of the last durable record, 0 when there is none."""
+        return await self._pool.run(partial(self._files[partition].read, _last_offset))
 
     async def committed(self, partition: int) -> int:
         """The offset last committed, 0 when none was."""
@@ -120,7 +124,7 @@ class SqliteLog:
 
     async def _write(self, file: SqliteFile, rows: list[_Row]) -> list[int]:
         def insert(connection: sqlite3.Connection) -> list[int]:
-            last = connection.execute("SELECT coalesce(max(offset), 0) FROM log").fetchone()[0]
+            last = _last_offset(connection)
             offsets = list(range(last + 1, last + 1 + len(rows)))
             placed = ((offset, crc, record) for offset, (crc, record) in zip(offsets, rows, strict=True))
             connection.executemany("INSERT INTO log (offset, crc, record) VALUES (?, ?, ?)", placed)
@@ -146,10 +150,16 @@ def _read(path: Path, after: int, limit: int, connection: sqlite3.Connection) ->
     rows = connection.execute(
         "SELECT offset, crc, record FROM log WHERE offset > ? ORDER BY offset LIMIT ?", (after, limit)
     ).fetchall()
+    if not rows and after > (last := _last_offset(connection)):
+        raise Damaged(f"{path}: ends at record {last}, before {after}: records are lost, or it is another log")
     found = [Logged(offset, _decode(path, offset, crc, record)) for offset, crc, record in rows]
     if len(rows) == limit:
         return found, None
     return found, _End(version, rows[-1][0] if rows else after)
+
+
+def _last_offset(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT coalesce(max(offset), 0) FROM log").fetchone()[0])
 
 
 def _decode(path: Path, offset: int, crc: int, record: bytes) -> LogRecord:

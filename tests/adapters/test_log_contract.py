@@ -61,8 +61,28 @@ async def test_a_reader_that_goes_back_sees_it_all_again(make_log: MakeLog) -> N
         offsets = await log.append(0, [record(n) for n in range(5)])
         assert await log.read(0, offsets[-1], 10) == []
         assert [item.offset for item in await log.read(0, 0, 10)] == offsets
-        assert await log.read(0, offsets[-1] + 1_000, 10) == []
         assert [item.offset for item in await log.read(0, offsets[2], 10)] == offsets[3:]
+
+
+async def test_an_offset_beyond_the_end_is_an_error_that_names_it(make_log: MakeLog) -> None:
+    """Such a log is not the one that the offset is of; to go on would skip what it gets next."""
+    async with make_log() as log:
+        offsets = await log.append(0, [record(n) for n in range(5)])
+        assert await log.read(0, offsets[-1], 10) == []
+        for _ in range(2):
+            with pytest.raises(Unavailable, match=str(offsets[-1] + 7)):
+                await log.read(0, offsets[-1] + 7, 10)
+        assert [item.offset for item in await log.read(0, 0, 10)] == offsets
+
+
+async def test_the_end_is_the_last_durable_record(make_log: MakeLog) -> None:
+    async with make_log() as log, make_log() as other:
+        assert await log.end(0) == 0
+        offsets = await log.append(0, [record(n) for n in range(3)])
+        assert await log.end(0) == await other.end(0) == offsets[-1]
+        offsets = await other.append(0, [record(3)])
+        assert await log.end(0) == offsets[-1]
+        assert await log.end(1) == 0
 
 
 async def test_partitions_know_nothing_of_each_other(make_log: MakeLog) -> None:

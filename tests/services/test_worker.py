@@ -99,3 +99,55 @@ def test_the_same_crashes_show_the_variant_that_commits_first(tmp_path):
     """The test above can fail: this is how it does."""
     results = [asyncio.run(crash_through(tmp_path / str(seed), seed, HastyWorker)) for seed in range(2)]
     assert not any(results)
+
+
+class TricklingLog(SqliteLog):
+    """Hands out one record a read, and now and then says that there is none yet: a log is free to."""
+
+    reads = 0
+
+    async def read(self, partition, after, limit):
+        self.reads += 1
+        return [] if self.reads % 3 == 1 else await super().read(partition, after, 1)
+
+
+def test_it_has_caught_up_when_it_has_applied_what_was_there_when_it_started(tmp_path):
+    async def follow() -> None:
+        message_log, store, emitter = TricklingLog(tmp_path, 1), SqliteStore(tmp_path, 1), Emitter(NobodyOnline(), {})
+        log = records(random.Random(1), 20)
+        await message_log.append(0, log)
+        worker = PartitionWorker(0, message_log=message_log, store=store, emitter=emitter, group_cap=500)
+        running = [asyncio.create_task(worker.run()), asyncio.create_task(emitter.run())]
+        seen = []
+        async with asyncio.timeout(10):
+            while worker.applied < len(log):
+                seen.append((worker.applied, worker.caught_up))
+                worker.poke()
+                await asyncio.sleep(0)
+            while not worker.caught_up:  # noqa: ASYNC110 (a plain flag)
+                await asyncio.sleep(0.01)
+        assert not any(caught_up for _, caught_up in seen)
+        assert message_log.reads > len(log)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await store.close()
+        await message_log.close()
+
+    asyncio.run(follow())
+
+
+def test_with_nothing_in_its_log_it_has_caught_up_at_once(tmp_path):
+    async def follow() -> None:
+        message_log, store, emitter = SqliteLog(tmp_path, 1), SqliteStore(tmp_path, 1), Emitter(NobodyOnline(), {})
+        worker = PartitionWorker(0, message_log=message_log, store=store, emitter=emitter, group_cap=500)
+        running = asyncio.create_task(worker.run())
+        async with asyncio.timeout(10):
+            while not worker.caught_up:  # noqa: ASYNC110 (a plain flag)
+                await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await store.close()
+        await message_log.close()
+
+    asyncio.run(follow())

@@ -66,8 +66,9 @@ class PartitionWorker:
         self._grown = asyncio.Event()
         self._soon = asyncio.Event()
         self._position = 0
+        self._end_at_start = 0
         self.caught_up = False
-        """Whether it has seen the end of its log since it started."""
+        """Whether it has applied all that was in its log when it started."""
         self.committed = 0
         self.applied = 0
 
@@ -100,6 +101,7 @@ class PartitionWorker:
     async def run(self) -> None:
         """Recover from the last commit, then follow the log for ever."""
         self._position = self.committed = await self._until_available(lambda: self._log.committed(self.partition))
+        self._end_at_start = await self._until_available(lambda: self._log.end(self.partition))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._store_behind())
             group.create_task(self._follow())
@@ -109,12 +111,12 @@ class PartitionWorker:
             if self._unstored > MAX_UNSTORED:
                 await asyncio.sleep(STORE_SOON_S)
                 continue
+            self.caught_up = self.caught_up or self._position >= self._end_at_start
             self._grown.clear()
             batch = await self._until_available(lambda: self._log.read(self.partition, self._position, READ_LIMIT))
             if batch:
                 await self._apply(batch)
                 continue
-            self.caught_up = True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
                     await self._grown.wait()

@@ -1,0 +1,194 @@
+"""Looking at one Kafka broker from outside: which nodes it sees alive, who leads and who is in sync, who controls.
+
+A few frames of the protocol over a socket of its own: a look must not start a client with its tasks, must not ask any
+other broker, and must end in time.
+https://kafka.apache.org/protocol.html (Metadata version 7, DescribeQuorum version 0)
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from sut.ports import Unavailable
+
+Address = tuple[str, int]
+T = TypeVar("T")
+
+_METADATA, _METADATA_VERSION = 3, 7
+_DESCRIBE_QUORUM, _QUORUM_VERSION = 55, 0
+_CORRELATION: Final = 1
+_CLIENT: Final = b"probe"
+_QUORUM_TOPIC: Final = b"__cluster_metadata"
+_UNKNOWN_TOPIC: Final = 3
+_MAX_ANSWER: Final = 4 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaView:
+    """What one broker says of the cluster. One that was stopped or cut off tells what it last knew."""
+
+    node_ids: frozenset[int]
+    """Brokers that it believes alive."""
+    leaders: Mapping[int, int]
+    """By partition of the topic: the leading node; a partition without one is left out. Empty without the topic."""
+    isr: Mapping[int, frozenset[int]]
+    """By partition: the nodes in sync."""
+    replicas: Mapping[int, frozenset[int]]
+    """By partition: the nodes that have a copy, in sync or not."""
+
+
+def view(address: Address, timeout_s: float, topic: str) -> KafkaView:
+    """One look. Raises Unavailable when the broker has not answered in time."""
+    body = struct.pack(">i", 1) + _text(topic.encode()) + b"\0"  # and do not make the topic
+    header = _header(_METADATA, _METADATA_VERSION)
+    return _ask(address, timeout_s, header + body, _read_view)
+
+
+def brokers(address: Address, timeout_s: float) -> Mapping[int, Address]:
+    """By node id, where each broker that this one believes alive tells clients to dial it. Raises Unavailable."""
+    header = _header(_METADATA, _METADATA_VERSION)
+    return _ask(address, timeout_s, header + struct.pack(">ib", 0, 0), _read_brokers)  # of no topic
+
+
+def controller(address: Address, timeout_s: float) -> int:
+    """The node that controls the cluster now, as the quorum says through this broker. Raises Unavailable, also when
+    there is none.
+    """
+    partitions = b"\x02" + struct.pack(">i", 0) + b"\0"  # a compact array of one
+    body = b"\x02" + bytes([len(_QUORUM_TOPIC) + 1]) + _QUORUM_TOPIC + partitions + b"\0" + b"\0"
+    header = _header(_DESCRIBE_QUORUM, _QUORUM_VERSION) + b"\0"
+    return _ask(address, timeout_s, header + body, _read_controller)
+
+
+class _Answer:
+    """Reads an answer's fields one after the other. Raises struct.error behind the end."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._place = 0
+
+    def take(self, form: str) -> int:
+        (value,) = struct.unpack_from(f">{form}", self._data, self._place)
+        self._place += struct.calcsize(f">{form}")
+        return int(value)
+
+    def skip_text(self) -> None:
+        self._place += max(0, self.take("h"))
+
+    def text(self) -> str:
+        length = self.take("h")
+        self._place += length
+        return self._data[self._place - length : self._place].decode(errors="replace")
+
+    def compact_text(self) -> bytes:
+        length = self.varint() - 1
+        self._place += max(0, length)
+        return self._data[self._place - max(0, length) : self._place]
+
+    def varint(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self.take("B")
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    def nodes(self) -> frozenset[int]:
+        return frozenset(self.take("i") for _ in range(self.take("i")))
+
+
+def _read_brokers(answer: _Answer) -> dict[int, Address]:
+    answer.take("i")  # throttle time
+    found = {}
+    for _ in range(answer.take("i")):
+        node, host, port = answer.take("i"), answer.text(), answer.take("i")
+        answer.skip_text()  # rack
+        found[node] = (host, port)
+    return found
+
+
+def _read_view(answer: _Answer) -> KafkaView:
+    nodes = _read_brokers(answer).keys()
+    answer.skip_text()  # cluster id
+    answer.take("i")  # some broker that passes requests on to the controller
+    leaders, isr, replicas = {}, {}, {}
+    for _ in range(answer.take("i")):
+        if (code := answer.take("h")) not in (0, _UNKNOWN_TOPIC):
+            raise _Odd(f"error {code} for the topic")
+        answer.skip_text()
+        answer.take("b")  # internal?
+        for _ in range(answer.take("i")):
+            answer.take("h")  # error
+            partition, leader = answer.take("i"), answer.take("i")
+            answer.take("i")  # leader epoch
+            replicas[partition], isr[partition] = answer.nodes(), answer.nodes()
+            answer.nodes()  # offline
+            if leader >= 0:
+                leaders[partition] = leader
+    return KafkaView(node_ids=frozenset(nodes), leaders=leaders, isr=isr, replicas=replicas)
+
+
+def _read_controller(answer: _Answer) -> int:
+    answer.varint()  # tagged fields of the header
+    if code := answer.take("h"):
+        raise _Odd(f"error {code} for the quorum")
+    if answer.varint() != 2 or answer.compact_text() != _QUORUM_TOPIC or answer.varint() != 2:
+        raise _Odd("an answer about something else")
+    answer.take("i")  # partition
+    if code := answer.take("h"):
+        raise _Odd(f"error {code} for the quorum")
+    leader = answer.take("i")
+    if leader < 0:
+        raise _Odd("no controller")
+    return leader
+
+
+class _Odd(Exception):
+    """An answer that is not what was asked for."""
+
+
+def _ask(address: Address, timeout_s: float, request: bytes, read: Callable[[_Answer], T]) -> T:
+    name = f"kafka {address[0]}:{address[1]}"
+    deadline = time.monotonic() + timeout_s
+    try:
+        with socket.create_connection(address, timeout_s) as connection:
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            (size,) = struct.unpack(">i", _receive(connection, 4, deadline))
+            if not 4 <= size <= _MAX_ANSWER:
+                raise _Odd("answers, but not as a Kafka")
+            answer = _Answer(_receive(connection, size, deadline))
+        if answer.take("i") != _CORRELATION:
+            raise _Odd("answers, but not as a Kafka")
+        return read(answer)
+    except (OSError, _Odd) as error:
+        raise Unavailable(f"{name}: {error}") from None
+    except struct.error:
+        raise Unavailable(f"{name}: an answer that ends too early") from None
+
+
+def _receive(connection: socket.socket, size: int, deadline: float) -> bytes:
+    received = b""
+    while len(received) < size:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("no answer in time")
+        connection.settimeout(left)
+        part = connection.recv(size - len(received))
+        if not part:
+            raise ConnectionResetError("closed the connection")
+        received += part
+    return received
+
+
+def _header(key: int, version: int) -> bytes:
+    return struct.pack(">hhi", key, version, _CORRELATION) + _text(_CLIENT)
+
+
+def _text(value: bytes) -> bytes:
+    return struct.pack(">h", len(value)) + value
