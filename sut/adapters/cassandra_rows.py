@@ -36,30 +36,37 @@ _ROW: Final = "flags = ?, user = ?, device = ?, client_seq = ?, body = ?"
 _STATE_COLUMNS: Final = "kind, creator, head, applied, spans, marks"
 _ROW_COLUMNS: Final = "seq, flags, user, device, client_seq, body"
 
-STATEMENTS: Final[Mapping[str, str]] = {
-    "put_row": f"UPDATE message USING TIMESTAMP ? SET {_ROW} WHERE conv = ? AND bucket = ? AND seq = ?",
-    "put_state": f"UPDATE message USING TIMESTAMP ? SET {_STATE} WHERE conv = ? AND bucket = ?",
-    "put_both": f"UPDATE message USING TIMESTAMP ? SET {_STATE}, {_ROW} WHERE conv = ? AND bucket = ? AND seq = ?",
-    "put_newest": "UPDATE message USING TIMESTAMP ? SET newest = ? WHERE conv = ? AND bucket = 0",
-    "put_membership": "INSERT INTO membership (user, conv) VALUES (?, ?)",
-    "put_cursor": "INSERT INTO cursor (device, conv, seq) VALUES (?, ?, ?) USING TIMESTAMP ?",
-    "state": f"SELECT DISTINCT {_STATE_COLUMNS}, newest FROM message WHERE conv = ? AND bucket = ?",
-    "state_and_rows": f"SELECT {_STATE_COLUMNS}, {_ROW_COLUMNS} FROM message"
-    " WHERE conv = ? AND bucket = ? AND seq <= ? ORDER BY seq DESC LIMIT ?",
-    "page": f"SELECT {_ROW_COLUMNS} FROM message WHERE conv = ? AND bucket = ? AND seq > ? LIMIT ?",
-    "heads": "SELECT DISTINCT conv, head, newest, spans[?..?] FROM message WHERE conv IN ? AND bucket = 0",
-    "head": "SELECT DISTINCT head, spans[?..?] FROM message WHERE conv = ? AND bucket = ?",
-    "conversations": "SELECT conv FROM membership WHERE user = ? AND conv > ? LIMIT ?",
-    "cursors": "SELECT conv, seq FROM cursor WHERE device = ?",
-}  # fmt: skip
-"""Every statement of the store, all idempotent, by the name that the rest of it uses."""
-
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Statements for one partition, by name, with their parameters; they land together."""
 
     statements: tuple[tuple[str, tuple[Any, ...]], ...]
+
+
+def statements(keyspace: str) -> dict[str, str]:
+    """Every statement of the store, all idempotent, by the name that the rest of it uses.
+
+    Tables are named with their keyspace: which one a connection "uses" must not matter.
+    """
+    message, membership, cursor = (f"{keyspace}.{table}" for table in ("message", "membership", "cursor"))
+    where_row = "WHERE conv = ? AND bucket = ? AND seq = ?"
+    return {
+        "put_row": f"UPDATE {message} USING TIMESTAMP ? SET {_ROW} {where_row}",
+        "put_state": f"UPDATE {message} USING TIMESTAMP ? SET {_STATE} WHERE conv = ? AND bucket = ?",
+        "put_both": f"UPDATE {message} USING TIMESTAMP ? SET {_STATE}, {_ROW} {where_row}",
+        "put_newest": f"UPDATE {message} USING TIMESTAMP ? SET newest = ? WHERE conv = ? AND bucket = 0",
+        "put_membership": f"INSERT INTO {membership} (user, conv) VALUES (?, ?)",
+        "put_cursor": f"INSERT INTO {cursor} (device, conv, seq) VALUES (?, ?, ?) USING TIMESTAMP ?",
+        "state": f"SELECT DISTINCT {_STATE_COLUMNS}, newest FROM {message} WHERE conv = ? AND bucket = ?",
+        "state_and_rows": f"SELECT {_STATE_COLUMNS}, {_ROW_COLUMNS} FROM {message}"
+        " WHERE conv = ? AND bucket = ? AND seq <= ? ORDER BY seq DESC LIMIT ?",
+        "page": f"SELECT {_ROW_COLUMNS} FROM {message} WHERE conv = ? AND bucket = ? AND seq > ? LIMIT ?",
+        "heads": f"SELECT DISTINCT conv, head, newest, spans[?..?] FROM {message} WHERE conv IN ? AND bucket = 0",
+        "head": f"SELECT DISTINCT head, spans[?..?] FROM {message} WHERE conv = ? AND bucket = ?",
+        "conversations": f"SELECT conv FROM {membership} WHERE user = ? AND conv > ? LIMIT ?",
+        "cursors": f"SELECT conv, seq FROM {cursor} WHERE device = ?",
+    }
 
 
 def bucket_of(seq: int) -> int:

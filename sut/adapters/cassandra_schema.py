@@ -9,6 +9,7 @@ table. Anybody may call this at any time, again and again.
 from __future__ import annotations
 
 import re
+import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from cassandra import ConsistencyLevel
 from cassandra.cluster import Session
 from cassandra.query import SimpleStatement
 
+from sut.adapters.cassandra_policies import SCHEMA_AGREEMENT_S
 from sut.ports import Unavailable
 
 POLL_S: Final = 0.1
@@ -51,25 +53,33 @@ class Binding:
             raise ValueError(f"keyspace {self.keyspace!r}: a letter, then letters, digits and _, in lower case")
 
 
-def ensure_schema(session: Session, binding: Binding, *, deadline: float) -> None:
+def ensure_schema(session: Session, binding: Binding, *, deadline: float, closing: threading.Event) -> None:
     """On return all tables are there, all reachable nodes agree on them, and they are this log's.
 
-    Blocks until then; `deadline` on time.monotonic. Raises Unavailable when it passes, WrongLog, and what the driver
-    raises.
+    Blocks until then; `deadline` on time.monotonic. Raises Unavailable when it passes or when `closing` is set,
+    WrongLog, and what the driver raises.
     """
     wanted = {_table(statement): statement for statement in statements()}
     if binding.creates and not _are_there(session, binding, wanted):
         _create(session, binding, wanted)
     while not _are_there(session, binding, wanted):
-        if time.monotonic() >= deadline:
-            raise Unavailable(f"keyspace {binding.keyspace} does not have its tables yet")
-        time.sleep(POLL_S)
+        _wait(f"keyspace {binding.keyspace} does not have its tables yet", deadline, closing)
     # Asks the node behind the driver's control connection; nodes that are down do not count.
     if not session.cluster.control_connection.wait_for_schema_agreement(
-        wait_time=max(0.1, deadline - time.monotonic())
+        wait_time=max(0.1, min(SCHEMA_AGREEMENT_S, deadline - time.monotonic()))
     ):
         raise Unavailable("the Cassandra nodes do not agree on the schema")
-    _bind(session, binding)
+    while (log := _bound(session, binding)) is None:
+        if binding.creates:
+            _bind(session, binding)
+        else:
+            _wait(f"keyspace {binding.keyspace} does not say which log it belongs to yet", deadline, closing)
+    log_id, partitions = log
+    if (log_id, partitions) != (binding.log_id, binding.partitions):
+        raise WrongLog(
+            f"keyspace {binding.keyspace} belongs to log {log_id} of {partitions} partitions, not to"
+            f" {binding.log_id} of {binding.partitions}: use another keyspace, or drop this one"
+        )
 
 
 def statements() -> list[str]:
@@ -103,19 +113,25 @@ def _are_there(session: Session, binding: Binding, wanted: Mapping[str, str]) ->
     return wanted.keys() <= {row[0] for row in rows}
 
 
+def _bound(session: Session, binding: Binding) -> tuple[str, int] | None:
+    """Whose offsets the keyspace's timestamps are, None when nobody has said yet."""
+    select = SimpleStatement(
+        f"SELECT log_id, partitions FROM {binding.keyspace}.log_of_this_store WHERE one = 1", is_idempotent=True
+    )
+    return session.execute(select).one()  # type: ignore[no-any-return]
+
+
 def _bind(session: Session, binding: Binding) -> None:
-    """The first one writes whose offsets these are, by consensus; everyone reads it."""
+    """Say whose they are, unless somebody was first: by consensus, so that there is one answer for ever."""
     insert = SimpleStatement(
         f"INSERT INTO {binding.keyspace}.log_of_this_store (one, log_id, partitions) VALUES (1, %s, %s) IF NOT EXISTS",
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
     )
-    row = session.execute(insert, (binding.log_id, binding.partitions), timeout=DDL_TIMEOUT_S).one()
-    if row[0]:
-        return
-    _, _, log_id, partitions = row
-    if (log_id, partitions) != (binding.log_id, binding.partitions):
-        raise WrongLog(
-            f"keyspace {binding.keyspace} belongs to log {log_id} of {partitions} partitions, not to"
-            f" {binding.log_id} of {binding.partitions}: use another keyspace, or drop this one"
-        )
+    session.execute(insert, (binding.log_id, binding.partitions), timeout=DDL_TIMEOUT_S)
+
+
+def _wait(reason: str, deadline: float, closing: threading.Event) -> None:
+    """A moment. Raises Unavailable with the reason when there is no time left for one."""
+    if time.monotonic() >= deadline or closing.wait(POLL_S):
+        raise Unavailable(reason)

@@ -62,7 +62,11 @@ class CassandraStore:
         No request takes much longer than `deadline_s`; a write() of many conversations has several.
         """
         self._session = CassandraSession(
-            dialed, binding=binding, statements=rows.STATEMENTS, local_dc=local_dc, deadline_s=deadline_s
+            dialed,
+            binding=binding,
+            statements=rows.statements(binding.keyspace),
+            local_dc=local_dc,
+            deadline_s=deadline_s,
         )
 
     async def load(self, conv: int, *, confirmed: int | None = None) -> ConversationImage | None:
@@ -88,7 +92,7 @@ class CassandraStore:
     async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
         """Up to `limit` rows with a number above `after`, in order."""
         found: list[StoredMessage] = []
-        while len(found) < limit and max(conv, after) < MAX_INTEGER:
+        while len(found) < limit and conv <= MAX_INTEGER and after < MAX_INTEGER:
             bucket = bucket_of(after + 1)
             wanted = min(limit - len(found), PAGE_ROWS)
             part = messages_of(await self._session.read("page", (conv, bucket, after, wanted)))
