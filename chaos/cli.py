@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NoReturn
 
+from chaos import servers
 from chaos.errors import HARNESS, ChaosError, UsageError
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--variant", metavar="V", help="switch on a known-bad design")
     _profile(sub)
     _out_and_json(sub)
+    servers.add_options(sub)
 
     sub = add("capacity", _capacity, "find the rate that a profile carries on this machine within the latency bound")
     sub.add_argument("--users", type=int, metavar="N", help="devices; default: 1000")
@@ -95,6 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("replay", _replay, "run again what a run directory's schedule.yaml says")
     sub.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     _out_and_json(sub)
+    servers.add_options(sub)
 
     sub = add("verify", _verify, "judge a recorded history again")
     sub.add_argument("run_dir", type=Path, nargs="?", metavar="RUN_DIR")
@@ -113,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     _profile(sub)
     sub.add_argument("--variant", metavar="V", help="switch on a known-bad design")
     _directory(sub)
+    servers.add_options(sub)
     _directory(add("status", _status, "show a running system"))
     _directory(add("down", _down, "stop a running system"))
     sub = add("doctor", _doctor, "say what this machine has and lacks for a profile")
@@ -199,7 +203,12 @@ def _up(options: argparse.Namespace) -> int:
 
     commands.check_profile(options.profile)
     commands.check_variant(options.variant)
-    return lifecycle.up(profile=options.profile, directory=options.dir, variant=options.variant)
+    return lifecycle.up(
+        profile=options.profile,
+        directory=options.dir,
+        variant=options.variant,
+        servers=servers.from_options(options, options.profile),
+    )
 
 
 def _status(options: argparse.Namespace) -> int:

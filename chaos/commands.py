@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chaos.errors import UNKNOWN, VALID, ChaosError, HarnessError, UsageError
+from chaos.servers import from_options
 from sut.deploy import binaries
 from sut.deploy.errors import DeployError
 from sut.deploy.machine import may_isolate
@@ -27,6 +28,7 @@ from sut.deploy.topology import Settings
 if TYPE_CHECKING:
     from chaos.runner import Request
     from chaos.verdict.model import Verdict
+    from sut.deploy.external import Servers
 
 
 def check_profile(name: str) -> None:
@@ -43,8 +45,10 @@ def check_variant(name: str | None) -> None:
         raise UsageError(f"no variant {name!r}; there are {', '.join(VARIANTS)}")
 
 
-def check_redis() -> None:
-    """Nothing runs without a redis-server. Raises UsageError with the command that gets one."""
+def check_redis(servers: Servers | None = None) -> None:
+    """Nothing runs without a redis-server, ours or another's. Raises UsageError with the command that gets one."""
+    if servers is not None and servers.sentinels:
+        return
     try:
         binaries.find_redis_server()
     except DeployError as error:
@@ -64,7 +68,8 @@ def run(options: argparse.Namespace) -> Verdict:
     )
     schedule.check_fits(wanted)
     check_variant(options.variant)
-    check_redis()
+    servers = from_options(options, options.profile)
+    check_redis(servers)
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
     _share_clock()
     from chaos.runner import Request
@@ -75,6 +80,7 @@ def run(options: argparse.Namespace) -> Verdict:
         profile=options.profile,
         variant=options.variant,
         directory=options.out or rundir.default_path(wanted.name, seed),
+        servers=servers,
     )
     return _execute(request, as_json=options.json)
 
@@ -86,7 +92,8 @@ def replay(options: argparse.Namespace) -> Verdict:
     recorded = schedule.load(options.run_dir / "schedule.yaml")
     check_profile(recorded.profile)
     check_variant(recorded.variant)
-    check_redis()
+    servers = from_options(options, recorded.profile)
+    check_redis(servers)
     _share_clock()
     from chaos.runner import Request
 
@@ -97,6 +104,7 @@ def replay(options: argparse.Namespace) -> Verdict:
         variant=recorded.variant,
         directory=options.out or rundir.default_path(recorded.experiment.name, recorded.seed),
         replay=recorded,
+        servers=servers,
     )
     return _execute(request, as_json=options.json)
 

@@ -20,6 +20,7 @@ from chaos.startup import Startup
 from sut.deploy import system as deploy
 from sut.deploy.doctor import Finding, examine
 from sut.deploy.errors import AlreadyRunningError, DeployError
+from sut.deploy.external import Servers
 from sut.deploy.packets import Packets
 from sut.deploy.profiles import PROFILES
 from sut.deploy.remains import remains
@@ -35,6 +36,7 @@ def up(
     profile: str = DEFAULT_PROFILE,
     directory: Path = DEFAULT_DIRECTORY,
     variant: str | None = None,
+    servers: Servers | None = None,
     console: Console | None = None,
 ) -> int:
     """Start a system and leave it running. Raises UsageError, HarnessError; then nothing is left running."""
@@ -48,6 +50,7 @@ def up(
                 profile=profile,
                 directory=directory,
                 variant=variant,
+                servers=servers,
                 on_progress=startup.progress,
                 on_waiting=startup.waiting,
             )

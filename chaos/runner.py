@@ -35,6 +35,7 @@ from chaos.verdict.lines import Bounds, Meta
 from load.history import now_ns
 from sut.deploy import system as deploy
 from sut.deploy.errors import DeployError
+from sut.deploy.external import Servers
 from sut.deploy.links import Links
 from sut.deploy.packets import Packets
 from sut.deploy.reaper import reap
@@ -65,6 +66,8 @@ class Request:
     variant: str | None
     directory: Path
     replay: Schedule | None = None
+    servers: Servers | None = None
+    """What somebody else runs, instead of servers of ours."""
 
 
 def execute(request: Request, *, display: Display, interrupt: Interrupt) -> RunDir:
@@ -143,6 +146,7 @@ class _Run:
                 directory=self._directory.path,
                 variant=self._request.variant,
                 settings=Settings(heartbeat_s=self._experiment.heartbeat_s),
+                servers=self._request.servers,
                 on_progress=self._say,
             )
         except DeployError as error:

@@ -34,7 +34,8 @@ def place_on_this_machine(
 ) -> Place:
     """All that the profile needs, fetched where it is missing. Raises DeployError: what cannot be had, and why."""
     others = external or {}
-    redis_server = binaries.find_redis_server()
+    # A server that is not to be started need not be here.
+    redis_server = Path("redis-server") if "redis" in others else binaries.find_redis_server()
     toxiproxy = binaries.find_toxiproxy(on_progress=on_progress)
     if toxiproxy.path is None:
         on_progress(f"without link faults: {toxiproxy.reason}")

@@ -20,6 +20,7 @@ import psutil
 
 from sut.deploy import confs, health, state
 from sut.deploy.errors import AlreadyRunningError, DeployError
+from sut.deploy.external import Servers, discover, named
 from sut.deploy.machine import place_on_this_machine
 from sut.deploy.profiles import PROFILES, build
 from sut.deploy.reaper import reap
@@ -42,18 +43,21 @@ def start(
     directory: Path,
     variant: str | None = None,
     settings: Settings | None = None,
+    servers: Servers | None = None,
     on_progress: Progress,
     on_waiting: OnWaiting | None = None,
     timeout_s: float | None = None,
 ) -> System:
     """Start a system in `directory` (made if need be) and return when all of it is healthy.
 
-    `timeout_s` None: what the profile allows. Raises DeployError, one line; then no process and no open file of it is
-    left.
+    `servers`: what somebody else runs already. `timeout_s` None: what the profile allows. Raises DeployError, one
+    line; then no process and no open file of it is left.
     """
     if profile not in PROFILES:
         raise DeployError(f"no profile {profile!r}; there are {', '.join(PROFILES)}")
     directory = directory.absolute()
+    servers = servers or Servers()
+    others = discover(servers)
     with Reservation() as reservation:
         place = place_on_this_machine(
             PROFILES[profile],
@@ -62,9 +66,10 @@ def start(
             settings=settings or Settings(),
             variant=variant,
             on_progress=on_progress,
+            external=others,
         )
         try:
-            topology = build(profile, place)
+            topology = named(build(profile, place), servers)
         except OSError as error:
             raise DeployError(f"no free ports: {error.strerror}") from None
         limit_s = PROFILES[profile].start_timeout_s if timeout_s is None else timeout_s
