@@ -78,7 +78,8 @@ class _Answer:
         return int(value)
 
     def skip_text(self) -> None:
-        self._place += max(0, self.take("h"))
+        length = self.take("h")  # moves the place: not to be read in one expression with it
+        self._place += max(0, length)
 
     def text(self) -> str:
         length = self.take("h")
