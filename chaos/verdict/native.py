@@ -15,7 +15,7 @@ import polars as pl
 
 from chaos.verdict.jsonl import HistoryError
 from chaos.verdict.lines import EVENT_NAMES, Hole
-from load.history import DTYPE, RECORD_SIZE, Event
+from load.history import DTYPE, RECORD_SIZE, Event, Explanation
 
 assert tuple(kind.name.lower() for kind in Event) == EVENT_NAMES
 
@@ -35,6 +35,9 @@ _COLUMNS: Final[dict[str, tuple[Event, ...]]] = {
     "arg": (Event.MEMBER, Event.OFFLINE, Event.NACK, Event.PRESENCE, Event.RECEIPT),
 }  # fmt: skip
 """The events to which each column applies; it is null in the others."""
+_EXPLANATION: Final[dict[str, type[pl.DataType]]] = {
+    "name": pl.String, "t": pl.Int64, "device": pl.Int64, "conv": pl.Int64, "msg": pl.Int64, "seq": pl.Int64,
+}  # fmt: skip
 
 
 def read(path: Path) -> tuple[pl.DataFrame, Hole | None]:
@@ -74,6 +77,27 @@ def read(path: Path) -> tuple[pl.DataFrame, Hole | None]:
     else:
         return frame, None
     return frame, Hole(t=last_ns, process=path.stem, detail=detail)
+
+
+def explanations(path: Path) -> pl.DataFrame:
+    """name, t, device, conv, msg, seq of the records that explain and are not judged. Raises HistoryError.
+
+    A record that does not match its checksum is left out: nothing hangs on it.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise HistoryError(f"{path}: {error.strerror}") from None
+    records = np.frombuffer(data, _RECORD, count=len(data) // RECORD_SIZE)
+    names = {int(kind): kind.name.lower() for kind in Explanation}
+    wanted = [
+        int(place)
+        for place in np.flatnonzero(np.isin(records["kind"], list(names)))
+        if zlib.crc32(data[place * RECORD_SIZE : place * RECORD_SIZE + _BODY_SIZE]) == records["crc"][place]
+    ]
+    kept = records[wanted]
+    columns = {column: np.ascontiguousarray(kept[column]) for column in ("t", "device", "conv", "msg", "seq")}
+    return pl.DataFrame({"name": [names[int(kind)] for kind in kept["kind"]], **columns}, schema=_EXPLANATION)
 
 
 def _damaged(path: Path, record: int, what: str) -> HistoryError:

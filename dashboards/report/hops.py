@@ -1,0 +1,186 @@
+"""Where the time of a delivery goes, hop by hop: percentiles, and what a typical and a slow delivery are made of.
+
+A delivery counts as it does for the latency check, if its message is traced and all its stamps are there (joining.py).
+Each hop begins where the one before ends, so the hops of a delivery add up to its latency; percentiles of hops do not
+add up to percentiles of the whole, which is what the mixes are for. The result is also in RUN_DIR/metrics/hops.json.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import polars as pl
+
+from chaos.verdict.checks.latency import steady
+from chaos.verdict.history import History
+from chaos.verdict.percentiles import summarise
+from dashboards.report.joining import DELIVERY, TIMES, Joined
+from dashboards.report.traces import read_traces
+
+NEAR_P50: Final = (0.45, 0.55)
+NEAR_P99: Final = (0.985, 0.995)
+"""Ranks of the deliveries that are averaged to show what one of about that percentile is made of."""
+
+
+class Hop(NamedTuple):
+    """One stretch of the way, between two moments of TIMES."""
+
+    name: str
+    what: str
+    own: bool = False
+    """The swarm's own time, not the system's."""
+    only: str = ""
+    """The column that says whether a delivery has this hop; empty: each has."""
+
+
+HOPS: Final = (
+    Hop("wait", "from due until the swarm sends it", own=True),
+    Hop("repeat", "until the attempt that got through is sent, where it is not the first", only="again"),
+    Hop("gateway", "until the sender's gateway has read it and handed it on"),
+    Hop("chat", "until a chat service begins the append that has it"),
+    Hop("append", "until the log has it, durably"),
+    Hop("apply", "until the sequencer has read it and given it its number"),
+    Hop("notify", "until the recipient's gateway has written the notification"),
+    Hop("receive", "until the recipient's device has read that", own=True),
+    Hop("fetch", "until the body is there, where it does not come with the notification", only="fetched"),
+    Hop("show", "until it is displayed: its predecessors come first", own=True),
+)
+assert len(HOPS) == len(TIMES) - 1
+MISSING: Final = {
+    "body": "nobody saw them arrive",
+    "opened": "the recipient's gateway did not say that it had the recipient",
+    "written": "they came without a notification of their own, or its stamp is lost",
+    "applied": "the sequencer's stamp is lost",
+    "durable": "the chat service did not live to say that the append had returned",
+    "appending": "the stamp that the append began is lost",
+    "taken": "the stamp that a chat service had it is lost",
+    "handed_on": "the stamp of the sender's gateway is lost",
+    "sent_at": "nobody saw them sent",
+    "attempt_at": "nobody saw them sent before a gateway had them",
+    "order": "their stamps contradict each other",
+}
+"""Why deliveries are left out, by the moment that is not known."""
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """Milliseconds."""
+
+    p50: float | None = None
+    p99: float | None = None
+    max: float | None = None
+    mean: float | None = None
+    n: int = 0
+
+
+class Mix(msgspec.Struct, frozen=True, kw_only=True):
+    """What some deliveries of about one latency are made of: means in ms, by hop; `total` is their sum."""
+
+    total: float
+    n: int
+    hops: dict[str, float]
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """The budget of some deliveries, in ms."""
+
+    deliveries: int
+    messages: int
+    end_to_end: Spread
+    hops: dict[str, Spread]
+    """`repeat` and `fetch` are of the deliveries that had one."""
+    near_p50: Mix
+    near_p99: Mix
+    rest_ms: float
+    """The largest difference between a delivery's latency and the sum of its hops."""
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """What metrics/hops.json holds."""
+
+    every: int
+    """One message in so many is traced."""
+    problem: str = ""
+    """Why there is no budget, in words; empty: there is one."""
+    traced: int = 0
+    """Deliveries of traced messages."""
+    complete: int = 0
+    """... that have all their stamps."""
+    repeated: int = 0
+    """... whose first attempt did not get through."""
+    read_early: int = 0
+    """... that the sequencer read before the chat service heard of the append's end: there `apply` is nothing."""
+    left_out: dict[str, int] = {}
+    """The others, by the moment that is not known."""
+    steady: Share | None = None
+    faults: Share | None = None
+    """Due in fault windows, or before the steady phase."""
+
+
+def measure(history: History, run_dir: Path) -> Budget | None:
+    """The budget of a run; None when nothing was traced."""
+    traces = read_traces(run_dir)
+    if not traces.stamps.height:
+        return None
+    if not traces.same_clock:
+        problem = "the processes did not run on one machine, so the times of their stamps cannot be compared"
+        return Budget(every=traces.every, problem=problem)
+    if not traces.every:
+        return Budget(every=0, problem="the processes did not trace the same messages")
+    found = Joined(history, traces)
+    rows = found.rows
+    left_out = {moment: found.left_out[moment] for moment in MISSING if found.left_out[moment]}
+    if not rows.height:
+        problem = "no delivery of a traced message has all its stamps"
+        return Budget(every=traces.every, problem=problem, traced=found.total, left_out=left_out)
+    calm = rows.join(steady(history), on=DELIVERY, how="semi")
+    return Budget(
+        every=traces.every,
+        traced=found.total,
+        complete=rows.height,
+        repeated=rows.filter("again").height,
+        read_early=rows.filter(pl.col("durable") > pl.col("applied")).height,
+        left_out=left_out,
+        steady=_share(calm),
+        faults=_share(rows.join(calm, on=DELIVERY, how="anti")),
+    )
+
+
+def _share(rows: pl.DataFrame) -> Share | None:
+    if not rows.height:
+        return None
+    hops = zip(HOPS, pairwise(TIMES), strict=True)
+    rows = rows.with_columns((pl.col(end) - pl.col(start)).alias(hop.name) for hop, (start, end) in hops)
+    rows = rows.sort("latency_ns", "due", *DELIVERY)
+    rest = rows.select((pl.col("latency_ns") - pl.sum_horizontal(hop.name for hop in HOPS)).abs().max()).item()
+    return Share(
+        deliveries=rows.height,
+        messages=rows["msg"].n_unique(),
+        end_to_end=_spread(rows["latency_ns"]),
+        hops={hop.name: _spread((rows.filter(hop.only) if hop.only else rows)[hop.name]) for hop in HOPS},
+        near_p50=_mix(rows, *NEAR_P50),
+        near_p99=_mix(rows, *NEAR_P99),
+        rest_ms=_ms(rest),
+    )
+
+
+def _spread(length_ns: pl.Series) -> Spread:
+    found = summarise(length_ns)
+    mean = length_ns.mean()
+    return Spread(p50=found.p50, p99=found.p99, max=found.max, mean=None if mean is None else _ms(mean), n=found.n)
+
+
+def _mix(rows: pl.DataFrame, low: float, high: float) -> Mix:
+    """Of rows by their latency: those ranked from `low` to `high`, at least one."""
+    first = min(int(rows.height * low), rows.height - 1)
+    some = rows.slice(first, max(1, round(rows.height * (high - low))))
+    means = some.select(pl.col(hop.name).mean() for hop in HOPS).row(0)
+    hops = {hop.name: _ms(mean) for hop, mean in zip(HOPS, means, strict=True)}
+    return Mix(total=round(sum(hops.values()), 3), n=some.height, hops=hops)
+
+
+def _ms(length_ns: object) -> float:
+    assert isinstance(length_ns, int | float)
+    return round(length_ns / 1e6, 3)

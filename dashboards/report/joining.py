@@ -1,0 +1,130 @@
+"""Each traced delivery with all the stamps on its way, found from the display backwards.
+
+What the recipient saw last tells where it came from: which notification, which life of the sequencer, which append and
+which of several attempts. So a message that was sent twice is not timed from one attempt to the other. A delivery that
+lacks a stamp is left out and counted under the hop that has no end; nothing is filled in.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
+
+import polars as pl
+
+from chaos.verdict.history import History
+from dashboards.report.traces import Traces
+
+ORDER_SLACK_NS: Final = 1_000_000
+"""Stamps that contradict each other by no more are taken as one moment: a few lines of a process lie between."""
+DELIVERY: Final = ["device", "conv", "msg"]
+TIMES: Final = (
+    "due", "sent_at", "attempt_at", "handed_on", "appending", "kept", "applied", "written", "arrived", "body", "shown",
+)  # fmt: skip
+"""The moments of a delivery, in their order; a hop lies between two of them."""
+
+
+class Joined:
+    """The deliveries of a history that have all their stamps, and how many have not."""
+
+    def __init__(self, history: History, traces: Traces) -> None:
+        self.left_out: Counter[str] = Counter()
+        """By the moment that has no stamp; "order": stamps contradict each other."""
+        self._traces = traces
+        rows = self._arrivals(history, traces.every)
+        self.total = rows.height
+        """Deliveries of traced messages."""
+        self.rows = self._in_order(self._attempts(self._appends(self._notifications(rows)), history))
+        """DELIVERY, TIMES (none before the one before it), latency_ns, durable, again, fetched (bools)."""
+
+    def _arrivals(self, history: History, every: int) -> pl.DataFrame:
+        """When each was told, when its body came, when it was displayed. `head`: the number that was told."""
+        facts, msg = history.facts, pl.col("msg")
+        traced = (msg // (1 << 32) + msg % (1 << 32)) % every == 0
+        shown = facts.samples.filter(traced).select(*DELIVERY, "seq", "due", shown="t")
+        body = facts.of("wire").filter(traced).group_by(DELIVERY).agg(body=pl.col("t").min())
+        told = self._swarm("notified").sort("t").unique(DELIVERY, keep="first", maintain_order=True)
+        rows = shown.join(body, on=DELIVERY, how="left").join(
+            told.select(*DELIVERY, head="seq", told="t"), on=DELIVERY, how="left"
+        )
+        rows = rows.with_columns(
+            pl.col("head").fill_null(pl.col("seq")),
+            fetched=pl.col("told").is_not_null(),
+            arrived=pl.min_horizontal("told", "body"),
+        )
+        return self._having(rows, "body")
+
+    def _notifications(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """When the recipient's gateway wrote it to the connection that the recipient had then."""
+        opened = self._stamps("opened").select(pl.col("device").cast(pl.Int64), gateway="service", opened="t")
+        rows = self._latest(rows, opened, at="arrived", by=["device"])
+        wrote = pl.concat(
+            [
+                self._stamps(name).select("conv", gateway="service", head="seq", fetched=fetched, written="t")
+                for name, fetched in (("told", pl.lit(value=True)), ("sent", pl.lit(value=False)))
+            ]
+        )
+        rows = self._latest(rows, wrote, at="arrived", by=["gateway", "conv", "head", "fetched"])
+        before = pl.col("written") < pl.col("opened")
+        return self._having(rows.with_columns(pl.when(~before).then("written").alias("written")), "written")
+
+    def _appends(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """When it got its number, and when the append began and ended that it got it from: the first of a message."""
+        applied = self._stamps("applied").select("msg", applied="t")
+        rows = self._latest(rows, applied, at="written", by=["msg"])
+        durable = self._stamps("durable").select("msg", chat="service", durable="t")
+        first = durable.sort("durable").unique("msg", keep="first", maintain_order=True)
+        rows = self._having(rows.join(first, on="msg", how="left"), "durable")
+        appending = self._stamps("appending").select("msg", chat="service", appending="t")
+        rows = self._latest(rows, appending, at="durable", by=["msg", "chat"])
+        # The sequencer may read a record before the chat service hears that the append has returned.
+        return rows.with_columns(kept=pl.min_horizontal("durable", "applied"))
+
+    def _attempts(self, rows: pl.DataFrame, history: History) -> pl.DataFrame:
+        """When the attempt was sent, and went through a gateway, that this append had."""
+        taken = self._stamps("taken").select("msg", chat="service", taken="t")
+        rows = self._latest(rows, taken, at="appending", by=["msg", "chat"])
+        handed_on = self._stamps("handed_on").select("msg", handed_on="t")
+        rows = self._latest(rows, handed_on, at="taken", by=["msg"])
+        sends = history.facts.sends.select("conv", "msg", sent_at="t")
+        rows = self._having(rows.join(sends, on=["conv", "msg"], how="left"), "sent_at")
+        again = self._swarm("sent_again").select("msg", attempt_at="t")
+        attempts = pl.concat([sends.select("msg", attempt_at="sent_at"), again])
+        rows = self._latest(rows, attempts, at="handed_on", by=["msg"], slack_ns=ORDER_SLACK_NS)
+        return rows.with_columns(again=pl.col("attempt_at") > pl.col("sent_at"))
+
+    def _in_order(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Those whose moments follow each other; what is out of order by less than ORDER_SLACK_NS is moved."""
+        steps = [pl.col(after) - pl.col(before) for before, after in pairwise(TIMES)]
+        fine = pl.min_horizontal(steps) >= -ORDER_SLACK_NS
+        self.left_out["order"] += rows.filter(~fine).height
+        rows = rows.filter(fine).with_columns(latency_ns=pl.col("shown") - pl.col("due"))
+        for before, after in pairwise(TIMES):
+            rows = rows.with_columns(pl.max_horizontal(before, after).alias(after))
+        columns = [*DELIVERY, *TIMES, "latency_ns", "durable", "again", "fetched"]
+        return rows.select(columns).sort("due", *DELIVERY)
+
+    def _stamps(self, name: str) -> pl.DataFrame:
+        return self._traces.stamps.filter(pl.col("name") == name)
+
+    def _swarm(self, name: str) -> pl.DataFrame:
+        return self._traces.swarm.filter(pl.col("name") == name)
+
+    def _latest(
+        self, rows: pl.DataFrame, stamps: pl.DataFrame, *, at: str, by: Sequence[str], slack_ns: int = 0
+    ) -> pl.DataFrame:
+        """Each row with the latest stamp that is not after its `at`. The last column of `stamps` is their time."""
+        found = stamps.columns[-1]
+        limit = pl.col(at) + slack_ns
+        joined = rows.with_columns(limit=limit).sort("limit").join_asof(
+            stamps.sort(found), left_on="limit", right_on=found, by=list(by), check_sortedness=False
+        )  # fmt: skip
+        return self._having(joined.drop("limit"), found)
+
+    def _having(self, rows: pl.DataFrame, moment: str) -> pl.DataFrame:
+        """The rows that have this moment; the others are counted."""
+        there = rows.filter(pl.col(moment).is_not_null())
+        self.left_out[moment] += rows.height - there.height
+        return there

@@ -1,0 +1,105 @@
+"""The stamps of a run, from RUN_DIR/metrics/trace-SERVICE.bin (written by sut/trace.py) and the swarm's history.
+
+Stamps explain a run, they do not judge it: a torn last record is left out, a file that cannot be read is as one that
+is not there. Whether all processes had one clock is told by the machines that they name; `same_clock` says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from chaos.verdict import native
+from chaos.verdict.history import HistoryError
+
+RECORD: Final = np.dtype(
+    [
+        ("t", "<i8"), ("device", "<u8"), ("client_seq", "<u8"), ("conv", "<i8"), ("seq", "<i8"), ("hop", "u1"),
+        ("padding", "V7"),
+    ]
+)  # fmt: skip
+"""conv is u64 in the file; the history's conversations are i64."""
+STAMPS: Final = (
+    "start", "opened", "handed_on", "taken", "appending", "durable", "applied", "told", "sent",
+)  # fmt: skip
+"""In the order of sut.trace.Hop, which counts from 1."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Traces:
+    """What there is of a run's stamps."""
+
+    stamps: pl.DataFrame
+    """service, t, device, client_seq, conv, seq, name, msg; by time."""
+    swarm: pl.DataFrame
+    """name (notified, sent_again), t, device, conv, msg, seq."""
+    every: int
+    """One message in so many is traced; 0: none, or processes disagree."""
+    machines: frozenset[int]
+    """Of all processes; 0 is one that does not know."""
+
+    @property
+    def same_clock(self) -> bool:
+        """Whether stamps of all processes can be subtracted."""
+        return len(self.machines) <= 1
+
+
+def read_traces(run_dir: Path) -> Traces:
+    """All stamps of a run directory; without any where nothing was traced. Never raises for what the files hold."""
+    files = sorted((run_dir / "metrics").glob("trace-*.bin"))
+    stamps = pl.concat([_empty(), *(_stamps(path) for path in files)]).sort("t")
+    swarm = pl.concat(_explanations((run_dir / "history").glob("*.bin")))
+    starts = stamps.filter(pl.col("name") == "start")
+    leads = swarm.filter(pl.col("name") == "machine")
+    every = {*starts["client_seq"].to_list(), *leads["seq"].to_list()}
+    return Traces(
+        stamps=stamps.filter(pl.col("name") != "start"),
+        swarm=swarm.filter(pl.col("name") != "machine"),
+        every=int(every.pop()) if len(every) == 1 else 0,
+        machines=frozenset((*starts["device"].to_list(), *leads["msg"].to_list())),
+    )
+
+
+def _stamps(path: Path) -> pl.DataFrame:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return _empty()
+    records = np.frombuffer(data, RECORD, count=len(data) // RECORD.itemsize)
+    known = (records["hop"] >= 1) & (records["hop"] <= len(STAMPS)) & (records["t"] > 0)
+    records = records[known]
+    columns = {name: np.ascontiguousarray(records[name]) for name in ("t", "device", "client_seq", "conv", "seq")}
+    frame = pl.DataFrame(columns).with_columns(
+        service=pl.lit(path.stem.removeprefix("trace-")),
+        name=pl.Series([STAMPS[hop - 1] for hop in records["hop"]], dtype=pl.String),
+        # As the history numbers messages; a device or a client_seq that is too large for that is no swarm's.
+        msg=pl.when((pl.col("device") < 1 << 31) & (pl.col("client_seq") < 1 << 32)).then(
+            pl.col("device") * (1 << 32) + pl.col("client_seq")
+        ),
+    )
+    return frame.select(pl.col(name).cast(dtype) for name, dtype in _empty().schema.items())
+
+
+def _empty() -> pl.DataFrame:
+    return pl.DataFrame(
+        schema={
+            "service": pl.String, "t": pl.Int64, "device": pl.UInt64, "client_seq": pl.UInt64, "conv": pl.Int64,
+            "seq": pl.Int64, "name": pl.String, "msg": pl.Int64,
+        }
+    )  # fmt: skip
+
+
+def _explanations(paths: Iterable[Path]) -> list[pl.DataFrame]:
+    numbers = dict.fromkeys(("t", "device", "conv", "msg", "seq"), pl.Int64)
+    found = [pl.DataFrame(schema={"name": pl.String, **numbers})]
+    for path in sorted(paths):
+        try:
+            found.append(native.explanations(path))
+        except HistoryError:
+            continue
+    return found
