@@ -66,7 +66,7 @@ class Startup:
                     self.progress(f"{name} is healthy{took}")
         if self._live is None and waiting and time.monotonic() - self._told_s >= PLAIN_EVERY_S:
             self._told_s = time.monotonic()
-            self.progress("waiting for " + "; ".join(f"{name}: {problem}" for name, problem in waiting.items()))
+            self.progress(f"waiting for {_told(waiting)}")
 
     def table(self) -> Table:
         """One row a service; where the terminal is too low for all, only those that are waited for."""
@@ -86,6 +86,14 @@ class Startup:
             return name, Text("healthy", "green"), pid, f"{self._healthy_s[name]:.1f}" if process.pid else "", ""
         age = f"{_age_s(process):.1f}" if process.pid else ""
         return name, Text(process.status, "yellow"), pid, age, Text(self._waiting.get(name, ""), no_wrap=True)
+
+
+def _told(waiting: Mapping[str, str]) -> str:
+    """Who has the same problem is named together."""
+    names: dict[str, list[str]] = {}
+    for name, problem in waiting.items():
+        names.setdefault(problem, []).append(name)
+    return "; ".join(f"{', '.join(who)}: {problem}" for problem, who in names.items())
 
 
 def _age_s(process: ProcessState) -> float:

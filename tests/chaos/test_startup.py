@@ -45,13 +45,14 @@ def test_without_a_terminal_each_service_is_told_once_when_it_is_healthy(monkeyp
         startup.waiting({"kafka-1": "does not answer"}, {"api-1": process(7, 1.5), "kafka-1": process(8, 1.5)})
         startup.waiting({"kafka-1": "does not answer"}, {"api-1": process(7, 2.5), "kafka-1": process(8, 2.5)})
         monkeypatch.setattr(startup_module, "PLAIN_EVERY_S", 0.0)
-        startup.waiting({"kafka-1": "elects"}, {"api-1": process(7, 3.5), "kafka-1": process(8, 3.5)})
+        waiting = {"kafka-1": "elects", "redis-1": "does not answer", "kafka-2": "elects"}
+        startup.waiting(waiting, {"api-1": process(7, 3.5), "kafka-1": process(8, 3.5)})
         monkeypatch.setattr(startup_module, "PLAIN_EVERY_S", 10.0)
-        startup.waiting({}, {"api-1": process(7, 4.5), "kafka-1": process(8, 4.5)})
+        startup.waiting({"redis-1": "x"}, {"api-1": process(7, 4.5), "kafka-1": process(8, 4.5)})
     assert printed(console).splitlines() == [
         "starting 2 processes",
         "api-1 is healthy after 1.5 s",
-        "waiting for kafka-1: elects",
+        "waiting for kafka-1, kafka-2: elects; redis-1: does not answer",
         "kafka-1 is healthy after 4.5 s",
     ]
 
