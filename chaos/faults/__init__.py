@@ -6,15 +6,28 @@ from collections.abc import Mapping
 from typing import Final
 
 from chaos.faults.base import Fault
+from chaos.faults.cassandra_crash import CassandraCrash
+from chaos.faults.cassandra_pause import CassandraPause
+from chaos.faults.cassandra_quorum_loss import CassandraQuorumLoss
 from chaos.faults.chat_crash import ChatCrash
+from chaos.faults.disk_full import DiskFull
 from chaos.faults.gateway_crash import GatewayCrash
 from chaos.faults.gateway_pause import GatewayPause
 from chaos.faults.gateways_crash import GatewaysCrash
+from chaos.faults.kafka_controller_crash import KafkaControllerCrash
+from chaos.faults.kafka_controller_pause import KafkaControllerPause
+from chaos.faults.kafka_crash import KafkaCrash
+from chaos.faults.kafka_pause import KafkaPause
+from chaos.faults.kafka_quorum_loss import KafkaQuorumLoss
 from chaos.faults.link_bandwidth import LinkBandwidth
 from chaos.faults.link_latency import LinkLatency
 from chaos.faults.link_reset import LinkReset
 from chaos.faults.link_slicer import LinkSlicer
+from chaos.faults.partition_cassandra import PartitionCassandra
+from chaos.faults.partition_cassandra_one_way import PartitionCassandraOneWay
 from chaos.faults.partition_gateway_redis import PartitionGatewayRedis
+from chaos.faults.partition_kafka import PartitionKafka
+from chaos.faults.partition_kafka_one_way import PartitionKafkaOneWay
 from chaos.faults.partition_sequencer_gateway import PartitionSequencerGateway
 from chaos.faults.redis_failover import RedisFailover
 from chaos.faults.redis_partition import RedisPartition
@@ -42,5 +55,18 @@ FAULTS: Final[Mapping[str, type[Fault]]] = {
         LinkBandwidth,
         LinkReset,
         LinkSlicer,
+        KafkaCrash,
+        KafkaControllerCrash,
+        KafkaPause,
+        KafkaControllerPause,
+        KafkaQuorumLoss,
+        PartitionKafka,
+        PartitionKafkaOneWay,
+        DiskFull,
+        CassandraCrash,
+        CassandraPause,
+        CassandraQuorumLoss,
+        PartitionCassandra,
+        PartitionCassandraOneWay,
     )
 }

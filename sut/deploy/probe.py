@@ -11,8 +11,9 @@ import http.client
 import psutil
 
 from sut import peer
-from sut.adapters import cql_probe, redis_admin
+from sut.adapters import cql_probe, kafka_probe, redis_admin
 from sut.adapters.cql_probe import CassandraView, Replicas
+from sut.adapters.kafka_probe import KafkaView
 from sut.adapters.redis_admin import RedisRole, SentinelView
 from sut.ports import Unavailable
 from sut.protocol.peer import Pong
@@ -57,6 +58,22 @@ def sentinel_quorum(address: Address, master_name: str, timeout_s: float) -> str
     """What a Sentinel says of whether those it reaches suffice for a failover: "OK ..." or why not."""
     try:
         return redis_admin.quorum(address, master_name, timeout_s)
+    except Unavailable:
+        return None
+
+
+def kafka_view(address: Address, timeout_s: float, topic: str) -> KafkaView | None:
+    """What a broker says of the cluster and of a topic's partitions."""
+    try:
+        return kafka_probe.view(address, timeout_s, topic)
+    except Unavailable:
+        return None
+
+
+def kafka_controller(address: Address, timeout_s: float) -> int | None:
+    """The node that controls the cluster, asked through this broker."""
+    try:
+        return kafka_probe.controller(address, timeout_s)
     except Unavailable:
         return None
 

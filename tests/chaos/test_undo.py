@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import msgspec
@@ -13,9 +14,11 @@ import pytest
 from chaos import undo
 from chaos.errors import HarnessError
 from chaos.faults.base import World
-from chaos.undo import Continue, Promise, Release, Replicate, Restore, UndoLedger, pending
+from chaos.undo import Allow, Continue, Promise, Release, Remove, Replicate, Restore, UndoLedger, pending
 from sut.deploy import probe, watchdog
-from sut.deploy.topology import Topology
+from sut.deploy.machine import may_isolate
+from sut.deploy.packets import Packets, Way
+from sut.deploy.topology import Topology, save
 
 from .conftest import wait_until
 
@@ -85,10 +88,11 @@ def test_the_watchdog_reads_what_the_engine_writes(tmp_path: Path) -> None:
 class _Recording:
     def __init__(self, *, broken: bool = False) -> None:
         self.calls: list[str] = []
+        self.pids: dict[str, int] = {}
         self.broken = broken
 
     def pid(self, name: str) -> int | None:
-        return None
+        return self.pids.get(name)
 
     def hold(self, name: str) -> None:
         self.calls.append(f"hold {name}")
@@ -115,7 +119,7 @@ TOPOLOGY = Topology(run_id="a-run", profile="embedded", dir="/", services=(), to
 
 def test_every_step_is_taken_even_if_one_fails() -> None:
     processes, links = _Recording(), _Recording(broken=True)
-    world = World(topology=TOPOLOGY, processes=processes, links=links)
+    world = World(topology=TOPOLOGY, processes=processes, links=links, packets=_Recording())
     failures = undo.apply([Restore("a->b"), Release("chat-1"), Continue(1 << 22)], world)
     assert len(failures) == 1
     assert "no answer" in failures[0]
@@ -127,7 +131,7 @@ def test_only_a_process_of_the_run_is_continued() -> None:
         subprocess.Popen(["sleep", "30"], env={**os.environ, "PETREL_RUN_ID": run_id})
         for run_id in ("a-run", "another")
     )
-    world = World(topology=TOPOLOGY, processes=_Recording(), links=_Recording())
+    world = World(topology=TOPOLOGY, processes=_Recording(), links=_Recording(), packets=_Recording())
     try:
         for process in (ours, strange):
             process.send_signal(signal.SIGSTOP)
@@ -162,6 +166,47 @@ def test_the_command_keeps_the_promises_of_a_dead_harness(world: World) -> None:
     (directory / "undo.jsonl").unlink()
 
 
+NO_PACKETS = Packets("0").available()
+
+
+@pytest.mark.skipif(NO_PACKETS is not None, reason=f"packets cannot be dropped: {NO_PACKETS}")
+def test_a_killed_runner_leaves_no_rule_behind(tmp_path: Path) -> None:
+    def rules() -> str:
+        return subprocess.run(["iptables", "-S"], capture_output=True, text=True, check=True).stdout
+
+    before = rules()
+    topology = msgspec.structs.replace(TOPOLOGY, run_id=uuid.uuid4().hex[:16], dir=str(tmp_path))
+    save(topology)
+    ledger = UndoLedger(tmp_path / "undo.jsonl")
+    ledger.promise("f1", [Allow("a fault")])
+    ledger.close()
+    Packets(topology.run_id).drop("a fault", [Way(1_888_888_888, ("127.0.0.1", 9))])
+    assert topology.run_id in rules()
+    command = [sys.executable, "-P", "-m", "sut.deploy.watchdog", topology.run_id, str(tmp_path)]
+    ended = subprocess.run(command, input=b"", capture_output=True, timeout=20, check=True)
+    assert b"undo f1: exit 0" in ended.stderr
+    assert rules() == before
+
+
+@pytest.mark.skipif(not may_isolate(), reason="needs root: a mount namespace of its own")
+def test_a_file_is_removed_from_a_volume_that_only_its_holder_sees(tmp_path: Path) -> None:
+    script = 'mount -t tmpfs -o size=1m petrel "$0" && touch "$0/filler" && echo up && exec sleep 30'
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"up\n"
+        seen = Path(f"/proc/{holder.pid}/root{tmp_path}/filler")
+        assert seen.exists()
+        assert not (tmp_path / "filler").exists()
+        processes = _Recording()
+        processes.pids["volume"] = holder.pid
+        world = World(topology=TOPOLOGY, processes=processes, links=processes, packets=processes)
+        steps = [Remove("volume", f"{tmp_path}/filler"), Remove("none", "/filler")]
+        assert undo.apply([*steps, *steps], world) == []
+        assert not seen.exists()
+        holder.kill()
+
+
 def test_the_command_says_what_it_cannot_do(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "chaos.undo", str(tmp_path)], capture_output=True, text=True, check=False, timeout=10
@@ -172,5 +217,10 @@ def test_the_command_says_what_it_cannot_do(tmp_path: Path) -> None:
 
 
 def test_a_promise_reads_back_as_it_was_written() -> None:
-    promise = Promise(undo="f1", steps=(Continue(1), Restore("x"), Replicate("y"), Release("z")), argv=("a",))
+    steps = (Continue(1), Restore("x"), Replicate("y"), Release("z"), Allow("a"), Remove("v", "/f"))
+    promise = Promise(undo="f1", steps=steps, argv=("a",))
+        undo="f1",
+        steps=(Continue(1), Restore("x"), Replicate("y"), Release("z"), Allow("a"), Remove("v", "/f")),
+        argv=("a",),
+    )
     assert msgspec.json.decode(msgspec.json.encode(promise), type=Promise) == promise
