@@ -27,7 +27,7 @@ RECORD: Final = struct.Struct("<qQQQQB7x")
 """t i64 (ns of the run's clock), device u64, client_seq u64, conv u64, seq u64, hop u8, padding; 0: not known here."""
 RECORD_SIZE: Final = 48
 assert RECORD.size == RECORD_SIZE
-FLUSH_S: Final = 0.2
+FLUSH_S: Final = 0.1
 """How long a stamp waits to be written: what SIGKILL costs."""
 MAX_BUFFERED: Final = 1 << 20
 """Bytes that wait while the disk does not take any; beyond it stamps are dropped."""
@@ -47,8 +47,8 @@ class Hop(IntEnum):
     APPENDING = 5  # chat service: now begins the append that has it
     DURABLE = 6  # chat service: that append has returned
     APPLIED = 7  # sequencer: has given it conv and seq, and tells the members next
-    TOLD = 8  # gateway: wrote NOTIFY (conv, seq) to the members that it has
-    SENT = 9  # gateway: wrote MESSAGE (conv, seq) to the recipients that it has
+    TOLD = 8  # gateway: now writes NOTIFY (conv, seq) to the members that it has
+    SENT = 9  # gateway: now writes MESSAGE (conv, seq) to the recipients that it has
 
 
 class Trace:
@@ -94,22 +94,32 @@ class Trace:
         if is_traced(device, client_seq, self.every):
             self.stamp(hop, device=device, client_seq=client_seq, conv=conv, seq=seq)
 
-    def delivered(self, frame: bytes) -> None:
-        """Stamp that this frame was written to the connections that it is for, if it announces a traced message."""
+    def now_ns(self) -> int:
+        """Time of the run's clock; 0 when nothing is traced."""
+        return time.monotonic_ns() + self._offset_ns if self.every else 0
+
+    def delivered(self, frame: bytes, at_ns: int) -> None:
+        """Stamp that this frame was written to those it is for from `at_ns` on, if it announces a traced message.
+
+        A device may have read it before the writing is over, so that time has to be taken before.
+        """
         place = announced(frame, self.every)
         if place is not None:
             conv, seq, has_body = place
-            self.stamp(Hop.SENT if has_body else Hop.TOLD, conv=conv, seq=seq)
+            self.stamp(Hop.SENT if has_body else Hop.TOLD, conv=conv, seq=seq, at_ns=at_ns)
 
-    def stamp(self, hop: int, *, device: int = 0, client_seq: int = 0, conv: int = 0, seq: int = 0) -> None:
-        """Stamp with the time it is now."""
+    def stamp(
+        self, hop: int, *, device: int = 0, client_seq: int = 0, conv: int = 0, seq: int = 0, at_ns: int = 0
+    ) -> None:
+        """Stamp with the time it is now, or was."""
         buffer = self._buffer
         if not self.every:
             return
         if len(buffer) >= MAX_BUFFERED:
             self.dropped += 1
             return
-        buffer += RECORD.pack(time.monotonic_ns() + self._offset_ns, device, client_seq, conv, seq, hop)
+        t_ns = at_ns or time.monotonic_ns() + self._offset_ns
+        buffer += RECORD.pack(t_ns, device, client_seq, conv, seq, hop)
         if self._flush_at is None:
             self._flush_at = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
 

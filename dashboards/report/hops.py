@@ -43,7 +43,7 @@ HOPS: Final = (
     Hop("chat", "until a chat service begins the append that has it"),
     Hop("append", "until the log has it, durably"),
     Hop("apply", "until the sequencer has read it and given it its number"),
-    Hop("notify", "until the recipient's gateway has written the notification"),
+    Hop("notify", "until the recipient's gateway writes the notification"),
     Hop("receive", "until the recipient's device has read that", own=True),
     Hop("fetch", "until the body is there, where it does not come with the notification", only="fetched"),
     Hop("show", "until it is displayed: its predecessors come first", own=True),

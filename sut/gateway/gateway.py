@@ -199,7 +199,7 @@ class Gateway:
 
     def _deliver(self, item: Deliver) -> None:
         data = websocket.binary(item.frame)  # once, whatever the number of connections
-        there = len(item.conns)
+        begun_ns, there = self._trace.now_ns(), len(item.conns)
         for number in item.conns:
             connection = self.connections.get(number)
             if connection is None:
@@ -209,8 +209,8 @@ class Gateway:
             connection.send(data)
             if item.close:
                 connection.close(item.close, _reason(item.close))
-        if there and self._trace.every:
-            self._trace.delivered(item.frame)
+        if there and begun_ns:
+            self._trace.delivered(item.frame, begun_ns)
 
     def _peer_up(self, peer: PeerConnection) -> None:
         self.losses.linked(peer.node)

@@ -24,6 +24,7 @@ from sut.ports import Route, Unavailable
 from sut.protocol.frames import ServerFrame, Welcome, decode_server, encode
 from sut.protocol.peer import Deliver, PeerFrame
 from sut.protocol.tokens import issue
+from sut.trace import OFF, Trace, open_trace
 
 KEY = bytes(range(32))
 HOST = "127.0.0.1"
@@ -158,8 +159,9 @@ class Device:
 class World:
     """A running gateway and its surroundings."""
 
-    def __init__(self, topology: Topology, registry: MemoryRegistry, incarnation: int = 77) -> None:
+    def __init__(self, topology: Topology, registry: MemoryRegistry, incarnation: int = 77, trace: Trace = OFF) -> None:
         self.topology = topology
+        self.trace = trace
         self.registry = registry
         self.incarnation = incarnation
         self.stop = asyncio.Event()
@@ -203,6 +205,7 @@ class World:
                 stop=self.stop,
                 registry=self.registry,
                 pace=pace,
+                trace=self.trace,
             )
         )
 
@@ -259,12 +262,18 @@ def upgrade(token: str) -> bytes:
 
 
 def in_world(
-    scenario: Callable[[World], Coroutine[None, None, None]], directory: Path, *, pace: Pace = PACE, **settings: float
+    scenario: Callable[[World], Coroutine[None, None, None]],
+    directory: Path,
+    *,
+    pace: Pace = PACE,
+    traced: bool = False,
+    **settings: float,
 ) -> MemoryRegistry:
     """Run a scenario in a world that is up; everything is ended after it, and the gateway's own failure shows."""
 
     async def live() -> MemoryRegistry:
-        world = World(topology(directory, **settings), MemoryRegistry())
+        made = topology(directory, **settings)
+        world = World(made, MemoryRegistry(), trace=open_trace(made, "gateway-1") if traced else OFF)
         await world.chat.start(*world.address("chat-1"))
         world.start_gateway(pace)
         await asyncio.sleep(0.01)  # it listens by now; otherwise the links' own retries just take longer
@@ -280,6 +289,7 @@ def in_world(
                 await world.gateway
             await world.sequencer.close()
             await world.chat.close()
+            await world.trace.close()
         return world.registry
 
     return uvloop.run(live())

@@ -60,10 +60,10 @@ def test_stamps_are_in_the_file_with_the_time_of_the_runs_clock(tmp_path: Path, 
 
 def test_what_was_delivered_is_stamped_by_its_kind(tmp_path: Path) -> None:
     async def work(trace: Trace) -> None:
-        trace.delivered(encode(Notify((Entry(7, 9, 0),))))
-        trace.delivered(encode(Message(7, 10, 0, 1, 1, 3, b"x")))
-        trace.delivered(encode(Message(7, 11, 0, 1, 1, 4, b"x")))
-        trace.delivered(encode(Ack(7, 1, 9)))
+        trace.delivered(encode(Notify((Entry(7, 9, 0),))), trace.now_ns())
+        trace.delivered(encode(Message(7, 10, 0, 1, 1, 3, b"x")), trace.now_ns())
+        trace.delivered(encode(Message(7, 11, 0, 1, 1, 4, b"x")), trace.now_ns())
+        trace.delivered(encode(Ack(7, 1, 9)), trace.now_ns())
 
     found = traced(tmp_path / "t.bin", work, every=4)
     assert found[1:] == [(0, 0, 7, 9, Hop.TOLD), (0, 0, 7, 10, Hop.SENT)]
