@@ -219,8 +219,4 @@ def test_the_command_says_what_it_cannot_do(tmp_path: Path) -> None:
 def test_a_promise_reads_back_as_it_was_written() -> None:
     steps = (Continue(1), Restore("x"), Replicate("y"), Release("z"), Allow("a"), Remove("v", "/f"))
     promise = Promise(undo="f1", steps=steps, argv=("a",))
-        undo="f1",
-        steps=(Continue(1), Restore("x"), Replicate("y"), Release("z"), Allow("a"), Remove("v", "/f")),
-        argv=("a",),
-    )
     assert msgspec.json.decode(msgspec.json.encode(promise), type=Promise) == promise
