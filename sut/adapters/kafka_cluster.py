@@ -176,7 +176,7 @@ class KafkaCluster:
     def trouble(self) -> str:
         """What stood in the way of the last connections."""
         told = dict.fromkeys(told for _, told in self._unreachable.values())
-        return "; ".join(told) or "not connected yet"
+        return "; ".join(told) or ("each broker that was dialed is there" if self._lanes else "none was dialed yet")
 
     def _leader(self, place: Place) -> Address:
         own = self.map.leader(place)

@@ -85,6 +85,7 @@ class KafkaLog:
         self._readers = [_Reader(self._cluster, place, within_s=deadline_s) for place in self._places]
         self._commits = Commits(self._cluster, commits.name, within_s=deadline_s)
         self._preparing: asyncio.Task[None] | None = None
+        self._trouble = "not asked yet"
         self._closed = False
         self._appending = 0
         self._none_appending = asyncio.Event()
@@ -151,13 +152,18 @@ class KafkaLog:
         if self._closed:
             raise Unavailable("kafka: closed")
         if self._preparing is None or self._failed(self._preparing):
-            self._preparing = asyncio.create_task(until_ready(self._cluster, self._topics), name="kafka topics")
+            ready = until_ready(self._cluster, self._topics, self._tell)
+            self._preparing = asyncio.create_task(ready, name="kafka topics")
         try:
             async with patience(self._deadline_s):
                 await asyncio.shield(self._preparing)
                 yield
         except TimeoutError:
-            raise Unavailable(f"kafka {what}: no answer in {self._deadline_s} s ({self._cluster.trouble()})") from None
+            trouble = self._cluster.trouble() if self._preparing.done() else self._trouble
+            raise Unavailable(f"kafka {what}: no answer in {self._deadline_s} s ({trouble})") from None
+
+    def _tell(self, trouble: str) -> None:
+        self._trouble = trouble
 
     @staticmethod
     def _failed(task: asyncio.Task[None]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -46,11 +46,11 @@ def commits_topic(name: str) -> Topic:
     return Topic(name=name, partitions=1, settings=_COMMON | settings)
 
 
-async def until_ready(cluster: KafkaCluster, topics: tuple[Topic, ...]) -> None:
+async def until_ready(cluster: KafkaCluster, topics: tuple[Topic, ...], tell: Callable[[str], None]) -> None:
     """Return when each topic is there and each partition has a leader; makes those that are missing.
 
-    Tries for ever. Raises Unavailable when a topic has another number of partitions: conversations would move away
-    from their own history.
+    Tries for ever, and tells what stands in the way. Raises Unavailable when a topic has another number of
+    partitions: conversations would move away from their own history.
     """
     told = ""
     while True:
@@ -61,7 +61,8 @@ async def until_ready(cluster: KafkaCluster, topics: tuple[Topic, ...]) -> None:
         if absent := [topic for topic in topics if not cluster.map.partitions(topic.name)]:
             trouble = await _create(cluster, absent) or trouble
         if trouble != told:
-            log.warning("not ready: %s", trouble)
+            log.info("not ready: %s", trouble)
+            tell(trouble)
         told = trouble
         await asyncio.sleep(TRY_AGAIN_S)
 

@@ -11,6 +11,7 @@ harm is said in kafka_log.py.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -18,7 +19,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
-from sut.adapters.kafka_cluster import META, KafkaCluster, Unreachable, error_name
+from sut.adapters.kafka_cluster import META, RETRY_S, KafkaCluster, Unreachable, error_name
 from sut.adapters.kafka_map import Place
 from sut.ports import Unavailable
 
@@ -85,18 +86,23 @@ class PartitionWriter:
         return int(part[2])
 
     async def _fresh(self) -> _Producer:
-        """An id that nobody else has; any broker gives one. Raises Unavailable."""
+        """An id that nobody else has; any broker gives one, after it got some itself. Raises Unavailable."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._within_s
         trouble = "no broker known"
-        for address in self._cluster.brokers():
-            try:
-                answer = await self._cluster.ask(address, InitProducerIdRequest(None, _NO_TRANSACTION), lane=META)
-            except Unreachable as error:
-                trouble = str(error)
-                continue
-            if answer.error_code == 0:
-                return _Producer(answer.producer_id, answer.producer_epoch, 0)
-            trouble = error_name(answer.error_code)
-        raise Unavailable(f"kafka {self._place}: nothing written, no producer id ({trouble})")
+        while True:
+            for address in self._cluster.brokers():
+                try:
+                    answer = await self._cluster.ask(address, InitProducerIdRequest(None, _NO_TRANSACTION), lane=META)
+                except Unreachable as error:
+                    trouble = str(error)
+                    continue
+                if answer.error_code == 0:
+                    return _Producer(answer.producer_id, answer.producer_epoch, 0)
+                trouble = error_name(answer.error_code)
+            if loop.time() >= until:
+                raise Unavailable(f"kafka {self._place}: nothing written, no producer id ({trouble})")
+            await asyncio.sleep(RETRY_S)
 
 
 def in_batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

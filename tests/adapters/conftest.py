@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,14 @@ from sut.adapters.redis_registry import RedisRegistry
 from sut.adapters.sqlite_log import SqliteLog
 from sut.adapters.sqlite_store import SqliteStore
 from sut.ports import MessageLog, MessageStore
+from tests.adapters.cassandra_system import CassandraSystem
+from tests.adapters.cassandra_system import missing as cassandra_missing
+from tests.adapters.kafka_system import KafkaSystem
+from tests.adapters.kafka_system import missing as kafka_system_missing
 from tests.adapters.redis_system import RedisSystem
 
 PARTITIONS = 4
+_servers = contextlib.ExitStack()
 Opened = contextlib.AbstractAsyncContextManager
 
 
@@ -32,9 +38,28 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
-@pytest.fixture(params=["sqlite"])
-def make_log(tmp_path: Path) -> Callable[[], Opened[MessageLog]]:
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """With the last test of this directory its servers end: the tests after it have the machine for themselves."""
+    if nextitem is None or not nextitem.path.is_relative_to(Path(__file__).parent):
+        _servers.close()
+
+
+@pytest.fixture(scope="session")
+def kafka_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSystem]:
+    """Three Kafka nodes, for all tests of a session. Who breaks them heals them."""
+    if reason := kafka_system_missing():
+        pytest.skip(reason)
+    with KafkaSystem(tmp_path_factory.mktemp("kafka")) as system:
+        yield system
+
+
+@pytest.fixture(params=["sqlite", "kafka"])
+def make_log(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opened[MessageLog]]:
     """Opens the same log each time: what one process after, or beside, another would see."""
+    if request.param == "kafka":
+        system: KafkaSystem = request.getfixturevalue("kafka_system")
+        return partial(system.log, system.new_topic())
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncIterator[MessageLog]:
@@ -47,9 +72,21 @@ def make_log(tmp_path: Path) -> Callable[[], Opened[MessageLog]]:
     return opened
 
 
-@pytest.fixture(params=["sqlite"])
-def make_store(tmp_path: Path) -> Callable[[], Opened[MessageStore]]:
-    """Opens the same store each time."""
+@pytest.fixture(scope="session")
+def cassandra_system(tmp_path_factory: pytest.TempPathFactory) -> CassandraSystem:
+    """Three Cassandra nodes, until the last test of this directory is done. Who breaks them heals them."""
+    if reason := cassandra_missing():
+        pytest.skip(reason)
+    return _servers.enter_context(CassandraSystem(tmp_path_factory.mktemp("cassandra")))
+
+
+@pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
+def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opened[MessageStore]]:
+    """Opens the same store each time, empty at the start of the test."""
+    if request.param == "cassandra":
+        system: CassandraSystem = request.getfixturevalue("cassandra_system")
+        system.empty()
+        return partial(system.opened, deadline_s=20.0)
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncIterator[MessageStore]:
