@@ -11,6 +11,7 @@ from sut.deploy.topology import Service, Topology
 from sut.partitioning import partition_of
 from sut.peer import PeerConnection, PeerLink, PeerServer
 from sut.protocol.peer import ANSWER, Early, Heads, HotPage, PeerFrame, Poke, ReadHeads, ReadHot
+from sut.services.ready import Ready
 from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.worker import PartitionWorker
 from sut.trace import open_trace
@@ -46,11 +47,12 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         for partition in owned
     }
     answers = _Answers(workers, topology.settings.partitions)
+    ready = Ready()
     server = PeerServer(
         node=service.name,
         incarnation=incarnation,
         on_frame=answers.on_frame,
-        stats=lambda: _stats(workers, emitter),
+        stats=lambda: _stats(workers, emitter, ready),
     )
     await server.start(service.host, service.ports["peer"])
     for link in links.values():
@@ -59,6 +61,8 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(worker.run()) for worker in workers.values()]
             tasks.append(group.create_task(emitter.run()))
+            # Nobody reads the store before there is a record, and one of the sequencers makes its tables.
+            tasks.append(group.create_task(ready.reach(lambda: store.cursors(0))))
             await stop.wait()
             for task in tasks:
                 task.cancel()
@@ -109,12 +113,12 @@ class _Answers:
         return self._workers[partition_of(conv, self._partitions)]
 
 
-def _stats(workers: Mapping[int, PartitionWorker], emitter: Emitter) -> dict[str, float]:
+def _stats(workers: Mapping[int, PartitionWorker], emitter: Emitter, ready: Ready) -> dict[str, float]:
     stats = {
         "applied": float(sum(worker.applied for worker in workers.values())),
         "unstored": float(sum(worker.unstored for worker in workers.values())),
         "behind": float(sum(not worker.caught_up for worker in workers.values())),
-        "ready": float(all(worker.caught_up for worker in workers.values())),
+        "ready": min(float(all(worker.caught_up for worker in workers.values())), *ready.stats().values()),
         "conversations": float(sum(worker.conversations for worker in workers.values())),
         "answers": float(emitter.answers),
         "notifications": float(emitter.notifications),
