@@ -29,6 +29,7 @@ from sut.deploy.system import System
 
 DEFAULT_DIRECTORY: Final = Path("runs/up")
 DEFAULT_PROFILE: Final = "embedded"
+PIPE_WIDTH: Final = 160
 
 
 def up(
@@ -58,7 +59,7 @@ def up(
         raise HarnessError(f"{error}; stop it first with: petrel down") from None
     except DeployError as error:
         raise HarnessError(str(error)) from None
-    console.print(_table(system, problems={}))
+    _print_table(console, system, problems={})
     console.print(Text(f"up in {time.monotonic() - begun_s:.1f} s in {directory}; API {system.topology.api_url}"))
     return VALID
 
@@ -70,7 +71,7 @@ def status(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = Non
     if not system.running:
         raise HarnessError(f"nothing runs in {directory}; start it with: petrel up")
     problems = system.problems()
-    console.print(_table(system, problems=problems))
+    _print_table(console, system, problems=problems)
     return HARNESS if problems else VALID
 
 
@@ -127,7 +128,9 @@ def _mark(finding: Finding) -> Text:
     return Text("missing", "bold red") if finding.needed else Text("limited", "yellow")
 
 
-def _table(system: System, *, problems: dict[str, str]) -> Table:
+def _print_table(console: Console, system: System, *, problems: dict[str, str]) -> None:
+    """As wide as the terminal; wide enough for one line a service where nobody looks but a file or a pipe."""
     now = read_state(system.topology.path)
     supervisor_pid = now.supervisor_pid if now is not None and system.running else 0
-    return process_table(system.topology, system.state(), supervisor_pid=supervisor_pid, problems=problems)
+    table = process_table(system.topology, system.state(), supervisor_pid=supervisor_pid, problems=problems)
+    (console if console.is_terminal else Console(file=console.file, width=PIPE_WIDTH)).print(table)

@@ -13,7 +13,9 @@ from rich.text import Text
 from sut.deploy.state import ProcessState
 from sut.deploy.topology import Service, Topology
 
-_STYLES: Final = {"running": "green", "external": "green", "starting": "yellow", "held": "yellow", "stopped": "dim"}
+_STYLES: Final = {"running": "red", "starting": "yellow", "held": "yellow", "stopped": "dim"}
+_PORT_WIDTH: Final = 13
+"""A role with its port, or an address."""
 
 
 class Memory(NamedTuple):
@@ -46,25 +48,28 @@ def process_table(
     topology: Topology, processes: Mapping[str, ProcessState], *, supervisor_pid: int, problems: Mapping[str, str]
 ) -> Table:
     """One row a service and one for the supervisor (pid 0: there is none), and the sum of their memory."""
-    table = Table(
-        "service", "state", "pid", "RSS", "PSS", "up", "restarts", "ports", "health", box=None, pad_edge=False
-    )
-    for name in ("pid", "RSS", "PSS", "up", "restarts"):
-        next(column for column in table.columns if column.header == name).justify = "right"
+    table = Table("service", "state", "pid", "RSS", "PSS", "up", "restarts", "ports", box=None, pad_edge=False)
+    if problems:
+        table.add_column("problem")
+    for column in table.columns:
+        column.justify = "right" if column.header in ("pid", "RSS", "PSS", "up", "restarts") else "left"
+        column.overflow = "fold"
+        column.no_wrap = column.header not in ("ports", "problem")
+        column.min_width = _PORT_WIDTH if column.header == "ports" else None
     total = Memory(0, 0)
-    for name, process in processes.items():
+    for service in topology.services:
+        process = processes.get(service.name, ProcessState(status="stopped"))
         memory = memory_of(process.pid) if process.pid else None
         total += memory or Memory(0, 0)
-        health = Text(problems[name], "red") if name in problems else Text("healthy", "green")
         table.add_row(
-            name,
-            Text(process.status, _STYLES[process.status]),
+            service.name,
+            _state(process, healthy=service.name not in problems),
             str(process.pid or ""),
             *_megabytes(memory),
             _age(process),
-            "" if process.status == "external" else str(process.restarts),
-            _ports(topology.service(name)),
-            health,
+            "" if service.external else str(process.restarts),
+            _ports(service),
+            Text(problems.get(service.name, ""), "red"),
         )
     if supervisor_pid:
         memory = memory_of(supervisor_pid)
@@ -73,6 +78,12 @@ def process_table(
     count = (supervisor_pid > 0) + sum(process.pid > 0 for process in processes.values())
     table.add_row(Text(f"{count} processes", "bold"), "", "", *(Text(size, "bold") for size in _megabytes(total)))
     return table
+
+
+def _state(process: ProcessState, *, healthy: bool) -> Text:
+    if healthy and process.status == "running":
+        return Text("healthy", "green")
+    return Text(process.status, _STYLES.get(process.status, "green" if healthy else "red"))
 
 
 def _megabytes(memory: Memory | None) -> tuple[str, str]:
