@@ -43,16 +43,17 @@ HOPS: Final = (
     Hop("chat", "until a chat service begins the append that has it"),
     Hop("append", "until the log has it, durably"),
     Hop("apply", "until the sequencer has read it and given it its number"),
-    Hop("notify", "until the recipient's gateway writes the notification"),
-    Hop("receive", "until the recipient's device has read that", own=True),
+    Hop("notify", "until the recipient's gateway writes the notification", only="announced"),
+    Hop("receive", "until the recipient's device has read that", own=True, only="announced"),
     Hop("fetch", "until the body is there, where it does not come with the notification", only="fetched"),
+    Hop("catch-up", "instead of these three, where the body was there before any notification", only="brought"),
     Hop("show", "until it is displayed: its predecessors come first", own=True),
 )
 assert len(HOPS) == len(TIMES) - 1
 MISSING: Final = {
     "body": "nobody saw them arrive",
     "opened": "the recipient's gateway did not say that it had the recipient",
-    "written": "they came without a notification of their own, or its stamp is lost",
+    "told_by": "the stamp of the notification is lost",
     "applied": "the sequencer's stamp is lost",
     "durable": "the chat service did not live to say that the append had returned",
     "appending": "the stamp that the append began is lost",
@@ -90,7 +91,7 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     messages: int
     end_to_end: Spread
     hops: dict[str, Spread]
-    """`repeat` and `fetch` are of the deliveries that had one."""
+    """Each of the deliveries that had it."""
     near_p50: Mix
     near_p99: Mix
     rest_ms: float

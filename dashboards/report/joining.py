@@ -21,7 +21,8 @@ ORDER_SLACK_NS: Final = 1_000_000
 """Stamps that contradict each other by no more are taken as one moment: a few lines of a process lie between."""
 DELIVERY: Final = ["device", "conv", "msg"]
 TIMES: Final = (
-    "due", "sent_at", "attempt_at", "handed_on", "appending", "kept", "applied", "written", "arrived", "body", "shown",
+    "due", "sent_at", "attempt_at", "handed_on", "appending", "kept", "applied", "written", "arrived", "answered",
+    "body", "shown",
 )  # fmt: skip
 """The moments of a delivery, in their order; a hop lies between two of them."""
 
@@ -37,7 +38,9 @@ class Joined:
         self.total = rows.height
         """Deliveries of traced messages."""
         self.rows = self._in_order(self._attempts(self._appends(self._notifications(rows)), history))
-        """DELIVERY, TIMES (none before the one before it), latency_ns, durable, again, fetched (bools)."""
+        """DELIVERY, TIMES (none before the one before it), latency_ns, durable, and what it is a case of: `again` (not
+        the first attempt), `announced` (by a notification of its own), `fetched` after that, `brought` otherwise.
+        """
 
     def _arrivals(self, history: History, every: int) -> pl.DataFrame:
         """When each was told, when its body came, when it was displayed. `head`: the number that was told."""
@@ -57,42 +60,53 @@ class Joined:
         return self._having(rows, "body")
 
     def _notifications(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """When the recipient's gateway wrote it to the connection that the recipient had then."""
+        """When the recipient's gateway wrote it to the connection that the recipient had then.
+
+        Of some there is none: the answer to a FETCH for an earlier message, or to a SYNC, brought them first.
+        """
         opened = self._stamps("opened").select(pl.col("device").cast(pl.Int64), gateway="service", opened="t")
-        rows = self._latest(rows, opened, at="arrived", by=["device"])
+        rows = self._having(_latest(rows, opened, at="arrived", by=["device"]), "opened")
         wrote = pl.concat(
             [
                 self._stamps(name).select("conv", gateway="service", head="seq", fetched=fetched, written="t")
                 for name, fetched in (("told", pl.lit(value=True)), ("sent", pl.lit(value=False)))
             ]
         )
-        rows = self._latest(rows, wrote, at="arrived", by=["gateway", "conv", "head", "fetched"])
-        before = pl.col("written") < pl.col("opened")
-        return self._having(rows.with_columns(pl.when(~before).then("written").alias("written")), "written")
+        rows = _latest(rows, wrote, at="arrived", by=["gateway", "conv", "head", "fetched"])
+        now = pl.col("written") >= pl.col("opened")
+        rows = rows.with_columns(pl.when(now).then("written").alias("written"))
+        rows = rows.with_columns(brought=pl.col("written").is_null() & ~pl.col("fetched"))
+        return self._having(
+            rows.with_columns(told_by=pl.coalesce("written", pl.when("brought").then("body"))), "told_by"
+        )
 
     def _appends(self, rows: pl.DataFrame) -> pl.DataFrame:
         """When it got its number, and when the append began and ended that it got it from: the first of a message."""
         applied = self._stamps("applied").select("msg", applied="t")
-        rows = self._latest(rows, applied, at="written", by=["msg"])
+        rows = self._having(_latest(rows, applied, at="told_by", by=["msg"]), "applied")
+        rows = rows.with_columns(
+            written=pl.coalesce("written", "applied"),
+            arrived=pl.when("brought").then("applied").otherwise("arrived"),
+        ).with_columns(answered=pl.when("brought").then("applied").otherwise("body"))
         durable = self._stamps("durable").select("msg", chat="service", durable="t")
         first = durable.sort("durable").unique("msg", keep="first", maintain_order=True)
         rows = self._having(rows.join(first, on="msg", how="left"), "durable")
         appending = self._stamps("appending").select("msg", chat="service", appending="t")
-        rows = self._latest(rows, appending, at="durable", by=["msg", "chat"])
+        rows = self._having(_latest(rows, appending, at="durable", by=["msg", "chat"]), "appending")
         # The sequencer may read a record before the chat service hears that the append has returned.
         return rows.with_columns(kept=pl.min_horizontal("durable", "applied"))
 
     def _attempts(self, rows: pl.DataFrame, history: History) -> pl.DataFrame:
         """When the attempt was sent, and went through a gateway, that this append had."""
         taken = self._stamps("taken").select("msg", chat="service", taken="t")
-        rows = self._latest(rows, taken, at="appending", by=["msg", "chat"])
+        rows = self._having(_latest(rows, taken, at="appending", by=["msg", "chat"]), "taken")
         handed_on = self._stamps("handed_on").select("msg", handed_on="t")
-        rows = self._latest(rows, handed_on, at="taken", by=["msg"])
+        rows = self._having(_latest(rows, handed_on, at="taken", by=["msg"]), "handed_on")
         sends = history.facts.sends.select("conv", "msg", sent_at="t")
         rows = self._having(rows.join(sends, on=["conv", "msg"], how="left"), "sent_at")
         again = self._swarm("sent_again").select("msg", attempt_at="t")
         attempts = pl.concat([sends.select("msg", attempt_at="sent_at"), again])
-        rows = self._latest(rows, attempts, at="handed_on", by=["msg"], slack_ns=ORDER_SLACK_NS)
+        rows = self._having(_latest(rows, attempts, at="handed_on", by=["msg"], slack_ns=ORDER_SLACK_NS), "attempt_at")
         return rows.with_columns(again=pl.col("attempt_at") > pl.col("sent_at"))
 
     def _in_order(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -103,7 +117,8 @@ class Joined:
         rows = rows.filter(fine).with_columns(latency_ns=pl.col("shown") - pl.col("due"))
         for before, after in pairwise(TIMES):
             rows = rows.with_columns(pl.max_horizontal(before, after).alias(after))
-        columns = [*DELIVERY, *TIMES, "latency_ns", "durable", "again", "fetched"]
+        rows = rows.with_columns(announced=~pl.col("brought"))
+        columns = [*DELIVERY, *TIMES, "latency_ns", "durable", "again", "announced", "fetched", "brought"]
         return rows.select(columns).sort("due", *DELIVERY)
 
     def _stamps(self, name: str) -> pl.DataFrame:
@@ -112,19 +127,17 @@ class Joined:
     def _swarm(self, name: str) -> pl.DataFrame:
         return self._traces.swarm.filter(pl.col("name") == name)
 
-    def _latest(
-        self, rows: pl.DataFrame, stamps: pl.DataFrame, *, at: str, by: Sequence[str], slack_ns: int = 0
-    ) -> pl.DataFrame:
-        """Each row with the latest stamp that is not after its `at`. The last column of `stamps` is their time."""
-        found = stamps.columns[-1]
-        limit = pl.col(at) + slack_ns
-        joined = rows.with_columns(limit=limit).sort("limit").join_asof(
-            stamps.sort(found), left_on="limit", right_on=found, by=list(by), check_sortedness=False
-        )  # fmt: skip
-        return self._having(joined.drop("limit"), found)
-
     def _having(self, rows: pl.DataFrame, moment: str) -> pl.DataFrame:
         """The rows that have this moment; the others are counted."""
         there = rows.filter(pl.col(moment).is_not_null())
         self.left_out[moment] += rows.height - there.height
         return there
+
+
+def _latest(rows: pl.DataFrame, stamps: pl.DataFrame, *, at: str, by: Sequence[str], slack_ns: int = 0) -> pl.DataFrame:
+    """Each row with the latest stamp that is not after its `at`, or null. The last column of `stamps` is their time."""
+    found = stamps.columns[-1]
+    joined = rows.with_columns(limit=pl.col(at) + slack_ns).sort("limit").join_asof(
+        stamps.sort(found), left_on="limit", right_on=found, by=list(by), check_sortedness=False
+    )  # fmt: skip
+    return joined.drop("limit")
