@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from chaos.errors import UNKNOWN, VALID, ChaosError, HarnessError, UsageError
@@ -256,7 +256,15 @@ def faults(options: argparse.Namespace) -> int:
             gid=lambda: 1,
         ),
     )
-    table = Table("fault", "available", "targets", "what it does", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(
+        Column("fault", no_wrap=True),
+        "available",
+        "targets",
+        "what it does",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
     packets = Packets("none").available()
     links = None if toxiproxy.path or toxiproxy.can_build else toxiproxy.reason
     for name, fault in FAULTS.items():

@@ -92,6 +92,19 @@ def test_quick_has_every_fault_of_its_own_once_and_leaves_time_to_be_steady() ->
         assert broken_s < QUICK.duration_s * 0.4
 
 
+@pytest.mark.parametrize("name", ["storm", "quorum"])
+def test_the_cluster_s_experiments_hold_all_their_faults_for_every_seed(name: str) -> None:
+    experiment = experiments.load(name)
+    for seed in range(50):
+        faults = draw(seed, experiment).faults
+        assert sorted(fault.name for fault in faults) == sorted(spec.name for spec in experiment.faults)
+
+
+def test_every_fault_is_in_one_of_the_cluster_s_experiments() -> None:
+    named = {spec.name for name in ("storm", "quorum") for spec in experiments.load(name).faults}
+    assert named == set(FAULTS)
+
+
 def test_what_does_not_fit_or_is_unavailable_is_named() -> None:
     short = msgspec.structs.replace(QUICK, duration_s=30.0)
     planned = draw(1, short)
