@@ -116,6 +116,12 @@ def sentinel_members(address: Address, master_name: str, timeout_s: float) -> Se
         )
 
 
+def leased(address: Address, timeout_s: float) -> tuple[str, ...]:
+    """The gateways that hold a lease in the registry on this Redis now (redis_registry.py). Raises Unavailable."""
+    with asking(address, timeout_s) as ask:
+        return tuple(sorted(node for node in map(str, ask("SMEMBERS", "nodes")) if ask("EXISTS", f"lease:{node}")))
+
+
 @contextmanager
 def asking(address: Address, timeout_s: float) -> Iterator[Callable[..., Any]]:
     """A connection without retries and without redis-py's own reading of answers, which differs between versions."""

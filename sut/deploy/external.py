@@ -73,20 +73,27 @@ def discover(servers: Servers) -> Mapping[ServiceKind, tuple[Service, ...]]:
     """The services that stand for them, all seen to answer at their own address. Raises DeployError, one line."""
     found: dict[ServiceKind, tuple[Service, ...]] = {}
     if servers.kafka:
-        brokers = _first(servers.kafka, lambda address: kafka_probe.brokers(address, TIMEOUT_S))
+        brokers = _first("", servers.kafka, lambda address: kafka_probe.brokers(address, TIMEOUT_S))
         _enough("kafka", "broker", len(brokers))
         own = [brokers[node] for node in sorted(brokers)]
         _reach("kafka", own, servers.kafka, lambda address: kafka_probe.brokers(address, TIMEOUT_S))
         found["kafka"] = _services("kafka", "client", own)
     if servers.cassandra:
-        nodes = _first(servers.cassandra, lambda address: cql_probe.members(address, TIMEOUT_S))
+        nodes = _first("", servers.cassandra, lambda address: cql_probe.members(address, TIMEOUT_S))
         _enough("cassandra", "node", len(nodes))
         _reach("cassandra", nodes, servers.cassandra, lambda address: cql_probe.view(address, TIMEOUT_S))
         found["cassandra"] = _services("cassandra", "cql", sorted(nodes))
     if servers.sentinels:
         asked = servers.sentinels
-        members = _first(asked, lambda one: redis_admin.sentinel_members(one, servers.redis_master, TIMEOUT_S))
+        members = _first(
+            "sentinel ", asked, lambda one: redis_admin.sentinel_members(one, servers.redis_master, TIMEOUT_S)
+        )
         _reach("redis", members.nodes, asked, lambda address: redis_admin.role(address, TIMEOUT_S))
+        if users := redis_admin.leased(members.nodes[0], TIMEOUT_S):
+            raise DeployError(
+                f"redis {servers.redis_master}: {', '.join(users)} of another system use it, or did a few seconds ago; "
+                "their routes and ours would mix"
+            )
         others = [one for one in members.sentinels if one not in asked]
         found["redis"] = _services("redis", "redis", members.nodes)
         found["sentinel"] = _services("sentinel", "redis", (*asked, *others))
@@ -105,14 +112,14 @@ def named(topology: Topology, servers: Servers) -> Topology:
     )
 
 
-def _first(addresses: Iterable[Address], ask: Callable[[Address], T]) -> T:
-    """The answer of the first that gives one. Raises DeployError with what the first of them said."""
+def _first(label: str, addresses: Iterable[Address], ask: Callable[[Address], T]) -> T:
+    """The answer of the first that gives one. Raises DeployError with what each of them said."""
     refusals = []
     for address in addresses:
         try:
             return ask(address)
         except Unavailable as error:
-            refusals.append(str(error))
+            refusals.append(f"{label}{error}")
     raise DeployError("; ".join(refusals))
 
 

@@ -51,7 +51,7 @@ def test_a_server_that_does_not_answer_ends_the_start(capsys: pytest.CaptureFixt
         bound.bind(("127.0.0.1", 0))
         nobody = f"127.0.0.1:{bound.getsockname()[1]}"
         directory = tmp_path / "up"
-        for option, kind in (("--kafka", "kafka "), ("--cassandra", "cassandra "), ("--sentinels", "")):
+        for option, kind in (("--kafka", "kafka "), ("--cassandra", "cassandra "), ("--sentinels", "sentinel ")):
             status, line = complaint(capsys, "up", "--profile", "cluster", "--dir", str(directory), option, nobody)
             assert status == 70
             assert line.startswith(f"{kind}{nobody}: ")

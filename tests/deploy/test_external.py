@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from sut.adapters import redis_admin
 from sut.deploy import external
 from sut.deploy.errors import DeployError
 from sut.deploy.external import Servers, discover, named, parse_addresses
@@ -90,7 +91,7 @@ def test_who_is_no_kafka_or_cassandra_or_sentinel_is_told_so(answer: bytes) -> N
             said = refusal(**{field: (address,)})
             assert said.startswith(f"{kind} {at}: ")
             assert said.endswith(("not as a Kafka", "not as a Cassandra", "closed the connection")), said
-        assert refusal(sentinels=(address,)).startswith(f"{at}: ")
+        assert refusal(sentinels=(address,)).startswith(f"sentinel {at}: ")
 
 
 def test_who_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,8 +168,12 @@ def test_one_sentinel_is_enough_to_find_all_of_them(workshop: Workshop) -> None:
         }
         assert found["sentinel"][0].ports == asked.ports
         said = refusal(sentinels=(one,), redis_master="mymaster")
-        assert said == f"127.0.0.1:{one[1]}: knows no master 'mymaster'; it watches petrel"
+        assert said == f"sentinel 127.0.0.1:{one[1]}: knows no master 'mymaster'; it watches petrel"
         redis = ("127.0.0.1", theirs.service("redis-1").ports["redis"])
-        assert refusal(sentinels=(redis,)).startswith(f"127.0.0.1:{redis[1]}: ")
+        with redis_admin.asking(redis, 1.0) as ask:
+            ask("SADD", "nodes", "gateway-1", "gateway-2")
+            ask("SET", "lease:gateway-2", "1", "EX", "60")
+        assert refusal(sentinels=(one,)).startswith("redis petrel: gateway-2 of another system use it, or did ")
+        assert refusal(sentinels=(redis,)).startswith(f"sentinel 127.0.0.1:{redis[1]}: ")
     finally:
         system.stop()
