@@ -20,8 +20,8 @@ def add_options(sub: argparse.ArgumentParser) -> None:
     group = sub.add_argument_group(
         "servers that somebody else runs",
         "used instead of starting our own, which --profile must have; they are looked at, but never stopped or killed, "
-        "and faults on their processes have no target. The topic and the keyspace of a run stay there. Not supported yet: "
-        "passwords and TLS. One system at a time on one Redis.",
+        "and faults on their processes have no target. The topic and the keyspace of a run stay there. One system at a "
+        "time on one Redis. Not supported yet: passwords and TLS.",
     )
     where = "HOST:PORT[,...]"
     group.add_argument("--kafka", metavar=where, help="brokers to ask for all others; at least 3 are needed")
