@@ -10,11 +10,13 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from chaos.verdict.history import History
 from chaos.verdict.model import Verdict
+from dashboards.report.hops import measure
 from dashboards.report.page import build
 from dashboards.report.wording import thousands
 
@@ -22,13 +24,19 @@ __all__ = ["render"]
 
 
 def render(verdict: Verdict, history: History, run_dir: Path) -> Path:
-    """Write RUN_DIR/report.html, whole or not at all, and return its path. Raises OSError."""
+    """Write RUN_DIR/report.html, whole or not at all, and return its path. Raises OSError.
+
+    What is measured for it alone, the latency budget, is left in RUN_DIR/metrics/hops.json for other programs.
+    """
+    budget = measure(history, run_dir)
+    if budget is not None:
+        (run_dir / "metrics" / "hops.json").write_bytes(msgspec.json.format(msgspec.json.encode(budget)) + b"\n")
     environment = Environment(
         loader=PackageLoader(__name__), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["thousands"] = thousands
     text = environment.get_template("report.html.j2").render(
-        page=build(verdict, history, run_dir), css=_own("report.css"), js=_own("report.js")
+        page=build(verdict, history, run_dir, budget), css=_own("report.css"), js=_own("report.js")
     )
     path = run_dir / "report.html"
     partial = path.with_suffix(".html.partial")

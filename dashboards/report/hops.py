@@ -37,17 +37,17 @@ class Hop(NamedTuple):
 
 
 HOPS: Final = (
-    Hop("wait", "from due until the swarm sends it", own=True),
-    Hop("repeat", "until the attempt that got through is sent, where it is not the first", only="again"),
-    Hop("gateway", "until the sender's gateway has read it and handed it on"),
-    Hop("chat", "until a chat service begins the append that has it"),
+    Hop("wait", "from due until it is sent", own=True),
+    Hop("repeat", "until the attempt that got through is sent", only="again"),
+    Hop("gateway", "until the sender's gateway has handed it on"),
+    Hop("chat", "until a chat service begins its append"),
     Hop("append", "until the log has it, durably"),
-    Hop("apply", "until the sequencer has read it and given it its number"),
-    Hop("notify", "until the recipient's gateway writes the notification", only="announced"),
-    Hop("receive", "until the recipient's device has read that", own=True, only="announced"),
-    Hop("fetch", "until the body is there, where it does not come with the notification", only="fetched"),
-    Hop("catch-up", "instead of these three, where the body was there before any notification", only="brought"),
-    Hop("show", "until it is displayed: its predecessors come first", own=True),
+    Hop("apply", "until the sequencer has given it its number"),
+    Hop("notify", "until the recipient's gateway writes to it", only="announced"),
+    Hop("receive", "until the recipient has read that", own=True, only="announced"),
+    Hop("fetch", "until the body is there, if it does not come with it", only="fetched"),
+    Hop("catch-up", "in place of these three, if the body came first", only="brought"),
+    Hop("show", "until it is displayed", own=True),
 )
 assert len(HOPS) == len(TIMES) - 1
 MISSING: Final = {
@@ -79,22 +79,22 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 class Mix(msgspec.Struct, frozen=True, kw_only=True):
     """What some deliveries of about one latency are made of: means in ms, by hop; `total` is their sum."""
 
-    total: float
-    n: int
-    hops: dict[str, float]
+    total: float = 0.0
+    n: int = 0
+    hops: dict[str, float] = {}
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
     """The budget of some deliveries, in ms."""
 
-    deliveries: int
-    messages: int
-    end_to_end: Spread
-    hops: dict[str, Spread]
+    deliveries: int = 0
+    messages: int = 0
+    end_to_end: Spread = Spread()
+    hops: dict[str, Spread] = {}
     """Each of the deliveries that had it."""
-    near_p50: Mix
-    near_p99: Mix
-    rest_ms: float
+    near_p50: Mix = Mix()
+    near_p99: Mix = Mix()
+    rest_ms: float = 0.0
     """The largest difference between a delivery's latency and the sum of its hops."""
 
 

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from chaos.verdict.history import History
 from chaos.verdict.model import CheckResult, Counts, FaultResult, Percentiles, Verdict
 from dashboards.report import series
+from dashboards.report.budget import BudgetView, budget_view
 from dashboards.report.commands import commands
 from dashboards.report.figures import (
     Figure,
@@ -22,6 +23,7 @@ from dashboards.report.figures import (
     online_figure,
     throughput_figure,
 )
+from dashboards.report.hops import Budget
 from dashboards.report.lanes import draw_lanes
 from dashboards.report.series import Grid
 from dashboards.report.story import StoryTable, tell
@@ -94,6 +96,7 @@ class Page:
     figures: Sequence[Figure]
     latency: Sequence[LatencyRow]
     bound_ms: str
+    hops: BudgetView | None
     faults: Sequence[FaultRow]
     usage: UsageTable
     notes: Sequence[str]
@@ -109,6 +112,8 @@ class Page:
         if self.story:
             there.append(("Counterexample", "story"))
         there += [("Timeline", "timeline"), ("Latency", "latency")]
+        if self.hops:
+            there.append(("Hops", "hops"))
         if self.faults:
             there.append(("Faults", "faults"))
         if self.verdict == "valid":
@@ -120,7 +125,7 @@ class Page:
         return [*there, ("Run it again", "again")]
 
 
-def build(verdict: Verdict, history: History, run_dir: Path) -> Page:
+def build(verdict: Verdict, history: History, run_dir: Path, budget: Budget | None) -> Page:
     """Count, draw and word everything. The events are gone through by polars, a few times in all."""
     grid = _grid(verdict, history)
     lanes = lanes_of(verdict.faults, stop_s=grid.stop_s, cap_s=history.bounds.recovery_s)
@@ -149,6 +154,7 @@ def build(verdict: Verdict, history: History, run_dir: Path) -> Page:
             _latency("All", verdict.latency_ms.all),
         ],
         bound_ms=f"{bound_ms:g}",
+        hops=budget_view(budget),
         faults=[_fault(place, fault) for place, fault in enumerate(verdict.faults)],
         usage=usage_table(run_dir, grid, bands=bands),
         notes=_notes(history),

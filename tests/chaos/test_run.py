@@ -116,6 +116,24 @@ def test_a_run_is_valid_and_leaves_its_files_and_no_process(
     assert {"gateway-1", "sequencer-2", "redis-1", "runner"} <= sampled
 
 
+def test_the_time_of_traced_messages_is_told_hop_by_hop(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    out, _ = finished
+    budget = json.loads((out / "metrics" / "hops.json").read_text())
+    assert budget["problem"] == ""
+    assert budget["traced"] > 20
+    assert budget["complete"] > 0.8 * budget["traced"]
+    assert "order" not in budget["left_out"], "the processes' clocks are one"
+    for share in (budget["steady"], budget["faults"]):
+        assert share["rest_ms"] < 1
+        hops = share["hops"].values()
+        mean = sum(hop["mean"] * hop["n"] for hop in hops if hop["n"]) / share["deliveries"]
+        assert mean == pytest.approx(share["end_to_end"]["mean"], abs=1)
+        assert all(share["hops"][name]["p50"] > 0 for name in ("gateway", "chat", "append", "apply", "notify"))
+    assert 'id="hops"' in (out / "report.html").read_text()
+
+
 def test_the_same_history_has_the_same_verdict_in_every_form(
     finished: tuple[Path, subprocess.CompletedProcess[str]], place: Path
 ) -> None:

@@ -10,6 +10,7 @@ TEXT_ON = [
     ("ink", "card"), ("ink", "page"), ("soft", "card"), ("soft", "page"), ("link", "card"), ("ink", "code"),
     ("good", "good-bg"), ("bad", "bad-bg"), ("open", "open-bg"), ("ink", "good-bg"), ("ink", "bad-bg"),
     ("ink", "open-bg"), ("rule", "card"),
+    ("ink", "hop-even"), ("ink", "hop-odd"),
 ]  # fmt: skip
 DRAWN_ON = [("line-1", "card"), ("line-2", "card"), ("line-3", "card"), ("rule", "card")]
 
