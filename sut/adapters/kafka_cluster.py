@@ -176,7 +176,9 @@ class KafkaCluster:
     def trouble(self) -> str:
         """What stood in the way of the last connections."""
         told = dict.fromkeys(told for _, told in self._unreachable.values())
-        return "; ".join(told) or ("each broker that was dialed is there" if self._lanes else "none was dialed yet")
+        if not told:
+            return "the brokers answer, but not in time" if self.map.brokers else "no broker has answered yet"
+        return "; ".join(told)
 
     def _leader(self, place: Place) -> Address:
         own = self.map.leader(place)

@@ -8,6 +8,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import psutil
 import pytest
@@ -168,9 +169,15 @@ async def test_a_log_is_opened_before_there_is_a_cluster(kafka_system: KafkaSyst
     try:
         async with kafka_system.log(topic, deadline_s=0.5) as log:
             begun_s = time.monotonic()
-            for call in (log.append(0, [record(1, 1)]), log.read(0, 0, 1), log.end(0), log.committed(0)):
-                with pytest.raises(Unavailable, match="no connection"):
-                    await call
+            calls = (
+                partial(log.append, 0, [record(1, 1)]),
+                partial(log.read, 0, 0, 1),
+                partial(log.end, 0),
+                partial(log.committed, 0),
+            )
+            for call in calls:
+                with pytest.raises(Unavailable, match=r"no connection|no broker has answered"):
+                    await call()
             assert time.monotonic() - begun_s < 4 * 0.5 + 1.0
             await asyncio.to_thread(kafka_system.heal)
             async with asyncio.timeout(BACK_AFTER_HEAL_S):
