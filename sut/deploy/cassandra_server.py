@@ -50,6 +50,7 @@ _JVM: Final = (
     "--add-opens=java.base/java.util.concurrent=ALL-UNNAMED",
     "--add-opens=java.base/java.util.concurrent.atomic=ALL-UNNAMED",
     "-Djdk.attach.allowAttachSelf=true",
+    "-Djava.security.manager=allow",  # it sets one, which Java 18 to 23 refuse without this
     "-Dcassandra-foreground=yes",
     "-Dcassandra.ring_delay_ms=2000",                # how long a starting node listens to gossip: 30 s by default
     "-Dcassandra.skip_wait_for_gossip_to_settle=0",  # and then watches whether it still changes: 8 s

@@ -15,7 +15,7 @@ import psutil
 
 from sut.deploy import binaries, jars
 from sut.deploy.errors import DeployError
-from sut.deploy.java import JAVA_COMMAND, find_java, java_version
+from sut.deploy.java import JAVA_COMMAND, find_java
 from sut.deploy.machine import may_isolate
 from sut.deploy.packets import Packets
 from sut.deploy.profiles import PROFILES
@@ -98,7 +98,7 @@ def _java() -> Finding:
     java = find_java()
     if java.path is None:
         return Finding("java", False, java.reason, JAVA_COMMAND)
-    return Finding("java", True, f"{java_version(java.path)}, {java.path}")
+    return Finding("java", True, f"{java.version}, {java.path}")
 
 
 def _jars(server: jars.Server) -> Finding:

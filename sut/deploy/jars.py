@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from sut.deploy.binaries import FoundServer, Progress, cache_dir
-from sut.deploy.java import find_java
+from sut.deploy.java import LAST_WITH_SECURITY_MANAGER, MIN_JAVA, find_java
 
 Server = Literal["kafka", "cassandra"]
 SERVERS: Final[tuple[Server, ...]] = get_args(Server)
@@ -55,7 +55,10 @@ def find(server: Server, *, on_progress: Progress, install: bool = True) -> Foun
     try:
         java = find_java()
         if java.path is None:
-            return java
+            return FoundServer(None, java.reason)
+        if server == "cassandra" and java.version > LAST_WITH_SECURITY_MANAGER:
+            needed = f"Cassandra 5.0 needs {MIN_JAVA} to {LAST_WITH_SECURITY_MANAGER}"
+            return FoundServer(None, f"{java.path} is Java {java.version}: {needed}")
         lock = read_lock(server)
         target = directory(server, lock)
         wrong = difference(target, lock) if target.is_dir() else "not fetched yet"
@@ -134,6 +137,10 @@ def write_lock(server: Server, *, on_progress: Progress) -> int:
 def _install(server: Server, mvn: str, lock: Lock, target: Path, on_progress: Progress) -> None:
     """Fetch, compare, move in place. Raises JarError, OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    for abandoned in target.parent.glob(f"fetch-{server}-*"):
+        with contextlib.suppress(OSError):
+            if time.time() - abandoned.stat().st_mtime > 2 * FETCH_TIMEOUT_S:
+                shutil.rmtree(abandoned, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=f"fetch-{server}-", dir=target.parent) as scratch:
         jars = _fetch(server, mvn, Path(scratch), expected=tuple(lock), on_progress=on_progress)
         if (wrong := difference(jars, lock)) is not None:

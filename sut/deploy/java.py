@@ -7,27 +7,36 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Final
-
-from sut.deploy.binaries import FoundServer
+from typing import Final, NamedTuple
 
 MIN_JAVA: Final = 17
-"""Kafka 4's oldest for brokers; Cassandra 5.0 is tested by its makers with 11 and 17."""
-JAVA_COMMAND: Final = "apt-get install openjdk-17-jre-headless, or your system's package of Java 17"
+"""Kafka 4's oldest for brokers."""
+LAST_WITH_SECURITY_MANAGER: Final = 23
+"""Cassandra 5.0 sets one at its start, and Java 24 has none. Started here with 17 and 21."""
+JAVA_COMMAND: Final = "apt-get install openjdk-17-jre-headless, or your system's package of Java 17 or 21"
 
 
-def find_java() -> FoundServer:
+class FoundJava(NamedTuple):
+    """Its `java`, or None and why there is none."""
+
+    path: Path | None
+    reason: str = ""
+    version: int = 0
+    """Feature release: 17, 21."""
+
+
+def find_java() -> FoundJava:
     """The `java` of JAVA_HOME, else of PATH."""
     home = os.environ.get("JAVA_HOME", "")
     found = shutil.which("java", path=str(Path(home) / "bin")) if home else None
     found = found or shutil.which("java")
     if found is None:
-        return FoundServer(None, f"no java on PATH: Java {MIN_JAVA} or newer is needed")
+        return FoundJava(None, f"no java on PATH: Java {MIN_JAVA} or newer is needed")
     version = java_version(Path(found))
     if version < MIN_JAVA:
         said = f"Java {version}" if version else "not a Java"
-        return FoundServer(None, f"{found} is {said}: Java {MIN_JAVA} or newer is needed")
-    return FoundServer(Path(found).absolute())
+        return FoundJava(None, f"{found} is {said}: Java {MIN_JAVA} or newer is needed")
+    return FoundJava(Path(found).absolute(), version=version)
 
 
 def java_version(java: Path) -> int:
