@@ -123,8 +123,14 @@ def test_a_bug_is_one_line_with_the_place_of_its_traceback(
     log.unlink()
 
 
-def test_faults_lists_them_all(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["faults"]) == 0
+@pytest.mark.parametrize("profile", ["embedded", "cluster"])
+def test_faults_lists_them_all_and_starts_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, profile: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "200")
+    assert cli.main(["faults", "--profile", profile]) == 0
+    assert list(tmp_path.iterdir()) == []
     seen = capsys.readouterr()
     assert seen.err == ""
     for name in FAULTS:

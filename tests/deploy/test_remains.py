@@ -1,0 +1,65 @@
+"""What a stopped system may have left: each kind of it is seen, and somebody else's is not taken for ours."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sut.deploy.reaper import reap
+from sut.deploy.remains import remains
+from sut.deploy.state import RUN_ID, SERVICE
+from sut.deploy.topology import Link, Service, Topology
+from tests.deploy.conftest import wait_until
+
+
+def topology(directory: Path, *services: Service, links: tuple[Link, ...] = ()) -> Topology:
+    return Topology(
+        run_id=os.urandom(8).hex(), profile="embedded", dir=str(directory), services=services, links=links,
+        token_key="00", api_key="k",
+    )  # fmt: skip
+
+
+def test_a_system_that_never_ran_left_nothing(tmp_path: Path) -> None:
+    with socket.socket() as bound:  # held, as a reservation is, but nobody listens
+        bound.bind(("127.0.0.1", 0))
+        service = Service(name="chat-1", kind="chat", ports={"peer": bound.getsockname()[1]})
+        assert remains(topology(tmp_path, service)) == []
+
+
+def test_a_process_and_ports_that_answer_are_told_and_a_foreign_servers_are_not(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.9.9.9", 0)) as other:
+        port, foreign = one.getsockname()[1], other.getsockname()[1]
+        theirs = Service(name="kafka-1", kind="kafka", host="127.9.9.9", ports={"client": foreign}, external=True)
+        ours = Service(name="kafka-2", kind="kafka", host="127.9.9.9", ports={"client": foreign})
+        link = Link(source="chat-1", target="kafka-1", port="client", listen=port)
+        made = topology(tmp_path, theirs, links=(link,))
+        assert remains(made) == [f"port 127.0.0.1:{port} (chat-1->kafka-1)"]
+        assert remains(topology(tmp_path, ours)) == [f"port 127.9.9.9:{foreign} (kafka-2 client)"]
+
+    sleeper = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"], env={RUN_ID: made.run_id, SERVICE: "chat-1"}
+    )
+    try:
+        wait_until(lambda: remains(made) == [f"process {sleeper.pid} (chat-1)"])
+    finally:
+        reap(made.run_id, grace_s=0.0)
+        sleeper.wait()
+    assert remains(made) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="needs root and mount")
+def test_a_mounted_disk_is_told(tmp_path: Path) -> None:
+    disk = tmp_path / "run" / "data" / "small disk"
+    disk.mkdir(parents=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "petrel", disk], check=False)
+    if mounted.returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        assert remains(topology(tmp_path / "run")) == [f"mount {disk}"]
+        assert remains(topology(tmp_path / "ru")) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
