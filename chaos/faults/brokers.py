@@ -43,12 +43,12 @@ class Brokers:
         raise FaultError(f"nobody leads {partition}")
 
     def controller(self, *, without: Collection[str] = ()) -> Service:
-        """Who controls the cluster now, asked of the others. Raises FaultError when nobody is known to."""
+        """Who controls the cluster now, of the others. Raises FaultError when nobody does."""
         for broker in self._besides(without):
-            node = probe.kafka_controller(_client(broker), LOOK_S)
+            node = probe.kafka_controller(_controller(broker), LOOK_S)
             if node is not None and node in self._named:
                 return self._named[node]
-        raise FaultError("no broker names a controller")
+        raise FaultError("nobody is the controller")
 
     def whole(self) -> Proof:
         """Every broker answers, sees all alive, and sees each partition led and all its replicas in sync."""
@@ -94,7 +94,7 @@ class Brokers:
         view = self._view(survivor)
         if view is None:
             return Proof(ok=False, text=f"{survivor.name} does not answer")
-        node = probe.kafka_controller(_client(survivor), LOOK_S)
+        node = probe.kafka_controller(_controller(survivor), LOOK_S)
         if node is not None:
             return Proof(ok=False, text=f"{survivor.name} still has a controller")
         return Proof(ok=True, text=f"{survivor.name} answers and has no controller")
@@ -123,3 +123,10 @@ class Brokers:
 def _client(broker: Service) -> tuple[str, int]:
     """Its own address, not a proxy's."""
     return broker.host, broker.ports["client"]
+
+
+def _controller(broker: Service) -> tuple[str, int]:
+    """Where it answers for the quorum, if it is the controller. (Asked at the other port it passes the question on, to
+    one that may be stopped, and everything else that it would pass on waits behind it.)
+    """
+    return broker.host, broker.ports["controller"]
