@@ -126,7 +126,7 @@ def test_what_another_fetch_brought_before_it_was_announced_has_a_hop_of_its_own
 def test_of_two_attempts_the_one_that_got_through_is_timed(tmp_path: Path) -> None:
     run = TracedRun(tmp_path / "run")
     who = {"device": 1, "client_seq": 3}
-    run.message(3, due_ms=0, wait=1, gateway=2500)
+    run.message(3, due_ms=0, wait=1, gateway=2500, apply=3000)
     run.stamp("gateway-1", Hop.HANDED_ON, 5, **who)  # the first attempt, whose gateway or chat service then died
     run.stamp("chat-2", Hop.TAKEN, 6, **who)
     run.stamp("chat-2", Hop.APPENDING, 7, **who)
@@ -137,7 +137,7 @@ def test_of_two_attempts_the_one_that_got_through_is_timed(tmp_path: Path) -> No
     run.stamp("chat-1", Hop.APPENDING, 4707, **who)
     run.stamp("chat-1", Hop.DURABLE, 4708, **who)
     share = only(run)
-    assert lengths(share) == {**USUAL_MS, "repeat": 2494, "gateway": 6}
+    assert lengths(share) == {**USUAL_MS, "repeat": 2494, "gateway": 6, "apply": 3000}
     assert share.rest_ms == 0
 
 
@@ -146,7 +146,8 @@ def test_after_a_crash_the_life_that_told_is_timed(tmp_path: Path) -> None:
     run.message(3, due_ms=0, apply=900)
     number = {"device": 1, "client_seq": 3, "conv": 9, "seq": 1}
     run.stamp("sequencer-1", Hop.APPLIED, 20, **number)  # and died before it told anybody
-    run.stamp("sequencer-1", Hop.APPLIED, 5000, **number)  # once more after another crash, when all was over
+    run.stamp("sequencer-1", Hop.APPLIED, 920, **number)  # once more after another crash, before the body is fetched
+    run.stamp("sequencer-1", Hop.APPLIED, 5000, **number)
     assert lengths(only(run)) == {**USUAL_MS, "apply": 900}
 
 

@@ -112,6 +112,7 @@ def test_a_disk_that_takes_nothing_holds_up_nobody_and_costs_stamps_only(tmp_pat
             await asyncio.sleep(0)
         assert time.monotonic() - begun < 5
         assert trace.dropped == 50
+        await asyncio.sleep(0.05)
         free.set()
         await asyncio.sleep(0.2)
         assert len(stamps(tmp_path / "t.bin")) == 101, "what waited is written once the disk goes on, unasked"
