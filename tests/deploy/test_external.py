@@ -167,6 +167,8 @@ def test_one_sentinel_is_enough_to_find_all_of_them(workshop: Workshop) -> None:
             service.ports["redis"] for service in theirs.of_kind("sentinel")
         }
         assert found["sentinel"][0].ports == asked.ports
+        two = (one, ("127.0.0.1", theirs.service("sentinel-3").ports["redis"]))
+        assert len(discover(Servers(sentinels=two))["sentinel"]) == 3
         said = refusal(sentinels=(one,), redis_master="mymaster")
         assert said == f"sentinel 127.0.0.1:{one[1]}: knows no master 'mymaster'; it watches petrel"
         redis = ("127.0.0.1", theirs.service("redis-1").ports["redis"])
