@@ -85,7 +85,7 @@ class KafkaLog:
         self._readers = [_Reader(self._cluster, place, within_s=deadline_s) for place in self._places]
         self._commits = Commits(self._cluster, commits.name, within_s=deadline_s)
         self._preparing: asyncio.Task[None] | None = None
-        self._trouble = "not asked yet"
+        self._trouble = ""
         self._closed = False
         self._appending = 0
         self._none_appending = asyncio.Event()
@@ -159,8 +159,10 @@ class KafkaLog:
                 await asyncio.shield(self._preparing)
                 yield
         except TimeoutError:
-            trouble = self._cluster.trouble() if self._preparing.done() else self._trouble
-            raise Unavailable(f"kafka {what}: no answer in {self._deadline_s} s ({trouble})") from None
+            trouble = "" if self._preparing.done() else self._trouble
+            raise Unavailable(
+                f"kafka {what}: no answer in {self._deadline_s} s ({trouble or self._cluster.trouble()})"
+            ) from None
 
     def _tell(self, trouble: str) -> None:
         self._trouble = trouble

@@ -136,6 +136,7 @@ class Way:
     def __init__(self, target: Address) -> None:
         self._target = target
         self._there, self._back = asyncio.Event(), asyncio.Event()
+        self._held: list[asyncio.Event] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.address: Address = ("", 0)
@@ -159,10 +160,17 @@ class Way:
             if held:
                 gate.clear()
 
-    def restore(self) -> None:
-        """What was held back arrives now, where somebody still listens."""
+    def pass_new(self) -> None:
+        """Connections from now on are as they should be; what the others hold back stays there."""
+        self._held += (self._there, self._back)
+        self._there, self._back = asyncio.Event(), asyncio.Event()
         self._there.set()
         self._back.set()
+
+    def restore(self) -> None:
+        """What was held back arrives now, where somebody still listens."""
+        for gate in (*self._held, self._there, self._back):
+            gate.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
