@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from chaos.verdict import native
 from chaos.verdict.history import load_run
 from dashboards.report.hops import HOPS, Budget, Share, measure
 from dashboards.report.joining import TIMES
 from dashboards.report.traces import RECORD as READ
 from dashboards.report.traces import STAMPS, read_traces
-from load.history import Event, Explanation, message_id
+from load.history import Event, Explanation, HistoryWriter, message_id
 from sut.trace import RECORD, RECORD_SIZE, Hop
 from tests.dashboards.traced import EVERY, USUAL_MS, TracedRun, ns
 
@@ -258,6 +259,22 @@ def test_the_history_is_judged_as_if_nothing_was_explained(tmp_path: Path) -> No
     events = load_run(directory).events
     assert sorted(events["e"].to_list()) == ["ack", "send", "show", "wire"]
     assert len(Event) + len(Explanation) == len({*map(int, Event), *map(int, Explanation)})
+
+
+def test_a_damaged_explanation_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "swarm-1.bin"
+    writer = HistoryWriter(path)
+    for msg in (1, 2, 3):
+        writer.append(Explanation.SENT_AGAIN, device=5, conv=6, msg=msg)
+    writer.append(Event.SEND, device=5, conv=6, msg=4)
+    writer.close()
+    data = bytearray(path.read_bytes())
+    data[64 + 24] ^= 1
+    path.write_bytes(data)
+    found = native.explanations(path)
+    assert found.select("name", "device", "conv", "msg").rows() == [("sent_again", 5, 6, 1), ("sent_again", 5, 6, 3)]
+    path.write_bytes(b"")
+    assert native.explanations(path).is_empty()
 
 
 def test_there_is_a_hop_between_any_two_moments() -> None:
