@@ -90,14 +90,14 @@ class Brokers:
         return Proof(now.name != old.name, f"{now.name} is the controller")
 
     def without_quorum(self, survivor: Service) -> Proof:
-        """The one that is left answers, and can find no controller."""
+        """The one that is left answers, and does not control the cluster alone: nobody does."""
         view = self._view(survivor)
         if view is None:
             return Proof(ok=False, text=f"{survivor.name} does not answer")
         node = probe.kafka_controller(_controller(survivor), LOOK_S)
         if node is not None:
-            return Proof(ok=False, text=f"{survivor.name} still has a controller")
-        return Proof(ok=True, text=f"{survivor.name} answers and has no controller")
+            return Proof(ok=False, text=f"{survivor.name} is still the controller")
+        return Proof(ok=True, text=f"{survivor.name} answers and is not the controller")
 
     def silent(self, broker: Service) -> Proof:
         """It accepts a question and does not answer."""

@@ -3,7 +3,7 @@
 Breaks: every send waits or fails, for as long as it lasts; all who wait must be bounded, and nothing that was
 acknowledged before may be missing after.
 Proven: both pids are gone and all their ports refuse, so each partition has one replica left of the two that an append
-needs; the node that is left answers, and there is no controller.
+needs; the node that is left answers and is not the controller.
 Undone: the supervisor may restart both. Healed when new pids answer and every broker has all in sync in all partitions.
 """
 

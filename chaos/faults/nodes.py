@@ -29,7 +29,7 @@ class Nodes:
 
     def __init__(self, topology: Topology) -> None:
         self.all = own(topology, "cassandra")
-        self._heard: dict[str, tuple[float, CassandraView]] = {}
+        self._heard: dict[str, CassandraView] = {}
         self._unheard: dict[str, tuple[float, CassandraView]] = {}
 
     def unheard(self, lost: Service) -> Proof:
@@ -61,16 +61,18 @@ class Nodes:
 
     def whole(self) -> Proof:
         """Every node answers, finds all replicas, and has heard every heartbeat since it was first asked here."""
-        hosts = {node.host for node in self.all}
+        views = {}
         for node in self.all:
             now = probe.cassandra_view(_cql(node), LOOK_S)
             if now is None:
                 self._heard.pop(node.name, None)
                 return Proof(ok=False, text=f"{node.name} does not answer")
-            _, before = self._heard.setdefault(node.name, (time.monotonic(), now))
-            if missing := hosts - now.heard_since(before):
-                names = ", ".join(other.name for other in self.all if other.host in missing)
-                return Proof(ok=False, text=f"{node.name} does not hear {names}")
+            views[node.name] = now
+            self._heard.setdefault(node.name, now)
+        for name, now in views.items():
+            heard = now.heard_since(self._heard[name])
+            if missing := [node.name for node in self.all if node.host not in heard]:
+                return Proof(ok=False, text=f"{name} does not hear {', '.join(missing)}")
         for node in self.all:
             found = probe.cassandra_replicas(_cql(node), LOOK_S)
             if found is None or found.alive < found.required:

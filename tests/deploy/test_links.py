@@ -86,6 +86,29 @@ def test_a_black_hole_swallows_everything_and_only_there_until_it_is_restored(
     links.restore(LINK)
     assert fresh_answers(port)
 
+    links.bandwidth(LINK, kb_per_s=0)
+    with dial(port) as stalled:
+        assert not answers(stalled, 0.3)
+        links.restore(LINK)
+        assert stalled.recv(100) == b"+PONG\r\n"  # held back, not lost
+        assert answers(stalled)
+
+    with dial(port) as old:
+        assert answers(old)
+        links.reset(LINK)
+        with pytest.raises(ConnectionError):
+            answers(old)
+    with dial(port) as young, pytest.raises(ConnectionResetError):
+        answers(young)
+    links.restore(LINK)
+
+    links.slicer(LINK, size=2, delay_us=30_000)
+    with dial(port) as slow:
+        slow.sendall(b"PING\r\n")
+        assert len(slow.recv(100)) < len(b"+PONG\r\n")
+    links.restore(LINK)
+    assert fresh_answers(port)
+
     # A killed Toxiproxy comes back with its proxies and without toxics.
     links.blackhole(LINK)
     first = system.pid("toxiproxy")
