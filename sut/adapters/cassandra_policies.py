@@ -43,19 +43,19 @@ WRITES: Final = "writes"
 class IdempotentRetry(RetryPolicy):  # type: ignore[misc]
     """Ask the next node, a few times, when a statement that may be repeated failed; tell the caller otherwise."""
 
-    def on_read_timeout(self, query: Any, consistency: int, *_: Any, retry_num: int) -> tuple[int, int | None]:
+    def on_read_timeout(self, query: Any, consistency: int, *, retry_num: int, **_: Any) -> tuple[int, int | None]:
         """Too few replicas answered this coordinator in time."""
         return self._again(query, consistency, retry_num)
 
-    def on_write_timeout(self, query: Any, consistency: int, *_: Any, retry_num: int) -> tuple[int, int | None]:
+    def on_write_timeout(self, query: Any, consistency: int, *, retry_num: int, **_: Any) -> tuple[int, int | None]:
         """Too few replicas confirmed to this coordinator in time."""
         return self._again(query, consistency, retry_num)
 
-    def on_unavailable(self, query: Any, consistency: int, *_: Any, retry_num: int) -> tuple[int, int | None]:
+    def on_unavailable(self, query: Any, consistency: int, *, retry_num: int, **_: Any) -> tuple[int, int | None]:
         """This coordinator believes too few replicas alive; another one may know better."""
         return self._again(query, consistency, retry_num)
 
-    def on_request_error(self, query: Any, consistency: int, error: Any, retry_num: int) -> tuple[int, int | None]:
+    def on_request_error(self, query: Any, consistency: int, *, retry_num: int, **_: Any) -> tuple[int, int | None]:
         """The connection broke, or the node is overloaded or starting."""
         return self._again(query, consistency, retry_num)
 

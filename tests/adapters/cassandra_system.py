@@ -1,24 +1,34 @@
 """Three real Cassandra nodes under a supervisor, and what a test does to one of them."""
 
+import asyncio
 import contextlib
 import os
 import random
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from sut.adapters.cassandra_schema import Binding
+from cassandra import ConsistencyLevel
+from cassandra.query import SimpleStatement
+
+from sut.adapters.cassandra_policies import make_cluster
+from sut.adapters.cassandra_schema import Binding, WrongLog
 from sut.adapters.cassandra_store import CassandraStore
 from sut.deploy import cassandra_server, jars
 from sut.deploy.place import Place
 from sut.deploy.reservation import Reservation
 from sut.deploy.system import boot
 from sut.deploy.topology import Settings, Topology
+from sut.ports import Unavailable
 
 Address = tuple[str, int]
-START_S = 100.0
+ONE: int = ConsistencyLevel.ONE
+ALL: int = ConsistencyLevel.ALL
+KEYSPACE = "petrel"
+START_S = 90.0
+TABLES_S = 60.0
 HEAL_S = 60.0
 PROBE_S = 2.0
 
@@ -26,6 +36,22 @@ PROBE_S = 2.0
 def missing() -> str | None:
     """Why Cassandra cannot run here, None when it can. Fetches it the first time."""
     return jars.find("cassandra", on_progress=print).reason or None
+
+
+class Cql:
+    """CQL as an operator types it."""
+
+    def __init__(self, addresses: list[Address]) -> None:
+        self._cluster = make_cluster({address: address for address in addresses}, local_dc=None, deadline_s=20.0)
+        self._session = self._cluster.connect()
+
+    def run(self, query: str, consistency: int = ALL) -> list[tuple[Any, ...]]:
+        """Its rows."""
+        return list(self._session.execute(SimpleStatement(query, consistency_level=consistency)))
+
+    def close(self) -> None:
+        """End the connections."""
+        self._cluster.shutdown()
 
 
 class CassandraSystem:
@@ -56,6 +82,7 @@ class CassandraSystem:
         with self._stack:
             self.system = boot(self._topology, self._reservation, on_progress=print, timeout_s=START_S)
             self._stack.callback(self.system.stop)
+            asyncio.run(self._make_tables())
             self._stack = self._stack.pop_all()
         return self
 
@@ -64,17 +91,39 @@ class CassandraSystem:
 
     def store(
         self,
-        keyspace: str,
         *,
+        keyspace: str = KEYSPACE,
         creates: bool = True,
         log_id: str = "log",
         dialed: Mapping[Address, Address] | None = None,
         deadline_s: float = 2.0,
     ) -> CassandraStore:
-        """A store on these nodes."""
+        """A store on these nodes; whoever calls closes it."""
         binding = Binding(keyspace=keyspace, log_id=log_id, partitions=4, creates=creates)
         addresses = dialed or {address: address for address in self.addresses}
         return CassandraStore(addresses, binding, local_dc=cassandra_server.LOCAL_DC, deadline_s=deadline_s)
+
+    @contextlib.asynccontextmanager
+    async def opened(
+        self, *, deadline_s: float = 2.0, dialed: Mapping[Address, Address] | None = None
+    ) -> AsyncIterator[CassandraStore]:
+        """The same store each time, connected."""
+        store = self.store(dialed=dialed, deadline_s=deadline_s)
+        try:
+            await connected(store)
+            yield store
+        finally:
+            await store.close()
+
+    def empty(self) -> None:
+        """The store as it was when it was made. All nodes have to be there."""
+        with contextlib.closing(self.cql()) as nodes:
+            for table in ("message", "membership", "cursor"):
+                nodes.run(f"TRUNCATE {KEYSPACE}.{table}")
+
+    def cql(self, node: int | None = None) -> Cql:
+        """Plain CQL, through one node or any."""
+        return Cql(self.addresses if node is None else [self.addresses[node]])
 
     def via(self, node: int) -> dict[Address, Address]:
         """What makes a store ask this node only: all others are where nobody listens."""
@@ -98,6 +147,12 @@ class CassandraSystem:
             os.kill(self._pid(node), signal.SIGKILL)
         wait_until(lambda: all(self.system.pid(self.names[node]) is None for node in nodes), timeout_s=10.0)
 
+    async def _make_tables(self) -> None:
+        store = self.store()
+        async with asyncio.timeout(TABLES_S):
+            await connected(store)
+        await store.close()
+
     def heal(self) -> None:
         """All nodes there, each seeing all."""
         for node, name in enumerate(self.names):
@@ -114,6 +169,18 @@ class CassandraSystem:
         pid = self.system.pid(self.names[node])
         assert pid is not None, f"{self.names[node]} is not running"
         return pid
+
+
+async def connected(store: CassandraStore) -> None:
+    """Return when it answers; the caller says how long it may take."""
+    while True:
+        try:
+            await store.cursors(0)
+        except WrongLog:
+            raise
+        except Unavailable:
+            continue
+        return
 
 
 def wait_until(condition: Callable[[], bool], *, timeout_s: float) -> None:

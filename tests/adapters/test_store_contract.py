@@ -64,6 +64,18 @@ async def test_a_conversation_comes_back_as_it_was_written(make_store: MakeStore
         assert await store.page(5, 0, 10) == [message(1), message(2), message(3)]
 
 
+async def test_the_largest_ids(make_store: MakeStore) -> None:
+    top = BEYOND - 1
+    row = StoredMessage(1, 0, top, top, 1, b"")
+    async with make_store() as store:
+        await write(store, change(top, head=1, applied=1, messages=(row,), spans=spans_of(top)))
+        await store.save_cursors([(top, top, top)])
+        assert await store.page(top, 0, 10) == [row]
+        assert await store.conversations_of(top, 0, 10) == [top]
+        assert await store.heads(top, [top]) == {top: 1}
+        assert await store.cursors(top) == {top: top}
+
+
 async def test_pages(make_store: MakeStore) -> None:
     rows = tuple(message(seq, body=bytes([seq]) * seq) for seq in range(1, 21))
     async with make_store() as store:
@@ -172,6 +184,8 @@ async def test_numbers_that_cannot_be_are_not_there(make_store: MakeStore) -> No
         assert await store.load(BEYOND) is None
         assert await store.page(BEYOND, 0, 10) == []
         assert await store.page(5, BEYOND, 10) == []
+        assert await store.page(5, BEYOND - 2, 10) == []
+        assert await store.page(5, 1 << 47, 10) == []
         assert await store.conversations_of(BEYOND, 0, 10) == []
         assert await store.conversations_of(7, BEYOND, 10) == []
         assert await store.heads(BEYOND, [5]) == {}
