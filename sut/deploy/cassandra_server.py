@@ -29,6 +29,7 @@ LOCAL_DC: Final = "datacenter1"
 _JVM: Final = (
     "-Xms512m", "-Xmx512m",         # 48 MB of memtables, a run's reads, and room: less collects all the time
     "-Xss512k",
+    "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",             # on two cores that others need too, with a heap this small: shortest in all
     "-XX:+PerfDisableSharedMem",    # no statistics file in the temporary directory
     "-XX:+ExitOnOutOfMemoryError",  # a supervisor starts it again
