@@ -19,12 +19,18 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from chaos.startup import Startup
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from chaos.engine import Active
     from chaos.verdict.model import FaultResult, Verdict
     from load.ledger import Ledger
+    from sut.deploy.state import ProcessState
 
 PLAIN_EVERY_S: Final = 5.0
+DRAW_EVERY_S: Final = 0.25
 STYLES: Final = {"valid": "bold green", "invalid": "bold red", "unknown": "bold yellow"}
 MAX_COUNTEREXAMPLES: Final = 3
 
@@ -51,6 +57,8 @@ class Display:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._startup = Startup(console, each=False)
+        self._drawn_s = 0.0
         self._plain_s = 0.0
         self._plain_key: tuple[str, ...] = ()
 
@@ -68,6 +76,13 @@ class Display:
     def say(self, text: str) -> None:
         """One line that stays."""
         self._console.print(Text(text))
+
+    def starting(self, waiting: Mapping[str, str], processes: Mapping[str, ProcessState]) -> None:
+        """The system before it is all healthy, as sut.deploy.system.OnWaiting has it."""
+        self._startup.waiting(waiting, processes)
+        if self._live is not None and time.monotonic() - self._drawn_s >= DRAW_EVERY_S:
+            self._drawn_s = time.monotonic()
+            self._live.update(self._startup.table(), refresh=True)
 
     def show(self, view: View) -> None:
         """The present state."""

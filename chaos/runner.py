@@ -92,6 +92,7 @@ class _Run:
         self._experiment = request.experiment
         self._directory = directory
         self._say = display.say
+        self._starting = display.starting
         self._interrupt = interrupt
         self._monitor = Monitor(request.experiment, directory, display, interrupt)
         self._system: System | None = None
@@ -148,6 +149,7 @@ class _Run:
                 settings=Settings(heartbeat_s=self._experiment.heartbeat_s),
                 servers=self._request.servers,
                 on_progress=self._say,
+                on_waiting=self._starting,
             )
         except DeployError as error:
             raise HarnessError(str(error)) from None

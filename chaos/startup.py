@@ -27,8 +27,10 @@ _FRAME_ROWS: Final = 3
 class Startup:
     """Entered for the time of one start; its methods are the callbacks of sut.deploy.system.start."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, *, each: bool = True) -> None:
+        """Without `each`, a service that is healthy is not worth a line."""
         self._console = console
+        self._each = each
         self._waiting: Mapping[str, str] = {}
         self._processes: Mapping[str, ProcessState] = {}
         self._healthy_s: dict[str, float] = {}
@@ -61,7 +63,7 @@ class Startup:
         for name, process in processes.items():
             if name not in waiting and name not in self._healthy_s:
                 self._healthy_s[name] = _age_s(process)
-                if self._live is None:
+                if self._live is None and self._each:
                     took = f" after {self._healthy_s[name]:.1f} s" if process.pid else ""
                     self.progress(f"{name} is healthy{took}")
         if self._live is None and waiting and time.monotonic() - self._told_s >= PLAIN_EVERY_S:

@@ -1,10 +1,13 @@
 """What a person sees: the numbers of the moment, on a terminal and as plain lines, and the verdict at the end."""
 
 import io
+import re
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
+from chaos import startup
 from chaos.engine import Active
 from chaos.live import Display, View, show_verdict
 from chaos.verdict.model import (
@@ -17,6 +20,7 @@ from chaos.verdict.model import (
     Verdict,
 )
 from load.ledger import Ledger
+from sut.deploy.state import ProcessState
 
 LEDGER = Ledger(devices=1000, online=987, sends=12345, acked=12340, nacked=0, shown=61000, expected=61025, duplicates=0)
 VIEW = View(
@@ -46,6 +50,21 @@ def test_plain_lines_come_at_each_change_and_not_more_often() -> None:
         "steady    42 of 95 s  online 987  sends 12,345  acked 12,340  delivered 61,000  unanswered 5  to deliver 25  "
         "duplicates 0  lost so far 3  faults 2/7  redis_failover petrel"
     )
+
+
+def test_a_start_is_a_table_on_a_terminal_and_a_line_now_and_then_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.StringIO()
+    with Display(Console(file=out, width=120, force_terminal=True, color_system=None)) as display:
+        display.starting({"kafka-1": "elects"}, {"api-1": ProcessState(status="running", pid=7)})
+    assert re.search(r"api-1 +healthy +7", out.getvalue())
+    assert re.search(r"kafka-1 +starting +elects", out.getvalue())
+    out = io.StringIO()
+    with Display(Console(file=out)) as display:
+        display.starting({"kafka-1": "elects"}, {"api-1": ProcessState(status="running", pid=7)})
+        assert out.getvalue() == ""
+        monkeypatch.setattr(startup, "PLAIN_EVERY_S", 0.0)
+        display.starting({"kafka-1": "elects"}, {})
+    assert out.getvalue() == "waiting for kafka-1: elects\n"
 
 
 def test_the_panel_shows_the_same_and_leaves_the_terminal_clean() -> None:
