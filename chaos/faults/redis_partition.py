@@ -71,13 +71,9 @@ class RedisPartition(RedisMasterFault):
 
     def _answers(self) -> list[Way]:
         """The master's packets over each open connection from a replica or Sentinel."""
-        ways = []
-        for pid in self._pids:
-            for connection in psutil.Process(pid).net_connections("tcp4"):
-                if connection.raddr == redis_address(self._master):
-                    back = (connection.laddr.ip, connection.laddr.port)
-                    ways.append(Way(self._master.gid, back, source=redis_address(self._master)))
-        return ways
+        master = redis_address(self._master)
+        open_ones = (one for pid in self._pids for one in psutil.Process(pid).net_connections("tcp4"))
+        return [Way(self._master.gid, (one.laddr.ip, one.laddr.port)) for one in open_ones if one.raddr == master]
 
     def _takes_a_write(self) -> Proof:
         taken = takes_writes(redis_address(self._master), LOOK_S)

@@ -39,13 +39,10 @@ class Way:
 
     gid: int
     to: Address
-    source: Address | None = None
-    """Only those from here: the answers over one accepted connection."""
 
     def spec(self) -> str:
         """As iptables is told."""
-        source = "" if self.source is None else f"-s {self.source[0]} --sport {self.source[1]} "
-        return f"-p tcp -m owner --gid-owner {self.gid} {source}-d {self.to[0]} --dport {self.to[1]}"
+        return f"-p tcp -m owner --gid-owner {self.gid} -d {self.to[0]} --dport {self.to[1]}"
 
 
 class Packets:

@@ -298,6 +298,19 @@ class _Brief(_Odd):
         return Proof(ok=self.looks == 1, text="broken" if self.looks == 1 else "whole already")
 
 
+class _Counting(_Odd):
+    looks = 0
+
+    def effective(self) -> Proof:
+        self.looks += 1
+        return Proof(ok=True, text=f"broken {self.looks} times")
+
+
+class _Growing(_Counting):
+    def effective(self) -> Proof:
+        return Proof(ok=True, text="broken and noticed") if self.looks else super().effective()
+
+
 class _Lasting(_Odd):
     def healed(self) -> Proof:
         return Proof(ok=False, text="still broken")
@@ -309,6 +322,8 @@ class _Lasting(_Odd):
         (_Refused, (False, "half done"), (True, "whole")),
         (_Blunt, (False, "as before"), (True, "whole")),
         (_Buggy, None, (True, "whole")),
+        (_Growing, (True, "broken 1 times"), (True, "at the end of the hold: broken and noticed; then: whole")),
+        (_Counting, (True, "broken 1 times"), (True, "whole")),
         (_Brief, (True, "broken"), (False, "the effect had ended by itself: whole already; then: whole")),
         (_Lasting, (True, "broken"), (False, "still broken")),
     ],

@@ -98,7 +98,10 @@ def test_who_leads_and_who_controls_is_asked_of_those_that_answer(
     cluster["127.0.1.1"] = None
     assert look.leader("petrel-1").name == "kafka-2"
     assert look.controller().name == "kafka-2"
+    assert look.succeeded(KAFKA[1]).text == "nobody is the controller"
+    controllers["127.0.1.3"] = 2  # it has not heard of any change yet
     assert not look.succeeded(KAFKA[1])
+    controllers["127.0.1.3"] = None
     assert look.succeeded(KAFKA[0]).text == "kafka-2 is the controller"
     assert look.without_quorum(KAFKA[1]).text == "kafka-2 is still the controller"
     assert look.without_quorum(KAFKA[2])
@@ -149,8 +152,11 @@ def test_a_node_is_unheard_when_the_others_heard_each_other_and_not_it_for_long_
     assert look.unheard(CASSANDRA[0]).text == "cassandra-3 has listened for 0.0 s"
     gossip.passes(UNHEARD_S)
     assert look.unheard(CASSANDRA[0])
-    gossip.deaf.add((2, 3))  # hears nobody at all: then its silence proves nothing
-    assert not Nodes(TOPOLOGY).unheard(CASSANDRA[0])
+    gossip.deaf.add((2, 3))  # it hears nobody at all: that proves nothing
+    deaf = Nodes(TOPOLOGY)
+    assert not deaf.unheard(CASSANDRA[0])
+    gossip.passes(UNHEARD_S)
+    assert not deaf.unheard(CASSANDRA[0])
     gossip.deaf = {(2, 1)}
     gossip.passes(1)
     assert look.unheard(CASSANDRA[0]).text == "cassandra-3 still hears cassandra-1"

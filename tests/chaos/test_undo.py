@@ -180,7 +180,8 @@ def test_a_killed_runner_leaves_no_rule_behind(tmp_path: Path) -> None:
     ledger = UndoLedger(tmp_path / "undo.jsonl")
     ledger.promise("f1", [Allow("a fault")])
     ledger.close()
-    Packets(topology.run_id).drop("a fault", [Way(1_888_888_888, ("127.0.0.1", 9))])
+    for reason in ("a fault", "one whose promise nobody finds"):
+        Packets(topology.run_id).drop(reason, [Way(1_888_888_888, ("127.0.0.1", 9))])
     assert topology.run_id in rules()
     command = [sys.executable, "-P", "-m", "sut.deploy.watchdog", topology.run_id, str(tmp_path)]
     ended = subprocess.run(command, input=b"", capture_output=True, timeout=20, check=True)
