@@ -136,6 +136,8 @@ class KafkaCluster:
             try:
                 address = self._leader(place)
                 answer = await self.ask(address, request, lane=lane, timeout_s=min(REQUEST_S, max(RETRY_S, left_s)))
+                if not answer.topics:
+                    raise Unreachable(f"{_at(address)}: an answer that says nothing")
                 part: tuple[Any, ...] = answer.topics[0][1][0]
                 if not part[1]:
                     return part

@@ -42,7 +42,7 @@ def records_topic(name: str, partitions: int) -> Topic:
 
 def commits_topic(name: str) -> Topic:
     """Holds the last commit of each writer. Compacted in small pieces, so that a reader has little to read."""
-    settings = {"cleanup.policy": "compact", "segment.bytes": str(4 << 20)}
+    settings = {"cleanup.policy": "compact", "segment.bytes": str(1 << 20), "min.cleanable.dirty.ratio": "0.1"}
     return Topic(name=name, partitions=1, settings=_COMMON | settings)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -106,20 +107,20 @@ def services(place: Place) -> tuple[Service, ...]:
 
 
 def write_conf(topology: Topology, service: Service) -> None:
-    """Write the node's configuration, and its identity where it has none yet. Raises OSError."""
+    """Write the node's configuration and its identity, which is the run's. Raises OSError."""
     conf = conf_dir(topology.path, service.name)
     conf.mkdir(parents=True, exist_ok=True)
     (conf / "log4j2.properties").write_text(_LOG4J)
-    (conf / "server.properties").write_text("".join(f"{k}={v}\n" for k, v in _settings(topology, service).items()))
-    cluster_id = _cluster_id(topology)
+    (conf / "server.properties").write_text(_properties(_settings(topology, service)))
     for directory in (log_dir(topology.path, service.name), metadata_dir(topology.path, service.name)):
         directory.mkdir(parents=True, exist_ok=True)
-        identity = directory / "meta.properties"
-        if not identity.exists():
-            directory_id = _uuid(f"{topology.run_id}/{directory}")
-            identity.write_text(
-                f"version=1\ncluster.id={cluster_id}\nnode.id={service.index + 1}\ndirectory.id={directory_id}\n"
-            )
+        ids = {
+            "version": 1,
+            "cluster.id": _uuid(topology.run_id),
+            "node.id": service.index + 1,
+            "directory.id": _uuid(f"{topology.run_id}/{directory}"),
+        }
+        (directory / "meta.properties").write_text(_properties(ids))
 
 
 def problem(topology: Topology, service: Service, timeout_s: float) -> str | None:
@@ -165,15 +166,8 @@ def _settings(topology: Topology, service: Service) -> dict[str, object]:
     }
 
 
-def _cluster_id(topology: Topology) -> str:
-    """That of an earlier life of this directory, else one of the run's own."""
-    for node in topology.of_kind("kafka"):
-        identity = metadata_dir(topology.path, node.name) / "meta.properties"
-        if identity.exists():
-            for line in identity.read_text().splitlines():
-                if line.startswith("cluster.id="):
-                    return line.removeprefix("cluster.id=")
-    return _uuid(topology.run_id)
+def _properties(values: Mapping[str, object]) -> str:
+    return "".join(f"{key}={value}\n" for key, value in values.items())
 
 
 def _uuid(seed: str) -> str:
