@@ -28,7 +28,7 @@ MAX_BODY: Final = 2000
 _SIGMA_BODY: Final = 0.9
 _MEDIAN_GROUP: Final = 6
 _SIGMA_GROUP: Final = 1.0
-_GROUP_SHARE_BOUNDS: Final = (0.1, 0.9)
+_GROUP_SHARE_BOUNDS: Final = (0.02, 0.9)
 
 T = TypeVar("T")
 
