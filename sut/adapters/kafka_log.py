@@ -65,7 +65,7 @@ class KafkaLog:
     ) -> None:
         """Connects, and makes the topics if need be, with the first call. `dialed`: by a broker's own address, as the
         cluster names it, where to dial it. `node`: what the brokers' logs call this client. No call takes much longer
-        than `deadline_s`.
+        than `deadline_s`, the first ones twice that.
         """
         records, commits = records_topic(topic, partitions), commits_topic(f"{topic}-commits")
         self._topics = (records, commits)
@@ -102,7 +102,8 @@ class KafkaLog:
         self._appending += 1
         self._none_appending.clear()
         try:
-            async with self._prepared(self._places[partition]):
+            await self._ready()
+            async with self._in_time(self._places[partition]):
                 return [offset + 1 for offset in await self._appends[partition].submit(items)]
         finally:
             self._waiting_bytes[partition] -= size
@@ -114,22 +115,24 @@ class KafkaLog:
         """Up to `limit` records above `after`, in order; waits READ_WAIT_S for a first one. Raises Unavailable, also
         when `after` is beyond the end: then confirmed records are gone, and going on would skip what took their place.
         """
-        async with self._prepared(self._places[partition]):
-            return await self._readers[partition].read(after, limit)
+        await self._ready()
+        return await self._readers[partition].read(after, limit)
 
     async def end(self, partition: int) -> int:
         """The offset of the last durable record, 0 when there is none."""
-        async with self._prepared(self._places[partition]):
-            return await kafka_fetch.end(self._cluster, self._places[partition], within_s=self._deadline_s)
+        await self._ready()
+        return await kafka_fetch.end(self._cluster, self._places[partition], within_s=self._deadline_s)
 
     async def committed(self, partition: int) -> int:
         """The offset last committed, 0 when none was."""
-        async with self._prepared("commits"):
+        await self._ready()
+        async with self._in_time("commits"):
             return await self._commits.committed(partition)
 
     async def commit(self, partition: int, offset: int) -> None:
         """Remember that everything up to `offset` is in the store. Never moves back."""
-        async with self._prepared("commits"):
+        await self._ready()
+        async with self._in_time("commits"):
             await self._commits.commit(partition, offset)
 
     async def close(self) -> None:
@@ -146,30 +149,35 @@ class KafkaLog:
             await asyncio.gather(self._preparing, return_exceptions=True)
         await self._cluster.close()
 
-    @contextlib.asynccontextmanager
-    async def _prepared(self, what: object) -> AsyncIterator[None]:
-        """Within the deadline, with the topics there. Raises Unavailable in its place."""
+    async def _ready(self) -> None:
+        """Once the topics are there. Raises Unavailable when they are not within the deadline, or it was closed."""
         if self._closed:
             raise Unavailable("kafka: closed")
-        if self._preparing is None or self._failed(self._preparing):
+        if self._preparing is None or _failed(self._preparing):
+            self._trouble = ""
             ready = until_ready(self._cluster, self._topics, self._tell)
             self._preparing = asyncio.create_task(ready, name="kafka topics")
+        if self._preparing.done():
+            return
+        async with self._in_time("topics"):
+            await asyncio.shield(self._preparing)
+
+    @contextlib.asynccontextmanager
+    async def _in_time(self, what: object) -> AsyncIterator[None]:
+        """Unavailable in the place of what takes longer than the deadline."""
         try:
             async with patience(self._deadline_s):
-                await asyncio.shield(self._preparing)
                 yield
         except TimeoutError:
-            trouble = "" if self._preparing.done() else self._trouble
-            raise Unavailable(
-                f"kafka {what}: no answer in {self._deadline_s} s ({trouble or self._cluster.trouble()})"
-            ) from None
+            trouble = self._trouble or self._cluster.trouble()
+            raise Unavailable(f"kafka {what}: no answer in {self._deadline_s} s ({trouble})") from None
 
     def _tell(self, trouble: str) -> None:
         self._trouble = trouble
 
-    @staticmethod
-    def _failed(task: asyncio.Task[None]) -> bool:
-        return task.done() and (task.cancelled() or task.exception() is not None)
+
+def _failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 class _Reader:

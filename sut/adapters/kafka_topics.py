@@ -57,6 +57,7 @@ async def until_ready(cluster: KafkaCluster, topics: tuple[Topic, ...], tell: Ca
         await cluster.renew(timeout_s=CREATE_S)
         trouble = _missing(cluster, topics)
         if trouble is None:
+            tell("")
             return
         if absent := [topic for topic in topics if not cluster.map.partitions(topic.name)]:
             trouble = await _create(cluster, absent) or trouble
