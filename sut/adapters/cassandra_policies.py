@@ -2,12 +2,13 @@
 
 A node that was killed costs what is on its way to it, which is asked again elsewhere at once. A node that was stopped
 accepts and says nothing: a read goes to a second node after READ_PATIENCE_S, a write after WRITE_PATIENCE_S, and after
-about a second without a sign of life the node is left out until it answers again. All statements of this system are
-idempotent, so each may be sent twice.
+two to three seconds without a sign of life the node is left out until it answers again. All statements of this system
+are idempotent, so each may be sent twice.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -25,19 +26,25 @@ from cassandra.query import tuple_factory
 
 Address = tuple[str, int]
 
-READ_PATIENCE_S: Final = 0.08
-"""Above the p99 of a healthy read under load (about 30 ms), so that it seldom doubles the work."""
+READ_PATIENCE_S: Final = 0.1
+"""Above the p99 of a healthy read under load (30 ms), so that it seldom doubles the work."""
 WRITE_PATIENCE_S: Final = 0.3
 """Nobody waits for a write: acknowledgements do not depend on it."""
+SECOND_ASKED: Final = 1
+"""Patience ends once: a request goes to two nodes, or a cluster that is slow would have three times the work."""
 MAX_RETRIES: Final = 2
 """After an error that a node tells. Each goes to the next node, all within the request's deadline."""
-HEARTBEAT_S: Final = 0.5
-"""On connections that brought nothing meanwhile; one that is not answered in the same time ends the connection."""
+HEARTBEAT_S: Final = 1.0
+"""On connections that brought nothing meanwhile."""
+HEARTBEAT_TIMEOUT_S: Final = 2.0
+"""One that is not answered ends the connection. A node that has just started, under its first load, needs up to 1 s."""
 RECONNECT_S: Final = 0.5
-CONNECT_TIMEOUT_S: Final = 1.0
+CONNECT_TIMEOUT_S: Final = 2.0
 SCHEMA_AGREEMENT_S: Final = 20.0
 WRITES: Final = "writes"
 """Name of the execution profile for writes; reads have the default one."""
+
+logging.getLogger("cassandra.pool").setLevel(logging.ERROR)  # below it, a line for each attempt to reconnect
 
 
 class IdempotentRetry(RetryPolicy):  # type: ignore[misc]
@@ -92,7 +99,7 @@ def make_cluster(dialed: Mapping[Address, Address], *, local_dc: str | None, dea
             consistency_level=ConsistencyLevel.LOCAL_QUORUM,
             request_timeout=deadline_s,
             row_factory=tuple_factory,
-            speculative_execution_policy=ConstantSpeculativeExecutionPolicy(patience_s, max_attempts=2),
+            speculative_execution_policy=ConstantSpeculativeExecutionPolicy(patience_s, max_attempts=SECOND_ASKED),
         )
 
     return Cluster(
@@ -105,8 +112,11 @@ def make_cluster(dialed: Mapping[Address, Address], *, local_dc: str | None, dea
         connect_timeout=CONNECT_TIMEOUT_S,
         control_connection_timeout=CONNECT_TIMEOUT_S,
         idle_heartbeat_interval=HEARTBEAT_S,
-        idle_heartbeat_timeout=HEARTBEAT_S,
+        idle_heartbeat_timeout=HEARTBEAT_TIMEOUT_S,
         max_schema_agreement_wait=SCHEMA_AGREEMENT_S,
+        # A node that does not know a statement asks for it, once. Telling it before would wait for one that is stopped.
+        prepare_on_all_hosts=False,
+        reprepare_on_up=False,
     )
 
 

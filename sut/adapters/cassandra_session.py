@@ -79,6 +79,8 @@ class CassandraSession:
         for answer in tuple(self._answers):
             if not answer.done():
                 answer.set_exception(Unavailable("cassandra: closed"))
+        for _ in range(self._waiting):
+            self._places.release()  # those who wait for one find out; the driver may never give its own back
         await self._opening.close()
 
     async def _run(self, bind: _Bind, profile: Any) -> _Rows:

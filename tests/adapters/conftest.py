@@ -73,11 +73,12 @@ def make_log(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Ope
 
 
 @pytest.fixture(scope="session")
-def cassandra_system(tmp_path_factory: pytest.TempPathFactory) -> CassandraSystem:
+def cassandra_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CassandraSystem]:
     """Three Cassandra nodes, until the last test of this directory is done. Who breaks them heals them."""
     if reason := cassandra_missing():
         pytest.skip(reason)
-    return _servers.enter_context(CassandraSystem(tmp_path_factory.mktemp("cassandra")))
+    yield _servers.enter_context(CassandraSystem(tmp_path_factory.mktemp("cassandra")))
+    _servers.close()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
