@@ -21,6 +21,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from sut.protocol.frames import (
+    SYNCED_STALE,
     Ack,
     Beat,
     Entry,
@@ -65,6 +66,10 @@ class MiniChat:
         self.refuse_upgrades: HTTPStatus | None = None
         self.swallow: Callable[[int, object], bool] = lambda _device, _frame: False
         """Frames for which this is true get no answer."""
+        self.stale_syncs = 0
+        """So many SYNCs to come are answered as STALE, without a word of news."""
+        self.old_heads: dict[int, int] = {}
+        """Conversation -> the head that the next PAGE of it believes in."""
         self.http_failures: list[HTTPStatus] = []
         """Each is the answer to one API call, which takes effect nevertheless."""
         self._seen: dict[tuple[int, int, int], int] = {}
@@ -174,6 +179,9 @@ class MiniChat:
                 await self._tell(device, Beat(0))
             case Send(conv, client_seq, body):
                 await self._send(device, conv, client_seq, body)
+            case Sync(req) if self.stale_syncs:
+                self.stale_syncs -= 1
+                await self._tell(device, Synced(req, SYNCED_STALE, ()))
             case Sync(req, after_conv, cursors):
                 seen = dict(cursors)
                 mine = sorted(
@@ -189,7 +197,7 @@ class MiniChat:
                 if c is None or device not in c.members | c.past:
                     await self.connections[device].close(4403)
                     return
-                head = self._head(conv, device)
+                head = min(self._head(conv, device), self.old_heads.pop(conv, 1 << 40))
                 rows = tuple(row for row in c.rows if after < row.seq <= head)[: min(limit, 5)]
                 through = rows[-1].seq if len(rows) == min(limit, 5) else head
                 await self._tell(device, Page(req, conv, head, through, rows))

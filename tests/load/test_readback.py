@@ -10,7 +10,7 @@ import pytest
 
 from load import body as bodies
 from load import config as configs
-from load import readback
+from load import readback, reader
 from load.config import SwarmConfig
 from load.control import Hole, Phase, control_events
 from load.history import Event, HistoryTail, HistoryWriter, Record, message_id
@@ -86,6 +86,28 @@ def test_everything_is_read_once_to_its_head(swarm: Path, chat, capsys: pytest.C
     names = [event.name for event in control_events(swarm.parent / "history").poll() if isinstance(event, Phase)]
     assert names == ["final", "end"]
     assert capsys.readouterr().out == "read back 3 devices, 36 messages\n"
+
+
+def test_a_pages_word_that_there_is_no_more_is_not_taken_for_the_end(swarm: Path, chat) -> None:
+    """A page may be as old as the store behind it; what SYNC says is ahead is read as well."""
+    chat.old_heads = {10: 8, 12: 2}
+    assert readback.main([str(swarm)]) == 0
+    assert heads(swarm) == EXPECTED_HEADS
+    assert finals(swarm, 1, 10) == finals(swarm, 2, 10) == list(range(1, 13))
+
+
+def test_nothing_is_called_complete_while_a_sync_is_stale(swarm: Path, chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "STALE_WAIT_S", 0.01)
+    chat.stale_syncs = 5
+    assert readback.main([str(swarm)]) == 0
+    assert heads(swarm) == EXPECTED_HEADS
+    monkeypatch.setattr(reader, "MAX_STALE", 2)
+    monkeypatch.setattr(readback, "ATTEMPTS", 2)
+    chat.stale_syncs = 1000
+    for old in (swarm.parent / "history").glob("readback-*"):
+        old.unlink()
+    assert readback.main([str(swarm)]) == 70
+    assert not heads(swarm)
 
 
 def test_a_connection_that_breaks_is_followed_by_another_that_goes_on(swarm: Path, chat) -> None:

@@ -49,7 +49,7 @@ class Reader:
         assert isinstance(answer, HotPage)
         if not answer.hit:
             try:
-                return await self._stored_page(conv, user, after, limit)
+                return await self._stored_page(conv, user, after, limit, told=answer.head)
             except NotMember:
                 if answer.head == HEAD_STORED:
                     raise
@@ -60,7 +60,12 @@ class Reader:
         self.hot += 1
         return answer.page
 
-    async def _stored_page(self, conv: int, user: int, after: int, limit: int) -> bytes:
+    async def _stored_page(self, conv: int, user: int, after: int, limit: int, *, told: int) -> bytes:
+        """`told`: what the sequencer says of the head; what it has numbered need not be stored yet.
+
+        While nobody can say how far the conversation really goes, what is stored is given, but not the word that there
+        is no more. Raises NotMember, Unavailable.
+        """
         self.cold += 1
         rows = await self._store.page(conv, after, limit)
         image = await self._store.load(conv)  # after the rows: its spans are at least as new as they are
@@ -71,7 +76,9 @@ class Reader:
             raise NotMember
         covered = rows[-1].seq if len(rows) == limit else max(after, rows[-1].seq if rows else 0)
         page: Page = cut_page(conv, spans, rows, after=after, covered=covered, head=image.row.head)
-        return encode_frame(page)
+        if told == HEAD_RECOVERING and page.through <= after:
+            raise Unavailable(f"conversation {conv}: its sequencer is away, and nothing is stored beyond {after}")
+        return encode_frame(page._replace(head=max(page.head, told)))
 
     async def sync(self, user: int, *, req: int, after_conv: int, cursors: Mapping[int, int]) -> Synced:
         """Which of the user's conversations, by rising id above `after_conv`, are ahead of these cursors.
