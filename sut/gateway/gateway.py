@@ -19,6 +19,7 @@ from sut.gateway.losses import Losses
 from sut.gateway.registrar import Pace, Registrar
 from sut.gateway.stats import Stats
 from sut.gateway.timers import TICK_S, AwakeClock, Wheel, ticks
+from sut.partitioning import partition_of
 from sut.peer import PeerConnection, PeerLink, PeerServer, PortInUse
 from sut.ports import Registry
 from sut.protocol import websocket
@@ -95,6 +96,7 @@ class Gateway:
             for chat in topology.of_kind("chat")
         ]
         self._next_chat = 0
+        self._partitions = settings.partitions
         self._peers = PeerServer(
             node=service.name,
             incarnation=incarnation,
@@ -169,12 +171,19 @@ class Gateway:
         return self.losses.mark(self._clock())
 
     def forward(self, connection: Connection, frame: Send | Recv | Fetch | Sync) -> None:
-        """Hand a device's frame to a chat service that is up, in turn; refuse it when there is none."""
+        """Hand a device's frame to a chat service that is up; refuse it when there is none.
+
+        Any will do. The sends of a partition go through the same one while it is up: more of them share an append,
+        which saves the log and all behind it work. The rest goes in turn.
+        """
         peer_frame = _for_chat(connection, frame)
-        for _ in self._chats:
-            chat = self._chats[self._next_chat]
-            self._next_chat = (self._next_chat + 1) % len(self._chats)
-            if chat.send(peer_frame):
+        count = len(self._chats)
+        if type(frame) is Send:
+            first = partition_of(frame.conv, self._partitions) % count
+        else:
+            first = self._next_chat = (self._next_chat + 1) % count
+        for step in range(count):
+            if self._chats[(first + step) % count].send(peer_frame):
                 self.stats.forwarded += 1
                 if type(frame) is Send:
                     self._trace.message(Hop.HANDED_ON, connection.device, frame.client_seq)
