@@ -1,7 +1,7 @@
 """Concurrent writes to one place, joined into one: the cost of making them durable is shared.
 
-While a write is on its way, those that come meanwhile wait in a bounded queue and then go together. Nobody waits for
-company: a write that comes alone goes at once.
+While a write is on its way, those that come meanwhile wait in a bounded queue and then go together. Where a write is
+dear, its first item may wait a moment for company (`linger_s`); otherwise a write that comes alone goes at once.
 """
 
 from __future__ import annotations
@@ -28,11 +28,18 @@ class GroupCommit(Generic[T, R]):
     """One place's writes, one at a time, each carrying all that waits. Belongs to one event loop."""
 
     def __init__(
-        self, name: str, write: Callable[[list[T]], Awaitable[list[R]]], *, max_batch: int, max_waiting: int
+        self,
+        name: str,
+        write: Callable[[list[T]], Awaitable[list[R]]],
+        *,
+        max_batch: int,
+        max_waiting: int,
+        linger_s: float = 0.0,
     ) -> None:
         """`write` gets the items of whole groups in the order of their arrival, about `max_batch` at most (a larger
         group goes alone), and returns a result for each.
         """
+        self._linger_s = linger_s
         self._name = name
         self._write = write
         self._max_batch = max_batch
@@ -65,6 +72,8 @@ class GroupCommit(Generic[T, R]):
 
     async def _lead(self) -> None:
         try:
+            if self._linger_s:
+                await asyncio.sleep(self._linger_s)
             while self._groups:
                 groups = self._take()
                 if groups:

@@ -59,6 +59,20 @@ async def test_what_comes_during_a_write_goes_together_in_the_next() -> None:
     assert disk.batches == [[1], [2, 3, 4, 5]]
 
 
+async def test_where_a_write_is_dear_the_first_waits_for_company_and_what_waited_already_does_not() -> None:
+    disk = Disk()
+    commit = GroupCommit("test", disk.write, max_batch=100, max_waiting=100, linger_s=0.05)
+    tasks = await started(commit.submit([1]))
+    await asyncio.sleep(0.01)
+    tasks += await started(commit.submit([2]))
+    await asyncio.sleep(0.06)
+    tasks += await started(commit.submit([3]))
+    disk.let(2)
+    async with asyncio.timeout(0.04):
+        assert [await task for task in tasks] == [[10], [20], [30]]
+    assert disk.batches == [[1, 2], [3]]
+
+
 async def test_groups_are_never_split() -> None:
     disk = Disk()
     commit = group(disk, max_batch=3)
