@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from aiokafka.conn import AIOKafkaConnection, create_conn
@@ -57,6 +57,9 @@ _TRANSIENT: Final = frozenset(
         78,  # OFFSET_NOT_AVAILABLE
     }
 )
+
+Part = tuple[Any, ...]
+"""Of an answer, what concerns one partition: its number, an error code, and more."""
 
 log = logging.getLogger("kafka_log")
 
@@ -123,8 +126,22 @@ class KafkaCluster:
         except (KafkaError, NotImplementedError) as error:  # the latter: none of aiokafka's versions of the request
             raise Unreachable(f"{_at(address)}: {error}") from None
 
-    async def ask_leader(self, place: Place, request: Any, *, lane: str, within_s: float) -> tuple[Any, ...]:
-        """What the partition's leader answers about the partition (partition, error code 0, ...).
+    async def ask_leader(self, place: Place, request: Any, *, lane: str, within_s: float) -> Part:
+        """What the partition's leader answers about the partition; as `at_leader`."""
+
+        async def ask(address: Address, timeout_s: float) -> Part:
+            answer = await self.ask(address, request, lane=lane, timeout_s=timeout_s)
+            if not answer.topics:
+                raise Unreachable(f"{_at(address)}: an answer that says nothing")
+            part: Part = answer.topics[0][1][0]
+            return part
+
+        return await self.at_leader(place, ask, within_s=within_s)
+
+    async def at_leader(
+        self, place: Place, ask: Callable[[Address, float], Awaitable[Part]], *, within_s: float
+    ) -> Part:
+        """The answer of `ask`(where to dial the leader, time limit) once it has no error.
 
         Asks again, and whoever leads by then, while the cluster is changing. Raises Refused, or Unavailable when it
         has not settled `within_s`.
@@ -135,15 +152,13 @@ class KafkaCluster:
             left_s = until - loop.time()
             try:
                 address = self._leader(place)
-                answer = await self.ask(address, request, lane=lane, timeout_s=min(REQUEST_S, max(RETRY_S, left_s)))
-                if not answer.topics:
-                    raise Unreachable(f"{_at(address)}: an answer that says nothing")
-                part: tuple[Any, ...] = answer.topics[0][1][0]
-                if not part[1]:
+                part = await ask(address, min(REQUEST_S, max(RETRY_S, left_s)))
+                code = part[1]
+                if not code:
                     return part
-                if part[1] not in _TRANSIENT:
-                    raise Refused(f"kafka {place}: {error_name(part[1])}", part[1])
-                trouble = f"{_at(address)}: {error_name(part[1])}"
+                if code not in _TRANSIENT:
+                    raise Refused(f"kafka {place}: {error_name(code)}", code)
+                trouble = f"{_at(address)}: {error_name(code)}"
             except Unreachable as error:
                 trouble = str(error)
             left_s = until - loop.time()

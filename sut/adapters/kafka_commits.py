@@ -22,6 +22,7 @@ from sut.adapters import kafka_fetch
 from sut.adapters.group_commit import GroupCommit
 from sut.adapters.kafka_cluster import KafkaCluster
 from sut.adapters.kafka_map import Place
+from sut.adapters.kafka_produce import Produce
 from sut.adapters.kafka_writer import Item, PartitionWriter
 
 MAX_WAITING: Final = 1_000
@@ -35,7 +36,7 @@ _VALUE: Final = struct.Struct(">Q")
 class Commits:
     """The commits of all partitions, in a topic of one partition."""
 
-    def __init__(self, cluster: KafkaCluster, topic: str, *, within_s: float) -> None:
+    def __init__(self, cluster: KafkaCluster, produce: Produce, topic: str, *, within_s: float) -> None:
         self._cluster = cluster
         self._place = Place(topic, 0)
         self._within_s = within_s
@@ -43,7 +44,7 @@ class Commits:
         self._read_to: int | None = None
         self._highest: dict[int, int] = {}
         self._name = secrets.token_bytes(8)
-        writer = PartitionWriter(cluster, self._place, within_s=within_s)
+        writer = PartitionWriter(cluster, produce, self._place, within_s=within_s)
         self._group: GroupCommit[tuple[int, int], None] = GroupCommit(
             topic, partial(self._write, writer), max_batch=MAX_BATCH, max_waiting=MAX_WAITING
         )

@@ -32,6 +32,7 @@ from sut.adapters.group_commit import GroupCommit
 from sut.adapters.kafka_cluster import KafkaCluster
 from sut.adapters.kafka_commits import Commits
 from sut.adapters.kafka_map import Address, Place
+from sut.adapters.kafka_produce import Produce
 from sut.adapters.kafka_topics import commits_topic, records_topic, until_ready
 from sut.adapters.kafka_writer import RECORD_OVERHEAD, Item, PartitionWriter
 from sut.adapters.patience import patience
@@ -71,11 +72,12 @@ class KafkaLog:
         self._topics = (records, commits)
         self._deadline_s = deadline_s
         self._cluster = KafkaCluster(dialed, (records.name, commits.name), client_id=node)
+        produce = Produce(self._cluster)
         self._places = [Place(topic, partition) for partition in range(partitions)]
         self._appends: list[GroupCommit[Item, int]] = [
             GroupCommit(
                 str(place),
-                PartitionWriter(self._cluster, place, within_s=deadline_s).write,
+                PartitionWriter(self._cluster, produce, place, within_s=deadline_s).write,
                 max_batch=MAX_BATCH,
                 max_waiting=MAX_WAITING,
             )
@@ -83,7 +85,7 @@ class KafkaLog:
         ]
         self._waiting_bytes = [0] * partitions
         self._readers = [_Reader(self._cluster, place, within_s=deadline_s) for place in self._places]
-        self._commits = Commits(self._cluster, commits.name, within_s=deadline_s)
+        self._commits = Commits(self._cluster, produce, commits.name, within_s=deadline_s)
         self._preparing: asyncio.Task[None] | None = None
         self._trouble = ""
         self._closed = False

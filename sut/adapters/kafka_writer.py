@@ -13,26 +13,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from functools import partial
+from typing import Final, NamedTuple
 
-from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import InitProducerIdRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from sut.adapters.kafka_cluster import META, RETRY_S, KafkaCluster, Unreachable, error_name
 from sut.adapters.kafka_map import Place
+from sut.adapters.kafka_produce import Batch, Produce
 from sut.ports import Unavailable
 
 BATCH_BYTES: Final = 900_000
 """Of one batch, unless it is one record. A broker takes 1 MiB (message.max.bytes)."""
-CONFIRM_S: Final = 0.8
-"""How long the leader waits for the others before it answers that they did not confirm: less than our patience."""
 RECORD_OVERHEAD: Final = 32
 """Bytes of a record in a batch beside its key and value, at most."""
-_ALL_IN_SYNC: Final = -1
 _MAX_SEQUENCE: Final = 1 << 30
 _NO_TRANSACTION: Final = 1000
-LANE: Final = "produce"
 
 
 class Item(NamedTuple):
@@ -52,9 +49,10 @@ class _Producer(NamedTuple):
 class PartitionWriter:
     """The way to one partition. Its caller has one write under way at a time."""
 
-    def __init__(self, cluster: KafkaCluster, place: Place, *, within_s: float) -> None:
-        """No batch takes longer than `within_s`."""
+    def __init__(self, cluster: KafkaCluster, produce: Produce, place: Place, *, within_s: float) -> None:
+        """No batch takes much longer than `within_s`."""
         self._cluster = cluster
+        self._produce = produce
         self._place = place
         self._within_s = within_s
         self._producer: _Producer | None = None
@@ -73,13 +71,8 @@ class PartitionWriter:
     async def _append(self, batch: Sequence[Item]) -> int:
         producer = self._producer or await self._fresh()
         self._producer = None  # until the outcome is known
-        request = ProduceRequest(
-            transactional_id=None,
-            required_acks=_ALL_IN_SYNC,
-            timeout=round(CONFIRM_S * 1000),
-            topics=[(self._place.topic, [(self._place.partition, _encoded(batch, producer))])],
-        )
-        part = await self._cluster.ask_leader(self._place, request, lane=LANE, within_s=self._within_s)
+        send = partial(self._produce.send, Batch(self._place, _encoded(batch, producer)))
+        part = await self._cluster.at_leader(self._place, send, within_s=self._within_s)
         sequence = producer.sequence + len(batch)
         if sequence < _MAX_SEQUENCE:
             self._producer = producer._replace(sequence=sequence)
@@ -118,7 +111,7 @@ def in_batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
         yield items[start:]
 
 
-def _encoded(batch: Sequence[Item], producer: _Producer) -> Any:
+def _encoded(batch: Sequence[Item], producer: _Producer) -> bytes:
     builder = DefaultRecordBatchBuilder(
         magic=2, compression_type=0, is_transactional=0, producer_id=producer.id, producer_epoch=producer.epoch,
         base_sequence=producer.sequence, batch_size=1 << 30,

@@ -59,7 +59,7 @@ def make_log(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Ope
     """Opens the same log each time: what one process after, or beside, another would see."""
     if request.param == "kafka":
         system: KafkaSystem = request.getfixturevalue("kafka_system")
-        return partial(system.log, system.new_topic())
+        return partial(system.log, system.new_topic(), deadline_s=5.0)
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncIterator[MessageLog]:

@@ -21,9 +21,11 @@ from sut.ports import Unavailable
 
 Address = tuple[str, int]
 PARTITIONS = 4
-START_S = 60.0
+START_S = 100.0
 HEAL_S = 40.0
 PROBE_S = 1.0
+READY_S = 30.0
+"""New nodes on a machine that has other work take long for their first topic."""
 
 
 def missing() -> str | None:
@@ -73,12 +75,22 @@ class KafkaSystem:
 
     @contextlib.asynccontextmanager
     async def log(
-        self, topic: str, *, dialed: Mapping[Address, Address] | None = None, deadline_s: float = 2.0
+        self,
+        topic: str,
+        *,
+        dialed: Mapping[Address, Address] | None = None,
+        deadline_s: float = 2.0,
+        ready: bool = True,
     ) -> AsyncIterator[KafkaLog]:
-        """A log on these nodes, for as long as the block runs."""
+        """A log on these nodes, for as long as the block runs; with its topics there, unless that is the question."""
         direct = {address: address for address in self.addresses.values()}
         log = KafkaLog(direct | dict(dialed or {}), topic=topic, partitions=PARTITIONS, deadline_s=deadline_s)
         try:
+            async with asyncio.timeout(READY_S):
+                while ready:
+                    with contextlib.suppress(Unavailable):
+                        await log.end(0)
+                        break
             yield log
         finally:
             await log.close()

@@ -167,7 +167,7 @@ async def test_a_log_is_opened_before_there_is_a_cluster(kafka_system: KafkaSyst
     topic = kafka_system.new_topic()
     kafka_system.pause(1, 2, 3)
     try:
-        async with kafka_system.log(topic, deadline_s=0.5) as log:
+        async with kafka_system.log(topic, deadline_s=0.5, ready=False) as log:
             begun_s = time.monotonic()
             calls = (
                 partial(log.append, 0, [record(1, 1)]),
