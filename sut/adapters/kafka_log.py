@@ -11,8 +11,8 @@ land for as long as some connection holds it: a link that was cut gives it up wh
   refused as STALE (services/sequencer/rule.py), which a device that has moved on ignores.
 - Dedup: the device sends it again under the same client_seq, perhaps through another process, and whichever copy
   comes first in the log is numbered; the rule knows the other by (device, client_seq), for ever.
-- Parts of one append are records of different devices or conversations, or of one device in an order that the rule
-  enforces by itself; none refers to another.
+- Of one append the first records may be there without the last: each stands for itself, is repeated by its own
+  device, and those of one device are in their order.
 - A membership change whose outcome was unknown may take place late. That is what its caller was told.
 """
 
