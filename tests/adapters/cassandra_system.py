@@ -29,7 +29,7 @@ ALL: int = ConsistencyLevel.ALL
 KEYSPACE = "petrel"
 START_S = 90.0
 TABLES_S = 60.0
-HEAL_S = 60.0
+HEAL_S = 90.0
 PROBE_S = 2.0
 
 

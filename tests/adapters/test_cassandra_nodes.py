@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from sut.adapters import cql_probe
+from sut.adapters.cassandra_policies import HEARTBEAT_TIMEOUT_S, WRITE_PATIENCE_S
 from sut.adapters.cassandra_rows import BUCKET_ROWS
 from sut.adapters.cassandra_schema import WrongLog
 from sut.adapters.cassandra_session import MAX_IN_FLIGHT
@@ -24,12 +25,14 @@ from sut.ports import (
 from tests.adapters.cassandra_system import ONE, CassandraSystem
 from tests.adapters.conftest import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-DEADLINE_S = 2.0
-SLACK_S = 1.0
-"""What a busy machine adds to a deadline."""
+DEADLINE_S = 4.0
+"""Twice what services have: a machine that runs other tests too is slow, and that is not what these are about."""
+SLACK_S = 2.0
 CONV = 5
+ASKED_FIRST = 2
+"""The node whose token range CONV is in: the driver asks it before the others."""
 
 
 @pytest.fixture
@@ -124,21 +127,25 @@ async def test_one_node_away_costs_no_message_and_no_deadline(nodes: CassandraSy
         work = Work(store)
         async with work.going_on():
             await wait_until(lambda: work.confirmed > 10)
-            (nodes.pause if how == "stopped" else nodes.kill)(1)
+            (nodes.pause if how == "stopped" else nodes.kill)(ASKED_FIRST)
             await asyncio.sleep(3.0)
             before, settled = work.confirmed, time.monotonic()
             await asyncio.sleep(2.0)
             assert work.confirmed > before + 20
         assert not [at for at in work.failures if at > settled]
         assert work.longest_s < DEADLINE_S + SLACK_S
+        if how == "stopped":
+            assert work.longest_s > WRITE_PATIENCE_S, "nobody noticed: it was not asked first"
         assert store._session._places._value == MAX_IN_FLIGHT
         await asyncio.to_thread(nodes.heal)
         # Whatever two of the three say has it all; and the one that was away counts again.
-        nodes.pause(2)
+        nodes.pause(0)
         async with nodes.opened(deadline_s=DEADLINE_S) as other:
             assert (await everything(other))[: work.confirmed] == list(messages(1, work.confirmed))
-        nodes.resume(2)
+        nodes.resume(0)
         await work_again(store, work.confirmed)
+        await asyncio.sleep(HEARTBEAT_TIMEOUT_S)  # what was on its way to the one that was away has ended
+        assert store._session._places._value == MAX_IN_FLIGHT
 
 
 async def work_again(store: CassandraStore, confirmed: int) -> None:
@@ -220,7 +227,7 @@ async def test_an_owner_makes_durable_what_only_one_node_has(nodes: CassandraSys
         nodes.pause(1, 2)
         with pytest.raises(Unavailable, match="timed out waiting for replica nodes"):
             await predecessor.write(0, [change(71, 130)])
-        await asyncio.sleep(2 * DEADLINE_S)  # what lies in the sockets of 1 and 2 is too old for them by now
+        await asyncio.sleep(4.0)  # what lies in the sockets of 1 and 2 is too old for them by now
         nodes.resume(1)
         async with asyncio.timeout(10.0):
             image = await until_available(lambda: store.load(CONV, confirmed=71))
