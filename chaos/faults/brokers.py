@@ -78,7 +78,7 @@ class Brokers:
             if view.leaders.keys() != view.replicas.keys() or node in view.leaders.values():
                 return Proof(ok=False, text=f"{broker.name} knows no other leader for each partition yet")
             leaders |= set(view.leaders.values())
-        text = f"the others have {lost.name} in sync nowhere; {self._names(leaders)} lead all partitions"
+        text = f"the others have {lost.name} in sync nowhere, and all partitions led by {self._names(leaders)}"
         return Proof(ok=True, text=text)
 
     def succeeded(self, old: Service) -> Proof:

@@ -83,7 +83,7 @@ def test_a_broker_is_let_go_only_when_all_others_say_so(cluster: dict[str, Kafka
     proof = look(KAFKA[0])
     assert (proof.ok, proof.text) == (
         True,
-        "the others have kafka-1 in sync nowhere; kafka-2, kafka-3 lead all partitions",
+        "the others have kafka-1 in sync nowhere, and all partitions led by kafka-2, kafka-3",
     )
 
 
