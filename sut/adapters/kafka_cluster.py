@@ -163,7 +163,7 @@ class KafkaCluster:
                 trouble = str(error)
             left_s = until - loop.time()
             if left_s <= 0 or self._closed:
-                raise Unavailable(f"kafka {place}: not within {within_s} s ({trouble})")
+                raise Unavailable(f"kafka {place}: not within {within_s:.1f} s ({trouble})")
             await self.renew(timeout_s=left_s)
             await asyncio.sleep(min(RETRY_S, left_s))
 

@@ -40,6 +40,8 @@ from sut.ports import Logged, LogRecord, Unavailable
 
 DEADLINE_S: Final = 2.0
 """A broker's death costs more (two to four seconds until others lead): devices repeat, nobody waits here for it."""
+ATTEMPT_SHARE: Final = 0.85
+"""Of the deadline, for the attempts: then it is they that give up, and say what stood in the way."""
 READ_WAIT_S: Final = 0.1
 MAX_WAITING: Final = 10_000
 """Records of one partition that may wait in this process; beyond it an append is refused at once."""
@@ -72,20 +74,20 @@ class KafkaLog:
         self._topics = (records, commits)
         self._deadline_s = deadline_s
         self._cluster = KafkaCluster(dialed, (records.name, commits.name), client_id=node)
-        produce = Produce(self._cluster)
+        produce, within_s = Produce(self._cluster), ATTEMPT_SHARE * deadline_s
         self._places = [Place(topic, partition) for partition in range(partitions)]
         self._appends: list[GroupCommit[Item, int]] = [
             GroupCommit(
                 str(place),
-                PartitionWriter(self._cluster, produce, place, within_s=deadline_s).write,
+                PartitionWriter(self._cluster, produce, place, within_s=within_s).write,
                 max_batch=MAX_BATCH,
                 max_waiting=MAX_WAITING,
             )
             for place in self._places
         ]
         self._waiting_bytes = [0] * partitions
-        self._readers = [_Reader(self._cluster, place, within_s=deadline_s) for place in self._places]
-        self._commits = Commits(self._cluster, produce, commits.name, within_s=deadline_s)
+        self._readers = [_Reader(self._cluster, place, within_s=within_s) for place in self._places]
+        self._commits = Commits(self._cluster, produce, commits.name, within_s=within_s)
         self._preparing: asyncio.Task[None] | None = None
         self._trouble = ""
         self._closed = False
