@@ -25,8 +25,8 @@ from sut.adapters.cassandra_session import CassandraSession
 from sut.ports import ConversationImage, ConversationWrite, Pace, Span, StoredMessage, Unavailable
 
 DEADLINE_S: Final = 2.0
-PACE: Final = Pace(rows_s=2.0, cursors_s=60.0)
-"""A write costs three nodes work, hardly more for ten rows than for one. Two seconds join what a conversation
+PACE: Final = Pace(rows_s=3.0, cursors_s=60.0)
+"""A write costs three nodes work, hardly more for ten rows than for one. Three seconds join what a conversation
 gets in a burst; cursors of a device share a batch."""
 WRITE_WIDTH: Final = 16
 """Conversations of one write() under way at once."""

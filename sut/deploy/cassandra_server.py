@@ -23,6 +23,9 @@ from sut.ports import Unavailable
 NODES: Final = 3
 FIRST_HOST: Final = 11
 """Last octet of the first node's address; the brokers have smaller ones."""
+MAIN: Final = "org.apache.cassandra.service.CassandraDaemon"
+NICE: Final = ("nice", "-n", "10")
+"""On one machine: the store is written behind, nobody waits for it; those for whom somebody waits go first."""
 LOCAL_DC: Final = "datacenter1"
 """The only one; its only rack is rack1."""
 
@@ -104,7 +107,7 @@ def services(place: Place) -> tuple[Service, ...]:
             index=index,
             host=host,
             ports=ports,
-            command=(str(java), *_jvm(place, f"cassandra-{index + 1}"), "org.apache.cassandra.service.CassandraDaemon"),
+            command=(*NICE, str(java), *_jvm(place, f"cassandra-{index + 1}"), MAIN),
             restart_delay_s=0.3,
             gid=place.gid(),
         )

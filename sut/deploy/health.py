@@ -27,6 +27,14 @@ def _peer(_topology: Topology, service: Service, timeout_s: float) -> str | None
     return None if pong.node == service.name else f"its port answers as {pong.node}"
 
 
+def _gateway(topology: Topology, service: Service, timeout_s: float) -> str | None:
+    """Answers, and notifications can reach it."""
+    pong = probe.peer_ping((service.host, service.ports["peer"]), timeout_s)
+    if pong is None or pong.node != service.name:
+        return _peer(topology, service, timeout_s)
+    return None if pong.stats.get("whole", 1.0) else "lacks its lease or a link from a sequencer"
+
+
 def _ready(topology: Topology, service: Service, timeout_s: float) -> str | None:
     """Answers, and has reached its log and its store once."""
     pong = probe.peer_ping((service.host, service.ports["peer"]), timeout_s)
@@ -88,7 +96,7 @@ def _redis_address(service: Service) -> Address:
 
 
 _CHECKS: Final[dict[ServiceKind, Callable[[Topology, Service, float], str | None]]] = {
-    "gateway": _peer,
+    "gateway": _gateway,
     "chat": _ready,
     "sequencer": _ready,
     "api": _api,

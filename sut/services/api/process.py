@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 
 from aiohttp import web
 
 from sut.adapters.backends import open_log, open_registry
 from sut.deploy.topology import Service, Topology
 from sut.peer import PeerLink, PeerServer, PortInUse
+from sut.ports import Unavailable
 from sut.protocol.peer import Poke
 from sut.services.api.control import Control
 from sut.services.api.http import make_app
@@ -48,7 +50,8 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         except OSError as error:
             where = f"{service.host}:{service.ports['http']}"
             raise PortInUse(f"{service.name}: cannot listen on {where}: {error.strerror}") from None
-        reaching = asyncio.create_task(ready.reach(lambda: message_log.committed(0)))
+        linked = partial(_linked, server, {sequencer.name for sequencer in topology.of_kind("sequencer")})
+        reaching = asyncio.create_task(ready.reach(lambda: message_log.committed(0), linked))
         await stop.wait()
         reaching.cancel()
     finally:
@@ -59,3 +62,9 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         for closing in (registry.close, message_log.close):
             with contextlib.suppress(Exception):
                 await closing()
+
+
+async def _linked(server: PeerServer, sequencers: set[str]) -> None:
+    """Every sequencer can bring its answers here. Raises Unavailable."""
+    if missing := sequencers - {connection.node for connection in server.connections}:
+        raise Unavailable(f"no link from {', '.join(sorted(missing))} yet")

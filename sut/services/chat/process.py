@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
+import math
 from collections.abc import Coroutine
 from typing import Final
 
@@ -24,6 +26,8 @@ from sut.variants import acceptor_class
 MAX_READS: Final = 2_000
 """FETCH and SYNC under way; beyond it they are refused as OVERLOADED."""
 MAX_CURSORS: Final = 100_000
+CURSOR_TICK_S: Final = 1.0
+"""How often some of the cursors are written, where all of them at once would be a burst."""
 
 log = logging.getLogger("chat")
 
@@ -82,7 +86,9 @@ class _Chat:
         self._reader = reader
         self._store = store
         self._trace = trace
-        self._cursors: dict[tuple[int, int], int] = {}
+        self._cursors: dict[int, dict[int, int]] = {}
+        """By device, the longest unwritten first: conversation -> seq."""
+        self._unwritten = 0
         self._reads: set[asyncio.Task[None]] = set()
 
     def stats(self) -> dict[str, float]:
@@ -93,7 +99,7 @@ class _Chat:
             "reads": float(len(self._reads)),
             "pages_hot": float(self._reader.hot),
             "pages_cold": float(self._reader.cold),
-            "cursors": float(len(self._cursors)),
+            "cursors": float(self._unwritten),
         }
 
     def on_frame(self, gateway: PeerConnection, _correlation: int, frame: PeerFrame) -> None:
@@ -155,19 +161,31 @@ class _Chat:
             gateway.send(Deliver((frame.conn,), encode(synced)))
 
     def _shown(self, device: int, conv: int, seq: int) -> None:
-        key = (device, conv)
-        if key in self._cursors or len(self._cursors) < MAX_CURSORS:
-            self._cursors[key] = max(seq, self._cursors.get(key, 0))
+        shown = self._cursors.get(device)
+        if shown is None:
+            if self._unwritten >= MAX_CURSORS:
+                return
+            shown = self._cursors[device] = {}
+        elif conv not in shown and self._unwritten >= MAX_CURSORS:
+            return
+        self._unwritten += conv not in shown
+        shown[conv] = max(seq, shown.get(conv, 0))
 
     async def save_cursors(self) -> None:
-        """Write the devices' cursors now and then; one lost is repeated by the device's next RECV."""
+        """Write each device's cursors about once in the store's pace; one lost is repeated by the next RECV."""
+        pace_s = self._store.pace.cursors_s
+        tick_s = min(CURSOR_TICK_S, pace_s)
         while True:
-            await asyncio.sleep(self._store.pace.cursors_s)
-            if not self._cursors:
+            await asyncio.sleep(tick_s)
+            count = math.ceil(len(self._cursors) * tick_s / pace_s)
+            taken = {device: self._cursors.pop(device) for device in list(itertools.islice(self._cursors, count))}
+            self._unwritten -= sum(map(len, taken.values()))
+            if not taken:
                 continue
-            cursors, self._cursors = self._cursors, {}
             try:
-                await self._store.save_cursors([(device, conv, seq) for (device, conv), seq in cursors.items()])
+                await self._store.save_cursors(
+                    [(device, conv, seq) for device, shown in taken.items() for conv, seq in shown.items()]
+                )
             except Unavailable as error:
                 log.warning("cursors: %s", error)
 
