@@ -24,7 +24,8 @@ from tests.adapters.kafka_system import missing as kafka_system_missing
 from tests.adapters.redis_system import RedisSystem
 
 PARTITIONS = 4
-_servers = contextlib.ExitStack()
+SERVERS = ("cassandra", "kafka")
+_running = {server: contextlib.ExitStack() for server in SERVERS}
 Opened = contextlib.AbstractAsyncContextManager
 
 
@@ -38,20 +39,42 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
+def servers_of(item: pytest.Item | None) -> frozenset[str]:
+    """The clusters that a test of this directory needs."""
+    if item is None or not item.path.is_relative_to(Path(__file__).parent):
+        return frozenset()
+    asked = {*getattr(item, "fixturenames", ()), *(f"{v}_system" for v in _parameters(item) if isinstance(v, str))}
+    return frozenset(server for server in SERVERS if f"{server}_system" in asked)
+
+
+def _parameters(item: pytest.Item) -> list[object]:
+    spec = getattr(item, "callspec", None)
+    return list(spec.params.values()) if spec is not None else []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need a cluster come together: first Cassandra, then both, then Kafka, then all others."""
+    ranks = [frozenset({"cassandra"}), frozenset(SERVERS), frozenset({"kafka"}), frozenset()]
+    places = [index for index, item in enumerate(items) if item.path.is_relative_to(Path(__file__).parent)]
+    ordered = sorted((items[index] for index in places), key=lambda item: ranks.index(servers_of(item)))
+    for index, item in zip(places, ordered, strict=True):
+        items[index] = item
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
-    """With the last test of this directory its servers end: the tests after it have the machine for themselves."""
-    if nextitem is None or not nextitem.path.is_relative_to(Path(__file__).parent):
-        _servers.close()
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """With the last test that needs it a cluster ends: the tests after it have the machine for themselves."""
+    for server in servers_of(item) - servers_of(nextitem):
+        _running[server].close()
 
 
 @pytest.fixture(scope="session")
 def kafka_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSystem]:
-    """Three Kafka nodes, for all tests of a session. Who breaks them heals them."""
+    """Three Kafka nodes, until the last test that needs them is done. Who breaks them heals them."""
     if reason := kafka_system_missing():
         pytest.skip(reason)
-    with KafkaSystem(tmp_path_factory.mktemp("kafka")) as system:
-        yield system
+    yield _running["kafka"].enter_context(KafkaSystem(tmp_path_factory.mktemp("kafka")))
+    _running["kafka"].close()
 
 
 @pytest.fixture(params=["sqlite", "kafka"])
@@ -74,11 +97,11 @@ def make_log(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Ope
 
 @pytest.fixture(scope="session")
 def cassandra_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CassandraSystem]:
-    """Three Cassandra nodes, until the last test of this directory is done. Who breaks them heals them."""
+    """Three Cassandra nodes, until the last test that needs them is done. Who breaks them heals them."""
     if reason := cassandra_missing():
         pytest.skip(reason)
-    yield _servers.enter_context(CassandraSystem(tmp_path_factory.mktemp("cassandra")))
-    _servers.close()
+    yield _running["cassandra"].enter_context(CassandraSystem(tmp_path_factory.mktemp("cassandra")))
+    _running["cassandra"].close()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
