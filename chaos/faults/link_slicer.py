@@ -20,7 +20,7 @@ class LinkSlicer(LinkToxic):
     name = "link_slicer"
     toxic = "slicer"
     ask_s = 2.0
-    options = MappingProxyType({"size": 24.0, "delay_ms": 2.0})  # a third of the shortest answer, so it shows
+    options = MappingProxyType({"size": 12.0, "delay_ms": 1.0})  # a fifth of the shortest answer, so it shows
 
     def add(self) -> None:
         """In both directions."""
