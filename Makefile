@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo test lint lock lock-servers clean
+.PHONY: setup demo test test-cluster lint lock lock-servers clean
 
 setup: $(VENV)/.ready
 
@@ -21,6 +21,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# What breaks real brokers and nodes, for some five minutes.
+test-cluster: setup
+	PETREL_TEST_CLUSTER=1 $(BIN)/python -m pytest -m cluster
 
 lint: setup
 	$(BIN)/ruff check .

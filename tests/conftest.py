@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 TAG = "PETREL_TEST_SESSION"
+CLUSTER = "PETREL_TEST_CLUSTER"
 GRACE_S = 5.0
 """How long a process that was told to stop may take after the last test."""
 
@@ -61,6 +62,14 @@ def session_tag() -> Iterator[str]:
 def pytest_configure(config: pytest.Config) -> None:
     """Leave skips out of pytest's own summary: they get a block of their own below."""
     config.option.reportchars = config.option.reportchars.replace("a", "fExXw").replace("s", "")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make test` is to take ten minutes; what takes five more has a command of its own."""
+    if os.environ.get(CLUSTER) != "1":
+        for item in items:
+            if item.get_closest_marker("cluster") is not None:
+                item.add_marker(pytest.mark.skip(reason="minutes on real servers: `make test-cluster` runs these"))
 
 
 def skip_reasons(reports: list[pytest.TestReport | pytest.CollectReport]) -> dict[str, list[str]]:

@@ -28,7 +28,7 @@ from sut.ports import Kind, LogRecord, Unavailable
 from .conftest import wait_until
 from .test_engine import Running, planned, probe_text
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(300)]
 NO_PACKETS = Packets("0").available()
 GONE = "is gone; ports .* refuse connections"
 

@@ -52,6 +52,7 @@ def pids(system: System) -> dict[str, int]:
 
 
 @pytest.mark.slow
+@pytest.mark.cluster
 @pytest.mark.timeout(600)
 def test_a_system_on_anothers_servers_uses_them_and_leaves_them_running(workshop: Workshop, tmp_path: Path) -> None:
     theirs = workshop.boot(servers_only(workshop), timeout_s=START_S)
