@@ -22,7 +22,7 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest
 
-# What breaks real brokers and nodes, for some five minutes.
+# What breaks real brokers and nodes, for some minutes.
 test-cluster: setup
 	PETREL_TEST_CLUSTER=1 $(BIN)/python -m pytest -m cluster
 

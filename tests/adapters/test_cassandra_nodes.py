@@ -25,7 +25,7 @@ from sut.ports import (
 from tests.adapters.cassandra_system import ONE, CassandraSystem
 from tests.adapters.conftest import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(300)]
 
 DEADLINE_S = 4.0
 """Twice what services have: a machine that runs other tests too is slow, and that is not what these are about."""

@@ -18,6 +18,8 @@ from sut.adapters.kafka_log import MAX_WAITING_BYTES, KafkaLog
 from sut.ports import Kind, Logged, LogRecord, Unavailable
 from tests.adapters.kafka_system import PARTITIONS, KafkaSystem, wait_until
 
+pytestmark = [pytest.mark.slow, pytest.mark.cluster]
+
 BACK_S = 8.0
 """From a broker's death or stop to the first append that is confirmed again."""
 BACK_AFTER_HEAL_S = 10.0
