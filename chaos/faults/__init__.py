@@ -30,6 +30,7 @@ from chaos.faults.partition_kafka import PartitionKafka
 from chaos.faults.partition_kafka_one_way import PartitionKafkaOneWay
 from chaos.faults.partition_sequencer_gateway import PartitionSequencerGateway
 from chaos.faults.redis_failover import RedisFailover
+from chaos.faults.redis_outage import RedisOutage
 from chaos.faults.redis_partition import RedisPartition
 from chaos.faults.redis_pause import RedisPause
 from chaos.faults.sentinel_crash import SentinelCrash
@@ -48,6 +49,7 @@ FAULTS: Final[Mapping[str, type[Fault]]] = {
         RedisFailover,
         RedisPause,
         RedisPartition,
+        RedisOutage,
         SentinelCrash,
         PartitionGatewayRedis,
         PartitionSequencerGateway,

@@ -62,6 +62,14 @@ def sentinel_quorum(address: Address, master_name: str, timeout_s: float) -> str
         return None
 
 
+def gateway_leases(address: Address, timeout_s: float) -> tuple[str, ...] | None:
+    """The gateways whose lease a Redis holds."""
+    try:
+        return redis_admin.leased(address, timeout_s)
+    except Unavailable:
+        return None
+
+
 def kafka_view(address: Address, timeout_s: float, topic: str) -> KafkaView | None:
     """What a broker says of the cluster and of a topic's partitions."""
     try:

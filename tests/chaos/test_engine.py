@@ -204,6 +204,19 @@ def test_a_master_that_is_cut_off_goes_on_taking_writes_that_are_gone_when_it_is
     assert subprocess.run(["iptables", "-S"], capture_output=True, text=True, check=True).stdout == rules
 
 
+@pytest.mark.timeout(90)
+def test_without_any_redis_nobody_is_promoted_and_afterwards_the_registry_fills_again(
+    world: World, tmp_path: Path
+) -> None:
+    lines = Running(world, tmp_path, planned("redis_outage", "redis", for_s=4)).join(80)
+    inject, heal = lines.of("f1", "inject"), lines.of("f1", "heal")
+    assert inject.ok, inject.evidence
+    assert probe_text(r"is gone.*is gone.*refuse.* [23] of 3 Sentinels see no master and no replica", inject.evidence)
+    assert heal.ok, heal.evidence
+    assert probe_text("a replica in step; .*hold leases again", heal.evidence)
+    assert "is master of 1" in heal.evidence
+
+
 def test_faults_overlap_and_each_has_its_own_time(world: World, tmp_path: Path) -> None:
     first = planned("gateway_pause", "gateway-1", at_s=0.2, for_s=2.0)
     second = planned("chat_crash", "chat-1", at_s=0.8, for_s=0.3, fault="f2")
