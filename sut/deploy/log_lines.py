@@ -1,17 +1,43 @@
-"""One line a log record, alike in every process: time in UTC to the millisecond, level, logger, text."""
+"""One line a log record, alike in every process: time in UTC to the millisecond, level, logger, text.
+
+Only a defect of our own brings its traceback. Drivers attach one to each connection that is refused or broken, which
+is weather here: of those the error's own words stay.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
 import time
+from typing import Final
+
+DRIVERS: Final = ("cassandra", "aiokafka", "kafka", "redis")
+"""Loggers of libraries that speak to servers, which come and go."""
+
+
+class OneLine(logging.Formatter):
+    """The format; a driver's records never have more than a line."""
+
+    converter = time.gmtime
+
+    def __init__(self) -> None:
+        super().__init__("{asctime}.{msecs:03.0f} {levelname} {name}: {message}", "%Y-%m-%dT%H:%M:%S", "{")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and below it the traceback of a defect of ours."""
+        if record.name.partition(".")[0] not in DRIVERS:
+            return super().format(record)
+        error = record.exc_info[1] if record.exc_info else None
+        text = record.getMessage() + (f" {type(error).__name__}: {error}" if error is not None else "")
+        line = logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, "%s", (), None)
+        line.created, line.msecs = record.created, record.msecs
+        line.msg, line.args = " ".join(text.split()), ()
+        return super().format(line)
 
 
 def configure(name: str) -> logging.Logger:
     """Log to standard error, which the supervisor appends to DIR/logs/NAME.log; returns the process's own logger."""
-    formatter = logging.Formatter("{asctime}.{msecs:03.0f} {levelname} {name}: {message}", "%Y-%m-%dT%H:%M:%S", "{")
-    formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(formatter)
+    handler.setFormatter(OneLine())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     return logging.getLogger(name)
