@@ -93,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=_seed, metavar="N", help="random if not given")
     _profile(sub)
     _out_and_json(sub)
+    servers.add_options(sub)
 
     sub = add("replay", _replay, "run again what a run directory's schedule.yaml says")
     sub.add_argument("run_dir", type=Path, metavar="RUN_DIR")
@@ -112,6 +113,12 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("faults", _faults, "list the faults and whether they can be injected here")
     _profile(sub)
 
+    _add_systems(add)
+    return parser
+
+
+def _add_systems(add: Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]) -> None:
+    """The commands about a system, without an experiment."""
     sub = add("up", _up, "start a system and leave it running")
     _profile(sub)
     sub.add_argument("--variant", metavar="V", help="switch on a known-bad design")
@@ -127,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     _profile(sub)
     sub.add_argument("--users", type=int, default=1000, metavar="N", help="devices that the UI offers to start")
     sub.add_argument("--out", type=Path, metavar="DIR", help="default: a new one in runs/")
-    return parser
+    servers.add_options(sub)
 
 
 def _seed(text: str) -> int:
@@ -236,7 +243,8 @@ def _ui(options: argparse.Namespace) -> int:
     commands.check_profile(options.profile)
     if not 1 <= options.users <= 100_000:
         raise UsageError(f"--users is from 1 to 100000, not {options.users}")
-    return ui.serve(profile=options.profile, users=options.users, out=options.out)
+    theirs = servers.from_options(options, options.profile)
+    return ui.serve(profile=options.profile, users=options.users, out=options.out, servers=theirs)
 
 
 if __name__ == "__main__":

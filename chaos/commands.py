@@ -115,7 +115,8 @@ def capacity(options: argparse.Namespace) -> int:
     from chaos import experiment, rundir
 
     check_profile(options.profile)
-    check_redis()
+    servers = from_options(options, options.profile)
+    check_redis(servers)
     wanted = experiment.override(
         experiment.for_profile(experiment.load("capacity"), options.profile),
         users=options.users,
@@ -136,7 +137,14 @@ def capacity(options: argparse.Namespace) -> int:
         at_rate = experiment.override(wanted, users=None, duration_s=None, rate=rate)
         directory = out / f"{rate:g}-per-s"
         verdict = _execute(
-            Request(experiment=at_rate, seed=seed, profile=options.profile, variant=None, directory=directory),
+            Request(
+                experiment=at_rate,
+                seed=seed,
+                profile=options.profile,
+                variant=None,
+                directory=directory,
+                servers=servers,
+            ),
             as_json=options.json,
         )
         return searching.Step(

@@ -18,6 +18,7 @@ from chaos.interrupt import Aborted, Interrupt, Interrupted
 from chaos.swarm import LOCUSTFILE, free_port, last_line
 from sut.deploy import system as deploy
 from sut.deploy.errors import DeployError
+from sut.deploy.external import Servers
 from sut.deploy.reaper import reap
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
@@ -28,7 +29,7 @@ SPAWN_PER_S: Final = 100
 WORKERS: Final = 2
 
 
-def serve(*, profile: str, users: int, out: Path | None) -> int:
+def serve(*, profile: str, users: int, out: Path | None, servers: Servers | None) -> int:
     """Until Ctrl-C; then nothing is left running. Raises UsageError, HarnessError."""
     console = Console()
     directory = rundir.make(out or rundir.default_path("ui", os.getpid()))
@@ -42,6 +43,7 @@ def serve(*, profile: str, users: int, out: Path | None) -> int:
                         profile=profile,
                         directory=directory.path,
                         settings=Settings(heartbeat_s=HEARTBEAT_S),
+                        servers=servers,
                         on_progress=lambda text: console.print(Text(text)),
                     )
                     _browse(system, directory, users, console)

@@ -18,10 +18,9 @@ DRIVERS: Final = ("cassandra", "aiokafka", "kafka", "redis")
 class OneLine(logging.Formatter):
     """The format; a driver's records never have more than a line."""
 
-    converter = time.gmtime
-
     def __init__(self) -> None:
         super().__init__("{asctime}.{msecs:03.0f} {levelname} {name}: {message}", "%Y-%m-%dT%H:%M:%S", "{")
+        self.converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, and below it the traceback of a defect of ours."""
