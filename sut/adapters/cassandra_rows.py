@@ -59,6 +59,7 @@ def statements(keyspace: str) -> dict[str, str]:
         "put_membership": f"INSERT INTO {membership} (user, conv) VALUES (?, ?)",
         "put_cursor": f"INSERT INTO {cursor} (device, conv, seq) VALUES (?, ?, ?) USING TIMESTAMP ?",
         "state": f"SELECT DISTINCT {_STATE_COLUMNS}, newest FROM {message} WHERE conv = ? AND bucket = ?",
+        "states": f"SELECT DISTINCT conv, {_STATE_COLUMNS}, newest FROM {message} WHERE conv IN ? AND bucket = 0",
         "state_and_rows": f"SELECT {_STATE_COLUMNS}, {_ROW_COLUMNS} FROM {message}"
         " WHERE conv = ? AND bucket = ? AND seq <= ? ORDER BY seq DESC LIMIT ?",
         "page": f"SELECT {_ROW_COLUMNS} FROM {message} WHERE conv = ? AND bucket = ? AND seq > ? LIMIT ?",

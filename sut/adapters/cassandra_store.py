@@ -15,13 +15,14 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from sut.adapters import cassandra_rows as rows
 from sut.adapters.cassandra_policies import Address
 from sut.adapters.cassandra_rows import BATCH_ROWS, MAX_INTEGER, Batch, bucket_of, image_of, last_of, messages_of
 from sut.adapters.cassandra_schema import Binding
 from sut.adapters.cassandra_session import CassandraSession
+from sut.adapters.gathering import Gathering
 from sut.ports import ConversationImage, ConversationWrite, Pace, Span, StoredMessage, Unavailable
 
 DEADLINE_S: Final = 2.0
@@ -31,8 +32,8 @@ gets in a burst; cursors of a device share a batch."""
 WRITE_WIDTH: Final = 16
 """Conversations of one write() under way at once."""
 READ_WIDTH: Final = 32
-HEADS_AT_ONCE: Final = 32
-"""Conversations of one question for heads: one request to a node instead of one each."""
+ASKED_AT_ONCE: Final = 32
+"""Conversations of one question for heads or states: one request to a node instead of one each."""
 PAGE_ROWS: Final = 500
 """Rows of one answer, 8 MB of the largest bodies."""
 LOAD_ATTEMPTS: Final = 5
@@ -68,6 +69,7 @@ class CassandraStore:
             local_dc=local_dc,
             deadline_s=deadline_s,
         )
+        self._first_states = Gathering(self._ask_first_states, most=ASKED_AT_ONCE)
 
     async def load(self, conv: int, *, confirmed: int | None = None) -> ConversationImage | None:
         """The stored state, None when the conversation is not stored. With `confirmed`: for an owner to build on."""
@@ -133,7 +135,7 @@ class CassandraStore:
                             found[conv] = _seen(spans, head)
                         return
 
-        await _each(_chunks(asked, HEADS_AT_ONCE), ask, width=READ_WIDTH)
+        await _each(_chunks(asked, ASKED_AT_ONCE), ask, width=READ_WIDTH)
         await _each(rolled, ask_newest, width=READ_WIDTH)
         return found
 
@@ -170,10 +172,10 @@ class CassandraStore:
 
     async def _state(self, conv: int, *, below: int | None = None) -> ConversationImage | None:
         """The newest state, or the newest one in a bucket under `below`."""
-        first = await self._session.read("state", (conv, 0))
-        if not first:
+        first = await self._first_states.ask(conv)
+        if first is None:
             return None
-        newest = first[0][-1] or 0
+        newest = first[-1] or 0
         if below is not None:
             newest = min(newest, below - 1)
         for bucket in range(newest, 0, -1):
@@ -181,7 +183,17 @@ class CassandraStore:
                 image = image_of(conv, columns)
                 if image is not None:
                     return image
-        return image_of(conv, first[0])
+        return image_of(conv, first)
+
+    async def _ask_first_states(self, convs: Sequence[int]) -> dict[int, Sequence[Any]]:
+        """What bucket 0 of each holds of the state: the state's columns, then the newest bucket.
+
+        A sequencer that begins loads hundreds at once, when the nodes have most to do.
+        """
+        if len(convs) == 1:
+            found = await self._session.read("state", (convs[0], 0))
+            return {convs[0]: found[0]} if found else {}
+        return {conv: columns for conv, *columns in await self._session.read("states", (convs,))}
 
     async def _settle(self, seen: ConversationImage) -> ConversationImage | None:
         """Make the newest state and the rows of its batch durable, as one replica at least has them; return it.
