@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from sut.ports import ConversationWrite, SenderMark, Span, StoredMessage
+from sut.ports import ConversationWrite, RoleMark, SenderMark, Span, StoredMessage
 from sut.protocol.frames import encode
 from sut.protocol.peer import HotPage
 from sut.services.sequencer.rule import Conversation
@@ -23,6 +23,7 @@ class Unstored:
     rows: list[StoredMessage] = field(default_factory=list)
     spans: dict[tuple[int, int], Span] = field(default_factory=dict)
     marks: dict[int, SenderMark] = field(default_factory=dict)
+    roles: dict[int, RoleMark] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -45,7 +46,8 @@ class Live:
         if unstored is None:
             return None
         spans, marks = tuple(unstored.spans.values()), tuple(unstored.marks.values())
-        return ConversationWrite(self.state.row(), tuple(unstored.rows), spans, marks)
+        roles = tuple(unstored.roles.values())
+        return ConversationWrite(self.state.row(), tuple(unstored.rows), spans, marks, roles)
 
     def page(self, user: int, after: int, limit: int) -> HotPage:
         """What follows `after` for this user, if memory holds all of it; otherwise a miss with the visible head."""
