@@ -157,9 +157,45 @@ class Early(_Tagged, frozen=True, tag=15):
     record: bytes
 
 
+class FetchHistory(_Tagged, frozen=True, tag=30):
+    """Gateway to chat service: a HISTORY."""
+
+    conn: int
+    user: int
+    req: int
+    conv: int
+    before: int
+    limit: int
+
+
+class ReadBefore(_Tagged, frozen=True, tag=31):
+    """Chat service or API to sequencer: what comes before `before`, as this user may see it. Answered by HotPage."""
+
+    conv: int
+    user: int
+    before: int
+    limit: int
+
+
+class ReadMembers(_Tagged, frozen=True, tag=32):
+    """API to sequencer: who is in the conversation."""
+
+    conv: int
+
+
+class Members(_Tagged, frozen=True, tag=33):
+    """Answer to ReadMembers. `head` below 0 (HEAD_STORED, HEAD_RECOVERING): not in memory, the rest is empty."""
+
+    head: int
+    kind: str
+    members: tuple[tuple[int, int, int], ...]
+    """(user, role, first number the user may see)."""
+
+
 PeerFrame = (
     Hello | Ping | Pong | Submit | FetchPage | SyncDevice | Shown | Deliver | Deliveries | Missed | Poke
     | ReadHot | HotPage | ReadHeads | Heads | Early
+    | FetchHistory | ReadBefore | ReadMembers | Members
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

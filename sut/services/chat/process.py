@@ -16,7 +16,7 @@ from sut.partitioning import partition_of
 from sut.peer import PeerConnection, PeerLink, PeerServer
 from sut.ports import Kind, LogRecord, MessageStore, Origin, Unavailable
 from sut.protocol.frames import Close, Error, Nack, Refused, encode
-from sut.protocol.peer import Deliver, FetchPage, PeerFrame, Poke, Shown, Submit, SyncDevice
+from sut.protocol.peer import Deliver, FetchHistory, FetchPage, PeerFrame, Poke, Shown, Submit, SyncDevice
 from sut.services.chat.accept import Acceptor, Pending
 from sut.services.chat.reader import NotMember, Reader
 from sut.services.ready import Ready
@@ -106,7 +106,7 @@ class _Chat:
         match frame:
             case Submit():
                 self._submit(gateway, frame)
-            case FetchPage():
+            case FetchPage() | FetchHistory():
                 self._read(gateway, frame, self._fetch(gateway, frame))
             case SyncDevice():
                 self._read(gateway, frame, self._sync(gateway, frame))
@@ -128,7 +128,7 @@ class _Chat:
             refuse(Nack.OVERLOADED)
 
     def _read(
-        self, gateway: PeerConnection, frame: FetchPage | SyncDevice, reading: Coroutine[None, None, None]
+        self, gateway: PeerConnection, frame: FetchPage | FetchHistory | SyncDevice, reading: Coroutine[None, None, None]
     ) -> None:
         if len(self._reads) >= MAX_READS:
             reading.close()
@@ -138,9 +138,13 @@ class _Chat:
         self._reads.add(task)
         task.add_done_callback(self._reads.discard)
 
-    async def _fetch(self, gateway: PeerConnection, frame: FetchPage) -> None:
+    async def _fetch(self, gateway: PeerConnection, frame: FetchPage | FetchHistory) -> None:
+        conv, user, limit = frame.conv, frame.user, frame.limit
         try:
-            page = await self._reader.page(frame.conv, frame.user, after=frame.after, limit=frame.limit)
+            if isinstance(frame, FetchPage):
+                page = await self._reader.page(conv, user, after=frame.after, limit=limit)
+            else:
+                page = await self._reader.page_before(conv, user, before=frame.before, limit=limit)
         except NotMember:
             _fail(gateway, frame, Nack.FOREIGN, close=Close.FOREIGN)
         except Unavailable as error:
@@ -190,5 +194,5 @@ class _Chat:
                 log.warning("cursors: %s", error)
 
 
-def _fail(gateway: PeerConnection, frame: FetchPage | SyncDevice, code: Nack, *, close: int = 0) -> None:
+def _fail(gateway: PeerConnection, frame: FetchPage | FetchHistory | SyncDevice, code: Nack, *, close: int = 0) -> None:
     gateway.send(Deliver((frame.conn,), encode(Error(frame.req, code)), close))

@@ -16,8 +16,20 @@ from sut.peer import PeerLink
 from sut.ports import MessageStore, Unavailable
 from sut.protocol.frames import MAX_FETCH, MAX_SYNC_CURSORS, SYNCED_MORE, SYNCED_STALE, Entry, Page, Synced
 from sut.protocol.frames import encode as encode_frame
-from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED, Heads, HotPage, ReadHeads, ReadHot
-from sut.services.visibility import cut_page
+from sut.protocol.peer import (
+    HEAD_RECOVERING,
+    HEAD_STORED,
+    Heads,
+    HotPage,
+    Members,
+    ReadBefore,
+    ReadHeads,
+    ReadHot,
+    ReadMembers,
+)
+from sut.services.sequencer.live import Live
+from sut.services.sequencer.state import Conversation
+from sut.services.visibility import cut_back, cut_page, stretch_before
 
 ASK_TIMEOUT_S: Final = 0.5
 MAX_STORE_PAGES: Final = 10
@@ -74,11 +86,72 @@ class Reader:
         spans = sorted((span for span in image.spans if span.user == user), key=lambda span: span.first)
         if not spans:
             raise NotMember
-        covered = rows[-1].seq if len(rows) == limit else max(after, rows[-1].seq if rows else 0)
+        if not rows and image.row.head > after:
+            # They came between the two reads, or expired: then all that the state knows of is covered.
+            rows = await self._store.page(conv, after, limit)
+            covered = rows[-1].seq if rows else image.row.head
+        else:
+            covered = rows[-1].seq if len(rows) == limit else max(after, rows[-1].seq if rows else 0)
         page: Page = cut_page(conv, spans, rows, after=after, covered=covered, head=image.row.head)
         if told == HEAD_RECOVERING and page.through <= after:
             raise Unavailable(f"conversation {conv}: its sequencer is away, and nothing is stored beyond {after}")
         return encode_frame(page._replace(head=max(page.head, told)))
+
+    async def page_before(self, conv: int, user: int, *, before: int, limit: int) -> bytes:
+        """An encoded PAGE of what comes before `before`, with req 0. Raises NotMember, Unavailable."""
+        limit = max(1, min(limit, MAX_FETCH))
+        link = self._sequencers[partition_of(conv, len(self._sequencers))]
+        try:
+            answer = await link.ask(ReadBefore(conv, user, before, limit), ASK_TIMEOUT_S)
+        except Unavailable:
+            answer = HotPage(hit=False, member=False, head=HEAD_RECOVERING, page=b"")
+        assert isinstance(answer, HotPage)
+        if not answer.hit:
+            try:
+                return await self._stored_before(conv, user, before, limit, told=answer.head)
+            except NotMember:
+                if answer.head == HEAD_STORED:
+                    raise
+                raise Unavailable(f"conversation {conv} is not stored as far as user {user} may see it") from None
+        if not answer.member:
+            raise NotMember
+        self.hot += 1
+        return answer.page
+
+    async def _stored_before(self, conv: int, user: int, before: int, limit: int, *, told: int) -> bytes:
+        """`told` as in _stored_page. The state is read before the rows: they are all there up to its head."""
+        self.cold += 1
+        image = await self._store.load(conv)
+        if image is None:
+            raise NotMember
+        spans = sorted((span for span in image.spans if span.user == user), key=lambda span: span.first)
+        if not spans:
+            raise NotMember
+        head = image.row.head
+        if spans[-1].end == 0 and min(before - 1, told) > head:
+            raise Unavailable(f"conversation {conv} is stored up to {head} only")
+        stretch = stretch_before(spans, before, head)
+        rows = await self._store.page_before(conv, stretch.end, limit) if stretch.first < stretch.end else []
+        return encode_frame(cut_back(conv, spans, rows, stretch, exhausted=len(rows) < limit, head=head))
+
+    async def members(self, conv: int, user: int) -> Members:
+        """Who is in the conversation, for one who is. Raises NotMember, Unavailable."""
+        link = self._sequencers[partition_of(conv, len(self._sequencers))]
+        try:
+            answer = await link.ask(ReadMembers(conv), ASK_TIMEOUT_S)
+        except Unavailable:
+            answer = Members(HEAD_RECOVERING, "", ())
+        assert isinstance(answer, Members)
+        told = answer.head
+        if told < 0:
+            image = await self._store.load(conv)
+            if image is not None:
+                answer = Live(Conversation.from_image(image)).members()
+        if user not in {member for member, _, _ in answer.members}:
+            if told == HEAD_RECOVERING:
+                raise Unavailable(f"conversation {conv}: its sequencer is away")
+            raise NotMember
+        return answer
 
     async def sync(self, user: int, *, req: int, after_conv: int, cursors: Mapping[int, int]) -> Synced:
         """Which of the user's conversations, by rising id above `after_conv`, are ahead of these cursors.

@@ -8,9 +8,9 @@ from typing import Final
 
 from sut.ports import ConversationWrite, RoleMark, SenderMark, Span, StoredMessage
 from sut.protocol.frames import encode
-from sut.protocol.peer import HotPage
+from sut.protocol.peer import HotPage, Members
 from sut.services.sequencer.rule import Conversation
-from sut.services.visibility import cut_page, visible_head
+from sut.services.visibility import cut_back, cut_page, stretch_before, visible_head
 
 HOT_ROWS: Final = 64
 """Newest rows kept for members who fetch right after a notification; about 20 KB a busy conversation."""
@@ -61,6 +61,29 @@ class Live:
         covered = rows[-1].seq if len(rows) == limit else head
         page = cut_page(self.state.conv, spans, rows, after=after, covered=covered, head=head)
         return HotPage(hit=True, member=True, head=page.head, page=encode(page))
+
+    def page_before(self, user: int, before: int, limit: int) -> HotPage:
+        """What comes before `before` for this user, if memory holds it; otherwise a miss with the visible head."""
+        spans, head = self.state.spans.get(user, []), self.state.head
+        if not spans:
+            return HotPage(hit=True, member=False, head=0, page=b"")
+        stretch = stretch_before(spans, before, head)
+        rows = [row for row in self.hot if row.seq < stretch.end][-limit:]
+        begins = not self.state.head or bool(self.hot and self.hot[0].seq == 1)
+        reaches = bool(rows) and (rows[0].seq <= stretch.first or len(rows) == limit)
+        if stretch.first < stretch.end and not (begins or reaches):
+            return HotPage(hit=False, member=True, head=visible_head(spans, head), page=b"")
+        exhausted = bool(rows) and rows[0].seq == 1
+        page = cut_back(self.state.conv, spans, rows, stretch, exhausted=exhausted, head=head)
+        return HotPage(hit=True, member=True, head=page.head, page=encode(page))
+
+    def members(self) -> Members:
+        """Who is in it now, by user."""
+        state = self.state
+        users = sorted(state.members())
+        return Members(
+            state.head, state.kind, tuple((user, state.role_of(user), state.spans[user][-1].first) for user in users)
+        )
 
     def head_for(self, user: int) -> int:
         """The highest number this user may see."""
