@@ -23,8 +23,9 @@ from sut.partitioning import partition_of
 from sut.peer import PeerConnection, PeerLink, PeerServer, PortInUse
 from sut.ports import Registry
 from sut.protocol import websocket
-from sut.protocol.frames import Close, Drain, Fetch, History, Nack, Recv, Send, Sync, encode
+from sut.protocol.frames import Close, Drain, Fetch, Nack, Recv, Send, Sync, encode
 from sut.protocol.handshake import PATH
+from sut.protocol.history import History
 from sut.protocol.peer import Deliver, Deliveries, FetchHistory, FetchPage, Missed, PeerFrame, Shown, Submit, SyncDevice
 from sut.protocol.server import refusal
 from sut.trace import OFF, Hop, Trace

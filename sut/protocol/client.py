@@ -65,8 +65,8 @@ class Client:
     """The state machine of one device. Not thread-safe."""
 
     __slots__ = (
-        "_beats", "_context", "_epoch", "_fetches", "_histories", "_inbox", "_liveness", "_next_client_seq", "_online", "_open",
-        "_outbox", "_reconnect", "_syncs",
+        "_beats", "_context", "_epoch", "_fetches", "_histories", "_inbox", "_liveness", "_next_client_seq", "_online",
+        "_open", "_outbox", "_reconnect", "_syncs",
     )  # fmt: skip
 
     def __init__(

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from enum import IntEnum, IntFlag
 from typing import Final, NamedTuple
 
-from sut.protocol.history import History as History
+from sut.protocol.history import History
 
 MAX_BODY: Final = 16 * 1024
 """Largest message body in bytes. 150 B is the mean of the design; a Signal envelope adds about 100 B."""

@@ -126,12 +126,14 @@ class HotPage(_Tagged, frozen=True, tag=12):
     """Answer to ReadHot: an encoded PAGE with req 0; b"" when the store must be asked (hit false).
 
     `member`: whether the user is or was a member as far as the sequencer knows (false with hit true: refuse).
+    `readers`: of a page of a large group, the users for whom this page is the same.
     """
 
     hit: bool
     member: bool
     head: int
     page: bytes
+    readers: tuple[int, ...] = ()
 
 
 class ReadHeads(_Tagged, frozen=True, tag=13):

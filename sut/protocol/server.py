@@ -20,7 +20,6 @@ from sut.protocol.frames import (
     Fetch,
     FrameError,
     Heartbeat,
-    History,
     Nack,
     Recv,
     Refused,
@@ -29,6 +28,7 @@ from sut.protocol.frames import (
     decode_client,
     encode,
 )
+from sut.protocol.history import History
 from sut.protocol.websocket import FrameReader, Op, Violation
 
 MAX_FRAMES_PER_S: Final = 2_000

@@ -129,7 +129,10 @@ def _value(cells: Partition, name: tuple[Any, ...]) -> Any:
 
 
 def _state(cells: Partition) -> tuple[Any, ...]:
-    maps = [{name[1]: cell[1] for name, cell in cells.items() if name[0] == column} for column in ("spans", "marks", "roles")]
+    maps = [
+        {name[1]: cell[1] for name, cell in cells.items() if name[0] == column}
+        for column in ("spans", "marks", "roles")
+    ]
     return (*(_value(cells, (column,)) for column in STATE), *(found or None for found in maps))
 
 

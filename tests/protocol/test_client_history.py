@@ -70,7 +70,10 @@ def test_an_answer_that_cannot_be_is_reported(numbers):
     req = client.history(CONV, 40, 0.0)
     give(client, f.Page(req, CONV, 90, 38, tuple(map(theirs, numbers))))
     events = client.events()
-    assert [type(event).__name__ for event in events if type(event).__name__ != "Online"] == ["Violation", "HistoryFailed"]
+    assert [type(event).__name__ for event in events if type(event).__name__ != "Online"] == [
+        "Violation",
+        "HistoryFailed",
+    ]
 
 
 def test_questions_are_bounded_and_numbered_apart_from_fetches():

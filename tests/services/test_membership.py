@@ -136,7 +136,7 @@ class Model:
 
     def __init__(self, creator: int, others: tuple[int, ...], *, managed: bool) -> None:
         self.members = {creator: "owner"} | dict.fromkeys(others, "member")
-        self.came = {user: 0 for user in self.members}
+        self.came = dict.fromkeys(self.members, 0)
         self.managed = managed
         self.number = 0
 
@@ -177,9 +177,13 @@ class Model:
 
 users = st.sampled_from(USERS)
 changes = st.lists(
-    st.one_of(st.builds(add, users, users), st.builds(remove, users, users), st.builds(name, users, users, st.sampled_from(Role))),
+    st.one_of(
+        st.builds(add, users, users),
+        st.builds(remove, users, users),
+        st.builds(name, users, users, st.sampled_from(Role)),
+    ),
     max_size=40,
-)  # fmt: skip
+)
 
 
 @settings(max_examples=500)

@@ -82,8 +82,6 @@ def test_paging_back_gives_exactly_what_the_user_sees(spans, head, before, limit
 
 def test_a_page_back_of_large_bodies_ends_early_and_says_so():
     spans = [Span(1, 1)]
-    page = cut_back(
-        7, spans, rows(*range(1, 10), size=MAX_BODY), stretch_before(spans, 10, 9), exhausted=True, head=9
-    )
+    page = cut_back(7, spans, rows(*range(1, 10), size=MAX_BODY), stretch_before(spans, 10, 9), exhausted=True, head=9)
     assert [m.seq for m in page.messages] == [6, 7, 8, 9]
     assert page.through == 6

@@ -53,9 +53,7 @@ class ProblemError(Exception):
         self.status = status
 
 
-def make_app(
-    topology: Topology, control: Control, registry: Registry, conversations: Conversations
-) -> web.Application:
+def make_app(topology: Topology, control: Control, registry: Registry, conversations: Conversations) -> web.Application:
     """The application with all its routes."""
     app = web.Application(middlewares=[_problems], client_max_size=MAX_REQUEST)
     api = _Api(topology, control, registry, conversations)
@@ -101,9 +99,7 @@ async def _body(request: web.Request, kind: type[T]) -> T:
 
 
 class _Api:
-    def __init__(
-        self, topology: Topology, control: Control, registry: Registry, conversations: Conversations
-    ) -> None:
+    def __init__(self, topology: Topology, control: Control, registry: Registry, conversations: Conversations) -> None:
         self._settings = topology.settings
         self._token_key = bytes.fromhex(topology.token_key)
         self._api_key = topology.api_key

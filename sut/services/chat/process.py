@@ -99,6 +99,7 @@ class _Chat:
             "reads": float(len(self._reads)),
             "pages_hot": float(self._reader.hot),
             "pages_cold": float(self._reader.cold),
+            "pages_shared": float(self._reader.shared),
             "cursors": float(self._unwritten),
         }
 
@@ -106,6 +107,8 @@ class _Chat:
         match frame:
             case Submit():
                 self._submit(gateway, frame)
+            case FetchPage() if (page := self._at_hand(frame)) is not None:
+                gateway.send(_paged(frame, page))
             case FetchPage() | FetchHistory():
                 self._read(gateway, frame, self._fetch(gateway, frame))
             case SyncDevice():
@@ -128,7 +131,10 @@ class _Chat:
             refuse(Nack.OVERLOADED)
 
     def _read(
-        self, gateway: PeerConnection, frame: FetchPage | FetchHistory | SyncDevice, reading: Coroutine[None, None, None]
+        self,
+        gateway: PeerConnection,
+        frame: FetchPage | FetchHistory | SyncDevice,
+        reading: Coroutine[None, None, None],
     ) -> None:
         if len(self._reads) >= MAX_READS:
             reading.close()
@@ -151,7 +157,10 @@ class _Chat:
             log.warning("fetch: %s", error)
             _fail(gateway, frame, Nack.UNAVAILABLE)
         else:
-            gateway.send(Deliver((frame.conn,), page[:1] + frame.req.to_bytes(4, "big") + page[5:]))
+            gateway.send(_paged(frame, page))
+
+    def _at_hand(self, frame: FetchPage) -> bytes | None:
+        return self._reader.at_hand(frame.conv, frame.user, after=frame.after, limit=frame.limit)
 
     async def _sync(self, gateway: PeerConnection, frame: SyncDevice) -> None:
         try:
@@ -192,6 +201,11 @@ class _Chat:
                 )
             except Unavailable as error:
                 log.warning("cursors: %s", error)
+
+
+def _paged(frame: FetchPage | FetchHistory, page: bytes) -> Deliver:
+    """An encoded PAGE with this request's number."""
+    return Deliver((frame.conn,), page[:1] + frame.req.to_bytes(4, "big") + page[5:])
 
 
 def _fail(gateway: PeerConnection, frame: FetchPage | FetchHistory | SyncDevice, code: Nack, *, close: int = 0) -> None:

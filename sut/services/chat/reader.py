@@ -7,6 +7,7 @@ an answer older, never wrong: SYNCED then says STALE, and the device asks again.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -27,6 +28,7 @@ from sut.protocol.peer import (
     ReadHot,
     ReadMembers,
 )
+from sut.services.chat.shared import SharedPages
 from sut.services.sequencer.live import Live
 from sut.services.sequencer.state import Conversation
 from sut.services.visibility import cut_back, cut_page, stretch_before
@@ -47,18 +49,32 @@ class Reader:
         self._store = store
         self._sequencers = sequencers
         """By partition."""
+        self._shared = SharedPages()
         self.hot = 0
         self.cold = 0
 
+    @property
+    def shared(self) -> int:
+        """Pages given without a question to anybody."""
+        return self._shared.given
+
+    def at_hand(self, conv: int, user: int, *, after: int, limit: int) -> bytes | None:
+        """What `page` would say, if that is known here and now."""
+        return self._shared.get((conv, after, _bounded(limit)), user, time.monotonic())
+
     async def page(self, conv: int, user: int, *, after: int, limit: int) -> bytes:
         """An encoded PAGE with req 0. Raises NotMember, Unavailable."""
-        limit = max(1, min(limit, MAX_FETCH))
-        link = self._sequencers[partition_of(conv, len(self._sequencers))]
+        limit = _bounded(limit)
+        key = conv, after, limit
+        mine = await self._shared.turn(key)
+        if not mine and (page := self._shared.get(key, user, time.monotonic())) is not None:
+            return page
         try:
-            answer = await link.ask(ReadHot(conv, user, after, limit), ASK_TIMEOUT_S)
-        except Unavailable:
-            answer = HotPage(hit=False, member=False, head=HEAD_RECOVERING, page=b"")
-        assert isinstance(answer, HotPage)
+            answer = await self._ask(ReadHot(conv, user, after, limit))
+            self._shared.put(key, answer.page, answer.readers, time.monotonic())
+        finally:
+            if mine:
+                self._shared.done(key)
         if not answer.hit:
             try:
                 return await self._stored_page(conv, user, after, limit, told=answer.head)
@@ -71,6 +87,18 @@ class Reader:
             raise NotMember
         self.hot += 1
         return answer.page
+
+    async def _ask(self, question: ReadHot | ReadBefore) -> HotPage:
+        """The sequencer's answer; a miss when it is away."""
+        try:
+            answer = await self._link(question.conv).ask(question, ASK_TIMEOUT_S)
+        except Unavailable:
+            return HotPage(hit=False, member=False, head=HEAD_RECOVERING, page=b"")
+        assert isinstance(answer, HotPage)
+        return answer
+
+    def _link(self, conv: int) -> PeerLink:
+        return self._sequencers[partition_of(conv, len(self._sequencers))]
 
     async def _stored_page(self, conv: int, user: int, after: int, limit: int, *, told: int) -> bytes:
         """`told`: what the sequencer says of the head; what it has numbered need not be stored yet.
@@ -99,13 +127,8 @@ class Reader:
 
     async def page_before(self, conv: int, user: int, *, before: int, limit: int) -> bytes:
         """An encoded PAGE of what comes before `before`, with req 0. Raises NotMember, Unavailable."""
-        limit = max(1, min(limit, MAX_FETCH))
-        link = self._sequencers[partition_of(conv, len(self._sequencers))]
-        try:
-            answer = await link.ask(ReadBefore(conv, user, before, limit), ASK_TIMEOUT_S)
-        except Unavailable:
-            answer = HotPage(hit=False, member=False, head=HEAD_RECOVERING, page=b"")
-        assert isinstance(answer, HotPage)
+        limit = _bounded(limit)
+        answer = await self._ask(ReadBefore(conv, user, before, limit))
         if not answer.hit:
             try:
                 return await self._stored_before(conv, user, before, limit, told=answer.head)
@@ -136,9 +159,8 @@ class Reader:
 
     async def members(self, conv: int, user: int) -> Members:
         """Who is in the conversation, for one who is. Raises NotMember, Unavailable."""
-        link = self._sequencers[partition_of(conv, len(self._sequencers))]
         try:
-            answer = await link.ask(ReadMembers(conv), ASK_TIMEOUT_S)
+            answer = await self._link(conv).ask(ReadMembers(conv), ASK_TIMEOUT_S)
         except Unavailable:
             answer = Members(HEAD_RECOVERING, "", ())
         assert isinstance(answer, Members)
@@ -206,3 +228,7 @@ class Reader:
             elif isinstance(answer, BaseException) and not isinstance(answer, Unavailable):
                 raise answer
         return told
+
+
+def _bounded(limit: int) -> int:
+    return max(1, min(limit, MAX_FETCH))

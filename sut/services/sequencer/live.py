@@ -15,6 +15,9 @@ from sut.services.visibility import cut_back, cut_page, stretch_before, visible_
 HOT_ROWS: Final = 64
 """Newest rows kept for members who fetch right after a notification; about 20 KB a busy conversation."""
 
+SHARED_FROM: Final = 8
+"""Members of a group from which on a page says for whom else it is the same."""
+
 
 @dataclass(slots=True)
 class Unstored:
@@ -60,7 +63,13 @@ class Live:
         rows = [row for row in self.hot if row.seq > after][:limit]
         covered = rows[-1].seq if len(rows) == limit else head
         page = cut_page(self.state.conv, spans, rows, after=after, covered=covered, head=head)
-        return HotPage(hit=True, member=True, head=page.head, page=encode(page))
+        readers = self._readers(user, after) if rows and len(self.state.spans) >= SHARED_FROM else ()
+        return HotPage(hit=True, member=True, head=page.head, page=encode(page), readers=readers)
+
+    def _readers(self, user: int, after: int) -> tuple[int, ...]:
+        """The members who see every number above `after`, when this user is one of them."""
+        sees_all = [u for u, spans in self.state.spans.items() if spans[-1].end == 0 and spans[-1].first <= after + 1]
+        return tuple(sees_all) if user in sees_all else ()
 
     def page_before(self, user: int, before: int, limit: int) -> HotPage:
         """What comes before `before` for this user, if memory holds it; otherwise a miss with the visible head."""
