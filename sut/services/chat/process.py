@@ -115,8 +115,9 @@ class _Chat:
             case FetchPage() if (page := self._at_hand(frame)) is not None:
                 gateway.send(_paged(frame, page))
             case FetchPage() | FetchHistory():
-                where = self._reader.asks(frame.conv)
-                self._read(gateway, frame, (type(frame), frame.conv), where, partial(self._fetch, gateway, frame))
+                where = frame.after if isinstance(frame, FetchPage) else frame.before
+                key = type(frame), frame.conv, where
+                self._read(gateway, frame, key, self._reader.asks(frame.conv), partial(self._fetch, gateway, frame))
             case SyncDevice():
                 self._read(gateway, frame, SyncDevice, "", partial(self._sync, gateway, frame))
             case Shown(_, device, conv, seq):
