@@ -9,6 +9,7 @@ makes delivery at-least-once on the wire and exactly-once on the screen.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Mapping
 
 from sut.protocol.client_context import Context
 from sut.protocol.client_events import (
@@ -79,6 +80,20 @@ class Client:
         self._online = False
         self._epoch = 0
         self._beats = 0
+
+    def resume(self, cursors: Mapping[int, int], unsettled: Iterable[tuple[int, int, bytes]], now: float) -> None:
+        """Go on where an earlier run of the program ended; before the first connection.
+
+        `unsettled`: (conversation, client_seq, body) in the order of submission, all below `next_client_seq`.
+        """
+        self._inbox.cursors.update(cursors)
+        for conv, client_seq, body in unsettled:
+            self._made_outbox().put(conv, client_seq, body, now=now)
+
+    @property
+    def cursors(self) -> Mapping[int, int]:
+        """Conversation -> the number up to which it was shown. Save it together with what was shown."""
+        return self._inbox.cursors
 
     def submit(self, conv: int, body: bytes, now: float) -> int:
         """Take a message for sending and return its client_seq. Raises OutboxFull, ValueError (bad size or id)."""
