@@ -1,8 +1,8 @@
 """Safety numbers: what two people compare to be sure that nobody sits between them.
 
 Signal's numeric fingerprint, version 0: SHA-512 iterated 5,200 times over a user's account key and name, of which 30
-digits are shown; the two halves in rising order, so that both people see the same 60 digits. Two per cent of a second:
-finding another key with the same digits is meant to be slow.
+digits are shown; the two halves in rising order, so that both people see the same 60 digits. The iterations
+make it slow to find another key with the same digits.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """All sessions with one other device: one to send with, and the older ones for what is still under way.
 
-Two devices that write to each other at the same moment begin two sessions; each receives in both and sends in the one it
-received in last, so they meet in one. A session that repair replaced can still read what was sent in it before.
+Two devices that write to each other at the same moment begin two sessions; each receives in both and sends in the one
+it received in last, so they meet in one. A session that repair replaced can still read what was sent in it before.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import msgspec
 
 from sut.crypto.errors import CryptoError, IdentityChanged, Refused, Repeated, Unreadable
 from sut.crypto.prekeys import Bundle, OwnKeys
+from sut.crypto.primitives import digest
 from sut.crypto.ratchet import Saved, Sealed, Session, split_opening
 from sut.crypto.wire import number
 
@@ -19,6 +20,9 @@ Address = tuple[int, int]
 """(user, device)."""
 MAX_SESSIONS: Final = 5
 """With one device, the one in use included; the one that was read in longest ago goes first."""
+MAX_READ: Final = 100
+"""Sections read last from one device, remembered to tell a copy from what cannot be read: a ratchet cannot, once it has
+turned."""
 MAX_ASKS: Final = 8
 """Requests for repair that one device gets from us until one of its messages could be read again."""
 
@@ -29,6 +33,7 @@ class SavedPeer(msgspec.Struct):
     identity_key: bytes
     sessions: list[Saved]
     asks: int = 0
+    read: list[bytes] = []
 
 
 class PeerSessions:
@@ -42,6 +47,7 @@ class PeerSessions:
         self._sessions: list[Session] = []
         self.asks = 0
         """Requests for repair since something could be read."""
+        self._read: dict[bytes, None] = {}
 
     @property
     def ready(self) -> bool:
@@ -60,8 +66,14 @@ class PeerSessions:
 
     def open(self, *, first: bool, data: bytes, bound: bytes) -> bytes:
         """Decrypt in whichever session it belongs to. Raises Malformed, Unreadable, Repeated, Refused."""
+        mark = digest(data)[:16]
+        if mark in self._read:
+            raise Repeated("section: it was read before")
         plaintext = self._open_first(data, bound) if first else self._open_in_any(data, bound)
         self.asks = 0
+        self._read[mark] = None
+        while len(self._read) > MAX_READ:
+            del self._read[next(iter(self._read))]
         return plaintext
 
     def _open_first(self, data: bytes, bound: bytes) -> bytes:
@@ -74,7 +86,7 @@ class PeerSessions:
                 self._put_first(session)
                 return plaintext
         addresses = _addresses(self._address, self._own_address)
-        session, plaintext = Session.answer(self._own, opening, rest, bound, addresses)
+        session, plaintext = Session.answer(self._own, opening, data=rest, bound=bound, addresses=addresses)
         self._own.used(opening.one_time_number)
         self._put_first(session)
         return plaintext
@@ -99,12 +111,13 @@ class PeerSessions:
 
     def save(self) -> SavedPeer:
         """All of it, secrets included."""
-        return SavedPeer(self.identity_key, [session.save() for session in self._sessions], self.asks)
+        return SavedPeer(self.identity_key, [session.save() for session in self._sessions], self.asks, list(self._read))
 
     def load(self, saved: SavedPeer) -> None:
         """What was saved. Raises Malformed."""
         self._sessions = [Session.load(session) for session in saved.sessions[:MAX_SESSIONS]]
         self.asks = saved.asks
+        self._read = dict.fromkeys(saved.read)
 
 
 def _addresses(initiator: Address, responder: Address) -> bytes:

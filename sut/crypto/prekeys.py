@@ -1,8 +1,8 @@
 """A device's own keys, what it publishes of them, and X3DH with them (the x3dh library, Signal's specification).
 
 Identity key: Curve25519, for ever; it signs (XEdDSA) and agrees. Signed prekey: changed every week, the last four are
-kept for what is under way. One-time prekeys: used by one session each, then deleted. Keys are named by numbers that only
-rise; 0 is none. The library gets a state with just the keys that one agreement needs: it would derive the public key of
+kept for what is under way. One-time prekeys: used by one session each, then deleted. Keys are named by numbers that
+only rise; 0 is none. The library gets a state with just the keys that one agreement needs: it would derive the public key of
 every one-time prekey anew each time.
 """
 
@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import msgspec
-from x3dh import BaseState, Bundle as X3dhBundle, Header, IdentityKeyFormat, KeyAgreementException
+from x3dh import BaseState, Header, IdentityKeyFormat, KeyAgreementException
+from x3dh import Bundle as X3dhBundle
 from x3dh.crypto_provider import HashFunction
 from x3dh.models import BaseStateModel, IdentityKeyPairModel, SignedPreKeyPairModel
 from x3dh.types import SecretType
@@ -191,9 +192,7 @@ class OwnKeys(msgspec.Struct):
     def _state(self, signed: SignedPrekey, one_time: frozenset[bytes]) -> _Agreement:
         model = BaseStateModel(
             identity_key=IdentityKeyPairModel(secret=self.identity, secret_type=SecretType.PRIV),
-            signed_pre_key=SignedPreKeyPairModel(
-                priv=signed.private, sig=signed.signature, timestamp=signed.made_at_s
-            ),
+            signed_pre_key=SignedPreKeyPairModel(priv=signed.private, sig=signed.signature, timestamp=signed.made_at_s),
             old_signed_pre_key=None,
             pre_keys=one_time,
         )

@@ -2,7 +2,8 @@
 
 - X25519 (RFC 7748) and XEdDSA signatures with the same Curve25519 key: identity keys;
 - Ed25519 (RFC 8032): signatures of sender keys;
-- HKDF and HMAC with SHA-256 (RFC 5869, RFC 2104), ChaCha20-Poly1305 (RFC 8439) with a key and nonce used once.
+- HMAC with SHA-256 (RFC 2104); HKDF (RFC 5869) is in the libraries below;
+- ChaCha20-Poly1305 (RFC 8439), with a key that encrypts one message only.
 
 The X3DH and Double Ratchet libraries are written as coroutines that never wait; `now` runs one to its end.
 """
@@ -19,8 +20,6 @@ import xeddsa
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from sut.crypto.errors import CryptoError, Refused
 
@@ -84,11 +83,6 @@ def check_signed_with(public: bytes, message: bytes, signature: bytes, *, what: 
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (InvalidSignature, ValueError):
         raise Refused(f"{what}: the signature is wrong") from None
-
-
-def derive(key: bytes, *, info: bytes, size: int) -> bytes:
-    """HKDF-SHA-256 without salt."""
-    return HKDF(algorithm=SHA256(), length=size, salt=None, info=info).derive(key)
 
 
 def mac(key: bytes, data: bytes) -> bytes:

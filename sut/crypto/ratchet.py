@@ -1,10 +1,10 @@
 """One Double Ratchet session between two devices (the doubleratchet library, Signal's specification).
 
-Chosen: X25519; root chain HKDF-SHA-256; message chains HMAC-SHA-256; messages ChaCha20-Poly1305 with a key of their own.
+Chosen: X25519; root chain HKDF-SHA-256; message chains HMAC-SHA-256; ChaCha20-Poly1305 with a key for each message.
 The library's recommended AES-CBC with HMAC compares its tag in variable time and is up to 31 bytes longer.
 
     ratchet message: ratchet key 32, length of the previous chain u32, number u32, ciphertext and tag (the rest)
-    first messages:  identity key 32, ephemeral key 32, signed prekey u32, one-time prekey u32 (0: none), ratchet message
+    first messages:  identity key 32, ephemeral key 32, signed prekey u32, one-time prekey u32 (0: none), then the same
 
 Who begins a session sends first messages until it has read an answer, so that the loss of one costs only that one.
 """
@@ -118,7 +118,9 @@ class Session:
         return cls(_restore(model), agreed.bound, opening.ephemeral_key, _encode_opening(opening))
 
     @classmethod
-    def answer(cls, own: OwnKeys, opening: Opening, data: bytes, bound: bytes, addresses: bytes) -> tuple[Session, bytes]:
+    def answer(
+        cls, own: OwnKeys, opening: Opening, data: bytes, bound: bytes, addresses: bytes
+    ) -> tuple[Session, bytes]:
         """From somebody's first message: the session and the plaintext. Raises Malformed, Unreadable, Refused.
 
         The one-time prekey is still there: the caller deletes it once it keeps the session.

@@ -3,21 +3,22 @@
     message key of an iteration  = HMAC(chain key, 0x01)
     chain key of the next        = HMAC(chain key, 0x02)
 
-The chain key goes to every member device over its pairwise session, from the current iteration on: who joins cannot read
-what was before. When a device or a member goes the sender begins a new chain, which the one who went does not get: who
+The chain key goes to every member device over its pairwise session, from the current iteration on: who joins cannot
+read what was before. When a device or a member goes the sender begins a new chain, which the one who went does not get: who
 is removed cannot read on. Each envelope is signed with the chain's Ed25519 key, because all members know the chain key
 and any of them could otherwise write in another's name.
 """
 
 from __future__ import annotations
 
+import secrets
 from typing import Final, NamedTuple
 
 import msgspec
 
 from sut.crypto import primitives
 from sut.crypto.envelope import Say
-from sut.crypto.errors import Malformed, Repeated, Unreadable
+from sut.crypto.errors import Repeated, Unreadable
 from sut.crypto.wire import Reader, number
 
 MAX_SKIPPED: Final = 1000
@@ -83,16 +84,18 @@ class OwnChain(msgspec.Struct):
         return self.iteration < MAX_ITERATION and all(wanted.get(name) == key for name, key in self.given.items())
 
 
-def new_chain(after: OwnChain | None) -> OwnChain:
-    """A fresh one; `after`: the one that it replaces."""
+def new_chain() -> OwnChain:
+    """A fresh one, with a number at random: a device that lost its state does not meet its old chains."""
     private, public = primitives.new_signing_key()
-    return OwnChain(after.chain + 1 if after else 1, primitives.random_key(), private, public)
+    return OwnChain(secrets.randbits(32), primitives.random_key(), private, public)
 
 
 class FollowedChain(msgspec.Struct):
     """Another device's chain."""
 
     chain: int
+    first: int
+    """What was given begins here."""
     iteration: int
     chain_key: bytes
     signature_key: bytes
@@ -101,9 +104,11 @@ class FollowedChain(msgspec.Struct):
 
     def key_of(self, iteration: int) -> bytes:
         """The message key. Changes nothing: `used` does. Raises Repeated, Unreadable."""
+        if iteration < self.first:
+            raise Unreadable("sender key: it lies before what was given to this device")
         if iteration < self.iteration:
             if (key := self.skipped.get(iteration)) is None:
-                raise Repeated("sender key: this iteration was read before, or lies before what was given")
+                raise Repeated("sender key: this iteration was read before")
             return key
         if iteration - self.iteration > MAX_SKIPPED:
             raise Unreadable(f"sender key: it skips more than {MAX_SKIPPED} messages")
@@ -130,15 +135,12 @@ class Follower(msgspec.Struct):
     chains: list[FollowedChain] = []
 
     def follow(self, given: Distribution) -> None:
-        """A chain came. One that is known stays as it is, unless this one begins earlier. Raises Malformed."""
-        for place, known in enumerate(self.chains):
-            if known.chain == given.chain:
-                if known.signature_key != given.signature_key:
-                    raise Malformed("sender key: one chain, two signature keys")
-                if given.iteration < known.iteration and not known.skipped:
-                    self.chains[place] = _followed(given)
-                return
-        self.chains = [*self.chains, _followed(given)][-MAX_CHAINS:]
+        """A chain came. One that is followed already stays as it is: going back would read messages twice."""
+        known = next((known for known in self.chains if known.chain == given.chain), None)
+        if known is not None and known.signature_key == given.signature_key:
+            return
+        followed = FollowedChain(given.chain, given.iteration, given.iteration, given.chain_key, given.signature_key)
+        self.chains = [*(other for other in self.chains if other is not known), followed][-MAX_CHAINS:]
 
     def chain(self, number_: int) -> FollowedChain:
         """The chain of that number. Raises Unreadable."""
@@ -146,7 +148,3 @@ class Follower(msgspec.Struct):
             if known.chain == number_:
                 return known
         raise Unreadable("sender key: this chain was not given to this device, or is too old")
-
-
-def _followed(given: Distribution) -> FollowedChain:
-    return FollowedChain(given.chain, given.iteration, given.chain_key, given.signature_key)
