@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, TracebackType
 from typing import Final, Literal, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -31,6 +31,10 @@ class Access(NamedTuple):
     operator_key: str = ""
     """Gets a token for anybody. Empty: `token` is all there is."""
     token: str = ""
+    device: int = 0
+    """The device that `token` is for; 0: any."""
+    labels: Mapping[str, str] = MappingProxyType({})
+    """host:port of a gateway -> its name, for the person."""
 
 
 class _Issued(msgspec.Struct, frozen=True):
@@ -66,6 +70,41 @@ class Members(msgspec.Struct, frozen=True):
     members: tuple[_Member, ...]
 
 
+class Numbered(msgspec.Struct, frozen=True):
+    """A one-time prekey."""
+
+    number: int
+    key: bytes
+
+
+class SignedKey(msgspec.Struct, frozen=True):
+    """A signed prekey."""
+
+    number: int
+    key: bytes
+    signature: bytes
+
+
+class BundleOf(msgspec.Struct, frozen=True):
+    """What begins a session with a device."""
+
+    device: int
+    identity_key: bytes
+    signed_prekey: SignedKey
+    one_time: Numbered | None
+
+
+class PublishedKeys(msgspec.Struct, frozen=True):
+    """All that is published of a user; empty when nothing is."""
+
+    devices: tuple[BundleOf, ...]
+    device_list: bytes
+
+
+class _KeysLeft(msgspec.Struct, frozen=True):
+    one_time: int
+
+
 class _Error(msgspec.Struct, frozen=True):
     error: str
 
@@ -94,13 +133,13 @@ class Api:
         if self._http is not None:
             await self._http.close()
 
-    @property
-    def url(self) -> str:
-        """Its base URL."""
-        return self._access.url
+    def label(self, gateway: str) -> str:
+        """What to call the gateway at this host:port."""
+        name = self._access.labels.get(gateway)
+        return f"{name} ({gateway})" if name else gateway
 
     async def token(self, *, fresh: bool = False) -> str:
-        """This device's token; `fresh`: the last one was refused. Raises ApiProblem, definite when there is no other."""
+        """This device's token; `fresh`: the last was refused. Raises ApiProblem, definite when there is no other."""
         if not self._access.operator_key:
             if fresh:
                 raise ApiProblem("the token was refused; start again with a new --token", status=401, definite=True)
@@ -128,13 +167,34 @@ class Api:
         """Remove somebody from a group, or leave. Returns the number that it took. Raises ApiProblem."""
         return (await self._ask("DELETE", f"/v1/conversations/{conv}/members/{user}", _Seq)).seq
 
+    async def keys(self, user: int, *, one_time: bool = True) -> PublishedKeys:
+        """A user's keys; takes a one-time prekey of each device unless `one_time` is False. Raises ApiProblem."""
+        query = "" if one_time else "?one_time=no"
+        return await self._ask("GET", f"/v1/users/{user}/keys{query}", PublishedKeys)
+
+    async def publish(
+        self,
+        *,
+        identity_key: bytes,
+        signed: SignedKey,
+        one_time: Sequence[Numbered],
+        list_version: int,
+        list_data: bytes,
+    ) -> int:
+        """Publish this device's keys. Returns how many one-time prekeys the service has of it. Raises ApiProblem."""
+        body = {
+            "identity_key": identity_key,
+            "signed_prekey": signed,
+            "one_time": list(one_time),
+            "device_list": {"version": list_version, "data": list_data},
+        }
+        return (await self._ask("PUT", "/v1/keys", _KeysLeft, body)).one_time
+
     async def gateways(self) -> tuple[str, ...]:
         """WebSocket URLs of live gateways, in random order. Raises ApiProblem."""
         return (await self._ask("GET", "/v1/discovery", _Gateways, bearer="")).gateways
 
-    async def _ask(
-        self, method: str, path: str, kind: type[T], body: object = None, *, bearer: str | None = None
-    ) -> T:
+    async def _ask(self, method: str, path: str, kind: type[T], body: object = None, *, bearer: str | None = None) -> T:
         """One call; with the device's token, which is renewed once if it is refused, unless `bearer` is given."""
         if bearer is not None:
             return await self._attempt(method, path, kind, body, bearer)

@@ -20,17 +20,17 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
-from sut.client import accounts
-from sut.client.accounts import Accounts
+from sut.client.accounts import Accounts, Learned, NoKeys, Published
 from sut.client.api import Access, Api
-from sut.client.core import ConversationChanged, Core, Errand, StatusChanged, Update
+from sut.client.core import ConversationChanged, Core, Errand, KeysOf, MembersOf, Publish, StatusChanged, Update
 from sut.client.errands import Errands
-from sut.client.errors import ApiProblem
+from sut.client.errors import ApiProblem, ClientError
 from sut.client.inbound import Inbound
 from sut.client.link import Link, Status
 from sut.client.model import Conversation, Line, LineKind
 from sut.client.names import user_of
 from sut.client.outbound import Outbound
+from sut.client.sealed import Encryption
 from sut.client.state import Outgoing, State
 from sut.protocol.client import Client
 from sut.protocol.client_events import (
@@ -53,3 +53,267 @@ CHECK_S: Final = 1.5
 """After a notification of a number that then cannot be fetched: ask whether this user still is a member."""
 SETTINGS: Final = ClientSettings(give_up_s=GIVE_UP_S)
 _LOGGER = logging.getLogger(__name__)
+
+
+class Chat:
+    """Everything of one person's device. Methods that change something are for one event loop; see also Actions."""
+
+    def __init__(
+        self, core: Core, api: Api, encryption: Encryption, listener: Callable[[Update], None], rng: random.Random
+    ) -> None:
+        """See `open`."""
+        self.core = core
+        self.api = api
+        self._listener = listener
+        self._lock = asyncio.Lock()
+        self._steps: set[asyncio.Task[None]] = set()
+        self.errands = Errands(do=self._errand, needed=self._needed, clock=core.clock, rng=rng)
+        core.want = self.errands.want
+        self.outbound = Outbound(core)
+        self.inbound = Inbound(core, self.outbound)
+        self.encryption = encryption
+        self.accounts = Accounts(core, api, encryption)
+        self._link = Link(api, self, clock=core.clock)
+        self.connection = Status("connecting")
+        core.machine.resume(
+            {one.conv: one.cursor for one in core.conversations.values() if one.cursor},
+            self.outbound.unsettled(),
+            core.clock(),
+        )
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls,
+        access: Access,
+        *,
+        name: str,
+        path: Path,
+        listener: Callable[[Update], None],
+        clock: Callable[[], float] = time.monotonic,
+        wall_s: Callable[[], float] = time.time,
+    ) -> AsyncIterator[Chat]:
+        """The client of a person (a checked name) whose state is in this file. Raises ClientError, UserMistake."""
+        rng = random.SystemRandom()
+        with contextlib.closing(State(path)) as state:
+            me = user_of(name)
+            device = access.device or state.number("device") or rng.randrange(1, 1 << 62)
+            state.put("device", str(device).encode())
+            cipher = Encryption.load(state.get("cipher"), user=me, device=device, now_s=wall_s)
+            state.put("cipher", cipher.state())
+            machine = Client(user=me, device=device, rng=rng, settings=SETTINGS, next_client_seq=state.next_client_seq)
+            core = Core(
+                me=me, name=name, device=device, state=state, machine=machine, cipher=cipher,
+                conversations=state.conversations(), names=state.names(), clock=clock,
+                wall_ms=lambda: int(wall_s() * 1000), want=lambda _errand: None,
+            )  # fmt: skip
+            core.learn_name(me, name)
+            await state.commit()
+            async with Api(access, user=me, device=device) as api:
+                chat = cls(core, api, cipher, listener, rng)
+                try:
+                    yield chat
+                finally:
+                    await chat.quiet()
+
+    async def run(self) -> None:
+        """Be connected, until cancelled. Raises ClientError when it makes no sense to go on."""
+        await self.step(lambda _now: self._begin())
+        tasks = [asyncio.create_task(self._link.run()), asyncio.create_task(self.errands.run())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        except ClientError as error:
+            self.status(Status("stopped", reason=str(error)))
+            raise
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def quiet(self) -> None:
+        """Wait for the steps that are under way; after `run` has ended nothing changes any more on return."""
+        while self._steps:
+            await asyncio.gather(*self._steps, return_exceptions=True)
+
+    # For the link.
+
+    @property
+    def machine(self) -> Client:
+        """See Desk."""
+        return self.core.machine
+
+    async def step(self, act: Callable[[float], object]) -> None:
+        """See Desk. What `act` raises comes out here, and then nothing else was done."""
+        task = asyncio.create_task(self._locked(act))
+        self._steps.add(task)
+        task.add_done_callback(self._steps.discard)
+        await asyncio.shield(task)
+
+    def status(self, status: Status) -> None:
+        """See Desk."""
+        self.connection = status
+        if status.state != "online":
+            self.core.online = False
+        self._listener(StatusChanged(status))
+
+    async def _locked(self, act: Callable[[float], object]) -> None:
+        core, machine = self.core, self.core.machine
+        async with self._lock:
+            act(core.clock())
+            while True:
+                for event in machine.events():
+                    self._react(event)
+                ready = self.outbound.ready()
+                self._note_cursors()
+                await core.state.commit()
+                for outgoing in ready:
+                    self._submit(outgoing)
+                if not ready:
+                    break
+            await self._link.send(machine.frames())
+            updates, core.updates = core.updates, []
+        for update in updates:
+            self._listener(update)
+
+    def _submit(self, outgoing: Outgoing) -> None:
+        taken = self.core.machine.submit(outgoing.conv, outgoing.body, self.core.clock())
+        assert taken == outgoing.client_seq, "the machine and the state count alike"
+
+    def _note_cursors(self) -> None:
+        for conv, cursor in self.core.machine.cursors.items():
+            one = self.core.conversations.get(conv)
+            if one is not None and one.cursor != cursor:
+                one.cursor = cursor
+                self.core.state.put_conversation(one)
+
+    def _begin(self) -> None:
+        for one in self.core.conversations.values():
+            if not one.known and not one.left:
+                self.errands.want(MembersOf(one.conv))
+        self.inbound.resume()
+
+    # What the machine says.
+
+    def _react(self, event: ClientEvent) -> None:
+        core = self.core
+        match event:
+            case Show(message):
+                one = core.conversation(message.conv)
+                if one.left:  # back again
+                    one.left = one.known = False
+                    core.want(MembersOf(one.conv))
+                self.inbound.shown(message)
+            case Acked():
+                self.outbound.acked(event)
+            case Nacked(definite=True) | GaveUp():
+                self.outbound.lost(event)
+            case MemberChange(conv, seq, user, added):
+                self._membership(core.conversation(conv), seq, user, added=added)
+            case Online():
+                core.online = True
+                self.status(Status("online", self.connection.gateway))
+                if self.accounts.due:
+                    core.want(Publish())
+            case Notified(conv, head):
+                asyncio.get_running_loop().call_later(CHECK_S, self._check, conv, head)
+            case Stalled(reason):
+                self._link.dead = reason
+            case Violation(text):
+                _LOGGER.warning("%s", text)
+            case _:
+                pass
+
+    def _membership(self, one: Conversation, seq: int, user: int, *, added: bool) -> None:
+        core = self.core
+        if added:
+            one.members[user] = seq + 1
+        else:
+            one.members.pop(user, None)
+        core.state.put_members(one)
+        line = Line(
+            row=core.state.next_row(), conv=one.conv, kind=LineKind.NOTICE, seq=seq, user=user,
+            at_ms=core.wall_ms(), text="joined" if added else "is gone",
+        )  # fmt: skip
+        core.put_line(one, line, new=True)
+        core.updates.append(ConversationChanged(one.conv))
+
+    def _check(self, conv: int, head: int) -> None:
+        """Something was announced; if it is still not here, this user may be no member any more."""
+        one = self.core.conversations.get(conv)
+        if one is not None and one.known and not one.direct and one.cursor < head:
+            self.errands.want(MembersOf(conv))
+
+    # What has to be fetched.
+
+    def _needed(self, errand: Errand) -> bool:
+        match errand:
+            case MembersOf(conv):
+                one = self.core.conversations.get(conv)
+                return one is not None and not one.left
+            case KeysOf(user):
+                return self.inbound.waits_for(user) or self.outbound.waits_for(user)
+            case Publish():
+                return True
+
+    async def _errand(self, errand: Errand) -> None:
+        """Raises ApiProblem."""
+        match errand:
+            case MembersOf(conv):
+                await self._fetch_members(conv)
+            case KeysOf(user):
+                await self._fetch_keys(user)
+            case Publish():
+                done = await self.accounts.publish()
+                await self.step(lambda _now: self._published(done))
+
+    async def _fetch_keys(self, user: int) -> None:
+        try:
+            learned = await self.accounts.fetch(user)
+        except NoKeys:
+            await self.step(lambda _now: self.accounts.absent(user))
+            raise
+        await self.step(lambda _now: self._keys_came(user, learned))
+
+    def _keys_came(self, user: int, learned: Learned) -> None:
+        self.accounts.learn(user, learned)
+        self.inbound.keys_came(user)
+
+    def _published(self, done: Published) -> None:
+        if self.accounts.published(done):
+            self.errands.want(Publish())
+
+    async def _fetch_members(self, conv: int) -> None:
+        try:
+            found = await self.api.members(conv)
+        except ApiProblem as problem:
+            if problem.status not in (403, 404):
+                raise
+            await self.step(lambda _now: self.gone(conv))
+            return
+        members = {member.user: member.first for member in found.members}
+        await self.step(lambda _now: self.learn_members(conv, members, direct=found.kind == "direct"))
+
+    def gone(self, conv: int) -> None:
+        """In a step: this user is no member of it any more."""
+        one = self.core.conversations[conv]
+        if not one.left:
+            one.left, one.known = True, True
+            one.members.pop(self.core.me, None)
+            self.core.state.put_conversation(one)
+            self.core.state.put_members(one)
+            self.outbound.give_up(one)
+            self.core.updates.append(ConversationChanged(conv))
+
+    def learn_members(self, conv: int, members: dict[int, int], *, direct: bool) -> Conversation:
+        """In a step: kind and members of a conversation, as the service has them."""
+        core = self.core
+        one = core.conversations.setdefault(conv, Conversation(conv=conv, direct=direct))
+        one.direct, one.known, one.left, one.members = direct, True, core.me not in members, dict(members)
+        others = [user for user in members if user != core.me]
+        one.peer = others[0] if direct and others else 0
+        core.state.put_conversation(one)
+        core.state.put_members(one)
+        core.updates.append(ConversationChanged(conv))
+        return one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sut.client.cipher import Cipher
 from sut.client.link import Status
@@ -12,6 +12,11 @@ from sut.client.model import Conversation, Line, Presence
 from sut.client.names import is_named, stand_in
 from sut.client.state import State
 from sut.protocol.client import Client
+
+CHANGED: Final = (
+    "the keys of {name} have changed: a new device, or somebody in between; "
+    "/accept {name} believes them, /safety {name} then shows what to compare"
+)
 
 
 class LineChanged(NamedTuple):

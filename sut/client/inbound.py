@@ -1,17 +1,19 @@
 """From a message on the wire to a line on the screen: decryption, names, edits, and what to do when it cannot be read.
 
 Messages of a conversation are opened in their order. One whose sender's keys are not here waits for them, and so do
-those behind it. One that cannot be read at all gets a line that says so, its sender is asked for it, and the line becomes
-the message when the answer comes.
+those behind it. One that cannot be read at all gets a line that says so, its sender is asked for it, and the line
+becomes the message when the answer comes.
 """
 
 from __future__ import annotations
+
+import contextlib
 
 from sut.client import content as contents
 from sut.client import payload as payloads
 from sut.client.cipher import Address, CannotRead, CannotSeal, Changed, NeedKeys, Opened
 from sut.client.content import Delete, Edit, Text
-from sut.client.core import ConversationChanged, Core, KeysOf
+from sut.client.core import CHANGED, ConversationChanged, Core, KeysOf
 from sut.client.model import Conversation, Line, LineKind
 from sut.client.names import user_of
 from sut.client.outbound import Outbound
@@ -64,6 +66,11 @@ class Inbound:
             self._ask(place)
         self._core.state.put("cipher", self._core.cipher.state())
 
+    def waits_for(self, user: int) -> bool:
+        """Whether something cannot be read for want of this user's keys."""
+        stuck = any(message.user == user for messages in self._stuck.values() for message in messages)
+        return stuck or any(place[1][0] == user for place in self._unasked)
+
     def _retry_stuck(self) -> None:
         for conv in list(self._stuck):
             waiting = self._stuck.pop(conv)
@@ -89,7 +96,7 @@ class Inbound:
         except Changed as changed:
             self._stick(message)
             name = core.called(changed.user)
-            core.say(f"the keys of {name} have changed; compare with /safety {name}, then /accept {name}")
+            core.say(CHANGED.format(name=name))
         except CannotRead as problem:
             self._dark_line(one, message, ask=problem.ask)
         else:
@@ -163,11 +170,9 @@ class Inbound:
     def _ask(self, place: tuple[int, Address]) -> None:
         conv, sender = place
         messages = self._unasked.pop(place)
-        try:
-            bodies = [message.body for message in messages[-MAX_ASKED:]]
+        bodies = [message.body for message in messages[-MAX_ASKED:]]
+        with contextlib.suppress(NeedKeys, Changed, CannotSeal):  # the lines go on to say that they cannot be read
             self._outbound.control(conv, [self._core.cipher.ask(conv, sender, bodies)])
-        except (NeedKeys, Changed, CannotSeal):
-            pass  # the lines say that they cannot be read; the next message of this sender may begin anew
 
     def _open_dark(self, one: Conversation, sender: Address) -> None:
         for message in self._dark.pop((one.conv, sender), []):
@@ -190,7 +195,5 @@ class Inbound:
         seqs = self._core.state.seqs_of(one.conv, refs)
         allowed = [ref for ref in refs if first and seqs.get(ref, 0) >= first]
         if allowed:
-            try:
+            with contextlib.suppress(NeedKeys, Changed, CannotSeal):  # it will ask again
                 self._outbound.control(one.conv, self._core.cipher.answer(one.conv, asker, allowed))
-            except (NeedKeys, Changed, CannotSeal):
-                pass  # it will ask again

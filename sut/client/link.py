@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
@@ -50,7 +51,7 @@ class Desk(Protocol):
     def machine(self) -> Client:
         """The client machine; only touched in `act`."""
 
-    async def step(self, act: Callable[[float], None]) -> None:
+    async def step(self, act: Callable[[float], object]) -> None:
         """Do something with the machine at the time given, and all that follows from it."""
 
     def status(self, status: Status) -> None:
@@ -95,7 +96,9 @@ class Link:
                 reason = self._ended(closed)
             except InvalidStatus as refused:
                 fresh_token = refused.response.status_code == 401
-                reason = f"refused with {refused.response.status_code}: {refused.response.body.decode(errors='replace')}"
+                reason = (
+                    f"refused with {refused.response.status_code}: {refused.response.body.decode(errors='replace')}"
+                )
                 self._avoid[url] = self._clock() + AVOID_S
             except ApiProblem as problem:
                 if problem.definite:
@@ -144,7 +147,7 @@ class Link:
             ping_interval=None,
             max_size=MAX_MESSAGE,
         )
-        gateway = url.removeprefix("ws://").removeprefix("wss://").partition("/")[0]
+        gateway = self._api.label(urlsplit(url).netloc)
         self._socket = socket
         tasks: list[asyncio.Task[None]] = []
         try:
@@ -204,4 +207,3 @@ class Link:
         if code == REVOKED:
             raise ClientError("this device was revoked")
         return f"closed by the gateway with {code}" if code else "the connection broke"
-

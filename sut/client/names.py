@@ -21,7 +21,9 @@ def check_name(text: str) -> str:
     name = text.strip().removeprefix("@").lower()
     if len(name) > MAX_NAME or not _NAME.fullmatch(name):
         shown = text.strip()[:MAX_NAME]
-        raise UserMistake(f"{shown!r} is no name: 1 to {MAX_NAME} of a-z, 0-9, '.', '_' and '-', a letter or digit first")
+        raise UserMistake(
+            f"{shown!r} is no name: 1 to {MAX_NAME} of a-z, 0-9, '.', '_' and '-', a letter or digit first"
+        )
     return name
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
+from sut.client import content as contents
 from sut.client import payload as payloads
 from sut.client.cipher import CannotSeal, Changed, NeedKeys, Sealed
 from sut.client.content import Content
-from sut.client import content as contents
-from sut.client.core import Core, KeysOf, MembersOf
+from sut.client.core import CHANGED, Core, KeysOf, MembersOf
 from sut.client.model import Conversation, Line
 from sut.client.payload import About, Payload
 from sut.client.state import Draft, Outgoing
@@ -50,6 +50,16 @@ class Outbound:
     def empty(self) -> bool:
         """Everything that was written is in its conversation, or never will be."""
         return not (self._flying or self._controls or any(self._drafts.values()))
+
+    @property
+    def waiting(self) -> int:
+        """How much of it there is."""
+        return len(self._flying) + len(self._controls) + sum(map(len, self._drafts.values()))
+
+    def waits_for(self, user: int) -> bool:
+        """Whether something is to be encrypted for this user."""
+        conversations = self._core.conversations
+        return any(drafts and user in conversations[conv].members for conv, drafts in self._drafts.items())
 
     def unsettled(self) -> list[tuple[int, int, bytes]]:
         """For the machine, at the start."""
@@ -136,7 +146,7 @@ class Outbound:
             if changed.user not in self._warned:
                 self._warned.add(changed.user)
                 name = core.called(changed.user)
-                core.say(f"the keys of {name} have changed; compare with /safety {name}, then /accept {name}")
+                core.say(CHANGED.format(name=name))
             return []
         except CannotSeal as problem:
             drafts.popleft()
@@ -145,9 +155,7 @@ class Outbound:
             return []
         drafts.popleft()
         core.state.drop_draft(draft)
-        return [
-            self._outgoing(one.conv, draft.line if part is sealed[-1] else 0, part) for part in sealed
-        ]
+        return [self._outgoing(one.conv, draft.line if part is sealed[-1] else 0, part) for part in sealed]
 
     def accepted(self, user: int) -> None:
         """A person accepted somebody's changed keys."""
