@@ -103,6 +103,38 @@ class CassandraStore:
                 break
         return found
 
+    async def page_before(self, conv: int, before: int, limit: int) -> list[StoredMessage]:
+        """The newest rows with a number below `before`, `limit` at most, in order.
+
+        From the bucket of `before`, or the newest one, downwards. Of a bucket that is not the first of these no row is
+        missing, so every further one gives what is asked for or all that it has; an empty one ends it.
+        """
+        found: list[StoredMessage] = []
+        if conv > MAX_INTEGER or before <= 1:
+            return found
+        bucket = bucket_of(min(before, MAX_INTEGER) - 1)
+        if bucket:
+            first = await self._session.read("state", (conv, 0))
+            bucket = min(bucket, (first[0][-1] or 0) if first else 0)
+        below = min(before, last_of(bucket) + 1)
+        begin = bucket
+        while bucket >= 0 and len(found) < limit:
+            wanted = min(limit - len(found), PAGE_ROWS)
+            part = messages_of(reversed(await self._session.read("page_before", (conv, bucket, below, wanted))))
+            found[:0] = part
+            if len(part) == wanted:
+                below = part[0].seq
+            elif not part and bucket < begin:
+                break
+            else:
+                bucket -= 1
+                below = last_of(bucket) + 1
+        return found
+
+    async def expire(self, partition: int, older_than_s: float) -> bool:
+        """Nothing: here whole buckets would go, see sut/README.md; it is not done."""
+        return False
+
     async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:
         """Ids above `after`, rising, of what this user is or was in; one whose write did not land may be among them."""
         if max(user, after) > MAX_INTEGER:
@@ -198,7 +230,7 @@ class CassandraStore:
             if image is None or image.row.head != head or newest[-1].seq != head:
                 return None
         assert image is not None
-        whole = ConversationWrite(image.row, (), image.spans, image.marks)
+        whole = ConversationWrite(image.row, (), image.spans, image.marks, image.roles)
         await self._session.write(rows.state_batch(whole, newest))
         return image
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sut.deploy.topology import Topology
     from sut.peer import PeerLink
     from sut.services.chat.accept import Acceptor
+    from sut.services.chat.reader import Reader
     from sut.services.sequencer.worker import PartitionWorker
 
 
@@ -45,6 +46,16 @@ VARIANTS: Mapping[str, Variant] = {
             "commit_before_store",
             "the log offset is committed before the rows are in the store, so a crash between the two forgets them",
             ("acked_lost",),
+        ),
+        Variant(
+            "non_member_fetch",
+            "the chat service gives a conversation to whoever asks for it, member or not",
+            ("leaks",),
+        ),
+        Variant(
+            "body_per_member",
+            "each member of a group gets a copy of each body, stored and sent: `petrel bench fanout` shows the cost",
+            (),
         ),
     )
 }
@@ -76,6 +87,10 @@ def worker_class(topology: Topology) -> type[PartitionWorker]:
             from sut.variants.commit_before_store import HastyWorker
 
             return HastyWorker
+        case "body_per_member":
+            from sut.variants.body_per_member import CopyingWorker
+
+            return CopyingWorker
         case _:
             from sut.services.sequencer.worker import PartitionWorker
 
@@ -92,3 +107,15 @@ def acceptor_class(topology: Topology, sequencers: Mapping[int, PeerLink]) -> ty
     from sut.services.chat.accept import Acceptor
 
     return Acceptor
+
+
+def reader_class(topology: Topology) -> type[Reader]:
+    """How this system answers FETCH, SYNC and HISTORY."""
+    check_name(topology.variant)
+    if topology.variant == "non_member_fetch":
+        from sut.variants.non_member_fetch import OpenReader
+
+        return OpenReader
+    from sut.services.chat.reader import Reader
+
+    return Reader

@@ -16,12 +16,12 @@ from sut.partitioning import partition_of
 from sut.peer import PeerConnection, PeerLink, PeerServer
 from sut.ports import Kind, LogRecord, MessageStore, Origin, Unavailable
 from sut.protocol.frames import Close, Error, Nack, Refused, encode
-from sut.protocol.peer import Deliver, FetchPage, PeerFrame, Poke, Shown, Submit, SyncDevice
+from sut.protocol.peer import Deliver, FetchHistory, FetchPage, PeerFrame, Poke, Shown, Submit, SyncDevice
 from sut.services.chat.accept import Acceptor, Pending
 from sut.services.chat.reader import NotMember, Reader
 from sut.services.ready import Ready
 from sut.trace import Hop, Trace, open_trace
-from sut.variants import acceptor_class
+from sut.variants import acceptor_class, reader_class
 
 MAX_READS: Final = 2_000
 """FETCH and SYNC under way; beyond it they are refused as OVERLOADED."""
@@ -50,7 +50,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     acceptors = [
         make_acceptor(p, message_log, lambda p: by_partition[p].send(Poke(p)), trace=trace) for p in by_partition
     ]
-    chat = _Chat(acceptors, Reader(store, by_partition), store, trace)
+    chat = _Chat(acceptors, reader_class(topology)(store, by_partition), store, trace)
     ready = Ready()
     server = PeerServer(
         node=service.name,
@@ -99,6 +99,7 @@ class _Chat:
             "reads": float(len(self._reads)),
             "pages_hot": float(self._reader.hot),
             "pages_cold": float(self._reader.cold),
+            "pages_shared": float(self._reader.shared),
             "cursors": float(self._unwritten),
         }
 
@@ -106,7 +107,9 @@ class _Chat:
         match frame:
             case Submit():
                 self._submit(gateway, frame)
-            case FetchPage():
+            case FetchPage() if (page := self._at_hand(frame)) is not None:
+                gateway.send(_paged(frame, page))
+            case FetchPage() | FetchHistory():
                 self._read(gateway, frame, self._fetch(gateway, frame))
             case SyncDevice():
                 self._read(gateway, frame, self._sync(gateway, frame))
@@ -128,7 +131,10 @@ class _Chat:
             refuse(Nack.OVERLOADED)
 
     def _read(
-        self, gateway: PeerConnection, frame: FetchPage | SyncDevice, reading: Coroutine[None, None, None]
+        self,
+        gateway: PeerConnection,
+        frame: FetchPage | FetchHistory | SyncDevice,
+        reading: Coroutine[None, None, None],
     ) -> None:
         if len(self._reads) >= MAX_READS:
             reading.close()
@@ -138,16 +144,23 @@ class _Chat:
         self._reads.add(task)
         task.add_done_callback(self._reads.discard)
 
-    async def _fetch(self, gateway: PeerConnection, frame: FetchPage) -> None:
+    async def _fetch(self, gateway: PeerConnection, frame: FetchPage | FetchHistory) -> None:
+        conv, user, limit = frame.conv, frame.user, frame.limit
         try:
-            page = await self._reader.page(frame.conv, frame.user, after=frame.after, limit=frame.limit)
+            if isinstance(frame, FetchPage):
+                page = await self._reader.page(conv, user, after=frame.after, limit=limit)
+            else:
+                page = await self._reader.page_before(conv, user, before=frame.before, limit=limit)
         except NotMember:
             _fail(gateway, frame, Nack.FOREIGN, close=Close.FOREIGN)
         except Unavailable as error:
             log.warning("fetch: %s", error)
             _fail(gateway, frame, Nack.UNAVAILABLE)
         else:
-            gateway.send(Deliver((frame.conn,), page[:1] + frame.req.to_bytes(4, "big") + page[5:]))
+            gateway.send(_paged(frame, page))
+
+    def _at_hand(self, frame: FetchPage) -> bytes | None:
+        return self._reader.at_hand(frame.conv, frame.user, after=frame.after, limit=frame.limit)
 
     async def _sync(self, gateway: PeerConnection, frame: SyncDevice) -> None:
         try:
@@ -190,5 +203,10 @@ class _Chat:
                 log.warning("cursors: %s", error)
 
 
-def _fail(gateway: PeerConnection, frame: FetchPage | SyncDevice, code: Nack, *, close: int = 0) -> None:
+def _paged(frame: FetchPage | FetchHistory, page: bytes) -> Deliver:
+    """An encoded PAGE with this request's number."""
+    return Deliver((frame.conn,), page[:1] + frame.req.to_bytes(4, "big") + page[5:])
+
+
+def _fail(gateway: PeerConnection, frame: FetchPage | FetchHistory | SyncDevice, code: Nack, *, close: int = 0) -> None:
     gateway.send(Deliver((frame.conn,), encode(Error(frame.req, code)), close))
