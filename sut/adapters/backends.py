@@ -12,7 +12,7 @@ from sut.adapters.redis_client import Address
 from sut.adapters.redis_master import RedisMaster
 from sut.adapters.redis_registry import RedisRegistry
 from sut.deploy.topology import ServiceKind, Topology
-from sut.ports import MessageLog, MessageStore
+from sut.ports import KeyStore, MessageLog, MessageStore
 
 DATA: Final = "data"
 """Directory of the SQLite files in the topology's own."""
@@ -52,6 +52,25 @@ def open_store(topology: Topology, node: str) -> MessageStore:
     from sut.adapters.sqlite_store import SqliteStore
 
     return SqliteStore(topology.path / DATA, topology.settings.partitions)
+
+
+def open_keys(topology: Topology, node: str) -> KeyStore:
+    """The shelf of published keys, for the service of this name: beside the store. Raises SutError."""
+    if nodes := topology.of_kind("cassandra"):
+        from sut.adapters.cassandra_keys import CassandraKeys
+        from sut.adapters.cassandra_schema import Binding
+
+        binding = Binding(
+            keyspace=topology.keyspace,
+            log_id=topology.log_id or topology.run_id,
+            partitions=topology.settings.partitions,
+            creates=False,
+            replication=min(3, len(nodes)),
+        )
+        return CassandraKeys(_dialed(topology, node, "cassandra", "cql"), binding)
+    from sut.adapters.sqlite_keys import SqliteKeys
+
+    return SqliteKeys(topology.path / DATA, topology.settings.partitions)
 
 
 def open_registry(topology: Topology, node: str) -> RedisRegistry:

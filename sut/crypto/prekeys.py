@@ -2,8 +2,8 @@
 
 Identity key: Curve25519, for ever; it signs (XEdDSA) and agrees. Signed prekey: changed every week, the last four are
 kept for what is under way. One-time prekeys: used by one session each, then deleted. Keys are named by numbers that
-only rise; 0 is none. The library gets a state with just the keys that one agreement needs: it would derive the public key of
-every one-time prekey anew each time.
+only rise; 0 is none. The library gets a state with just the keys that one agreement needs: it would derive the public
+key of every one-time prekey anew each time.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
     chain key of the next        = HMAC(chain key, 0x02)
 
 The chain key goes to every member device over its pairwise session, from the current iteration on: who joins cannot
-read what was before. When a device or a member goes the sender begins a new chain, which the one who went does not get: who
-is removed cannot read on. Each envelope is signed with the chain's Ed25519 key, because all members know the chain key
-and any of them could otherwise write in another's name.
+read what was before. When a device or a member goes the sender begins a new chain, which the one who went does not get:
+who is removed cannot read on. Each envelope is signed with the chain's Ed25519 key, because all members know the chain
+key and any of them could otherwise write in another's name.
 """
 
 from __future__ import annotations

@@ -12,11 +12,12 @@ import msgspec
 from aiohttp import web
 
 from sut.deploy.topology import Topology
-from sut.ports import Registry, Unavailable
+from sut.ports import KeyStore, Registry, Unavailable
 from sut.protocol.frames import Nack
 from sut.protocol.tokens import Identity, TokenError, issue, verify
 from sut.services.api.control import Control, Denied, direct_id, group_id
 from sut.services.api.history import Conversations
+from sut.services.api.keys import KeyRoutes
 from sut.services.api.model import (
     ROLES,
     Changed,
@@ -53,7 +54,9 @@ class ProblemError(Exception):
         self.status = status
 
 
-def make_app(topology: Topology, control: Control, registry: Registry, conversations: Conversations) -> web.Application:
+def make_app(
+    topology: Topology, control: Control, registry: Registry, conversations: Conversations, keys: KeyStore
+) -> web.Application:
     """The application with all its routes."""
     app = web.Application(middlewares=[_problems], client_max_size=MAX_REQUEST)
     api = _Api(topology, control, registry, conversations)
@@ -70,6 +73,7 @@ def make_app(topology: Topology, control: Control, registry: Registry, conversat
             web.delete("/v1/conversations/{conv:[0-9]+}/members/{user:[0-9]+}", api.remove),
         ]
     )
+    app.add_routes(KeyRoutes(keys, api._who).routes())
     return app
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from aiohttp import web
 
-from sut.adapters.backends import open_log, open_registry, open_store
+from sut.adapters.backends import open_keys, open_log, open_registry, open_store
 from sut.deploy.topology import Service, Topology
 from sut.peer import PeerLink, PeerServer, PortInUse
 from sut.ports import Unavailable
@@ -23,7 +23,7 @@ from sut.services.ready import Ready
 async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises PortInUse."""
     message_log, registry = open_log(topology, service.name), open_registry(topology, service.name)
-    store = open_store(topology, service.name)
+    store, keys = open_store(topology, service.name), open_keys(topology, service.name)
     links = {
         sequencer.name: PeerLink(
             node=service.name,
@@ -47,7 +47,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     await server.start(service.host, service.ports["peer"])
     for link in links.values():
         link.start()
-    runner = web.AppRunner(make_app(topology, control, registry, conversations), access_log=None)
+    runner = web.AppRunner(make_app(topology, control, registry, conversations, keys), access_log=None)
     await runner.setup()
     try:
         try:
@@ -64,7 +64,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         await server.close()
         for link in links.values():
             await link.close()
-        for closing in (registry.close, store.close, message_log.close):
+        for closing in (registry.close, store.close, message_log.close, keys.close):
             with contextlib.suppress(Exception):
                 await closing()
 
