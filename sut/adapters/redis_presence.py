@@ -5,24 +5,25 @@ Keys
 
 A member older than the time to live counts no more, so a gateway that dies takes its users with it; the time is the
 server's, so clocks of gateways need not agree. Two gateways that hold the same user do not touch each other's member.
-Members of dead incarnations are dropped with the key, which is kept for a week after the last word on the user.
+Members of dead incarnations go after a day, and the key a week after the last word on the user.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from sut.adapters.redis_client import Address
 from sut.adapters.redis_master import RedisMaster
-from sut.adapters.redis_registry import MAX_BATCH, _parts, _Script
+from sut.adapters.redis_script import Script, parts
 
 KEPT_S: Final = 7 * 86_400
 
-_HERE: Final = _Script("presence_here.lua")
-_GONE: Final = _Script("presence_gone.lua")
-_LOOK: Final = _Script("presence_look.lua")
+_HERE: Final = Script("presence_here.lua")
+_GONE: Final = Script("presence_gone.lua")
+_LOOK: Final = Script("presence_look.lua")
 MAX_AT_ONCE: Final = 4
 """Script calls of one look that are under way side by side."""
 
@@ -64,9 +65,9 @@ class RedisPresence:
     async def look(self, users: Sequence[int]) -> Mapping[int, tuple[bool, int]]:
         """Of each user: online, and when last seen in Unix ms."""
         found: dict[int, tuple[bool, int]] = {}
-        parts = _parts(users)
-        for start in range(0, len(parts), MAX_AT_ONCE):
-            some = parts[start : start + MAX_AT_ONCE]
+        pieces = parts(users)
+        for start in range(0, len(pieces), MAX_AT_ONCE):
+            some = pieces[start : start + MAX_AT_ONCE]
             for part, answer in zip(some, await asyncio.gather(*map(self._look, some)), strict=True):
                 for place, user in enumerate(part):
                     found[user] = bool(answer[2 * place]), int(answer[2 * place + 1])
@@ -80,7 +81,7 @@ class RedisPresence:
         keys = [f"presence:{user}" for user in users]
         return await self._master.call(lambda client: _LOOK.run(client, keys, [self._ttl_ms]))
 
-    async def _note(self, script: _Script, node: str, incarnation: int, users: Sequence[int]) -> None:
-        for start in range(0, len(users), MAX_BATCH):
-            keys = [f"presence:{user}" for user in users[start : start + MAX_BATCH]]
-            await self._master.call(lambda client, k=keys: script.run(client, k, [f"{node}/{incarnation}", KEPT_S]))
+    async def _note(self, script: Script, node: str, incarnation: int, users: Sequence[int]) -> None:
+        for part in parts(users):
+            keys = [f"presence:{user}" for user in part]
+            await self._master.call(partial(script.run, keys=keys, arguments=[f"{node}/{incarnation}", KEPT_S]))

@@ -15,6 +15,7 @@ from sut.deploy.topology import Topology
 from sut.ports import Registry, Unavailable
 from sut.protocol.frames import Nack
 from sut.protocol.tokens import Identity, TokenError, issue, verify
+from sut.protocol.signals import MAX_WATCHED
 from sut.services.api.control import Control, Denied, direct_id, group_id
 from sut.services.api.model import (
     Changed,
@@ -27,6 +28,7 @@ from sut.services.api.model import (
     Tokens,
     TokensRequest,
 )
+from sut.services.api.people import People
 
 T = TypeVar("T", bound=msgspec.Struct)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -49,10 +51,10 @@ class ProblemError(Exception):
         self.status = status
 
 
-def make_app(topology: Topology, control: Control, registry: Registry) -> web.Application:
+def make_app(topology: Topology, control: Control, registry: Registry, people: People) -> web.Application:
     """The application with all its routes."""
     app = web.Application(middlewares=[_problems], client_max_size=MAX_REQUEST)
-    api = _Api(topology, control, registry)
+    api = _Api(topology, control, registry, people)
     app.add_routes(
         [
             web.get("/v1/health", api.health),
@@ -61,6 +63,8 @@ def make_app(topology: Topology, control: Control, registry: Registry) -> web.Ap
             web.post("/v1/conversations", api.create),
             web.post("/v1/conversations/{conv:[0-9]+}/members", api.add),
             web.delete("/v1/conversations/{conv:[0-9]+}/members/{user:[0-9]+}", api.remove),
+            web.get("/v1/conversations/{conv:[0-9]+}/receipts", api.receipts),
+            web.get("/v1/presence", api.presence),
         ]
     )
     return app
@@ -92,7 +96,8 @@ async def _body(request: web.Request, kind: type[T]) -> T:
 
 
 class _Api:
-    def __init__(self, topology: Topology, control: Control, registry: Registry) -> None:
+    def __init__(self, topology: Topology, control: Control, registry: Registry, people: People) -> None:
+        self._people = people
         self._settings = topology.settings
         self._token_key = bytes.fromhex(topology.token_key)
         self._api_key = topology.api_key
@@ -162,6 +167,18 @@ class _Api:
     async def remove(self, request: web.Request) -> web.Response:
         by = self._who(request).user
         return _answer(Changed(await self._control.remove(_number(request, "conv"), by, _number(request, "user"))))
+
+    async def receipts(self, request: web.Request) -> web.Response:
+        user = self._who(request).user
+        return _answer(await self._people.receipts(_number(request, "conv"), user))
+
+    async def presence(self, request: web.Request) -> web.Response:
+        self._who(request)
+        asked = request.query.getall("user", [])
+        users = [int(text) for text in asked if text.isdecimal() and 0 < int(text) < 1 << 63]
+        if not 0 < len(asked) == len(users) <= MAX_WATCHED:
+            raise ProblemError(400, f"say user=ID, once to {MAX_WATCHED} times")
+        return _answer(await self._people.seen(users))
 
 
 def _number(request: web.Request, name: str) -> int:
