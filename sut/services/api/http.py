@@ -15,7 +15,6 @@ from sut.deploy.topology import Topology
 from sut.ports import Registry, Unavailable
 from sut.protocol.frames import Nack
 from sut.protocol.tokens import Identity, TokenError, issue, verify
-from sut.protocol.signals import MAX_WATCHED
 from sut.services.api.control import Control, Denied, direct_id, group_id
 from sut.services.api.model import (
     Changed,
@@ -33,6 +32,8 @@ from sut.services.api.people import People
 T = TypeVar("T", bound=msgspec.Struct)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_REQUEST = 1 << 20
+MAX_SEEN = 200
+"""Users that one request for presence may name: a request line has 8 KB."""
 
 _STATUS = {
     Nack.FOREIGN: 403,
@@ -176,8 +177,8 @@ class _Api:
         self._who(request)
         asked = request.query.getall("user", [])
         users = [int(text) for text in asked if text.isdecimal() and 0 < int(text) < 1 << 63]
-        if not 0 < len(asked) == len(users) <= MAX_WATCHED:
-            raise ProblemError(400, f"say user=ID, once to {MAX_WATCHED} times")
+        if not 0 < len(asked) == len(users) <= MAX_SEEN:
+            raise ProblemError(400, f"say user=ID, once to {MAX_SEEN} times")
         return _answer(await self._people.seen(users))
 
 
