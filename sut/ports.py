@@ -175,7 +175,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     rows_s: float
     """For write(). Also how much of the log a restart replays, beside what was under way."""
     cursors_s: float
-    """For save_cursors()."""
+    """For save_cursors() and save_receipts()."""
 
 
 class MessageStore(Protocol):
@@ -229,6 +229,12 @@ class MessageStore(Protocol):
     async def cursors(self, device: int) -> dict[int, int]:
         """conv -> seq shown by this device."""
 
+    async def save_receipts(self, receipts: Iterable[tuple[int, int, int, int]]) -> None:
+        """(conv, user, kind, seq): how far people have got (kind 0) and read (1). They only rise."""
+
+    async def receipts(self, conv: int) -> dict[tuple[int, int], int]:
+        """(user, kind) -> seq in this conversation."""
+
     async def close(self) -> None:
         """Release files and connections."""
 
@@ -241,6 +247,26 @@ class Route(msgspec.Struct, frozen=True, array_like=True):
     incarnation: int
     conn: int  # unique within the incarnation, never reused
     epoch: int  # rises with each connection of the device
+
+
+class Presence(Protocol):
+    """Who is there, on any gateway, and when they last were. Losing all of it makes pictures old, nothing else."""
+
+    @property
+    def generation(self) -> int:
+        """Rises when what was written before may be gone: write it again."""
+
+    async def here(self, node: str, incarnation: int, users: Sequence[int]) -> None:
+        """These users are connected to this incarnation of a gateway. Holds for the presence's time to live."""
+
+    async def gone(self, node: str, incarnation: int, users: Sequence[int]) -> None:
+        """They no longer are; what other gateways or incarnations said of them stands. They were last seen now."""
+
+    async def look(self, users: Sequence[int]) -> Mapping[int, tuple[bool, int]]:
+        """Of each user: online, and when last seen in Unix ms (0: not known). One round trip for some hundreds."""
+
+    async def close(self) -> None:
+        """Release connections."""
 
 
 class Registry(Protocol):

@@ -10,6 +10,7 @@ from typing import Final
 
 from sut.adapters.redis_client import Address
 from sut.adapters.redis_master import RedisMaster
+from sut.adapters.redis_presence import RedisPresence
 from sut.adapters.redis_registry import RedisRegistry
 from sut.deploy.topology import ServiceKind, Topology
 from sut.ports import KeyStore, MessageLog, MessageStore
@@ -79,6 +80,17 @@ def open_registry(topology: Topology, node: str) -> RedisRegistry:
         sentinels=_sentinels(topology, node),
         master_name=topology.redis_master,
         address_map=_dialed(topology, node, "redis", "redis"),
+        deadline_s=REDIS_DEADLINE_S,
+    )
+
+
+def open_presence(topology: Topology, node: str, *, ttl_s: float) -> RedisPresence:
+    """Who is there, on a connection of its own: what is slow here must not cost anybody a route. Raises SutError."""
+    return RedisPresence(
+        sentinels=_sentinels(topology, node),
+        master_name=topology.redis_master,
+        address_map=_dialed(topology, node, "redis", "redis"),
+        ttl_s=ttl_s,
         deadline_s=REDIS_DEADLINE_S,
     )
 
