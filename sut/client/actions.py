@@ -6,18 +6,20 @@ Raises UserMistake, in words for the person, when it cannot be done; then nothin
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
+from sut.client.accounts import NoKeys
 from sut.client.chat import Chat
 from sut.client.cipher import CannotSeal
-from sut.client.content import Delete, Edit, Text
+from sut.client.content import MAX_TEXT, Delete, Edit, Text
 from sut.client.core import ConversationChanged
 from sut.client.errors import ApiProblem, UserMistake
 from sut.client.model import Conversation, Line, LineKind
 from sut.client.names import check_name, user_of
-from sut.client.payload import MAX_TEXT, MAX_TITLE
+from sut.client.payload import MAX_TITLE
 from sut.crypto.errors import IdentityChanged, NoSession
 from sut.crypto.fingerprint import grouped
 
@@ -52,6 +54,8 @@ class Actions:
         users = [self._other(name) for name in names]
         if not users:
             raise UserMistake("name at least one other person")
+        for user, name in zip(users, names, strict=True):
+            await self._must_be_here(user, name)
         key = secrets.token_hex(16)
         conv = await self._ask(lambda: self._chat.api.create("group", users, key))
         members = dict.fromkeys([self._core.me, *users], 1)
@@ -63,6 +67,7 @@ class Actions:
         one, user = self._group(conv), self._other(name)
         if user in one.members:
             raise UserMistake(f"{check_name(name)} is in it already")
+        await self._must_be_here(user, name)
         seq = await self._ask(lambda: self._chat.api.add(conv, user))
 
         def added(_now: float) -> None:
@@ -92,7 +97,7 @@ class Actions:
         """Leave a group."""
         self._group(conv)
         await self._ask(lambda: self._chat.api.remove(conv, self._core.me))
-        await self._chat.step(lambda _now: self._chat.gone(conv))
+        await self._chat.step(lambda _now: self._chat.upkeep.gone(conv))
 
     async def send(self, conv: int, text: str) -> None:
         """Write a line; it is on disk on return, and sent as soon as it can be."""
@@ -162,7 +167,18 @@ class Actions:
         if one is None or not self._core.online or now - self._typed_at.get(conv, -TYPING_EVERY_S) < TYPING_EVERY_S:
             return
         self._typed_at[conv] = now
-        await self._chat.step(lambda at: None)
+        await self._chat.step(lambda at: self._core.machine.typing(conv, at))
+
+    async def stop_typing(self, conv: int) -> None:
+        """The person wiped out what they wrote."""
+        if self._typed_at.pop(conv, None) is not None:
+            await self._chat.step(lambda at: self._core.machine.stop_typing(conv, at))
+
+    async def look(self, conv: int) -> None:
+        """This conversation is in front now; the presence of its members is wanted."""
+        if self._core.front != conv:
+            self._core.front = conv
+            await self._chat.step(lambda _now: None)
 
     async def settled(self, timeout_s: float) -> bool:
         """Wait until everything that was written has its number. False: it has not, in this time."""
@@ -181,6 +197,15 @@ class Actions:
                 return conv
         return 0
 
+    async def _must_be_here(self, user: int, name: str) -> None:
+        """A group would wait for a member who has no keys yet. Raises UserMistake."""
+        await self._chat.step(lambda _now: self._core.learn_name(user, check_name(name)))
+        account = self._chat.encryption.account
+        with contextlib.suppress(IdentityChanged):
+            if not account.devices(user):
+                learned = await self._ask(lambda: self._chat.accounts.fetch(user))
+                await self._chat.step(lambda _now: self._chat.accounts.learn(user, learned))
+
     def _accept(self, user: int) -> None:
         self._chat.encryption.account.accept(user)
         self._chat.outbound.accepted(user)
@@ -189,13 +214,14 @@ class Actions:
     def _made(self, conv: int, members: dict[int, int], names: Sequence[str], *, direct: bool, title: str = "") -> None:
         for name in names:
             self._core.learn_name(user_of(check_name(name)), check_name(name))
-        one = self._chat.learn_members(conv, members, direct=direct)
+        one = self._chat.upkeep.learn_members(conv, members, direct=direct)
         if title:
             one.title = title
             self._core.state.put_conversation(one)
             self._chat.outbound.tell_about(one)
 
-    def _read(self, one: Conversation, _now: float) -> None:
+    def _read(self, one: Conversation, now: float) -> None:
+        self._core.machine.mark_read(one.conv, one.last_seq(), now)
         one.read = one.last_seq()
         self._core.state.put_conversation(one)
         self._core.updates.append(ConversationChanged(one.conv))
@@ -244,7 +270,7 @@ class Actions:
             try:
                 return await call()
             except ApiProblem as problem:
-                if problem.definite or attempt == ATTEMPTS:
+                if problem.definite or attempt == ATTEMPTS or isinstance(problem, NoKeys):
                     raise UserMistake(str(problem)) from None
             await asyncio.sleep(RETRY_S * attempt)
         raise AssertionError("unreachable")

@@ -105,6 +105,18 @@ class _KeysLeft(msgspec.Struct, frozen=True):
     one_time: int
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """How far somebody has got and read."""
+
+    user: int
+    delivered: int
+    read: int
+
+
+class _Progresses(msgspec.Struct, frozen=True):
+    receipts: tuple[Progress, ...]
+
+
 class _Error(msgspec.Struct, frozen=True):
     error: str
 
@@ -166,6 +178,10 @@ class Api:
     async def remove(self, conv: int, user: int) -> int:
         """Remove somebody from a group, or leave. Returns the number that it took. Raises ApiProblem."""
         return (await self._ask("DELETE", f"/v1/conversations/{conv}/members/{user}", _Seq)).seq
+
+    async def receipts(self, conv: int) -> tuple[Progress, ...]:
+        """How far the members of a conversation have come. Raises ApiProblem."""
+        return (await self._ask("GET", f"/v1/conversations/{conv}/receipts", _Progresses)).receipts
 
     async def keys(self, user: int, *, one_time: bool = True) -> PublishedKeys:
         """A user's keys; takes a one-time prekey of each device unless `one_time` is False. Raises ApiProblem."""

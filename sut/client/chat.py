@@ -20,18 +20,29 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
-from sut.client.accounts import Accounts, Learned, NoKeys, Published
+from sut.client.accounts import Accounts
 from sut.client.api import Access, Api
-from sut.client.core import ConversationChanged, Core, Errand, KeysOf, MembersOf, Publish, StatusChanged, Update
+from sut.client.core import (
+    ConversationChanged,
+    Core,
+    MembersOf,
+    PeopleChanged,
+    Publish,
+    ReceiptsOf,
+    StatusChanged,
+    Update,
+)
 from sut.client.errands import Errands
-from sut.client.errors import ApiProblem, ClientError
+from sut.client.errors import ClientError
 from sut.client.inbound import Inbound
 from sut.client.link import Link, Status
-from sut.client.model import Conversation, Line, LineKind
+from sut.client.model import TYPING_S, Conversation, Line, LineKind
+from sut.client.model import Presence as Seen
 from sut.client.names import user_of
 from sut.client.outbound import Outbound
 from sut.client.sealed import Encryption
 from sut.client.state import Outgoing, State
+from sut.client.upkeep import Upkeep
 from sut.protocol.client import Client
 from sut.protocol.client_events import (
     Acked,
@@ -42,15 +53,24 @@ from sut.protocol.client_events import (
     Nacked,
     Notified,
     Online,
+    Presence,
     Show,
     Stalled,
+    Told,
+    Unwatched,
     Violation,
+    Writing,
 )
+from sut.protocol.signals import MAX_WATCHED
 
 GIVE_UP_S: Final = 7 * 24 * 3600.0
 """A message is sent again and again for a week; a person would rather wait than not know."""
 CHECK_S: Final = 1.5
 """After a notification of a number that then cannot be fetched: ask whether this user still is a member."""
+MAX_RECEIPTS: Final = 50
+"""Conversations whose receipts are asked for after a reconnect, the newest."""
+MAX_PEERS: Final = 200
+"""People of 1:1 conversations whose presence is watched."""
 SETTINGS: Final = ClientSettings(give_up_s=GIVE_UP_S)
 _LOGGER = logging.getLogger(__name__)
 
@@ -67,14 +87,16 @@ class Chat:
         self._listener = listener
         self._lock = asyncio.Lock()
         self._steps: set[asyncio.Task[None]] = set()
-        self.errands = Errands(do=self._errand, needed=self._needed, clock=core.clock, rng=rng)
-        core.want = self.errands.want
-        self.outbound = Outbound(core)
-        self.inbound = Inbound(core, self.outbound)
         self.encryption = encryption
         self.accounts = Accounts(core, api, encryption)
+        self.outbound = Outbound(core)
+        self.inbound = Inbound(core, self.outbound)
+        self.upkeep = Upkeep(core, api, self.accounts, inbound=self.inbound, outbound=self.outbound, step=self.step)
+        self.errands = Errands(do=self.upkeep.do, needed=self.upkeep.needed, clock=core.clock, rng=rng)
+        core.want = self.errands.want
         self._link = Link(api, self, clock=core.clock)
         self.connection = Status("connecting")
+        self._watched: frozenset[int] = frozenset()
         core.machine.resume(
             {one.conv: one.cursor for one in core.conversations.values() if one.cursor},
             self.outbound.unsettled(),
@@ -167,6 +189,7 @@ class Chat:
                     self._react(event)
                 ready = self.outbound.ready()
                 self._note_cursors()
+                self._watch()
                 await core.state.commit()
                 for outgoing in ready:
                     self._submit(outgoing)
@@ -214,16 +237,46 @@ class Chat:
             case Online():
                 core.online = True
                 self.status(Status("online", self.connection.gateway))
-                if self.accounts.due:
-                    core.want(Publish())
+                self._catch_up()
             case Notified(conv, head):
                 asyncio.get_running_loop().call_later(CHECK_S, self._check, conv, head)
             case Stalled(reason):
                 self._link.dead = reason
+            case Told(conv, seq, kind, by):
+                self.upkeep.receipt(core.conversation(conv), by, kind, seq)
+            case Writing(conv, user, active):
+                core.conversation(conv).typing[user] = core.clock() + TYPING_S if active else 0.0
+                core.updates.append(ConversationChanged(conv))
+            case Presence(user, online, last_seen_ms):
+                core.presence[user] = Seen(online=online, last_seen_ms=last_seen_ms)
+                core.updates.append(PeopleChanged())
+            case Unwatched(user):
+                core.presence.pop(user, None)
+                core.updates.append(PeopleChanged())
             case Violation(text):
                 _LOGGER.warning("%s", text)
             case _:
                 pass
+
+    def _catch_up(self) -> None:
+        """The connection is back: what was only told while it was away has to be asked for."""
+        if self.accounts.due:
+            self.core.want(Publish())
+        for one in self.core.recent()[:MAX_RECEIPTS]:
+            if one.unconfirmed(self.core.me):
+                self.core.want(ReceiptsOf(one.conv))
+
+    def _watch(self) -> None:
+        """Ask for the presence of whom the person sees: the others of recent 1:1 conversations, and who is in front."""
+        core = self.core
+        peers = [one.peer for one in core.recent()[:MAX_PEERS] if one.direct and one.peer and not one.left]
+        front = core.conversations.get(core.front)
+        wanted = dict.fromkeys([*peers, *(front.members if front is not None else ())])
+        wanted.pop(core.me, None)
+        watched = frozenset(list(wanted)[:MAX_WATCHED])
+        if watched != self._watched:
+            self._watched = watched
+            core.machine.watch(watched)
 
     def _membership(self, one: Conversation, seq: int, user: int, *, added: bool) -> None:
         core = self.core
@@ -244,76 +297,3 @@ class Chat:
         one = self.core.conversations.get(conv)
         if one is not None and one.known and not one.direct and one.cursor < head:
             self.errands.want(MembersOf(conv))
-
-    # What has to be fetched.
-
-    def _needed(self, errand: Errand) -> bool:
-        match errand:
-            case MembersOf(conv):
-                one = self.core.conversations.get(conv)
-                return one is not None and not one.left
-            case KeysOf(user):
-                return self.inbound.waits_for(user) or self.outbound.waits_for(user)
-            case Publish():
-                return True
-
-    async def _errand(self, errand: Errand) -> None:
-        """Raises ApiProblem."""
-        match errand:
-            case MembersOf(conv):
-                await self._fetch_members(conv)
-            case KeysOf(user):
-                await self._fetch_keys(user)
-            case Publish():
-                done = await self.accounts.publish()
-                await self.step(lambda _now: self._published(done))
-
-    async def _fetch_keys(self, user: int) -> None:
-        try:
-            learned = await self.accounts.fetch(user)
-        except NoKeys:
-            await self.step(lambda _now: self.accounts.absent(user))
-            raise
-        await self.step(lambda _now: self._keys_came(user, learned))
-
-    def _keys_came(self, user: int, learned: Learned) -> None:
-        self.accounts.learn(user, learned)
-        self.inbound.keys_came(user)
-
-    def _published(self, done: Published) -> None:
-        if self.accounts.published(done):
-            self.errands.want(Publish())
-
-    async def _fetch_members(self, conv: int) -> None:
-        try:
-            found = await self.api.members(conv)
-        except ApiProblem as problem:
-            if problem.status not in (403, 404):
-                raise
-            await self.step(lambda _now: self.gone(conv))
-            return
-        members = {member.user: member.first for member in found.members}
-        await self.step(lambda _now: self.learn_members(conv, members, direct=found.kind == "direct"))
-
-    def gone(self, conv: int) -> None:
-        """In a step: this user is no member of it any more."""
-        one = self.core.conversations[conv]
-        if not one.left:
-            one.left, one.known = True, True
-            one.members.pop(self.core.me, None)
-            self.core.state.put_conversation(one)
-            self.core.state.put_members(one)
-            self.outbound.give_up(one)
-            self.core.updates.append(ConversationChanged(conv))
-
-    def learn_members(self, conv: int, members: dict[int, int], *, direct: bool) -> Conversation:
-        """In a step: kind and members of a conversation, as the service has them."""
-        core = self.core
-        one = core.conversations.setdefault(conv, Conversation(conv=conv, direct=direct))
-        one.direct, one.known, one.left, one.members = direct, True, core.me not in members, dict(members)
-        others = [user for user in members if user != core.me]
-        one.peer = others[0] if direct and others else 0
-        core.state.put_conversation(one)
-        core.state.put_members(one)
-        core.updates.append(ConversationChanged(conv))
-        return one

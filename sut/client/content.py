@@ -1,41 +1,52 @@
-"""interim"""
+"""What a person does in a conversation: writes, changes, takes back. Edits and deletes are messages of their own.
+
+A record names the line it is about by its number; only the author's own count, whoever sends them. msgpack with a tag;
+what is not known is not shown.
+"""
 
 from __future__ import annotations
 
+from typing import Annotated, Final
+
 import msgspec
+
+MAX_TEXT: Final = 4_000
+"""Characters of one text, so that its encryption for some devices fits one body."""
+Words = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
 
 class Text(msgspec.Struct, frozen=True, array_like=True, tag=1):
     """A text."""
 
-    text: str
+    text: Words
 
 
 class Edit(msgspec.Struct, frozen=True, array_like=True, tag=2):
-    """Another text instead of the one of number seq."""
+    """This text instead of the one with number `seq`."""
 
     seq: int
-    text: str
+    text: Words
 
 
 class Delete(msgspec.Struct, frozen=True, array_like=True, tag=3):
-    """Take back number seq."""
+    """The text with number `seq` is taken back."""
 
     seq: int
 
 
 Content = Text | Edit | Delete
-_d = msgspec.msgpack.Decoder(Content)
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Content] = msgspec.msgpack.Decoder(Content)
 
 
 def encode(content: Content) -> bytes:
-    """x"""
-    return msgspec.msgpack.encode(content)
+    """As bytes of a payload."""
+    return _encoder.encode(content)
 
 
 def decode(data: bytes) -> Content | None:
-    """x"""
+    """What they say; None: nothing that this program understands."""
     try:
-        return _d.decode(data)
-    except msgspec.DecodeError:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None

@@ -67,7 +67,13 @@ class Publish(NamedTuple):
     """To be done: publish this device's keys."""
 
 
-Errand = MembersOf | KeysOf | Publish
+class ReceiptsOf(NamedTuple):
+    """To be fetched: how far others have come in this conversation."""
+
+    conv: int
+
+
+Errand = MembersOf | KeysOf | ReceiptsOf | Publish
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,6 +97,8 @@ class Core:
     updates: list[Update] = field(default_factory=list)
     """To be told when everything is on disk."""
     online: bool = False
+    front: int = 0
+    """The conversation that the person has in front; 0: none."""
 
     def called(self, user: int) -> str:
         """What to call somebody."""
@@ -101,6 +109,10 @@ class Core:
         if one.direct and one.peer:
             return self.called(one.peer)
         return one.title or f"group {one.conv:016x}"[:12]
+
+    def recent(self) -> list[Conversation]:
+        """All conversations, the one with the newest message first."""
+        return sorted(self.conversations.values(), key=lambda one: (-one.last_at_ms(), one.conv))
 
     def learn_name(self, user: int, name: str) -> None:
         """Somebody says that this is their name, or what somebody else's is. Counts if it is."""

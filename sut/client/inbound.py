@@ -121,12 +121,12 @@ class Inbound:
         match contents.decode(payload.content):
             case Text(text):
                 line = self._line(one, message)
-                line.text, line.at_ms = text[: payloads.MAX_TEXT], payload.sent_ms
+                line.text, line.at_ms = text, payload.sent_ms
                 core.put_line(one, line, new=True)
             case Edit(seq, text):
                 target = one.at(seq)
                 if target is not None and target.user == message.user and target.kind is LineKind.TEXT:
-                    target.text, target.edited = text[: payloads.MAX_TEXT], True
+                    target.text, target.edited = text, True
                     core.put_line(one, target, new=False)
             case Delete(seq):
                 target = one.at(seq)

@@ -131,6 +131,11 @@ class Conversation:
             return Delivery.DELIVERED
         return Delivery.SENT
 
+    def unconfirmed(self, me: int) -> bool:
+        """Whether some own line of late has not been read by everybody."""
+        own = [line for line in self.lines[-50:] if line.user == me and line.kind is LineKind.TEXT and line.seq]
+        return any(self.delivery(line, me) < Delivery.READ for line in own)
+
     def typists(self, now: float) -> list[int]:
         """Who is typing now."""
         return [user for user, until in self.typing.items() if until > now]

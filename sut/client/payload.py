@@ -11,8 +11,6 @@ from typing import Annotated, Final
 
 import msgspec
 
-MAX_TEXT: Final = 4_000
-"""Characters of one message, so that its encryption for some devices fits one body."""
 MAX_TITLE: Final = 60
 MAX_NAMES: Final = 500
 
@@ -27,7 +25,7 @@ class About(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Payload(msgspec.Struct, frozen=True, array_like=True):
-    """The plaintext of one message. Exactly one of `content` (see sut.protocol.content) and `about` counts."""
+    """The plaintext of one message. Exactly one of `content` (see content.py) and `about` counts."""
 
     version: int
     name: Name

@@ -74,6 +74,7 @@ class Plain:
             except UserMistake as mistake:
                 self._print(f"! {mistake}")
                 continue
+            await actions.look(result.conv)
             if result.conv != conv:
                 conv = result.conv
                 self._print(f"* in {chat.core.title(chat.core.conversations[conv])}")

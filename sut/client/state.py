@@ -24,6 +24,10 @@ from sut.protocol.frames import Message
 FORMAT: Final = b"1"
 
 
+_Change = tuple[str, tuple[object, ...]]
+"""A statement and its values."""
+
+
 class Draft(NamedTuple):
     """Written by the person, not encrypted yet."""
 
@@ -50,7 +54,7 @@ class State:
     def __init__(self, path: Path) -> None:
         """Open or make the file. Raises ClientError, UserMistake when another program has it open."""
         self._path = path
-        self._pending: list[tuple[str, tuple[object, ...]]] = []
+        self._pending: list[_Change] = []
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -80,35 +84,34 @@ class State:
             if self.get("format", FORMAT) != FORMAT:
                 raise ClientError(f"{path}: made by another version of this program")
             self.put("format", FORMAT)
-            self._apply()
+            self._apply(self._pending)
+            self._pending = []
         except (sqlite3.Error, OSError) as error:
             raise ClientError(f"{path} is broken: {error}; move it away to begin anew as a new device") from None
 
     async def commit(self) -> None:
         """Everything that was changed is on disk on return. Raises ClientError: the program cannot go on."""
-        if self._pending:
-            await asyncio.to_thread(self._apply_or_say)
+        pending, self._pending = self._pending, []
+        if pending:
+            await asyncio.to_thread(self._apply_or_say, pending)
 
     def close(self) -> None:
         """Commit what is left and release the file. Harmless when closed."""
         if self._lock >= 0:
             try:
-                self._apply_or_say()
+                self._apply_or_say(self._pending)
             finally:
                 self._db.close()
                 os.close(self._lock)
                 self._lock = -1
 
-    def _apply_or_say(self) -> None:
+    def _apply_or_say(self, pending: list[_Change]) -> None:
         try:
-            self._apply()
+            self._apply(pending)
         except sqlite3.Error as error:
             raise ClientError(f"cannot write to {self._path}: {error}") from None
 
-    def _apply(self) -> None:
-        pending, self._pending = self._pending, []
-        if not pending:
-            return
+    def _apply(self, pending: list[_Change]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for statement, values in pending:

@@ -13,29 +13,15 @@ from collections.abc import Iterable, Mapping
 
 from sut.protocol.client_context import HISTORY_REQ, Context
 from sut.protocol.client_events import (
-    Acked,
     ClientEvent,
     ClientSettings,
     Drained,
-    GaveUp,
-    HistoryFailed,
-    HistoryPage,
-    MemberChange,
     Nacked,
     Notified,
     Online,
     OutboxFull,
-    Presence,
-    RoleChange,
-    Sent,
-    SentAgain,
-    Show,
     Stalled,
-    Told,
-    Unwatched,
-    Violation,
     Wire,
-    Writing,
 )
 from sut.protocol.client_fetch import Fetches
 from sut.protocol.client_history import Histories, HistoryBusy
@@ -61,11 +47,7 @@ from sut.protocol.frames import (
 from sut.protocol.reconnect import Reconnect
 from sut.protocol.signals import PresenceNews, Receipts, Typists
 
-__all__ = [
-    "Acked", "Client", "ClientEvent", "ClientSettings", "Drained", "GaveUp", "HistoryBusy", "HistoryFailed",
-    "HistoryPage", "MemberChange", "Nacked", "Notified", "Online", "OutboxFull", "Presence", "RoleChange", "Sent",
-    "SentAgain", "Show", "Stalled", "Told", "Unwatched", "Violation", "Wire", "Writing",
-]  # fmt: skip
+__all__ = ["Client", "ClientSettings", "HistoryBusy", "Nacked", "OutboxFull"]
 
 
 class Client:

@@ -271,8 +271,7 @@ def encode(frame: ClientFrame | ServerFrame) -> bytes:
         case Fetch() | History():
             return _FETCH.pack(Type.FETCH if isinstance(frame, Fetch) else Type.HISTORY, *frame)
         case Sync():
-            head = _SYNC.pack(Type.SYNC, frame.req, frame.after_conv)
-            return head + b"".join(_ENTRY.pack(*cursor) for cursor in frame.cursors)
+            return _SYNC.pack(Type.SYNC, *frame[:2]) + b"".join(_ENTRY.pack(*cursor) for cursor in frame.cursors)
         case Heartbeat():
             return bytes([Type.HEARTBEAT])
         case Ack():
@@ -280,8 +279,7 @@ def encode(frame: ClientFrame | ServerFrame) -> bytes:
         case Notify():
             return bytes([Type.NOTIFY]) + _entries(frame.entries)
         case Message():
-            word = frame.seq << 16 | frame.flags
-            head = _MESSAGE.pack(Type.MESSAGE, frame.conv, word, frame.user, frame.device, frame.client_seq)
+            head = _MESSAGE.pack(Type.MESSAGE, frame.conv, frame.seq << 16 | frame.flags, *frame[3:6])
             return head + frame.body
         case Page():
             head = _PAGE.pack(Type.PAGE, frame.req, frame.conv, frame.head, frame.through, len(frame.messages))
@@ -307,8 +305,7 @@ def decode_client(data: bytes) -> ClientFrame:
     try:
         match data[0]:
             case Type.SEND:
-                _, conv, client_seq = _SEND.unpack_from(data)
-                body = data[_SEND.size :]
+                (_, conv, client_seq), body = _SEND.unpack_from(data), data[_SEND.size :]
                 if not 0 < len(body) <= MAX_BODY:
                     raise FrameError(f"SEND body of {len(body)} bytes; 1 to {MAX_BODY} are allowed")
                 return Send(conv, client_seq, body)

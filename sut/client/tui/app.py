@@ -22,7 +22,6 @@ from sut.client.actions import Actions
 from sut.client.chat import Chat
 from sut.client.core import Said, Update
 from sut.client.errors import ClientError, UserMistake
-from sut.client.model import Conversation
 from sut.client.tui import paint
 
 DRAW_S: Final = 0.05
@@ -63,7 +62,7 @@ class ChatApp(App[None]):
     def attach(self, chat: Chat) -> None:
         """The chat to show; before the application runs."""
         self._chat, self._actions = chat, Actions(chat)
-        self.front = next(iter(self._sorted()), 0)
+        self.front = next((one.conv for one in chat.core.recent()), 0)
 
     def show(self, update: Update) -> None:
         """The chat's listener."""
@@ -92,6 +91,8 @@ class ChatApp(App[None]):
         self.set_interval(CLOCK_S, self._draw_clock)
         self.run_worker(self._run_chat(), exit_on_error=False)
         self.run_worker(self._do_typed(), exit_on_error=False)
+        if self._actions is not None:
+            self.run_worker(self._actions.look(self.front), group="look", exit_on_error=False)
         self._draw_if_dirty()
 
     @property
@@ -119,8 +120,10 @@ class ChatApp(App[None]):
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
-        if event.value and not event.value.startswith("/") and self.front and self._actions is not None:
-            self.run_worker(self._actions.typing(self.front), group="typing", exit_on_error=False)
+        if not self.front or self._actions is None or event.value.startswith("/"):
+            return
+        said = self._actions.typing(self.front) if event.value else self._actions.stop_typing(self.front)
+        self.run_worker(said, group="typing", exit_on_error=False)
 
     @on(OptionList.OptionHighlighted)
     @on(OptionList.OptionSelected)
@@ -152,6 +155,8 @@ class ChatApp(App[None]):
     def _go(self, conv: int) -> None:
         if conv != self.front:
             self.front, self._dirty = conv, True
+            assert self._actions is not None
+            self.run_worker(self._actions.look(conv), group="look", exit_on_error=False)
             self.query_one("#talk", VerticalScroll).anchor()
 
     async def _do_typed(self) -> None:
@@ -196,11 +201,11 @@ class ChatApp(App[None]):
         shown = paint.lines(core, one) if one is not None else Text(paint.EMPTY, "dim")
         self.query_one("#lines", Static).update(shown)
         self._draw_clock()
-        self._mark_read(one)
+        self.call_after_refresh(self._mark_read)
 
     def _draw_side(self) -> None:
         core, side = self.chat.core, self.query_one("#side", OptionList)
-        self._order = self._sorted()
+        self._order = [one.conv for one in core.recent()]
         with self.prevent(OptionList.OptionHighlighted):
             side.clear_options()
             side.add_options(
@@ -211,16 +216,14 @@ class ChatApp(App[None]):
     def _draw_clock(self) -> None:
         core = self.chat.core
         self.query_one("#typing", Static).update(paint.typing(core, core.conversations.get(self.front)))
+        self._mark_read()
         bottom = paint.status(core, self.chat.connection, self.chat.outbound.waiting)
         self.query_one("#status", Static).update(bottom)
 
-    def _sorted(self) -> list[int]:
-        """Conversations, the newest message first."""
-        conversations = self.chat.core.conversations.values()
-        return [one.conv for one in sorted(conversations, key=lambda one: (-one.last_at_ms(), one.conv))]
-
-    def _mark_read(self, one: Conversation | None) -> None:
+    def _mark_read(self) -> None:
         """What is in front of the person, at the end of the lines, counts as read."""
-        talk = self.query_one("#talk", VerticalScroll)
-        if one is not None and self.app_focus and talk.is_vertical_scroll_end and self._actions is not None:
+        talk, one = self.query_one("#talk", VerticalScroll), self.chat.core.conversations.get(self.front)
+        if one is None or self._actions is None or one.last_seq() <= one.read:
+            return
+        if self.app_focus and talk.is_vertical_scroll_end:
             self.run_worker(self._actions.read(one.conv), group="read", exit_on_error=False)
