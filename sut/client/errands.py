@@ -48,6 +48,11 @@ class Errands:
             self._due[errand] = max(self._clock(), self._done_at.get(errand, float("-inf")) + REST_S)
             self._wake.set()
 
+    @property
+    def waiting(self) -> list[Errand]:
+        """Those in line."""
+        return list(self._due)
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
+import os
+import threading
+from concurrent.futures import CancelledError
 from typing import Final, TextIO
 
 from sut.client import slash
@@ -27,6 +29,8 @@ from sut.client.model import Line, LineKind
 SETTLE_S: Final = 60.0
 MAX_QUEUED: Final = 1_000
 """Typed lines that are read ahead."""
+MAX_LINE: Final = 1 << 20
+"""Bytes without a line's end; more are dropped."""
 
 
 class Plain:
@@ -119,18 +123,30 @@ class Plain:
                 print(line, file=self._output, flush=True)
 
 
-async def read_lines(stream: TextIO = sys.stdin) -> asyncio.Queue[str | None]:
-    """Lines of a stream as they come, None at its end; read by a thread, so that nothing waits for the person."""
+def read_lines(fd: int) -> asyncio.Queue[str | None]:
+    """Lines of a file as they come, None at its end. Call it in the loop that takes them from the queue.
+
+    A thread of its own reads: any kind of file can be waited for so, and the end of the program does not wait for it
+    (it holds no lock of a Python file object).
+    """
     queue: asyncio.Queue[str | None] = asyncio.Queue(MAX_QUEUED)
     loop = asyncio.get_running_loop()
 
-    def read() -> None:
-        with contextlib.suppress(RuntimeError, ValueError):  # the loop or the stream is closed
-            for line in stream:
-                asyncio.run_coroutine_threadsafe(queue.put(line.rstrip("\n")), loop).result()
-            asyncio.run_coroutine_threadsafe(queue.put(None), loop).result()
+    def put(line: str | None) -> None:
+        asyncio.run_coroutine_threadsafe(queue.put(line), loop).result()
 
-    import threading
+    def read() -> None:
+        rest = b""
+        with contextlib.suppress(RuntimeError, OSError, CancelledError):  # the loop or the file was closed
+            while data := os.read(fd, 64 * 1024):
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    put(line.decode(errors="replace"))
+                if len(rest) > MAX_LINE:
+                    rest = b""
+            if rest:
+                put(rest.decode(errors="replace"))
+            put(None)
 
     threading.Thread(target=read, name="typed", daemon=True).start()
     return queue

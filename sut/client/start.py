@@ -34,7 +34,7 @@ def chat(access: Access, *, name: str, system: str, state: Path | None, plain: b
 async def _plain(access: Access, name: str, path: Path) -> None:
     plain = Plain(sys.stdout)
     async with Chat.open(access, name=name, path=path, listener=plain.show) as opened:
-        await plain.run(opened, await read_lines(sys.stdin))
+        await plain.run(opened, read_lines(sys.stdin.fileno()))
 
 
 async def _screen(access: Access, name: str, path: Path) -> None:

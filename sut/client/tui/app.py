@@ -14,6 +14,7 @@ from textual import on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.events import MouseScrollDown, MouseScrollUp
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -57,6 +58,8 @@ class ChatApp(App[None]):
         """Why the client had to stop."""
         self._typed: asyncio.Queue[str] = asyncio.Queue(MAX_TYPED)
         self._dirty = True
+        self._at_end = True
+        """The newest lines are in view, and stay so when there are more."""
         self._order: list[int] = []
 
     def attach(self, chat: Chat) -> None:
@@ -86,7 +89,6 @@ class ChatApp(App[None]):
     def on_mount(self) -> None:
         """Begin."""
         self.query_one("#typed", Input).focus()
-        self.query_one("#talk", VerticalScroll).anchor()
         self.set_interval(DRAW_S, self._draw_if_dirty)
         self.set_interval(CLOCK_S, self._draw_clock)
         self.run_worker(self._run_chat(), exit_on_error=False)
@@ -143,9 +145,10 @@ class ChatApp(App[None]):
         """Scroll the lines."""
         talk = self.query_one("#talk", VerticalScroll)
         if by < 0:
-            talk.scroll_page_up()
+            talk.scroll_page_up(animate=False)
         else:
-            talk.scroll_page_down()
+            talk.scroll_page_down(animate=False)
+        self.call_after_refresh(self._scrolled)
 
     def action_dismiss(self) -> None:
         """Close what was said, and go back to the input."""
@@ -157,7 +160,7 @@ class ChatApp(App[None]):
             self.front, self._dirty = conv, True
             assert self._actions is not None
             self.run_worker(self._actions.look(conv), group="look", exit_on_error=False)
-            self.query_one("#talk", VerticalScroll).anchor()
+            self._at_end = True
 
     async def _do_typed(self) -> None:
         assert self._actions is not None
@@ -201,7 +204,7 @@ class ChatApp(App[None]):
         shown = paint.lines(core, one) if one is not None else Text(paint.EMPTY, "dim")
         self.query_one("#lines", Static).update(shown)
         self._draw_clock()
-        self.call_after_refresh(self._mark_read)
+        self.call_after_refresh(self._follow)
 
     def _draw_side(self) -> None:
         core, side = self.chat.core, self.query_one("#side", OptionList)
@@ -220,10 +223,27 @@ class ChatApp(App[None]):
         bottom = paint.status(core, self.chat.connection, self.chat.outbound.waiting)
         self.query_one("#status", Static).update(bottom)
 
+    def _follow(self) -> None:
+        """The lines are laid out: stay at their end if that is where the person was."""
+        if self._at_end:
+            self.query_one("#talk", VerticalScroll).scroll_end(animate=False, immediate=True)
+        self._mark_read()
+
+    def on_resize(self) -> None:
+        """Lines wrap otherwise now."""
+        self.call_after_refresh(self._follow)
+
+    @on(MouseScrollUp)
+    @on(MouseScrollDown)
+    def _scrolled(self) -> None:
+        talk = self.query_one("#talk", VerticalScroll)
+        self._at_end = talk.scroll_y >= talk.max_scroll_y
+        self._mark_read()
+
     def _mark_read(self) -> None:
         """What is in front of the person, at the end of the lines, counts as read."""
-        talk, one = self.query_one("#talk", VerticalScroll), self.chat.core.conversations.get(self.front)
+        one = self.chat.core.conversations.get(self.front)
         if one is None or self._actions is None or one.last_seq() <= one.read:
             return
-        if self.app_focus and talk.is_vertical_scroll_end:
+        if self.app_focus and self._at_end:
             self.run_worker(self._actions.read(one.conv), group="read", exit_on_error=False)

@@ -49,7 +49,7 @@ def lines(core: Core, one: Conversation, clock: Callable[[float], time.struct_ti
 
 
 def _line(core: Core, one: Conversation, line: Line, at: str) -> Text:
-    text = Text(f"{at} ", Style(dim=True))
+    text = Text().append(f"{at} ", Style(dim=True))
     name = core.called(line.user)
     if line.kind is LineKind.NOTICE:
         return text.append(f"— {name} {line.text}", Style(dim=True, italic=True))
