@@ -178,7 +178,7 @@ class Actions:
         """This conversation is in front now; the presence of its members is wanted."""
         if self._core.front != conv:
             self._core.front = conv
-            await self._chat.step(lambda _now: None)
+            await self._chat.step(lambda _now: self._chat.ask_whether_still_in(conv))
 
     async def settled(self, timeout_s: float) -> bool:
         """Wait until everything that was written has its number. False: it has not, in this time."""

@@ -67,8 +67,8 @@ GIVE_UP_S: Final = 7 * 24 * 3600.0
 """A message is sent again and again for a week; a person would rather wait than not know."""
 CHECK_S: Final = 1.5
 """After a notification of a number that then cannot be fetched: ask whether this user still is a member."""
-MAX_RECEIPTS: Final = 50
-"""Conversations whose receipts are asked for after a reconnect, the newest."""
+MAX_ASKED: Final = 50
+"""Conversations whose members and receipts are asked for after a reconnect, the newest."""
 MAX_PEERS: Final = 200
 """People of 1:1 conversations whose presence is watched."""
 SETTINGS: Final = ClientSettings(give_up_s=GIVE_UP_S)
@@ -262,9 +262,16 @@ class Chat:
         """The connection is back: what was only told while it was away has to be asked for."""
         if self.accounts.due:
             self.core.want(Publish())
-        for one in self.core.recent()[:MAX_RECEIPTS]:
+        for one in self.core.recent()[:MAX_ASKED]:
+            self.ask_whether_still_in(one.conv)
             if one.unconfirmed(self.core.me):
                 self.core.want(ReceiptsOf(one.conv))
+
+    def ask_whether_still_in(self, conv: int) -> None:
+        """Nobody tells a user who was removed from a group: ask when it matters."""
+        one = self.core.conversations.get(conv)
+        if one is not None and not one.direct and not one.left:
+            self.core.want(MembersOf(conv))
 
     def _watch(self) -> None:
         """Ask for the presence of whom the person sees: the others of recent 1:1 conversations, and who is in front."""

@@ -24,14 +24,14 @@ class Text(msgspec.Struct, frozen=True, array_like=True, tag=1):
 class Edit(msgspec.Struct, frozen=True, array_like=True, tag=2):
     """This text instead of the one with number `seq`."""
 
-    seq: int
+    seq: Annotated[int, msgspec.Meta(ge=1, le=(1 << 48) - 1)]
     text: Words
 
 
 class Delete(msgspec.Struct, frozen=True, array_like=True, tag=3):
     """The text with number `seq` is taken back."""
 
-    seq: int
+    seq: Annotated[int, msgspec.Meta(ge=1, le=(1 << 48) - 1)]
 
 
 Content = Text | Edit | Delete

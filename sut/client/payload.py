@@ -12,6 +12,8 @@ from typing import Annotated, Final
 import msgspec
 
 MAX_TITLE: Final = 60
+MAX_MS: Final = 4_102_444_800_000
+"""The year 2100."""
 MAX_NAMES: Final = 500
 
 Name = Annotated[str, msgspec.Meta(max_length=64)]
@@ -30,7 +32,7 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
     version: int
     name: Name
     """Of the sender."""
-    sent_ms: int
+    sent_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
     """By the sender's clock, since 1970."""
     content: bytes = b""
     about: About | None = None

@@ -28,6 +28,14 @@ _Change = tuple[str, tuple[object, ...]]
 """A statement and its values."""
 
 
+_U64: Final = (1 << 64) - 1
+
+
+def _signed(value: int) -> int:
+    """A u64 as SQLite keeps it."""
+    return value - (1 << 64) if value >> 63 else value
+
+
 class Draft(NamedTuple):
     """Written by the person, not encrypted yet."""
 
@@ -189,7 +197,8 @@ class State:
             query, (conv,)
         ):
             yield Line(
-                row=row, conv=where, kind=LineKind(kind), seq=seq, user=user, device=device, client_seq=client_seq,
+                row=row, conv=where, kind=LineKind(kind), seq=seq, user=user, device=device,
+                client_seq=client_seq & _U64,
                 at_ms=at_ms, text=text, edited=bool(edited), deleted=bool(deleted), failed=failed,
             )  # fmt: skip
 
@@ -200,13 +209,16 @@ class State:
     def outbox(self) -> list[Outgoing]:
         """What is to be sent, in order."""
         query = "SELECT client_seq, conv, line, ref, body FROM outbox ORDER BY client_seq"
-        return [Outgoing(*row) for row in self._db.execute(query)]
+        return [
+            Outgoing(client_seq, conv, line, ref & _U64, body)
+            for client_seq, conv, line, ref, body in self._db.execute(query)
+        ]
 
     def sealed(self) -> list[tuple[Message, bool]]:
         """What came and could not be read, by conversation and number; whether its sender was asked for it."""
         query = "SELECT conv, seq, user, device, client_seq, body, asked FROM sealed ORDER BY conv, seq"
         return [
-            (Message(conv, seq, 0, user, device, client_seq, body), bool(asked))
+            (Message(conv, seq, 0, user, device, client_seq & _U64, body), bool(asked))
             for conv, seq, user, device, client_seq, body, asked in self._db.execute(query)
         ]
 
@@ -214,7 +226,7 @@ class State:
         """ref -> number, of own messages that the encryption knows by these refs. As of the last commit."""
         marks = ",".join("?" * len(refs))
         query = f"SELECT ref, seq FROM sent WHERE conv = ? AND ref IN ({marks})"  # noqa: S608 (question marks)
-        return dict(self._db.execute(query, (conv, *refs)))
+        return {ref & _U64: seq for ref, seq in self._db.execute(query, (conv, *map(_signed, refs)))}
 
     # Changes.
 
@@ -243,7 +255,7 @@ class State:
         """A line, new or changed."""
         self._do(
             "INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            line.row, line.conv, str(line.kind), line.seq, line.user, line.device, line.client_seq, line.at_ms,
+            line.row, line.conv, str(line.kind), line.seq, line.user, line.device, _signed(line.client_seq), line.at_ms,
             line.text, line.edited, line.deleted, line.failed,
         )  # fmt: skip
 
@@ -264,21 +276,22 @@ class State:
 
     def put_outgoing(self, outgoing: Outgoing) -> None:
         """Something to be sent, under a client_seq that was never used and never will be for anything else."""
-        self._do("INSERT INTO outbox VALUES (?, ?, ?, ?, ?)", *outgoing)
+        stored = outgoing._replace(ref=_signed(outgoing.ref))
+        self._do("INSERT INTO outbox VALUES (?, ?, ?, ?, ?)", *stored)
         self.put("next_client_seq", str(outgoing.client_seq + 1).encode())
 
     def drop_outgoing(self, outgoing: Outgoing, *, seq: int) -> None:
         """It has its number (0: it will never have one)."""
         self._do("DELETE FROM outbox WHERE client_seq = ?", outgoing.client_seq)
         if seq and outgoing.ref:
-            self._do("INSERT OR REPLACE INTO sent VALUES (?, ?, ?)", outgoing.conv, outgoing.ref, seq)
+            self._do("INSERT OR REPLACE INTO sent VALUES (?, ?, ?)", outgoing.conv, _signed(outgoing.ref), seq)
 
     def put_sealed(self, message: Message, *, asked: bool) -> None:
         """Something that cannot be read yet."""
         conv, seq, _, user, device, client_seq, body = message
         self._do(
             "INSERT OR REPLACE INTO sealed VALUES (?, ?, ?, ?, ?, ?, ?)",
-            conv, seq, user, device, client_seq, asked, body,
+            conv, seq, user, device, _signed(client_seq), asked, body,
         )  # fmt: skip
 
     def drop_sealed(self, message: Message) -> None:

@@ -89,6 +89,7 @@ class Upkeep:
             self._core.want(Publish())
 
     async def _fetch_members(self, conv: int) -> None:
+        before = self._core.conversation(conv).cursor
         try:
             found = await self._api.members(conv)
         except ApiProblem as problem:
@@ -96,6 +97,8 @@ class Upkeep:
                 raise
             await self._step(lambda _now: self.gone(conv))
             return
+        if self._core.conversation(conv).cursor != before:
+            raise ApiProblem("changes came meanwhile; what was fetched may be older")
         members = {member.user: member.first for member in found.members}
         await self._step(lambda _now: self.learn_members(conv, members, direct=found.kind == "direct"))
 

@@ -77,13 +77,15 @@ class Person:
         one = self.talk(conv)
         return [one.delivery(line, self.core.me) for line in one.lines if line.user == self.core.me]
 
-    async def until(self, condition: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
-        """Look until it holds; fail when it does not in time."""
+    async def until(
+        self, condition: Callable[[], object], timeout_s: float = PATIENCE_S, *, others: tuple[Person, ...] = ()
+    ) -> None:
+        """Look until it holds; fail when it does not in time, and tell of these others too."""
         deadline_s = time.monotonic() + timeout_s
         while not condition():
             if self._being is not None and self._being.done():
                 self._being.result()
-            assert time.monotonic() < deadline_s, self.story()
+            assert time.monotonic() < deadline_s, "\n".join(one.story() for one in (self, *others))
             await asyncio.sleep(0.05)
 
     def story(self) -> str:

@@ -24,10 +24,7 @@ async def met(one: Person, other: Person) -> int:
     """The conversation of two people, known to both."""
     conv = await one.do.begin(other.core.name)
     await one.do.send(conv, "hello")
-    try:
-        await other.until(lambda: other.texts(conv) == [f"{one.core.name}: hello"], 20)
-    except AssertionError as error:
-        raise AssertionError(str(error) + one.story()) from None
+    await other.until(lambda: other.texts(conv) == [f"{one.core.name}: hello"], others=(one,))
     return conv
 
 
@@ -173,10 +170,11 @@ def test_groups_people_join_and_go_and_read_only_what_is_theirs(running: System,
             assert max_.core.title(max_.talk(conv)) == "The Gang"
             assert max_.core.called(lea.core.me) == "lea"
             await lea.do.send(conv, "three")
-            await max_.until(lambda: max_.texts(conv) == ["kim: two", "lea: three"])
+            await max_.until(lambda: max_.texts(conv) == ["kim: two", "lea: three"], others=(lea, kim))
             await kim.do.remove(conv, "lea")
             await kim.do.send(conv, "four")
             await max_.until(lambda: max_.texts(conv) == ["kim: two", "lea: three", "kim: four"])
+            await lea.do.look(conv)
             await lea.until(lambda: lea.talk(conv).left)
             assert lea.texts(conv) == ["kim: one", "kim: two", "lea: three"]
             with pytest.raises(UserMistake, match="no member"):
