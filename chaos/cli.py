@@ -130,6 +130,14 @@ def _add_systems(add: Callable[[str, Callable[[argparse.Namespace], int], str], 
     _profile(sub)
     _directory(sub)
 
+    sub = add("chat", _chat, "chat as somebody through a running system")
+    sub.add_argument("user", metavar="USER", help="your name: a-z, 0-9, '.', '_' and '-'")
+    _directory(sub)
+    sub.add_argument("--api", metavar="URL", help="the API of a system elsewhere, instead of --dir; needs --token")
+    sub.add_argument("--token", metavar="TOKEN", help="a device token; default: one made with the local operator's key")
+    sub.add_argument("--state", type=Path, metavar="DIR", help="keys and messages; default: in $XDG_STATE_HOME")
+    sub.add_argument("--plain", action="store_true", help="lines in, lines out, without a screen")
+
     sub = add("ui", _ui, "start a system and Locust's web UI; Ctrl-C ends both")
     _profile(sub)
     sub.add_argument("--users", type=int, default=1000, metavar="N", help="devices that the UI offers to start")
@@ -270,6 +278,19 @@ def _doctor(options: argparse.Namespace) -> int:
 
     commands.check_profile(options.profile)
     return lifecycle.doctor(profile=options.profile, directory=options.dir)
+
+
+def _chat(options: argparse.Namespace) -> int:
+    from chaos.chat import chat
+
+    return chat(
+        user=options.user,
+        directory=options.dir,
+        api=options.api,
+        token=options.token,
+        state=options.state,
+        plain=options.plain,
+    )
 
 
 def _ui(options: argparse.Namespace) -> int:

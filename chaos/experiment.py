@@ -44,6 +44,8 @@ class Bounds(_Strict, frozen=True):
     liveness_s: Positive = 20.0
     recovery_s: Positive = 10.0
     push_s: Positive = 5.0
+    presence_s: Positive = 100.0
+    """At least 2.5 heartbeats, the period and the grace of Settings, and what a fault keeps from Redis."""
     min_acked: Annotated[int, msgspec.Meta(ge=0)] = 1000
     min_deliveries: Annotated[int, msgspec.Meta(ge=0)] = 1000
 
@@ -116,6 +118,14 @@ class Experiment(_Strict, frozen=True):
     """Share of the devices that try, at the end, to read a conversation of others; what they get counts as a leak."""
     recipients: Recipients = 5.0
     """Mean number of recipients of a message: it sets the share of group messages."""
+    read_share: Share = 0.0
+    """Share of the shown messages that are read, and said to be."""
+    typing_share: Share = 0.0
+    """Share of the sends before which the writer is seen typing."""
+    watch_share: Share = 0.0
+    """Share of the devices that look at some of their contacts."""
+    watched: Annotated[int, msgspec.Meta(ge=1, le=500)] = 10
+    """At how many at a time."""
     faults: tuple[FaultSpec, ...] = ()
     timing: Timing = Timing()
     bounds: Bounds = Bounds()

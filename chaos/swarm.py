@@ -48,6 +48,10 @@ def configure(experiment: Experiment, topology: Topology, directory: RunDir, see
         "recipients": experiment.recipients,
         "roles": experiment.roles,
         "probe_share": experiment.probe_share,
+        "read_share": experiment.read_share,
+        "typing_share": experiment.typing_share,
+        "watch_share": experiment.watch_share,
+        "watched": experiment.watched,
         "trace_every": topology.settings.trace_every,
     }
     try:

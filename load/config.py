@@ -59,6 +59,14 @@ class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Changes of roles in groups during the run."""
     probe_share: Share = 0.0
     """Share of the devices that ask, at the end of their read-back, for a conversation that they never were in."""
+    read_share: Share = 0.0
+    """Share of the shown messages that the person reads at once, and says so (READ)."""
+    typing_share: Share = 0.0
+    """Share of the sends before which the writer is seen typing."""
+    watch_share: Share = 0.0
+    """Share of the devices that look at some of their contacts, now at these, now at those."""
+    watched: Annotated[int, msgspec.Meta(ge=1, le=500)] = 10
+    """At how many at most at a time."""
     trace_every: Annotated[int, msgspec.Meta(ge=0)] = 16
     """The history tells more of one message in so many, the same ones that the system traces; 0: of none."""
 

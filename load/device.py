@@ -21,9 +21,10 @@ from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
 from load import body as bodies
+from load.doings import Doings
 from load.history import message_id
 from load.plan import ALWAYS_US, US, Absence, DevicePlan
-from load.recorder import Recorder
+from load.recorder import UNWATCHED, Recorder
 from sut.protocol.client import Client
 from sut.protocol.client_events import (
     Acked,
@@ -33,12 +34,16 @@ from sut.protocol.client_events import (
     Notified,
     Online,
     OutboxFull,
+    Presence,
     Sent,
     SentAgain,
     Show,
     Stalled,
+    Told,
+    Unwatched,
     Violation,
     Wire,
+    Writing,
 )
 from sut.protocol.frames import FrameError
 
@@ -63,6 +68,8 @@ class Run:
     """When the plan's time 0 is, on the monotonic clock that drives the devices."""
     t0_ns: int = 0
     """The same on the history's clock."""
+    read_share: float = 0.0
+    """Share of the shown messages that people read at once."""
     quiet: bool = False
     """Nobody writes any more, and nobody goes offline or stays away."""
 
@@ -79,7 +86,8 @@ class Device:
 
     __slots__ = (
         "_broken_off",
-        "_client", "_client_seq", "_fragments", "_next_absence", "_next_send", "_online", "_open", "_plan", "_run",
+        "_client", "_client_seq", "_doings", "_fragments", "_next_absence", "_next_send", "_now", "_online",
+        "_open", "_plan", "_run",
         "_unsent", "_web", "device", "leaving", "must_drop", "refusal", "refusal_text",
     )  # fmt: skip
 
@@ -87,6 +95,7 @@ class Device:
         self.device = device
         self._run = run
         self._plan = plan
+        self._now = 0.0
         self._client_seq = 1
         self._next_send = 0
         self._next_absence = 0
@@ -96,6 +105,15 @@ class Device:
             device=device,
             rng=run.rng,
             settings=run.settings,
+        )
+        self._doings = Doings(
+            self._client,
+            plan,
+            device=device,
+            conversations=run.conversations,
+            seed=run.seed,
+            read_share=run.read_share,
+            at=self._at,
         )
         self._web: ClientProtocol | None = None
         self._open = False
@@ -134,6 +152,7 @@ class Device:
 
     def receive(self, data: bytes, now: float) -> None:
         """Bytes came from the gateway; empty: the end of its stream."""
+        self._now = now
         web = self._web
         if web is None or self.leaving is not None:
             return
@@ -153,6 +172,7 @@ class Device:
 
     def on_time(self, now: float) -> None:
         """Do what is due: write messages, let the client retry, go offline as planned."""
+        self._now = now
         if not self._run.quiet:
             self._follow_plan(now)
         self._client.tick(now)
@@ -166,6 +186,7 @@ class Device:
         sends = self._plan.sends
         if self._next_send < len(sends):
             at = min(at, self._at(sends[self._next_send].due_us))
+        at = min(at, self._doings.wake_at())
         if self._open and self.leaving is None and self._next_absence < len(self._plan.absences):
             at = min(at, self._begins_at(self._plan.absences[self._next_absence]))
         return at
@@ -192,6 +213,7 @@ class Device:
 
     def closed(self, now: float) -> float:
         """The connection ended, or could not be made. Returns the seconds to wait before the next attempt."""
+        self._now = now
         wait_s = self._client.disconnected(now)
         self._drain()
         if self._online:
@@ -225,6 +247,7 @@ class Device:
         sends = self._plan.sends
         while self._next_send < len(sends) and self._at(sends[self._next_send].due_us) <= now:
             self._submit(now)
+        self._doings.follow(now)
         absence = self._absence(now)
         if absence is not None and self._open and self.leaving is None and now >= self._begins_at(absence):
             self.leave(absence)
@@ -294,6 +317,7 @@ class Device:
                     recorder.wire(device, event)
                 case Show():
                     recorder.shown(device, event)
+                    self._doings.shown(event, self._now)
                 case Notified():
                     recorder.notified(device, event)
                 case Acked():
@@ -312,6 +336,14 @@ class Device:
                     recorder.gave_up(device, event)
                 case Stalled(reason):
                     self.must_drop = reason
+                case Told():
+                    recorder.receipt(device, event)
+                case Presence(user, online):
+                    recorder.presence(device, user, int(online))
+                case Unwatched(user):
+                    recorder.presence(device, user, UNWATCHED)
+                case Writing(active=True):
+                    recorder.counters.typing += 1
                 case Violation(text):
                     recorder.violation(device, text)
                 case _:  # Drained and MemberChange ask nothing of a person

@@ -49,7 +49,7 @@ class Event(IntEnum):
     FINAL = 10
     FINAL_DONE = 11  # seq = head
     PUSH = 12
-    PRESENCE = 13  # device = viewer, msg = user, arg = state
+    PRESENCE = 13  # device = viewer, msg = user, arg 1: online, 0: offline, other: no picture any more
     RECEIPT = 14  # arg 1: read, 0: delivered; msg = by
 
 

@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from load import roles
+from load import people, roles
+
 from load.config import SwarmConfig
+from load.people import Keystroke, Look
 from load.population import BODY_SIZES, Population, Weighted, below, shuffled, stream
 
 US: Final = 1_000_000
@@ -65,10 +67,12 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevicePlan:
-    """What one device does. Both in rising time; absences do not touch each other."""
+    """What one device does. Each in rising time; absences do not touch each other, looks do not overlap."""
 
     sends: tuple[PlannedSend, ...] = ()
     absences: tuple[Absence, ...] = ()
+    keystrokes: tuple[Keystroke, ...] = ()
+    looks: tuple[Look, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +104,15 @@ def make(config: SwarmConfig, population: Population) -> Plan:
     )
     if config.roles:
         changes = roles.add(stream(config.seed, "roles"), population, changes, config.roles, duration_us)
+    keystrokes, looks = people.keystrokes(config, sends), people.looks(config, population, duration_us)
     devices = {
-        user: DevicePlan(sends=tuple(sends.get(user, ())), absences=absences.get(user, ())) for user in population.users
+        user: DevicePlan(
+            sends=tuple(sends.get(user, ())),
+            absences=absences.get(user, ()),
+            keystrokes=keystrokes.get(user, ()),
+            looks=looks.get(user, ()),
+        )
+        for user in population.users
     }
     return Plan(devices=devices, changes=changes)
 

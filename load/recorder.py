@@ -14,13 +14,16 @@ import msgspec
 from load import body as bodies
 from load.history import Event, Explanation, HistoryWriter, machine_id, message_id, now_ns
 from load.latency import Histogram
-from sut.protocol.client_events import Acked, GaveUp, Nacked, Notified, SentAgain, Show, Wire
+from sut.protocol.client_events import Acked, GaveUp, Nacked, Notified, SentAgain, Show, Told, Wire
+from sut.protocol.signals import ReceiptKind
 from sut.protocol.tracing import is_traced
 
 _LOGGER = logging.getLogger(__name__)
 _LOGGED_VIOLATIONS: Final = 20
 _I64: Final = (1 << 63) - 1
 """Whatever a broken service claims to have been sent must fit the history, so that it can be judged a phantom."""
+UNWATCHED: Final = 2
+"""The state in a presence event by which a picture ends: nobody looks any more."""
 MAX_NOTIFIED: Final = 100_000
 """Conversations of devices that wait for a body after a NOTIFY; what is told beyond it is not traced."""
 MAX_NOTIFIED_HERE: Final = 64
@@ -48,6 +51,11 @@ class Counters(msgspec.Struct, kw_only=True):
     drops: int = 0
     """Connections that ended unplanned, or could not be made."""
     violations: int = 0
+    receipts: int = 0
+    typing: int = 0
+    """Times that somebody was seen beginning to write."""
+    presence: int = 0
+    """States that viewers were told."""
     not_invoked: int = 0
     """Planned, but the device's outbox was full."""
 
@@ -180,6 +188,24 @@ class Recorder:
             waiting = self._notified.setdefault((device, event.conv), [])
             if len(waiting) < MAX_NOTIFIED_HERE:
                 waiting.append((event.head, now_ns()))
+
+    def receipt(self, device: int, event: Told) -> None:
+        """The author is told how far somebody has got or read."""
+        if event.kind in (ReceiptKind.DELIVERED, ReceiptKind.READ):
+            self.counters.receipts += 1
+            self._history.append(
+                Event.RECEIPT,
+                device=device,
+                conv=event.conv & _I64,
+                seq=event.seq,
+                msg=event.by & _I64,
+                arg=event.kind,
+            )
+
+    def presence(self, viewer: int, user: int, state: int) -> None:
+        """A viewer is told that a user is online (1) or offline (0), or looks no more (UNWATCHED)."""
+        self.counters.presence += state != UNWATCHED
+        self._history.append(Event.PRESENCE, device=viewer, msg=user, arg=state)
 
     def _body_is_here(self, device: int, conv: int, seq: int, msg: int, *, traced: bool) -> None:
         waiting = self._notified.get((device, conv))

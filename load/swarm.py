@@ -109,7 +109,12 @@ class Swarm:
             observer=self._observer,
             trace_every=self.config.trace_every,
         )
-        run = Run(seed=self.config.seed, conversations=part.conversations, recorder=self._recorder)
+        run = Run(
+            seed=self.config.seed,
+            conversations=part.conversations,
+            recorder=self._recorder,
+            read_share=self.config.read_share,
+        )
         self._fleet = Fleet(
             run=run,
             plans=share,

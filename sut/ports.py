@@ -175,7 +175,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     rows_s: float
     """For write(). Also how much of the log a restart replays, beside what was under way."""
     cursors_s: float
-    """For save_cursors()."""
+    """For save_cursors() and save_receipts()."""
 
 
 class MessageStore(Protocol):
@@ -229,6 +229,12 @@ class MessageStore(Protocol):
     async def cursors(self, device: int) -> dict[int, int]:
         """conv -> seq shown by this device."""
 
+    async def save_receipts(self, receipts: Iterable[tuple[int, int, int, int]]) -> None:
+        """(conv, user, kind, seq): how far people have got (kind 0) and read (1). They only rise."""
+
+    async def receipts(self, conv: int) -> dict[tuple[int, int], int]:
+        """(user, kind) -> seq in this conversation."""
+
     async def close(self) -> None:
         """Release files and connections."""
 
@@ -241,6 +247,26 @@ class Route(msgspec.Struct, frozen=True, array_like=True):
     incarnation: int
     conn: int  # unique within the incarnation, never reused
     epoch: int  # rises with each connection of the device
+
+
+class Presence(Protocol):
+    """Who is there, on any gateway, and when they last were. Losing all of it makes pictures old, nothing else."""
+
+    @property
+    def generation(self) -> int:
+        """Rises when what was written before may be gone: write it again."""
+
+    async def here(self, node: str, incarnation: int, users: Sequence[int]) -> None:
+        """These users are connected to this incarnation of a gateway. Holds for the presence's time to live."""
+
+    async def gone(self, node: str, incarnation: int, users: Sequence[int]) -> None:
+        """They no longer are; what other gateways or incarnations said of them stands. They were last seen now."""
+
+    async def look(self, users: Sequence[int]) -> Mapping[int, tuple[bool, int]]:
+        """Of each user: online, and when last seen in Unix ms (0: not known). One round trip for some hundreds."""
+
+    async def close(self) -> None:
+        """Release connections."""
 
 
 class Registry(Protocol):
@@ -266,3 +292,72 @@ class Registry(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
+
+
+class SignedPrekey(msgspec.Struct, frozen=True, array_like=True):
+    """A device's current signed prekey."""
+
+    number: int
+    key: bytes
+    signature: bytes
+
+
+class OneTimePrekey(msgspec.Struct, frozen=True, array_like=True):
+    """One of a batch. Numbers of a device only rise."""
+
+    number: int
+    key: bytes
+
+
+class PrekeyBundle(msgspec.Struct, frozen=True, array_like=True):
+    """What begins a session with a device; without a one-time prekey when there is none left (or none was asked for)."""
+
+    device: int
+    identity_key: bytes
+    signed_prekey: SignedPrekey
+    one_time: OneTimePrekey | None
+
+
+class UserKeys(msgspec.Struct, frozen=True, array_like=True):
+    """All that is published of a user. `device_list` is signed by the user and not understood here; b"" for none."""
+
+    bundles: tuple[PrekeyBundle, ...]
+    device_list: bytes
+
+
+class KeyStore(Protocol):
+    """Public keys of devices: a blind shelf. Whoever fetches them checks their signatures.
+
+    A one-time prekey is handed out at most once, ever: over processes, crashes, and repeated calls of publish. One that
+    was taken by somebody who then died is lost, which costs nothing but the key.
+    """
+
+    async def publish(
+        self,
+        user: int,
+        device: int,
+        *,
+        identity_key: bytes,
+        signed_prekey: SignedPrekey,
+        one_time: Sequence[OneTimePrekey],
+    ) -> None:
+        """Put these in the place of the device's identity key and signed prekey, and add the one-time prekeys.
+
+        Of these only those count whose number is above every number that was published for the device before, so a
+        repeated call adds nothing. Another identity key removes what is left of the old one's.
+        """
+
+    async def put_device_list(self, user: int, version: int, data: bytes) -> bool:
+        """Replace a user's list if `version` is above that of the one that is there. Returns whether it is there now."""
+
+    async def take(self, user: int, *, with_one_time: bool = True) -> UserKeys:
+        """A bundle of each of the user's devices, each with a one-time prekey that nobody else gets."""
+
+    async def count(self, user: int, device: int) -> int:
+        """One-time prekeys left of a device."""
+
+    async def remove(self, user: int, device: int) -> None:
+        """The device is revoked: nothing of it is handed out any more, until it publishes again."""
+
+    async def close(self) -> None:
+        """Release files and connections."""

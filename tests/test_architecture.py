@@ -23,7 +23,7 @@ MAX_LINES = 400
 TOP_DIRECTORIES = {*PACKAGES, "tests", "locks"}
 TOP_FILES = {"pyproject.toml", "Makefile", "README.md", "LICENSE", "CHANGELOG.md"}
 SUBPACKAGES = {
-    "sut": {"protocol", "gateway", "services", "adapters", "crypto", "variants", "deploy"},
+    "sut": {"protocol", "gateway", "services", "adapters", "crypto", "variants", "deploy", "client"},
     "load": {"webui"},
     "chaos": {"faults", "verdict", "experiments"},
     "dashboards": {"report", "grafana", "prometheus", "live"},
@@ -71,8 +71,17 @@ RULES = (
     ),
     Rule(
         why="chaos reaches the system through its deployment, Redis to look at it, and the names of the variants",
-        inside=("chaos",), forbidden=("sut",), allowed=("sut.deploy", "sut.adapters", "sut.variants"),
+        inside=("chaos",), forbidden=("sut",), allowed=("sut.deploy", "sut.adapters", "sut.variants", "sut.client"),
         breaks=("chaos.faults.x", "from sut.services import partition_of"),
+    ),
+    Rule(
+        why="a person's client knows the protocol and the encryption, nothing of the service's inside",
+        inside=("sut.client",), forbidden=("sut",), allowed=("sut.client", "sut.protocol", "sut.crypto"),
+        breaks=("sut.client.x", "from sut.deploy.topology import load"),
+    ),
+    Rule(
+        why="the screen is loaded by who wants one",
+        forbidden=("textual",), outside=("sut.client.tui",), breaks=("sut.client.x", "import textual"),
     ),
     Rule(
         why="the report is drawn at the end of a run: a broken page must not stop an experiment from starting",

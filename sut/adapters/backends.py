@@ -10,9 +10,10 @@ from typing import Final
 
 from sut.adapters.redis_client import Address
 from sut.adapters.redis_master import RedisMaster
+from sut.adapters.redis_presence import RedisPresence
 from sut.adapters.redis_registry import RedisRegistry
 from sut.deploy.topology import ServiceKind, Topology
-from sut.ports import MessageLog, MessageStore
+from sut.ports import KeyStore, MessageLog, MessageStore
 
 DATA: Final = "data"
 """Directory of the SQLite files in the topology's own."""
@@ -54,12 +55,42 @@ def open_store(topology: Topology, node: str) -> MessageStore:
     return SqliteStore(topology.path / DATA, topology.settings.partitions)
 
 
+def open_keys(topology: Topology, node: str) -> KeyStore:
+    """The shelf of published keys, for the service of this name: beside the store. Raises SutError."""
+    if nodes := topology.of_kind("cassandra"):
+        from sut.adapters.cassandra_keys import CassandraKeys
+        from sut.adapters.cassandra_schema import Binding
+
+        binding = Binding(
+            keyspace=topology.keyspace,
+            log_id=topology.log_id or topology.run_id,
+            partitions=topology.settings.partitions,
+            creates=False,
+            replication=min(3, len(nodes)),
+        )
+        return CassandraKeys(_dialed(topology, node, "cassandra", "cql"), binding)
+    from sut.adapters.sqlite_keys import SqliteKeys
+
+    return SqliteKeys(topology.path / DATA, topology.settings.partitions)
+
+
 def open_registry(topology: Topology, node: str) -> RedisRegistry:
     """The registry, reached over the links of the service of this name. Raises SutError."""
     return RedisRegistry(
         sentinels=_sentinels(topology, node),
         master_name=topology.redis_master,
         address_map=_dialed(topology, node, "redis", "redis"),
+        deadline_s=REDIS_DEADLINE_S,
+    )
+
+
+def open_presence(topology: Topology, node: str, *, ttl_s: float) -> RedisPresence:
+    """Who is there, on a connection of its own: what is slow here must not cost anybody a route. Raises SutError."""
+    return RedisPresence(
+        sentinels=_sentinels(topology, node),
+        master_name=topology.redis_master,
+        address_map=_dialed(topology, node, "redis", "redis"),
+        ttl_s=ttl_s,
         deadline_s=REDIS_DEADLINE_S,
     )
 

@@ -58,6 +58,7 @@ def statements(keyspace: str) -> dict[str, str]:
     Tables are named with their keyspace: which one a connection "uses" must not matter.
     """
     message, membership, cursor = (f"{keyspace}.{table}" for table in ("message", "membership", "cursor"))
+    receipt = f"{keyspace}.receipt"
     where_row = "WHERE conv = ? AND bucket = ? AND seq = ?"
     return {
         "put_row": f"UPDATE {message} USING TIMESTAMP ? SET {_ROW} {where_row}",
@@ -66,6 +67,8 @@ def statements(keyspace: str) -> dict[str, str]:
         "put_newest": f"UPDATE {message} USING TIMESTAMP ? SET newest = ? WHERE conv = ? AND bucket = 0",
         "put_membership": f"INSERT INTO {membership} (user, conv) VALUES (?, ?)",
         "put_cursor": f"INSERT INTO {cursor} (device, conv, seq) VALUES (?, ?, ?) USING TIMESTAMP ?",
+        "put_receipt": f"INSERT INTO {receipt} (conv, user, kind, seq) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
+        "receipts": f"SELECT user, kind, seq FROM {receipt} WHERE conv = ?",
         "state": f"SELECT DISTINCT {_STATE_COLUMNS}, newest FROM {message} WHERE conv = ? AND bucket = ?",
         "states": f"SELECT DISTINCT conv, {_STATE_COLUMNS}, newest FROM {message} WHERE conv IN ? AND bucket = 0",
         "state_and_rows": f"SELECT {_STATE_COLUMNS}, {_ROW_COLUMNS} FROM {message}"

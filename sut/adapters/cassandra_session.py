@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from cassandra import DriverException
+from cassandra import ConsistencyLevel, DriverException
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, NoHostAvailable
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
@@ -72,6 +72,26 @@ class CassandraSession:
             return together
 
         await self._run(bind, WRITES)
+
+    async def conditional(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> bool:
+        """Statements of one partition, one of which has an IF; whether it held, and then all of them took effect.
+
+        Sent once: a repeat of what took effect would be told that it did not. Raises Unavailable, outcome unknown.
+        """
+
+        def bind(prepared: Mapping[str, PreparedStatement]) -> Any:
+            bound = [prepared[name].bind(parameters) for name, parameters in statements]
+            together = bound[0]
+            if len(bound) > 1:
+                together = BatchStatement(BatchType.UNLOGGED)
+                for statement in bound:
+                    together.add(statement)
+            together.is_idempotent = False
+            together.serial_consistency_level = ConsistencyLevel.LOCAL_SERIAL
+            return together
+
+        rows = await self._run(bind, EXEC_PROFILE_DEFAULT)
+        return bool(rows and rows[0][0])
 
     async def close(self) -> None:
         """End the connections, within the deadline. What is under way becomes Unavailable at once."""

@@ -197,6 +197,26 @@ class CassandraStore:
             return {}
         return dict(await self._session.read("cursors", (device,)))
 
+    async def save_receipts(self, receipts: Iterable[tuple[int, int, int, int]]) -> None:
+        """(conv, user, kind, seq). They only rise; one that cannot be is ignored."""
+        by_conv: defaultdict[int, dict[tuple[int, int], int]] = defaultdict(dict)
+        for conv, user, kind, seq in receipts:
+            if max(conv, user, kind, seq) <= MAX_INTEGER:
+                told = by_conv[conv]
+                told[user, kind] = max(seq, told.get((user, kind), 0))
+        batches = [
+            Batch(tuple(("put_receipt", (conv, user, kind, seq, seq)) for (user, kind), seq in chunk))
+            for conv, told in by_conv.items()
+            for chunk in _chunks(list(told.items()), BATCH_ROWS)
+        ]
+        await _each(batches, self._session.write, width=WRITE_WIDTH)
+
+    async def receipts(self, conv: int) -> dict[tuple[int, int], int]:
+        """(user, kind) -> seq in this conversation."""
+        if conv > MAX_INTEGER:
+            return {}
+        return {(user, kind): seq for user, kind, seq in await self._session.read("receipts", (conv,))}
+
     async def close(self) -> None:
         """End the connections; what is under way becomes Unavailable."""
         await self._session.close()

@@ -14,25 +14,18 @@ the newest entries may be gone, which `generation` tells.
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from redis.exceptions import NoScriptError
-
-from sut.adapters.redis_client import Address, RedisClient
+from sut.adapters.redis_client import Address
 from sut.adapters.redis_master import RedisMaster
+from sut.adapters.redis_script import Script, parts
 from sut.ports import Route, Unavailable
 
 ROUTE_TTL_S: Final = 86_400
-MAX_BATCH: Final = 500
-"""Entries in one script call, which Redis runs in about a millisecond; more take several round trips."""
 _ROUTE: Final = struct.Struct("!QQQ")
 _INCARNATION: Final = struct.Struct("!Q")
-
-T = TypeVar("T")
 
 
 class RedisRegistry:
@@ -99,7 +92,7 @@ class RedisRegistry:
         when that stays, else what was replaced, which may be the very same route.
         """
         before: list[Route | None] = []
-        for part in _parts(routes):
+        for part in parts(routes):
             keys, arguments = _entries(part)
             answer = await self._run(_REGISTER, keys, [ROUTE_TTL_S, *arguments])
             before += [
@@ -110,14 +103,14 @@ class RedisRegistry:
 
     async def unregister(self, routes: Sequence[tuple[int, Route]]) -> None:
         """Compare and delete: removes an entry only if it is exactly this one."""
-        for part in _parts(routes):
+        for part in parts(routes):
             keys, arguments = _entries(part)
             await self._run(_UNREGISTER, keys, arguments)
 
     async def routes(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
         """Routes of these users whose lease lives; a user without one is left out."""
         found: dict[int, tuple[Route, ...]] = {}
-        for part in _parts(users):
+        for part in parts(users):
             answer = await self._run(_ROUTES, [f"route:{user}" for user in part], [])
             for user, flat in zip(part, answer, strict=True):
                 if flat:
@@ -129,31 +122,16 @@ class RedisRegistry:
         """Release connections."""
         await self._master.close()
 
-    async def _run(self, script: _Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
+    async def _run(self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
         return await self._master.call(lambda client: script.run(client, keys, arguments))
 
 
-class _Script:
-    """A Lua script, sent by its hash, and in full to a server that does not know it."""
-
-    def __init__(self, name: str) -> None:
-        self._text = files("sut.adapters").joinpath(name).read_text()
-        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
-
-    async def run(self, client: RedisClient, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
-        """The script's answer: integers, bytes, None and lists of them."""
-        try:
-            return await client.ask("EVALSHA", self._sha, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return await client.ask("EVAL", self._text, len(keys), *keys, *arguments)
-
-
-_LEASE: Final = _Script("lease.lua")
-_RELEASE: Final = _Script("release.lua")
-_GATEWAYS: Final = _Script("gateways.lua")
-_REGISTER: Final = _Script("register.lua")
-_UNREGISTER: Final = _Script("unregister.lua")
-_ROUTES: Final = _Script("routes.lua")
+_LEASE: Final = Script("lease.lua")
+_RELEASE: Final = Script("release.lua")
+_GATEWAYS: Final = Script("gateways.lua")
+_REGISTER: Final = Script("register.lua")
+_UNREGISTER: Final = Script("unregister.lua")
+_ROUTES: Final = Script("routes.lua")
 
 
 def _entries(routes: Sequence[tuple[int, Route]]) -> tuple[list[str], list[bytes | str | int]]:
@@ -168,7 +146,3 @@ def _entries(routes: Sequence[tuple[int, Route]]) -> tuple[list[str], list[bytes
 def _unpack(device: int, packed: bytes) -> Route:
     epoch, incarnation, conn = _ROUTE.unpack_from(packed)
     return Route(device, packed[_ROUTE.size :].decode(), incarnation, conn, epoch)
-
-
-def _parts(items: Sequence[T]) -> list[Sequence[T]]:
-    return [items[start : start + MAX_BATCH] for start in range(0, len(items), MAX_BATCH)]

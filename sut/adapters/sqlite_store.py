@@ -36,6 +36,7 @@ from sut.ports import (
 STORE: Final = Layout(schema="store.sql", application_id=0x53505333, synchronous="FULL")
 MEMBERSHIPS: Final = Layout(schema="memberships.sql", application_id=0x53504D31, synchronous="FULL")
 CURSORS: Final = Layout(schema="cursors.sql", application_id=0x53504331, synchronous="NORMAL")
+RECEIPTS: Final = Layout(schema="receipts.sql", application_id=0x53505231, synchronous="NORMAL")
 DEADLINE_S: Final = 2.0
 PACE: Final = Pace(rows_s=0.1, cursors_s=0.5)
 LOCK_SHARE: Final = 0.75
@@ -55,6 +56,7 @@ EXPIRE_CONVERSATIONS: Final = 200
 T = TypeVar("T")
 _Cursor = tuple[int, int, int]
 _Membership = tuple[int, int]
+_Receipt = tuple[int, int, int, int]
 
 _PUT_ROW: Final = (
     "INSERT INTO conversation (conv, kind, creator, head, applied) VALUES (?, ?, ?, ?, ?) ON CONFLICT (conv)"
@@ -77,6 +79,10 @@ _EXPIRE: Final = (
 _PUT_CURSOR: Final = (
     "INSERT INTO cursor (device, conv, seq) VALUES (?, ?, ?) ON CONFLICT (device, conv)"
     " DO UPDATE SET seq = excluded.seq WHERE excluded.seq > cursor.seq"
+)
+_PUT_RECEIPT: Final = (
+    "INSERT INTO receipt (conv, user, kind, seq) VALUES (?, ?, ?, ?) ON CONFLICT (conv, user, kind)"
+    " DO UPDATE SET seq = excluded.seq WHERE excluded.seq > receipt.seq"
 )
 _PUT_MEMBERSHIP: Final = "INSERT OR IGNORE INTO membership (user, conv) VALUES (?, ?)"
 _CONVERSATIONS: Final = "SELECT conv FROM membership WHERE user = ? AND conv > ? ORDER BY conv LIMIT ?"
@@ -109,8 +115,8 @@ class SqliteStore:
         No call takes much longer than `deadline_s`, a write with new stays twice that.
         """
         parts = [(f"store-{index:02}.db", STORE) for index in range(partitions)]
-        shared = [("memberships.db", MEMBERSHIPS), ("cursors.db", CURSORS)]
-        *self._files, self._memberships, self._cursors = open_files(
+        shared = [("memberships.db", MEMBERSHIPS), ("cursors.db", CURSORS), ("receipts.db", RECEIPTS)]
+        *self._files, self._memberships, self._cursors, self._receipts = open_files(
             directory, [*parts, *shared], partitions=partitions, lock_wait_s=LOCK_SHARE * deadline_s
         )
         self._wall_clock = wall_clock
@@ -118,6 +124,12 @@ class SqliteStore:
         self._saves: GroupCommit[_Cursor, None] = GroupCommit(
             "cursors",
             partial(self._put, self._cursors, _PUT_CURSOR),
+            max_batch=MAX_CURSORS,
+            max_waiting=MAX_CURSORS,
+        )
+        self._progress: GroupCommit[_Receipt, None] = GroupCommit(
+            "receipts",
+            partial(self._put, self._receipts, _PUT_RECEIPT),
             max_batch=MAX_CURSORS,
             max_waiting=MAX_CURSORS,
         )
@@ -194,12 +206,28 @@ class SqliteStore:
 
         return await self._pool.run(partial(self._cursors.read, select))
 
+    async def save_receipts(self, receipts: Iterable[_Receipt]) -> None:
+        """(conv, user, kind, seq). They only rise; one that cannot be is ignored."""
+        await self._progress.submit([receipt for receipt in receipts if max(receipt) <= MAX_INTEGER])
+
+    async def receipts(self, conv: int) -> dict[tuple[int, int], int]:
+        """(user, kind) -> seq in this conversation."""
+        if conv > MAX_INTEGER:
+            return {}
+
+        def select(connection: sqlite3.Connection) -> dict[tuple[int, int], int]:
+            rows = connection.execute("SELECT user, kind, seq FROM receipt WHERE conv = ?", (conv,))
+            return {(user, kind): seq for user, kind, seq in rows}
+
+        return await self._pool.run(partial(self._receipts.read, select))
+
     async def close(self) -> None:
         """Finish what was handed in, within the deadline, and close the files."""
         await self._saves.close()
+        await self._progress.close()
         await self._joins.close()
         await self._pool.close()
-        for file in (*self._files, self._memberships, self._cursors):
+        for file in (*self._files, self._memberships, self._cursors, self._receipts):
             file.close()
 
     def _today(self) -> int:

@@ -30,6 +30,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease_ttl_s: float = 6.0
     drain_base_s: float = 1.0
     """Base of the reconnect back-off that DRAIN hands to devices."""
+    presence_period_s: float = 1.0
+    """How often a gateway looks after the users that its devices watch."""
+    presence_grace_s: float = 3.0
+    """How long a user must be away before it is told: a connection that flaps is no news."""
     group_cap: int = 500
     send_buffer: int = 256 * 1024
     """Bytes a gateway holds for a device that does not read, before it is dropped to catch-up."""
@@ -38,6 +42,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long messages are kept at least, see sut/README.md; 0: for ever."""
     trace_every: int = 16
     """One message in so many leaves stamps of where it was and when, see sut/trace.py; 0: none does."""
+
+    @property
+    def presence_ttl_s(self) -> float:
+        """How long a gateway's word on a user counts: one lost heartbeat is made good by the next."""
+        return 2.5 * self.heartbeat_s
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):

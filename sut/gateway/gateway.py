@@ -16,19 +16,35 @@ from typing import Final
 from sut.deploy.topology import Service, Topology
 from sut.gateway.connection import Connection
 from sut.gateway.losses import Losses
+from sut.gateway.presence import GatewayPresence
 from sut.gateway.registrar import Pace, Registrar
 from sut.gateway.stats import Stats
 from sut.gateway.timers import TICK_S, AwakeClock, Wheel, ticks
 from sut.partitioning import partition_of
 from sut.peer import PeerConnection, PeerLink, PeerServer, PortInUse
-from sut.ports import Registry
+from sut.ports import Presence, Registry
 from sut.protocol import websocket
 from sut.protocol.frames import Close, Drain, Fetch, Nack, Recv, Send, Sync, encode
 from sut.protocol.handshake import PATH
 from sut.protocol.history import History
-from sut.protocol.peer import Deliver, Deliveries, FetchHistory, FetchPage, Missed, PeerFrame, Shown, Submit, SyncDevice
+from sut.protocol.peer import (
+    Changed,
+    Deliver,
+    Deliveries,
+    FetchHistory,
+    FetchPage,
+    Missed,
+    PeerFrame,
+    ReadUpTo,
+    Shown,
+    Submit,
+    SyncDevice,
+    TypingIn,
+)
 from sut.protocol.server import refusal
+from sut.protocol.signals import FromDevice, Read, Typing, Watch
 from sut.trace import OFF, Hop, Trace
+from sut.variants import presence_class
 
 BACKLOG: Final = 4096
 MAX_TURNED_AWAY: Final = 64
@@ -48,6 +64,7 @@ class Gateway:
         incarnation: int,
         registry: Registry,
         max_sockets: int,
+        presence: Presence | None = None,
         pace: Pace | None = None,
         trace: Trace = OFF,
         clock: Callable[[], float] = time.monotonic,
@@ -86,6 +103,18 @@ class Gateway:
             pace=pace or Pace(refresh_s=settings.heartbeat_s),
             clock=clock,
         )
+        self.presence: GatewayPresence | None = None
+        """None: this gateway keeps no presence, and a WATCH is not acted on."""
+        if presence is not None:
+            self.presence = presence_class(topology, self.tell_chats)(
+                presence,
+                node=service.name,
+                incarnation=incarnation,
+                heartbeat_s=settings.heartbeat_s,
+                period_s=settings.presence_period_s,
+                grace_s=settings.presence_grace_s,
+                clock=clock,
+            )
         self._chats = [
             PeerLink(
                 node=service.name,
@@ -159,6 +188,8 @@ class Gateway:
         connection.epoch = int(self._wall_clock() * 1000)
         self.connections[connection.number] = connection
         self.registrar.add(connection)
+        if self.presence is not None:
+            self.presence.opened(connection)
         self._trace.stamp(Hop.OPENED, device=connection.device)
 
     def left(self, connection: Connection, code: int) -> None:
@@ -166,17 +197,23 @@ class Gateway:
         del self.connections[connection.number]
         self.stats.closed[code] += 1
         self.registrar.remove(connection)
+        if self.presence is not None:
+            self.presence.left(connection)
 
     def mark(self) -> int:
         """What sessions compare for RESYNC."""
         return self.losses.mark(self._clock())
 
-    def forward(self, connection: Connection, frame: Send | Recv | Fetch | Sync | History) -> None:
+    def forward(self, connection: Connection, frame: Send | Recv | Fetch | Sync | History | FromDevice) -> None:
         """Hand a device's frame to a chat service that is up; refuse it when there is none.
 
         Any will do. The sends of a partition go through the same one while it is up: more of them share an append,
         which saves the log and all behind it work. The rest goes in turn.
         """
+        if isinstance(frame, Watch):
+            if self.presence is not None:
+                self.presence.watch(connection, frame.users)
+            return
         peer_frame = _for_chat(connection, frame)
         count = len(self._chats)
         if type(frame) is Send:
@@ -193,6 +230,10 @@ class Gateway:
         refused = refusal(frame, Nack.UNAVAILABLE)
         if refused is not None:
             connection.send(refused.data)
+
+    def tell_chats(self, frame: Changed) -> None:
+        """Hand a frame to a chat service that is up. For a known-bad variant."""
+        any(chat.send(frame) for chat in self._chats)
 
     # What peers cause.
 
@@ -219,6 +260,8 @@ class Gateway:
             connection.send(data)
             if item.close:
                 connection.close(item.close, _reason(item.close))
+        if there and self.presence is not None:
+            self.presence.delivered(item.frame, there)
         if there and begun_ns:
             self._trace.delivered(item.frame, begun_ns)
 
@@ -230,17 +273,21 @@ class Gateway:
 
     def gauges(self) -> dict[str, float]:
         """For Pong: counters and gauges by name."""
-        return self.stats.as_gauges() | {
-            "connections": float(len(self.connections)),
-            "sockets": float(self._sockets),
-            "chats_up": float(sum(chat.up for chat in self._chats)),
-            "registry_up": float(self.registrar.up),
-            "routes_waiting": float(self.registrar.waiting),
-            "lease_lapses": float(self.registrar.lapses),
-            "whole": float(self.losses.whole(self._clock())),
-            "stalls": float(self.clock.stalls),
-            "draining": float(self.draining),
-        }
+        return (
+            self.stats.as_gauges()
+            | {
+                "connections": float(len(self.connections)),
+                "sockets": float(self._sockets),
+                "chats_up": float(sum(chat.up for chat in self._chats)),
+                "registry_up": float(self.registrar.up),
+                "routes_waiting": float(self.registrar.waiting),
+                "lease_lapses": float(self.registrar.lapses),
+                "whole": float(self.losses.whole(self._clock())),
+                "stalls": float(self.clock.stalls),
+                "draining": float(self.draining),
+            }
+            | (self.presence.stats() if self.presence is not None else {})
+        )
 
     # The end.
 
@@ -280,7 +327,7 @@ class Gateway:
         await self._peers.close()
 
 
-def _for_chat(connection: Connection, frame: Send | Recv | Fetch | Sync | History) -> PeerFrame:
+def _for_chat(connection: Connection, frame: Send | Recv | Fetch | Sync | History | Read | Typing) -> PeerFrame:
     """The frame with who sent it: a chat service trusts the gateway for that."""
     number, user, device = connection.number, connection.user, connection.device
     match frame:
@@ -288,6 +335,10 @@ def _for_chat(connection: Connection, frame: Send | Recv | Fetch | Sync | Histor
             return Submit(number, user, device, conv, client_seq, body)
         case Recv(conv, seq):
             return Shown(user, device, conv, seq)
+        case Read(conv, seq):
+            return ReadUpTo(user, device, conv, seq)
+        case Typing(conv, state):
+            return TypingIn(user, device, conv, state)
         case Fetch(req, conv, after, limit):
             return FetchPage(number, user, req, conv, after, limit)
         case Sync(req, after_conv, cursors):

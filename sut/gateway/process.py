@@ -8,12 +8,13 @@ import gc
 import resource
 from typing import Final
 
-from sut.adapters.backends import open_registry
+from sut.adapters.backends import open_presence, open_registry
 from sut.deploy.topology import Service, Topology
 from sut.gateway.gateway import Gateway
 from sut.gateway.registrar import Pace
-from sut.ports import Registry
+from sut.ports import Presence, Registry
 from sut.trace import OFF, Trace, open_trace
+from sut.variants import presence_ttl_s
 
 RESERVED_FILES: Final = 192
 """Of the limit of open files: for links, the registry, logs and sockets turned away. The rest is for devices."""
@@ -22,12 +23,22 @@ RESERVED_FILES: Final = 192
 async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
     """Serve devices until `stop` is set, then drain. Raises PortInUse."""
     registry = open_registry(topology, service.name)
+    presence = open_presence(topology, service.name, ttl_s=presence_ttl_s(topology))
     trace = open_trace(topology, service.name)
     gc.collect()
     gc.freeze()  # what is imported stays: no collection need look at it again
     try:
-        await run(topology, service, incarnation=incarnation, stop=stop, registry=registry, trace=trace)
+        await run(
+            topology,
+            service,
+            incarnation=incarnation,
+            stop=stop,
+            registry=registry,
+            presence=presence,
+            trace=trace,
+        )
     finally:
+        await presence.close()
         await registry.close()
         await trace.close()
 
@@ -39,16 +50,21 @@ async def run(
     incarnation: int,
     stop: asyncio.Event,
     registry: Registry,
+    presence: Presence | None = None,
     pace: Pace | None = None,
     trace: Trace = OFF,
 ) -> None:
-    """Serve with this registry and this trace, which stay open, until `stop` is set; then drain. Raises PortInUse."""
+    """Serve with this registry, presence and trace, which stay open, until `stop` is set; then drain.
+
+    Raises PortInUse.
+    """
     gateway = Gateway(
         topology,
         service,
         incarnation=incarnation,
         registry=registry,
         max_sockets=max_sockets(),
+        presence=presence,
         pace=pace,
         trace=trace,
     )
@@ -59,6 +75,7 @@ async def run(
             lease = group.create_task(registrar.hold_lease())
             changes = group.create_task(registrar.write_changes())
             rewriting = group.create_task(registrar.rewrite_routes())
+            keeping = group.create_task(gateway.presence.run()) if gateway.presence is not None else None
             await stop.wait()
             lease.cancel()
             rewriting.cancel()
@@ -66,6 +83,10 @@ async def run(
             await registrar.release_lease()
             await gateway.drain()
             changes.cancel()
+            if keeping is not None and gateway.presence is not None:
+                keeping.cancel()
+                await asyncio.wait([keeping])
+                await gateway.presence.keeper.leave()
     finally:
         await gateway.close()
 

@@ -9,27 +9,18 @@ makes delivery at-least-once on the wire and exactly-once on the screen.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Mapping
 
 from sut.protocol.client_context import HISTORY_REQ, Context
 from sut.protocol.client_events import (
-    Acked,
     ClientEvent,
     ClientSettings,
     Drained,
-    GaveUp,
-    HistoryFailed,
-    HistoryPage,
-    MemberChange,
     Nacked,
     Notified,
     Online,
     OutboxFull,
-    RoleChange,
-    Sent,
-    SentAgain,
-    Show,
     Stalled,
-    Violation,
     Wire,
 )
 from sut.protocol.client_fetch import Fetches
@@ -37,6 +28,7 @@ from sut.protocol.client_history import Histories, HistoryBusy
 from sut.protocol.client_inbox import MEMBERSHIP, Inbox, page_fault
 from sut.protocol.client_liveness import Liveness
 from sut.protocol.client_outbox import Outbox
+from sut.protocol.client_signals import Signals
 from sut.protocol.client_sync import Syncs
 from sut.protocol.frames import (
     BEAT_RESYNC,
@@ -53,12 +45,9 @@ from sut.protocol.frames import (
     decode_server,
 )
 from sut.protocol.reconnect import Reconnect
+from sut.protocol.signals import PresenceNews, Receipts, Typists
 
-__all__ = [
-    "Acked", "Client", "ClientEvent", "ClientSettings", "Drained", "GaveUp", "HistoryBusy", "HistoryFailed",
-    "HistoryPage", "MemberChange", "Nacked", "Notified", "Online", "OutboxFull", "RoleChange", "Sent", "SentAgain",
-    "Show", "Stalled", "Violation", "Wire",
-]  # fmt: skip
+__all__ = ["Client", "ClientSettings", "HistoryBusy", "Nacked", "OutboxFull"]
 
 
 class Client:
@@ -66,7 +55,7 @@ class Client:
 
     __slots__ = (
         "_beats", "_context", "_epoch", "_fetches", "_histories", "_inbox", "_liveness", "_next_client_seq", "_online",
-        "_open", "_outbox", "_reconnect", "_syncs",
+        "_open", "_outbox", "_reconnect", "_signals", "_syncs",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +66,7 @@ class Client:
         self._fetches: Fetches | None = None  # made for the first gap, like the outbox for the first message:
         self._outbox: Outbox | None = None  # most devices of a large population only listen
         self._histories: Histories | None = None
+        self._signals: Signals | None = None
         self._syncs = Syncs(self._context, self._inbox.cursors)
         self._liveness = Liveness(self._context)
         self._reconnect = Reconnect()
@@ -86,11 +76,27 @@ class Client:
         self._epoch = 0
         self._beats = 0
 
+    def resume(self, cursors: Mapping[int, int], unsettled: Iterable[tuple[int, int, bytes]], now: float) -> None:
+        """Go on where an earlier run of the program ended; before the first connection.
+
+        `unsettled`: (conversation, client_seq, body) in the order of submission, all below `next_client_seq`.
+        """
+        self._inbox.cursors.update(cursors)
+        for conv, client_seq, body in unsettled:
+            self._made_outbox().put(conv, client_seq, body, now=now)
+
+    @property
+    def cursors(self) -> Mapping[int, int]:
+        """Conversation -> the number up to which it was shown. Save it together with what was shown."""
+        return self._inbox.cursors
+
     def submit(self, conv: int, body: bytes, now: float) -> int:
         """Take a message for sending and return its client_seq. Raises OutboxFull, ValueError (bad size or id)."""
         client_seq = self._next_client_seq
         self._made_outbox().put(conv, client_seq, body, now=now)
         self._next_client_seq = client_seq + 1
+        if self._signals is not None:
+            self._signals.sent(conv)
         return client_seq
 
     def history(self, conv: int, before: int, now: float, *, limit: int = 50) -> int:
@@ -101,6 +107,22 @@ class Client:
         if self._histories is None:
             self._histories = Histories(self._context, is_open=self._open)
         return self._histories.ask(conv, before, limit, now)
+
+    def mark_read(self, conv: int, seq: int, now: float) -> None:
+        """The person has read everything up to `seq`; what was not shown yet does not count."""
+        self._made_signals().mark_read(conv, seq, now)
+
+    def typing(self, conv: int, now: float) -> None:
+        """The person is writing there: call it with each keystroke. Nothing is said while offline."""
+        self._made_signals().typing(conv, now, is_open=self._online)
+
+    def stop_typing(self, conv: int, now: float) -> None:
+        """The person has stopped without sending."""
+        self._made_signals().stop_typing(conv, now, is_open=self._online)
+
+    def watch(self, users: Iterable[int]) -> None:
+        """The person looks at these users, and at nobody else; none: at nobody. Raises ValueError for too many."""
+        self._made_signals().watch(users, is_open=self._online)
 
     def connected(self, now: float) -> None:
         """The upgrade succeeded. Nothing is sent before WELCOME."""
@@ -117,6 +139,8 @@ class Client:
             self._outbox.close()
         if self._histories is not None:
             self._histories.close()
+        if self._signals is not None:
+            self._signals.closed()
         self._context.frames.clear()
         settings = self._context.settings
         return self._reconnect.next_wait_s(
@@ -146,6 +170,8 @@ class Client:
             case Refused():
                 if self._outbox is not None:
                     self._outbox.refused(decoded, now)
+            case Receipts() | Typists() | PresenceNews():
+                self._made_signals().receive(decoded, now)
             case Welcome():
                 self._welcome(decoded, now)
             case Drain(base_ms):
@@ -169,9 +195,12 @@ class Client:
                 self._fetches.tick(now)
             if self._histories is not None:
                 self._histories.tick(now)
-            self._inbox.tick(now)
-            if self._syncs.tick(now) and self._fetches is not None:
-                self._fetches.begin_audit()
+            for conv in self._inbox.tick(now):
+                self._made_signals().said(conv)
+            if self._signals is not None:
+                self._signals.tick(now)
+            if self._syncs.tick(now):
+                self._sync_begun(now)
 
     def next_wakeup(self) -> float:
         """The earliest time at which tick() has something to do; inf when only an input can change anything."""
@@ -184,6 +213,8 @@ class Client:
                 at = min(at, self._fetches.due())
             if self._histories is not None:
                 at = min(at, self._histories.due())
+            if self._signals is not None:
+                at = min(at, self._signals.due())
         return at
 
     def frames(self) -> list[bytes]:
@@ -214,6 +245,11 @@ class Client:
             self._outbox = Outbox(self._context, is_open=self._open)
         return self._outbox
 
+    def _made_signals(self) -> Signals:
+        if self._signals is None:
+            self._signals = Signals(self._context, self._inbox.cursors)
+        return self._signals
+
     def _made_fetches(self) -> Fetches:
         if self._fetches is None:
             self._fetches = Fetches(self._context, self._inbox.cursors, is_open=self._open)
@@ -241,8 +277,14 @@ class Client:
         self._sync(now)
 
     def _sync(self, now: float) -> None:
-        if self._open and self._syncs.begin(now) and self._fetches is not None:
+        if self._open and self._syncs.begin(now):
+            self._sync_begun(now)
+
+    def _sync_begun(self, now: float) -> None:
+        if self._fetches is not None:
             self._fetches.begin_audit()
+        if self._signals is not None:
+            self._signals.synced(now)
 
     def _synced(self, frame: Synced, now: float) -> None:
         for conv, head, _flags in frame.entries:
@@ -257,6 +299,8 @@ class Client:
             self._online = True
             self._reconnect.succeeded()
             self._context.events.append(Online(self._epoch))
+            if self._signals is not None:
+                self._signals.opened()
 
     def _beat(self, flags: int, now: float) -> None:
         self._beats += 1
@@ -329,6 +373,8 @@ class Client:
         if message.flags & MEMBERSHIP:
             return
         self._context.events.append(Wire(message))
+        if self._signals is not None:
+            self._signals.arrived(message.conv, message.user)
         if message.device == self._context.device:
             self._made_outbox().settled(message.conv, message.client_seq, message.seq)
 

@@ -51,6 +51,14 @@ class ClientSettings:
     max_history_attempts: int = 8
     max_buffered: int = 500
     """Messages kept above a gap, a conversation; more are dropped and come again by FETCH."""
+    typing_every_s: float = 3.0
+    """That one is writing in a conversation is said at most this often."""
+    typing_lasts_s: float = 6.0
+    """Somebody whose writing is not said again within this has stopped."""
+    max_restated: int = 200
+    """Conversations whose RECV and READ are said again with one SYNC, the newest."""
+    max_signals: int = 65_536
+    """(conversation, user, kind)s of receipts that are remembered; of others none is told. A sixteenth: of typists."""
     max_conversations: int = 65_536
     """Conversations a device follows; what arrives for more is reported as a Violation and ignored."""
 
@@ -163,6 +171,37 @@ class HistoryFailed(NamedTuple):
     code: int
 
 
+class Told(NamedTuple):
+    """Receipt: user `by` has got (kind 0) or read (1) everything up to `seq`. Of each, in rising seq."""
+
+    conv: int
+    seq: int
+    kind: int
+    by: int
+
+
+class Writing(NamedTuple):
+    """The user is writing there, or (active False) no longer."""
+
+    conv: int
+    user: int
+    active: bool
+
+
+class Presence(NamedTuple):
+    """A watched user is online, or was last seen then (Unix ms, 0: not known). First word or a change."""
+
+    user: int
+    online: bool
+    last_seen_ms: int
+
+
+class Unwatched(NamedTuple):
+    """The picture of this user ends: not watched any more, or the connection ended."""
+
+    user: int
+
+
 class Drained(NamedTuple):
     """The gateway is leaving; it will close. disconnected() then draws its wait below `base_ms`."""
 
@@ -183,5 +222,5 @@ class Violation(NamedTuple):
 
 ClientEvent = (
     Online | Sent | SentAgain | Acked | Nacked | GaveUp | Notified | Wire | Show | MemberChange | RoleChange
-    | HistoryPage | HistoryFailed | Drained | Stalled | Violation
+    | HistoryPage | HistoryFailed | Drained | Stalled | Violation | Told | Writing | Presence | Unwatched
 )  # fmt: skip

@@ -94,8 +94,8 @@ class Inbox:
         """When tick() has something to do."""
         return next(iter(self._recv_due.values()), math.inf)
 
-    def tick(self, now: float) -> None:
-        """Report what was shown. Only while the connection is open."""
+    def tick(self, now: float) -> list[int]:
+        """Report what was shown. Only while the connection is open. Returns the conversations reported."""
         due = []
         for conv, at in self._recv_due.items():
             if at > now:
@@ -104,6 +104,7 @@ class Inbox:
         for conv in due:
             del self._recv_due[conv]
             self._context.tell(Recv(conv, self.cursors[conv]))
+        return due
 
     def _with_held_back(self, conv: int, fresh: Sequence[Message], through: int) -> list[Message]:
         """The fresh messages and those held back up to `through`, by number. Of two for one number the first stays."""

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from enum import IntEnum, IntFlag
 from typing import Final, NamedTuple
 
+from sut.protocol import signals
 from sut.protocol.history import History
 
 MAX_BODY: Final = 16 * 1024
@@ -28,7 +29,7 @@ MAX_SEQ: Final = (1 << 48) - 1
 
 
 class Type(IntEnum):
-    """The type byte. Below 0x80: from the device; above: from the gateway."""
+    """The type byte. Below 0x80: from the device; above: from the gateway. Further ones: signals.SignalType."""
 
     SEND = 0x01
     RECV = 0x02
@@ -237,19 +238,17 @@ class Error(NamedTuple):
     code: int
 
 
-ClientFrame = Send | Recv | Fetch | Sync | Heartbeat | History
-ServerFrame = Welcome | Ack | Refused | Notify | Message | Page | Synced | Beat | Drain | Error
+ClientFrame = Send | Recv | Fetch | Sync | Heartbeat | History | signals.FromDevice
+ServerFrame = Welcome | Ack | Refused | Notify | Message | Page | Synced | Beat | Drain | Error | signals.FromGateway
 
 
-_SEND = struct.Struct("!BQQ")
-_RECV = struct.Struct("!BQQ")
+_SEND = _RECV = struct.Struct("!BQQ")
 _FETCH = struct.Struct("!BIQQH")
 _SYNC = struct.Struct("!BIQ")
-_CURSOR = struct.Struct("!QQ")
 _WELCOME = struct.Struct("!BQQQII")
 _ACK = struct.Struct("!BQQQ")
 _NACK = struct.Struct("!BQQB")
-_ENTRY = struct.Struct("!QQ")  # the second word is seq << 16 | flags
+_ENTRY = struct.Struct("!QQ")  # the second word is seq << 16 | flags; of a cursor: seq
 _MESSAGE = struct.Struct("!BQQQQQ")
 _PAGE = struct.Struct("!BIQQQH")
 _ITEM = struct.Struct("!QQQQI")
@@ -272,8 +271,7 @@ def encode(frame: ClientFrame | ServerFrame) -> bytes:
         case Fetch() | History():
             return _FETCH.pack(Type.FETCH if isinstance(frame, Fetch) else Type.HISTORY, *frame)
         case Sync():
-            head = _SYNC.pack(Type.SYNC, frame.req, frame.after_conv)
-            return head + b"".join(_CURSOR.pack(*cursor) for cursor in frame.cursors)
+            return _SYNC.pack(Type.SYNC, *frame[:2]) + b"".join(_ENTRY.pack(*cursor) for cursor in frame.cursors)
         case Heartbeat():
             return bytes([Type.HEARTBEAT])
         case Ack():
@@ -281,8 +279,7 @@ def encode(frame: ClientFrame | ServerFrame) -> bytes:
         case Notify():
             return bytes([Type.NOTIFY]) + _entries(frame.entries)
         case Message():
-            word = frame.seq << 16 | frame.flags
-            head = _MESSAGE.pack(Type.MESSAGE, frame.conv, word, frame.user, frame.device, frame.client_seq)
+            head = _MESSAGE.pack(Type.MESSAGE, frame.conv, frame.seq << 16 | frame.flags, *frame[3:6])
             return head + frame.body
         case Page():
             head = _PAGE.pack(Type.PAGE, frame.req, frame.conv, frame.head, frame.through, len(frame.messages))
@@ -299,6 +296,8 @@ def encode(frame: ClientFrame | ServerFrame) -> bytes:
             return _DRAIN.pack(Type.DRAIN, frame.base_ms)
         case Error():
             return _ERROR.pack(Type.ERROR, *frame)
+        case _:
+            return signals.encode(frame)
 
 
 def decode_client(data: bytes) -> ClientFrame:
@@ -306,8 +305,7 @@ def decode_client(data: bytes) -> ClientFrame:
     try:
         match data[0]:
             case Type.SEND:
-                _, conv, client_seq = _SEND.unpack_from(data)
-                body = data[_SEND.size :]
+                (_, conv, client_seq), body = _SEND.unpack_from(data), data[_SEND.size :]
                 if not 0 < len(body) <= MAX_BODY:
                     raise FrameError(f"SEND body of {len(body)} bytes; 1 to {MAX_BODY} are allowed")
                 return Send(conv, client_seq, body)
@@ -321,12 +319,14 @@ def decode_client(data: bytes) -> ClientFrame:
                 return (Fetch if kind == Type.FETCH else History)(*_FETCH.unpack(data)[1:])
             case Type.SYNC:
                 _, req, after_conv = _SYNC.unpack_from(data)
-                cursors = tuple(_CURSOR.iter_unpack(memoryview(data)[_SYNC.size :]))
+                cursors = tuple(_ENTRY.iter_unpack(memoryview(data)[_SYNC.size :]))
                 if len(cursors) > MAX_SYNC_CURSORS:
                     raise FrameError(f"SYNC with {len(cursors)} cursors; {MAX_SYNC_CURSORS} are allowed")
                 return Sync(req, after_conv, cursors)
-            case unknown:
-                raise FrameError(f"unknown frame type 0x{unknown:02x}")
+            case other:
+                if signal := signals.decode_client(data):
+                    return signal
+                raise FrameError(f"unknown frame type 0x{other:02x}")
     except IndexError:
         raise FrameError("empty frame") from None
     except struct.error as error:
@@ -359,8 +359,10 @@ def decode_server(data: bytes) -> ServerFrame:
                 return Drain(_DRAIN.unpack(data)[1])
             case Type.ERROR:
                 return Error(*_ERROR.unpack(data)[1:])
-            case unknown:
-                raise FrameError(f"unknown frame type 0x{unknown:02x}")
+            case other:
+                if signal := signals.decode_server(data):
+                    return signal
+                raise FrameError(f"unknown frame type 0x{other:02x}")
     except IndexError:
         raise FrameError("empty frame") from None
     except struct.error as error:

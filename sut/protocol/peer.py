@@ -194,10 +194,60 @@ class Members(_Tagged, frozen=True, tag=33):
     """(user, role, first number the user may see)."""
 
 
+class ReadUpTo(_Tagged, frozen=True, tag=20):
+    """Gateway to chat service: a READ."""
+
+    user: int
+    device: int
+    conv: int
+    seq: int
+
+
+class TypingIn(_Tagged, frozen=True, tag=21):
+    """A TYPING: gateway to chat service, which hands it to the sequencer of the conversation."""
+
+    user: int
+    device: int
+    conv: int
+    state: int
+
+
+class Progress(_Tagged, frozen=True, tag=22):
+    """Chat service to sequencer: (conv, user, kind, seq), kinds as in signals.ReceiptKind; the highest of each."""
+
+    items: tuple[tuple[int, int, int, int], ...]
+
+
+class ReadReceipts(_Tagged, frozen=True, tag=23):
+    """API to sequencer: what is known of this conversation's receipts, and of this user in it?"""
+
+    conv: int
+    user: int
+
+
+class ReceiptsOf(_Tagged, frozen=True, tag=24):
+    """Answer to ReadReceipts. `hit`: the conversation is in memory, `member` then counts. Items: (user, kind, seq)."""
+
+    hit: bool
+    member: bool
+    items: tuple[tuple[int, int, int], ...]
+
+
+class Changed(_Tagged, frozen=True, tag=25):
+    """Gateway to sequencers by way of a chat service: a user came (1) or went (0).
+
+    Only the known-bad variant eager_presence sends it; only that variant's chat service and sequencer listen.
+    """
+
+    user: int
+    state: int
+
+
 PeerFrame = (
     Hello | Ping | Pong | Submit | FetchPage | SyncDevice | Shown | Deliver | Deliveries | Missed | Poke
     | ReadHot | HotPage | ReadHeads | Heads | Early
     | FetchHistory | ReadBefore | ReadMembers | Members
+    | ReadUpTo | TypingIn | Progress | ReadReceipts | ReceiptsOf | Changed
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

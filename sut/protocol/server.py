@@ -29,6 +29,7 @@ from sut.protocol.frames import (
     encode,
 )
 from sut.protocol.history import History
+from sut.protocol.signals import FromDevice
 from sut.protocol.websocket import FrameReader, Op, Violation
 
 MAX_FRAMES_PER_S: Final = 2_000
@@ -38,9 +39,9 @@ NO_MARK: Final = -1
 
 
 class Forward(NamedTuple):
-    """Pass this on to a chat service."""
+    """Pass this on to a chat service; a WATCH is for the gateway itself."""
 
-    frame: Send | Recv | Fetch | Sync | History
+    frame: Send | Recv | Fetch | Sync | History | FromDevice
 
 
 class Answer(NamedTuple):
@@ -130,10 +131,10 @@ class ServerSession:
         return _BEAT_RESYNC
 
 
-def refusal(frame: Send | Recv | Fetch | Sync | History, code: Nack) -> Answer | None:
-    """How the gateway itself refuses what it cannot pass on. A RECV is dropped: the next one includes it."""
+def refusal(frame: Send | Recv | Fetch | Sync | History | FromDevice, code: Nack) -> Answer | None:
+    """How the gateway itself refuses what it cannot pass on. What is not answered is dropped: a RECV is repeated."""
     if isinstance(frame, Send):
         return Answer(websocket.binary(encode(Refused(frame.conv, frame.client_seq, code))))
-    if isinstance(frame, Recv):
-        return None
-    return Answer(websocket.binary(encode(Error(frame.req, code))))
+    if isinstance(frame, Fetch | Sync | History):
+        return Answer(websocket.binary(encode(Error(frame.req, code))))
+    return None

@@ -6,7 +6,7 @@ of these switched on; the verdict must be invalid, by the check named here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,12 @@ from sut.ports import SutError
 
 if TYPE_CHECKING:
     from sut.deploy.topology import Topology
+    from sut.gateway.presence import GatewayPresence
     from sut.peer import PeerLink
+    from sut.protocol.peer import Changed
     from sut.services.chat.accept import Acceptor
     from sut.services.chat.reader import Reader
+    from sut.services.sequencer.signals import Signals
     from sut.services.sequencer.worker import PartitionWorker
 
 
@@ -57,6 +60,21 @@ VARIANTS: Mapping[str, Variant] = {
             "each member of a group gets a copy of each body, stored and sent: `petrel bench fanout` shows the cost",
             (),
         ),
+        Variant(
+            "receipts_before_delivery",
+            "a message counts as delivered to everybody when its notification goes out, seen or not",
+            ("receipts",),
+        ),
+        Variant(
+            "presence_without_ttl",
+            "a gateway's word on who is there counts for ever, so whoever was on one that crashed never leaves",
+            ("presence",),
+        ),
+        Variant(
+            "eager_presence",
+            "each coming and going is told to all contacts at once, whether they look or not: correct, and a storm",
+            (),  # shown by measurement: `petrel bench presence`
+        ),
     )
 }
 
@@ -83,6 +101,10 @@ def worker_class(topology: Topology) -> type[PartitionWorker]:
             from sut.variants.redis_incr import counting_worker
 
             return counting_worker(topology)
+        case "receipts_before_delivery":
+            from sut.variants.receipts_before_delivery import HastyReceipts
+
+            return HastyReceipts
         case "commit_before_store":
             from sut.variants.commit_before_store import HastyWorker
 
@@ -119,3 +141,33 @@ def reader_class(topology: Topology) -> type[Reader]:
     from sut.services.chat.reader import Reader
 
     return Reader
+
+
+def signals_class(topology: Topology) -> type[Signals]:
+    """What this system's sequencers do beside numbering."""
+    check_name(topology.variant)
+    if topology.variant == "eager_presence":
+        from sut.variants.eager_presence import EagerSignals
+
+        return EagerSignals
+    from sut.services.sequencer.signals import Signals
+
+    return Signals
+
+
+def presence_class(topology: Topology, tell_chats: Callable[[Changed], None]) -> type[GatewayPresence]:
+    """How this system's gateways keep presence. `tell_chats`: hands a frame to a chat service."""
+    check_name(topology.variant)
+    if topology.variant == "eager_presence":
+        from sut.variants.eager_presence import eager_presence
+
+        return eager_presence(tell_chats)
+    from sut.gateway.presence import GatewayPresence
+
+    return GatewayPresence
+
+
+def presence_ttl_s(topology: Topology) -> float:
+    """How long a gateway's word on a user counts in this system."""
+    check_name(topology.variant)
+    return 1e9 if topology.variant == "presence_without_ttl" else topology.settings.presence_ttl_s

@@ -13,6 +13,7 @@ from typing import Any, Self
 from cassandra import ConsistencyLevel
 from cassandra.query import SimpleStatement
 
+from sut.adapters.cassandra_keys import CassandraKeys
 from sut.adapters.cassandra_policies import make_cluster
 from sut.adapters.cassandra_schema import Binding, WrongLog
 from sut.adapters.cassandra_store import CassandraStore
@@ -115,10 +116,21 @@ class CassandraSystem:
         finally:
             await store.close()
 
+    @contextlib.asynccontextmanager
+    async def opened_keys(self, *, deadline_s: float = 2.0) -> AsyncIterator[CassandraKeys]:
+        """The shelf of keys on these nodes."""
+        binding = Binding(keyspace=KEYSPACE, log_id="log", partitions=4, creates=False)
+        addresses = {address: address for address in self.addresses}
+        keys = CassandraKeys(addresses, binding, local_dc=cassandra_server.LOCAL_DC, deadline_s=deadline_s)
+        try:
+            yield keys
+        finally:
+            await keys.close()
+
     def empty(self) -> None:
         """The store as it was when it was made. All nodes have to be there."""
         with contextlib.closing(self.cql()) as nodes:
-            for table in ("message", "membership", "cursor"):
+            for table in ("message", "membership", "cursor", "key_device", "one_time_prekey", "device_list"):
                 nodes.run(f"TRUNCATE {KEYSPACE}.{table}")
 
     def cql(self, node: int | None = None) -> Cql:

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from sut.adapters.redis_registry import RedisRegistry
+from sut.adapters.sqlite_keys import SqliteKeys
 from sut.adapters.sqlite_log import SqliteLog
 from sut.adapters.sqlite_store import SqliteStore
-from sut.ports import MessageLog, MessageStore
+from sut.ports import KeyStore, MessageLog, MessageStore
 from tests.adapters.cassandra_system import CassandraSystem
 from tests.adapters.cassandra_system import missing as cassandra_missing
 from tests.adapters.kafka_system import KafkaSystem
@@ -119,6 +120,25 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], O
             yield store
         finally:
             await store.close()
+
+    return opened
+
+
+@pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
+def make_keys(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opened[KeyStore]]:
+    """Opens the same shelf of keys each time, empty at the start of the test."""
+    if request.param == "cassandra":
+        system: CassandraSystem = request.getfixturevalue("cassandra_system")
+        system.empty()
+        return partial(system.opened_keys, deadline_s=20.0)
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[KeyStore]:
+        keys = SqliteKeys(tmp_path, PARTITIONS)
+        try:
+            yield keys
+        finally:
+            await keys.close()
 
     return opened
 

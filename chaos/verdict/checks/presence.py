@@ -9,7 +9,8 @@ ghost that stays online, a friend who came back and is not seen.
 
 Decisions. A user is online while any device is in a session. The picture is stale while it differs from that; it may
 do so for `presence_s` without a break. The viewer is asked only within one session: going offline ends its picture.
-States other than online and offline are no picture, and users without connection events have no state.
+States other than online and offline are no picture: they end the one there was. Users without connection events have
+no state.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ NAME = "presence"
 def check(history: History) -> Finding:
     """Judge; anomalies are stretches of stale picture."""
     facts, words = history.facts, Words(history)
-    told = facts.of("presence").select("t", "user", "arg", viewer="device").filter(pl.col("arg") <= 1)
-    if not told.height:
+    told = facts.of("presence").select("t", "user", "arg", viewer="device")
+    states = told.filter(pl.col("arg") <= 1).height
+    if not states:
         return nothing(NAME)
     bound_ns = round(history.bounds.presence_s * 1e9)
     pictures = _pictures(history, told)
@@ -57,7 +59,7 @@ def check(history: History) -> Finding:
             counterexamples=words.tell(Evidence(stale, text, ("viewer",))),
             anomalies=stale.height,
         )
-    return Finding(name=NAME, verdict="valid", detail=f"{count(told.height, 'state')} told, none stale for too long")
+    return Finding(name=NAME, verdict="valid", detail=f"{count(states, 'state')} told, none stale for too long")
 
 
 def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
@@ -73,7 +75,7 @@ def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
     always = at.join(known.select("viewer"), on="viewer", how="anti").with_columns(
         end=pl.lit(history.end_ns, dtype=pl.Int64)
     )
-    both = pl.concat([known.filter(pl.col("t") < pl.col("end")), always])
+    both = pl.concat([known.filter(pl.col("t") < pl.col("end")), always]).filter(pl.col("arg") <= 1)
     # Told the same again: the picture goes on, and so does its staleness.
     seen = both.select(*pair, "arg", start="t", end=pl.min_horizontal("end", pl.col("next").fill_null(history.end_ns)))
     seen = seen.sort(*pair, "start")

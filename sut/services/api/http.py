@@ -12,11 +12,12 @@ import msgspec
 from aiohttp import web
 
 from sut.deploy.topology import Topology
-from sut.ports import Registry, Unavailable
+from sut.ports import KeyStore, Registry, Unavailable
 from sut.protocol.frames import Nack
 from sut.protocol.tokens import Identity, TokenError, issue, verify
 from sut.services.api.control import Control, Denied, direct_id, group_id
 from sut.services.api.history import Conversations
+from sut.services.api.keys import KeyRoutes
 from sut.services.api.model import (
     ROLES,
     Changed,
@@ -30,10 +31,13 @@ from sut.services.api.model import (
     Tokens,
     TokensRequest,
 )
+from sut.services.api.people import People
 
 T = TypeVar("T", bound=msgspec.Struct)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_REQUEST = 1 << 20
+MAX_SEEN = 200
+"""Users that one request for presence may name: a request line has 8 KB."""
 
 _STATUS = {
     Nack.FOREIGN: 403,
@@ -53,10 +57,18 @@ class ProblemError(Exception):
         self.status = status
 
 
-def make_app(topology: Topology, control: Control, registry: Registry, conversations: Conversations) -> web.Application:
+def make_app(
+    topology: Topology,
+    control: Control,
+    registry: Registry,
+    *,
+    conversations: Conversations,
+    keys: KeyStore,
+    people: People,
+) -> web.Application:
     """The application with all its routes."""
     app = web.Application(middlewares=[_problems], client_max_size=MAX_REQUEST)
-    api = _Api(topology, control, registry, conversations)
+    api = _Api(topology, control, registry, conversations, people)
     app.add_routes(
         [
             web.get("/v1/health", api.health),
@@ -68,8 +80,11 @@ def make_app(topology: Topology, control: Control, registry: Registry, conversat
             web.get("/v1/conversations/{conv:[0-9]+}/messages", api.messages),
             web.put("/v1/conversations/{conv:[0-9]+}/members/{user:[0-9]+}", api.name),
             web.delete("/v1/conversations/{conv:[0-9]+}/members/{user:[0-9]+}", api.remove),
+            web.get("/v1/conversations/{conv:[0-9]+}/receipts", api.receipts),
+            web.get("/v1/presence", api.presence),
         ]
     )
+    app.add_routes(KeyRoutes(keys, api._who).routes())
     return app
 
 
@@ -99,7 +114,10 @@ async def _body(request: web.Request, kind: type[T]) -> T:
 
 
 class _Api:
-    def __init__(self, topology: Topology, control: Control, registry: Registry, conversations: Conversations) -> None:
+    def __init__(
+        self, topology: Topology, control: Control, registry: Registry, conversations: Conversations, people: People
+    ) -> None:
+        self._people = people
         self._settings = topology.settings
         self._token_key = bytes.fromhex(topology.token_key)
         self._api_key = topology.api_key
@@ -184,6 +202,18 @@ class _Api:
         user = self._who(request).user
         before, limit = _query(request, "before", (1 << 48) - 1), _query(request, "limit", 50)
         return _answer(await self._conversations.messages(_number(request, "conv"), user, before=before, limit=limit))
+
+    async def receipts(self, request: web.Request) -> web.Response:
+        user = self._who(request).user
+        return _answer(await self._people.receipts(_number(request, "conv"), user))
+
+    async def presence(self, request: web.Request) -> web.Response:
+        self._who(request)
+        asked = request.query.getall("user", [])
+        users = [int(text) for text in asked if text.isdecimal() and 0 < int(text) < 1 << 63]
+        if not 0 < len(asked) == len(users) <= MAX_SEEN:
+            raise ProblemError(400, f"say user=ID, once to {MAX_SEEN} times")
+        return _answer(await self._people.seen(users))
 
 
 def _query(request: web.Request, name: str, default: int) -> int:

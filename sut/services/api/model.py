@@ -118,6 +118,34 @@ class Discovery(msgspec.Struct, frozen=True):
     gateways: list[str]
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """How far a user has got and read a conversation; 0: not at all, or not known."""
+
+    user: int
+    delivered: int
+    read: int
+
+
+class Progresses(msgspec.Struct, frozen=True):
+    """Of each user of whom anything is known, by id."""
+
+    receipts: list[Progress]
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """Whether a user is connected, and when last known to be (Unix ms; 0: not known)."""
+
+    user: int
+    online: bool
+    last_seen_ms: int
+
+
+class SeenUsers(msgspec.Struct, frozen=True):
+    """In the order asked."""
+
+    users: list[Seen]
+
+
 class Problem(msgspec.Struct, frozen=True):
     """Why a request failed, in one line."""
 

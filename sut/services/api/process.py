@@ -8,7 +8,7 @@ from functools import partial
 
 from aiohttp import web
 
-from sut.adapters.backends import open_log, open_registry, open_store
+from sut.adapters.backends import open_keys, open_log, open_presence, open_registry, open_store
 from sut.deploy.topology import Service, Topology
 from sut.peer import PeerLink, PeerServer, PortInUse
 from sut.ports import Unavailable
@@ -16,14 +16,17 @@ from sut.protocol.peer import Poke
 from sut.services.api.control import Control
 from sut.services.api.history import Conversations
 from sut.services.api.http import make_app
+from sut.services.api.people import People
 from sut.services.chat.reader import Reader
 from sut.services.ready import Ready
+from sut.variants import presence_ttl_s
 
 
 async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises PortInUse."""
     message_log, registry = open_log(topology, service.name), open_registry(topology, service.name)
-    store = open_store(topology, service.name)
+    store, keys = open_store(topology, service.name), open_keys(topology, service.name)
+    presence = open_presence(topology, service.name, ttl_s=presence_ttl_s(topology))
     links = {
         sequencer.name: PeerLink(
             node=service.name,
@@ -47,7 +50,10 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     await server.start(service.host, service.ports["peer"])
     for link in links.values():
         link.start()
-    runner = web.AppRunner(make_app(topology, control, registry, conversations), access_log=None)
+    sequencers = {p: links[topology.sequencer_of(p).name] for p in range(topology.settings.partitions)}
+    people = People(sequencers=sequencers, store=store, presence=presence)
+    app = make_app(topology, control, registry, conversations=conversations, keys=keys, people=people)
+    runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
         try:
@@ -64,7 +70,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         await server.close()
         for link in links.values():
             await link.close()
-        for closing in (registry.close, store.close, message_log.close):
+        for closing in (presence.close, registry.close, store.close, message_log.close, keys.close):
             with contextlib.suppress(Exception):
                 await closing()
 

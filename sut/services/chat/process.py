@@ -18,10 +18,24 @@ from sut.partitioning import partition_of
 from sut.peer import PeerConnection, PeerLink, PeerServer
 from sut.ports import Kind, LogRecord, MessageStore, Origin, Unavailable
 from sut.protocol.frames import Close, Error, Nack, Refused, encode
-from sut.protocol.peer import Deliver, FetchHistory, FetchPage, PeerFrame, Poke, Shown, Submit, SyncDevice
+from sut.protocol.peer import (
+    Changed,
+    Deliver,
+    FetchHistory,
+    FetchPage,
+    PeerFrame,
+    Poke,
+    ReadUpTo,
+    Shown,
+    Submit,
+    SyncDevice,
+    TypingIn,
+)
+from sut.protocol.signals import ReceiptKind
 from sut.services.chat.accept import Acceptor, Pending
 from sut.services.chat.fair import Behind, FairReads
 from sut.services.chat.reader import NotMember, Reader
+from sut.services.chat.relay import Relay
 from sut.services.ready import Ready
 from sut.trace import Hop, Trace, open_trace
 from sut.variants import acceptor_class, reader_class
@@ -51,7 +65,8 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     acceptors = [
         make_acceptor(p, message_log, lambda p: by_partition[p].send(Poke(p)), trace=trace) for p in by_partition
     ]
-    chat = _Chat(acceptors, reader_class(topology)(store, by_partition), store, trace)
+    relay = Relay(by_partition)
+    chat = _Chat(acceptors, reader_class(topology)(store, by_partition), store, trace, relay)
     ready = Ready()
     server = PeerServer(
         node=service.name,
@@ -66,6 +81,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(acceptor.run()) for acceptor in acceptors]
             tasks.append(group.create_task(chat.save_cursors()))
+            tasks.append(group.create_task(relay.run()))
             tasks.append(group.create_task(ready.reach(lambda: message_log.committed(0), lambda: store.cursors(0))))
             await stop.wait()
             for task in tasks:
@@ -82,7 +98,10 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
 class _Chat:
     """Decides what becomes of each frame of a gateway."""
 
-    def __init__(self, acceptors: list[Acceptor], reader: Reader, store: MessageStore, trace: Trace) -> None:
+    def __init__(
+        self, acceptors: list[Acceptor], reader: Reader, store: MessageStore, trace: Trace, relay: Relay
+    ) -> None:
+        self._relay = relay
         self._acceptors = acceptors
         self._reader = reader
         self._store = store
@@ -106,6 +125,7 @@ class _Chat:
             "pages_cold": float(self._reader.cold),
             "pages_shared": float(self._reader.shared),
             "cursors": float(self._unwritten),
+            "signals_lost": float(self._relay.lost),
         }
 
     def on_frame(self, gateway: PeerConnection, _correlation: int, frame: PeerFrame) -> None:
@@ -120,8 +140,15 @@ class _Chat:
                 self._read(gateway, frame, key, self._reader.asks(frame.conv), partial(self._fetch, gateway, frame))
             case SyncDevice():
                 self._read(gateway, frame, SyncDevice, "", partial(self._sync, gateway, frame))
-            case Shown(_, device, conv, seq):
+            case Shown(user, device, conv, seq):
                 self._shown(device, conv, seq)
+                self._relay.progress(conv, user, ReceiptKind.DELIVERED, seq)
+            case ReadUpTo(user, _, conv, seq):
+                self._relay.progress(conv, user, ReceiptKind.READ, seq)
+            case TypingIn():
+                self._relay.typing(frame)
+            case Changed():
+                self._relay.changed(frame)
             case _:
                 gateway.abort()
 

@@ -29,11 +29,15 @@ MISSED_EVERY_S: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One frame for every device of these users that is connected, but not for `except_device` (the sender's)."""
+    """One frame for every device of these users that is connected, but not for `except_device` (the sender's).
+
+    `signal`: of no message; who is not there misses nothing.
+    """
 
     frame: bytes
     users: tuple[int, ...]
     except_device: int
+    signal: bool = False
 
 
 class Emitter:
@@ -52,6 +56,7 @@ class Emitter:
         self.notifications = 0
         self.unrouted = 0
         """Notifications for users with no live route."""
+        self.signals_dropped = 0
         self.dropped = 0
         """Frames that a full or broken link did not take."""
 
@@ -66,6 +71,14 @@ class Emitter:
     async def notify(self, notification: Notification) -> None:
         """Queue a notification; waits while the queue is full."""
         await self._queue.put(notification)
+
+    def offer(self, notification: Notification) -> bool:
+        """Queue what may be lost; False when the queue is busy with messages, which come first."""
+        if self._queue.qsize() > MAX_QUEUED // 4:
+            self.signals_dropped += 1
+            return False
+        self._queue.put_nowait(notification)
+        return True
 
     async def run(self) -> None:
         """Route and send notifications, for ever."""
@@ -88,7 +101,7 @@ class Emitter:
                 live = True
                 if route.device != item.except_device:
                     conns[route.node].append(route.conn)
-            self.unrouted += not live
+            self.unrouted += not live and not item.signal
         for node, numbers in conns.items():
             self.notifications += len(numbers)
             self._put(node, Deliver(tuple(numbers), item.frame))

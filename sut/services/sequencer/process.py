@@ -12,23 +12,28 @@ from sut.partitioning import partition_of
 from sut.peer import PeerConnection, PeerLink, PeerServer
 from sut.protocol.peer import (
     ANSWER,
+    Changed,
     Early,
     Heads,
     HotPage,
     Members,
     PeerFrame,
     Poke,
+    Progress,
     ReadBefore,
     ReadHeads,
     ReadHot,
     ReadMembers,
+    ReadReceipts,
+    TypingIn,
 )
 from sut.services.ready import Ready
 from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.retention import keep_for
+from sut.services.sequencer.signals import Signals
 from sut.services.sequencer.worker import PartitionWorker
 from sut.trace import open_trace
-from sut.variants import worker_class
+from sut.variants import signals_class, worker_class
 
 
 async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
@@ -60,12 +65,13 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         for partition in owned
     }
     answers = _Answers(workers, topology.settings.partitions)
+    signals = answers.signals = signals_class(topology)(workers, store, emitter, worker_of=answers.worker)
     ready = Ready()
     server = PeerServer(
         node=service.name,
         incarnation=incarnation,
         on_frame=answers.on_frame,
-        stats=lambda: _stats(workers, emitter, ready),
+        stats=lambda: _stats(workers, emitter, ready) | signals.stats(),
     )
     await server.start(service.host, service.ports["peer"])
     for link in links.values():
@@ -75,6 +81,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
             tasks = [group.create_task(worker.run()) for worker in workers.values()]
             tasks.append(group.create_task(emitter.run()))
             tasks.append(group.create_task(keep_for(topology.settings.retention_days, store, owned)))
+            tasks += signals.start(group)
             # Nobody reads the store before there is a record, and one of the sequencers makes its tables.
             tasks.append(group.create_task(ready.reach(lambda: store.cursors(0))))
             await stop.wait()
@@ -95,6 +102,7 @@ class _Answers:
     def __init__(self, workers: Mapping[int, PartitionWorker], partitions: int) -> None:
         self._workers = workers
         self._partitions = partitions
+        self.signals: Signals | None = None
 
     def on_frame(self, connection: PeerConnection, correlation: int, frame: PeerFrame) -> None:
         match frame:
@@ -110,11 +118,15 @@ class _Answers:
             case Early(partition, record):
                 if partition in self._workers:
                     self._workers[partition].early(record)
+            case Progress() | TypingIn() | ReadReceipts() | Changed():
+                answer = self.signals.on_frame(frame) if self.signals is not None else None
+                if answer is not None:
+                    connection.send(answer, correlation | ANSWER)
             case _:
                 connection.abort()
 
     def _read_hot(self, frame: ReadHot | ReadBefore) -> HotPage:
-        worker = self._worker(frame.conv)
+        worker = self.worker(frame.conv)
         live = worker.live(frame.conv)
         if live is None:
             return HotPage(hit=False, member=False, head=worker.unknown_head, page=b"")
@@ -123,16 +135,17 @@ class _Answers:
         return live.page(frame.user, frame.after, frame.limit)
 
     def _members(self, conv: int) -> Members:
-        worker = self._worker(conv)
+        worker = self.worker(conv)
         live = worker.live(conv)
         return live.members() if live is not None else Members(worker.unknown_head, "", ())
 
     def _head(self, user: int, conv: int) -> int:
-        worker = self._worker(conv)
+        worker = self.worker(conv)
         live = worker.live(conv)
         return live.head_for(user) if live is not None else worker.unknown_head
 
-    def _worker(self, conv: int) -> PartitionWorker:
+    def worker(self, conv: int) -> PartitionWorker:
+        """Whose the conversation is."""
         return self._workers[partition_of(conv, self._partitions)]
 
 

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final, TypeVar
 
@@ -111,6 +111,10 @@ class PartitionWorker:
             self._wanted[conv] = None
             self._want.set()
         return live
+
+    def all_live(self) -> Iterable[Live]:
+        """The conversations in memory."""
+        return self._live.values()
 
     async def run(self) -> None:
         """Recover from the last commit, then follow the log for ever."""

@@ -1,0 +1,276 @@
+"""What a person can do, each a method: it asks the service where it must, and then changes everything in one step.
+
+Raises UserMistake, in words for the person, when it cannot be done; then nothing has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+from sut.client.accounts import NoKeys
+from sut.client.chat import Chat
+from sut.client.cipher import CannotSeal
+from sut.client.content import MAX_TEXT, Delete, Edit, Text
+from sut.client.core import ConversationChanged
+from sut.client.errors import ApiProblem, UserMistake
+from sut.client.model import Conversation, Line, LineKind
+from sut.client.names import check_name, user_of
+from sut.client.payload import MAX_TITLE
+from sut.crypto.errors import IdentityChanged, NoSession
+from sut.crypto.fingerprint import grouped
+
+ATTEMPTS: Final = 4
+RETRY_S: Final = 0.4
+TYPING_EVERY_S: Final = 3.0
+
+T = TypeVar("T")
+
+
+class Actions:
+    """Of one person."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+        self._core = chat.core
+        self._typed_at: dict[int, float] = {}
+
+    async def begin(self, name: str) -> int:
+        """The 1:1 conversation with somebody, made if need be. Returns its id."""
+        user = self._other(name)
+        conv = await self._ask(lambda: self._chat.api.create("direct", [user], "d"))
+        if not self._known(conv):
+            members = {self._core.me: 1, user: 1}
+            await self._chat.step(lambda _now: self._made(conv, members, [name], direct=True))
+        return conv
+
+    async def group(self, title: str, names: Sequence[str]) -> int:
+        """A new group with these people. Returns its id."""
+        if not 0 < len(title.strip()) <= MAX_TITLE:
+            raise UserMistake(f"a title has 1 to {MAX_TITLE} characters")
+        users = [self._other(name) for name in names]
+        if not users:
+            raise UserMistake("name at least one other person")
+        for user, name in zip(users, names, strict=True):
+            await self._must_be_here(user, name)
+        key = secrets.token_hex(16)
+        conv = await self._ask(lambda: self._chat.api.create("group", users, key))
+        members = dict.fromkeys([self._core.me, *users], 1)
+        await self._chat.step(lambda _now: self._made(conv, members, names, direct=False, title=title.strip()))
+        return conv
+
+    async def add(self, conv: int, name: str) -> None:
+        """Add somebody to a group."""
+        one, user = self._group(conv), self._other(name)
+        if user in one.members:
+            raise UserMistake(f"{check_name(name)} is in it already")
+        await self._must_be_here(user, name)
+        seq = await self._ask(lambda: self._chat.api.add(conv, user))
+
+        def added(_now: float) -> None:
+            self._core.learn_name(user, check_name(name))
+            one.members[user] = seq + 1
+            self._core.state.put_members(one)
+            self._chat.outbound.tell_about(one)
+            self._core.updates.append(ConversationChanged(conv))
+
+        await self._chat.step(added)
+
+    async def remove(self, conv: int, name: str) -> None:
+        """Remove somebody from a group. What is written from now on is encrypted with keys that they do not get."""
+        one, user = self._group(conv), self._other(name)
+        if user not in one.members:
+            raise UserMistake(f"{check_name(name)} is not in it")
+        await self._ask(lambda: self._chat.api.remove(conv, user))
+
+        def removed(_now: float) -> None:
+            one.members.pop(user, None)
+            self._core.state.put_members(one)
+            self._core.updates.append(ConversationChanged(conv))
+
+        await self._chat.step(removed)
+
+    async def leave(self, conv: int) -> None:
+        """Leave a group."""
+        self._group(conv)
+        await self._ask(lambda: self._chat.api.remove(conv, self._core.me))
+        await self._chat.step(lambda _now: self._chat.upkeep.gone(conv))
+
+    async def send(self, conv: int, text: str) -> None:
+        """Write a line; it is on disk on return, and sent as soon as it can be."""
+        one = self._here(conv)
+        if len(text) > MAX_TEXT:
+            raise UserMistake(f"{len(text)} characters are too many; {MAX_TEXT} are allowed")
+        await self._write(one, Text(text), text=text)
+        self._typed_at.pop(conv, None)
+
+    async def edit(self, conv: int, text: str) -> None:
+        """Change the last line that this person wrote here."""
+        one, line = self._own_last(conv)
+
+        def edited(_now: float) -> None:
+            self._chat.outbound.write(one, Edit(line.seq, text))
+            line.text, line.edited = text, True
+            self._core.put_line(one, line, new=False)
+
+        await self._chat.step(edited)
+
+    async def delete(self, conv: int) -> None:
+        """Take back the last line that this person wrote here."""
+        one, line = self._own_last(conv)
+
+        def deleted(_now: float) -> None:
+            self._chat.outbound.write(one, Delete(line.seq))
+            line.text, line.deleted = "", True
+            self._core.put_line(one, line, new=False)
+
+        await self._chat.step(deleted)
+
+    async def safety(self, conv: int, name: str = "") -> str:
+        """The number to compare with somebody: by default the other one of this conversation."""
+        one = self._core.conversations.get(conv)
+        user = self._other(name) if name else one.peer if one is not None and one.direct else 0
+        if not user:
+            raise UserMistake("say whose: /safety NAME")
+        account, called = self._chat.encryption.account, self._core.called(user)
+        try:
+            digits = await asyncio.to_thread(account.safety_number, user)
+        except NoSession:
+            learned = await self._ask(lambda: self._chat.accounts.fetch(user))
+            await self._chat.step(lambda _now: self._chat.accounts.learn(user, learned))
+            digits = await asyncio.to_thread(account.safety_number, user)
+        return f"safety number with {called}:\n{grouped(digits)}\nthe same on both sides: nobody is in between"
+
+    async def accept(self, name: str) -> str:
+        """Somebody's keys have changed, and the person believes that they are theirs."""
+        user = self._other(name)
+        try:
+            self._chat.encryption.account.devices(user)
+        except IdentityChanged:
+            await self._chat.step(lambda _now: self._accept(user))
+            return f"the changed keys of {self._core.called(user)} are accepted"
+        raise UserMistake(f"the keys of {self._core.called(user)} have not changed")
+
+    async def read(self, conv: int) -> None:
+        """The person has seen all that is there."""
+        one = self._core.conversations.get(conv)
+        if one is None or one.last_seq() <= one.read:
+            return
+        await self._chat.step(lambda now: self._read(one, now))
+
+    async def typing(self, conv: int) -> None:
+        """The person is writing. May be called at each key."""
+        one, now = self._core.conversations.get(conv), self._core.clock()
+        if one is None or not self._core.online or now - self._typed_at.get(conv, -TYPING_EVERY_S) < TYPING_EVERY_S:
+            return
+        self._typed_at[conv] = now
+        await self._chat.step(lambda at: self._core.machine.typing(conv, at))
+
+    async def stop_typing(self, conv: int) -> None:
+        """The person wiped out what they wrote."""
+        if self._typed_at.pop(conv, None) is not None:
+            await self._chat.step(lambda at: self._core.machine.stop_typing(conv, at))
+
+    async def look(self, conv: int) -> None:
+        """This conversation is in front now; the presence of its members is wanted."""
+        if self._core.front != conv:
+            self._core.front = conv
+            await self._chat.step(lambda _now: self._chat.ask_whether_still_in(conv))
+
+    async def settled(self, timeout_s: float) -> bool:
+        """Wait until everything that was written has its number. False: it has not, in this time."""
+        deadline = self._core.clock() + timeout_s
+        while not (self._chat.outbound.empty and self._core.online and self._core.machine.idle()):
+            if self._core.clock() > deadline:
+                return False
+            await asyncio.sleep(0.05)
+        return True
+
+    def find(self, name: str) -> int:
+        """The conversation with this title, or with this person; 0: there is none."""
+        wanted = name.strip().lower().removeprefix("@")
+        for conv, one in self._core.conversations.items():
+            if self._core.title(one).lower() == wanted:
+                return conv
+        return 0
+
+    async def _must_be_here(self, user: int, name: str) -> None:
+        """A group would wait for a member who has no keys yet. Raises UserMistake."""
+        await self._chat.step(lambda _now: self._core.learn_name(user, check_name(name)))
+        account = self._chat.encryption.account
+        with contextlib.suppress(IdentityChanged):
+            if not account.devices(user):
+                learned = await self._ask(lambda: self._chat.accounts.fetch(user))
+                await self._chat.step(lambda _now: self._chat.accounts.learn(user, learned))
+
+    def _accept(self, user: int) -> None:
+        self._chat.encryption.account.accept(user)
+        self._chat.outbound.accepted(user)
+        self._chat.inbound.keys_came(user)
+
+    def _made(self, conv: int, members: dict[int, int], names: Sequence[str], *, direct: bool, title: str = "") -> None:
+        for name in names:
+            self._core.learn_name(user_of(check_name(name)), check_name(name))
+        one = self._chat.upkeep.learn_members(conv, members, direct=direct)
+        if title:
+            one.title = title
+            self._core.state.put_conversation(one)
+            self._chat.outbound.tell_about(one)
+
+    def _read(self, one: Conversation, now: float) -> None:
+        self._core.machine.mark_read(one.conv, one.last_seq(), now)
+        one.read = one.last_seq()
+        self._core.state.put_conversation(one)
+        self._core.updates.append(ConversationChanged(one.conv))
+
+    async def _write(self, one: Conversation, content: Text, *, text: str) -> None:
+        try:
+            await self._chat.step(lambda _now: self._chat.outbound.write(one, content, text=text))
+        except CannotSeal as problem:
+            raise UserMistake(str(problem)) from None
+
+    def _own_last(self, conv: int) -> tuple[Conversation, Line]:
+        one = self._here(conv)
+        for line in reversed(one.lines):
+            mine = line.user == self._core.me and line.kind is LineKind.TEXT
+            if mine and line.seq and not line.deleted and not line.failed:
+                return one, line
+        raise UserMistake("there is no line of yours here that has arrived")
+
+    def _known(self, conv: int) -> bool:
+        one = self._core.conversations.get(conv)
+        return one is not None and one.known and one.peer != 0
+
+    def _here(self, conv: int) -> Conversation:
+        one = self._core.conversations.get(conv)
+        if one is None:
+            raise UserMistake("choose a conversation first, or begin one with /new NAME")
+        if one.left:
+            raise UserMistake("you are no member of this group any more")
+        return one
+
+    def _group(self, conv: int) -> Conversation:
+        one = self._here(conv)
+        if one.direct:
+            raise UserMistake("this is a 1:1 conversation; /group TITLE NAME... makes a group")
+        return one
+
+    def _other(self, name: str) -> int:
+        user = user_of(check_name(name))
+        if user == self._core.me:
+            raise UserMistake("that is you")
+        return user
+
+    async def _ask(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Ask the service, some times while nobody knows whether it was done."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await call()
+            except ApiProblem as problem:
+                if problem.definite or attempt == ATTEMPTS or isinstance(problem, NoKeys):
+                    raise UserMistake(str(problem)) from None
+            await asyncio.sleep(RETRY_S * attempt)
+        raise AssertionError("unreachable")

@@ -1,0 +1,306 @@
+"""One person's client without a screen: keeps the device connected, the model current, and does what the person says.
+
+    async with Chat.open(access, name="alice", path=state_file, listener=show) as chat:
+        running = asyncio.create_task(chat.run())
+        conv = await chat.begin("bob")
+        await chat.send(conv, "hello")
+
+Everything happens in steps under one lock: something is told to the machine, its events change the model, all of it is
+committed to disk, then frames leave and the listener hears of it. A step is never cut short by a cancellation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Final
+
+from sut.client.accounts import Accounts
+from sut.client.api import Access, Api
+from sut.client.core import (
+    ConversationChanged,
+    Core,
+    MembersOf,
+    PeopleChanged,
+    Publish,
+    ReceiptsOf,
+    StatusChanged,
+    Update,
+)
+from sut.client.errands import Errands
+from sut.client.errors import ClientError
+from sut.client.inbound import Inbound
+from sut.client.link import Link, Status
+from sut.client.model import TYPING_S, Conversation, Line, LineKind
+from sut.client.model import Presence as Seen
+from sut.client.names import user_of
+from sut.client.outbound import Outbound
+from sut.client.sealed import Encryption
+from sut.client.state import Outgoing, State
+from sut.client.upkeep import Upkeep
+from sut.protocol.client import Client
+from sut.protocol.client_events import (
+    Acked,
+    ClientEvent,
+    ClientSettings,
+    GaveUp,
+    MemberChange,
+    Nacked,
+    Notified,
+    Online,
+    Presence,
+    Show,
+    Stalled,
+    Told,
+    Unwatched,
+    Violation,
+    Writing,
+)
+from sut.protocol.signals import MAX_WATCHED
+
+GIVE_UP_S: Final = 7 * 24 * 3600.0
+"""A message is sent again and again for a week; a person would rather wait than not know."""
+CHECK_S: Final = 1.5
+"""After a notification of a number that then cannot be fetched: ask whether this user still is a member."""
+MAX_ASKED: Final = 50
+"""Conversations whose members and receipts are asked for after a reconnect, the newest."""
+MAX_PEERS: Final = 200
+"""People of 1:1 conversations whose presence is watched."""
+SETTINGS: Final = ClientSettings(give_up_s=GIVE_UP_S)
+_LOGGER = logging.getLogger(__name__)
+
+
+class Chat:
+    """Everything of one person's device. Methods that change something are for one event loop; see also Actions."""
+
+    def __init__(
+        self, core: Core, api: Api, encryption: Encryption, listener: Callable[[Update], None], rng: random.Random
+    ) -> None:
+        """See `open`."""
+        self.core = core
+        self.api = api
+        self._listener = listener
+        self._lock = asyncio.Lock()
+        self._steps: set[asyncio.Task[None]] = set()
+        self.encryption = encryption
+        self.accounts = Accounts(core, api, encryption)
+        self.outbound = Outbound(core)
+        self.inbound = Inbound(core, self.outbound)
+        self.upkeep = Upkeep(core, api, self.accounts, inbound=self.inbound, outbound=self.outbound, step=self.step)
+        self.errands = Errands(do=self.upkeep.do, needed=self.upkeep.needed, clock=core.clock, rng=rng)
+        core.want = self.errands.want
+        self._link = Link(api, self, clock=core.clock)
+        self.connection = Status("connecting")
+        self._watched: frozenset[int] = frozenset()
+        core.machine.resume(
+            {one.conv: one.cursor for one in core.conversations.values() if one.cursor},
+            self.outbound.unsettled(),
+            core.clock(),
+        )
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls,
+        access: Access,
+        *,
+        name: str,
+        path: Path,
+        listener: Callable[[Update], None],
+        clock: Callable[[], float] = time.monotonic,
+        wall_s: Callable[[], float] = time.time,
+    ) -> AsyncIterator[Chat]:
+        """The client of a person (a checked name) whose state is in this file. Raises ClientError, UserMistake."""
+        rng = random.SystemRandom()
+        with contextlib.closing(State(path)) as state:
+            me = user_of(name)
+            device = access.device or state.number("device") or rng.randrange(1, 1 << 62)
+            state.put("device", str(device).encode())
+            cipher = Encryption.load(state.get("cipher"), user=me, device=device, now_s=wall_s)
+            state.put("cipher", cipher.state())
+            machine = Client(user=me, device=device, rng=rng, settings=SETTINGS, next_client_seq=state.next_client_seq)
+            core = Core(
+                me=me, name=name, device=device, state=state, machine=machine, cipher=cipher,
+                conversations=state.conversations(), names=state.names(), clock=clock,
+                wall_ms=lambda: int(wall_s() * 1000), want=lambda _errand: None,
+            )  # fmt: skip
+            core.learn_name(me, name)
+            await state.commit()
+            async with Api(access, user=me, device=device) as api:
+                chat = cls(core, api, cipher, listener, rng)
+                try:
+                    yield chat
+                finally:
+                    await chat.quiet()
+
+    async def run(self) -> None:
+        """Be connected, until cancelled. Raises ClientError when it makes no sense to go on."""
+        await self.step(lambda _now: self._begin())
+        tasks = [asyncio.create_task(self._link.run()), asyncio.create_task(self.errands.run())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        except ClientError as error:
+            self.status(Status("stopped", reason=str(error)))
+            raise
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def quiet(self) -> None:
+        """Wait for the steps that are under way; after `run` has ended nothing changes any more on return."""
+        while self._steps:
+            await asyncio.gather(*self._steps, return_exceptions=True)
+
+    # For the link.
+
+    @property
+    def machine(self) -> Client:
+        """See Desk."""
+        return self.core.machine
+
+    async def step(self, act: Callable[[float], object]) -> None:
+        """See Desk. What `act` raises comes out here, and then nothing else was done."""
+        task = asyncio.create_task(self._locked(act))
+        self._steps.add(task)
+        task.add_done_callback(self._steps.discard)
+        await asyncio.shield(task)
+
+    def status(self, status: Status) -> None:
+        """See Desk."""
+        self.connection = status
+        if status.state != "online":
+            self.core.online = False
+        self._listener(StatusChanged(status))
+
+    async def _locked(self, act: Callable[[float], object]) -> None:
+        core, machine = self.core, self.core.machine
+        async with self._lock:
+            act(core.clock())
+            while True:
+                for event in machine.events():
+                    self._react(event)
+                ready = self.outbound.ready()
+                self._note_cursors()
+                self._watch()
+                await core.state.commit()
+                for outgoing in ready:
+                    self._submit(outgoing)
+                if not ready:
+                    break
+            await self._link.send(machine.frames())
+            updates, core.updates = core.updates, []
+        for update in updates:
+            self._listener(update)
+
+    def _submit(self, outgoing: Outgoing) -> None:
+        taken = self.core.machine.submit(outgoing.conv, outgoing.body, self.core.clock())
+        assert taken == outgoing.client_seq, "the machine and the state count alike"
+
+    def _note_cursors(self) -> None:
+        for conv, cursor in self.core.machine.cursors.items():
+            one = self.core.conversations.get(conv)
+            if one is not None and one.cursor != cursor:
+                one.cursor = cursor
+                self.core.state.put_conversation(one)
+
+    def _begin(self) -> None:
+        for one in self.core.conversations.values():
+            if not one.known and not one.left:
+                self.errands.want(MembersOf(one.conv))
+        self.inbound.resume()
+
+    # What the machine says.
+
+    def _react(self, event: ClientEvent) -> None:
+        core = self.core
+        match event:
+            case Show(message):
+                one = core.conversation(message.conv)
+                if one.left:  # back again
+                    one.left = one.known = False
+                    core.want(MembersOf(one.conv))
+                self.inbound.shown(message)
+            case Acked():
+                self.outbound.acked(event)
+            case Nacked(definite=True) | GaveUp():
+                self.outbound.lost(event)
+            case MemberChange(conv, seq, user, added):
+                self._membership(core.conversation(conv), seq, user, added=added)
+            case Online():
+                core.online = True
+                self.status(Status("online", self.connection.gateway))
+                self._catch_up()
+            case Notified(conv, head):
+                asyncio.get_running_loop().call_later(CHECK_S, self._check, conv, head)
+            case Stalled(reason):
+                self._link.dead = reason
+            case Told(conv, seq, kind, by):
+                self.upkeep.receipt(core.conversation(conv), by, kind, seq)
+            case Writing(conv, user, active):
+                core.conversation(conv).typing[user] = core.clock() + TYPING_S if active else 0.0
+                core.updates.append(ConversationChanged(conv))
+            case Presence(user, online, last_seen_ms):
+                core.presence[user] = Seen(online=online, last_seen_ms=last_seen_ms)
+                core.updates.append(PeopleChanged())
+            case Unwatched(user):
+                core.presence.pop(user, None)
+                core.updates.append(PeopleChanged())
+            case Violation(text):
+                _LOGGER.warning("%s", text)
+            case _:
+                pass
+
+    def _catch_up(self) -> None:
+        """The connection is back: what was only told while it was away has to be asked for."""
+        if self.accounts.due:
+            self.core.want(Publish())
+        for one in self.core.recent()[:MAX_ASKED]:
+            self.ask_whether_still_in(one.conv)
+            if one.unconfirmed(self.core.me):
+                self.core.want(ReceiptsOf(one.conv))
+
+    def ask_whether_still_in(self, conv: int) -> None:
+        """Nobody tells a user who was removed from a group: ask when it matters."""
+        one = self.core.conversations.get(conv)
+        if one is not None and not one.direct and not one.left:
+            self.core.want(MembersOf(conv))
+
+    def _watch(self) -> None:
+        """Ask for the presence of whom the person sees: the others of recent 1:1 conversations, and who is in front."""
+        core = self.core
+        peers = [one.peer for one in core.recent()[:MAX_PEERS] if one.direct and one.peer and not one.left]
+        front = core.conversations.get(core.front)
+        wanted = dict.fromkeys([*peers, *(front.members if front is not None else ())])
+        wanted.pop(core.me, None)
+        watched = frozenset(list(wanted)[:MAX_WATCHED])
+        if watched != self._watched:
+            self._watched = watched
+            core.machine.watch(watched)
+
+    def _membership(self, one: Conversation, seq: int, user: int, *, added: bool) -> None:
+        core = self.core
+        if added:
+            one.members[user] = seq + 1
+        else:
+            one.members.pop(user, None)
+        core.state.put_members(one)
+        line = Line(
+            row=core.state.next_row(), conv=one.conv, kind=LineKind.NOTICE, seq=seq, user=user,
+            at_ms=core.wall_ms(), text="joined" if added else "is gone",
+        )  # fmt: skip
+        core.put_line(one, line, new=True)
+        core.updates.append(ConversationChanged(one.conv))
+
+    def _check(self, conv: int, head: int) -> None:
+        """Something was announced; if it is still not here, this user may be no member any more."""
+        one = self.core.conversations.get(conv)
+        if one is not None and one.known and not one.direct and one.cursor < head:
+            self.errands.want(MembersOf(conv))

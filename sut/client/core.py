@@ -1,0 +1,143 @@
+"""What the parts of the client share: who it is, the model, the state on disk, and the updates for whoever shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from sut.client.cipher import Cipher
+from sut.client.link import Status
+from sut.client.model import Conversation, Line, Presence
+from sut.client.names import is_named, stand_in
+from sut.client.state import State
+from sut.protocol.client import Client
+
+CHANGED: Final = (
+    "the keys of {name} have changed: a new device, or somebody in between; "
+    "/accept {name} believes them, /safety {name} then shows what to compare"
+)
+
+
+class LineChanged(NamedTuple):
+    """A line is new, or another than before (its number, its text)."""
+
+    line: Line
+    new: bool
+
+
+class ConversationChanged(NamedTuple):
+    """Its members, title, receipts, typists: everything but its lines."""
+
+    conv: int
+
+
+class StatusChanged(NamedTuple):
+    """Of the connection."""
+
+    status: Status
+
+
+class PeopleChanged(NamedTuple):
+    """Names or presence."""
+
+
+class Said(NamedTuple):
+    """Something to tell the person, one line or several."""
+
+    text: str
+
+
+Update = LineChanged | ConversationChanged | StatusChanged | PeopleChanged | Said
+
+
+class MembersOf(NamedTuple):
+    """To be fetched: who is in this conversation."""
+
+    conv: int
+
+
+class KeysOf(NamedTuple):
+    """To be fetched: this user's keys."""
+
+    user: int
+
+
+class Publish(NamedTuple):
+    """To be done: publish this device's keys."""
+
+
+class ReceiptsOf(NamedTuple):
+    """To be fetched: how far others have come in this conversation."""
+
+    conv: int
+
+
+Errand = MembersOf | KeysOf | ReceiptsOf | Publish
+
+
+@dataclass(slots=True, kw_only=True)
+class Core:
+    """Shared by the parts of one Chat, and changed only under its lock."""
+
+    me: int
+    name: str
+    device: int
+    state: State
+    machine: Client
+    cipher: Cipher
+    conversations: dict[int, Conversation]
+    names: dict[int, str]
+    presence: dict[int, Presence] = field(default_factory=dict)
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    wall_ms: Callable[[], int]
+    want: Callable[[Errand], None]
+    """Have something fetched; asking again while it is under way is harmless."""
+    updates: list[Update] = field(default_factory=list)
+    """To be told when everything is on disk."""
+    online: bool = False
+    front: int = 0
+    """The conversation that the person has in front; 0: none."""
+
+    def called(self, user: int) -> str:
+        """What to call somebody."""
+        return self.names.get(user) or stand_in(user)
+
+    def title(self, one: Conversation) -> str:
+        """What to call a conversation."""
+        if one.direct and one.peer:
+            return self.called(one.peer)
+        return one.title or f"group {one.conv:016x}"[:12]
+
+    def recent(self) -> list[Conversation]:
+        """All conversations, the one with the newest message first."""
+        return sorted(self.conversations.values(), key=lambda one: (-one.last_at_ms(), one.conv))
+
+    def learn_name(self, user: int, name: str) -> None:
+        """Somebody says that this is their name, or what somebody else's is. Counts if it is."""
+        if user not in self.names and is_named(user, name):
+            self.names[user] = name
+            self.state.put_name(user, name)
+            self.updates.append(PeopleChanged())
+
+    def conversation(self, conv: int) -> Conversation:
+        """The conversation; one that was not known is asked about."""
+        one = self.conversations.get(conv)
+        if one is None:
+            one = self.conversations[conv] = Conversation(conv=conv, direct=False)
+            self.state.put_conversation(one)
+            self.updates.append(ConversationChanged(conv))
+        if not one.known and not one.left:
+            self.want(MembersOf(conv))
+        return one
+
+    def put_line(self, one: Conversation, line: Line, *, new: bool) -> None:
+        """A line is new or changed."""
+        one.put(line)
+        self.state.put_line(line)
+        self.updates.append(LineChanged(line, new))
+
+    def say(self, text: str) -> None:
+        """Tell the person."""
+        self.updates.append(Said(text))

@@ -1,0 +1,199 @@
+"""From a message on the wire to a line on the screen: decryption, names, edits, and what to do when it cannot be read.
+
+Messages of a conversation are opened in their order. One whose sender's keys are not here waits for them, and so do
+those behind it. One that cannot be read at all gets a line that says so, its sender is asked for it, and the line
+becomes the message when the answer comes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from sut.client import content as contents
+from sut.client import payload as payloads
+from sut.client.cipher import Address, CannotRead, CannotSeal, Changed, NeedKeys, Opened
+from sut.client.content import Delete, Edit, Text
+from sut.client.core import CHANGED, ConversationChanged, Core, KeysOf
+from sut.client.model import Conversation, Line, LineKind
+from sut.client.names import user_of
+from sut.client.outbound import Outbound
+from sut.client.payload import About, Payload
+from sut.protocol.frames import Message
+
+MAX_ASKED = 64
+"""Messages in one request to a sender."""
+UNREADABLE = "a message that cannot be read on this device"
+WAITING = "a message that cannot be read yet; its sender was asked"
+
+
+class Inbound:
+    """All that came and what became of it."""
+
+    def __init__(self, core: Core, outbound: Outbound) -> None:
+        self._core = core
+        self._outbound = outbound
+        self._stuck: dict[int, list[Message]] = {}
+        """Conversation -> messages that wait for keys, in order."""
+        self._dark: dict[tuple[int, Address], list[Message]] = {}
+        """(conversation, sender) -> messages that could not be read, and that the sender will be or was asked for."""
+        self._unasked: dict[tuple[int, Address], list[Message]] = {}
+        for message, asked in core.state.sealed():
+            place = message.conv, (message.user, message.device)
+            if asked:
+                self._dark.setdefault(place, []).append(message)
+            else:
+                self._stuck.setdefault(message.conv, []).append(message)
+
+    def resume(self) -> None:
+        """What an earlier run could not read is tried again."""
+        self._retry_stuck()
+
+    def shown(self, message: Message) -> None:
+        """The machine says that this message's turn has come."""
+        one = self._core.conversation(message.conv)
+        if message.device == self._core.device and message.user == self._core.me:
+            return  # its line is there, and has its number by its ACK
+        if message.conv in self._stuck:
+            self._stick(message)
+        else:
+            self._open(one, message)
+        self._core.state.put("cipher", self._core.cipher.state())
+
+    def keys_came(self, user: int) -> None:
+        """Of somebody; or a person accepted them."""
+        self._retry_stuck()
+        for place in [place for place in self._unasked if place[1][0] == user]:
+            self._ask(place)
+        self._core.state.put("cipher", self._core.cipher.state())
+
+    def waits_for(self, user: int) -> bool:
+        """Whether something cannot be read for want of this user's keys."""
+        stuck = any(message.user == user for messages in self._stuck.values() for message in messages)
+        return stuck or any(place[1][0] == user for place in self._unasked)
+
+    def _retry_stuck(self) -> None:
+        for conv in list(self._stuck):
+            waiting = self._stuck.pop(conv)
+            for message in waiting:
+                self._core.state.drop_sealed(message)
+                if conv in self._stuck:
+                    self._stick(message)
+                else:
+                    self._open(self._core.conversation(conv), message)
+
+    def _stick(self, message: Message) -> None:
+        self._stuck.setdefault(message.conv, []).append(message)
+        self._core.state.put_sealed(message, asked=False)
+
+    def _open(self, one: Conversation, message: Message) -> None:
+        core, sender = self._core, (message.user, message.device)
+        try:
+            opened = core.cipher.open(message.conv, sender, message.body)
+        except NeedKeys as need:
+            self._stick(message)
+            for user in need.users:
+                core.want(KeysOf(user))
+        except Changed as changed:
+            self._stick(message)
+            name = core.called(changed.user)
+            core.say(CHANGED.format(name=name))
+        except CannotRead as problem:
+            self._dark_line(one, message, ask=problem.ask)
+        else:
+            self._take(one, message, opened)
+
+    def _take(self, one: Conversation, message: Message, opened: Opened) -> None:
+        if opened.plaintext is not None:
+            payload = payloads.decode(opened.plaintext)
+            if payload is not None:
+                self._payload(one, message, payload)
+        if opened.asked:
+            self._answer(one, (message.user, message.device), opened.asked)
+        if opened.unlocked:
+            self._open_dark(one, (message.user, message.device))
+
+    def _payload(self, one: Conversation, message: Message, payload: Payload) -> None:
+        core = self._core
+        core.learn_name(message.user, payload.name)
+        if payload.about is not None:
+            self._about(one, payload.about)
+            return
+        match contents.decode(payload.content):
+            case Text(text):
+                line = self._line(one, message)
+                line.text, line.at_ms = text, payload.sent_ms
+                core.put_line(one, line, new=True)
+            case Edit(seq, text):
+                target = one.at(seq)
+                if target is not None and target.user == message.user and target.kind is LineKind.TEXT:
+                    target.text, target.edited = text, True
+                    core.put_line(one, target, new=False)
+            case Delete(seq):
+                target = one.at(seq)
+                if target is not None and target.user == message.user and target.kind is LineKind.TEXT:
+                    target.text, target.deleted = "", True
+                    core.put_line(one, target, new=False)
+            case None:
+                pass
+
+    def _about(self, one: Conversation, about: About) -> None:
+        core = self._core
+        for name in about.names:
+            core.learn_name(user_of(name), name)
+        if about.title and not one.direct and about.title != one.title:
+            one.title = about.title
+            core.state.put_conversation(one)
+            core.updates.append(ConversationChanged(one.conv))
+
+    def _line(self, one: Conversation, message: Message) -> Line:
+        """The line that stands for this message until now, or a new one."""
+        line = one.at(message.seq)
+        if line is None or line.kind is not LineKind.SEALED:
+            line = Line(row=self._core.state.next_row(), conv=message.conv, seq=message.seq)
+        line.kind, line.user, line.device = LineKind.TEXT, message.user, message.device
+        line.client_seq = message.client_seq
+        return line
+
+    # What cannot be read.
+
+    def _dark_line(self, one: Conversation, message: Message, *, ask: bool) -> None:
+        core, place = self._core, (message.conv, (message.user, message.device))
+        line = self._line(one, message)
+        line.kind, line.at_ms, line.text = LineKind.SEALED, core.wall_ms(), WAITING if ask else UNREADABLE
+        core.put_line(one, line, new=True)
+        if ask:
+            core.state.put_sealed(message, asked=True)
+            self._dark.setdefault(place, []).append(message)
+            self._unasked.setdefault(place, []).append(message)
+            core.want(KeysOf(message.user))
+
+    def _ask(self, place: tuple[int, Address]) -> None:
+        conv, sender = place
+        messages = self._unasked.pop(place)
+        bodies = [message.body for message in messages[-MAX_ASKED:]]
+        with contextlib.suppress(NeedKeys, Changed, CannotSeal):  # the lines go on to say that they cannot be read
+            self._outbound.control(conv, [self._core.cipher.ask(conv, sender, bodies)])
+
+    def _open_dark(self, one: Conversation, sender: Address) -> None:
+        for message in self._dark.pop((one.conv, sender), []):
+            try:
+                opened = self._core.cipher.open(one.conv, sender, message.body)
+            except (NeedKeys, Changed, CannotRead):
+                self._dark.setdefault((one.conv, sender), []).append(message)
+            else:
+                self._core.state.drop_sealed(message)
+                line = one.at(message.seq)
+                self._take(one, message, opened)
+                if line is not None and line.kind is LineKind.SEALED:  # it was no text
+                    one.lines.remove(line)
+                    self._core.state.drop_line(line)
+                    self._core.updates.append(ConversationChanged(one.conv))
+
+    def _answer(self, one: Conversation, asker: Address, refs: tuple[int, ...]) -> None:
+        """Send a device the keys of what it could not read, where its user may see it."""
+        first = one.members.get(asker[0], 0) if asker[0] != self._core.me else 1
+        seqs = self._core.state.seqs_of(one.conv, refs)
+        allowed = [ref for ref in refs if first and seqs.get(ref, 0) >= first]
+        if allowed:
+            with contextlib.suppress(NeedKeys, Changed, CannotSeal):  # it will ask again
+                self._outbound.control(one.conv, self._core.cipher.answer(one.conv, asker, allowed))

@@ -1,0 +1,57 @@
+"""What is inside the encryption: who speaks and when, and a content record or what one has to know of a conversation.
+
+The service sees none of it. The sender's name is in every message, because there is no directory to ask; it counts only
+if it hashes to the sender's id. Titles and names of groups travel the same way, as an About. msgpack; unknown fields
+are ignored, an unknown version is not shown.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+
+MAX_TITLE: Final = 60
+MAX_MS: Final = 4_102_444_800_000
+"""The year 2100."""
+MAX_NAMES: Final = 500
+
+Name = Annotated[str, msgspec.Meta(max_length=64)]
+
+
+class About(msgspec.Struct, frozen=True, array_like=True):
+    """Of a conversation: its title, and what the people in it are called (id -> name follows from the name)."""
+
+    title: Annotated[str, msgspec.Meta(max_length=MAX_TITLE)]
+    names: Annotated[tuple[Name, ...], msgspec.Meta(max_length=MAX_NAMES)]
+
+
+class Payload(msgspec.Struct, frozen=True, array_like=True):
+    """The plaintext of one message. Exactly one of `content` (see content.py) and `about` counts."""
+
+    version: int
+    name: Name
+    """Of the sender."""
+    sent_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
+    """By the sender's clock, since 1970."""
+    content: bytes = b""
+    about: About | None = None
+
+
+VERSION: Final = 1
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Payload)
+
+
+def encode(payload: Payload) -> bytes:
+    """As bytes to be encrypted."""
+    return _encoder.encode(payload)
+
+
+def decode(data: bytes) -> Payload | None:
+    """What was encrypted; None: nothing that this program understands."""
+    try:
+        payload = _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return payload if payload.version == VERSION else None

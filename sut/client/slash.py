@@ -1,0 +1,119 @@
+"""What a typed line means: a message, or a command that begins with a slash. The same on the screen and without it."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from sut.client.actions import Actions
+from sut.client.core import Core
+from sut.client.errors import UserMistake
+from sut.client.model import Conversation
+
+
+class _Command(NamedTuple):
+    usage: str
+    summary: str
+    least: int
+    most: int
+
+
+COMMANDS: Final = {
+    "new": _Command("/new NAME", "a conversation with somebody", 1, 1),
+    "group": _Command("/group TITLE NAME...", "a new group; quote a title of several words", 2, 500),
+    "open": _Command("/open NAME", "go to a conversation, by name or title", 1, 1),
+    "add": _Command("/add NAME", "add somebody to this group", 1, 1),
+    "remove": _Command("/remove NAME", "remove somebody from this group", 1, 1),
+    "leave": _Command("/leave", "leave this group", 0, 0),
+    "edit": _Command("/edit TEXT", "change your last message here", 1, 1),
+    "delete": _Command("/delete", "take back your last message here", 0, 0),
+    "safety": _Command("/safety [NAME]", "the number to compare with somebody", 0, 1),
+    "accept": _Command("/accept NAME", "accept somebody's changed keys", 1, 1),
+    "who": _Command("/who", "who is in this conversation", 0, 0),
+    "help": _Command("/help", "these commands", 0, 0),
+    "quit": _Command("/quit", "end; everything is kept", 0, 0),
+}
+HELP: Final = "\n".join(f"{command.usage:<22} {command.summary}" for command in COMMANDS.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What came of a typed line."""
+
+    conv: int
+    """The conversation that is in front now."""
+    said: str = ""
+    quit: bool = False
+
+
+async def do(actions: Actions, core: Core, conv: int, typed: str) -> Result:
+    """Do what a typed line says, in the conversation in front (0: none). Raises UserMistake."""
+    text = typed.strip()
+    if not text:
+        return Result(conv=conv)
+    if not text.startswith("/") or text.startswith("//"):
+        await actions.send(conv, text.removeprefix("/") if text.startswith("//") else text)
+        return Result(conv=conv)
+    word, _, rest = text[1:].partition(" ")
+    command = COMMANDS.get(word.lower())
+    if command is None:
+        raise UserMistake(f"there is no /{word[:20]}; /help lists what there is")
+    words = _words(rest) if command.most != 1 else [rest.strip()] * bool(rest.strip())
+    if not command.least <= len(words) <= command.most:
+        raise UserMistake(f"say {command.usage}")
+    return await _do(actions, core, conv, word.lower(), words)
+
+
+async def _do(actions: Actions, core: Core, conv: int, word: str, words: list[str]) -> Result:
+    said = ""
+    match word:
+        case "new":
+            return Result(conv=await actions.begin(words[0]))
+        case "group":
+            return Result(conv=await actions.group(words[0], words[1:]))
+        case "open":
+            found = actions.find(words[0])
+            if not found:
+                raise UserMistake(f"no conversation {words[0][:40]!r} here; /new NAME begins one")
+            return Result(conv=found)
+        case "add":
+            await actions.add(conv, words[0])
+        case "remove":
+            await actions.remove(conv, words[0])
+        case "leave":
+            await actions.leave(conv)
+        case "edit":
+            await actions.edit(conv, words[0])
+        case "delete":
+            await actions.delete(conv)
+        case "safety":
+            said = await actions.safety(conv, words[0] if words else "")
+        case "accept":
+            said = await actions.accept(words[0])
+        case "who":
+            said = who(core, core.conversations.get(conv))
+        case "help":
+            said = HELP
+        case "quit":
+            return Result(conv=conv, quit=True)
+    return Result(conv=conv, said=said)
+
+
+def who(core: Core, one: Conversation | None) -> str:
+    """The members of a conversation, one a line."""
+    if one is None:
+        raise UserMistake("choose a conversation first")
+    lines = []
+    for user in sorted(one.members, key=core.called):
+        presence = core.presence.get(user)
+        state = "you" if user == core.me else "" if presence is None else "online" if presence.online else "away"
+        lines.append(f"{core.called(user)}  {state}".rstrip())
+    return "\n".join(lines) or "nobody"
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UserMistake(f"a quote is not closed: {error}") from None

@@ -1,0 +1,120 @@
+"""How a device decrypts: sections first, which may bring keys, then the payload. What is not genuine changes nothing.
+
+A section is read once: its key is gone then. So a payload key that a section brought is kept until the payload opened;
+a service that spoils the payload of one copy does not make the good one unreadable.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sut.crypto import envelope as envelopes
+from sut.crypto import primitives
+from sut.crypto.envelope import Envelope, Say, SectionKind, Type, Unwrapped
+from sut.crypto.errors import CryptoError, Malformed, Refused, Repeated, Unreadable
+from sut.crypto.keyring import MAX_FOLLOWED, MAX_LATE, Keyring, keep
+from sut.crypto.peer_sessions import Address
+from sut.crypto.sealing import Place, payload_context, section_context, signed_context
+from sut.crypto.sender_key import Follower, read_distribution
+from sut.crypto.wire import SIGNATURE_BYTES, Reader
+
+
+class Opened(NamedTuple):
+    """What a body held for this device."""
+
+    plaintext: bytes | None
+    """None: nothing to show."""
+    asked: tuple[int, ...] = ()
+    """The sender could not read these messages of ours: `Account.answer`."""
+    unlocked: tuple[int, ...] = ()
+    """These messages of the sender, which could not be read before, can be now: open them again."""
+
+
+def open_body(ring: Keyring, conv: int, sender: Address, body: bytes) -> Opened:
+    """Decrypt a body. Raises Malformed, Refused, Unreadable, Repeated, NoSession, IdentityChanged."""
+    envelope = envelopes.parse(body)
+    late = ring.late.get((conv, sender[1], envelope.ref))
+    if late is not None:
+        plaintext = _open_payload(envelope, conv, sender, late)
+        del ring.late[conv, sender[1], envelope.ref]
+        return Opened(plaintext)
+    asked, unlocked, problem = _read_sections(ring, conv, sender, envelope)
+    if envelope.type is Type.CONTROL:
+        if problem is not None:
+            raise problem
+        return Opened(None, asked, unlocked)
+    if envelope.type is Type.GROUP:
+        return Opened(_open_group(ring, conv, sender, body=body, problem=problem), asked, unlocked)
+    place = (conv, sender[1], envelope.ref)
+    key = ring.late.get(place)
+    if key is None:
+        raise problem or Unreadable("it is not addressed to this device")
+    plaintext = _open_payload(envelope, conv, sender, key)
+    del ring.late[place]
+    return Opened(plaintext, asked, unlocked)
+
+
+def _read_sections(
+    ring: Keyring, conv: int, sender: Address, envelope: Envelope
+) -> tuple[tuple[int, ...], tuple[int, ...], CryptoError | None]:
+    """What the sections for this device ask and unlock, and why one of them could not be read."""
+    asked: list[int] = []
+    unlocked: list[int] = []
+    problem: CryptoError | None = None
+    for section in envelope.sections:
+        if section.device != ring.address[1]:
+            continue
+        context = section_context(Place(envelope.type, conv, envelope.ref), sender, ring.address)
+        peer = ring.peer(sender)
+        try:
+            said = peer.open(first=section.kind is SectionKind.FIRST, data=section.data, bound=context)
+        except (Unreadable, Refused, Repeated, Malformed) as error:
+            problem = error
+            continue
+        reader = Reader(said, "section")
+        match reader.number(1):
+            case Say.KEY:
+                key = envelopes.read_key(reader, envelope.ref)
+                keep(ring.late, (conv, sender[1], envelope.ref), key, MAX_LATE)
+            case Say.CHAIN:
+                follower = ring.followers.get((conv, sender[1])) or Follower()
+                follower.follow(read_distribution(reader))
+                keep(ring.followers, (conv, sender[1]), follower, MAX_FOLLOWED)
+            case Say.ASK:
+                asked += envelopes.read_asked(reader)
+            case Say.KEYS:
+                for found in envelopes.read_keys(reader):
+                    keep(ring.late, (conv, sender[1], found.ref), found, MAX_LATE)
+                    unlocked.append(found.ref)
+            case other:
+                raise Malformed(f"section: it says {other}, which is not known")
+    return tuple(asked), tuple(unlocked), problem
+
+
+def _open_group(ring: Keyring, conv: int, sender: Address, *, body: bytes, problem: CryptoError | None) -> bytes:
+    """With the sender's chain: signature, then payload, then the chain moves on."""
+    envelope = envelopes.parse(body)
+    follower = ring.followers.get((conv, sender[1]))
+    if follower is None:
+        raise problem or Unreadable("sender key: none of this device in this conversation")
+    chain_number, iteration = envelope.ref >> 32, envelope.ref & 0xFFFFFFFF
+    try:
+        chain = follower.chain(chain_number)
+    except Unreadable:
+        raise problem or Unreadable("sender key: this chain was not given to this device, or is too old") from None
+    signed = signed_context(conv, sender) + body[:-SIGNATURE_BYTES]
+    primitives.check_signed_with(chain.signature_key, signed, body[-SIGNATURE_BYTES:], what="group message")
+    key = chain.key_of(iteration)
+    context = payload_context(Place(Type.GROUP, conv, envelope.ref), sender)
+    plaintext = primitives.open_once(key, envelope.payload[:-SIGNATURE_BYTES], context, what="payload")
+    chain.used(iteration)
+    return plaintext
+
+
+def _open_payload(envelope: Envelope, conv: int, sender: Address, key: Unwrapped) -> bytes:
+    """With a key that came over a pairwise session, which also says what it may open."""
+    if primitives.digest(envelope.payload) != key.digest:
+        raise Refused("payload: it is not the one that the key was sent for")
+    ciphertext = envelope.payload[:-SIGNATURE_BYTES] if envelope.type is Type.GROUP else envelope.payload
+    context = payload_context(Place(envelope.type, conv, envelope.ref), sender)
+    return primitives.open_once(key.key, ciphertext, context, what="payload")

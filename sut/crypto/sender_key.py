@@ -1,0 +1,150 @@
+"""Sender keys, Signal's scheme for groups: each device has a chain of its own in each group, and all others follow it.
+
+    message key of an iteration  = HMAC(chain key, 0x01)
+    chain key of the next        = HMAC(chain key, 0x02)
+
+The chain key goes to every member device over its pairwise session, from the current iteration on: who joins cannot
+read what was before. When a device or a member goes the sender begins a new chain, which the one who went does not get:
+who is removed cannot read on. Each envelope is signed with the chain's Ed25519 key, because all members know the chain
+key and any of them could otherwise write in another's name.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final, NamedTuple
+
+import msgspec
+
+from sut.crypto import primitives
+from sut.crypto.envelope import Say
+from sut.crypto.errors import Repeated, Unreadable
+from sut.crypto.wire import Reader, number
+
+MAX_SKIPPED: Final = 1000
+"""Message keys kept of one chain for messages that have not come; and the most that one message may skip."""
+MAX_CHAINS: Final = 4
+"""Chains of one sender in one group: the newest ones."""
+MAX_ITERATION: Final = 100_000
+"""A chain is replaced after so many messages."""
+_MESSAGE, _CHAIN = b"\x01", b"\x02"
+
+
+class Distribution(NamedTuple):
+    """What follows a chain from `iteration` on."""
+
+    chain: int
+    iteration: int
+    chain_key: bytes
+    signature_key: bytes
+
+    def say(self) -> bytes:
+        """CHAIN, as a section says it."""
+        numbers = number(self.chain, 4) + number(self.iteration, 4)
+        return number(Say.CHAIN, 1) + numbers + self.chain_key + self.signature_key
+
+
+def read_distribution(reader: Reader) -> Distribution:
+    """After CHAIN. Raises Malformed."""
+    distribution = Distribution(reader.number(4), reader.number(4), reader.key(), reader.key())
+    reader.end()
+    return distribution
+
+
+def ref_of(chain: int, iteration: int) -> int:
+    """An envelope's ref."""
+    return chain << 32 | iteration
+
+
+class OwnChain(msgspec.Struct):
+    """A chain that this device sends with."""
+
+    chain: int
+    chain_key: bytes
+    signing: bytes
+    signature_key: bytes
+    iteration: int = 0
+    given: dict[str, bytes] = {}
+    """Who follows it: "user/device" -> identity key."""
+
+    def step(self) -> tuple[int, bytes]:
+        """The ref and the key of the next message. The state must be saved before it is sent."""
+        ref, key = ref_of(self.chain, self.iteration), primitives.mac(self.chain_key, _MESSAGE)
+        self.chain_key = primitives.mac(self.chain_key, _CHAIN)
+        self.iteration += 1
+        return ref, key
+
+    @property
+    def distribution(self) -> Distribution:
+        """For a new follower: from the next message on."""
+        return Distribution(self.chain, self.iteration, self.chain_key, self.signature_key)
+
+    def serves(self, wanted: dict[str, bytes]) -> bool:
+        """Whether nobody follows it who should not, and it is not used up."""
+        return self.iteration < MAX_ITERATION and all(wanted.get(name) == key for name, key in self.given.items())
+
+
+def new_chain() -> OwnChain:
+    """A fresh one, with a number at random: a device that lost its state does not meet its old chains."""
+    private, public = primitives.new_signing_key()
+    return OwnChain(secrets.randbits(32), primitives.random_key(), private, public)
+
+
+class FollowedChain(msgspec.Struct):
+    """Another device's chain."""
+
+    chain: int
+    first: int
+    """What was given begins here."""
+    iteration: int
+    chain_key: bytes
+    signature_key: bytes
+    skipped: dict[int, bytes] = {}
+    """Iteration -> message key."""
+
+    def key_of(self, iteration: int) -> bytes:
+        """The message key. Changes nothing: `used` does. Raises Repeated, Unreadable."""
+        if iteration < self.first:
+            raise Unreadable("sender key: it lies before what was given to this device")
+        if iteration < self.iteration:
+            if (key := self.skipped.get(iteration)) is None:
+                raise Repeated("sender key: this iteration was read before")
+            return key
+        if iteration - self.iteration > MAX_SKIPPED:
+            raise Unreadable(f"sender key: it skips more than {MAX_SKIPPED} messages")
+        chain_key = self.chain_key
+        for _ in range(iteration - self.iteration):
+            chain_key = primitives.mac(chain_key, _CHAIN)
+        return primitives.mac(chain_key, _MESSAGE)
+
+    def used(self, iteration: int) -> None:
+        """The message of this iteration was genuine: move on, keeping the keys of those skipped."""
+        self.skipped.pop(iteration, None)
+        while self.iteration <= iteration:
+            if self.iteration < iteration:
+                self.skipped[self.iteration] = primitives.mac(self.chain_key, _MESSAGE)
+            self.chain_key = primitives.mac(self.chain_key, _CHAIN)
+            self.iteration += 1
+        for oldest in list(self.skipped)[: max(0, len(self.skipped) - MAX_SKIPPED)]:
+            del self.skipped[oldest]
+
+
+class Follower(msgspec.Struct):
+    """All chains of one sender device in one group that are still of use, the newest last."""
+
+    chains: list[FollowedChain] = []
+
+    def follow(self, given: Distribution) -> None:
+        """A chain came. One that is followed already stays as it is: going back would read messages twice."""
+        known = next((known for known in self.chains if known.chain == given.chain), None)
+        if known is not None and known.signature_key == given.signature_key:
+            return
+        followed = FollowedChain(given.chain, given.iteration, given.iteration, given.chain_key, given.signature_key)
+        self.chains = [*(other for other in self.chains if other is not known), followed][-MAX_CHAINS:]
+
+    def chain(self, number_: int) -> FollowedChain:
+        """The chain of that number. Raises Unreadable."""
+        for known in self.chains:
+            if known.chain == number_:
+                return known
+        raise Unreadable("sender key: this chain was not given to this device, or is too old")

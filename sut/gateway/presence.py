@@ -1,0 +1,268 @@
+"""Presence at a gateway: it says who is connected here, and looks after those whom its devices watch. Lazy.
+
+What it says (`Keeper`): a user whose first connection opens is noted at once, one whose last has ended is taken out at
+once, and all are noted again in every heartbeat interval, some each few seconds. A gateway that dies says nothing more,
+and its word lapses (Settings.presence_ttl_s).
+
+What it looks at (`Watchers`, presence_watch.py): only users whom some device here watches, only while one does, all
+in one look a period. Users connected here need no look.
+
+While the presence store is away pictures stay as they are; it is back for longest one period when they are right
+again, but for who went away meanwhile, told a grace later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from itertools import islice
+from typing import Final, Protocol
+
+from sut.gateway.presence_watch import Watchers
+from sut.ports import Presence, Unavailable
+from sut.protocol import websocket
+from sut.protocol.frames import encode
+from sut.protocol.signals import PresenceNews, SignalType
+
+JOIN_S: Final = 0.05
+"""Comings and goings of this long share a round trip."""
+MAX_CHANGES: Final = 500
+"""Of one round trip."""
+MAX_DIRTY: Final = 100_000
+"""Users whose change may wait; of more, those who went are left to lapse."""
+STEP_S: Final = 2.0
+"""All users are noted again a share at a time, so often at most."""
+RETRY_S: Final = (0.2, 1.0)
+
+log = logging.getLogger("presence")
+
+
+class Client(Protocol):
+    """What is needed of a device's connection."""
+
+    number: int
+    user: int
+
+    def send(self, data: bytes) -> None:
+        """Write one whole WebSocket frame."""
+
+
+class Keeper:
+    """Who is connected here, and the word of it in the presence store."""
+
+    def __init__(self, presence: Presence, *, node: str, incarnation: int, heartbeat_s: float) -> None:
+        self._presence = presence
+        self._node = node
+        self._incarnation = incarnation
+        self._heartbeat_s = heartbeat_s
+        self._connections: Counter[int] = Counter()
+        self._dirty: dict[int, None] = {}
+        self._work = asyncio.Event()
+        self._generation = -1
+        self._round: list[int] = []
+        self.lapses = 0
+        """Times that all had to be noted again because the store may have forgotten."""
+
+    def __contains__(self, user: int) -> bool:
+        return user in self._connections
+
+    def opened(self, user: int) -> bool:
+        """A connection more. Returns whether it is the user's first here."""
+        self._connections[user] += 1
+        if self._connections[user] > 1:
+            return False
+        self._change(user)
+        return True
+
+    def left(self, user: int) -> bool:
+        """A connection less. Returns whether it was the user's last here."""
+        self._connections[user] -= 1
+        if self._connections[user] > 0:
+            return False
+        del self._connections[user]
+        self._change(user)
+        return True
+
+    def _change(self, user: int) -> None:
+        if len(self._dirty) < MAX_DIRTY or user in self._connections:
+            self._dirty[user] = None
+            self._work.set()
+
+    async def run(self) -> None:
+        """Write changes at once and everything in turn, for ever."""
+        steps = max(1, int(self._heartbeat_s / STEP_S))
+        step_s = self._heartbeat_s / steps
+        next_s = time.monotonic() + step_s
+        low_s, high_s = RETRY_S
+        wait_s = low_s
+        while True:
+            await self._changed_until(next_s)
+            try:
+                await self._write_changes()
+                if self._generation != self._presence.generation:
+                    await self._note_all()
+                elif time.monotonic() >= next_s:
+                    next_s = time.monotonic() + step_s
+                    await self._note_some(math.ceil(len(self._connections) / steps))
+                wait_s = low_s
+            except Unavailable as error:
+                if wait_s == low_s:
+                    log.warning("presence is away: %s", error)
+                await asyncio.sleep(random.uniform(low_s, wait_s))
+                wait_s = min(high_s, wait_s * 2)
+
+    async def _note_all(self) -> None:
+        """The store may have forgotten. Raises Unavailable."""
+        generation = self._presence.generation
+        self.lapses += self._generation > 0
+        await self._presence.here(self._node, self._incarnation, list(self._connections))
+        self._generation = generation
+
+    async def _note_some(self, count: int) -> None:
+        """The next of the present round. Raises Unavailable; those lapse only if it does so in the next round too."""
+        self._round = self._round or list(self._connections)
+        some, self._round = self._round[:count], self._round[count:]
+        here = [user for user in some if user in self._connections]
+        if here:
+            await self._presence.here(self._node, self._incarnation, here)
+
+    async def _changed_until(self, until_s: float) -> None:
+        if self._dirty:
+            return
+        try:
+            async with asyncio.timeout(max(0.0, until_s - time.monotonic())):
+                await self._work.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(JOIN_S)
+
+    async def _write_changes(self) -> None:
+        """Raises Unavailable; what was not written stays to be written."""
+        self._work.clear()
+        while self._dirty:
+            some = list(islice(self._dirty, MAX_CHANGES))
+            for user in some:
+                del self._dirty[user]
+            came = [user for user in some if user in self._connections]
+            went = [user for user in some if user not in self._connections]
+            try:
+                if came:
+                    await self._presence.here(self._node, self._incarnation, came)
+                if went:
+                    await self._presence.gone(self._node, self._incarnation, went)
+            except Unavailable:
+                self._dirty = dict.fromkeys(some) | self._dirty
+                raise
+
+    async def leave(self) -> None:
+        """The gateway ends: nobody is here any more. What cannot be written lapses."""
+        self._dirty |= dict.fromkeys(self._connections)
+        self._connections.clear()
+        try:
+            await self._write_changes()
+        except Unavailable:
+            log.warning("presence is away at the end: %d users will lapse", len(self._dirty))
+
+
+class GatewayPresence:
+    """Both halves, as a gateway has them. A known-bad variant overrides it."""
+
+    def __init__(
+        self,
+        presence: Presence,
+        *,
+        node: str,
+        incarnation: int,
+        heartbeat_s: float,
+        period_s: float,
+        grace_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._presence = presence
+        self._period_s = period_s
+        self._clock = clock
+        self._clients: dict[int, Client] = {}
+        """By number: those that watch somebody."""
+        self.keeper = Keeper(presence, node=node, incarnation=incarnation, heartbeat_s=heartbeat_s)
+        self.watchers = Watchers(grace_s=grace_s)
+        self._watched = asyncio.Event()
+        self.told = 0
+        """States told to devices: the events that presence costs."""
+        self.looks = 0
+        self.looked = 0
+        """Users asked about in all looks."""
+        self.frozen = 0
+        """Looks that were not answered."""
+
+    def opened(self, client: Client) -> None:
+        """A device has connected."""
+        self.keeper.opened(client.user)
+
+    def left(self, client: Client) -> None:
+        """A device's connection has ended."""
+        self.keeper.left(client.user)
+        self._clients.pop(client.number, None)
+        self.watchers.forget(client.number)
+
+    def watch(self, client: Client, users: tuple[int, ...]) -> None:
+        """The device looks at these users from now on, and at nobody else. Takes effect with the next look, so that
+        any number of these within a period cost no more than one.
+        """
+        self._clients[client.number] = client
+        self.watchers.watch(client.number, users)
+        self._watched.set()
+
+    async def run(self) -> None:
+        """Keep and look, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.keeper.run())
+            group.create_task(self._look_on())
+
+    async def _look_on(self) -> None:
+        while True:
+            await self._watched.wait()
+            await asyncio.sleep(self._period_s)
+            users = self.watchers.due()
+            if users:
+                await self._look(users)
+            else:
+                self._watched.clear()
+
+    async def _look(self, users: list[int]) -> None:
+        elsewhere = [user for user in users if user not in self.keeper]
+        self.looks += 1
+        self.looked += len(elsewhere)
+        try:
+            found = dict(await self._presence.look(elsewhere)) if elsewhere else {}
+        except Unavailable:
+            self.frozen += 1
+            self.watchers.freeze()
+            return
+        found |= {user: (True, 0) for user in users if user in self.keeper}
+        for number, news in self.watchers.news(found, self._clock()).items():
+            client = self._clients.get(number)
+            if client is not None:
+                self.told += len(news)
+                client.send(websocket.binary(encode(PresenceNews(tuple(news)))))
+
+    def delivered(self, frame: bytes, count: int) -> None:
+        """A frame of somebody else's making went to so many devices: presence that a known-bad variant pushes."""
+        if frame[0] == SignalType.PRESENCE:
+            self.told += count
+
+    def stats(self) -> dict[str, float]:
+        """Counters and gauges for Pong."""
+        return {
+            "presence_told": float(self.told),
+            "presence_looks": float(self.looks),
+            "presence_looked": float(self.looked),
+            "presence_frozen": float(self.frozen),
+            "presence_watched": float(self.watchers.watched),
+            "presence_cut": float(self.watchers.cut),
+            "presence_lapses": float(self.keeper.lapses),
+        }

@@ -1,0 +1,122 @@
+"""Who watches whom at a gateway, and what each has been told: pure, so that damping can be tried without a clock.
+
+A watched user has one picture here, whoever watches. Coming online changes it with the first look that sees it. Going
+offline changes it only when all looks of `grace_s` have said so without a break: a connection that flaps, or a gateway
+that dies and whose devices are elsewhere in a moment, is no news. A viewer is told the picture once, then its changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from sut.protocol.signals import Seen
+
+MAX_PAIRS: Final = 500_000
+"""(viewer, user) pairs of a gateway: ten for each of 50,000 devices. Of a WATCH beyond it the rest is left out."""
+MAX_LOOKED: Final = 5_000
+"""Users of one look. With more of them a picture is looked at every second, third... period."""
+
+
+@dataclass(slots=True)
+class _Picture:
+    viewers: set[int] = field(default_factory=set)
+    online: bool | None = None
+    """None: not looked at yet."""
+    last_seen_ms: int = 0
+    away_since_s: float | None = None
+    """The first of the looks, without a break, that did not see an online user."""
+
+
+class Watchers:
+    """Of one gateway. Viewers are connection numbers."""
+
+    def __init__(self, *, grace_s: float, max_pairs: int = MAX_PAIRS, max_looked: int = MAX_LOOKED) -> None:
+        self._grace_s = grace_s
+        self._max_pairs = max_pairs
+        self._max_looked = max_looked
+        self._told: dict[int, dict[int, bool | None]] = {}
+        """Viewer -> user -> what it was told."""
+        self._pictures: dict[int, _Picture] = {}
+        """The one to be looked at next first."""
+        self._pairs = 0
+        self.cut = 0
+        """Users that a WATCH asked for and that were left out."""
+
+    @property
+    def watched(self) -> int:
+        """Users that somebody watches."""
+        return len(self._pictures)
+
+    def watch(self, viewer: int, users: tuple[int, ...]) -> None:
+        """Watch these users and nobody else. One watched before is not told again."""
+        before = self._told.get(viewer, {})
+        wanted = dict.fromkeys(users)
+        for user in before.keys() - wanted.keys():
+            self._drop(viewer, user)
+        told: dict[int, bool | None] = {}
+        for user in wanted:
+            if user in before:
+                told[user] = before[user]
+            elif self._pairs < self._max_pairs:
+                told[user] = None
+                self._pairs += 1
+                self._pictures.setdefault(user, _Picture()).viewers.add(viewer)
+            else:
+                self.cut += 1
+        if told:
+            self._told[viewer] = told
+        else:
+            self._told.pop(viewer, None)
+
+    def forget(self, viewer: int) -> None:
+        """The viewer is gone."""
+        self.watch(viewer, ())
+
+    def _drop(self, viewer: int, user: int) -> None:
+        self._pairs -= 1
+        picture = self._pictures[user]
+        picture.viewers.discard(viewer)
+        if not picture.viewers:
+            del self._pictures[user]
+
+    def due(self) -> list[int]:
+        """Whom to look at now, those longest not looked at first."""
+        users = list(islice(self._pictures, self._max_looked))
+        if len(users) < len(self._pictures):
+            for user in users:
+                self._pictures[user] = self._pictures.pop(user)
+        return users
+
+    def freeze(self) -> None:
+        """A look was not answered. What was seen before it is no proof that somebody is away throughout."""
+        for picture in self._pictures.values():
+            picture.away_since_s = None
+
+    def news(self, found: Mapping[int, tuple[bool, int]], now_s: float) -> dict[int, list[Seen]]:
+        """What to tell each viewer after a look that found these users (online, last seen)."""
+        news: dict[int, list[Seen]] = {}
+        for user, (online, last_seen_ms) in found.items():
+            picture = self._pictures.get(user)
+            if picture is None:  # nobody watches any more
+                continue
+            self._look(picture, online=online, last_seen_ms=last_seen_ms, now_s=now_s)
+            seen = Seen(user, int(bool(picture.online)), 0 if picture.online else picture.last_seen_ms)
+            for viewer in picture.viewers:
+                told = self._told[viewer]
+                if told[user] is not picture.online:
+                    told[user] = picture.online
+                    news.setdefault(viewer, []).append(seen)
+        return news
+
+    def _look(self, picture: _Picture, *, online: bool, last_seen_ms: int, now_s: float) -> None:
+        picture.last_seen_ms = last_seen_ms
+        if online or picture.online is None:
+            picture.online, picture.away_since_s = online, None
+        elif picture.online:
+            if picture.away_since_s is None:
+                picture.away_since_s = now_s
+            if now_s - picture.away_since_s >= self._grace_s:
+                picture.online, picture.away_since_s = False, None

@@ -1,0 +1,65 @@
+"""What the API tells of people: how far each has got and read a conversation, and who is there.
+
+Devices hear both on their connections as it happens; this is for who was away meanwhile, and for who has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sut.partitioning import partition_of
+from sut.peer import PeerLink
+from sut.ports import MessageStore, Presence, Unavailable
+from sut.protocol.frames import Nack
+from sut.protocol.peer import ReadReceipts, ReceiptsOf
+from sut.protocol.signals import ReceiptKind
+from sut.services.api.control import Denied
+from sut.services.api.model import Progress, Progresses, Seen, SeenUsers
+
+ASK_TIMEOUT_S: Final = 0.5
+
+
+class People:
+    """Asks the sequencers, the store and the presence store."""
+
+    def __init__(self, *, sequencers: Mapping[int, PeerLink], store: MessageStore, presence: Presence) -> None:
+        """`sequencers`: by partition."""
+        self._sequencers = sequencers
+        self._store = store
+        self._presence = presence
+
+    async def receipts(self, conv: int, user: int) -> Progresses:
+        """For somebody who is or was a member: of each user with any, the highest numbers. Raises Denied, Unavailable.
+
+        The store follows behind; the sequencer knows the newest, unless it has just started.
+        """
+        link = self._sequencers[partition_of(conv, len(self._sequencers))]
+        try:
+            answer = await link.ask(ReadReceipts(conv, user), ASK_TIMEOUT_S)
+        except Unavailable:
+            answer = ReceiptsOf(hit=False, member=False, items=())
+        assert isinstance(answer, ReceiptsOf)
+        if not answer.hit:
+            image = await self._store.load(conv)
+            if image is None:
+                raise Denied(Nack.NO_CONVERSATION)
+            if not any(span.user == user for span in image.spans):
+                raise Denied(Nack.FOREIGN)
+        elif not answer.member:
+            raise Denied(Nack.FOREIGN)
+        highest = await self._store.receipts(conv)
+        for by, kind, seq in answer.items:
+            highest[by, kind] = max(seq, highest.get((by, kind), 0))
+        users = sorted({by for by, _ in highest})
+        return Progresses(
+            [
+                Progress(by, highest.get((by, ReceiptKind.DELIVERED), 0), highest.get((by, ReceiptKind.READ), 0))
+                for by in users
+            ]
+        )
+
+    async def seen(self, users: list[int]) -> SeenUsers:
+        """In the order asked. Raises Unavailable."""
+        found = await self._presence.look(users)
+        return SeenUsers([Seen(user, *found.get(user, (False, 0))) for user in users])

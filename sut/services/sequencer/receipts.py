@@ -1,0 +1,224 @@
+"""Receipts: how far somebody has got or read, told to the authors of what that covers. Damped, and never early.
+
+A device's word comes after the display it reports, so whatever is made of it does too. Each word is cumulative: only
+the highest of a (conversation, user, kind) counts, what is not news is dropped, and what comes within `window_s` goes
+together, one frame an author. A receipt goes to the authors of the rows that it newly covers and that are still at
+hand (the newest 64): a reader of a thousand messages does not write a thousand letters. In a 1:1 conversation the
+author is known without the rows. All of it is memory, bounded: what is forgotten is at worst told again, and a device
+never shows less than it has shown.
+
+A conversation that is not in memory is looked up in the store, a few at a time; beyond that the word is dropped, and
+the authors find it there when they ask the API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import math
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sut.ports import MessageStore, StoredMessage, Unavailable
+from sut.protocol.frames import encode
+from sut.protocol.signals import Receipt, Receipts
+from sut.services.sequencer.emitter import Notification
+from sut.services.sequencer.live import HOT_ROWS, Live
+from sut.services.sequencer.rule import DIRECT, Conversation
+from sut.services.visibility import sees, visible_head
+
+WINDOW_S: Final = 0.15
+MAX_PENDING: Final = 50_000
+"""Words that wait for the end of a window; more are dropped, the devices repeat them."""
+MAX_TOLD: Final = 200_000
+"""(conversation, user, kind)s whose number is remembered, some 30 MB."""
+MAX_UNSAVED: Final = 100_000
+MAX_COLD: Final = 1_000
+"""Words on conversations that are not in memory that may wait for the store."""
+MAX_ENTRIES: Final = 600
+"""Receipts of one frame, 14 KB."""
+SAVE_TICK_S: Final = 1.0
+
+Key = tuple[int, int, int]
+"""Conversation, user, kind."""
+log = logging.getLogger("receipts")
+
+
+class Told:
+    """The highest number known of each (conversation, user, kind); the conversations longest unused go first."""
+
+    def __init__(self, limit: int = MAX_TOLD) -> None:
+        self._limit = limit
+        self._size = 0
+        self._by_conv: OrderedDict[int, dict[tuple[int, int], int]] = OrderedDict()
+
+    def highest(self, key: Key) -> int:
+        """0 when nothing is known."""
+        conv, user, kind = key
+        return self._by_conv.get(conv, {}).get((user, kind), 0)
+
+    def raise_to(self, key: Key, seq: int) -> None:
+        """Remember this number; a lower one than before changes nothing."""
+        conv, user, kind = key
+        known = self._by_conv.setdefault(conv, {})
+        self._by_conv.move_to_end(conv)
+        self._size += (user, kind) not in known
+        known[user, kind] = max(seq, known.get((user, kind), 0))
+        while self._size > self._limit and len(self._by_conv) > 1:
+            _, forgotten = self._by_conv.popitem(last=False)
+            self._size -= len(forgotten)
+
+    def of(self, conv: int) -> Mapping[tuple[int, int], int]:
+        """(user, kind) -> number in this conversation."""
+        return self._by_conv.get(conv, {})
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is known of a conversation: its state, and its newest rows in order."""
+
+    state: Conversation
+    rows: Sequence[StoredMessage]
+
+    def authors(self, *, user: int, after: int, seq: int) -> set[int]:
+        """Whom it concerns that this user has everything up to `seq` and, as was known, up to `after`."""
+        spans = self.state.spans.get(user, [])
+        if self.state.kind == DIRECT and (not self.rows or self.rows[0].seq > after + 1):
+            return set(self.state.spans) - {user}
+        covered = (row for row in self.rows if after < row.seq <= seq and not row.flags and sees(spans, row.seq))
+        return {row.user for row in covered} - {user}
+
+
+class ReceiptDesk:
+    """Takes the words of devices and tells authors. One for all partitions of a sequencer."""
+
+    def __init__(
+        self,
+        *,
+        live: Callable[[int], Live | None],
+        store: MessageStore,
+        offer: Callable[[Notification], bool],
+        window_s: float = WINDOW_S,
+    ) -> None:
+        """`live`: the conversation, if it is in memory. `offer` takes a notification, or drops it under load."""
+        self._live = live
+        self._store = store
+        self._offer = offer
+        self._window_s = window_s
+        self._pending: dict[Key, int] = {}
+        self._cold: dict[Key, int] = {}
+        self._unsaved: dict[Key, int] = {}
+        self._work = asyncio.Event()
+        self._cold_work = asyncio.Event()
+        self.told = Told()
+        self.taken = 0
+        """Words that were news."""
+        self.sent = 0
+        """Receipts that were handed on, one for each author concerned."""
+        self.dropped = 0
+
+    def take(self, words: Iterable[tuple[int, int, int, int]]) -> None:
+        """(conv, user, kind, seq), in any order, repeated as one likes."""
+        for conv, user, kind, seq in words:
+            key = conv, user, kind
+            if seq <= self.told.highest(key):
+                continue
+            if key not in self._pending and len(self._pending) >= MAX_PENDING:
+                self.dropped += 1
+                continue
+            self._pending[key] = max(seq, self._pending.get(key, 0))
+            self._work.set()
+
+    async def run(self) -> None:
+        """Tell authors at the end of each window in which something came, for ever."""
+        while True:
+            await self._work.wait()
+            await asyncio.sleep(self._window_s)
+            self._work.clear()
+            self.flush()
+
+    def flush(self) -> None:
+        """Tell what is pending; leave to the store what is not in memory."""
+        pending, self._pending = self._pending, {}
+        letters: defaultdict[int, list[Receipt]] = defaultdict(list)
+        for key, seq in pending.items():
+            live = self._live(key[0])
+            if live is not None:
+                self._settle(key, seq, View(live.state, live.hot), letters)
+            elif key in self._cold or len(self._cold) < MAX_COLD:
+                self._cold[key] = max(seq, self._cold.get(key, 0))
+                self._cold_work.set()
+            else:
+                self.dropped += 1
+        self._send(letters)
+
+    def _settle(self, key: Key, seq: int, view: View, letters: defaultdict[int, list[Receipt]]) -> None:
+        """One word: within what the user may see, and if it is news, for those whom it concerns."""
+        conv, user, kind = key
+        seq = min(seq, visible_head(view.state.spans.get(user, []), view.state.head))
+        known = self.told.highest(key)
+        if seq <= known:
+            return
+        self.taken += 1
+        self.told.raise_to(key, seq)
+        if key in self._unsaved or len(self._unsaved) < MAX_UNSAVED:
+            self._unsaved[key] = seq
+        for author in view.authors(user=user, after=known, seq=seq):
+            letters[author].append(Receipt(conv, seq, kind, user))
+
+    def _send(self, letters: Mapping[int, list[Receipt]]) -> None:
+        for author, receipts in letters.items():
+            for start in range(0, len(receipts), MAX_ENTRIES):
+                part = tuple(receipts[start : start + MAX_ENTRIES])
+                notification = Notification(encode(Receipts(part)), (author,), 0, signal=True)
+                if self._offer(notification):
+                    self.sent += len(part)
+                else:
+                    self.dropped += len(part)
+
+    async def run_cold(self) -> None:
+        """Tell what concerns conversations that are not in memory, one after the other, for ever."""
+        while True:
+            await self._cold_work.wait()
+            self._cold_work.clear()
+            while self._cold:
+                conv = next(iter(self._cold))[0]
+                words = {key: self._cold.pop(key) for key in list(self._cold) if key[0] == conv}
+                try:
+                    await self._look_up(conv, words)
+                except Unavailable as error:
+                    self.dropped += len(words)
+                    log.warning("conversation %d: %s", conv, error)
+
+    async def _look_up(self, conv: int, words: Mapping[Key, int]) -> None:
+        """Raises Unavailable."""
+        image = await self._store.load(conv)
+        if image is None:
+            return
+        for (user, kind), seq in (await self._store.receipts(conv)).items():
+            self.told.raise_to((conv, user, kind), seq)
+        last = min(max(words.values()), image.row.head)
+        rows = await self._store.page(conv, max(0, last - HOT_ROWS), HOT_ROWS)
+        letters: defaultdict[int, list[Receipt]] = defaultdict(list)
+        view = View(Conversation.from_image(image), rows)
+        for key, seq in words.items():
+            self._settle(key, seq, view, letters)
+        self._send(letters)
+
+    async def save(self) -> None:
+        """Write what is unsaved about once in the store's pace, for ever; what is lost is said again by devices."""
+        pace_s = self._store.pace.cursors_s
+        tick_s = min(SAVE_TICK_S, pace_s)
+        while True:
+            await asyncio.sleep(tick_s)
+            count = math.ceil(len(self._unsaved) * tick_s / pace_s)
+            taken = {key: self._unsaved.pop(key) for key in list(itertools.islice(self._unsaved, count))}
+            if not taken:
+                continue
+            try:
+                await self._store.save_receipts([(*key, seq) for key, seq in taken.items()])
+            except Unavailable as error:
+                log.warning("receipts: %s", error)

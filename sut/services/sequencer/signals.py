@@ -1,0 +1,82 @@
+"""What a sequencer does beside numbering messages, because it knows members, rows and routes: receipts and typing.
+
+Chat services hand it the words of devices; the API asks what is known of a conversation's receipts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from sut.ports import MessageStore
+from sut.protocol.peer import Changed, Progress, ReadReceipts, ReceiptsOf, TypingIn
+from sut.services.sequencer.emitter import Emitter
+from sut.services.sequencer.live import Live
+from sut.services.sequencer.receipts import ReceiptDesk
+from sut.services.sequencer.typing_relay import TypingRelay
+
+if TYPE_CHECKING:
+    from sut.services.sequencer.worker import PartitionWorker
+
+SignalFrame = Progress | TypingIn | ReadReceipts | Changed
+
+
+class Signals:
+    """One for all partitions of a sequencer. Known-bad variants override it."""
+
+    def __init__(
+        self,
+        workers: Mapping[int, PartitionWorker],
+        store: MessageStore,
+        emitter: Emitter,
+        *,
+        worker_of: Callable[[int], PartitionWorker],
+    ) -> None:
+        """`worker_of`: whose a conversation is, of these workers by partition."""
+        self._workers = workers
+        self._worker_of = worker_of
+        self._emitter = emitter
+        self.receipts = ReceiptDesk(live=self._live, store=store, offer=emitter.offer)
+        self.typing = TypingRelay(live=self._live, offer=emitter.offer)
+
+    def _live(self, conv: int) -> Live | None:
+        return self._worker_of(conv).live(conv)
+
+    def on_frame(self, frame: SignalFrame) -> ReceiptsOf | None:
+        """Act on it; what is not None is the answer."""
+        match frame:
+            case Progress(items):
+                self.receipts.take(items)
+            case TypingIn():
+                self.typing.take(frame)
+            case ReadReceipts(conv, user):
+                return self._known(conv, user)
+            case Changed():
+                self.changed(frame)
+        return None
+
+    def changed(self, frame: Changed) -> None:
+        """Who comes and goes is none of ours. A known-bad variant overrides this."""
+
+    def _known(self, conv: int, user: int) -> ReceiptsOf:
+        live = self._live(conv)
+        items = tuple((by, kind, seq) for (by, kind), seq in self.receipts.told.of(conv).items())
+        member = live is not None and user in live.state.spans
+        return ReceiptsOf(live is not None, member, items)
+
+    def start(self, group: asyncio.TaskGroup) -> Iterable[asyncio.Task[None]]:
+        """Its tasks, which run for ever."""
+        desk = self.receipts
+        return [group.create_task(task()) for task in (desk.run, desk.run_cold, desk.save)]
+
+    def stats(self) -> dict[str, float]:
+        """Counters for Pong."""
+        return {
+            "receipts_taken": float(self.receipts.taken),
+            "receipts_sent": float(self.receipts.sent),
+            "receipts_dropped": float(self.receipts.dropped),
+            "typing_told": float(self.typing.told),
+            "typing_dropped": float(self.typing.dropped),
+            "signals_dropped": float(self._emitter.signals_dropped),
+        }

@@ -1,0 +1,69 @@
+"""Typing: who is writing, told to the other members who are online, and to nobody in a large group.
+
+Nothing of it is logged, stored or repeated. It is dropped when it comes from somebody who is no member, when the
+conversation is not in memory, too soon after the same word, and when messages need the way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+from sut.protocol.frames import encode
+from sut.protocol.peer import TypingIn
+from sut.protocol.signals import Typist, Typists
+from sut.services.sequencer.emitter import Notification
+from sut.services.sequencer.live import Live
+
+MAX_MEMBERS: Final = 50
+"""In a larger conversation nobody is told: a word a few seconds from each of many, each to all, is a storm."""
+SAME_AGAIN_S: Final = 2.0
+"""The same word within this time is no news; a device says it every 3 s at most."""
+MAX_REMEMBERED: Final = 10_000
+
+
+class TypingRelay:
+    """One for all partitions of a sequencer."""
+
+    def __init__(
+        self,
+        *,
+        live: Callable[[int], Live | None],
+        offer: Callable[[Notification], bool],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._live = live
+        self._offer = offer
+        self._clock = clock
+        self._last: OrderedDict[tuple[int, int], tuple[int, float]] = OrderedDict()
+        """(conversation, user) -> the last word told, and when; the oldest first."""
+        self.told = 0
+        self.dropped = 0
+
+    def take(self, frame: TypingIn) -> None:
+        """A member's word, or somebody's who claims to be one."""
+        if self._tell(frame):
+            self.told += 1
+        else:
+            self.dropped += 1
+
+    def _tell(self, frame: TypingIn) -> bool:
+        live = self._live(frame.conv)
+        if live is None or not live.state.is_member(frame.user):
+            return False
+        members = live.state.members()
+        if len(members) > MAX_MEMBERS:
+            return False
+        place, now_s, state = (frame.conv, frame.user), self._clock(), int(bool(frame.state))
+        before, told_s = self._last.get(place, (0, now_s - SAME_AGAIN_S))
+        if state == before and now_s - told_s < SAME_AGAIN_S:
+            return False
+        self._last[place] = state, now_s
+        self._last.move_to_end(place)
+        if len(self._last) > MAX_REMEMBERED:
+            self._last.popitem(last=False)
+        others = tuple(user for user in members if user != frame.user)
+        word = encode(Typists((Typist(frame.conv, frame.user, state),)))
+        return self._offer(Notification(word, others, 0, signal=True))
