@@ -113,6 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("faults", _faults, "list the faults and whether they can be injected here")
     _profile(sub)
 
+    add("modes", _modes, "list the known-bad designs and what catches each")
+
     _add_systems(add)
     return parser
 
@@ -203,6 +205,12 @@ def _faults(options: argparse.Namespace) -> int:
     from chaos import commands
 
     return commands.faults(options)
+
+
+def _modes(_options: argparse.Namespace) -> int:
+    from chaos import commands
+
+    return commands.modes()
 
 
 def _up(options: argparse.Namespace) -> int:

@@ -55,6 +55,8 @@ class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Share of the devices that only read."""
     churn: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 36
     """Membership changes of groups during the run."""
+    reconnect_fixed_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
+    """Devices reconnect after exactly this wait: a known-bad variant. 0: full jitter."""
     trace_every: Annotated[int, msgspec.Meta(ge=0)] = 16
     """The history tells more of one message in so many, the same ones that the system traces; 0: of none."""
 

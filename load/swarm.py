@@ -27,6 +27,7 @@ from load.history import HistoryError, HistoryWriter, now_ns
 from load.latency import Histogram
 from load.recorder import Counters, Observer, Recorder
 from load.session import Session
+from sut.protocol.client_events import ClientSettings
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -109,7 +110,12 @@ class Swarm:
             observer=self._observer,
             trace_every=self.config.trace_every,
         )
-        run = Run(seed=self.config.seed, conversations=part.conversations, recorder=self._recorder)
+        run = Run(
+            seed=self.config.seed,
+            conversations=part.conversations,
+            recorder=self._recorder,
+            settings=ClientSettings(reconnect_fixed_s=self.config.reconnect_fixed_s),
+        )
         self._fleet = Fleet(
             run=run,
             plans=share,

@@ -14,6 +14,7 @@ from sut.gateway.gateway import Gateway
 from sut.gateway.registrar import Pace
 from sut.ports import Registry
 from sut.trace import OFF, Trace, open_trace
+from sut.variants import gateway_pace, gateway_registry
 
 RESERVED_FILES: Final = 192
 """Of the limit of open files: for links, the registry, logs and sockets turned away. The rest is for devices."""
@@ -21,12 +22,13 @@ RESERVED_FILES: Final = 192
 
 async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
     """Serve devices until `stop` is set, then drain. Raises PortInUse."""
-    registry = open_registry(topology, service.name)
+    registry = gateway_registry(topology, open_registry(topology, service.name))
     trace = open_trace(topology, service.name)
     gc.collect()
     gc.freeze()  # what is imported stays: no collection need look at it again
     try:
-        await run(topology, service, incarnation=incarnation, stop=stop, registry=registry, trace=trace)
+        pace = gateway_pace(topology)
+        await run(topology, service, incarnation=incarnation, stop=stop, registry=registry, pace=pace, trace=trace)
     finally:
         await registry.close()
         await trace.close()

@@ -21,7 +21,7 @@ from sut.services.chat.accept import Acceptor, Pending
 from sut.services.chat.reader import NotMember, Reader
 from sut.services.ready import Ready
 from sut.trace import Hop, Trace, open_trace
-from sut.variants import acceptor_class
+from sut.variants import acceptor_class, reader_class
 
 MAX_READS: Final = 2_000
 """FETCH and SYNC under way; beyond it they are refused as OVERLOADED."""
@@ -50,7 +50,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     acceptors = [
         make_acceptor(p, message_log, lambda p: by_partition[p].send(Poke(p)), trace=trace) for p in by_partition
     ]
-    chat = _Chat(acceptors, Reader(store, by_partition), store, trace)
+    chat = _Chat(acceptors, reader_class(topology)(store, by_partition), store, trace)
     ready = Ready()
     server = PeerServer(
         node=service.name,
