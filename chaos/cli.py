@@ -95,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     _out_and_json(sub)
     servers.add_options(sub)
 
+    _bench_options(add("bench", _bench, "measure one cost of the design on an embedded system: fanout, storm"))
     sub = add("replay", _replay, "run again what a run directory's schedule.yaml says")
     sub.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     _out_and_json(sub)
@@ -110,8 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--format", choices=("jsonl", "parquet"), default="jsonl")
     sub.add_argument("--out", type=Path, metavar="FILE", help="default: standard output; RUN_DIR/history.parquet")
 
-    sub = add("faults", _faults, "list the faults and whether they can be injected here")
-    _profile(sub)
+    _profile(add("faults", _faults, "list the faults and whether they can be injected here"))
 
     add("modes", _modes, "list the known-bad designs and what catches each")
 
@@ -143,6 +143,21 @@ def _seed(text: str) -> int:
     if not text.isdecimal() or int(text) >= 1 << 63:
         raise argparse.ArgumentTypeError(f"a whole number from 0 to 2^63-1, not {text!r}")
     return int(text)
+
+
+def _bench_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("name", metavar="NAME")
+    sub.add_argument("--variant", metavar="V", help="switch on a known-bad design")
+    sub.add_argument("--duration", type=float, metavar="S", help="seconds a point, instead of the bench's own")
+    sub.add_argument("--points", type=_points, default=(), metavar="N,N", help="what it varies, instead of its own")
+    _out_and_json(sub)
+
+
+def _points(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"whole numbers with commas between, not {text!r}") from None
 
 
 def _profile(sub: argparse.ArgumentParser) -> None:
@@ -193,6 +208,26 @@ def _capacity(options: argparse.Namespace) -> int:
     from chaos import commands
 
     return commands.capacity(options)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from chaos import benches, commands
+
+    benches.find(options.name)
+    commands.check_variant(options.variant)
+    if options.duration is not None and not 1 <= options.duration <= 3600:
+        raise UsageError(f"--duration is from 1 to 3600, not {options.duration:g}")
+    if not all(0 <= point <= 10_000 for point in options.points):
+        raise UsageError("--points are from 0 to 10000")
+    commands.check_redis()
+    return benches.run(
+        options.name,
+        variant=options.variant,
+        duration_s=options.duration,
+        points=options.points,
+        out=options.out,
+        as_json=options.json,
+    )
 
 
 def _history(options: argparse.Namespace) -> int:

@@ -47,6 +47,7 @@ def configure(experiment: Experiment, topology: Topology, directory: RunDir, see
         "workers": experiment.workers,
         "offline_share": experiment.offline_share,
         "recipients": experiment.recipients,
+        "probe_share": experiment.probe_share,
         "trace_every": topology.settings.trace_every,
         "reconnect_fixed_s": fixed_reconnect_s(topology.variant),
     }

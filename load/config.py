@@ -57,6 +57,8 @@ class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Membership changes of groups during the run."""
     reconnect_fixed_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
     """Devices reconnect after exactly this wait: a known-bad variant. 0: full jitter."""
+    probe_share: Share = 0.0
+    """Share of the devices that ask, at the end of their read-back, for a conversation that they never were in."""
     trace_every: Annotated[int, msgspec.Meta(ge=0)] = 16
     """The history tells more of one message in so many, the same ones that the system traces; 0: of none."""
 

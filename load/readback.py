@@ -18,11 +18,12 @@ import random
 import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import uvloop
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from load.api import ApiClient, ApiError
@@ -30,6 +31,7 @@ from load.config import ConfigError, SwarmConfig
 from load.config import load as load_config
 from load.control import ControlWriter
 from load.history import Event, HistoryError, HistoryTail, HistoryWriter
+from load.probe import draw, probe
 from load.reader import ANSWER_S, AskAgain, Reader, Unreadable
 from sut.protocol.frames import FrameError
 
@@ -44,9 +46,17 @@ EXIT_HARNESS: Final = 70
 
 
 async def read_device(
-    reader: Reader, *, token: str, gateways: Callable[[], Awaitable[tuple[str, ...]]], rng: random.Random
+    reader: Reader,
+    *,
+    token: str,
+    gateways: Callable[[], Awaitable[tuple[str, ...]]],
+    rng: random.Random,
+    after: Callable[[ClientConnection], Awaitable[object]] | None = None,
 ) -> list[str]:
-    """Read one device with bounded retries. Returns what could not be read, a line each."""
+    """Read one device with bounded retries. Returns what could not be read, a line each.
+
+    `after` is done on the connection when all is read.
+    """
     holes: list[str] = []
     reason = "no gateway"
     failures = 0
@@ -69,6 +79,8 @@ async def read_device(
                 proxy=None,
             ) as connection:
                 await reader.read(connection)
+                if after is not None:
+                    await after(connection)
                 return holes
         except Unreadable as error:
             holes.append(f"device {reader.device}, conversation {error.conv}: {error}")
@@ -120,6 +132,7 @@ async def read_all(config: SwarmConfig, history: HistoryWriter) -> tuple[int, li
     tokens = await asyncio.to_thread(api.tokens, config.api_key, devices)
     gateways = Discovery(api)
     rng = random.Random()
+    probes = draw(known, share=config.probe_share, seed=config.seed, users=devices)
     waiting = iter(devices)
     rows = 0
     holes: list[str] = []
@@ -128,7 +141,9 @@ async def read_all(config: SwarmConfig, history: HistoryWriter) -> tuple[int, li
         nonlocal rows
         for device in waiting:
             reader = Reader(device, sorted(known.get(device, ())), history)
-            holes.extend(await read_device(reader, token=tokens[device], gateways=gateways, rng=rng))
+            conv = probes.get(device)
+            after = partial(probe, device=device, conv=conv, history=history) if conv is not None else None
+            holes.extend(await read_device(reader, token=tokens[device], gateways=gateways, rng=rng, after=after))
             rows += reader.rows
 
     async with asyncio.TaskGroup() as group:

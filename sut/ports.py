@@ -31,6 +31,15 @@ class Kind(IntEnum):
     CREATE = 1
     ADD = 2
     REMOVE = 3
+    ROLE = 4
+
+
+class Role(IntEnum):
+    """What a member of a group may do; a higher one may all that a lower one may."""
+
+    MEMBER = 0
+    ADMIN = 1
+    OWNER = 2
 
 
 class Origin(msgspec.Struct, frozen=True, array_like=True):
@@ -44,8 +53,9 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
 class LogRecord(msgspec.Struct, frozen=True, array_like=True):
     """One record of the log. For MESSAGE: user and device are the sender, body is opaque.
 
-    CREATE: `members` are there from the start, `user` is the creator, body b"d" for 1:1 and b"g" for a group.
-    ADD and REMOVE: `members` holds the one user concerned, `user` asked for it.
+    CREATE: `members` are there from the start, `user` is the creator, body b"d" for 1:1, b"g" for a group and b"m" for
+    one to which only admins add. ADD, REMOVE, ROLE: `members` holds the one user concerned, `user` asked for it; the
+    body of ROLE is the new role, one byte.
     """
 
     kind: int
@@ -114,6 +124,14 @@ class Span(msgspec.Struct, frozen=True, array_like=True):
     end: int = 0
 
 
+class RoleMark(msgspec.Struct, frozen=True, array_like=True):
+    """The role of a user of a group and the number that gave it. Who has none: the creator is owner, others members."""
+
+    user: int
+    role: int
+    seq: int
+
+
 class SenderMark(msgspec.Struct, frozen=True, array_like=True):
     """Dedup state, kept for ever: the last client_seq sequenced from a device in a conversation, and its number."""
 
@@ -126,7 +144,7 @@ class ConversationRow(msgspec.Struct, frozen=True, array_like=True):
     """The sequencer's state of one conversation, as stored beside its rows."""
 
     conv: int
-    kind: str  # "d" or "g"
+    kind: str  # "d", "g" or "m", as in CREATE
     creator: int
     head: int  # last number given
     applied: int  # log offset of the last record applied
@@ -138,6 +156,7 @@ class ConversationImage(msgspec.Struct, frozen=True, array_like=True):
     row: ConversationRow
     spans: tuple[Span, ...]
     marks: tuple[SenderMark, ...]
+    roles: tuple[RoleMark, ...] = ()
 
 
 class ConversationWrite(msgspec.Struct, frozen=True, array_like=True):
@@ -147,6 +166,7 @@ class ConversationWrite(msgspec.Struct, frozen=True, array_like=True):
     messages: tuple[StoredMessage, ...]
     spans: tuple[Span, ...]  # new or changed stays; (user, first) is their key
     marks: tuple[SenderMark, ...]  # new or changed; device is the key
+    roles: tuple[RoleMark, ...] = ()  # new or changed; user is the key
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +202,16 @@ class MessageStore(Protocol):
 
     async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
         """Up to `limit` rows with a number above `after`, in order."""
+
+    async def page_before(self, conv: int, before: int, limit: int) -> list[StoredMessage]:
+        """The newest rows with a number below `before`, `limit` at most, in order."""
+
+    async def expire(self, partition: int, older_than_s: float) -> bool:
+        """Delete some messages of a partition stored more than so long ago; whether there is more to delete.
+
+        One call is bounded work. The oldest of a conversation go first; states, stays, roles and marks stay. By whole
+        days or whole buckets of numbers, as the backend can: later than asked, never earlier.
+        """
 
     async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:
         """Up to `limit` ids above `after`, rising, of the conversations that this user is or was in.

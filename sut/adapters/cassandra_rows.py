@@ -22,7 +22,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
-from sut.ports import ConversationImage, ConversationRow, ConversationWrite, SenderMark, Span, StoredMessage
+from sut.ports import (
+    ConversationImage,
+    ConversationRow,
+    ConversationWrite,
+    RoleMark,
+    SenderMark,
+    Span,
+    StoredMessage,
+)
 
 BUCKET_ROWS: Final = 4096
 """Numbers of a partition. With the largest bodies (16 KB) 64 MB, below the 100 MB that Cassandra likes."""
@@ -31,9 +39,9 @@ BATCH_ROWS: Final = 64
 MAX_INTEGER: Final = (1 << 63) - 1
 """The largest bigint."""
 
-_STATE: Final = "kind = ?, creator = ?, head = ?, applied = ?, spans = spans + ?, marks = marks + ?"
+_STATE: Final = "kind = ?, creator = ?, head = ?, applied = ?, spans = spans + ?, marks = marks + ?, roles = roles + ?"
 _ROW: Final = "flags = ?, user = ?, device = ?, client_seq = ?, body = ?"
-_STATE_COLUMNS: Final = "kind, creator, head, applied, spans, marks"
+_STATE_COLUMNS: Final = "kind, creator, head, applied, spans, marks, roles"
 _ROW_COLUMNS: Final = "seq, flags, user, device, client_seq, body"
 
 
@@ -62,6 +70,8 @@ def statements(keyspace: str) -> dict[str, str]:
         "state_and_rows": f"SELECT {_STATE_COLUMNS}, {_ROW_COLUMNS} FROM {message}"
         " WHERE conv = ? AND bucket = ? AND seq <= ? ORDER BY seq DESC LIMIT ?",
         "page": f"SELECT {_ROW_COLUMNS} FROM {message} WHERE conv = ? AND bucket = ? AND seq > ? LIMIT ?",
+        "page_before": f"SELECT {_ROW_COLUMNS} FROM {message}"
+        " WHERE conv = ? AND bucket = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
         "heads": f"SELECT DISTINCT conv, head, newest, spans[?..?] FROM {message} WHERE conv IN ? AND bucket = 0",
         "head": f"SELECT DISTINCT head, spans[?..?] FROM {message} WHERE conv = ? AND bucket = ?",
         "conversations": f"SELECT conv FROM {membership} WHERE user = ? AND conv > ? LIMIT ?",
@@ -91,7 +101,10 @@ def whole(base: ConversationImage | None, write: ConversationWrite) -> Conversat
         return write
     spans = {(span.user, span.first): span for span in (*base.spans, *write.spans)}
     marks = {mark.device: mark for mark in (*base.marks, *write.marks)}
-    return ConversationWrite(write.row, write.messages, tuple(spans.values()), tuple(marks.values()))
+    roles = {mark.user: mark for mark in (*base.roles, *write.roles)}
+    return ConversationWrite(
+        write.row, write.messages, tuple(spans.values()), tuple(marks.values()), tuple(roles.values())
+    )
 
 
 def batches(write: ConversationWrite, *, opens: bool) -> Iterator[Batch]:
@@ -120,7 +133,8 @@ def state_batch(write: ConversationWrite, rows: Sequence[StoredMessage]) -> Batc
     row = write.row
     spans = {(span.user, span.first): span.end for span in write.spans}
     marks = {mark.device: (signed(mark.client_seq), mark.seq) for mark in write.marks}
-    state = (row.kind, row.creator, row.head, row.applied, spans, marks)
+    roles = {mark.user: (mark.role, mark.seq) for mark in write.roles}
+    state = (row.kind, row.creator, row.head, row.applied, spans, marks, roles)
     if not rows:
         return Batch((("put_state", (row.applied, *state, row.conv, bucket_of(row.head))),))
     *others, last = rows
@@ -129,14 +143,15 @@ def state_batch(write: ConversationWrite, rows: Sequence[StoredMessage]) -> Batc
 
 
 def image_of(conv: int, columns: Sequence[Any]) -> ConversationImage | None:
-    """The state in the first six columns of a row of `state` or `state_and_rows`; None when there is none."""
-    kind, creator, head, applied, spans, marks = columns[:6]
+    """The state in the first seven columns of a row of `state` or `state_and_rows`; None when there is none."""
+    kind, creator, head, applied, spans, marks, roles = columns[:7]
     if applied is None:
         return None
     return ConversationImage(
         ConversationRow(conv, kind, creator, head, applied),
         spans_of(spans),
         tuple(SenderMark(device, unsigned(client_seq), seq) for device, (client_seq, seq) in (marks or {}).items()),
+        tuple(RoleMark(user, role, seq) for user, (role, seq) in (roles or {}).items()),
     )
 
 

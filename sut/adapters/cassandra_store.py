@@ -13,6 +13,7 @@ While a sequencer is away nothing is lost but time: it replays what is in the lo
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
@@ -38,6 +39,7 @@ PAGE_ROWS: Final = 500
 LOAD_ATTEMPTS: Final = 5
 
 T = TypeVar("T")
+log = logging.getLogger("store")
 
 
 class CassandraStore:
@@ -61,6 +63,7 @@ class CassandraStore:
 
         No request takes much longer than `deadline_s`; a write() of many conversations has several.
         """
+        self._told_retention = False
         self._session = CassandraSession(
             dialed,
             binding=binding,
@@ -102,6 +105,41 @@ class CassandraStore:
             if len(part) < wanted and after < last_of(bucket):
                 break
         return found
+
+    async def page_before(self, conv: int, before: int, limit: int) -> list[StoredMessage]:
+        """The newest rows with a number below `before`, `limit` at most, in order.
+
+        From the bucket of `before`, or the newest one, downwards. Of a bucket that is not the first of these no row is
+        missing, so every further one gives what is asked for or all that it has; an empty one ends it.
+        """
+        found: list[StoredMessage] = []
+        if conv > MAX_INTEGER or before <= 1:
+            return found
+        bucket = bucket_of(min(before, MAX_INTEGER) - 1)
+        if bucket:
+            first = await self._session.read("state", (conv, 0))
+            bucket = min(bucket, (first[0][-1] or 0) if first else 0)
+        below = min(before, last_of(bucket) + 1)
+        begin = bucket
+        while bucket >= 0 and len(found) < limit:
+            wanted = min(limit - len(found), PAGE_ROWS)
+            part = messages_of(reversed(await self._session.read("page_before", (conv, bucket, below, wanted))))
+            found[:0] = part
+            if len(part) == wanted:
+                below = part[0].seq
+            elif not part and bucket < begin:
+                break
+            else:
+                bucket -= 1
+                below = last_of(bucket) + 1
+        return found
+
+    async def expire(self, partition: int, older_than_s: float) -> bool:
+        """Nothing is deleted here, which is said once: whole buckets would go, see sut/README.md."""
+        if not self._told_retention:
+            self._told_retention = True
+            log.warning("retention is not done on Cassandra: all messages are kept")
+        return False
 
     async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:
         """Ids above `after`, rising, of what this user is or was in; one whose write did not land may be among them."""
@@ -198,7 +236,7 @@ class CassandraStore:
             if image is None or image.row.head != head or newest[-1].seq != head:
                 return None
         assert image is not None
-        whole = ConversationWrite(image.row, (), image.spans, image.marks)
+        whole = ConversationWrite(image.row, (), image.spans, image.marks, image.roles)
         await self._session.write(rows.state_batch(whole, newest))
         return image
 

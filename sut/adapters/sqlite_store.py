@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -21,9 +22,18 @@ from sut.adapters.bounded_pool import BoundedPool
 from sut.adapters.group_commit import GroupCommit
 from sut.adapters.sqlite_file import MAX_INTEGER, Layout, SqliteFile, open_files
 from sut.partitioning import partition_of
-from sut.ports import ConversationImage, ConversationRow, ConversationWrite, Pace, SenderMark, Span, StoredMessage
+from sut.ports import (
+    ConversationImage,
+    ConversationRow,
+    ConversationWrite,
+    Pace,
+    RoleMark,
+    SenderMark,
+    Span,
+    StoredMessage,
+)
 
-STORE: Final = Layout(schema="store.sql", application_id=0x53505332, synchronous="FULL")
+STORE: Final = Layout(schema="store.sql", application_id=0x53505333, synchronous="FULL")
 MEMBERSHIPS: Final = Layout(schema="memberships.sql", application_id=0x53504D31, synchronous="FULL")
 CURSORS: Final = Layout(schema="cursors.sql", application_id=0x53504331, synchronous="NORMAL")
 DEADLINE_S: Final = 2.0
@@ -36,6 +46,11 @@ MAX_WAITING: Final = 1_000
 MAX_CURSORS: Final = 20_000
 MAX_MEMBERSHIPS: Final = 100_000
 """(user, conversation) pairs that may wait for their commit: 200 new groups of 500 members."""
+
+DAY_S: Final = 86_400
+EXPIRE_ROWS: Final = 2_000
+EXPIRE_CONVERSATIONS: Final = 200
+"""Most that one expire() deletes and looks at: some 50 ms in which nobody else writes the file."""
 
 T = TypeVar("T")
 _Cursor = tuple[int, int, int]
@@ -50,6 +65,15 @@ _PUT_MESSAGE: Final = (
 )
 _PUT_SPAN: Final = "INSERT OR REPLACE INTO span (conv, user, first, until) VALUES (?, ?, ?, ?)"
 _PUT_MARK: Final = "INSERT OR REPLACE INTO mark (conv, device, client_seq, seq) VALUES (?, ?, ?, ?)"
+_PUT_ROLE: Final = "INSERT OR REPLACE INTO role (conv, user, role, seq) VALUES (?, ?, ?, ?)"
+_PUT_REACHED: Final = (
+    "INSERT INTO reached (day, conv, seq) VALUES (?, ?, ?) ON CONFLICT (day, conv)"
+    " DO UPDATE SET seq = excluded.seq WHERE excluded.seq > reached.seq"
+)
+_EXPIRE: Final = (
+    "DELETE FROM message WHERE conv = ?1 AND seq IN"
+    " (SELECT seq FROM message WHERE conv = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)"
+)
 _PUT_CURSOR: Final = (
     "INSERT INTO cursor (device, conv, seq) VALUES (?, ?, ?) ON CONFLICT (device, conv)"
     " DO UPDATE SET seq = excluded.seq WHERE excluded.seq > cursor.seq"
@@ -72,7 +96,14 @@ class SqliteStore:
 
     pace = PACE
 
-    def __init__(self, directory: Path, partitions: int, *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        partitions: int,
+        *,
+        deadline_s: float = DEADLINE_S,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
         """Open the files, making those that are missing. Raises Unavailable, Damaged.
 
         No call takes much longer than `deadline_s`, a write with new stays twice that.
@@ -82,6 +113,7 @@ class SqliteStore:
         *self._files, self._memberships, self._cursors = open_files(
             directory, [*parts, *shared], partitions=partitions, lock_wait_s=LOCK_SHARE * deadline_s
         )
+        self._wall_clock = wall_clock
         self._pool = BoundedPool("store", threads=THREADS, max_waiting=MAX_WAITING, deadline_s=deadline_s)
         self._saves: GroupCommit[_Cursor, None] = GroupCommit(
             "cursors",
@@ -106,13 +138,24 @@ class SqliteStore:
         """Store all of them, or none when this raises Unavailable without a crash at that moment. Repeatable."""
         await self._joins.submit([(span.user, write.row.conv) for write in writes for span in write.spans])
         if writes:
-            await self._pool.run(partial(self._files[partition].write, partial(_write, writes)))
+            await self._pool.run(partial(self._files[partition].write, partial(_write, writes, self._today())))
 
     async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
         """Up to `limit` rows with a number above `after`, in order."""
         if max(conv, after) > MAX_INTEGER:
             return []
         return await self._read(conv, partial(_page, conv, after, limit))
+
+    async def page_before(self, conv: int, before: int, limit: int) -> list[StoredMessage]:
+        """The newest rows with a number below `before`, `limit` at most, in order."""
+        if conv > MAX_INTEGER:
+            return []
+        return await self._read(conv, partial(_page_before, conv, min(before, MAX_INTEGER), limit))
+
+    async def expire(self, partition: int, older_than_s: float) -> bool:
+        """Delete some messages of days that ended so long ago; whether there is more to delete."""
+        before = int((self._wall_clock() - older_than_s) // DAY_S)
+        return await self._pool.run(partial(self._files[partition].write, partial(_expire, before)))
 
     async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:
         """Ids above `after`, rising, of what this user is or was in; one whose write did not land may be among them."""
@@ -159,6 +202,9 @@ class SqliteStore:
         for file in (*self._files, self._memberships, self._cursors):
             file.close()
 
+    def _today(self) -> int:
+        return int(self._wall_clock() // DAY_S)
+
     async def _read(self, conv: int, action: Callable[[sqlite3.Connection], T]) -> T:
         file = self._files[partition_of(conv, len(self._files))]
         return await self._pool.run(partial(file.read, action))
@@ -173,7 +219,7 @@ class SqliteStore:
         return [None] * len(rows)
 
 
-def _write(writes: Sequence[ConversationWrite], connection: sqlite3.Connection) -> None:
+def _write(writes: Sequence[ConversationWrite], day: int, connection: sqlite3.Connection) -> None:
     """In the caller's transaction: what is not stale."""
     for write in writes:
         row = write.row
@@ -185,6 +231,9 @@ def _write(writes: Sequence[ConversationWrite], connection: sqlite3.Connection) 
         )
         connection.executemany(_PUT_SPAN, ((row.conv, s.user, s.first, s.end) for s in write.spans))
         connection.executemany(_PUT_MARK, ((row.conv, m.device, _signed(m.client_seq), m.seq) for m in write.marks))
+        if write.messages:
+            connection.execute(_PUT_REACHED, (day, row.conv, write.messages[-1].seq))
+        connection.executemany(_PUT_ROLE, ((row.conv, m.user, m.role, m.seq) for m in write.roles))
 
 
 def _load(conv: int, connection: sqlite3.Connection) -> ConversationImage | None:
@@ -198,6 +247,7 @@ def _load(conv: int, connection: sqlite3.Connection) -> ConversationImage | None
         marks = connection.execute(
             "SELECT device, client_seq, seq FROM mark WHERE conv = ? ORDER BY device", (conv,)
         ).fetchall()
+        roles = connection.execute("SELECT user, role, seq FROM role WHERE conv = ? ORDER BY user", (conv,)).fetchall()
     finally:
         connection.rollback()
     if not rows:
@@ -206,6 +256,7 @@ def _load(conv: int, connection: sqlite3.Connection) -> ConversationImage | None
         ConversationRow(*rows[0]),
         tuple(Span(*span) for span in spans),
         tuple(SenderMark(device, _unsigned(client_seq), seq) for device, client_seq, seq in marks),
+        tuple(RoleMark(*role) for role in roles),
     )
 
 
@@ -221,6 +272,29 @@ def _page(conv: int, after: int, limit: int, connection: sqlite3.Connection) -> 
         (conv, after, limit),
     ).fetchall()
     return [StoredMessage(seq, flags, user, device, _unsigned(cs), body) for seq, flags, user, device, cs, body in rows]
+
+
+def _page_before(conv: int, before: int, limit: int, connection: sqlite3.Connection) -> list[StoredMessage]:
+    rows = connection.execute(
+        "SELECT seq, flags, user, device, client_seq, body FROM message"
+        " WHERE conv = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+        (conv, before, limit),
+    ).fetchall()
+    return [StoredMessage(seq, fl, user, dev, _unsigned(cs), body) for seq, fl, user, dev, cs, body in reversed(rows)]
+
+
+def _expire(before: int, connection: sqlite3.Connection) -> bool:
+    """In the caller's transaction: delete rows of days below this one; whether there may be more."""
+    left = EXPIRE_ROWS
+    due = connection.execute(
+        "SELECT day, conv, seq FROM reached WHERE day < ? ORDER BY day, conv LIMIT ?", (before, EXPIRE_CONVERSATIONS)
+    ).fetchall()
+    for day, conv, seq in due:
+        left -= connection.execute(_EXPIRE, (conv, seq, left)).rowcount
+        if left <= 0:
+            return True
+        connection.execute("DELETE FROM reached WHERE day = ? AND conv = ?", (day, conv))
+    return len(due) == EXPIRE_CONVERSATIONS
 
 
 def _signed(number: int) -> int:

@@ -2,7 +2,7 @@
 -- Everything is keyed by the conversation first, as it will be in Cassandra.
 CREATE TABLE conversation (
     conv    INTEGER PRIMARY KEY,
-    kind    TEXT NOT NULL,        -- 'd' or 'g'
+    kind    TEXT NOT NULL,        -- 'd', 'g' or 'm'
     creator INTEGER NOT NULL,
     head    INTEGER NOT NULL,     -- the last number given
     applied INTEGER NOT NULL      -- the log offset of the last record applied: a write below it changes nothing
@@ -36,4 +36,21 @@ CREATE TABLE mark (
     client_seq INTEGER NOT NULL,  -- as in message
     seq        INTEGER NOT NULL,
     PRIMARY KEY (conv, device)
+) WITHOUT ROWID;
+
+-- Roles in a group that a change of the group gave, kept when the user leaves (then: a plain member's).
+CREATE TABLE role (
+    conv INTEGER NOT NULL,
+    user INTEGER NOT NULL,
+    role INTEGER NOT NULL,        -- as in ports.Role
+    seq  INTEGER NOT NULL,        -- the number that gave it
+    PRIMARY KEY (conv, user)
+) WITHOUT ROWID;
+
+-- How far each conversation had come on each day: what makes retention a matter of whole days, and no scan.
+CREATE TABLE reached (
+    day  INTEGER NOT NULL,        -- since 1970, UTC, when the rows were stored
+    conv INTEGER NOT NULL,
+    seq  INTEGER NOT NULL,        -- the highest number stored that day
+    PRIMARY KEY (day, conv)
 ) WITHOUT ROWID;

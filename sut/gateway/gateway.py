@@ -25,7 +25,8 @@ from sut.ports import Registry
 from sut.protocol import websocket
 from sut.protocol.frames import Close, Drain, Fetch, Nack, Recv, Send, Sync, encode
 from sut.protocol.handshake import PATH
-from sut.protocol.peer import Deliver, Deliveries, FetchPage, Missed, PeerFrame, Shown, Submit, SyncDevice
+from sut.protocol.history import History
+from sut.protocol.peer import Deliver, Deliveries, FetchHistory, FetchPage, Missed, PeerFrame, Shown, Submit, SyncDevice
 from sut.protocol.server import refusal
 from sut.trace import OFF, Hop, Trace
 
@@ -170,7 +171,7 @@ class Gateway:
         """What sessions compare for RESYNC."""
         return self.losses.mark(self._clock())
 
-    def forward(self, connection: Connection, frame: Send | Recv | Fetch | Sync) -> None:
+    def forward(self, connection: Connection, frame: Send | Recv | Fetch | Sync | History) -> None:
         """Hand a device's frame to a chat service that is up; refuse it when there is none.
 
         Any will do. The sends of a partition go through the same one while it is up: more of them share an append,
@@ -279,7 +280,7 @@ class Gateway:
         await self._peers.close()
 
 
-def _for_chat(connection: Connection, frame: Send | Recv | Fetch | Sync) -> PeerFrame:
+def _for_chat(connection: Connection, frame: Send | Recv | Fetch | Sync | History) -> PeerFrame:
     """The frame with who sent it: a chat service trusts the gateway for that."""
     number, user, device = connection.number, connection.user, connection.device
     match frame:
@@ -291,6 +292,8 @@ def _for_chat(connection: Connection, frame: Send | Recv | Fetch | Sync) -> Peer
             return FetchPage(number, user, req, conv, after, limit)
         case Sync(req, after_conv, cursors):
             return SyncDevice(number, user, req, after_conv, cursors)
+        case History(req, conv, before, limit):
+            return FetchHistory(number, user, req, conv, before, limit)
 
 
 def _reason(code: int) -> str:

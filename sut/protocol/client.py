@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import random
 
-from sut.protocol.client_context import Context
+from sut.protocol.client_context import HISTORY_REQ, Context
 from sut.protocol.client_events import (
     Acked,
     ClientEvent,
     ClientSettings,
     Drained,
     GaveUp,
+    HistoryFailed,
+    HistoryPage,
     MemberChange,
     Nacked,
     Notified,
     Online,
     OutboxFull,
+    RoleChange,
     Sent,
     SentAgain,
     Show,
@@ -30,6 +33,7 @@ from sut.protocol.client_events import (
     Wire,
 )
 from sut.protocol.client_fetch import Fetches
+from sut.protocol.client_history import Histories, HistoryBusy
 from sut.protocol.client_inbox import MEMBERSHIP, Inbox, page_fault
 from sut.protocol.client_liveness import Liveness
 from sut.protocol.client_outbox import Outbox
@@ -51,8 +55,9 @@ from sut.protocol.frames import (
 from sut.protocol.reconnect import Reconnect
 
 __all__ = [
-    "Acked", "Client", "ClientEvent", "ClientSettings", "Drained", "GaveUp", "MemberChange", "Nacked", "Notified",
-    "Online", "OutboxFull", "Sent", "SentAgain", "Show", "Stalled", "Violation", "Wire",
+    "Acked", "Client", "ClientEvent", "ClientSettings", "Drained", "GaveUp", "HistoryBusy", "HistoryFailed",
+    "HistoryPage", "MemberChange", "Nacked", "Notified", "Online", "OutboxFull", "RoleChange", "Sent", "SentAgain",
+    "Show", "Stalled", "Violation", "Wire",
 ]  # fmt: skip
 
 
@@ -60,8 +65,8 @@ class Client:
     """The state machine of one device. Not thread-safe."""
 
     __slots__ = (
-        "_beats", "_context", "_epoch", "_fetches", "_inbox", "_liveness", "_next_client_seq", "_online", "_open",
-        "_outbox", "_reconnect", "_syncs",
+        "_beats", "_context", "_epoch", "_fetches", "_histories", "_inbox", "_liveness", "_next_client_seq", "_online",
+        "_open", "_outbox", "_reconnect", "_syncs",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +76,7 @@ class Client:
         self._inbox = Inbox(self._context)
         self._fetches: Fetches | None = None  # made for the first gap, like the outbox for the first message:
         self._outbox: Outbox | None = None  # most devices of a large population only listen
+        self._histories: Histories | None = None
         self._syncs = Syncs(self._context, self._inbox.cursors)
         self._liveness = Liveness(self._context)
         self._reconnect = Reconnect(settings.reconnect_fixed_s)
@@ -87,6 +93,15 @@ class Client:
         self._next_client_seq = client_seq + 1
         return client_seq
 
+    def history(self, conv: int, before: int, now: float, *, limit: int = 50) -> int:
+        """Ask for the newest `limit` messages before a number. HistoryPage or HistoryFailed has the req returned.
+
+        Raises HistoryBusy.
+        """
+        if self._histories is None:
+            self._histories = Histories(self._context, is_open=self._open)
+        return self._histories.ask(conv, before, limit, now)
+
     def connected(self, now: float) -> None:
         """The upgrade succeeded. Nothing is sent before WELCOME."""
         self._liveness.connected(now)
@@ -100,6 +115,8 @@ class Client:
             self._fetches.close()
         if self._outbox is not None:
             self._outbox.close()
+        if self._histories is not None:
+            self._histories.close()
         self._context.frames.clear()
         settings = self._context.settings
         return self._reconnect.next_wait_s(
@@ -118,6 +135,8 @@ class Client:
                 self._message(decoded, now)
             case Ack(conv, client_seq, seq):
                 self._acked(conv, client_seq, seq, now)
+            case Page() | Error() if decoded.req & HISTORY_REQ:
+                self._history_answer(decoded, now)
             case Page():
                 self._page(decoded, now)
             case Beat(flags):
@@ -148,6 +167,8 @@ class Client:
         if self._open:
             if self._fetches is not None:
                 self._fetches.tick(now)
+            if self._histories is not None:
+                self._histories.tick(now)
             self._inbox.tick(now)
             if self._syncs.tick(now) and self._fetches is not None:
                 self._fetches.begin_audit()
@@ -161,6 +182,8 @@ class Client:
             at = min(at, self._inbox.due(), self._syncs.due())
             if self._fetches is not None:
                 at = min(at, self._fetches.due())
+            if self._histories is not None:
+                at = min(at, self._histories.due())
         return at
 
     def frames(self) -> list[bytes]:
@@ -213,6 +236,8 @@ class Client:
             self._outbox.open(now)
         if self._fetches is not None:
             self._fetches.open(now)
+        if self._histories is not None:
+            self._histories.open(now)
         self._sync(now)
 
     def _sync(self, now: float) -> None:
@@ -290,6 +315,14 @@ class Client:
         held, head = self._inbox.holds_back(conv), page.head if fault is None else 0
         if self._made_fetches().settle(conv, page_head=head, buffered=held, now=now):
             self._sync(now)
+
+    def _history_answer(self, frame: Page | Error, now: float) -> None:
+        if self._histories is None:
+            return
+        if isinstance(frame, Error):
+            self._histories.failed(frame, now)
+        else:
+            self._histories.answered(frame)
 
     def _note_arrival(self, message: Message) -> None:
         """An own message that comes back is as good as its ACK."""

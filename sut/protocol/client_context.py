@@ -12,7 +12,9 @@ from sut.protocol.client_events import ClientEvent, ClientSettings, Violation
 from sut.protocol.frames import ClientFrame, encode
 from sut.protocol.reconnect import full_jitter
 
-_LAST_REQ = (1 << 32) - 1
+HISTORY_REQ = 1 << 31
+"""This bit is set in the req of a HISTORY and of no other: a late answer to one must not be taken for a FETCH's."""
+_LAST_REQ = HISTORY_REQ - 1
 
 
 class Context:

@@ -48,6 +48,9 @@ class ClientSettings:
     """A conversation is reported as shown at most this often."""
     max_fetches: int = 8
     """FETCHes in flight at once; other conversations wait their turn."""
+    max_history: int = 4
+    """Questions for history in flight or waiting to be repeated."""
+    max_history_attempts: int = 8
     max_buffered: int = 500
     """Messages kept above a gap, a conversation; more are dropped and come again by FETCH."""
     max_conversations: int = 65_536
@@ -130,6 +133,38 @@ class MemberChange(NamedTuple):
     added: bool
 
 
+class RoleChange(NamedTuple):
+    """A change of roles, at its place among the Shows: `user` has this role from here on (0 member, 1 admin, 2 owner).
+
+    A new owner's predecessor is an admin from then on, or has left with this number.
+    """
+
+    conv: int
+    seq: int
+    user: int
+    role: int
+
+
+class HistoryPage(NamedTuple):
+    """The answer to `history`: what comes before, from `through` on, in rising order. Not shown, no cursor moves.
+
+    Membership changes are among the messages, with their flags. through 1: there is nothing before.
+    """
+
+    req: int
+    conv: int
+    through: int
+    messages: tuple[Message, ...]
+
+
+class HistoryFailed(NamedTuple):
+    """`history` had no answer in `max_history_attempts`, or a definite refusal, then `code` is not 0."""
+
+    req: int
+    conv: int
+    code: int
+
+
 class Drained(NamedTuple):
     """The gateway is leaving; it will close. disconnected() then draws its wait below `base_ms`."""
 
@@ -149,6 +184,6 @@ class Violation(NamedTuple):
 
 
 ClientEvent = (
-    Online | Sent | SentAgain | Acked | Nacked | GaveUp | Notified | Wire | Show | MemberChange | Drained | Stalled
-    | Violation
+    Online | Sent | SentAgain | Acked | Nacked | GaveUp | Notified | Wire | Show | MemberChange | RoleChange
+    | HistoryPage | HistoryFailed | Drained | Stalled | Violation
 )  # fmt: skip

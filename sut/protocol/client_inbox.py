@@ -11,11 +11,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from sut.protocol.client_context import Context
-from sut.protocol.client_events import ClientEvent, MemberChange, Show
+from sut.protocol.client_events import MemberChange, RoleChange, Show
 from sut.protocol.frames import Flag, Message, Page, Recv
 
-MEMBERSHIP: Final = Flag.MEMBER_ADD | Flag.MEMBER_REMOVE
+MEMBERSHIP: Final = Flag.MEMBER_ADD | Flag.MEMBER_REMOVE | Flag.MEMBER_ROLE
 """An entry with one of these is no message. Other bits mean nothing yet and are ignored."""
+
+OWNER: Final = 2
+"""The role that the heir of an owner has."""
 
 
 def page_fault(page: Page, after: int) -> str | None:
@@ -130,10 +133,16 @@ class Inbox:
             del self._buffers[conv]
 
     def _show(self, message: Message) -> None:
-        event: ClientEvent = Show(message)
-        if message.flags & MEMBERSHIP:
-            event = MemberChange(message.conv, message.seq, message.user, bool(message.flags & Flag.MEMBER_ADD))
-        self._context.events.append(event)
+        conv, seq, flags, user, _, _, body = message
+        events = self._context.events
+        if not flags & MEMBERSHIP:
+            events.append(Show(message))
+        elif flags & Flag.MEMBER_ROLE:
+            events.append(RoleChange(conv, seq, user, body[0] if body else 0))
+        else:
+            events.append(MemberChange(conv, seq, user, bool(flags & Flag.MEMBER_ADD)))
+            if len(body) == 8:  # the owner left
+                events.append(RoleChange(conv, seq, int.from_bytes(body, "big"), OWNER))
 
     def _move(self, conv: int, cursor: int, now: float) -> None:
         self.cursors[conv] = cursor

@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from enum import IntEnum, IntFlag
 from typing import Final, NamedTuple
 
+from sut.protocol.history import History
+
 MAX_BODY: Final = 16 * 1024
 """Largest message body in bytes. 150 B is the mean of the design; a Signal envelope adds about 100 B."""
 MAX_FRAME: Final = MAX_BODY + 64
@@ -33,6 +35,7 @@ class Type(IntEnum):
     FETCH = 0x03
     SYNC = 0x04
     HEARTBEAT = 0x05
+    HISTORY = 0x09
     WELCOME = 0x81
     ACK = 0x82
     NACK = 0x83
@@ -51,6 +54,7 @@ class Flag(IntFlag):
     NONE = 0
     MEMBER_ADD = 1  # this number is a membership change: the entry's user was added
     MEMBER_REMOVE = 2
+    MEMBER_ROLE = 4
 
 
 class Nack(IntEnum):
@@ -64,7 +68,8 @@ class Nack(IntEnum):
     TOO_LARGE = 131
     NO_CONVERSATION = 132
     GROUP_FULL = 133
-    NOT_ALLOWED = 134  # membership of a 1:1 conversation is fixed; only its creator removes others from a group
+    NOT_ALLOWED = 134  # membership of a 1:1 conversation is fixed; your role in the group does not allow it
+    OWNER_STAYS = 135  # an owner gives the role away only by naming another owner
 
 
 DEFINITE_FROM: Final = 128
@@ -232,7 +237,7 @@ class Error(NamedTuple):
     code: int
 
 
-ClientFrame = Send | Recv | Fetch | Sync | Heartbeat
+ClientFrame = Send | Recv | Fetch | Sync | Heartbeat | History
 ServerFrame = Welcome | Ack | Refused | Notify | Message | Page | Synced | Beat | Drain | Error
 
 
@@ -253,8 +258,6 @@ _BEAT = struct.Struct("!BB")
 _DRAIN = struct.Struct("!BI")
 _ERROR = struct.Struct("!BIB")
 
-_HEARTBEAT = bytes([Type.HEARTBEAT])
-
 
 def encode(frame: ClientFrame | ServerFrame) -> bytes:
     """One frame as the bytes of one WebSocket binary message.
@@ -266,13 +269,13 @@ def encode(frame: ClientFrame | ServerFrame) -> bytes:
             return _SEND.pack(Type.SEND, frame.conv, frame.client_seq) + frame.body
         case Recv():
             return _RECV.pack(Type.RECV, *frame)
-        case Fetch():
-            return _FETCH.pack(Type.FETCH, *frame)
+        case Fetch() | History():
+            return _FETCH.pack(Type.FETCH if isinstance(frame, Fetch) else Type.HISTORY, *frame)
         case Sync():
-            cursors = b"".join(_CURSOR.pack(*cursor) for cursor in frame.cursors)
-            return _SYNC.pack(Type.SYNC, frame.req, frame.after_conv) + cursors
+            head = _SYNC.pack(Type.SYNC, frame.req, frame.after_conv)
+            return head + b"".join(_CURSOR.pack(*cursor) for cursor in frame.cursors)
         case Heartbeat():
-            return _HEARTBEAT
+            return bytes([Type.HEARTBEAT])
         case Ack():
             return _ACK.pack(Type.ACK, *frame)
         case Notify():
@@ -314,8 +317,8 @@ def decode_client(data: bytes) -> ClientFrame:
                 return Heartbeat()
             case Type.RECV:
                 return Recv(*_RECV.unpack(data)[1:])
-            case Type.FETCH:
-                return Fetch(*_FETCH.unpack(data)[1:])
+            case Type.FETCH | Type.HISTORY as kind:
+                return (Fetch if kind == Type.FETCH else History)(*_FETCH.unpack(data)[1:])
             case Type.SYNC:
                 _, req, after_conv = _SYNC.unpack_from(data)
                 cursors = tuple(_CURSOR.iter_unpack(memoryview(data)[_SYNC.size :]))
@@ -374,8 +377,7 @@ def _read_entries(data: bytes, offset: int) -> Iterator[Entry]:
 
 
 def _item(message: Message) -> bytes:
-    word = message.seq << 16 | message.flags
-    size = len(message.body)
+    word, size = message.seq << 16 | message.flags, len(message.body)
     return _ITEM.pack(word, message.user, message.device, message.client_seq, size) + message.body
 
 

@@ -126,12 +126,14 @@ class HotPage(_Tagged, frozen=True, tag=12):
     """Answer to ReadHot: an encoded PAGE with req 0; b"" when the store must be asked (hit false).
 
     `member`: whether the user is or was a member as far as the sequencer knows (false with hit true: refuse).
+    `readers`: of a page of a large group, the users for whom this page is the same.
     """
 
     hit: bool
     member: bool
     head: int
     page: bytes
+    readers: tuple[int, ...] = ()
 
 
 class ReadHeads(_Tagged, frozen=True, tag=13):
@@ -157,9 +159,45 @@ class Early(_Tagged, frozen=True, tag=15):
     record: bytes
 
 
+class FetchHistory(_Tagged, frozen=True, tag=30):
+    """Gateway to chat service: a HISTORY."""
+
+    conn: int
+    user: int
+    req: int
+    conv: int
+    before: int
+    limit: int
+
+
+class ReadBefore(_Tagged, frozen=True, tag=31):
+    """Chat service or API to sequencer: what comes before `before`, as this user may see it. Answered by HotPage."""
+
+    conv: int
+    user: int
+    before: int
+    limit: int
+
+
+class ReadMembers(_Tagged, frozen=True, tag=32):
+    """API to sequencer: who is in the conversation."""
+
+    conv: int
+
+
+class Members(_Tagged, frozen=True, tag=33):
+    """Answer to ReadMembers. `head` below 0 (HEAD_STORED, HEAD_RECOVERING): not in memory, the rest is empty."""
+
+    head: int
+    kind: str
+    members: tuple[tuple[int, int, int], ...]
+    """(user, role, first number the user may see)."""
+
+
 PeerFrame = (
     Hello | Ping | Pong | Submit | FetchPage | SyncDevice | Shown | Deliver | Deliveries | Missed | Poke
     | ReadHot | HotPage | ReadHeads | Heads | Early
+    | FetchHistory | ReadBefore | ReadMembers | Members
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

@@ -28,6 +28,7 @@ from sut.protocol.frames import (
     decode_client,
     encode,
 )
+from sut.protocol.history import History
 from sut.protocol.websocket import FrameReader, Op, Violation
 
 MAX_FRAMES_PER_S: Final = 2_000
@@ -39,7 +40,7 @@ NO_MARK: Final = -1
 class Forward(NamedTuple):
     """Pass this on to a chat service."""
 
-    frame: Send | Recv | Fetch | Sync
+    frame: Send | Recv | Fetch | Sync | History
 
 
 class Answer(NamedTuple):
@@ -129,7 +130,7 @@ class ServerSession:
         return _BEAT_RESYNC
 
 
-def refusal(frame: Send | Recv | Fetch | Sync, code: Nack) -> Answer | None:
+def refusal(frame: Send | Recv | Fetch | Sync | History, code: Nack) -> Answer | None:
     """How the gateway itself refuses what it cannot pass on. A RECV is dropped: the next one includes it."""
     if isinstance(frame, Send):
         return Answer(websocket.binary(encode(Refused(frame.conv, frame.client_seq, code))))

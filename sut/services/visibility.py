@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from sut.ports import Span, StoredMessage
 from sut.protocol.frames import MAX_BODY, Message, Page
@@ -46,3 +47,47 @@ def cut_page(
             break
         messages.append(Message(conv, row.seq, row.flags, row.user, row.device, row.client_seq, row.body))
     return Page(0, conv, limit, max(through, min(after, limit)), tuple(messages))
+
+
+class Stretch(NamedTuple):
+    """Numbers [first, end) in a row that a user may see; `older` is where the stay before ended, 1 without one."""
+
+    first: int
+    end: int
+    older: int
+
+
+def stretch_before(spans: Sequence[Span], before: int, head: int) -> Stretch:
+    """The newest stretch below `before` of a user with these spans, in order; [1, 1) when there is none."""
+    for index in range(len(spans) - 1, -1, -1):
+        span = spans[index]
+        end = min(before, span.end or head + 1, head + 1)
+        if span.first < end:
+            return Stretch(span.first, end, spans[index - 1].end if index else 1)
+    return Stretch(1, 1, 1)
+
+
+def cut_back(
+    conv: int, spans: Sequence[Span], rows: Sequence[StoredMessage], stretch: Stretch, *, exhausted: bool, head: int
+) -> Page:
+    """A PAGE of the newest of `rows`, which are the newest rows below the end of the stretch, in order.
+
+    `exhausted`: there are no rows below these. Covers [through, end): down to the stay before where the stretch is
+    used up, else down to the oldest message given. Bodies are limited as in `cut_page`.
+    """
+    visible = visible_head(spans, head)
+    messages: list[Message] = []
+    size = 0
+    through = 1 if exhausted or stretch.first >= stretch.end else stretch.end
+    for row in reversed(rows):
+        if row.seq < stretch.first:
+            break
+        size += len(row.body)
+        if size > PAGE_BYTES and messages:
+            return Page(0, conv, visible, messages[-1].seq, tuple(reversed(messages)))
+        messages.append(Message(conv, row.seq, row.flags, row.user, row.device, row.client_seq, row.body))
+    if rows and rows[0].seq <= stretch.first:
+        through = stretch.older
+    elif messages and not exhausted:
+        through = messages[-1].seq
+    return Page(0, conv, visible, through, tuple(reversed(messages)))

@@ -87,6 +87,17 @@ VARIANTS: Mapping[str, Variant] = {
             (),
             measured_by="reconnect",
         ),
+        Variant(
+            "non_member_fetch",
+            "the chat service gives a conversation to whoever asks for it, member or not",
+            ("leaks",),
+        ),
+        Variant(
+            "body_per_member",
+            "each member of a group gets a copy of each body, stored and sent",
+            (),
+            measured_by="fanout",
+        ),
     )
 }
 
@@ -126,7 +137,7 @@ def acceptor_class(topology: Topology, sequencers: Mapping[int, PeerLink]) -> ty
 
 
 def reader_class(topology: Topology) -> type[Reader]:
-    """How this system answers FETCH and SYNC."""
+    """How this system answers FETCH, SYNC and HISTORY."""
     from sut.services.chat.reader import Reader
 
     own = _own(topology.variant, "reader_class")

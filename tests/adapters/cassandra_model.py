@@ -72,6 +72,10 @@ class Nodes:
             cells = _merged(*(replica.get((conv, bucket), {}) for replica in pair))
             rows = [row for row in _rows(cells) if row[0] <= last][::-1][:limit]
             return [(*_state(cells), *row) for row in rows]  # none where no row matches, as there is a condition on seq
+        if name == "page_before":
+            conv, bucket, before, limit = parameters
+            cells = _merged(*(replica.get((conv, bucket), {}) for replica in pair))
+            return [row for row in _rows(cells) if row[0] < before][::-1][:limit]
         assert name == "page", name
         conv, bucket, after, limit = parameters
         cells = _merged(*(replica.get((conv, bucket), {}) for replica in pair))
@@ -102,10 +106,11 @@ def _cells(name: str, parameters: Sequence[Any]) -> tuple[tuple[int, int], int, 
         newest, conv = rest
         return (conv, 0), timestamp, {("newest",): newest}
     if name in ("put_state", "put_both"):
-        state, rest = rest[:6], rest[6:]
+        state, rest = rest[:7], rest[7:]
         values |= {(column,): value for column, value in zip(STATE, state[:4], strict=True)}
         values |= {("spans", key): value for key, value in state[4].items()}
         values |= {("marks", key): value for key, value in state[5].items()}
+        values |= {("roles", key): value for key, value in state[6].items()}
     if name in ("put_row", "put_both"):
         row, (conv, bucket, seq) = rest[:5], rest[5:]
         values |= {("row", seq, column): value for column, value in zip(ROW, row, strict=True)}
@@ -124,7 +129,10 @@ def _value(cells: Partition, name: tuple[Any, ...]) -> Any:
 
 
 def _state(cells: Partition) -> tuple[Any, ...]:
-    maps = [{name[1]: cell[1] for name, cell in cells.items() if name[0] == column} for column in ("spans", "marks")]
+    maps = [
+        {name[1]: cell[1] for name, cell in cells.items() if name[0] == column}
+        for column in ("spans", "marks", "roles")
+    ]
     return (*(_value(cells, (column,)) for column in STATE), *(found or None for found in maps))
 
 

@@ -45,7 +45,9 @@ def make_log(rng: random.Random, length: int) -> list[LogRecord]:
                 LogRecord(Kind.MESSAGE, CONV, user, rng.choice((user, 10 * user)), client_seq, body, (), None)
             )
         else:
-            records.append(LogRecord(rng.choice((Kind.ADD, Kind.REMOVE)), CONV, 1, 0, 0, b"", (user,), None))
+            kind = rng.choice((Kind.ADD, Kind.REMOVE, Kind.ROLE))
+            body = bytes([rng.randint(0, 2)]) if kind is Kind.ROLE else b""
+            records.append(LogRecord(kind, CONV, rng.choice(USERS), 0, 0, body, (user,), None))
     return records
 
 
@@ -88,6 +90,7 @@ class Owner:
                 live.changed().spans.update({(s.user, s.first): s for spans in state.spans.values() for s in spans})
             elif isinstance(outcome, rule.Sequenced):
                 live.changed().rows.append(outcome.message)
+                live.changed().roles.update((mark.user, mark) for mark in outcome.roles)
                 if outcome.span is not None:
                     live.changed().spans[outcome.span.user, outcome.span.first] = outcome.span
                 if record.kind == Kind.MESSAGE:
@@ -160,6 +163,14 @@ class World:
         after = self.rng.randint(0, 6)
         page = await self.store.page(CONV, after, 100)
         assert page == self.truth.rows[after : after + len(page)]
+        before, limit = self.rng.randint(0, 40), self.rng.randint(1, 12)
+        committed = self.truth.states[self.committed].head if self.committed else 0
+        back = await self.store.page_before(CONV, before, limit)
+        if back:
+            assert back == self.truth.rows[back[0].seq - 1 : back[-1].seq]
+        newest = min(committed, before - 1)
+        assert newest < 1 or back[-1].seq >= newest
+        assert len(back) == min(limit, back[-1].seq if back else 0)
         if self.committed:
             await self.stays(self.committed)
 

@@ -12,6 +12,8 @@ from sut.ports import (
     ConversationRow,
     ConversationWrite,
     MessageStore,
+    Role,
+    RoleMark,
     SenderMark,
     Span,
     StoredMessage,
@@ -35,8 +37,9 @@ def change(
     messages: tuple[StoredMessage, ...] = (),
     spans: tuple[Span, ...] = (),
     marks: tuple[SenderMark, ...] = (),
+    roles: tuple[RoleMark, ...] = (),
 ) -> ConversationWrite:
-    return ConversationWrite(ConversationRow(conv, "g", 7, head, applied), messages, spans, marks)
+    return ConversationWrite(ConversationRow(conv, "g", 7, head, applied), messages, spans, marks, roles)
 
 
 async def write(store: MessageStore, *changes: ConversationWrite) -> None:
@@ -64,6 +67,24 @@ async def test_a_conversation_comes_back_as_it_was_written(make_store: MakeStore
         assert await store.page(5, 0, 10) == [message(1), message(2), message(3)]
 
 
+async def test_roles_land_with_the_state_and_a_late_write_takes_none_back(make_store: MakeStore) -> None:
+    given = (RoleMark(7, Role.ADMIN, 2), RoleMark(8, Role.OWNER, 2))
+    first = change(5, head=2, applied=10, messages=(message(1), message(2)), spans=spans_of(7, 8), roles=given)
+    then = change(5, head=3, applied=20, messages=(message(3),), roles=(RoleMark(7, Role.MEMBER, 3),))
+    late = change(5, head=2, applied=19, roles=(RoleMark(7, Role.OWNER, 2),))
+    async with make_store() as store, make_store() as zombie:
+        await write(store, first)
+        image = await store.load(5)
+        assert image is not None
+        assert image.roles == given
+        await write(store, then)
+        await write(zombie, late)
+        image = await store.load(5)
+        assert image is not None
+        assert image.roles == (RoleMark(7, Role.MEMBER, 3), RoleMark(8, Role.OWNER, 2))
+        assert image.spans == spans_of(7, 8)
+
+
 async def test_the_largest_ids(make_store: MakeStore) -> None:
     top = BEYOND - 1
     row = StoredMessage(1, 0, top, top, 1, b"")
@@ -86,6 +107,34 @@ async def test_pages(make_store: MakeStore) -> None:
         assert await store.page(5, 20, 8) == []
         assert await store.page(6, 0, 8) == []
         assert await store.page(99, 0, 8) == []
+
+
+async def test_pages_backwards(make_store: MakeStore) -> None:
+    rows = tuple(message(seq, body=bytes([seq]) * seq) for seq in range(1, 21))
+    async with make_store() as store:
+        await write(store, change(5, head=20, applied=20, messages=rows), change(6, head=1, applied=1))
+        for before in (21, 22, 1 << 40, BEYOND, (1 << 64) - 1):
+            assert await store.page_before(5, before, 8) == list(rows[12:])
+        assert await store.page_before(5, 13, 8) == list(rows[4:12])
+        assert await store.page_before(5, 5, 8) == list(rows[:4])
+        assert await store.page_before(5, 1, 8) == []
+        assert await store.page_before(5, 0, 8) == []
+        assert await store.page_before(6, 9, 8) == []
+        assert await store.page_before(99, 9, 8) == []
+        assert await store.page_before(BEYOND, 9, 8) == []
+
+
+async def test_pages_backwards_across_buckets(make_store: MakeStore) -> None:
+    count = 4096 + 30
+    rows = tuple(message(seq, body=b"x") for seq in range(1, count + 1))
+    async with make_store() as store:
+        for start in range(0, count, 1000):
+            part = rows[start : start + 1000]
+            await write(store, change(5, head=part[-1].seq, applied=part[-1].seq, messages=part))
+        assert await store.page_before(5, 1 << 47, 100) == list(rows[-100:])
+        assert await store.page_before(5, 4097, 3) == list(rows[4093:4096])
+        assert await store.page_before(5, 4096, 2) == list(rows[4093:4095])
+        assert await store.page_before(5, 4100, 600) == list(rows[3499:4099])
 
 
 async def test_repeating_a_write_changes_nothing(make_store: MakeStore) -> None:

@@ -24,6 +24,7 @@ from sut.protocol.frames import (
     Fetch,
     FrameError,
     Heartbeat,
+    History,
     Message,
     Nack,
     Notify,
@@ -50,6 +51,7 @@ from_device = st.one_of(
     st.builds(Send, u64, u64, bodies),
     st.builds(Recv, u64, u64),
     st.builds(Fetch, u32, u64, u64, u16),
+    st.builds(History, u32, u64, u64, u16),
     st.builds(Sync, u32, u64, st.lists(st.tuples(u64, u64), max_size=5).map(tuple)),
     st.just(Heartbeat()),
 )
@@ -110,6 +112,7 @@ EXAMPLES = [
     (Fetch(9, 1, 3, 100), "03 00000009 0000000000000001 0000000000000003 0064"),
     (Sync(9, 0, ((1, 3),)), "04 00000009 0000000000000000 0000000000000001 0000000000000003"),
     (Heartbeat(), "05"),
+    (History(9, 1, 4, 50), "09 00000009 0000000000000001 0000000000000004 0032"),
     (
         Welcome(7, 8, 5, 30_000, MAX_BODY),
         "81 0000000000000007 0000000000000008 0000000000000005 00007530 00004000",
@@ -151,7 +154,7 @@ def test_the_page_shows_these_bytes() -> None:
     described = {line.split()[0] for line in block.splitlines() if line[:1].strip()}
     expected = [(text, type(frame).__name__.upper()) for frame, text in EXAMPLES]
     assert shown == "".join(text.replace(" ", "") for text, name in expected if name in described)
-    assert len(described) == 9
+    assert len(described) == 10
 
 
 def test_the_page_names_every_type_and_code() -> None:

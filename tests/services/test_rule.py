@@ -7,7 +7,7 @@ import copy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sut.ports import ConversationImage, Kind, LogRecord, Span
+from sut.ports import Kind, LogRecord, Role, Span
 from sut.protocol.frames import Flag, Nack
 from sut.services.sequencer import rule
 from sut.services.sequencer.rule import Conversation, Created, Refused, Repeated, Replayed, Sequenced
@@ -26,6 +26,10 @@ def create(*members: int, kind: bytes = b"g") -> LogRecord:
 
 def change(kind: Kind, by: int, user: int) -> LogRecord:
     return LogRecord(kind, CONV, by, 0, 0, b"", (user,), None)
+
+
+def name(by: int, user: int, role: int) -> LogRecord:
+    return LogRecord(Kind.ROLE, CONV, by, 0, 0, bytes([role]), (user,), None)
 
 
 def run(*records: LogRecord, cap: int = 500) -> tuple[Conversation | None, list[rule.Outcome]]:
@@ -124,6 +128,7 @@ records = st.lists(
     st.one_of(
         st.builds(message, st.integers(1, 4), st.integers(1, 6)),
         st.builds(change, st.sampled_from([Kind.ADD, Kind.REMOVE]), st.integers(1, 4), st.integers(1, 5)),
+        st.builds(name, st.integers(1, 4), st.integers(1, 5), st.sampled_from(Role)),
         st.just(create(1, 2, 3)),
     ),
     max_size=40,
@@ -138,8 +143,7 @@ def test_a_crash_at_any_point_and_a_replay_from_any_earlier_commit_give_the_same
     stored = data.draw(st.integers(1, len(log)), label="records in the stored state")
     committed = data.draw(st.integers(0, stored), label="records below the committed offset")
     before, _ = run(*log[:stored])
-    spans = tuple(span for spans in before.spans.values() for span in spans)
-    state = Conversation.from_image(ConversationImage(before.row(), spans, tuple(before.marks.values())))
+    state = Conversation.from_image(before.image())
     for offset in range(committed + 1, len(log) + 1):
         was = outcomes[offset - 1]
         snapshot = copy.deepcopy(state)

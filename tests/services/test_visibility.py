@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from sut.ports import Span, StoredMessage
 from sut.protocol.frames import MAX_BODY
-from sut.services.visibility import cut_page, sees, visible_head
+from sut.services.visibility import cut_back, cut_page, sees, stretch_before, visible_head
 
 
 def rows(*numbers: int, size: int = 3) -> list[StoredMessage]:
@@ -56,3 +56,32 @@ def test_paging_on_gives_exactly_what_the_user_sees(spans, head, after, limit):
         assert page.through > after, "a page makes progress"
         after = page.through
     assert got == wanted
+
+
+@given(stays, st.integers(0, 30), st.integers(1, 40), st.integers(1, 10), st.integers(1, 8))
+def test_paging_back_gives_exactly_what_the_user_sees(spans, head, before, limit, oldest):
+    """Down to the oldest row that retention has left."""
+    wanted = [n for n in range(oldest, min(before, head + 1)) if sees(spans, n)]
+    got: list[int] = []
+    while True:
+        stretch = stretch_before(spans, before, head)
+        there = rows(*range(oldest, min(stretch.end, head + 1)))
+        part = there[-limit:]
+        page = cut_back(7, spans, part, stretch, exhausted=len(part) < limit, head=head)
+        numbers = [m.seq for m in page.messages]
+        assert numbers == sorted(numbers)
+        assert all(page.through <= n < before for n in numbers)
+        assert len(numbers) <= limit
+        got = numbers + got
+        if page.through <= 1:
+            break
+        assert page.through < before, "a page makes progress"
+        before = page.through
+    assert got == wanted
+
+
+def test_a_page_back_of_large_bodies_ends_early_and_says_so():
+    spans = [Span(1, 1)]
+    page = cut_back(7, spans, rows(*range(1, 10), size=MAX_BODY), stretch_before(spans, 10, 9), exhausted=True, head=9)
+    assert [m.seq for m in page.messages] == [6, 7, 8, 9]
+    assert page.through == 6

@@ -27,7 +27,7 @@ NEW = Route(DEVICE, "gateway-2", 7, 9, 2000)
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=list(VARIANTS))
 def test_each_has_a_module_that_says_what_is_wrong_and_something_that_shows_it(variant):
     module = import_module(f"sut.variants.{variant.name}")
-    assert module.__doc__.startswith("Known bad: ")
+    assert module.__doc__.startswith("Known bad")
     assert bool(variant.caught_by) != bool(variant.measured_by)
 
 

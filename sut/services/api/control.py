@@ -35,7 +35,8 @@ _REASONS: Final[dict[int, str]] = {
     Nack.NOT_MEMBER: "not a member of this conversation",
     Nack.NO_CONVERSATION: "no such conversation",
     Nack.GROUP_FULL: "the group is full",
-    Nack.NOT_ALLOWED: "members of a 1:1 conversation are fixed, and only its creator removes others from a group",
+    Nack.NOT_ALLOWED: "members of a 1:1 conversation are fixed, and in a group your role does not allow this",
+    Nack.OWNER_STAYS: "an owner gives the role away by naming another owner, or by leaving",
 }
 
 
@@ -102,6 +103,10 @@ class Control:
     async def remove(self, conv: int, by: int, user: int) -> int:
         """The number the change took. Raises Denied, Unavailable."""
         return await self._change(Kind.REMOVE, conv, by, body=b"", members=(user,))
+
+    async def name(self, conv: int, by: int, user: int, role: int) -> int:
+        """Give a member a role: the number the change took. Raises Denied, Unavailable."""
+        return await self._change(Kind.ROLE, conv, by, body=bytes([role]), members=(user,))
 
     async def _change(self, kind: Kind, conv: int, user: int, *, body: bytes, members: tuple[int, ...]) -> int:
         if len(self._waiting) >= MAX_WAITING:

@@ -16,13 +16,16 @@ from sut.ports import Registry, Unavailable
 from sut.protocol.frames import Nack
 from sut.protocol.tokens import Identity, TokenError, issue, verify
 from sut.services.api.control import Control, Denied, direct_id, group_id
+from sut.services.api.history import Conversations
 from sut.services.api.model import (
+    ROLES,
     Changed,
     ConversationRequest,
     Created,
     Discovery,
     MemberRequest,
     Problem,
+    RoleRequest,
     Token,
     Tokens,
     TokensRequest,
@@ -38,6 +41,7 @@ _STATUS = {
     Nack.NO_CONVERSATION: 404,
     Nack.GROUP_FULL: 409,
     Nack.NOT_ALLOWED: 403,
+    Nack.OWNER_STAYS: 409,
 }
 
 
@@ -49,10 +53,10 @@ class ProblemError(Exception):
         self.status = status
 
 
-def make_app(topology: Topology, control: Control, registry: Registry) -> web.Application:
+def make_app(topology: Topology, control: Control, registry: Registry, conversations: Conversations) -> web.Application:
     """The application with all its routes."""
     app = web.Application(middlewares=[_problems], client_max_size=MAX_REQUEST)
-    api = _Api(topology, control, registry)
+    api = _Api(topology, control, registry, conversations)
     app.add_routes(
         [
             web.get("/v1/health", api.health),
@@ -60,6 +64,9 @@ def make_app(topology: Topology, control: Control, registry: Registry) -> web.Ap
             web.post("/v1/tokens", api.tokens),
             web.post("/v1/conversations", api.create),
             web.post("/v1/conversations/{conv:[0-9]+}/members", api.add),
+            web.get("/v1/conversations/{conv:[0-9]+}/members", api.members),
+            web.get("/v1/conversations/{conv:[0-9]+}/messages", api.messages),
+            web.put("/v1/conversations/{conv:[0-9]+}/members/{user:[0-9]+}", api.name),
             web.delete("/v1/conversations/{conv:[0-9]+}/members/{user:[0-9]+}", api.remove),
         ]
     )
@@ -92,12 +99,13 @@ async def _body(request: web.Request, kind: type[T]) -> T:
 
 
 class _Api:
-    def __init__(self, topology: Topology, control: Control, registry: Registry) -> None:
+    def __init__(self, topology: Topology, control: Control, registry: Registry, conversations: Conversations) -> None:
         self._settings = topology.settings
         self._token_key = bytes.fromhex(topology.token_key)
         self._api_key = topology.api_key
         self._control = control
         self._registry = registry
+        self._conversations = conversations
         self._all_gateways = [f"ws://{g.host}:{g.ports['ws']}/v1/ws" for g in topology.of_kind("gateway")]
 
     def _bearer(self, request: web.Request) -> str:
@@ -151,7 +159,8 @@ class _Api:
             if len(others) >= self._settings.group_cap:
                 raise ProblemError(409, f"a group has at most {self._settings.group_cap} members")
             conv = group_id(creator, wanted.key)
-        await self._control.create(conv, creator, kind=wanted.kind[0], members=(creator, *others))
+        kind = "m" if wanted.kind == "group" and wanted.adding == "admins" else wanted.kind[0]
+        await self._control.create(conv, creator, kind=kind, members=(creator, *others))
         return _answer(Created(conv), 201)
 
     async def add(self, request: web.Request) -> web.Response:
@@ -162,6 +171,28 @@ class _Api:
     async def remove(self, request: web.Request) -> web.Response:
         by = self._who(request).user
         return _answer(Changed(await self._control.remove(_number(request, "conv"), by, _number(request, "user"))))
+
+    async def name(self, request: web.Request) -> web.Response:
+        by = self._who(request).user
+        role = ROLES.index((await _body(request, RoleRequest)).role)
+        return _answer(Changed(await self._control.name(_number(request, "conv"), by, _number(request, "user"), role)))
+
+    async def members(self, request: web.Request) -> web.Response:
+        return _answer(await self._conversations.members(_number(request, "conv"), self._who(request).user))
+
+    async def messages(self, request: web.Request) -> web.Response:
+        user = self._who(request).user
+        before, limit = _query(request, "before", (1 << 48) - 1), _query(request, "limit", 50)
+        return _answer(await self._conversations.messages(_number(request, "conv"), user, before=before, limit=limit))
+
+
+def _query(request: web.Request, name: str, default: int) -> int:
+    text = request.query.get(name, "")
+    if not text:
+        return default
+    if not (text.isascii() and text.isdecimal()) or not 0 < int(text[:20]) < 1 << 63:
+        raise ProblemError(400, f"{name} is a whole number above 0")
+    return int(text)
 
 
 def _number(request: web.Request, name: str) -> int:

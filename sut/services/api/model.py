@@ -44,6 +44,8 @@ class ConversationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     kind: Literal["direct", "group"]
     members: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=10_000)]
     key: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    adding: Literal["members", "admins"] = "members"
+    """Who may add users to a group."""
 
 
 class Created(msgspec.Struct, frozen=True):
@@ -56,6 +58,52 @@ class MemberRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /v1/conversations/{conversation}/members."""
 
     user: Id
+
+
+RoleName = Literal["member", "admin", "owner"]
+ROLES: tuple[RoleName, ...] = ("member", "admin", "owner")
+"""By ports.Role."""
+
+
+class RoleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """PUT /v1/conversations/{conversation}/members/{user}."""
+
+    role: RoleName
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A member of a conversation; `first` is the lowest number the member may see of this stay."""
+
+    user: int
+    role: RoleName
+    first: int
+
+
+class MemberList(msgspec.Struct, frozen=True):
+    """GET /v1/conversations/{conversation}/members, by rising user."""
+
+    kind: Literal["direct", "group"]
+    adding: Literal["members", "admins", "nobody"]
+    members: list[Member]
+
+
+class HistoryMessage(msgspec.Struct, frozen=True):
+    """A message or a change of members; `body` is base64. `change` and `role` as the flags of a PAGE say."""
+
+    seq: int
+    user: int
+    device: int
+    client_seq: int
+    body: bytes
+    change: Literal["", "added", "removed", "role"] = ""
+
+
+class HistoryPage(msgspec.Struct, frozen=True):
+    """GET /v1/conversations/{conversation}/messages: numbers from `through` to below `before`, in rising order."""
+
+    head: int
+    through: int
+    messages: list[HistoryMessage]
 
 
 class Changed(msgspec.Struct, frozen=True):

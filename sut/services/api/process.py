@@ -8,19 +8,22 @@ from functools import partial
 
 from aiohttp import web
 
-from sut.adapters.backends import open_log, open_registry
+from sut.adapters.backends import open_log, open_registry, open_store
 from sut.deploy.topology import Service, Topology
 from sut.peer import PeerLink, PeerServer, PortInUse
 from sut.ports import Unavailable
 from sut.protocol.peer import Poke
 from sut.services.api.control import Control
+from sut.services.api.history import Conversations
 from sut.services.api.http import make_app
+from sut.services.chat.reader import Reader
 from sut.services.ready import Ready
 
 
 async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises PortInUse."""
     message_log, registry = open_log(topology, service.name), open_registry(topology, service.name)
+    store = open_store(topology, service.name)
     links = {
         sequencer.name: PeerLink(
             node=service.name,
@@ -37,12 +40,14 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         partitions=topology.settings.partitions,
         poke=lambda p: links[topology.sequencer_of(p).name].send(Poke(p)),
     )
+    by_partition = {p: links[topology.sequencer_of(p).name] for p in range(topology.settings.partitions)}
+    conversations = Conversations(Reader(store, by_partition))
     ready = Ready()
     server = PeerServer(node=service.name, incarnation=incarnation, on_frame=control.on_frame, stats=ready.stats)
     await server.start(service.host, service.ports["peer"])
     for link in links.values():
         link.start()
-    runner = web.AppRunner(make_app(topology, control, registry), access_log=None)
+    runner = web.AppRunner(make_app(topology, control, registry, conversations), access_log=None)
     await runner.setup()
     try:
         try:
@@ -59,7 +64,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         await server.close()
         for link in links.values():
             await link.close()
-        for closing in (registry.close, message_log.close):
+        for closing in (registry.close, store.close, message_log.close):
             with contextlib.suppress(Exception):
                 await closing()
 

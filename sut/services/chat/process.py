@@ -7,7 +7,9 @@ import contextlib
 import itertools
 import logging
 import math
-from collections.abc import Coroutine
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Hashable
+from functools import partial
 from typing import Final
 
 from sut.adapters.backends import open_log, open_store
@@ -16,15 +18,14 @@ from sut.partitioning import partition_of
 from sut.peer import PeerConnection, PeerLink, PeerServer
 from sut.ports import Kind, LogRecord, MessageStore, Origin, Unavailable
 from sut.protocol.frames import Close, Error, Nack, Refused, encode
-from sut.protocol.peer import Deliver, FetchPage, PeerFrame, Poke, Shown, Submit, SyncDevice
+from sut.protocol.peer import Deliver, FetchHistory, FetchPage, PeerFrame, Poke, Shown, Submit, SyncDevice
 from sut.services.chat.accept import Acceptor, Pending
+from sut.services.chat.fair import Behind, FairReads
 from sut.services.chat.reader import NotMember, Reader
 from sut.services.ready import Ready
 from sut.trace import Hop, Trace, open_trace
 from sut.variants import acceptor_class, reader_class
 
-MAX_READS: Final = 2_000
-"""FETCH and SYNC under way; beyond it they are refused as OVERLOADED."""
 MAX_CURSORS: Final = 100_000
 CURSOR_TICK_S: Final = 1.0
 """How often some of the cursors are written, where all of them at once would be a burst."""
@@ -90,6 +91,9 @@ class _Chat:
         """By device, the longest unwritten first: conversation -> seq."""
         self._unwritten = 0
         self._reads: set[asyncio.Task[None]] = set()
+        self._fair: defaultdict[str, FairReads] = defaultdict(FairReads)
+        """By the sequencer that is asked first; "" for SYNC, which asks all. One that hangs holds up its own only."""
+        self._behind = Behind()
 
     def stats(self) -> dict[str, float]:
         """Counters for Pong."""
@@ -97,8 +101,10 @@ class _Chat:
             "appended": float(sum(acceptor.appended for acceptor in self._acceptors)),
             "append_failed": float(sum(acceptor.failed for acceptor in self._acceptors)),
             "reads": float(len(self._reads)),
+            "reads_waiting": float(sum(fair.waiting for fair in self._fair.values())),
             "pages_hot": float(self._reader.hot),
             "pages_cold": float(self._reader.cold),
+            "pages_shared": float(self._reader.shared),
             "cursors": float(self._unwritten),
         }
 
@@ -106,10 +112,13 @@ class _Chat:
         match frame:
             case Submit():
                 self._submit(gateway, frame)
-            case FetchPage():
-                self._read(gateway, frame, self._fetch(gateway, frame))
+            case FetchPage() if (page := self._at_hand(frame)) is not None:
+                gateway.send(_paged(frame, page))
+            case FetchPage() | FetchHistory():
+                where = self._reader.asks(frame.conv)
+                self._read(gateway, frame, (type(frame), frame.conv), where, partial(self._fetch, gateway, frame))
             case SyncDevice():
-                self._read(gateway, frame, self._sync(gateway, frame))
+                self._read(gateway, frame, SyncDevice, "", partial(self._sync, gateway, frame))
             case Shown(_, device, conv, seq):
                 self._shown(device, conv, seq)
             case _:
@@ -128,26 +137,45 @@ class _Chat:
             refuse(Nack.OVERLOADED)
 
     def _read(
-        self, gateway: PeerConnection, frame: FetchPage | SyncDevice, reading: Coroutine[None, None, None]
+        self,
+        gateway: PeerConnection,
+        frame: FetchPage | FetchHistory | SyncDevice,
+        key: Hashable,
+        where: str,
+        reading: Callable[[], Coroutine[None, None, None]],
     ) -> None:
-        if len(self._reads) >= MAX_READS:
-            reading.close()
-            _fail(gateway, frame, Nack.OVERLOADED)
-            return
-        task = asyncio.create_task(reading)
-        self._reads.add(task)
-        task.add_done_callback(self._reads.discard)
+        fair, flow = self._fair[where], (gateway.node, gateway.incarnation, frame.conn)
 
-    async def _fetch(self, gateway: PeerConnection, frame: FetchPage) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            self._reads.discard(task)
+            fair.done()
+
+        def start() -> None:
+            task = asyncio.create_task(reading())
+            self._reads.add(task)
+            task.add_done_callback(ended)
+
+        behind = not isinstance(frame, FetchPage) or self._behind.asks(flow)
+        if not fair.offer(flow, key, start, behind=behind):
+            _fail(gateway, frame, Nack.OVERLOADED)
+
+    async def _fetch(self, gateway: PeerConnection, frame: FetchPage | FetchHistory) -> None:
+        conv, user, limit = frame.conv, frame.user, frame.limit
         try:
-            page = await self._reader.page(frame.conv, frame.user, after=frame.after, limit=frame.limit)
+            if isinstance(frame, FetchPage):
+                page = await self._reader.page(conv, user, after=frame.after, limit=limit)
+            else:
+                page = await self._reader.page_before(conv, user, before=frame.before, limit=limit)
         except NotMember:
             _fail(gateway, frame, Nack.FOREIGN, close=Close.FOREIGN)
         except Unavailable as error:
             log.warning("fetch: %s", error)
             _fail(gateway, frame, Nack.UNAVAILABLE)
         else:
-            gateway.send(Deliver((frame.conn,), page[:1] + frame.req.to_bytes(4, "big") + page[5:]))
+            gateway.send(_paged(frame, page))
+
+    def _at_hand(self, frame: FetchPage) -> bytes | None:
+        return self._reader.at_hand(frame.conv, frame.user, after=frame.after, limit=frame.limit)
 
     async def _sync(self, gateway: PeerConnection, frame: SyncDevice) -> None:
         try:
@@ -158,6 +186,7 @@ class _Chat:
             log.warning("sync: %s", error)
             _fail(gateway, frame, Nack.UNAVAILABLE)
         else:
+            self._behind.note((gateway.node, gateway.incarnation, frame.conn), len(synced.entries))
             gateway.send(Deliver((frame.conn,), encode(synced)))
 
     def _shown(self, device: int, conv: int, seq: int) -> None:
@@ -190,5 +219,10 @@ class _Chat:
                 log.warning("cursors: %s", error)
 
 
-def _fail(gateway: PeerConnection, frame: FetchPage | SyncDevice, code: Nack, *, close: int = 0) -> None:
+def _paged(frame: FetchPage | FetchHistory, page: bytes) -> Deliver:
+    """An encoded PAGE with this request's number."""
+    return Deliver((frame.conn,), page[:1] + frame.req.to_bytes(4, "big") + page[5:])
+
+
+def _fail(gateway: PeerConnection, frame: FetchPage | FetchHistory | SyncDevice, code: Nack, *, close: int = 0) -> None:
     gateway.send(Deliver((frame.conn,), encode(Error(frame.req, code)), close))

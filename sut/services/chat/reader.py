@@ -7,6 +7,7 @@ an answer older, never wrong: SYNCED then says STALE, and the device asks again.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -16,8 +17,21 @@ from sut.peer import PeerLink
 from sut.ports import MessageStore, Unavailable
 from sut.protocol.frames import MAX_FETCH, MAX_SYNC_CURSORS, SYNCED_MORE, SYNCED_STALE, Entry, Page, Synced
 from sut.protocol.frames import encode as encode_frame
-from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED, Heads, HotPage, ReadHeads, ReadHot
-from sut.services.visibility import cut_page
+from sut.protocol.peer import (
+    HEAD_RECOVERING,
+    HEAD_STORED,
+    Heads,
+    HotPage,
+    Members,
+    ReadBefore,
+    ReadHeads,
+    ReadHot,
+    ReadMembers,
+)
+from sut.services.chat.shared import SharedPages
+from sut.services.sequencer.live import Live
+from sut.services.sequencer.state import Conversation
+from sut.services.visibility import cut_back, cut_page, stretch_before
 
 ASK_TIMEOUT_S: Final = 0.5
 MAX_STORE_PAGES: Final = 10
@@ -35,18 +49,36 @@ class Reader:
         self._store = store
         self._sequencers = sequencers
         """By partition."""
+        self._shared = SharedPages()
         self.hot = 0
         self.cold = 0
 
+    @property
+    def shared(self) -> int:
+        """Pages given without a question to anybody."""
+        return self._shared.given
+
+    def asks(self, conv: int) -> str:
+        """Who is asked first for a page of this conversation."""
+        return self._link(conv).target
+
+    def at_hand(self, conv: int, user: int, *, after: int, limit: int) -> bytes | None:
+        """What `page` would say, if that is known here and now."""
+        return self._shared.get((conv, after, _bounded(limit)), user, time.monotonic())
+
     async def page(self, conv: int, user: int, *, after: int, limit: int) -> bytes:
         """An encoded PAGE with req 0. Raises NotMember, Unavailable."""
-        limit = max(1, min(limit, MAX_FETCH))
-        link = self._sequencers[partition_of(conv, len(self._sequencers))]
+        limit = _bounded(limit)
+        key = conv, after, limit
+        mine = await self._shared.turn(key)
+        if not mine and (page := self._shared.get(key, user, time.monotonic())) is not None:
+            return page
         try:
-            answer = await link.ask(ReadHot(conv, user, after, limit), ASK_TIMEOUT_S)
-        except Unavailable:
-            answer = HotPage(hit=False, member=False, head=HEAD_RECOVERING, page=b"")
-        assert isinstance(answer, HotPage)
+            answer = await self._ask(ReadHot(conv, user, after, limit))
+            self._shared.put(key, answer.page, answer.readers, time.monotonic())
+        finally:
+            if mine:
+                self._shared.done(key)
         if not answer.hit:
             try:
                 return await self._stored_page(conv, user, after, limit, told=answer.head)
@@ -59,6 +91,18 @@ class Reader:
             raise NotMember
         self.hot += 1
         return answer.page
+
+    async def _ask(self, question: ReadHot | ReadBefore) -> HotPage:
+        """The sequencer's answer; a miss when it is away."""
+        try:
+            answer = await self._link(question.conv).ask(question, ASK_TIMEOUT_S)
+        except Unavailable:
+            return HotPage(hit=False, member=False, head=HEAD_RECOVERING, page=b"")
+        assert isinstance(answer, HotPage)
+        return answer
+
+    def _link(self, conv: int) -> PeerLink:
+        return self._sequencers[partition_of(conv, len(self._sequencers))]
 
     async def _stored_page(self, conv: int, user: int, after: int, limit: int, *, told: int) -> bytes:
         """`told`: what the sequencer says of the head; what it has numbered need not be stored yet.
@@ -74,11 +118,66 @@ class Reader:
         spans = sorted((span for span in image.spans if span.user == user), key=lambda span: span.first)
         if not spans:
             raise NotMember
-        covered = rows[-1].seq if len(rows) == limit else max(after, rows[-1].seq if rows else 0)
+        if not rows and image.row.head > after:
+            # They came between the two reads, or expired: then all that the state knows of is covered.
+            rows = await self._store.page(conv, after, limit)
+            covered = rows[-1].seq if rows else image.row.head
+        else:
+            covered = rows[-1].seq if len(rows) == limit else max(after, rows[-1].seq if rows else 0)
         page: Page = cut_page(conv, spans, rows, after=after, covered=covered, head=image.row.head)
         if told == HEAD_RECOVERING and page.through <= after:
             raise Unavailable(f"conversation {conv}: its sequencer is away, and nothing is stored beyond {after}")
         return encode_frame(page._replace(head=max(page.head, told)))
+
+    async def page_before(self, conv: int, user: int, *, before: int, limit: int) -> bytes:
+        """An encoded PAGE of what comes before `before`, with req 0. Raises NotMember, Unavailable."""
+        limit = _bounded(limit)
+        answer = await self._ask(ReadBefore(conv, user, before, limit))
+        if not answer.hit:
+            try:
+                return await self._stored_before(conv, user, before, limit, told=answer.head)
+            except NotMember:
+                if answer.head == HEAD_STORED:
+                    raise
+                raise Unavailable(f"conversation {conv} is not stored as far as user {user} may see it") from None
+        if not answer.member:
+            raise NotMember
+        self.hot += 1
+        return answer.page
+
+    async def _stored_before(self, conv: int, user: int, before: int, limit: int, *, told: int) -> bytes:
+        """`told` as in _stored_page. The state is read before the rows: they are all there up to its head."""
+        self.cold += 1
+        image = await self._store.load(conv)
+        if image is None:
+            raise NotMember
+        spans = sorted((span for span in image.spans if span.user == user), key=lambda span: span.first)
+        if not spans:
+            raise NotMember
+        head = image.row.head
+        if spans[-1].end == 0 and min(before - 1, told) > head:
+            raise Unavailable(f"conversation {conv} is stored up to {head} only")
+        stretch = stretch_before(spans, before, head)
+        rows = await self._store.page_before(conv, stretch.end, limit) if stretch.first < stretch.end else []
+        return encode_frame(cut_back(conv, spans, rows, stretch, exhausted=len(rows) < limit, head=head))
+
+    async def members(self, conv: int, user: int) -> Members:
+        """Who is in the conversation, for one who is. Raises NotMember, Unavailable."""
+        try:
+            answer = await self._link(conv).ask(ReadMembers(conv), ASK_TIMEOUT_S)
+        except Unavailable:
+            answer = Members(HEAD_RECOVERING, "", ())
+        assert isinstance(answer, Members)
+        told = answer.head
+        if told < 0:
+            image = await self._store.load(conv)
+            if image is not None:
+                answer = Live(Conversation.from_image(image)).members()
+        if user not in {member for member, _, _ in answer.members}:
+            if told == HEAD_RECOVERING:
+                raise Unavailable(f"conversation {conv}: its sequencer is away")
+            raise NotMember
+        return answer
 
     async def sync(self, user: int, *, req: int, after_conv: int, cursors: Mapping[int, int]) -> Synced:
         """Which of the user's conversations, by rising id above `after_conv`, are ahead of these cursors.
@@ -133,3 +232,7 @@ class Reader:
             elif isinstance(answer, BaseException) and not isinstance(answer, Unavailable):
                 raise answer
         return told
+
+
+def _bounded(limit: int) -> int:
+    return max(1, min(limit, MAX_FETCH))

@@ -6,14 +6,17 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from sut.ports import ConversationWrite, SenderMark, Span, StoredMessage
+from sut.ports import ConversationWrite, RoleMark, SenderMark, Span, StoredMessage
 from sut.protocol.frames import encode
-from sut.protocol.peer import HotPage
+from sut.protocol.peer import HotPage, Members
 from sut.services.sequencer.rule import Conversation
-from sut.services.visibility import cut_page, visible_head
+from sut.services.visibility import cut_back, cut_page, stretch_before, visible_head
 
 HOT_ROWS: Final = 64
 """Newest rows kept for members who fetch right after a notification; about 20 KB a busy conversation."""
+
+SHARED_FROM: Final = 8
+"""Members of a group from which on a page says for whom else it is the same."""
 
 
 @dataclass(slots=True)
@@ -23,6 +26,7 @@ class Unstored:
     rows: list[StoredMessage] = field(default_factory=list)
     spans: dict[tuple[int, int], Span] = field(default_factory=dict)
     marks: dict[int, SenderMark] = field(default_factory=dict)
+    roles: dict[int, RoleMark] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -45,7 +49,8 @@ class Live:
         if unstored is None:
             return None
         spans, marks = tuple(unstored.spans.values()), tuple(unstored.marks.values())
-        return ConversationWrite(self.state.row(), tuple(unstored.rows), spans, marks)
+        roles = tuple(unstored.roles.values())
+        return ConversationWrite(self.state.row(), tuple(unstored.rows), spans, marks, roles)
 
     def page(self, user: int, after: int, limit: int) -> HotPage:
         """What follows `after` for this user, if memory holds all of it; otherwise a miss with the visible head."""
@@ -58,7 +63,36 @@ class Live:
         rows = [row for row in self.hot if row.seq > after][:limit]
         covered = rows[-1].seq if len(rows) == limit else head
         page = cut_page(self.state.conv, spans, rows, after=after, covered=covered, head=head)
+        readers = self._readers(user, after) if rows and len(self.state.spans) >= SHARED_FROM else ()
+        return HotPage(hit=True, member=True, head=page.head, page=encode(page), readers=readers)
+
+    def _readers(self, user: int, after: int) -> tuple[int, ...]:
+        """The members who see every number above `after`, when this user is one of them."""
+        sees_all = [u for u, spans in self.state.spans.items() if spans[-1].end == 0 and spans[-1].first <= after + 1]
+        return tuple(sees_all) if user in sees_all else ()
+
+    def page_before(self, user: int, before: int, limit: int) -> HotPage:
+        """What comes before `before` for this user, if memory holds it; otherwise a miss with the visible head."""
+        spans, head = self.state.spans.get(user, []), self.state.head
+        if not spans:
+            return HotPage(hit=True, member=False, head=0, page=b"")
+        stretch = stretch_before(spans, before, head)
+        rows = [row for row in self.hot if row.seq < stretch.end][-limit:]
+        begins = not self.state.head or bool(self.hot and self.hot[0].seq == 1)
+        reaches = bool(rows) and (rows[0].seq <= stretch.first or len(rows) == limit)
+        if stretch.first < stretch.end and not (begins or reaches):
+            return HotPage(hit=False, member=True, head=visible_head(spans, head), page=b"")
+        exhausted = bool(rows) and rows[0].seq == 1
+        page = cut_back(self.state.conv, spans, rows, stretch, exhausted=exhausted, head=head)
         return HotPage(hit=True, member=True, head=page.head, page=encode(page))
+
+    def members(self) -> Members:
+        """Who is in it now, by user."""
+        state = self.state
+        users = sorted(state.members())
+        return Members(
+            state.head, state.kind, tuple((user, state.role_of(user), state.spans[user][-1].first) for user in users)
+        )
 
     def head_for(self, user: int) -> int:
         """The highest number this user may see."""

@@ -10,9 +10,22 @@ from sut.adapters.backends import open_log, open_registry, open_store
 from sut.deploy.topology import Service, Topology
 from sut.partitioning import partition_of
 from sut.peer import PeerConnection, PeerLink, PeerServer
-from sut.protocol.peer import ANSWER, Early, Heads, HotPage, PeerFrame, Poke, ReadHeads, ReadHot
+from sut.protocol.peer import (
+    ANSWER,
+    Early,
+    Heads,
+    HotPage,
+    Members,
+    PeerFrame,
+    Poke,
+    ReadBefore,
+    ReadHeads,
+    ReadHot,
+    ReadMembers,
+)
 from sut.services.ready import Ready
 from sut.services.sequencer.emitter import Emitter
+from sut.services.sequencer.retention import keep_for
 from sut.services.sequencer.worker import PartitionWorker
 from sut.trace import open_trace
 from sut.variants import worker_class
@@ -61,6 +74,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(worker.run()) for worker in workers.values()]
             tasks.append(group.create_task(emitter.run()))
+            tasks.append(group.create_task(keep_for(topology.settings.retention_days, store, owned)))
             # Nobody reads the store before there is a record, and one of the sequencers makes its tables.
             tasks.append(group.create_task(ready.reach(lambda: store.cursors(0))))
             await stop.wait()
@@ -87,22 +101,31 @@ class _Answers:
             case Poke(partition):
                 if partition in self._workers:
                     self._workers[partition].poke()
-            case ReadHot():
+            case ReadHot() | ReadBefore():
                 connection.send(self._read_hot(frame), correlation | ANSWER)
             case ReadHeads(user, convs):
                 connection.send(Heads(tuple(self._head(user, conv) for conv in convs)), correlation | ANSWER)
+            case ReadMembers(conv):
+                connection.send(self._members(conv), correlation | ANSWER)
             case Early(partition, record):
                 if partition in self._workers:
                     self._workers[partition].early(record)
             case _:
                 connection.abort()
 
-    def _read_hot(self, frame: ReadHot) -> HotPage:
+    def _read_hot(self, frame: ReadHot | ReadBefore) -> HotPage:
         worker = self._worker(frame.conv)
         live = worker.live(frame.conv)
         if live is None:
             return HotPage(hit=False, member=False, head=worker.unknown_head, page=b"")
+        if isinstance(frame, ReadBefore):
+            return live.page_before(frame.user, frame.before, frame.limit)
         return live.page(frame.user, frame.after, frame.limit)
+
+    def _members(self, conv: int) -> Members:
+        worker = self._worker(conv)
+        live = worker.live(conv)
+        return live.members() if live is not None else Members(worker.unknown_head, "", ())
 
     def _head(self, user: int, conv: int) -> int:
         worker = self._worker(conv)

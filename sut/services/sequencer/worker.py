@@ -166,13 +166,16 @@ class PartitionWorker:
                 self._soon.set()
                 live.changed().spans.update({(s.user, s.first): s for spans in state.spans.values() for s in spans})
                 return None
-            case rule.Sequenced(message, span):
+            case rule.Sequenced(message, span, roles):
                 unstored = live.changed()
                 unstored.rows.append(message)
                 live.hot.append(message)
                 if span is not None:
                     self._soon.set()
                     unstored.spans[span.user, span.first] = span
+                if roles:
+                    self._soon.set()
+                    unstored.roles.update((mark.user, mark) for mark in roles)
                 if record.kind == Kind.MESSAGE:
                     unstored.marks[record.device] = state.marks[record.device]
                 return self._tell_members(live, record, outcome)

@@ -1,0 +1,67 @@
+"""Pages that many members ask for at the same moment: one question to the sequencer answers them all.
+
+A message of a large group makes all its members FETCH the same numbers within a few milliseconds. The sequencer says
+with such a page for which users it is the same, byte for byte; the page is kept for a moment and given to those alone.
+It is never wrong later: what it covers does not change, its readers were members throughout, and a removal that came
+after it has a higher number. Only its head grows old, and whoever was told of a higher number asks on from `through`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+KEEP_S: Final = 0.25
+MAX_KEPT: Final = 2_000
+"""Pages; a usual one has some 20 KB at most."""
+
+Key = tuple[int, int, int]
+"""(conversation, after, limit)"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    page: bytes
+    readers: frozenset[int]
+    until_s: float
+
+
+class SharedPages:
+    """The pages of the last moment, and the questions under way. `now_s` is any monotone clock's."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Key, _Kept] = OrderedDict()
+        self._asking: dict[Key, asyncio.Future[None]] = {}
+        self.given = 0
+
+    def get(self, key: Key, user: int, now_s: float) -> bytes | None:
+        """The page, if it is here and this user's."""
+        kept = self._kept.get(key)
+        if kept is None or now_s > kept.until_s or user not in kept.readers:
+            return None
+        self.given += 1
+        return kept.page
+
+    def put(self, key: Key, page: bytes, readers: tuple[int, ...], now_s: float) -> None:
+        """Keep a page that the sequencer gave just now; one for nobody else is not kept."""
+        if not readers:
+            return
+        self._kept[key] = _Kept(page, frozenset(readers), now_s + KEEP_S)
+        self._kept.move_to_end(key)
+        while len(self._kept) > MAX_KEPT or next(iter(self._kept.values())).until_s < now_s:
+            self._kept.popitem(last=False)
+
+    async def turn(self, key: Key) -> bool:
+        """Whether to ask now, and then call `done`. False: somebody else just did, look again."""
+        asking = self._asking.get(key)
+        if asking is None:
+            self._asking[key] = asyncio.get_running_loop().create_future()
+            return True
+        await asyncio.shield(asking)
+        return False
+
+    def done(self, key: Key) -> None:
+        """The question that `turn` allowed has been answered, or not."""
+        self._asking.pop(key).set_result(None)

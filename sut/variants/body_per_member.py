@@ -1,0 +1,67 @@
+"""Known bad, by cost: fan-out on write. Each member of a group gets a copy of each body, in the store and on the wire.
+
+Nothing is lost and nothing is wrong, so no check of a run's history fails; `petrel bench fanout` shows the price: rows
+and bytes stored that grow with the group, and a whole body where sixteen bytes would do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from sut.ports import ConversationWrite, LogRecord
+from sut.protocol.frames import Message, encode
+from sut.services.sequencer.emitter import Notification
+from sut.services.sequencer.live import Live
+from sut.services.sequencer.rule import DIRECT, Outcome
+from sut.services.sequencer.worker import PartitionWorker
+
+if TYPE_CHECKING:
+    from sut.deploy.topology import Topology
+
+
+def inbox_of(conv: int, user: int) -> int:
+    """The id under which a member's copies of a conversation are stored; none that the API gives."""
+    digest = hashlib.blake2b(f"inbox:{conv}:{user}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1 or 1
+
+
+class CopyingWorker(PartitionWorker):
+    """Writes and sends each body once a member."""
+
+    def settle(self, live: Live, record: LogRecord, outcome: Outcome) -> Notification | None:
+        """As usual, but what is told to a group is the whole message."""
+        notification = super().settle(live, record, outcome)
+        message = getattr(outcome, "message", None)
+        if notification is None or message is None or live.state.kind == DIRECT:
+            return notification
+        frame = encode(
+            Message(
+                live.state.conv,
+                message.seq,
+                message.flags,
+                message.user,
+                message.device,
+                message.client_seq,
+                message.body,
+            )
+        )
+        return Notification(frame, notification.users, notification.except_device)
+
+    def take_writes(self) -> list[ConversationWrite]:
+        """As usual, and a copy for the inbox of each member of a group."""
+        writes = super().take_writes()
+        copies = [
+            ConversationWrite(replace(write.row, conv=inbox_of(write.row.conv, user)), write.messages, (), ())
+            for write in writes
+            if write.messages and write.row.kind != DIRECT and (live := self.live(write.row.conv)) is not None
+            for user in live.state.members()
+        ]
+        return writes + copies
+
+
+def worker_class(_topology: Topology) -> type[PartitionWorker]:
+    """The sequencers'."""
+    return CopyingWorker

@@ -1,0 +1,53 @@
+"""Known bad: the chat service reads for whoever asks. It takes the page from the store and forgets to look whose it is.
+
+A device that asks for a conversation of others gets all that is stored of it, and so does one that was removed, or
+asks for what was before its join.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sut.ports import Span
+from sut.protocol.frames import MAX_FETCH, encode
+from sut.services.chat.reader import NotMember, Reader
+from sut.services.visibility import cut_back, cut_page, stretch_before
+
+if TYPE_CHECKING:
+    from sut.deploy.topology import Topology
+
+
+class OpenReader(Reader):
+    """Gives anybody what a member from the beginning may see."""
+
+    def at_hand(self, conv: int, user: int, *, after: int, limit: int) -> bytes | None:
+        """Never: members are not known here."""
+        return None
+
+    async def page(self, conv: int, user: int, *, after: int, limit: int) -> bytes:
+        """To a member as usual, if nothing is stored yet; else what there is. Raises NotMember, Unavailable."""
+        limit = max(1, min(limit, MAX_FETCH))
+        rows = await self._store.page(conv, after, limit)
+        image = await self._store.load(conv)
+        if image is None or not rows:
+            return await super().page(conv, user, after=after, limit=limit)
+        covered = rows[-1].seq
+        return encode(
+            cut_page(conv, [Span(user, 1)], rows, after=after, covered=covered, head=max(image.row.head, covered))
+        )
+
+    async def page_before(self, conv: int, user: int, *, before: int, limit: int) -> bytes:
+        """What there is. Raises NotMember, Unavailable."""
+        limit = max(1, min(limit, MAX_FETCH))
+        image = await self._store.load(conv)
+        if image is None:
+            raise NotMember
+        spans = [Span(user, 1)]
+        stretch = stretch_before(spans, before, image.row.head)
+        rows = await self._store.page_before(conv, stretch.end, limit)
+        return encode(cut_back(conv, spans, rows, stretch, exhausted=len(rows) < limit, head=image.row.head))
+
+
+def reader_class(_topology: Topology) -> type[Reader]:
+    """The chat services'."""
+    return OpenReader
