@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sut.protocol import content as c
@@ -21,11 +21,13 @@ contents = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(contents)
 def test_what_is_encoded_is_decoded(content):
     assert c.decode(c.encode(content)) == content
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_noise_is_a_content_or_an_error(noise):
     try:
@@ -107,6 +109,7 @@ steps = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(steps, st.data())
 def test_two_who_see_the_same_show_the_same_and_only_authors_change_a_text(messages, data):
     numbered = [(user, user, number, content) for number, (user, content) in enumerate(messages, 1)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sut.services.chat import fair as module
@@ -90,6 +90,7 @@ def test_up_to_the_width_nobody_waits():
     assert (started, fair.under_way, fair.waiting) == ([0, 1, 2, 3], 3, 1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.booleans(), st.booleans()), max_size=60))
 def test_everything_that_was_taken_is_started_once_and_never_more_than_the_width(steps):
     fair, running, started, taken = FairReads(width=2), 0, [], set()
