@@ -41,11 +41,8 @@ def test_a_row_of_the_counter_compares_what_went_through_and_how_long_it_took() 
 def test_a_row_of_the_reconnects_compares_the_peaks() -> None:
     jittered = Measured(handshakes_peak=20, caught_up_max_s=9, back_from_s=4)
     row = bench_reconnect.row(100, jittered, Measured(handshakes_peak=90, missing=2))
-    assert (row["handshakes in 100 ms, ratio"], row["jitter: from first to last s"], row["fixed: not back"]) == (
-        4.5,
-        5,
-        2,
-    )
+    assert row["handshakes in 100 ms, ratio"] == 4.5
+    assert (row["jitter: from first to last s"], row["fixed: not back"]) == (5, 2)
     with pytest.raises(HarnessError):
         bench_reconnect.row(100, jittered, Measured())
 
