@@ -1,4 +1,4 @@
-"""What the commands of `petrel` do that experiments are about: run, replay, verify, history, faults."""
+"""What the commands of `petrel` do that experiments are about: run, replay, verify, history, faults, modes."""
 
 from __future__ import annotations
 
@@ -286,5 +286,19 @@ def faults(options: argparse.Namespace) -> int:
             available = Text(f"yes, but {toxiproxy.reason}", "yellow")
         doc = (sys.modules[fault.__module__].__doc__ or "").splitlines()[0]
         table.add_row(name, available, Text(str(len(fault.targets(topology)))), Text(doc))
+    Console().print(table)
+    return 0
+
+
+def modes() -> int:
+    """`petrel modes`: the known-bad designs, for --variant."""
+    from sut.variants import VARIANTS
+
+    table = Table(
+        Column("variant", no_wrap=True), "shown by", "what is wrong", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for variant in VARIANTS.values():
+        shown_by = ", ".join(variant.caught_by) or f"petrel bench {variant.measured_by}"
+        table.add_row(variant.name, Text(shown_by), Text(variant.wrong))
     Console().print(table)
     return 0

@@ -27,6 +27,7 @@ from chaos.rundir import RunDir
 from load import config as configs
 from load.config import SwarmConfig
 from sut.deploy.topology import Topology
+from sut.variants import fixed_reconnect_s
 
 LOOK_S: Final = 0.05
 LOCUSTFILE: Final = Path(load.__file__).with_name("locustfile.py")
@@ -53,6 +54,7 @@ def configure(experiment: Experiment, topology: Topology, directory: RunDir, see
         "watch_share": experiment.watch_share,
         "watched": experiment.watched,
         "trace_every": topology.settings.trace_every,
+        "reconnect_fixed_s": fixed_reconnect_s(topology.variant),
     }
     try:
         config = msgspec.convert(wanted, SwarmConfig)

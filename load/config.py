@@ -57,6 +57,8 @@ class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Membership changes of groups during the run."""
     roles: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
     """Changes of roles in groups during the run."""
+    reconnect_fixed_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
+    """Devices reconnect after exactly this wait: a known-bad variant. 0: full jitter."""
     probe_share: Share = 0.0
     """Share of the devices that ask, at the end of their read-back, for a conversation that they never were in."""
     read_share: Share = 0.0

@@ -27,6 +27,7 @@ from load.history import HistoryError, HistoryWriter, now_ns
 from load.latency import Histogram
 from load.recorder import Counters, Observer, Recorder
 from load.session import Session
+from sut.protocol.client_events import ClientSettings
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -114,6 +115,7 @@ class Swarm:
             conversations=part.conversations,
             recorder=self._recorder,
             read_share=self.config.read_share,
+            settings=ClientSettings(reconnect_fixed_s=self.config.reconnect_fixed_s),
         )
         self._fleet = Fleet(
             run=run,
