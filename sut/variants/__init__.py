@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sut.deploy.topology import Topology
     from sut.peer import PeerLink
     from sut.services.chat.accept import Acceptor
+    from sut.services.push.decider import Decider
+    from sut.services.push.floor import Floor
     from sut.services.sequencer.worker import PartitionWorker
 
 
@@ -45,6 +47,16 @@ VARIANTS: Mapping[str, Variant] = {
             "commit_before_store",
             "the log offset is committed before the rows are in the store, so a crash between the two forgets them",
             ("acked_lost",),
+        ),
+        Variant(
+            "push_to_online",
+            "pushes go to all devices of the members, connected or not",
+            ("push",),
+        ),
+        Variant(
+            "push_commit_before_sent",
+            "the push service commits the log as it reads it, so a crash forgets the pushes that were under way",
+            ("push",),
         ),
     )
 }
@@ -92,3 +104,27 @@ def acceptor_class(topology: Topology, sequencers: Mapping[int, PeerLink]) -> ty
     from sut.services.chat.accept import Acceptor
 
     return Acceptor
+
+
+def decider_class(topology: Topology) -> type[Decider]:
+    """How this system decides who gets a push."""
+    check_name(topology.variant)
+    if topology.variant == "push_to_online":
+        from sut.variants.push_to_online import EagerDecider
+
+        return EagerDecider
+    from sut.services.push.decider import Decider
+
+    return Decider
+
+
+def floor_class(topology: Topology) -> type[Floor]:
+    """How far this system's push service says that it is done."""
+    check_name(topology.variant)
+    if topology.variant == "push_commit_before_sent":
+        from sut.variants.push_commit_before_sent import HastyFloor
+
+        return HastyFloor
+    from sut.services.push.floor import Floor
+
+    return Floor

@@ -8,7 +8,7 @@ from functools import partial
 
 from aiohttp import web
 
-from sut.adapters.backends import open_log, open_registry
+from sut.adapters.backends import open_devices, open_log, open_registry
 from sut.deploy.topology import Service, Topology
 from sut.peer import PeerLink, PeerServer, PortInUse
 from sut.ports import Unavailable
@@ -21,6 +21,7 @@ from sut.services.ready import Ready
 async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
     """Serve until `stop` is set. Raises PortInUse."""
     message_log, registry = open_log(topology, service.name), open_registry(topology, service.name)
+    devices = open_devices(topology, service.name)
     links = {
         sequencer.name: PeerLink(
             node=service.name,
@@ -42,7 +43,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     await server.start(service.host, service.ports["peer"])
     for link in links.values():
         link.start()
-    runner = web.AppRunner(make_app(topology, control, registry), access_log=None)
+    runner = web.AppRunner(make_app(topology, control, registry, devices), access_log=None)
     await runner.setup()
     try:
         try:
@@ -51,7 +52,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
             where = f"{service.host}:{service.ports['http']}"
             raise PortInUse(f"{service.name}: cannot listen on {where}: {error.strerror}") from None
         linked = partial(_linked, server, {sequencer.name for sequencer in topology.of_kind("sequencer")})
-        reaching = asyncio.create_task(ready.reach(lambda: message_log.committed(0), linked))
+        reaching = asyncio.create_task(ready.reach(lambda: message_log.committed(0), lambda: devices.owner(0), linked))
         await stop.wait()
         reaching.cancel()
     finally:
@@ -59,7 +60,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         await server.close()
         for link in links.values():
             await link.close()
-        for closing in (registry.close, message_log.close):
+        for closing in (registry.close, devices.close, message_log.close):
             with contextlib.suppress(Exception):
                 await closing()
 
