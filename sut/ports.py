@@ -312,7 +312,7 @@ class Verdict(IntEnum):
     LATER = 3
     """Not now: slow, overloaded or failing. It may have been accepted all the same."""
     UNREACHABLE = 4
-    """No answer, and others would have none either just now."""
+    """The connection failed: others would have no answer either just now. It may have been accepted all the same."""
 
 
 class PushAnswer(msgspec.Struct, frozen=True, array_like=True):

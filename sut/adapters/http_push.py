@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import logging
 import ssl
 import time
 from typing import Final
@@ -14,6 +15,8 @@ from sut.ports import PushAnswer, Verdict
 CONNECT_S: Final = 3.0
 MAX_CONNECTIONS: Final = 4
 KEEP_S: Final = 60.0
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each URL, and Apple's hold push tokens
 
 
 def client(url: str, *, tls: ssl.SSLContext, timeout_s: float) -> httpx.AsyncClient:
@@ -42,7 +45,7 @@ def retry_after_s(response: httpx.Response) -> float:
 
 
 def unreached(error: Exception) -> PushAnswer:
-    """No answer. Where not even a connection could be made, others would have none either."""
+    """No answer: this push was too slow or its stream was reset, or the connection failed with all that was on it."""
     reason = f"{type(error).__name__}: {error}".rstrip(": ")
-    nobody = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-    return PushAnswer(Verdict.UNREACHABLE if nobody else Verdict.LATER, reason=reason)
+    own = isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout | httpx.PoolTimeout) or "StreamReset" in reason
+    return PushAnswer(Verdict.LATER if own else Verdict.UNREACHABLE, reason=reason)

@@ -217,6 +217,24 @@ def test_a_provider_that_cannot_be_reached_is_looked_for_by_one_push_at_a_time_a
     assert (desk.floor.value, len(desk.lane)) == (1000, 0)
 
 
+def test_a_connection_that_broke_counts_once_and_the_push_that_broke_it_does_not_hold_up_others() -> None:
+    desk = Desk()
+    for number in (1, 2, 3):
+        desk.add(1, offset=number, number=number)
+    for due in [desk.take() for _ in range(3)]:
+        desk.answer(due, UNREACHABLE)
+    wait_s = desk.lane.wait_s(desk.now_s)
+    assert wait_s is not None
+    assert wait_s <= 0.1
+    order = []
+    for _ in range(4):
+        desk.now_s += 3.0
+        due = desk.take()
+        order.append(due.device.device)
+        desk.answer(due, UNREACHABLE if due.device.device == 1 else ACCEPTED)
+    assert order == [1, 2, 3, 1]
+
+
 def test_a_newer_token_is_used_by_the_next_try() -> None:
     desk = Desk()
     desk.add(5, offset=40)

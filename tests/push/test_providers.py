@@ -65,9 +65,9 @@ async def test_pushes_arrive_on_one_connection(name: Provider, tmp_path: Path) -
         (Behaviour(throttled=1, retry_after_s=7), Verdict.LATER, "429 TooManyRequests|429 QUOTA_EXCEEDED"),
         (Behaviour(failing=1), Verdict.LATER, "50[03] [A-Za-z]+"),
         (Behaviour(reset=1), Verdict.LATER, "Protocol"),
-        (Behaviour(cut=1), Verdict.LATER, "Error"),
-        (Behaviour(goaway=1), Verdict.LATER, "Error"),
-        (Behaviour(lost=1), Verdict.LATER, "Error"),
+        (Behaviour(cut=1), Verdict.UNREACHABLE, "Error"),
+        (Behaviour(goaway=1), Verdict.UNREACHABLE, "Error"),
+        (Behaviour(lost=1), Verdict.UNREACHABLE, "Error"),
         (Behaviour(slow=1, slow_s=30), Verdict.LATER, "Timeout"),
         (Behaviour(away=True), Verdict.UNREACHABLE, "ConnectError"),
         (Behaviour(expired=1), Verdict.LATER, "403 ExpiredProviderToken|401 UNAUTHENTICATED"),
@@ -83,7 +83,7 @@ async def test_each_trouble_has_its_verdict_and_passes(
         await providers.stand_ins.behave(ill(name, behaviour))
         await asyncio.sleep(0.05)
         answer = await adapter.push(token, Push(1, 2))
-        if behaviour.away and answer.verdict == Verdict.LATER:  # it noticed only now that the connection is gone
+        if behaviour.away:  # it noticed only now that the connection is gone
             answer = await adapter.push(token, Push(1, 2))
         assert answer.verdict == verdict
         assert pytest.approx(7 if behaviour.throttled else answer.retry_after_s) == answer.retry_after_s

@@ -40,7 +40,7 @@ class World:
         task = asyncio.create_task(reader.run())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5.0):
-                while len(found) < expected or not reader.caught_up:
+                while len(found) < expected or not reader.caught_up:  # noqa: ASYNC110 (no event says so)
                     await asyncio.sleep(0.01)
         await asyncio.sleep(0.15)
         task.cancel()

@@ -23,7 +23,7 @@ MAX_RETRY_AFTER_S: Final = 300.0
 """Of what a provider may ask for; beyond it, it is asked again all the same."""
 REACH_FIRST_S: Final = 0.1
 REACH_MAX_S: Final = 3.0
-"""Waits while a provider cannot be reached at all: one push at a time looks whether it can again."""
+"""Waits while a provider cannot be reached, or cuts the connection: one push at a time looks whether it can again."""
 WIDTH: Final = 64
 """Pushes in flight: with 50 ms an answer, 1,280 a second."""
 
@@ -109,13 +109,13 @@ class Lane:
         self.flying -= 1
         self.counts[answer.verdict] += 1
         flown, due.flying = due.flying, 0
-        if answer.verdict == Verdict.UNREACHABLE:
-            wait_s = self._rng.uniform(0.5, 1.0) * min(REACH_MAX_S, REACH_FIRST_S * 2 ** min(self._unreached, 10))
-            self._unreached += 1
-            self._blocked_until_s = max(self._blocked_until_s, now_s + wait_s)
-        else:
+        if answer.verdict != Verdict.UNREACHABLE:
             self._unreached = 0
             self._blocked_until_s = 0.0
+        elif now_s >= self._blocked_until_s:  # those that were on the same connection say nothing new
+            wait_s = self._rng.uniform(0.5, 1.0) * min(REACH_MAX_S, REACH_FIRST_S * 2 ** min(self._unreached, 10))
+            self._unreached += 1
+            self._blocked_until_s = now_s + wait_s
         if answer.verdict in (Verdict.LATER, Verdict.UNREACHABLE):
             if due.next_hold is not None:  # its own, lower one answers for both
                 self._release(due.next_hold)
@@ -144,7 +144,7 @@ class Lane:
 
     def _again(self, due: Due, answer: PushAnswer, now_s: float) -> None:
         if answer.verdict == Verdict.UNREACHABLE:
-            self._ready.appendleft(due)
+            self._ready.append(due)  # behind the others: should it be the push that breaks the connection
             return
         spread_s = min(MAX_WAIT_S, FIRST_WAIT_S * 2 ** min(due.attempts, 10))
         due.attempts += 1
