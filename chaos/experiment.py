@@ -109,6 +109,8 @@ class Experiment(_Strict, frozen=True):
     """Share of the devices that go offline now and then."""
     recipients: Recipients = 5.0
     """Mean number of recipients of a message: it sets the share of group messages."""
+    push: bool = False
+    """Whether there is a push service, and stand-ins for its providers, and the devices have push tokens."""
     faults: tuple[FaultSpec, ...] = ()
     timing: Timing = Timing()
     bounds: Bounds = Bounds()
