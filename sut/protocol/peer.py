@@ -157,9 +157,21 @@ class Early(_Tagged, frozen=True, tag=15):
     record: bytes
 
 
+class AskConnected(_Tagged, frozen=True, tag=40):
+    """Push service to gateway: which of these devices are connected to you?"""
+
+    devices: tuple[int, ...]
+
+
+class Connected(_Tagged, frozen=True, tag=41):
+    """Answer to AskConnected: those that are."""
+
+    devices: tuple[int, ...]
+
+
 PeerFrame = (
     Hello | Ping | Pong | Submit | FetchPage | SyncDevice | Shown | Deliver | Deliveries | Missed | Poke
-    | ReadHot | HotPage | ReadHeads | Heads | Early
+    | ReadHot | HotPage | ReadHeads | Heads | Early | AskConnected | Connected
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

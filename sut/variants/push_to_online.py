@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from sut.ports import RegisteredDevice
-from sut.services.push.decider import Decider
+from sut.services.push.decider import Decider, Look
 
 
 class EagerDecider(Decider):
-    """Looks at nobody's routes."""
+    """Does not care who is connected."""
 
-    def is_online(self, device: RegisteredDevice, connected: set[int]) -> bool:
+    def is_online(self, device: RegisteredDevice, look: Look) -> bool:
         """Never."""
         return False

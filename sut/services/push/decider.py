@@ -1,11 +1,10 @@
 """Who gets a push: devices with a push token that are not connected, a moment after the message.
 
-The moment lets a device that is just reconnecting, or whose route is just being written anew after a failover of the
-registry, be found; then one registry round trip serves all that is due. While the registry does not answer, or has
-just lost its newest entries, the decision waits as long as the bound on pushes allows. After that it is taken on the
-last known routes, and taken again when the registry is back: somebody who left meanwhile still gets the push.
-
-A device that was connected when last looked at, and is not now, is in doubt: what it has shown needs no push.
+The moment lets a device that is just reconnecting be found; then one registry round trip serves all that is due. The
+gateways themselves are asked where the registry's word may be wrong: all of them while it does not answer or has just
+failed over, and the last known one about a device whose route is gone without the gateway having gone. Where nobody
+can say (a gateway that is silent), a device that was there last is left alone for now, and decided upon again until
+somebody can: no push is lost because of that, it is late.
 """
 
 from __future__ import annotations
@@ -13,23 +12,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
-from sut.ports import MessageStore, Provider, RegisteredDevice, Registry, Route, Unavailable
+from sut.ports import Provider, RegisteredDevice, Registry, Route, Unavailable
 from sut.services.push.directory import Directory
 from sut.services.push.floor import Floor
+from sut.services.push.gateways import Gateways, Life
 from sut.services.push.lane import Lane
 from sut.services.push.reader import Reached
 
 GRACE_S: Final = 1.0
 """From the record to the decision."""
-PATIENCE_S: Final = 3.5
-"""From the record to a decision without the registry: with the push itself, and a second to spare, below 5 s."""
-SETTLE_S: Final = 2.0
+SETTLE_S: Final = 3.0
 """After a failover gateways write their routes again: until then a missing route says nothing."""
+AGAIN_S: Final = 0.5
+"""Between two decisions about the same record."""
 RETRY_S: Final = 0.1
+START_S: Final = 1.0
+"""How long a new process waits for its links to the gateways."""
 MAX_UNDECIDED: Final = 5_000
 """Records that wait for their decision; beyond it the log waits."""
 MAX_BATCH: Final = 200
@@ -37,8 +39,7 @@ MAX_BATCH: Final = 200
 MAX_PENDING: Final = 100_000
 """Pushes that wait for providers, some 500 bytes each; beyond it nothing is decided, and so the log waits."""
 MAX_KNOWN: Final = 200_000
-"""Users whose last known routes are remembered."""
-CURSORS_AT_ONCE: Final = 16
+"""Devices whose last known gateway is remembered."""
 
 T = TypeVar("T")
 log = logging.getLogger("push")
@@ -52,6 +53,14 @@ class Generations(Protocol):
         """Rises with each connection to a master after a failure or a failover."""
 
 
+class Look(NamedTuple):
+    """Who is connected, as far as can be told."""
+
+    online: set[int]
+    unknown: set[int]
+    """Devices of which nobody can say."""
+
+
 class Decider:
     """Takes what was reached, and gives the lanes what is to be pushed."""
 
@@ -60,8 +69,8 @@ class Decider:
         *,
         registry: Registry,
         generations: Generations,
+        gateways: Gateways,
         directory: Directory,
-        store: MessageStore,
         floors: Mapping[int, Floor],
         lanes: Mapping[Provider, Lane],
         on_pending: Callable[[], None],
@@ -69,25 +78,28 @@ class Decider:
         """`on_pending` is called when lanes have something new."""
         self._registry = registry
         self._generations = generations
+        self._gateways = gateways
         self._directory = directory
-        self._store = store
         self._floors = floors
         self._lanes = lanes
         self._on_pending = on_pending
         self._queue: asyncio.Queue[Reached] = asyncio.Queue(MAX_UNDECIDED)
         self._ahead: Reached | None = None
-        self._blind: deque[Reached] = deque()
-        self._known: OrderedDict[int, tuple[Route, ...]] = OrderedDict()
+        self._open: deque[Reached] = deque()
+        self._open_again_s = 0.0
+        self._known: OrderedDict[int, str] = OrderedDict()
         self._generation = 0
         self._unsettled_until_s = 0.0
         self.decided = 0
         self.online = 0
         """Devices with a push token that were connected when a message of theirs was decided upon."""
+        self.asked = 0
+        """Decisions that gateways were asked for."""
 
     @property
     def undecided(self) -> int:
         """Records that wait for their decision."""
-        return self._queue.qsize() + (self._ahead is not None) + len(self._blind)
+        return self._queue.qsize() + (self._ahead is not None) + len(self._open)
 
     async def put(self, reached: Reached) -> None:
         """Take one over, with its hold on the floor; waits while too many wait."""
@@ -95,26 +107,27 @@ class Decider:
 
     async def run(self) -> None:
         """Decide, for ever."""
+        began_s = time.monotonic()
+        while not self._gateways.all_linked and time.monotonic() < began_s + START_S:
+            await asyncio.sleep(RETRY_S)
         while True:
             batch = await self._due()
-            while sum(map(len, self._lanes.values())) >= MAX_PENDING or len(self._blind) >= MAX_UNDECIDED:
+            while sum(map(len, self._lanes.values())) >= MAX_PENDING or len(self._open) >= MAX_UNDECIDED:
                 await asyncio.sleep(RETRY_S)
                 await self._decide_again()
-            await self._decide(batch)
+            if batch:
+                await self._decide(batch)
             await self._decide_again()
 
     async def _due(self) -> list[Reached]:
-        """What is due now, at least one; waits for it, but not while something is to be decided again."""
-        while True:
-            if self._ahead is None:
-                try:
-                    async with asyncio.timeout(GRACE_S):
-                        self._ahead = await self._queue.get()
-                except TimeoutError:
-                    await self._decide_again()
-                    continue
-            await asyncio.sleep(max(0.0, self._ahead.at_s + GRACE_S - time.monotonic()))
-            break
+        """What is due now; nothing when there is none for a while."""
+        if self._ahead is None:
+            try:
+                async with asyncio.timeout(AGAIN_S):
+                    self._ahead = await self._queue.get()
+            except TimeoutError:
+                return []
+        await asyncio.sleep(max(0.0, self._ahead.at_s + GRACE_S - time.monotonic()))
         batch = [self._ahead]
         self._ahead = None
         while len(batch) < MAX_BATCH and not self._queue.empty():
@@ -128,91 +141,90 @@ class Decider:
     async def _decide(self, batch: list[Reached]) -> None:
         users = {user for reached in batch for user in reached.users}
         devices = await self._until_available(lambda: self._directory.devices_of(users))
-        owners = [user for user, of_user in devices.items() if any(device.push for device in of_user)]
-        routes, sure = await self._routes(owners, deadline_s=batch[0].at_s + PATIENCE_S)
-        away, doubtful = self._away(batch, devices, routes, sure=sure)
-        shown = await self._shown(doubtful)
-        for reached, device in away:
-            lane = self._lanes.get(device.push.provider) if device.push is not None else None
-            if lane is not None and reached.seq > shown.get(device.device, {}).get(reached.conv, 0):
-                lane.add(device, reached.conv, reached.seq, reached.hold)
+        concerned = [device for of_user in devices.values() for device in of_user if device.push is not None]
+        look = await self._look(concerned)
         for reached in batch:
-            if sure:
-                self._floors[reached.hold.partition].release(reached.hold.offset)
-            else:
-                self._blind.append(reached)
+            self._decide_one(reached, devices, look)
         self.decided += len(batch)
         self._on_pending()
 
-    async def _decide_again(self) -> None:
-        """What was decided without the registry, once it is back and has settled."""
-        if not self._blind:
-            return
-        try:
-            await self._registry.routes([])
-            await self._registry.gateways()
-        except Unavailable:
-            return
-        if self._settled():
-            batch = [self._blind.popleft() for _ in range(min(MAX_BATCH, len(self._blind)))]
-            await self._decide(batch)
-
-    def _away(
-        self,
-        batch: Iterable[Reached],
-        devices: Mapping[int, tuple[RegisteredDevice, ...]],
-        routes: Mapping[int, tuple[Route, ...]],
-        *,
-        sure: bool,
-    ) -> tuple[list[tuple[Reached, RegisteredDevice]], set[int]]:
-        """Whom to push to, and which of these devices were connected the last time, or may be now."""
-        away: list[tuple[Reached, RegisteredDevice]] = []
-        doubtful: set[int] = set()
-        connected = {user: {route.device for route in of_user} for user, of_user in routes.items()}
-        for reached in batch:
-            for user in reached.users:
-                for device in devices[user]:
-                    if device.push is None or device.device == reached.except_device:
-                        continue
-                    if self.is_online(device, connected.get(user, set())):
-                        self.online += 1
-                        continue
-                    away.append((reached, device))
-                    if not sure or any(route.device == device.device for route in self._known.get(user, ())):
-                        doubtful.add(device.device)
-        for user, of_user in routes.items():
-            self._remember(user, of_user)
-        return away, doubtful
-
-    def is_online(self, device: RegisteredDevice, connected: set[int]) -> bool:
-        """Whether the device is among its user's connected ones. A known-bad variant overrides this."""
-        return device.device in connected
-
-    def _remember(self, user: int, routes: tuple[Route, ...]) -> None:
-        if routes:
-            self._known[user] = routes
-            self._known.move_to_end(user)
-            while len(self._known) > MAX_KNOWN:
-                self._known.popitem(last=False)
+    def _decide_one(self, reached: Reached, devices: Mapping[int, tuple[RegisteredDevice, ...]], look: Look) -> None:
+        still_open = False
+        for user in reached.users:
+            for device in devices[user]:
+                lane = self._lanes.get(device.push.provider) if device.push is not None else None
+                if lane is None or device.device == reached.except_device:
+                    continue
+                if self.is_online(device, look):
+                    self.online += 1
+                elif device.device in look.unknown:
+                    still_open = True
+                else:
+                    lane.add(device, reached.conv, reached.seq, reached.hold)
+        if still_open:
+            self._open.append(reached)
         else:
-            self._known.pop(user, None)
+            self._floors[reached.hold.partition].release(reached.hold.offset)
 
-    async def _routes(self, users: list[int], *, deadline_s: float) -> tuple[dict[int, tuple[Route, ...]], bool]:
-        """Routes of all these users, and whether they are to be trusted."""
-        while True:
-            late = time.monotonic() >= deadline_s
-            try:
-                found = await self._registry.routes(users)
-            except Unavailable as error:
-                if late:
-                    log.warning("decides on last known routes: %s", error)
-                    return {user: self._known.get(user, ()) for user in users}, False
-            else:
-                if self._settled():
-                    return {user: tuple(found.get(user, ())) for user in users}, True
-                if late:
-                    return {user: tuple(found.get(user, ())) or self._known.get(user, ()) for user in users}, False
-            await asyncio.sleep(RETRY_S)
+    def is_online(self, device: RegisteredDevice, look: Look) -> bool:
+        """Whether the device is connected. A known-bad variant overrides this."""
+        return device.device in look.online
+
+    async def _decide_again(self) -> None:
+        """What was left open. Pushes that it asks for a second time collapse or come twice."""
+        now_s = time.monotonic()
+        if not self._open or now_s < self._open_again_s:
+            return
+        self._open_again_s = now_s + AGAIN_S
+        for _ in range(0, len(self._open), MAX_BATCH):
+            await self._decide([self._open.popleft() for _ in range(min(MAX_BATCH, len(self._open)))])
+
+    async def _look(self, devices: Iterable[RegisteredDevice]) -> Look:
+        wanted = {device.device for device in devices}
+        try:
+            routes = await self._registry.routes(list({device.user for device in devices}))
+        except Unavailable:
+            routes = None
+        if routes is None or not self._settled():
+            look = await self._ask_all(wanted)
+        else:
+            look = await self._ask_about_gone(wanted, routes)
+        for device in wanted - look.online - look.unknown:
+            self._known.pop(device, None)
+        return look
+
+    async def _ask_about_gone(self, wanted: set[int], routes: Mapping[int, tuple[Route, ...]]) -> Look:
+        """By the registry; its last known gateway is asked about a device that has no route any more."""
+        online: set[int] = set()
+        unknown: set[int] = set()
+        for of_user in routes.values():
+            for route in of_user:
+                if route.device in wanted and (life := self._gateways.life(route)) != Life.DEAD:
+                    (online if life == Life.ALIVE else unknown).add(route.device)
+                    self._remember(route.device, route.node)
+        gone: defaultdict[str, list[int]] = defaultdict(list)
+        for device in wanted - online - unknown:
+            if (node := self._known.get(device)) is not None:
+                gone[node].append(device)
+        if gone:
+            self.asked += 1
+            found, silent = await self._gateways.ask(gone)
+            online |= found
+            unknown.update(device for node in silent for device in gone[node])
+        return Look(online, unknown)
+
+    async def _ask_all(self, wanted: set[int]) -> Look:
+        """Without the registry. Who was last at a gateway that does not answer is left open."""
+        self.asked += 1
+        online, silent = await self._gateways.ask_all(wanted)
+        unknown = {device for device in wanted - online if self._known.get(device, "") in silent}
+        return Look(online, unknown)
+
+    def _remember(self, device: int, node: str) -> None:
+        self._known[device] = node
+        self._known.move_to_end(device)
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
 
     def _settled(self) -> bool:
         """Whether the registry has had time to be whole again since it last may have forgotten something."""
@@ -222,21 +234,6 @@ class Decider:
                 self._unsettled_until_s = now_s + SETTLE_S
             self._generation = generation
         return now_s >= self._unsettled_until_s
-
-    async def _shown(self, devices: set[int]) -> dict[int, dict[int, int]]:
-        """device -> conversation -> number shown; a device whose cursors cannot be had is left out."""
-        shown: dict[int, dict[int, int]] = {}
-        left = iter(devices)
-
-        async def ask() -> None:
-            for device in left:
-                try:
-                    shown[device] = await self._store.cursors(device)
-                except Unavailable:
-                    return
-
-        await asyncio.gather(*(ask() for _ in range(min(CURSORS_AT_ONCE, len(devices)))))
-        return shown
 
     async def _until_available(self, action: Callable[[], Awaitable[T]]) -> T:
         while True:

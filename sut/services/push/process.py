@@ -18,12 +18,13 @@ from typing import Final
 from sut.adapters.backends import open_devices, open_log, open_registry, open_store
 from sut.deploy.push_files import PushFiles, read_accounts, read_service_account
 from sut.deploy.topology import Service, Topology
-from sut.peer import PeerConnection, PeerServer
+from sut.peer import PeerConnection, PeerLink, PeerServer
 from sut.ports import Follower, MessageLog, Provider, PushProvider, Unavailable, Verdict
 from sut.protocol.peer import PeerFrame
 from sut.services.push.decider import Decider
 from sut.services.push.directory import Directory
 from sut.services.push.floor import Floor
+from sut.services.push.gateways import Gateways
 from sut.services.push.lane import Lane
 from sut.services.push.reader import PartitionReader
 from sut.services.push.sender import Sender
@@ -51,6 +52,16 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         Sender(name, lane=lanes[name], provider=provider, directory=directory) for name, provider in providers.items()
     ]
 
+    links = {
+        gateway.name: PeerLink(
+            node=service.name,
+            incarnation=incarnation,
+            target=gateway.name,
+            address=topology.dial(service.name, gateway.name),
+        )
+        for gateway in topology.of_kind("gateway")
+    }
+
     def poke() -> None:
         for sender in senders:
             sender.poke()
@@ -58,8 +69,8 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     decider = decider_class(topology)(
         registry=registry,
         generations=registry,
+        gateways=Gateways(links),
         directory=directory,
-        store=store,
         floors=floors,
         lanes=lanes,
         on_pending=poke,
@@ -83,6 +94,8 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         stats=lambda: {**ready.stats(), **_stats(readers, decider, lanes, floors)},
     )
     await server.start(service.host, service.ports["peer"])
+    for link in links.values():
+        link.start()
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(reader.run()) for reader in readers]
@@ -95,6 +108,8 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
                 task.cancel()
     finally:
         await server.close()
+        for link in links.values():
+            await link.close()
         for provider in providers.values():
             await provider.close()
         for closing in (registry.close, devices.close, store.close, message_log.close):
@@ -155,6 +170,7 @@ def _stats(
         "undecided": float(decider.undecided),
         "decided": float(decider.decided),
         "online": float(decider.online),
+        "asked": float(decider.asked),
         "open": float(sum(floor.open for floor in floors.values())),
     }
     for name, lane in lanes.items():
