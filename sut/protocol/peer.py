@@ -169,9 +169,20 @@ class Connected(_Tagged, frozen=True, tag=41):
     devices: tuple[int, ...]
 
 
+class AskApplied(_Tagged, frozen=True, tag=42):
+    """Push service to sequencer: how far have you applied your partitions?"""
+
+
+class Applied(_Tagged, frozen=True, tag=43):
+    """Answer to AskApplied: by partition, the offset of the last record applied, and answered or notified."""
+
+    positions: dict[int, int]
+
+
 PeerFrame = (
     Hello | Ping | Pong | Submit | FetchPage | SyncDevice | Shown | Deliver | Deliveries | Missed | Poke
     | ReadHot | HotPage | ReadHeads | Heads | Early | AskConnected | Connected
+    | AskApplied | Applied
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

@@ -80,3 +80,10 @@ async def running(directory: Path, *, seed: int = 1) -> AsyncIterator[Providers]
 def trusting_nobody() -> ssl.SSLContext:
     """A client's context with the usual certificates only."""
     return ssl.create_default_context()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with Reservation() as reservation:
+        return reservation.port()

@@ -24,7 +24,7 @@ from sut.services.push.lane import Lane
 from sut.services.push.reader import Reached
 
 GRACE_S: Final = 1.0
-"""From the record to the decision."""
+"""From the record, applied, to the decision."""
 SETTLE_S: Final = 3.0
 """After a failover gateways write their routes again: until then a missing route says nothing."""
 AGAIN_S: Final = 0.5
@@ -108,7 +108,8 @@ class Decider:
     async def run(self) -> None:
         """Decide, for ever."""
         began_s = time.monotonic()
-        while not self._gateways.all_linked and time.monotonic() < began_s + START_S:
+        # There is no event: links come and go.
+        while not self._gateways.all_linked and time.monotonic() < began_s + START_S:  # noqa: ASYNC110
             await asyncio.sleep(RETRY_S)
         while True:
             batch = await self._due()

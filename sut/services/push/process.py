@@ -26,6 +26,7 @@ from sut.services.push.directory import Directory
 from sut.services.push.floor import Floor
 from sut.services.push.gateways import Gateways
 from sut.services.push.lane import Lane
+from sut.services.push.progress import Progress
 from sut.services.push.reader import PartitionReader
 from sut.services.push.sender import Sender
 from sut.services.ready import Ready
@@ -53,14 +54,16 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     ]
 
     links = {
-        gateway.name: PeerLink(
+        peer.name: PeerLink(
             node=service.name,
             incarnation=incarnation,
-            target=gateway.name,
-            address=topology.dial(service.name, gateway.name),
+            target=peer.name,
+            address=topology.dial(service.name, peer.name),
         )
-        for gateway in topology.of_kind("gateway")
+        for peer in (*topology.of_kind("gateway"), *topology.of_kind("sequencer"))
     }
+    gateways = Gateways({gateway.name: links[gateway.name] for gateway in topology.of_kind("gateway")})
+    progress = Progress({p: links[topology.sequencer_of(p).name] for p in floors}, message_log)
 
     def poke() -> None:
         for sender in senders:
@@ -69,7 +72,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     decider = decider_class(topology)(
         registry=registry,
         generations=registry,
-        gateways=Gateways(links),
+        gateways=gateways,
         directory=directory,
         floors=floors,
         lanes=lanes,
@@ -82,6 +85,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
             store=store,
             floor=floor,
             group_cap=topology.settings.group_cap,
+            progress=progress,
             put=decider.put,
         )
         for partition, floor in floors.items()
@@ -100,6 +104,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(reader.run()) for reader in readers]
             tasks += [group.create_task(sender.run()) for sender in senders]
+            tasks.append(group.create_task(progress.run()))
             tasks.append(group.create_task(decider.run()))
             tasks.append(group.create_task(_commit(message_log, floors)))
             tasks.append(group.create_task(ready.reach(lambda: message_log.committed(0), lambda: devices.owner(0))))

@@ -4,8 +4,8 @@ The same rule as the sequencer's (sequencer/rule.py), applied by itself: nobody 
 nothing is forgotten when either of them dies. A conversation's state comes from the store, and from the log after
 that: reading begins at the lower of two commits, its own and the sequencer's, so between the two nothing is missing.
 
-A state that is already beyond a record does not say which number the record took. Then the members of now are told
-the head of now, which covers it.
+A record is put out when its sequencer has applied it too (progress.py). A state that is already beyond a record does
+not say which number the record took: then the members of now are told the head of now, which covers it.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from sut.ports import Follower, Kind, Logged, MessageLog, MessageStore, Unavailable
 from sut.services.push.floor import Floor
@@ -34,8 +33,7 @@ T = TypeVar("T")
 log = logging.getLogger("push")
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(NamedTuple):
     """The conversation has reached a number: these users' devices are to know, but not the one that it came from."""
 
     hold: Hold
@@ -44,7 +42,14 @@ class Reached:
     users: tuple[int, ...]
     except_device: int
     at_s: float
-    """When it was read (time.monotonic)."""
+    """When the sequencer was seen to have applied it (time.monotonic)."""
+
+
+class Applied(Protocol):
+    """What tells how far the sequencers are (progress.py)."""
+
+    async def wait(self, partition: int, offset: int) -> None:
+        """Return when this record was applied."""
 
 
 class PartitionReader:
@@ -58,6 +63,7 @@ class PartitionReader:
         store: MessageStore,
         floor: Floor,
         group_cap: int,
+        progress: Applied,
         put: Callable[[Reached], Awaitable[None]],
     ) -> None:
         """`put` may wait: then nothing more is read."""
@@ -66,6 +72,7 @@ class PartitionReader:
         self._store = store
         self._floor = floor
         self._group_cap = group_cap
+        self._progress = progress
         self._put = put
         self._states: OrderedDict[int, rule.Conversation] = OrderedDict()
         self._position = 0
@@ -93,17 +100,17 @@ class PartitionReader:
 
     async def _take(self, batch: list[Logged]) -> None:
         await self._load({item.record.conv for item in batch})
-        at_s = time.monotonic()
         for item in batch:
-            reached = self._one(item, at_s)
+            reached = self._one(item)
             if reached is not None:
                 self._floor.hold(item.offset)
             self._floor.read_to(item.offset)
             self._position = item.offset
             if reached is not None:
-                await self._put(reached)
+                await self._progress.wait(self._partition, item.offset)
+                await self._put(reached._replace(at_s=time.monotonic()))
 
-    def _one(self, item: Logged, at_s: float) -> Reached | None:
+    def _one(self, item: Logged) -> Reached | None:
         offset, record = item.offset, item.record
         before = self._states.get(record.conv)
         beyond = before is not None and offset <= before.applied
@@ -121,7 +128,7 @@ class PartitionReader:
         else:
             return None
         hold = Hold(self._partition, offset)
-        return Reached(hold, record.conv, seq, tuple(state.members()), record.device, at_s)
+        return Reached(hold, record.conv, seq, tuple(state.members()), record.device, 0.0)
 
     async def _load(self, convs: set[int]) -> None:
         missing = [conv for conv in convs if conv not in self._states]

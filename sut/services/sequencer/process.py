@@ -10,7 +10,18 @@ from sut.adapters.backends import open_log, open_registry, open_store
 from sut.deploy.topology import Service, Topology
 from sut.partitioning import partition_of
 from sut.peer import PeerConnection, PeerLink, PeerServer
-from sut.protocol.peer import ANSWER, Early, Heads, HotPage, PeerFrame, Poke, ReadHeads, ReadHot
+from sut.protocol.peer import (
+    ANSWER,
+    Applied,
+    AskApplied,
+    Early,
+    Heads,
+    HotPage,
+    PeerFrame,
+    Poke,
+    ReadHeads,
+    ReadHot,
+)
 from sut.services.ready import Ready
 from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.worker import PartitionWorker
@@ -91,6 +102,9 @@ class _Answers:
                 connection.send(self._read_hot(frame), correlation | ANSWER)
             case ReadHeads(user, convs):
                 connection.send(Heads(tuple(self._head(user, conv) for conv in convs)), correlation | ANSWER)
+            case AskApplied():
+                positions = {partition: worker.position for partition, worker in self._workers.items()}
+                connection.send(Applied(positions), correlation | ANSWER)
             case Early(partition, record):
                 if partition in self._workers:
                     self._workers[partition].early(record)
