@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sut.deploy.push_files import PushFiles, write_stand_in_files
+from sut.deploy.push_files import PushFiles
 from sut.deploy.reservation import Reservation
+from sut.deploy.stand_in_files import write_stand_in_files
 from sut.deploy.topology import Service, Topology
 from sut.ports import Provider, PushProvider
 from sut.services.provider.accepted import AcceptedPushes

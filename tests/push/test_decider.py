@@ -1,4 +1,4 @@
-"""Who gets a push: with a registry that knows, does not answer, or forgot, and with gateways that are silent or dead."""
+"""Who gets a push: with a registry that knows, is away, or forgot, and with gateways that are silent or dead."""
 
 import asyncio
 import contextlib

@@ -13,7 +13,8 @@ import pytest
 
 from sut.adapters.apns import Apns, ApnsKey
 from sut.adapters.fcm import Fcm
-from sut.deploy.push_files import KEY_ID, TEAM_ID, TOPIC, PushFiles, read_service_account
+from sut.deploy.push_files import PushFiles, read_service_account
+from sut.deploy.stand_in_files import KEY_ID, TEAM_ID, TOPIC
 from sut.ports import Provider, Push, Verdict
 from sut.protocol.push_tokens import device_of, push_token
 from sut.services.provider.behaviour import Behaviour, Behaviours

@@ -18,7 +18,8 @@ import time
 import msgspec
 from aiohttp import web
 
-from sut.deploy.push_files import ACCOUNT, KEY_ID, PROJECT, TEAM_ID, TOPIC, PushFiles
+from sut.deploy.push_files import PushFiles
+from sut.deploy.stand_in_files import ACCOUNT, KEY_ID, PROJECT, TEAM_ID, TOPIC
 from sut.deploy.topology import Service, Topology
 from sut.peer import PeerConnection, PeerServer, PortInUse
 from sut.protocol.peer import PeerFrame
