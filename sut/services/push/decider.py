@@ -36,6 +36,8 @@ MAX_UNDECIDED: Final = 5_000
 """Records that wait for their decision; beyond it the log waits."""
 MAX_BATCH: Final = 200
 """Records decided together."""
+MAX_BATCH_USERS: Final = 5_000
+"""Members of these, those in several counted each time: the registry's answer takes some 20 ms."""
 MAX_PENDING: Final = 100_000
 """Pushes that wait for providers, some 500 bytes each; beyond it nothing is decided, and so the log waits."""
 MAX_KNOWN: Final = 200_000
@@ -130,10 +132,12 @@ class Decider:
                 return []
         await asyncio.sleep(max(0.0, self._ahead.at_s + GRACE_S - time.monotonic()))
         batch = [self._ahead]
+        users = len(self._ahead.users)
         self._ahead = None
         while len(batch) < MAX_BATCH and not self._queue.empty():
             following = self._queue.get_nowait()
-            if following.at_s + GRACE_S > time.monotonic():
+            users += len(following.users)
+            if following.at_s + GRACE_S > time.monotonic() or users > MAX_BATCH_USERS:
                 self._ahead = following
                 break
             batch.append(following)
