@@ -126,6 +126,8 @@ class Experiment(_Strict, frozen=True):
     """Share of the devices that look at some of their contacts."""
     watched: Annotated[int, msgspec.Meta(ge=1, le=500)] = 10
     """At how many at a time."""
+    push: bool = False
+    """Whether there is a push service, and stand-ins for its providers, and the devices have push tokens."""
     faults: tuple[FaultSpec, ...] = ()
     timing: Timing = Timing()
     bounds: Bounds = Bounds()

@@ -136,6 +136,7 @@ class _Run:
             duration_s=self._experiment.duration_s,
             bounds=msgspec.convert(msgspec.to_builtins(self._experiment.bounds), Bounds),
             checks=self._experiment.checks,
+            push=self._experiment.push,
         )
         (self._directory.history / "meta.jsonl").write_bytes(msgspec.json.encode(meta) + b"\n")
         self._monitor.control.phase("setup")
@@ -146,7 +147,7 @@ class _Run:
                 profile=self._request.profile,
                 directory=self._directory.path,
                 variant=self._request.variant,
-                settings=Settings(heartbeat_s=self._experiment.heartbeat_s),
+                settings=Settings(heartbeat_s=self._experiment.heartbeat_s, push=self._experiment.push),
                 servers=self._request.servers,
                 on_progress=self._say,
                 on_waiting=self._starting,

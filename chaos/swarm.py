@@ -46,6 +46,7 @@ def configure(experiment: Experiment, topology: Topology, directory: RunDir, see
         "heartbeat_s": experiment.heartbeat_s,
         "workers": experiment.workers,
         "offline_share": experiment.offline_share,
+        "push": experiment.push,
         "recipients": experiment.recipients,
         "roles": experiment.roles,
         "probe_share": experiment.probe_share,

@@ -19,8 +19,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from sut.protocol.push_tokens import push_token
+
 MAX_TOKENS: Final = 1000
-"""Devices in one token request."""
+"""Devices in one request for tokens, or of registrations."""
+Provider = Literal["apns", "fcm"]
+_PROVIDERS: Final[tuple[Provider, ...]] = ("apns", "fcm")
 _RETRY_BASE_S: Final = 0.05
 _RETRY_CAP_S: Final = 1.0
 
@@ -40,6 +44,21 @@ class ApiError(Exception):
 class _Devices(msgspec.Struct, frozen=True):
     user: int
     device: int
+
+
+class _Push(msgspec.Struct, frozen=True):
+    provider: Provider
+    token: str
+
+
+class _Phone(msgspec.Struct, frozen=True):
+    user: int
+    device: int
+    push: _Push
+
+
+class _Registered(msgspec.Struct, frozen=True):
+    registered: int
 
 
 class _Issued(msgspec.Struct, frozen=True):
@@ -101,6 +120,19 @@ class ApiClient:
         if missing := set(wanted) - tokens.keys():
             raise ApiError(f"the API gave no token for device {min(missing)}")
         return tokens
+
+    def register(self, api_key: str, devices: Iterable[int]) -> None:
+        """Register each device (of the user with the same id) with a push token at one of the providers, by turns.
+
+        Raises ApiError.
+        """
+        wanted = [
+            _Phone(device, device, _Push(provider, push_token(provider, device)))
+            for device in devices
+            for provider in (_PROVIDERS[device % len(_PROVIDERS)],)
+        ]
+        for start in range(0, len(wanted), MAX_TOKENS):
+            self._call("POST", "/v1/devices", api_key, _Registered, {"devices": wanted[start : start + MAX_TOKENS]})
 
     def create(self, token: str, *, kind: Literal["direct", "group"], members: Sequence[int], key: str) -> int:
         """Create a conversation, or find the one this creator made with this key. Returns its id. Raises ApiError."""

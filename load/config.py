@@ -51,6 +51,8 @@ class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Mean number of recipients of a message; the share of group messages follows from it."""
     offline_share: Share = 0.1
     """Share of the devices that go offline and come back, again and again."""
+    push: bool = False
+    """Whether the devices are registered with push tokens before the run."""
     silent_share: Share = 0.1
     """Share of the devices that only read."""
     churn: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 36

@@ -83,6 +83,8 @@ class Swarm:
         """Create all conversations and write who is in them. Returns what other processes need. Raises ApiError."""
         self._enter("setup")
         self._tokens = self._api.tokens(self.config.api_key, self.population.users)
+        if self.config.push:
+            self._api.register(self.config.api_key, self.population.users)
         conversations = create_conversations(self._api, self.population, self._tokens)
         record_population(self._history, self.population, conversations)
         self._changes = Changes(

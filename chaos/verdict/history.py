@@ -98,6 +98,7 @@ def load_run(run_dir: Path) -> History:
     binaries, texts = sorted(directory.glob("*.bin")), sorted(directory.glob("*.jsonl"))
     if not binaries and not texts:
         raise HistoryError(f"{directory}: no history files")
+    texts += sorted((run_dir / "pushes").glob("*.jsonl"))  # what the stand-ins of the push providers accepted
     reader = Reader()
     holes: list[Hole] = []
     for path in binaries:

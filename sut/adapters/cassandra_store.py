@@ -12,13 +12,13 @@ While a sequencer is away nothing is lost but time: it replays what is in the lo
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from sut.adapters import cassandra_rows as rows
+from sut.adapters.cassandra_each import chunks, each
 from sut.adapters.cassandra_policies import Address
 from sut.adapters.cassandra_rows import BATCH_ROWS, MAX_INTEGER, Batch, bucket_of, image_of, last_of, messages_of
 from sut.adapters.cassandra_schema import Binding
@@ -39,7 +39,6 @@ PAGE_ROWS: Final = 500
 """Rows of one answer, 8 MB of the largest bodies."""
 LOAD_ATTEMPTS: Final = 5
 
-T = TypeVar("T")
 log = logging.getLogger("store")
 
 
@@ -91,8 +90,8 @@ class CassandraStore:
         """Store each conversation's change whole or not at all; all of them when this returns. Repeatable."""
         memberships = dict.fromkeys((span.user, write.row.conv) for write in writes for span in write.spans)
         joins = [Batch((("put_membership", pair),)) for pair in memberships]
-        await _each(joins, self._session.write, width=WRITE_WIDTH)
-        await _each(writes, self._write, width=WRITE_WIDTH)
+        await each(joins, self._session.write, width=WRITE_WIDTH)
+        await each(writes, self._write, width=WRITE_WIDTH)
 
     async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
         """Up to `limit` rows with a number above `after`, in order."""
@@ -173,8 +172,8 @@ class CassandraStore:
                             found[conv] = _seen(spans, head)
                         return
 
-        await _each(_chunks(asked, ASKED_AT_ONCE), ask, width=READ_WIDTH)
-        await _each(rolled, ask_newest, width=READ_WIDTH)
+        await each(chunks(asked, ASKED_AT_ONCE), ask, width=READ_WIDTH)
+        await each(rolled, ask_newest, width=READ_WIDTH)
         return found
 
     async def save_cursors(self, cursors: Iterable[tuple[int, int, int]]) -> None:
@@ -187,9 +186,9 @@ class CassandraStore:
         batches = [
             Batch(tuple(("put_cursor", (device, conv, seq, seq)) for conv, seq in chunk))
             for device, shown in by_device.items()
-            for chunk in _chunks(list(shown.items()), BATCH_ROWS)
+            for chunk in chunks(list(shown.items()), BATCH_ROWS)
         ]
-        await _each(batches, self._session.write, width=WRITE_WIDTH)
+        await each(batches, self._session.write, width=WRITE_WIDTH)
 
     async def cursors(self, device: int) -> dict[int, int]:
         """conv -> seq shown by this device."""
@@ -207,9 +206,9 @@ class CassandraStore:
         batches = [
             Batch(tuple(("put_receipt", (conv, user, kind, seq, seq)) for (user, kind), seq in chunk))
             for conv, told in by_conv.items()
-            for chunk in _chunks(list(told.items()), BATCH_ROWS)
+            for chunk in chunks(list(told.items()), BATCH_ROWS)
         ]
-        await _each(batches, self._session.write, width=WRITE_WIDTH)
+        await each(batches, self._session.write, width=WRITE_WIDTH)
 
     async def receipts(self, conv: int) -> dict[tuple[int, int], int]:
         """(user, kind) -> seq in this conversation."""
@@ -282,26 +281,3 @@ def _seen(spans: Sequence[Span], head: int) -> int:
     """The head as far as the user of these stays, in order, may see."""
     end = spans[-1].end
     return min(head, end - 1) if end else head
-
-
-def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-async def _each(items: Sequence[T], action: Callable[[T], Awaitable[None]], *, width: int) -> None:
-    """Do it for all, `width` at a time. Raises the first error when those under way have ended; begins no more then."""
-    left = iter(items)
-    errors: list[Unavailable] = []
-
-    async def work() -> None:
-        for item in left:
-            try:
-                await action(item)
-            except Unavailable as error:
-                errors.append(error)
-            if errors:
-                return
-
-    await asyncio.gather(*(work() for _ in range(min(width, len(items)))))
-    if errors:
-        raise errors[0]

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sut.protocol.peer import Changed
     from sut.services.chat.accept import Acceptor
     from sut.services.chat.reader import Reader
+    from sut.services.push.decider import Decider
+    from sut.services.push.floor import Floor
     from sut.services.sequencer.signals import Signals
     from sut.services.sequencer.worker import PartitionWorker
 
@@ -117,6 +119,16 @@ VARIANTS: Mapping[str, Variant] = {
             (),
             measured_by="presence",
         ),
+        Variant(
+            "push_to_online",
+            "pushes go to all devices of the members, connected or not",
+            ("push",),
+        ),
+        Variant(
+            "push_commit_before_sent",
+            "the push service commits the log as it reads it, so a crash forgets the pushes that were under way",
+            ("push",),
+        ),
     )
 }
 
@@ -207,4 +219,22 @@ def fixed_reconnect_s(variant: str | None) -> float:
     """The wait of devices before they reconnect, 0 where it is full jitter."""
     own = _own(variant, "fixed_reconnect_s")
     found: float = own() if own else 0.0
+    return found
+
+
+def decider_class(topology: Topology) -> type[Decider]:
+    """How this system decides who gets a push."""
+    from sut.services.push.decider import Decider
+
+    own = _own(topology.variant, "decider_class")
+    found: type[Decider] = own(topology) if own else Decider
+    return found
+
+
+def floor_class(topology: Topology) -> type[Floor]:
+    """How far this system's push service says that it is done."""
+    from sut.services.push.floor import Floor
+
+    own = _own(topology.variant, "floor_class")
+    found: type[Floor] = own(topology) if own else Floor
     return found

@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from sut.adapters.redis_registry import RedisRegistry
+from sut.adapters.sqlite_devices import SqliteDevices
 from sut.adapters.sqlite_keys import SqliteKeys
 from sut.adapters.sqlite_log import SqliteLog
 from sut.adapters.sqlite_store import SqliteStore
-from sut.ports import KeyStore, MessageLog, MessageStore
+from sut.ports import Devices, KeyStore, MessageLog, MessageStore
 from tests.adapters.cassandra_system import CassandraSystem
 from tests.adapters.cassandra_system import missing as cassandra_missing
 from tests.adapters.kafka_system import KafkaSystem
@@ -139,6 +140,25 @@ def make_keys(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Op
             yield keys
         finally:
             await keys.close()
+
+    return opened
+
+
+@pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
+def make_devices(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opened[Devices]]:
+    """Opens the same device directory each time, empty at the start of the test."""
+    if request.param == "cassandra":
+        system: CassandraSystem = request.getfixturevalue("cassandra_system")
+        system.empty()
+        return system.opened_devices
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[Devices]:
+        devices = SqliteDevices(tmp_path, PARTITIONS)
+        try:
+            yield devices
+        finally:
+            await devices.close()
 
     return opened
 

@@ -85,6 +85,11 @@ class PartitionWorker:
         """A record that the log does not have yet is none of ours. A known-bad variant overrides this."""
 
     @property
+    def position(self) -> int:
+        """Offset of the last record applied."""
+        return self._position
+
+    @property
     def unstored(self) -> int:
         """Records applied but not yet stored and committed."""
         return self._unstored
