@@ -73,12 +73,12 @@ VARIANTS: Mapping[str, Variant] = {
         Variant(
             "immortal_routes",
             "a route stays until its own gateway takes it out, so those of a dead gateway keep new ones away",
-            ("liveness",),
+            ("liveness", "catch_up"),
         ),
         Variant(
             "blind_delete",
             "the late clean-up after a disconnect deletes the device's route, whosever it is by then",
-            ("liveness",),
+            ("liveness", "catch_up"),
         ),
         Variant(
             "global_counter",

@@ -21,7 +21,7 @@ from sut.variants.passing_on import PassingOn
 if TYPE_CHECKING:
     from sut.deploy.topology import Topology
 
-LATE_S: Final = 10.0
+LATE_S: Final = 14.0
 MAX_WAITING: Final = 50_000
 NEVER_S: Final = 1e9
 

@@ -18,25 +18,14 @@ SEED = "1"  # the gateway dies first; a RESYNC after that mends little
 def judged(variant: str | None, out: Path) -> tuple[int, dict[str, Any]]:
     """Exit status and verdict of one run."""
     options = [] if variant is None else ["--variant", variant]
+    run = ["run", str(EXPERIMENT), "--seed", SEED, "--json", "--out", str(out), *options]
     ended = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "chaos.cli",
-            "run",
-            str(EXPERIMENT),
-            "--seed",
-            SEED,
-            "--json",
-            "--out",
-            str(out),
-            *options,
-        ],
+        [sys.executable, "-m", "chaos.cli", *run],
         capture_output=True,
         text=True,
         check=False,
         cwd=out.parent,
-        timeout=150,
+        timeout=280,
     )
     assert ended.stdout, ended.stderr
     return ended.returncode, json.loads(ended.stdout.splitlines()[-1])
@@ -48,7 +37,7 @@ def of(verdict: dict[str, Any], word: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("variant", ["dedup_window", "no_catch_up", "immortal_routes", "blind_delete"])
 def test_the_named_check_catches_it_with_a_counterexample(variant: str, tmp_path: Path) -> None:
     status, verdict = judged(variant, tmp_path / "run")
@@ -60,7 +49,7 @@ def test_the_named_check_catches_it_with_a_counterexample(variant: str, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_without_a_variant_nothing_is_wrong(tmp_path: Path) -> None:
     status, verdict = judged(None, tmp_path / "run")
     assert (status, verdict["verdict"]) == (0, "valid"), verdict["checks"]
