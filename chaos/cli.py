@@ -94,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     _profile(sub)
     _out_and_json(sub)
 
+    _bench_options(add("bench", _bench, "measure a design against its known-bad variant at the same population"))
+
     sub = add("replay", _replay, "run again what a run directory's schedule.yaml says")
     sub.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     _out_and_json(sub)
@@ -109,8 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--format", choices=("jsonl", "parquet"), default="jsonl")
     sub.add_argument("--out", type=Path, metavar="FILE", help="default: standard output; RUN_DIR/history.parquet")
 
-    sub = add("faults", _faults, "list the faults and whether they can be injected here")
-    _profile(sub)
+    _profile(add("faults", _faults, "list the faults and whether they can be injected here"))
 
     sub = add("up", _up, "start a system and leave it running")
     _profile(sub)
@@ -128,6 +129,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--users", type=int, default=1000, metavar="N", help="devices that the UI offers to start")
     sub.add_argument("--out", type=Path, metavar="DIR", help="default: a new one in runs/")
     return parser
+
+
+def _bench_options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("name", choices=("presence",), metavar="NAME", help="presence: states told, lazily and eagerly")
+    sub.add_argument("--users", type=int, metavar="N", help="devices; default: 400")
+    sub.add_argument("--duration", type=float, metavar="S", help="seconds a run; default: 60")
+    sub.add_argument("--seed", type=_seed, metavar="N", help="random if not given")
+    _profile(sub)
+    _out_and_json(sub)
 
 
 def _seed(text: str) -> int:
@@ -184,6 +194,12 @@ def _capacity(options: argparse.Namespace) -> int:
     from chaos import commands
 
     return commands.capacity(options)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from chaos import benches
+
+    return benches.presence(options)
 
 
 def _history(options: argparse.Namespace) -> int:
