@@ -35,7 +35,7 @@ from sut.deploy.system import System
 from sut.deploy.topology import Settings
 from sut.deploy.watchdog import Watchdog
 
-NAMES: Final = ("fanout", "storm", "counter", "reconnect")
+NAMES: Final = ("fanout", "storm", "counter", "reconnect", "presence")
 OURS: Final = ("gateway", "chat", "sequencer", "api")
 
 

@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     _out_and_json(sub)
     servers.add_options(sub)
 
-    _bench_options(add("bench", _bench, "measure one cost: fanout, storm, counter, reconnect"))
+    _bench_options(add("bench", _bench, "measure one cost: fanout, storm, counter, reconnect, presence"))
     sub = add("replay", _replay, "run again what a run directory's schedule.yaml says")
     sub.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     _out_and_json(sub)

@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> Verdict:
     servers = from_options(options, options.profile)
     check_redis(servers)
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
-    _share_clock()
+    share_clock()
     from chaos.runner import Request
 
     request = Request(
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> Verdict:
         directory=options.out or rundir.default_path(wanted.name, seed),
         servers=servers,
     )
-    return _execute(request, as_json=options.json)
+    return execute(request, as_json=options.json)
 
 
 def replay(options: argparse.Namespace) -> Verdict:
@@ -94,7 +94,7 @@ def replay(options: argparse.Namespace) -> Verdict:
     check_variant(recorded.variant)
     servers = from_options(options, recorded.profile)
     check_redis(servers)
-    _share_clock()
+    share_clock()
     from chaos.runner import Request
 
     request = Request(
@@ -106,7 +106,7 @@ def replay(options: argparse.Namespace) -> Verdict:
         replay=recorded,
         servers=servers,
     )
-    return _execute(request, as_json=options.json)
+    return execute(request, as_json=options.json)
 
 
 def capacity(options: argparse.Namespace) -> int:
@@ -128,7 +128,7 @@ def capacity(options: argparse.Namespace) -> int:
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
     out: Path = options.out or rundir.default_path("capacity", seed)
     rundir.check_new(out)
-    _share_clock()
+    share_clock()
     from chaos.runner import Request
 
     console = Console(stderr=options.json)
@@ -136,7 +136,7 @@ def capacity(options: argparse.Namespace) -> int:
     def attempt(rate: float) -> searching.Step:
         at_rate = experiment.override(wanted, users=None, duration_s=None, rate=rate)
         directory = out / f"{rate:g}-per-s"
-        verdict = _execute(
+        verdict = execute(
             Request(
                 experiment=at_rate,
                 seed=seed,
@@ -176,12 +176,13 @@ def capacity(options: argparse.Namespace) -> int:
     return VALID if found else UNKNOWN
 
 
-def _share_clock() -> None:
+def share_clock() -> None:
     """One clock for this process and all that it starts; before load.history is imported, which reads it."""
     os.environ[CLOCK_OFFSET] = str(clock_offset_ns(os.environ))
 
 
-def _execute(request: Request, *, as_json: bool) -> Verdict:
+def execute(request: Request, *, as_json: bool) -> Verdict:
+    """Run it, judge it and show both. Raises ChaosError."""
     from chaos import outcome, runner
     from chaos.interrupt import Aborted, Interrupt
     from chaos.live import Display, show_verdict

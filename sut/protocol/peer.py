@@ -241,6 +241,8 @@ class Changed(_Tagged, frozen=True, tag=25):
 
     user: int
     state: int
+
+
 class AskConnected(_Tagged, frozen=True, tag=40):
     """Push service to gateway: which of these devices are connected to you?"""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from sut.adapters.redis_presence import RedisPresence
 from sut.adapters.redis_registry import RedisRegistry
 from sut.adapters.sqlite_devices import SqliteDevices
 from sut.adapters.sqlite_keys import SqliteKeys
@@ -182,6 +183,27 @@ def make_registry(redis_system: RedisSystem) -> Callable[[], Opened[RedisRegistr
     """Opens the same registry each time, empty at the start of the test."""
     redis_system.forget_all()
     return lambda: opened_registry(redis_system, deadline_s=2.0)
+
+
+@pytest.fixture(params=["redis"])
+def make_presence(redis_system: RedisSystem) -> Callable[[float], Opened[RedisPresence]]:
+    """Opens the same presence each time, with this time to live; empty at the start of the test."""
+    redis_system.forget_all()
+    return lambda ttl_s: opened_presence(redis_system, ttl_s=ttl_s, deadline_s=2.0)
+
+
+@contextlib.asynccontextmanager
+async def opened_presence(
+    system: RedisSystem, *, ttl_s: float, deadline_s: float = 0.3
+) -> AsyncIterator[RedisPresence]:
+    """Presence on this system."""
+    presence = RedisPresence(
+        sentinels=system.sentinels, master_name=system.name, address_map={}, ttl_s=ttl_s, deadline_s=deadline_s
+    )
+    try:
+        yield presence
+    finally:
+        await presence.close()
 
 
 @contextlib.asynccontextmanager

@@ -30,7 +30,7 @@ async def test_the_files_are_in_data(tmp_path: Path) -> None:
         await backend.close()
     names = {path.name for path in (tmp_path / "data").glob("*.db")}
     partitions = {f"{kind}-{n:02}.db" for kind in ("log", "store") for n in range(topology.settings.partitions)}
-    assert names == partitions | {"offsets.db", "cursors.db", "memberships.db"}
+    assert names == partitions | {"offsets.db", "cursors.db", "memberships.db", "receipts.db"}
 
 
 async def test_the_registry_is_reached_over_the_links_of_its_node(redis_system: RedisSystem, tmp_path: Path) -> None:

@@ -53,9 +53,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         link.start()
     sequencers = {p: links[topology.sequencer_of(p).name] for p in range(topology.settings.partitions)}
     people = People(sequencers=sequencers, store=store, presence=presence)
-    app = make_app(
-        topology, control, registry, conversations=conversations, devices=devices, keys=keys, people=people
-    )
+    app = make_app(topology, control, registry, conversations=conversations, devices=devices, keys=keys, people=people)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
