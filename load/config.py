@@ -55,6 +55,12 @@ class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Share of the devices that only read."""
     churn: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 36
     """Membership changes of groups during the run."""
+    crypto_share: Share = 0.0
+    """Share of the devices with real end-to-end encryption; above 0 other bodies have the size of encrypted ones."""
+    canary: Annotated[str, msgspec.Meta(pattern="^([A-Za-z0-9]{16})?$")] = ""
+    """Stands in every plaintext that is really encrypted, and nowhere else."""
+    crypto_plaintext: bool = False
+    """Known bad: those devices publish keys and then send what they should have encrypted."""
     trace_every: Annotated[int, msgspec.Meta(ge=0)] = 16
     """The history tells more of one message in so many, the same ones that the system traces; 0: of none."""
 

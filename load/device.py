@@ -13,7 +13,7 @@ import math
 import random
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
@@ -21,7 +21,7 @@ from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
 from load import body as bodies
-from load.history import message_id
+from load.history import message_id, now_ns
 from load.plan import ALWAYS_US, US, Absence, DevicePlan
 from load.recorder import Recorder
 from sut.protocol.client import Client
@@ -29,6 +29,7 @@ from sut.protocol.client_events import (
     Acked,
     ClientSettings,
     GaveUp,
+    MemberChange,
     Nacked,
     Notified,
     Online,
@@ -41,6 +42,9 @@ from sut.protocol.client_events import (
     Wire,
 )
 from sut.protocol.frames import FrameError
+
+if TYPE_CHECKING:
+    from load.crypto import Keys
 
 MAX_MESSAGE: Final = 4 << 20
 """Largest WebSocket message a device accepts: a PAGE of 200 bodies of 16 KB is below it."""
@@ -63,6 +67,10 @@ class Run:
     """When the plan's time 0 is, on the monotonic clock that drives the devices."""
     t0_ns: int = 0
     """The same on the history's clock."""
+    crypto: Keys | None = None
+    """Real encryption for some of the devices."""
+    groups: frozenset[int] = frozenset()
+    """Which of `conversations`, by id, are groups."""
     quiet: bool = False
     """Nobody writes any more, and nobody goes offline or stays away."""
 
@@ -79,7 +87,8 @@ class Device:
 
     __slots__ = (
         "_broken_off",
-        "_client", "_client_seq", "_fragments", "_next_absence", "_next_send", "_online", "_open", "_plan", "_run",
+        "_client", "_client_seq", "_crypto",
+        "_fragments", "_next_absence", "_next_send", "_online", "_open", "_plan", "_run",
         "_unsent", "_web", "device", "leaving", "must_drop", "refusal", "refusal_text",
     )  # fmt: skip
 
@@ -97,6 +106,7 @@ class Device:
             rng=run.rng,
             settings=run.settings,
         )
+        self._crypto = run.crypto.people.get(device) if run.crypto is not None else None
         self._web: ClientProtocol | None = None
         self._open = False
         self._online = False
@@ -155,12 +165,15 @@ class Device:
         """Do what is due: write messages, let the client retry, go offline as planned."""
         if not self._run.quiet:
             self._follow_plan(now)
+        self._send_controls(now)
         self._client.tick(now)
         self._drain()
 
     def wake_at(self) -> float:
         """When `on_time` has something to do; inf: not before something arrives."""
         at = self._client.next_wakeup()
+        if self._crypto is not None and self._crypto.outgoing:
+            return -math.inf
         if self._run.quiet:
             return at
         sends = self._plan.sends
@@ -235,8 +248,30 @@ class Device:
         conv = self._run.conversations[send.conversation]
         offset_ns = send.due_us * 1000
         client_seq = self._client_seq
+        for body in self._bodies(conv, client_seq, offset_ns, send.size):
+            self._hand_in(conv, body, self._run.t0_ns + offset_ns, now)
+
+    def _bodies(self, conv: int, client_seq: int, due_offset_ns: int, size: int) -> list[bytes]:
+        """The message, encrypted or not; before it what its recipients need to read it."""
+        run = self._run
+        if self._crypto is not None:
+            sealed = self._crypto.seal(conv, client_seq=client_seq, due_offset_ns=due_offset_ns, size=size)
+            if sealed is not None:
+                return sealed
+        if run.crypto is not None:
+            size = run.crypto.true_size(size, group=conv in run.groups)
         msg = message_id(self.device, client_seq)
-        body = bodies.make(seed=self._run.seed, msg=msg, due_offset_ns=offset_ns, size=send.size)
+        return [bodies.make(seed=run.seed, msg=msg, due_offset_ns=due_offset_ns, size=size)]
+
+    def _send_controls(self, now: float) -> None:
+        """What encryption has to say to other devices."""
+        if self._crypto is not None:
+            outgoing, self._crypto.outgoing = self._crypto.outgoing, []
+            for conv, body in outgoing:
+                self._hand_in(conv, body, now_ns(), now)
+
+    def _hand_in(self, conv: int, body: bytes, due_ns: int, now: float) -> None:
+        client_seq = self._client_seq
         try:
             taken = self._client.submit(conv, body, now)
         except OutboxFull:
@@ -244,7 +279,7 @@ class Device:
             return
         assert taken == client_seq, "the client counts its messages as the body says"
         self._client_seq += 1
-        self._unsent[client_seq] = (self._run.t0_ns + offset_ns, bodies.digest(body))
+        self._unsent[client_seq] = (due_ns, bodies.digest(body))
 
     def _upgraded(self, web: ClientProtocol, now: float) -> None:
         """The answer to the upgrade may have come."""
@@ -292,12 +327,15 @@ class Device:
             match event:
                 case Wire():
                     recorder.wire(device, event)
-                case Show():
-                    recorder.shown(device, event)
+                case Show(message):
+                    plain = self._crypto.shown(message) if self._crypto is not None else None
+                    recorder.shown(device, event, plain=plain)
                 case Notified():
                     recorder.notified(device, event)
                 case Acked():
                     recorder.acked(device, event)
+                    if self._crypto is not None:
+                        self._crypto.acked(event.client_seq, event.seq)
                 case Sent(conv, client_seq):
                     due_ns, hash_ = self._unsent.pop(client_seq)
                     recorder.sent(device, conv, client_seq, due_ns=due_ns, hash_=hash_)
@@ -314,7 +352,9 @@ class Device:
                     self.must_drop = reason
                 case Violation(text):
                     recorder.violation(device, text)
-                case _:  # Drained and MemberChange ask nothing of a person
+                case MemberChange() if self._crypto is not None:
+                    self._crypto.changed(event)
+                case _:  # Drained asks nothing of a person, nor does a MemberChange of one without encryption
                     pass
         web = self._web
         for data in client.frames():
