@@ -84,6 +84,7 @@ class Instead(_Strict, frozen=True):
     spawn_per_s: Spawn | UnsetType = UNSET
     recipients: Recipients | UnsetType = UNSET
     offline_share: Share | UnsetType = UNSET
+    crypto_share: Share | UnsetType = UNSET
     heartbeat_s: Heartbeat | UnsetType = UNSET
     faults: tuple[FaultSpec, ...] | UnsetType = UNSET
     timing: Timing | UnsetType = UNSET
@@ -107,6 +108,8 @@ class Experiment(_Strict, frozen=True):
     """Swarm processes."""
     offline_share: Share = 0.1
     """Share of the devices that go offline now and then."""
+    crypto_share: Share = 0.0
+    """Share of the devices with real end-to-end encryption; the other bodies then have the size of encrypted ones."""
     recipients: Recipients = 5.0
     """Mean number of recipients of a message: it sets the share of group messages."""
     faults: tuple[FaultSpec, ...] = ()

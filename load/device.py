@@ -69,6 +69,8 @@ class Run:
     """The same on the history's clock."""
     crypto: Keys | None = None
     """Real encryption for some of the devices."""
+    tracer: bytes = b""
+    """In every body that is not encrypted."""
     groups: frozenset[int] = frozenset()
     """Which of `conversations`, by id, are groups."""
     quiet: bool = False
@@ -261,7 +263,7 @@ class Device:
         if run.crypto is not None:
             size = run.crypto.true_size(size, group=conv in run.groups)
         msg = message_id(self.device, client_seq)
-        return [bodies.make(seed=run.seed, msg=msg, due_offset_ns=due_offset_ns, size=size)]
+        return [bodies.make(seed=run.seed, msg=msg, due_offset_ns=due_offset_ns, size=size, canary=run.tracer)]
 
     def _send_controls(self, now: float) -> None:
         """What encryption has to say to other devices."""

@@ -115,7 +115,7 @@ class Swarm:
             trace_every=self.config.trace_every,
         )
         run = Run(seed=self.config.seed, conversations=part.conversations, recorder=self._recorder)
-        run.groups = self._recorder.groups
+        run.groups, run.tracer = self._recorder.groups, self.config.tracer.encode()
         if self.config.crypto_share:
             self._join_crypto(run, part, share)
         self._fleet = Fleet(

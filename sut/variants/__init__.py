@@ -46,6 +46,11 @@ VARIANTS: Mapping[str, Variant] = {
             "the log offset is committed before the rows are in the store, so a crash between the two forgets them",
             ("acked_lost",),
         ),
+        Variant(
+            "plaintext_store",
+            "the wrong is in the client: some send in the clear what they should encrypt, and it reaches log and store",
+            ("leaks",),
+        ),
     )
 }
 
