@@ -47,7 +47,7 @@ def choose(population: Population, share: float, seed: int) -> frozenset[int]:
 
 @dataclass(kw_only=True)
 class Cost:
-    """What encryption took of this process, in seconds, and how often."""
+    """What encryption took of this process, in seconds of CPU time, and how often."""
 
     sealed: int = 0
     seal_s: float = 0.0
@@ -156,11 +156,11 @@ class Keys:
             self.want(wanted)
             return False
         self._lists[wanted.user] = found.device_list
-        started = time.perf_counter()
+        started = time.thread_time()
         self.people[wanted.device].learn(wanted.user, found.device_list, _bundles(found) if wanted.bundle else [])
         if wanted.bundle:
             self.cost.sessions += 1
-            self.cost.session_s += time.perf_counter() - started
+            self.cost.session_s += time.thread_time() - started
         return True
 
     @staticmethod
