@@ -174,16 +174,23 @@ def test_one_time_prekeys_are_taken_by_those_who_write_only(world: World) -> Non
     assert {token for token, _, one_time in world.shelf.fetched if one_time} == {"1"}
 
 
-@pytest.mark.parametrize("spoil", ["payload", "another text"])
+@pytest.mark.parametrize("spoil", ["payload", "another text", "another tail", "an old message"])
 def test_what_decrypts_to_something_else_is_another_content(world: World, spoil: str) -> None:
     world.join()
     world.settle()
     person = world.keys.people[1]
+    world.client_seqs[1] = 200
     if spoil == "payload":
         (message,) = world.seal(1, DIRECT) or []
         message = message._replace(body=message.body[:-1] + bytes([message.body[-1] ^ 1]))
     else:
-        message = world.number(1, DIRECT, person.account.seal_direct(DIRECT, [2], b"made up" * 20))
+        msg = message_id(1, world.client_seqs[1] - (100 if spoil == "an old message" else 0))
+        plain = bodies.make(seed=7, msg=msg, due_offset_ns=5, size=150, canary=CANARY)
+        if spoil == "another text":
+            plain = b"made up" * 20
+        elif spoil == "another tail":
+            plain = plain[:-1] + bytes([plain[-1] ^ 1])
+        message = world.number(1, DIRECT, person.account.seal_direct(DIRECT, [2], plain))
     world.keys.people[2].shown(message)
     assert world.spoiled() == 1
     assert world.recorder.counters.violations == 1
@@ -212,6 +219,24 @@ def test_a_message_that_crossed_with_an_add_is_asked_for_and_read(world: World) 
     assert world.keys.cost.opened == before + 1
     world.keys.finish()
     assert world.spoiled() == 0
+
+
+def test_who_was_not_there_gets_no_keys_however_it_asks(world: World) -> None:
+    """User 3 is away while a message is written, comes back, and has its bytes from somewhere."""
+    world.join()
+    world.settle()
+    one, three = world.keys.people[1], world.keys.people[3]
+    one.changed(MemberChange(GROUP, 1, 3, added=False))
+    world.seqs[GROUP] = 1
+    (missed,) = world.seal(1, GROUP) or []
+    one.changed(MemberChange(GROUP, 3, 3, added=True))
+    world.seqs[GROUP] = 3
+    assert three.shown(missed) is None
+    world.settle()
+    assert world.shelf.fetched.count(("3", 1, True)) >= 1, "it did ask"
+    assert world.keys.cost.opened > 0
+    world.keys.finish()
+    assert world.spoiled() == 1
 
 
 def test_what_can_never_be_read_is_in_the_history_at_the_end(world: World) -> None:
