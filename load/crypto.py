@@ -27,6 +27,9 @@ from sut.crypto.prekeys import Bundle
 
 AT_ONCE: Final = 8
 """Publications under way."""
+PATIENCE_S: Final = 20.0
+GRACE_S: Final = 15.0
+"""Three requests for keys, and their answers. A run ends when all is delivered, without a thought of these."""
 IDLE_S: Final = 0.05
 RETRY_S: Final = 0.5
 
@@ -103,10 +106,18 @@ class Keys:
         """A device of this process begins. `members`: of its conversations, those with real encryption."""
         self.people[device] = Person(device, members, groups, self)
 
-    def join_all(self, plans: Mapping[int, DevicePlan], conversations: Mapping[int, Conversation]) -> None:
-        """All devices of this process that are meant begin and publish their keys. Waits; raises ApiError.
+    def join_all(
+        self,
+        plans: Mapping[int, DevicePlan],
+        conversations: Mapping[int, Conversation],
+        *,
+        patience_s: float = PATIENCE_S,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """All devices of this process that are meant publish their keys and get those of whom they will write to.
 
-        `conversations`: by id, in the order of the population.
+        `conversations`: by id, in the order of the population. Waits: for what other processes publish meanwhile
+        `patience_s`; the rest comes later. Raises ApiError.
         """
         members = {conv: self.users.intersection(c.members) for conv, c in conversations.items()}
         groups = frozenset(conv for conv, c in conversations.items() if c.kind == "group")
@@ -121,6 +132,10 @@ class Keys:
         ids = list(conversations)
         for device in mine:
             self.people[device].expects_to_write([ids[send.conversation] for send in plans[device].sends])
+        deadline = time.monotonic() + patience_s
+        while self._queue and time.monotonic() < deadline:
+            if not self.step():
+                sleep(IDLE_S)
 
     def publish(self, device: int) -> None:
         """Put its keys on the shelf. Waits; raises ApiError."""
@@ -183,10 +198,10 @@ class Keys:
                 sleep(RETRY_S)
                 failures = 0
 
-    def finish(self) -> None:
-        """The run is over: what could not be read until now is lost."""
+    def finish(self, *, grace_s: float = GRACE_S) -> None:
+        """The run is over: what could not be read for so long is lost."""
         for person in self.people.values():
-            person.give_up()
+            person.give_up(grace_s)
 
 
 def _bundles(found: KeysOf) -> list[Bundle]:

@@ -50,6 +50,8 @@ class _Waiting:
     """Messages of one sender in one conversation that cannot be read yet."""
 
     messages: list[Message] = field(default_factory=list)
+    since: float = 0.0
+    """When the newest of them came."""
     quiet_until: float = 0.0
     """Asked a moment ago: the answer is given time."""
 
@@ -164,11 +166,12 @@ class Person:
     def _waits_for(self, user: int) -> bool:
         return any(waiting.messages for (_, device), waiting in self._waiting.items() if device == user)
 
-    def give_up(self) -> None:
-        """What still waits is reported."""
+    def give_up(self, grace_s: float) -> None:
+        """What still waits is reported, unless the newest came so short ago that its keys may be under way."""
         for waiting in self._waiting.values():
-            for message in waiting.messages:
-                self._spoiled(message, "it could not be read to the end of the run")
+            if time.monotonic() - waiting.since >= grace_s:
+                for message in waiting.messages:
+                    self._spoiled(message, "it could not be read to the end of the run")
 
     def _read(self, message: Message, *, again: bool = False) -> bytes | None:
         """Open it; on the way do what it asks, or see to its keys."""
@@ -198,6 +201,7 @@ class Person:
         if opened.asked:
             self._answer(conv, sender, opened.asked)
         if opened.unlocked:
+            self._waiting[conv, message.device].quiet_until = 0.0  # the rest may be asked for at once
             self._try_again(conv, message.device, may_ask=False)
         if opened.plaintext is not None:
             self._check(message, opened.plaintext)
@@ -224,6 +228,7 @@ class Person:
             return
         self._keys.cost.asked += 1
         waiting.messages.append(message)
+        waiting.since = time.monotonic()
 
     def _try_again(self, conv: int, device: int, *, may_ask: bool) -> None:
         """Read what waits; what still cannot be read is asked for, if there is a bundle to ask with."""

@@ -146,7 +146,7 @@ class Swarm:
             recorder=run.recorder,
         )
         known = dict(zip(part.conversations, self.population.conversations, strict=True))
-        run.crypto.join_all(share, known)
+        run.crypto.join_all(share, known, sleep=gevent.sleep)
 
     def begin(self, t0_ns: int) -> None:
         """The plan's time 0 is set. Only the first call counts."""

@@ -38,13 +38,13 @@ def experiment(tmp_path: Path) -> Path:
 def test_what_is_encrypted_is_read_and_is_nowhere_in_the_system(experiment: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     done = petrel("run", str(experiment), "--seed", "2", "--json", "--out", str(out), cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
+    log = (out / "logs" / "swarm.log").read_text()
+    assert done.returncode == 0, done.stderr[-2000:] + log[-3000:]
     found = canary.load(out)
     assert found is not None
     assert found.found == ()
     assert found.unsearched == ()
     assert any(place.where.startswith("data/store-") for place in found.tracer)
-    log = (out / "logs" / "swarm.log").read_text()
     sealed = [int(line.split("encryption: ")[1].split()[0]) for line in log.splitlines() if "encryption: " in line]
     assert sum(sealed) > 20, log[-2000:]
     assert "broke its protocol" not in log
