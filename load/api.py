@@ -28,6 +28,8 @@ _PROVIDERS: Final[tuple[Provider, ...]] = ("apns", "fcm")
 _RETRY_BASE_S: Final = 0.05
 _RETRY_CAP_S: Final = 1.0
 
+Publication = tuple[bytes, int, bytes, bytes, tuple[tuple[int, bytes], ...]]
+"""Identity key; number, key and signature of the signed prekey; (number, key) of one-time prekeys."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -80,6 +82,41 @@ class _Seq(msgspec.Struct, frozen=True):
 
 class _Gateways(msgspec.Struct, frozen=True):
     gateways: tuple[str, ...]
+
+
+class SignedPrekeyOf(msgspec.Struct, frozen=True):
+    """As it was published."""
+
+    number: int
+    key: bytes
+    signature: bytes
+
+
+class OneTimePrekeyOf(msgspec.Struct, frozen=True):
+    """Handed out to nobody else."""
+
+    number: int
+    key: bytes
+
+
+class BundleOf(msgspec.Struct, frozen=True):
+    """What begins a session with one device."""
+
+    device: int
+    identity_key: bytes
+    signed_prekey: SignedPrekeyOf
+    one_time: OneTimePrekeyOf | None
+
+
+class KeysOf(msgspec.Struct, frozen=True):
+    """A user's published keys; the default: nothing was published."""
+
+    devices: tuple[BundleOf, ...] = ()
+    device_list: bytes = b""
+
+
+class _KeysLeft(msgspec.Struct, frozen=True):
+    one_time: int
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -153,6 +190,22 @@ class ApiClient:
         """Give a member of a group a role. Returns the number the change took. Raises ApiError."""
         path = f"/v1/conversations/{conv}/members/{user}"
         return self._call("PUT", path, token, _Seq, {"role": role}, give_up_s=give_up_s).seq
+
+    def publish_keys(self, token: str, publication: Publication, *, device_list: bytes, version: int) -> int:
+        """Publish a device's keys. Returns how many one-time prekeys there are now. Raises ApiError."""
+        identity_key, number, key, signature, one_time = publication
+        body = {
+            "identity_key": identity_key,
+            "signed_prekey": {"number": number, "key": key, "signature": signature},
+            "one_time": [{"number": number, "key": key} for number, key in one_time],
+            "device_list": {"version": version, "data": device_list},
+        }
+        return self._call("PUT", "/v1/keys", token, _KeysLeft, body).one_time
+
+    def keys_of(self, token: str, user: int, *, one_time: bool) -> KeysOf:
+        """A user's published keys, with a one-time prekey of each device if asked. Raises ApiError."""
+        path = f"/v1/users/{user}/keys{'' if one_time else '?one_time=no'}"
+        return self._call("GET", path, token, KeysOf, give_up_s=5.0)
 
     def gateways(self) -> tuple[str, ...]:
         """WebSocket URLs of live gateways, shuffled; one attempt. Raises ApiError."""

@@ -71,6 +71,14 @@ class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Share of the devices that look at some of their contacts, now at these, now at those."""
     watched: Annotated[int, msgspec.Meta(ge=1, le=500)] = 10
     """At how many at most at a time."""
+    crypto_share: Share = 0.0
+    """Share of the devices with real end-to-end encryption; above 0 other bodies have the size of encrypted ones."""
+    canary: Annotated[str, msgspec.Meta(pattern="^([A-Za-z0-9]{16})?$")] = ""
+    """Stands in every plaintext that is really encrypted, and nowhere else."""
+    tracer: Annotated[str, msgspec.Meta(pattern="^([A-Za-z0-9]{16})?$")] = ""
+    """Stands in all other bodies, which a hunt for the canary must be able to see."""
+    crypto_plaintext: bool = False
+    """Known bad: those devices publish keys and then send what they should have encrypted."""
     trace_every: Annotated[int, msgspec.Meta(ge=0)] = 16
     """The history tells more of one message in so many, the same ones that the system traces; 0: of none."""
 

@@ -129,6 +129,11 @@ VARIANTS: Mapping[str, Variant] = {
             "the push service commits the log as it reads it, so a crash forgets the pushes that were under way",
             ("push",),
         ),
+        Variant(
+            "plaintext_store",
+            "the wrong is in the client: some send in the clear what they should encrypt, and it reaches log and store",
+            ("leaks",),
+        ),
     )
 }
 
