@@ -19,7 +19,6 @@ from sut.deploy import system
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
 
-
 PATIENCE_S = 60.0
 """For what takes tenths of a second on a machine that does nothing else."""
 

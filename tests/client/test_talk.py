@@ -117,10 +117,9 @@ def test_a_client_goes_on_where_it_ended_and_sends_what_it_had_not(running: Syst
 def test_what_was_read_while_away_is_known_on_return(running: System, tmp_path: Path) -> None:
     async def scenario() -> None:
         access = access_to(running)
-        async with person(access, "gil", tmp_path) as gil:
-            async with person(access, "han", tmp_path) as han:
-                conv = await met(gil, han)
-                assert await gil.do.settled(PATIENCE_S)
+        async with person(access, "gil", tmp_path) as gil, person(access, "han", tmp_path) as han:
+            conv = await met(gil, han)
+            assert await gil.do.settled(PATIENCE_S)
         async with person(access, "han", tmp_path) as han:
             await han.do.read(conv)
             await asyncio.sleep(1.5)
