@@ -60,19 +60,20 @@ def _point(system: System, request: Request, count: int, first_user: int) -> Map
         for crowd in crowds[1:]:
             crowd.begin()
         stayed, *back = [crowd.result() for crowd in crowds]
-        used = sum(cpu_s(system).values()) - sum(cpu.values())
+        used = {kind: seconds - cpu[kind] for kind, seconds in cpu_s(system).items()}
     finally:
         for crowd in crowds:
             crowd.close()
     return row(count, stayed, back[0] if back else Measured(), used)
 
 
-def row(count: int, stayed: Measured, back: Measured, used_s: float) -> Mapping[str, float]:
+def row(count: int, stayed: Measured, back: Measured, used: Mapping[str, float]) -> Mapping[str, float]:
     """The figures of a point."""
     return {
         "returning": count,
         "stayed: messages": stayed.messages,
         "missing": stayed.missing,
+        "ack p99 ms": stayed.ack_p99_ms,
         "p50 ms": stayed.p50_ms,
         "p99 ms": stayed.p99_ms,
         "max ms": stayed.max_ms,
@@ -82,7 +83,9 @@ def row(count: int, stayed: Measured, back: Measured, used_s: float) -> Mapping[
         "pages": back.frames.get("PAGE", 0),
         "refused ": sum(back.errors.values()),
         "not back": back.missing,
-        "system CPU s": used_s,
+        "gateway CPU s": used["gateway"],
+        "chat CPU s": used["chat"],
+        "sequencer CPU s": used["sequencer"],
         "crowd CPU s": stayed.cpu_s + back.cpu_s,
     }
 

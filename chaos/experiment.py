@@ -26,6 +26,7 @@ Rate = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 Spawn = Annotated[float, msgspec.Meta(gt=0, le=100_000)]
 Heartbeat = Annotated[float, msgspec.Meta(ge=0.5, le=300)]
 Recipients = Annotated[float, msgspec.Meta(ge=1, le=100)]
+Changes = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 SHIPPED: Final = Path(__file__).with_name("experiments")
@@ -87,6 +88,7 @@ class Instead(_Strict, frozen=True):
     recipients: Recipients | UnsetType = UNSET
     offline_share: Share | UnsetType = UNSET
     probe_share: Share | UnsetType = UNSET
+    roles: Changes | UnsetType = UNSET
     heartbeat_s: Heartbeat | UnsetType = UNSET
     faults: tuple[FaultSpec, ...] | UnsetType = UNSET
     timing: Timing | UnsetType = UNSET
@@ -110,6 +112,8 @@ class Experiment(_Strict, frozen=True):
     """Swarm processes."""
     offline_share: Share = 0.1
     """Share of the devices that go offline now and then."""
+    roles: Changes = 0
+    """Changes of roles in groups; admins then do a part of the changes of members."""
     probe_share: Share = 0.0
     """Share of the devices that try, at the end, to read a conversation of others; what they get counts as a leak."""
     recipients: Recipients = 5.0

@@ -46,6 +46,7 @@ def configure(experiment: Experiment, topology: Topology, directory: RunDir, see
         "workers": experiment.workers,
         "offline_share": experiment.offline_share,
         "recipients": experiment.recipients,
+        "roles": experiment.roles,
         "probe_share": experiment.probe_share,
         "read_share": experiment.read_share,
         "typing_share": experiment.typing_share,

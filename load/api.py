@@ -117,6 +117,11 @@ class ApiClient:
         path = f"/v1/conversations/{conv}/members/{user}"
         return self._call("DELETE", path, token, _Seq, give_up_s=give_up_s).seq
 
+    def name(self, token: str, conv: int, user: int, *, role: str, give_up_s: float | None = None) -> int:
+        """Give a member of a group a role. Returns the number the change took. Raises ApiError."""
+        path = f"/v1/conversations/{conv}/members/{user}"
+        return self._call("PUT", path, token, _Seq, {"role": role}, give_up_s=give_up_s).seq
+
     def gateways(self) -> tuple[str, ...]:
         """WebSocket URLs of live gateways, shuffled; one attempt. Raises ApiError."""
         return self._call("GET", "/v1/discovery", "", _Gateways, give_up_s=0.0).gateways

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from load.api import ApiClient, ApiError, parallel
@@ -89,8 +90,10 @@ class Changes:
 
     def _carry_out(self, change: Change) -> None:
         conv = self._conversations[change.conversation]
-        token = self._tokens[self._population.conversations[change.conversation].creator]
+        token = self._tokens[change.by or self._population.conversations[change.conversation].creator]
         call = self._api.add if change.add else self._api.remove
+        if change.role:
+            call = partial(self._api.name, role=change.role)
         self._open = change
         try:
             seq = call(token, conv, change.user, give_up_s=CHANGE_GIVE_UP_S)
@@ -100,11 +103,12 @@ class Changes:
             else:
                 self._hole(change, str(error))
         else:
+            # A role took a number too; to a reader of the history it is the adding of somebody who is there already.
             self._history.append(Event.MEMBER, conv=conv, msg=change.user, seq=seq, arg=int(change.add))
             self.done += 1
         self._open = None
 
     def _hole(self, change: Change, reason: str) -> None:
-        what = f"{'add' if change.add else 'remove'} user {change.user}"
+        what = f"{f'name {change.role}' if change.role else 'add' if change.add else 'remove'} user {change.user}"
         conv = self._conversations[change.conversation]
         self._control.hole(f"{what} in conversation {conv}: outcome unknown: {reason}")

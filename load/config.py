@@ -55,6 +55,8 @@ class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Share of the devices that only read."""
     churn: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 36
     """Membership changes of groups during the run."""
+    roles: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
+    """Changes of roles in groups during the run."""
     probe_share: Share = 0.0
     """Share of the devices that ask, at the end of their read-back, for a conversation that they never were in."""
     read_share: Share = 0.0

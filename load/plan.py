@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from load import people
+from load import people, roles
+
 from load.config import SwarmConfig
 from load.people import Keystroke, Look
 from load.population import BODY_SIZES, Population, Weighted, below, shuffled, stream
@@ -53,12 +54,15 @@ class Absence(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A membership change that the group's creator asks for at `at_us` after t0."""
+    """A change of members, or of a role, that a group's creator (or `by`, if not 0) asks for at `at_us` after t0."""
 
     at_us: int
     conversation: int
     user: int
     add: bool
+    """True for a role too: its user is a member before and after."""
+    role: str = ""
+    by: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +102,8 @@ def make(config: SwarmConfig, population: Population) -> Plan:
         absences=absences,
         changes=changes,
     )
+    if config.roles:
+        changes = roles.add(stream(config.seed, "roles"), population, changes, config.roles, duration_us)
     keystrokes, looks = people.keystrokes(config, sends), people.looks(config, population, duration_us)
     devices = {
         user: DevicePlan(

@@ -13,6 +13,7 @@ While a sequencer is away nothing is lost but time: it replays what is in the lo
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeVar
@@ -38,6 +39,7 @@ PAGE_ROWS: Final = 500
 LOAD_ATTEMPTS: Final = 5
 
 T = TypeVar("T")
+log = logging.getLogger("store")
 
 
 class CassandraStore:
@@ -61,6 +63,7 @@ class CassandraStore:
 
         No request takes much longer than `deadline_s`; a write() of many conversations has several.
         """
+        self._told_retention = False
         self._session = CassandraSession(
             dialed,
             binding=binding,
@@ -132,7 +135,10 @@ class CassandraStore:
         return found
 
     async def expire(self, partition: int, older_than_s: float) -> bool:
-        """Nothing: here whole buckets would go, see sut/README.md; it is not done."""
+        """Nothing is deleted here, which is said once: whole buckets would go, see sut/README.md."""
+        if not self._told_retention:
+            self._told_retention = True
+            log.warning("retention is not done on Cassandra: all messages are kept")
         return False
 
     async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:

@@ -38,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     send_buffer: int = 256 * 1024
     """Bytes a gateway holds for a device that does not read, before it is dropped to catch-up."""
     token_ttl_s: float = 86_400.0
+    retention_days: float = 0.0
+    """How long messages are kept at least, see sut/README.md; 0: for ever."""
     trace_every: int = 16
     """One message in so many leaves stamps of where it was and when, see sut/trace.py; 0: none does."""
 

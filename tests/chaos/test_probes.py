@@ -1,4 +1,4 @@
-"""A run whose devices ask for what is not theirs: valid on the system, invalid by `leaks` where it answers."""
+"""A run with roles, whose devices ask for what is not theirs: valid; where they are answered invalid, by `leaks`."""
 
 import json
 import subprocess
@@ -17,6 +17,7 @@ duration_s: 10
 rate_per_s: 15
 heartbeat_s: 2
 probe_share: 0.5
+roles: 12
 timing: {warm_up_s: 0, settle_s: 0, tail_s: 0}
 bounds: {latency_ms: 20000, catch_up_s: 25, liveness_s: 40, min_acked: 100, min_deliveries: 100}
 checks: [acked_lost, indeterminate, duplicates, order, gaps_forks, phantoms, leaks, session, liveness, vacuity]

@@ -166,7 +166,7 @@ def test_the_plan_of_a_seed_is_the_same_on_every_machine() -> None:
         [
             [[c.key, c.members] for c in population.conversations],
             [[device, its.sends, its.absences] for device, its in plan.devices.items()],
-            plan.changes,
+            [change[:4] for change in plan.changes],
         ]
     )
     assert hashlib.sha256(told.encode()).hexdigest() == GOLDEN

@@ -186,7 +186,7 @@ changes = st.lists(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(st.booleans(), changes, st.data())
 def test_the_rule_is_the_model_and_a_replay_from_any_image_says_the_same(managed, records, data):
     log = [create(1, 2, 3, kind=b"m" if managed else b"g"), *records]
@@ -207,7 +207,7 @@ def test_the_rule_is_the_model_and_a_replay_from_any_image_says_the_same(managed
     assert again == state
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(changes)
 def test_the_rows_alone_tell_who_is_in_and_in_which_role(records):
     """What a client knows: the members at the creation, and the changes in the order of their numbers."""

@@ -1,6 +1,6 @@
 """Pages show a user the numbers inside the user's spans, and nothing else."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sut.ports import Span, StoredMessage
@@ -58,6 +58,7 @@ def test_paging_on_gives_exactly_what_the_user_sees(spans, head, after, limit):
     assert got == wanted
 
 
+@settings(deadline=None)
 @given(stays, st.integers(0, 30), st.integers(1, 40), st.integers(1, 10), st.integers(1, 8))
 def test_paging_back_gives_exactly_what_the_user_sees(spans, head, before, limit, oldest):
     """Down to the oldest row that retention has left."""

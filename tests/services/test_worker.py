@@ -32,8 +32,9 @@ def records(rng: random.Random, count: int) -> list[LogRecord]:
     for _ in range(count):
         conv, user = rng.choice(CONVS), rng.choice((1, 2, 3))
         if rng.random() < 0.1:
-            kind = rng.choice((Kind.ADD, Kind.REMOVE))
-            made.append(LogRecord(kind, conv, 1, 0, 0, b"", (rng.choice((2, 3, 4)),), None))
+            kind = rng.choice((Kind.ADD, Kind.REMOVE, Kind.ROLE))
+            body = bytes([rng.randint(0, 2)]) if kind is Kind.ROLE else b""
+            made.append(LogRecord(kind, conv, rng.choice((1, 2)), 0, 0, body, (rng.choice((2, 3, 4)),), None))
             continue
         if rng.random() < 0.8:
             next_seq[user] += 1
@@ -59,7 +60,8 @@ async def crash_through(directory: Path, seed: int, worker_class: type[Partition
     message_log = SqliteLog(directory, 1)
     emitter = Emitter(NobodyOnline(), {})
     written = 0
-    for life in range(30):
+    ended = False
+    for _ in range(300):
         store = SqliteStore(directory, 1)
         worker = worker_class(0, message_log=message_log, store=store, emitter=emitter, group_cap=500)
         running = [asyncio.create_task(worker.run()), asyncio.create_task(emitter.run())]
@@ -71,14 +73,16 @@ async def crash_through(directory: Path, seed: int, worker_class: type[Partition
             await asyncio.sleep(rng.uniform(0.0, 0.25))
         else:
             await message_log.append(0, log[-1:])  # a repeat: gives the last life something to commit
-            async with asyncio.timeout(10):
-                while worker.unstored or not worker.applied:  # noqa: ASYNC110 (plain counters)
+            end = await message_log.end(0)
+            async with asyncio.timeout(30):
+                while worker.committed < end:  # noqa: ASYNC110 (a plain counter)
                     await asyncio.sleep(0.01)
+            ended = True
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await store.close()
-        if written >= len(log) and life > 0 and not worker.unstored:
+        if ended:
             break
     store = SqliteStore(directory, 1)
     found = {}

@@ -7,7 +7,9 @@ import contextlib
 import itertools
 import logging
 import math
-from collections.abc import Coroutine
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Hashable
+from functools import partial
 from typing import Final
 
 from sut.adapters.backends import open_log, open_store
@@ -31,14 +33,13 @@ from sut.protocol.peer import (
 )
 from sut.protocol.signals import ReceiptKind
 from sut.services.chat.accept import Acceptor, Pending
+from sut.services.chat.fair import Behind, FairReads
 from sut.services.chat.reader import NotMember, Reader
 from sut.services.chat.relay import Relay
 from sut.services.ready import Ready
 from sut.trace import Hop, Trace, open_trace
 from sut.variants import acceptor_class, reader_class
 
-MAX_READS: Final = 2_000
-"""FETCH and SYNC under way; beyond it they are refused as OVERLOADED."""
 MAX_CURSORS: Final = 100_000
 CURSOR_TICK_S: Final = 1.0
 """How often some of the cursors are written, where all of them at once would be a burst."""
@@ -109,6 +110,9 @@ class _Chat:
         """By device, the longest unwritten first: conversation -> seq."""
         self._unwritten = 0
         self._reads: set[asyncio.Task[None]] = set()
+        self._fair: defaultdict[str, FairReads] = defaultdict(FairReads)
+        """By the sequencer that is asked first; "" for SYNC, which asks all. One that hangs holds up its own only."""
+        self._behind = Behind()
 
     def stats(self) -> dict[str, float]:
         """Counters for Pong."""
@@ -116,6 +120,7 @@ class _Chat:
             "appended": float(sum(acceptor.appended for acceptor in self._acceptors)),
             "append_failed": float(sum(acceptor.failed for acceptor in self._acceptors)),
             "reads": float(len(self._reads)),
+            "reads_waiting": float(sum(fair.waiting for fair in self._fair.values())),
             "pages_hot": float(self._reader.hot),
             "pages_cold": float(self._reader.cold),
             "pages_shared": float(self._reader.shared),
@@ -130,9 +135,11 @@ class _Chat:
             case FetchPage() if (page := self._at_hand(frame)) is not None:
                 gateway.send(_paged(frame, page))
             case FetchPage() | FetchHistory():
-                self._read(gateway, frame, self._fetch(gateway, frame))
+                where = frame.after if isinstance(frame, FetchPage) else frame.before
+                key = type(frame), frame.conv, where
+                self._read(gateway, frame, key, self._reader.asks(frame.conv), partial(self._fetch, gateway, frame))
             case SyncDevice():
-                self._read(gateway, frame, self._sync(gateway, frame))
+                self._read(gateway, frame, SyncDevice, "", partial(self._sync, gateway, frame))
             case Shown(user, device, conv, seq):
                 self._shown(device, conv, seq)
                 self._relay.progress(conv, user, ReceiptKind.DELIVERED, seq)
@@ -161,15 +168,24 @@ class _Chat:
         self,
         gateway: PeerConnection,
         frame: FetchPage | FetchHistory | SyncDevice,
-        reading: Coroutine[None, None, None],
+        key: Hashable,
+        where: str,
+        reading: Callable[[], Coroutine[None, None, None]],
     ) -> None:
-        if len(self._reads) >= MAX_READS:
-            reading.close()
+        fair, flow = self._fair[where], (gateway.node, gateway.incarnation, frame.conn)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._reads.discard(task)
+            fair.done()
+
+        def start() -> None:
+            task = asyncio.create_task(reading())
+            self._reads.add(task)
+            task.add_done_callback(ended)
+
+        behind = not isinstance(frame, FetchPage) or self._behind.asks(flow)
+        if not fair.offer(flow, key, start, behind=behind):
             _fail(gateway, frame, Nack.OVERLOADED)
-            return
-        task = asyncio.create_task(reading)
-        self._reads.add(task)
-        task.add_done_callback(self._reads.discard)
 
     async def _fetch(self, gateway: PeerConnection, frame: FetchPage | FetchHistory) -> None:
         conv, user, limit = frame.conv, frame.user, frame.limit
@@ -198,6 +214,7 @@ class _Chat:
             log.warning("sync: %s", error)
             _fail(gateway, frame, Nack.UNAVAILABLE)
         else:
+            self._behind.note((gateway.node, gateway.incarnation, frame.conn), len(synced.entries))
             gateway.send(Deliver((frame.conn,), encode(synced)))
 
     def _shown(self, device: int, conv: int, seq: int) -> None:

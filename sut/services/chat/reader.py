@@ -58,6 +58,10 @@ class Reader:
         """Pages given without a question to anybody."""
         return self._shared.given
 
+    def asks(self, conv: int) -> str:
+        """Who is asked first for a page of this conversation."""
+        return self._link(conv).target
+
     def at_hand(self, conv: int, user: int, *, after: int, limit: int) -> bytes | None:
         """What `page` would say, if that is known here and now."""
         return self._shared.get((conv, after, _bounded(limit)), user, time.monotonic())

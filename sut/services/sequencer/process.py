@@ -29,6 +29,7 @@ from sut.protocol.peer import (
 )
 from sut.services.ready import Ready
 from sut.services.sequencer.emitter import Emitter
+from sut.services.sequencer.retention import keep_for
 from sut.services.sequencer.signals import Signals
 from sut.services.sequencer.worker import PartitionWorker
 from sut.trace import open_trace
@@ -79,6 +80,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(worker.run()) for worker in workers.values()]
             tasks.append(group.create_task(emitter.run()))
+            tasks.append(group.create_task(keep_for(topology.settings.retention_days, store, owned)))
             tasks += signals.start(group)
             # Nobody reads the store before there is a record, and one of the sequencers makes its tables.
             tasks.append(group.create_task(ready.reach(lambda: store.cursors(0))))

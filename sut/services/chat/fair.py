@@ -1,0 +1,128 @@
+"""Whose read is next: devices in turn, those that catch up behind those that follow live, and only so many at once.
+
+After a gateway dies thousands of devices come back together and ask for all they missed. What is asked at once waits
+somewhere; here it waits where it can be sorted, so that the queues behind (a sequencer's, the store's) stay short.
+Each connection gets one read in its turn. A connection whose SYNC told of much to fetch is behind until it has asked
+for nothing for a while; its reads wait while others', who fetch the message of this instant, are served, but for one
+read in four. A repeated question takes the place of the one that still waits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Final
+
+WIDTH: Final = 128
+"""Reads under way: enough for a sequencer that takes 10 ms, few enough for it to answer them all in so long."""
+MAX_WAITING: Final = 20_000
+MAX_WAITING_OF_ONE: Final = 16
+"""A device has 8 FETCHes, 4 HISTORYs and a SYNC in flight at most."""
+LIVE_IN_A_ROW: Final = 3
+"""Live reads between two of those who are behind, when both wait."""
+AHEAD: Final = 4
+"""A SYNC that lists more conversations than this makes a connection one that is behind."""
+BEHIND_S: Final = 2.0
+"""How long a connection without reads counts as behind."""
+MAX_BEHIND: Final = 100_000
+
+Flow = tuple[str, int, int]
+"""A connection: gateway, its incarnation, number."""
+Start = Callable[[], None]
+
+
+class _Lane:
+    """Connections in turn, each with what it asked, in order."""
+
+    def __init__(self) -> None:
+        self._flows: OrderedDict[Flow, dict[Hashable, Start]] = OrderedDict()
+        self.waiting = 0
+
+    def put(self, flow: Flow, key: Hashable, start: Start) -> bool:
+        asked = self._flows.setdefault(flow, {})
+        if key not in asked:
+            if len(asked) >= MAX_WAITING_OF_ONE:
+                return False
+            self.waiting += 1
+        asked[key] = start
+        return True
+
+    def next(self) -> Start:
+        flow, asked = self._flows.popitem(last=False)
+        start = asked.pop(next(iter(asked)))
+        if asked:
+            self._flows[flow] = asked
+        self.waiting -= 1
+        return start
+
+
+class FairReads:
+    """Reads that end at one place. `offer` what is asked, say `done` when one that was started has ended."""
+
+    def __init__(self, *, width: int = WIDTH) -> None:
+        self._width = width
+        self._live = _Lane()
+        self._behind = _Lane()
+        self._live_in_a_row = 0
+        self.under_way = 0
+
+    @property
+    def waiting(self) -> int:
+        """Reads that wait for their turn."""
+        return self._live.waiting + self._behind.waiting
+
+    def offer(self, flow: Flow, key: Hashable, start: Start, *, behind: bool) -> bool:
+        """Start it now or in its turn; `key` says what is asked. False: too much waits already."""
+        if self.under_way < self._width and not self.waiting:
+            self.under_way += 1
+            start()
+            return True
+        if self.waiting >= MAX_WAITING:
+            return False
+        return (self._behind if behind else self._live).put(flow, key, start)
+
+    def done(self) -> None:
+        """A read that was started has ended, however: the next one starts."""
+        self.under_way -= 1
+        while self.waiting and self.under_way < self._width:
+            start = self._lane().next()
+            self.under_way += 1
+            start()
+
+    def _lane(self) -> _Lane:
+        if not self._behind.waiting:
+            return self._live
+        if self._live.waiting and self._live_in_a_row < LIVE_IN_A_ROW:
+            self._live_in_a_row += 1
+            return self._live
+        self._live_in_a_row = 0
+        return self._behind
+
+
+class Behind:
+    """Which connections are catching up."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen_s: OrderedDict[Flow, float] = OrderedDict()
+
+    def note(self, flow: Flow, ahead: int) -> None:
+        """A SYNC of this connection listed so many conversations."""
+        if ahead > AHEAD:
+            self._seen_s[flow] = self._clock()
+            self._seen_s.move_to_end(flow)
+            while len(self._seen_s) > MAX_BEHIND:
+                self._seen_s.popitem(last=False)
+
+    def asks(self, flow: Flow) -> bool:
+        """Whether a connection that asks now is behind."""
+        seen_s = self._seen_s.get(flow)
+        if seen_s is None:
+            return False
+        now_s = self._clock()
+        if now_s - seen_s > BEHIND_S:
+            del self._seen_s[flow]
+            return False
+        self._seen_s[flow] = now_s
+        return True

@@ -1,0 +1,132 @@
+"""Whose read is next: nobody's flood keeps the others waiting, and those who catch up are not forgotten."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sut.services.chat import fair as module
+from sut.services.chat.fair import AHEAD, BEHIND_S, LIVE_IN_A_ROW, MAX_WAITING_OF_ONE, Behind, FairReads
+
+
+def flow(number: int) -> module.Flow:
+    return ("gateway-1", 1, number)
+
+
+class Reads:
+    """A FairReads of width 1 whose only slot is taken, and what it starts after that."""
+
+    def __init__(self, width: int = 1) -> None:
+        self.fair = FairReads(width=width)
+        self.started: list[object] = []
+        for _ in range(width):
+            self.fair.offer(flow(0), "first", lambda: None, behind=False)
+
+    def ask(self, number: int, key: object, *, behind: bool = False) -> bool:
+        return self.fair.offer(flow(number), key, lambda: self.started.append((number, key)), behind=behind)
+
+    def serve(self, count: int) -> list[object]:
+        for _ in range(count):
+            self.fair.done()
+        return self.started
+
+
+def test_connections_take_turns_however_much_one_asks():
+    reads = Reads()
+    for key in range(8):
+        reads.ask(1, key)
+    reads.ask(2, "a")
+    reads.ask(3, "b")
+    assert reads.serve(4) == [(1, 0), (2, "a"), (3, "b"), (1, 1)]
+
+
+def test_who_follows_live_does_not_wait_for_a_thousand_who_catch_up():
+    reads = Reads()
+    for number in range(1000, 2000):
+        for key in range(8):
+            assert reads.ask(number, key, behind=True)
+    for number in range(1, 11):
+        reads.ask(number, "now")
+    started = reads.serve(14)
+    assert [who for who, _ in started if who < 1000] == list(range(1, 11))
+
+
+def test_who_catches_up_gets_one_read_in_four_while_others_never_stop():
+    reads = Reads()
+    for number in range(100):
+        reads.ask(number, "now")
+        reads.ask(1000 + number, "old", behind=True)
+    started = reads.serve(40)
+    assert sum(key == "old" for _, key in started) == 40 // (LIVE_IN_A_ROW + 1)
+
+
+def test_a_repeated_question_takes_the_place_of_the_one_that_waits():
+    fair, started = FairReads(width=1), []
+    fair.offer(flow(0), "x", lambda: None, behind=False)
+    fair.offer(flow(1), "conv 5", lambda: started.append("req 1"), behind=False)
+    fair.offer(flow(1), "conv 5", lambda: started.append("req 2"), behind=False)
+    assert fair.waiting == 1
+    fair.done()
+    fair.done()
+    assert started == ["req 2"]
+
+
+def test_bounds():
+    reads = Reads()
+    assert all(reads.ask(1, key) for key in range(MAX_WAITING_OF_ONE))
+    assert not reads.ask(1, "one more")
+    assert reads.ask(1, 0), "a repetition is not one more"
+    flooded = Reads()
+    taken = sum(flooded.ask(number, "x") for number in range(module.MAX_WAITING + 10))
+    assert taken == module.MAX_WAITING == flooded.fair.waiting
+
+
+def test_up_to_the_width_nobody_waits():
+    fair, started = FairReads(width=3), []
+    for number in range(5):
+        fair.offer(flow(number), "x", lambda number=number: started.append(number), behind=number == 0)
+    assert (started, fair.under_way, fair.waiting) == ([0, 1, 2], 3, 2)
+    fair.done()
+    assert (started, fair.under_way, fair.waiting) == ([0, 1, 2, 3], 3, 1)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.booleans(), st.booleans()), max_size=60))
+def test_everything_that_was_taken_is_started_once_and_never_more_than_the_width(steps):
+    fair, running, started, taken = FairReads(width=2), 0, [], set()
+
+    def start(what: object) -> None:
+        nonlocal running
+        running += 1
+        assert running <= 2
+        started.append(what)
+
+    for index, (number, key, behind, ends) in enumerate(steps):
+        what = (number, key, behind, index)
+        taken.add((number, key, behind))
+        assert fair.offer(flow(number), key, lambda what=what: start(what), behind=behind)
+        if ends and running:
+            running -= 1
+            fair.done()
+    while running:
+        running -= 1
+        fair.done()
+    assert fair.waiting == fair.under_way == 0
+    assert {what[:3] for what in started} == taken
+    assert len(set(started)) == len(started)
+
+
+def test_a_connection_is_behind_from_a_sync_with_much_news_until_it_has_been_quiet():
+    now = [100.0]
+    behind = Behind(lambda: now[0])
+    behind.note(flow(1), AHEAD)
+    assert not behind.asks(flow(1))
+    behind.note(flow(1), AHEAD + 1)
+    for _ in range(5):
+        now[0] += BEHIND_S * 0.9
+        assert behind.asks(flow(1))
+    assert not behind.asks(flow(2))
+    now[0] += BEHIND_S * 1.1
+    assert not behind.asks(flow(1))
+    now[0] += 0.1
+    assert not behind.asks(flow(1))
