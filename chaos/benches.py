@@ -35,7 +35,7 @@ from sut.deploy.system import System
 from sut.deploy.topology import Settings
 from sut.deploy.watchdog import Watchdog
 
-NAMES: Final = ("fanout", "storm")
+NAMES: Final = ("fanout", "storm", "counter", "reconnect", "presence")
 OURS: Final = ("gateway", "chat", "sequencer", "api")
 
 
@@ -142,12 +142,12 @@ def running(request: Request, *, settings: Settings | None = None) -> Iterator[S
 class Crowd:
     """A crowd in a process of its own. `wait_until_ready`, `begin`, then `result`; end it with `close`."""
 
-    def __init__(self, name: str, plan: Plan, *, log: Path) -> None:
+    def __init__(self, name: str, plan: Plan, *, log: Path, module: str = "load.crowd") -> None:
         self._plan = plan
         self._log = log
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "load.crowd", name],
+                [sys.executable, "-P", "-m", module, name],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

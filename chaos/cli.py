@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     _out_and_json(sub)
     servers.add_options(sub)
 
-    _bench_options(add("bench", _bench, "measure one cost of the design on an embedded system: fanout, storm"))
+    _bench_options(add("bench", _bench, "measure one cost: fanout, storm, counter, reconnect, presence"))
     sub = add("replay", _replay, "run again what a run directory's schedule.yaml says")
     sub.add_argument("run_dir", type=Path, metavar="RUN_DIR")
     _out_and_json(sub)
@@ -112,6 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, metavar="FILE", help="default: standard output; RUN_DIR/history.parquet")
 
     _profile(add("faults", _faults, "list the faults and whether they can be injected here"))
+
+    add("modes", _modes, "list the known-bad designs and what catches each")
 
     _add_systems(add)
     return parser
@@ -246,6 +248,12 @@ def _faults(options: argparse.Namespace) -> int:
     from chaos import commands
 
     return commands.faults(options)
+
+
+def _modes(_options: argparse.Namespace) -> int:
+    from chaos import commands
+
+    return commands.modes()
 
 
 def _up(options: argparse.Namespace) -> int:

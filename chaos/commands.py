@@ -1,4 +1,4 @@
-"""What the commands of `petrel` do that experiments are about: run, replay, verify, history, faults."""
+"""What the commands of `petrel` do that experiments are about: run, replay, verify, history, faults, modes."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> Verdict:
     servers = from_options(options, options.profile)
     check_redis(servers)
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
-    _share_clock()
+    share_clock()
     from chaos.runner import Request
 
     request = Request(
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> Verdict:
         directory=options.out or rundir.default_path(wanted.name, seed),
         servers=servers,
     )
-    return _execute(request, as_json=options.json)
+    return execute(request, as_json=options.json)
 
 
 def replay(options: argparse.Namespace) -> Verdict:
@@ -94,7 +94,7 @@ def replay(options: argparse.Namespace) -> Verdict:
     check_variant(recorded.variant)
     servers = from_options(options, recorded.profile)
     check_redis(servers)
-    _share_clock()
+    share_clock()
     from chaos.runner import Request
 
     request = Request(
@@ -106,7 +106,7 @@ def replay(options: argparse.Namespace) -> Verdict:
         replay=recorded,
         servers=servers,
     )
-    return _execute(request, as_json=options.json)
+    return execute(request, as_json=options.json)
 
 
 def capacity(options: argparse.Namespace) -> int:
@@ -128,7 +128,7 @@ def capacity(options: argparse.Namespace) -> int:
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
     out: Path = options.out or rundir.default_path("capacity", seed)
     rundir.check_new(out)
-    _share_clock()
+    share_clock()
     from chaos.runner import Request
 
     console = Console(stderr=options.json)
@@ -136,7 +136,7 @@ def capacity(options: argparse.Namespace) -> int:
     def attempt(rate: float) -> searching.Step:
         at_rate = experiment.override(wanted, users=None, duration_s=None, rate=rate)
         directory = out / f"{rate:g}-per-s"
-        verdict = _execute(
+        verdict = execute(
             Request(
                 experiment=at_rate,
                 seed=seed,
@@ -176,12 +176,13 @@ def capacity(options: argparse.Namespace) -> int:
     return VALID if found else UNKNOWN
 
 
-def _share_clock() -> None:
+def share_clock() -> None:
     """One clock for this process and all that it starts; before load.history is imported, which reads it."""
     os.environ[CLOCK_OFFSET] = str(clock_offset_ns(os.environ))
 
 
-def _execute(request: Request, *, as_json: bool) -> Verdict:
+def execute(request: Request, *, as_json: bool) -> Verdict:
+    """Run it, judge it and show both. Raises ChaosError."""
     from chaos import outcome, runner
     from chaos.interrupt import Aborted, Interrupt
     from chaos.live import Display, show_verdict
@@ -286,5 +287,19 @@ def faults(options: argparse.Namespace) -> int:
             available = Text(f"yes, but {toxiproxy.reason}", "yellow")
         doc = (sys.modules[fault.__module__].__doc__ or "").splitlines()[0]
         table.add_row(name, available, Text(str(len(fault.targets(topology)))), Text(doc))
+    Console().print(table)
+    return 0
+
+
+def modes() -> int:
+    """`petrel modes`: the known-bad designs, for --variant."""
+    from sut.variants import VARIANTS
+
+    table = Table(
+        Column("variant", no_wrap=True), "shown by", "what is wrong", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for variant in VARIANTS.values():
+        shown_by = ", ".join(variant.caught_by) or f"petrel bench {variant.measured_by}"
+        table.add_row(variant.name, Text(shown_by), Text(variant.wrong))
     Console().print(table)
     return 0

@@ -89,6 +89,7 @@ class Instead(_Strict, frozen=True):
     offline_share: Share | UnsetType = UNSET
     probe_share: Share | UnsetType = UNSET
     roles: Changes | UnsetType = UNSET
+    crypto_share: Share | UnsetType = UNSET
     heartbeat_s: Heartbeat | UnsetType = UNSET
     faults: tuple[FaultSpec, ...] | UnsetType = UNSET
     timing: Timing | UnsetType = UNSET
@@ -116,6 +117,8 @@ class Experiment(_Strict, frozen=True):
     """Changes of roles in groups; admins then do a part of the changes of members."""
     probe_share: Share = 0.0
     """Share of the devices that try, at the end, to read a conversation of others; what they get counts as a leak."""
+    crypto_share: Share = 0.0
+    """Share of the devices with real end-to-end encryption; the other bodies then have the size of encrypted ones."""
     recipients: Recipients = 5.0
     """Mean number of recipients of a message: it sets the share of group messages."""
     read_share: Share = 0.0
@@ -126,6 +129,8 @@ class Experiment(_Strict, frozen=True):
     """Share of the devices that look at some of their contacts."""
     watched: Annotated[int, msgspec.Meta(ge=1, le=500)] = 10
     """At how many at a time."""
+    push: bool = False
+    """Whether there is a push service, and stand-ins for its providers, and the devices have push tokens."""
     faults: tuple[FaultSpec, ...] = ()
     timing: Timing = Timing()
     bounds: Bounds = Bounds()

@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from chaos import cold, rundir, schedule, swarm
+from chaos import canary, cold, rundir, schedule, swarm
 from chaos.engine import Engine
 from chaos.errors import HarnessError
 from chaos.experiment import Experiment
@@ -32,6 +32,7 @@ from chaos.schedule import Schedule
 from chaos.swarm import ReadBack, SwarmProcess
 from chaos.undo import UndoLedger
 from chaos.verdict.lines import Bounds, Meta
+from load import config as configs
 from load.history import now_ns
 from sut.deploy import system as deploy
 from sut.deploy.errors import DeployError
@@ -83,6 +84,7 @@ def execute(request: Request, *, display: Display, interrupt: Interrupt) -> RunD
     finally:
         run.clean_up()
         watchdog.done()
+    run.hunt()
     return directory
 
 
@@ -102,6 +104,7 @@ class _Run:
         self._engine: Engine | None = None
         self._engine_thread: threading.Thread | None = None
         self._undo: UndoLedger | None = None
+        self._hunt: canary.Hunt | None = None
 
     def play(self) -> None:
         """Everything but the clean-up. An interruption ends each wait, and leaves out what makes no sense then."""
@@ -125,6 +128,7 @@ class _Run:
         if self._monitor.t0_ns is not None:
             self._empty_memories(system)
             self._read_all_back(system)
+            self._look_into_redis(system)
 
     def _write_meta(self) -> None:
         meta = Meta(
@@ -136,6 +140,7 @@ class _Run:
             duration_s=self._experiment.duration_s,
             bounds=msgspec.convert(msgspec.to_builtins(self._experiment.bounds), Bounds),
             checks=self._experiment.checks,
+            push=self._experiment.push,
         )
         (self._directory.history / "meta.jsonl").write_bytes(msgspec.json.encode(meta) + b"\n")
         self._monitor.control.phase("setup")
@@ -146,7 +151,7 @@ class _Run:
                 profile=self._request.profile,
                 directory=self._directory.path,
                 variant=self._request.variant,
-                settings=Settings(heartbeat_s=self._experiment.heartbeat_s),
+                settings=Settings(heartbeat_s=self._experiment.heartbeat_s, push=self._experiment.push),
                 servers=self._request.servers,
                 on_progress=self._say,
                 on_waiting=self._starting,
@@ -271,6 +276,23 @@ class _Run:
         if problem is not None:
             self._say(f"the read-back is incomplete: {problem}")
             self._monitor.hole("readback", problem)
+
+    def _look_into_redis(self, system: System) -> None:
+        """The first half of the hunt for plaintext; the second needs the system to have ended."""
+        config = configs.load(self._directory.swarm)
+        if config.canary:
+            self._hunt = canary.Hunt(self._directory.path, canary=config.canary, tracer=config.tracer)
+            self._hunt.redis(system.topology)
+
+    def hunt(self) -> None:
+        """Search what the run left on the disk for plaintext. After the clean-up."""
+        if self._hunt is None:
+            return
+        if self._interrupt.asked:
+            self._hunt.gave_up("the files: the run was interrupted")
+        else:
+            self._hunt.files()
+        self._hunt.save()
 
     def _stop_engine(self) -> None:
         """Heals whatever is still broken; bounded by the engine's own times."""

@@ -21,20 +21,32 @@ import msgspec
 import psutil
 
 import load
+from chaos import canary
 from chaos.errors import HarnessError
 from chaos.experiment import Experiment
 from chaos.rundir import RunDir
 from load import config as configs
 from load.config import SwarmConfig
 from sut.deploy.topology import Topology
+from sut.variants import fixed_reconnect_s
 
 LOOK_S: Final = 0.05
+PLAINTEXT: Final = "plaintext_store"
+"""The variant that is wrong in the client."""
+PLAINTEXT_SHARE: Final = 0.1
+"""Of the devices that send in the clear what they should encrypt, in an experiment without encryption."""
 LOCUSTFILE: Final = Path(load.__file__).with_name("locustfile.py")
 
 
 def configure(experiment: Experiment, topology: Topology, directory: RunDir, seed: int) -> SwarmConfig:
     """Write swarm.json. Raises HarnessError."""
+    plaintext = topology.variant == PLAINTEXT
+    share = max(experiment.crypto_share, PLAINTEXT_SHARE if plaintext else 0.0)
     wanted = {
+        "crypto_share": share,
+        "crypto_plaintext": plaintext,
+        "canary": canary.new_mark() if share else "",
+        "tracer": canary.new_mark() if 0 < share < 1 else "",
         "seed": seed,
         "users": experiment.users,
         "api_url": topology.api_url,
@@ -45,6 +57,7 @@ def configure(experiment: Experiment, topology: Topology, directory: RunDir, see
         "heartbeat_s": experiment.heartbeat_s,
         "workers": experiment.workers,
         "offline_share": experiment.offline_share,
+        "push": experiment.push,
         "recipients": experiment.recipients,
         "roles": experiment.roles,
         "probe_share": experiment.probe_share,
@@ -53,6 +66,7 @@ def configure(experiment: Experiment, topology: Topology, directory: RunDir, see
         "watch_share": experiment.watch_share,
         "watched": experiment.watched,
         "trace_every": topology.settings.trace_every,
+        "reconnect_fixed_s": fixed_reconnect_s(topology.variant),
     }
     try:
         config = msgspec.convert(wanted, SwarmConfig)

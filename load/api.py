@@ -19,11 +19,17 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from sut.protocol.push_tokens import push_token
+
 MAX_TOKENS: Final = 1000
-"""Devices in one token request."""
+"""Devices in one request for tokens, or of registrations."""
+Provider = Literal["apns", "fcm"]
+_PROVIDERS: Final[tuple[Provider, ...]] = ("apns", "fcm")
 _RETRY_BASE_S: Final = 0.05
 _RETRY_CAP_S: Final = 1.0
 
+Publication = tuple[bytes, int, bytes, bytes, tuple[tuple[int, bytes], ...]]
+"""Identity key; number, key and signature of the signed prekey; (number, key) of one-time prekeys."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -40,6 +46,21 @@ class ApiError(Exception):
 class _Devices(msgspec.Struct, frozen=True):
     user: int
     device: int
+
+
+class _Push(msgspec.Struct, frozen=True):
+    provider: Provider
+    token: str
+
+
+class _Phone(msgspec.Struct, frozen=True):
+    user: int
+    device: int
+    push: _Push
+
+
+class _Registered(msgspec.Struct, frozen=True):
+    registered: int
 
 
 class _Issued(msgspec.Struct, frozen=True):
@@ -61,6 +82,41 @@ class _Seq(msgspec.Struct, frozen=True):
 
 class _Gateways(msgspec.Struct, frozen=True):
     gateways: tuple[str, ...]
+
+
+class SignedPrekeyOf(msgspec.Struct, frozen=True):
+    """As it was published."""
+
+    number: int
+    key: bytes
+    signature: bytes
+
+
+class OneTimePrekeyOf(msgspec.Struct, frozen=True):
+    """Handed out to nobody else."""
+
+    number: int
+    key: bytes
+
+
+class BundleOf(msgspec.Struct, frozen=True):
+    """What begins a session with one device."""
+
+    device: int
+    identity_key: bytes
+    signed_prekey: SignedPrekeyOf
+    one_time: OneTimePrekeyOf | None
+
+
+class KeysOf(msgspec.Struct, frozen=True):
+    """A user's published keys; the default: nothing was published."""
+
+    devices: tuple[BundleOf, ...] = ()
+    device_list: bytes = b""
+
+
+class _KeysLeft(msgspec.Struct, frozen=True):
+    one_time: int
 
 
 class _Error(msgspec.Struct, frozen=True):
@@ -102,6 +158,19 @@ class ApiClient:
             raise ApiError(f"the API gave no token for device {min(missing)}")
         return tokens
 
+    def register(self, api_key: str, devices: Iterable[int]) -> None:
+        """Register each device (of the user with the same id) with a push token at one of the providers, by turns.
+
+        Raises ApiError.
+        """
+        wanted = [
+            _Phone(device, device, _Push(provider, push_token(provider, device)))
+            for device in devices
+            for provider in (_PROVIDERS[device % len(_PROVIDERS)],)
+        ]
+        for start in range(0, len(wanted), MAX_TOKENS):
+            self._call("POST", "/v1/devices", api_key, _Registered, {"devices": wanted[start : start + MAX_TOKENS]})
+
     def create(self, token: str, *, kind: Literal["direct", "group"], members: Sequence[int], key: str) -> int:
         """Create a conversation, or find the one this creator made with this key. Returns its id. Raises ApiError."""
         body = {"kind": kind, "members": list(members), "key": key}
@@ -121,6 +190,22 @@ class ApiClient:
         """Give a member of a group a role. Returns the number the change took. Raises ApiError."""
         path = f"/v1/conversations/{conv}/members/{user}"
         return self._call("PUT", path, token, _Seq, {"role": role}, give_up_s=give_up_s).seq
+
+    def publish_keys(self, token: str, publication: Publication, *, device_list: bytes, version: int) -> int:
+        """Publish a device's keys. Returns how many one-time prekeys there are now. Raises ApiError."""
+        identity_key, number, key, signature, one_time = publication
+        body = {
+            "identity_key": identity_key,
+            "signed_prekey": {"number": number, "key": key, "signature": signature},
+            "one_time": [{"number": number, "key": key} for number, key in one_time],
+            "device_list": {"version": version, "data": device_list},
+        }
+        return self._call("PUT", "/v1/keys", token, _KeysLeft, body).one_time
+
+    def keys_of(self, token: str, user: int, *, one_time: bool) -> KeysOf:
+        """A user's published keys, with a one-time prekey of each device if asked. Raises ApiError."""
+        path = f"/v1/users/{user}/keys{'' if one_time else '?one_time=no'}"
+        return self._call("GET", path, token, KeysOf, give_up_s=5.0)
 
     def gateways(self) -> tuple[str, ...]:
         """WebSocket URLs of live gateways, shuffled; one attempt. Raises ApiError."""

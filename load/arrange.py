@@ -19,7 +19,9 @@ from load.plan import Change
 from load.population import Conversation, Population
 
 AT_ONCE: Final = 16
-CHANGE_GIVE_UP_S: Final = 60.0
+CHANGE_GIVE_UP_S: Final = 180.0
+"""Longer than any planned outage: a change whose outcome is not known leaves a hole in the history. Repeating it is
+harmless, it takes one number."""
 
 _LOGGER = logging.getLogger(__name__)
 

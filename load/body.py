@@ -13,17 +13,25 @@ from typing import Final
 
 _HEAD: Final = struct.Struct("!QQ")
 MIN_BODY: Final = _HEAD.size
+_ENCRYPTED: Final = b"\x80"
+"""First bytes from here on are envelopes': ids of messages are below 2^63."""
+CANARY_BYTES: Final = 16
 _HASH_MASK: Final = (1 << 63) - 1
 
 
-def make(*, seed: int, msg: int, due_offset_ns: int, size: int) -> bytes:
-    """The body of message `msg` (history.message_id), planned `due_offset_ns` after t0. `size` is at least MIN_BODY."""
-    head = _HEAD.pack(msg, due_offset_ns)
-    return head + hashlib.shake_128(head + seed.to_bytes(16, "big")).digest(size - MIN_BODY)
+def make(*, seed: int, msg: int, due_offset_ns: int, size: int, canary: bytes = b"") -> bytes:
+    """The body of message `msg` (history.message_id), planned `due_offset_ns` after t0. `size` is at least MIN_BODY.
+
+    `canary` follows the head, in a body that may become longer by it: of what is encrypted, to be found nowhere else.
+    """
+    head = _HEAD.pack(msg, due_offset_ns) + canary
+    return head + hashlib.shake_128(head + seed.to_bytes(16, "big")).digest(max(0, size - len(head)))
 
 
 def due_offset_ns(body: bytes) -> int | None:
-    """When this message was planned, in ns after t0; None for a body that no swarm made."""
+    """When this message was planned, in ns after t0; None for a body that no swarm made or that is encrypted."""
+    if body[:1] >= _ENCRYPTED:
+        return None
     return int.from_bytes(body[8:16], "big") if len(body) >= MIN_BODY else None
 
 

@@ -51,12 +51,16 @@ class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Mean number of recipients of a message; the share of group messages follows from it."""
     offline_share: Share = 0.1
     """Share of the devices that go offline and come back, again and again."""
+    push: bool = False
+    """Whether the devices are registered with push tokens before the run."""
     silent_share: Share = 0.1
     """Share of the devices that only read."""
     churn: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 36
     """Membership changes of groups during the run."""
     roles: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
     """Changes of roles in groups during the run."""
+    reconnect_fixed_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
+    """Devices reconnect after exactly this wait: a known-bad variant. 0: full jitter."""
     probe_share: Share = 0.0
     """Share of the devices that ask, at the end of their read-back, for a conversation that they never were in."""
     read_share: Share = 0.0
@@ -67,6 +71,14 @@ class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Share of the devices that look at some of their contacts, now at these, now at those."""
     watched: Annotated[int, msgspec.Meta(ge=1, le=500)] = 10
     """At how many at most at a time."""
+    crypto_share: Share = 0.0
+    """Share of the devices with real end-to-end encryption; above 0 other bodies have the size of encrypted ones."""
+    canary: Annotated[str, msgspec.Meta(pattern="^([A-Za-z0-9]{16})?$")] = ""
+    """Stands in every plaintext that is really encrypted, and nowhere else."""
+    tracer: Annotated[str, msgspec.Meta(pattern="^([A-Za-z0-9]{16})?$")] = ""
+    """Stands in all other bodies, which a hunt for the canary must be able to see."""
+    crypto_plaintext: bool = False
+    """Known bad: those devices publish keys and then send what they should have encrypted."""
     trace_every: Annotated[int, msgspec.Meta(ge=0)] = 16
     """The history tells more of one message in so many, the same ones that the system traces; 0: of none."""
 

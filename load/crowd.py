@@ -55,6 +55,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Of each device of returning."""
     backlog: int = 20
     """Messages in each of these when they come back."""
+    fixed_s: float = 0.0
+    """Of cut_off (load/rush.py): the wait before each attempt, 0: full jitter."""
 
 
 class Measured(msgspec.Struct, kw_only=True):
@@ -70,7 +72,14 @@ class Measured(msgspec.Struct, kw_only=True):
     ack_p99_ms: float = 0.0
     caught_up_p50_s: float = 0.0
     caught_up_max_s: float = 0.0
-    """Of returning: from the common start to all read."""
+    """Of returning: from the common start to all read. Of cut_off: to being back."""
+    back_from_s: float = 0.0
+    """Of cut_off: to the first who is back."""
+    attempts: int = 0
+    handshakes_peak: int = 0
+    """Of cut_off: in the fullest tenth of a second."""
+    handshake_p99_ms: float = 0.0
+    """Of cut_off: from dialling to the gateway's 101."""
     errors: dict[str, int] = {}
     """ERROR frames by code."""
     frames: dict[str, int] = {}
@@ -258,7 +267,7 @@ async def fanout(plan: Plan) -> Measured:
     beating = asyncio.create_task(crowd.beat())
     await crowd.send(writer, conv, 1, 0)
     await asyncio.sleep(0.5)
-    await _go()
+    await go()
     crowd.forget()
     cpu_s = _cpu_s()
     sent = await crowd.talk(writer, conv, plan.rate_per_s, first=2)
@@ -281,7 +290,7 @@ async def talkers(plan: Plan) -> Measured:
     group = crowd.api.create(crowd.tokens[grouped[0]], kind="group", members=list(grouped), key="talk")
     await crowd.connect()
     beating = asyncio.create_task(crowd.beat())
-    await _go()
+    await go()
     crowd.forget()
     cpu_s = _cpu_s()
     rate = plan.rate_per_s / len(pairs)
@@ -304,7 +313,7 @@ async def returning(plan: Plan) -> Measured:
     convs = await _backlog(crowd)
     wanted = {user: {conv for conv, members in convs.items() if user in members} for user in crowd.users}
     await asyncio.sleep(4.0)  # the store has it all
-    await _go()
+    await go()
     cpu_s, start_s = _cpu_s(), time.monotonic()
     took: list[float] = []
 
@@ -363,7 +372,8 @@ async def _backlog(crowd: Crowd) -> dict[int, range]:
     return convs
 
 
-async def _go() -> None:
+async def go() -> None:
+    """All are ready: until the bench says so."""
     print("ready", flush=True)  # noqa: T201
     await asyncio.to_thread(sys.stdin.readline)
 

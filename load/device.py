@@ -13,7 +13,7 @@ import math
 import random
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
@@ -22,7 +22,7 @@ from websockets.uri import parse_uri
 
 from load import body as bodies
 from load.doings import Doings
-from load.history import message_id
+from load.history import message_id, now_ns
 from load.plan import ALWAYS_US, US, Absence, DevicePlan
 from load.recorder import UNWATCHED, Recorder
 from sut.protocol.client import Client
@@ -30,6 +30,7 @@ from sut.protocol.client_events import (
     Acked,
     ClientSettings,
     GaveUp,
+    MemberChange,
     Nacked,
     Notified,
     Online,
@@ -46,6 +47,9 @@ from sut.protocol.client_events import (
     Writing,
 )
 from sut.protocol.frames import FrameError
+
+if TYPE_CHECKING:
+    from load.crypto import Keys
 
 MAX_MESSAGE: Final = 4 << 20
 """Largest WebSocket message a device accepts: a PAGE of 200 bodies of 16 KB is below it."""
@@ -70,6 +74,12 @@ class Run:
     """The same on the history's clock."""
     read_share: float = 0.0
     """Share of the shown messages that people read at once."""
+    crypto: Keys | None = None
+    """Real encryption for some of the devices."""
+    tracer: bytes = b""
+    """In every body that is not encrypted."""
+    groups: frozenset[int] = frozenset()
+    """Which of `conversations`, by id, are groups."""
     quiet: bool = False
     """Nobody writes any more, and nobody goes offline or stays away."""
 
@@ -86,7 +96,7 @@ class Device:
 
     __slots__ = (
         "_broken_off",
-        "_client", "_client_seq", "_doings", "_fragments", "_next_absence", "_next_send", "_now", "_online",
+        "_client", "_client_seq", "_crypto", "_doings", "_fragments", "_next_absence", "_next_send", "_now", "_online",
         "_open", "_plan", "_run",
         "_unsent", "_web", "device", "leaving", "must_drop", "refusal", "refusal_text",
     )  # fmt: skip
@@ -115,6 +125,7 @@ class Device:
             read_share=run.read_share,
             at=self._at,
         )
+        self._crypto = run.crypto.people.get(device) if run.crypto is not None else None
         self._web: ClientProtocol | None = None
         self._open = False
         self._online = False
@@ -175,12 +186,15 @@ class Device:
         self._now = now
         if not self._run.quiet:
             self._follow_plan(now)
+        self._send_controls(now)
         self._client.tick(now)
         self._drain()
 
     def wake_at(self) -> float:
         """When `on_time` has something to do; inf: not before something arrives."""
         at = self._client.next_wakeup()
+        if self._crypto is not None and self._crypto.outgoing:
+            return -math.inf
         if self._run.quiet:
             return at
         sends = self._plan.sends
@@ -258,8 +272,30 @@ class Device:
         conv = self._run.conversations[send.conversation]
         offset_ns = send.due_us * 1000
         client_seq = self._client_seq
+        for body in self._bodies(conv, client_seq, offset_ns, send.size):
+            self._hand_in(conv, body, self._run.t0_ns + offset_ns, now)
+
+    def _bodies(self, conv: int, client_seq: int, due_offset_ns: int, size: int) -> list[bytes]:
+        """The message, encrypted or not; before it what its recipients need to read it."""
+        run = self._run
+        if self._crypto is not None:
+            sealed = self._crypto.seal(conv, client_seq=client_seq, due_offset_ns=due_offset_ns, size=size)
+            if sealed is not None:
+                return sealed
+        if run.crypto is not None:
+            size = run.crypto.true_size(size, group=conv in run.groups)
         msg = message_id(self.device, client_seq)
-        body = bodies.make(seed=self._run.seed, msg=msg, due_offset_ns=offset_ns, size=send.size)
+        return [bodies.make(seed=run.seed, msg=msg, due_offset_ns=due_offset_ns, size=size, canary=run.tracer)]
+
+    def _send_controls(self, now: float) -> None:
+        """What encryption has to say to other devices."""
+        if self._crypto is not None:
+            outgoing, self._crypto.outgoing = self._crypto.outgoing, []
+            for conv, body in outgoing:
+                self._hand_in(conv, body, now_ns(), now)
+
+    def _hand_in(self, conv: int, body: bytes, due_ns: int, now: float) -> None:
+        client_seq = self._client_seq
         try:
             taken = self._client.submit(conv, body, now)
         except OutboxFull:
@@ -267,7 +303,7 @@ class Device:
             return
         assert taken == client_seq, "the client counts its messages as the body says"
         self._client_seq += 1
-        self._unsent[client_seq] = (self._run.t0_ns + offset_ns, bodies.digest(body))
+        self._unsent[client_seq] = (due_ns, bodies.digest(body))
 
     def _upgraded(self, web: ClientProtocol, now: float) -> None:
         """The answer to the upgrade may have come."""
@@ -315,13 +351,16 @@ class Device:
             match event:
                 case Wire():
                     recorder.wire(device, event)
-                case Show():
-                    recorder.shown(device, event)
+                case Show(message):
+                    plain = self._crypto.shown(message) if self._crypto is not None else None
+                    recorder.shown(device, event, plain=plain)
                     self._doings.shown(event, self._now)
                 case Notified():
                     recorder.notified(device, event)
                 case Acked():
                     recorder.acked(device, event)
+                    if self._crypto is not None:
+                        self._crypto.acked(event.client_seq, event.seq)
                 case Sent(conv, client_seq):
                     due_ns, hash_ = self._unsent.pop(client_seq)
                     recorder.sent(device, conv, client_seq, due_ns=due_ns, hash_=hash_)
@@ -346,7 +385,9 @@ class Device:
                     recorder.counters.typing += 1
                 case Violation(text):
                     recorder.violation(device, text)
-                case _:  # Drained and MemberChange ask nothing of a person
+                case MemberChange() if self._crypto is not None:
+                    self._crypto.changed(event)
+                case _:  # Drained asks nothing of a person, nor does a MemberChange of one without encryption
                     pass
         web = self._web
         for data in client.frames():

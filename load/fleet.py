@@ -63,6 +63,7 @@ class Fleet:
         self._heap: list[tuple[float, int, Session]] = []
         self._order = itertools.count()
         self.sessions = [Session(Device(device=device, plan=plan, run=run), self) for device, plan in plans.items()]
+        self._by_device = {session.device.device: session for session in self.sessions}
         self._free = deque(self.sessions)
         self._run.recorder.counters.devices = len(self.sessions)
         self._greenlet: gevent.Greenlet | None = None
@@ -103,6 +104,10 @@ class Fleet:
     def renew_token(self, device: int) -> None:
         """The gateway did not accept the token. Raises ApiError."""
         self.tokens |= self._api.tokens(self._api_key, [device])
+
+    def wake(self, device: int) -> None:
+        """A device has something to do that nobody was told of."""
+        self.set_alarm(self._by_device[device])
 
     def set_alarm(self, session: Session) -> None:
         """See to it that the session's `on_alarm` runs when it has something to do."""

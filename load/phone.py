@@ -27,7 +27,7 @@ class Phone(asyncio.Protocol):
         self._on_frame = on_frame
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
-        self._upgraded = False
+        self.upgraded = False
         self.welcomed = asyncio.Event()
         self.ended = asyncio.Event()
         self.frames: Counter[int] = Counter()
@@ -75,14 +75,14 @@ class Phone(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Cut the stream into messages."""
         self._buffer += data
-        if not self._upgraded:
+        if not self.upgraded:
             head, found, rest = bytes(self._buffer).partition(b"\r\n\r\n")
             if not found:
                 return
             if b" 101 " not in head.split(b"\r\n", 1)[0]:
                 self.close()
                 return
-            self._upgraded = True
+            self.upgraded = True
             self._buffer = bytearray(rest)
         buffer, start = self._buffer, 0
         while (length := _whole(buffer, start)) is not None:

@@ -20,7 +20,6 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from load import people, roles
-
 from load.config import SwarmConfig
 from load.people import Keystroke, Look
 from load.population import BODY_SIZES, Population, Weighted, below, shuffled, stream

@@ -15,6 +15,7 @@ from load import body as bodies
 from load.history import Event, Explanation, HistoryWriter, machine_id, message_id, now_ns
 from load.latency import Histogram
 from sut.protocol.client_events import Acked, GaveUp, Nacked, Notified, SentAgain, Show, Told, Wire
+from sut.protocol.frames import Message
 from sut.protocol.signals import ReceiptKind
 from sut.protocol.tracing import is_traced
 
@@ -97,7 +98,8 @@ class Recorder:
     ) -> None:
         """`recipients`: of a message to each conversation, as planned (membership changes aside)."""
         self._history = history
-        self._groups = groups
+        self.groups = groups
+        """The conversations that are groups."""
         self._recipients = recipients
         self._observer = observer
         self._t0_ns = 0
@@ -232,8 +234,15 @@ class Recorder:
             self._body_is_here(device, conv, seq, msg, traced=traced)
         self._history.append(Event.WIRE, device=device, conv=conv, msg=msg, seq=seq, hash_=bodies.digest(body))
 
-    def shown(self, device: int, event: Show) -> None:
-        """A message was displayed."""
+    def spoiled(self, device: int, message: Message, text: str) -> None:
+        """An encrypted message arrived that is not what was sent: the history has it as one of another content."""
+        self.violation(device, f"number {message.seq} of conversation {message.conv}: {text}")
+        msg = message_id(message.device, message.client_seq) & _I64
+        hash_ = bodies.digest(message.body + b"spoiled")
+        self._history.append(Event.WIRE, device=device, conv=message.conv, msg=msg, seq=message.seq, hash_=hash_)
+
+    def shown(self, device: int, event: Show, *, plain: bytes | None = None) -> None:
+        """A message was displayed; `plain`: what it says, if it was decrypted."""
         t = now_ns()
         conv, seq, _, _, sender, client_seq, body = event.message
         msg = message_id(sender, client_seq) & _I64
@@ -241,8 +250,8 @@ class Recorder:
         if sender == device:
             return
         self.counters.shown += 1
-        offset_ns = bodies.due_offset_ns(body)
+        offset_ns = bodies.due_offset_ns(body if plain is None else plain)
         if offset_ns is not None and self._t0_ns:
             latency_ns = t - self._t0_ns - offset_ns
             self.show_latency.add_ns(latency_ns)
-            self._observer.shown(latency_ns, group=conv in self._groups, size=len(body))
+            self._observer.shown(latency_ns, group=conv in self.groups, size=len(body))

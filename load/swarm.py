@@ -10,7 +10,8 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import gevent
 import msgspec
@@ -27,6 +28,10 @@ from load.history import HistoryError, HistoryWriter, now_ns
 from load.latency import Histogram
 from load.recorder import Counters, Observer, Recorder
 from load.session import Session
+from sut.protocol.client_events import ClientSettings
+
+if TYPE_CHECKING:
+    from load.crypto import Keys
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -77,11 +82,14 @@ class Swarm:
         self.begun = False
         """Whether t0 is known."""
         self._tokens: dict[int, str] = {}
+        self._crypto: Keys | None = None
 
     def lead(self) -> Part:
         """Create all conversations and write who is in them. Returns what other processes need. Raises ApiError."""
         self._enter("setup")
         self._tokens = self._api.tokens(self.config.api_key, self.population.users)
+        if self.config.push:
+            self._api.register(self.config.api_key, self.population.users)
         conversations = create_conversations(self._api, self.population, self._tokens)
         record_population(self._history, self.population, conversations)
         self._changes = Changes(
@@ -114,7 +122,11 @@ class Swarm:
             conversations=part.conversations,
             recorder=self._recorder,
             read_share=self.config.read_share,
+            settings=ClientSettings(reconnect_fixed_s=self.config.reconnect_fixed_s),
         )
+        run.groups, run.tracer = self._recorder.groups, self.config.tracer.encode()
+        if self.config.crypto_share:
+            self._join_crypto(run, part, share)
         self._fleet = Fleet(
             run=run,
             plans=share,
@@ -124,6 +136,26 @@ class Swarm:
             on_failure=self._on_failure,
         )
         self._fleet.start()
+        if run.crypto is not None:
+            run.crypto.wake = self._fleet.wake
+            self._tasks.append(gevent.spawn(run.crypto.work, gevent.sleep))
+
+    def _join_crypto(self, run: Run, part: Part, share: Mapping[int, plans.DevicePlan]) -> None:
+        """Real encryption for those of this process's devices that the configuration means. Raises ApiError."""
+        from load import crypto
+
+        config = self.config
+        run.crypto = self._crypto = crypto.Keys(
+            users=crypto.choose(self.population, config.crypto_share, config.seed),
+            seed=config.seed,
+            canary=config.canary.encode(),
+            plaintext=config.crypto_plaintext,
+            api=self._api,
+            tokens=self._tokens,
+            recorder=run.recorder,
+        )
+        known = dict(zip(part.conversations, self.population.conversations, strict=True))
+        run.crypto.join_all(share, known, sleep=gevent.sleep)
 
     def begin(self, t0_ns: int) -> None:
         """The plan's time 0 is set. Only the first call counts."""
@@ -183,6 +215,9 @@ class Swarm:
             self._changes.abandon()
         if self._fleet is not None:
             self._fleet.stop()
+        if self._crypto is not None:
+            self._crypto.finish()
+            _LOGGER.info("encryption: %s", self._crypto.cost)
         self._history.close()
         self._control.close()
 

@@ -214,6 +214,8 @@ class PeerLink:
         on_down: Callable[[], None] | None = None,
     ) -> None:
         self.target = target
+        self.refused = False
+        """Whether nobody listens there: the last dial was refused. A peer that is silent does not refuse."""
         self._hello = Hello(node, incarnation)
         self._address = address
         self._on_frame = on_frame
@@ -300,7 +302,8 @@ class PeerLink:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await loop.create_connection(lambda: connection, *self._address)
                 await hello.wait()
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError) as error:
+            self.refused = isinstance(error, ConnectionRefusedError)
             connection.abort()
             return None
         if not connection.node or self._lost.is_set():
@@ -308,7 +311,7 @@ class PeerLink:
         if connection.node != self.target:  # a port that another system's process took over
             connection.abort()
             return None
-        self._connection = connection
+        self._connection, self.refused = connection, False
         if self._on_up is not None:
             self._on_up()
         return connection

@@ -65,8 +65,8 @@ RULES = (
         inside=("sut",), forbidden=("load", "chaos", "dashboards"), breaks=("sut.gateway.x", "import load.history"),
     ),
     Rule(
-        why="the swarm knows the wire protocol and nothing else of the system",
-        inside=("load",), forbidden=("sut", "chaos", "dashboards"), allowed=("sut.protocol",),
+        why="the swarm knows the wire protocol and the encryption, as any client does, and nothing else of the system",
+        inside=("load",), forbidden=("sut", "chaos", "dashboards"), allowed=("sut.protocol", "sut.crypto"),
         breaks=("load.fleet", "from sut.ports import Route"),
     ),
     Rule(
@@ -102,6 +102,20 @@ RULES = (
     Rule(
         why="the protocol is sans-I/O: no event loop, no socket, no clock",
         inside=("sut.protocol",), forbidden=IO_MODULES, breaks=("sut.protocol.client", "import asyncio"),
+    ),
+    Rule(
+        why="a process without encryption must not load its libraries: only the swarm's own modules for it may",
+        inside=("load",), outside=("load.crypto", "load.crypto_person"), forbidden=("sut.crypto",), lazy_is_fine=True,
+        breaks=("load.device", "from sut.crypto.account import Account"),
+    ),
+    Rule(
+        why="encryption is sans-I/O: what comes and goes is bytes",
+        inside=("sut.crypto",), forbidden=IO_MODULES, breaks=("sut.crypto.account", "import socket"),
+    ),
+    Rule(
+        why="clients share the encryption without the system",
+        inside=("sut.crypto",), forbidden=("sut",), allowed=("sut.crypto",),
+        breaks=("sut.crypto.x", "from sut.services.api import keys"),
     ),
     Rule(
         why="clients share the protocol without the system",

@@ -29,6 +29,7 @@ from chaos.faults.partition_gateway_redis import PartitionGatewayRedis
 from chaos.faults.partition_kafka import PartitionKafka
 from chaos.faults.partition_kafka_one_way import PartitionKafkaOneWay
 from chaos.faults.partition_sequencer_gateway import PartitionSequencerGateway
+from chaos.faults.push_crash import PushCrash
 from chaos.faults.redis_failover import RedisFailover
 from chaos.faults.redis_outage import RedisOutage
 from chaos.faults.redis_partition import RedisPartition
@@ -46,6 +47,7 @@ FAULTS: Final[Mapping[str, type[Fault]]] = {
         SequencerCrash,
         SequencersRestart,
         ChatCrash,
+        PushCrash,
         RedisFailover,
         RedisPause,
         RedisPartition,

@@ -23,7 +23,9 @@ class CassandraQuorumLoss(QuorumLoss):
 
     name = "cassandra_quorum_loss"
     kind = "cassandra"
-    effect_timeout_s = 15.0
+    effect_timeout_s = 30.0
+    """The third believes the two dead after some 17 s without a heartbeat, and then says so at once; before that it
+    asks them and gives up after 1 s, or later where the cores are busy."""
     heal_timeout_s = 120.0
     arm_timeout_s = 60.0
     usual_heal_s = 1.5 * RESTART_S

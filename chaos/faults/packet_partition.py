@@ -74,10 +74,14 @@ class PacketPartition(Fault):
             raise FaultError(str(error)) from None
 
     def effective(self) -> Proof:
-        """Packets are dropped, and the symptoms show."""
+        """Packets of the victim are dropped, and the symptoms show.
+
+        Not every peer need have something to say to it: who follows nothing that it leads does not.
+        """
         senders = (self._victim,) if self.one_way else (self._victim, *self._peers)
         names = {service.gid: service.name for service in senders}
-        return in_turn(partial(dropping, self.world, self._reason, names), *self.symptoms())
+        cut = partial(dropping, self.world, self._reason, names, surely=self._victim.gid)
+        return in_turn(cut, *self.symptoms())
 
     def healed(self) -> Proof:
         """All that the fault asks."""

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from chaos.verdict import native
+from chaos.verdict import canary, native
+from chaos.verdict.canary import Canary
 from chaos.verdict.ids import Ids, intern
 from chaos.verdict.jsonl import HistoryError, Reader
 from chaos.verdict.lines import EVENT_NAMES, Bounds, Control, Fault, Hole, Meta, Phase, Plan
@@ -48,6 +49,8 @@ class History:
     faults: tuple[Fault, ...] = ()
     phases: tuple[Phase, ...] = ()
     holes: tuple[Hole, ...] = ()
+    canary: Canary | None = None
+    """What the hunt for plaintext found; None: there was none."""
     notes: tuple[str, ...] = ()
     """For people: what was left out or tolerated on reading."""
 
@@ -98,6 +101,7 @@ def load_run(run_dir: Path) -> History:
     binaries, texts = sorted(directory.glob("*.bin")), sorted(directory.glob("*.jsonl"))
     if not binaries and not texts:
         raise HistoryError(f"{directory}: no history files")
+    texts += sorted((run_dir / "pushes").glob("*.jsonl"))  # what the stand-ins of the push providers accepted
     reader = Reader()
     holes: list[Hole] = []
     for path in binaries:
@@ -108,7 +112,10 @@ def load_run(run_dir: Path) -> History:
         if reader.read(path, torn_tail=True):
             last_ns = max((control.t for control in reader.controls), default=0)
             holes.append(Hole(t=last_ns, process=path.stem, detail=f"torn last line of {path.name}"))
-    return _build(reader, holes)
+    try:
+        return _build(reader, holes, canary.load(run_dir))
+    except canary.CanaryError as error:
+        raise HistoryError(str(error)) from None
 
 
 def load_jsonl(path: Path) -> History:
@@ -118,7 +125,7 @@ def load_jsonl(path: Path) -> History:
     return _build(reader, [])
 
 
-def _build(reader: Reader, holes: list[Hole]) -> History:
+def _build(reader: Reader, holes: list[Hole], hunted: Canary | None = None) -> History:
     frames, ids = intern(reader.frames)
     events = pl.concat([_empty(), *(_typed(frame) for frame in frames)])
     events = events.sort("t", *(name for name in SCHEMA if name != "t"), nulls_last=True)
@@ -137,7 +144,8 @@ def _build(reader: Reader, holes: list[Hole]) -> History:
         phases=tuple(control for control in controls if isinstance(control, Phase)),
         holes=found,
         notes=tuple(notes),
-        **({"meta": metas[-1]} if metas else {}),
+        canary=hunted,
+        meta=metas[-1] if metas else Meta(bounds=FOREIGN_BOUNDS),
     )
 
 

@@ -180,6 +180,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="meta")
     bounds: Bounds = Bounds()
     checks: tuple[str, ...] | None = None
     """The checks that the run is judged by; null: all."""
+    push: bool = False
+    """Pushes are recorded: that there is none proves something."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="plan"):

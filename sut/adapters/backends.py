@@ -6,14 +6,17 @@ A backend's library is imported only where it is used: each takes some 0.2 s and
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sut.adapters.redis_client import Address
 from sut.adapters.redis_master import RedisMaster
 from sut.adapters.redis_presence import RedisPresence
 from sut.adapters.redis_registry import RedisRegistry
 from sut.deploy.topology import ServiceKind, Topology
-from sut.ports import KeyStore, MessageLog, MessageStore
+from sut.ports import Devices, KeyStore, MessageLog, MessageStore
+
+if TYPE_CHECKING:
+    from sut.adapters.cassandra_schema import Binding
 
 DATA: Final = "data"
 """Directory of the SQLite files in the topology's own."""
@@ -39,17 +42,9 @@ def open_log(topology: Topology, node: str) -> MessageLog:
 def open_store(topology: Topology, node: str) -> MessageStore:
     """The store, for the service of this name. Raises SutError."""
     if nodes := topology.of_kind("cassandra"):
-        from sut.adapters.cassandra_schema import Binding
         from sut.adapters.cassandra_store import CassandraStore
 
-        binding = Binding(
-            keyspace=topology.keyspace,
-            log_id=topology.log_id or topology.run_id,
-            partitions=topology.settings.partitions,
-            creates=node == topology.of_kind("sequencer")[0].name,
-            replication=min(3, len(nodes)),
-        )
-        return CassandraStore(_dialed(topology, node, "cassandra", "cql"), binding)
+        return CassandraStore(_dialed(topology, node, "cassandra", "cql"), _binding(topology, node, len(nodes)))
     from sut.adapters.sqlite_store import SqliteStore
 
     return SqliteStore(topology.path / DATA, topology.settings.partitions)
@@ -59,19 +54,22 @@ def open_keys(topology: Topology, node: str) -> KeyStore:
     """The shelf of published keys, for the service of this name: beside the store. Raises SutError."""
     if nodes := topology.of_kind("cassandra"):
         from sut.adapters.cassandra_keys import CassandraKeys
-        from sut.adapters.cassandra_schema import Binding
 
-        binding = Binding(
-            keyspace=topology.keyspace,
-            log_id=topology.log_id or topology.run_id,
-            partitions=topology.settings.partitions,
-            creates=False,
-            replication=min(3, len(nodes)),
-        )
-        return CassandraKeys(_dialed(topology, node, "cassandra", "cql"), binding)
+        return CassandraKeys(_dialed(topology, node, "cassandra", "cql"), _binding(topology, node, len(nodes)))
     from sut.adapters.sqlite_keys import SqliteKeys
 
     return SqliteKeys(topology.path / DATA, topology.settings.partitions)
+
+
+def open_devices(topology: Topology, node: str) -> Devices:
+    """The device directory, beside the store, for the service of this name. Raises SutError."""
+    if nodes := topology.of_kind("cassandra"):
+        from sut.adapters.cassandra_devices import CassandraDevices
+
+        return CassandraDevices(_dialed(topology, node, "cassandra", "cql"), _binding(topology, node, len(nodes)))
+    from sut.adapters.sqlite_devices import SqliteDevices
+
+    return SqliteDevices(topology.path / DATA, topology.settings.partitions)
 
 
 def open_registry(topology: Topology, node: str) -> RedisRegistry:
@@ -102,6 +100,18 @@ def open_master(topology: Topology, node: str) -> RedisMaster:
         master_name=topology.redis_master,
         address_map=_dialed(topology, node, "redis", "redis"),
         deadline_s=REDIS_DEADLINE_S,
+    )
+
+
+def _binding(topology: Topology, node: str, nodes: int) -> Binding:
+    from sut.adapters.cassandra_schema import Binding
+
+    return Binding(
+        keyspace=topology.keyspace,
+        log_id=topology.log_id or topology.run_id,
+        partitions=topology.settings.partitions,
+        creates=node == topology.of_kind("sequencer")[0].name,
+        replication=min(3, nodes),
     )
 
 

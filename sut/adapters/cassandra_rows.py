@@ -70,6 +70,7 @@ def statements(keyspace: str) -> dict[str, str]:
         "put_receipt": f"INSERT INTO {receipt} (conv, user, kind, seq) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
         "receipts": f"SELECT user, kind, seq FROM {receipt} WHERE conv = ?",
         "state": f"SELECT DISTINCT {_STATE_COLUMNS}, newest FROM {message} WHERE conv = ? AND bucket = ?",
+        "states": f"SELECT DISTINCT conv, {_STATE_COLUMNS}, newest FROM {message} WHERE conv IN ? AND bucket = 0",
         "state_and_rows": f"SELECT {_STATE_COLUMNS}, {_ROW_COLUMNS} FROM {message}"
         " WHERE conv = ? AND bucket = ? AND seq <= ? ORDER BY seq DESC LIMIT ?",
         "page": f"SELECT {_ROW_COLUMNS} FROM {message} WHERE conv = ? AND bucket = ? AND seq > ? LIMIT ?",

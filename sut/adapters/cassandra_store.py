@@ -12,17 +12,18 @@ While a sequencer is away nothing is lost but time: it replays what is in the lo
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from sut.adapters import cassandra_rows as rows
+from sut.adapters.cassandra_each import chunks, each
 from sut.adapters.cassandra_policies import Address
 from sut.adapters.cassandra_rows import BATCH_ROWS, MAX_INTEGER, Batch, bucket_of, image_of, last_of, messages_of
 from sut.adapters.cassandra_schema import Binding
 from sut.adapters.cassandra_session import CassandraSession
+from sut.adapters.gathering import Gathering
 from sut.ports import ConversationImage, ConversationWrite, Pace, Span, StoredMessage, Unavailable
 
 DEADLINE_S: Final = 2.0
@@ -32,13 +33,12 @@ gets in a burst; cursors of a device share a batch."""
 WRITE_WIDTH: Final = 16
 """Conversations of one write() under way at once."""
 READ_WIDTH: Final = 32
-HEADS_AT_ONCE: Final = 32
-"""Conversations of one question for heads: one request to a node instead of one each."""
+ASKED_AT_ONCE: Final = 32
+"""Conversations of one question for heads or states: one request to a node instead of one each."""
 PAGE_ROWS: Final = 500
 """Rows of one answer, 8 MB of the largest bodies."""
 LOAD_ATTEMPTS: Final = 5
 
-T = TypeVar("T")
 log = logging.getLogger("store")
 
 
@@ -71,6 +71,7 @@ class CassandraStore:
             local_dc=local_dc,
             deadline_s=deadline_s,
         )
+        self._first_states = Gathering(self._ask_first_states, most=ASKED_AT_ONCE)
 
     async def load(self, conv: int, *, confirmed: int | None = None) -> ConversationImage | None:
         """The stored state, None when the conversation is not stored. With `confirmed`: for an owner to build on."""
@@ -89,8 +90,8 @@ class CassandraStore:
         """Store each conversation's change whole or not at all; all of them when this returns. Repeatable."""
         memberships = dict.fromkeys((span.user, write.row.conv) for write in writes for span in write.spans)
         joins = [Batch((("put_membership", pair),)) for pair in memberships]
-        await _each(joins, self._session.write, width=WRITE_WIDTH)
-        await _each(writes, self._write, width=WRITE_WIDTH)
+        await each(joins, self._session.write, width=WRITE_WIDTH)
+        await each(writes, self._write, width=WRITE_WIDTH)
 
     async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
         """Up to `limit` rows with a number above `after`, in order."""
@@ -171,8 +172,8 @@ class CassandraStore:
                             found[conv] = _seen(spans, head)
                         return
 
-        await _each(_chunks(asked, HEADS_AT_ONCE), ask, width=READ_WIDTH)
-        await _each(rolled, ask_newest, width=READ_WIDTH)
+        await each(chunks(asked, ASKED_AT_ONCE), ask, width=READ_WIDTH)
+        await each(rolled, ask_newest, width=READ_WIDTH)
         return found
 
     async def save_cursors(self, cursors: Iterable[tuple[int, int, int]]) -> None:
@@ -185,9 +186,9 @@ class CassandraStore:
         batches = [
             Batch(tuple(("put_cursor", (device, conv, seq, seq)) for conv, seq in chunk))
             for device, shown in by_device.items()
-            for chunk in _chunks(list(shown.items()), BATCH_ROWS)
+            for chunk in chunks(list(shown.items()), BATCH_ROWS)
         ]
-        await _each(batches, self._session.write, width=WRITE_WIDTH)
+        await each(batches, self._session.write, width=WRITE_WIDTH)
 
     async def cursors(self, device: int) -> dict[int, int]:
         """conv -> seq shown by this device."""
@@ -205,9 +206,9 @@ class CassandraStore:
         batches = [
             Batch(tuple(("put_receipt", (conv, user, kind, seq, seq)) for (user, kind), seq in chunk))
             for conv, told in by_conv.items()
-            for chunk in _chunks(list(told.items()), BATCH_ROWS)
+            for chunk in chunks(list(told.items()), BATCH_ROWS)
         ]
-        await _each(batches, self._session.write, width=WRITE_WIDTH)
+        await each(batches, self._session.write, width=WRITE_WIDTH)
 
     async def receipts(self, conv: int) -> dict[tuple[int, int], int]:
         """(user, kind) -> seq in this conversation."""
@@ -228,10 +229,10 @@ class CassandraStore:
 
     async def _state(self, conv: int, *, below: int | None = None) -> ConversationImage | None:
         """The newest state, or the newest one in a bucket under `below`."""
-        first = await self._session.read("state", (conv, 0))
-        if not first:
+        first = await self._first_states.ask(conv)
+        if first is None:
             return None
-        newest = first[0][-1] or 0
+        newest = first[-1] or 0
         if below is not None:
             newest = min(newest, below - 1)
         for bucket in range(newest, 0, -1):
@@ -239,7 +240,17 @@ class CassandraStore:
                 image = image_of(conv, columns)
                 if image is not None:
                     return image
-        return image_of(conv, first[0])
+        return image_of(conv, first)
+
+    async def _ask_first_states(self, convs: Sequence[int]) -> dict[int, Sequence[Any]]:
+        """What bucket 0 of each holds of the state: the state's columns, then the newest bucket.
+
+        A sequencer that begins loads hundreds at once, when the nodes have most to do.
+        """
+        if len(convs) == 1:
+            found = await self._session.read("state", (convs[0], 0))
+            return {convs[0]: found[0]} if found else {}
+        return {conv: columns for conv, *columns in await self._session.read("states", (convs,))}
 
     async def _settle(self, seen: ConversationImage) -> ConversationImage | None:
         """Make the newest state and the rows of its batch durable, as one replica at least has them; return it.
@@ -270,26 +281,3 @@ def _seen(spans: Sequence[Span], head: int) -> int:
     """The head as far as the user of these stays, in order, may see."""
     end = spans[-1].end
     return min(head, end - 1) if end else head
-
-
-def _chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-async def _each(items: Sequence[T], action: Callable[[T], Awaitable[None]], *, width: int) -> None:
-    """Do it for all, `width` at a time. Raises the first error when those under way have ended; begins no more then."""
-    left = iter(items)
-    errors: list[Unavailable] = []
-
-    async def work() -> None:
-        for item in left:
-            try:
-                await action(item)
-            except Unavailable as error:
-                errors.append(error)
-            if errors:
-                return
-
-    await asyncio.gather(*(work() for _ in range(min(width, len(items)))))
-    if errors:
-        raise errors[0]

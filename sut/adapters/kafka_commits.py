@@ -1,4 +1,5 @@
-"""How far each partition is in the store: commits that never move back, whoever writes them and however late.
+"""How far each follower of the log is with each partition: commits that never move back, whoever writes them and
+however late. Both are one number here (commit_key.py), called the partition.
 
 Kafka's own group offsets take what comes last, so a zombie that wakes up would move them back, and reading before
 writing is a race. Here a commit is a record of a topic, its key (partition, writer), its value the offset, and what

@@ -28,6 +28,7 @@ from typing import Final
 import msgspec
 
 from sut.adapters import kafka_fetch
+from sut.adapters.commit_key import commit_key
 from sut.adapters.group_commit import GroupCommit
 from sut.adapters.kafka_cluster import KafkaCluster
 from sut.adapters.kafka_commits import Commits
@@ -36,7 +37,7 @@ from sut.adapters.kafka_produce import Produce
 from sut.adapters.kafka_topics import commits_topic, records_topic, until_ready
 from sut.adapters.kafka_writer import RECORD_OVERHEAD, Item, PartitionWriter
 from sut.adapters.patience import patience
-from sut.ports import Logged, LogRecord, Unavailable
+from sut.ports import Follower, Logged, LogRecord, Unavailable
 
 DEADLINE_S: Final = 2.0
 """A broker's death costs more (two to four seconds until others lead): devices repeat, nobody waits here for it."""
@@ -130,17 +131,17 @@ class KafkaLog:
         await self._ready()
         return await kafka_fetch.end(self._cluster, self._places[partition], within_s=self._deadline_s)
 
-    async def committed(self, partition: int) -> int:
-        """The offset last committed, 0 when none was."""
+    async def committed(self, partition: int, follower: Follower = Follower.SEQUENCER) -> int:
+        """The offset that this follower last committed, 0 when none was."""
         await self._ready()
         async with self._in_time("commits"):
-            return await self._commits.committed(partition)
+            return await self._commits.committed(commit_key(partition, follower))
 
-    async def commit(self, partition: int, offset: int) -> None:
-        """Remember that everything up to `offset` is in the store. Never moves back."""
+    async def commit(self, partition: int, offset: int, follower: Follower = Follower.SEQUENCER) -> None:
+        """Remember that the follower is done with everything up to `offset`. Never moves back."""
         await self._ready()
         async with self._in_time("commits"):
-            await self._commits.commit(partition, offset)
+            await self._commits.commit(commit_key(partition, follower), offset)
 
     async def close(self) -> None:
         """Finish what was handed in, within the deadline, and end the connections."""

@@ -18,10 +18,11 @@ from typing import Final, NamedTuple
 import msgspec
 
 from sut.adapters.bounded_pool import BoundedPool
+from sut.adapters.commit_key import commit_key
 from sut.adapters.group_commit import GroupCommit
 from sut.adapters.patience import patience
 from sut.adapters.sqlite_file import Damaged, Layout, SqliteFile, data_version, open_files
-from sut.ports import Logged, LogRecord, Unavailable
+from sut.ports import Follower, Logged, LogRecord, Unavailable
 
 LOG: Final = Layout(schema="log.sql", application_id=0x53504C31, synchronous="FULL")
 OFFSETS: Final = Layout(schema="offsets.sql", application_id=0x53504F31, synchronous="NORMAL")
@@ -100,18 +101,19 @@ class SqliteLog:
         """The offset of the last durable record, 0 when there is none."""
         return await self._pool.run(partial(self._files[partition].read, _last_offset))
 
-    async def committed(self, partition: int) -> int:
-        """The offset last committed, 0 when none was."""
+    async def committed(self, partition: int, follower: Follower = Follower.SEQUENCER) -> int:
+        """The offset that this follower last committed, 0 when none was."""
+        key = commit_key(partition, follower)
 
         def select(connection: sqlite3.Connection) -> list[tuple[int]]:
-            return connection.execute("SELECT offset FROM committed WHERE partition = ?", (partition,)).fetchall()
+            return connection.execute("SELECT offset FROM committed WHERE partition = ?", (key,)).fetchall()
 
         rows = await self._pool.run(partial(self._offsets.read, select))
         return rows[0][0] if rows else 0
 
-    async def commit(self, partition: int, offset: int) -> None:
-        """Remember that everything up to `offset` is in the store. Never moves back."""
-        await self._commits.submit([(partition, offset)])
+    async def commit(self, partition: int, offset: int, follower: Follower = Follower.SEQUENCER) -> None:
+        """Remember that the follower is done with everything up to `offset`. Never moves back."""
+        await self._commits.submit([(commit_key(partition, follower), offset)])
 
     async def close(self) -> None:
         """Finish what was handed in, within the deadline, and close the files."""

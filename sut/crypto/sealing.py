@@ -148,7 +148,9 @@ def answer(ring: Keyring, conv: int, asker: Address, refs: Iterable[int]) -> lis
 
     The caller lets only those refs through whose messages the asker's user may see. Raises NoSession, IdentityChanged.
     """
-    identity_key = recipients(ring, [asker[0]])[asker]
+    identity_key = recipients(ring, [asker[0]]).get(asker)
+    if identity_key is None:
+        raise NoSession((asker[0],))
     make_ready(ring, [asker])
     found = [key for ref in refs if (key := ring.sent.get((conv, ref))) is not None]
     said: list[tuple[Address, bytes]] = [(asker, envelopes.say_keys(found[: envelopes.MAX_ASKED]))]

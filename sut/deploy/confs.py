@@ -113,6 +113,10 @@ def write_confs(topology: Topology) -> None:
                 path = redis_conf_path(topology.path, service.name)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(render(topology, service))
+    if topology.of_kind("provider"):
+        from sut.deploy import stand_in_files  # the cryptography takes 0.1 s to import
+
+        stand_in_files.write_stand_in_files(topology)
     if topology.of_kind("toxiproxy"):
         toxiproxy_conf_path(topology.path).write_bytes(toxiproxy_conf(topology))
 

@@ -100,6 +100,8 @@ _CHECKS: Final[dict[ServiceKind, Callable[[Topology, Service, float], str | None
     "chat": _ready,
     "sequencer": _ready,
     "api": _api,
+    "push": _ready,
+    "provider": _peer,
     "redis": _redis,
     "sentinel": _sentinel,
     "toxiproxy": _toxiproxy,

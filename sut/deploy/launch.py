@@ -31,6 +31,8 @@ MODULES: Final = {
     "chat": "sut.services.chat.process",
     "sequencer": "sut.services.sequencer.process",
     "api": "sut.services.api.process",
+    "push": "sut.services.push.process",
+    "provider": "sut.services.provider.process",
 }
 
 

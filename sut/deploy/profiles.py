@@ -20,6 +20,8 @@ from sut.deploy.topology import Link, Service, ServiceKind, Topology
 DIRECTORY: Final = Path(__file__).with_name("topologies")
 REDIS_RESTART_S: Final = 6.0
 """A dead Redis stays away until Sentinel has seen it (1.5 s) and failed over (1 to 3 s more)."""
+PUSH: Final[tuple[ServiceKind, ...]] = ("push", "provider")
+"""Left out where the settings say that there are no pushes."""
 VOLUME_MB: Final = 192
 """Of the small disk: room for a run's log, and filled in a moment. It takes memory only as it is used."""
 _VOLUME: Final = (
@@ -53,6 +55,8 @@ def build(name: str, place: Place) -> Topology:
     profile = PROFILES[name]
     services: list[Service] = []
     for kind, count in profile.services.items():
+        if kind in PUSH and not place.settings.push:
+            continue
         services += place.external.get(kind) or _MAKERS[kind](kind, count, place)
     if volumes := [service for service in services if service.kind == "volume"]:
         services = [_on_volume(service, volumes) for service in services]
@@ -162,6 +166,8 @@ _MAKERS: Final[dict[ServiceKind, _Maker]] = {
     "chat": _ours("peer"),
     "sequencer": _ours("peer"),
     "api": _ours("http", "peer"),
+    "push": _ours("peer"),
+    "provider": _ours("apns", "fcm", "control", "peer"),
     "redis": _redis,
     "sentinel": _redis,
     "toxiproxy": _toxiproxy,

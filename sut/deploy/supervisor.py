@@ -28,7 +28,7 @@ from sut.deploy.topology import Service, ServiceKind, Topology, TopologyError, l
 
 START_ORDER: Final[tuple[tuple[ServiceKind, ...], ...]] = (
     ("redis", "toxiproxy", "volume"),
-    ("sentinel", "kafka", "cassandra", "sequencer", "chat", "api", "gateway"),
+    ("sentinel", "kafka", "cassandra", "sequencer", "chat", "api", "gateway", "push", "provider"),
 )
 """Who starts together; the next group when the one before accepts connections, or after STAGE_TIMEOUT_S."""
 STAGE_TIMEOUT_S: Final = 5.0
@@ -36,8 +36,8 @@ ACCEPT_LOOK_S: Final = 0.02
 STOP_ORDER: Final[tuple[tuple[tuple[ServiceKind, ...], float], ...]] = (
     (("gateway",), 4.0),
     (("api", "chat"), 2.0),
-    (("sequencer",), 2.0),
-    (("sentinel", "redis", "toxiproxy", "kafka", "cassandra"), 1.0),
+    (("sequencer", "push"), 2.0),
+    (("provider", "sentinel", "redis", "toxiproxy", "kafka", "cassandra"), 1.0),
     (("volume",), 1.0),
 )
 """Who stops together, and how many seconds they get before SIGKILL."""

@@ -13,8 +13,9 @@ from typing import Literal
 import msgspec
 
 ServiceKind = Literal[
-    "gateway", "chat", "sequencer", "api", "redis", "sentinel", "toxiproxy", "kafka", "cassandra", "volume"
-]
+    "gateway", "chat", "sequencer", "api", "push", "provider", "redis", "sentinel", "toxiproxy", "kafka", "cassandra",
+    "volume",
+]  # fmt: skip
 
 
 class TopologyError(ValueError):
@@ -40,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     token_ttl_s: float = 86_400.0
     retention_days: float = 0.0
     """How long messages are kept at least, see sut/README.md; 0: for ever."""
+    push: bool = True
+    """Whether the system has the push service, and stand-ins for its providers, at all."""
     trace_every: int = 16
     """One message in so many leaves stamps of where it was and when, see sut/trace.py; 0: none does."""
 
@@ -56,8 +59,9 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     kind: ServiceKind
     host: str = "127.0.0.1"
     ports: dict[str, int] = {}
-    """By role: gateway has "ws" and "peer"; chat and sequencer "peer"; api "http" and "peer"; redis and sentinel
-    "redis"; toxiproxy "api"; kafka "client", "replication" and "controller"; cassandra "cql" and "storage"."""
+    """By role: gateway has "ws" and "peer"; chat, sequencer and push "peer"; api "http" and "peer"; provider "apns",
+    "fcm", "control" and "peer"; redis and sentinel "redis"; toxiproxy "api"; kafka "client", "replication" and
+    "controller"; cassandra "cql" and "storage"."""
     index: int = 0
     """Among its kind, from 0. A sequencer owns the partitions p with p % (number of sequencers) == index."""
     command: tuple[str, ...] = ()

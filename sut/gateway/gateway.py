@@ -28,7 +28,10 @@ from sut.protocol.frames import Close, Drain, Fetch, Nack, Recv, Send, Sync, enc
 from sut.protocol.handshake import PATH
 from sut.protocol.history import History
 from sut.protocol.peer import (
+    ANSWER,
+    AskConnected,
     Changed,
+    Connected,
     Deliver,
     Deliveries,
     FetchHistory,
@@ -130,7 +133,7 @@ class Gateway:
         self._peers = PeerServer(
             node=service.name,
             incarnation=incarnation,
-            on_frame=lambda _connection, _correlation, frame: self.on_peer_frame(frame),
+            on_frame=self._on_peer_question,
             stats=self.gauges,
             on_up=self._peer_up,
             on_down=self._peer_down,
@@ -236,6 +239,14 @@ class Gateway:
         any(chat.send(frame) for chat in self._chats)
 
     # What peers cause.
+
+    def _on_peer_question(self, peer: PeerConnection, correlation: int, frame: PeerFrame) -> None:
+        if isinstance(frame, AskConnected):
+            asked = frozenset(frame.devices)
+            there = {c.device for c in self.connections.values() if c.device in asked}
+            peer.send(Connected(tuple(there)), correlation | ANSWER)
+        else:
+            self.on_peer_frame(frame)
 
     def on_peer_frame(self, frame: PeerFrame) -> None:
         """Deliver what a sequencer, a chat service or the API hands over."""

@@ -160,9 +160,7 @@ class Keeper:
                 raise
 
     async def leave(self) -> None:
-        """The gateway ends: nobody is here any more. What cannot be written lapses."""
-        self._dirty |= dict.fromkeys(self._connections)
-        self._connections.clear()
+        """The gateway ends and has sent its devices elsewhere: write what is left. What cannot be written lapses."""
         try:
             await self._write_changes()
         except Unavailable:

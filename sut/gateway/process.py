@@ -14,7 +14,7 @@ from sut.gateway.gateway import Gateway
 from sut.gateway.registrar import Pace
 from sut.ports import Presence, Registry
 from sut.trace import OFF, Trace, open_trace
-from sut.variants import presence_ttl_s
+from sut.variants import gateway_pace, gateway_registry, presence_ttl_s
 
 RESERVED_FILES: Final = 192
 """Of the limit of open files: for links, the registry, logs and sockets turned away. The rest is for devices."""
@@ -22,7 +22,7 @@ RESERVED_FILES: Final = 192
 
 async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
     """Serve devices until `stop` is set, then drain. Raises PortInUse."""
-    registry = open_registry(topology, service.name)
+    registry = gateway_registry(topology, open_registry(topology, service.name))
     presence = open_presence(topology, service.name, ttl_s=presence_ttl_s(topology))
     trace = open_trace(topology, service.name)
     gc.collect()
@@ -35,6 +35,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
             stop=stop,
             registry=registry,
             presence=presence,
+            pace=gateway_pace(topology),
             trace=trace,
         )
     finally:

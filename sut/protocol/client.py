@@ -69,7 +69,7 @@ class Client:
         self._signals: Signals | None = None
         self._syncs = Syncs(self._context, self._inbox.cursors)
         self._liveness = Liveness(self._context)
-        self._reconnect = Reconnect()
+        self._reconnect = Reconnect(settings.reconnect_fixed_s)
         self._next_client_seq = next_client_seq
         self._open = False
         self._online = False

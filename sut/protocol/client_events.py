@@ -38,6 +38,8 @@ class ClientSettings:
     """Messages asked for in one FETCH."""
     reconnect_base_s: float = 0.2
     reconnect_cap_s: float = 5.0
+    reconnect_fixed_s: float = 0.0
+    """Not 0 only in the known-bad variant fixed_reconnect: no jitter, and no heed of DRAIN."""
     sync_every_beats: int = 10
     """A SYNC at least this often, should every other sign of a loss be lost too."""
     max_outbox: int = 1000

@@ -16,13 +16,18 @@ from sut.protocol.client_context import Context
 from sut.protocol.frames import MAX_SYNC_CURSORS, SYNCED_MORE, SYNCED_STALE, Sync, Synced
 
 STALE_WAIT_S: Final = (0.5, 1.5)
-"""Range of the wait before a SYNC whose answer was not sure is asked again."""
+"""Range of the wait before a SYNC whose answer was not sure is asked again; it doubles with each such answer."""
+MAX_STALE_DOUBLINGS: Final = 2
+"""A part of the system that is away for longer than a few seconds is not asked about more often for that."""
 
 
 class Syncs:
     """One chain of SYNCs at a time."""
 
-    __slots__ = ("_after", "_again", "_context", "_cursors", "_failures", "_first_req", "_req", "_stale", "_until")
+    __slots__ = (
+        "_after", "_again", "_context", "_cursors", "_failures", "_first_req", "_req", "_stale", "_stale_chains",
+        "_until",
+    )  # fmt: skip
 
     def __init__(self, context: Context, cursors: dict[int, int]) -> None:
         self._context = context
@@ -33,6 +38,7 @@ class Syncs:
         self._until = math.inf  # when to repeat the SYNC that is out, or to start the next chain
         self._again = False
         self._stale = False
+        self._stale_chains = 0
         self._failures = 0
 
     @property
@@ -56,7 +62,8 @@ class Syncs:
 
     def close(self) -> None:
         """The connection ended."""
-        self._req, self._until, self._again, self._failures = 0, math.inf, False, 0
+        self._req, self._until, self._again = 0, math.inf, False
+        self._failures = self._stale_chains = 0
 
     def answered(self, frame: Synced, now: float) -> bool | None:
         """None: not the answer that is awaited, or more pages follow. Else the chain ended; True: with sure answers."""
@@ -76,7 +83,9 @@ class Syncs:
             self._again = False
             self._until = now
         elif self._stale:
-            self._until = now + self._context.rng.uniform(*STALE_WAIT_S)
+            doublings = min(self._stale_chains, MAX_STALE_DOUBLINGS)
+            self._until = now + self._context.rng.uniform(*STALE_WAIT_S) * 2**doublings
+        self._stale_chains = self._stale_chains + 1 if self._stale else 0
         return not self._stale
 
     def failed(self, req: int, now: float) -> None:

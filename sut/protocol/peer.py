@@ -243,11 +243,34 @@ class Changed(_Tagged, frozen=True, tag=25):
     state: int
 
 
+class AskConnected(_Tagged, frozen=True, tag=40):
+    """Push service to gateway: which of these devices are connected to you?"""
+
+    devices: tuple[int, ...]
+
+
+class Connected(_Tagged, frozen=True, tag=41):
+    """Answer to AskConnected: those that are."""
+
+    devices: tuple[int, ...]
+
+
+class AskApplied(_Tagged, frozen=True, tag=42):
+    """Push service to sequencer: how far have you applied your partitions?"""
+
+
+class Applied(_Tagged, frozen=True, tag=43):
+    """Answer to AskApplied: by partition, the offset of the last record applied, and answered or notified."""
+
+    positions: dict[int, int]
+
+
 PeerFrame = (
     Hello | Ping | Pong | Submit | FetchPage | SyncDevice | Shown | Deliver | Deliveries | Missed | Poke
     | ReadHot | HotPage | ReadHeads | Heads | Early
     | FetchHistory | ReadBefore | ReadMembers | Members
     | ReadUpTo | TypingIn | Progress | ReadReceipts | ReceiptsOf | Changed
+    | AskConnected | Connected | AskApplied | Applied
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

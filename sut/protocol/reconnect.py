@@ -28,9 +28,11 @@ class Reconnect:
     drops is backed away from like one that refuses.
     """
 
-    __slots__ = ("_attempt", "_drain_s")
+    __slots__ = ("_attempt", "_drain_s", "_fixed_s")
 
-    def __init__(self) -> None:
+    def __init__(self, fixed_s: float = 0.0) -> None:
+        """`fixed_s`: only a known-bad variant passes it. Each wait is that long, whatever the gateway asked for."""
+        self._fixed_s = fixed_s
         self._attempt = 0
         self._drain_s = 0.0
 
@@ -48,6 +50,8 @@ class Reconnect:
 
     def next_wait_s(self, rng: random.Random, *, base_s: float, cap_s: float) -> float:
         """Seconds to wait now that a connection ended or could not be made. Each call counts as one attempt."""
+        if self._fixed_s:
+            return self._fixed_s
         if self._drain_s:
             wait_s = rng.uniform(0.0, self._drain_s)
             self._drain_s = 0.0

@@ -1,35 +1,45 @@
 """The known-bad designs: each a small override of one piece, and the check that must catch it.
 
 A checker that has never caught anything proves nothing. `petrel run quick --variant NAME` runs the system with one
-of these switched on; the verdict must be invalid, by the check named here.
+of these switched on; the verdict must be invalid, by the check named here. Two are correct and only dear: those are
+shown by a measurement, `petrel bench NAME`. `petrel modes` lists them all.
+
+A variant is the module of its name in this package, and a row in VARIANTS. Whatever pieces of the system it has in its
+own way are functions there, with the names of the functions below and their arguments.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from sut.ports import SutError
 
 if TYPE_CHECKING:
     from sut.deploy.topology import Topology
     from sut.gateway.presence import GatewayPresence
+    from sut.gateway.registrar import Pace
     from sut.peer import PeerLink
+    from sut.ports import Registry
     from sut.protocol.peer import Changed
     from sut.services.chat.accept import Acceptor
     from sut.services.chat.reader import Reader
+    from sut.services.push.decider import Decider
+    from sut.services.push.floor import Floor
     from sut.services.sequencer.signals import Signals
     from sut.services.sequencer.worker import PartitionWorker
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What is wrong with it, and which checks see it."""
+    """What is wrong with it, and what shows it: checks, or else the bench that measures what it costs."""
 
     name: str
     wrong: str
     caught_by: tuple[str, ...]
+    measured_by: str = ""
 
 
 VARIANTS: Mapping[str, Variant] = {
@@ -51,14 +61,47 @@ VARIANTS: Mapping[str, Variant] = {
             ("acked_lost",),
         ),
         Variant(
+            "dedup_window",
+            "a repeated SEND is recognised for a second only, so one that comes later is a new message",
+            ("duplicates",),
+        ),
+        Variant(
+            "no_catch_up",
+            "SYNC tells nothing, so a device hears of what it was told of live, and of nothing that it missed",
+            ("catch_up", "liveness"),
+        ),
+        Variant(
+            "immortal_routes",
+            "a route stays until its own gateway takes it out, so those of a dead gateway keep new ones away",
+            ("liveness", "catch_up"),
+        ),
+        Variant(
+            "blind_delete",
+            "the late clean-up after a disconnect deletes the device's route, whosever it is by then",
+            ("liveness", "catch_up"),
+        ),
+        Variant(
+            "global_counter",
+            "one counter for all conversations: correct, and every message waits for its turn",
+            (),
+            measured_by="counter",
+        ),
+        Variant(
+            "fixed_reconnect",
+            "devices reconnect after a fixed wait instead of full jitter: all at once, again and again",
+            (),
+            measured_by="reconnect",
+        ),
+        Variant(
             "non_member_fetch",
             "the chat service gives a conversation to whoever asks for it, member or not",
             ("leaks",),
         ),
         Variant(
             "body_per_member",
-            "each member of a group gets a copy of each body, stored and sent: `petrel bench fanout` shows the cost",
+            "each member of a group gets a copy of each body, stored and sent",
             (),
+            measured_by="fanout",
         ),
         Variant(
             "receipts_before_delivery",
@@ -73,7 +116,23 @@ VARIANTS: Mapping[str, Variant] = {
         Variant(
             "eager_presence",
             "each coming and going is told to all contacts at once, whether they look or not: correct, and a storm",
-            (),  # shown by measurement: `petrel bench presence`
+            (),
+            measured_by="presence",
+        ),
+        Variant(
+            "push_to_online",
+            "pushes go to all devices of the members, connected or not",
+            ("push",),
+        ),
+        Variant(
+            "push_commit_before_sent",
+            "the push service commits the log as it reads it, so a crash forgets the pushes that were under way",
+            ("push",),
+        ),
+        Variant(
+            "plaintext_store",
+            "the wrong is in the client: some send in the clear what they should encrypt, and it reaches log and store",
+            ("leaks",),
         ),
     )
 }
@@ -89,85 +148,98 @@ def check_name(name: str | None) -> None:
         raise UnknownVariant(f"unknown variant {name!r}; there are {', '.join(VARIANTS)}")
 
 
+def _own(variant: str | None, piece: str) -> Any:
+    """What the variant has in the place of this piece; None when it has nothing there."""
+    check_name(variant)
+    return getattr(import_module(f"sut.variants.{variant}"), piece, None) if variant is not None else None
+
+
 def worker_class(topology: Topology) -> type[PartitionWorker]:
     """How this system sequences a partition."""
-    check_name(topology.variant)
-    match topology.variant:
-        case "ack_before_durable":
-            from sut.variants.ack_before_durable import EarlyWorker
+    from sut.services.sequencer.worker import PartitionWorker
 
-            return EarlyWorker
-        case "redis_incr":
-            from sut.variants.redis_incr import counting_worker
-
-            return counting_worker(topology)
-        case "receipts_before_delivery":
-            from sut.variants.receipts_before_delivery import HastyReceipts
-
-            return HastyReceipts
-        case "commit_before_store":
-            from sut.variants.commit_before_store import HastyWorker
-
-            return HastyWorker
-        case "body_per_member":
-            from sut.variants.body_per_member import CopyingWorker
-
-            return CopyingWorker
-        case _:
-            from sut.services.sequencer.worker import PartitionWorker
-
-            return PartitionWorker
+    own = _own(topology.variant, "worker_class")
+    found: type[PartitionWorker] = own(topology) if own else PartitionWorker
+    return found
 
 
 def acceptor_class(topology: Topology, sequencers: Mapping[int, PeerLink]) -> type[Acceptor]:
     """How this system takes a SEND to the log. `sequencers`: the link to each partition's owner."""
-    check_name(topology.variant)
-    if topology.variant == "ack_before_durable":
-        from sut.variants.ack_before_durable import volatile_acceptor
-
-        return volatile_acceptor(sequencers)
     from sut.services.chat.accept import Acceptor
 
-    return Acceptor
+    own = _own(topology.variant, "acceptor_class")
+    found: type[Acceptor] = own(topology, sequencers) if own else Acceptor
+    return found
 
 
 def reader_class(topology: Topology) -> type[Reader]:
     """How this system answers FETCH, SYNC and HISTORY."""
-    check_name(topology.variant)
-    if topology.variant == "non_member_fetch":
-        from sut.variants.non_member_fetch import OpenReader
-
-        return OpenReader
     from sut.services.chat.reader import Reader
 
-    return Reader
+    own = _own(topology.variant, "reader_class")
+    found: type[Reader] = own(topology) if own else Reader
+    return found
 
 
 def signals_class(topology: Topology) -> type[Signals]:
     """What this system's sequencers do beside numbering."""
-    check_name(topology.variant)
-    if topology.variant == "eager_presence":
-        from sut.variants.eager_presence import EagerSignals
-
-        return EagerSignals
     from sut.services.sequencer.signals import Signals
 
-    return Signals
+    own = _own(topology.variant, "signals_class")
+    found: type[Signals] = own(topology) if own else Signals
+    return found
 
 
 def presence_class(topology: Topology, tell_chats: Callable[[Changed], None]) -> type[GatewayPresence]:
     """How this system's gateways keep presence. `tell_chats`: hands a frame to a chat service."""
-    check_name(topology.variant)
-    if topology.variant == "eager_presence":
-        from sut.variants.eager_presence import eager_presence
-
-        return eager_presence(tell_chats)
     from sut.gateway.presence import GatewayPresence
 
-    return GatewayPresence
+    own = _own(topology.variant, "presence_class")
+    found: type[GatewayPresence] = own(tell_chats) if own else GatewayPresence
+    return found
 
 
 def presence_ttl_s(topology: Topology) -> float:
     """How long a gateway's word on a user counts in this system."""
-    check_name(topology.variant)
-    return 1e9 if topology.variant == "presence_without_ttl" else topology.settings.presence_ttl_s
+    own = _own(topology.variant, "presence_ttl_s")
+    found: float = own(topology) if own else topology.settings.presence_ttl_s
+    return found
+
+
+def gateway_registry(topology: Topology, registry: Registry) -> Registry:
+    """How this system's gateways keep their entries in this registry."""
+    own = _own(topology.variant, "gateway_registry")
+    found: Registry = own(topology, registry) if own else registry
+    return found
+
+
+def gateway_pace(topology: Topology) -> Pace | None:
+    """How often this system's gateways write their routes again; None: as usual."""
+    own = _own(topology.variant, "gateway_pace")
+    found: Pace | None = own(topology) if own else None
+    return found
+
+
+def fixed_reconnect_s(variant: str | None) -> float:
+    """The wait of devices before they reconnect, 0 where it is full jitter."""
+    own = _own(variant, "fixed_reconnect_s")
+    found: float = own() if own else 0.0
+    return found
+
+
+def decider_class(topology: Topology) -> type[Decider]:
+    """How this system decides who gets a push."""
+    from sut.services.push.decider import Decider
+
+    own = _own(topology.variant, "decider_class")
+    found: type[Decider] = own(topology) if own else Decider
+    return found
+
+
+def floor_class(topology: Topology) -> type[Floor]:
+    """How far this system's push service says that it is done."""
+    from sut.services.push.floor import Floor
+
+    own = _own(topology.variant, "floor_class")
+    found: type[Floor] = own(topology) if own else Floor
+    return found

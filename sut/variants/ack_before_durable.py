@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,12 +21,15 @@ from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import Live
 from sut.services.sequencer.worker import PartitionWorker
 
+if TYPE_CHECKING:
+    from sut.deploy.topology import Topology
+
 DELAY_S = 0.5
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(LogRecord).decode
 
 
-def volatile_acceptor(sequencers: Mapping[int, PeerLink]) -> type[Acceptor]:
+def acceptor_class(_topology: Topology, sequencers: Mapping[int, PeerLink]) -> type[Acceptor]:
     """An acceptor that tells the sequencer before the log."""
 
     class VolatileAcceptor(Acceptor):
@@ -76,3 +79,8 @@ class EarlyWorker(PartitionWorker):
             unstored.rows.append(message)
             unstored.marks[record.device] = live.state.marks[record.device]
         return super().settle(live, record, outcome)
+
+
+def worker_class(_topology: Topology) -> type[PartitionWorker]:
+    """Its half in the sequencer."""
+    return EarlyWorker

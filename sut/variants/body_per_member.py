@@ -7,6 +7,7 @@ and bytes stored that grow with the group, and a whole body where sixteen bytes 
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -16,6 +17,9 @@ from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import Live
 from sut.services.sequencer.rule import DIRECT, Outcome
 from sut.services.sequencer.worker import PartitionWorker
+
+if TYPE_CHECKING:
+    from sut.deploy.topology import Topology
 
 
 def inbox_of(conv: int, user: int) -> int:
@@ -56,3 +60,8 @@ class CopyingWorker(PartitionWorker):
             for user in live.state.members()
         ]
         return writes + copies
+
+
+def worker_class(_topology: Topology) -> type[PartitionWorker]:
+    """The sequencers'."""
+    return CopyingWorker

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import TYPE_CHECKING
 
 from sut.services.sequencer.worker import PartitionWorker
+
+if TYPE_CHECKING:
+    from sut.deploy.topology import Topology
 
 DELAY_S = 0.5
 
@@ -27,3 +31,8 @@ class HastyWorker(PartitionWorker):
         await self._until_available(partial(self._store.write, self.partition, writes))
         self._writing = {}
         self._unstored -= count
+
+
+def worker_class(_topology: Topology) -> type[PartitionWorker]:
+    """The sequencers'."""
+    return HastyWorker

@@ -7,6 +7,7 @@ hundred events, and a gateway that dies makes them for each of its users. `petre
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sut.gateway.presence import Client, GatewayPresence
 from sut.protocol.frames import encode
@@ -15,8 +16,11 @@ from sut.protocol.signals import PresenceNews, Seen
 from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.signals import Signals
 
+if TYPE_CHECKING:
+    from sut.deploy.topology import Topology
 
-def eager_presence(tell_chats: Callable[[Changed], None]) -> type[GatewayPresence]:
+
+def presence_class(tell_chats: Callable[[Changed], None]) -> type[GatewayPresence]:
     """A gateway's presence that tells of each change at once and does not care who watches."""
 
     class EagerPresence(GatewayPresence):
@@ -54,3 +58,8 @@ class EagerSignals(Signals):
         if contacts:
             word = encode(PresenceNews((Seen(frame.user, frame.state, 0),)))
             self._emitter.offer(Notification(word, tuple(contacts), 0, signal=True))
+
+
+def signals_class(_topology: Topology) -> type[Signals]:
+    """The sequencers'."""
+    return EagerSignals

@@ -6,10 +6,15 @@ asks for what was before its join.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sut.ports import Span
 from sut.protocol.frames import MAX_FETCH, encode
 from sut.services.chat.reader import NotMember, Reader
 from sut.services.visibility import cut_back, cut_page, stretch_before
+
+if TYPE_CHECKING:
+    from sut.deploy.topology import Topology
 
 
 class OpenReader(Reader):
@@ -41,3 +46,8 @@ class OpenReader(Reader):
         stretch = stretch_before(spans, before, image.row.head)
         rows = await self._store.page_before(conv, stretch.end, limit)
         return encode(cut_back(conv, spans, rows, stretch, exhausted=len(rows) < limit, head=image.row.head))
+
+
+def reader_class(_topology: Topology) -> type[Reader]:
+    """The chat services'."""
+    return OpenReader

@@ -6,6 +6,8 @@ nobody has seen.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sut.ports import Kind, LogRecord
 from sut.protocol.frames import encode
 from sut.protocol.signals import Receipt, ReceiptKind, Receipts
@@ -14,6 +16,9 @@ from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import Live
 from sut.services.sequencer.receipts import MAX_ENTRIES
 from sut.services.sequencer.worker import PartitionWorker
+
+if TYPE_CHECKING:
+    from sut.deploy.topology import Topology
 
 
 class HastyReceipts(PartitionWorker):
@@ -27,3 +32,8 @@ class HastyReceipts(PartitionWorker):
             said = tuple(Receipt(record.conv, outcome.message.seq, ReceiptKind.DELIVERED, user) for user in others)
             self._emitter.offer(Notification(encode(Receipts(said)), (record.user,), 0, signal=True))
         return notification
+
+
+def worker_class(_topology: Topology) -> type[PartitionWorker]:
+    """The sequencers'."""
+    return HastyReceipts

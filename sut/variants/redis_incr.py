@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sut.deploy.topology import Topology
 
 
-def counting_worker(topology: Topology) -> type[PartitionWorker]:
+def worker_class(topology: Topology) -> type[PartitionWorker]:
     """A worker that asks Redis for numbers, its counter shared by all partitions of the process."""
     counters: list[RedisCounter] = []
 

@@ -67,6 +67,13 @@ class Nodes:
         if name == "state":
             cells = _merged(*(replica.get((parameters[0], parameters[1]), {}) for replica in pair))
             return [(*_state(cells), _value(cells, ("newest",)))] if cells else []
+        if name == "states":
+            found = []
+            for conv in parameters[0]:
+                pair = self.rng.sample(self._replicas, QUORUM)  # each partition is read by itself
+                if cells := _merged(*(replica.get((conv, 0), {}) for replica in pair)):
+                    found.append((conv, *_state(cells), _value(cells, ("newest",))))
+            return found
         if name == "state_and_rows":
             conv, bucket, last, limit = parameters
             cells = _merged(*(replica.get((conv, bucket), {}) for replica in pair))

@@ -13,6 +13,7 @@ from typing import Any, Self
 from cassandra import ConsistencyLevel
 from cassandra.query import SimpleStatement
 
+from sut.adapters.cassandra_devices import CassandraDevices
 from sut.adapters.cassandra_keys import CassandraKeys
 from sut.adapters.cassandra_policies import make_cluster
 from sut.adapters.cassandra_schema import Binding, WrongLog
@@ -127,10 +128,21 @@ class CassandraSystem:
         finally:
             await keys.close()
 
+    @contextlib.asynccontextmanager
+    async def opened_devices(self) -> AsyncIterator[CassandraDevices]:
+        """The same directory each time. The first call waits until it is connected."""
+        binding = Binding(keyspace=KEYSPACE, log_id="log", partitions=4, creates=True)
+        devices = CassandraDevices({a: a for a in self.addresses}, binding, deadline_s=20.0)
+        try:
+            yield devices
+        finally:
+            await devices.close()
+
     def empty(self) -> None:
         """The store as it was when it was made. All nodes have to be there."""
         with contextlib.closing(self.cql()) as nodes:
-            for table in ("message", "membership", "cursor", "key_device", "one_time_prekey", "device_list"):
+            tables = ("message", "membership", "cursor", "key_device", "one_time_prekey", "device_list")
+            for table in (*tables, "device", "device_of_user"):
                 nodes.run(f"TRUNCATE {KEYSPACE}.{table}")
 
     def cql(self, node: int | None = None) -> Cql:

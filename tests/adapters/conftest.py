@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from sut.adapters.redis_presence import RedisPresence
 from sut.adapters.redis_registry import RedisRegistry
+from sut.adapters.sqlite_devices import SqliteDevices
 from sut.adapters.sqlite_keys import SqliteKeys
 from sut.adapters.sqlite_log import SqliteLog
 from sut.adapters.sqlite_store import SqliteStore
-from sut.ports import KeyStore, MessageLog, MessageStore
+from sut.ports import Devices, KeyStore, MessageLog, MessageStore
 from tests.adapters.cassandra_system import CassandraSystem
 from tests.adapters.cassandra_system import missing as cassandra_missing
 from tests.adapters.kafka_system import KafkaSystem
@@ -143,6 +145,25 @@ def make_keys(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Op
     return opened
 
 
+@pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
+def make_devices(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opened[Devices]]:
+    """Opens the same device directory each time, empty at the start of the test."""
+    if request.param == "cassandra":
+        system: CassandraSystem = request.getfixturevalue("cassandra_system")
+        system.empty()
+        return system.opened_devices
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[Devices]:
+        devices = SqliteDevices(tmp_path, PARTITIONS)
+        try:
+            yield devices
+        finally:
+            await devices.close()
+
+    return opened
+
+
 @pytest.fixture(scope="module")
 def redis_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSystem]:
     """A master, a replica and three Sentinels, for the tests of one file."""
@@ -162,6 +183,27 @@ def make_registry(redis_system: RedisSystem) -> Callable[[], Opened[RedisRegistr
     """Opens the same registry each time, empty at the start of the test."""
     redis_system.forget_all()
     return lambda: opened_registry(redis_system, deadline_s=2.0)
+
+
+@pytest.fixture(params=["redis"])
+def make_presence(redis_system: RedisSystem) -> Callable[[float], Opened[RedisPresence]]:
+    """Opens the same presence each time, with this time to live; empty at the start of the test."""
+    redis_system.forget_all()
+    return lambda ttl_s: opened_presence(redis_system, ttl_s=ttl_s, deadline_s=2.0)
+
+
+@contextlib.asynccontextmanager
+async def opened_presence(
+    system: RedisSystem, *, ttl_s: float, deadline_s: float = 0.3
+) -> AsyncIterator[RedisPresence]:
+    """Presence on this system."""
+    presence = RedisPresence(
+        sentinels=system.sentinels, master_name=system.name, address_map={}, ttl_s=ttl_s, deadline_s=deadline_s
+    )
+    try:
+        yield presence
+    finally:
+        await presence.close()
 
 
 @contextlib.asynccontextmanager

@@ -1,5 +1,6 @@
 """From a topology to its backends: the directory, the addresses, the links; and what stands beside the registry."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ async def test_the_files_are_in_data(tmp_path: Path) -> None:
         await backend.close()
     names = {path.name for path in (tmp_path / "data").glob("*.db")}
     partitions = {f"{kind}-{n:02}.db" for kind in ("log", "store") for n in range(topology.settings.partitions)}
-    assert names == partitions | {"offsets.db", "cursors.db", "memberships.db"}
+    assert names == partitions | {"offsets.db", "cursors.db", "memberships.db", "receipts.db"}
 
 
 async def test_the_registry_is_reached_over_the_links_of_its_node(redis_system: RedisSystem, tmp_path: Path) -> None:
@@ -52,6 +53,15 @@ async def test_the_registry_is_reached_over_the_links_of_its_node(redis_system: 
 async def test_a_counter_counts_each_conversation(redis_system: RedisSystem, tmp_path: Path) -> None:
     counter = RedisCounter(topology_of(tmp_path, redis_system), "sequencer-1")
     assert [await counter.increment(conv) for conv in (5, 5, 6, 5)] == [1, 2, 1, 3]
+    await counter.close()
+
+
+async def test_a_ticket_is_on_the_replica_or_is_none(breakable_redis: RedisSystem, tmp_path: Path) -> None:
+    counter = RedisCounter(topology_of(tmp_path, breakable_redis), "sequencer-1")
+    assert [await counter.ticket("all") for _ in range(3)] == [1, 2, 3]
+    breakable_redis.signal(breakable_redis.nodes[1], signal.SIGSTOP)
+    with pytest.raises(Unavailable, match="no replica has ticket 4"):
+        await counter.ticket("all")
     await counter.close()
 
 

@@ -33,7 +33,7 @@ def store_at(address: tuple[str, int], *, deadline_s: float) -> CassandraStore:
 
 @contextlib.asynccontextmanager
 async def _waiting(store: CassandraStore, calls: int) -> AsyncIterator[list[asyncio.Task[object]]]:
-    tasks: list[asyncio.Task[object]] = [asyncio.create_task(store.load(5)) for _ in range(calls)]
+    tasks: list[asyncio.Task[object]] = [asyncio.create_task(store.page(5, 0, 1)) for _ in range(calls)]
     await asyncio.sleep(0.05)
     try:
         yield tasks
@@ -104,7 +104,7 @@ async def test_what_waits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     async with _waiting(store, 10) as tasks:
         begun = time.monotonic()
         with pytest.raises(Unavailable, match="overloaded, 10 requests wait"):
-            await store.load(5)
+            await store.page(5, 0, 1)
         assert time.monotonic() - begun < 0.1
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert all("no answer" in str(result) for result in results)

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from sut.ports import Kind, Logged, LogRecord, MessageLog, Origin, Unavailable
+from sut.ports import Follower, Kind, Logged, LogRecord, MessageLog, Origin, Unavailable
 
 MakeLog = Callable[[], AbstractAsyncContextManager[MessageLog]]
 
@@ -137,6 +137,18 @@ async def test_a_commit_never_moves_back(make_log: MakeLog) -> None:
         await zombie.commit(3, 4)
         assert await log.committed(3) == 9
         assert await log.committed(2) == 0
+
+
+async def test_each_follower_has_commits_of_its_own(make_log: MakeLog) -> None:
+    async with make_log() as log, make_log() as other:
+        await log.commit(1, 9)
+        await other.commit(1, 4, Follower.PUSH)
+        await log.commit(1, 3, Follower.PUSH)
+        assert await other.committed(1) == 9
+        assert await log.committed(1, Follower.PUSH) == 4
+        assert await log.committed(0, Follower.PUSH) == 0
+    async with make_log() as log:
+        assert (await log.committed(1), await log.committed(1, Follower.PUSH)) == (9, 4)
 
 
 async def test_closed_means_unavailable(make_log: MakeLog) -> None:

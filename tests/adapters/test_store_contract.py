@@ -228,6 +228,28 @@ async def test_cursors_only_rise(make_store: MakeStore) -> None:
         await store.save_cursors([])
 
 
+async def test_receipts_only_rise(make_store: MakeStore) -> None:
+    async with make_store() as store, make_store() as other:
+        assert await store.receipts(5) == {}
+        await store.save_receipts([(5, 1, 0, 10), (5, 1, 1, 3), (5, 2, 0, 7), (6, 1, 0, 1)])
+        await asyncio.gather(
+            other.save_receipts([(5, 1, 0, 9), (5, 1, 1, 4)]), store.save_receipts([(5, 1, 0, 8), (5, 1, 0, 2)])
+        )
+        assert await store.receipts(5) == {(1, 0): 10, (1, 1): 4, (2, 0): 7}
+        assert await store.receipts(6) == {(1, 0): 1}
+        await store.save_receipts([])
+        await store.save_receipts([(5, 3, 0, BEYOND), (BEYOND, 1, 0, 1), (5, BEYOND, 0, 1)])
+        assert await store.receipts(5) == {(1, 0): 10, (1, 1): 4, (2, 0): 7}
+        assert await store.receipts(BEYOND) == {}
+
+
+async def test_receipts_outlive_their_writer(make_store: MakeStore) -> None:
+    async with make_store() as store:
+        await store.save_receipts([(5, user, 0, user) for user in range(1, 200)])
+    async with make_store() as store:
+        assert await store.receipts(5) == {(user, 0): user for user in range(1, 200)}
+
+
 async def test_numbers_that_cannot_be_are_not_there(make_store: MakeStore) -> None:
     async with make_store() as store:
         assert await store.load(BEYOND) is None

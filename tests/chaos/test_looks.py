@@ -224,3 +224,30 @@ def test_without_groups_of_their_own_nodes_are_not_cut_off(monkeypatch: pytest.M
     world = World(topology=topology, processes=Alive(), links=None, packets=None)  # type: ignore[arg-type]
     with pytest.raises(FaultError, match="kafka-1 has no group of its own"):
         FAULTS["partition_kafka"](world, "kafka-1", {}).arm()
+
+
+@pytest.mark.parametrize(
+    ("packets", "ok"),
+    [({1: 96, 2: 0, 3: 12}, True), ({1: 96}, True), ({1: 0, 2: 5, 3: 5}, False), ({}, False)],
+)
+def test_a_partition_is_proven_by_the_victims_packets_for_a_peer_may_have_nothing_to_send(
+    cluster: dict[str, KafkaView | None], packets: dict[int, int], ok: bool
+) -> None:
+    """`storm` with seed 2: one of the two peers followed nothing that the victim led, and lost no packet in 15 s."""
+
+    class Cut:
+        def dropped(self, _reason: str) -> dict[int, int]:
+            return packets
+
+    class Alive:
+        def pid(self, _name: str) -> int:
+            return 1
+
+    world = World(topology=TOPOLOGY, processes=Alive(), links=None, packets=Cut())  # type: ignore[arg-type]
+    fault = FAULTS["partition_kafka"](world, "kafka-1", {})
+    fault.arm()
+    for broker in KAFKA[1:]:
+        cluster[broker.host] = WITHOUT_1
+    proof = fault.effective()
+    assert bool(proof) == ok, proof.text
+    assert proof.text.startswith("packets dropped: ")

@@ -100,8 +100,8 @@ def test_the_cluster_s_experiments_hold_all_their_faults_for_every_seed(name: st
         assert sorted(fault.name for fault in faults) == sorted(spec.name for spec in experiment.faults)
 
 
-def test_every_fault_is_in_one_of_the_cluster_s_experiments() -> None:
-    named = {spec.name for name in ("storm", "quorum") for spec in experiments.load(name).faults}
+def test_every_fault_is_in_one_of_the_experiments() -> None:
+    named = {spec.name for name in ("storm", "quorum", "push") for spec in experiments.load(name).faults}
     assert named == set(FAULTS)
 
 

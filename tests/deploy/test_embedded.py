@@ -19,7 +19,8 @@ from sut.deploy.reaper import members, reap
 from sut.deploy.system import System
 from tests.deploy.conftest import wait_until
 
-OURS = ("gateway-1", "gateway-2", "gateway-3", "chat-1", "chat-2", "sequencer-1", "sequencer-2", "api-1")
+OURS = ("gateway-1", "gateway-2", "gateway-3", "chat-1", "chat-2", "sequencer-1", "sequencer-2", "api-1",
+        "push-1", "provider-1")  # fmt: skip
 
 
 def console() -> Console:

@@ -34,7 +34,12 @@ class Said(NamedTuple):
     flags: frozenset[str] = frozenset({"master"})
 
 
-def profile(directory: Path, *, toxiproxy: Path | None = Path("/usr/bin/toxiproxy-server")) -> Topology:
+def profile(
+    directory: Path,
+    *,
+    toxiproxy: Path | None = Path("/usr/bin/toxiproxy-server"),
+    settings: Settings = Settings(),  # noqa: B008 (frozen)
+) -> Topology:
     ports = iter(range(10_000, 20_000))
     return build(
         "embedded",
@@ -43,7 +48,7 @@ def profile(directory: Path, *, toxiproxy: Path | None = Path("/usr/bin/toxiprox
             redis_server=Path("/usr/bin/redis-server"),
             toxiproxy=toxiproxy,
             port=lambda *_hosts: next(ports),
-            settings=Settings(),
+            settings=settings,
             variant=None,
         ),
     )
@@ -117,10 +122,17 @@ def test_no_ledger_breaks_the_watchdog(lines: list[bytes]) -> None:
     pending(lines)
 
 
+def test_without_pushes_there_is_neither_the_service_nor_its_providers(tmp_path: Path) -> None:
+    kinds = {service.kind for service in profile(tmp_path, settings=Settings(push=False)).services}
+    assert not kinds & {"push", "provider"}
+    assert {"gateway", "api"} < kinds
+
+
 def test_the_embedded_profile_has_the_processes_and_links_of_the_design(tmp_path: Path) -> None:
     topology = profile(tmp_path)
     assert [service.name for service in topology.services] == [
         *("gateway-1", "gateway-2", "gateway-3", "chat-1", "chat-2", "sequencer-1", "sequencer-2", "api-1"),
+        *("push-1", "provider-1"),
         *("redis-1", "redis-2", "sentinel-1", "sentinel-2", "sentinel-3", "toxiproxy"),
     ]
     assert len(topology.links) == 3 * 2 + 2 * 2 + 2 * 3

@@ -20,7 +20,7 @@ from sut.deploy.topology import Service, Settings, Topology, save
 from sut.gateway.process import run as run_gateway
 from sut.gateway.registrar import Pace
 from sut.peer import PeerConnection, PeerLink, PeerServer, ping
-from sut.ports import Route, Unavailable
+from sut.ports import Presence, Route, Unavailable
 from sut.protocol.frames import ServerFrame, Welcome, decode_server, encode
 from sut.protocol.peer import Deliver, PeerFrame
 from sut.protocol.tokens import issue
@@ -163,6 +163,7 @@ class World:
         self.topology = topology
         self.trace = trace
         self.registry = registry
+        self.presence: Presence | None = None
         self.incarnation = incarnation
         self.stop = asyncio.Event()
         self.gateway: asyncio.Task[None] | None = None
@@ -204,6 +205,7 @@ class World:
                 incarnation=self.incarnation,
                 stop=self.stop,
                 registry=self.registry,
+                presence=self.presence,
                 pace=pace,
                 trace=self.trace,
             )
@@ -267,6 +269,7 @@ def in_world(
     *,
     pace: Pace = PACE,
     traced: bool = False,
+    presence: Presence | None = None,
     **settings: float,
 ) -> MemoryRegistry:
     """Run a scenario in a world that is up; everything is ended after it, and the gateway's own failure shows."""
@@ -274,6 +277,7 @@ def in_world(
     async def live() -> MemoryRegistry:
         made = topology(directory, **settings)
         world = World(made, MemoryRegistry(), trace=open_trace(made, "gateway-1") if traced else OFF)
+        world.presence = presence
         await world.chat.start(*world.address("chat-1"))
         world.start_gateway(pace)
         await asyncio.sleep(0.01)  # it listens by now; otherwise the links' own retries just take longer

@@ -70,6 +70,7 @@ class MiniChat:
         """So many SYNCs to come are answered as STALE, without a word of news."""
         self.old_heads: dict[int, int] = {}
         """Conversation -> the head that the next PAGE of it believes in."""
+        self.phones: dict[int, tuple[int, str, str]] = {}
         self.http_failures: list[HTTPStatus] = []
         """Each is the answer to one API call, which takes effect nevertheless."""
         self._seen: dict[tuple[int, int, int], int] = {}
@@ -246,6 +247,13 @@ class MiniChat:
                         for d in body["devices"]
                     ]
                 }
+            case "POST", ["devices"]:
+                if authorization != "Bearer key":
+                    return HTTPStatus.UNAUTHORIZED, {"error": "wrong API key"}
+                self.phones |= {
+                    d["device"]: (d["user"], d["push"]["provider"], d["push"]["token"]) for d in body["devices"]
+                }
+                return HTTPStatus.OK, {"registered": len(body["devices"])}
             case "POST", ["conversations"]:
                 conv = self.keys.setdefault(f"{creator}/{body['key']}", 1000 + len(self.keys))
                 members = {creator, *body["members"]}

@@ -7,6 +7,7 @@ from http import HTTPStatus
 import pytest
 
 from load.api import ApiClient, ApiError, parallel
+from sut.protocol.push_tokens import device_of
 
 
 class Time:
@@ -32,6 +33,16 @@ def client(url: str, time: Time | None = None, **options: float) -> ApiClient:
 def test_tokens_come_in_batches(chat) -> None:
     tokens = client(chat.api_url).tokens("key", range(1, 2502))
     assert tokens == {device: f"1:{device}" for device in range(1, 2502)}
+
+
+def test_phones_are_registered_in_batches_by_turns_at_both_providers(chat) -> None:
+    chat.http_failures = [HTTPStatus.SERVICE_UNAVAILABLE] * 2
+    client(chat.api_url).register("key", range(1, 1502))
+    assert len(chat.phones) == 1501
+    assert all(user == device for device, (user, _, _) in chat.phones.items())
+    for device, (_, provider, token) in chat.phones.items():
+        assert provider == ("fcm" if device % 2 else "apns")
+        assert device_of(provider, token) == device
 
 
 def test_a_creation_of_unknown_outcome_is_repeated_and_made_once(chat) -> None:

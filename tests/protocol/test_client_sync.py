@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from sut.protocol import frames as f
@@ -153,3 +155,24 @@ def test_idle_waits_for_the_sync_but_not_while_offline():
     assert not client.idle()
     client.disconnected(1.0)
     assert client.idle()
+
+
+def test_while_answers_stay_unsure_it_is_asked_later_each_time_up_to_a_bound():
+    client = make()
+    online(client)
+    give(client, f.Beat(f.BEAT_RESYNC))
+    now, asked_at = 0.0, []
+    while now < 120.0:
+        for frame in sent(client):
+            if isinstance(frame, f.Sync):
+                asked_at.append(now)
+                give(client, f.Synced(frame.req, f.SYNCED_STALE if len(asked_at) < 8 else 0, ()), now)
+            elif isinstance(frame, f.Heartbeat):
+                give(client, f.Beat(0), now)
+        if len(asked_at) == 8:
+            break
+        now = client.next_wakeup()
+        client.tick(now)
+    waits = [later - earlier for earlier, later in pairwise(asked_at)]
+    bounds = [(0.5, 1.5), (1.0, 3.0), *[(2.0, 6.0)] * 5]
+    assert all(low <= wait <= high for wait, (low, high) in zip(waits, bounds, strict=True)), waits

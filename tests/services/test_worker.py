@@ -155,3 +155,57 @@ def test_with_nothing_in_its_log_it_has_caught_up_at_once(tmp_path):
         await message_log.close()
 
     asyncio.run(follow())
+
+
+class SlowToLoad(SqliteStore):
+    """Takes its time to find a conversation."""
+
+    loads = 0
+
+    async def load(self, conv, *, confirmed=None):
+        self.loads += 1
+        image = await super().load(conv, confirmed=confirmed)
+        await asyncio.sleep(0.2)
+        return image
+
+
+def test_what_is_asked_about_after_a_restart_is_loaded_once_and_never_over_what_was_applied_meanwhile(tmp_path):
+    log = [LogRecord(Kind.CREATE, conv, 1, 0, 0, b"g", (1, 2), None) for conv in CONVS]
+    message = LogRecord(Kind.MESSAGE, 11, 1, 10, 1, b"1", (), None)
+
+    async def until(condition) -> None:
+        async with asyncio.timeout(10):
+            while not condition():  # noqa: ASYNC110 (plain counters)
+                await asyncio.sleep(0.01)
+
+    async def follow() -> None:
+        message_log, store, emitter = SqliteLog(tmp_path, 1), SlowToLoad(tmp_path, 1), Emitter(NobodyOnline(), {})
+        await message_log.append(0, log)
+
+        def born() -> PartitionWorker:
+            return PartitionWorker(0, message_log=message_log, store=store, emitter=emitter, group_cap=500)
+
+        first = born()
+        running = asyncio.create_task(first.run())
+        await until(lambda: first.applied == len(log) and not first.unstored)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        worker = born()
+        running = asyncio.create_task(worker.run())
+        await until(lambda: worker.caught_up)
+        store.loads = 0
+        assert [worker.live(conv) for conv in (*CONVS, *CONVS)] == [None] * 6
+        await asyncio.sleep(0.05)  # the loading is under way
+        await message_log.append(0, [message])
+        worker.poke()
+        await until(lambda: worker.conversations == len(CONVS) and worker.applied)
+        await asyncio.sleep(0.3)
+        assert worker.live(11).state.head == 1
+        assert [worker.live(conv).state.head for conv in (12, 13)] == [0, 0]
+        assert store.loads == len(CONVS) + 1  # one more: for the message, which did not wait
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await store.close()
+        await message_log.close()
+
+    asyncio.run(follow())

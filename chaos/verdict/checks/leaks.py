@@ -1,29 +1,67 @@
 """leaks: only members read.
 
-Guarantee: nothing in wire, show or final on a device whose user is no member at that number. Anomaly: somebody who was
-removed, was not yet there, or never was, can read.
+Guarantee: nothing in wire, show or final on a device whose user is no member at that number; and no plaintext in our
+own system: not in the log, the store, Redis or a log file. Anomalies: somebody who was removed, was not yet there, or
+never was, can read; bytes that only encrypted messages hold are found on a disk.
 
     {"e":"member","conv":7,"user":2,"op":"remove","seq":4,..}
     {"e":"wire","device":2,"conv":7,"msg":5,"seq":5,..}         device 2 is user 2's
     {"e":"member","conv":7,"user":3,"op":"add","seq":6,..}      and user 3's devices must not have number 5 either
 
 Decisions. A device without a `device` event, and a conversation without any membership event, cannot be judged:
-unknown. In a history with holes an add may have gone unrecorded, so nothing is proven: unknown.
+unknown. In a history with holes an add may have gone unrecorded, so nothing is proven: unknown. Plaintext is hunted in
+our own runs with encryption only (canary.json); a hunt that did not even see the bodies in the clear is blind: unknown.
 """
 
 from __future__ import annotations
 
 import polars as pl
 
+from chaos.verdict.canary import Canary
 from chaos.verdict.facts import PLACE
-from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.finding import MAX_COUNTEREXAMPLES, Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history import History
+from chaos.verdict.model import Counterexample, total
 
 NAME = "leaks"
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are copies: a message on a device."""
+    """Judge; anomalies are copies (a message on a device) and places with plaintext."""
+    copies, hunted = _copies(history), _hunted(history.canary)
+    if hunted is None:
+        return copies
+    return Finding(
+        name=NAME,
+        verdict=total([copies.verdict, hunted.verdict]),
+        detail=f"{copies.detail}; {hunted.detail}",
+        counterexamples=(*hunted.counterexamples, *copies.counterexamples)[:MAX_COUNTEREXAMPLES],
+        anomalies=copies.anomalies + hunted.anomalies,
+    )
+
+
+def _hunted(canary: Canary | None) -> Finding | None:
+    """What the hunt for plaintext says."""
+    if canary is None:
+        return None
+    if canary.found:
+        texts = [f"plaintext ({p.form}) in {p.where} at byte {p.at}, {count(p.times, 'time')}" for p in canary.found]
+        return Finding(
+            name=NAME,
+            verdict="invalid",
+            detail=f"plaintext in {count(len({place.where for place in canary.found}), 'place')}",
+            counterexamples=tuple(Counterexample(text=text) for text in texts[:MAX_COUNTEREXAMPLES]),
+            anomalies=len(canary.found),
+        )
+    searched = f"no plaintext in {count(canary.files, 'file')} and {count(canary.keys, 'Redis key')}"
+    if canary.unsearched:
+        return Finding(name=NAME, verdict="unknown", detail=f"{searched}, but not searched: {canary.unsearched[0]}")
+    if canary.tracer_expected and not canary.tracer:
+        return Finding(name=NAME, verdict="unknown", detail=f"{searched}, nor the bodies that should be there: blind")
+    return Finding(name=NAME, verdict="valid", detail=f"{searched} ({canary.bytes / 1e6:,.0f} MB)")
+
+
+def _copies(history: History) -> Finding:
     facts, words = history.facts, Words(history)
     copies = facts.seen.select("device", *PLACE).unique()
     if not copies.height:

@@ -7,11 +7,11 @@ one that is online throughout gets none. Anomaly: silence, or a phone that buzze
     {"e":"ack","t":2000000000,"device":1,"conv":7,"msg":5,"seq":3,..}
     {"e":"push","t":9000000000,"device":2,"conv":7,"seq":3}     7 s after the ack
 
-Decisions. A history without a push event does not record pushes: nothing to check. A push with a higher number of the
-same conversation covers the lower ones (pushes may be coalesced). Online throughout: one session from the invocation
-to the push. Offline: known from an `offline` event, or from before the first `online`; a device without any connection
-event is not judged. The sending device is told nothing of its own message. What was displayed all the same within the
-bound needs no push.
+Decisions. A history without a push event, that does not say that it records them, has nothing to check. A push with a
+higher number of the same conversation covers the lower ones (pushes may be coalesced). Online throughout: one session
+from the invocation to the push. Offline: known from an `offline` event, or from before the first `online`; a device
+without any connection event is not judged. The sending device is told nothing of its own message. What was displayed
+all the same within the bound needs no push.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def check(history: History) -> Finding:
     """Judge; anomalies are pushes too late, missing, or to somebody online."""
     facts, words = history.facts, Words(history)
     pushes = facts.of("push").select("device", "conv", "seq", "t")
-    if not pushes.height:
+    if not pushes.height and not history.meta.push:
         return nothing(NAME)
     bound_ns = round(history.bounds.push_s * 1e9)
     sends = facts.sends.select(*MESSAGE, sent="t")

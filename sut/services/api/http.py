@@ -12,10 +12,12 @@ import msgspec
 from aiohttp import web
 
 from sut.deploy.topology import Topology
-from sut.ports import KeyStore, Registry, Unavailable
+from sut.ports import Devices, KeyStore, Registry, Unavailable
 from sut.protocol.frames import Nack
-from sut.protocol.tokens import Identity, TokenError, issue, verify
+from sut.protocol.tokens import Identity, TokenError, verify
 from sut.services.api.control import Control, Denied, direct_id, group_id
+from sut.services.api.devices import DeviceDesk
+from sut.services.api.errors import ProblemError
 from sut.services.api.history import Conversations
 from sut.services.api.keys import KeyRoutes
 from sut.services.api.model import (
@@ -23,12 +25,12 @@ from sut.services.api.model import (
     Changed,
     ConversationRequest,
     Created,
+    DevicesRequest,
     Discovery,
     MemberRequest,
     Problem,
+    PushRequest,
     RoleRequest,
-    Token,
-    Tokens,
     TokensRequest,
 )
 from sut.services.api.people import People
@@ -49,31 +51,28 @@ _STATUS = {
 }
 
 
-class ProblemError(Exception):
-    """A request that fails with this status and line."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-
-
 def make_app(
     topology: Topology,
     control: Control,
     registry: Registry,
     *,
     conversations: Conversations,
+    devices: Devices,
     keys: KeyStore,
     people: People,
 ) -> web.Application:
     """The application with all its routes."""
     app = web.Application(middlewares=[_problems], client_max_size=MAX_REQUEST)
-    api = _Api(topology, control, registry, conversations, people)
+    api = _Api(topology, control, registry, conversations, devices, people)
     app.add_routes(
         [
             web.get("/v1/health", api.health),
             web.get("/v1/discovery", api.discovery),
             web.post("/v1/tokens", api.tokens),
+            web.post("/v1/tokens/refresh", api.refresh),
+            web.post("/v1/devices", api.register),
+            web.put("/v1/devices/{device:[0-9]+}/push", api.set_push),
+            web.delete("/v1/devices/{device:[0-9]+}", api.revoke),
             web.post("/v1/conversations", api.create),
             web.post("/v1/conversations/{conv:[0-9]+}/members", api.add),
             web.get("/v1/conversations/{conv:[0-9]+}/members", api.members),
@@ -115,7 +114,13 @@ async def _body(request: web.Request, kind: type[T]) -> T:
 
 class _Api:
     def __init__(
-        self, topology: Topology, control: Control, registry: Registry, conversations: Conversations, people: People
+        self,
+        topology: Topology,
+        control: Control,
+        registry: Registry,
+        conversations: Conversations,
+        devices: Devices,
+        people: People,
     ) -> None:
         self._people = people
         self._settings = topology.settings
@@ -124,6 +129,12 @@ class _Api:
         self._control = control
         self._registry = registry
         self._conversations = conversations
+        self._desk = DeviceDesk(
+            devices,
+            token_key=self._token_key,
+            token_ttl_s=topology.settings.token_ttl_s,
+            now_s=time.time,
+        )
         self._all_gateways = [f"ws://{g.host}:{g.ports['ws']}/v1/ws" for g in topology.of_kind("gateway")]
 
     def _bearer(self, request: web.Request) -> str:
@@ -150,20 +161,34 @@ class _Api:
         random.shuffle(urls)
         return _answer(Discovery(urls))
 
-    async def tokens(self, request: web.Request) -> web.Response:
-        if not hmac.compare_digest(self._bearer(request).encode(), self._api_key.encode()):
+    def _is_operator(self, request: web.Request) -> bool:
+        return hmac.compare_digest(self._bearer(request).encode(), self._api_key.encode())
+
+    def _operator_only(self, request: web.Request) -> None:
+        if not self._is_operator(request):
             raise ProblemError(401, "wrong API key")
+
+    async def tokens(self, request: web.Request) -> web.Response:
+        self._operator_only(request)
         wanted = await _body(request, TokensRequest)
-        now_s = int(time.time())
-        ttl_s = int(self._settings.token_ttl_s)
-        return _answer(
-            Tokens(
-                [
-                    Token(d.device, issue(self._token_key, d.user, d.device, ttl_s=ttl_s, now_s=now_s), now_s + ttl_s)
-                    for d in wanted.devices
-                ]
-            )
-        )
+        return _answer(await self._desk.tokens(wanted.devices))
+
+    async def refresh(self, request: web.Request) -> web.Response:
+        return _answer(await self._desk.refresh(self._who(request)))
+
+    async def register(self, request: web.Request) -> web.Response:
+        self._operator_only(request)
+        wanted = await _body(request, DevicesRequest)
+        return _answer(await self._desk.register(wanted.devices))
+
+    async def set_push(self, request: web.Request) -> web.Response:
+        who = self._who(request)
+        wanted = await _body(request, PushRequest)
+        return _answer(await self._desk.set_push(who, _number(request, "device"), wanted.push))
+
+    async def revoke(self, request: web.Request) -> web.Response:
+        by = None if self._is_operator(request) else self._who(request)
+        return _answer(await self._desk.revoke(_number(request, "device"), by))
 
     async def create(self, request: web.Request) -> web.Response:
         creator = self._who(request).user
@@ -214,7 +239,6 @@ class _Api:
         if not 0 < len(asked) == len(users) <= MAX_SEEN:
             raise ProblemError(400, f"say user=ID, once to {MAX_SEEN} times")
         return _answer(await self._people.seen(users))
-
 
 
 def _query(request: web.Request, name: str, default: int) -> int:

@@ -38,6 +38,46 @@ class Tokens(msgspec.Struct, frozen=True):
     tokens: list[Token]
 
 
+class PushOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a device gets its pushes: its token at APNs (hexadecimal) or FCM."""
+
+    provider: Literal["apns", "fcm"]
+    token: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern="^[!-~]+$")]
+
+
+class DeviceToRegister(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A device, its user and its push address, if it has one."""
+
+    user: Id
+    device: Id
+    push: PushOf | None = None
+
+
+class DevicesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/devices. Repeating it changes nothing."""
+
+    devices: Annotated[list[DeviceToRegister], msgspec.Meta(min_length=1, max_length=MAX_DEVICES)]
+
+
+class Registered(msgspec.Struct, frozen=True):
+    """How many."""
+
+    registered: int
+
+
+class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """PUT /v1/devices/{device}/push; null: no pushes."""
+
+    push: PushOf | None
+
+
+class Registration(msgspec.Struct, frozen=True):
+    """The device that was changed."""
+
+    user: int
+    device: int
+
+
 class ConversationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """POST /v1/conversations. Repeating a request with the same key gives the same conversation."""
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from aiohttp import web
 
-from sut.adapters.backends import open_keys, open_log, open_presence, open_registry, open_store
+from sut.adapters.backends import open_devices, open_keys, open_log, open_presence, open_registry, open_store
 from sut.deploy.topology import Service, Topology
 from sut.peer import PeerLink, PeerServer, PortInUse
 from sut.ports import Unavailable
@@ -26,6 +26,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     """Serve until `stop` is set. Raises PortInUse."""
     message_log, registry = open_log(topology, service.name), open_registry(topology, service.name)
     store, keys = open_store(topology, service.name), open_keys(topology, service.name)
+    devices = open_devices(topology, service.name)
     presence = open_presence(topology, service.name, ttl_s=presence_ttl_s(topology))
     links = {
         sequencer.name: PeerLink(
@@ -52,7 +53,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         link.start()
     sequencers = {p: links[topology.sequencer_of(p).name] for p in range(topology.settings.partitions)}
     people = People(sequencers=sequencers, store=store, presence=presence)
-    app = make_app(topology, control, registry, conversations=conversations, keys=keys, people=people)
+    app = make_app(topology, control, registry, conversations=conversations, devices=devices, keys=keys, people=people)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -62,7 +63,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
             where = f"{service.host}:{service.ports['http']}"
             raise PortInUse(f"{service.name}: cannot listen on {where}: {error.strerror}") from None
         linked = partial(_linked, server, {sequencer.name for sequencer in topology.of_kind("sequencer")})
-        reaching = asyncio.create_task(ready.reach(lambda: message_log.committed(0), linked))
+        reaching = asyncio.create_task(ready.reach(lambda: message_log.committed(0), lambda: devices.owner(0), linked))
         await stop.wait()
         reaching.cancel()
     finally:
@@ -70,7 +71,8 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         await server.close()
         for link in links.values():
             await link.close()
-        for closing in (presence.close, registry.close, store.close, message_log.close, keys.close):
+        closings = (presence.close, registry.close, devices.close, keys.close, store.close, message_log.close)
+        for closing in closings:
             with contextlib.suppress(Exception):
                 await closing()
 

@@ -12,6 +12,8 @@ from sut.partitioning import partition_of
 from sut.peer import PeerConnection, PeerLink, PeerServer
 from sut.protocol.peer import (
     ANSWER,
+    Applied,
+    AskApplied,
     Changed,
     Early,
     Heads,
@@ -115,6 +117,9 @@ class _Answers:
                 connection.send(Heads(tuple(self._head(user, conv) for conv in convs)), correlation | ANSWER)
             case ReadMembers(conv):
                 connection.send(self._members(conv), correlation | ANSWER)
+            case AskApplied():
+                positions = {partition: worker.position for partition, worker in self._workers.items()}
+                connection.send(Applied(positions), correlation | ANSWER)
             case Early(partition, record):
                 if partition in self._workers:
                     self._workers[partition].early(record)

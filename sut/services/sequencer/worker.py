@@ -34,6 +34,9 @@ MAX_UNSTORED: Final = 20_000
 """Records applied but not stored, after which reading pauses until the store follows."""
 MAX_LIVE: Final = 20_000
 """Conversations kept in memory a partition."""
+WARM_AT_ONCE: Final = 32
+MAX_WANTED: Final = 5_000
+"""Conversations that were asked about and are not in memory: beyond it they are not remembered."""
 RETRY_S: Final = 0.2
 
 T = TypeVar("T")
@@ -65,6 +68,8 @@ class PartitionWorker:
         self._unstored = 0
         self._grown = asyncio.Event()
         self._soon = asyncio.Event()
+        self._wanted: dict[int, None] = {}
+        self._want = asyncio.Event()
         self._position = 0
         self._end_at_start = 0
         self.caught_up = False
@@ -78,6 +83,11 @@ class PartitionWorker:
 
     def early(self, record: bytes) -> None:
         """A record that the log does not have yet is none of ours. A known-bad variant overrides this."""
+
+    @property
+    def position(self) -> int:
+        """Offset of the last record applied."""
+        return self._position
 
     @property
     def unstored(self) -> int:
@@ -95,8 +105,17 @@ class PartitionWorker:
         return HEAD_STORED if self.caught_up else HEAD_RECOVERING
 
     def live(self, conv: int) -> Live | None:
-        """The conversation, if it is in memory."""
-        return self._live.get(conv)
+        """The conversation, if it is in memory; if it is not, it soon may be.
+
+        After a restart everybody asks how far their conversations have come. The store is asked once for each, here,
+        not once for each who asks.
+        """
+        live = self._live.get(conv)
+        room = len(self._wanted) < MAX_WANTED and len(self._live) < MAX_LIVE
+        if live is None and self.caught_up and room:
+            self._wanted[conv] = None
+            self._want.set()
+        return live
 
     def all_live(self) -> Iterable[Live]:
         """The conversations in memory."""
@@ -108,6 +127,7 @@ class PartitionWorker:
         self._end_at_start = await self._until_available(lambda: self._log.end(self.partition))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._store_behind())
+            group.create_task(self._warm())
             group.create_task(self._follow())
 
     async def _follow(self) -> None:
@@ -223,7 +243,7 @@ class PartitionWorker:
             )
         )
         for conv, image in zip(missing, images, strict=True):
-            if image is not None:
+            if image is not None and conv not in self._live:  # somebody else may have loaded it meanwhile, and applied
                 self._live[conv] = Live(rule.Conversation.from_image(image))
         while len(self._live) > MAX_LIVE:
             kept = convs | self._dirty.keys() | self._writing.keys()  # the store does not have these yet
@@ -231,6 +251,17 @@ class PartitionWorker:
             if oldest is None:
                 break
             del self._live[oldest]
+
+    async def _warm(self) -> None:
+        """Load what was asked about, a few at a time, for ever."""
+        while True:
+            await self._want.wait()
+            self._want.clear()
+            while self._wanted:
+                taken = [conv for conv, _ in zip(list(self._wanted), range(WARM_AT_ONCE), strict=False)]
+                await self._load(set(taken))
+                for conv in taken:
+                    self._wanted.pop(conv, None)  # only now: whoever asked meanwhile is not a reason to ask again
 
     async def _store_behind(self) -> None:
         while True:

@@ -132,6 +132,15 @@ def pushes_presence_receipts() -> Book:
 
 
 @good
+def presence_of_somebody_looked_at_no_more() -> Book:
+    book = talk()
+    book.add("presence", 4, viewer="ann-1", user="bob", state="online")
+    book.add("presence", 4.5, viewer="ann-1", user="bob", state="unknown")
+    book.add("offline", 5, device="bob-1")
+    return book.read_back(90)
+
+
+@good
 def one_of_our_runs() -> Book:
     book = Book()
     book.own(until=40, min_acked=4, min_deliveries=8)

@@ -153,6 +153,16 @@ def presence__a_ghost() -> Book:
 
 
 @bad()
+def presence__a_ghost_looked_at_again() -> Book:
+    book = talk()
+    book.add("presence", 4, viewer="ann-1", user="bob", state="online")
+    book.add("presence", 4.5, viewer="ann-1", user="bob", state="unknown")
+    book.add("offline", 5, device="bob-1")
+    book.add("presence", 6, viewer="ann-1", user="bob", state="online")
+    return book.read_back(90)
+
+
+@bad()
 def presence__not_seen_coming_back() -> Book:
     book = talk()
     book.add("offline", 5, device="bob-1")

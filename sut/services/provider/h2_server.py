@@ -1,0 +1,202 @@
+"""A small HTTP/2 server over TLS: requests in, responses or worse out. Framing is the h2 library's.
+
+What a provider does to its clients when it is ill is part of it: a response may be late, a stream reset, the
+connection cut, or closed by GOAWAY. Every request is handled by a task of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, cast
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+    WindowUpdated,
+)
+from h2.exceptions import ProtocolError
+
+MAX_BODY: Final = 64 * 1024
+"""Of one request; a longer one is reset."""
+HIGH_WATER: Final = 1 << 20
+
+
+@dataclass(slots=True)
+class Request:
+    """One whole request."""
+
+    method: str = ""
+    path: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytearray = field(default_factory=bytearray)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer. Bodies are small: they fit in the peer's window."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Harm(Enum):
+    """Instead of an answer."""
+
+    RESET = "reset"
+    """RST_STREAM (REFUSED_STREAM is for requests that were not looked at; this one is INTERNAL_ERROR)."""
+    CUT = "cut"
+    """The TCP connection ends without a word."""
+    GOAWAY = "goaway"
+    """GOAWAY, then the end of the connection: no answer to what is under way."""
+
+
+Handler = Callable[[Request], Awaitable["Response | Harm"]]
+
+
+class H2Server:
+    """One listener."""
+
+    def __init__(self, handler: Handler, tls: ssl.SSLContext) -> None:
+        self._handler = handler
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self.connections: set[_Connection] = set()
+        self._address = ("", 0)
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen. Raises OSError."""
+        self._address = (host, port)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._accept, host, port, ssl=self._tls, backlog=256)
+
+    async def set_away(self, away: bool) -> None:
+        """Away: nobody listens, and every connection ends without a word. Raises OSError."""
+        if away:
+            self.close()
+        elif self._server is None:
+            await self.start(*self._address)
+
+    def _accept(self) -> _Connection:
+        return _Connection(self._handler, self.connections)
+
+    def close(self) -> None:
+        """Stop listening, end all connections."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for connection in tuple(self.connections):
+            connection.cut()
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, handler: Handler, connections: set[_Connection]) -> None:
+        self._handler = handler
+        self._connections = connections
+        self._h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        self._requests: dict[int, Request] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if transport.get_extra_info("ssl_object").selected_alpn_protocol() != "h2":
+            self._transport.abort()
+            return
+        self._connections.add(self)
+        self._h2.initiate_connection()
+        self._flush()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._connections.discard(self)
+        for task in self._tasks.values():
+            task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            events = self._h2.receive_data(data)
+            for event in events:
+                self._take(event)
+        except ProtocolError:
+            self.cut()
+            return
+        self._flush()
+
+    def _take(self, event: object) -> None:
+        match event:
+            case RequestReceived():
+                headers = {str(name): str(value) for name, value in event.headers or ()}
+                path = headers.pop(":path", "")
+                self._requests[event.stream_id or 0] = Request(headers.pop(":method", ""), path, headers)
+            case DataReceived():
+                stream = event.stream_id or 0
+                self._h2.acknowledge_received_data(event.flow_controlled_length or 0, stream)
+                request = self._requests.get(stream)
+                if request is not None:
+                    request.body += event.data or b""
+                    if len(request.body) > MAX_BODY:
+                        del self._requests[stream]
+                        self._h2.reset_stream(stream, ErrorCodes.ENHANCE_YOUR_CALM)
+            case StreamEnded():
+                request = self._requests.pop(event.stream_id or 0, None)
+                if request is not None:
+                    self._tasks[event.stream_id or 0] = asyncio.create_task(self._handle(event.stream_id or 0, request))
+            case StreamReset():
+                self._requests.pop(event.stream_id or 0, None)
+                task = self._tasks.pop(event.stream_id or 0, None)
+                if task is not None:
+                    task.cancel()
+            case ConnectionTerminated():
+                self.cut()
+            case WindowUpdated() | _:
+                pass
+
+    async def _handle(self, stream: int, request: Request) -> None:
+        try:
+            answer = await self._handler(request)
+        finally:
+            self._tasks.pop(stream, None)
+        if self._transport is None:
+            return
+        try:
+            self._answer(stream, answer)
+        except ProtocolError:  # the client gave the stream up meanwhile
+            return
+        self._flush()
+
+    def _answer(self, stream: int, answer: Response | Harm) -> None:
+        match answer:
+            case Harm.CUT:
+                self.cut()
+            case Harm.GOAWAY:
+                self._h2.close_connection()
+                self._flush()
+                if self._transport is not None:
+                    self._transport.close()
+            case Harm.RESET:
+                self._h2.reset_stream(stream, ErrorCodes.INTERNAL_ERROR)
+            case Response(status, body, headers):
+                self._h2.send_headers(stream, [(":status", str(status)), *headers.items()], end_stream=not body)
+                if body:
+                    self._h2.send_data(stream, body, end_stream=True)
+
+    def cut(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _flush(self) -> None:
+        if self._transport is not None and (data := self._h2.data_to_send()):
+            self._transport.write(data)
+            if self._transport.get_write_buffer_size() > HIGH_WATER:
+                self.cut()  # a client that does not read

@@ -1,0 +1,249 @@
+"""Who gets a push: devices with a push token that are not connected, a moment after the message.
+
+The moment lets a device that is just reconnecting be found; then one registry round trip serves all that is due. The
+gateways themselves are asked where the registry's word may be wrong: all of them while it does not answer or has just
+failed over, and the last known one about a device whose route is gone without the gateway having gone. Where nobody
+can say (a gateway that is silent), a device that was there last is left alone for now, and decided upon again until
+somebody can: no push is lost because of that, it is late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Final, NamedTuple, Protocol, TypeVar
+
+from sut.ports import Provider, RegisteredDevice, Registry, Route, Unavailable
+from sut.services.push.directory import Directory
+from sut.services.push.floor import Floor
+from sut.services.push.gateways import Gateways, Life
+from sut.services.push.lane import Lane
+from sut.services.push.reader import Reached
+
+GRACE_S: Final = 1.0
+"""From the record, applied, to the decision."""
+SETTLE_S: Final = 3.0
+"""After a failover gateways write their routes again: until then a missing route says nothing."""
+AGAIN_S: Final = 0.5
+"""Between two decisions about the same record."""
+RETRY_S: Final = 0.1
+START_S: Final = 1.0
+"""How long a new process waits for its links to the gateways."""
+MAX_UNDECIDED: Final = 5_000
+"""Records that wait for their decision; beyond it the log waits."""
+MAX_BATCH: Final = 200
+"""Records decided together."""
+MAX_BATCH_USERS: Final = 5_000
+"""Members of these, those in several counted each time: the registry's answer takes some 20 ms."""
+MAX_PENDING: Final = 100_000
+"""Pushes that wait for providers, some 500 bytes each; beyond it nothing is decided, and so the log waits."""
+MAX_KNOWN: Final = 200_000
+"""Devices whose last known gateway is remembered."""
+
+T = TypeVar("T")
+log = logging.getLogger("push")
+
+
+class Generations(Protocol):
+    """What tells that the registry may have forgotten something (RedisRegistry)."""
+
+    @property
+    def generation(self) -> int:
+        """Rises with each connection to a master after a failure or a failover."""
+
+
+class Look(NamedTuple):
+    """Who is connected, as far as can be told."""
+
+    online: set[int]
+    unknown: set[int]
+    """Devices of which nobody can say."""
+
+
+class Decider:
+    """Takes what was reached, and gives the lanes what is to be pushed."""
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        generations: Generations,
+        gateways: Gateways,
+        directory: Directory,
+        floors: Mapping[int, Floor],
+        lanes: Mapping[Provider, Lane],
+        on_pending: Callable[[], None],
+    ) -> None:
+        """`on_pending` is called when lanes have something new."""
+        self._registry = registry
+        self._generations = generations
+        self._gateways = gateways
+        self._directory = directory
+        self._floors = floors
+        self._lanes = lanes
+        self._on_pending = on_pending
+        self._queue: asyncio.Queue[Reached] = asyncio.Queue(MAX_UNDECIDED)
+        self._ahead: Reached | None = None
+        self._open: deque[Reached] = deque()
+        self._open_again_s = 0.0
+        self._known: OrderedDict[int, str] = OrderedDict()
+        self._generation = 0
+        self._unsettled_until_s = 0.0
+        self.decided = 0
+        self.online = 0
+        """Devices with a push token that were connected when a message of theirs was decided upon."""
+        self.asked = 0
+        """Decisions that gateways were asked for."""
+
+    @property
+    def undecided(self) -> int:
+        """Records that wait for their decision."""
+        return self._queue.qsize() + (self._ahead is not None) + len(self._open)
+
+    async def put(self, reached: Reached) -> None:
+        """Take one over, with its hold on the floor; waits while too many wait."""
+        await self._queue.put(reached)
+
+    async def run(self) -> None:
+        """Decide, for ever."""
+        began_s = time.monotonic()
+        # There is no event: links come and go.
+        while not self._gateways.all_linked and time.monotonic() < began_s + START_S:  # noqa: ASYNC110
+            await asyncio.sleep(RETRY_S)
+        while True:
+            batch = await self._due()
+            while sum(map(len, self._lanes.values())) >= MAX_PENDING or len(self._open) >= MAX_UNDECIDED:
+                await asyncio.sleep(RETRY_S)
+                await self._decide_again()
+            if batch:
+                await self._decide(batch)
+            await self._decide_again()
+
+    async def _due(self) -> list[Reached]:
+        """What is due now; nothing when there is none for a while."""
+        if self._ahead is None:
+            try:
+                async with asyncio.timeout(AGAIN_S):
+                    self._ahead = await self._queue.get()
+            except TimeoutError:
+                return []
+        await asyncio.sleep(max(0.0, self._ahead.at_s + GRACE_S - time.monotonic()))
+        batch = [self._ahead]
+        users = len(self._ahead.users)
+        self._ahead = None
+        while len(batch) < MAX_BATCH and not self._queue.empty():
+            following = self._queue.get_nowait()
+            users += len(following.users)
+            if following.at_s + GRACE_S > time.monotonic() or users > MAX_BATCH_USERS:
+                self._ahead = following
+                break
+            batch.append(following)
+        return batch
+
+    async def _decide(self, batch: list[Reached]) -> None:
+        users = {user for reached in batch for user in reached.users}
+        devices = await self._until_available(lambda: self._directory.devices_of(users))
+        concerned = [device for of_user in devices.values() for device in of_user if device.push is not None]
+        look = await self._look(concerned)
+        for reached in batch:
+            self._decide_one(reached, devices, look)
+        self.decided += len(batch)
+        self._on_pending()
+
+    def _decide_one(self, reached: Reached, devices: Mapping[int, tuple[RegisteredDevice, ...]], look: Look) -> None:
+        still_open = False
+        for user in reached.users:
+            for device in devices[user]:
+                lane = self._lanes.get(device.push.provider) if device.push is not None else None
+                if lane is None or device.device == reached.except_device:
+                    continue
+                if self.is_online(device, look):
+                    self.online += 1
+                elif device.device in look.unknown:
+                    still_open = True
+                else:
+                    lane.add(device, reached.conv, reached.seq, reached.hold)
+        if still_open:
+            self._open.append(reached)
+        else:
+            self._floors[reached.hold.partition].release(reached.hold.offset)
+
+    def is_online(self, device: RegisteredDevice, look: Look) -> bool:
+        """Whether the device is connected. A known-bad variant overrides this."""
+        return device.device in look.online
+
+    async def _decide_again(self) -> None:
+        """What was left open. Pushes that it asks for a second time collapse or come twice."""
+        now_s = time.monotonic()
+        if not self._open or now_s < self._open_again_s:
+            return
+        self._open_again_s = now_s + AGAIN_S
+        for _ in range(0, len(self._open), MAX_BATCH):
+            await self._decide([self._open.popleft() for _ in range(min(MAX_BATCH, len(self._open)))])
+
+    async def _look(self, devices: Iterable[RegisteredDevice]) -> Look:
+        wanted = {device.device for device in devices}
+        try:
+            routes = await self._registry.routes(list({device.user for device in devices}))
+        except Unavailable:
+            routes = None
+        if routes is None or not self._settled():
+            look = await self._ask_all(wanted)
+        else:
+            look = await self._ask_about_gone(wanted, routes)
+        for device in wanted - look.online - look.unknown:
+            self._known.pop(device, None)
+        return look
+
+    async def _ask_about_gone(self, wanted: set[int], routes: Mapping[int, tuple[Route, ...]]) -> Look:
+        """By the registry; its last known gateway is asked about a device that has no route any more."""
+        online: set[int] = set()
+        unknown: set[int] = set()
+        for of_user in routes.values():
+            for route in of_user:
+                if route.device in wanted and (life := self._gateways.life(route)) != Life.DEAD:
+                    (online if life == Life.ALIVE else unknown).add(route.device)
+                    self._remember(route.device, route.node)
+        gone: defaultdict[str, list[int]] = defaultdict(list)
+        for device in wanted - online - unknown:
+            if (node := self._known.get(device)) is not None:
+                gone[node].append(device)
+        if gone:
+            self.asked += 1
+            found, silent = await self._gateways.ask(gone)
+            online |= found
+            unknown.update(device for node in silent for device in gone[node])
+        return Look(online, unknown)
+
+    async def _ask_all(self, wanted: set[int]) -> Look:
+        """Without the registry. Who was last at a gateway that does not answer is left open."""
+        self.asked += 1
+        online, silent = await self._gateways.ask_all(wanted)
+        unknown = {device for device in wanted - online if self._known.get(device, "") in silent}
+        return Look(online, unknown)
+
+    def _remember(self, device: int, node: str) -> None:
+        self._known[device] = node
+        self._known.move_to_end(device)
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+
+    def _settled(self) -> bool:
+        """Whether the registry has had time to be whole again since it last may have forgotten something."""
+        now_s, generation = time.monotonic(), self._generations.generation
+        if generation != self._generation:
+            if self._generation:  # the first connection of this process is no failover
+                self._unsettled_until_s = now_s + SETTLE_S
+            self._generation = generation
+        return now_s >= self._unsettled_until_s
+
+    async def _until_available(self, action: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            try:
+                return await action()
+            except Unavailable as error:
+                log.warning("the devices wait: %s", error)
+                await asyncio.sleep(RETRY_S)

@@ -1,0 +1,76 @@
+"""The gateways as push sees them: whose word it takes where the registry's may be missing or old.
+
+A device's route may be in the registry while its gateway is dead, until the lease ends; and be missing there while the
+device is connected, when the registry lost it or its gateway cannot reach the registry. The gateway itself knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Final
+
+from sut.peer import PeerLink
+from sut.ports import Route, Unavailable
+from sut.protocol.peer import AskConnected, Connected
+
+ANSWER_S: Final = 0.5
+AT_ONCE: Final = 2_000
+"""Devices of one question."""
+
+
+class Life(Enum):
+    """What is known of the process that a route leads to."""
+
+    ALIVE = 1
+    DEAD = 2
+    """Nobody listens at its address, or another incarnation does."""
+    SILENT = 3
+
+
+class Gateways:
+    """Links to all of them, which somebody else starts and closes."""
+
+    def __init__(self, links: Mapping[str, PeerLink]) -> None:
+        self._links = links
+
+    @property
+    def all_linked(self) -> bool:
+        """Whether each gateway is linked or certainly away."""
+        return all(link.up or link.refused for link in self._links.values())
+
+    def life(self, route: Route) -> Life:
+        """Of the gateway incarnation that this route leads to."""
+        link = self._links.get(route.node)
+        if link is None:
+            return Life.SILENT
+        if link.up:
+            return Life.ALIVE if link.peer_incarnation == route.incarnation else Life.DEAD
+        return Life.DEAD if link.refused else Life.SILENT
+
+    async def ask_all(self, devices: Iterable[int]) -> tuple[set[int], set[str]]:
+        """Which of these are connected anywhere; and which gateways did not say."""
+        asked = tuple(devices)
+        return await self.ask(dict.fromkeys(self._links, asked))
+
+    async def ask(self, by_node: Mapping[str, Iterable[int]]) -> tuple[set[int], set[str]]:
+        """Which of these are connected to the gateway that they are asked of; and which gateways did not say."""
+        found: set[int] = set()
+        silent: set[str] = set()
+
+        async def ask(node: str, devices: tuple[int, ...]) -> None:
+            link = self._links.get(node)
+            if link is None or (not link.up and link.refused):
+                return
+            for start in range(0, len(devices), AT_ONCE):
+                try:
+                    answer = await link.ask(AskConnected(devices[start : start + AT_ONCE]), ANSWER_S)
+                except Unavailable:
+                    silent.add(node)
+                    return
+                if isinstance(answer, Connected):
+                    found.update(answer.devices)
+
+        await asyncio.gather(*(ask(node, tuple(devices)) for node, devices in by_node.items()))
+        return found, silent

@@ -1,0 +1,88 @@
+"""How far the sequencers have come: nobody was told of a message before its sequencer applied it.
+
+Push reads the log by itself, and would otherwise decide that a device needs no push because it is connected, while
+the sequencer that would tell it is away; the device might leave before that is back. So a record waits here for its
+sequencer, and with it its partition: the ack, from which pushes are due, waits for the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from sut.peer import PeerLink
+from sut.ports import MessageLog, Unavailable
+from sut.protocol.peer import Applied, AskApplied
+
+LOOK_S: Final = 0.15
+ANSWER_S: Final = 1.0
+SECOND_OPINION_S: Final = 2.0
+"""After so long without an answer the log is asked what the sequencer has committed, which comes later."""
+
+log = logging.getLogger("push")
+
+
+class Progress:
+    """Of all partitions, as far as anybody waits for it."""
+
+    def __init__(self, links: Mapping[int, PeerLink], message_log: MessageLog) -> None:
+        """`links`: to each partition's sequencer; somebody else starts and closes them."""
+        self._links = links
+        self._log = message_log
+        self._applied: dict[int, int] = dict.fromkeys(links, 0)
+        self._waiting: dict[int, int] = {}
+        self._moved = asyncio.Condition()
+
+    async def wait(self, partition: int, offset: int) -> None:
+        """Return when this record was applied. One waiter a partition."""
+        if self._applied[partition] >= offset:
+            return
+        self._waiting[partition] = offset
+        try:
+            async with self._moved:
+                await self._moved.wait_for(lambda: self._applied[partition] >= offset)
+        finally:
+            del self._waiting[partition]
+
+    async def run(self) -> None:
+        """Ask the sequencers that somebody waits for, for ever."""
+        links = {link.target: link for link in self._links.values()}
+        async with asyncio.TaskGroup() as group:
+            for link in links.values():
+                group.create_task(self._ask(link))
+
+    async def _ask(self, link: PeerLink) -> None:
+        loop = asyncio.get_running_loop()
+        mine = [partition for partition, of in self._links.items() if of is link]
+        answered_s = loop.time()
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if not any(partition in self._waiting for partition in mine):
+                answered_s = loop.time()
+                continue
+            try:
+                answer = await link.ask(AskApplied(), ANSWER_S)
+            except Unavailable as error:
+                if loop.time() - answered_s > SECOND_OPINION_S:
+                    log.warning("no word from a sequencer: %s", error)
+                    await self._ask_log(partition for partition in mine if partition in self._waiting)
+                    answered_s = loop.time()
+                continue
+            answered_s = loop.time()
+            if isinstance(answer, Applied):
+                await self._note({p: offset for p, offset in answer.positions.items() if p in mine})
+
+    async def _ask_log(self, partitions: Iterable[int]) -> None:
+        for partition in tuple(partitions):
+            try:
+                await self._note({partition: await self._log.committed(partition)})
+            except Unavailable as error:
+                log.warning("partition %d: %s", partition, error)
+
+    async def _note(self, positions: Mapping[int, int]) -> None:
+        for partition, offset in positions.items():
+            self._applied[partition] = max(offset, self._applied[partition])
+        async with self._moved:
+            self._moved.notify_all()

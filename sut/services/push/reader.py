@@ -1,0 +1,159 @@
+"""One partition of the log, as push reads it: which conversation has reached which number, and whose members must know.
+
+The same rule as the sequencer's (sequencer/rule.py), applied by itself: nobody has to tell this service anything, so
+nothing is forgotten when either of them dies. A conversation's state comes from the store, and from the log after
+that: reading begins at the lower of two commits, its own and the sequencer's, so between the two nothing is missing.
+
+A record is put out when its sequencer has applied it too (progress.py). A state that is already beyond a record does
+not say which number the record took: then the members of now are told the head of now, which covers it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, NamedTuple, Protocol, TypeVar
+
+from sut.ports import Follower, Kind, Logged, MessageLog, MessageStore, Unavailable
+from sut.services.push.floor import Floor
+from sut.services.push.lane import Hold
+from sut.services.sequencer import rule
+
+POLL_S: Final = 0.1
+READ_LIMIT: Final = 256
+MAX_LIVE: Final = 20_000
+"""Conversations kept in memory a partition, and those that the store does not have yet."""
+RETRY_S: Final = 0.2
+
+T = TypeVar("T")
+log = logging.getLogger("push")
+
+
+class Reached(NamedTuple):
+    """The conversation has reached a number: these users' devices are to know, but not the one that it came from."""
+
+    hold: Hold
+    conv: int
+    seq: int
+    users: tuple[int, ...]
+    except_device: int
+    at_s: float
+    """When the sequencer was seen to have applied it (time.monotonic); -inf: a while ago."""
+
+
+class Applied(Protocol):
+    """What tells how far the sequencers are (progress.py)."""
+
+    async def wait(self, partition: int, offset: int) -> None:
+        """Return when this record was applied."""
+
+
+class PartitionReader:
+    """Reads one partition, for ever. What it puts out holds the floor; whoever takes it releases that."""
+
+    def __init__(
+        self,
+        partition: int,
+        *,
+        message_log: MessageLog,
+        store: MessageStore,
+        floor: Floor,
+        group_cap: int,
+        progress: Applied,
+        put: Callable[[Reached], Awaitable[None]],
+    ) -> None:
+        """`put` may wait: then nothing more is read."""
+        self._partition = partition
+        self._log = message_log
+        self._store = store
+        self._floor = floor
+        self._group_cap = group_cap
+        self._progress = progress
+        self._put = put
+        self._states: OrderedDict[int, rule.Conversation] = OrderedDict()
+        self._position = 0
+        self._done_before = 0
+        self._stored_to = 0
+        self._end_at_start = 0
+        self.caught_up = False
+        """Whether it has read all that was in the log when it started."""
+
+    async def run(self) -> None:
+        """Begin where nothing is missing, then follow the log."""
+        mine = partial(self._log.committed, self._partition, Follower.PUSH)
+        self._done_before = await self._until_available(mine)
+        self._stored_to = await self._until_available(partial(self._log.committed, self._partition))
+        self._end_at_start = await self._until_available(partial(self._log.end, self._partition))
+        self._position = min(self._done_before, self._stored_to)
+        self._floor.read_to(self._position)
+        while True:
+            self.caught_up = self.caught_up or self._position >= self._end_at_start
+            batch = await self._until_available(lambda: self._log.read(self._partition, self._position, READ_LIMIT))
+            if batch:
+                await self._take(batch)
+            else:
+                await asyncio.sleep(POLL_S)
+
+    async def _take(self, batch: list[Logged]) -> None:
+        await self._load({item.record.conv for item in batch})
+        for item in batch:
+            reached = self._one(item)
+            if reached is not None:
+                self._floor.hold(item.offset)
+            self._floor.read_to(item.offset)
+            self._position = item.offset
+            if reached is not None:
+                await self._progress.wait(self._partition, item.offset)
+                # What was there at the start has waited long enough already.
+                at_s = time.monotonic() if item.offset > self._end_at_start else -math.inf
+                await self._put(reached._replace(at_s=at_s))
+
+    def _one(self, item: Logged) -> Reached | None:
+        offset, record = item.offset, item.record
+        before = self._states.get(record.conv)
+        beyond = before is not None and offset <= before.applied
+        state, outcome = rule.apply(before, offset, record, group_cap=self._group_cap)
+        if state is None:
+            return None
+        self._states[record.conv] = state
+        self._states.move_to_end(record.conv)
+        if record.kind != Kind.MESSAGE or offset <= self._done_before:
+            return None
+        if isinstance(outcome, rule.Sequenced):
+            seq = outcome.message.seq
+        elif beyond and state.head:
+            seq = state.head
+        else:
+            return None
+        hold = Hold(self._partition, offset)
+        return Reached(hold, record.conv, seq, tuple(state.members()), record.device, 0.0)
+
+    async def _load(self, convs: set[int]) -> None:
+        missing = [conv for conv in convs if conv not in self._states]
+        loads = (self._until_available(partial(self._store.load, conv)) for conv in missing)
+        for conv, image in zip(missing, await asyncio.gather(*loads), strict=True):
+            if image is not None:
+                self._states[conv] = rule.Conversation.from_image(image)
+        if len(self._states) > MAX_LIVE:
+            await self._forget(convs)
+
+    async def _forget(self, needed: set[int]) -> None:
+        """The oldest conversations that the store has as far as they are known here."""
+        self._stored_to = await self._until_available(partial(self._log.committed, self._partition))
+        spare = len(self._states) - MAX_LIVE
+        stored = (c for c, s in self._states.items() if s.applied <= self._stored_to and c not in needed)
+        for conv in [conv for conv, _ in zip(stored, range(spare), strict=False)]:
+            del self._states[conv]
+
+    async def _until_available(self, action: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            try:
+                return await action()
+            except Unavailable as error:
+                log.warning("partition %d waits: %s", self._partition, error)
+                await asyncio.sleep(RETRY_S)

@@ -1,0 +1,73 @@
+"""One provider's pushes on their way: takes from the lane, asks the provider, tells the lane what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from typing import Final
+
+from sut.ports import Push, PushAnswer, PushProvider, RegisteredDevice, Unavailable, Verdict
+from sut.services.push.directory import Directory
+from sut.services.push.lane import Due, Lane
+
+log = logging.getLogger("push")
+RETRY_S: Final = 0.5
+LOG_EVERY_S: Final = 1.0
+
+
+class Sender:
+    """The provider of one lane."""
+
+    def __init__(self, name: str, *, lane: Lane, provider: PushProvider, directory: Directory) -> None:
+        self._name = name
+        self._lane = lane
+        self._provider = provider
+        self._directory = directory
+        self._something = asyncio.Event()
+        self._told_s = 0.0
+
+    def poke(self) -> None:
+        """The lane may have something."""
+        self._something.set()
+
+    async def run(self) -> None:
+        """Push, for ever."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._something.clear()
+                now_s = time.monotonic()
+                while (due := self._lane.take(now_s)) is not None:
+                    group.create_task(self._one(due))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._lane.wait_s(now_s)):
+                        await self._something.wait()
+
+    async def _one(self, due: Due) -> None:
+        device = due.device
+        assert device.push is not None
+        answer = await self._provider.push(device.push.token, Push(due.conv, due.flying))
+        if answer.verdict == Verdict.UNREGISTERED:
+            if await self._replaced(device):
+                answer = PushAnswer(Verdict.LATER, reason="the device has another token by now")
+        elif answer.verdict != Verdict.ACCEPTED and time.monotonic() - self._told_s > LOG_EVERY_S:
+            self._told_s = time.monotonic()
+            log.warning("%s: %s: %s", self._name, answer.verdict.name.lower(), answer.reason)
+        self._lane.answer(due, answer, time.monotonic())
+        self._something.set()
+
+    async def _replaced(self, device: RegisteredDevice) -> bool:
+        """Retire the dead token; whether the device has another one by now, which the lane learns by the next try.
+
+        The push is answered after that, not before: a restart must not push to the dead token again.
+        """
+        while True:
+            try:
+                await self._directory.retire(device)
+                now = (await self._directory.devices_of([device.user]))[device.user]
+            except Unavailable as error:
+                log.warning("%s: a dead token waits to be retired: %s", self._name, error)
+                await asyncio.sleep(RETRY_S)
+            else:
+                return self._lane.readdress(now, dead=device)

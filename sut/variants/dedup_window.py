@@ -1,0 +1,49 @@
+"""Known bad: the sequencer remembers what it has numbered for a second, as a cache with a time to live would.
+
+A second looks like plenty where an answer takes ten milliseconds. But a device repeats a SEND after two: when its ACK
+was lost on the way, the message has been forgotten by then and takes a second number. Both numbers are acknowledged,
+stored and shown. The numbers are no function of the log any more either: what is a repeat depends on the clock.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from sut.ports import Kind, LogRecord
+from sut.services.sequencer.worker import PartitionWorker
+
+if TYPE_CHECKING:
+    from sut.deploy.topology import Topology
+
+WINDOW_S: Final = 1.0
+MAX_REMEMBERED: Final = 100_000
+
+
+class ForgetfulWorker(PartitionWorker):
+    """Drops a sender's mark when it is asked for later than the window."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._taken: dict[tuple[int, int], tuple[int, float]] = {}
+        """By conversation and device: the last client_seq, and when it came."""
+
+    async def number(self, record: LogRecord) -> int | None:
+        """The rule's, which finds no mark of a message that came long ago."""
+        live = self._live.get(record.conv)
+        if record.kind == Kind.MESSAGE and live is not None:
+            key, now_s = (record.conv, record.device), time.monotonic()
+            client_seq, at_s = self._taken.get(key, (record.client_seq, 0.0))
+            if client_seq == record.client_seq and now_s - at_s > WINDOW_S:
+                live.state.marks.pop(record.device, None)
+            if client_seq != record.client_seq or now_s - at_s > WINDOW_S:
+                self._taken.pop(key, None)
+                self._taken[key] = (record.client_seq, now_s)
+            while len(self._taken) > MAX_REMEMBERED:
+                del self._taken[next(iter(self._taken))]
+        return None
+
+
+def worker_class(_topology: Topology) -> type[PartitionWorker]:
+    """The sequencers'."""
+    return ForgetfulWorker
