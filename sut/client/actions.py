@@ -14,14 +14,14 @@ from typing import Final, TypeVar
 from sut.client.accounts import NoKeys
 from sut.client.chat import Chat
 from sut.client.cipher import CannotSeal
-from sut.client.content import MAX_TEXT, Delete, Edit, Text
 from sut.client.core import ConversationChanged
 from sut.client.errors import ApiProblem, UserMistake
 from sut.client.model import Conversation, Line, LineKind
 from sut.client.names import check_name, user_of
-from sut.client.payload import MAX_TITLE
+from sut.client.payload import MAX_TEXT, MAX_TITLE
 from sut.crypto.errors import IdentityChanged, NoSession
 from sut.crypto.fingerprint import grouped
+from sut.protocol.content import Delete, Edit, Target, Text
 
 ATTEMPTS: Final = 4
 RETRY_S: Final = 0.4
@@ -114,7 +114,7 @@ class Actions:
         one, line = await self._own_last(conv)
 
         def edited(_now: float) -> None:
-            self._chat.outbound.write(one, Edit(line.seq, text))
+            self._chat.outbound.write(one, Edit(Target(line.device, line.client_seq), text))
             line.text, line.edited = text, True
             self._core.put_line(one, line, new=False)
 
@@ -125,7 +125,7 @@ class Actions:
         one, line = await self._own_last(conv)
 
         def deleted(_now: float) -> None:
-            self._chat.outbound.write(one, Delete(line.seq))
+            self._chat.outbound.write(one, Delete(Target(line.device, line.client_seq)))
             line.text, line.deleted = "", True
             self._core.put_line(one, line, new=False)
 

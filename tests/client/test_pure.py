@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sut.client import content as contents
 from sut.client import payload as payloads
 from sut.client import slash
-from sut.client.content import Delete, Edit, Text
 from sut.client.core import KeysOf, MembersOf
 from sut.client.errands import Errands
 from sut.client.errors import ApiProblem, UserMistake
 from sut.client.model import Conversation, Delivery, Line
 from sut.client.names import check_name, is_named, stand_in, user_of
 from sut.client.payload import About, Payload
+from sut.protocol import content as contents
+from sut.protocol.content import Delete, Edit, Target, Text
 
 
 @pytest.mark.parametrize(("typed", "name"), [("alice", "alice"), (" @Bob ", "bob"), ("a.b-c_9", "a.b-c_9")])
@@ -46,11 +46,16 @@ def test_an_id_is_the_names_for_ever() -> None:
 @given(st.binary(max_size=200))
 def test_whatever_comes_out_of_the_encryption_is_a_payload_or_nothing(data: bytes) -> None:
     payloads.decode(data)
-    contents.decode(data)
+
+
+def test_what_others_write_cannot_steer_the_terminal() -> None:
+    assert payloads.clean("a\x1b[31mb\x07\u202ec\x9b") == "a\ufffd[31mb\ufffd\ufffdc\ufffd"
+    assert payloads.clean("zwei\nZeilen 👩\u200d🚀 café") == "zwei\nZeilen 👩\u200d🚀 café"
+    assert len(payloads.clean("x" * 9_999)) == payloads.MAX_TEXT
 
 
 def test_payloads_and_contents_come_back() -> None:
-    for content in (Text("hi"), Edit(3, "ho"), Delete(4)):
+    for content in (Text("hi"), Edit(Target(3, 4), "ho"), Delete(Target(3, 4))):
         payload = Payload(payloads.VERSION, "ann", 5, contents.encode(content))
         back = payloads.decode(payloads.encode(payload))
         assert back == payload
