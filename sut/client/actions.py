@@ -14,17 +14,19 @@ from typing import Final, TypeVar
 from sut.client.accounts import NoKeys
 from sut.client.chat import Chat
 from sut.client.cipher import CannotSeal
-from sut.client.content import MAX_TEXT, Delete, Edit, Text
 from sut.client.core import ConversationChanged
 from sut.client.errors import ApiProblem, UserMistake
 from sut.client.model import Conversation, Line, LineKind
 from sut.client.names import check_name, user_of
-from sut.client.payload import MAX_TITLE
+from sut.client.payload import MAX_TEXT, MAX_TITLE
 from sut.crypto.errors import IdentityChanged, NoSession
 from sut.crypto.fingerprint import grouped
+from sut.protocol.content import Delete, Edit, Target, Text
 
 ATTEMPTS: Final = 4
 RETRY_S: Final = 0.4
+ARRIVAL_S: Final = 10.0
+"""How long a line that was just written may take before it can be changed."""
 TYPING_EVERY_S: Final = 3.0
 
 T = TypeVar("T")
@@ -109,10 +111,10 @@ class Actions:
 
     async def edit(self, conv: int, text: str) -> None:
         """Change the last line that this person wrote here."""
-        one, line = self._own_last(conv)
+        one, line = await self._own_last(conv)
 
         def edited(_now: float) -> None:
-            self._chat.outbound.write(one, Edit(line.seq, text))
+            self._chat.outbound.write(one, Edit(Target(line.device, line.client_seq), text))
             line.text, line.edited = text, True
             self._core.put_line(one, line, new=False)
 
@@ -120,10 +122,10 @@ class Actions:
 
     async def delete(self, conv: int) -> None:
         """Take back the last line that this person wrote here."""
-        one, line = self._own_last(conv)
+        one, line = await self._own_last(conv)
 
         def deleted(_now: float) -> None:
-            self._chat.outbound.write(one, Delete(line.seq))
+            self._chat.outbound.write(one, Delete(Target(line.device, line.client_seq)))
             line.text, line.deleted = "", True
             self._core.put_line(one, line, new=False)
 
@@ -232,13 +234,19 @@ class Actions:
         except CannotSeal as problem:
             raise UserMistake(str(problem)) from None
 
-    def _own_last(self, conv: int) -> tuple[Conversation, Line]:
+    async def _own_last(self, conv: int) -> tuple[Conversation, Line]:
+        """The last line of this person here, once it has its number."""
         one = self._here(conv)
-        for line in reversed(one.lines):
-            mine = line.user == self._core.me and line.kind is LineKind.TEXT
-            if mine and line.seq and not line.deleted and not line.failed:
-                return one, line
-        raise UserMistake("there is no line of yours here that has arrived")
+        me = self._core.me
+        own = [line for line in one.lines if line.user == me and line.kind is LineKind.TEXT and not line.deleted]
+        if not own:
+            raise UserMistake("there is no line of yours here")
+        deadline = self._core.clock() + ARRIVAL_S
+        while not own[-1].seq:
+            if own[-1].failed or self._core.clock() > deadline:
+                raise UserMistake("your last line here has not arrived")
+            await asyncio.sleep(0.05)
+        return one, own[-1]
 
     def _known(self, conv: int) -> bool:
         one = self._core.conversations.get(conv)

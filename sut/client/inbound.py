@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import contextlib
 
-from sut.client import content as contents
 from sut.client import payload as payloads
 from sut.client.cipher import Address, CannotRead, CannotSeal, Changed, NeedKeys, Opened
-from sut.client.content import Delete, Edit, Text
 from sut.client.core import CHANGED, ConversationChanged, Core, KeysOf
 from sut.client.model import Conversation, Line, LineKind
 from sut.client.names import user_of
 from sut.client.outbound import Outbound
 from sut.client.payload import About, Payload
+from sut.protocol import content as contents
+from sut.protocol.content import ContentError, Delete, Edit, Target, Text
 from sut.protocol.frames import Message
 
 MAX_ASKED = 64
@@ -118,30 +118,40 @@ class Inbound:
         if payload.about is not None:
             self._about(one, payload.about)
             return
-        match contents.decode(payload.content):
+        try:
+            content = contents.decode(payload.content)
+        except ContentError:
+            return  # of a later version, or nothing: not shown
+        match content:
             case Text(text):
                 line = self._line(one, message)
-                line.text, line.at_ms = text, payload.sent_ms
+                line.text, line.at_ms = payloads.clean(text), payload.sent_ms
                 core.put_line(one, line, new=True)
-            case Edit(seq, text):
-                target = one.at(seq)
-                if target is not None and target.user == message.user and target.kind is LineKind.TEXT:
-                    target.text, target.edited = text, True
-                    core.put_line(one, target, new=False)
-            case Delete(seq):
-                target = one.at(seq)
-                if target is not None and target.user == message.user and target.kind is LineKind.TEXT:
-                    target.text, target.deleted = "", True
-                    core.put_line(one, target, new=False)
-            case None:
-                pass
+            case Edit(target, text):
+                if (line := self._own_of_sender(one, message, target)) is not None:
+                    line.text, line.edited = payloads.clean(text), True
+                    core.put_line(one, line, new=False)
+            case Delete(target):
+                if (line := self._own_of_sender(one, message, target)) is not None:
+                    line.text, line.deleted = "", True
+                    core.put_line(one, line, new=False)
+            case _:
+                pass  # reactions are not shown here
+
+    @staticmethod
+    def _own_of_sender(one: Conversation, message: Message, target: Target) -> Line | None:
+        """The text that an edit or a delete means; only its author's counts."""
+        line = one.line_of(target.device, target.client_seq)
+        if line is None or line.user != message.user or line.kind is not LineKind.TEXT or line.deleted:
+            return None
+        return line
 
     def _about(self, one: Conversation, about: About) -> None:
         core = self._core
         for name in about.names:
             core.learn_name(user_of(name), name)
-        if about.title and not one.direct and about.title != one.title:
-            one.title = about.title
+        if about.title and not one.direct and (title := payloads.clean(about.title)) != one.title:
+            one.title = title
             core.state.put_conversation(one)
             core.updates.append(ConversationChanged(one.conv))
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from sut.client import content as contents
 from sut.client import payload as payloads
 from sut.client.cipher import CannotSeal, Changed, NeedKeys, Sealed
-from sut.client.content import Content
 from sut.client.core import CHANGED, Core, KeysOf, MembersOf
 from sut.client.model import Conversation, Line
 from sut.client.payload import About, Payload
 from sut.client.state import Draft, Outgoing
+from sut.protocol import content as contents
 from sut.protocol.client_events import Acked, GaveUp, Nacked
+from sut.protocol.content import Content
 from sut.protocol.frames import Nack
 
 REASONS = {

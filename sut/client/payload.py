@@ -11,6 +11,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+MAX_TEXT: Final = 4_000
+"""Characters of one text, so that its encryption for some devices fits one body."""
 MAX_TITLE: Final = 60
 MAX_MS: Final = 4_102_444_800_000
 """The year 2100."""
@@ -27,7 +29,7 @@ class About(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Payload(msgspec.Struct, frozen=True, array_like=True):
-    """The plaintext of one message. Exactly one of `content` (see content.py) and `about` counts."""
+    """The plaintext of one message. Exactly one of `content` (see sut.protocol.content) and `about` counts."""
 
     version: int
     name: Name
@@ -39,6 +41,8 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
 
 
 VERSION: Final = 1
+_JOINERS: Final = "\u200c\u200d"
+"""Not printable by themselves, and part of emoji and of some scripts."""
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Payload)
 
@@ -55,3 +59,9 @@ def decode(data: bytes) -> Payload | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return payload if payload.version == VERSION else None
+
+
+def clean(text: str) -> str:
+    """A text of somebody else's as it may go to a terminal: no control characters, no turned direction, not endless."""
+    kept = (letter if letter.isprintable() or letter in "\n" + _JOINERS else "\ufffd" for letter in text[:MAX_TEXT])
+    return "".join(kept)

@@ -85,7 +85,9 @@ def test_a_commit_lands_whole_or_not_at_all(tmp_path: Path) -> None:
     state.close()
 
 
-@pytest.mark.parametrize("content", [b"this is no database at all, but it is long enough to be one", b"SQLite format 3\0x"])
+@pytest.mark.parametrize(
+    "content", [b"this is no database at all, but it is long enough to be one", b"SQLite format 3\0x"]
+)
 def test_a_broken_file_is_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "ann.db"
     path.write_bytes(content)

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from sut.client.chat import Chat
 from sut.client.errors import UserMistake
 from sut.client.model import Delivery, LineKind
 from sut.deploy.system import System
+from sut.protocol.content import Delete, Edit, Target
 from tests.client.conftest import PATIENCE_S, Person, access_to, person
 
 pytestmark = pytest.mark.timeout(300)
@@ -96,8 +98,6 @@ def test_a_client_goes_on_where_it_ended_and_sends_what_it_had_not(running: Syst
             conv = await met(eva, fay)
             assert await fay.do.settled(PATIENCE_S)
         nobody = access._replace(url="http://127.0.0.1:9")
-        from sut.client.chat import Chat
-
         async with Chat.open(nobody, name="eva", path=tmp_path / "eva.db", listener=lambda _update: None) as offline:
             eva = Person(offline, [])
             assert eva.texts(conv) == ["eva: hello"]
@@ -196,15 +196,15 @@ def test_lines_are_changed_and_taken_back_by_their_authors_only(running: System,
             await ned.do.edit(conv, "goodbye")
             await oda.until(lambda: oda.texts(conv) == ["ned: goodbye"])
             assert oda.talk(conv).lines[0].edited
-            from sut.client.content import Delete, Edit
-
-            for forged in (Edit(1, "what I never said"), Delete(1)):
+            line = ned.talk(conv).lines[0]
+            target = Target(line.device, line.client_seq)
+            for forged in (Edit(target, "what I never said"), Delete(target)):
                 await oda.chat.step(lambda _now, what=forged: oda.chat.outbound.write(oda.talk(conv), what))
             await oda.do.send(conv, "after")
             await ned.until(lambda: ned.texts(conv) == ["ned: goodbye", "oda: after"])
             await ned.do.delete(conv)
             await oda.until(lambda: oda.talk(conv).lines[0].deleted)
-            with pytest.raises(UserMistake, match="no line of yours"):
+            with pytest.raises(UserMistake, match="no line of yours here"):
                 await ned.do.delete(conv)
 
     asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""Two people in two terminals, as a person would: `petrel chat alice` and `petrel chat bob` through a gateway's crash."""
+"""Two people in two terminals: `petrel chat alice` and `petrel chat bob` talk through the crash of a gateway."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Terminal:
     def __init__(self, tmux: list[str], name: str, command: list[str]) -> None:
         self._tmux = tmux
         self.name = name
-        shell = f"{subprocess.list2cmdline(command)}; echo ended with $?; sleep 600"
+        shell = f"unset COLUMNS LINES; {subprocess.list2cmdline(command)}; echo ended with $?; sleep 600"
         self._call("new-session", "-d", "-s", name, "-x", "110", "-y", "70", shell)
 
     def _call(self, *arguments: str) -> str:

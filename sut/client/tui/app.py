@@ -24,6 +24,7 @@ from sut.client.chat import Chat
 from sut.client.core import Said, Update
 from sut.client.errors import ClientError, UserMistake
 from sut.client.tui import paint
+from sut.client.tui.typed import Typed
 
 DRAW_S: Final = 0.05
 CLOCK_S: Final = 0.5
@@ -83,7 +84,7 @@ class ChatApp(App[None]):
                     yield Static(id="lines")
                 yield Static(id="typing")
                 yield Static(id="said")
-                yield Input(placeholder="Write a message, or /help", id="typed")
+                yield Typed(placeholder="Write a message, or /help", id="typed")
         yield Static(id="status")
 
     def on_mount(self) -> None:
@@ -111,12 +112,11 @@ class ChatApp(App[None]):
 
     # What the person does.
 
-    @on(Input.Submitted)
-    def _submitted(self, event: Input.Submitted) -> None:
-        event.input.clear()
+    @on(Typed.Line)
+    def _submitted(self, event: Typed.Line) -> None:
         self.say("")
         try:
-            self._typed.put_nowait(event.value)
+            self._typed.put_nowait(event.text)
         except asyncio.QueueFull:
             self.say("too much at once; wait a moment", wrong=True)
 
@@ -145,6 +145,7 @@ class ChatApp(App[None]):
         """Scroll the lines."""
         talk = self.query_one("#talk", VerticalScroll)
         if by < 0:
+            self._at_end = self._at_end and not talk.max_scroll_y
             talk.scroll_page_up(animate=False)
         else:
             talk.scroll_page_down(animate=False)
@@ -219,7 +220,7 @@ class ChatApp(App[None]):
     def _draw_clock(self) -> None:
         core = self.chat.core
         self.query_one("#typing", Static).update(paint.typing(core, core.conversations.get(self.front)))
-        self._mark_read()
+        self._follow()
         bottom = paint.status(core, self.chat.connection, self.chat.outbound.waiting)
         self.query_one("#status", Static).update(bottom)
 
