@@ -254,7 +254,7 @@ class OneTimePrekey(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PrekeyBundle(msgspec.Struct, frozen=True, array_like=True):
-    """What begins a session with a device; without a one-time prekey when there is none left (or none was asked for)."""
+    """What begins a session with a device; `one_time` None when none is left (or none was asked for)."""
 
     device: int
     identity_key: bytes
@@ -292,7 +292,7 @@ class KeyStore(Protocol):
         """
 
     async def put_device_list(self, user: int, version: int, data: bytes) -> bool:
-        """Replace a user's list if `version` is above that of the one that is there. Returns whether it is there now."""
+        """Replace a user's list if `version` is above that of the one there. Returns whether it is there now."""
 
     async def take(self, user: int, *, with_one_time: bool = True) -> UserKeys:
         """A bundle of each of the user's devices, each with a one-time prekey that nobody else gets."""

@@ -16,9 +16,7 @@ from chaos.canary import Hunt, forms, new_mark, search
 from chaos.verdict import canary as results
 from chaos.verdict.canary import Canary, Place
 from chaos.verdict.checks import leaks
-from chaos.verdict.history import History
-from chaos.verdict.jsonl import Reader
-from chaos.verdict.history import load_jsonl
+from chaos.verdict.history import History, load_jsonl
 
 MARK = b"Ab3dEf6hIj9lMn2p"
 GOOD = Path(__file__).parents[1] / "verdict/histories/good/plain.jsonl"
