@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sut.client.api import Access
 from sut.client.chat import Chat
-from sut.client.errors import ClientError, UserMistake
+from sut.client.errors import UserMistake
 from sut.client.names import check_name
 from sut.client.plain import Plain, read_lines
 
@@ -47,4 +47,4 @@ async def _screen(access: Access, name: str, path: Path) -> None:
         app.attach(opened)
         await app.run_async()
     if app.failure is not None:
-        raise ClientError(str(app.failure))
+        raise app.failure
