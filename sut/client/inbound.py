@@ -1,8 +1,8 @@
 """From a message on the wire to a line on the screen: decryption, names, edits, and what to do when it cannot be read.
 
 Messages of a conversation are opened in their order, once it is known who is in it. One whose sender's keys are not
-here waits for them, and so do those behind it. One that cannot be read at all gets a line that says so, its sender is asked for it, and the line
-becomes the message when the answer comes.
+here waits for them, and so do those behind it. One that cannot be read at all gets a line that says so, its sender is
+asked for it, and the line becomes the message when the answer comes.
 """
 
 from __future__ import annotations
