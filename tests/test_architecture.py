@@ -23,7 +23,7 @@ MAX_LINES = 400
 TOP_DIRECTORIES = {*PACKAGES, "tests", "locks"}
 TOP_FILES = {"pyproject.toml", "Makefile", "README.md", "LICENSE", "CHANGELOG.md"}
 SUBPACKAGES = {
-    "sut": {"protocol", "gateway", "services", "adapters", "crypto", "variants", "deploy", "client"},
+    "sut": {"protocol", "ports", "gateway", "services", "adapters", "crypto", "variants", "deploy", "client"},
     "load": {"webui"},
     "chaos": {"faults", "verdict", "experiments"},
     "dashboards": {"report", "grafana", "prometheus", "live"},

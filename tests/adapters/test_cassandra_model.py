@@ -168,6 +168,7 @@ class World:
         back = await self.store.page_before(CONV, before, limit)
         if back:
             assert back == self.truth.rows[back[0].seq - 1 : back[-1].seq]
+            assert back[-1].seq < before
         newest = min(committed, before - 1)
         assert newest < 1 or back[-1].seq >= newest
         assert len(back) == min(limit, back[-1].seq if back else 0)

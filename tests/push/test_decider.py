@@ -229,6 +229,25 @@ async def test_a_device_of_a_silent_gateway_is_decided_upon_when_somebody_can_sa
         assert (desk.floor.value, desk.decider.undecided) == (2, 0)
 
 
+@pytest.mark.parametrize("leased", [True, False])
+async def test_what_nobody_can_say_for_long_is_the_registrys_to_say(
+    leased: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "OPEN_S", 1.0)
+    async with deciding() as desk:
+        desk.world.connect(2)
+        await desk.say(2)
+        assert await desk.pushed() == []
+        desk.world.lives["g1"] = Life.SILENT
+        if not leased:
+            desk.world.routes_of.clear()
+        await desk.say(2)
+        assert await desk.pushed() == []
+        assert desk.floor.value == 1
+        assert await desk.pushed(after_s=1.5) == ([] if leased else [2])
+        assert desk.floor.value == 2
+
+
 async def test_too_many_pending_stop_the_decisions_until_some_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_PENDING", 3)
     async with deciding() as desk:

@@ -24,7 +24,9 @@ from sut.services.push.lane import Lane
 from sut.services.push.reader import Reached
 
 GRACE_S: Final = 1.0
-"""From the record, applied, to the decision."""
+"""From the record, applied, to the decision. What was there at the start of this process has waited already."""
+OPEN_S: Final = 15.0
+"""For so long a decision stays open where nobody can say; a lease of the registry lives 6 s. Then its word counts."""
 SETTLE_S: Final = 3.0
 """After a failover gateways write their routes again: until then a missing route says nothing."""
 AGAIN_S: Final = 0.5
@@ -61,6 +63,8 @@ class Look(NamedTuple):
     online: set[int]
     unknown: set[int]
     """Devices of which nobody can say."""
+    leased: set[int]
+    """Those of the unknown that the registry takes for connected."""
 
 
 class Decider:
@@ -130,14 +134,14 @@ class Decider:
                     self._ahead = await self._queue.get()
             except TimeoutError:
                 return []
-        await asyncio.sleep(max(0.0, self._ahead.at_s + GRACE_S - time.monotonic()))
+        await asyncio.sleep(max(0.0, _due_s(self._ahead) - time.monotonic()))
         batch = [self._ahead]
         users = len(self._ahead.users)
         self._ahead = None
         while len(batch) < MAX_BATCH and not self._queue.empty():
             following = self._queue.get_nowait()
             users += len(following.users)
-            if following.at_s + GRACE_S > time.monotonic() or users > MAX_BATCH_USERS:
+            if _due_s(following) > time.monotonic() or users > MAX_BATCH_USERS:
                 self._ahead = following
                 break
             batch.append(following)
@@ -154,7 +158,7 @@ class Decider:
         self._on_pending()
 
     def _decide_one(self, reached: Reached, devices: Mapping[int, tuple[RegisteredDevice, ...]], look: Look) -> None:
-        still_open = False
+        still_open, late = False, time.monotonic() > reached.at_s + OPEN_S
         for user in reached.users:
             for device in devices[user]:
                 lane = self._lanes.get(device.push.provider) if device.push is not None else None
@@ -162,8 +166,10 @@ class Decider:
                     continue
                 if self.is_online(device, look):
                     self.online += 1
-                elif device.device in look.unknown:
+                elif device.device in look.unknown and not late:
                     still_open = True
+                elif device.device in look.leased:
+                    self.online += 1
                 else:
                     lane.add(device, reached.conv, reached.seq, reached.hold)
         if still_open:
@@ -207,6 +213,7 @@ class Decider:
                 if route.device in wanted and (life := self._gateways.life(route)) != Life.DEAD:
                     (online if life == Life.ALIVE else unknown).add(route.device)
                     self._remember(route.device, route.node)
+        leased = set(unknown)
         gone: defaultdict[str, list[int]] = defaultdict(list)
         for device in wanted - online - unknown:
             if (node := self._known.get(device)) is not None:
@@ -216,14 +223,14 @@ class Decider:
             found, silent = await self._gateways.ask(gone)
             online |= found
             unknown.update(device for node in silent for device in gone[node])
-        return Look(online, unknown)
+        return Look(online, unknown, leased)
 
     async def _ask_all(self, wanted: set[int]) -> Look:
         """Without the registry. Who was last at a gateway that does not answer is left open."""
         self.asked += 1
         online, silent = await self._gateways.ask_all(wanted)
         unknown = {device for device in wanted - online if self._known.get(device, "") in silent}
-        return Look(online, unknown)
+        return Look(online, unknown, set())
 
     def _remember(self, device: int, node: str) -> None:
         self._known[device] = node
@@ -247,3 +254,7 @@ class Decider:
             except Unavailable as error:
                 log.warning("the devices wait: %s", error)
                 await asyncio.sleep(RETRY_S)
+
+
+def _due_s(reached: Reached) -> float:
+    return reached.at_s + (GRACE_S if reached.fresh else 0.0)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -43,7 +42,9 @@ class Reached(NamedTuple):
     users: tuple[int, ...]
     except_device: int
     at_s: float
-    """When the sequencer was seen to have applied it (time.monotonic); -inf: a while ago."""
+    """When the sequencer was seen to have applied it (time.monotonic)."""
+    fresh: bool = True
+    """Not there already when this process started."""
 
 
 class Applied(Protocol):
@@ -109,9 +110,8 @@ class PartitionReader:
             self._position = item.offset
             if reached is not None:
                 await self._progress.wait(self._partition, item.offset)
-                # What was there at the start has waited long enough already.
-                at_s = time.monotonic() if item.offset > self._end_at_start else -math.inf
-                await self._put(reached._replace(at_s=at_s))
+                fresh = item.offset > self._end_at_start
+                await self._put(reached._replace(at_s=time.monotonic(), fresh=fresh))
 
     def _one(self, item: Logged) -> Reached | None:
         offset, record = item.offset, item.record

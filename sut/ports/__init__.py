@@ -1,0 +1,62 @@
+"""The interfaces between the chat system's rules and the servers it stands on.
+
+One adapter a backend implements each (sut/adapters/). The contract tests in tests/adapters run unchanged against
+every backend. All methods are coroutines; all may raise Unavailable, which says that the backend could not answer
+in its deadline and that the effect of a write is unknown.
+"""
+
+from __future__ import annotations
+
+from sut.ports.errors import SutError, Unavailable
+from sut.ports.keys import KeyStore, OneTimePrekey, PrekeyBundle, SignedPrekey, UserKeys
+from sut.ports.log import Follower, Kind, Logged, LogRecord, MessageLog, Origin, Role
+from sut.ports.push import Devices, Provider, Push, PushAddress, PushAnswer, PushProvider, RegisteredDevice, Verdict
+from sut.ports.registry import Presence, Registry, Route
+from sut.ports.store import (
+    ConversationImage,
+    ConversationRow,
+    ConversationWrite,
+    MessageStore,
+    Pace,
+    RoleMark,
+    SenderMark,
+    Span,
+    StoredMessage,
+)
+
+__all__ = [
+    "ConversationImage",
+    "ConversationRow",
+    "ConversationWrite",
+    "Devices",
+    "Follower",
+    "KeyStore",
+    "Kind",
+    "LogRecord",
+    "Logged",
+    "MessageLog",
+    "MessageStore",
+    "OneTimePrekey",
+    "Origin",
+    "Pace",
+    "PrekeyBundle",
+    "Presence",
+    "Provider",
+    "Push",
+    "PushAddress",
+    "PushAnswer",
+    "PushProvider",
+    "RegisteredDevice",
+    "Registry",
+    "Role",
+    "RoleMark",
+    "Route",
+    "SenderMark",
+    "SignedPrekey",
+    "Span",
+    "StoredMessage",
+    "SutError",
+    "Unavailable",
+    "UserKeys",
+    "Verdict",
+]

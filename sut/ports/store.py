@@ -1,0 +1,146 @@
+"""Messages by conversation and number, with the sequencer's state beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+
+class StoredMessage(msgspec.Struct, frozen=True, array_like=True):
+    """A row of a conversation: a message (flags 0) or a membership change (flags as in frames.Flag, user concerned)."""
+
+    seq: int
+    flags: int
+    user: int
+    device: int
+    client_seq: int
+    body: bytes
+
+
+class Span(msgspec.Struct, frozen=True, array_like=True):
+    """A stay of a user in a conversation: sees the numbers n with first <= n < end.
+
+    An add that took number s opens a span with first s + 1 (1 at the creation); a removal that took number s closes
+    it with end s. end 0: still there.
+    """
+
+    user: int
+    first: int
+    end: int = 0
+
+
+class RoleMark(msgspec.Struct, frozen=True, array_like=True):
+    """The role of a user of a group and the number that gave it. Who has none: the creator is owner, others members."""
+
+    user: int
+    role: int
+    seq: int
+
+
+class SenderMark(msgspec.Struct, frozen=True, array_like=True):
+    """Dedup state, kept for ever: the last client_seq sequenced from a device in a conversation, and its number."""
+
+    device: int
+    client_seq: int
+    seq: int
+
+
+class ConversationRow(msgspec.Struct, frozen=True, array_like=True):
+    """The sequencer's state of one conversation, as stored beside its rows."""
+
+    conv: int
+    kind: str  # "d", "g" or "m", as in CREATE
+    creator: int
+    head: int  # last number given
+    applied: int  # log offset of the last record applied
+
+
+class ConversationImage(msgspec.Struct, frozen=True, array_like=True):
+    """All of a conversation but its messages."""
+
+    row: ConversationRow
+    spans: tuple[Span, ...]
+    marks: tuple[SenderMark, ...]
+    roles: tuple[RoleMark, ...] = ()
+
+
+class ConversationWrite(msgspec.Struct, frozen=True, array_like=True):
+    """What became of one conversation since the last write; lands whole or not at all."""
+
+    row: ConversationRow
+    messages: tuple[StoredMessage, ...]
+    spans: tuple[Span, ...]  # new or changed stays; (user, first) is their key
+    marks: tuple[SenderMark, ...]  # new or changed; device is the key
+    roles: tuple[RoleMark, ...] = ()  # new or changed; user is the key
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How long changes are gathered before they are written, in seconds: what a write costs decides."""
+
+    rows_s: float
+    """For write(). Also how much of the log a restart replays, beside what was under way."""
+    cursors_s: float
+    """For save_cursors() and save_receipts()."""
+
+
+class MessageStore(Protocol):
+    """Messages by conversation and number, with the sequencer's state beside them."""
+
+    @property
+    def pace(self) -> Pace:
+        """How often to write here."""
+
+    async def load(self, conv: int, *, confirmed: int | None = None) -> ConversationImage | None:
+        """The stored state, None when the conversation is not stored.
+
+        An owner passes the log offset up to which writes are known to have returned: a state from beyond it is on
+        return as durable as if its write had. Readers leave it out.
+        """
+
+    async def write(self, partition: int, writes: Sequence[ConversationWrite]) -> None:
+        """Store each conversation's change atomically. Repeating a write changes nothing.
+
+        What is written is a function of the log up to the row's `applied`; a write with an `applied` below the stored
+        one leaves the stored state as it is (a zombie owner does no harm). Numbers have no holes: a row comes with or
+        after those before it.
+        """
+
+    async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
+        """Up to `limit` rows with a number above `after`, in order."""
+
+    async def page_before(self, conv: int, before: int, limit: int) -> list[StoredMessage]:
+        """The newest rows with a number below `before`, `limit` at most, in order."""
+
+    async def expire(self, partition: int, older_than_s: float) -> bool:
+        """Delete some messages of a partition stored more than so long ago; whether there is more to delete.
+
+        One call is bounded work. The oldest of a conversation go first; states, stays, roles and marks stay. By whole
+        days or whole buckets of numbers, as the backend can: later than asked, never earlier.
+        """
+
+    async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:
+        """Up to `limit` ids above `after`, rising, of the conversations that this user is or was in.
+
+        One that is not stored may be among them (a crash came between it and this index), none that is stored is
+        missing.
+        """
+
+    async def heads(self, user: int, convs: Sequence[int]) -> dict[int, int]:
+        """The stored head of each of these as far as this user may see; without those not stored or never entered."""
+
+    async def save_cursors(self, cursors: Iterable[tuple[int, int, int]]) -> None:
+        """(device, conv, seq): what devices have shown. Cursors only rise."""
+
+    async def cursors(self, device: int) -> dict[int, int]:
+        """conv -> seq shown by this device."""
+
+    async def save_receipts(self, receipts: Iterable[tuple[int, int, int, int]]) -> None:
+        """(conv, user, kind, seq): how far people have got (kind 0) and read (1). They only rise."""
+
+    async def receipts(self, conv: int) -> dict[tuple[int, int], int]:
+        """(user, kind) -> seq in this conversation."""
+
+    async def close(self) -> None:
+        """Release files and connections."""
