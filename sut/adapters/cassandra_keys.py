@@ -117,6 +117,7 @@ class CassandraKeys:
         await self._session.close()
 
     async def _add(self, user: int, device: int, identity: bytes, one_time: Sequence[OneTimePrekey]) -> None:
+        unsure: Unavailable | None = None
         for _ in range(ATTEMPTS):
             found = await self._session.read("highest", (user, device))
             highest = found[0][0] if found else None
@@ -124,19 +125,28 @@ class CassandraKeys:
             if not fresh:
                 return
             adds = [("add", (user, device, number, identity, key)) for number, key in fresh.items()]
-            if await self._session.conditional([("raise", (max(fresh), user, device, highest)), *adds]):
-                return
-        raise Unavailable(f"cassandra: the keys of device {device} change too fast")
+            try:
+                if await self._session.conditional([("raise", (max(fresh), user, device, highest)), *adds]):
+                    return
+            except Unavailable as error:  # it may have happened, or may yet: the next transaction settles that
+                unsure = error
+        raise unsure or Unavailable(f"cassandra: the keys of device {device} change too fast")
 
     async def _take_one(self, user: int, device: int, identity: bytes) -> OneTimePrekey | None:
+        unsure: Unavailable | None = None
         for _ in range(ATTEMPTS):
             offered = await self._session.read("offered", (user, device, OFFERED))
             ours = [(number, key) for number, whose, key in offered if number is not None and whose == identity]
             if not ours:
                 return None
             number, key = random.choice(ours)
-            if await self._session.conditional([("take", (user, device, number))]):
-                return OneTimePrekey(number, key)
+            try:
+                if await self._session.conditional([("take", (user, device, number))]):
+                    return OneTimePrekey(number, key)
+            except Unavailable as error:  # whether it was taken or not, nobody may have this one now: another
+                unsure = error
+        if unsure is not None:
+            raise unsure
         return None
 
     async def _all(self, user: int, device: int) -> list[tuple[Any, ...]]:
