@@ -126,7 +126,7 @@ def test_what_was_encrypted_and_never_left_goes_out_with_the_next_run(running: S
                 assert await moe.do.settled(PATIENCE_S)
                 moe.chat._link.send = swallow
                 await moe.do.send(conv, "cut off")
-                await moe.until(lambda: moe.chat.outbound.unsettled())
+                await moe.until(moe.chat.outbound.unsettled)
             async with person(access, "moe", tmp_path) as moe:
                 await moe.do.send(conv, "and on")
                 await lou.until(lambda: len(lou.texts(conv)) >= 3, others=(moe,))
