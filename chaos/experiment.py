@@ -109,6 +109,8 @@ class Experiment(_Strict, frozen=True):
     """Share of the devices that go offline now and then."""
     recipients: Recipients = 5.0
     """Mean number of recipients of a message: it sets the share of group messages."""
+    causal: bool = True
+    """Messages name what their sender had seen of other conversations, and devices wait for it."""
     faults: tuple[FaultSpec, ...] = ()
     timing: Timing = Timing()
     bounds: Bounds = Bounds()

@@ -27,6 +27,7 @@ from chaos.rundir import RunDir
 from load import config as configs
 from load.config import SwarmConfig
 from sut.deploy.topology import Topology
+from sut.variants import IGNORE_DEPENDENCIES
 
 LOOK_S: Final = 0.05
 LOCUSTFILE: Final = Path(load.__file__).with_name("locustfile.py")
@@ -46,6 +47,8 @@ def configure(experiment: Experiment, topology: Topology, directory: RunDir, see
         "workers": experiment.workers,
         "offline_share": experiment.offline_share,
         "recipients": experiment.recipients,
+        "causal": experiment.causal,
+        "ignore_dependencies": topology.variant == IGNORE_DEPENDENCIES,
         "trace_every": topology.settings.trace_every,
     }
     try:

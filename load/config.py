@@ -55,6 +55,10 @@ class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Share of the devices that only read."""
     churn: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 36
     """Membership changes of groups during the run."""
+    causal: bool = True
+    """Messages name what their sender had seen of other conversations, and devices show that first."""
+    ignore_dependencies: bool = False
+    """Known bad: named, and not waited for."""
     trace_every: Annotated[int, msgspec.Meta(ge=0)] = 16
     """The history tells more of one message in so many, the same ones that the system traces; 0: of none."""
 

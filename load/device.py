@@ -21,6 +21,7 @@ from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
 from load import body as bodies
+from load.causality import Ties
 from load.history import message_id
 from load.plan import ALWAYS_US, US, Absence, DevicePlan
 from load.recorder import Recorder
@@ -29,6 +30,7 @@ from sut.protocol.client_events import (
     Acked,
     ClientSettings,
     GaveUp,
+    HeldBack,
     Nacked,
     Notified,
     Online,
@@ -56,6 +58,8 @@ class Run:
     conversations: tuple[int, ...]
     """The id that the API gave to each conversation of the population, by its place there."""
     recorder: Recorder
+    ties: Ties | None = None
+    """With them devices keep causal order."""
     settings: ClientSettings = field(default_factory=ClientSettings)
     rng: random.Random = field(default_factory=random.Random)
     """For waits and jitter only: what is planned comes from the seed."""
@@ -90,12 +94,15 @@ class Device:
         self._client_seq = 1
         self._next_send = 0
         self._next_absence = 0
-        self._unsent: dict[int, tuple[int, int]] = {}  # client_seq -> (planned ns, hash), until first transmitted
+        self._unsent: dict[
+            int, tuple[int, int]
+        ] = {}  # client_seq -> (planned ns, hash): made, and about to be written down
         self._client = Client(
             user=device,
             device=device,
             rng=run.rng,
             settings=run.settings,
+            causality=run.ties.of(device) if run.ties is not None else None,
         )
         self._web: ClientProtocol | None = None
         self._open = False
@@ -236,15 +243,22 @@ class Device:
         offset_ns = send.due_us * 1000
         client_seq = self._client_seq
         msg = message_id(self.device, client_seq)
-        body = bodies.make(seed=self._run.seed, msg=msg, due_offset_ns=offset_ns, size=send.size)
+
+        def compose(now: float) -> bytes:
+            names = self._client.dependencies(conv, now)
+            body = bodies.make(
+                seed=self._run.seed, msg=msg, due_offset_ns=offset_ns, size=send.size, dependencies=names
+            )
+            self._unsent[client_seq] = (self._run.t0_ns + offset_ns, bodies.digest(body))
+            return body
+
         try:
-            taken = self._client.submit(conv, body, now)
+            taken = self._client.submit(conv, compose, now)
         except OutboxFull:
             self._run.recorder.not_invoked()
             return
         assert taken == client_seq, "the client counts its messages as the body says"
         self._client_seq += 1
-        self._unsent[client_seq] = (self._run.t0_ns + offset_ns, bodies.digest(body))
 
     def _upgraded(self, web: ClientProtocol, now: float) -> None:
         """The answer to the upgrade may have come."""
@@ -304,6 +318,8 @@ class Device:
                 case Online():
                     self._online, self._broken_off = True, False
                     recorder.online(device)
+                case HeldBack():
+                    recorder.held_back(device, event)
                 case SentAgain():
                     recorder.sent_again(device, event)
                 case Nacked():

@@ -19,6 +19,7 @@ from load import plan as plans
 from load import population as populations
 from load.api import ApiClient
 from load.arrange import Changes, create_conversations, record_population
+from load.causality import Ties
 from load.config import SwarmConfig
 from load.control import ControlWriter, PhaseName
 from load.device import Run
@@ -109,7 +110,15 @@ class Swarm:
             observer=self._observer,
             trace_every=self.config.trace_every,
         )
-        run = Run(seed=self.config.seed, conversations=part.conversations, recorder=self._recorder)
+        ties = None
+        if self.config.causal:
+            ties = Ties(
+                self.population,
+                self.plan,
+                part.conversations,
+                ignore_dependencies=self.config.ignore_dependencies,
+            )
+        run = Run(seed=self.config.seed, conversations=part.conversations, recorder=self._recorder, ties=ties)
         self._fleet = Fleet(
             run=run,
             plans=share,
@@ -178,6 +187,11 @@ class Swarm:
             self._changes.abandon()
         if self._fleet is not None:
             self._fleet.stop()
+        if self._recorder is not None and self.config.causal:
+            hold, counters = self._recorder.hold, self._recorder.counters
+            _LOGGER.info("causal order: %d of %d displays waited, p50 %.1f ms, p99 %.1f ms, max %.1f ms; %d in vain",
+                         counters.held, counters.shown, hold.percentile_ms(50), hold.percentile_ms(99),
+                         hold.percentile_ms(100), counters.held_late)  # fmt: skip
         self._history.close()
         self._control.close()
 

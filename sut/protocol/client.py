@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 
+from sut.protocol.causal import Causality, Dependency
 from sut.protocol.client_context import Context
 from sut.protocol.client_events import (
     Acked,
@@ -17,6 +18,7 @@ from sut.protocol.client_events import (
     ClientSettings,
     Drained,
     GaveUp,
+    HeldBack,
     MemberChange,
     Nacked,
     Notified,
@@ -30,9 +32,10 @@ from sut.protocol.client_events import (
     Wire,
 )
 from sut.protocol.client_fetch import Fetches
+from sut.protocol.client_gate import Gate
 from sut.protocol.client_inbox import MEMBERSHIP, Inbox, page_fault
 from sut.protocol.client_liveness import Liveness
-from sut.protocol.client_outbox import Outbox
+from sut.protocol.client_outbox import Compose, Outbox
 from sut.protocol.client_sync import Syncs
 from sut.protocol.frames import (
     BEAT_RESYNC,
@@ -51,8 +54,8 @@ from sut.protocol.frames import (
 from sut.protocol.reconnect import Reconnect
 
 __all__ = [
-    "Acked", "Client", "ClientEvent", "ClientSettings", "Drained", "GaveUp", "MemberChange", "Nacked", "Notified",
-    "Online", "OutboxFull", "Sent", "SentAgain", "Show", "Stalled", "Violation", "Wire",
+    "Acked", "Client", "ClientEvent", "ClientSettings", "Drained", "GaveUp", "HeldBack", "MemberChange",
+    "Nacked", "Notified", "Online", "OutboxFull", "Sent", "SentAgain", "Show", "Stalled", "Violation", "Wire",
 ]  # fmt: skip
 
 
@@ -60,18 +63,31 @@ class Client:
     """The state machine of one device. Not thread-safe."""
 
     __slots__ = (
-        "_beats", "_context", "_epoch", "_fetches", "_inbox", "_liveness", "_next_client_seq", "_online", "_open",
-        "_outbox", "_reconnect", "_syncs",
+        "_beats", "_context", "_epoch", "_fetches", "_gate", "_inbox", "_liveness", "_next_client_seq", "_online",
+        "_open", "_outbox", "_reconnect", "_syncs",
     )  # fmt: skip
 
     def __init__(
-        self, *, user: int, device: int, rng: random.Random, settings: ClientSettings, next_client_seq: int = 1
+        self,
+        *,
+        user: int,
+        device: int,
+        rng: random.Random,
+        settings: ClientSettings,
+        next_client_seq: int = 1,
+        causality: Causality | None = None,
     ) -> None:
+        """With `causality` it keeps causal order across conversations; without, only that within each."""
         self._context = Context(user=user, device=device, rng=rng, settings=settings)
         self._inbox = Inbox(self._context)
         self._fetches: Fetches | None = None  # made for the first gap, like the outbox for the first message:
         self._outbox: Outbox | None = None  # most devices of a large population only listen
         self._syncs = Syncs(self._context, self._inbox.cursors)
+        self._gate: Gate | None = None
+        if causality is not None:
+            self._gate = self._inbox.gate = Gate(
+                self._context, self._inbox, self._syncs, causality, fetch=self._claim, sync=self._sync
+            )
         self._liveness = Liveness(self._context)
         self._reconnect = Reconnect()
         self._next_client_seq = next_client_seq
@@ -80,12 +96,16 @@ class Client:
         self._epoch = 0
         self._beats = 0
 
-    def submit(self, conv: int, body: bytes, now: float) -> int:
+    def submit(self, conv: int, body: bytes | Compose, now: float) -> int:
         """Take a message for sending and return its client_seq. Raises OutboxFull, ValueError (bad size or id)."""
         client_seq = self._next_client_seq
         self._made_outbox().put(conv, client_seq, body, now=now)
         self._next_client_seq = client_seq + 1
         return client_seq
+
+    def dependencies(self, conv: int, now: float) -> tuple[Dependency, ...]:
+        """What a message to this conversation has to name if it is sent now. Nothing without `causality`."""
+        return self._gate.memory.dependencies(conv, now) if self._gate is not None else ()
 
     def connected(self, now: float) -> None:
         """The upgrade succeeded. Nothing is sent before WELCOME."""
@@ -96,6 +116,8 @@ class Client:
         self._open = self._online = False
         self._liveness.disconnected()
         self._syncs.close()
+        if self._gate is not None:
+            self._gate.close()
         if self._fetches is not None:
             self._fetches.close()
         if self._outbox is not None:
@@ -176,7 +198,7 @@ class Client:
         return events
 
     def idle(self) -> bool:
-        """Nothing is unacknowledged, no gap is known, and no SYNC is open that may tell of one.
+        """Nothing is unacknowledged or held back, no gap is known, and no SYNC is open that may tell of one.
 
         Offline, the last does not count: nothing can be asked.
         """
@@ -184,11 +206,14 @@ class Client:
             return False
         if self._fetches is not None and self._fetches.behind:
             return False
+        if self._gate is not None and self._gate.holding:
+            return False
         return not self._open or self._syncs.settled
 
     def _made_outbox(self) -> Outbox:
         if self._outbox is None:
-            self._outbox = Outbox(self._context, is_open=self._open)
+            memory = self._gate.memory if self._gate is not None else None
+            self._outbox = Outbox(self._context, is_open=self._open, memory=memory)
         return self._outbox
 
     def _made_fetches(self) -> Fetches:
@@ -209,6 +234,8 @@ class Client:
         self._epoch = frame.epoch
         self._beats = 0
         self._liveness.welcome(frame.heartbeat_ms / 1000, now)
+        if self._gate is not None:
+            self._gate.open(now)
         if self._outbox is not None:
             self._outbox.open(now)
         if self._fetches is not None:
@@ -226,8 +253,10 @@ class Client:
         sure = self._syncs.answered(frame, now)
         if sure is None:
             return
-        if sure and self._fetches is not None:
-            self._fetches.end_audit()
+        ended = self._fetches.end_audit() if sure and self._fetches is not None else []
+        if sure and self._gate is not None:
+            self._gate.ended(ended, now)
+            self._gate.synced(now)
         if not self._online:
             self._online = True
             self._reconnect.succeeded()

@@ -22,7 +22,18 @@ STALE_WAIT_S: Final = (0.5, 1.5)
 class Syncs:
     """One chain of SYNCs at a time."""
 
-    __slots__ = ("_after", "_again", "_context", "_cursors", "_failures", "_first_req", "_req", "_stale", "_until")
+    __slots__ = (
+        "_after",
+        "_again",
+        "_context",
+        "_cursors",
+        "_failures",
+        "_first_req",
+        "_req",
+        "_stale",
+        "_until",
+        "started",
+    )
 
     def __init__(self, context: Context, cursors: dict[int, int]) -> None:
         self._context = context
@@ -34,6 +45,8 @@ class Syncs:
         self._again = False
         self._stale = False
         self._failures = 0
+        self.started = 0
+        """Chains so far, on all connections."""
 
     @property
     def under_way(self) -> bool:
@@ -51,6 +64,7 @@ class Syncs:
             self._again = True
             return False
         self._stale = False
+        self.started += 1
         self._ask_after(0, now)
         return True
 

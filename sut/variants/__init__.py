@@ -28,6 +28,9 @@ class Variant:
     caught_by: tuple[str, ...]
 
 
+IGNORE_DEPENDENCIES = "ignore_dependencies"
+"""The one that is wrong in the clients; whoever runs them has to see to it."""
+
 VARIANTS: Mapping[str, Variant] = {
     variant.name: variant
     for variant in (
@@ -45,6 +48,11 @@ VARIANTS: Mapping[str, Variant] = {
             "commit_before_store",
             "the log offset is committed before the rows are in the store, so a crash between the two forgets them",
             ("acked_lost",),
+        ),
+        Variant(
+            IGNORE_DEPENDENCIES,
+            "clients do not wait for what a message names, so who comes back may see an answer before its question",
+            ("causal",),
         ),
     )
 }

@@ -1,0 +1,80 @@
+"""What a device has shown, and so what its next message in a conversation has to name. Pure bookkeeping.
+
+Only what was shown since this device's last message in that conversation is named: who shows the new message has shown
+that one, and waited for what it named. The argument fails for a message that may never be there, so only acknowledged
+ones count; and for somebody who joined in between. So after an addition everything is named again; and because an
+addition may not be known yet, whatever was shown in the last RECENT_S is named always, where somebody can be added.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sut.protocol.causal import CHANGED, CHANGED_S, MAX_DEPENDENCIES, Causality, Dependency
+
+RECENT_S: Final = 600.0
+"""Somebody who was added while a sender did not know it, and is further behind than that, may see an answer first."""
+
+
+class Shown:
+    """Of one device."""
+
+    __slots__ = ("_acked", "_causality", "_changed", "_count", "_latest", "_pending")
+
+    def __init__(self, causality: Causality) -> None:
+        self._causality = causality
+        self._latest: dict[int, tuple[int, int, float]] = {}
+        """Conversation -> (last message shown, how many had been shown then, when that was), the latest at the end."""
+        self._count = 0
+        self._pending: dict[int, int] = {}
+        """Conversation -> how many had been shown when the message was made that has no number yet."""
+        self._acked: dict[int, int] = {}
+        """The same of the last one that has a number."""
+        self._changed: dict[int, float] = {}
+        """Conversation -> until when naming it says CHANGED."""
+
+    def message(self, conv: int, seq: int, now: float) -> None:
+        """One is on the screen."""
+        if self._latest.pop(conv, None) is None and not self._causality.member_of(conv):
+            self._changed[conv] = now + CHANGED_S
+        self._count += 1
+        self._latest[conv] = (seq, self._count, now)
+
+    def resumed(self, conv: int, seq: int, now: float) -> None:
+        """An earlier run of the program had shown up to here."""
+        self._count += 1
+        self._latest[conv] = (seq, self._count, now)
+
+    def added(self, conv: int, now: float) -> None:
+        """Somebody is new there."""
+        self._changed[conv] = now + CHANGED_S
+        self._acked.pop(conv, None)
+        self._pending.pop(conv, None)
+
+    def settled(self, conv: int, *, acked: bool) -> None:
+        """This device's message there has its number, or is given up."""
+        made = self._pending.pop(conv, None)
+        if acked and made is not None:
+            self._acked[conv] = made
+
+    def dependencies(self, conv: int, now: float) -> tuple[Dependency, ...]:
+        """What a message made now for this conversation has to name, the latest first."""
+        since = self._acked.get(conv, 0)
+        recent = now - RECENT_S if self._causality.grows(conv) else now
+        self._pending[conv] = self._count
+        found: list[Dependency] = []
+        for other, (seq, count, at) in reversed(self._latest.items()):
+            if (count <= since and at <= recent) or len(found) == MAX_DEPENDENCIES:
+                break
+            if other != conv and self._causality.shared(conv, other):
+                found.append(Dependency(other, seq, self._flags(other, now)))
+        return tuple(found)
+
+    def _flags(self, conv: int, now: float) -> int:
+        until = self._changed.get(conv)
+        if until is None:
+            return 0
+        if now < until:
+            return CHANGED
+        del self._changed[conv]
+        return 0
