@@ -64,6 +64,10 @@ class Tie:
         """Groups do."""
         return conv in self._ties.growing
 
+    def may_be_in(self, user: int, conv: int) -> bool:
+        """Whether that user is, was or will be there."""
+        return user in self._ties.ever.get(conv, frozenset())
+
     def member_of(self, conv: int) -> bool:
         """Whether the user was there from the beginning."""
         return self._user in self._ties.founders.get(conv, frozenset())

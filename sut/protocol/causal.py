@@ -16,7 +16,8 @@ from sut.protocol.frames import Message
 MAX_DEPENDENCIES: Final = 64
 """That one message names. Of more, the ones that changed last; what is left out may be shown late by somebody."""
 CHANGED: Final = 1
-"""Flag of a dependency: the conversation, or somebody in it, was new to the sender less than CHANGED_S ago."""
+"""Flag of a dependency: the conversation was new to the sender less than CHANGED_S ago, or somebody in it was who may
+read the message that names it. Who thinks not to be in it had better ask."""
 CHANGED_S: Final = 60.0
 """Two heartbeat intervals: by then every member has heard of it, for a lost notification heals within one."""
 _ENTRY: Final = struct.Struct("!QHIH")
@@ -43,6 +44,9 @@ class Causality(Protocol):
 
     def grows(self, conv: int) -> bool:
         """Whether somebody may be added there. True when in doubt."""
+
+    def may_be_in(self, user: int, conv: int) -> bool:
+        """Whether that user may be there. True when in doubt."""
 
     def member_of(self, conv: int) -> bool:
         """Whether it is known, other than by frames, that this user is or was a member. False when in doubt."""

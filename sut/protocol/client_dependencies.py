@@ -30,13 +30,13 @@ class Shown:
         """Conversation -> how many had been shown when the message was made that has no number yet."""
         self._acked: dict[int, int] = {}
         """The same of the last one that has a number."""
-        self._changed: dict[int, float] = {}
-        """Conversation -> until when naming it says CHANGED."""
+        self._changed: dict[int, dict[int, float]] = {}
+        """Conversation -> who came to it lately (0: nobody knows who), and until when that counts as lately."""
 
     def message(self, conv: int, seq: int, now: float) -> None:
         """One is on the screen."""
         if self._latest.pop(conv, None) is None and not self._causality.member_of(conv):
-            self._changed[conv] = now + CHANGED_S
+            self._changed.setdefault(conv, {})[0] = now + CHANGED_S
         self._count += 1
         self._latest[conv] = (seq, self._count, now)
 
@@ -45,9 +45,9 @@ class Shown:
         self._count += 1
         self._latest[conv] = (seq, self._count, now)
 
-    def added(self, conv: int, now: float) -> None:
-        """Somebody is new there."""
-        self._changed[conv] = now + CHANGED_S
+    def added(self, conv: int, user: int, now: float) -> None:
+        """This user is new there."""
+        self._changed.setdefault(conv, {})[user] = now + CHANGED_S
         self._acked.pop(conv, None)
         self._pending.pop(conv, None)
 
@@ -67,14 +67,16 @@ class Shown:
             if (count <= since and at <= recent) or len(found) == MAX_DEPENDENCIES:
                 break
             if other != conv and self._causality.shared(conv, other):
-                found.append(Dependency(other, seq, self._flags(other, now)))
+                found.append(Dependency(other, seq, CHANGED if self._has_changed(other, conv, now) else 0))
         return tuple(found)
 
-    def _flags(self, conv: int, now: float) -> int:
-        until = self._changed.get(conv)
-        if until is None:
-            return 0
-        if now < until:
-            return CHANGED
-        del self._changed[conv]
-        return 0
+    def _has_changed(self, named: int, conv: int, now: float) -> bool:
+        """Whether a reader of `conv` may not know of `named` yet, though a member."""
+        new = self._changed.get(named)
+        if new is None:
+            return False
+        for user in [user for user, until in new.items() if until <= now]:
+            del new[user]
+        if not new:
+            del self._changed[named]
+        return any(not user or self._causality.may_be_in(user, conv) for user in new)

@@ -51,9 +51,9 @@ class ClientSettings:
     max_conversations: int = 65_536
     """Conversations a device follows; what arrives for more is reported as a Violation and ignored."""
 
-    hold_s: float = 6.0
-    """A message waits for what it names at most this long, while connected. Above `beat_timeout_s`: a connection that
-    brings nothing is noticed first, and the next one has the whole time again."""
+    hold_s: float = 15.0
+    """A message waits for what it names at most this long, while connected and awake. A connection that brings nothing
+    is noticed before (2 x `ack_timeout_s` + `beat_timeout_s`), and the next one has the whole time again."""
     hold_connections: int = 5
     """... and for as many connections after the one on which it came."""
     max_held: int = 1000

@@ -8,7 +8,8 @@ once. A wait ends when
   of a conversation that has just changed (CHANGED) it is asked again. It is never fetched before: who never was a
   member would be cut off;
 - pages and then a SYNC say that there is nothing more to see, as to somebody who was removed;
-- it has taken `hold_s` of one connection, or `hold_connections` have come and gone. Then it is shown out of order.
+- it has taken `hold_s` of one connection, or `hold_connections` have come and gone. Then it is shown out of order. A
+  program that was asleep for a while has not waited: from one look at the clock to the next at most LOOK_S count.
 Waits cannot go round in a circle: a sender names only what it had shown before. Should one lie, time ends it.
 """
 
@@ -28,6 +29,9 @@ from sut.protocol.client_sync import Syncs
 from sut.protocol.frames import Flag, Message
 
 _ANY_CHAIN: Final = 1
+_ROUNDING_S: Final = 1e-6
+LOOK_S: Final = 1.0
+"""How often the clock is looked at while something is held back."""
 
 
 class _Need:
@@ -44,6 +48,8 @@ class _Kept(NamedTuple):
     message: Message
     at: float
     """When it arrived."""
+    awake_at: float
+    """... by the clock that stands still while the program sleeps."""
     needs: list[_Need]
 
 
@@ -60,8 +66,8 @@ class Gate:
     """Between the inbox and the screen of one device."""
 
     __slots__ = (
-        "_causality", "_context", "_cursors", "_ended", "_fetch", "_held", "_inbox", "_moved", "_opened_at", "_size",
-        "_sure", "_sync", "_syncs", "_waiting", "memory",
+        "_awake_s", "_causality", "_context", "_cursors", "_ended", "_fetch", "_held", "_inbox", "_looked_at", "_moved",
+        "_opened_at", "_size", "_sure", "_sync", "_syncs", "_waiting", "memory",
     )  # fmt: skip
 
     def __init__(
@@ -88,7 +94,9 @@ class Gate:
         self._waiting: dict[int, set[int]] = {}  # conversation -> the held ones that wait for it
         self._moved: list[int] = []  # of those, the ones whose waiters must be looked at again
         self._ended: set[int] = set()  # nothing more to see there for this user, until something is heard of it
-        self._opened_at = -math.inf
+        self._awake_s = 0.0
+        self._looked_at = 0.0
+        self._opened_at = 0.0  # by _awake_s
         self._sure = 0  # the last SYNC of this connection that had sure answers
 
     @property
@@ -112,7 +120,8 @@ class Gate:
                 return
             hold = self._held[conv] = _Hold(settings.hold_connections, message.seq - 1)
             self._register(conv, needs)
-        hold.queue.append(_Kept(message, now, needs))
+        self._look(now)
+        hold.queue.append(_Kept(message, now, self._awake_s, needs))
         self._size += 1
         self._ask(needs, now)
         if self._size > settings.max_held:
@@ -149,7 +158,8 @@ class Gate:
 
     def open(self, now: float) -> None:
         """WELCOME came: the time for what is held back begins anew."""
-        self._opened_at = now
+        self._look(now)
+        self._opened_at = self._awake_s
         for hold in self._held.values():
             hold.chances -= 1
 
@@ -159,19 +169,27 @@ class Gate:
 
     def due(self) -> float:
         """When tick() has something to do. Only while the connection is open."""
-        return min(map(self._deadline, self._held.values())) if self._held else math.inf
+        if not self._held:
+            return math.inf
+        return self._looked_at + min(LOOK_S, min(map(self._deadline, self._held.values())) - self._awake_s)
 
     def tick(self, now: float) -> None:
         """Show what has waited too long. Only while the connection is open."""
-        while self.due() <= now:
-            for conv in [conv for conv, hold in self._held.items() if self._deadline(hold) <= now]:
+        self._look(now)
+        until = self._awake_s + _ROUNDING_S
+        while late := [conv for conv, hold in self._held.items() if self._deadline(hold) <= until]:
+            for conv in late:
                 self._release(conv, now, late=True)
             self._settle(now)
+
+    def _look(self, now: float) -> None:
+        self._awake_s += min(LOOK_S, now - self._looked_at)
+        self._looked_at = now
 
     def _deadline(self, hold: _Hold) -> float:
         if hold.chances <= 0:
             return self._opened_at
-        return max(hold.queue[0].at, self._opened_at) + self._context.settings.hold_s
+        return max(hold.queue[0].awake_at, self._opened_at) + self._context.settings.hold_s
 
     def _needs(self, message: Message) -> list[_Need]:
         """What a message that is about to be shown has to wait for."""
@@ -225,7 +243,7 @@ class Gate:
         hold = self._held[conv]
         queue = hold.queue
         while True:
-            message, at, needs = queue.popleft()
+            message, at, _, needs = queue.popleft()
             self._unregister(conv, needs)
             self._size -= 1
             self._context.events.append(HeldBack(conv, message.seq, now - at, late))
@@ -258,5 +276,5 @@ class Gate:
         if not message.flags & MEMBERSHIP:
             self.memory.message(message.conv, message.seq, now)
         elif message.flags & Flag.MEMBER_ADD:
-            self.memory.added(message.conv, now)
+            self.memory.added(message.conv, message.user, now)
         self._inbox.emit(message)

@@ -117,6 +117,9 @@ class CausalDevice(simulated.Device):
     def grows(self, conv: int) -> bool:
         return True
 
+    def may_be_in(self, user: int, conv: int) -> bool:
+        return (user, conv) in self.world.stays
+
     def member_of(self, conv: int) -> bool:
         return self.user in self.world.founders[conv]
 
