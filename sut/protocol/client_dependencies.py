@@ -19,13 +19,15 @@ RECENT_S: Final = 600.0
 class Shown:
     """Of one device."""
 
-    __slots__ = ("_acked", "_causality", "_changed", "_count", "_latest", "_pending")
+    __slots__ = ("_acked", "_causality", "_changed", "_count", "_latest", "_numbers", "_pending")
 
     def __init__(self, causality: Causality) -> None:
         self._causality = causality
         self._latest: dict[int, tuple[int, int, float]] = {}
         """Conversation -> (last message shown, how many had been shown then, when that was), the latest at the end."""
         self._count = 0
+        self._numbers: dict[int, int] = {}
+        """Conversation -> last number on the screen, membership changes included."""
         self._pending: dict[int, int] = {}
         """Conversation -> how many had been shown when the message was made that has no number yet."""
         self._acked: dict[int, int] = {}
@@ -35,8 +37,8 @@ class Shown:
 
     def message(self, conv: int, seq: int, now: float) -> None:
         """One is on the screen."""
-        if self._latest.pop(conv, None) is None and not self._causality.member_of(conv):
-            self._changed.setdefault(conv, {})[0] = now + CHANGED_S
+        self._number(conv, seq, now)
+        self._latest.pop(conv, None)
         self._count += 1
         self._latest[conv] = (seq, self._count, now)
 
@@ -44,9 +46,22 @@ class Shown:
         """An earlier run of the program had shown up to here."""
         self._count += 1
         self._latest[conv] = (seq, self._count, now)
+        self._numbers[conv] = seq
 
-    def added(self, conv: int, user: int, now: float) -> None:
-        """This user is new there."""
+    def change(self, conv: int, seq: int, now: float, *, added: int = 0) -> None:
+        """A membership change is on the screen; somebody may be new there."""
+        self._number(conv, seq, now)
+        if added:
+            self._added(conv, added, now)
+
+    def _number(self, conv: int, seq: int, now: float) -> None:
+        """Numbers that were passed over are of a time when this user was not there: whoever came then is not known."""
+        last = self._numbers.get(conv, 0)
+        self._numbers[conv] = seq
+        if seq != last + 1 or (not last and not self._causality.member_of(conv)):
+            self._added(conv, 0, now)
+
+    def _added(self, conv: int, user: int, now: float) -> None:
         self._changed.setdefault(conv, {})[user] = now + CHANGED_S
         self._acked.pop(conv, None)
         self._pending.pop(conv, None)

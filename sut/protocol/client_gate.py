@@ -120,6 +120,7 @@ class Gate:
                 return
             hold = self._held[conv] = _Hold(settings.hold_connections, message.seq - 1)
             self._register(conv, needs)
+            self._inbox.report(conv, now)
         self._look(now)
         hold.queue.append(_Kept(message, now, self._awake_s, needs))
         self._size += 1
@@ -132,7 +133,7 @@ class Gate:
         """The inbox has everything of this conversation up to its cursor. Called after the messages up to there."""
         if conv not in self._held:
             self._inbox.report(conv, now)
-            self._move(conv)
+        self._move(conv)  # the first part of a page may be shown, and the rest held back
         self._settle(now)
 
     def heard_of(self, conv: int) -> None:
@@ -273,8 +274,9 @@ class Gate:
                     del self._waiting[need.conv]
 
     def _display(self, message: Message, now: float) -> None:
-        if not message.flags & MEMBERSHIP:
+        if message.flags & MEMBERSHIP:
+            added = message.user if message.flags & Flag.MEMBER_ADD else 0
+            self.memory.change(message.conv, message.seq, now, added=added)
+        else:
             self.memory.message(message.conv, message.seq, now)
-        elif message.flags & Flag.MEMBER_ADD:
-            self.memory.added(message.conv, message.user, now)
         self._inbox.emit(message)

@@ -32,6 +32,8 @@ class CausalWorld(simulated.World):
         draw = random.Random(seed)
         self.stays: dict[tuple[int, int], list[list[int]]] = {}
         """(user, conversation) -> [number of the adding, number of the removal], in order."""
+        self.planned: set[tuple[int, int]] = set()
+        """(user, conversation) that will be."""
         self.founders: dict[int, set[int]] = {}
         for conv in range(10, 10 + convs):
             self.founders[conv] = set(draw.sample(users, min(len(users), draw.randint(2, 4))))
@@ -110,15 +112,15 @@ class CausalDevice(simulated.Device):
         return unpack(message.body[4:]) if self.world.obeys else ()
 
     def shared(self, conv: int, other: int) -> bool:
-        mine = {user for user, in_ in self.world.stays if in_ == conv}
-        theirs = {user for user, in_ in self.world.stays if in_ == other}
+        ever = self.world.planned.union(self.world.stays)
+        mine, theirs = ({user for user, in_ in ever if in_ == one} for one in (conv, other))
         return bool((mine & theirs) - ({self.user} if self.user > 1 else set()))
 
     def grows(self, conv: int) -> bool:
         return True
 
     def may_be_in(self, user: int, conv: int) -> bool:
-        return (user, conv) in self.world.stays
+        return (user, conv) in self.world.stays or (user, conv) in self.world.planned
 
     def member_of(self, conv: int) -> bool:
         return self.user in self.world.founders[conv]
@@ -142,6 +144,8 @@ class CausalDevice(simulated.Device):
     def drain(self) -> None:
         before = len(self.events)
         super().drain()
+        gate = self.client._gate
+        assert all(map(gate._waits, gate._held.values())), "something is held back that waits for nothing"
         for event in self.events[before:]:
             self.world.clock += 1
             match type(event).__name__:

@@ -17,6 +17,7 @@ def talk(seed: int, **options) -> CausalWorld:
         world.at(world.rng.uniform(0, TALK_S), lambda d=device, c=conv, b=body: d.say(c, b))
     for _ in range(12):
         user, conv = world.rng.choice(world.devices).user, world.rng.choice(world.convs)
+        world.planned.add((user, conv))
         world.at(world.rng.uniform(0, TALK_S), lambda u=user, c=conv: world.change(u, c))
     world.run(TALK_S)
     return world
