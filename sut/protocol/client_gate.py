@@ -28,7 +28,7 @@ from sut.protocol.client_inbox import MEMBERSHIP, Inbox
 from sut.protocol.client_sync import Syncs
 from sut.protocol.frames import Flag, Message
 
-_ANY_CHAIN: Final = 1
+_ANY_CHAIN: Final = 1  # whichever SYNC of this connection is sure
 _ROUNDING_S: Final = 1e-6
 LOOK_S: Final = 1.0
 """How often the clock is looked at while something is held back."""
