@@ -52,8 +52,8 @@ class ClientSettings:
     """Conversations a device follows; what arrives for more is reported as a Violation and ignored."""
 
     hold_s: float = 15.0
-    """A message waits for what it names at most this long, while connected and awake. A connection that brings nothing
-    is noticed before (2 x `ack_timeout_s` + `beat_timeout_s`), and the next one has the whole time again."""
+    """A message waits for what it names at most this long, while connected and awake; four times as long while the
+    service does not answer. The next connection has the whole time again."""
     hold_connections: int = 5
     """... and for as many connections after the one on which it came."""
     max_held: int = 1000

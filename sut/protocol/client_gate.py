@@ -9,7 +9,8 @@ once. A wait ends when
   member would be cut off;
 - pages and then a SYNC say that there is nothing more to see, as to somebody who was removed;
 - it has taken `hold_s` of one connection, or `hold_connections` have come and gone. Then it is shown out of order. A
-  program that was asleep for a while has not waited: from one look at the clock to the next at most LOOK_S count.
+  program that was asleep for a while has not waited: from one look at the clock to the next at most LOOK_S count. And
+  time in which the service answers nothing counts a quarter: nothing can come then, and the connection may be dead.
 Waits cannot go round in a circle: a sender names only what it had shown before. Should one lie, time ends it.
 """
 
@@ -30,6 +31,8 @@ from sut.protocol.frames import Flag, Message
 
 _ANY_CHAIN: Final = 1  # whichever SYNC of this connection is sure
 _ROUNDING_S: Final = 1e-6
+_SILENT_SHARE: Final = 0.25
+_SHORTEST_LOOK_S: Final = 0.05
 LOOK_S: Final = 1.0
 """How often the clock is looked at while something is held back."""
 
@@ -49,7 +52,7 @@ class _Kept(NamedTuple):
     at: float
     """When it arrived."""
     awake_at: float
-    """... by the clock that stands still while the program sleeps."""
+    """... by the clock that stands still while the program sleeps, and is slow while the service is silent."""
     needs: list[_Need]
 
 
@@ -172,7 +175,8 @@ class Gate:
         """When tick() has something to do. Only while the connection is open."""
         if not self._held:
             return math.inf
-        return self._looked_at + min(LOOK_S, min(map(self._deadline, self._held.values())) - self._awake_s)
+        left_s = min(map(self._deadline, self._held.values())) - self._awake_s
+        return self._looked_at + min(LOOK_S, max(_SHORTEST_LOOK_S, left_s))
 
     def tick(self, now: float) -> None:
         """Show what has waited too long. Only while the connection is open."""
@@ -184,7 +188,8 @@ class Gate:
             self._settle(now)
 
     def _look(self, now: float) -> None:
-        self._awake_s += min(LOOK_S, now - self._looked_at)
+        silent = self._context.asked_at <= self._looked_at
+        self._awake_s += min(LOOK_S, now - self._looked_at) * (_SILENT_SHARE if silent else 1.0)
         self._looked_at = now
 
     def _deadline(self, hold: _Hold) -> float:

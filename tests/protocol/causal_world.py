@@ -23,7 +23,7 @@ class CausalWorld(simulated.World):
 
     def __init__(
         self, seed: int, *, devices: int, convs: int, trouble: float = 0.1, names: bool = True, obeys: bool = True,
-        hold_s: float = 6.0,
+        hold_s: float = 15.0,
     ) -> None:  # fmt: skip
         self.names, self.obeys = names, obeys
         self.settings = replace(simulated.SETTINGS, hold_s=hold_s)

@@ -216,19 +216,34 @@ def run_until(client: Client, end: float) -> None:
         for frame in sent(client):
             if isinstance(frame, f.Heartbeat):
                 give(client, f.Beat(0), now)
+            elif isinstance(frame, f.Fetch):
+                give(client, f.Error(frame.req, f.Nack.UNAVAILABLE), now)
         now = client.next_wakeup()
 
 
 def test_nothing_waits_for_ever_and_what_waits_in_vain_is_told():
-    client = ready(hold_s=15.0, give_up_s=1e9)
+    client = ready(hold_s=15.0)
     give(client, message(1, (OTHER, 1)))
     give(client, message(2, (OTHER, 2)))
+    (fetch,) = fetches(client)
+    give(client, f.Error(fetch.req, f.Nack.UNAVAILABLE))
     run_until(client, 14.9)
     assert shown(client) == []
     run_until(client, 15.1)
     events = client.events()
     assert [event.message.seq for event in events if type(event).__name__ == "Show"] == [1, 2]
     assert [event.late for event in events if type(event).__name__ == "HeldBack"] == [True, True]
+
+
+def test_while_the_service_is_silent_time_is_slow():
+    client = ready(hold_s=1.0, beat_timeout_s=1000.0)
+    give(client, message(1, (OTHER, 1)))
+    for tenth in range(1, 39):
+        client.tick(tenth / 10)
+        assert shown(client) == []
+    for tenth in range(39, 42):
+        client.tick(tenth / 10)
+    assert shown(client) == [(CONV, 1)]
 
 
 def test_a_program_that_slept_has_not_waited():
@@ -238,6 +253,8 @@ def test_a_program_that_slept_has_not_waited():
     assert shown(client) == []
     client.disconnected(600.0)
     online(client, 600.0)
+    for fetch in fetches(client):
+        give(client, f.Error(fetch.req, f.Nack.UNAVAILABLE), 600.0)
     run_until(client, 614.0)
     assert shown(client) == []
     run_until(client, 616.0)
@@ -269,7 +286,7 @@ def test_a_circle_of_lies_ends():
     give(client, message(1, (OTHER, 1)))
     give(client, message(1, (CONV, 1), conv=OTHER))
     give(client, message(2, (CONV, 9), conv=OTHER))
-    run_until(client, 20.0)
+    run_until(client, 30.0)
     assert sorted(shown(client)) == [(CONV, 1), (OTHER, 1), (OTHER, 2)]
 
 
