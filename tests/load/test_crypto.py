@@ -18,7 +18,9 @@ from load.history import Event, HistoryTail, HistoryWriter, message_id
 from load.plan import DevicePlan, PlannedSend
 from load.population import Conversation
 from load.recorder import Recorder
+from load.writing import Draft
 from sut.crypto import envelope as envelopes
+from sut.protocol.causal import Dependency
 from sut.protocol.client_events import MemberChange
 from sut.protocol.frames import Message
 
@@ -99,10 +101,11 @@ class World:
         for _ in range(100):
             self.keys.step()
 
-    def seal(self, device: int, conv: int) -> list[Message] | None:
+    def seal(self, device: int, conv: int, *dependencies: Dependency) -> list[Message] | None:
         """The messages as they come back from the service, with their numbers."""
-        sealed = self.keys.people[device].seal(conv, client_seq=self.client_seqs[device], due_offset_ns=5, size=150)
-        return None if sealed is None else [self.number(device, conv, body) for body in sealed]
+        draft = Draft(conv, message_id(device, self.client_seqs[device]), due_offset_ns=5, size=150)
+        sealed = self.keys.people[device].seal(draft, dependencies)
+        return None if sealed is None else [self.number(device, conv, sealed)]
 
     def number(self, device: int, conv: int, body: bytes) -> Message:
         self.seqs[conv] += 1
