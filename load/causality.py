@@ -1,19 +1,28 @@
 """Causal order in the swarm: who may be where, from the plan, and what a body names.
 
 A person knows the members of their conversations. In the swarm everybody is told from the plan, everyone included who
-will join later: to name one conversation too many costs 16 bytes, to leave one out would cost the order.
+will join later: to name one conversation too many costs 16 bytes, to leave one out would cost the order. A device with
+real encryption has to decrypt before it knows what a message names.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from load import body as bodies
-from load.plan import Plan
+from load.plan import Change, Plan
 from load.population import Population
 from sut.protocol.causal import Dependency
 from sut.protocol.frames import Message
+
+
+def ever(population: Population, changes: Iterable[Change]) -> tuple[frozenset[int], ...]:
+    """Who is or will be in each conversation, by its place in the population."""
+    found = [set(one.members) for one in population.conversations]
+    for change in changes:
+        if change.add:
+            found[change.conversation].add(change.user)
+    return tuple(map(frozenset, found))
 
 
 class Ties:
@@ -26,11 +35,7 @@ class Ties:
         self.founders = {
             conv: frozenset(one.members) for conv, one in zip(conversations, population.conversations, strict=True)
         }
-        ever: defaultdict[int, set[int]] = defaultdict(set)
-        for change in plan.changes:
-            if change.add:
-                ever[conversations[change.conversation]].add(change.user)
-        self.ever = {conv: members | ever.get(conv, frozenset()) for conv, members in self.founders.items()}
+        self.ever = dict(zip(conversations, ever(population, plan.changes), strict=True))
         self.growing = frozenset(
             conv for conv, one in zip(conversations, population.conversations, strict=True) if one.kind == "group"
         )

@@ -128,7 +128,7 @@ class Person:
 
     def changed(self, change: MemberChange) -> None:
         """Somebody came or went, at this place among the messages."""
-        if change.user not in self._keys.users:
+        if change.conv not in self._keys.conversations:
             return
         members = self._members.setdefault(change.conv, set())
         if not change.added:

@@ -154,8 +154,10 @@ class Swarm:
         from load import crypto
 
         config = self.config
+        users, places = crypto.choose(self.population, config.crypto_share, config.seed, self.plan.changes)
         run.crypto = self._crypto = crypto.Keys(
-            users=crypto.choose(self.population, config.crypto_share, config.seed),
+            users=users,
+            conversations=frozenset(part.conversations[place] for place in places),
             seed=config.seed,
             canary=config.canary.encode(),
             plaintext=config.crypto_plaintext,

@@ -12,6 +12,7 @@ import pytest
 from load import body as bodies
 from load import plan, population
 from load.api import ApiError, BundleOf, KeysOf, OneTimePrekeyOf, Publication, SignedPrekeyOf
+from load.causality import Ties
 from load.config import SwarmConfig
 from load.crypto import Keys, choose
 from load.history import Event, HistoryTail, HistoryWriter, message_id
@@ -20,7 +21,7 @@ from load.population import Conversation
 from load.recorder import Recorder
 from load.writing import Draft
 from sut.crypto import envelope as envelopes
-from sut.protocol.causal import Dependency
+from sut.protocol.causal import Dependency, pack
 from sut.protocol.client_events import MemberChange
 from sut.protocol.frames import Message
 
@@ -84,6 +85,7 @@ class World:
         self.recorder = Recorder(self.history, groups=frozenset([GROUP]), recipients={}, observer=Quiet())
         self.keys = Keys(
             users=frozenset([1, 2, 3]),
+            conversations=frozenset(CONVERSATIONS),
             seed=7,
             canary=CANARY,
             plaintext=plaintext,
@@ -138,6 +140,12 @@ class World:
         return len(found)
 
 
+def ties() -> Ties:
+    config = SwarmConfig(seed=3, users=20, api_url="http://x", api_key="k", history_dir="h")
+    people = population.make(config)
+    return Ties(people, plan.make(config, people), range(1, 1 + len(people.conversations)))
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
@@ -160,6 +168,68 @@ def test_what_is_sealed_is_read_by_all_and_checked(world: World) -> None:
     world.keys.finish(grace_s=0)
     assert world.spoiled() == 0
     assert world.keys.cost.opened == 3
+
+
+def test_what_a_message_depends_on_is_encrypted_and_told_before_it_is_displayed(world: World) -> None:
+    world.join()
+    world.settle()
+    named = Dependency(0x0123456789ABCDEF, 77, 1)
+    for conv, readers in ((DIRECT, [2]), (GROUP, [2, 3])):
+        (message,) = world.seal(1, conv, named) or []
+        assert pack([named]) not in message.body
+        assert named.conv.to_bytes(8, "big") not in message.body
+        assert bodies.dependencies(message.body) == ()
+        for reader in readers:
+            person = world.keys.people[reader]
+            tie = ties().of(reader, person.read)
+            assert tie.named_by(message) == (named,)
+            opened = world.keys.cost.opened
+            plain = person.shown(message)
+            assert plain is not None
+            assert bodies.dependencies(plain) == (named,)
+            assert world.keys.cost.opened == opened, "it is decrypted once"
+            assert not person._early
+    world.keys.finish(grace_s=0)
+    assert world.spoiled() == 0
+
+
+def test_a_message_that_cannot_be_read_yet_names_nothing_and_is_read_later(world: World) -> None:
+    """User 3 was added, and user 1 writes before it knows."""
+    world.join()
+    world.settle()
+    one, three = world.keys.people[1], world.keys.people[3]
+    one.changed(MemberChange(GROUP, 1, 3, added=False))
+    world.seqs[GROUP] = 2
+    (message,) = world.seal(1, GROUP, Dependency(9, 1, 0)) or []
+    assert ties().of(3, three.read).named_by(message) == ()
+    assert three.shown(message) is None
+    assert not three._early
+    one.changed(MemberChange(GROUP, 2, 3, added=True))
+    opened = world.keys.cost.opened
+    world.settle()
+    assert world.keys.cost.opened > opened
+    world.keys.finish(grace_s=0)
+    assert world.spoiled() == 0
+
+
+def test_a_question_that_came_early_is_answered_when_it_is_displayed(world: World) -> None:
+    """The add of who asks may be held back before it."""
+    world.join()
+    world.settle()
+    one, three = world.keys.people[1], world.keys.people[3]
+    one.changed(MemberChange(GROUP, 1, 3, added=False))
+    world.seqs[GROUP] = 2
+    (message,) = world.seal(1, GROUP) or []
+    assert three.shown(message) is None
+    world.fetch()
+    (question,) = world.controls()
+    one.read(question)
+    assert not one.outgoing
+    one.changed(MemberChange(GROUP, 2, 3, added=True))
+    one.shown(question)
+    assert one.outgoing
+    assert not one._early
+    assert not one._asked
 
 
 def test_before_the_keys_are_there_nothing_is_sealed_and_nobody_waits(world: World) -> None:
@@ -279,15 +349,21 @@ def test_the_known_bad_client_sends_what_it_should_encrypt(tmp_path: Path) -> No
 def test_the_share_is_made_of_whole_conversations() -> None:
     config = SwarmConfig(seed=3, users=200, api_url="http://x", api_key="k", history_dir="h")
     people = population.make(config)
-    chosen = choose(people, 0.2, config.seed)
-    assert chosen == choose(people, 0.2, config.seed)
-    assert 20 <= len(chosen) <= 40
-    whole = [c for c in people.conversations if chosen.issuperset(c.members)]
-    assert {c.kind for c in whole} == {"direct", "group"}
-    assert chosen == {user for c in whole for user in c.members}
-    assert choose(people, 1.0, config.seed) == frozenset(people.users)
-    assert choose(people, 0.0, config.seed) == frozenset()
     planned = plan.make(config, people)
+    chosen, places = choose(people, 0.2, config.seed, planned.changes)
+    assert (chosen, places) == choose(people, 0.2, config.seed, planned.changes)
+    assert 20 <= len(chosen) <= 40
+    joining = {change.conversation: change.user for change in planned.changes if change.add}
+    assert joining
+    for place, one in enumerate(people.conversations):
+        inside = chosen.issuperset(one.members)
+        assert not (place in places and not inside)
+        assert not (place in places and joining.get(place, one.members[0]) not in chosen)
+        assert place in places or not inside or place in joining
+    whole = [people.conversations[place] for place in places]
+    assert {c.kind for c in whole} == {"direct", "group"}
+    assert choose(people, 1.0, config.seed)[0] == frozenset(people.users)
+    assert choose(people, 0.0, config.seed)[0] == frozenset()
     writing = [place for user in chosen for place in {send.conversation for send in planned.devices[user].sends}]
     assert writing
 
