@@ -12,7 +12,7 @@ import pytest
 from load import body as bodies
 from load import plan, population
 from load.api import ApiError, BundleOf, KeysOf, OneTimePrekeyOf, Publication, SignedPrekeyOf
-from load.causality import Ties
+from load.causality import Tie, Ties
 from load.config import SwarmConfig
 from load.crypto import Keys, choose
 from load.history import Event, HistoryTail, HistoryWriter, message_id
@@ -21,8 +21,10 @@ from load.population import Conversation
 from load.recorder import Recorder
 from load.writing import Draft
 from sut.crypto import envelope as envelopes
+from sut.protocol import frames
 from sut.protocol.causal import Dependency, pack
-from sut.protocol.client_events import MemberChange
+from sut.protocol.client import Client
+from sut.protocol.client_events import ClientSettings, MemberChange, Show
 from sut.protocol.frames import Message
 
 CANARY = b"Ab3dEf6hIj9lMn2p"
@@ -193,6 +195,39 @@ def test_what_a_message_depends_on_is_encrypted_and_told_before_it_is_displayed(
     assert world.spoiled() == 0
 
 
+class Everywhere(Tie):
+    """Of a user who is in all conversations."""
+
+    def member_of(self, conv: int) -> bool:
+        return True
+
+
+def test_an_encrypted_message_waits_for_what_it_names(world: World) -> None:
+    world.join()
+    world.settle()
+    (answer,) = world.seal(1, DIRECT, Dependency(GROUP, 1, 0)) or []
+    (question,) = world.seal(3, GROUP) or []
+    reader = world.keys.people[2]
+    client = Client(
+        user=2,
+        device=2,
+        rng=random.Random(1),
+        settings=ClientSettings(),
+        causality=Everywhere(ties(), 2, reader.read),
+    )
+    client.connected(0.0)
+    client.receive(frames.encode(frames.Welcome(2, 2, 1, 30_000, frames.MAX_BODY)), 0.0)
+    client.receive(frames.encode(answer), 0.0)
+    assert not [event for event in client.events() if isinstance(event, Show)]
+    assert client.cursors[DIRECT] == 0
+    client.receive(frames.encode(question), 0.1)
+    shows = [event.message for event in client.events() if isinstance(event, Show)]
+    assert shows == [question, answer]
+    assert None not in [reader.shown(message) for message in shows]
+    assert world.keys.cost.opened == 2
+    assert client.cursors[DIRECT] == 1
+
+
 def test_a_message_that_cannot_be_read_yet_names_nothing_and_is_read_later(world: World) -> None:
     """User 3 was added, and user 1 writes before it knows."""
     world.join()
@@ -230,6 +265,18 @@ def test_a_question_that_came_early_is_answered_when_it_is_displayed(world: Worl
     assert one.outgoing
     assert not one._early
     assert not one._asked
+
+
+def test_where_somebody_else_may_be_nothing_is_encrypted(world: World) -> None:
+    """They could not read what a message depends on."""
+    world.keys.conversations = frozenset([DIRECT])
+    world.join()
+    world.settle()
+    assert world.seal(1, GROUP) is None
+    world.keys.people[1].changed(MemberChange(GROUP, 1, 3, added=True))
+    world.settle()
+    assert world.seal(1, GROUP) is None
+    assert world.seal(1, DIRECT)
 
 
 def test_before_the_keys_are_there_nothing_is_sealed_and_nobody_waits(world: World) -> None:
