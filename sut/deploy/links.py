@@ -41,6 +41,8 @@ class _SeenProxy(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool
     toxics: list[Toxic]
 
+RESTORE_TRIES: Final = 4
+
 
 class Links:
     """The links of one topology. Blocking; every call takes at most a few seconds. Usable from several threads."""
@@ -98,8 +100,20 @@ class Links:
     def restore(self, link_name: str) -> None:
         """Take all toxics off. Harmless when there are none. Raises LinkError.
 
-        Connections that a black hole swallowed bytes of are closed by the server: their streams have holes.
+        Connections that a black hole swallowed bytes of are closed by the server: their streams have holes. The server
+        waits with its answer until every connection has let go of the toxic, which one that holds much may do late; it
+        is asked again then.
         """
+        for left in reversed(range(RESTORE_TRIES)):
+            try:
+                self._take_off(link_name)
+            except LinkError:
+                if not left:
+                    raise
+            else:
+                return
+
+    def _take_off(self, link_name: str) -> None:
         for toxic in self.toxics(link_name):
             try:
                 self._call("delete", f"{self._path(link_name)}/toxics/{quote(toxic.name, safe='')}")

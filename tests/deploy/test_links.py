@@ -1,17 +1,22 @@
 """Links through a real Toxiproxy, broken and mended; a plain socket is the witness."""
 
+import contextlib
+import json
 import os
 import signal
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from sut.deploy.errors import LinkError
 from sut.deploy.links import Links
-from tests.deploy.conftest import Workshop, wait_until
+from tests.deploy.conftest import Workshop, alter, wait_until
 
 LINK = "gateway-1->redis-1"
 OTHER = "gateway-2->redis-1"
@@ -148,3 +153,44 @@ def test_a_link_that_is_none_is_named(workshop: Workshop, toxiproxy: Path) -> No
     links = Links(workshop.topology(*NAMES, toxiproxy=toxiproxy))
     with pytest.raises(LinkError, match="no link 'gateway-1->moon' in this system"):
         links.restore("gateway-1->moon")
+
+
+def test_a_server_that_answers_late_is_asked_again_until_the_toxics_are_off(
+    workshop: Workshop, toxiproxy: Path
+) -> None:
+    """`storm` with seed 4: taking a bandwidth of 0 off a busy link took longer than one request may; it was off at last."""
+    toxics = [{"name": "b", "type": "bandwidth", "stream": "upstream", "attributes": {"rate": 0}}]
+    tried = threading.Event()
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._answer(json.dumps(toxics).encode())
+
+        def do_DELETE(self) -> None:
+            if tried.is_set():
+                toxics.clear()
+            else:
+                tried.set()
+                time.sleep(0.5)
+            with contextlib.suppress(OSError):  # whoever asked may have gone
+                self._answer(b"")
+
+        def _answer(self, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Slow)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        topology = workshop.topology(*NAMES, toxiproxy=toxiproxy)
+        topology = alter(topology, "toxiproxy", ports={"api": server.server_address[1]})
+        Links(topology, timeout_s=0.2).restore(LINK)
+        assert not toxics
+    finally:
+        server.shutdown()
+        server.server_close()
