@@ -41,6 +41,7 @@ class _SeenProxy(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool
     toxics: list[Toxic]
 
+
 RESTORE_TRIES: Final = 4
 
 

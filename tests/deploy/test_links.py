@@ -155,10 +155,8 @@ def test_a_link_that_is_none_is_named(workshop: Workshop, toxiproxy: Path) -> No
         links.restore("gateway-1->moon")
 
 
-def test_a_server_that_answers_late_is_asked_again_until_the_toxics_are_off(
-    workshop: Workshop, toxiproxy: Path
-) -> None:
-    """`storm` with seed 4: taking a bandwidth of 0 off a busy link took longer than one request may; it was off at last."""
+def test_a_server_that_answers_late_is_asked_again_until_it_is_done(workshop: Workshop, toxiproxy: Path) -> None:
+    """`storm` with seed 4: a bandwidth of 0 left a busy link later than one request may take; it was off at last."""
     toxics = [{"name": "b", "type": "bandwidth", "stream": "upstream", "attributes": {"rate": 0}}]
     tried = threading.Event()
 
