@@ -11,6 +11,12 @@ MAX_DEVICES = 1000
 """Devices that one request may ask tokens for."""
 
 
+class Health(msgspec.Struct, frozen=True):
+    """The API serves."""
+
+    status: Literal["ok"] = "ok"
+
+
 class DeviceOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A device and its user."""
 
