@@ -11,6 +11,7 @@ from typing import Final
 from sut.adapters.redis_client import Address
 from sut.adapters.redis_master import RedisMaster
 from sut.adapters.redis_registry import RedisRegistry
+from sut.adapters.redis_revocations import RedisRevocations
 from sut.deploy.topology import ServiceKind, Topology
 from sut.ports import MessageLog, MessageStore
 
@@ -62,6 +63,11 @@ def open_registry(topology: Topology, node: str) -> RedisRegistry:
         address_map=_dialed(topology, node, "redis", "redis"),
         deadline_s=REDIS_DEADLINE_S,
     )
+
+
+def open_revocations(registry: RedisRegistry) -> RedisRevocations:
+    """The list of revoked devices, by the registry's connections."""
+    return RedisRevocations(registry.master)
 
 
 def open_master(topology: Topology, node: str) -> RedisMaster:

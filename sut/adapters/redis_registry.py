@@ -14,16 +14,13 @@ the newest entries may be gone, which `generation` tells.
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
 from typing import Any, Final, TypeVar
 
-from redis.exceptions import NoScriptError
-
-from sut.adapters.redis_client import Address, RedisClient
+from sut.adapters.redis_client import Address
 from sut.adapters.redis_master import RedisMaster
+from sut.adapters.redis_script import Script
 from sut.ports import Route, Unavailable
 
 ROUTE_TTL_S: Final = 86_400
@@ -54,6 +51,11 @@ class RedisRegistry:
         self._master = RedisMaster(
             sentinels=sentinels, master_name=master_name, address_map=address_map, deadline_s=deadline_s
         )
+
+    @property
+    def master(self) -> RedisMaster:
+        """The connections, for what else is kept beside the registry. They end with it."""
+        return self._master
 
     @property
     def up(self) -> bool:
@@ -129,31 +131,16 @@ class RedisRegistry:
         """Release connections."""
         await self._master.close()
 
-    async def _run(self, script: _Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
+    async def _run(self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
         return await self._master.call(lambda client: script.run(client, keys, arguments))
 
 
-class _Script:
-    """A Lua script, sent by its hash, and in full to a server that does not know it."""
-
-    def __init__(self, name: str) -> None:
-        self._text = files("sut.adapters").joinpath(name).read_text()
-        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
-
-    async def run(self, client: RedisClient, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
-        """The script's answer: integers, bytes, None and lists of them."""
-        try:
-            return await client.ask("EVALSHA", self._sha, len(keys), *keys, *arguments)
-        except NoScriptError:
-            return await client.ask("EVAL", self._text, len(keys), *keys, *arguments)
-
-
-_LEASE: Final = _Script("lease.lua")
-_RELEASE: Final = _Script("release.lua")
-_GATEWAYS: Final = _Script("gateways.lua")
-_REGISTER: Final = _Script("register.lua")
-_UNREGISTER: Final = _Script("unregister.lua")
-_ROUTES: Final = _Script("routes.lua")
+_LEASE: Final = Script("lease.lua")
+_RELEASE: Final = Script("release.lua")
+_GATEWAYS: Final = Script("gateways.lua")
+_REGISTER: Final = Script("register.lua")
+_UNREGISTER: Final = Script("unregister.lua")
+_ROUTES: Final = Script("routes.lua")
 
 
 def _entries(routes: Sequence[tuple[int, Route]]) -> tuple[list[str], list[bytes | str | int]]:

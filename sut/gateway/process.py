@@ -8,11 +8,12 @@ import gc
 import resource
 from typing import Final
 
-from sut.adapters.backends import open_registry
+from sut.adapters.backends import open_registry, open_revocations
 from sut.deploy.topology import Service, Topology
 from sut.gateway.gateway import Gateway
 from sut.gateway.registrar import Pace
 from sut.ports import Registry
+from sut.revoked import Revoked
 from sut.trace import OFF, Trace, open_trace
 
 RESERVED_FILES: Final = 192
@@ -20,13 +21,16 @@ RESERVED_FILES: Final = 192
 
 
 async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
-    """Serve devices until `stop` is set, then drain. Raises PortInUse."""
+    """Serve devices until `stop` is set, then drain. Raises PortInUse, TlsError."""
     registry = open_registry(topology, service.name)
+    revoked = Revoked(open_revocations(registry), keep_s=topology.settings.token_ttl_s)
     trace = open_trace(topology, service.name)
     gc.collect()
     gc.freeze()  # what is imported stays: no collection need look at it again
     try:
-        await run(topology, service, incarnation=incarnation, stop=stop, registry=registry, trace=trace)
+        await run(
+            topology, service, incarnation=incarnation, stop=stop, registry=registry, revoked=revoked, trace=trace
+        )
     finally:
         await registry.close()
         await trace.close()
@@ -39,6 +43,7 @@ async def run(
     incarnation: int,
     stop: asyncio.Event,
     registry: Registry,
+    revoked: Revoked | None = None,
     pace: Pace | None = None,
     trace: Trace = OFF,
 ) -> None:
@@ -49,6 +54,7 @@ async def run(
         incarnation=incarnation,
         registry=registry,
         max_sockets=max_sockets(),
+        revoked=revoked,
         pace=pace,
         trace=trace,
     )
@@ -59,7 +65,9 @@ async def run(
             lease = group.create_task(registrar.hold_lease())
             changes = group.create_task(registrar.write_changes())
             rewriting = group.create_task(registrar.rewrite_routes())
+            watching = group.create_task(gateway.revoked.watch(gateway.on_revoked))
             await stop.wait()
+            watching.cancel()
             lease.cancel()
             rewriting.cancel()
             await asyncio.wait([lease, rewriting])

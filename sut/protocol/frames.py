@@ -84,6 +84,7 @@ class Close(IntEnum):
     FOREIGN = 4403  # SEND or FETCH to a conversation this user never was a member of
     IDLE = 4408  # no frame for two heartbeat intervals
     REPLACED = 4409  # a newer connection of the same device took over
+    REVOKED = 4410  # the device's tokens were taken back
     SLOW = 4429  # the device does not read: its bounded buffer is full
 
 

@@ -31,6 +31,7 @@ _PHRASES: Final = {
     405: "Method Not Allowed",
     408: "Request Timeout",
     426: "Upgrade Required",
+    429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     503: "Service Unavailable",
 }
@@ -163,6 +164,7 @@ def response(status: int, text: str) -> bytes:
         401: 'WWW-Authenticate: Bearer realm="petrel"\r\n',
         405: "Allow: GET\r\n",
         426: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+        429: "Retry-After: 1\r\n",
     }.get(status, "")
     connection = "close, Upgrade" if status == 426 else "close"
     head = (

@@ -27,6 +27,8 @@ class Op(IntEnum):
     PONG = 0xA
 
 
+CLOSE_BYTE: Final = 0x80 | Op.CLOSE
+"""First byte of a close frame."""
 NO_STATUS: Final = 1005
 """Stands for a close frame without a code; never on the wire."""
 INVALID_DATA: Final = 1007

@@ -112,7 +112,7 @@ def topology(directory: Path, **settings: float) -> Topology:
         dir=str(directory),
         token_key=KEY.hex(),
         api_key="key",
-        settings=msgspec.convert({"drain_base_s": 0.1} | settings, Settings),
+        settings=msgspec.convert({"drain_base_s": 0.1, "user_connections": 1000} | settings, Settings),
         services=(
             Service(name="gateway-1", kind="gateway", ports={"ws": ws, "peer": peer}),
             Service(name="chat-1", kind="chat", ports={"peer": chat}),

@@ -18,7 +18,8 @@ from aiohttp import web
 
 from sut.ports import Unavailable
 from sut.protocol.frames import Nack
-from sut.protocol.tokens import Identity, TokenError, verify
+from sut.protocol.tokens import Identity, TokenError, prove
+from sut.revoked import Revoked
 from sut.services.api.control import Denied
 from sut.services.api.model import Problem
 from sut.services.api.routes import Route, Who
@@ -126,14 +127,15 @@ def bearer(request: web.Request) -> str:
 class Guard:
     """Puts handlers behind their routes' rules."""
 
-    def __init__(self, *, token_key: bytes, api_key: str) -> None:
+    def __init__(self, *, token_key: bytes, api_key: str, revoked: Revoked) -> None:
         self._token_key = token_key
+        self._revoked = revoked
         self._api_key = api_key.encode()
 
-    def bound(self, routes: Iterable[Route], handlers: object) -> list[web.RouteDef]:
-        """Each route with the method of its name, guarded; for aiohttp's add_routes."""
+    def bound(self, routes: Iterable[Route], *handlers: object) -> list[web.RouteDef]:
+        """Each route with the method of its name, of whichever object has it, guarded; for aiohttp's add_routes."""
         return [
-            web.route(route.method, route.pattern, self._guarded(route, getattr(handlers, route.name)))
+            web.route(route.method, route.pattern, self._guarded(route, _method(handlers, route.name)))
             for route in routes
         ]
 
@@ -160,9 +162,17 @@ class Guard:
     def identify(self, token: str) -> Identity:
         """Whom a device token speaks for. Raises ProblemError, 401."""
         try:
-            return verify(token, self._token_key)
+            user, device, issued_s = prove(token, self._token_key)
         except TokenError as error:
             raise ProblemError(401, str(error)) from None
+        if self._revoked.is_void(user, device, issued_s):
+            raise ProblemError(401, "token was taken back")
+        return Identity(user, device)
+
+
+def _method(handlers: tuple[object, ...], name: str) -> Handler:
+    found: Handler = next(getattr(one, name) for one in handlers if hasattr(one, name))
+    return found
 
 
 def caller(request: web.Request) -> Identity:

@@ -9,7 +9,9 @@ from aiohttp import web
 
 from sut.deploy.topology import Topology
 from sut.ports import Registry, Unavailable
+from sut.protocol.handshake import PATH
 from sut.protocol.tokens import issue
+from sut.revoked import Revoked
 from sut.services.api import openapi
 from sut.services.api.control import Control, direct_id, group_id
 from sut.services.api.guard import MAX_REQUEST, Guard, ProblemError, answer, body, caller, number, problems
@@ -24,15 +26,19 @@ from sut.services.api.model import (
     Tokens,
     TokensRequest,
 )
+from sut.services.api.revoking import Revoking
 from sut.services.api.routes import ROUTES
 
 
-def make_app(topology: Topology, control: Control, registry: Registry) -> web.Application:
+def make_app(
+    topology: Topology, control: Control, registry: Registry, revoked: Revoked | None = None
+) -> web.Application:
     """The application with all its routes."""
+    revoked = revoked or Revoked(keep_s=topology.settings.token_ttl_s)
     app = web.Application(middlewares=[problems], client_max_size=MAX_REQUEST)
     api = _Api(topology, control, registry)
-    guard = Guard(token_key=bytes.fromhex(topology.token_key), api_key=topology.api_key)
-    app.add_routes(guard.bound(ROUTES, api))
+    guard = Guard(token_key=bytes.fromhex(topology.token_key), api_key=topology.api_key, revoked=revoked)
+    app.add_routes(guard.bound(ROUTES, api, Revoking(revoked)))
     return app
 
 
@@ -42,7 +48,7 @@ class _Api:
         self._token_key = bytes.fromhex(topology.token_key)
         self._control = control
         self._registry = registry
-        self._all_gateways = [f"ws://{g.host}:{g.ports['ws']}/v1/ws" for g in topology.of_kind("gateway")]
+        self._all_gateways = [topology.gateway_url(gateway, PATH) for gateway in topology.of_kind("gateway")]
         self._document = openapi.encoded()
 
     async def health(self, _request: web.Request) -> web.Response:

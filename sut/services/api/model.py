@@ -70,6 +70,20 @@ class Changed(msgspec.Struct, frozen=True):
     seq: int
 
 
+class UserOf(msgspec.Struct, frozen=True):
+    """Whose device, in a query. A device that asks need not say it."""
+
+    user: Id | None = None
+
+
+class RevokedDevice(msgspec.Struct, frozen=True):
+    """Tokens of this device that were issued up to `at` (seconds since 1970) are void."""
+
+    user: int
+    device: int
+    at: int
+
+
 class Discovery(msgspec.Struct, frozen=True):
     """WebSocket URLs of live gateways, in random order."""
 

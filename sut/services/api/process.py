@@ -8,18 +8,21 @@ from functools import partial
 
 from aiohttp import web
 
-from sut.adapters.backends import open_log, open_registry
+from sut.adapters.backends import open_log, open_registry, open_revocations
 from sut.deploy.topology import Service, Topology
+from sut.listening import BACKLOG, listener
 from sut.peer import PeerLink, PeerServer, PortInUse
 from sut.ports import Unavailable
 from sut.protocol.peer import Poke
+from sut.revoked import Revoked
 from sut.services.api.control import Control
 from sut.services.api.http import make_app
 from sut.services.ready import Ready
+from sut.tls import server_context
 
 
 async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set. Raises PortInUse."""
+    """Serve until `stop` is set. Raises PortInUse, TlsError."""
     message_log, registry = open_log(topology, service.name), open_registry(topology, service.name)
     links = {
         sequencer.name: PeerLink(
@@ -42,11 +45,15 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     await server.start(service.host, service.ports["peer"])
     for link in links.values():
         link.start()
-    runner = web.AppRunner(make_app(topology, control, registry), access_log=None)
+    revoked = Revoked(open_revocations(registry), keep_s=topology.settings.token_ttl_s)
+    watching = asyncio.create_task(revoked.watch(lambda _new: None))
+    runner = web.AppRunner(make_app(topology, control, registry, revoked), access_log=None)
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, service.host, service.ports["http"]).start()
+            secured = server_context(topology.tls) if topology.tls is not None else None
+            sock = listener(service.host, service.ports["http"])
+            await web.SockSite(runner, sock, ssl_context=secured, backlog=BACKLOG).start()
         except OSError as error:
             where = f"{service.host}:{service.ports['http']}"
             raise PortInUse(f"{service.name}: cannot listen on {where}: {error.strerror}") from None
@@ -55,6 +62,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         await stop.wait()
         reaching.cancel()
     finally:
+        watching.cancel()
         await runner.cleanup()
         await server.close()
         for link in links.values():

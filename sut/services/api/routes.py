@@ -130,4 +130,14 @@ ROUTES: Final = (
         gives=model.Changed,
         refuses=(403, 409, 503),
     ),
+    Route(
+        name="revoke_device",
+        method="DELETE",
+        path="/v1/devices/{device}",
+        summary="Take back every token that a device has; its connection closes within seconds",
+        who=Who.EITHER,
+        query=model.UserOf,
+        gives=model.RevokedDevice,
+        refuses=(403, 503),
+    ),
 )

@@ -1,0 +1,27 @@
+"""Lua scripts on Redis: one round trip for any number of entries, and each call is atomic."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from sut.adapters.redis_client import RedisClient
+
+
+class Script:
+    """A Lua script of this folder, sent by its hash, and in full to a server that does not know it."""
+
+    def __init__(self, name: str) -> None:
+        self._text = files("sut.adapters").joinpath(name).read_text()
+        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, client: RedisClient, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
+        """The script's answer: integers, bytes, None and lists of them."""
+        try:
+            return await client.ask("EVALSHA", self._sha, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await client.ask("EVAL", self._text, len(keys), *keys, *arguments)
