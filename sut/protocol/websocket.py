@@ -147,6 +147,7 @@ class FrameReader:
             else:
                 out.append(Received(op, payload))
                 self._ended = True
+                self._message = None
         elif op > _CLOSE:
             out.append(Received(op, payload))
         else:
