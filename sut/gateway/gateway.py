@@ -72,7 +72,7 @@ class Gateway:
         self.wheel: Wheel[Connection] = Wheel()
         self.stats = Stats()
         self.limits = Limits(settings)
-        self.revoked = revoked or Revoked()
+        self.revoked = revoked if revoked is not None else Revoked()
         self.draining = False
         self.connections: dict[int, Connection] = {}
         self._sockets = 0

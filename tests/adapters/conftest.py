@@ -1,7 +1,7 @@
 """Backends for the contract suites, and coroutine tests.
 
-A contract suite asks for `make_log`, `make_store` or `make_registry`; each is parametrised by backend, so a further
-backend is a further parameter here and nothing there.
+A contract suite asks for `make_log`, `make_store`, `make_registry` or `make_revocations`; each is parametrised by backend,
+so a further backend is a further parameter here and nothing there.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from sut.adapters.redis_registry import RedisRegistry
+from sut.adapters.redis_revocations import RedisRevocations
 from sut.adapters.sqlite_log import SqliteLog
 from sut.adapters.sqlite_store import SqliteStore
 from sut.ports import MessageLog, MessageStore
@@ -142,6 +143,19 @@ def make_registry(redis_system: RedisSystem) -> Callable[[], Opened[RedisRegistr
     """Opens the same registry each time, empty at the start of the test."""
     redis_system.forget_all()
     return lambda: opened_registry(redis_system, deadline_s=2.0)
+
+
+@pytest.fixture(params=["redis"])
+def make_revocations(redis_system: RedisSystem) -> Callable[[], Opened[RedisRevocations]]:
+    """Opens the same list of revoked devices each time, empty at the start of the test."""
+    redis_system.forget_all()
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[RedisRevocations]:
+        async with opened_registry(redis_system, deadline_s=2.0) as registry:
+            yield RedisRevocations(registry.master)
+
+    return opened
 
 
 @contextlib.asynccontextmanager

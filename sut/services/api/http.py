@@ -34,7 +34,8 @@ def make_app(
     topology: Topology, control: Control, registry: Registry, revoked: Revoked | None = None
 ) -> web.Application:
     """The application with all its routes."""
-    revoked = revoked or Revoked(keep_s=topology.settings.token_ttl_s)
+    if revoked is None:
+        revoked = Revoked(keep_s=topology.settings.token_ttl_s)
     app = web.Application(middlewares=[problems], client_max_size=MAX_REQUEST)
     api = _Api(topology, control, registry)
     guard = Guard(token_key=bytes.fromhex(topology.token_key), api_key=topology.api_key, revoked=revoked)
