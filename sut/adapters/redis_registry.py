@@ -4,6 +4,7 @@ Keys
     lease:{node}    string with a time to live: the incarnation that lives, and the address that clients dial
     nodes           set: nodes that had a lease when somebody last looked
     route:{user}    hash: device -> packed route
+    replaced:{node} list: connections of this node whose device has registered a newer one elsewhere; kept for a minute
 
 A packed route is epoch, incarnation and connection (u64 each, big-endian), then the node's name. It counts only while
 lease:{node} holds the same incarnation, so a gateway that dies takes its routes with it. Keys of routes expire a day
@@ -28,6 +29,7 @@ MAX_BATCH: Final = 500
 """Entries in one script call, which Redis runs in about a millisecond; more take several round trips."""
 _ROUTE: Final = struct.Struct("!QQQ")
 _INCARNATION: Final = struct.Struct("!Q")
+_REPLACED_CONN: Final = struct.Struct("!QQ")
 
 T = TypeVar("T")
 
@@ -110,6 +112,12 @@ class RedisRegistry:
             ]
         return before
 
+    async def replaced(self, node: str, incarnation: int) -> list[int]:
+        """Connections of this incarnation that lost their place to one of another gateway. Each is told once."""
+        answer = await self._run(_REPLACED, [f"replaced:{node}"], [MAX_BATCH])
+        found = [_REPLACED_CONN.unpack(one) for one in answer]
+        return [conn for of_incarnation, conn in found if of_incarnation == incarnation]
+
     async def unregister(self, routes: Sequence[tuple[int, Route]]) -> None:
         """Compare and delete: removes an entry only if it is exactly this one."""
         for part in _parts(routes):
@@ -139,6 +147,7 @@ _LEASE: Final = Script("lease.lua")
 _RELEASE: Final = Script("release.lua")
 _GATEWAYS: Final = Script("gateways.lua")
 _REGISTER: Final = Script("register.lua")
+_REPLACED: Final = Script("replaced.lua")
 _UNREGISTER: Final = Script("unregister.lua")
 _ROUTES: Final = Script("routes.lua")
 

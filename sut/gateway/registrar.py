@@ -118,7 +118,16 @@ class Registrar:
                 await asyncio.sleep(random.uniform(self._pace.retry_s[0], self._pace.retry_s[1]))
             else:
                 self._leased(asked_s)
+                await self._close_replaced()
                 await asyncio.sleep(self._ttl_s / 3)
+
+    async def _close_replaced(self) -> None:
+        """Devices that are elsewhere now. Their routes are theirs no more: nothing is to be taken out."""
+        with contextlib.suppress(Unavailable):
+            for number in await self._registry.replaced(self._node, self._incarnation):
+                connection = self._connections.get(number)
+                if connection is not None and connection.welcomed:
+                    connection.close(Close.REPLACED, "a newer connection of this device took over")
 
     def _leased(self, asked_s: float) -> None:
         lapsed = self._losses.lease_renewed(asked_s=asked_s, now_s=self._clock(), ttl_s=self._ttl_s)

@@ -1,7 +1,7 @@
 """Backends for the contract suites, and coroutine tests.
 
-A contract suite asks for `make_log`, `make_store`, `make_registry` or `make_revocations`; each is parametrised by backend,
-so a further backend is a further parameter here and nothing there.
+A contract suite asks for `make_log`, `make_store`, `make_registry` or `make_revocations`; each is parametrised by
+backend, so a further backend is a further parameter here and nothing there.
 """
 
 import asyncio

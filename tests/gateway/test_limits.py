@@ -119,6 +119,16 @@ def test_one_device_has_one_connection_here_even_without_a_registry(tmp_path):
     in_world(scenario, tmp_path)
 
 
+def test_a_connection_that_was_replaced_elsewhere_is_closed_at_the_next_lease(tmp_path):
+    async def scenario(world: World) -> None:
+        async with world.device(1, 11) as one, world.device(1, 12) as other:
+            world.registry.elsewhere = [world.number_of(11), 999]
+            assert await one.closed() == (Close.REPLACED, [])
+            assert await other.ask(Heartbeat()) == Beat(0)
+
+    in_world(scenario, tmp_path, lease_ttl_s=0.6)
+
+
 def test_a_token_used_a_thousand_times_holds_one_connection(tmp_path):
     async def scenario(world: World) -> None:
         world.registry.away = True

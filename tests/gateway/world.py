@@ -57,6 +57,8 @@ class MemoryRegistry:
         self.calls: Counter[str] = Counter()
         self.away = False
         self.answer_s = 0.0
+        self.elsewhere: list[int] = []
+        """What the next `replaced` answers."""
 
     def lose(self) -> None:
         """Forget all routes."""
@@ -90,6 +92,11 @@ class MemoryRegistry:
             if found is None or found.epoch <= route.epoch:
                 self.entries[user, route.device] = route
         return before
+
+    async def replaced(self, node: str, incarnation: int) -> list[int]:
+        await self._asked("replaced")
+        told, self.elsewhere = self.elsewhere, []
+        return told
 
     async def unregister(self, routes: Sequence[tuple[int, Route]]) -> None:
         await self._asked("unregister")
