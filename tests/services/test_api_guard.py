@@ -83,6 +83,17 @@ def test_an_id_that_cannot_be_is_not_found(conversation: str) -> None:
     with_api(scenario)
 
 
+@pytest.mark.parametrize(("text", "status"), [("2.0", 200), ("2e0", 200), ("2.5", 400), ("1e400", 400), ('"2"', 400)])
+def test_a_whole_number_is_one_however_it_is_written(text: str, status: int) -> None:
+    async def scenario(client, control) -> None:
+        headers = JSON | device()
+        answer = await client.post("/v1/conversations/5/members", data=f'{{"user": {text}}}', headers=headers)
+        assert answer.status == status
+        assert control.asked == ([("add", 5, 1, 2)] if status == 200 else [])
+
+    with_api(scenario)
+
+
 def test_an_unknown_parameter_and_method_and_path_are_refused() -> None:
     async def scenario(client, _control) -> None:
         await check(client, "GET", "/v1/health?deep=1", status=400)

@@ -78,6 +78,15 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return answer(Problem("a bug; it is in the log"), 500)
 
 
+def _whole(text: str) -> int | float:
+    """To JSON, and to the document's schemas, 5.0 and 5 are the same number."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
+_decoder: Final = msgspec.json.Decoder(float_hook=_whole)
+
+
 async def body(request: web.Request, kind: type[T]) -> T:
     """The JSON body. Raises ProblemError: 400 malformed, 408 too slow, 415 not JSON; aiohttp's 413."""
     if request.content_type != "application/json":
@@ -90,9 +99,11 @@ async def body(request: web.Request, kind: type[T]) -> T:
     except web.RequestPayloadError:
         raise ProblemError(400, "body: broken off, or not in its encoding") from None
     try:
-        return msgspec.json.decode(data, type=kind)
+        return msgspec.convert(_decoder.decode(data), kind)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise ProblemError(400, f"body: {error}") from None
+    except RecursionError:
+        raise ProblemError(400, "body: nested too deep") from None
 
 
 def number(request: web.Request, name: str) -> int:

@@ -47,7 +47,9 @@ def document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
     references = dict(zip(ordered, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, references)
+        operation = paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, references)
+        if links := _links(route, routes):
+            operation["responses"][str(route.status)]["links"] = links
     return {
         "openapi": "3.1.0",
         "info": {"title": "Stormpetrel", "version": "1", "description": _DESCRIPTION},
@@ -89,6 +91,17 @@ def _operation(route: Route, references: dict[type, dict[str, Any]]) -> dict[str
     if route.takes is not None:
         operation["requestBody"] = {"required": True, "content": _json(references[route.takes])}
     return operation
+
+
+def _links(route: Route, routes: tuple[Route, ...]) -> dict[str, Any]:
+    """Where an answer's fields lead: to the routes with a path parameter of that name."""
+    fields = route.gives.__struct_fields__ if route.gives is not None else ()
+    return {
+        other.name: {"operationId": other.name, "parameters": {name: f"$response.body#/{name}"}}
+        for other in routes
+        for name in other.parameters
+        if name in fields and name not in route.parameters
+    }
 
 
 def _query(route: Route) -> list[dict[str, Any]]:
