@@ -20,8 +20,8 @@ HEALTH_PATH: Final = "/v1/health"
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _END: Final = b"\r\n\r\n"
 _ALLOWED: Final = bytes([*range(0x20, 0x7F), *b"\r\n\t"])
-_REQUEST_LINE: Final = re.compile(r"([A-Z]+) (/[^ ]*) HTTP/1\.1")
-_HEADER: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*")
+_REQUEST_LINE: Final = re.compile(r"([A-Z]+) (/[^\s]*) HTTP/1\.1")
+_HEADER: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n]*?)[ \t]*")
 _PHRASES: Final = {
     101: "Switching Protocols",
     200: "OK",
