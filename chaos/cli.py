@@ -112,11 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("faults", _faults, "list the faults and whether they can be injected here")
     _profile(sub)
 
-    sub = add("up", _up, "start a system and leave it running")
-    _profile(sub)
-    sub.add_argument("--variant", metavar="V", help="switch on a known-bad design")
-    _directory(sub)
-    servers.add_options(sub)
+    _starting(add("up", _up, "start a system and leave it running"))
     _directory(add("status", _status, "show a running system"))
     _directory(add("down", _down, "stop a running system"))
     sub = add("doctor", _doctor, "say what this machine has and lacks for a profile")
@@ -134,6 +130,14 @@ def _seed(text: str) -> int:
     if not text.isdecimal() or int(text) >= 1 << 63:
         raise argparse.ArgumentTypeError(f"a whole number from 0 to 2^63-1, not {text!r}")
     return int(text)
+
+
+def _starting(sub: argparse.ArgumentParser) -> None:
+    _profile(sub)
+    sub.add_argument("--tls", action="store_true", help="clients come by TLS, with an authority made in DIR/tls")
+    sub.add_argument("--variant", metavar="V", help="switch on a known-bad design")
+    _directory(sub)
+    servers.add_options(sub)
 
 
 def _profile(sub: argparse.ArgumentParser) -> None:
@@ -207,6 +211,7 @@ def _up(options: argparse.Namespace) -> int:
         profile=options.profile,
         directory=options.dir,
         variant=options.variant,
+        tls=options.tls,
         servers=servers.from_options(options, options.profile),
     )
 

@@ -11,7 +11,7 @@ import itertools
 import typing
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from sut.protocol import frames as f
 from sut.protocol.asyncapi import _example as example
@@ -231,7 +231,7 @@ def test_a_stolen_device_is_revoked_by_its_owner_everywhere(running):
         assert await thief.close_code() == f.Close.REVOKED
         await asyncio.sleep(1.2)  # every gateway has looked
         for gateway in gateways:
-            with pytest.raises(Exception, match="401"):
+            with pytest.raises(InvalidStatus, match="401"):
                 await phone(running.topology, token, gateway=gateway)
         group = {"kind": "group", "members": [1], "key": "x"}
         assert scene.api.status("POST", "/v1/conversations", token, group) == 401
@@ -253,3 +253,26 @@ def test_the_operator_revokes_any_device(running):
         assert await bob.close_code() == f.Close.REVOKED
 
     asyncio.run(scenario())
+
+
+def test_no_log_file_holds_a_body_a_token_or_a_key(running):
+    """Last of this file: what all its tests sent has passed by then."""
+    scene = Scene(running.topology)
+    secret = "cafe1dea"
+
+    async def scenario() -> None:
+        ann = await scene.phone(scene.ann)
+        assert isinstance(await ann.ask(f.Send(scene.conv, 1, secret.encode())), f.Ack)
+        await ann.socket.send(b"\x7f" + secret.encode())
+        assert await ann.close_code() == f.Close.MALFORMED
+        with pytest.raises(InvalidStatus):
+            await phone(running.topology, f"{secret}.{secret}.{secret}")
+
+    asyncio.run(scenario())
+    for body in ({"kind": secret}, {"kind": "group", "members": [], "key": secret}, secret):
+        assert scene.api.status("POST", "/v1/conversations", scene.tokens[scene.ann], body) == 400
+    assert scene.api.status("POST", "/v1/tokens", secret, {}) == 401
+    logs = {path.name: path.read_text(errors="replace") for path in (running.topology.path / "logs").iterdir()}
+    assert len(logs) > 8
+    needles = [secret, "a secret", running.topology.api_key, running.topology.token_key, *scene.tokens.values()]
+    assert [(name, needle) for name, text in logs.items() for needle in needles if needle in text] == []
