@@ -8,7 +8,9 @@ from websockets.exceptions import InvalidStatus
 
 from sut.deploy.topology import Settings
 from sut.gateway.limits import TURNED_AWAY, Limits, address_of
-from sut.protocol.frames import Beat, Close, Error, Fetch, Heartbeat, Nack, Recv, Refused, Send, Welcome
+from sut.gateway.registrar import Pace
+from sut.ports import Route
+from sut.protocol.frames import BEAT_RESYNC, Beat, Close, Error, Fetch, Heartbeat, Nack, Recv, Refused, Send, Welcome
 from tests.gateway.world import Device, World, in_world, upgrade, wait_until
 
 
@@ -119,14 +121,31 @@ def test_one_device_has_one_connection_here_even_without_a_registry(tmp_path):
     in_world(scenario, tmp_path)
 
 
+CALM = Pace(refresh_s=3600, retry_s=(0.01, 0.05))
+
+
 def test_a_connection_that_was_replaced_elsewhere_is_closed_at_the_next_lease(tmp_path):
     async def scenario(world: World) -> None:
         async with world.device(1, 11) as one, world.device(1, 12) as other:
-            world.registry.elsewhere = [world.number_of(11), 999]
+            mine = world.registry.entries[1, 11]
+            newer = world.registry.entries[1, 11] = Route(11, "gateway-2", 1, 9, mine.epoch + 1)
+            world.registry.elsewhere = [mine.conn, 999]
             assert await one.closed() == (Close.REPLACED, [])
             assert await other.ask(Heartbeat()) == Beat(0)
+            assert world.registry.entries[1, 11] == newer
 
-    in_world(scenario, tmp_path, lease_ttl_s=0.6)
+    in_world(scenario, tmp_path, pace=CALM, lease_ttl_s=0.6)
+
+
+def test_a_connection_whose_replacement_is_gone_already_lives_on_and_is_told(tmp_path):
+    async def scenario(world: World) -> None:
+        async with world.device(1, 11) as one:
+            mine = world.registry.entries.pop((1, 11))
+            world.registry.elsewhere = [mine.conn]
+            assert await one.receive() == Beat(BEAT_RESYNC)
+            assert world.registry.entries[1, 11] == mine
+
+    in_world(scenario, tmp_path, pace=CALM, lease_ttl_s=0.6)
 
 
 def test_a_token_used_a_thousand_times_holds_one_connection(tmp_path):
