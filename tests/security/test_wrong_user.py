@@ -56,7 +56,7 @@ class Scene:
         return page
 
 
-async def all_that_comes(one: Phone, wait_s: float = 0.7) -> list[bytes]:
+async def all_that_comes(one: Phone, wait_s: float = 0.5) -> list[bytes]:
     """Every frame until it is quiet, or closed."""
     seen: list[bytes] = []
     with contextlib.suppress(TimeoutError, ConnectionClosed):
