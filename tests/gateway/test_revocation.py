@@ -49,6 +49,17 @@ def test_a_revoked_device_is_closed_and_refused_and_others_are_not(tmp_path):
     in_world(scenario, tmp_path)
 
 
+def test_a_revocation_that_is_heard_of_late_spares_a_newer_token(tmp_path):
+    async def scenario(world: World) -> None:
+        async with world.device(1, 11) as again, world.device(1, 12) as gone:
+            now_s = int(time.time())
+            await world.revocations.revoke([revocation(1, 11, now_s - 5), revocation(1, 12, now_s)], now_s=now_s)
+            assert await gone.closed() == (Close.REVOKED, [])
+            assert await again.ask(Heartbeat()) == Beat(0)
+
+    in_world(scenario, tmp_path)
+
+
 def test_a_revocation_that_came_before_the_gateway_started_counts(tmp_path):
     async def scenario(world: World) -> None:
         await world.wait_until_stat("revoked", lambda n: n == 1)
