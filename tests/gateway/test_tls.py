@@ -4,6 +4,7 @@ import asyncio
 import socket
 import ssl
 import stat
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from websockets.exceptions import InvalidStatus
 
 from sut.deploy import certificates
 from sut.deploy.topology import Tls
+from sut.gateway.connection import LINGER_TICKS
+from sut.gateway.timers import TICK_S
 from sut.protocol.frames import Beat, Close, Heartbeat, Nack, Refused, Send, Welcome, encode
 from sut.protocol.peer import Deliver
 from sut.tls import TlsError, server_context
@@ -64,9 +67,11 @@ def test_ends_keep_their_codes_and_statuses(tmp_path, tls):
         assert caught.value.response.body == b"token is malformed\n"
         async with secured(world, tls) as ws:
             await Device(ws).receive()
+            began_s = time.monotonic()
             await ws.close(4321, "bye")
             assert ws.close_code == 4321
-        await world.wait_until_stat("sockets", lambda n: n == 0, timeout_s=1.0)  # nobody lingers
+            assert time.monotonic() - began_s < 0.9 * LINGER_TICKS * TICK_S  # its own close needs no lingering
+        await world.wait_until_stat("sockets", lambda n: n == 0)
 
     in_world(scenario, tmp_path, tls=tls)
 
