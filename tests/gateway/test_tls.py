@@ -95,6 +95,10 @@ def test_who_does_not_trust_the_authority_or_speaks_old_tls_or_none_gets_nothing
     in_world(scenario, tmp_path, tls=tls)
 
 
+def test_the_oldest_tls_is_said_here_whatever_the_machine_would_allow(tls):
+    assert server_context(tls).minimum_version == ssl.TLSVersion.TLSv1_2
+
+
 def test_half_a_handshake_counts_and_is_cut_by_the_deadline(tmp_path, tls):
     async def scenario(world: World) -> None:
         readers = [await asyncio.open_connection(*world.address("gateway-1", "ws")) for _ in range(3)]
