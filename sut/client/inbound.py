@@ -128,13 +128,13 @@ class Inbound:
                 line.text, line.at_ms = payloads.clean(text), payload.sent_ms
                 core.put_line(one, line, new=True)
             case Edit(target, text):
-                if (line := self._own_of_sender(one, message, target)) is not None:
-                    line.text, line.edited = payloads.clean(text), True
-                    core.put_line(one, line, new=False)
+                if (old := self._own_of_sender(one, message, target)) is not None:
+                    old.text, old.edited = payloads.clean(text), True
+                    core.put_line(one, old, new=False)
             case Delete(target):
-                if (line := self._own_of_sender(one, message, target)) is not None:
-                    line.text, line.deleted = "", True
-                    core.put_line(one, line, new=False)
+                if (old := self._own_of_sender(one, message, target)) is not None:
+                    old.text, old.deleted = "", True
+                    core.put_line(one, old, new=False)
             case _:
                 pass  # reactions are not shown here
 
