@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sut.gateway.presence_watch import Watchers
@@ -115,6 +115,7 @@ events = st.lists(st.one_of(st.tuples(st.just("look"), st.booleans()), st.just((
 
 
 @given(events)
+@settings(deadline=None)
 def test_told_states_alternate_and_end_as_the_looks_do(looks: list[tuple[str, bool]]) -> None:
     watchers = Watchers(grace_s=2)
     watchers.watch(V, (ANN,))
