@@ -17,15 +17,19 @@ import msgspec
 from sut.protocol import frames
 from sut.protocol.frames import MAX_BODY, MAX_FRAME, Close, Nack, Type, encode
 from sut.protocol.handshake import PATH
+from sut.protocol.signals import SignalType
 
 FROM_GATEWAY: Final = 0x80
 REPLIES: Final = {
     "SEND": ("ACK", "NACK"),
     "FETCH": ("PAGE", "ERROR"),
     "SYNC": ("SYNCED", "ERROR"),
+    "HISTORY": ("PAGE", "ERROR"),
     "HEARTBEAT": ("BEAT",),
 }
 """What answers a device's frame that has an answer of its own."""
+TYPES: Final = {int(kind): kind.name for kind in (*Type, *SignalType)}
+"""Every frame's name, by its type byte."""
 _LAYOUT: Final = re.compile(r"([A-Z]+) 0x([0-9A-F]{2}): (.+?)\.(?:\s|$)\s*(.*)", re.DOTALL)
 _CHANNEL: Final = {"$ref": "#/channels/connection"}
 _DESCRIPTION: Final = (
@@ -53,7 +57,7 @@ def described() -> tuple[Described, ...]:
 
 def _describe(kind: type) -> Described:
     found = _LAYOUT.match(kind.__doc__ or "")
-    if found is None or Type(int(found[2], 16)).name != found[1]:
+    if found is None or TYPES.get(int(found[2], 16)) != found[1]:
         raise ValueError(f"{kind.__name__}: the docstring must begin with NAME 0xNN: layout")
     layout, summary = (" ".join(text.split()) for text in (found[3], found[4]))
     return Described(found[1], int(found[2], 16), layout, summary, encode(_example(kind)))

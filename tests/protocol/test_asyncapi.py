@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from sut.protocol import asyncapi
-from sut.protocol.asyncapi import Described, described
+from sut.protocol.asyncapi import TYPES, Described, described
 from sut.protocol.frames import Close, Type, decode_client, decode_server, encode
+from sut.protocol.signals import SignalType
 from tests.protocol.test_frames import PAGE
 
 DOCUMENT = Path(asyncapi.__file__).with_name("asyncapi.json")
@@ -16,9 +17,10 @@ FRAMES = described()
 
 
 def test_every_type_is_in_it_once() -> None:
-    assert [one.code for one in FRAMES] == sorted(Type)
+    assert [one.code for one in FRAMES] == sorted((*Type, *SignalType))
     document = asyncapi.document()
-    names = {kind.name for kind in Type}
+    names = set(TYPES.values())
+    assert len(names) == len(FRAMES)
     assert set(document["components"]["messages"]) == set(document["operations"]) == names
     assert set(document["channels"]["connection"]["messages"]) == names
     assert set(document["x-close-codes"]) == {str(int(code)) for code in Close}

@@ -20,10 +20,10 @@ from sut.protocol.handshake import HandshakeError, check_upgrade, read_request, 
 from sut.protocol.server import Answer, End, Forward, ServerSession
 from sut.protocol.tokens import TokenError, prove
 from sut.protocol.websocket import INVALID_DATA, NO_STATUS, FrameReader, Violation, unmask
-from tests.protocol.test_frames import EXAMPLES
+from tests.protocol import test_frames, test_signals
 from tests.protocol.test_websocket_handshake import request
 
-FRAMES = [bytes.fromhex(text) for _, text in EXAMPLES]
+FRAMES = [bytes.fromhex(text) for _, text in (*test_frames.EXAMPLES, *test_signals.EXAMPLES)]
 FROM_DEVICE = [frame for frame in FRAMES if frame[0] < 0x80]
 FROM_GATEWAY = [frame for frame in FRAMES if frame[0] >= 0x80]
 STATUSES = {400, 401, 404, 405, 426, 431}
