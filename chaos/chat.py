@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,22 @@ SYSTEM_ID = "chat-system.id"
 """In a system's directory: what clients know it by. With the directory it goes, and they begin anew."""
 
 
-def chat(*, user: str, directory: Path, api: str | None, token: str | None, state: Path | None, plain: bool) -> int:
+def chat(
+    *,
+    user: str,
+    directory: Path,
+    api: str | None,
+    token: str | None,
+    ca: Path | None,
+    state: Path | None,
+    plain: bool,
+) -> int:
     """Chat as this person until they end it. Raises UsageError, HarnessError."""
     try:
         name = check_name(user)
         access, system = _foreign(api, token, name) if api is not None else _local(directory, token, name)
+        if ca is not None:
+            access = access._replace(ca=str(ca))
         start(access, name=name, system=system, state=state, plain=plain)
     except UserMistake as error:
         raise UsageError(str(error)) from None
@@ -54,10 +66,14 @@ def _local(directory: Path, token: str | None, name: str) -> tuple[Access, str]:
 
 
 def _system_id(directory: Path) -> str:
-    path = directory / SYSTEM_ID
+    """Made by whoever chats here first; whole or not there, for two may start at once."""
+    path, own = directory / SYSTEM_ID, directory / f"{SYSTEM_ID}.{os.getpid()}"
     try:
-        with contextlib.suppress(FileExistsError), path.open("x") as file:
-            file.write(secrets.token_hex(16))
+        if not path.exists():
+            own.write_text(secrets.token_hex(16))
+            with contextlib.suppress(FileExistsError):
+                os.link(own, path)
+            own.unlink()
         return path.read_text()
     except OSError as error:
         raise HarnessError(f"{path}: {error.strerror}") from None

@@ -133,6 +133,7 @@ def _add_systems(add: Callable[[str, Callable[[argparse.Namespace], int], str], 
     _directory(sub)
     sub.add_argument("--api", metavar="URL", help="the API of a system elsewhere, instead of --dir; needs --token")
     sub.add_argument("--token", metavar="TOKEN", help="a device token; default: one made with the local operator's key")
+    sub.add_argument("--ca", type=Path, metavar="FILE", help="the authority of a system that is reached by TLS")
     sub.add_argument("--state", type=Path, metavar="DIR", help="keys and messages; default: in $XDG_STATE_HOME")
     sub.add_argument("--plain", action="store_true", help="lines in, lines out, without a screen")
 
@@ -301,6 +302,7 @@ def _chat(options: argparse.Namespace) -> int:
         directory=options.dir,
         api=options.api,
         token=options.token,
+        ca=options.ca,
         state=options.state,
         plain=options.plain,
     )

@@ -76,8 +76,9 @@ class Measured(msgspec.Struct, kw_only=True):
     back_from_s: float = 0.0
     """Of cut_off: to the first who is back."""
     attempts: int = 0
+    dials_peak: int = 0
     handshakes_peak: int = 0
-    """Of cut_off: in the fullest tenth of a second."""
+    """Of cut_off: in the fullest tenth of a second; of the dials, those that came to a handshake."""
     handshake_p99_ms: float = 0.0
     """Of cut_off: from dialling to the gateway's 101."""
     errors: dict[str, int] = {}

@@ -91,7 +91,7 @@ async def cut_off(plan: Plan) -> Measured:
     """Everybody is connected; then each comes back once after its connection has ended."""
     crowd = Crowd(plan)
     settings = ClientSettings()
-    handshakes, took = Buckets(), Histogram()
+    dials, handshakes, took = Buckets(), Buckets(), Histogram()
     attempts = 0
     back_s: list[float] = []
 
@@ -122,6 +122,7 @@ async def cut_off(plan: Plan) -> Measured:
             dialled_s = time.monotonic()
             again = await connect(user)
             if again is not None:
+                dials.add(dialled_s)
                 handshakes.add(again.upgraded_s)
                 took.add_ns(round((again.upgraded_s - dialled_s) * 1e9))
                 back_s.append(time.monotonic())
@@ -137,6 +138,7 @@ async def cut_off(plan: Plan) -> Measured:
     return crowd.measured(
         missing=sum(isinstance(result, BaseException) for result in results),
         attempts=attempts,
+        dials_peak=dials.peak,
         handshakes_peak=handshakes.peak,
         handshake_p99_ms=took.percentile_ms(99),
         back_from_s=back_s[0] - begun_s if back_s else 0.0,

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+from hypothesis import settings
 
 TAG = "PETREL_TEST_SESSION"
 OFF = {
@@ -22,6 +23,10 @@ OFF = {
 """Markers whose tests run only where this variable is 1."""
 GRACE_S = 5.0
 """How long a process that was told to stop may take after the last test."""
+
+
+settings.register_profile("patient", deadline=None)  # on a busy machine any example may take long once
+settings.load_profile("patient")
 
 
 def leftovers(tag: str) -> list[psutil.Process]:

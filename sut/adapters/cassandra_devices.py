@@ -74,7 +74,7 @@ class CassandraDevices:
                 found[user] = (*found.get(user, ()), RegisteredDevice(user, device, push))
 
         await each(chunks([user for user in users if user <= MAX_INTEGER], AT_ONCE), ask, width=WIDTH)
-        return found
+        return {user: found[user] for user in users if user in found}  # in the order asked, not as answers came
 
     async def owner(self, device: int) -> int | None:
         """Whose device it is or was; None when it was never registered."""

@@ -7,6 +7,7 @@ the prekeys above it in one conditional batch: of two publications at once one f
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -20,6 +21,7 @@ from sut.ports import OneTimePrekey, PrekeyBundle, SignedPrekey, Unavailable, Us
 DEADLINE_S: Final = 3.0
 """A transaction takes four round trips among the replicas."""
 ATTEMPTS: Final = 5
+MAX_APART_S: Final = 0.2
 OFFERED: Final = 16
 """One-time prekeys that a taker looks at: it takes one at random, so that takers at once seldom meet."""
 MAX_PREKEYS: Final = 10_000
@@ -117,6 +119,7 @@ class CassandraKeys:
         await self._session.close()
 
     async def _add(self, user: int, device: int, identity: bytes, one_time: Sequence[OneTimePrekey]) -> None:
+        unsure: Unavailable | None = None
         for _ in range(ATTEMPTS):
             found = await self._session.read("highest", (user, device))
             highest = found[0][0] if found else None
@@ -124,20 +127,35 @@ class CassandraKeys:
             if not fresh:
                 return
             adds = [("add", (user, device, number, identity, key)) for number, key in fresh.items()]
-            if await self._session.conditional([("raise", (max(fresh), user, device, highest)), *adds]):
-                return
-        raise Unavailable(f"cassandra: the keys of device {device} change too fast")
+            try:
+                if await self._session.conditional([("raise", (max(fresh), user, device, highest)), *adds]):
+                    return
+            except Unavailable as error:  # it may have happened, or may yet: the next transaction settles that
+                unsure = error
+            await self._apart()
+        raise unsure or Unavailable(f"cassandra: the keys of device {device} change too fast")
 
     async def _take_one(self, user: int, device: int, identity: bytes) -> OneTimePrekey | None:
+        unsure: Unavailable | None = None
         for _ in range(ATTEMPTS):
             offered = await self._session.read("offered", (user, device, OFFERED))
             ours = [(number, key) for number, whose, key in offered if number is not None and whose == identity]
             if not ours:
                 return None
             number, key = random.choice(ours)
-            if await self._session.conditional([("take", (user, device, number))]):
-                return OneTimePrekey(number, key)
+            try:
+                if await self._session.conditional([("take", (user, device, number))]):
+                    return OneTimePrekey(number, key)
+            except Unavailable as error:  # whether it was taken or not, nobody may have this one now: another
+                unsure = error
+            await self._apart()
+        if unsure is not None:
+            raise unsure
         return None
+
+    async def _apart(self) -> None:
+        """Transactions that meet hinder each other: whoever lost waits a while of its own."""
+        await asyncio.sleep(random.uniform(0, MAX_APART_S))
 
     async def _all(self, user: int, device: int) -> list[tuple[Any, ...]]:
         """The rows of a device's one-time prekeys. A partition with only its static column has one row without one."""

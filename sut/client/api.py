@@ -7,6 +7,7 @@ pool and the tokens.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType, TracebackType
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from sut.client.errors import ApiProblem
+from sut.client.errors import ApiProblem, UserMistake
 
 TIMEOUT_S: Final = 8.0
 """Of one attempt; the API itself answers within 5 s."""
@@ -33,6 +34,8 @@ class Access(NamedTuple):
     token: str = ""
     device: int = 0
     """The device that `token` is for; 0: any."""
+    ca: str = ""
+    """PEM file of the authority that signed the system's certificates; empty: those that the machine trusts."""
     labels: Mapping[str, str] = MappingProxyType({})
     """host:port of a gateway -> its name, for the person."""
 
@@ -133,10 +136,15 @@ class Api:
         self._device = device
         self._token = access.token
         self._expires_s = float("inf") if access.token else 0.0
+        try:
+            self._trust = ssl.create_default_context(cafile=access.ca or None)
+        except (OSError, ssl.SSLError) as error:
+            raise UserMistake(f"{access.ca}: no certificates: {error}") from None
         self._http: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+        connector = aiohttp.TCPConnector(ssl=self._trust)
+        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), connector=connector)
         return self
 
     async def __aexit__(
@@ -144,6 +152,11 @@ class Api:
     ) -> None:
         if self._http is not None:
             await self._http.close()
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        """For connections by TLS, also those to gateways."""
+        return self._trust
 
     def label(self, gateway: str) -> str:
         """What to call the gateway at this host:port."""

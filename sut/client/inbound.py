@@ -1,8 +1,8 @@
 """From a message on the wire to a line on the screen: decryption, names, edits, and what to do when it cannot be read.
 
-Messages of a conversation are opened in their order. One whose sender's keys are not here waits for them, and so do
-those behind it. One that cannot be read at all gets a line that says so, its sender is asked for it, and the line
-becomes the message when the answer comes.
+Messages of a conversation are opened in their order, once it is known who is in it. One whose sender's keys are not
+here waits for them, and so do those behind it. One that cannot be read at all gets a line that says so, its sender is
+asked for it, and the line becomes the message when the answer comes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Inbound:
         self._core = core
         self._outbound = outbound
         self._stuck: dict[int, list[Message]] = {}
-        """Conversation -> messages that wait for keys, in order."""
+        """Conversation -> messages that wait for keys, or for the conversation to be known, in order."""
         self._dark: dict[tuple[int, Address], list[Message]] = {}
         """(conversation, sender) -> messages that could not be read, and that the sender will be or was asked for."""
         self._unasked: dict[tuple[int, Address], list[Message]] = {}
@@ -45,15 +45,16 @@ class Inbound:
                 self._stuck.setdefault(message.conv, []).append(message)
 
     def resume(self) -> None:
-        """What an earlier run could not read is tried again."""
+        """What could not be read or shown is tried again: by a new run, or because a conversation is known now."""
         self._retry_stuck()
+        self._core.state.put("cipher", self._core.cipher.state())
 
     def shown(self, message: Message) -> None:
         """The machine says that this message's turn has come."""
         one = self._core.conversation(message.conv)
         if message.device == self._core.device and message.user == self._core.me:
             return  # its line is there, and has its number by its ACK
-        if message.conv in self._stuck:
+        if message.conv in self._stuck or not one.known:
             self._stick(message)
         else:
             self._open(one, message)
@@ -75,11 +76,12 @@ class Inbound:
         for conv in list(self._stuck):
             waiting = self._stuck.pop(conv)
             for message in waiting:
+                one = self._core.conversation(conv)
                 self._core.state.drop_sealed(message)
-                if conv in self._stuck:
+                if conv in self._stuck or not one.known:
                     self._stick(message)
                 else:
-                    self._open(self._core.conversation(conv), message)
+                    self._open(one, message)
 
     def _stick(self, message: Message) -> None:
         self._stuck.setdefault(message.conv, []).append(message)
@@ -128,13 +130,13 @@ class Inbound:
                 line.text, line.at_ms = payloads.clean(text), payload.sent_ms
                 core.put_line(one, line, new=True)
             case Edit(target, text):
-                if (old := self._own_of_sender(one, message, target)) is not None:
-                    old.text, old.edited = payloads.clean(text), True
-                    core.put_line(one, old, new=False)
+                if (meant := self._own_of_sender(one, message, target)) is not None:
+                    meant.text, meant.edited = payloads.clean(text), True
+                    core.put_line(one, meant, new=False)
             case Delete(target):
-                if (old := self._own_of_sender(one, message, target)) is not None:
-                    old.text, old.deleted = "", True
-                    core.put_line(one, old, new=False)
+                if (meant := self._own_of_sender(one, message, target)) is not None:
+                    meant.text, meant.deleted = "", True
+                    core.put_line(one, meant, new=False)
             case _:
                 pass  # reactions are not shown here
 

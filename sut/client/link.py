@@ -140,6 +140,7 @@ class Link:
         socket = await connect(
             url,
             additional_headers={"Authorization": f"Bearer {token}"},
+            ssl=self._api.trust if url.startswith("wss:") else None,
             compression=None,
             proxy=None,
             open_timeout=CONNECT_S,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sut.client.api import Access
 from sut.client.chat import Chat
-from sut.client.errors import ClientError
+from sut.client.errors import UserMistake
 from sut.client.names import check_name
 from sut.client.plain import Plain, read_lines
 
@@ -27,6 +27,8 @@ def state_path(directory: Path | None, *, system: str, name: str) -> Path:
 def chat(access: Access, *, name: str, system: str, state: Path | None, plain: bool) -> None:
     """Until the person ends it. Raises ClientError, UserMistake."""
     checked = check_name(name)
+    if not plain and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UserMistake("this is no terminal; with --plain it takes lines and prints lines")
     path = state_path(state, system=system, name=checked)
     asyncio.run(_plain(access, checked, path) if plain else _screen(access, checked, path))
 
@@ -45,4 +47,4 @@ async def _screen(access: Access, name: str, path: Path) -> None:
         app.attach(opened)
         await app.run_async()
     if app.failure is not None:
-        raise ClientError(str(app.failure))
+        raise app.failure

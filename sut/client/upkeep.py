@@ -111,6 +111,7 @@ class Upkeep:
             self._core.state.put_conversation(one)
             self._core.state.put_members(one)
             self._outbound.give_up(one)
+            self._inbound.resume()
             self._core.updates.append(ConversationChanged(conv))
 
     def learn_members(self, conv: int, members: dict[int, int], *, direct: bool) -> Conversation:
@@ -123,6 +124,7 @@ class Upkeep:
         core.state.put_conversation(one)
         core.state.put_members(one)
         core.updates.append(ConversationChanged(conv))
+        self._inbound.resume()
         return one
 
     def receipt(self, one: Conversation, by: int, kind: int, seq: int) -> None:

@@ -141,7 +141,7 @@ class CassandraSystem:
     def empty(self) -> None:
         """The store as it was when it was made. All nodes have to be there."""
         with contextlib.closing(self.cql()) as nodes:
-            tables = ("message", "membership", "cursor", "key_device", "one_time_prekey", "device_list")
+            tables = ("message", "membership", "cursor", "receipt", "key_device", "one_time_prekey", "device_list")
             for table in (*tables, "device", "device_of_user"):
                 nodes.run(f"TRUNCATE {KEYSPACE}.{table}")
 

@@ -51,8 +51,11 @@ def test_the_named_check_catches_it_with_a_counterexample(variant: str, tmp_path
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_without_a_variant_nothing_is_wrong(tmp_path: Path) -> None:
+    """On a busy machine some evidence may be missing; no check may say that it has found something."""
     status, verdict = judged(None, tmp_path / "run")
-    assert (status, verdict["verdict"]) == (0, "valid"), verdict["checks"]
+    assert status in (0, 2), verdict
+    assert not of(verdict, "invalid"), verdict["checks"]
+    assert verdict["counts"]["sends_acked"] > 400
 
 
 def test_modes_lists_each_with_what_shows_it(

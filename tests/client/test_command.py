@@ -65,6 +65,17 @@ def test_a_broken_state_file_is_one_line(capsys: pytest.CaptureFixture[str], tmp
     assert "alice.db is broken" in line
 
 
+def test_the_screen_needs_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    status, line = complaint(capsys, "alice", "--api", "http://127.0.0.1:9", "--token", token_of("alice"))
+    assert (status, line) == (64, "this is no terminal; with --plain it takes lines and prints lines")
+
+
+def test_an_authority_that_is_none_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    elsewhere = ("--api", "https://127.0.0.1:9", "--token", token_of("alice"), "--state", str(tmp_path), "--plain")
+    status, line = complaint(capsys, "alice", *elsewhere, "--ca", str(tmp_path / "none.pem"))
+    assert (status, "none.pem: no certificates" in line) == (64, True)
+
+
 def test_one_person_chats_in_one_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     state = State(tmp_path / "alice.db")
     elsewhere = ("--api", "http://127.0.0.1:9", "--token", token_of("alice"), "--state", str(tmp_path))

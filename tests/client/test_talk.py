@@ -114,6 +114,28 @@ def test_a_client_goes_on_where_it_ended_and_sends_what_it_had_not(running: Syst
     asyncio.run(scenario())
 
 
+def test_what_was_encrypted_and_never_left_goes_out_with_the_next_run(running: System, tmp_path: Path) -> None:
+    async def swallow(_frames: list[bytes]) -> None:
+        """A cable that was pulled."""
+
+    async def scenario() -> None:
+        access = access_to(running)
+        async with person(access, "lou", tmp_path) as lou:
+            async with person(access, "moe", tmp_path) as moe:
+                conv = await met(moe, lou)
+                assert await moe.do.settled(PATIENCE_S)
+                moe.chat._link.send = swallow
+                await moe.do.send(conv, "cut off")
+                await moe.until(moe.chat.outbound.unsettled)
+            async with person(access, "moe", tmp_path) as moe:
+                await moe.do.send(conv, "and on")
+                await lou.until(lambda: len(lou.texts(conv)) >= 3, others=(moe,))
+                assert lou.texts(conv) == ["moe: hello", "moe: cut off", "moe: and on"]
+                assert moe.texts(conv) == lou.texts(conv)
+
+    asyncio.run(scenario())
+
+
 def test_what_was_read_while_away_is_known_on_return(running: System, tmp_path: Path) -> None:
     async def scenario() -> None:
         access = access_to(running)

@@ -15,6 +15,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.long]
 USER, DEVICE = 77, 6_917_529_027_641_081_855
 """A device that no generated request revokes by chance."""
 PHASES = {Who.DEVICE: "examples,coverage,fuzzing,stateful", Who.OPERATOR: "examples,coverage,fuzzing"}
+CONFIG = """
+# An id of a body may be written 5.0, which is the same number there. Links that are guessed carry it into paths, where
+# it is another text; those of the document do not.
+[phases.stateful.inference]
+algorithms = []
+"""
 BOUND_S = {Who.DEVICE: 60, Who.OPERATOR: 20}
 
 
@@ -23,6 +29,7 @@ def test_the_api_is_as_its_document_says(running, tmp_path: Path, who: Who) -> N
     topology = running.topology
     key = topology.api_key if who is Who.OPERATOR else Api(topology).tokens([(USER, DEVICE)])[0]
     mine = [route.name for route in ROUTES if (route.who is Who.OPERATOR) == (who is Who.OPERATOR)]
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "run", f"{topology.api_url}/v1/openapi.json",
         *(argument for name in mine for argument in ("--include-operation-id", name)),

@@ -55,8 +55,8 @@ class ChatApp(App[None]):
         self._actions: Actions | None = None
         self.front = 0
         """The conversation in front; 0: none."""
-        self.failure: ClientError | None = None
-        """Why the client had to stop."""
+        self.failure: Exception | None = None
+        """Why the client had to stop: to be raised when the screen is gone."""
         self._typed: asyncio.Queue[str] = asyncio.Queue(MAX_TYPED)
         self._dirty = True
         self._at_end = True
@@ -144,12 +144,9 @@ class ChatApp(App[None]):
     def action_page(self, by: int) -> None:
         """Scroll the lines."""
         talk = self.query_one("#talk", VerticalScroll)
-        if by < 0:
-            self._at_end = self._at_end and not talk.max_scroll_y
-            talk.scroll_page_up(animate=False)
-        else:
-            talk.scroll_page_down(animate=False)
-        self.call_after_refresh(self._scrolled)
+        page = max(1, talk.size.height - 2)
+        talk.scroll_to(y=talk.scroll_y + by * page, animate=False, immediate=True)
+        self._scrolled()
 
     def action_dismiss(self) -> None:
         """Close what was said, and go back to the input."""
@@ -172,7 +169,7 @@ class ChatApp(App[None]):
             except UserMistake as mistake:
                 self.say(str(mistake), wrong=True)
                 continue
-            except ClientError as error:
+            except Exception as error:  # noqa: BLE001 (whoever runs the application says what it was)
                 self.failure = error
                 self.exit()
                 return
@@ -188,6 +185,9 @@ class ChatApp(App[None]):
         except ClientError as error:
             self.failure = error
             self.say(f"{error}\nWhat is here can still be read; /quit ends.", wrong=True)
+        except Exception as error:  # noqa: BLE001 (whoever runs the application says what it was)
+            self.failure = error
+            self.exit()
 
     # What the person sees.
 

@@ -100,8 +100,8 @@ def title(core: Core, one: Conversation | None) -> Text:
     elif one.direct:
         text.append(_presence(core, one.peer), Style(dim=True, bold=False))
     else:
-        names = ", ".join("you" if user == core.me else core.called(user) for user in sorted(one.members))
-        text.append(f"{len(one.members)} members: {names}", Style(dim=True, bold=False))
+        names = ["you", *sorted(core.called(user) for user in one.members if user != core.me)]
+        text.append(f"{len(one.members)} members: {', '.join(names)}", Style(dim=True, bold=False))
     return text
 
 
