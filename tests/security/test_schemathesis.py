@@ -21,7 +21,7 @@ CONFIG = """
 [phases.stateful.inference]
 algorithms = []
 """
-BOUND_S = {Who.DEVICE: 60, Who.OPERATOR: 20}
+BOUND_S = {Who.DEVICE: 60, Who.OPERATOR: 40}
 
 
 @pytest.mark.parametrize("who", list(BOUND_S), ids=lambda who: who.name)

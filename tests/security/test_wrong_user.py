@@ -8,6 +8,7 @@ nobody.
 import asyncio
 import contextlib
 import itertools
+import time
 import typing
 
 import pytest
@@ -241,6 +242,40 @@ def test_a_stolen_device_is_revoked_by_its_owner_everywhere(running):
         assert await (await phone(running.topology, fresh)).beats()
 
     asyncio.run(scenario())
+
+
+def test_a_registered_device_is_revoked_for_ever_and_by_its_own_user_only(running):
+    scene, operator = Scene(running.topology), running.topology.api_key
+    stolen, second = scene.ann, scene.ann + 500_000
+    mine = {"devices": [{"user": scene.ann, "device": device} for device in (stolen, second)]}
+    assert scene.api.call("POST", "/v1/devices", operator, mine) == {"registered": 2}
+    path = f"/v1/devices/{stolen}"
+
+    async def scenario() -> None:
+        thief = await phone(running.topology, scene.tokens[scene.ann], gateway=1)
+        assert scene.api.status("DELETE", path, scene.tokens[scene.eve]) == 404
+        assert scene.api.status("DELETE", f"{path}?user={scene.eve}", operator) == 404
+        assert await thief.beats()
+        token = scene.api.tokens([(scene.ann, second)])[0]
+        done = await asyncio.to_thread(scene.api.call, "DELETE", path, token)
+        assert (done["user"], done["device"]) == (scene.ann, stolen)
+        assert await thief.close_code() == f.Close.REVOKED
+        await asyncio.sleep(1.2)  # every gateway has looked
+        for gateway in range(len(running.topology.of_kind("gateway"))):
+            with pytest.raises(InvalidStatus, match="401"):
+                await phone(running.topology, scene.tokens[scene.ann], gateway=gateway)
+        assert scene.api.status("POST", "/v1/tokens/refresh", scene.tokens[scene.ann]) == 401
+        assert scene.api.status("POST", "/v1/tokens", operator, mine) == 403
+        assert scene.api.status("POST", "/v1/devices", operator, mine) == 409
+        assert scene.api.status("DELETE", path, operator) == 200  # again, and nobody need say whose it is
+
+    asyncio.run(scenario())
+
+
+def test_a_thousand_tokens_are_one_quick_request(running):
+    started = time.monotonic()
+    assert len(Api(running.topology).tokens([(7_000_000, 7_000_000 + n) for n in range(1000)])) == 1000
+    assert time.monotonic() - started < 2.0
 
 
 def test_the_operator_revokes_any_device(running):
