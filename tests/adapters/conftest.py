@@ -207,6 +207,7 @@ async def opened_presence(
         await presence.close()
 
 
+@pytest.fixture(params=["redis"])
 def make_revocations(redis_system: RedisSystem) -> Callable[[], Opened[RedisRevocations]]:
     """Opens the same list of revoked devices each time, empty at the start of the test."""
     redis_system.forget_all()
