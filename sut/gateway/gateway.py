@@ -263,7 +263,8 @@ class Gateway:
         if isinstance(frame, AskConnected):
             asked = frozenset(frame.devices)
             there = {c.device for c in self.connections.values() if c.device in asked}
-            peer.send(Connected(tuple(there)), correlation | ANSWER)
+            sure = self.registrar.up and not self.registrar.waiting
+            peer.send(Connected(tuple(there), sure), correlation | ANSWER)
         else:
             self.on_peer_frame(frame)
 

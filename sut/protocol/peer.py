@@ -250,9 +250,10 @@ class AskConnected(_Tagged, frozen=True, tag=40):
 
 
 class Connected(_Tagged, frozen=True, tag=41):
-    """Answer to AskConnected: those that are."""
+    """Answer to AskConnected: those that are. `sure`: the registry has been told of all who are, as far as we know."""
 
     devices: tuple[int, ...]
+    sure: bool = True
 
 
 class AskApplied(_Tagged, frozen=True, tag=42):

@@ -42,6 +42,7 @@ class World:
     all_linked: bool = True
     tokens: dict[int, RegisteredDevice] = field(default_factory=dict)
     questions: int = 0
+    unsure: set[str] = field(default_factory=set)
 
     async def routes(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
         if not self.available:
@@ -199,6 +200,25 @@ async def test_a_route_that_went_without_the_connection_is_noticed_each_time() -
         await desk.say(2)
         assert await desk.pushed() == [2]
         assert desk.world.questions == questions  # its gateway was asked once, and said no
+
+
+async def test_a_gateway_that_cannot_tell_the_registry_is_asked_itself() -> None:
+    """`everything` with seed 1: while gateway-1 was cut off from Redis, who had left it got no push until the heal, and
+    who had come to it got pushes in the hand.
+    """
+    async with deciding() as desk:
+        for device in (1, 2, 3):
+            desk.world.connect(device)
+        desk.world.connect(4, "g2")
+        await desk.say(1, 2, 3, 4, 5)
+        assert await desk.pushed() == [5]
+        desk.world.unsure = {"g1"}
+        desk.world.there["g1"] = {1, 5}  # 2 and 3 left, 5 came; the registry knows of none of it
+        await desk.say(1, 2, 3, 4, 5, 6)
+        assert sorted(await desk.pushed()) == [2, 3, 6]
+        desk.world.lives["g1"] = Life.SILENT
+        await desk.say(4, 6)  # nobody waits for a gateway where one never was
+        assert await desk.pushed() == [6]
 
 
 async def test_a_route_to_a_dead_gateway_is_none() -> None:

@@ -2,9 +2,9 @@
 
 The moment lets a device that is just reconnecting be found; then one registry round trip serves all that is due. The
 gateways themselves are asked where the registry's word may be wrong: all of them while it does not answer or has just
-failed over, and the last known one about a device whose route is gone without the gateway having gone. Where nobody
-can say (a gateway that is silent), a device that was there last is left alone for now, and decided upon again until
-somebody can: no push is lost because of that, it is late.
+failed over, those that cannot reach it, and the last known one about a device whose route is gone without the gateway
+having gone. Where nobody can say (a gateway that is silent), a device that was there last is left alone for now, and
+decided upon again until somebody can: no push is lost because of that, it is late.
 """
 
 from __future__ import annotations
@@ -213,16 +213,21 @@ class Decider:
                 if route.device in wanted and (life := self._gateways.life(route)) != Life.DEAD:
                     (online if life == Life.ALIVE else unknown).add(route.device)
                     self._remember(route.device, route.node)
+        unsure = frozenset(self._gateways.unsure)
+        for device in [d for d in online if self._known.get(d) in unsure]:
+            online.discard(device)  # it was, when its gateway could still say so
         leased = set(unknown)
         gone: defaultdict[str, list[int]] = defaultdict(list)
         for device in wanted - online - unknown:
             if (node := self._known.get(device)) is not None:
                 gone[node].append(device)
+        for node in unsure:
+            gone[node] = list(wanted - online)
         if gone:
             self.asked += 1
             found, silent = await self._gateways.ask(gone)
             online |= found
-            unknown.update(device for node in silent for device in gone[node])
+            unknown.update(d for node in silent for d in gone[node] if self._known.get(d) == node)
         return Look(online, unknown, leased)
 
     async def _ask_all(self, wanted: set[int]) -> Look:

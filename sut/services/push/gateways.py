@@ -1,7 +1,8 @@
 """The gateways as push sees them: whose word it takes where the registry's may be missing or old.
 
 A device's route may be in the registry while its gateway is dead, until the lease ends; and be missing there while the
-device is connected, when the registry lost it or its gateway cannot reach the registry. The gateway itself knows.
+device is connected, when the registry lost it or its gateway cannot reach the registry. The gateway itself knows, and
+says of itself when the registry does not.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from sut.protocol.peer import AskConnected, Connected
 ANSWER_S: Final = 0.5
 AT_ONCE: Final = 2_000
 """Devices of one question."""
+LISTEN_S: Final = 0.5
+"""How often each is asked whether the registry knows all that it knows: half of what a decision waits."""
 
 
 class Life(Enum):
@@ -34,6 +37,14 @@ class Gateways:
 
     def __init__(self, links: Mapping[str, PeerLink]) -> None:
         self._links = links
+        self.unsure: set[str] = set()
+        """Gateways that cannot tell the registry who came and went, by their own last word."""
+
+    async def listen(self) -> None:
+        """Keep `unsure` up to date, for ever."""
+        while True:
+            await self.ask(dict.fromkeys(self._links, ()))
+            await asyncio.sleep(LISTEN_S)
 
     @property
     def all_linked(self) -> bool:
@@ -62,8 +73,9 @@ class Gateways:
         async def ask(node: str, devices: tuple[int, ...]) -> None:
             link = self._links.get(node)
             if link is None or (not link.up and link.refused):
+                self.unsure.discard(node)
                 return
-            for start in range(0, len(devices), AT_ONCE):
+            for start in range(0, max(1, len(devices)), AT_ONCE):
                 try:
                     answer = await link.ask(AskConnected(devices[start : start + AT_ONCE]), ANSWER_S)
                 except Unavailable:
@@ -71,6 +83,7 @@ class Gateways:
                     return
                 if isinstance(answer, Connected):
                     found.update(answer.devices)
+                    (self.unsure.discard if answer.sure else self.unsure.add)(node)
 
         await asyncio.gather(*(ask(node, tuple(devices)) for node, devices in by_node.items()))
         return found, silent

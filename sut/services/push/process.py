@@ -105,6 +105,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
             tasks = [group.create_task(reader.run()) for reader in readers]
             tasks += [group.create_task(sender.run()) for sender in senders]
             tasks.append(group.create_task(progress.run()))
+            tasks.append(group.create_task(gateways.listen()))
             tasks.append(group.create_task(decider.run()))
             tasks.append(group.create_task(_commit(message_log, floors)))
             tasks.append(group.create_task(ready.reach(lambda: message_log.committed(0), lambda: devices.owner(0))))
