@@ -131,6 +131,8 @@ class Experiment(_Strict, frozen=True):
     """At how many at a time."""
     push: bool = False
     """Whether there is a push service, and stand-ins for its providers, and the devices have push tokens."""
+    causal: bool = True
+    """Messages name what their sender had seen of other conversations, and devices wait for it."""
     faults: tuple[FaultSpec, ...] = ()
     timing: Timing = Timing()
     bounds: Bounds = Bounds()

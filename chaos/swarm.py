@@ -28,7 +28,7 @@ from chaos.rundir import RunDir
 from load import config as configs
 from load.config import SwarmConfig
 from sut.deploy.topology import Topology
-from sut.variants import fixed_reconnect_s
+from sut.variants import fixed_reconnect_s, ignores_dependencies
 
 LOOK_S: Final = 0.05
 PLAINTEXT: Final = "plaintext_store"
@@ -66,6 +66,8 @@ def configure(experiment: Experiment, topology: Topology, directory: RunDir, see
         "typing_share": experiment.typing_share,
         "watch_share": experiment.watch_share,
         "watched": experiment.watched,
+        "causal": experiment.causal,
+        "ignore_dependencies": ignores_dependencies(topology.variant),
         "trace_every": topology.settings.trace_every,
         "reconnect_fixed_s": fixed_reconnect_s(topology.variant),
     }

@@ -1,38 +1,68 @@
 """What the swarm's messages say: opaque bytes of realistic sizes, each one unique and checkable.
 
-A body begins with the message's id and the planned time of its send, so whoever shows it knows how long it took from
-the moment the workload wanted it sent, without asking the sender. The rest comes from an extendable-output hash of
-the seed and the id: the same on every machine.
+    msg u64, n u8, due u56, n x (conv u64, seq u48, flags u16), canary, the rest        all big-endian
+
+A body begins with the message's id and the planned time of its send (ns after t0), so whoever shows it knows how long
+it took from the moment the workload wanted it sent, without asking the sender. Then come the messages of other
+conversations that it depends on (sut.protocol.causal), 16 bytes each, and a canary if there is one. The rest comes from
+an extendable-output hash of the seed, the head and the canary: the same on every machine. A device with real encryption
+(crypto_person.py) encrypts all of this.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Sequence
 from typing import Final
+
+from sut.protocol.causal import ENTRY_SIZE, MAX_DEPENDENCIES, Dependency, pack, unpack
 
 _HEAD: Final = struct.Struct("!QQ")
 MIN_BODY: Final = _HEAD.size
+_DUE_BITS: Final = 56
+_DUE_MASK: Final = (1 << _DUE_BITS) - 1
 _ENCRYPTED: Final = b"\x80"
 """First bytes from here on are envelopes': ids of messages are below 2^63."""
 CANARY_BYTES: Final = 16
 _HASH_MASK: Final = (1 << 63) - 1
 
 
-def make(*, seed: int, msg: int, due_offset_ns: int, size: int, canary: bytes = b"") -> bytes:
-    """The body of message `msg` (history.message_id), planned `due_offset_ns` after t0. `size` is at least MIN_BODY.
+def make(
+    *,
+    seed: int,
+    msg: int,
+    due_offset_ns: int,
+    size: int,
+    canary: bytes = b"",
+    dependencies: Sequence[Dependency] = (),
+) -> bytes:
+    """The body of message `msg` (history.message_id), planned `due_offset_ns` after t0.
 
-    `canary` follows the head, in a body that may become longer by it: of what is encrypted, to be found nowhere else.
+    `size`: without the dependencies, of which there are at most MAX_DEPENDENCIES; at least MIN_BODY. `canary`, in a
+    body that may become longer by it: of what is encrypted, to be found nowhere else.
     """
-    head = _HEAD.pack(msg, due_offset_ns) + canary
-    return head + hashlib.shake_128(head + seed.to_bytes(16, "big")).digest(max(0, size - len(head)))
+    head = _HEAD.pack(msg, len(dependencies) << _DUE_BITS | due_offset_ns)
+    rest = hashlib.shake_128(head + canary + seed.to_bytes(16, "big")).digest(max(0, size - len(head) - len(canary)))
+    return b"".join((head, pack(dependencies), canary, rest))
 
 
 def due_offset_ns(body: bytes) -> int | None:
     """When this message was planned, in ns after t0; None for a body that no swarm made or that is encrypted."""
-    if body[:1] >= _ENCRYPTED:
-        return None
-    return int.from_bytes(body[8:16], "big") if len(body) >= MIN_BODY else None
+    return int.from_bytes(body[8:16], "big") & _DUE_MASK if _is_ours(body) else None
+
+
+def dependencies(body: bytes) -> tuple[Dependency, ...]:
+    """What this message depends on; nothing for a body that no swarm made or that is encrypted."""
+    count = body[8] if _is_ours(body) else 0
+    end = MIN_BODY + count * ENTRY_SIZE
+    if not count or count > MAX_DEPENDENCIES or len(body) < end:
+        return ()
+    return unpack(body[MIN_BODY:end])
+
+
+def _is_ours(body: bytes) -> bool:
+    return len(body) >= MIN_BODY and body[:1] < _ENCRYPTED
 
 
 def digest(body: bytes) -> int:

@@ -81,6 +81,10 @@ class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Stands in all other bodies, which a hunt for the canary must be able to see."""
     crypto_plaintext: bool = False
     """Known bad: those devices publish keys and then send what they should have encrypted."""
+    causal: bool = True
+    """Messages name what their sender had seen of other conversations, and devices show that first."""
+    ignore_dependencies: bool = False
+    """Known bad: named, and not waited for."""
     trace_every: Annotated[int, msgspec.Meta(ge=0)] = 16
     """The history tells more of one message in so many, the same ones that the system traces; 0: of none."""
 

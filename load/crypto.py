@@ -1,9 +1,10 @@
 """Real end-to-end encryption for a share of the devices, and bodies of true size for the rest.
 
 The share is made of whole conversations, so that those in it have somebody to talk to. A crypto device publishes keys,
-encrypts what it writes for the crypto devices of the conversation and decrypts all it shows: a message that does not
-decrypt to what was written is reported as another message than was sent. The rest sends bodies of the size that
-encryption would give them. Plaintexts carry the run's canary: bytes that must be found nowhere in the system.
+encrypts what it writes where all are crypto devices, and decrypts all it shows: a message that does not decrypt to what
+was written is reported as another message than was sent. Whoever shows a message must be able to read what it depends
+on, so nothing is encrypted where somebody else is or will be: there, and by all others, bodies are sent of the size
+that encryption would give them. Plaintexts carry the run's canary: bytes that must be found nowhere in the system.
 
 Keys come over HTTP, which waits; sending must not. So they are fetched by one greenlet (`Keys.work`), and what is due
 before they are there goes out as an opaque body.
@@ -13,13 +14,14 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from load.api import ApiClient, ApiError, KeysOf, parallel
+from load.causality import ever
 from load.crypto_person import ASK_AGAIN_S, Person, Wanted
-from load.plan import DevicePlan
+from load.plan import Change, DevicePlan
 from load.population import Conversation, Population, shuffled, stream
 from load.recorder import Recorder
 from sut.crypto import envelope as envelopes
@@ -34,17 +36,28 @@ IDLE_S: Final = 0.05
 RETRY_S: Final = 0.5
 
 
-def choose(population: Population, share: float, seed: int) -> frozenset[int]:
-    """The users with real encryption: whole conversations, a group among them if one fits."""
+def choose(
+    population: Population, share: float, seed: int, changes: Iterable[Change] = ()
+) -> tuple[frozenset[int], frozenset[int]]:
+    """The users with real encryption: all of some conversations, a group among them if one fits. And those
+    conversations, by place, in which nobody else is or will be.
+    """
+    members = ever(population, changes)
+    users = _chosen(population, members, share, seed)
+    return users, frozenset(place for place, people in enumerate(members) if people <= users)
+
+
+def _chosen(population: Population, members: Sequence[frozenset[int]], share: float, seed: int) -> frozenset[int]:
     budget = round(share * len(population.users))
     if share >= 1:
         return frozenset(population.users)
-    order = shuffled(stream(seed, "crypto"), [c for c in population.conversations if c.weight])
-    groups = [c for c in order if c.kind == "group" and 3 <= len(c.members) <= max(3, budget // 2)]
+    known = population.conversations
+    order = shuffled(stream(seed, "crypto"), [place for place, one in enumerate(known) if one.weight])
+    groups = [p for p in order if known[p].kind == "group" and 3 <= len(members[p]) <= max(3, budget // 2)]
     chosen: set[int] = set()
-    for conversation in [*groups[:1], *order]:
-        if len(chosen.union(conversation.members)) <= budget:
-            chosen.update(conversation.members)
+    for place in [*groups[:1], *order]:
+        if len(chosen | members[place]) <= budget:
+            chosen |= members[place]
     return frozenset(chosen)
 
 
@@ -79,6 +92,7 @@ class Keys:
         self,
         *,
         users: frozenset[int],
+        conversations: frozenset[int],
         seed: int,
         canary: bytes,
         plaintext: bool,
@@ -86,8 +100,11 @@ class Keys:
         tokens: Mapping[int, str],
         recorder: Recorder,
     ) -> None:
-        """`plaintext`: the known-bad client, which encrypts nothing."""
+        """`conversations`: where nobody but these `users` ever is. `plaintext`: the known-bad client, which encrypts
+        nothing.
+        """
         self.users = users
+        self.conversations = conversations
         self.seed = seed
         self.canary = canary
         self.plaintext = plaintext
@@ -103,7 +120,7 @@ class Keys:
         self._queued: set[Wanted] = set()
 
     def join(self, device: int, members: Mapping[int, frozenset[int]], *, groups: frozenset[int]) -> None:
-        """A device of this process begins. `members`: of its conversations, those with real encryption."""
+        """A device of this process begins. `members`: of those of its conversations that are encrypted."""
         self.people[device] = Person(device, members, groups, self)
 
     def join_all(
@@ -119,8 +136,8 @@ class Keys:
         `conversations`: by id, in the order of the population. Waits: for what other processes publish meanwhile
         `patience_s`; the rest comes later. Raises ApiError.
         """
-        members = {conv: self.users.intersection(c.members) for conv, c in conversations.items()}
-        groups = frozenset(conv for conv, c in conversations.items() if c.kind == "group")
+        members = {conv: frozenset(c.members) for conv, c in conversations.items() if conv in self.conversations}
+        groups = frozenset(conv for conv in members if conversations[conv].kind == "group")
         of_user: defaultdict[int, dict[int, frozenset[int]]] = defaultdict(dict)
         for conv, users in members.items():
             for user in users:

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from load import body as bodies
 from load.history import message_id
+from load.writing import Draft
 from sut.crypto import envelope as envelopes
 from sut.crypto.account import Account
 from sut.crypto.errors import CryptoError, NoSession, Unreadable
 from sut.crypto.prekeys import Bundle
+from sut.protocol.causal import ENTRY_SIZE, Dependency
 from sut.protocol.client_events import MemberChange
 from sut.protocol.frames import Message
 
@@ -29,8 +31,6 @@ MAX_WAITING: Final = 200
 """Messages of one device that wait for their keys."""
 MAX_REFS: Final = 1000
 """Own messages whose numbers a device remembers, to know who may have their keys."""
-MAX_AHEAD: Final = 64
-"""Bodies that bring keys before the message itself."""
 ASK_AGAIN_S: Final = 5.0
 """Without an answer a device asks once more."""
 
@@ -71,6 +71,10 @@ class Person:
         self._numbers: dict[int, int] = {}
         """Our client_seq -> number."""
         self._waiting: defaultdict[tuple[int, int], _Waiting] = defaultdict(_Waiting)
+        self._early: dict[tuple[int, int], bytes | None] = {}
+        """(conversation, number) -> what it says, of messages that are read and not displayed."""
+        self._asked: dict[tuple[int, int], Sequence[int]] = {}
+        """The same -> the refs that it asks for."""
         self.account = Account.create(user=device, device=device, now_s=int(time.time()))
         self.outgoing: list[tuple[int, bytes]] = []
         """(conversation, body): control bodies to be sent."""
@@ -80,26 +84,34 @@ class Person:
         for user in {user for conv in convs for user in self._members.get(conv, ())} - {self._device}:
             self._keys.want(Wanted(self._device, user, bundle=True))
 
-    def seal(self, conv: int, *, client_seq: int, due_offset_ns: int, size: int) -> list[bytes] | None:
-        """The bodies to send for a message of `size` bytes; None: nobody here to encrypt for, or no keys yet."""
+    def seal(self, draft: Draft, dependencies: Sequence[Dependency] = ()) -> bytes | None:
+        """The body of a message of ours; None: nobody here to encrypt for, or no keys yet.
+
+        What it depends on is encrypted with it. Call it once, when the message is sent for the first time: sessions
+        move on.
+        """
+        conv, msg, due_offset_ns, size = draft
         others = self._members.get(conv, set()) - {self._device}
         if not others:
             return None
         plain = bodies.make(
             seed=self._keys.seed,
-            msg=message_id(self._device, client_seq),
+            msg=msg,
             due_offset_ns=due_offset_ns,
             size=size,
             canary=self._keys.canary,
+            dependencies=dependencies,
         )
         if self._keys.plaintext:
-            return [plain]
+            return plain
         started = time.thread_time()
         try:
             if conv not in self._groups:
-                sealed = [self.account.seal_direct(conv, others, plain)]
+                sealed = self.account.seal_direct(conv, others, plain)
             else:
-                sealed = self.account.seal_group(conv, self._members[conv], plain)
+                *keys, sealed = self.account.seal_group(conv, self._members[conv], plain)
+                for body in keys:  # more new readers than fit in the message: they read it when these have come
+                    self._send(conv, body)
         except NoSession as error:
             for user in error.users:
                 self._keys.want(Wanted(self._device, user, bundle=True))
@@ -107,7 +119,7 @@ class Person:
             return None
         self._keys.cost.sealed += 1
         self._keys.cost.seal_s += time.thread_time() - started
-        _remember(self._refs, (conv, envelopes.parse(sealed[-1]).ref), client_seq + len(sealed) - 1)
+        _remember(self._refs, (conv, envelopes.parse(sealed).ref), msg & 0xFFFF_FFFF)
         return sealed
 
     def acked(self, client_seq: int, seq: int) -> None:
@@ -116,7 +128,7 @@ class Person:
 
     def changed(self, change: MemberChange) -> None:
         """Somebody came or went, at this place among the messages."""
-        if change.user not in self._keys.users:
+        if change.conv not in self._keys.conversations:
             return
         members = self._members.setdefault(change.conv, set())
         if not change.added:
@@ -127,8 +139,26 @@ class Person:
         if change.user != self._device and self._device in members:
             self._keys.want(Wanted(self._device, change.user, bundle=True))
 
+    def read(self, message: Message) -> bytes:
+        """Its turn in its conversation has come: what it says, or its bytes if nothing is to be read in it (yet).
+
+        Each at most once, and before `shown`: then it is kept until then, as many as the client holds back.
+        """
+        plain = self._open(message)
+        if plain is not None or envelopes.is_envelope(message.body):
+            self._early[message.conv, message.seq] = plain
+        return message.body if plain is None else plain
+
     def shown(self, message: Message) -> bytes | None:
         """A message is displayed: what it says, None when there is nothing to read in it (yet)."""
+        place = message.conv, message.seq
+        plain = self._early.pop(place) if place in self._early else self._open(message)
+        asked = self._asked.pop(place, None)
+        if asked:
+            self._answer(message.conv, (message.user, message.device), asked)
+        return plain
+
+    def _open(self, message: Message) -> bytes | None:
         if message.device == self._device or message.user not in self._keys.users:
             return None
         if not envelopes.is_envelope(message.body):
@@ -198,8 +228,8 @@ class Person:
             return None
         self._keys.cost.opened += 1
         self._keys.cost.open_s += time.thread_time() - started
-        if opened.asked:
-            self._answer(conv, sender, opened.asked)
+        if opened.asked:  # answered when it is displayed, for then it is known who is there
+            self._asked[conv, message.seq] = opened.asked
         if opened.unlocked:
             self._waiting[conv, message.device].quiet_until = 0.0  # the rest may be asked for at once
             self._try_again(conv, message.device, may_ask=False)
@@ -211,9 +241,15 @@ class Person:
         """Whether it is what its sender wrote: all of a plaintext follows from its head."""
         msg, due_ns = int.from_bytes(plain[:8], "big"), bodies.due_offset_ns(plain)
         last = message_id(message.device, message.client_seq)
-        if due_ns is not None and last - MAX_AHEAD <= msg <= last:
+        if due_ns is not None and msg == last:
+            named = bodies.dependencies(plain)
             wanted = bodies.make(
-                seed=self._keys.seed, msg=msg, due_offset_ns=due_ns, size=len(plain), canary=self._keys.canary
+                seed=self._keys.seed,
+                msg=msg,
+                due_offset_ns=due_ns,
+                size=len(plain) - ENTRY_SIZE * len(named),
+                canary=self._keys.canary,
+                dependencies=named,
             )
             if plain == wanted:
                 return

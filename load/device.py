@@ -21,15 +21,18 @@ from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
 from load import body as bodies
+from load.causality import Ties
 from load.doings import Doings
 from load.history import message_id, now_ns
 from load.plan import ALWAYS_US, US, Absence, DevicePlan
 from load.recorder import UNWATCHED, Recorder
+from load.writing import Draft, compose
 from sut.protocol.client import Client
 from sut.protocol.client_events import (
     Acked,
     ClientSettings,
     GaveUp,
+    HeldBack,
     MemberChange,
     Nacked,
     Notified,
@@ -46,6 +49,7 @@ from sut.protocol.client_events import (
     Wire,
     Writing,
 )
+from sut.protocol.client_outbox import Compose
 from sut.protocol.frames import FrameError
 
 if TYPE_CHECKING:
@@ -65,6 +69,8 @@ class Run:
     conversations: tuple[int, ...]
     """The id that the API gave to each conversation of the population, by its place there."""
     recorder: Recorder
+    ties: Ties | None = None
+    """With them devices keep causal order."""
     settings: ClientSettings = field(default_factory=ClientSettings)
     rng: random.Random = field(default_factory=random.Random)
     """For waits and jitter only: what is planned comes from the seed."""
@@ -95,10 +101,9 @@ class Device:
     """One of them. `now` is always seconds of the clock of `Run.t0_s`."""
 
     __slots__ = (
-        "_broken_off",
-        "_client", "_client_seq", "_crypto", "_doings", "_fragments", "_next_absence", "_next_send", "_now", "_online",
-        "_open", "_plan", "_run",
-        "_unsent", "_web", "device", "leaving", "must_drop", "refusal", "refusal_text",
+        "_broken_off", "_client", "_client_seq", "_crypto", "_doings", "_fragments", "_next_absence", "_next_send",
+        "_now", "_online", "_open", "_plan", "_run", "_unsent", "_web", "device", "leaving", "must_drop", "refusal",
+        "refusal_text",
     )  # fmt: skip
 
     def __init__(self, *, device: int, plan: DevicePlan, run: Run) -> None:
@@ -109,12 +114,15 @@ class Device:
         self._client_seq = 1
         self._next_send = 0
         self._next_absence = 0
-        self._unsent: dict[int, tuple[int, int]] = {}  # client_seq -> (planned ns, hash), until first transmitted
+        self._unsent: dict[int, tuple[int, int]] = {}  # client_seq -> (planned ns, hash), until it is written down
+        self._crypto = run.crypto.people.get(device) if run.crypto is not None else None
+        read = self._crypto.read if self._crypto is not None else None
         self._client = Client(
             user=device,
             device=device,
             rng=run.rng,
             settings=run.settings,
+            causality=run.ties.of(device, read) if run.ties is not None else None,
         )
         self._doings = Doings(
             self._client,
@@ -125,7 +133,6 @@ class Device:
             read_share=run.read_share,
             at=self._at,
         )
-        self._crypto = run.crypto.people.get(device) if run.crypto is not None else None
         self._web: ClientProtocol | None = None
         self._open = False
         self._online = False
@@ -269,41 +276,37 @@ class Device:
     def _submit(self, now: float) -> None:
         send = self._plan.sends[self._next_send]
         self._next_send += 1
-        conv = self._run.conversations[send.conversation]
-        offset_ns = send.due_us * 1000
-        client_seq = self._client_seq
-        for body in self._bodies(conv, client_seq, offset_ns, send.size):
-            self._hand_in(conv, body, self._run.t0_ns + offset_ns, now)
+        conv, offset_ns = self._run.conversations[send.conversation], send.due_us * 1000
+        draft = Draft(conv, message_id(self.device, self._client_seq), offset_ns, send.size)
 
-    def _bodies(self, conv: int, client_seq: int, due_offset_ns: int, size: int) -> list[bytes]:
-        """The message, encrypted or not; before it what its recipients need to read it."""
-        run = self._run
-        if self._crypto is not None:
-            sealed = self._crypto.seal(conv, client_seq=client_seq, due_offset_ns=due_offset_ns, size=size)
-            if sealed is not None:
-                return sealed
-        if run.crypto is not None:
-            size = run.crypto.true_size(size, group=conv in run.groups)
-        msg = message_id(self.device, client_seq)
-        return [bodies.make(seed=run.seed, msg=msg, due_offset_ns=due_offset_ns, size=size, canary=run.tracer)]
+        def make(now: float) -> bytes:
+            return compose(self._run, self._crypto, draft, self._client.dependencies(conv, now))
+
+        self._hand_in(conv, make, self._run.t0_ns + offset_ns, now)
 
     def _send_controls(self, now: float) -> None:
         """What encryption has to say to other devices."""
         if self._crypto is not None:
             outgoing, self._crypto.outgoing = self._crypto.outgoing, []
             for conv, body in outgoing:
-                self._hand_in(conv, body, now_ns(), now)
+                self._hand_in(conv, lambda _now, body=body: body, now_ns(), now)  # type: ignore[misc]
 
-    def _hand_in(self, conv: int, body: bytes, due_ns: int, now: float) -> None:
+    def _hand_in(self, conv: int, make: Compose, due_ns: int, now: float) -> None:
+        """Have it sent. `make` is called once, when it is transmitted for the first time."""
         client_seq = self._client_seq
+
+        def made(now: float) -> bytes:
+            body = make(now)
+            self._unsent[client_seq] = (due_ns, bodies.digest(body))
+            return body
+
         try:
-            taken = self._client.submit(conv, body, now)
+            taken = self._client.submit(conv, made, now)
         except OutboxFull:
             self._run.recorder.not_invoked()
             return
         assert taken == client_seq, "the client counts its messages as the body says"
         self._client_seq += 1
-        self._unsent[client_seq] = (due_ns, bodies.digest(body))
 
     def _upgraded(self, web: ClientProtocol, now: float) -> None:
         """The answer to the upgrade may have come."""
@@ -367,6 +370,8 @@ class Device:
                 case Online():
                     self._online, self._broken_off = True, False
                     recorder.online(device)
+                case HeldBack():
+                    recorder.held_back(device, event)
                 case SentAgain():
                     recorder.sent_again(device, event)
                 case Nacked():
@@ -387,8 +392,8 @@ class Device:
                     recorder.violation(device, text)
                 case MemberChange() if self._crypto is not None:
                     self._crypto.changed(event)
-                case _:  # Drained asks nothing of a person, nor does a MemberChange of one without encryption
-                    pass
+                case _:
+                    pass  # Drained asks nothing of a person, nor does a MemberChange of one without encryption
         web = self._web
         for data in client.frames():
             if self._open and self.leaving is None and web is not None and web.state is OPEN:

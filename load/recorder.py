@@ -14,7 +14,7 @@ import msgspec
 from load import body as bodies
 from load.history import Event, Explanation, HistoryWriter, machine_id, message_id, now_ns
 from load.latency import Histogram
-from sut.protocol.client_events import Acked, GaveUp, Nacked, Notified, SentAgain, Show, Told, Wire
+from sut.protocol.client_events import Acked, GaveUp, HeldBack, Nacked, Notified, SentAgain, Show, Told, Wire
 from sut.protocol.frames import Message
 from sut.protocol.signals import ReceiptKind
 from sut.protocol.tracing import is_traced
@@ -59,6 +59,10 @@ class Counters(msgspec.Struct, kw_only=True):
     """States that viewers were told."""
     not_invoked: int = 0
     """Planned, but the device's outbox was full."""
+    held: int = 0
+    """Displays that waited for what they name, or behind one that did."""
+    held_late: int = 0
+    """Of these, those shown after all without it."""
 
     @property
     def pending(self) -> int:
@@ -112,6 +116,7 @@ class Recorder:
         self.counters = Counters()
         self.ack_latency = Histogram()
         self.show_latency = Histogram()
+        self.hold = Histogram()
 
     def begin(self, t0_ns: int) -> None:
         """Planned times count from `t0_ns`."""
@@ -183,6 +188,16 @@ class Recorder:
         self.counters.violations += 1
         if self.counters.violations <= _LOGGED_VIOLATIONS:
             _LOGGER.warning("device %d: the service broke its protocol: %s", device, text)
+
+    def held_back(self, device: int, event: HeldBack) -> None:
+        """A message that is displayed next waited for what it, or one before it, names."""
+        self.counters.held += 1
+        self.hold.add_ns(round(event.for_s * 1e9))
+        if event.late:
+            self.counters.held_late += 1
+        if event.late and self.counters.held_late <= _LOGGED_VIOLATIONS:
+            _LOGGER.warning("device %d: number %d of conversation %d waited %.1f s in vain", device, event.seq,
+                            event.conv, event.for_s)  # fmt: skip
 
     def notified(self, device: int, event: Notified) -> None:
         """A conversation has grown. Which message that is, and whether it is traced, is not known before it is here."""

@@ -20,6 +20,7 @@ from load import plan as plans
 from load import population as populations
 from load.api import ApiClient
 from load.arrange import Changes, create_conversations, record_population
+from load.causality import Ties
 from load.config import SwarmConfig
 from load.control import ControlWriter, PhaseName
 from load.device import Run
@@ -121,6 +122,7 @@ class Swarm:
             seed=self.config.seed,
             conversations=part.conversations,
             recorder=self._recorder,
+            ties=self._ties(part),
             read_share=self.config.read_share,
             settings=ClientSettings(reconnect_fixed_s=self.config.reconnect_fixed_s),
         )
@@ -141,13 +143,22 @@ class Swarm:
             run.crypto.wake = self._fleet.wake
             self._tasks.append(gevent.spawn(run.crypto.work, gevent.sleep))
 
+    def _ties(self, part: Part) -> Ties | None:
+        """Who may be where, if devices are to keep causal order."""
+        if not self.config.causal:
+            return None
+        ignore = self.config.ignore_dependencies
+        return Ties(self.population, self.plan, part.conversations, ignore_dependencies=ignore)
+
     def _join_crypto(self, run: Run, part: Part, share: Mapping[int, plans.DevicePlan]) -> None:
         """Real encryption for those of this process's devices that the configuration means. Raises ApiError."""
         from load import crypto
 
         config = self.config
+        users, places = crypto.choose(self.population, config.crypto_share, config.seed, self.plan.changes)
         run.crypto = self._crypto = crypto.Keys(
-            users=crypto.choose(self.population, config.crypto_share, config.seed),
+            users=users,
+            conversations=frozenset(part.conversations[place] for place in places),
             seed=config.seed,
             canary=config.canary.encode(),
             plaintext=config.crypto_plaintext,
@@ -219,6 +230,11 @@ class Swarm:
         if self._crypto is not None:
             self._crypto.finish()
             _LOGGER.info("encryption: %s", self._crypto.cost)
+        if self._recorder is not None and self.config.causal:
+            hold, counters = self._recorder.hold, self._recorder.counters
+            _LOGGER.info("causal order: %d of %d displays waited, p50 %.1f ms, p99 %.1f ms, max %.1f ms; %d in vain",
+                         counters.held, counters.shown, hold.percentile_ms(50), hold.percentile_ms(99),
+                         hold.percentile_ms(100), counters.held_late)  # fmt: skip
         self._history.close()
         self._control.close()
 

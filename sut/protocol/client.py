@@ -9,11 +9,11 @@ makes delivery at-least-once on the wire and exactly-once on the screen.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from sut.protocol.client_context import HISTORY_REQ, Context
+from sut.protocol.causal import Causality, Dependency
+from sut.protocol.client_context import HISTORY_REQ
 from sut.protocol.client_events import (
-    ClientEvent,
     ClientSettings,
     Drained,
     Nacked,
@@ -23,13 +23,12 @@ from sut.protocol.client_events import (
     Stalled,
     Wire,
 )
-from sut.protocol.client_fetch import Fetches
-from sut.protocol.client_history import Histories, HistoryBusy
-from sut.protocol.client_inbox import MEMBERSHIP, Inbox, page_fault
+from sut.protocol.client_gate import Gate
+from sut.protocol.client_history import HistoryBusy
+from sut.protocol.client_inbox import MEMBERSHIP, page_fault
 from sut.protocol.client_liveness import Liveness
-from sut.protocol.client_outbox import Outbox
-from sut.protocol.client_signals import Signals
-from sut.protocol.client_sync import Syncs
+from sut.protocol.client_outbox import Compose
+from sut.protocol.client_parts import Parts
 from sut.protocol.frames import (
     BEAT_RESYNC,
     Ack,
@@ -50,47 +49,35 @@ from sut.protocol.signals import PresenceNews, Receipts, Typists
 __all__ = ["Client", "ClientSettings", "HistoryBusy", "Nacked", "OutboxFull"]
 
 
-class Client:
+class Client(Parts):
     """The state machine of one device. Not thread-safe."""
 
-    __slots__ = (
-        "_beats", "_context", "_epoch", "_fetches", "_histories", "_inbox", "_liveness", "_next_client_seq", "_online",
-        "_open", "_outbox", "_reconnect", "_signals", "_syncs",
-    )  # fmt: skip
+    __slots__ = ("_beats", "_epoch", "_liveness", "_next_client_seq", "_online", "_reconnect")
 
     def __init__(
-        self, *, user: int, device: int, rng: random.Random, settings: ClientSettings, next_client_seq: int = 1
+        self,
+        *,
+        user: int,
+        device: int,
+        rng: random.Random,
+        settings: ClientSettings,
+        next_client_seq: int = 1,
+        causality: Causality | None = None,
     ) -> None:
-        self._context = Context(user=user, device=device, rng=rng, settings=settings)
-        self._inbox = Inbox(self._context)
-        self._fetches: Fetches | None = None  # made for the first gap, like the outbox for the first message:
-        self._outbox: Outbox | None = None  # most devices of a large population only listen
-        self._histories: Histories | None = None
-        self._signals: Signals | None = None
-        self._syncs = Syncs(self._context, self._inbox.cursors)
+        """With `causality` it keeps causal order across conversations; without, only that within each."""
+        super().__init__(user=user, device=device, rng=rng, settings=settings)
+        if causality is not None:
+            self._gate = self._inbox.gate = Gate(
+                self._context, self._inbox, self._syncs, causality, fetch=self._claim, sync=self._sync
+            )
         self._liveness = Liveness(self._context)
         self._reconnect = Reconnect(settings.reconnect_fixed_s)
         self._next_client_seq = next_client_seq
-        self._open = False
         self._online = False
         self._epoch = 0
         self._beats = 0
 
-    def resume(self, cursors: Mapping[int, int], unsettled: Iterable[tuple[int, int, bytes]], now: float) -> None:
-        """Go on where an earlier run of the program ended; before the first connection.
-
-        `unsettled`: (conversation, client_seq, body) in the order of submission, all below `next_client_seq`.
-        """
-        self._inbox.cursors.update(cursors)
-        for conv, client_seq, body in unsettled:
-            self._made_outbox().put(conv, client_seq, body, now=now)
-
-    @property
-    def cursors(self) -> Mapping[int, int]:
-        """Conversation -> the number up to which it was shown. Save it together with what was shown."""
-        return self._inbox.cursors
-
-    def submit(self, conv: int, body: bytes, now: float) -> int:
+    def submit(self, conv: int, body: bytes | Compose, now: float) -> int:
         """Take a message for sending and return its client_seq. Raises OutboxFull, ValueError (bad size or id)."""
         client_seq = self._next_client_seq
         self._made_outbox().put(conv, client_seq, body, now=now)
@@ -104,9 +91,7 @@ class Client:
 
         Raises HistoryBusy.
         """
-        if self._histories is None:
-            self._histories = Histories(self._context, is_open=self._open)
-        return self._histories.ask(conv, before, limit, now)
+        return self._made_histories().ask(conv, before, limit, now)
 
     def mark_read(self, conv: int, seq: int, now: float) -> None:
         """The person has read everything up to `seq`; what was not shown yet does not count."""
@@ -124,24 +109,19 @@ class Client:
         """The person looks at these users, and at nobody else; none: at nobody. Raises ValueError for too many."""
         self._made_signals().watch(users, is_open=self._online)
 
+    def dependencies(self, conv: int, now: float) -> tuple[Dependency, ...]:
+        """What a message to this conversation has to name if it is sent now. Nothing without `causality`."""
+        return self._gate.memory.dependencies(conv, now) if self._gate is not None else ()
+
     def connected(self, now: float) -> None:
         """The upgrade succeeded. Nothing is sent before WELCOME."""
         self._liveness.connected(now)
 
     def disconnected(self, now: float) -> float:
         """The connection ended, or could not be made. Returns the seconds to wait before the next attempt."""
-        self._open = self._online = False
+        self._online = False
         self._liveness.disconnected()
-        self._syncs.close()
-        if self._fetches is not None:
-            self._fetches.close()
-        if self._outbox is not None:
-            self._outbox.close()
-        if self._histories is not None:
-            self._histories.close()
-        if self._signals is not None:
-            self._signals.closed()
-        self._context.frames.clear()
+        self._close_parts()
         settings = self._context.settings
         return self._reconnect.next_wait_s(
             self._context.rng, base_s=settings.reconnect_base_s, cap_s=settings.reconnect_cap_s
@@ -217,44 +197,6 @@ class Client:
                 at = min(at, self._signals.due())
         return at
 
-    def frames(self) -> list[bytes]:
-        """What has to be sent, in order, each as one binary message. Drained by this call."""
-        context = self._context
-        frames, context.frames = context.frames, []
-        return frames
-
-    def events(self) -> list[ClientEvent]:
-        """What happened, in order. Drained by this call."""
-        context = self._context
-        events, context.events = context.events, []
-        return events
-
-    def idle(self) -> bool:
-        """Nothing is unacknowledged, no gap is known, and no SYNC is open that may tell of one.
-
-        Offline, the last does not count: nothing can be asked.
-        """
-        if self._outbox is not None and not self._outbox.empty:
-            return False
-        if self._fetches is not None and self._fetches.behind:
-            return False
-        return not self._open or self._syncs.settled
-
-    def _made_outbox(self) -> Outbox:
-        if self._outbox is None:
-            self._outbox = Outbox(self._context, is_open=self._open)
-        return self._outbox
-
-    def _made_signals(self) -> Signals:
-        if self._signals is None:
-            self._signals = Signals(self._context, self._inbox.cursors)
-        return self._signals
-
-    def _made_fetches(self) -> Fetches:
-        if self._fetches is None:
-            self._fetches = Fetches(self._context, self._inbox.cursors, is_open=self._open)
-        return self._fetches
-
     def _welcome(self, frame: Welcome, now: float) -> None:
         context = self._context
         if self._open:
@@ -264,16 +206,10 @@ class Client:
             context.violation(
                 f"WELCOME to user {frame.user}, device {frame.device}; this is {context.user}, {context.device}"
             )
-        self._open = True
         self._epoch = frame.epoch
         self._beats = 0
         self._liveness.welcome(frame.heartbeat_ms / 1000, now)
-        if self._outbox is not None:
-            self._outbox.open(now)
-        if self._fetches is not None:
-            self._fetches.open(now)
-        if self._histories is not None:
-            self._histories.open(now)
+        self._open_parts(now)
         self._sync(now)
 
     def _sync(self, now: float) -> None:
@@ -293,8 +229,10 @@ class Client:
         sure = self._syncs.answered(frame, now)
         if sure is None:
             return
-        if sure and self._fetches is not None:
-            self._fetches.end_audit()
+        ended = self._fetches.end_audit() if sure and self._fetches is not None else []
+        if sure and self._gate is not None:
+            self._gate.ended(ended, now)
+            self._gate.synced(now)
         if not self._online:
             self._online = True
             self._reconnect.succeeded()

@@ -64,6 +64,14 @@ class ClientSettings:
     max_conversations: int = 65_536
     """Conversations a device follows; what arrives for more is reported as a Violation and ignored."""
 
+    hold_s: float = 15.0
+    """A message waits for what it names at most this long, while connected and awake; four times as long while the
+    service does not answer. The next connection has the whole time again."""
+    hold_connections: int = 5
+    """... and for as many connections after the one on which it came."""
+    max_held: int = 1000
+    """Messages that wait for what they name, all conversations together."""
+
     def __post_init__(self) -> None:
         if not 1 <= self.page_limit <= MAX_FETCH:
             raise ValueError(f"page_limit is {self.page_limit}; 1 to {MAX_FETCH} are allowed")
@@ -204,6 +212,15 @@ class Unwatched(NamedTuple):
     user: int
 
 
+class HeldBack(NamedTuple):
+    """The Show or MemberChange that follows waited this long for what it, or one before it, names; `late`: in vain."""
+
+    conv: int
+    seq: int
+    for_s: float
+    late: bool
+
+
 class Drained(NamedTuple):
     """The gateway is leaving; it will close. disconnected() then draws its wait below `base_ms`."""
 
@@ -224,5 +241,5 @@ class Violation(NamedTuple):
 
 ClientEvent = (
     Online | Sent | SentAgain | Acked | Nacked | GaveUp | Notified | Wire | Show | MemberChange | RoleChange
-    | HistoryPage | HistoryFailed | Drained | Stalled | Violation | Told | Writing | Presence | Unwatched
+    | HistoryPage | HistoryFailed | Drained | Stalled | Violation | Told | Writing | Presence | Unwatched | HeldBack
 )  # fmt: skip

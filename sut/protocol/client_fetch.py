@@ -153,12 +153,15 @@ class Fetches:
         for gap in self._gaps.values():
             gap.audited = gap.doubts >= DOUBTS_BEFORE_AUDIT
 
-    def end_audit(self) -> None:
-        """The chain ended with sure answers: doubted heads that it did not list are not for this user."""
+    def end_audit(self) -> list[int]:
+        """The chain ended with sure answers: doubted heads that it did not list are not for us. Returns whose."""
+        ended = []
         for conv, gap in list(self._gaps.items()):
             if gap.audited:
                 gap.head, gap.audited = self._cursors[conv], False
                 self.filled(conv, gap.head)
+                ended.append(conv)
+        return ended
 
     def due(self) -> float:
         """When tick() has something to do."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sut.protocol.client_context import Context
 from sut.protocol.client_events import MemberChange, RoleChange, Show
 from sut.protocol.frames import Flag, Message, Page, Recv
+
+if TYPE_CHECKING:
+    from sut.protocol.client_gate import Gate
 
 MEMBERSHIP: Final = Flag.MEMBER_ADD | Flag.MEMBER_REMOVE | Flag.MEMBER_ROLE
 """An entry with one of these is no message. Other bits mean nothing yet and are ignored."""
@@ -36,17 +39,21 @@ def page_fault(page: Page, after: int) -> str | None:
 class Inbox:
     """Cursors, held-back messages and the RECVs that are due, of one device."""
 
-    __slots__ = ("_buffers", "_context", "_recv_due", "cursors")
+    __slots__ = ("_buffers", "_context", "_recv_due", "cursors", "gate")
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self.cursors: dict[int, int] = {}
         """Conversation -> cursor. Others only read it."""
+        self.gate: Gate | None = None
+        """Holds back on the way to the screen what must not be there yet; None: nothing must."""
         self._buffers: dict[int, dict[int, Message]] = {}
         self._recv_due: dict[int, float] = {}  # all wait equally long, so their order is the order of their times
 
     def follow(self, conv: int) -> bool:
         """Make sure that the conversation has a cursor. False (and a Violation): this device follows too many."""
+        if self.gate is not None:
+            self.gate.heard_of(conv)
         if conv in self.cursors:
             return True
         if len(self.cursors) >= self._context.settings.max_conversations:
@@ -54,6 +61,10 @@ class Inbox:
             return False
         self.cursors[conv] = 0
         return True
+
+    def shown(self, conv: int) -> int:
+        """Up to which number the conversation is on the screen: its cursor, if nothing waits behind the gate."""
+        return self.cursors.get(conv, 0) if self.gate is None else self.gate.shown(conv)
 
     def holds_back(self, conv: int) -> bool:
         """A message above the cursor is here, so the gap below it is certain."""
@@ -66,7 +77,7 @@ class Inbox:
         if seq <= cursor:
             return
         if seq == cursor + 1:
-            self._show(message)
+            self._show(message, now)
             self._move(conv, seq, now)
             self._show_held_back(conv, now)
             return
@@ -86,16 +97,22 @@ class Inbox:
         if conv in self._buffers:
             fresh = self._with_held_back(conv, fresh, through)
         for message in fresh:
-            self._show(message)
+            self._show(message, now)
         self._move(conv, through, now)
         self._show_held_back(conv, now)
 
     def due(self) -> float:
         """When tick() has something to do."""
-        return next(iter(self._recv_due.values()), math.inf)
+        at = next(iter(self._recv_due.values()), math.inf)
+        return at if self.gate is None else min(at, self.gate.due())
 
     def tick(self, now: float) -> list[int]:
-        """Report what was shown. Only while the connection is open. Returns the conversations reported."""
+        """Report what was shown, after what has waited too long. Returns the conversations reported.
+
+        Only while the connection is open.
+        """
+        if self.gate is not None:
+            self.gate.tick(now)
         due = []
         for conv, at in self._recv_due.items():
             if at > now:
@@ -103,7 +120,7 @@ class Inbox:
             due.append(conv)
         for conv in due:
             del self._recv_due[conv]
-            self._context.tell(Recv(conv, self.cursors[conv]))
+            self._context.tell(Recv(conv, self.shown(conv)))
         return due
 
     def _with_held_back(self, conv: int, fresh: Sequence[Message], through: int) -> list[Message]:
@@ -128,12 +145,13 @@ class Inbox:
         if buffer is None:
             return
         while (message := buffer.pop(self.cursors[conv] + 1, None)) is not None:
-            self._show(message)
+            self._show(message, now)
             self._move(conv, message.seq, now)
         if not buffer:
             del self._buffers[conv]
 
-    def _show(self, message: Message) -> None:
+    def emit(self, message: Message) -> None:
+        """This one is on the screen now."""
         conv, seq, flags, user, _, _, body = message
         events = self._context.events
         if not flags & MEMBERSHIP:
@@ -145,6 +163,19 @@ class Inbox:
             if len(body) == 8:  # the owner left
                 events.append(RoleChange(conv, seq, int.from_bytes(body, "big"), OWNER))
 
+    def report(self, conv: int, now: float) -> None:
+        """More of this conversation was shown: the service will be told."""
+        self._recv_due.setdefault(conv, now + self._context.settings.recv_every_s)
+
+    def _show(self, message: Message, now: float) -> None:
+        if self.gate is None:
+            self.emit(message)
+        else:
+            self.gate.arrived(message, now)
+
     def _move(self, conv: int, cursor: int, now: float) -> None:
         self.cursors[conv] = cursor
-        self._recv_due.setdefault(conv, now + self._context.settings.recv_every_s)
+        if self.gate is None:
+            self.report(conv, now)
+        else:
+            self.gate.passed(conv, now)

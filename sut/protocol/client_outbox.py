@@ -10,9 +10,11 @@ never transmitted only waits for its turn.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from sut.protocol.client_context import Context
+from sut.protocol.client_dependencies import Shown
 from sut.protocol.client_events import Acked, GaveUp, Nacked, OutboxFull, Sent, SentAgain
 from sut.protocol.client_retry import Retry
 from sut.protocol.frames import MAX_BODY, Refused, Send
@@ -21,18 +23,26 @@ REMEMBERED_ACKS: Final = 8
 """Own messages whose numbers are remembered, to notice a second number for one of them."""
 
 
+Compose = Callable[[float], bytes]
+"""Makes a body when it is transmitted for the first time, at this `now`: it can name what has been shown by then."""
+
+
 class _Queued(NamedTuple):
     client_seq: int
-    body: bytes
+    body: bytes | Compose
 
 
 class Outbox:
     """The unsettled messages of one device."""
 
-    __slots__ = ("_begun", "_context", "_draining", "_failures", "_numbers", "_open", "_queues", "_retry", "_size")
+    __slots__ = (
+        "_begun", "_context", "_draining", "_failures", "_memory", "_numbers", "_open", "_queues", "_retry", "_size",
+    )  # fmt: skip
 
-    def __init__(self, context: Context, *, is_open: bool) -> None:
+    def __init__(self, context: Context, *, is_open: bool, memory: Shown | None = None) -> None:
+        """`memory` is told which messages got a number and which were dropped."""
         self._context = context
+        self._memory = memory
         self._open = is_open
         self._draining = False
         self._queues: dict[int, list[_Queued]] = {}
@@ -47,10 +57,13 @@ class Outbox:
         """Nothing is queued or unsettled."""
         return not self._size
 
-    def put(self, conv: int, client_seq: int, body: bytes, *, now: float) -> None:
-        """Queue a message; it leaves at once if it can. Raises OutboxFull, and ValueError for what no SEND can hold."""
-        if not 0 < len(body) <= MAX_BODY:
-            raise ValueError(f"a body of {len(body)} bytes; 1 to {MAX_BODY} are allowed")
+    def put(self, conv: int, client_seq: int, body: bytes | Compose, *, now: float) -> None:
+        """Queue a message; it leaves at once if it can. Raises OutboxFull, and ValueError for what no SEND can hold.
+
+        A body that is made later must be a valid one: then the ValueError would come to whoever makes it leave.
+        """
+        if isinstance(body, bytes):
+            _check(body)
         if not 0 <= conv < 1 << 64:
             raise ValueError(f"conversation {conv} is no u64")
         if self._size >= self._context.settings.max_outbox:
@@ -87,7 +100,7 @@ class Outbox:
         """
         head = self._head(conv, client_seq)
         if head is not None:
-            self._drop_head(conv)
+            self._drop_head(conv, acked=True)
             self._context.events.append(Acked(conv, client_seq, seq))
         known = self._numbers.get(client_seq)
         if known is None:
@@ -101,7 +114,7 @@ class Outbox:
                 f"message {client_seq} was number {known[1]} of conversation {known[0]} "
                 f"and is now number {seq} of conversation {conv}"
             )
-        return head.body if head else None
+        return head.body if head and isinstance(head.body, bytes) else None
 
     def refused(self, frame: Refused, now: float) -> None:
         """A NACK. One for a message that is settled already is a late repetition and says nothing."""
@@ -151,7 +164,12 @@ class Outbox:
 
     def _transmit(self, conv: int, now: float) -> None:
         head = self._queues[conv][0]
-        self._context.ask(Send(conv, head.client_seq, head.body), now)
+        body = head.body
+        if not isinstance(body, bytes):
+            body = body(now)
+            _check(body)
+            self._queues[conv][0] = _Queued(head.client_seq, body)
+        self._context.ask(Send(conv, head.client_seq, body), now)
         self._retry.launch(conv, now + self._context.settings.ack_timeout_s)
         if conv in self._begun:
             self._context.events.append(SentAgain(conv, head.client_seq))
@@ -164,7 +182,9 @@ class Outbox:
         self._failures[conv] = failures + 1
         self._retry.rest(conv, now + self._context.back_off_s(failures))
 
-    def _drop_head(self, conv: int) -> None:
+    def _drop_head(self, conv: int, *, acked: bool = False) -> None:
+        if self._memory is not None:
+            self._memory.settled(conv, acked=acked)
         queue = self._queues[conv]
         del queue[0]
         if not queue:
@@ -173,3 +193,8 @@ class Outbox:
         del self._begun[conv]
         self._failures.pop(conv, None)
         self._retry.forget(conv)
+
+
+def _check(body: bytes) -> None:
+    if not 0 < len(body) <= MAX_BODY:
+        raise ValueError(f"a body of {len(body)} bytes; 1 to {MAX_BODY} are allowed")

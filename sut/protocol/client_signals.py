@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from sut.protocol.client_context import Context
@@ -28,14 +28,14 @@ class Signals:
     """Of one device, across its connections."""
 
     __slots__ = (
-        "_context", "_cursors", "_pictures", "_read", "_read_due", "_restate_at", "_said", "_told", "_typed",
+        "_context", "_pictures", "_read", "_read_due", "_restate_at", "_said", "_shown", "_told", "_typed",
         "_watched", "_writing",
     )  # fmt: skip
 
-    def __init__(self, context: Context, cursors: dict[int, int]) -> None:
-        """`cursors`: what was shown, to read only."""
+    def __init__(self, context: Context, shown: Callable[[int], int]) -> None:
+        """`shown`: up to which number a conversation is on the screen."""
         self._context = context
-        self._cursors = cursors
+        self._shown = shown
         self._read: dict[int, int] = {}
         self._read_due: dict[int, float] = {}  # all wait equally long, so their order is the order of their times
         self._said: OrderedDict[int, None] = OrderedDict()  # conversations of RECVs and READs since the last SYNC
@@ -50,7 +50,7 @@ class Signals:
 
     def mark_read(self, conv: int, seq: int, now: float) -> None:
         """The person has read everything up to `seq`, as far as it was shown."""
-        seq = min(seq, self._cursors.get(conv, 0))
+        seq = min(seq, self._shown(conv))
         if seq > self._read.get(conv, 0):
             self._read[conv] = seq
             self._read_due.setdefault(conv, now + self._context.settings.recv_every_s)
@@ -122,7 +122,7 @@ class Signals:
             self._restate_at = math.inf
             said, self._said = self._said, OrderedDict()
             for conv in said:
-                self._context.tell(Recv(conv, self._cursors[conv]))
+                self._context.tell(Recv(conv, self._shown(conv)))
                 if conv in self._read:
                     self._context.tell(Read(conv, self._read[conv]))
         for conv in _until(self._read_due, now):

@@ -26,7 +26,7 @@ class Syncs:
 
     __slots__ = (
         "_after", "_again", "_context", "_cursors", "_failures", "_first_req", "_req", "_stale", "_stale_chains",
-        "_until",
+        "_until", "started",
     )  # fmt: skip
 
     def __init__(self, context: Context, cursors: dict[int, int]) -> None:
@@ -40,6 +40,8 @@ class Syncs:
         self._stale = False
         self._stale_chains = 0
         self._failures = 0
+        self.started = 0
+        """Chains so far, on all connections."""
 
     @property
     def under_way(self) -> bool:
@@ -57,6 +59,7 @@ class Syncs:
             self._again = True
             return False
         self._stale = False
+        self.started += 1
         self._ask_after(0, now)
         return True
 

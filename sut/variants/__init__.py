@@ -134,6 +134,11 @@ VARIANTS: Mapping[str, Variant] = {
             "the wrong is in the client: some send in the clear what they should encrypt, and it reaches log and store",
             ("leaks",),
         ),
+        Variant(
+            "ignore_dependencies",
+            "clients do not wait for what a message names, so who comes back may see an answer before its question",
+            ("causal",),
+        ),
     )
 }
 
@@ -224,6 +229,13 @@ def fixed_reconnect_s(variant: str | None) -> float:
     """The wait of devices before they reconnect, 0 where it is full jitter."""
     own = _own(variant, "fixed_reconnect_s")
     found: float = own() if own else 0.0
+    return found
+
+
+def ignores_dependencies(variant: str | None) -> bool:
+    """Whether devices show a message without what it names."""
+    own = _own(variant, "ignores_dependencies")
+    found: bool = own() if own else False
     return found
 
 
