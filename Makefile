@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: setup demo test test-cluster lint lock lock-servers clean
+.PHONY: setup demo test test-cluster test-long lint lock lock-servers clean
 
 setup: $(VENV)/.ready
 
@@ -25,6 +25,10 @@ test: setup
 # What breaks real brokers and nodes, for some minutes.
 test-cluster: setup
 	PETREL_TEST_CLUSTER=1 $(BIN)/python -m pytest -m cluster
+
+# What searches at random, and finds the more the longer it may: the API against its document, a million frames.
+test-long: setup
+	PETREL_TEST_LONG=1 $(BIN)/python -m pytest -m long
 
 lint: setup
 	$(BIN)/ruff check .

@@ -121,11 +121,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_systems(add: Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]) -> None:
     """The commands about a system, without an experiment."""
-    sub = add("up", _up, "start a system and leave it running")
-    _profile(sub)
-    sub.add_argument("--variant", metavar="V", help="switch on a known-bad design")
-    _directory(sub)
-    servers.add_options(sub)
+    _starting(add("up", _up, "start a system and leave it running"))
     _directory(add("status", _status, "show a running system"))
     _directory(add("down", _down, "stop a running system"))
     sub = add("doctor", _doctor, "say what this machine has and lacks for a profile")
@@ -167,6 +163,14 @@ def _points(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"whole numbers with commas between, not {text!r}") from None
+
+
+def _starting(sub: argparse.ArgumentParser) -> None:
+    _profile(sub)
+    sub.add_argument("--tls", action="store_true", help="clients come by TLS, with an authority made in DIR/tls")
+    sub.add_argument("--variant", metavar="V", help="switch on a known-bad design")
+    _directory(sub)
+    servers.add_options(sub)
 
 
 def _profile(sub: argparse.ArgumentParser) -> None:
@@ -266,6 +270,7 @@ def _up(options: argparse.Namespace) -> int:
         profile=options.profile,
         directory=options.dir,
         variant=options.variant,
+        tls=options.tls,
         servers=servers.from_options(options, options.profile),
     )
 

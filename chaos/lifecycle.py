@@ -38,6 +38,7 @@ def up(
     directory: Path = DEFAULT_DIRECTORY,
     variant: str | None = None,
     servers: Servers | None = None,
+    tls: bool = False,
     console: Console | None = None,
 ) -> int:
     """Start a system and leave it running. Raises UsageError, HarnessError; then nothing is left running."""
@@ -52,6 +53,7 @@ def up(
                 directory=directory,
                 variant=variant,
                 servers=servers,
+                tls=tls,
                 on_progress=startup.progress,
                 on_waiting=startup.waiting,
             )

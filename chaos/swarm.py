@@ -51,6 +51,7 @@ def configure(experiment: Experiment, topology: Topology, directory: RunDir, see
         "users": experiment.users,
         "api_url": topology.api_url,
         "api_key": topology.api_key,
+        "ca_file": topology.tls.ca if topology.tls is not None else "",
         "history_dir": str(directory.history),
         "duration_s": experiment.duration_s,
         "rate_per_s": experiment.rate_per_s,

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from load.secure import client_context
 from sut.protocol.push_tokens import push_token
 
 MAX_TOKENS: Final = 1000
@@ -132,13 +133,15 @@ class ApiClient:
         *,
         timeout_s: float = 8.0,
         give_up_s: float = 60.0,
+        ca_file: str = "",
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`timeout_s` bounds each attempt, `give_up_s` all attempts of one call together."""
+        """`timeout_s` bounds each attempt, `give_up_s` all attempts of one call together. `ca_file`: for https."""
         parts = urlsplit(base_url)
-        self._host, self._port = parts.hostname or "", parts.port or 80
+        self._secure = client_context(ca_file) if parts.scheme == "https" else None
+        self._host, self._port = parts.hostname or "", parts.port or (443 if self._secure else 80)
         self._timeout_s = timeout_s
         self._give_up_s = give_up_s
         self._rng = rng or random.Random()
@@ -239,7 +242,7 @@ class ApiClient:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         reused = connection is not None
         if connection is None:
-            connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+            connection = self._connection()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         content = None
         if body is not None:
@@ -260,6 +263,11 @@ class ApiClient:
         if response.status in (200, 201):
             return data
         raise _refusal(f"{method} {path}", response.status, data)
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._secure is None:
+            return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._secure)
 
 
 def _refusal(what: str, status: int, data: bytes) -> ApiError:

@@ -29,9 +29,11 @@ class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     seed: Annotated[int, msgspec.Meta(ge=0)]
     """Makes the population, the send plan and the offline plan; the same on every machine."""
     users: Annotated[int, msgspec.Meta(ge=1, le=MAX_USERS)]
-    api_url: Annotated[str, msgspec.Meta(pattern="^http://[^/]+$")]
+    api_url: Annotated[str, msgspec.Meta(pattern="^https?://[^/]+$")]
     api_key: Annotated[str, msgspec.Meta(min_length=1)]
     history_dir: Annotated[str, msgspec.Meta(min_length=1)]
+    ca_file: str = ""
+    """The authority to trust where the system speaks TLS; empty: the machine's."""
     duration_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 100.0
     """From the first planned send to the last."""
     rate_per_s: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 130.0
@@ -121,7 +123,7 @@ def by_hand(directory: Path, *, seed: int, users: int, duration_s: float, rate_p
     Each run has its own range of ids: one system serves many, and none meets the messages of another. Raises
     ConfigError.
     """
-    api_url, api_key = discover(directory)
+    api_url, api_key, ca_file = discover(directory)
     number = 1
     try:
         while True:
@@ -137,6 +139,7 @@ def by_hand(directory: Path, *, seed: int, users: int, duration_s: float, rate_p
                 "users": users,
                 "api_url": api_url,
                 "api_key": api_key,
+                "ca_file": ca_file,
                 "history_dir": str((run / "history").resolve()),
                 "duration_s": duration_s,
                 "rate_per_s": rate_per_s,
@@ -162,15 +165,20 @@ class _Service(msgspec.Struct, frozen=True):
     ports: _Ports = _Ports()
 
 
+class _Tls(msgspec.Struct, frozen=True):
+    ca: str
+
+
 class _Topology(msgspec.Struct, frozen=True):
     """The few fields of a topology.json that a swarm needs; the rest is the system's own affair."""
 
     api_key: str
     services: tuple[_Service, ...]
+    tls: _Tls | None = None
 
 
-def discover(directory: Path) -> tuple[str, str]:
-    """(api_url, api_key) of a running system, from DIR/topology.json. Raises ConfigError."""
+def discover(directory: Path) -> tuple[str, str, str]:
+    """(api_url, api_key, ca_file) of a running system, from DIR/topology.json. Raises ConfigError."""
     path = directory / "topology.json"
     try:
         topology = msgspec.json.decode(path.read_bytes(), type=_Topology)
@@ -181,5 +189,7 @@ def discover(directory: Path) -> tuple[str, str]:
         raise ConfigError(f"{path}: {error}") from None
     for service in topology.services:
         if service.kind == "api" and service.ports.http:
-            return f"http://{service.host}:{service.ports.http}", topology.api_key
+            host = f"[{service.host}]" if ":" in service.host else service.host
+            scheme, ca_file = ("https", topology.tls.ca) if topology.tls is not None else ("http", "")
+            return f"{scheme}://{host}:{service.ports.http}", topology.api_key, ca_file
     raise ConfigError(f"{path}: no service of kind api with an http port")

@@ -11,9 +11,11 @@ import heapq
 import itertools
 import math
 import random
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Final
 
 import gevent
@@ -24,6 +26,7 @@ from load.device import Device, Run
 from load.gateways import Gateways
 from load.history import HistoryError, now_ns
 from load.plan import DevicePlan
+from load.secure import client_context
 from load.session import Session
 
 LONGEST_SLEEP_S: Final = 0.02
@@ -46,12 +49,14 @@ class Fleet:
         api: ApiClient,
         api_key: str,
         on_failure: Callable[[str], None],
+        ca_file: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`on_failure` hears once, in one line, why the swarm cannot go on (a full disk)."""
         self.clock = clock
         self.tokens = dict(tokens)
         self.gateways = Gateways(api, rng=random.Random())
+        self._ca_file = ca_file
         self.begun = Event()
         """Set when t0 is known."""
         self.quiet = Event()
@@ -67,6 +72,11 @@ class Fleet:
         self._free = deque(self.sessions)
         self._run.recorder.counters.devices = len(self.sessions)
         self._greenlet: gevent.Greenlet | None = None
+
+    @cached_property
+    def secure(self) -> ssl.SSLContext:
+        """For connections to gateways that want TLS."""
+        return client_context(self._ca_file)
 
     def start(self) -> None:
         """Start keeping time."""

@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import os
 import random
+import ssl
 import sys
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
@@ -33,6 +34,7 @@ from load.control import ControlWriter
 from load.history import Event, HistoryError, HistoryTail, HistoryWriter
 from load.probe import draw, probe
 from load.reader import ANSWER_S, AskAgain, Reader, Unreadable
+from load.secure import client_context
 from sut.protocol.frames import FrameError
 
 AT_ONCE: Final = 64
@@ -52,6 +54,7 @@ async def read_device(
     gateways: Callable[[], Awaitable[tuple[str, ...]]],
     rng: random.Random,
     after: Callable[[ClientConnection], Awaitable[object]] | None = None,
+    secure: ssl.SSLContext | None = None,
 ) -> list[str]:
     """Read one device with bounded retries. Returns what could not be read, a line each.
 
@@ -70,6 +73,7 @@ async def read_device(
         try:
             async with connect(
                 rng.choice(urls),
+                ssl=secure,
                 additional_headers={"Authorization": f"Bearer {token}"},
                 compression=None,
                 max_size=MAX_MESSAGE,
@@ -126,7 +130,8 @@ class Discovery:
 
 async def read_all(config: SwarmConfig, history: HistoryWriter) -> tuple[int, list[str]]:
     """Read every device. Returns the number of FINAL rows and what could not be read. Raises ApiError."""
-    api = ApiClient(config.api_url)
+    api = ApiClient(config.api_url, ca_file=config.ca_file)
+    secure = client_context(config.ca_file) if config.api_url.startswith("https:") else None
     known = memberships(config.history)
     devices = range(config.first_id, config.first_id + config.users)
     tokens = await asyncio.to_thread(api.tokens, config.api_key, devices)
@@ -143,7 +148,10 @@ async def read_all(config: SwarmConfig, history: HistoryWriter) -> tuple[int, li
             reader = Reader(device, sorted(known.get(device, ())), history)
             conv = probes.get(device)
             after = partial(probe, device=device, conv=conv, history=history) if conv is not None else None
-            holes.extend(await read_device(reader, token=tokens[device], gateways=gateways, rng=rng, after=after))
+            found = await read_device(
+                reader, token=tokens[device], gateways=gateways, rng=rng, after=after, secure=secure
+            )
+            holes.extend(found)
             rows += reader.rows
 
     async with asyncio.TaskGroup() as group:

@@ -22,6 +22,7 @@ from load.device import Device, Refusal
 from load.gateways import NoGateway
 from load.history import HistoryError
 from load.plan import Absence
+from load.secure import SecureStream
 
 if TYPE_CHECKING:
     from load.fleet import Fleet
@@ -40,7 +41,7 @@ _READ: Final = 64 * 1024
 class Session:
     """The I/O of one device. Only `run` may wait."""
 
-    __slots__ = ("_fd", "_fleet", "_kill_at", "_sock", "_unwritten", "alarm_at", "device")
+    __slots__ = ("_fd", "_fleet", "_kill_at", "_sock", "_tls", "_unwritten", "alarm_at", "device")
 
     def __init__(self, device: Device, fleet: Fleet) -> None:
         self.device = device
@@ -49,6 +50,7 @@ class Session:
         self._fleet = fleet
         self._sock: socket.socket | None = None
         self._fd = -1
+        self._tls: SecureStream | None = None
         self._unwritten = b""
         self._kill_at = math.inf
 
@@ -122,20 +124,19 @@ class Session:
         """TCP and the upgrade. Raises OSError or gevent.Timeout; a refusal is left in the device."""
         device, fleet = self.device, self._fleet
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or 80
+        secure = parts.scheme == "wss"
+        host, port = parts.hostname or "", parts.port or (443 if secure else 80)
         with gevent.Timeout(CONNECT_S):
             sock = self._sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
             sock.connect((host, port))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._fd = sock.fileno()
+            self._tls = SecureStream(fleet.secure, host) if secure else None
             device.connect(url, fleet.tokens[device.device])
             self._flush()
             while not device.open and device.refusal is None:
                 fleet.set_alarm(self)
-                data = sock.recv(_READ)
-                device.receive(data, fleet.clock())
-                self._flush()
-                if not data:
+                if not self._take(sock):
                     return
 
     def _read(self) -> None:
@@ -144,15 +145,24 @@ class Session:
         assert sock is not None
         while not device.must_drop:
             fleet.set_alarm(self)
-            data = sock.recv(_READ)
-            device.receive(data, fleet.clock())
-            self._flush()
-            if not data:
+            if not self._take(sock):
                 return
+
+    def _take(self, sock: socket.socket) -> bool:
+        """Wait for bytes and hand them on; whether there were any. Raises OSError."""
+        data = sock.recv(_READ)
+        plain = self._tls.receive(data) if self._tls is not None and data else data
+        if plain or not data:
+            self.device.receive(plain, self._fleet.clock())
+        self._flush()
+        return bool(data)
 
     def _flush(self) -> None:
         """Write what the socket takes now and keep the rest. gevent's sockets never block below Python."""
-        data = self._unwritten + self.device.output()
+        data = self.device.output()
+        if self._tls is not None:
+            data = self._sealed(self._tls, data)
+        data = self._unwritten + data
         if not data or self._fd < 0:
             self._unwritten = b""
             return
@@ -167,9 +177,17 @@ class Session:
         if len(self._unwritten) > MAX_UNWRITTEN:
             self._drop()
 
+    def _sealed(self, tls: SecureStream, data: bytes) -> bytes:
+        try:
+            tls.send(data)
+        except OSError:
+            self._drop()
+        return tls.output()
+
     def _drop(self) -> None:
         """End the connection from outside the reading greenlet, which then wakes with an OSError."""
         self._fd = -1
+        self._tls = None
         self._unwritten = b""
         self._kill_at = math.inf
         if self._sock is not None:

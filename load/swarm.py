@@ -68,7 +68,7 @@ class Swarm:
         self.plan = plans.make(config, self.population)
         self._observer = observer
         self._on_failure = on_failure
-        self._api = ApiClient(config.api_url)
+        self._api = ApiClient(config.api_url, ca_file=config.ca_file)
         name = f"swarm-{os.getpid()}"
         try:
             config.history.mkdir(parents=True, exist_ok=True)
@@ -135,6 +135,7 @@ class Swarm:
             tokens=self._tokens,
             api=self._api,
             api_key=self.config.api_key,
+            ca_file=self.config.ca_file,
             on_failure=self._on_failure,
         )
         self._fleet.start()

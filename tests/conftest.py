@@ -13,11 +13,20 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+from hypothesis import settings
 
 TAG = "PETREL_TEST_SESSION"
-CLUSTER = "PETREL_TEST_CLUSTER"
+OFF = {
+    "cluster": ("PETREL_TEST_CLUSTER", "minutes on real servers: `make test-cluster` runs these"),
+    "long": ("PETREL_TEST_LONG", "a search at random that takes long: `make test-long` runs these"),
+}
+"""Markers whose tests run only where this variable is 1."""
 GRACE_S = 5.0
 """How long a process that was told to stop may take after the last test."""
+
+
+settings.register_profile("patient", deadline=None)  # on a busy machine any example may take long once
+settings.load_profile("patient")
 
 
 def leftovers(tag: str) -> list[psutil.Process]:
@@ -65,11 +74,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make test` is to take ten minutes; what takes five more has a command of its own."""
-    if os.environ.get(CLUSTER) != "1":
-        for item in items:
-            if item.get_closest_marker("cluster") is not None:
-                item.add_marker(pytest.mark.skip(reason="minutes on real servers: `make test-cluster` runs these"))
+    """`make test` is to take ten minutes; what takes more has commands of its own."""
+    for marker, (switch, reason) in OFF.items():
+        if os.environ.get(switch) != "1":
+            for item in items:
+                if item.get_closest_marker(marker) is not None:
+                    item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def skip_reasons(reports: list[pytest.TestReport | pytest.CollectReport]) -> dict[str, list[str]]:

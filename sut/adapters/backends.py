@@ -12,6 +12,7 @@ from sut.adapters.redis_client import Address
 from sut.adapters.redis_master import RedisMaster
 from sut.adapters.redis_presence import RedisPresence
 from sut.adapters.redis_registry import RedisRegistry
+from sut.adapters.redis_revocations import RedisRevocations
 from sut.deploy.topology import ServiceKind, Topology
 from sut.ports import Devices, KeyStore, MessageLog, MessageStore
 
@@ -91,6 +92,11 @@ def open_presence(topology: Topology, node: str, *, ttl_s: float) -> RedisPresen
         ttl_s=ttl_s,
         deadline_s=REDIS_DEADLINE_S,
     )
+
+
+def open_revocations(registry: RedisRegistry) -> RedisRevocations:
+    """The list of revoked devices, by the registry's connections."""
+    return RedisRevocations(registry.master)
 
 
 def open_master(topology: Topology, node: str) -> RedisMaster:

@@ -4,6 +4,7 @@ Keys
     lease:{node}    string with a time to live: the incarnation that lives, and the address that clients dial
     nodes           set: nodes that had a lease when somebody last looked
     route:{user}    hash: device -> packed route
+    replaced:{node} list: connections of this node whose device has registered a newer one elsewhere; kept for a minute
 
 A packed route is epoch, incarnation and connection (u64 each, big-endian), then the node's name. It counts only while
 lease:{node} holds the same incarnation, so a gateway that dies takes its routes with it. Keys of routes expire a day
@@ -20,12 +21,13 @@ from typing import Any, Final
 
 from sut.adapters.redis_client import Address
 from sut.adapters.redis_master import RedisMaster
-from sut.adapters.redis_script import Script, parts
+from sut.adapters.redis_script import MAX_BATCH, Script, parts
 from sut.ports import Route, Unavailable
 
 ROUTE_TTL_S: Final = 86_400
 _ROUTE: Final = struct.Struct("!QQQ")
 _INCARNATION: Final = struct.Struct("!Q")
+_REPLACED_CONN: Final = struct.Struct("!QQ")
 
 
 class RedisRegistry:
@@ -47,6 +49,11 @@ class RedisRegistry:
         self._master = RedisMaster(
             sentinels=sentinels, master_name=master_name, address_map=address_map, deadline_s=deadline_s
         )
+
+    @property
+    def master(self) -> RedisMaster:
+        """The connections, for what else is kept beside the registry. They end with it."""
+        return self._master
 
     @property
     def up(self) -> bool:
@@ -101,6 +108,12 @@ class RedisRegistry:
             ]
         return before
 
+    async def replaced(self, node: str, incarnation: int) -> list[int]:
+        """Connections of this incarnation that lost their place to one of another gateway. Each is told once."""
+        answer = await self._run(_REPLACED, [f"replaced:{node}"], [MAX_BATCH])
+        found = [_REPLACED_CONN.unpack(one) for one in answer]
+        return [conn for of_incarnation, conn in found if of_incarnation == incarnation]
+
     async def unregister(self, routes: Sequence[tuple[int, Route]]) -> None:
         """Compare and delete: removes an entry only if it is exactly this one."""
         for part in parts(routes):
@@ -130,6 +143,7 @@ _LEASE: Final = Script("lease.lua")
 _RELEASE: Final = Script("release.lua")
 _GATEWAYS: Final = Script("gateways.lua")
 _REGISTER: Final = Script("register.lua")
+_REPLACED: Final = Script("replaced.lua")
 _UNREGISTER: Final = Script("unregister.lua")
 _ROUTES: Final = Script("routes.lua")
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Script:
-    """A Lua script, sent by its hash, and in full to a server that does not know it."""
+    """A Lua script of this folder, sent by its hash, and in full to a server that does not know it."""
 
     def __init__(self, name: str) -> None:
         self._text = files("sut.adapters").joinpath(name).read_text()

@@ -1,7 +1,9 @@
 -- Puts routes in. An entry of the same device with a newer epoch stays.
 -- KEYS[i]: route:{user}. ARGV[1]: how long the key is kept, in seconds; then for each key a device and its packed route.
 -- Answers, for each key, with the packed route that was there before, nil when there was none.
--- A packed route begins with its epoch, 8 bytes big-endian; numbers in Lua hold 53 bits, so halves are compared.
+-- A packed route is epoch, incarnation and connection, 8 bytes each, big-endian, then the node. Numbers in Lua hold 53
+-- bits, so of the epoch halves are compared. A gateway whose connection lost its place to one elsewhere finds it in
+-- replaced:{node}, a list of incarnation and connection.
 local function newer(a, b)
   local a_high, a_low = struct.unpack('>I4I4', a)
   local b_high, b_low = struct.unpack('>I4I4', b)
@@ -15,6 +17,12 @@ for i, key in ipairs(KEYS) do
   if not old or not newer(old, route) then
     redis.call('HSET', key, device, route)
     redis.call('EXPIRE', key, ARGV[1])
+    if old and string.sub(old, 25) ~= string.sub(route, 25) then
+      local told = 'replaced:' .. string.sub(old, 25)
+      redis.call('RPUSH', told, string.sub(old, 9, 24))
+      redis.call('LTRIM', told, -10000, -1)
+      redis.call('EXPIRE', told, 60)
+    end
   end
   before[i] = old
 end

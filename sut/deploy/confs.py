@@ -84,7 +84,8 @@ def toxiproxy_conf(topology: Topology) -> bytes:
     proxies = []
     for link in topology.links:
         target = topology.service(link.target)
-        upstream = f"{target.host}:{target.ports[link.port]}"
+        host = f"[{target.host}]" if ":" in target.host else target.host
+        upstream = f"{host}:{target.ports[link.port]}"
         proxies.append(Proxy(name=link.name, listen=f"127.0.0.1:{link.listen}", upstream=upstream))
     return msgspec.json.format(msgspec.json.encode(proxies), indent=1)
 

@@ -61,7 +61,9 @@ def _volume(_topology: Topology, _service: Service, _timeout_s: float) -> str | 
 
 
 def _api(topology: Topology, service: Service, timeout_s: float) -> str | None:
-    status = probe.http_status((service.host, service.ports["http"]), "/v1/health", timeout_s)
+    ca = topology.tls.ca if topology.tls is not None else None
+    host = service.public_host or service.host
+    status = probe.http_status((host, service.ports["http"]), "/v1/health", timeout_s, ca)
     if status != 200:
         return f"GET /v1/health: {status or 'no answer'}"
     return _ready(topology, service, timeout_s)

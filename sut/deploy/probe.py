@@ -7,6 +7,7 @@ silence is an observation.
 from __future__ import annotations
 
 import http.client
+import ssl
 
 import psutil
 
@@ -102,10 +103,13 @@ def cassandra_replicas(address: Address, timeout_s: float) -> Replicas | None:
         return None
 
 
-def http_status(address: Address, path: str, timeout_s: float) -> int | None:
-    """The status that a GET is answered with."""
+def http_status(address: Address, path: str, timeout_s: float, ca: str | None = None) -> int | None:
+    """The status that a GET is answered with; by TLS with a certificate of this authority, when one is given."""
     connection = http.client.HTTPConnection(*address, timeout=timeout_s)
     try:
+        if ca is not None:
+            context = ssl.create_default_context(cafile=ca)
+            connection = http.client.HTTPSConnection(*address, timeout=timeout_s, context=context)
         connection.request("GET", path)
         return connection.getresponse().status
     except (OSError, http.client.HTTPException):

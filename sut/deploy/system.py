@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import psutil
 
-from sut.deploy import confs, health, state
+from sut.deploy import certificates, confs, health, state
 from sut.deploy.errors import AlreadyRunningError, DeployError
 from sut.deploy.external import Servers, discover, named
 from sut.deploy.machine import place_on_this_machine
@@ -44,13 +45,15 @@ def start(
     variant: str | None = None,
     settings: Settings | None = None,
     servers: Servers | None = None,
+    tls: bool = False,
     on_progress: Progress,
     on_waiting: OnWaiting | None = None,
     timeout_s: float | None = None,
 ) -> System:
     """Start a system in `directory` (made if need be) and return when all of it is healthy.
 
-    `servers`: what somebody else runs already. `timeout_s` None: what the profile allows. Raises DeployError, one
+    `servers`: what somebody else runs already. `tls`: clients come by TLS, with certificates of an authority made here,
+    in DIR/tls. `timeout_s` None: what the profile allows. Raises DeployError, one
     line; then no process and no open file of it is left.
     """
     if profile not in PROFILES:
@@ -72,6 +75,8 @@ def start(
             topology = named(build(profile, place), servers)
         except OSError as error:
             raise DeployError(f"no free ports: {error.strerror}") from None
+        if tls:
+            topology = _secured(topology)
         limit_s = PROFILES[profile].start_timeout_s if timeout_s is None else timeout_s
         return boot(topology, reservation, on_progress=on_progress, on_waiting=on_waiting, timeout_s=limit_s)
 
@@ -182,6 +187,14 @@ class System:
         if reaped.left:
             raise DeployError(f"could not end the processes {', '.join(map(str, reaped.left))}")
         return reaped.ended
+
+
+def _secured(topology: Topology) -> Topology:
+    """With certificates of its own. Raises DeployError."""
+    try:
+        return msgspec.structs.replace(topology, tls=certificates.make(topology.path / "tls"))
+    except OSError as error:
+        raise _cannot_write(topology.path, error) from None
 
 
 @contextlib.contextmanager

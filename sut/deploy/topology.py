@@ -43,6 +43,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long messages are kept at least, see sut/README.md; 0: for ever."""
     push: bool = True
     """Whether the system has the push service, and stand-ins for its providers, at all."""
+    user_connections: int = 64
+    """Devices of one user that one gateway serves at once."""
+    user_frames_per_s: int = 10_000
+    """Frames in one second of all of a user's devices at one gateway; one device may send 2,000."""
+    address_connections: int = 50_000
+    """Sockets of one client address (IPv6: of one /64) at one gateway. A swarm is one address."""
+    address_handshakes_per_s: int = 5_000
+    """New sockets of one client address in one second at one gateway."""
     trace_every: int = 16
     """One message in so many leaves stamps of where it was and when, see sut/trace.py; 0: none does."""
 
@@ -50,6 +58,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def presence_ttl_s(self) -> float:
         """How long a gateway's word on a user counts: one lost heartbeat is made good by the next."""
         return 2.5 * self.heartbeat_s
+
+
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
+    """What gateways and the API show to clients: PEM files. Links between our own processes have none."""
+
+    certificate: str
+    """The certificate, and those between it and the authority."""
+    key: str
+    ca: str
+    """The authority's certificate, for clients; it signed `certificate`."""
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +92,13 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """The service of kind "volume" in whose mount namespace the process runs; its disk can be filled."""
     external: bool = False
     """Somebody else's server: looked at and dialed, never started, stopped or killed."""
+    public_host: str = ""
+    """What clients dial, where it is not `host`: needed when that is "::" (or 0.0.0.0), every address there is."""
+
+    def authority(self, role: str) -> str:
+        """HOST:PORT for clients, as a URL has it."""
+        host = self.public_host or self.host
+        return f"[{host}]:{self.ports[role]}" if ":" in host else f"{host}:{self.ports[role]}"
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +134,8 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     """Who holds it may register devices."""
     redis_master: str = "petrel"
     """The name Sentinel knows the master by."""
+    tls: Tls | None = None
+    """None: clients come in plain text, and whoever ends their TLS stands in front."""
     log_id: str = ""
     """Whose offsets the store's write timestamps are; another log needs another keyspace. "": the run's own."""
     topic: str = "petrel"
@@ -148,8 +175,11 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def api_url(self) -> str:
         """Base URL of the HTTP API."""
-        api = self.of_kind("api")[0]
-        return f"http://{api.host}:{api.ports['http']}"
+        return f"http{'s' if self.tls else ''}://{self.of_kind('api')[0].authority('http')}"
+
+    def gateway_url(self, gateway: Service, path: str) -> str:
+        """What clients dial."""
+        return f"ws{'s' if self.tls else ''}://{gateway.authority('ws')}{path}"
 
 
 def load(path: Path) -> Topology:

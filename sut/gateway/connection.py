@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, cast
 
+from sut.gateway.limits import address_of
 from sut.gateway.timers import NEVER, ticks
 from sut.protocol import handshake, websocket
-from sut.protocol.frames import BEAT_RESYNC, MAX_BODY, Beat, Close, Welcome, encode
+from sut.protocol.frames import BEAT_RESYNC, MAX_BODY, Beat, Close, Nack, Welcome, encode
 from sut.protocol.handshake import HandshakeError
-from sut.protocol.server import Answer, End, Forward, ServerSession
-from sut.protocol.tokens import TokenError, verify
+from sut.protocol.server import Answer, End, Forward, ServerSession, refusal
+from sut.protocol.tokens import TokenError, prove
 
 if TYPE_CHECKING:
     from sut.gateway.gateway import Gateway
@@ -32,12 +33,13 @@ _LOST: Final = 3
 
 
 class Connection(asyncio.Protocol):
-    """A device's connection. `number`, `user`, `device` and `epoch` are set when it opens.
+    """A device's connection. `number`, `user`, `device`, `issued_s` and `epoch` are set when it opens.
 
     `routed`: the registry has shown this connection. `welcomed`: WELCOME was sent; it is before all other frames.
     """
 
     __slots__ = (
+        "_address",
         "_blocked",
         "_gateway",
         "_head",
@@ -45,17 +47,22 @@ class Connection(asyncio.Protocol):
         "_session",
         "_state",
         "_transport",
+        "_unwelcome",
         "device",
         "due",
         "epoch",
+        "issued_s",
         "number",
         "routed",
         "user",
         "welcomed",
     )
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, *, address: str = "", unwelcome: bool = False) -> None:
+        """`address`: who accepted the socket has counted it, and says whether its request is to be refused."""
         self._gateway = gateway
+        self._address = address
+        self._unwelcome = unwelcome
         self._transport: asyncio.Transport | None = None
         self._session: ServerSession | None = None
         self._head = b""  # of the unfinished request
@@ -66,9 +73,15 @@ class Connection(asyncio.Protocol):
         self.number = 0
         self.user = 0
         self.device = 0
+        self.issued_s = 0
         self.epoch = 0
         self.routed = False
         self.welcomed = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is or was a transport: with TLS, whether the handshake came to its end."""
+        return self._transport is not None or self._state != _REQUESTING
 
     @property
     def is_open(self) -> bool:
@@ -80,8 +93,12 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from it
         gateway = self._gateway
         gateway.wheel.put(self, gateway.clock.tick + gateway.handshake_ticks)
-        if not gateway.accepted():
-            self._transport.abort()
+        if not self._address:
+            self._address = address_of((transport.get_extra_info("peername") or ("gone",))[0])
+            verdict = gateway.accepted(self._address)
+            self._unwelcome = verdict != 0
+            if verdict > 1:
+                self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the peer. What comes after the end is read and dropped."""
@@ -89,6 +106,10 @@ class Connection(asyncio.Protocol):
             self._receive(data)
         elif self._state == _REQUESTING:
             self._request(data)
+        elif self._state == _CLOSING and data[0] == websocket.CLOSE_BYTE:
+            transport = self._transport
+            if transport is not None and not transport.can_write_eof():
+                transport.close()  # it has read our close frame
 
     def _request(self, data: bytes) -> None:
         gateway = self._gateway
@@ -104,7 +125,15 @@ class Connection(asyncio.Protocol):
             if gateway.draining or gateway.full:
                 self._respond(503, f"this gateway is {'going away' if gateway.draining else 'full'}; try another")
                 return
-            self.user, self.device = verify(upgrade.token, gateway.token_key)
+            if self._unwelcome:
+                self._respond(429, "too many connections from your address")
+                return
+            self.user, self.device, self.issued_s = prove(upgrade.token, gateway.token_key)
+            if gateway.revoked.is_void(self.user, self.device, self.issued_s):
+                raise TokenError("token was taken back")
+            if not gateway.limits.admits(self.user, self.device):
+                self._respond(429, "too many devices of this user are connected here")
+                return
         except HandshakeError as error:
             self._respond(error.status, str(error))
             return
@@ -131,17 +160,23 @@ class Connection(asyncio.Protocol):
             session.forget_mark()  # nothing can be routed to it yet: each BEAT says RESYNC
         decisions = session.receive(data, mark=gateway.mark(), second=gateway.clock.second)
         gateway.stats.frames_in += len(decisions)
+        too_fast = gateway.limits.too_fast(self.user, len(decisions), gateway.clock.second)
         for decision in decisions:
             if self._state != _OPEN:
                 return
             if isinstance(decision, Forward):
-                gateway.forward(self, decision.frame)
+                if too_fast:
+                    refused = refusal(decision.frame, Nack.OVERLOADED)
+                    if refused is not None:
+                        self.send(refused.data)
+                else:
+                    gateway.forward(self, decision.frame)
             elif isinstance(decision, Answer):
                 gateway.stats.resyncs += decision.resync
                 self.send(decision.data)
             else:
                 assert isinstance(decision, End)
-                self.close(decision.code, decision.reason)
+                self.close(decision.code, decision.reason, hang_up=not decision.reason)
 
     def welcome(self) -> None:
         """Send WELCOME, once."""
@@ -205,19 +240,20 @@ class Connection(asyncio.Protocol):
         elif self._transport is not None:
             self._transport.abort()
 
-    def close(self, code: int, reason: str = "") -> None:
-        """Send a close frame and end. Nothing when it has ended already."""
+    def close(self, code: int, reason: str = "", *, hang_up: bool = False) -> None:
+        """Send a close frame and end. Nothing when it has ended already. `hang_up`: it answers the peer's own."""
         if self._state != _OPEN:
             return
         self._gateway.left(self, code)
-        self._linger(websocket.close(code, reason))
+        self._linger(websocket.close(code, reason), hang_up=hang_up)
 
     def _respond(self, status: int, text: str) -> None:
         if status >= 400:
             self._gateway.stats.refused += 1
-        self._linger(handshake.response(status, text))
+        self._linger(handshake.response(status, text), hang_up=True)
 
-    def _linger(self, last_words: bytes) -> None:
+    def _linger(self, last_words: bytes, *, hang_up: bool) -> None:
+        """`hang_up`: the peer waits for the end alone. A TLS stream has no half-close to say that and listen on."""
         transport, gateway = self._transport, self._gateway
         assert transport is not None
         if self._blocked and self._state == _OPEN:
@@ -227,7 +263,10 @@ class Connection(asyncio.Protocol):
         self._head = b""
         if not transport.is_closing():
             transport.write(last_words)
-            transport.write_eof()
+            if transport.can_write_eof():
+                transport.write_eof()
+            elif hang_up:
+                transport.close()
         gateway.wheel.put(self, gateway.clock.tick + LINGER_TICKS)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -239,4 +278,4 @@ class Connection(asyncio.Protocol):
         self._session = None
         self._head = b""
         self.due = NEVER
-        self._gateway.hung_up()
+        self._gateway.hung_up(self._address)

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sut.deploy.topology import Service, Topology
 from sut.gateway.connection import Connection
+from sut.gateway.limits import Limits
 from sut.gateway.losses import Losses
 from sut.gateway.presence import GatewayPresence
 from sut.gateway.registrar import Pace, Registrar
 from sut.gateway.stats import Stats
 from sut.gateway.timers import TICK_S, AwakeClock, Wheel, ticks
+from sut.gateway.tls import TlsListener
+from sut.listening import BACKLOG, listener
 from sut.partitioning import partition_of
 from sut.peer import PeerConnection, PeerLink, PeerServer, PortInUse
-from sut.ports import Presence, Registry
+from sut.ports import Presence, Registry, Revocation
 from sut.protocol import websocket
 from sut.protocol.frames import Close, Drain, Fetch, Nack, Recv, Send, Sync, encode
 from sut.protocol.handshake import PATH
@@ -46,10 +48,10 @@ from sut.protocol.peer import (
 )
 from sut.protocol.server import refusal
 from sut.protocol.signals import FromDevice, Read, Typing, Watch
+from sut.revoked import Revoked
 from sut.trace import OFF, Hop, Trace
 from sut.variants import presence_class
 
-BACKLOG: Final = 4096
 MAX_TURNED_AWAY: Final = 64
 """Sockets beyond `max_sockets` that get a 503; more are cut."""
 LINGER_S: Final = 2.5
@@ -68,6 +70,7 @@ class Gateway:
         registry: Registry,
         max_sockets: int,
         presence: Presence | None = None,
+        revoked: Revoked | None = None,
         pace: Pace | None = None,
         trace: Trace = OFF,
         clock: Callable[[], float] = time.monotonic,
@@ -89,6 +92,8 @@ class Gateway:
         self.clock = AwakeClock(clock())
         self.wheel: Wheel[Connection] = Wheel()
         self.stats = Stats()
+        self.limits = Limits(settings)
+        self.revoked = revoked if revoked is not None else Revoked()
         self.draining = False
         self.connections: dict[int, Connection] = {}
         self._sockets = 0
@@ -99,7 +104,7 @@ class Gateway:
             registry,
             node=service.name,
             incarnation=incarnation,
-            address=f"ws://{service.host}:{service.ports['ws']}{PATH}",
+            address=topology.gateway_url(service, PATH),
             ttl_s=settings.lease_ttl_s,
             connections=self.connections,
             losses=self.losses,
@@ -138,21 +143,21 @@ class Gateway:
             on_up=self._peer_up,
             on_down=self._peer_down,
         )
-        self._listener: asyncio.Server | None = None
+        self._tls = topology.tls
+        self._listener: asyncio.Server | TlsListener | None = None
         self._ticking: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
-        """Listen for devices and peers, dial the chat services. Raises PortInUse."""
+        """Listen for devices and peers, dial the chat services. Raises PortInUse, TlsError."""
         loop = asyncio.get_running_loop()
         host, port = self._service.host, self._service.ports["ws"]
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is accepted inherits it
-            sock.bind((host, port))
-            self._listener = await loop.create_server(lambda: Connection(self), sock=sock, backlog=BACKLOG)
+            sock = listener(host, port)
+            if self._tls is None:
+                self._listener = await loop.create_server(lambda: Connection(self), sock=sock, backlog=BACKLOG)
+            else:
+                self._listener = TlsListener(self, sock, self._tls)
         except OSError as error:
-            sock.close()
             raise PortInUse(f"{self._service.name}: cannot listen on {host}:{port}: {error.strerror}") from None
         await self._peers.start(self._service.host, self._service.ports["peer"])
         for chat in self._chats:
@@ -167,19 +172,21 @@ class Gateway:
 
     # What a connection calls.
 
-    def accepted(self) -> bool:
-        """A socket was accepted; whether there is room to tell it even that there is no room."""
+    def accepted(self, address: str) -> int:
+        """A socket of this address was accepted: 0 welcome, 1 its request is to be refused, 2 no room even for that."""
         self._sockets += 1
-        return self._sockets <= self._max_sockets + MAX_TURNED_AWAY
+        verdict = self.limits.came(address, self.clock.second)
+        return 2 if self._sockets > self._max_sockets + MAX_TURNED_AWAY else verdict
 
     @property
     def full(self) -> bool:
         """Whether the newest socket is one too many."""
         return self._sockets > self._max_sockets
 
-    def hung_up(self) -> None:
+    def hung_up(self, address: str) -> None:
         """A socket is gone."""
         self._sockets -= 1
+        self.limits.gone(address)
         if self.draining and not self._sockets:
             self._emptied.set()
 
@@ -189,7 +196,11 @@ class Gateway:
         self._last_number += 1
         connection.number = self._last_number
         connection.epoch = int(self._wall_clock() * 1000)
+        older = self.limits.older(connection.user, connection.device)
+        if older is not None:  # whatever the registry says in a moment, or cannot say
+            older.close(Close.REPLACED, "a newer connection of this device took over")
         self.connections[connection.number] = connection
+        self.limits.opened(connection)
         self.registrar.add(connection)
         if self.presence is not None:
             self.presence.opened(connection)
@@ -198,10 +209,18 @@ class Gateway:
     def left(self, connection: Connection, code: int) -> None:
         """An open connection has ended with this close code."""
         del self.connections[connection.number]
+        self.limits.left(connection)
         self.stats.closed[code] += 1
         self.registrar.remove(connection)
         if self.presence is not None:
             self.presence.left(connection)
+
+    def on_revoked(self, revocations: Sequence[Revocation]) -> None:
+        """These devices' tokens were taken back: close what came in by them."""
+        for revocation in revocations:
+            connection = self.limits.older(revocation.user, revocation.device)
+            if connection is not None and connection.issued_s <= revocation.at_s:
+                connection.close(Close.REVOKED, "this device was revoked")
 
     def mark(self) -> int:
         """What sessions compare for RESYNC."""
@@ -287,7 +306,9 @@ class Gateway:
         """For Pong: counters and gauges by name."""
         return (
             self.stats.as_gauges()
+            | self.limits.gauges()
             | {
+                "revoked": float(len(self.revoked)),
                 "connections": float(len(self.connections)),
                 "sockets": float(self._sockets),
                 "chats_up": float(sum(chat.up for chat in self._chats)),

@@ -8,11 +8,12 @@ import gc
 import resource
 from typing import Final
 
-from sut.adapters.backends import open_presence, open_registry
+from sut.adapters.backends import open_presence, open_registry, open_revocations
 from sut.deploy.topology import Service, Topology
 from sut.gateway.gateway import Gateway
 from sut.gateway.registrar import Pace
 from sut.ports import Presence, Registry
+from sut.revoked import Revoked
 from sut.trace import OFF, Trace, open_trace
 from sut.variants import gateway_pace, gateway_registry, presence_ttl_s
 
@@ -21,8 +22,10 @@ RESERVED_FILES: Final = 192
 
 
 async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
-    """Serve devices until `stop` is set, then drain. Raises PortInUse."""
-    registry = gateway_registry(topology, open_registry(topology, service.name))
+    """Serve devices until `stop` is set, then drain. Raises PortInUse, TlsError."""
+    routes = open_registry(topology, service.name)
+    registry = gateway_registry(topology, routes)
+    revoked = Revoked(open_revocations(routes), keep_s=topology.settings.token_ttl_s)
     presence = open_presence(topology, service.name, ttl_s=presence_ttl_s(topology))
     trace = open_trace(topology, service.name)
     gc.collect()
@@ -35,6 +38,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
             stop=stop,
             registry=registry,
             presence=presence,
+            revoked=revoked,
             pace=gateway_pace(topology),
             trace=trace,
         )
@@ -52,6 +56,7 @@ async def run(
     stop: asyncio.Event,
     registry: Registry,
     presence: Presence | None = None,
+    revoked: Revoked | None = None,
     pace: Pace | None = None,
     trace: Trace = OFF,
 ) -> None:
@@ -66,6 +71,7 @@ async def run(
         registry=registry,
         max_sockets=max_sockets(),
         presence=presence,
+        revoked=revoked,
         pace=pace,
         trace=trace,
     )
@@ -77,7 +83,9 @@ async def run(
             changes = group.create_task(registrar.write_changes())
             rewriting = group.create_task(registrar.rewrite_routes())
             keeping = group.create_task(gateway.presence.run()) if gateway.presence is not None else None
+            watching = group.create_task(gateway.revoked.watch(gateway.on_revoked))
             await stop.wait()
+            watching.cancel()
             lease.cancel()
             rewriting.cancel()
             await asyncio.wait([lease, rewriting])

@@ -118,7 +118,18 @@ class Registrar:
                 await asyncio.sleep(random.uniform(self._pace.retry_s[0], self._pace.retry_s[1]))
             else:
                 self._leased(asked_s)
+                await self._look_at_replaced()
                 await asyncio.sleep(self._ttl_s / 3)
+
+    async def _look_at_replaced(self) -> None:
+        """Write the routes again that a newer connection elsewhere took: if that is there, ours ends now.
+
+        If it is gone already (a handshake that its device had given up), ours is back.
+        """
+        with contextlib.suppress(Unavailable):
+            numbers = await self._registry.replaced(self._node, self._incarnation)
+            if numbers:
+                await self._rewrite(numbers, at_once=True)
 
     def _leased(self, asked_s: float) -> None:
         lapsed = self._losses.lease_renewed(asked_s=asked_s, now_s=self._clock(), ttl_s=self._ttl_s)

@@ -12,6 +12,7 @@ from sut.ports.keys import KeyStore, OneTimePrekey, PrekeyBundle, SignedPrekey, 
 from sut.ports.log import Follower, Kind, Logged, LogRecord, MessageLog, Origin, Role
 from sut.ports.push import Devices, Provider, Push, PushAddress, PushAnswer, PushProvider, RegisteredDevice, Verdict
 from sut.ports.registry import Presence, Registry, Route
+from sut.ports.revocations import Revocation, RevocationPage, Revocations
 from sut.ports.store import (
     ConversationImage,
     ConversationRow,
@@ -48,6 +49,9 @@ __all__ = [
     "PushProvider",
     "RegisteredDevice",
     "Registry",
+    "Revocation",
+    "RevocationPage",
+    "Revocations",
     "Role",
     "RoleMark",
     "Route",

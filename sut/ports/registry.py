@@ -33,6 +33,12 @@ class Registry(Protocol):
     async def register(self, routes: Sequence[tuple[int, Route]]) -> list[Route | None]:
         """Put (user, route)s in; an entry with a newer epoch stays. Returns what each replaced."""
 
+    async def replaced(self, node: str, incarnation: int) -> list[int]:
+        """Some of the connections of this incarnation whose device has registered a newer one at another node.
+
+        Each is told once, soon after; some may never be (then the gateway finds out as it writes its routes again).
+        """
+
     async def unregister(self, routes: Sequence[tuple[int, Route]]) -> None:
         """Compare and delete: removes an entry only if it is exactly this connection's."""
 

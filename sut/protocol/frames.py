@@ -1,7 +1,6 @@
 """The frames between a device and a gateway, byte for byte.
 
-One WebSocket binary message is one frame: a type byte, then a fixed layout, big-endian. README.md in this
-folder is the same page in prose, for people who write a client in another language. Nothing here does I/O.
+One WebSocket binary message is one frame: a type byte, then a fixed layout, big-endian. README.md says it in prose.
 
 A 16-byte entry (conversation u64, seq u48, flags u16) is the unit of notification: NOTIFY carries any number of
 them, so a group message costs each online member 16 bytes, whatever its size.
@@ -90,6 +89,7 @@ class Close(IntEnum):
     FOREIGN = 4403  # SEND or FETCH to a conversation this user never was a member of
     IDLE = 4408  # no frame for two heartbeat intervals
     REPLACED = 4409  # a newer connection of the same device took over
+    REVOKED = 4410  # the device's tokens were taken back
     SLOW = 4429  # the device does not read: its bounded buffer is full
 
 

@@ -20,8 +20,8 @@ HEALTH_PATH: Final = "/v1/health"
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _END: Final = b"\r\n\r\n"
 _ALLOWED: Final = bytes([*range(0x20, 0x7F), *b"\r\n\t"])
-_REQUEST_LINE: Final = re.compile(r"([A-Z]+) (/[^ ]*) HTTP/1\.1")
-_HEADER: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*(.*?)[ \t]*")
+_REQUEST_LINE: Final = re.compile(r"([A-Z]+) (/[^\s]*) HTTP/1\.1")
+_HEADER: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n]*?)[ \t]*")
 _PHRASES: Final = {
     101: "Switching Protocols",
     200: "OK",
@@ -31,6 +31,7 @@ _PHRASES: Final = {
     405: "Method Not Allowed",
     408: "Request Timeout",
     426: "Upgrade Required",
+    429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     503: "Service Unavailable",
 }
@@ -163,6 +164,7 @@ def response(status: int, text: str) -> bytes:
         401: 'WWW-Authenticate: Bearer realm="petrel"\r\n',
         405: "Allow: GET\r\n",
         426: "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+        429: "Retry-After: 1\r\n",
     }.get(status, "")
     connection = "close, Upgrade" if status == 426 else "close"
     head = (

@@ -288,5 +288,5 @@ def decode(body: bytes) -> tuple[int, PeerFrame]:
     """(correlation, frame) of what followed a length. Raises FrameError."""
     try:
         return int.from_bytes(body[:4], "big"), _decoder.decode(memoryview(body)[4:])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise FrameError(f"peer frame: {error}") from None

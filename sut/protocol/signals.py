@@ -62,7 +62,7 @@ class Receipt(NamedTuple):
 
 
 class Receipts(NamedTuple):
-    """RECEIPT 0x8B: n x Receipt. To the authors of messages concerned."""
+    """RECEIPT 0x8B: n x (conv u64, seq u48, kind u16, by u64). To the authors of messages concerned."""
 
     entries: tuple[Receipt, ...]
 
@@ -76,7 +76,7 @@ class Typist(NamedTuple):
 
 
 class Typists(NamedTuple):
-    """TYPING 0x8C: n x Typist. What is not repeated within 6 s is over."""
+    """TYPISTS 0x8C: n x (conv u64, user u64, state u8). What is not repeated within 6 s is over."""
 
     entries: tuple[Typist, ...]
 
@@ -90,7 +90,7 @@ class Seen(NamedTuple):
 
 
 class PresenceNews(NamedTuple):
-    """PRESENCE 0x8D: n x Seen. The first word on each watched user, then each change."""
+    """PRESENCE 0x8D: n x (user u64, state u8, last_seen_ms u64). First on each watched user, then each change."""
 
     entries: tuple[Seen, ...]
 

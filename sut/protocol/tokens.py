@@ -34,6 +34,14 @@ class Identity(NamedTuple):
     device: int
 
 
+class Proof(NamedTuple):
+    """What a valid token says. `issued_s`: Unix time."""
+
+    user: int
+    device: int
+    issued_s: int
+
+
 def issue(key: bytes, user: int, device: int, ttl_s: float, now_s: float) -> str:
     """A token for this device, valid from `now_s` (Unix time) for `ttl_s`, at least one second."""
     claims = {"sub": str(user), "dev": device, "iat": int(now_s), "exp": int(now_s) + max(1, int(ttl_s))}
@@ -42,6 +50,12 @@ def issue(key: bytes, user: int, device: int, ttl_s: float, now_s: float) -> str
 
 def verify(token: str, key: bytes, now_s: float | None = None) -> Identity:
     """Whom the token speaks for at `now_s` (Unix time; None: now). Raises TokenError."""
+    user, device, _ = prove(token, key, now_s)
+    return Identity(user, device)
+
+
+def prove(token: str, key: bytes, now_s: float | None = None) -> Proof:
+    """What the token says, if it is valid at `now_s` (Unix time; None: now). Raises TokenError."""
     try:
         options: Any = {**_OPTIONS, "verify_exp": now_s is None}
         claims = jwt.decode(token, key, algorithms=[_ALGORITHM], options=options)
@@ -58,10 +72,10 @@ def verify(token: str, key: bytes, now_s: float | None = None) -> Identity:
     subject, expires = claims["sub"], claims["exp"]
     decimal = isinstance(subject, str) and subject.isascii() and subject.isdigit() and len(subject) <= _MAX_DIGITS
     user = _identifier(int(subject) if decimal else None, "sub")
-    device = _identifier(claims["dev"], "dev")
+    device, issued_s = _identifier(claims["dev"], "dev"), _identifier(claims["iat"], "iat")
     if now_s is not None and _identifier(expires, "exp") <= now_s:
         raise TokenError(_EXPIRED)
-    return Identity(user, device)
+    return Proof(user, device, issued_s)
 
 
 def _identifier(value: object, claim: str) -> int:

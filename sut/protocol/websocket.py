@@ -27,6 +27,8 @@ class Op(IntEnum):
     PONG = 0xA
 
 
+CLOSE_BYTE: Final = 0x80 | Op.CLOSE
+"""First byte of a close frame."""
 NO_STATUS: Final = 1005
 """Stands for a close frame without a code; never on the wire."""
 INVALID_DATA: Final = 1007
@@ -145,6 +147,7 @@ class FrameReader:
             else:
                 out.append(Received(op, payload))
                 self._ended = True
+                self._message = None
         elif op > _CLOSE:
             out.append(Received(op, payload))
         else:

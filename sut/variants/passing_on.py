@@ -29,6 +29,10 @@ class PassingOn:
         """As the port says."""
         return await self.inner.register(routes)
 
+    async def replaced(self, node: str, incarnation: int) -> list[int]:
+        """As the port says."""
+        return await self.inner.replaced(node, incarnation)
+
     async def unregister(self, routes: Sequence[tuple[int, Route]]) -> None:
         """As the port says."""
         await self.inner.unregister(routes)

@@ -1,7 +1,7 @@
 """Backends for the contract suites, and coroutine tests.
 
-A contract suite asks for `make_log`, `make_store` or `make_registry`; each is parametrised by backend, so a further
-backend is a further parameter here and nothing there.
+A contract suite asks for `make_log`, `make_store`, `make_registry` or `make_revocations`; each is parametrised by
+backend, so a further backend is a further parameter here and nothing there.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import pytest
 
 from sut.adapters.redis_presence import RedisPresence
 from sut.adapters.redis_registry import RedisRegistry
+from sut.adapters.redis_revocations import RedisRevocations
 from sut.adapters.sqlite_devices import SqliteDevices
 from sut.adapters.sqlite_keys import SqliteKeys
 from sut.adapters.sqlite_log import SqliteLog
@@ -204,6 +205,19 @@ async def opened_presence(
         yield presence
     finally:
         await presence.close()
+
+
+@pytest.fixture(params=["redis"])
+def make_revocations(redis_system: RedisSystem) -> Callable[[], Opened[RedisRevocations]]:
+    """Opens the same list of revoked devices each time, empty at the start of the test."""
+    redis_system.forget_all()
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[RedisRevocations]:
+        async with opened_registry(redis_system, deadline_s=2.0) as registry:
+            yield RedisRevocations(registry.master)
+
+    return opened
 
 
 @contextlib.asynccontextmanager

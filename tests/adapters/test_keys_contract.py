@@ -168,10 +168,10 @@ async def test_takers_that_are_killed_leave_nothing_to_be_taken_twice(tmp_path: 
         for out in outs
     ]
     deadline = time.monotonic() + 60
-    while outs[0].stat().st_size < 50:
+    while not (busy := [number for number, out in enumerate(outs) if out.stat().st_size >= 50]):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
-    takers[0].send_signal(signal.SIGKILL)
+    takers[busy[0]].send_signal(signal.SIGKILL)
     for taker in takers:
         taker.wait(60)
     numbers = Counter(int(line) for out in outs for line in out.read_text().splitlines() if line)

@@ -158,3 +158,17 @@ async def test_closed_means_unavailable(make_registry: MakeRegistry) -> None:
         await registry.close()
         with pytest.raises(Unavailable):
             await registry.gateways()
+
+
+async def test_a_node_hears_once_which_of_its_connections_were_replaced_elsewhere(make_registry: MakeRegistry) -> None:
+    async with make_registry() as registry:
+        await registry.register([(7, route(conn=1, epoch=10)), (8, route(conn=2, epoch=10))])
+        await registry.register([(7, route(conn=3, epoch=11))])  # at the same node: it knows
+        assert await registry.replaced("gateway-1", FIRST) == []
+        await registry.register([(7, route(node="gateway-2", conn=1, epoch=12))])
+        await registry.register([(8, route(node="gateway-2", conn=2, epoch=9))])  # older: the other one stays
+        assert await registry.replaced("gateway-2", FIRST) == []
+        assert await registry.replaced("gateway-1", FIRST) == [3]
+        assert await registry.replaced("gateway-1", FIRST) == []
+        await registry.register([(7, route(node="gateway-1", incarnation=SECOND, conn=1, epoch=13))])
+        assert await registry.replaced("gateway-2", SECOND) == []  # of a process that is gone

@@ -93,7 +93,7 @@ def test_an_idle_connection_is_small(tmp_path):
             await misbehave(world, 3)
             await world.wait_until_stat("sockets", lambda n: n == 0)
             before = (await world.stats())["rss_bytes"]
-            raw = [await world.raw(1, n + 1) for n in range(IDLE)]
+            raw = [await world.raw(n + 1, n + 1) for n in range(IDLE)]
             await world.wait_until_stat("connections", lambda n: n == IDLE)
             await world.wait_until_stat("routes_waiting", lambda n: n == 0)
             grown = (await world.stats())["rss_bytes"] - before

@@ -16,14 +16,15 @@ import uvloop
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from sut.deploy.topology import Service, Settings, Topology, save
+from sut.deploy.topology import Service, Settings, Tls, Topology, save
 from sut.gateway.process import run as run_gateway
 from sut.gateway.registrar import Pace
 from sut.peer import PeerConnection, PeerLink, PeerServer, ping
-from sut.ports import Presence, Route, Unavailable
+from sut.ports import Presence, Revocation, RevocationPage, Route, Unavailable
 from sut.protocol.frames import ServerFrame, Welcome, decode_server, encode
 from sut.protocol.peer import Deliver, PeerFrame
 from sut.protocol.tokens import issue
+from sut.revoked import Revoked
 from sut.trace import OFF, Trace, open_trace
 
 KEY = bytes(range(32))
@@ -56,6 +57,8 @@ class MemoryRegistry:
         self.calls: Counter[str] = Counter()
         self.away = False
         self.answer_s = 0.0
+        self.elsewhere: list[int] = []
+        """What the next `replaced` answers."""
 
     def lose(self) -> None:
         """Forget all routes."""
@@ -90,6 +93,11 @@ class MemoryRegistry:
                 self.entries[user, route.device] = route
         return before
 
+    async def replaced(self, node: str, incarnation: int) -> list[int]:
+        await self._asked("replaced")
+        told, self.elsewhere = self.elsewhere, []
+        return told
+
     async def unregister(self, routes: Sequence[tuple[int, Route]]) -> None:
         await self._asked("unregister")
         for user, route in routes:
@@ -103,7 +111,32 @@ class MemoryRegistry:
         pass
 
 
-def topology(directory: Path, **settings: float) -> Topology:
+class MemoryRevocations:
+    """The Revocations port in a list. `away`: nothing is answered. `lose()`: a failover that lost it."""
+
+    def __init__(self) -> None:
+        self.entries: list[Revocation] = []
+        self.generation = 1
+        self.away = False
+
+    def lose(self) -> None:
+        """Forget all."""
+        self.entries.clear()
+        self.generation += 1
+
+    async def revoke(self, revocations: Sequence[Revocation], *, now_s: int) -> None:
+        if self.away:
+            raise Unavailable("the list is away")
+        self.entries += revocations
+
+    async def since(self, position: int) -> RevocationPage:
+        if self.away:
+            raise Unavailable("the list is away")
+        position = 0 if position > len(self.entries) else position
+        return RevocationPage(len(self.entries), False, tuple(self.entries[position:]))
+
+
+def topology(directory: Path, *, host: str = HOST, tls: Tls | None = None, **settings: float) -> Topology:
     """One gateway, one chat service, one sequencer; also written to the directory."""
     ws, peer, chat, sequencer = free_ports(4)
     topology = Topology(
@@ -112,9 +145,10 @@ def topology(directory: Path, **settings: float) -> Topology:
         dir=str(directory),
         token_key=KEY.hex(),
         api_key="key",
-        settings=msgspec.convert({"drain_base_s": 0.1} | settings, Settings),
+        tls=tls,
+        settings=msgspec.convert({"drain_base_s": 0.1, "user_connections": 1000} | settings, Settings),
         services=(
-            Service(name="gateway-1", kind="gateway", ports={"ws": ws, "peer": peer}),
+            Service(name="gateway-1", kind="gateway", host=host, ports={"ws": ws, "peer": peer}),
             Service(name="chat-1", kind="chat", ports={"peer": chat}),
             Service(name="sequencer-1", kind="sequencer", ports={"peer": sequencer}),
         ),
@@ -165,6 +199,7 @@ class World:
         self.registry = registry
         self.presence: Presence | None = None
         self.incarnation = incarnation
+        self.revocations = MemoryRevocations()
         self.stop = asyncio.Event()
         self.gateway: asyncio.Task[None] | None = None
         self.forwarded: list[PeerFrame] = []
@@ -174,12 +209,13 @@ class World:
 
     def address(self, name: str, port: str = "peer") -> tuple[str, int]:
         """Where a service listens."""
-        return HOST, self.topology.service(name).ports[port]
+        service = self.topology.service(name)
+        return "::1" if service.host == "::" else service.host, service.ports[port]
 
     @property
     def url(self) -> str:
         """What devices dial."""
-        return f"ws://{HOST}:{self.address('gateway-1', 'ws')[1]}/v1/ws"
+        return self.topology.gateway_url(self.topology.service("gateway-1"), "/v1/ws")
 
     def new_chat(self) -> PeerServer:
         """A chat service that notes what it gets and answers by `answer`."""
@@ -206,6 +242,7 @@ class World:
                 stop=self.stop,
                 registry=self.registry,
                 presence=self.presence,
+                revoked=Revoked(self.revocations, keep_s=3600),
                 pace=pace,
                 trace=self.trace,
             )
@@ -270,14 +307,18 @@ def in_world(
     pace: Pace = PACE,
     traced: bool = False,
     presence: Presence | None = None,
+    host: str = HOST,
+    tls: Tls | None = None,
+    revoked: Sequence[Revocation] = (),
     **settings: float,
 ) -> MemoryRegistry:
     """Run a scenario in a world that is up; everything is ended after it, and the gateway's own failure shows."""
 
     async def live() -> MemoryRegistry:
-        made = topology(directory, **settings)
+        made = topology(directory, host=host, tls=tls, **settings)
         world = World(made, MemoryRegistry(), trace=open_trace(made, "gateway-1") if traced else OFF)
         world.presence = presence
+        world.revocations.entries += revoked
         await world.chat.start(*world.address("chat-1"))
         world.start_gateway(pace)
         await asyncio.sleep(0.01)  # it listens by now; otherwise the links' own retries just take longer

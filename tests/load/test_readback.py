@@ -154,8 +154,8 @@ def test_without_an_api_it_says_so_in_one_line(swarm: Path, tmp_path: Path) -> N
     from load.api import ApiClient
 
     class Impatient(ApiClient):
-        def __init__(self, base_url: str) -> None:
-            super().__init__(base_url, give_up_s=0.2)
+        def __init__(self, base_url: str, **options) -> None:
+            super().__init__(base_url, give_up_s=0.2, **options)
 
     original, readback.ApiClient = readback.ApiClient, Impatient
     try:

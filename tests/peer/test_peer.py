@@ -8,7 +8,8 @@ import uvloop
 
 from sut.peer import PeerConnection, PeerLink, PeerServer, PortInUse, ping
 from sut.ports import Unavailable
-from sut.protocol.peer import ANSWER, Heads, PeerFrame, Poke, ReadHeads
+from sut.protocol.frames import FrameError
+from sut.protocol.peer import ANSWER, Heads, Hello, PeerFrame, Poke, ReadHeads, decode, encode
 
 
 @pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
@@ -43,6 +44,13 @@ def dial(port: int, target="chat-1", **kwargs) -> PeerLink:
     link = PeerLink(node="gateway-1", incarnation=1, target=target, address=("127.0.0.1", port), **kwargs)
     link.start()
     return link
+
+
+def test_noise_on_a_link_is_a_frame_error() -> None:
+    hello = encode(Hello("gateway-1", 7))[4:]
+    for noise in (b"", hello[:4], hello[:-1], hello.replace(b"gateway", b"\xff\xfeteway"), b"\0\0\0\0\xc1"):
+        with pytest.raises(FrameError):
+            decode(noise)
 
 
 def test_asks_in_parallel_are_answered_each_by_its_own(loop_of):

@@ -167,6 +167,12 @@ def test_the_largest_message_passes_in_one_and_in_parts() -> None:
         assert FrameReader().feed(stream) == [Received(Op.BINARY, body)]
 
 
+def test_a_close_within_a_message_lets_go_of_it() -> None:
+    reader = FrameReader()
+    assert reader.feed(masked(0x02, bytes(9000)) + masked(0x88, b"")) == [Received(Op.CLOSE, b"")]
+    assert reader.held == 0
+
+
 def test_endless_empty_fragments_cost_no_memory() -> None:
     reader = FrameReader()
     assert reader.feed(masked(0x02, b"x") + masked(0x00, b"") * 10_000) == []

@@ -121,6 +121,8 @@ def test_the_header_wins_over_the_query() -> None:
         (request(**{"Sec_WebSocket_Key": f"{KEY}\r\nSec-WebSocket-Key: {KEY}"}), 400),
         (request(Host="x\r\n folded"), 400),
         (request(Host="x\ny"), 400),
+        (request(Host="x\rX-Other: y"), 400),
+        (request("GET /v1/ws\r HTTP/1.1"), 400),
         (request(Host="x\x00"), 400),
         (request(Host="ü"), 400),
         (b"\x16\x03\x01\x02\x00", 400),  # a TLS hello

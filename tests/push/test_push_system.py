@@ -50,7 +50,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 def call(running: System, path: str, body: object, key: str, method: str = "POST") -> dict[str, Any]:
     data = json.dumps(body).encode() if body is not None else None
     url = running.topology.api_url + path
-    request = urllib.request.Request(url, data, {"Authorization": f"Bearer {key}"}, method=method)
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    request = urllib.request.Request(url, data, headers, method=method)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return cast("dict[str, Any]", json.load(answer))
 
@@ -276,15 +277,22 @@ def test_devices_are_registered_renewed_and_revoked(running: System) -> None:
     bad = {"push": {"provider": "apns", "token": "not hexadecimal"}}
     assert refused(running, "/v1/devices/5001/push", bad, keys[5001], "PUT") == 400
     assert refused(running, "/v1/devices/5001", None, keys[5002], "DELETE") == 404
-    assert call(running, "/v1/devices/5001", None, keys[5011], "DELETE") == {"user": 5001, "device": 5001}
-    assert refused(running, "/v1/tokens/refresh", None, renewed["token"]) == 403
-    assert refused(running, "/v1/devices/5001/push", push, keys[5001], "PUT") == 409
-    assert refused(running, "/v1/devices/5011", None, keys[5001], "DELETE") == 403
+    done = call(running, "/v1/devices/5001", None, keys[5011], "DELETE")
+    assert (done["user"], done["device"]) == (5001, 5001)
+    assert time.time() - 60 < done["at"] <= time.time()
+    assert refused(running, "/v1/tokens/refresh", None, renewed["token"]) == 401
+    assert refused(running, "/v1/devices/5001/push", push, keys[5001], "PUT") == 401
+    assert refused(running, "/v1/devices/5011", None, keys[5001], "DELETE") == 401
+    assert refused(running, "/v1/devices", {"devices": [{"user": 5001, "device": 5001}]}, api_key) == 409
     stolen = {"devices": [{"user": 5002, "device": 5002}, {"user": 5001, "device": 5001}]}
     assert refused(running, "/v1/tokens", stolen, api_key) == 403
-    for device in (5002, 5003, 5003):
-        call(running, f"/v1/devices/{device}", None, api_key, "DELETE")
-        assert refused(running, "/v1/tokens/refresh", None, keys[device]) == 403
+    assert refused(running, "/v1/devices/5003", None, api_key, "DELETE") == 400  # never registered: whose is it?
+    assert refused(running, "/v1/devices/5002?user=5001", None, api_key, "DELETE") == 404
+    for device, path in ((5002, "5002"), (5003, "5003?user=5003"), (5003, "5003")):
+        call(running, f"/v1/devices/{path}", None, api_key, "DELETE")
+        assert refused(running, "/v1/tokens/refresh", None, keys[device]) == 401
+        again = {"devices": [{"user": device, "device": device}]}
+        assert refused(running, "/v1/tokens", again, api_key) == 403
 
 
 def test_every_process_is_healthy(running: System) -> None:

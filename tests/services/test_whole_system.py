@@ -36,7 +36,8 @@ def running(tmp_path_factory):
 
 def call(topology, path: str, body: object, key: str, method: str = "POST") -> dict:
     data = json.dumps(body).encode() if body is not None else None
-    request = urllib.request.Request(topology.api_url + path, data, {"Authorization": f"Bearer {key}"}, method=method)
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    request = urllib.request.Request(topology.api_url + path, data, headers, method=method)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return json.load(answer)
 

@@ -8,39 +8,51 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from sut.ports import Devices, PushAddress, RegisteredDevice
+from sut.ports import Devices, KeyStore, PushAddress, RegisteredDevice
 from sut.protocol.tokens import Identity, issue
+from sut.revoked import Revoked
 from sut.services.api.errors import ProblemError
 from sut.services.api.model import (
+    ApnsPush,
     DeviceOf,
     DeviceToRegister,
     PushOf,
     Registered,
     Registration,
+    RevokedDevice,
     Token,
     Tokens,
 )
 
-APNS_TOKEN = range(64, 201)
-"""Characters of an APNs device token: hexadecimal, 32 bytes now, longer some day."""
-
 
 class DeviceDesk:
-    """What the routes of http.py call. Each method raises ProblemError or Unavailable."""
+    """What the routes of device_routes.py call. Each method raises ProblemError or Unavailable."""
 
-    def __init__(self, devices: Devices, *, token_key: bytes, token_ttl_s: float, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        devices: Devices,
+        keys: KeyStore,
+        revoked: Revoked,
+        *,
+        token_key: bytes,
+        token_ttl_s: float,
+        now_s: Callable[[], float],
+    ) -> None:
         self._devices = devices
+        self._keys = keys
+        self._revoked = revoked
         self._token_key = token_key
         self._ttl_s = int(token_ttl_s)
         self._now_s = now_s
 
     async def tokens(self, wanted: Sequence[DeviceOf]) -> Tokens:
         """A token each, in order; 403 names the first revoked one, and then there is none for any."""
+        now_s = int(self._now_s())  # before the look: a device that is revoked after it is so in this second or later
         revoked = await self._devices.revoked([d.device for d in wanted])
         for d in wanted:
             if d.device in revoked:
                 raise ProblemError(403, f"device {d.device} is revoked")
-        return Tokens([self._issue(d.user, d.device) for d in wanted])
+        return Tokens([self._issue(d.user, d.device, now_s) for d in wanted])
 
     async def refresh(self, who: Identity) -> Token:
         """A new token for the device that shows a valid one."""
@@ -61,22 +73,31 @@ class DeviceDesk:
         await self.register([DeviceToRegister(who.user, device, push)])
         return Registration(who.user, device)
 
-    async def revoke(self, device: int, by: Identity | None) -> Registration:
-        """`by` None: the operator. Repeating it changes nothing."""
-        owner = await self._devices.owner(device)
-        if by is not None:
-            if owner is None and by.device == device:
-                owner = by.user  # it was never registered, and its token says whose it is
-            if by.user != owner:
-                raise ProblemError(404, f"you have no device {device}")
-            if by.device != device and await self._devices.revoked([by.device]):
-                raise ProblemError(403, "your own device is revoked")
-        # Who has tokens need not be registered: the operator can revoke such a device too, and it is nobody's.
-        await self._devices.revoke(device, owner or 0)
-        return Registration(owner or 0, device)
+    async def revoke(self, device: int, *, by: Identity | None, user: int | None) -> RevokedDevice:
+        """No token, push or connection any more, and its keys are gone. `by` None: the operator. `user`: whose it is
+        said to be. Repeating it changes nothing but the second.
 
-    def _issue(self, user: int, device: int) -> Token:
-        now_s = int(self._now_s())
+        The directory comes first: when the tokens are voided no newer one is given out. A device that was never
+        registered is nobody's: a user voids what it has as theirs, and the operator must say whose it is.
+        """
+        if by is not None and user not in (None, by.user):
+            raise ProblemError(403, "not a device of yours")
+        said = by.user if by is not None else user
+        owner = await self._devices.owner(device) or None
+        if owner is not None and said not in (None, owner):
+            raise ProblemError(404, f"you have no device {device}" if by else f"user {said} has no device {device}")
+        whose = owner or said
+        if whose is None:
+            raise ProblemError(400, "query: of a device that was never registered say whose it is, by ?user=")
+        if by is not None and by.device != device and await self._devices.revoked([by.device]):
+            raise ProblemError(403, "your own device is revoked")
+        if owner is not None or by is None or by.device == device:
+            await self._devices.revoke(device, whose)
+        done = await self._revoked.revoke(whose, device)
+        await self._keys.remove(whose, device)
+        return RevokedDevice(done.user, done.device, done.at_s)
+
+    def _issue(self, user: int, device: int, now_s: int) -> Token:
         text = issue(self._token_key, user, device, ttl_s=self._ttl_s, now_s=now_s)
         return Token(device, text, now_s + self._ttl_s)
 
@@ -84,10 +105,4 @@ class DeviceDesk:
 def _address(push: PushOf | None) -> PushAddress | None:
     if push is None:
         return None
-    if push.provider == "apns" and (len(push.token) not in APNS_TOKEN or not _is_hex(push.token)):
-        raise ProblemError(400, "an APNs token is 64 to 200 hexadecimal digits")
-    return PushAddress(push.provider, push.token)
-
-
-def _is_hex(text: str) -> bool:
-    return all(digit in "0123456789abcdefABCDEF" for digit in text)
+    return PushAddress("apns" if isinstance(push, ApnsPush) else "fcm", push.token)

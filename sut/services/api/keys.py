@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 from aiohttp import web
 
 from sut.ports import KeyStore, OneTimePrekey, SignedPrekey
-from sut.protocol.tokens import Identity
 from sut.services.api.allowance import Allowance
+from sut.services.api.errors import ProblemError
+from sut.services.api.guard import answer, body, caller, number, query
+from sut.services.api.key_model import BundleOf, KeysLeft, KeysOf, KeysQuery, KeysRequest, OneTime, Signed
 
-Key = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
-Signature = Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
-Number = Annotated[int, msgspec.Meta(ge=1, le=(1 << 32) - 1)]
-MAX_BATCH: Final = 100
-"""One-time prekeys of one request."""
 MAX_LEFT: Final = 200
 """With so many left, a device's further ones are refused."""
 TAKES_BURST, TAKES_PER_S = 600, 1.0
@@ -31,93 +28,21 @@ ONE_TIME_BURST, ONE_TIME_PER_S = 8, 1 / 600
 """One-time prekeys of one user for another: a few devices, then one in ten minutes."""
 
 
-class Signed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A signed prekey."""
-
-    number: Number
-    key: Key
-    signature: Signature
-
-
-class OneTime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A one-time prekey."""
-
-    number: Number
-    key: Key
-
-
-class DeviceListOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A user's signed device list; `version` as in it."""
-
-    version: Number
-    data: Annotated[bytes, msgspec.Meta(min_length=1, max_length=1024)]
-
-
-class KeysRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """PUT /v1/keys: what a device publishes of itself. Repeating a request changes nothing."""
-
-    identity_key: Key
-    signed_prekey: Signed
-    one_time: Annotated[list[OneTime], msgspec.Meta(max_length=MAX_BATCH)] = []
-    device_list: DeviceListOf | None = None
-
-
-class KeysLeft(msgspec.Struct, frozen=True):
-    """One-time prekeys left of the asking device."""
-
-    one_time: int
-
-
-class BundleOf(msgspec.Struct, frozen=True):
-    """One device's. `one_time` null: used up, not asked for, or asked for too often."""
-
-    device: int
-    identity_key: bytes
-    signed_prekey: Signed
-    one_time: OneTime | None
-
-
-class KeysOf(msgspec.Struct, frozen=True):
-    """GET /v1/users/{user}/keys. `device_list` empty: none was published."""
-
-    devices: list[BundleOf]
-    device_list: bytes
-
-
 class KeyRoutes:
-    """The routes. `who`: the identity in a request's device token; raises what the application answers with 401."""
+    """The handlers of the routes about keys."""
 
-    def __init__(
-        self,
-        keys: KeyStore,
-        who: Callable[[web.Request], Identity],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, keys: KeyStore, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._keys = keys
-        self._who = who
         self._clock = clock
         self._takes = Allowance(burst=TAKES_BURST, per_s=TAKES_PER_S)
         self._one_time = Allowance(burst=ONE_TIME_BURST, per_s=ONE_TIME_PER_S)
 
-    def routes(self) -> list[web.RouteDef]:
-        """To be added to the application."""
-        return [
-            web.put("/v1/keys", self.publish),
-            web.get("/v1/keys/count", self.count),
-            web.get("/v1/users/{user:[0-9]+}/keys", self.take),
-        ]
-
-    async def publish(self, request: web.Request) -> web.Response:
-        """PUT /v1/keys."""
-        who = self._who(request)
-        try:
-            wanted = msgspec.json.decode(await request.read(), type=KeysRequest)
-        except msgspec.DecodeError as error:
-            raise web.HTTPBadRequest(reason=f"body: {error}".replace("\n", " ")) from None
+    async def publish_keys(self, request: web.Request) -> web.Response:
+        """What a device has not published before, as far as there is room for it."""
+        who, wanted = caller(request), await body(request, KeysRequest)
         listed = wanted.device_list
         if listed is not None and not await self._keys.put_device_list(who.user, listed.version, listed.data):
-            raise web.HTTPConflict(reason="there is another device list, of this version or a later one")
+            raise ProblemError(409, "there is another device list, of this version or a later one")
         left = await self._keys.count(who.user, who.device)
         await self._keys.publish(
             who.user,
@@ -126,21 +51,20 @@ class KeyRoutes:
             signed_prekey=SignedPrekey(*msgspec.structs.astuple(wanted.signed_prekey)),
             one_time=[OneTimePrekey(one.number, one.key) for one in wanted.one_time] if left < MAX_LEFT else [],
         )
-        return _answer(KeysLeft(await self._keys.count(who.user, who.device)))
+        return await self.count_keys(request)
 
-    async def count(self, request: web.Request) -> web.Response:
-        """GET /v1/keys/count."""
-        who = self._who(request)
-        return _answer(KeysLeft(await self._keys.count(who.user, who.device)))
+    async def count_keys(self, request: web.Request) -> web.Response:
+        """Of the asking device."""
+        who = caller(request)
+        return answer(KeysLeft(await self._keys.count(who.user, who.device)))
 
-    async def take(self, request: web.Request) -> web.Response:
-        """GET /v1/users/{user}/keys; `?one_time=no` only looks."""
-        who, user, now_s = self._who(request), int(request.match_info["user"]), self._clock()
-        if not 0 < user < 1 << 63:
-            raise web.HTTPNotFound(reason=f"no user {user}")
+    async def take_keys(self, request: web.Request) -> web.Response:
+        """A bundle of each device of a user."""
+        who, user, now_s = caller(request), number(request, "user"), self._clock()
+        wanted = query(request, KeysQuery)
         if not self._takes.take(who.user, now_s):
-            raise web.HTTPTooManyRequests(reason="too many keys asked for; wait a second for each user")
-        one_time = request.query.get("one_time") != "no" and self._one_time.take((who.user, user), now_s)
+            raise ProblemError(429, "too many keys asked for; wait a second for each user")
+        one_time = wanted.one_time == "yes" and self._one_time.take((who.user, user), now_s)
         found = await self._keys.take(user, with_one_time=one_time)
         devices = [
             BundleOf(
@@ -151,8 +75,4 @@ class KeyRoutes:
             )
             for bundle in found.bundles
         ]
-        return _answer(KeysOf(devices, found.device_list))
-
-
-def _answer(body: msgspec.Struct) -> web.Response:
-    return web.Response(body=msgspec.json.encode(body), content_type="application/json")
+        return answer(KeysOf(devices, found.device_list))

@@ -9,6 +9,14 @@ import msgspec
 Id = Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]
 MAX_DEVICES = 1000
 """Devices that one request may ask tokens for."""
+MAX_SEEN = 200
+"""Users that one request for presence may name."""
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The API serves."""
+
+    status: Literal["ok"] = "ok"
 
 
 class DeviceOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -38,11 +46,20 @@ class Tokens(msgspec.Struct, frozen=True):
     tokens: list[Token]
 
 
-class PushOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a device gets its pushes: its token at APNs (hexadecimal) or FCM."""
+class ApnsPush(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="provider", tag="apns"):
+    """A device's token at APNs: hexadecimal, 32 bytes now, longer some day."""
 
-    provider: Literal["apns", "fcm"]
-    token: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern="^[!-~]+$")]
+    token: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f]{64,200}(?!\n)$")]
+
+
+class FcmPush(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="provider", tag="fcm"):
+    """A device's token at FCM."""
+
+    token: Annotated[str, msgspec.Meta(min_length=1, max_length=4096, pattern=r"^[!-~]+(?!\n)$")]
+
+
+PushOf = ApnsPush | FcmPush
+"""Where a device gets its pushes."""
 
 
 class DeviceToRegister(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,6 +93,20 @@ class Registration(msgspec.Struct, frozen=True):
 
     user: int
     device: int
+
+
+class UserOf(msgspec.Struct, frozen=True):
+    """Whose device, in a query. Needed only of the operator, for a device that was never registered."""
+
+    user: Id | None = None
+
+
+class RevokedDevice(msgspec.Struct, frozen=True):
+    """Tokens of this device that were issued up to `at` (seconds since 1970) are void."""
+
+    user: int
+    device: int
+    at: int
 
 
 class ConversationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,6 +158,13 @@ class MemberList(msgspec.Struct, frozen=True):
     members: list[Member]
 
 
+class HistoryQuery(msgspec.Struct, frozen=True):
+    """The newest `limit` (of more than 200: 200) before `before`; of all if it is not given."""
+
+    before: Id = (1 << 48) - 1
+    limit: Id = 50
+
+
 class HistoryMessage(msgspec.Struct, frozen=True):
     """A message or a change of members; `body` is base64. `change` and `role` as the flags of a PAGE say."""
 
@@ -170,6 +208,12 @@ class Progresses(msgspec.Struct, frozen=True):
     """Of each user of whom anything is known, by id."""
 
     receipts: list[Progress]
+
+
+class SeenQuery(msgspec.Struct, frozen=True):
+    """Of whom; the parameter once for each. A request line has 8 KB."""
+
+    user: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=MAX_SEEN)]
 
 
 class Seen(msgspec.Struct, frozen=True):

@@ -8,22 +8,33 @@ from functools import partial
 
 from aiohttp import web
 
-from sut.adapters.backends import open_devices, open_keys, open_log, open_presence, open_registry, open_store
+from sut.adapters.backends import (
+    open_devices,
+    open_keys,
+    open_log,
+    open_presence,
+    open_registry,
+    open_revocations,
+    open_store,
+)
 from sut.deploy.topology import Service, Topology
+from sut.listening import BACKLOG, listener
 from sut.peer import PeerLink, PeerServer, PortInUse
 from sut.ports import Unavailable
 from sut.protocol.peer import Poke
+from sut.revoked import Revoked
 from sut.services.api.control import Control
 from sut.services.api.history import Conversations
 from sut.services.api.http import make_app
 from sut.services.api.people import People
 from sut.services.chat.reader import Reader
 from sut.services.ready import Ready
+from sut.tls import server_context
 from sut.variants import presence_ttl_s
 
 
 async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set. Raises PortInUse."""
+    """Serve until `stop` is set. Raises PortInUse, TlsError."""
     message_log, registry = open_log(topology, service.name), open_registry(topology, service.name)
     store, keys = open_store(topology, service.name), open_keys(topology, service.name)
     devices = open_devices(topology, service.name)
@@ -51,14 +62,26 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     await server.start(service.host, service.ports["peer"])
     for link in links.values():
         link.start()
-    sequencers = {p: links[topology.sequencer_of(p).name] for p in range(topology.settings.partitions)}
-    people = People(sequencers=sequencers, store=store, presence=presence)
-    app = make_app(topology, control, registry, conversations=conversations, devices=devices, keys=keys, people=people)
+    people = People(sequencers=by_partition, store=store, presence=presence)
+    revoked = Revoked(open_revocations(registry), keep_s=topology.settings.token_ttl_s)
+    watching = asyncio.create_task(revoked.watch(lambda _new: None))
+    app = make_app(
+        topology,
+        control,
+        registry,
+        revoked,
+        conversations=conversations,
+        devices=devices,
+        keys=keys,
+        people=people,
+    )
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
         try:
-            await web.TCPSite(runner, service.host, service.ports["http"]).start()
+            secured = server_context(topology.tls) if topology.tls is not None else None
+            sock = listener(service.host, service.ports["http"])
+            await web.SockSite(runner, sock, ssl_context=secured, backlog=BACKLOG).start()
         except OSError as error:
             where = f"{service.host}:{service.ports['http']}"
             raise PortInUse(f"{service.name}: cannot listen on {where}: {error.strerror}") from None
@@ -67,6 +90,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         await stop.wait()
         reaching.cancel()
     finally:
+        watching.cancel()
         await runner.cleanup()
         await server.close()
         for link in links.values():

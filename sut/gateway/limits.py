@@ -1,0 +1,124 @@
+"""How much one address and one user may take of a gateway. What one connection may take is its session's affair.
+
+An address is judged before a byte of it is read, a user when the token has been verified. Every count here is bounded
+by what is open now or by what came in one second; nothing is remembered of those who are gone. The defaults are those
+of a machine that holds a whole swarm behind one address, or a proxy in front of many gateways; a public gateway wants
+lower ones.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Final
+
+from sut.deploy.topology import Settings
+
+if TYPE_CHECKING:
+    from sut.gateway.connection import Connection
+
+TURNED_AWAY: Final = 64
+"""Sockets of one address beyond its limit that are told so; more are cut without a word."""
+
+
+def address_of(host: str) -> str:
+    """Who a peer's address counts as: an IPv6 network of 64 bits is one customer, an IPv4 address in IPv6 is itself."""
+    if ":" not in host:
+        return host
+    packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+    if packed[:12] == b"\0" * 10 + b"\xff\xff":
+        return socket.inet_ntop(socket.AF_INET, packed[12:])
+    return socket.inet_ntop(socket.AF_INET6, packed[:8] + bytes(8))
+
+
+class Limits:
+    """The counts of one gateway. `second`: whole seconds of the gateway's clock."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._sockets: dict[str, int] = {}
+        self._came: dict[str, int] = {}  # in this second
+        self._users: dict[int, tuple[Connection, ...]] = {}
+        self._frames: dict[int, int] = {}  # in this second, by user
+        self._second = 0
+        self.crowded = 0
+        """Sockets turned away for their address."""
+        self.users_full = 0
+        """Upgrades refused because the user has enough devices here."""
+        self.users_fast = 0
+        """Frames refused because the user's devices together send too many."""
+
+    # Addresses.
+
+    def came(self, address: str, second: int) -> int:
+        """A socket from this address: 0 welcome, 1 to be refused, 2 to be cut. `gone` must follow, whatever it is."""
+        self._turn(second)
+        settings = self._settings
+        sockets = self._sockets[address] = self._sockets.get(address, 0) + 1
+        came = self._came[address] = self._came.get(address, 0) + 1
+        beyond = max(sockets - settings.address_connections, came - settings.address_handshakes_per_s)
+        if beyond <= 0:
+            return 0
+        self.crowded += 1
+        return 1 if beyond <= TURNED_AWAY else 2
+
+    def gone(self, address: str) -> None:
+        """That socket is no more."""
+        left = self._sockets[address] - 1
+        if left:
+            self._sockets[address] = left
+        else:
+            del self._sockets[address]
+
+    # Users.
+
+    def older(self, user: int, device: int) -> Connection | None:
+        """The open connection that this device has here already."""
+        for connection in self._users.get(user, ()):
+            if connection.device == device:
+                return connection
+        return None
+
+    def admits(self, user: int, device: int) -> bool:
+        """Whether another connection of this device fits. A device that is here already replaces itself."""
+        there = self._users.get(user, ())
+        if len(there) < self._settings.user_connections or self.older(user, device) is not None:
+            return True
+        self.users_full += 1
+        return False
+
+    def opened(self, connection: Connection) -> None:
+        """It counts from now on."""
+        self._users[connection.user] = (*self._users.get(connection.user, ()), connection)
+
+    def left(self, connection: Connection) -> None:
+        """It counts no more."""
+        rest = tuple(other for other in self._users[connection.user] if other is not connection)
+        if rest:
+            self._users[connection.user] = rest
+        else:
+            del self._users[connection.user]
+
+    def too_fast(self, user: int, frames: int, second: int) -> bool:
+        """Count frames of this user's; whether they are beyond what all of the user's devices may send in a second."""
+        self._turn(second)
+        count = self._frames[user] = self._frames.get(user, 0) + frames
+        if count <= self._settings.user_frames_per_s:
+            return False
+        self.users_fast += frames
+        return True
+
+    def _turn(self, second: int) -> None:
+        if second != self._second:
+            self._second = second
+            self._came.clear()
+            self._frames.clear()
+
+    def gauges(self) -> dict[str, float]:
+        """For Pong."""
+        return {
+            "addresses": float(len(self._sockets)),
+            "users": float(len(self._users)),
+            "refused_address": float(self.crowded),
+            "refused_user": float(self.users_full),
+            "frames_refused_user": float(self.users_fast),
+        }

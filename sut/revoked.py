@@ -1,0 +1,123 @@
+"""Devices whose tokens are void before they expire: the list that a gateway and the API keep in memory.
+
+A token is checked without asking anybody, so taking one back needs a list of those taken back. It is short and of
+bounded age: a revocation voids what was issued up to its second, and can be forgotten when the last such token has
+expired. It lives in Redis, where everybody looks once a second, and in the memory of everybody who looked: when Redis
+lost it, each puts its own copy back, as gateways do with their routes. While Redis is away the last known list holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from sut.ports import Revocation, Revocations, Unavailable
+
+LOOK_S: Final = 1.0
+"""Between two looks: a revoked device is closed about this long after its revocation."""
+BATCH: Final = 500
+"""Revocations put back at once."""
+TRIM_EVERY: Final = 600
+"""Looks between two that forget what has expired."""
+
+log = logging.getLogger("revoked")
+
+
+class Revoked:
+    """What one process knows. Without a backend it knows what it is told."""
+
+    def __init__(
+        self, backend: Revocations | None = None, *, keep_s: float = 0, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`keep_s`: how long a token lives at most. `clock`: Unix time."""
+        self._backend = backend
+        self._keep_s = keep_s
+        self._clock = clock
+        self._at: dict[tuple[int, int], Revocation] = {}
+        self._position = 0
+        self._generation = 0
+        self._looks = 0
+
+    def __len__(self) -> int:
+        return len(self._at)
+
+    def is_void(self, user: int, device: int, issued_s: int) -> bool:
+        """Whether a token that was issued then has been taken back since."""
+        found = self._at.get((user, device))
+        return found is not None and issued_s <= found.at_s
+
+    async def revoke(self, user: int, device: int) -> Revocation:
+        """Void every token that this device has. On return it is in Redis. Raises Unavailable."""
+        now_s = int(self._clock())
+        revocation = Revocation(user, device, now_s, now_s + round(self._keep_s))
+        if self._backend is not None:
+            await self._backend.revoke([revocation], now_s=now_s)
+        self._learn(revocation)
+        return revocation
+
+    async def look(self) -> list[Revocation]:
+        """What is new. Puts back what Redis may have lost. Raises Unavailable."""
+        if self._backend is None:
+            return []
+        found = await self._read()
+        new = [revocation for revocation in found if self._learn(revocation)]
+        generation = self._backend.generation
+        if self._generation and generation != self._generation:
+            self._position = 0  # numbers may have been given out again
+            found = await self._read()
+            new += [revocation for revocation in found if self._learn(revocation)]
+            await self._put_back(found)
+        self._generation = generation
+        self._looks += 1
+        if self._looks % TRIM_EVERY == 0:
+            self._trim()
+        return new
+
+    async def watch(self, on_revoked: Callable[[Sequence[Revocation]], object]) -> None:
+        """Look every second, for ever, and tell what is new."""
+        away = False
+        while True:
+            try:
+                new = await self.look()
+            except Unavailable as error:
+                if not away:
+                    log.warning("the list of revoked devices cannot be read: %s", error)
+                away = True
+            else:
+                away = False
+                if new:
+                    on_revoked(new)
+            await asyncio.sleep(LOOK_S)
+
+    async def _read(self) -> list[Revocation]:
+        assert self._backend is not None
+        found: list[Revocation] = []
+        while True:
+            page = await self._backend.since(self._position)
+            found += page.revocations
+            self._position = page.position
+            if not page.more:
+                return found
+
+    def _learn(self, revocation: Revocation) -> bool:
+        key = revocation.user, revocation.device
+        known = self._at.get(key)
+        if known is not None and known.at_s >= revocation.at_s:
+            return False
+        self._at[key] = revocation
+        return True
+
+    async def _put_back(self, there: list[Revocation]) -> None:
+        assert self._backend is not None
+        self._trim()
+        kept = {(one.user, one.device): one.at_s for one in there}
+        lost = [one for key, one in self._at.items() if kept.get(key, -1) < one.at_s]
+        for start in range(0, len(lost), BATCH):
+            await self._backend.revoke(lost[start : start + BATCH], now_s=int(self._clock()))
+
+    def _trim(self) -> None:
+        now_s = self._clock()
+        self._at = {key: revocation for key, revocation in self._at.items() if revocation.until_s >= now_s}

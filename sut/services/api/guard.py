@@ -1,0 +1,198 @@
+"""What stands before every handler: who asks, and whether the request has the form that its route documents.
+
+Errors are `{"error": "one line"}` with their status, also those that aiohttp itself makes and those of a bug. Nothing
+of what a client sent can make a handler raise anything else: headers may hold any bytes, numbers any number of digits,
+text any code point.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hmac
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from sut.ports import Unavailable
+from sut.protocol.frames import Nack
+from sut.protocol.tokens import Identity, TokenError, prove
+from sut.revoked import Revoked
+from sut.services.api.control import Denied
+from sut.services.api.errors import ProblemError
+from sut.services.api.model import Problem
+from sut.services.api.routes import Route, Who
+
+T = TypeVar("T", bound=msgspec.Struct)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+MAX_REQUEST: Final = 1 << 20
+"""Bytes of a body."""
+BODY_TIMEOUT_S: Final = 10.0
+"""From the headers to the last byte of the body."""
+CALLER: Final = web.RequestKey("caller", Identity)
+"""The device that asks, where a token said so."""
+
+log = logging.getLogger("api")
+
+_STATUS: Final[dict[int, int]] = {
+    Nack.FOREIGN: 403,
+    Nack.NOT_MEMBER: 404,
+    Nack.NO_CONVERSATION: 404,
+    Nack.GROUP_FULL: 409,
+    Nack.NOT_ALLOWED: 403,
+    Nack.OWNER_STAYS: 409,
+}
+
+
+def answer(body: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """A JSON answer."""
+    return web.Response(body=msgspec.json.encode(body), status=status, headers=headers, content_type="application/json")
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every failure as JSON, with the headers that its status asks for."""
+    try:
+        return await handler(request)
+    except ProblemError as error:
+        headers = {"WWW-Authenticate": 'Bearer realm="petrel"'} if error.status == 401 else None
+        return answer(Problem(str(error)), error.status, headers)
+    except Denied as error:
+        return answer(Problem(str(error)), _STATUS.get(error.code, 409))
+    except Unavailable as error:
+        return answer(Problem(f"outcome unknown: {error}"), 503)
+    except web.HTTPException as error:
+        allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        return answer(Problem(error.reason.lower()), error.status, allow)
+    except Exception:
+        log.exception("%s %s", request.method, request.path)
+        return answer(Problem("a bug; it is in the log"), 500)
+
+
+def _whole(text: str) -> int | float:
+    """To JSON, and to the document's schemas, 5.0 and 5 are the same number."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
+_decoder: Final = msgspec.json.Decoder(float_hook=_whole)
+
+
+async def body(request: web.Request, kind: type[T]) -> T:
+    """The JSON body. Raises ProblemError: 400 malformed, 408 too slow, 415 not JSON; aiohttp's 413."""
+    if request.content_type != "application/json":
+        raise ProblemError(415, "send Content-Type: application/json")
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            data = await request.read()
+    except TimeoutError:
+        raise ProblemError(408, f"no whole body within {BODY_TIMEOUT_S:g} s") from None
+    except web.RequestPayloadError:
+        raise ProblemError(400, "body: broken off, or not in its encoding") from None
+    try:
+        return msgspec.convert(_decoder.decode(data), kind)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise ProblemError(400, f"body: {error}") from None
+    except RecursionError:
+        raise ProblemError(400, "body: nested too deep") from None
+
+
+def number(request: web.Request, name: str) -> int:
+    """An id of the path. Raises ProblemError, 404: no such thing can exist."""
+    text = request.match_info[name]
+    value = int(text) if len(text) <= 19 else 0
+    if not 0 < value < 1 << 63:
+        raise ProblemError(404, f"no {name} {text[:32]}")
+    return value
+
+
+def query(request: web.Request, kind: type[T]) -> T:
+    """The query's parameters; numbers as text, lists as repeated parameters. Raises ProblemError, 400."""
+    values: dict[str, str | list[str]] = dict(request.query)
+    lists = _lists(kind)
+    for name in values:
+        given = request.query.getall(name)
+        if name in lists:
+            values[name] = given
+        elif len(given) > 1:
+            raise ProblemError(400, "query: a parameter twice")
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ProblemError(400, f"query: {error}") from None
+
+
+@functools.cache
+def _lists(kind: type[msgspec.Struct]) -> frozenset[str]:
+    """Names of the fields that are lists."""
+    fields = msgspec.inspect.type_info(kind).fields  # type: ignore[attr-defined]
+    return frozenset(field.name for field in fields if isinstance(field.type, msgspec.inspect.ListType))
+
+
+def bearer(request: web.Request) -> str:
+    """What the request shows to prove who asks. Raises ProblemError, 401."""
+    headers = request.headers.getall("Authorization", [])
+    scheme, _, value = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
+    if scheme.lower() != "bearer" or not value.strip():
+        raise ProblemError(401, "send `Authorization: Bearer ...`, once")
+    return value.strip()
+
+
+class Guard:
+    """Puts handlers behind their routes' rules."""
+
+    def __init__(self, *, token_key: bytes, api_key: str, revoked: Revoked) -> None:
+        self._token_key = token_key
+        self._revoked = revoked
+        self._api_key = api_key.encode()
+
+    def bound(self, routes: Iterable[Route], *handlers: object) -> list[web.RouteDef]:
+        """Each route with the method of its name, of whichever object has it, guarded; for aiohttp's add_routes."""
+        return [
+            web.route(route.method, route.pattern, self._guarded(route, _method(handlers, route.name)))
+            for route in routes
+        ]
+
+    def _guarded(self, route: Route, handler: Handler) -> Handler:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            if route.who is not Who.ANYBODY:
+                self._admit(request, route.who)
+            known = route.query.__struct_fields__ if route.query is not None else ()
+            if unknown := [name for name in request.query if name not in known]:
+                raise ProblemError(400, f"query: unknown parameter {unknown[0][:64]!r}")
+            return await handler(request)
+
+        return guarded
+
+    def _admit(self, request: web.Request, who: Who) -> None:
+        """Raises ProblemError, 401."""
+        shown = bearer(request)
+        if who is not Who.DEVICE and hmac.compare_digest(shown.encode(errors="surrogateescape"), self._api_key):
+            return
+        if who is Who.OPERATOR:
+            raise ProblemError(401, "wrong API key")
+        request[CALLER] = self.identify(shown)
+
+    def identify(self, token: str) -> Identity:
+        """Whom a device token speaks for. Raises ProblemError, 401."""
+        try:
+            user, device, issued_s = prove(token, self._token_key)
+        except TokenError as error:
+            raise ProblemError(401, str(error)) from None
+        if self._revoked.is_void(user, device, issued_s):
+            raise ProblemError(401, "token was taken back")
+        return Identity(user, device)
+
+
+def _method(handlers: tuple[object, ...], name: str) -> Handler:
+    found: Handler = next(getattr(one, name) for one in handlers if hasattr(one, name))
+    return found
+
+
+def caller(request: web.Request) -> Identity:
+    """The device that asks; of a route that is a device's alone."""
+    return request[CALLER]

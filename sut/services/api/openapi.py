@@ -1,0 +1,131 @@
+"""The OpenAPI 3.1 document, made of the table of routes and the types of their bodies: `python -m
+sut.services.api.openapi` prints it, the API serves it, and openapi.json beside this file is the same for readers.
+"""
+
+from __future__ import annotations
+
+import sys
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+
+from sut.services.api.model import Id, Problem
+from sut.services.api.routes import ROUTES, Route, Who
+
+_REF: Final = "#/components/schemas/{name}"
+_SECURITY: Final[dict[Who, list[dict[str, list[str]]]]] = {
+    Who.ANYBODY: [],
+    Who.DEVICE: [{"device": []}],
+    Who.OPERATOR: [{"operator": []}],
+    Who.EITHER: [{"device": []}, {"operator": []}],
+}
+_MEANING: Final = {
+    400: "Malformed: the body, the query or a header",
+    401: "Who asks is not known: no token or key, or not a good one",
+    403: "Not yours",
+    404: "No such thing",
+    408: "The body came too slowly",
+    409: "Cannot be",
+    413: "The body is over 1 MiB",
+    415: "The body is not declared as JSON",
+    429: "Too many requests",
+    503: "Outcome unknown: repeat the same request",
+}
+_DESCRIPTION: Final = (
+    "Devices and their tokens, conversations, members, history, receipts, presence, keys and discovery of"
+    " Stormpetrel. Messages go over the WebSocket protocol, see"
+    " sut/protocol/README.md and sut/protocol/asyncapi.json. Requests that change something may be repeated: the same"
+    " request has the same effect and answer."
+)
+
+
+def document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
+    """The whole document as JSON values."""
+    types = {Problem} | {kind for r in routes for kind in (r.takes, r.gives) if kind is not None}
+    ordered = sorted(types, key=lambda kind: kind.__name__)
+    schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF)
+    references = dict(zip(ordered, schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        operation = paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, references)
+        if links := _links(route, routes):
+            operation["responses"][str(route.status)]["links"] = links
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Stormpetrel", "version": "1", "description": _DESCRIPTION},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "device": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A device token"},
+                "operator": {"type": "http", "scheme": "bearer", "description": "The API key"},
+            },
+        },
+    }
+
+
+def encoded() -> bytes:
+    """The document as JSON text that people can read."""
+    return msgspec.json.format(msgspec.json.encode(document()), indent=1) + b"\n"
+
+
+def _operation(route: Route, references: dict[type, dict[str, Any]]) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "description": f"For {route.who.value}.",
+        "security": _SECURITY[route.who],
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": msgspec.json.schema(Id)}
+            for name in route.parameters
+        ]
+        + _query(route),
+        "responses": {
+            str(route.status): {
+                "description": HTTPStatus(route.status).phrase,
+                "content": _json({"type": "object"} if route.gives is None else references[route.gives]),
+            },
+            **{str(status): _refusal(status, references[Problem]) for status in route.statuses},
+        },
+    }
+    if route.takes is not None:
+        operation["requestBody"] = {"required": True, "content": _json(references[route.takes])}
+    return operation
+
+
+def _links(route: Route, routes: tuple[Route, ...]) -> dict[str, Any]:
+    """Where the id of what was made leads: to the routes with a path parameter of that name."""
+    fields = route.gives.__struct_fields__ if route.gives is not None and route.status == 201 else ()
+    return {
+        other.name: {"operationId": other.name, "parameters": {name: f"$response.body#/{name}"}}
+        for other in routes
+        for name in other.parameters
+        if name in fields and name not in route.parameters
+    }
+
+
+def _query(route: Route) -> list[dict[str, Any]]:
+    if route.query is None:
+        return []
+    schema = msgspec.json.schema(route.query)["$defs"][route.query.__name__]
+    required = schema.get("required", [])
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": kind}
+        for name, kind in schema["properties"].items()
+    ]
+
+
+def _refusal(status: int, problem: dict[str, Any]) -> dict[str, Any]:
+    refusal: dict[str, Any] = {"description": _MEANING[status], "content": _json(problem)}
+    if status == 401:
+        refusal["headers"] = {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}}
+    return refusal
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(encoded())
