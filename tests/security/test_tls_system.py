@@ -54,8 +54,10 @@ def test_a_swarm_talks_to_a_system_by_tls(tmp_path: Path) -> None:
                 swarm.terminate()
                 swarm.wait(20)
         records = [record for path in config.history.glob("*.bin") for record in HistoryTail(path).read()]
-        counts = {event: sum(record[7] == event for record in records) for event in (Event.SEND, Event.ACK, Event.SHOW)}
-        assert counts[Event.SEND] == counts[Event.ACK] == planned
+        counts = {event: sum(record[7] == event for record in records) for event in Event}
+        answered = counts[Event.ACK] + counts[Event.NACK]  # who is removed in the plan may be refused, if it is late
+        assert counts[Event.SEND] == answered == planned, counts
+        assert counts[Event.NACK] < planned / 10, counts
         assert counts[Event.SHOW] > planned
         readback = subprocess.run(
             [sys.executable, "-m", "load.readback", str(swarm_json)], check=False, capture_output=True, timeout=60
