@@ -26,7 +26,8 @@ test: setup
 test-cluster: setup
 	PETREL_TEST_CLUSTER=1 $(BIN)/python -m pytest -m cluster
 
-# What searches at random, and finds the more the longer it may: the API against its document, a million frames.
+# Whole runs of the known-bad designs, of encryption and causal order, benches; and what searches at random: the API against
+# its document, a million frames.
 test-long: setup
 	PETREL_TEST_LONG=1 $(BIN)/python -m pytest -m long
 

@@ -18,7 +18,7 @@ from hypothesis import settings
 TAG = "PETREL_TEST_SESSION"
 OFF = {
     "cluster": ("PETREL_TEST_CLUSTER", "minutes on real servers: `make test-cluster` runs these"),
-    "long": ("PETREL_TEST_LONG", "a search at random that takes long: `make test-long` runs these"),
+    "long": ("PETREL_TEST_LONG", "a whole run or a search that takes a minute: `make test-long` runs these"),
 }
 """Markers whose tests run only where this variable is 1."""
 GRACE_S = 5.0

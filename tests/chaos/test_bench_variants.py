@@ -13,6 +13,7 @@ from load.rush import Buckets
 from .test_benches import CPUS, bench
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_one_counter_for_all_lets_fewer_messages_through(tmp_path: Path) -> None:
@@ -21,6 +22,7 @@ def test_one_counter_for_all_lets_fewer_messages_through(tmp_path: Path) -> None
     assert row["messages/s, ratio"] < 0.9, row
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_fixed_wait_brings_more_at_once_than_jitter(tmp_path: Path) -> None:

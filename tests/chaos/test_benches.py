@@ -28,6 +28,7 @@ def bench(name: str, out: Path, *arguments: str) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_group_of_500_online_is_one_body_stored_and_16_bytes_a_notification(tmp_path: Path) -> None:
@@ -39,6 +40,7 @@ def test_a_group_of_500_online_is_one_body_stored_and_16_bytes_a_notification(tm
     assert row["p99 ms"] <= 200 or os.getloadavg()[0] > CPUS, f"{row['p99 ms']} ms"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_copy_for_each_member_shows_in_rows_and_bytes(tmp_path: Path) -> None:
@@ -49,6 +51,7 @@ def test_a_copy_for_each_member_shows_in_rows_and_bytes(tmp_path: Path) -> None:
     assert row["body B/member"] > 250
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_in_a_storm_nobody_is_refused_and_nothing_is_missing(tmp_path: Path) -> None:

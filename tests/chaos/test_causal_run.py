@@ -7,7 +7,7 @@ import pytest
 
 from .test_run import petrel
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(240)]
 
 EXPERIMENT = """\
 name: causal

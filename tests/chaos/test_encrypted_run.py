@@ -11,7 +11,7 @@ from chaos.verdict import canary
 
 from .test_run import petrel
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(240)]
 
 EXPERIMENT = """\
 name: encrypted

@@ -36,6 +36,7 @@ def of(verdict: dict[str, Any], word: str) -> dict[str, dict[str, Any]]:
     return {check["name"]: check for check in verdict["checks"] if check["verdict"] == word}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("variant", ["dedup_window", "no_catch_up", "immortal_routes", "blind_delete"])
@@ -48,6 +49,7 @@ def test_the_named_check_catches_it_with_a_counterexample(variant: str, tmp_path
     assert all(check["counterexamples"] for check in invalid.values())
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_without_a_variant_nothing_is_wrong(tmp_path: Path) -> None:
