@@ -25,6 +25,7 @@ from load.api import ApiClient, parallel
 from load.latency import Histogram
 from load.phone import Phone
 from sut.protocol import frames as f
+from sut.protocol.signals import SignalType
 
 CONNECT_S: Final = 60.0
 CONNECT_AT_ONCE: Final = 50
@@ -245,8 +246,8 @@ class Crowd:
             "max_ms": self.shown.percentile_ms(100),
             "ack_p99_ms": self.acks.percentile_ms(99),
             "errors": {str(code): count for code, count in self.errors.items()},
-            "frames": {f.Type(kind).name: count for kind, count in frames.items()},
-            "bytes": {f.Type(kind).name: count for kind, count in sizes.items()},
+            "frames": {_NAMES[kind]: count for kind, count in frames.items()},
+            "bytes": {_NAMES[kind]: count for kind, count in sizes.items()},
         }
         return msgspec.convert(told | more, Measured)
 
@@ -384,6 +385,7 @@ def _cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
+_NAMES: Final = {int(one): one.name for one in (*f.Type, *SignalType)}
 CROWDS: Final = {"fanout": fanout, "talkers": talkers, "returning": returning}
 
 

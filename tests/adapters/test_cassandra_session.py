@@ -122,7 +122,8 @@ def test_a_keyspace_that_is_none_is_refused(keyspace: str) -> None:
 def test_the_schema_is_statements_without_comments() -> None:
     found = statements()
     assert [statement.split()[5] for statement in found] == [
-        *("message", "membership", "cursor", "key_device", "one_time_prekey", "device_list", "log_of_this_store")
+        *("message", "membership", "cursor", "key_device", "one_time_prekey", "device_list"),
+        *("receipt", "log_of_this_store", "device", "device_of_user"),
     ]
     assert not any("--" in statement or ";" in statement for statement in found)
 
