@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from sut.adapters.cassandra_policies import Address
 from sut.adapters.cassandra_rows import MAX_INTEGER, Batch
@@ -67,6 +68,7 @@ class CassandraKeys:
             local_dc=local_dc,
             deadline_s=deadline_s,
         )
+        self._turns: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
 
     async def publish(
         self,
@@ -82,7 +84,8 @@ class CassandraKeys:
         if before and before[0][0] != identity_key:
             await self.remove(user, device)
         if one_time:
-            await self._add(user, device, identity_key, one_time)
+            async with self._turn(user, device):
+                await self._add(user, device, identity_key, one_time)
         row = (user, device, identity_key, signed_prekey.number, signed_prekey.key, signed_prekey.signature)
         await self._session.write(Batch((("put_device", row),)))
 
@@ -100,7 +103,10 @@ class CassandraKeys:
         lists = await self._session.read("list", (user,))
         bundles = []
         for device, identity, *signed in await self._session.read("devices", (user,)):
-            one_time = await self._take_one(user, device, identity) if with_one_time else None
+            one_time = None
+            if with_one_time:
+                async with self._turn(user, device):
+                    one_time = await self._take_one(user, device, identity)
             bundles.append(PrekeyBundle(device, identity, SignedPrekey(*signed), one_time))
         return UserKeys(tuple(bundles), lists[0][0] if lists else b"")
 
@@ -152,6 +158,10 @@ class CassandraKeys:
         if unsure is not None:
             raise unsure
         return None
+
+    def _turn(self, user: int, device: int) -> asyncio.Lock:
+        """Transactions on one device's keys are on one partition: those of this process need not meet there at all."""
+        return self._turns.setdefault((user, device), asyncio.Lock())
 
     async def _apart(self) -> None:
         """Transactions that meet hinder each other: whoever lost waits a while of its own."""
