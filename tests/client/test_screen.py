@@ -99,6 +99,7 @@ def test_a_conversation_on_the_screen(running: System, tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.long
 def test_it_survives_any_size_and_many_lines(running: System, tmp_path: Path) -> None:
     async def scenario() -> None:
         access = access_to(running)

@@ -26,7 +26,7 @@ from sut.deploy.topology import Settings
 from sut.protocol import frames as f
 from sut.protocol.push_tokens import push_token
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(300)]
 
 OFFLINE = range(1001, 2001)
 SENDER, READER = 1, 11

@@ -17,7 +17,7 @@ from sut.deploy.topology import Settings
 from tests.deploy.conftest import wait_until
 from tests.security.people import Answer, Api
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 USERS, SECONDS = 12, 4.0
 

@@ -36,7 +36,7 @@ PERIOD_S, GRACE_S = 0.5, 2.0
 SLACK_S = 4.0
 """On a machine that others use too."""
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
