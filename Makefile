@@ -26,8 +26,8 @@ test: setup
 test-cluster: setup
 	PETREL_TEST_CLUSTER=1 $(BIN)/python -m pytest -m cluster
 
-# Whole runs of the known-bad designs, of encryption and causal order, whole systems of push and signals, benches; and what searches at random: the API against
-# its document, a million frames.
+# Whole runs of the known-bad designs, of encryption and causal order, whole systems with push and signals, benches; and
+# what searches at random: the API against its document, a million frames.
 test-long: setup
 	PETREL_TEST_LONG=1 $(BIN)/python -m pytest -m long
 
