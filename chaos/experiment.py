@@ -122,7 +122,7 @@ class Experiment(_Strict, frozen=True):
     recipients: Recipients = 5.0
     """Mean number of recipients of a message: it sets the share of group messages."""
     read_share: Share = 0.0
-    """Share of the shown messages that are read, and said to be."""
+    """Share of the shown messages that are read, and said to be. 0: there are no receipts at all in this run."""
     typing_share: Share = 0.0
     """Share of the sends before which the writer is seen typing."""
     watch_share: Share = 0.0

@@ -151,7 +151,11 @@ class _Run:
                 profile=self._request.profile,
                 directory=self._directory.path,
                 variant=self._request.variant,
-                settings=Settings(heartbeat_s=self._experiment.heartbeat_s, push=self._experiment.push),
+                settings=Settings(
+                    heartbeat_s=self._experiment.heartbeat_s,
+                    push=self._experiment.push,
+                    receipts=self._experiment.read_share > 0,
+                ),
                 servers=self._request.servers,
                 on_progress=self._say,
                 on_waiting=self._starting,

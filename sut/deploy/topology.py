@@ -43,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long messages are kept at least, see sut/README.md; 0: for ever."""
     push: bool = True
     """Whether the system has the push service, and stand-ins for its providers, at all."""
+    receipts: bool = True
+    """Whether authors are told how far others have come: a receipt for each author, reader and moment."""
     user_connections: int = 64
     """Devices of one user that one gateway serves at once."""
     user_frames_per_s: int = 10_000

@@ -65,7 +65,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     acceptors = [
         make_acceptor(p, message_log, lambda p: by_partition[p].send(Poke(p)), trace=trace) for p in by_partition
     ]
-    relay = Relay(by_partition)
+    relay = Relay(by_partition, receipts=topology.settings.receipts)
     chat = _Chat(acceptors, reader_class(topology)(store, by_partition), store, trace, relay)
     ready = Ready()
     server = PeerServer(

@@ -24,8 +24,9 @@ MAX_ITEMS: Final = 2_000
 class Relay:
     """One for all links of a chat service."""
 
-    def __init__(self, sequencers: Mapping[int, PeerLink]) -> None:
-        """`sequencers`: by partition."""
+    def __init__(self, sequencers: Mapping[int, PeerLink], *, receipts: bool = True) -> None:
+        """`sequencers`: by partition. `receipts` False: what devices say of their progress goes no further."""
+        self._receipts = receipts
         self._sequencers = sequencers
         self._waiting: dict[tuple[int, int, int], int] = {}
         self._work = asyncio.Event()
@@ -34,6 +35,8 @@ class Relay:
 
     def progress(self, conv: int, user: int, kind: int, seq: int) -> None:
         """A device has shown (kind 0) or its person read (1) everything up to `seq`."""
+        if not self._receipts:
+            return
         key = conv, user, kind
         if key not in self._waiting and len(self._waiting) >= MAX_WAITING:
             self.lost += 1
