@@ -18,7 +18,7 @@ from sut.client.tui.typed import Typed
 from sut.deploy.system import System
 from tests.client.conftest import PATIENCE_S, access_to, person
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 class Screen:
@@ -99,7 +99,6 @@ def test_a_conversation_on_the_screen(running: System, tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.long
 def test_it_survives_any_size_and_many_lines(running: System, tmp_path: Path) -> None:
     async def scenario() -> None:
         access = access_to(running)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.security.people import Api
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 BAD = {
     "two lengths": b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",

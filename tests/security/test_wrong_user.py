@@ -18,7 +18,7 @@ from sut.protocol import frames as f
 from sut.protocol.asyncapi import _example as example
 from tests.security.people import Api, Phone, phone
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 IN_A_CONVERSATION = [kind for kind in typing.get_args(f.ClientFrame) if "conv" in kind._fields]
 HUGE = (1 << 64) - 1
