@@ -40,6 +40,7 @@ class Monitor:
         """Time of the first planned send, once the swarm has said it."""
         self.broken = False
         """Whether a process of the swarm died."""
+        self._writing = 0
 
     def until(self, condition: Callable[[], bool], *, timeout_s: float) -> bool:
         """Wait until it holds, an interruption comes or the time is up. Whether it held."""
@@ -60,6 +61,9 @@ class Monitor:
         for event in self._phases.poll():
             if isinstance(event, Phase) and event.name == "steady":
                 self.t0_ns = event.t
+                self._writing += 1
+            elif isinstance(event, Phase) and event.name == "quiesce":
+                self._writing -= 1
         if time.monotonic() >= self._next_count_s:
             self._counts = self._ledger.update()
             self._next_count_s = time.monotonic() + LEDGER_EVERY_S
@@ -71,7 +75,13 @@ class Monitor:
         self.control.write(Hole(t=now_ns(), process=process, detail=detail))
 
     def drained(self) -> bool:
-        """Every send is answered and every acked message shown, as far as counted."""
+        """Nobody writes any more, every send is answered and every acked message shown, as far as counted.
+
+        Never so after a process of the swarm died.
+        """
+        if self._writing:
+            return False
+        self._counts = self._ledger.update()  # the last sends are in the files by now
         return self._ledger.all_drained()
 
     def swarm_is_gone(self) -> bool:

@@ -16,7 +16,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from websockets.client import ClientProtocol
-from websockets.frames import Frame, Opcode
+from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
@@ -57,8 +57,6 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE: Final = 4 << 20
 """Largest WebSocket message a device accepts: a PAGE of 200 bodies of 16 KB is below it."""
-GOING_AWAY: Final = 1001
-PROTOCOL_ERROR: Final = 1002
 
 
 @dataclass(kw_only=True)
@@ -164,8 +162,7 @@ class Device:
         request = self._web.connect()
         request.headers["Authorization"] = f"Bearer {token}"
         self._web.send_request(request)
-        self._open = False
-        self._fragments.clear()
+        self._open, self._fragments = False, []
         self.must_drop, self.refusal, self.refusal_text, self.leaving = "", None, "", None
 
     def receive(self, data: bytes, now: float) -> None:
@@ -212,6 +209,10 @@ class Device:
             at = min(at, self._begins_at(self._plan.absences[self._next_absence]))
         return at
 
+    def wrote_all(self) -> bool:
+        """Every planned message was sent, or refused by a full outbox."""
+        return self._next_send == len(self._plan.sends) and not self._client.untold
+
     def output(self) -> bytes:
         """What must be written to the socket now."""
         return b"".join(self._web.data_to_send()) if self._web else b""
@@ -224,7 +225,7 @@ class Device:
             self._online = False
             self._run.recorder.offline(self.device, planned=True)
         if absence.clean and self._web is not None and self._web.state is OPEN:
-            self._web.send_close(GOING_AWAY)
+            self._web.send_close(CloseCode.GOING_AWAY)
 
     def stay_away(self) -> None:
         """A planned absence began while the connection was broken off: from now on nobody waits for this device."""
@@ -326,8 +327,7 @@ class Device:
         elif opcode in (Opcode.BINARY, Opcode.CONT):
             self._fragments.append(bytes(frame.data))
             if frame.fin:
-                whole = b"".join(self._fragments)
-                self._fragments.clear()
+                whole, self._fragments = b"".join(self._fragments), []
                 self._message(whole, now)
         elif opcode is Opcode.TEXT:
             self._broken("a text frame")
@@ -345,7 +345,7 @@ class Device:
         self._run.recorder.violation(self.device, text)
         self.must_drop = f"the gateway broke the protocol: {text}"
         if self._web is not None and self._web.state is OPEN:
-            self._web.send_close(PROTOCOL_ERROR)
+            self._web.send_close(CloseCode.PROTOCOL_ERROR)
 
     def _drain(self) -> None:
         """Events to the history first, then frames to the connection."""

@@ -103,6 +103,10 @@ class Fleet:
         self._run.quiet = True
         self.quiet.set()
 
+    def wrote_all(self) -> bool:
+        """Every planned message of every device was sent: nothing that is due waits for a connection or its turn."""
+        return all(session.device.wrote_all() for session in self.sessions)
+
     def take(self) -> Session | None:
         """A device that nobody runs yet; None when all have somebody."""
         return self._free.popleft() if self._free else None

@@ -11,7 +11,7 @@ import gc
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import gevent
 import msgspec
@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from load.crypto import Keys
 
 _LOGGER = logging.getLogger(__name__)
+
+WRITE_OUT_NS: Final = 15_000_000_000
+"""How long after the plan's end a message may still wait to be sent for the first time. A device that finds no gateway
+for so long is not waited for."""
+LOOK_S: Final = 0.05
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,7 +202,10 @@ class Swarm:
         self._enter("quiesce")
 
     def _plan_is_done(self, end_ns: int) -> None:
-        """Nothing is planned from here on. What a busy process is late with is still sent."""
+        """Nothing is planned from here on, once what a busy process or a broken connection is late with is sent."""
+        give_up_ns = now_ns() + WRITE_OUT_NS
+        while self._fleet is not None and not self._fleet.wrote_all() and now_ns() < give_up_ns:
+            gevent.sleep(LOOK_S)
         if self.phase != "quiesce":
             self._enter("quiesce", end_ns)
 

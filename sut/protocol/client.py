@@ -182,6 +182,11 @@ class Client(Parts):
             if self._syncs.tick(now):
                 self._sync_begun(now)
 
+    @property
+    def untold(self) -> bool:
+        """A message was submitted that no connection has carried yet."""
+        return self._outbox is not None and self._outbox.untold
+
     def next_wakeup(self) -> float:
         """The earliest time at which tick() has something to do; inf when only an input can change anything."""
         at = self._liveness.due()

@@ -57,6 +57,11 @@ class Outbox:
         """Nothing is queued or unsettled."""
         return not self._size
 
+    @property
+    def untold(self) -> bool:
+        """Something is queued that was never transmitted."""
+        return self._size > len(self._begun)
+
     def put(self, conv: int, client_seq: int, body: bytes | Compose, *, now: float) -> None:
         """Queue a message; it leaves at once if it can. Raises OutboxFull, and ValueError for what no SEND can hold.
 

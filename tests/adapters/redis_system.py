@@ -131,7 +131,8 @@ class RedisSystem:
     def _ready(self) -> bool:
         try:
             views = [redis_admin.sentinel_view(sentinel, self.name, 0.3) for sentinel in self.sentinels]
-            return all(view.replicas == 1 and view.sentinels == 2 for view in views) and self.master() is not None
+            known = all(view.replicas == 1 and view.sentinels == 2 for view in views)
+            return known and self.master() is not None and redis_admin.role(self.nodes[1], 0.3)[2]
         except (Unavailable, RedisError):
             return False
 

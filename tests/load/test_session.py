@@ -257,6 +257,22 @@ def test_when_it_is_quiet_nobody_writes_and_who_is_away_comes_back_at_once(rig) 
     assert it.fleet._heap[0][0] < it.fleet.clock() + 40  # heartbeats, not the send at 60 s
 
 
+def test_all_is_written_once_the_last_planned_message_has_left_over_whatever_connection(rig) -> None:
+    it = rig({1: writes(0.05), 2: DevicePlan()})
+    it.start(begin=False)
+    wait_until(lambda: it.recorder.counters.online == 2)
+    gevent.kill(it.users[0])  # its message waits in the device, for a connection
+    wait_until(lambda: it.events(Event.OFFLINE, 1))
+    it.fleet.begin(now_ns())
+    assert not it.fleet.wrote_all(), "it is not due yet"
+    gevent.sleep(0.2)
+    assert not it.fleet.wrote_all(), "no connection has carried it"
+    assert not it.events(Event.SEND)
+    it.users[0] = gevent.spawn(it.fleet.sessions[0].run)
+    wait_until(lambda: it.events(Event.SEND, 1))
+    assert it.fleet.wrote_all()
+
+
 def test_a_device_put_away_goes_offline_with_a_close(rig, chat) -> None:
     it = rig({1: DevicePlan(), 2: DevicePlan()})
     it.start()
