@@ -11,6 +11,7 @@ MAX_REVOKED are kept; what has expired goes out, oldest first, as new ones come 
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Sequence
 from typing import Final
@@ -24,6 +25,8 @@ MAX_REVOKED: Final = 100_000
 PAGE: Final = 1000
 _KEYS: Final = ("revoked:order", "revoked:data", "revoked:last")
 _DATA: Final = struct.Struct("!QQ")
+
+log = logging.getLogger("revoked")
 _REVOKE: Final = Script("revoke.lua")
 _SINCE: Final = Script("revoked_since.lua")
 
@@ -53,10 +56,15 @@ class RedisRevocations:
         """What came after this position. Raises Unavailable."""
         answer = await self._master.call(lambda client: _SINCE.run(client, _KEYS, [position, PAGE]))
         found = [_unpacked(member, data) for member, data in zip(answer[2::2], answer[3::2], strict=True) if data]
-        return RevocationPage(answer[0], bool(answer[1]), tuple(found))
+        return RevocationPage(answer[0], bool(answer[1]), tuple(one for one in found if one is not None))
 
 
-def _unpacked(member: bytes, data: bytes) -> Revocation:
+def _unpacked(member: bytes, data: bytes) -> Revocation | None:
+    """None for what nobody of ours wrote: the others of the list still hold."""
     user, _, device = member.partition(b":")
-    at_s, until_s = _DATA.unpack(data)
-    return Revocation(int(user), int(device), at_s, until_s)
+    try:
+        at_s, until_s = _DATA.unpack(data)
+        return Revocation(int(user), int(device), at_s, until_s)
+    except (ValueError, struct.error):
+        log.warning("revoked:order has %r with %d bytes, which is no revocation: ZREM it", member, len(data))
+        return None
