@@ -6,10 +6,12 @@ those of another one on the same machine.
 """
 
 import os
+import re
 import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -21,6 +23,9 @@ OFF = {
     "long": ("PETREL_TEST_LONG", "a whole run or a search that takes a minute: `make test-long` runs these"),
 }
 """Markers whose tests run only where this variable is 1."""
+TESTS = Path(__file__).parent
+SHARE_SERVERS = ("adapters", "client", "security")
+"""Folders with servers that start once for all their tests."""
 GRACE_S = 5.0
 """How long a process that was told to stop may take after the last test."""
 
@@ -73,8 +78,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.reportchars = config.option.reportchars.replace("a", "fExXw").replace("s", "")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make test` is to take ten minutes; what takes more has commands of its own."""
+    """`make test` is to take ten minutes: what takes more has commands of its own, and two processes share the rest.
+
+    A file goes to one of them whole, for the servers that it starts; a folder whose files share servers does so too.
+    """
+    for item in items:
+        place = item.path.relative_to(TESTS)
+        item.add_marker(pytest.mark.xdist_group(place.parts[0] if place.parts[0] in SHARE_SERVERS else str(place)))
     for marker, (switch, reason) in OFF.items():
         if os.environ.get(switch) != "1":
             for item in items:
@@ -88,7 +100,7 @@ def skip_reasons(reports: list[pytest.TestReport | pytest.CollectReport]) -> dic
     for report in reports:
         detail = report.longrepr
         text = detail[2] if isinstance(detail, tuple) else str(detail)
-        reasons[text.removeprefix("Skipped: ")].append(report.nodeid)
+        reasons[text.removeprefix("Skipped: ")].append(re.sub(r"@[\w./-]+$", "", report.nodeid))  # xdist adds the group
     return reasons
 
 

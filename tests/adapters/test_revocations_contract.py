@@ -82,15 +82,18 @@ async def test_a_full_list_refuses_what_is_new_and_keeps_what_it_has(redis_syste
         assert {r.user for r in (await backend.since(0)).revocations} == {3}
 
 
-async def test_a_foreign_entry_is_passed_over(redis_system: RedisSystem) -> None:
-    async with opened_registry(redis_system) as registry:
+async def test_a_foreign_entry_is_passed_over_and_goes_when_more_comes(redis_system: RedisSystem) -> None:
+    redis_system.forget_all()
+    async with opened_registry(redis_system, deadline_s=2.0) as registry:
         backend = RedisRevocations(registry.master)
-        redis_system.forget_all()
         await backend.revoke([revocation(1)], now_s=NOW)
         master = redis_system.master()
         assert master is not None
-        for score, member, data in ((1.5, "what:ever", "x"), (1.6, "7:8", "short"), (1.7, "-", "0123456789abcdef")):
+        far = "~" * 16
+        for score, member, data in ((0.6, "2:11", "short"), (0.7, "3:11", ""), (0.8, "-", far)):
             redis_system.ask(master, "ZADD", "revoked:order", str(score), member)
             redis_system.ask(master, "HSET", "revoked:data", member, data)
+        assert (await backend.since(0)).revocations == (revocation(1),)
         await backend.revoke([revocation(2)], now_s=NOW)
         assert (await backend.since(0)).revocations == (revocation(1), revocation(2))
+        assert redis_system.ask(master, "ZCARD", "revoked:order") == 3, "what looks like one stays, and is passed over"
