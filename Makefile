@@ -20,7 +20,7 @@ demo: setup
 	$(BIN)/petrel run quick
 
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 # What breaks real brokers and nodes, for some minutes.
 test-cluster: setup

@@ -6,16 +6,16 @@ those of another one on the same machine.
 """
 
 import os
-import re
 import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 TAG = "PETREL_TEST_SESSION"
 OFF = {
@@ -23,7 +23,6 @@ OFF = {
     "long": ("PETREL_TEST_LONG", "a whole run or a search that takes a minute: `make test-long` runs these"),
 }
 """Markers whose tests run only where this variable is 1."""
-TESTS = Path(__file__).parent
 SHARE_SERVERS = ("adapters", "client", "security")
 """Folders with servers that start once for all their tests."""
 GRACE_S = 5.0
@@ -78,15 +77,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.reportchars = config.option.reportchars.replace("a", "fExXw").replace("s", "")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make test` is to take ten minutes: what takes more has commands of its own, and two processes share the rest.
+class ByServers(LoadScopeScheduling):
+    """With `-n`: a file goes to one process whole, for the servers that it starts; and so do some folders."""
 
-    A file goes to one of them whole, for the servers that it starts; a folder whose files share servers does so too.
-    """
-    for item in items:
-        place = item.path.relative_to(TESTS)
-        item.add_marker(pytest.mark.xdist_group(place.parts[0] if place.parts[0] in SHARE_SERVERS else str(place)))
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return next((folder for folder in SHARE_SERVERS if f"/{folder}/" in path), path)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """The one above, whatever --dist says."""
+    return ByServers(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make test` is to take ten minutes; what takes more has commands of its own."""
     for marker, (switch, reason) in OFF.items():
         if os.environ.get(switch) != "1":
             for item in items:
@@ -100,7 +105,7 @@ def skip_reasons(reports: list[pytest.TestReport | pytest.CollectReport]) -> dic
     for report in reports:
         detail = report.longrepr
         text = detail[2] if isinstance(detail, tuple) else str(detail)
-        reasons[text.removeprefix("Skipped: ")].append(re.sub(r"@[\w./-]+$", "", report.nodeid))  # xdist adds the group
+        reasons[text.removeprefix("Skipped: ")].append(report.nodeid)
     return reasons
 
 
