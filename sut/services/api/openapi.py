@@ -21,7 +21,7 @@ _SECURITY: Final[dict[Who, list[dict[str, list[str]]]]] = {
     Who.EITHER: [{"device": []}, {"operator": []}],
 }
 _MEANING: Final = {
-    400: "Malformed: the body, the query or a header",
+    400: "Malformed: the body, the query or a header. In plain text: a request line or header over 8,190 bytes, or no HTTP",
     401: "Who asks is not known: no token or key, or not a good one",
     403: "Not yours",
     404: "No such thing",
@@ -118,6 +118,8 @@ def _query(route: Route) -> list[dict[str, Any]]:
 
 def _refusal(status: int, problem: dict[str, Any]) -> dict[str, Any]:
     refusal: dict[str, Any] = {"description": _MEANING[status], "content": _json(problem)}
+    if status == 400:
+        refusal["content"] |= {"text/plain": {"schema": {"type": "string"}}}
     if status == 401:
         refusal["headers"] = {"WWW-Authenticate": {"required": True, "schema": {"type": "string"}}}
     return refusal
