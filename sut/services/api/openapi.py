@@ -21,7 +21,7 @@ _SECURITY: Final[dict[Who, list[dict[str, list[str]]]]] = {
     Who.EITHER: [{"device": []}, {"operator": []}],
 }
 _MEANING: Final = {
-    400: "Malformed: the body, the query or a header. In plain text: a request line or header over 8,190 bytes, or no HTTP",
+    400: "Malformed: the body, the query or a header. In plain text: a line of the head over 8,190 bytes, or no HTTP",
     401: "Who asks is not known: no token or key, or not a good one",
     403: "Not yours",
     404: "No such thing",
