@@ -31,7 +31,7 @@ def test_one_counter_for_all_lets_fewer_messages_through(tmp_path: Path) -> None
 def test_a_fixed_wait_brings_more_at_once_than_jitter(tmp_path: Path) -> None:
     (row,) = bench("reconnect", tmp_path / "out", "--points", "400")
     assert (row["jitter: not back"], row["fixed: not back"]) == (0, 0)
-    assert row["dials in 100 ms, ratio"] > 1, row
+    assert row["dials in 100 ms, ratio"] > 1.5, row
 
 
 def test_without_a_machine_between_a_fixed_wait_brings_all_at_once_and_jitter_few() -> None:
