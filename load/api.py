@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from load.secure import client_context
+from sut.protocol.api_answers import Created, Gateways, IssuedTokens, KeysLeft, KeysOf, Problem, Seq
 from sut.protocol.push_tokens import push_token
 
 MAX_TOKENS: Final = 1000
@@ -64,66 +65,6 @@ class _Registered(msgspec.Struct, frozen=True):
     registered: int
 
 
-class _Issued(msgspec.Struct, frozen=True):
-    device: int
-    token: str
-
-
-class _Tokens(msgspec.Struct, frozen=True):
-    tokens: tuple[_Issued, ...]
-
-
-class _Created(msgspec.Struct, frozen=True):
-    conversation: int
-
-
-class _Seq(msgspec.Struct, frozen=True):
-    seq: int
-
-
-class _Gateways(msgspec.Struct, frozen=True):
-    gateways: tuple[str, ...]
-
-
-class SignedPrekeyOf(msgspec.Struct, frozen=True):
-    """As it was published."""
-
-    number: int
-    key: bytes
-    signature: bytes
-
-
-class OneTimePrekeyOf(msgspec.Struct, frozen=True):
-    """Handed out to nobody else."""
-
-    number: int
-    key: bytes
-
-
-class BundleOf(msgspec.Struct, frozen=True):
-    """What begins a session with one device."""
-
-    device: int
-    identity_key: bytes
-    signed_prekey: SignedPrekeyOf
-    one_time: OneTimePrekeyOf | None
-
-
-class KeysOf(msgspec.Struct, frozen=True):
-    """A user's published keys; the default: nothing was published."""
-
-    devices: tuple[BundleOf, ...] = ()
-    device_list: bytes = b""
-
-
-class _KeysLeft(msgspec.Struct, frozen=True):
-    one_time: int
-
-
-class _Error(msgspec.Struct, frozen=True):
-    error: str
-
-
 class ApiClient:
     """A client of one API. May be used from several threads (or greenlets) at once."""
 
@@ -155,7 +96,7 @@ class ApiClient:
         tokens: dict[int, str] = {}
         for start in range(0, len(wanted), MAX_TOKENS):
             batch = [_Devices(device, device) for device in wanted[start : start + MAX_TOKENS]]
-            answer = self._call("POST", "/v1/tokens", api_key, _Tokens, {"devices": batch})
+            answer = self._call("POST", "/v1/tokens", api_key, IssuedTokens, {"devices": batch})
             tokens.update((issued.device, issued.token) for issued in answer.tokens)
         if missing := set(wanted) - tokens.keys():
             raise ApiError(f"the API gave no token for device {min(missing)}")
@@ -177,22 +118,22 @@ class ApiClient:
     def create(self, token: str, *, kind: Literal["direct", "group"], members: Sequence[int], key: str) -> int:
         """Create a conversation, or find the one this creator made with this key. Returns its id. Raises ApiError."""
         body = {"kind": kind, "members": list(members), "key": key}
-        return self._call("POST", "/v1/conversations", token, _Created, body).conversation
+        return self._call("POST", "/v1/conversations", token, Created, body).conversation
 
     def add(self, token: str, conv: int, user: int, *, give_up_s: float | None = None) -> int:
         """Add a user to a group. Returns the number the change took. Raises ApiError."""
         path = f"/v1/conversations/{conv}/members"
-        return self._call("POST", path, token, _Seq, {"user": user}, give_up_s=give_up_s).seq
+        return self._call("POST", path, token, Seq, {"user": user}, give_up_s=give_up_s).seq
 
     def remove(self, token: str, conv: int, user: int, *, give_up_s: float | None = None) -> int:
         """Remove a user from a group. Returns the number the change took. Raises ApiError."""
         path = f"/v1/conversations/{conv}/members/{user}"
-        return self._call("DELETE", path, token, _Seq, give_up_s=give_up_s).seq
+        return self._call("DELETE", path, token, Seq, give_up_s=give_up_s).seq
 
     def name(self, token: str, conv: int, user: int, *, role: str, give_up_s: float | None = None) -> int:
         """Give a member of a group a role. Returns the number the change took. Raises ApiError."""
         path = f"/v1/conversations/{conv}/members/{user}"
-        return self._call("PUT", path, token, _Seq, {"role": role}, give_up_s=give_up_s).seq
+        return self._call("PUT", path, token, Seq, {"role": role}, give_up_s=give_up_s).seq
 
     def publish_keys(self, token: str, publication: Publication, *, device_list: bytes, version: int) -> int:
         """Publish a device's keys. Returns how many one-time prekeys there are now. Raises ApiError."""
@@ -203,7 +144,7 @@ class ApiClient:
             "one_time": [{"number": number, "key": key} for number, key in one_time],
             "device_list": {"version": version, "data": device_list},
         }
-        return self._call("PUT", "/v1/keys", token, _KeysLeft, body).one_time
+        return self._call("PUT", "/v1/keys", token, KeysLeft, body).one_time
 
     def keys_of(self, token: str, user: int, *, one_time: bool) -> KeysOf:
         """A user's published keys, with a one-time prekey of each device if asked. Raises ApiError."""
@@ -212,7 +153,7 @@ class ApiClient:
 
     def gateways(self) -> tuple[str, ...]:
         """WebSocket URLs of live gateways, shuffled; one attempt. Raises ApiError."""
-        return self._call("GET", "/v1/discovery", "", _Gateways, give_up_s=0.0).gateways
+        return self._call("GET", "/v1/discovery", "", Gateways, give_up_s=0.0).gateways
 
     def _call(
         self,
@@ -272,7 +213,7 @@ class ApiClient:
 
 def _refusal(what: str, status: int, data: bytes) -> ApiError:
     try:
-        text = msgspec.json.decode(data, type=_Error).error
+        text = msgspec.json.decode(data, type=Problem).error
     except msgspec.DecodeError:
         text = "no reason given"
     return ApiError(f"{what}: {status}: {text}", status=status, definite=400 <= status < 500)

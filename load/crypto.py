@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from load.api import ApiClient, ApiError, KeysOf, parallel
+from load.api import ApiClient, ApiError, parallel
 from load.causality import ever
 from load.crypto_person import ASK_AGAIN_S, Person, Wanted
 from load.plan import Change, DevicePlan
@@ -26,6 +26,7 @@ from load.population import Conversation, Population, shuffled, stream
 from load.recorder import Recorder
 from sut.crypto import envelope as envelopes
 from sut.crypto.prekeys import Bundle
+from sut.protocol.api_answers import KeysOf
 
 AT_ONCE: Final = 8
 """Publications under way."""

@@ -82,6 +82,17 @@ class Facts:
         """device, conv, msg, seq, hash: what was read back, each once."""
         return self.of("final").select("device", *PLACE, "hash").unique()
 
+    def despite_holes(self, missed: pl.DataFrame) -> pl.DataFrame:
+        """Of what devices did not show in time (device, conv, msg, shown): what they certainly should have.
+
+        In a history with holes a removal may have gone unrecorded: there only what was shown later or is in the final.
+        """
+        if not self._history.holes:
+            return missed
+        kept = self.finals.select("device", *MESSAGE).unique().with_columns(kept=True)
+        found = missed.join(kept, on=["device", *MESSAGE], how="left")
+        return found.filter(pl.col("kept").is_not_null() | pl.col("shown").is_not_null())
+
     @cached_property
     def heads(self) -> pl.DataFrame:
         """device, conv, head: the complete read-backs."""

@@ -21,7 +21,7 @@ import httpx
 import jwt
 import msgspec
 
-from sut.adapters.http_push import client, retry_after_s, unreached
+from sut.adapters.http_push import NO_ANSWER, client, retry_after_s, unreached
 from sut.ports import Push, PushAnswer, Verdict
 
 TOKEN_LIFE_S: Final = 40 * 60
@@ -99,7 +99,7 @@ class Apns:
         }
         try:
             response = await self._client.post(f"/3/device/{token}", content=payload, headers=headers)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except NO_ANSWER as error:
             return unreached(error)
         return self._answer(response, provider_token)
 

@@ -19,7 +19,7 @@ import httpx
 import jwt
 import msgspec
 
-from sut.adapters.http_push import client, retry_after_s, unreached
+from sut.adapters.http_push import NO_ANSWER, client, retry_after_s, unreached
 from sut.deploy.push_files import ServiceAccount
 from sut.ports import Push, PushAnswer, Verdict
 
@@ -82,7 +82,7 @@ class Fcm:
                 self._path, content=_message(token, push), headers={"authorization": f"Bearer {access_token}",
                                                                     "content-type": "application/json"},
             )  # fmt: skip
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except NO_ANSWER as error:
             return unreached(error)
         if response.status_code == 401 and access_token == self._access_token:
             self._access_token = ""

@@ -8,6 +8,7 @@ import ssl
 import time
 from typing import Final
 
+import anyio
 import httpx
 
 from sut.ports import PushAnswer, Verdict
@@ -15,6 +16,9 @@ from sut.ports import PushAnswer, Verdict
 CONNECT_S: Final = 3.0
 MAX_CONNECTIONS: Final = 4
 KEEP_S: Final = 60.0
+NO_ANSWER: Final = (httpx.HTTPError, httpx.InvalidURL, anyio.EndOfStream, ssl.SSLError)
+"""How a push ends without an answer. httpx has names of its own for most of it, but what TLS finds while it writes (the
+connection has ended meanwhile, a record is broken) comes through as it is."""
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each URL, and Apple's hold push tokens
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from sut.client.api import Api, BundleOf, Numbered, SignedKey
+from sut.client.api import Api
 from sut.client.core import Core
 from sut.client.errors import ApiProblem
 from sut.client.sealed import Encryption
 from sut.crypto import device_list
 from sut.crypto.errors import CryptoError, IdentityChanged
 from sut.crypto.prekeys import Bundle, Publication
+from sut.protocol.api_answers import BundleOf, OneTimePrekeyOf, SignedPrekeyOf
 
 EVERY_S: Final = 3600.0
 MAX_STEPS: Final = 1_000
@@ -105,8 +106,8 @@ class Accounts:
         data = self._account.device_list
         return await self._api.publish(
             identity_key=publication.identity_key,
-            signed=SignedKey(publication.signed_number, publication.signed_key, publication.signature),
-            one_time=[Numbered(number, key) for number, key in publication.one_time],
+            signed=SignedPrekeyOf(publication.signed_number, publication.signed_key, publication.signature),
+            one_time=[OneTimePrekeyOf(number, key) for number, key in publication.one_time],
             list_version=device_list.parse(data).version,
             list_data=data,
         )

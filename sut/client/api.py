@@ -18,6 +18,17 @@ import aiohttp
 import msgspec
 
 from sut.client.errors import ApiProblem, UserMistake
+from sut.protocol.api_answers import (
+    Created,
+    Gateways,
+    IssuedTokens,
+    KeysLeft,
+    KeysOf,
+    OneTimePrekeyOf,
+    Problem,
+    Seq,
+    SignedPrekeyOf,
+)
 
 TIMEOUT_S: Final = 8.0
 """Of one attempt; the API itself answers within 5 s."""
@@ -40,27 +51,6 @@ class Access(NamedTuple):
     """host:port of a gateway -> its name, for the person."""
 
 
-class _Issued(msgspec.Struct, frozen=True):
-    token: str
-    expires: int
-
-
-class _Tokens(msgspec.Struct, frozen=True):
-    tokens: tuple[_Issued, ...]
-
-
-class _Created(msgspec.Struct, frozen=True):
-    conversation: int
-
-
-class _Seq(msgspec.Struct, frozen=True):
-    seq: int
-
-
-class _Gateways(msgspec.Struct, frozen=True):
-    gateways: tuple[str, ...]
-
-
 class _Member(msgspec.Struct, frozen=True):
     user: int
     first: int = 1
@@ -73,41 +63,6 @@ class Members(msgspec.Struct, frozen=True):
     members: tuple[_Member, ...]
 
 
-class Numbered(msgspec.Struct, frozen=True):
-    """A one-time prekey."""
-
-    number: int
-    key: bytes
-
-
-class SignedKey(msgspec.Struct, frozen=True):
-    """A signed prekey."""
-
-    number: int
-    key: bytes
-    signature: bytes
-
-
-class BundleOf(msgspec.Struct, frozen=True):
-    """What begins a session with a device."""
-
-    device: int
-    identity_key: bytes
-    signed_prekey: SignedKey
-    one_time: Numbered | None
-
-
-class PublishedKeys(msgspec.Struct, frozen=True):
-    """All that is published of a user; empty when nothing is."""
-
-    devices: tuple[BundleOf, ...]
-    device_list: bytes
-
-
-class _KeysLeft(msgspec.Struct, frozen=True):
-    one_time: int
-
-
 class Progress(msgspec.Struct, frozen=True):
     """How far somebody has got and read."""
 
@@ -118,10 +73,6 @@ class Progress(msgspec.Struct, frozen=True):
 
 class _Progresses(msgspec.Struct, frozen=True):
     receipts: tuple[Progress, ...]
-
-
-class _Error(msgspec.Struct, frozen=True):
-    error: str
 
 
 T = TypeVar("T")
@@ -171,14 +122,14 @@ class Api:
             return self._token
         if fresh or time.time() > self._expires_s - RENEW_S:
             wanted = {"devices": [{"user": self._user, "device": self._device}]}
-            answer = await self._ask("POST", "/v1/tokens", _Tokens, wanted, bearer=self._access.operator_key)
+            answer = await self._ask("POST", "/v1/tokens", IssuedTokens, wanted, bearer=self._access.operator_key)
             self._token, self._expires_s = answer.tokens[0].token, answer.tokens[0].expires
         return self._token
 
     async def create(self, kind: Literal["direct", "group"], members: Sequence[int], key: str) -> int:
         """Create a conversation, or find the one that was made with this key. Raises ApiProblem."""
         body = {"kind": kind, "members": list(members), "key": key}
-        return (await self._ask("POST", "/v1/conversations", _Created, body)).conversation
+        return (await self._ask("POST", "/v1/conversations", Created, body)).conversation
 
     async def members(self, conv: int) -> Members:
         """Who is in a conversation, and what kind it is. Raises ApiProblem."""
@@ -186,27 +137,27 @@ class Api:
 
     async def add(self, conv: int, user: int) -> int:
         """Add somebody to a group. Returns the number that it took. Raises ApiProblem."""
-        return (await self._ask("POST", f"/v1/conversations/{conv}/members", _Seq, {"user": user})).seq
+        return (await self._ask("POST", f"/v1/conversations/{conv}/members", Seq, {"user": user})).seq
 
     async def remove(self, conv: int, user: int) -> int:
         """Remove somebody from a group, or leave. Returns the number that it took. Raises ApiProblem."""
-        return (await self._ask("DELETE", f"/v1/conversations/{conv}/members/{user}", _Seq)).seq
+        return (await self._ask("DELETE", f"/v1/conversations/{conv}/members/{user}", Seq)).seq
 
     async def receipts(self, conv: int) -> tuple[Progress, ...]:
         """How far the members of a conversation have come. Raises ApiProblem."""
         return (await self._ask("GET", f"/v1/conversations/{conv}/receipts", _Progresses)).receipts
 
-    async def keys(self, user: int, *, one_time: bool = True) -> PublishedKeys:
+    async def keys(self, user: int, *, one_time: bool = True) -> KeysOf:
         """A user's keys; takes a one-time prekey of each device unless `one_time` is False. Raises ApiProblem."""
         query = "" if one_time else "?one_time=no"
-        return await self._ask("GET", f"/v1/users/{user}/keys{query}", PublishedKeys)
+        return await self._ask("GET", f"/v1/users/{user}/keys{query}", KeysOf)
 
     async def publish(
         self,
         *,
         identity_key: bytes,
-        signed: SignedKey,
-        one_time: Sequence[Numbered],
+        signed: SignedPrekeyOf,
+        one_time: Sequence[OneTimePrekeyOf],
         list_version: int,
         list_data: bytes,
     ) -> int:
@@ -217,11 +168,11 @@ class Api:
             "one_time": list(one_time),
             "device_list": {"version": list_version, "data": list_data},
         }
-        return (await self._ask("PUT", "/v1/keys", _KeysLeft, body)).one_time
+        return (await self._ask("PUT", "/v1/keys", KeysLeft, body)).one_time
 
     async def gateways(self) -> tuple[str, ...]:
         """WebSocket URLs of live gateways, in random order. Raises ApiProblem."""
-        return (await self._ask("GET", "/v1/discovery", _Gateways, bearer="")).gateways
+        return (await self._ask("GET", "/v1/discovery", Gateways, bearer="")).gateways
 
     async def _ask(self, method: str, path: str, kind: type[T], body: object = None, *, bearer: str | None = None) -> T:
         """One call; with the device's token, which is renewed once if it is refused, unless `bearer` is given."""
@@ -253,7 +204,7 @@ class Api:
             except msgspec.DecodeError as error:
                 raise ApiProblem(f"{method} {path}: an answer that is not as documented: {error}") from None
         try:
-            text = msgspec.json.decode(answer, type=_Error).error
+            text = msgspec.json.decode(answer, type=Problem).error
         except msgspec.DecodeError:
             text = f"status {status}"
         raise ApiProblem(text, status=status, definite=400 <= status < 500 and status != 429)

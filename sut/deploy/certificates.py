@@ -1,4 +1,4 @@
-"""A certificate authority for one machine, and a certificate of it for a system's gateways and API.
+"""A certificate authority for one machine, and a certificate of it: for a system's gateways and API, or its stand-ins.
 
 For tests and for systems that run on loopback. A public system gets its certificates from elsewhere and names the files
 in its topology.
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from sut.deploy.topology import Tls
@@ -25,15 +24,38 @@ LIFE: Final = datetime.timedelta(days=30)
 _LEEWAY: Final = datetime.timedelta(hours=1)
 
 
+class Issued(NamedTuple):
+    """An authority's certificate, a certificate that it signed, and the key to that: each PEM."""
+
+    ca: bytes
+    certificate: bytes
+    key: bytes
+
+
 def make(directory: Path, hosts: Iterable[str] = LOOPBACK) -> Tls:
     """Make an authority and a certificate for these names and addresses, as PEM files in the directory.
 
-    The authority's key is not kept: nobody can sign another certificate with it. Raises OSError.
+    Raises OSError.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    issued = issue("petrel local authority", "petrel", hosts)
+    files = Tls(
+        certificate=str(directory / "certificate.pem"), key=str(directory / "key.pem"), ca=str(directory / "ca.pem")
+    )
+    Path(files.ca).write_bytes(issued.ca)
+    Path(files.certificate).write_bytes(issued.certificate)
+    write_private(Path(files.key), issued.key)
+    return files
+
+
+def issue(authority: str, subject: str, hosts: Iterable[str]) -> Issued:
+    """A new authority of this name, and a server's certificate of it for these names and addresses.
+
+    The authority's key is not kept: nobody can sign another certificate with it.
+    """
     now = datetime.datetime.now(datetime.UTC)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "petrel local authority")])
+    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, authority)])
     ca = (
         _begun(ca_name, ca_name, ca_key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -42,7 +64,7 @@ def make(directory: Path, hosts: Iterable[str] = LOOPBACK) -> Tls:
         .sign(ca_key, hashes.SHA256())
     )
     certificate = (
-        _begun(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "petrel")]), ca_name, key.public_key(), now)
+        _begun(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]), ca_name, key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -50,17 +72,22 @@ def make(directory: Path, hosts: Iterable[str] = LOOPBACK) -> Tls:
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    files = Tls(
-        certificate=str(directory / "certificate.pem"), key=str(directory / "key.pem"), ca=str(directory / "ca.pem")
-    )
-    Path(files.ca).write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-    Path(files.certificate).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    private = key.private_bytes(
+    pem = serialization.Encoding.PEM
+    return Issued(ca.public_bytes(pem), certificate.public_bytes(pem), private_pem(key))
+
+
+def private_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
+    """A private key as PEM (PKCS #8), not encrypted."""
+    return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    with open(os.open(files.key, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
-        file.write(private)
-    return files
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file that is readable by its owner only, from the first byte on. Raises OSError."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_bytes(data)
 
 
 def _begun(

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
+from sut.deploy import cassandra_server, kafka_server
 from sut.deploy.topology import Service, ServiceKind, Topology
 
 _COMMON = """\
@@ -99,15 +101,22 @@ class Proxy(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
 
 
+_WRITERS: Final[Mapping[ServiceKind, Callable[[Topology, Service], None]]] = {
+    "kafka": kafka_server.write_conf,
+    "cassandra": cassandra_server.write_conf,
+}
+"""Of servers that write their own, and begin empty."""
+
+
 def write_confs(topology: Topology) -> None:
     """Write the configuration of every server that we run, over those of an earlier life. Raises OSError.
 
     What brokers and nodes of an earlier system left is removed: a new topology has other addresses, and begins empty.
     """
     for service in topology.services:
-        if service.kind in ("kafka", "cassandra") and not service.external:
+        if service.kind in _WRITERS and not service.external:
             shutil.rmtree(topology.path / "data" / service.name, ignore_errors=True)
-            _of_kind(service.kind)(topology, service)
+            _WRITERS[service.kind](topology, service)
     for kind, render in (("redis", redis_conf), ("sentinel", sentinel_conf)):
         for service in topology.services:
             if service.kind == kind and not service.external:
@@ -120,12 +129,6 @@ def write_confs(topology: Topology) -> None:
         stand_in_files.write_stand_in_files(topology)
     if topology.of_kind("toxiproxy"):
         toxiproxy_conf_path(topology.path).write_bytes(toxiproxy_conf(topology))
-
-
-def _of_kind(kind: ServiceKind) -> Callable[[Topology, Service], None]:
-    from sut.deploy import cassandra_server, kafka_server  # they know where their files are from here
-
-    return kafka_server.write_conf if kind == "kafka" else cassandra_server.write_conf
 
 
 def _common(topology: Topology, service: Service) -> str:

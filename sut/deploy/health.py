@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from sut.deploy import probe
+from sut.deploy import cassandra_server, kafka_server, probe
 from sut.deploy.links import Links
 from sut.deploy.topology import Service, ServiceKind, Topology
 
@@ -41,18 +41,6 @@ def _ready(topology: Topology, service: Service, timeout_s: float) -> str | None
     if pong is None or pong.node != service.name:
         return _peer(topology, service, timeout_s)
     return None if pong.stats.get("ready", 1.0) else "has not reached its log and its store yet"
-
-
-def _kafka(topology: Topology, service: Service, timeout_s: float) -> str | None:
-    from sut.deploy import kafka_server
-
-    return kafka_server.problem(topology, service, timeout_s)
-
-
-def _cassandra(topology: Topology, service: Service, timeout_s: float) -> str | None:
-    from sut.deploy import cassandra_server
-
-    return cassandra_server.problem(topology, service, timeout_s)
 
 
 def _volume(_topology: Topology, _service: Service, _timeout_s: float) -> str | None:
@@ -107,7 +95,7 @@ _CHECKS: Final[dict[ServiceKind, Callable[[Topology, Service, float], str | None
     "redis": _redis,
     "sentinel": _sentinel,
     "toxiproxy": _toxiproxy,
-    "kafka": _kafka,
-    "cassandra": _cassandra,
+    "kafka": kafka_server.problem,
+    "cassandra": cassandra_server.problem,
     "volume": _volume,
 }

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from sut.deploy import cassandra_server, kafka_server
 from sut.deploy.confs import redis_conf_path, toxiproxy_conf_path
 from sut.deploy.place import Place
 from sut.deploy.topology import Link, Service, ServiceKind, Topology
@@ -114,14 +115,10 @@ def _toxiproxy(_kind: ServiceKind, _count: int, place: Place) -> tuple[Service, 
 
 
 def _kafka(_kind: ServiceKind, _count: int, place: Place) -> tuple[Service, ...]:
-    from sut.deploy import kafka_server
-
     return kafka_server.services(place)
 
 
 def _cassandra(_kind: ServiceKind, _count: int, place: Place) -> tuple[Service, ...]:
-    from sut.deploy import cassandra_server
-
     return cassandra_server.services(place)
 
 
@@ -129,8 +126,6 @@ def _volume(kind: ServiceKind, count: int, place: Place) -> tuple[Service, ...]:
     """Small disks for the last brokers, where this process may mount and the brokers are ours."""
     if not place.root or "kafka" in place.external:
         return ()
-    from sut.deploy import kafka_server
-
     services = []
     for index in range(count):
         broker = f"kafka-{3 - index}"

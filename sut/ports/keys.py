@@ -43,7 +43,8 @@ class KeyStore(Protocol):
     """Public keys of devices: a blind shelf. Whoever fetches them checks their signatures.
 
     A one-time prekey is handed out at most once, ever: over processes, crashes, and repeated calls of publish. One that
-    was taken by somebody who then died is lost, which costs nothing but the key.
+    was taken by somebody who then died, or for whom the backend's answer was lost, is lost, which costs nothing but the
+    key. An adapter may take another instead: so a call loses one for each answer that it did not get, and no more.
     """
 
     async def publish(

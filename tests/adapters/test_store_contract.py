@@ -277,11 +277,15 @@ async def test_readers_see_whole_writes(make_store: MakeStore) -> None:
                 )
 
         writing = asyncio.create_task(writer())
+        heads = []
         while not writing.done():
             image = await reader.load(5)
             if image is not None:
                 assert image.row.head == len(image.spans) == len(image.marks)
+                heads.append(image.row.head)
         await writing
+        assert heads == sorted(heads)
+        assert len(set(heads)) > 1, "nobody read while somebody wrote"
 
 
 async def test_closed_means_unavailable(make_store: MakeStore) -> None:

@@ -74,7 +74,7 @@ def test_the_panel_shows_the_same_and_leaves_the_terminal_clean() -> None:
     shown = out.getvalue()
     for text in ("steady", "42 of 95 s", "12,345", "61,000", "lost so far", "redis_failover petrel", "2 of 7 healed"):
         assert text in shown
-    assert shown.endswith("\x1b[?25h") or "\x1b[?25h" in shown
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor is there again"
 
 
 def test_the_verdict_names_what_failed_and_where_to_read_on() -> None:

@@ -53,10 +53,8 @@ def test_the_named_check_catches_it_with_a_counterexample(variant: str, tmp_path
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_without_a_variant_nothing_is_wrong(tmp_path: Path) -> None:
-    """On a busy machine some evidence may be missing; no check may say that it has found something."""
     status, verdict = judged(None, tmp_path / "run")
-    assert status in (0, 2), verdict
-    assert not of(verdict, "invalid"), verdict["checks"]
+    assert (status, verdict["verdict"]) == (0, "valid"), verdict["checks"]
     assert verdict["counts"]["sends_acked"] > 400
 
 

@@ -55,6 +55,7 @@ def test_lines_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
 def test_thinning_keeps_the_peak(tmp_path: Path) -> None:
     write_metrics(tmp_path, services=("a", "b"), duration_s=1500)
     usage = read_usage(tmp_path, origin_ns=START_NS)
+    assert len(usage.services) == 2
     for service in usage.services:
         points = thinned(service.times_s, service.rss_bytes)
         assert len(points) <= MAX_POINTS

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from load.api import ApiError, BundleOf, KeysOf, OneTimePrekeyOf, Publication, SignedPrekeyOf
+from load.api import ApiError, Publication
 from load.crypto import Keys
 from load.history import Event, HistoryTail, HistoryWriter, message_id
 from load.plan import DevicePlan, PlannedSend
 from load.population import Conversation
 from load.recorder import Recorder
 from load.writing import Draft
+from sut.protocol.api_answers import BundleOf, KeysOf, OneTimePrekeyOf, SignedPrekeyOf
 from sut.protocol.causal import Dependency
 from sut.protocol.frames import Message
 

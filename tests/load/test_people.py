@@ -59,6 +59,7 @@ def test_looks_are_at_contacts_in_turn_and_within_the_run(
 
 def test_keystrokes_come_before_their_send() -> None:
     _, plan = planned(typing_share=1.0)
+    assert sum(len(its.sends) for its in plan.devices.values()) > 100
     for its in plan.devices.values():
         assert len(its.keystrokes) == len(its.sends)
         for stroke in its.keystrokes:

@@ -58,7 +58,10 @@ def test_the_example_is_as_long_as_the_layout_says(one: Described) -> None:
 
 def test_every_reference_leads_somewhere() -> None:
     document = asyncapi.document()
-    for reference in re.findall(r'"\$ref": "#/([^"]+)"', asyncapi.encoded().decode()):
+    text = asyncapi.encoded().decode()
+    references = re.findall(r'"\$ref": "#/([^"]+)"', text)
+    assert len(references) == text.count("$ref") > 0
+    for reference in references:
         here = document
         for part in reference.split("/"):
             here = here[part]

@@ -4,12 +4,15 @@ import asyncio
 import itertools
 import json
 import re
+import ssl
 import time
 from pathlib import Path
 
+import anyio
 import httpx
 import jwt
 import pytest
+from httpcore._backends.anyio import AnyIOStream
 
 from sut.adapters.apns import Apns, ApnsKey
 from sut.adapters.fcm import Fcm
@@ -108,6 +111,26 @@ async def test_one_trouble_does_not_touch_the_pushes_beside_it(name: Provider, t
         assert counts[Verdict.UNREGISTERED] > 1
         assert counts[Verdict.LATER] > 20
         assert len(providers.accepted().splitlines()) == counts[Verdict.ACCEPTED]
+
+
+@both
+@pytest.mark.parametrize("end", [anyio.EndOfStream(), ssl.SSLError(1, "bad record")], ids=["ended", "broken"])
+async def test_a_connection_that_ends_under_a_write_is_no_answer_and_no_crash(
+    name: Provider, end: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen with a provider that cuts connections: httpx lets this through as it is, and the push service ended."""
+
+    async def ended(*_: object, **__: object) -> None:
+        raise end
+
+    async with running(tmp_path) as providers:
+        adapter, token = providers.adapters[name], push_token(name, 5)
+        assert (await adapter.push(token, Push(1, 1))).verdict == Verdict.ACCEPTED
+        with monkeypatch.context() as patch:
+            patch.setattr(AnyIOStream, "write", ended)
+            answer = await adapter.push(token, Push(1, 2))
+        assert answer.verdict == Verdict.UNREACHABLE
+        assert (await adapter.push(token, Push(1, 3))).verdict == Verdict.ACCEPTED
 
 
 @both

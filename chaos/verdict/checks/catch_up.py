@@ -51,11 +51,7 @@ def check(history: History) -> Finding:
     missed = slow.join(duties, on="device").filter(
         (pl.col("acked") < pl.col("online")) & (pl.col("shown").is_null() | (pl.col("shown") > pl.col("deadline")))
     )
-    proven = missed
-    if history.holes:
-        kept = facts.finals.select("device", *MESSAGE).unique().with_columns(kept=True)
-        proven = missed.join(kept, on=["device", *MESSAGE], how="left")
-        proven = proven.filter(pl.col("kept").is_not_null() | pl.col("shown").is_not_null())
+    proven = facts.despite_holes(missed)
     if proven.height:
         first = proven.sort("online", "device", "conv", "seq", "msg")
 

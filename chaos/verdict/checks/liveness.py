@@ -61,11 +61,7 @@ def check(history: History) -> Finding:
         .join(at_the_end.select("device", "end"), on="device")
         .filter((pl.col("end") >= pl.col("known")) | pl.lit(bool(history.holes)))
     )
-    proven = late
-    if history.holes:
-        kept = facts.finals.select("device", *MESSAGE).unique().with_columns(kept=True)
-        proven = late.join(kept, on=["device", *MESSAGE], how="left")
-        proven = proven.filter(pl.col("kept").is_not_null() | pl.col("shown").is_not_null())
+    proven = facts.despite_holes(late)
     if proven.height:
         first = proven.sort("deadline", "device", "conv", "seq", "msg")
 

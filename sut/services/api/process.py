@@ -19,7 +19,7 @@ from sut.adapters.backends import (
 )
 from sut.deploy.topology import Service, Topology
 from sut.listening import BACKLOG, listener
-from sut.peer import PeerLink, PeerServer, PortInUse
+from sut.peer import PeerServer, PortInUse
 from sut.ports import Unavailable
 from sut.protocol.peer import Poke
 from sut.revoked import Revoked
@@ -28,6 +28,7 @@ from sut.services.api.history import Conversations
 from sut.services.api.http import make_app
 from sut.services.api.people import People
 from sut.services.chat.reader import Reader
+from sut.services.links import links_to
 from sut.services.ready import Ready
 from sut.tls import server_context
 from sut.variants import presence_ttl_s
@@ -39,15 +40,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     store, keys = open_store(topology, service.name), open_keys(topology, service.name)
     devices = open_devices(topology, service.name)
     presence = open_presence(topology, service.name, ttl_s=presence_ttl_s(topology))
-    links = {
-        sequencer.name: PeerLink(
-            node=service.name,
-            incarnation=incarnation,
-            target=sequencer.name,
-            address=topology.dial(service.name, sequencer.name),
-        )
-        for sequencer in topology.of_kind("sequencer")
-    }
+    links = links_to(topology, service, incarnation, "sequencer")
     control = Control(
         node=service.name,
         incarnation=incarnation,

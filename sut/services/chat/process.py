@@ -15,7 +15,7 @@ from typing import Final
 from sut.adapters.backends import open_log, open_store
 from sut.deploy.topology import Service, Topology
 from sut.partitioning import partition_of
-from sut.peer import PeerConnection, PeerLink, PeerServer
+from sut.peer import PeerConnection, PeerServer
 from sut.ports import Kind, LogRecord, MessageStore, Origin, Unavailable
 from sut.protocol.frames import Close, Error, Nack, Refused, encode
 from sut.protocol.peer import (
@@ -36,6 +36,7 @@ from sut.services.chat.accept import Acceptor, Pending
 from sut.services.chat.fair import Behind, FairReads
 from sut.services.chat.reader import NotMember, Reader
 from sut.services.chat.relay import Relay
+from sut.services.links import links_to
 from sut.services.ready import Ready
 from sut.trace import Hop, Trace, open_trace
 from sut.variants import acceptor_class, reader_class
@@ -50,15 +51,7 @@ log = logging.getLogger("chat")
 async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
     """Serve gateways until `stop` is set."""
     message_log, store = open_log(topology, service.name), open_store(topology, service.name)
-    links = {
-        sequencer.name: PeerLink(
-            node=service.name,
-            incarnation=incarnation,
-            target=sequencer.name,
-            address=topology.dial(service.name, sequencer.name),
-        )
-        for sequencer in topology.of_kind("sequencer")
-    }
+    links = links_to(topology, service, incarnation, "sequencer")
     by_partition = {p: links[topology.sequencer_of(p).name] for p in range(topology.settings.partitions)}
     make_acceptor = acceptor_class(topology, by_partition)
     trace = open_trace(topology, service.name)

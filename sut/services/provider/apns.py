@@ -5,7 +5,6 @@ https://developer.apple.com/documentation/usernotifications/handling-notificatio
 
 from __future__ import annotations
 
-import asyncio
 import random
 import re
 import time
@@ -18,7 +17,7 @@ import msgspec
 
 from sut.protocol.push_tokens import device_of
 from sut.services.provider.accepted import AcceptedPushes
-from sut.services.provider.behaviour import Behaviour, is_gone, strikes
+from sut.services.provider.behaviour import Behaviour, harm_to, is_gone, strikes
 from sut.services.provider.h2_server import Harm, Request, Response
 
 MAX_PAYLOAD: Final = 4096
@@ -107,14 +106,8 @@ class ApnsStandIn:
     async def _trouble(self, request: Request) -> Response | Harm:
         behaviour, rng = self._behaviour(), self._rng
         token = request.path.rpartition("/")[2]
-        if strikes(rng, behaviour.cut):
-            return Harm.CUT
-        if strikes(rng, behaviour.goaway):
-            return Harm.GOAWAY
-        if strikes(rng, behaviour.reset):
-            return Harm.RESET
-        if strikes(rng, behaviour.slow):
-            await asyncio.sleep(behaviour.slow_s)
+        if harm := await harm_to(behaviour, rng):
+            return harm
         if token in self.dead or is_gone(token, behaviour.gone):
             return _no(410, "Unregistered", timestamp=self.dead.get(token, 0) or _now_ms())
         if strikes(rng, behaviour.expired):

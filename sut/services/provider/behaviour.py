@@ -5,11 +5,14 @@ Only that a token is dead (`gone`) is a property of the token: it is dead every 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import random
 from typing import Annotated
 
 import msgspec
+
+from sut.services.provider.h2_server import Harm
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -48,6 +51,16 @@ class Behaviours(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 def is_gone(token: str, share: float) -> bool:
     """Whether this token is among the dead ones."""
     return int.from_bytes(hashlib.blake2b(token.encode(), digest_size=4).digest(), "big") < share * (1 << 32)
+
+
+async def harm_to(behaviour: Behaviour, rng: random.Random) -> Harm | None:
+    """What befalls the connection of this push, if anything does. Slow: only after the wait."""
+    for share, harm in ((behaviour.cut, Harm.CUT), (behaviour.goaway, Harm.GOAWAY), (behaviour.reset, Harm.RESET)):
+        if strikes(rng, share):
+            return harm
+    if strikes(rng, behaviour.slow):
+        await asyncio.sleep(behaviour.slow_s)
+    return None
 
 
 def strikes(rng: random.Random, share: float) -> bool:

@@ -5,7 +5,6 @@ https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode
 
 from __future__ import annotations
 
-import asyncio
 import random
 import secrets
 import time
@@ -18,7 +17,7 @@ import msgspec
 
 from sut.protocol.push_tokens import device_of
 from sut.services.provider.accepted import AcceptedPushes
-from sut.services.provider.behaviour import Behaviour, is_gone, strikes
+from sut.services.provider.behaviour import Behaviour, harm_to, is_gone, strikes
 from sut.services.provider.h2_server import Harm, Request, Response
 
 GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -100,14 +99,8 @@ class FcmStandIn:
 
     async def _trouble(self, token: str, conv: int, seq: int) -> Response | Harm:
         behaviour, rng = self._behaviour(), self._rng
-        if strikes(rng, behaviour.cut):
-            return Harm.CUT
-        if strikes(rng, behaviour.goaway):
-            return Harm.GOAWAY
-        if strikes(rng, behaviour.reset):
-            return Harm.RESET
-        if strikes(rng, behaviour.slow):
-            await asyncio.sleep(behaviour.slow_s)
+        if harm := await harm_to(behaviour, rng):
+            return harm
         if token in self.dead or is_gone(token, behaviour.gone):
             return _no(404, "NOT_FOUND", "UNREGISTERED")
         if strikes(rng, behaviour.expired):

@@ -18,9 +18,10 @@ from typing import Final
 from sut.adapters.backends import open_devices, open_log, open_registry, open_store
 from sut.deploy.push_files import PushFiles, read_accounts, read_service_account
 from sut.deploy.topology import Service, Topology
-from sut.peer import PeerConnection, PeerLink, PeerServer
+from sut.peer import PeerConnection, PeerServer
 from sut.ports import Follower, MessageLog, Provider, PushProvider, Unavailable, Verdict
 from sut.protocol.peer import PeerFrame
+from sut.services.links import links_to
 from sut.services.push.decider import Decider
 from sut.services.push.directory import Directory
 from sut.services.push.floor import Floor
@@ -53,15 +54,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         Sender(name, lane=lanes[name], provider=provider, directory=directory) for name, provider in providers.items()
     ]
 
-    links = {
-        peer.name: PeerLink(
-            node=service.name,
-            incarnation=incarnation,
-            target=peer.name,
-            address=topology.dial(service.name, peer.name),
-        )
-        for peer in (*topology.of_kind("gateway"), *topology.of_kind("sequencer"))
-    }
+    links = links_to(topology, service, incarnation, "gateway", "sequencer")
     gateways = Gateways({gateway.name: links[gateway.name] for gateway in topology.of_kind("gateway")})
     progress = Progress({p: links[topology.sequencer_of(p).name] for p in floors}, message_log)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from sut.adapters.backends import open_log, open_registry, open_store
 from sut.deploy.topology import Service, Topology
 from sut.partitioning import partition_of
-from sut.peer import PeerConnection, PeerLink, PeerServer
+from sut.peer import PeerConnection, PeerServer
 from sut.protocol.peer import (
     ANSWER,
     Applied,
@@ -29,6 +29,7 @@ from sut.protocol.peer import (
     ReadReceipts,
     TypingIn,
 )
+from sut.services.links import links_to
 from sut.services.ready import Ready
 from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.retention import keep_for
@@ -42,15 +43,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     """Sequence this service's partitions until `stop` is set."""
     message_log, store = open_log(topology, service.name), open_store(topology, service.name)
     registry = open_registry(topology, service.name)
-    links = {
-        edge.name: PeerLink(
-            node=service.name,
-            incarnation=incarnation,
-            target=edge.name,
-            address=topology.dial(service.name, edge.name),
-        )
-        for edge in (*topology.of_kind("gateway"), *topology.of_kind("api"))
-    }
+    links = links_to(topology, service, incarnation, "gateway", "api")
     emitter = Emitter(registry, links)
     owned = [p for p in range(topology.settings.partitions) if topology.sequencer_of(p).name == service.name]
     make_worker = worker_class(topology)
