@@ -1,0 +1,376 @@
+"""Retention on Cassandra, on nodes in memory: whatever owners, zombies and half-done writes do around an expiry.
+
+Nothing goes before its time, a reader passes over what went and never over what is there, and in the end all full
+buckets are empty, the newest one is whole, and the state is as the log says.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sut.adapters import cassandra_retention
+from sut.adapters.cassandra_retention import DAY_S
+from sut.adapters.cassandra_rows import bucket_of, last_of
+from sut.adapters.cassandra_schema import Binding
+from sut.adapters.cassandra_store import CassandraStore
+from sut.ports import ConversationRow, ConversationWrite, SenderMark, Span, StoredMessage, Unavailable
+from tests.adapters.cassandra_model import Nodes
+from tests.adapters.cassandra_world import CONV, World, small
+
+KEEP_S = 2 * DAY_S
+BUCKET = 4
+"""Numbers of a bucket here; bucket 0 has three, as there is no number 0."""
+
+
+@pytest.fixture(autouse=True)
+def small_buckets() -> Iterator[None]:
+    with small():
+        yield
+
+
+class Clock:
+    """Noon of day 100, until it is set."""
+
+    now = 100.5 * DAY_S
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Calm:
+    """Stores on nodes that always answer."""
+
+    def __init__(self, *, expires: bool = True) -> None:
+        self.clock = Clock()
+        self.nodes = Nodes(random.Random(1))
+        self.nodes.calm = True
+        self.lose: str | None = None
+        """The name of a statement: every write with it fails, and nobody has it."""
+        self.store = CassandraStore(
+            {},
+            Binding(keyspace="k", log_id="l", partitions=1, creates=False),
+            expires=expires,
+            wall_clock=self.clock,
+        )
+        self.store._session.read = self.nodes.read  # type: ignore[method-assign]
+        self.store._session.write = self._write  # type: ignore[method-assign]
+
+    async def _write(self, batch: object) -> None:
+        names = [name for name, _ in batch.statements]  # type: ignore[attr-defined]
+        if self.lose in names:
+            raise Unavailable("lost")
+        if "put_membership" not in names:
+            await self.nodes.write(batch)  # type: ignore[arg-type]
+
+    async def write(self, first: int, last: int, *, conv: int = CONV) -> None:
+        await self.store.write(0, [write_of(first, last, conv=conv)])
+
+    async def expire(self) -> int:
+        """Until there is nothing more; how many steps it took."""
+        steps = 1
+        while await self.store.expire(0, KEEP_S):
+            steps += 1
+        return steps
+
+    async def kept(self, conv: int = CONV) -> list[int]:
+        return [row.seq for row in await self.store.page(conv, 0, 10_000)]
+
+
+def write_of(first: int, last: int, *, conv: int = CONV) -> ConversationWrite:
+    rows = tuple(StoredMessage(seq, 0, 7, 1, seq, b"%d" % seq) for seq in range(first, last + 1))
+    return ConversationWrite(
+        ConversationRow(conv, "g", 7, last, last), rows, (Span(7, 1),), (SenderMark(1, last, last),)
+    )
+
+
+async def test_without_retention_nothing_is_noted_and_nothing_goes() -> None:
+    calm = Calm(expires=False)
+    await calm.write(1, 10)
+    await calm.write(11, 30)
+    assert set(calm.nodes.asked) == {"put_row", "put_both", "put_newest", "state", "put_state"} - {"put_state"}
+    calm.clock.now += 50 * DAY_S
+    assert await calm.expire() == 1
+    assert await calm.kept() == list(range(1, 31))
+
+
+async def test_a_retry_on_a_later_day_counts_and_its_first_attempt_does_not() -> None:
+    """Nothing of the first attempt landed but the note: messages that are a day old must not go with it."""
+    calm = Calm()
+    await calm.write(1, 3)
+    calm.lose = "put_newest"
+    with pytest.raises(Unavailable):
+        await calm.write(4, 9)
+    calm.clock.now += DAY_S
+    calm.lose = None
+    await calm.write(4, 9)
+    calm.clock.now = 103 * DAY_S
+    await calm.expire()
+    assert await calm.kept() == list(range(1, 10))
+    calm.clock.now = 104 * DAY_S
+    await calm.expire()
+    assert await calm.kept() == [8, 9]
+
+
+async def test_a_note_of_a_write_that_has_not_landed_waits_for_it() -> None:
+    calm = Calm()
+    await calm.write(1, 3)
+    calm.lose = "put_both"
+    with pytest.raises(Unavailable):
+        await calm.write(4, 9)
+    calm.lose = None
+    calm.clock.now += 10 * DAY_S
+    await calm.expire()
+    assert (await calm.kept())[:3] == [1, 2, 3]
+    # What its writer would have done all that time without looking at the clock: no note of its own.
+    calm.store._expires = False
+    await calm.write(4, 9)
+    calm.store._expires = True
+    calm.clock.now += 10 * DAY_S
+    await calm.expire()
+    assert await calm.kept() == [8, 9]
+
+
+async def test_what_a_zombie_brings_back_goes_again() -> None:
+    """It has come further in the log than the state that was there at the expiry, and writes from long before it."""
+    calm = Calm()
+    await calm.write(1, 9)
+    calm.clock.now += 10 * DAY_S
+    await calm.expire()
+    assert await calm.kept() == [8, 9]
+    await calm.write(2, 3)
+    await calm.write(5, 9)
+    assert await calm.kept() == [8, 9]
+    await calm.write(6, 10)
+    assert [await calm.kept(), [row.seq for row in await calm.store.page(CONV, 7, 9)]] == [[6, 7], [8, 9, 10]]
+    calm.clock.now += 2 * DAY_S
+    await calm.expire()
+    assert (await calm.kept())[0] == 6
+    calm.clock.now += DAY_S
+    await calm.expire()
+    assert await calm.kept() == [8, 9, 10]
+
+
+async def test_a_writer_that_stood_still_notes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its note and its rows a month passes, in which others write, and the note goes with its day."""
+    calm = Calm()
+    await calm.write(1, 3)
+    through, stopped = asyncio.Event(), asyncio.Event()
+    write = calm.store._session.write
+
+    async def stands_still(batch: object) -> None:
+        if batch.statements[0][0] == "put_row" and not stopped.is_set():  # type: ignore[attr-defined]
+            stopped.set()
+            await through.wait()
+        await write(batch)  # type: ignore[arg-type]
+
+    calm.store._session.write = stands_still  # type: ignore[method-assign,assignment]
+    zombie = asyncio.create_task(calm.write(4, 14))
+    await stopped.wait()
+    await calm.write(4, 9)
+    await calm.write(10, 14)
+    calm.clock.now += 30 * DAY_S
+    await calm.expire()
+    assert await calm.kept() == [12, 13, 14]
+    await calm.write(15, 15)
+    calm.nodes.asked.clear()
+    through.set()
+    await zombie
+    assert calm.nodes.asked.count("put_full_on") == 3
+    calm.clock.now += 30 * DAY_S
+    await calm.expire()
+    assert await calm.kept() == [12, 13, 14, 15]
+
+
+async def test_thousands_of_emptied_buckets_cost_a_reader_three_reads() -> None:
+    calm = Calm()
+    last = 2_000 * BUCKET + 1
+    await calm.write(1, last)
+    calm.clock.now += 10 * DAY_S
+    assert await calm.expire() > 2_000 / cassandra_retention.EXPIRE_BUCKETS
+    for after in (0, 1, BUCKET - 2, 1_000 * BUCKET):
+        calm.nodes.asked.clear()
+        assert [row.seq for row in await calm.store.page(CONV, after, 100)] == [last - 1, last]
+        assert calm.nodes.asked == ["page", "emptied", "page"]
+    for before, reads in ((1 << 40, 2), (last - 1, 2), (1_000 * BUCKET, 2)):
+        calm.nodes.asked.clear()
+        await calm.store.page_before(CONV, before, 100)
+        assert calm.nodes.asked.count("page_before") <= reads
+    image = await calm.store.load(CONV)
+    assert image is not None
+    assert (image.row.head, image.spans, image.marks) == (last, (Span(7, 1),), (SenderMark(1, last, last),))
+
+
+async def test_catching_up_costs_what_it_did_where_nothing_expired() -> None:
+    calm = Calm()
+    await calm.write(1, 10)
+    calm.nodes.asked.clear()
+    assert len(await calm.store.page(CONV, 0, 100)) == 10
+    assert calm.nodes.asked == ["page"] * 3
+    calm.nodes.asked.clear()
+    assert await calm.store.page(CONV, 10, 100) == []
+    assert calm.nodes.asked == ["page", "emptied"]
+
+
+async def test_a_bucket_that_is_just_full_is_the_end_until_the_next_one_is_opened() -> None:
+    calm = Calm()
+    await calm.write(1, last_of(1))
+    calm.clock.now += 10 * DAY_S
+    await calm.expire()
+    assert await calm.kept() == list(range(BUCKET, 2 * BUCKET))
+    assert await calm.store.page(CONV, last_of(1), 10) == []
+    await calm.write(last_of(1) + 1, last_of(1) + 1)
+    calm.clock.now += 10 * DAY_S
+    await calm.expire()
+    assert await calm.kept() == [2 * BUCKET]
+
+
+async def test_an_expiry_that_ends_anywhere_hides_nothing_and_is_done_the_next_time() -> None:
+    for lost in ("put_emptied", "delete_rows", "delete_full_on", "delete_full", "delete_day"):
+        calm = Calm()
+        await calm.write(1, 10)
+        calm.clock.now += 10 * DAY_S
+        calm.lose = lost
+        with pytest.raises(Unavailable):
+            await calm.expire()
+        found = await calm.kept()
+        assert found in (list(range(1, 11)), list(range(4, 11)), [8, 9, 10]), lost
+        calm.lose = None
+        await calm.expire()
+        assert await calm.kept() == [8, 9, 10]
+
+
+async def test_one_step_is_bounded_and_the_oldest_day_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cassandra_retention, "EXPIRE_BUCKETS", 5)
+    calm = Calm()
+    await calm.write(1, 13, conv=9)
+    calm.clock.now += DAY_S
+    await calm.write(1, 41, conv=3)
+    calm.clock.now += 10 * DAY_S
+    for expected in ((12, 1), (12, 20), (12, 40)):
+        assert await calm.store.expire(0, KEEP_S) is True
+        assert ((await calm.kept(9))[0], (await calm.kept(3))[0]) == expected
+    assert await calm.store.expire(0, KEEP_S) is False
+    assert await calm.store.expire(1, KEEP_S) is False
+
+
+class KeepingWorld(World):
+    """A world whose days pass, with a store that forgets."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.clock = Clock()
+        self.tried: dict[int, int] = {}
+        """By number: the first day on which somebody began to write it."""
+        self.leaks = False
+        """Whether a writer stood still for days and then failed: only then a message may stay for ever."""
+        super().__init__(rng, expires=True, wall_clock=self.clock)
+        self._through = self.store.write
+        self.store.write = self._noted  # type: ignore[method-assign]
+
+    async def _noted(self, partition: int, writes: Sequence[ConversationWrite]) -> None:
+        today = self.today()
+        for write in writes:
+            for message in write.messages:
+                self.tried.setdefault(message.seq, today)
+        try:
+            await self._through(partition, writes)
+        except Unavailable:
+            self.leaks = self.leaks or self.today() > today
+            raise
+
+    def today(self) -> int:
+        return int(self.clock.now // DAY_S)
+
+    def actions(self) -> list[Callable[[], Awaitable[None]]]:
+        return [*super().actions(), self.days_pass, self.expire, self.expire]
+
+    async def days_pass(self) -> None:
+        await self.nodes._moment()
+        self.clock.now += self.rng.choice((0.3, 1.0, 3.0)) * DAY_S
+
+    async def expire(self) -> None:
+        try:
+            while await self.store.expire(0, KEEP_S):
+                pass
+        except Unavailable:
+            return
+
+    def check(self, rows: Sequence[StoredMessage], first: int, last: int) -> None:
+        """Rows that a reader got of first..last, which had been confirmed before it asked."""
+        assert all(one.seq < other.seq for one, other in pairwise(rows))
+        assert all(row == self.truth.rows[row.seq - 1] for row in rows)
+        missing = {*range(first, last + 1)} - {row.seq for row in rows}
+        before = int((self.clock.now - KEEP_S) // DAY_S)
+        assert all(self.tried[seq] < before for seq in missing), f"{missing} of {first}..{last}, {self.tried}"
+        assert all(bucket_of(seq) < bucket_of(last) for seq in missing)
+
+    def confirmed(self) -> int:
+        return self.truth.states[self.committed].head if self.committed else 0
+
+    async def everything(self, after: int, limit: int) -> list[StoredMessage]:
+        found: list[StoredMessage] = []
+        while page := await self.store.page(CONV, found[-1].seq if found else after, limit):
+            assert len(page) <= limit
+            found += page
+        return found
+
+    async def look(self) -> None:
+        image = await self.store.load(CONV)
+        if image is not None:
+            self.truth.check(image)
+        last, after, limit = self.confirmed(), self.rng.randint(0, 6), self.rng.choice((1, 3, 100))
+        self.check(await self.everything(after, limit), after + 1, last)
+        last, before, limit = self.confirmed(), self.rng.randint(1, 40), self.rng.randint(1, 12)
+        back = await self.store.page_before(CONV, before, limit)
+        assert len(back) <= limit
+        assert not back or back[-1].seq < before
+        if before > last:
+            self.check(back, back[0].seq if len(back) == limit else 1, last)
+        if self.committed:
+            await self.stays(self.committed)
+
+    async def stays(self, offset: int) -> None:
+        for _ in range(3):
+            image = await self.store.load(CONV)
+            assert image is not None
+            self.truth.check(image)
+            expected = self.truth.states[offset].head
+            assert image.row.head >= expected
+            self.check(await self.everything(0, 100), 1, expected)
+
+    async def ended(self) -> None:
+        """Days later only the newest bucket is left, and it is all there."""
+        newest = bucket_of(len(self.truth.rows))
+        last = len(self.truth.rows)
+        self.check(await self.everything(0, 100), 1, last)
+        for _ in range(2):
+            self.clock.now += 10 * DAY_S
+            while await self.store.expire(0, KEEP_S):
+                pass
+            self.nodes.deliver_late()
+            image = await self.store.load(CONV)
+            assert image is not None
+            assert image.row.head == last
+            self.truth.check(image)
+            found = await self.everything(0, 100)
+            left = [row for row in self.truth.rows if bucket_of(row.seq) == newest]
+            assert [row for row in found if bucket_of(row.seq) == newest] == left
+            if not self.leaks:
+                assert found == left
+                assert await self.store.page_before(CONV, 1 << 40, 100) == left
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 2**63))
+def test_whatever_happens_nothing_goes_before_its_time_and_all_goes_in_the_end(seed: int) -> None:
+    world = KeepingWorld(random.Random(seed))
+
+    async def scenario() -> None:
+        await world.live(30)
+        await world.end()
+
+    asyncio.run(scenario())
