@@ -233,15 +233,15 @@ class CassandraStore:
         await self._session.close()
 
     async def _write(self, partition: int, write: ConversationWrite) -> None:
-        conv, applied, opens = write.row.conv, write.row.applied, rows.opens_bucket(write)
+        conv, opens = write.row.conv, rows.opens_bucket(write)
         full: Sequence[int] = rows.fills(write) if self._expires else ()
-        noted = await self._retention.note(partition, conv, full, applied) if full else 0
+        noted = await self._retention.note(partition, conv, full) if full else 0
         if opens:
             write = rows.whole(await self._state(conv, below=bucket_of(write.row.head)), write)
         for batch in rows.batches(write, opens=opens):
             await self._session.write(batch)
         if full and self._retention.today() > noted:
-            await self._retention.note(partition, conv, full, applied)
+            await self._retention.note(partition, conv, full)
 
     async def _state(self, conv: int, *, below: int | None = None) -> ConversationImage | None:
         """The newest state, or the newest one in a bucket under `below`."""
