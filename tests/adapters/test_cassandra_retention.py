@@ -264,7 +264,7 @@ class KeepingWorld(World):
         self.tried: dict[int, int] = {}
         """By number: the first day on which somebody began to write it."""
         self.leaks = False
-        """Whether a writer stood still until its note was due and then failed: only then a message may stay for ever."""
+        """Whether a writer stood still until its note was due and then failed: only then a message may stay."""
         super().__init__(rng, expires=True, wall_clock=self.clock)
         self._through = self.store.write
         self.store.write = self._noted  # type: ignore[method-assign]
