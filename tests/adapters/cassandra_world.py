@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sut.adapters import cassandra_rows, cassandra_store
+from sut.adapters.cassandra_retention import DAY_S
 from sut.adapters.cassandra_schema import Binding
 from sut.adapters.cassandra_store import CassandraStore
 from sut.ports import ConversationImage, Kind, LogRecord, StoredMessage, Unavailable
@@ -28,6 +29,15 @@ def small() -> Iterator[None]:
         for module in (cassandra_rows, cassandra_store):
             patch.setattr(module, "BATCH_ROWS", 2)
         yield
+
+
+class Clock:
+    """Noon of day 100, until it is set."""
+
+    now = 100.5 * DAY_S
+
+    def __call__(self) -> float:
+        return self.now
 
 
 def make_log(rng: random.Random, length: int) -> list[LogRecord]:
