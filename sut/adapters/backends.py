@@ -45,7 +45,11 @@ def open_store(topology: Topology, node: str) -> MessageStore:
     if nodes := topology.of_kind("cassandra"):
         from sut.adapters.cassandra_store import CassandraStore
 
-        return CassandraStore(_dialed(topology, node, "cassandra", "cql"), _binding(topology, node, len(nodes)))
+        return CassandraStore(
+            _dialed(topology, node, "cassandra", "cql"),
+            _binding(topology, node, len(nodes)),
+            expires=topology.settings.retention_days > 0,
+        )
     from sut.adapters.sqlite_store import SqliteStore
 
     return SqliteStore(topology.path / DATA, topology.settings.partitions)

@@ -8,11 +8,13 @@ Why a partition's cells are right whoever writes them, in whatever order they ar
   later by everyone who has come as far as T >= o, always with the value that it has had since o.
 - So of two values for a cell, the one with the later timestamp is the newer or the same one: a zombie's late write
   only fills in what was already there. Equal timestamps carry equal values.
-- Cells never go away. A collection is only ever added to (`spans + ?`): each of its elements is a cell with a
-  timestamp of its own. Setting it whole (`spans = ?`) would first delete it up to T - 1, and with it elements that
+- Cells of a state never go away. A collection is only ever added to (`spans + ?`): each of its elements is a cell with
+  a timestamp of its own. Setting it whole (`spans = ?`) would first delete it up to T - 1, and with it elements that
   other writers put there; an INSERT of a collection does the same, so there is none.
 - A new bucket starts with the whole of f(T), taken from the bucket before, whose last state is older than T since
   the boundary lies between them. From then on the same holds there.
+- Only rows are ever deleted, whole buckets of them, below the newest one: cassandra_retention.py says why that does no
+  harm here.
 """
 
 from __future__ import annotations
@@ -73,6 +75,7 @@ def statements(keyspace: str) -> dict[str, str]:
         "states": f"SELECT DISTINCT conv, {_STATE_COLUMNS}, newest FROM {message} WHERE conv IN ? AND bucket = 0",
         "state_and_rows": f"SELECT {_STATE_COLUMNS}, {_ROW_COLUMNS} FROM {message}"
         " WHERE conv = ? AND bucket = ? AND seq <= ? ORDER BY seq DESC LIMIT ?",
+        "delete_rows": f"DELETE FROM {message} USING TIMESTAMP ? WHERE conv = ? AND bucket = ? AND seq >= 0",
         "page": f"SELECT {_ROW_COLUMNS} FROM {message} WHERE conv = ? AND bucket = ? AND seq > ? LIMIT ?",
         "page_before": f"SELECT {_ROW_COLUMNS} FROM {message}"
         " WHERE conv = ? AND bucket = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
@@ -93,10 +96,15 @@ def last_of(bucket: int) -> int:
     return (bucket + 1) * BUCKET_ROWS - 1
 
 
+def fills(write: ConversationWrite) -> range:
+    """The buckets below the newest one in which the write has rows, or in which the number before its rows is."""
+    before = write.messages[0].seq - 1 if write.messages else write.row.head
+    return range(bucket_of(before), bucket_of(write.row.head))
+
+
 def opens_bucket(write: ConversationWrite) -> bool:
     """Whether the write's state is the first in its bucket: the numbers before it were in an earlier one."""
-    before = write.messages[0].seq - 1 if write.messages else write.row.head
-    return bucket_of(before) < bucket_of(write.row.head)
+    return bool(fills(write))
 
 
 def whole(base: ConversationImage | None, write: ConversationWrite) -> ConversationWrite:

@@ -12,14 +12,17 @@ While a sequencer is away nothing is lost but time: it replays what is in the lo
 
 from __future__ import annotations
 
-import logging
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
+from sut.adapters import cassandra_retention
 from sut.adapters import cassandra_rows as rows
 from sut.adapters.cassandra_each import chunks, each
 from sut.adapters.cassandra_policies import Address
+from sut.adapters.cassandra_retention import Retention
 from sut.adapters.cassandra_rows import BATCH_ROWS, MAX_INTEGER, Batch, bucket_of, image_of, last_of, messages_of
 from sut.adapters.cassandra_schema import Binding
 from sut.adapters.cassandra_session import CassandraSession
@@ -38,8 +41,8 @@ ASKED_AT_ONCE: Final = 32
 PAGE_ROWS: Final = 500
 """Rows of one answer, 8 MB of the largest bodies."""
 LOAD_ATTEMPTS: Final = 5
-
-log = logging.getLogger("store")
+NOTHING_CONFIRMED: Final = -1
+"""Below every offset."""
 
 
 class CassandraStore:
@@ -58,20 +61,26 @@ class CassandraStore:
         *,
         local_dc: str | None = None,
         deadline_s: float = DEADLINE_S,
+        expires: bool = False,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         """Connects with the first call. `dialed`: where to dial each node, by its own (rpc address, port).
 
-        No request takes much longer than `deadline_s`; a write() of many conversations has several.
+        No request takes much longer than `deadline_s`; a write() of many conversations has several. `expires`: whether
+        messages are kept for a time only. What is written while it is not so is noted nowhere and stays.
         """
-        self._told_retention = False
         self._session = CassandraSession(
             dialed,
             binding=binding,
-            statements=rows.statements(binding.keyspace),
+            statements=rows.statements(binding.keyspace) | cassandra_retention.statements(binding.keyspace),
             local_dc=local_dc,
             deadline_s=deadline_s,
         )
         self._first_states = Gathering(self._ask_first_states, most=ASKED_AT_ONCE)
+        self._expires = expires
+        self._retention = Retention(
+            self._session, load_durable=partial(self.load, confirmed=NOTHING_CONFIRMED), wall_clock=wall_clock
+        )
 
     async def load(self, conv: int, *, confirmed: int | None = None) -> ConversationImage | None:
         """The stored state, None when the conversation is not stored. With `confirmed`: for an owner to build on."""
@@ -91,7 +100,7 @@ class CassandraStore:
         memberships = dict.fromkeys((span.user, write.row.conv) for write in writes for span in write.spans)
         joins = [Batch((("put_membership", pair),)) for pair in memberships]
         await each(joins, self._session.write, width=WRITE_WIDTH)
-        await each(writes, self._write, width=WRITE_WIDTH)
+        await each(writes, partial(self._write, partition), width=WRITE_WIDTH)
 
     async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
         """Up to `limit` rows with a number above `after`, in order."""
@@ -102,16 +111,22 @@ class CassandraStore:
             part = messages_of(await self._session.read("page", (conv, bucket, after, wanted)))
             found += part
             after = part[-1].seq if part else after
-            # Numbers have no holes: a short answer that does not reach the end of its bucket ends the conversation.
-            if len(part) < wanted and after < last_of(bucket):
+            if len(part) == wanted or after == last_of(bucket):
+                continue
+            # Numbers have no holes: a short answer that does not reach the end of its bucket ends the conversation,
+            # unless it is empty because the bucket was emptied.
+            kept = 0 if found else await self._retention.first_kept(conv)
+            if kept <= bucket:
                 break
+            after = last_of(kept - 1)
         return found
 
     async def page_before(self, conv: int, before: int, limit: int) -> list[StoredMessage]:
         """The newest rows with a number below `before`, `limit` at most, in order.
 
         From the bucket of `before`, or the newest one, downwards. Of a bucket that is not the first of these no row is
-        missing, so every further one gives what is asked for or all that it has; an empty one ends it.
+        missing, so every further one gives what is asked for or all that it has; an empty one ends it: it is before the
+        first message, or was emptied.
         """
         found: list[StoredMessage] = []
         if conv > MAX_INTEGER or before <= 1:
@@ -136,11 +151,8 @@ class CassandraStore:
         return found
 
     async def expire(self, partition: int, older_than_s: float) -> bool:
-        """Nothing is deleted here, which is said once: whole buckets would go, see sut/README.md."""
-        if not self._told_retention:
-            self._told_retention = True
-            log.warning("retention is not done on Cassandra: all messages are kept")
-        return False
+        """Empty some buckets that became full on a day that ended so long ago; the newest one of each stays."""
+        return await self._retention.expire(partition, older_than_s)
 
     async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:
         """Ids above `after`, rising, of what this user is or was in; one whose write did not land may be among them."""
@@ -220,12 +232,16 @@ class CassandraStore:
         """End the connections; what is under way becomes Unavailable."""
         await self._session.close()
 
-    async def _write(self, write: ConversationWrite) -> None:
-        opens = rows.opens_bucket(write)
+    async def _write(self, partition: int, write: ConversationWrite) -> None:
+        conv, opens = write.row.conv, rows.opens_bucket(write)
+        full: Sequence[int] = rows.fills(write) if self._expires else ()
+        noted = await self._retention.note(partition, conv, full) if full else 0
         if opens:
-            write = rows.whole(await self._state(write.row.conv, below=bucket_of(write.row.head)), write)
+            write = rows.whole(await self._state(conv, below=bucket_of(write.row.head)), write)
         for batch in rows.batches(write, opens=opens):
             await self._session.write(batch)
+        if full and self._retention.today() > noted:
+            await self._retention.note(partition, conv, full)
 
     async def _state(self, conv: int, *, below: int | None = None) -> ConversationImage | None:
         """The newest state, or the newest one in a bucket under `below`."""

@@ -1,7 +1,8 @@
 """What of Cassandra the store's argument stands on, in memory: cells with timestamps on three replicas, and a quorum.
 
 It is there to try orders of events that three real nodes show once in a million: a write that reached one replica
-only, one that arrives when everybody has forgotten it, reads of any two replicas in between. That real nodes behave
+only, one that arrives when everybody has forgotten it, reads of any two replicas in between. A deletion hides cells of
+its timestamp and older ones, whichever comes first. That real nodes behave
 like this is for the tests on real nodes to show.
 """
 
@@ -11,6 +12,7 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sut.adapters import cassandra_rows
@@ -25,7 +27,9 @@ ROW = ("flags", "user", "device", "client_seq", "body")
 Cell = tuple[int, Any]
 """(write timestamp, value)"""
 Partition = dict[tuple[Any, ...], Cell]
-"""Cells by name: ("head",), ("spans", (user, first)), ("row", seq, "body")..."""
+"""Cells by name: ("head",), ("spans", (user, first)), ("row", seq, "body")... A deletion is one too, ("gone", ...)."""
+Key = tuple[Any, ...]
+"""Of a partition: (table, ...)."""
 
 
 class Nodes:
@@ -35,7 +39,9 @@ class Nodes:
         self.rng = rng
         self.calm = False
         """Whether every write reaches all at once from here on."""
-        self._replicas: list[defaultdict[tuple[int, int], Partition]] = [defaultdict(dict) for _ in range(REPLICAS)]
+        self.asked: list[str] = []
+        """The names of all statements so far, of reads and of writes."""
+        self._replicas: list[defaultdict[Key, Partition]] = [defaultdict(dict) for _ in range(REPLICAS)]
         self._late: list[tuple[int, Batch]] = []
 
     def deliver_late(self) -> None:
@@ -47,6 +53,7 @@ class Nodes:
 
     async def write(self, batch: Batch) -> None:
         """To a quorum, or fewer and Unavailable; what did not arrive may do so later, or never."""
+        self.asked += [name for name, _ in batch.statements]
         await self._moment()
         if self.calm:
             reached = set(range(REPLICAS))
@@ -62,31 +69,49 @@ class Nodes:
 
     async def read(self, name: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         """Two replicas' cells, the newer one of each."""
+        self.asked.append(name)
         await self._moment()
-        pair = self.rng.sample(self._replicas, QUORUM)
-        if name == "state":
-            cells = _merged(*(replica.get((parameters[0], parameters[1]), {}) for replica in pair))
-            return [(*_state(cells), _value(cells, ("newest",)))] if cells else []
+        if name in _RETENTION_READS:
+            return self._read_retention(name, parameters)
         if name == "states":
-            found = []
-            for conv in parameters[0]:
-                pair = self.rng.sample(self._replicas, QUORUM)  # each partition is read by itself
-                if cells := _merged(*(replica.get((conv, 0), {}) for replica in pair)):
-                    found.append((conv, *_state(cells), _value(cells, ("newest",))))
-            return found
+            asked = ((conv, self._seen("message", conv, 0)) for conv in parameters[0])  # each partition by itself
+            return [(conv, *_state(cells), _value(cells, ("newest",))) for conv, cells in asked if cells]
+        conv, bucket, *rest = parameters
+        cells = self._seen("message", conv, bucket)
+        if name == "state":
+            return [(*_state(cells), _value(cells, ("newest",)))] if cells else []
+        bound, limit = rest
         if name == "state_and_rows":
-            conv, bucket, last, limit = parameters
-            cells = _merged(*(replica.get((conv, bucket), {}) for replica in pair))
-            rows = [row for row in _rows(cells) if row[0] <= last][::-1][:limit]
+            rows = [row for row in _rows(cells) if row[0] <= bound][::-1][:limit]
             return [(*_state(cells), *row) for row in rows]  # none where no row matches, as there is a condition on seq
         if name == "page_before":
-            conv, bucket, before, limit = parameters
-            cells = _merged(*(replica.get((conv, bucket), {}) for replica in pair))
-            return [row for row in _rows(cells) if row[0] < before][::-1][:limit]
+            return [row for row in _rows(cells) if row[0] < bound][::-1][:limit]
         assert name == "page", name
-        conv, bucket, after, limit = parameters
-        cells = _merged(*(replica.get((conv, bucket), {}) for replica in pair))
-        return [row for row in _rows(cells) if row[0] > after][:limit]
+        return [row for row in _rows(cells) if row[0] > bound][:limit]
+
+    def _read_retention(self, name: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        cells = self._seen(_RETENTION_READS[name], *parameters[: 2 if name == "full" else 1])
+        if name == "emptied":
+            return [(_value(cells, ("emptied",)),)] if cells else []
+        found = sorted((cell[1], cells[cell][1]) for cell in cells if cell[0] == "row")
+        if name == "due_days":
+            return [(day,) for day, _ in found if day < parameters[1]][:2]
+        if name == "full":
+            return [key for key, _ in found][: parameters[2]]
+        assert name == "full_on", name
+        return [(bucket, day) for bucket, day in found if parameters[1] <= bucket <= parameters[2]]
+
+    def _seen(self, *key: Any) -> Partition:
+        """What two replicas say of a partition, without what is deleted."""
+        one, other = (replica.get(key, {}) for replica in self.rng.sample(self._replicas, QUORUM))
+        cells = _merged(one, other)
+        gone = [(name[1], timestamp) for name, (timestamp, _) in cells.items() if name[0] == "gone"]
+        return {
+            name: cell
+            for name, cell in cells.items()
+            if name[0] != "gone"
+            and not (name[0] == "row" and any(covers(name[1]) and timestamp >= cell[0] for covers, timestamp in gone))
+        }
 
     async def _moment(self) -> None:
         """Whoever else is under way may be first."""
@@ -95,7 +120,7 @@ class Nodes:
 
     def _apply(self, replica: int, batch: Batch) -> None:
         for name, parameters in batch.statements:
-            key, timestamp, values = _cells(name, parameters)
+            key, timestamp, values = (_retention_cells if name in _RETENTION_WRITES else _cells)(name, parameters)
             partition = self._replicas[replica][key]
             for cell, value in values.items():
                 old = partition.get(cell)
@@ -105,13 +130,62 @@ class Nodes:
                     partition[cell] = (timestamp, value)
 
 
-def _cells(name: str, parameters: Sequence[Any]) -> tuple[tuple[int, int], int, Partition]:
+_RETENTION_READS = {"emptied": "retention", "full_on": "retention", "due_days": "bucket_day", "full": "full_bucket"}
+_RETENTION_WRITES = (
+    *("put_full", "put_day", "put_full_on", "put_emptied"),
+    *("delete_rows", "delete_full", "delete_day", "delete_full_on"),
+)
+
+
+@dataclass(frozen=True)
+class UpTo:
+    """Covers all keys of rows up to this one; None: all."""
+
+    last: Any
+
+    def __call__(self, key: Any) -> bool:
+        return self.last is None or key <= self.last
+
+
+@dataclass(frozen=True)
+class Just:
+    """Covers this key."""
+
+    key: Any
+
+    def __call__(self, key: Any) -> bool:
+        return bool(key == self.key)
+
+
+def _retention_cells(name: str, parameters: Sequence[Any]) -> tuple[Key, int, dict[tuple[Any, ...], Any]]:
+    """The same for what retention writes; an INSERT has its timestamp at the end."""
+    match name, tuple(parameters):
+        case "put_full", (partition, day, *note, timestamp):
+            return ("full_bucket", partition, day), timestamp, {("row", tuple(note)): True}
+        case "put_day", (partition, day, timestamp):
+            return ("bucket_day", partition), timestamp, {("row", day): True}
+        case "put_full_on", (conv, bucket, day, timestamp):
+            return ("retention", conv), timestamp, {("row", bucket): day}
+        case "put_emptied", (timestamp, emptied, conv):
+            return ("retention", conv), timestamp, {("emptied",): emptied}
+        case "delete_rows", (timestamp, conv, bucket):
+            return ("message", conv, bucket), timestamp, {("gone", UpTo(None)): True}
+        case "delete_full", (timestamp, partition, day, *last):
+            return ("full_bucket", partition, day), timestamp, {("gone", UpTo(tuple(last))): True}
+        case "delete_day", (timestamp, partition, day):
+            return ("bucket_day", partition), timestamp, {("gone", Just(day)): True}
+        case "delete_full_on", (timestamp, conv, bucket):
+            return ("retention", conv), timestamp, {("gone", Just(bucket)): True}
+    raise AssertionError(name)
+
+
+def _cells(name: str, parameters: Sequence[Any]) -> tuple[Key, int, dict[tuple[Any, ...], Any]]:
     """Partition key, timestamp and cells of a statement."""
     timestamp, *rest = parameters
     values: dict[tuple[Any, ...], Any] = {}
     if name == "put_newest":
         newest, conv = rest
-        return (conv, 0), timestamp, {("newest",): newest}
+        return ("message", conv, 0), timestamp, {("newest",): newest}
     if name in ("put_state", "put_both"):
         state, rest = rest[:7], rest[7:]
         values |= {(column,): value for column, value in zip(STATE, state[:4], strict=True)}
@@ -124,7 +198,7 @@ def _cells(name: str, parameters: Sequence[Any]) -> tuple[tuple[int, int], int, 
         assert cassandra_rows.bucket_of(seq) == bucket
     else:
         conv, bucket = rest
-    return (conv, bucket), timestamp, values
+    return ("message", conv, bucket), timestamp, values
 
 
 def _merged(one: Partition, other: Partition) -> Partition:

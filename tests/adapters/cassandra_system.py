@@ -99,18 +99,30 @@ class CassandraSystem:
         log_id: str = "log",
         dialed: Mapping[Address, Address] | None = None,
         deadline_s: float = 2.0,
+        wall_clock: Callable[[], float] | None = None,
     ) -> CassandraStore:
-        """A store on these nodes; whoever calls closes it."""
+        """A store on these nodes; whoever calls closes it. With a clock it is one that forgets."""
         binding = Binding(keyspace=keyspace, log_id=log_id, partitions=4, creates=creates)
         addresses = dialed or {address: address for address in self.addresses}
-        return CassandraStore(addresses, binding, local_dc=cassandra_server.LOCAL_DC, deadline_s=deadline_s)
+        return CassandraStore(
+            addresses,
+            binding,
+            local_dc=cassandra_server.LOCAL_DC,
+            deadline_s=deadline_s,
+            expires=wall_clock is not None,
+            wall_clock=wall_clock or time.time,
+        )
 
     @contextlib.asynccontextmanager
     async def opened(
-        self, *, deadline_s: float = 2.0, dialed: Mapping[Address, Address] | None = None
+        self,
+        *,
+        deadline_s: float = 2.0,
+        dialed: Mapping[Address, Address] | None = None,
+        wall_clock: Callable[[], float] | None = None,
     ) -> AsyncIterator[CassandraStore]:
         """The same store each time, connected."""
-        store = self.store(dialed=dialed, deadline_s=deadline_s)
+        store = self.store(dialed=dialed, deadline_s=deadline_s, wall_clock=wall_clock)
         try:
             await connected(store)
             yield store
@@ -142,7 +154,8 @@ class CassandraSystem:
         """The store as it was when it was made. All nodes have to be there."""
         with contextlib.closing(self.cql()) as nodes:
             tables = ("message", "membership", "cursor", "receipt", "key_device", "one_time_prekey", "device_list")
-            for table in (*tables, "device", "device_of_user"):
+            retention = ("full_bucket", "bucket_day", "retention")
+            for table in (*tables, *retention, "device", "device_of_user"):
                 nodes.run(f"TRUNCATE {KEYSPACE}.{table}")
 
     def cql(self, node: int | None = None) -> Cql:

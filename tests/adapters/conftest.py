@@ -128,6 +128,25 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], O
 
 
 @pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
+def make_forgetful(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Opened[MessageStore]]:
+    """Opens the same store each time, with `wall_clock`, where messages are kept for a time only."""
+    if request.param == "cassandra":
+        system: CassandraSystem = request.getfixturevalue("cassandra_system")
+        system.empty()
+        return partial(system.opened, deadline_s=20.0)
+
+    @contextlib.asynccontextmanager
+    async def opened(*, wall_clock: Callable[[], float]) -> AsyncIterator[MessageStore]:
+        store = SqliteStore(tmp_path, PARTITIONS, wall_clock=wall_clock)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    return opened
+
+
+@pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
 def make_keys(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opened[KeyStore]]:
     """Opens the same shelf of keys each time, empty at the start of the test."""
     if request.param == "cassandra":

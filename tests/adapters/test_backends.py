@@ -4,11 +4,13 @@ import signal
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from sut.adapters import redis_admin
 from sut.adapters.backends import open_log, open_registry, open_store
+from sut.adapters.cassandra_store import CassandraStore
 from sut.adapters.redis_counter import RedisCounter
-from sut.deploy.topology import Link, Service, Topology
+from sut.deploy.topology import Link, Service, Settings, Topology
 from sut.ports import Route, Unavailable
 from tests.adapters.redis_system import HOST, RedisSystem
 from tests.adapters.redis_system import Link as Way
@@ -31,6 +33,17 @@ async def test_the_files_are_in_data(tmp_path: Path) -> None:
     names = {path.name for path in (tmp_path / "data").glob("*.db")}
     partitions = {f"{kind}-{n:02}.db" for kind in ("log", "store") for n in range(topology.settings.partitions)}
     assert names == partitions | {"offsets.db", "cursors.db", "memberships.db", "receipts.db"}
+
+
+async def test_on_cassandra_only_a_system_that_forgets_notes_what_is_full(tmp_path: Path) -> None:
+    node = Service(name="cassandra-1", kind="cassandra", ports={"cql": 1})
+    services = (Service(name="sequencer-1", kind="sequencer"), node)
+    for days in (0.0, 30.0):
+        topology = replace(topology_of(tmp_path), services=services, settings=Settings(retention_days=days))
+        store = open_store(topology, "sequencer-1")
+        assert isinstance(store, CassandraStore)
+        assert store._expires == (days > 0)
+        await store.close()
 
 
 async def test_the_registry_is_reached_over_the_links_of_its_node(redis_system: RedisSystem, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from sut.adapters import cql_probe
 from sut.adapters.cassandra_policies import HEARTBEAT_TIMEOUT_S, WRITE_PATIENCE_S
+from sut.adapters.cassandra_retention import DAY_S
 from sut.adapters.cassandra_rows import BUCKET_ROWS
 from sut.adapters.cassandra_schema import WrongLog
 from sut.adapters.cassandra_session import MAX_IN_FLIGHT
@@ -271,6 +272,33 @@ async def test_a_zombie_changes_nothing_on_either_side_of_a_boundary(nodes: Cass
             assert await store.heads(8, [CONV]) == {CONV: last}
         assert await everything(store) == found
         assert await store.page(CONV, BUCKET_ROWS - 3, 5) == found[BUCKET_ROWS - 3 : BUCKET_ROWS + 2]
+
+
+async def test_a_bucket_that_was_emptied_while_a_node_was_away_is_empty_for_all(nodes: CassandraSystem) -> None:
+    now = [100.5 * DAY_S]
+    last = BUCKET_ROWS + 10
+    left = list(messages(BUCKET_ROWS, last))
+
+    async with nodes.opened(deadline_s=20.0, wall_clock=lambda: now[0]) as store:
+        await store.write(0, [CREATION])
+        await store.write(0, [change(1, last)])
+        nodes.kill(2)
+        now[0] += 10 * DAY_S
+        async with asyncio.timeout(30.0):
+            while await until_available(lambda: store.expire(0, 2 * DAY_S)):
+                pass
+            assert await until_available(lambda: store.page(CONV, 0, 100)) == left
+            late = change(BUCKET_ROWS - 30, BUCKET_ROWS - 20)
+            await until_available(lambda: store.write(0, [late]))
+            assert await until_available(lambda: store.page(CONV, 0, 100)) == left
+        await asyncio.to_thread(nodes.heal)
+    for away in range(3):
+        nodes.pause(away)
+        async with nodes.opened(deadline_s=DEADLINE_S) as other, asyncio.timeout(30.0):
+            assert await until_available(lambda: other.page(CONV, 0, 100)) == left
+            assert await until_available(lambda: other.page_before(CONV, last + 1, 100)) == left
+            assert await until_available(lambda: other.load(CONV)) == image_at(last)
+        nodes.resume(away)
 
 
 async def test_a_keyspace_serves_one_log(nodes: CassandraSystem) -> None:

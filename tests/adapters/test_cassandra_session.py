@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from sut.adapters import cassandra_session
-from sut.adapters.cassandra_rows import BUCKET_ROWS, batches, bucket_of, last_of, opens_bucket
+from sut.adapters.cassandra_rows import BUCKET_ROWS, batches, bucket_of, fills, last_of, opens_bucket
 from sut.adapters.cassandra_schema import Binding, statements
 from sut.adapters.cassandra_store import CassandraStore
 from sut.ports import ConversationRow, ConversationWrite, StoredMessage, Unavailable
@@ -123,6 +123,7 @@ def test_the_schema_is_statements_without_comments() -> None:
     found = statements()
     assert [statement.split()[5] for statement in found] == [
         *("message", "membership", "cursor", "key_device", "one_time_prekey", "device_list"),
+        *("full_bucket", "bucket_day", "retention"),
         *("receipt", "log_of_this_store", "device", "device_of_user"),
     ]
     assert not any("--" in statement or ";" in statement for statement in found)
@@ -156,6 +157,21 @@ def test_batches(first: int, last: int, opens: bool, shape: list[tuple[str, ...]
             for name, parameters in batch.statements
         }
         assert len(keys) == 1, "a batch is for one partition"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "full"),
+    [
+        (1, BUCKET_ROWS - 1, []),
+        (BUCKET_ROWS - 1, BUCKET_ROWS, [0]),
+        (BUCKET_ROWS, BUCKET_ROWS, [0]),  # the write before has filled it, and did not know that it was the last one
+        (BUCKET_ROWS + 1, 2 * BUCKET_ROWS - 1, []),
+        (BUCKET_ROWS + 1, 4 * BUCKET_ROWS, [1, 2, 3]),
+        (BUCKET_ROWS + 1, BUCKET_ROWS, []),  # no rows: a change of the state alone
+    ],
+)
+def test_a_write_fills_the_buckets_that_it_leaves_behind(first: int, last: int, full: list[int]) -> None:
+    assert list(fills(write(first, last))) == full
 
 
 def test_buckets_have_room_for_every_number() -> None:
