@@ -30,11 +30,12 @@ from sut.adapters.gathering import Gathering
 from sut.ports import ConversationImage, ConversationWrite, Pace, Span, StoredMessage, Unavailable
 
 DEADLINE_S: Final = 2.0
-PACE: Final = Pace(rows_s=3.0, cursors_s=60.0)
-"""A write costs three nodes work, hardly more for ten rows than for one. Three seconds join what a conversation
+PACE: Final = Pace(rows_s=5.0, cursors_s=60.0)
+"""A write costs three nodes work, hardly more for ten rows than for one. Five seconds join what a conversation
 gets in a burst; cursors of a device share a batch."""
-WRITE_WIDTH: Final = 16
-"""Conversations of one write() under way at once."""
+WRITE_WIDTH: Final = 2
+"""Conversations of one write() under way at once: nobody waits for it, and a burst would keep those waiting whose
+messages are on their way."""
 READ_WIDTH: Final = 32
 ASKED_AT_ONCE: Final = 32
 """Conversations of one question for heads or states: one request to a node instead of one each."""

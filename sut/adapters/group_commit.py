@@ -1,12 +1,14 @@
 """Concurrent writes to one place, joined into one: the cost of making them durable is shared.
 
 While a write is on its way, those that come meanwhile wait in a bounded queue and then go together. Where a write is
-dear, its first item may wait a moment for company (`linger_s`); otherwise a write that comes alone goes at once.
+dear, a first item may wait for the next tick of the clock (`tick_s`), which is the same for all places and for all
+processes of a machine: what goes to one server then arrives together. Otherwise a write that comes alone goes at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, NamedTuple, TypeVar
@@ -34,12 +36,12 @@ class GroupCommit(Generic[T, R]):
         *,
         max_batch: int,
         max_waiting: int,
-        linger_s: float = 0.0,
+        tick_s: float = 0.0,
     ) -> None:
         """`write` gets the items of whole groups in the order of their arrival, about `max_batch` at most (a larger
         group goes alone), and returns a result for each.
         """
-        self._linger_s = linger_s
+        self._tick_s = tick_s
         self._name = name
         self._write = write
         self._max_batch = max_batch
@@ -72,8 +74,8 @@ class GroupCommit(Generic[T, R]):
 
     async def _lead(self) -> None:
         try:
-            if self._linger_s:
-                await asyncio.sleep(self._linger_s)
+            if self._tick_s:
+                await asyncio.sleep(self._tick_s - time.monotonic() % self._tick_s)
             while self._groups:
                 groups = self._take()
                 if groups:

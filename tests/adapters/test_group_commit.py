@@ -59,17 +59,21 @@ async def test_what_comes_during_a_write_goes_together_in_the_next() -> None:
     assert disk.batches == [[1], [2, 3, 4, 5]]
 
 
-async def test_where_a_write_is_dear_the_first_waits_for_company_and_what_waited_already_does_not() -> None:
-    disk = Disk()
-    commit = GroupCommit("test", disk.write, max_batch=100, max_waiting=100, linger_s=0.05)
-    tasks = await started(commit.submit([1]))
-    await asyncio.sleep(0.01)
-    tasks += await started(commit.submit([2]))
-    await asyncio.sleep(0.06)
-    tasks += await started(commit.submit([3]))
+async def test_where_a_write_is_dear_the_first_waits_for_the_tick_and_what_waited_already_does_not() -> None:
+    tick_s = 0.2
+    disk, other = Disk(), Disk()
+    commits = [GroupCommit("test", to.write, max_batch=100, max_waiting=100, tick_s=tick_s) for to in (disk, other)]
+    await asyncio.sleep(tick_s - time.monotonic() % tick_s + 0.01)
+    tasks = await started(commits[0].submit([1]))
+    await asyncio.sleep(0.05)
+    tasks += await started(commits[0].submit([2]), commits[1].submit([4]))  # another place, and the same tick
+    other.let()
+    assert await tasks[2] == [40]
+    assert time.monotonic() % tick_s < 0.1, "just after a tick"
+    tasks += await started(commits[0].submit([3]))
     disk.let(2)
-    async with asyncio.timeout(0.04):
-        assert [await task for task in tasks] == [[10], [20], [30]]
+    async with asyncio.timeout(0.1):
+        assert [await task for task in tasks] == [[10], [20], [40], [30]]
     assert disk.batches == [[1, 2], [3]]
 
 

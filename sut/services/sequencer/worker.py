@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -265,8 +266,9 @@ class PartitionWorker:
 
     async def _store_behind(self) -> None:
         while True:
+            pause_s = self._store.pace.rows_s * random.uniform(0.7, 1.0)  # not with all other partitions at once
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, self._store.pace.rows_s - STORE_SOON_S)):
+                async with asyncio.timeout(max(0.0, pause_s - STORE_SOON_S)):
                     await self._soon.wait()
             await asyncio.sleep(STORE_SOON_S)
             self._soon.clear()
