@@ -12,6 +12,7 @@ import pytest
 from sut.deploy import probe, state
 from sut.deploy.errors import DeployError
 from sut.deploy.state import Files
+from sut.deploy.supervisor import NICE
 from sut.deploy.system import System
 from sut.deploy.topology import Topology, TopologyError
 from tests.deploy.conftest import Workshop, alter, wait_until
@@ -70,6 +71,17 @@ def test_every_process_of_a_run_names_its_run_its_clock_and_itself(workshop: Wor
     assert psutil.Process(pid).num_fds() < 20  # neither the reserved ports nor the lock
     with pytest.raises(TopologyError, match="no service 'chat-9'"):
         system.pid("chat-9")
+
+
+def test_whoever_measures_a_system_goes_before_it(workshop: Workshop) -> None:
+    system = workshop.boot(workshop.topology("chat-1"))
+    pid = system.pid("chat-1")
+    assert pid is not None
+    assert psutil.Process(pid).nice() == min(19, psutil.Process().nice() + NICE)
+    group = Path(f"/proc/{pid}/autogroup")
+    if group.exists() and (written := group.read_text().split()):
+        assert written[-1] == str(NICE), "Linux weighs the session, not the process"
+        assert written[0] != Path("/proc/self/autogroup").read_text().split()[0], "and this one keeps its weight"
 
 
 def test_a_pid_that_is_somebody_elses_now_is_not_taken_for_ours(workshop: Workshop) -> None:
