@@ -58,7 +58,7 @@ VARIANTS: Mapping[str, Variant] = {
         Variant(
             "commit_before_store",
             "the log offset is committed before the rows are in the store, so a crash between the two forgets them",
-            ("acked_lost",),
+            ("acked_lost", "session"),
         ),
         Variant(
             "dedup_window",
