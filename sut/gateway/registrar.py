@@ -1,12 +1,12 @@
 """This gateway's entries in the registry: its lease, and the route of every connection.
 
 Many registrations and removals share a round trip. While Redis is away they wait, the oldest removals are forgotten
-(an entry of a connection that is gone misleads nobody for long: deliveries to it are skipped, and the device's next
-connection replaces it), and devices are welcomed all the same. When it is back, all routes are written again, at a
-pace, because a failover may have lost any of them; once a heartbeat interval as well, because one may be lost
-unnoticed: a gateway that was stopped finds the handshake of a device that has long gone elsewhere, registers it as
-the newest, and takes it out again when it sees that nobody is there. A route that was missing means that
-notifications were: that device is told to resync.
+(deliveries to a connection that is gone are skipped, and the device's next one replaces its entry), and devices are
+welcomed all the same. When it is back, all routes are written again, at a pace, because a failover may have lost any
+of them; once a heartbeat interval as well, because one may be lost unnoticed: a gateway that was stopped finds the
+handshake of a device that has long gone elsewhere, registers it as the newest, and takes it out again when it sees
+that nobody is there. A route that was missing means that notifications were: that device is told to resync. A failover
+may also have lost a removal, and whoever seems to be here gets no push: the latest ones are made again as well.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class Pace:
     retry_s: tuple[float, float] = (0.1, 1.0)
     """Bounds of the growing, jittered wait between failed attempts."""
     max_gone: int = 50_000
-    """Removals that may wait."""
+    """Removals that may wait, and as many that are made again."""
+    doubt_s: float = 60.0
+    """A removal older than this has come to stay: replicas do not lag as much."""
 
 
 class Registrar:
@@ -75,6 +77,7 @@ class Registrar:
         self._new: dict[int, Connection] = {}  # waiting to be registered, oldest first
         self._unwelcomed: deque[tuple[float, Connection]] = deque()
         self._gone: deque[tuple[int, Route]] = deque(maxlen=self._pace.max_gone)
+        self._removed: deque[tuple[float, tuple[int, Route]]] = deque(maxlen=self._pace.max_gone)  # when, oldest first
         self._work = asyncio.Event()
         self._writing = asyncio.Lock()  # one write at a time: a removal never overtakes the registration it undoes
         self._recovered = asyncio.Event()
@@ -188,6 +191,17 @@ class Registrar:
             except Unavailable:
                 self._gone.extendleft(reversed(batch))
                 raise
+            now_s = self._clock()
+            self._removed.extend((now_s, entry) for entry in batch)
+
+    async def _remove_again(self) -> None:
+        oldest_s = self._clock() - self._pace.doubt_s
+        while self._removed and self._removed[0][0] < oldest_s:
+            self._removed.popleft()
+        entries = [entry for _, entry in self._removed]
+        for start in range(0, len(entries), self._pace.batch):
+            async with self._writing:
+                await self._registry.unregister(entries[start : start + self._pace.batch])
 
     async def rewrite_routes(self) -> None:
         """Write all routes again: over `refresh_s` as a rule, at once after Redis was away. For ever."""
@@ -205,6 +219,8 @@ class Registrar:
             if await self._came_back(gap_s):
                 return True
             try:
+                if start == 0:
+                    await self._remove_again()
                 await self._rewrite(numbers[start : start + pace.batch], at_once=not fast)
             except Unavailable as error:
                 self._failed(error)

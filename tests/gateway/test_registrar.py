@@ -163,6 +163,23 @@ def test_a_connection_that_ends_while_redis_is_away_is_taken_out_later(tmp_path)
     in_world(scenario, tmp_path)
 
 
+def test_a_removal_that_a_failover_lost_is_made_again_and_takes_nothing_newer_with_it(tmp_path):
+    """Found by the harness (push, seed 1, redis_failover): a device went offline while the replica lagged, the replica
+    became the master, and there the device was still connected: it got no push until it came back by itself.
+    """
+
+    async def scenario(world: World) -> None:
+        async with world.device(1, 11), world.device(1, 12):
+            old = dict(world.registry.entries)
+        await wait_until(lambda: not world.registry.entries)
+        newer = Route(12, "gateway-9", 5, 6, old[1, 12].epoch + 1)
+        world.registry.entries.update(old | {(1, 12): newer})
+        await wait_until(lambda: (1, 11) not in world.registry.entries)
+        assert world.registry.entries == {(1, 12): newer}
+
+    in_world(scenario, tmp_path)
+
+
 def test_removals_that_wait_are_bounded():
     async def scenario() -> None:
         registry = MemoryRegistry()
