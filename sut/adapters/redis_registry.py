@@ -122,9 +122,16 @@ class RedisRegistry:
 
     async def routes(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
         """Routes of these users whose lease lives; a user without one is left out."""
+        return await self._routes(users, leased=True)
+
+    async def lapsed(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
+        """Routes of these users whose lease has ended; a user without one is left out."""
+        return await self._routes(users, leased=False)
+
+    async def _routes(self, users: Sequence[int], *, leased: bool) -> Mapping[int, tuple[Route, ...]]:
         found: dict[int, tuple[Route, ...]] = {}
         for part in parts(users):
-            answer = await self._run(_ROUTES, [f"route:{user}" for user in part], [])
+            answer = await self._run(_ROUTES, [f"route:{user}" for user in part], [int(leased)])
             for user, flat in zip(part, answer, strict=True):
                 if flat:
                     pairs = zip(flat[::2], flat[1::2], strict=True)

@@ -1,8 +1,10 @@
--- Routes of users, only those whose lease lives. KEYS[i]: route:{user}.
+-- Routes of users, only those whose lease lives, or only the others. KEYS[i]: route:{user}. ARGV[1]: 1 or 0.
 -- Answers, for each key, with a list: device, packed route, device, packed route...
 -- A packed route has the incarnation in bytes 9 to 16 and the node's name from byte 25; a lease begins with the
 -- incarnation. Which leases are needed is known only here, so their keys are not declared: not for Redis Cluster.
 local leases = {}
+
+local wanted = ARGV[1] == '1'
 
 local function lives(route)
   local node = string.sub(route, 25)
@@ -19,7 +21,7 @@ for i, key in ipairs(KEYS) do
   local entries = redis.call('HGETALL', key)
   local live = {}
   for j = 1, #entries, 2 do
-    if lives(entries[j + 1]) then
+    if lives(entries[j + 1]) == wanted then
       live[#live + 1] = entries[j]
       live[#live + 1] = entries[j + 1]
     end

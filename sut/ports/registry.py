@@ -45,6 +45,9 @@ class Registry(Protocol):
     async def routes(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
         """Routes of these users whose lease lives. One round trip for all of them."""
 
+    async def lapsed(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
+        """Routes of these users whose lease has ended and which nobody has taken out: where they were last."""
+
     async def close(self) -> None:
         """Release connections."""
 

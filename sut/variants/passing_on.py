@@ -41,6 +41,10 @@ class PassingOn:
         """As the port says."""
         return await self.inner.routes(users)
 
+    async def lapsed(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
+        """As the port says."""
+        return await self.inner.lapsed(users)
+
     async def close(self) -> None:
         """As the port says."""
         await self.inner.close()

@@ -34,8 +34,10 @@ async def test_a_lease_ends_by_itself_and_can_be_renewed(make_registry: MakeRegi
         await registry.lease("gateway-1", FIRST, 0.15, "ws://one")
         await registry.register([(7, route())])
         assert await registry.routes([7])
+        assert await registry.lapsed([7]) == {}
         await asyncio.sleep(0.3)  # the lease's own time, in the server
         assert await registry.routes([7]) == {}
+        assert await registry.lapsed([7, 8]) == {7: (route(),)}
         assert await registry.gateways() == {}
         await registry.lease("gateway-1", FIRST, 5.0, "ws://one")
         assert await registry.routes([7]) == {7: (route(),)}

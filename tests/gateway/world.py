@@ -107,6 +107,9 @@ class MemoryRegistry:
     async def routes(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
         return {user: tuple(r for (owner, _), r in self.entries.items() if owner == user) for user in users}
 
+    async def lapsed(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
+        return {}
+
     async def close(self) -> None:
         pass
 

@@ -35,6 +35,7 @@ class World:
     """The registry, the gateways and the directory, in memory: what each of them would say."""
 
     routes_of: dict[int, tuple[Route, ...]] = field(default_factory=dict)
+    lapsed_of: dict[int, tuple[Route, ...]] = field(default_factory=dict)
     there: dict[str, set[int]] = field(default_factory=lambda: {"g1": set(), "g2": set()})
     lives: dict[str, Life] = field(default_factory=lambda: {"g1": Life.ALIVE, "g2": Life.ALIVE})
     generation: int = 1
@@ -48,6 +49,13 @@ class World:
         if not self.available:
             raise Unavailable("no registry")
         return {user: self.routes_of[user] for user in users if user in self.routes_of}
+
+    async def lapsed(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
+        return {user: self.lapsed_of[user] for user in users if user in self.lapsed_of}
+
+    @property
+    def some_silent(self) -> bool:
+        return Life.SILENT in self.lives.values()
 
     def life(self, route: Route) -> Life:
         return self.lives[route.node]
@@ -227,6 +235,27 @@ async def test_a_route_to_a_dead_gateway_is_none() -> None:
         desk.world.lives["g1"] = Life.DEAD
         await desk.say(2)
         assert await desk.pushed() == [2]
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+async def test_a_stopped_gateway_keeps_its_devices_beyond_its_lease(comes_back: bool) -> None:
+    """Found by the harness (everything, seed 1, gateway_pause): nothing had been decided about a device since it came,
+    its gateway was stopped until the lease ended, nobody remembered where it was, and it got a push.
+    """
+    async with deciding() as desk:
+        for device in (1, 2):
+            desk.world.connect(device)
+            desk.world.lapsed_of[device] = desk.world.routes_of.pop(device)
+        desk.world.lives["g1"] = Life.SILENT
+        await desk.say(1, 2, 3)
+        assert await desk.pushed() == [3], "of which nothing is known"
+        assert desk.decider.undecided == 1
+        if comes_back:
+            desk.world.routes_of, desk.world.lapsed_of = desk.world.lapsed_of, {}
+            desk.world.there["g1"].discard(2)
+            desk.world.routes_of.pop(2)
+        desk.world.lives["g1"] = Life.ALIVE if comes_back else Life.DEAD
+        assert await desk.pushed(after_s=0.5) == ([2, 3] if comes_back else [1, 2, 3])
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["it was dead", "it was only silent"])

@@ -2,14 +2,16 @@
 
 The moment lets a device that is just reconnecting be found; then one registry round trip serves all that is due. The
 gateways themselves are asked where the registry's word may be wrong: all of them while it does not answer or has just
-failed over, those that cannot reach it, and the last known one about a device whose route is gone without the gateway
-having gone. Where nobody can say (a gateway that is silent), a device that was there last is left alone for now, and
-decided upon again until somebody can: no push is lost because of that, it is late.
+failed over, those that cannot reach it, and the last known one about a device whose route is gone, or whose gateway's
+lease has ended, without the gateway having gone. Where nobody can say (a gateway that is silent), a device that was
+there last is left alone for now, and decided upon again until somebody can: no push is lost because of that, it is
+late.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import OrderedDict, defaultdict, deque
@@ -191,21 +193,25 @@ class Decider:
             await self._decide([self._open.popleft() for _ in range(min(MAX_BATCH, len(self._open)))])
 
     async def _look(self, devices: Iterable[RegisteredDevice]) -> Look:
-        wanted = {device.device for device in devices}
+        users = {device.device: device.user for device in devices}
+        wanted = set(users)
         try:
-            routes = await self._registry.routes(list({device.user for device in devices}))
+            routes = await self._registry.routes(list(set(users.values())))
         except Unavailable:
             routes = None
         if routes is None or not self._settled():
             look = await self._ask_all(wanted)
         else:
-            look = await self._ask_about_gone(wanted, routes)
+            look = await self._ask_about_gone(users, routes)
         for device in wanted - look.online - look.unknown:
             self._known.pop(device, None)
         return look
 
-    async def _ask_about_gone(self, wanted: set[int], routes: Mapping[int, tuple[Route, ...]]) -> Look:
-        """By the registry; its last known gateway is asked about a device that has no route any more."""
+    async def _ask_about_gone(self, users: Mapping[int, int], routes: Mapping[int, tuple[Route, ...]]) -> Look:
+        """By the registry; its last known gateway is asked about a device that has no route any more. `users`: by
+        device.
+        """
+        wanted = set(users)
         online: set[int] = set()
         unknown: set[int] = set()
         for of_user in routes.values():
@@ -217,6 +223,8 @@ class Decider:
         for device in [d for d in online if self._known.get(d) in unsure]:
             online.discard(device)  # it was, when its gateway could still say so
         leased = set(unknown)
+        if self._gateways.some_silent:
+            await self._remember_lapsed({device: users[device] for device in wanted - online - unknown})
         gone: defaultdict[str, list[int]] = defaultdict(list)
         for device in wanted - online - unknown:
             if (node := self._known.get(device)) is not None:
@@ -229,6 +237,14 @@ class Decider:
             online |= found
             unknown.update(d for node in silent for d in gone[node] if self._known.get(d) == node)
         return Look(online, unknown, leased)
+
+    async def _remember_lapsed(self, users: Mapping[int, int]) -> None:
+        """Where these devices were when a lease ended: a gateway that is only stopped has them still."""
+        with contextlib.suppress(Unavailable):
+            for of_user in (await self._registry.lapsed(list(set(users.values())))).values():
+                for route in of_user:
+                    if route.device in users and self._gateways.life(route) == Life.SILENT:
+                        self._remember(route.device, route.node)
 
     async def _ask_all(self, wanted: set[int]) -> Look:
         """Without the registry. Who was last at a gateway that does not answer is left open."""
