@@ -40,7 +40,6 @@ class World:
     lives: dict[str, Life] = field(default_factory=lambda: {"g1": Life.ALIVE, "g2": Life.ALIVE})
     generation: int = 1
     available: bool = True
-    all_linked: bool = True
     tokens: dict[int, RegisteredDevice] = field(default_factory=dict)
     questions: int = 0
     unsure: set[str] = field(default_factory=set)
@@ -54,8 +53,8 @@ class World:
         return {user: self.lapsed_of[user] for user in users if user in self.lapsed_of}
 
     @property
-    def some_silent(self) -> bool:
-        return Life.SILENT in self.lives.values()
+    def all_linked(self) -> bool:
+        return Life.SILENT not in self.lives.values()
 
     def life(self, route: Route) -> Life:
         return self.lives[route.node]

@@ -223,7 +223,7 @@ class Decider:
         for device in [d for d in online if self._known.get(d) in unsure]:
             online.discard(device)  # it was, when its gateway could still say so
         leased = set(unknown)
-        if self._gateways.some_silent:
+        if not self._gateways.all_linked:
             await self._remember_lapsed({device: users[device] for device in wanted - online - unknown})
         gone: defaultdict[str, list[int]] = defaultdict(list)
         for device in wanted - online - unknown:

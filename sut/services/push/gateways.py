@@ -51,11 +51,6 @@ class Gateways:
         """Whether each gateway is linked or certainly away."""
         return all(link.up or link.refused for link in self._links.values())
 
-    @property
-    def some_silent(self) -> bool:
-        """Whether there is a gateway of which nobody knows whether it lives."""
-        return any(not link.up and not link.refused for link in self._links.values())
-
     def life(self, route: Route) -> Life:
         """Of the gateway incarnation that this route leads to."""
         link = self._links.get(route.node)
