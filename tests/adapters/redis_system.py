@@ -72,14 +72,18 @@ class RedisSystem:
 
     def master(self) -> Address | None:
         """Whom a majority of the Sentinels calls master, if it says so itself."""
-        votes = []
-        for sentinel in self.sentinels:
-            with contextlib.suppress(Unavailable):
-                votes.append(redis_admin.sentinel_view(sentinel, self.name, 0.3).master)
+        votes = [self.named(sentinel) for sentinel in self.sentinels]
         for node in self.nodes:
             if votes.count(node) >= 2 and self.role(node) == "master":
                 return node
         return None
+
+    def named(self, sentinel: Address) -> Address | None:
+        """Whom a Sentinel calls master; None when it does not answer or knows none."""
+        try:
+            return redis_admin.sentinel_view(sentinel, self.name, 0.3).master
+        except Unavailable:
+            return None
 
     def role(self, node: Address) -> str | None:
         """What the node says it is; None when it does not answer."""

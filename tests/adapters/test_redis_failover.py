@@ -181,6 +181,8 @@ async def test_a_planned_failover(breakable_redis: RedisSystem) -> None:
         assert max(caller.took_s) < 2 * LONGEST_S
         assert system.ask(new, "HEXISTS", "route:7", "1") == 1
 
+    # The others hear of the failover from the first Sentinel, within two seconds or so: it must not forget it before.
+    await wait_until(lambda: all(system.named(sentinel) == new for sentinel in system.sentinels))
     system.ask(system.sentinels[0], "SENTINEL", "REMOVE", system.name)
     system.ask(system.sentinels[0], "SENTINEL", "MONITOR", system.name, old[0], str(old[1]), "2")
     finder = MasterFinder(system.sentinels, system.name, deadline_s=2.0)  # the others are heard on a busy machine too
