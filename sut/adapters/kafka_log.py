@@ -21,7 +21,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
@@ -53,10 +52,6 @@ MAX_BATCH: Final = 1_000
 TICK_S: Final = 0.03
 """An append costs the brokers four requests, whatever it carries: worth waiting 15 ms, in the mean, for other records,
 those of other partitions and processes too, for a broker's followers fetch them together."""
-READ_REST_S: Final = 0.02
-"""Between an answer with few records and the next question: an answer for each single record costs the brokers and the
-reader more than all else about it."""
-READ_FEW: Final = 20
 
 _KEY: Final = struct.Struct(">Q")
 _encoder = msgspec.msgpack.Encoder()
@@ -204,7 +199,6 @@ class _Reader:
         self._position = 0
         self._ahead: deque[kafka_fetch.Raw] = deque()
         """What was fetched beyond the position: less than a page."""
-        self._not_before = 0.0
 
     async def read(self, after: int, limit: int) -> list[Logged]:
         # The port's `after` is the Kafka offset of the next record.
@@ -217,14 +211,11 @@ class _Reader:
         return [Logged(raw.offset + 1, self._decode(raw)) for raw in found]
 
     async def _fetch(self, offset: int) -> deque[kafka_fetch.Raw]:
-        await asyncio.sleep(self._not_before - time.monotonic())
         while True:
             page = await kafka_fetch.fetch(
                 self._cluster, self._place, offset, wait_s=READ_WAIT_S, within_s=self._within_s
             )
             if page.records or page.next == offset:
-                rest_s = READ_REST_S if 0 < len(page.records) < READ_FEW else 0.0
-                self._not_before = time.monotonic() + rest_s
                 return deque(page.records)
             offset = page.next  # nothing but marks of the brokers' own
 

@@ -72,7 +72,7 @@ _SETTINGS: Final[dict[str, object]] = {
     "hints_flush_period": "1s",  # a killed coordinator loses the hints of this time; 10 s by default
     # A write is on the disk before it is confirmed. By default ("periodic") a killed node loses the last 0.1 s.
     "commitlog_sync": "group",
-    "commitlog_sync_group_window": "10ms",
+    "commitlog_sync_group_window": "20ms",
     "commitlog_segment_size": "8MiB",
     "commitlog_total_space": "128MiB",
     "disk_failure_policy": "die",
