@@ -31,6 +31,8 @@ class Seen:
         for line in sorted(of("ack"), key=lambda a: (a["t"], a["device"])):
             self.acks.setdefault((*self.m(line), line["seq"]), line)
         self.acked = {key[:2] for key in self.acks}
+        about = ("device", "member", "push", "presence", "receipt", "fault", "hole")
+        self.acting = {line["device"] for line in lines if line["e"] not in about}
         self.refused = {self.m(line) for line in of("nack") if line["definite"]}
         self.owners = defaultdict(set)
         for line in of("device"):
@@ -73,10 +75,10 @@ class Seen:
 
 
 def acked_lost(h: Seen) -> Answer:
-    lost, doubt = set(), False
-    for (conv, msg, seq), ack in h.acks.items():
+    lost, doubt = set(), bool(h.acks) and not h.acting <= set(h.owners)
+    for conv, msg, seq in h.acks:
         readers = h.readers(conv, seq)
-        if not readers or ack["device"] not in h.owners:
+        if not readers:
             doubt = True
         for device in readers:
             if (device, conv) not in h.head:
@@ -95,6 +97,9 @@ def indeterminate(h: Seen) -> Answer:
     for key in set(h.sends) - h.acked - h.refused:
         places = {f["seq"] for f in h.finals if h.m(f) == key}
         holders = {f["device"] for f in h.finals if h.m(f) == key}
+        if not places:
+            users = {line["user"] for line in h.of("member") if line["conv"] == key[0] and line["op"] == "add"}
+            doubt |= any((d, key[0]) not in h.head for d, owners in h.owners.items() if owners & users)
         for seq in places:
             readers = h.readers(key[0], seq)
             doubt |= not readers
@@ -268,10 +273,12 @@ def catch_up(h: Seen) -> Answer:
     return ("invalid" if bad else "valid", bad)
 
 
+OWN = ("online", "offline", "send", "ack", "nack", "wire", "show")
+
+
 def present(h: Seen, device: object) -> list[tuple[float, float]]:
     """The times between planned absences, second by second as it were."""
-    own = ("online", "offline", "send", "ack", "nack", "wire", "show")
-    if not any(line["e"] in own and line["device"] == device for line in h.lines):
+    if not any(line["e"] in OWN and line["device"] == device for line in h.lines):
         return []
     events = conn(h, device)
     away = bool(events) and events[0]["e"] == "online"
@@ -312,6 +319,7 @@ def liveness(h: Seen) -> Answer:
     if not healed:
         return "unknown", 0
     last = max((end for _, end in spans), default=-INF)
+    acted = {line["device"] for line in h.lines if line["e"] in OWN}
     shown, bad, doubt = first_shown(h), 0, False
     places: dict[tuple, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for line in [*h.of("wire"), *h.of("show"), *h.of("ack")]:
@@ -333,6 +341,7 @@ def liveness(h: Seen) -> Answer:
                 bad += 1
             elif not chances and t == INF:
                 ends = [b for _, b in present(h, device)]
+                doubt |= not h.of("online") + h.of("offline") and device not in acted
                 doubt |= bool(ends) and max(ends) == end_of(h) and end_of(h) >= known
     return ("invalid", bad) if bad else ("unknown" if doubt else "valid", 0)
 

@@ -135,6 +135,9 @@ def test_a_huge_head_costs_nothing() -> None:
     found = run("gaps_forks", cases.talk().read_back(60, head=10**15).lines)
     assert found.verdict == "invalid"
     assert found.anomalies == 3 * (10**15 - 3)
+    largest = 2**61 - 1
+    book = cases.talk(Book(("ann", "bob", "cid", "dan", "eve")))
+    assert run("gaps_forks", book.read_back(60, head=largest).lines).anomalies == 5 * (largest - 3)
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------

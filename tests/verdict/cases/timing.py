@@ -70,13 +70,20 @@ def liveness__a_broken_connection_excuses_nothing() -> Book:
 
 
 @unknown()
+def liveness__nothing_tells_who_was_there() -> Book:
+    book = Book(online=False)
+    book.say(1, "ann", "hello", to=())
+    return book.read_back(60)
+
+
+@unknown()
 def liveness__the_history_ends_too_early() -> Book:
     book = talk()
     book.say(4, "ann", "on its way", to=("bob",))
     return book.read_back(10)
 
 
-@unknown()
+@unknown("vacuity")
 def liveness__a_fault_never_healed() -> Book:
     book = talk()
     book.fault(5, None)
