@@ -1,6 +1,6 @@
 """Things come too late, too early or not at all."""
 
-from tests.verdict.book import Book
+from tests.verdict.book import Book, ns
 from tests.verdict.cases.registry import bad, good, talk, unknown
 
 
@@ -67,6 +67,30 @@ def liveness__a_broken_connection_excuses_nothing() -> Book:
     book.add("offline", 4, device="cid-1", planned=False)
     book.say(5, "ann", "cut off", to=("bob",))
     return book.read_back(60)
+
+
+def back_in_the_same_moment(shown: float | None) -> Book:
+    """Bob is away and comes back at the same time, as far as the clock can tell."""
+    book = talk()
+    for event in ("offline", "online"):
+        book.add(event, 5, device="bob-1")
+    book.add("offline", 4, device="cid-1")
+    book.say(6, "ann", "here you are", to=())
+    book.add("push", 7, device="cid-1", conv="room", seq=4)
+    if shown is not None:
+        book.copy("show", shown, "bob", "here you are", 4)
+    book.add("presence", 8, viewer="ann-1", user="bob", state="online")
+    return book.read_back(90)
+
+
+@bad()
+def liveness__back_in_the_same_moment_and_never_told() -> Book:
+    return back_in_the_same_moment(None)
+
+
+@good
+def back_in_the_same_moment_and_told() -> Book:
+    return back_in_the_same_moment(6.05)
 
 
 @unknown()
@@ -152,6 +176,25 @@ def push__in_the_hand() -> Book:
 
 
 @bad()
+def push__to_nobody_whose_first_event_is_an_offline() -> Book:
+    book = Book(online=False)
+    for device in ("bob-1", "cid-1"):
+        book.add("offline", 0.5, device=device)
+    book.say(1, "ann", "missed", to=())
+    book.add("push", 2, device="bob-1", conv="room", seq=1)
+    return book.read_back(60)
+
+
+@bad()
+def push__before_it_was_sent() -> Book:
+    book = Book()
+    book.add("offline", 0.5, device="cid-1")
+    book.add("push", 0.6, device="cid-1", conv="room", seq=2)
+    book.say(1, "ann", "hello", to=("bob",))
+    return book.read_back(60)
+
+
+@bad()
 def presence__a_ghost() -> Book:
     book = talk()
     book.add("presence", 4, viewer="ann-1", user="bob", state="online")
@@ -176,6 +219,81 @@ def presence__not_seen_coming_back() -> Book:
     book.add("presence", 6, viewer="ann-1", user="bob", state="offline")
     book.add("online", 7, device="bob-1")
     return book.read_back(90)
+
+
+def comes_late(*, offline: float | None = None) -> Book:
+    """Bob's first event is his `online` at 90, or an `offline`; Ann was told at 2 that he is there."""
+    book = talk()
+    book.lines.remove({"e": "online", "t": ns(0), "device": "bob-1"})
+    if offline is not None:
+        book.add("offline", offline, device="bob-1", planned=False)
+    book.add("presence", 2, viewer="ann-1", user="bob", state="online")
+    book.add("online", 90, device="bob-1", planned=False)
+    return book
+
+
+@bad()
+def presence__a_ghost_of_somebody_yet_to_come() -> Book:
+    return comes_late().read_back(100)
+
+
+@bad()
+def presence__a_ghost_whose_first_event_is_an_offline() -> Book:
+    return comes_late(offline=5).read_back(100)
+
+
+@good
+def presence_before_a_first_offline_is_not_known() -> Book:
+    return comes_late(offline=80).read_back(100)
+
+
+@good
+def presence_of_somebody_with_a_device_that_nothing_is_known_of() -> Book:
+    book = Book()
+    book.add("device", 0, device="bob-2", user="bob")
+    book.say(1, "bob", "hello")
+    book.add("show", 1.05, device="bob-2", **book.said[0])
+    book.add("offline", 5, device="bob-1")
+    book.add("presence", 6, viewer="ann-1", user="bob", state="online")
+    book.add("final", 90, device="bob-2", **book.said[0])
+    book.add("final_done", 90, device="bob-2", conv="room", head=1)
+    return book.read_back(90)
+
+
+@good
+def presence_on_a_screen_whose_first_event_is_its_offline() -> Book:
+    book = talk()
+    book.lines.remove({"e": "online", "t": ns(0), "device": "ann-1"})
+    book.add("presence", 4, viewer="ann-1", user="bob", state="online")
+    book.add("offline", 5, device="ann-1")
+    book.add("offline", 6, device="bob-1")
+    return book.read_back(90)
+
+
+@bad()
+def receipts__from_somebody_who_is_no_member() -> Book:
+    book = talk(Book(outsiders=("eve",)))
+    book.add("receipt", 4, device="ann-1", conv="room", seq=3, kind="read", by="eve")
+    return book.read_back(60)
+
+
+@good
+def receipts_up_to_an_own_message() -> Book:
+    book = talk()
+    book.lines = [
+        line for line in book.lines if not (line["e"] == "show" and line["msg"] == "hi" and line["device"] == "bob-1")
+    ]
+    book.add("receipt", 2.5, device="ann-1", conv="room", seq=2, kind="read", by="bob")
+    return book.read_back(60)
+
+
+@good
+def receipts_of_who_was_just_added() -> Book:
+    book = talk(Book(outsiders=("eve",)))
+    book.member(4, "eve", seq=4)
+    book.add("receipt", 5, device="ann-1", conv="room", seq=4, kind="delivered", by="eve")
+    book.add("final_done", 60, device="eve-1", conv="room", head=4)
+    return book.read_back(60)
 
 
 @bad()
