@@ -24,7 +24,7 @@ class Seen:
         self.holes = bool(of("hole"))
         self.sends: dict[tuple, Line] = {}
         self.hashes = defaultdict(set)
-        for line in of("send"):
+        for line in sorted(of("send"), key=lambda s: (s["t"], s["due"], s["device"])):
             self.sends.setdefault(self.m(line), line)
             self.hashes[self.m(line)].add(line["hash"])
         self.acks: dict[tuple, Line] = {}  # (conv, msg, seq) -> first ack

@@ -167,6 +167,17 @@ def test_a_huge_head_costs_nothing() -> None:
     assert run("gaps_forks", book.read_back(60, head=largest).lines).anomalies == 5 * (largest - 3)
 
 
+@pytest.mark.parametrize("conv", ["room", "side"])
+@pytest.mark.parametrize("changes", [[], [("add", 1)], [("add", 0), ("remove", 1)]])
+def test_only_members_of_both_conversations_keep_an_answer_after_its_question(
+    conv: str, changes: list[tuple[str, int]]
+) -> None:
+    lines = cases.CASES["causal.the_answer_before_the_question"].write().lines
+    cid: Line = {"e": "member", "t": ns(0), "conv": conv, "user": "cid"}
+    lines.remove({**cid, "op": "add", "seq": 0})
+    assert run("causal", [*lines, *({**cid, "op": op, "seq": seq} for op, seq in changes)]).verdict == "valid"
+
+
 # --- faults -----------------------------------------------------------------------------------------------------------
 
 
