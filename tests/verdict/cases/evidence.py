@@ -88,6 +88,23 @@ def vacuity__too_few_operations() -> Book:
     return book
 
 
+@unknown("latency")
+def vacuity__too_few_deliveries() -> Book:
+    book = one_of_our_runs()
+    for line in book.lines:
+        if line["e"] == "meta":
+            line["bounds"] = {"min_acked": 4, "min_deliveries": 13}
+    return book
+
+
+@unknown("latency")
+def vacuity__nothing_sent_in_the_steady_phase() -> Book:
+    book = Book()
+    book.own(until=40, min_acked=1, min_deliveries=1)
+    book.say(0.5, "ann", "hello")
+    return book.read_back(81)
+
+
 @unknown()
 def vacuity__a_swarm_process_died() -> Book:
     book = one_of_our_runs()

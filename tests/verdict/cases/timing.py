@@ -62,6 +62,35 @@ def liveness__shown_too_late_after_the_heal() -> Book:
 
 
 @bad()
+def liveness__not_shown_in_all_the_time_before_leaving() -> Book:
+    book = talk()
+    book.say(4, "ann", "lost on the way", to=("bob",))
+    book.add("offline", 30, device="cid-1")
+    book.add("online", 40, device="cid-1")
+    book.copy("show", 40.1, "cid", "lost on the way", 4)
+    return book.read_back(60)
+
+
+def leaving_with_a_message_on_its_way(left: float) -> Book:
+    """One of our runs, steady until 40; cid leaves 10 s after something was said and not shown there."""
+    book = talk()
+    book.own(until=40, min_acked=1, min_deliveries=1)
+    book.say(left - 10, "ann", "on its way", to=("bob",))
+    book.add("offline", left, device="cid-1")
+    return book.read_back(81)
+
+
+@good
+def leaving_before_the_quiesce_phase() -> Book:
+    return leaving_with_a_message_on_its_way(35)
+
+
+@unknown()
+def liveness__leaving_in_the_quiesce_phase() -> Book:
+    return leaving_with_a_message_on_its_way(45)
+
+
+@bad()
 def liveness__a_broken_connection_excuses_nothing() -> Book:
     book = talk()
     book.add("offline", 4, device="cid-1", planned=False)
@@ -119,6 +148,15 @@ def latency__slow_deliveries() -> Book:
     book = talk()
     book.say(4, "ann", "slow", lag=0.3)
     return book.read_back(60)
+
+
+@good
+def slow_before_the_steady_phase_and_at_the_bound_in_it() -> Book:
+    book = Book()
+    book.own(until=40, min_acked=1, min_deliveries=1)
+    book.say(0.4, "ann", "while all starts", lag=0.5)
+    book.say(2, "bob", "just in time", lag=0.2)
+    return book.read_back(81)
 
 
 @bad()
@@ -219,6 +257,28 @@ def presence__not_seen_coming_back() -> Book:
     book.add("presence", 6, viewer="ann-1", user="bob", state="offline")
     book.add("online", 7, device="bob-1")
     return book.read_back(90)
+
+
+def told_again(*, reconnects: bool) -> Book:
+    """Bob leaves; Ann is told at 4 and again at 50 that he is there, until 95; meanwhile she may have been away."""
+    book = talk()
+    book.add("presence", 4, viewer="ann-1", user="bob", state="online")
+    book.add("offline", 5, device="bob-1")
+    if reconnects:
+        book.add("offline", 48, device="ann-1")
+        book.add("online", 49, device="ann-1")
+    book.add("presence", 50, viewer="ann-1", user="bob", state="online")
+    return book.read_back(95)
+
+
+@bad()
+def presence__a_ghost_told_again() -> Book:
+    return told_again(reconnects=False)
+
+
+@good
+def presence_stale_before_and_after_a_break() -> Book:
+    return told_again(reconnects=True)
 
 
 def comes_late(*, offline: float | None = None) -> Book:
