@@ -4,7 +4,7 @@ A *session* is a time from one `online` to the next event of the connection: wha
 *absence* is planned: from before the first `online`, or from a planned `offline`, to the next `online`; the rest is
 *presence*, however often the connection broke in between, for a service that does not let a device come back must not
 be excused by that. A device without any connection event is present throughout if it ever did anything, else never.
-*Untold* is whether it was connected then, and before a first event that is an `offline`.
+Whether such a device was connected is *untold*, and so it is before a first event that is an `offline`.
 
 Connection events of the same time are read as they alternate: of a device that was online the `offline` comes first.
 Nobody watches devices after `History.end_ns`. In a history with holes the process that ran a device may have died
