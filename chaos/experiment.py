@@ -161,7 +161,7 @@ def load(name: str) -> Experiment:
         if name_of_profile not in PROFILES:
             raise UsageError(f"{path}: no profile {name_of_profile!r}; there are {', '.join(PROFILES)}")
         check_faults(instead.faults or (), source=str(path))
-    _check_checks(experiment.checks or (), source=str(path))
+    _check_checks(experiment.checks, source=str(path))
     return experiment
 
 
@@ -185,9 +185,13 @@ def check_faults(specs: Iterable[FaultSpec], *, source: str) -> None:
             raise UsageError(f"{source}: fault {spec.name} has no option {unknown[0]!r}; it has {offered}")
 
 
-def _check_checks(names: Iterable[str], *, source: str) -> None:
+def _check_checks(names: tuple[str, ...] | None, *, source: str) -> None:
     from chaos.verdict.checks import CHECKS
 
+    if names is None:
+        return
+    if not names:
+        raise UsageError(f"{source}: checks names none; leave it out to be judged by all")
     for name in names:
         if name not in CHECKS:
             raise UsageError(f"{source}: no check {name!r}; there are {', '.join(CHECKS)}")

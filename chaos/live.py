@@ -181,8 +181,8 @@ def _fault_table(faults: tuple[FaultResult, ...]) -> Table:
     for fault in faults:
         proven = fault.effective and fault.healed
         table.add_row(
-            fault.name,
-            fault.target,
+            Text(fault.name),
+            Text(fault.target),
             _s(fault.injected_at_s),
             _s(fault.healed_at_s),
             _s(fault.recovery_s),

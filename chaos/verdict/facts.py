@@ -23,6 +23,8 @@ FOREVER: Final = (1 << 63) - 1
 """Above every number and every time."""
 MESSAGE: Final = ["conv", "msg"]
 PLACE: Final = ["conv", "msg", "seq"]
+_TOLD: Final = ("device", "member", "push", "presence", "receipt")
+"""Events that no device brings about."""
 
 
 class Facts:
@@ -118,6 +120,13 @@ class Facts:
     def owners(self) -> pl.DataFrame:
         """device, user."""
         return self.of("device").select("device", "user").unique()
+
+    @cached_property
+    def strangers(self) -> pl.DataFrame:
+        """device: those that did or read something, and whose user is not known."""
+        parts = [part.select("device").unique() for kind, part in self._by_kind.items() if kind not in _TOLD]
+        did = pl.concat([self.owners.select("device").clear(), *parts]).unique()
+        return did.join(self.owners, on="device", how="anti")
 
     @cached_property
     def changes(self) -> pl.DataFrame:

@@ -79,14 +79,12 @@ class Reader:
         try:
             with path.open("rb") as file:
                 for number, block in _blocks(iter(lambda: file.read(BLOCK_BYTES), b"")):
-                    try:
-                        decoded = _DECODER.decode_lines(block)
-                    except _MALFORMED:
+                    decoded, torn = _at_once(block), False
+                    if decoded is None:
                         decoded, torn = self._one_by_one(path, number, block, torn_tail=torn_tail)
-                        if torn:
-                            self._take(decoded)
-                            return True
                     self._take(decoded)
+                    if torn:
+                        return True
         except OSError as error:
             raise HistoryError(f"{path}: {error.strerror}") from None
         return False
@@ -134,6 +132,17 @@ def _blocks(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
             rest += more
     if rest:
         yield number, rest.removeprefix(_BOM) if number == 1 else rest
+
+
+def _at_once(block: bytes) -> list[li.Event | li.Control] | None:
+    """All lines of a block; None: one is not as it must be, or they are not plainly one object each."""
+    try:
+        decoded = _DECODER.decode_lines(block)
+    except _MALFORMED:
+        return None
+    ends = block.count(b"\n") + (not block.endswith(b"\n"))
+    starts = block.count(b"\n{") + block.startswith(b"{")
+    return decoded if len(decoded) == ends == starts else None
 
 
 def _is_of_another_kind(line: bytes) -> bool:

@@ -4,7 +4,9 @@ A *session* is a time from one `online` to the next event of the connection: wha
 *absence* is planned: from before the first `online`, or from a planned `offline`, to the next `online`; the rest is
 *presence*, however often the connection broke in between, for a service that does not let a device come back must not
 be excused by that. A device without any connection event is present throughout if it ever did anything, else never.
+Whether such a device was connected is *untold*, and so it is before a first event that is an `offline`.
 
+Connection events of the same time are read as they alternate: of a device that was online the `offline` comes first.
 Nobody watches devices after `History.end_ns`. In a history with holes the process that ran a device may have died
 unnoticed: there a device is watched only until the last event of its own.
 """
@@ -38,8 +40,13 @@ class Stays:
         """device, t, up, planned: connection events, by device and time."""
         events = self._history.events.filter(pl.col("e").is_in(["online", "offline"]))
         up = pl.col("e") == "online"
-        return events.select("device", "t", up=up, planned=~up & (pl.col("arg") == 1)).sort(
-            "device", "t", ~pl.col("up"), maintain_order=True
+        events = events.select("device", "t", up=up, planned=~up & (pl.col("arg") == 1))
+        moments = events.group_by("device", "t").agg(pl.col("up").first(), kinds=pl.col("up").n_unique())
+        after = pl.when(pl.col("kinds") == 1).then("up").forward_fill()  # of both kinds: afterwards as before
+        before = after.shift(1).over("device").fill_null(value=False)
+        moments = moments.sort("device", "t").select("device", "t", was_up=before)
+        return events.join(moments, on=["device", "t"]).sort(
+            "device", "t", pl.col("up") == pl.col("was_up"), maintain_order=True
         )
 
     @cached_property
@@ -57,6 +64,13 @@ class Stays:
         after = pl.col("t").shift(-1).over("device")
         found = self._events.with_columns(end=after).filter("up").join(self.watched, on="device")
         return found.select("device", start="t", end=pl.min_horizontal(pl.col("end").fill_null(FOREVER), "until"))
+
+    @cached_property
+    def untold(self) -> pl.DataFrame:
+        """device, start, end: when nothing tells whether a device that did something was connected."""
+        first = self._events.group_by("device").agg(pl.col("t").first(), pl.col("up").first())
+        ends = self.watched.join(first, on="device", how="left").filter(~pl.col("up").fill_null(value=False))
+        return ends.select("device", start=pl.lit(EVER), end=pl.min_horizontal("t", "until"))
 
     @cached_property
     def absences(self) -> pl.DataFrame:
@@ -97,7 +111,7 @@ def overlapping(rows: pl.DataFrame, spans: pl.DataFrame, *, start: str, end: str
     `spans` has device, start and end; those of one device do not overlap each other.
     """
     last = rows.sort(end).join_asof(
-        spans.select("device", begin="start", stop="end").sort("begin"),
+        spans.select("device", begin="start", stop="end").sort("begin", "stop"),
         left_on=end, right_on="begin", by="device", check_sortedness=False,
     )  # fmt: skip
     return last.filter(pl.col("stop") > pl.col(start)).drop("begin", "stop")

@@ -8,6 +8,7 @@ late after that counts as late.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -96,14 +97,18 @@ class Windows:
 
     @cached_property
     def missing(self) -> tuple[Window, ...]:
-        """The planned faults that were never injected."""
-        injected = {window.key for window in self._paired}
-        plans = sorted(self._history.plans, key=lambda plan: (plan.at_s, plan.fault))
-        return tuple(
-            Window(key=_key(plan), name=plan.name, target=plan.target, inject_ns=None, evidence=("never injected",))
-            for plan in plans
-            if _key(plan) not in injected
-        )
+        """The planned faults that were never injected; of several with one key as many, the last ones."""
+        injected = Counter(window.key for window in self._paired)
+        missing = []
+        for plan in sorted(self._history.plans, key=lambda plan: (plan.at_s, plan.fault)):
+            key = _key(plan)
+            injected[key] -= 1
+            if injected[key] < 0:
+                never = Window(
+                    key=key, name=plan.name, target=plan.target, inject_ns=None, evidence=("never injected",)
+                )
+                missing.append(never)
+        return tuple(missing)
 
     @property
     def unhealed(self) -> tuple[Window, ...]:

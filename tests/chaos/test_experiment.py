@@ -79,6 +79,7 @@ def test_what_a_profile_cannot_change_is_refused(tmp_path: Path, wrong: str) -> 
         ("{lag_s: 1}", "{lag_s: .inf}", "mine.yaml:9: faults[1]: option lag_s of redis_failover is no number"),
         ("{lag_s: 1}", "{leg_s: 1}", "mine.yaml: fault redis_failover has no option 'leg_s'; it has lag_s"),
         ("gateway_crash", "gateway_crush", "mine.yaml: no fault 'gateway_crush'; there are gateway_crash, "),
+        ("users: 10", "users: 10\nchecks: []", "mine.yaml: checks names none"),
         ("users: 10", "users: 10\nchecks: [order, odour]", "mine.yaml: no check 'odour'; there are acked_lost, "),
         ("name: mine", "name: ../mine", "mine.yaml:1: name: "),
         (GOOD, "", "mine.yaml:1: empty"),

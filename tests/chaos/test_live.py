@@ -89,7 +89,7 @@ def test_the_verdict_names_what_failed_and_where_to_read_on() -> None:
         latency_ms=Latency(steady=Percentiles(p50=4.5, p99=80.25, n=50)),
         faults=(
             FaultResult(
-                name="chat_crash", target="chat-1", injected_at_s=12.0, healed_at_s=None, effective=False,
+                name="chat_crash", target="chat-1[/b]", injected_at_s=12.0, healed_at_s=None, effective=False,
                 healed=False, evidence="chat-1 [is] not running", recovery_s=None,
             ),
         ),
@@ -107,6 +107,7 @@ def test_the_verdict_names_what_failed_and_where_to_read_on() -> None:
     for text in (
         "acked_lost  invalid  1 acked message is [lost]",
         "acked_lost: message 2",
+        "chat_crash  chat-1[/b]",
         "chat-1 [is] not running",
         "9 of 10 sends acked, 50 deliveries; lost 1",
         "steady p50 4.5 ms, p99 80.2 ms",

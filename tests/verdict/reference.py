@@ -24,13 +24,15 @@ class Seen:
         self.holes = bool(of("hole"))
         self.sends: dict[tuple, Line] = {}
         self.hashes = defaultdict(set)
-        for line in of("send"):
+        for line in sorted(of("send"), key=lambda s: (s["t"], s["due"], s["device"])):
             self.sends.setdefault(self.m(line), line)
             self.hashes[self.m(line)].add(line["hash"])
         self.acks: dict[tuple, Line] = {}  # (conv, msg, seq) -> first ack
         for line in sorted(of("ack"), key=lambda a: (a["t"], a["device"])):
             self.acks.setdefault((*self.m(line), line["seq"]), line)
         self.acked = {key[:2] for key in self.acks}
+        about = ("device", "member", "push", "presence", "receipt", "fault", "hole")
+        self.acting = {line["device"] for line in lines if line["e"] not in about}
         self.refused = {self.m(line) for line in of("nack") if line["definite"]}
         self.owners = defaultdict(set)
         for line in of("device"):
@@ -73,10 +75,10 @@ class Seen:
 
 
 def acked_lost(h: Seen) -> Answer:
-    lost, doubt = set(), False
-    for (conv, msg, seq), ack in h.acks.items():
+    lost, doubt = set(), bool(h.acks) and not h.acting <= set(h.owners)
+    for conv, msg, seq in h.acks:
         readers = h.readers(conv, seq)
-        if not readers or ack["device"] not in h.owners:
+        if not readers:
             doubt = True
         for device in readers:
             if (device, conv) not in h.head:
@@ -95,6 +97,9 @@ def indeterminate(h: Seen) -> Answer:
     for key in set(h.sends) - h.acked - h.refused:
         places = {f["seq"] for f in h.finals if h.m(f) == key}
         holders = {f["device"] for f in h.finals if h.m(f) == key}
+        if not places:
+            users = {line["user"] for line in h.of("member") if line["conv"] == key[0] and line["op"] == "add"}
+            doubt |= any((d, key[0]) not in h.head for d, owners in h.owners.items() if owners & users)
         for seq in places:
             readers = h.readers(key[0], seq)
             doubt |= not readers
@@ -224,9 +229,14 @@ def end_of(h: Seen) -> int:
 
 
 def conn(h: Seen, device: object) -> list[Line]:
-    """Connection events; of the same time, online first."""
+    """Connection events; of the same time as they alternate: who was online went offline first."""
     found = [line for line in h.of("online") + h.of("offline") if line["device"] == device]
-    return sorted(found, key=lambda line: (line["t"], line["e"] == "offline"))
+    ordered: list[Line] = []
+    for t in sorted({line["t"] for line in found}):
+        was = ordered[-1]["e"] if ordered else "offline"
+        now = [line for line in found if line["t"] == t]
+        ordered += sorted(now, key=lambda line: line["e"] == was)
+    return ordered
 
 
 def windows(h: Seen) -> tuple[list[tuple[int, float]], bool]:
@@ -268,10 +278,12 @@ def catch_up(h: Seen) -> Answer:
     return ("invalid" if bad else "valid", bad)
 
 
+OWN = ("online", "offline", "send", "ack", "nack", "wire", "show")
+
+
 def present(h: Seen, device: object) -> list[tuple[float, float]]:
     """The times between planned absences, second by second as it were."""
-    own = ("online", "offline", "send", "ack", "nack", "wire", "show")
-    if not any(line["e"] in own and line["device"] == device for line in h.lines):
+    if not any(line["e"] in OWN and line["device"] == device for line in h.lines):
         return []
     events = conn(h, device)
     away = bool(events) and events[0]["e"] == "online"
@@ -312,6 +324,7 @@ def liveness(h: Seen) -> Answer:
     if not healed:
         return "unknown", 0
     last = max((end for _, end in spans), default=-INF)
+    acted = {line["device"] for line in h.lines if line["e"] in OWN}
     shown, bad, doubt = first_shown(h), 0, False
     places: dict[tuple, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for line in [*h.of("wire"), *h.of("show"), *h.of("ack")]:
@@ -333,12 +346,102 @@ def liveness(h: Seen) -> Answer:
                 bad += 1
             elif not chances and t == INF:
                 ends = [b for _, b in present(h, device)]
+                doubt |= not h.of("online") + h.of("offline") and device not in acted
                 doubt |= bool(ends) and max(ends) == end_of(h) and end_of(h) >= known
     return ("invalid", bad) if bad else ("unknown" if doubt else "valid", 0)
+
+
+def connected(h: Seen, device: object, t: int) -> tuple[str, float]:
+    """Of a device that did something: whether it is online at t, and until when that stays so."""
+    events = conn(h, device)
+    after = next((line["t"] for line in events if line["t"] > t), INF)
+    last = [line["e"] for line in events if line["t"] <= t][-1:]
+    if last:
+        return last[0], after
+    return ("offline" if events and events[0]["e"] == "online" else "untold"), after
+
+
+def push(h: Seen) -> Answer:
+    if not h.of("push"):
+        return "valid", 0
+    shown, bad = first_shown(h), 0
+    for (conv, msg, seq), ack in h.acks.items():
+        acked, until = ack["t"], ack["t"] + BOUND
+        sent = h.sends[conv, msg]["t"] if (conv, msg) in h.sends else -INF
+        for device in h.readers(conv, seq) - {ack["device"]}:
+            watched = any(line["e"] in OWN and line["device"] == device for line in h.lines)
+            away = all(connected(h, device, t)[0] == "offline" for t in range(acked, until + 1))
+            away &= not any(line["e"] == "online" and acked < line["t"] <= until for line in conn(h, device))
+            if not watched or not away or until > end_of(h) or shown.get((device, conv, msg), INF) <= until:
+                continue
+            mine = [p for p in h.of("push") if (p["device"], p["conv"]) == (device, conv)]
+            bad += not any(p["seq"] >= seq and sent <= p["t"] <= until for p in mine)
+    needless = set()
+    for line in h.of("push"):
+        for (conv, msg), seqs in h.seqs().items():
+            sent = h.sends.get((conv, msg))
+            if sent is None or conv != line["conv"] or line["seq"] not in seqs:
+                continue
+            state, until = connected(h, line["device"], min(sent["t"], line["t"]))
+            if state == "online" and max(sent["t"], line["t"]) < min(until, end_of(h)):
+                needless.add((line["device"], conv, msg, line["t"]))
+    return ("invalid", bad + len(needless)) if bad + len(needless) else ("valid", 0)
+
+
+def presence(h: Seen) -> Answer:
+    """Nanosecond by nanosecond."""
+    end, words, bad = end_of(h), {"offline": 0, "online": 1}, 0
+    told = sorted(h.of("presence"), key=lambda line: (line["t"], words.get(line["state"], 2)))
+    acted = {line["device"] for line in h.lines if line["e"] in OWN}
+    for viewer, user in {(line["viewer"], line["user"]) for line in told}:
+        mine = [line for line in told if (line["viewer"], line["user"]) == (viewer, user)]
+        devices = [device for device, users in h.owners.items() if user in users and device in acted]
+        run, before = 0, None
+        for t in range(end):
+            last = [line for line in mine if line["t"] <= t][-1:]
+            picture = last[0]["state"] if last else None
+            if last and viewer in acted:
+                state, until = connected(h, viewer, last[0]["t"])
+                picture = picture if state != "offline" and t < until else None
+            states = {connected(h, device, t)[0] for device in devices}
+            truth = "online" if "online" in states else "offline" if states == {"offline"} else None
+            stale = truth is not None and picture in words and picture != truth
+            run = (run + 1 if picture == before else 1) if stale else 0
+            before = picture
+            bad += run == BOUND + 1
+    return ("invalid", bad) if bad else ("valid", 0)
+
+
+def receipts(h: Seen) -> Answer:
+    bad = 0
+    shows = {(s["device"], s["conv"], s["seq"], s["t"]) for s in h.of("show")}
+    for line in h.of("receipt"):
+        conv, by = line["conv"], line["by"]
+        devices = {device for device, users in h.owners.items() if by in users or by == device}
+        fine = not devices
+        for device in devices:
+            numbers = {
+                seq
+                for key, seqs in h.seqs().items()
+                for seq in seqs
+                if key[0] == conv and seq <= line["seq"] and device in h.readers(conv, seq)
+                and (key not in h.sends or h.sends[key]["device"] != device)
+            }  # fmt: skip
+            adds = [c for c in h.of("member") if c["conv"] == conv and c["op"] == "add" and c["seq"] <= line["seq"]]
+            added = any(c["user"] in h.owners[device] for c in adds) or conv not in h.convs_with_members
+            if numbers:
+                fine |= any(s[:3] == (device, conv, max(numbers)) and s[3] <= line["t"] for s in shows)
+            else:
+                fine |= added or line["seq"] == 0 or h.holes
+        bad += not fine
+        stream = ("device", "conv", "kind", "by")
+        same = [r for r in h.of("receipt") if all(r[name] == line[name] for name in stream)]
+        bad += any(r["t"] < line["t"] and r["seq"] > line["seq"] for r in same)
+    return ("invalid", bad) if bad else ("valid", 0)
 
 
 CHECKS = {
     "acked_lost": acked_lost, "indeterminate": indeterminate, "duplicates": duplicates, "order": order,
     "gaps_forks": gaps_forks, "phantoms": phantoms, "leaks": leaks, "session": session, "causal": causal,
-    "catch_up": catch_up, "liveness": liveness,
+    "catch_up": catch_up, "liveness": liveness, "push": push, "presence": presence, "receipts": receipts,
 }  # fmt: skip

@@ -90,6 +90,33 @@ def test_catching_up_in_a_history_with_holes() -> None:
     assert run("catch_up", [*cases.timing.away_and_back(21).lines, alive, HOLE]).verdict == "invalid"
 
 
+def test_a_push_to_somebody_who_may_have_been_removed_is_not_missing() -> None:
+    book = cases.timing.pushes((2, "bob-1", 1))  # to somebody else
+    for line in book.lines:
+        if line["e"] == "push":
+            line["device"] = "eve-1"
+    removed = [line for line in book.lines if not (line["e"] in ("show", "final") and line["device"] == "cid-1")]
+    assert run("push", removed).verdict == "invalid"
+    assert run("push", [*removed, HOLE]).verdict == "unknown"
+    assert run("push", [*book.lines, HOLE]).verdict == "invalid", "it has the message, so it was there"
+
+
+def test_of_somebody_whose_device_may_have_died_there_is_no_state() -> None:
+    book = cases.talk()
+    book.add("presence", 4, viewer="ann-1", user="bob", state="online")
+    book.say(80, "ann", "still there?", to=("cid",))
+    book.read_back(90)
+    assert run("presence", [*book.lines, HOLE]).verdict == "valid"
+    ghost = cases.CASES["presence.a_ghost"].write()
+    ghost.say(80, "ann", "still there?", to=("cid",))
+    assert run("presence", ghost.lines).verdict == "invalid"
+
+
+def test_a_receipt_by_somebody_whose_add_may_be_unrecorded_is_not_judged() -> None:
+    lines = cases.CASES["receipts.from_somebody_who_is_no_member"].write().lines
+    assert run("receipts", [*lines, HOLE]).verdict == "valid"
+
+
 # --- membership -------------------------------------------------------------------------------------------------------
 
 
@@ -135,6 +162,20 @@ def test_a_huge_head_costs_nothing() -> None:
     found = run("gaps_forks", cases.talk().read_back(60, head=10**15).lines)
     assert found.verdict == "invalid"
     assert found.anomalies == 3 * (10**15 - 3)
+    largest = 2**61 - 1
+    book = cases.talk(Book(("ann", "bob", "cid", "dan", "eve")))
+    assert run("gaps_forks", book.read_back(60, head=largest).lines).anomalies == 5 * (largest - 3)
+
+
+@pytest.mark.parametrize("conv", ["room", "side"])
+@pytest.mark.parametrize("changes", [[], [("add", 1)], [("add", 0), ("remove", 1)]])
+def test_only_members_of_both_conversations_keep_an_answer_after_its_question(
+    conv: str, changes: list[tuple[str, int]]
+) -> None:
+    lines = cases.CASES["causal.the_answer_before_the_question"].write().lines
+    cid: Line = {"e": "member", "t": ns(0), "conv": conv, "user": "cid"}
+    lines.remove({**cid, "op": "add", "seq": 0})
+    assert run("causal", [*lines, *({**cid, "op": op, "seq": seq} for op, seq in changes)]).verdict == "valid"
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------
@@ -301,6 +342,8 @@ def test_a_run_is_judged_by_the_checks_that_it_names() -> None:
     assert verdict.verdict == "valid"
     with pytest.raises(HistoryError, match="'orders'"):
         judge(history_of([{**meta, "checks": ["orders"]}]))
+    with pytest.raises(HistoryError, match="names no check"):
+        judge(history_of([{**meta, "checks": []}]))
 
 
 # --- odd but well-formed ----------------------------------------------------------------------------------------------

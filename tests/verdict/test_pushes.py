@@ -31,6 +31,14 @@ def test_a_run_that_records_pushes_and_has_none_is_judged() -> None:
     assert CHECKS["push"](history_of([{"e": "meta", "t": 0, "push": True}, *LINES, PUSH])).verdict == "valid"
 
 
+def test_a_push_from_before_the_session_is_none_to_somebody_online() -> None:
+    later = [{**line, "t": line["t"] + 30 * S} for line in LINES if line["e"] in ("send", "ack", "show")]
+    lines = [line for line in LINES if line["e"] not in ("send", "ack", "show")]
+    early = {**PUSH, "t": 10 * S}
+    assert CHECKS["push"](history_of([*lines, *later, early])).verdict == "valid"
+    assert CHECKS["push"](history_of([*lines, *later, {**early, "t": 25 * S}])).verdict == "invalid"
+
+
 def test_what_the_stand_ins_accepted_is_in_the_history_of_a_run(tmp_path: Path) -> None:
     (tmp_path / "history").mkdir()
     (tmp_path / "history" / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LINES))

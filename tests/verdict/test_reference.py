@@ -11,8 +11,13 @@ from tests.verdict.help import Line, history_of
 
 BOUNDS: Line = {
     "e": "meta", "t": 0,
-    "bounds": {"catch_up_s": 1e-8, "liveness_s": 1e-8, "recovery_s": 0, "min_acked": 0, "min_deliveries": 0},
+    "bounds": {
+        "catch_up_s": 1e-8, "liveness_s": 1e-8, "recovery_s": 0, "push_s": 1e-8, "presence_s": 1e-8, "min_acked": 0,
+        "min_deliveries": 0,
+    },
 }  # fmt: skip
+CAREFUL = ("catch_up", "liveness", "push", "presence")
+"""With holes these are only ever more careful; test_checks has their cases."""
 
 
 def anything(rng: random.Random) -> list[Line]:
@@ -67,6 +72,18 @@ def anything(rng: random.Random) -> list[Line]:
         for conv in range(1, convs + 1)
         if rng.random() < 0.95
     ]
+    ids = range(1, devices + 1)
+    for _ in range(rng.choice((0, 1, 3, 6))):
+        place = {"t": t(), "device": rng.choice(ids), "conv": rng.randint(1, convs), "seq": rng.randint(0, 4)}
+        state = rng.choice(("online", "online", "offline", "away"))
+        lines += rng.sample(
+            [
+                {"e": "push", **place},
+                {"e": "receipt", **place, "kind": rng.choice(("read", "delivered")), "by": rng.choice(ids)},
+                {"e": "presence", "t": t(), "viewer": rng.choice(ids), "user": rng.choice(ids), "state": state},
+            ],
+            rng.randint(1, 3),
+        )
     for _ in range(rng.choice((0, 0, 1, 2, 4))):
         line = rng.choice(lines)
         for name in ("seq", "msg", "device", "conv", "user", "hash"):
@@ -88,8 +105,8 @@ def test_agrees_with_the_definitions(seed: int) -> None:
     seen = reference.Seen(lines)
     history = history_of([BOUNDS, *lines])
     for name, naive in reference.CHECKS.items():
-        if seen.holes and name in ("catch_up", "liveness"):
-            continue  # with holes these two are only ever more careful; test_checks has their cases
+        if seen.holes and name in CAREFUL:
+            continue
         verdict, anomalies = naive(seen)
         found = CHECKS[name](history)
         assert found.verdict == verdict, found

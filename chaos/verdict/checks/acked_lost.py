@@ -8,11 +8,11 @@ included, under that number. Anomaly: a lost message, or one that is kept under 
     {"e":"final_done","device":2,"conv":7,"head":3,..}          message 5 is lost
 
 Decisions. A device's final counts once it has a `final_done` for the conversation, whatever its head: a head below an
-acked number is a loss too. A member device without one makes the check unknown, unless another device proves a loss;
-so does an ack by a device whose user is not known, or one that no known device should have. A member user without any
-device has nowhere to lose anything. A message that was acked under two numbers is lost under one of them.
-In a history with holes a removal may have gone unrecorded, which also ends a final early: there a loss is proven only
-if the device's head reaches the number, or no final at all has the message.
+acked number is a loss too. A member device without one makes the check unknown, unless another device proves a loss; so
+does a device that did or read something and whose user is not known, and an acked message that no known device should
+have. A member user without any device has nowhere to lose anything. A message that was acked under two numbers is lost
+under one of them. In a history with holes a removal may have gone unrecorded, which also ends a final early: there a
+loss is proven only if the device's head reaches the number, or no final at all has the message.
 """
 
 from __future__ import annotations
@@ -45,12 +45,11 @@ def check(history: History) -> Finding:
 
     unread = due.filter(pl.col("head").is_null())
     nowhere = facts.acks.join(due, on=PLACE, how="anti")
-    strangers = facts.acks.join(facts.owners, on="device", how="anti")
     doubts = [
         (missing.height, f"{count(missing.height, 'missing message')} may follow an unrecorded removal"),
         (unread.height, f"no complete read-back of {count(_pairs(unread), 'conversation')} at member devices"),
         (nowhere.height, f"{count(nowhere.height, 'acked message')} with no known member device"),
-        (strangers.height, f"{count(strangers.height, 'acked message')} by a device without a user"),
+        (facts.strangers.height, f"{count(facts.strangers.height, 'device')} without a user"),
     ]
     if any(number for number, _ in doubts):
         evidence = Evidence(

@@ -9,8 +9,9 @@ or in none. Anomaly: a half-delivered message.
 
 Decisions. The finals concerned are those of the members at the number that the message took, as the finals tell it;
 whether a device has it under that number is for `duplicates` to say. Displays do not count here: what was shown and is
-in no final is for `session`. A member device without `final_done` makes the check unknown when another has the
-message. With holes in the history, a device whose head is below the number proves nothing (see acked_lost).
+in no final is for `session`. A member device without `final_done` makes the check unknown; when no final has the
+message that is any device that ever was a member. With holes in the history, a device whose head is below the number
+proves nothing (see acked_lost).
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def check(history: History) -> Finding:
     proven = missing.filter(pl.col("head").is_not_null())
     if history.holes:
         proven = proven.filter(pl.col("head") >= pl.col("seq"))
-    taken = places.select(MESSAGE).unique().height
+    nowhere = asked.join(places, on=MESSAGE, how="anti")
+    taken = asked.height - nowhere.height
     if proven.height:
         holders = copies.group_by(MESSAGE).agg(holder=pl.col("device").unique().sort())
         halves = proven.group_by(PLACE).agg(pl.col("device").sort()).join(holders, on=MESSAGE).sort(PLACE)
@@ -56,14 +58,21 @@ def check(history: History) -> Finding:
             counterexamples=words.tell(Evidence(halves, text, ("device", "holder"))),
             anomalies=messages,
         )
-    unread = due.filter(pl.col("head").is_null()).select("device", "conv").unique()
+    unread = pl.concat(
+        [
+            due.filter(pl.col("head").is_null()).select("device", "conv"),
+            facts.device_spans.join(nowhere, on="conv", how="semi")
+            .join(facts.heads, on=["device", "conv"], how="anti")
+            .select("device", "conv"),
+        ]
+    ).unique()
     stray = places.join(due, on=PLACE, how="anti")
     if unread.height or missing.height or stray.height:
         detail = (
-            f"{count(taken, 'unanswered send')} taken, but {count(unread.height, 'read-back')} of member devices "
-            f"incomplete, {count(missing.height, 'copy', 'copies')} unaccounted for, "
-            f"{stray.height} with no known member device"
+            f"{taken:,} of {count(asked.height, 'unanswered send')} taken, but "
+            f"{count(unread.height, 'read-back')} of member devices incomplete, "
+            f"{count(missing.height, 'copy', 'copies')} unaccounted for, {stray.height} with no known member device"
         )
         return Finding(name=NAME, verdict="unknown", detail=detail)
-    detail = f"{count(asked.height, 'unanswered send')}: {taken} taken everywhere, {asked.height - taken} nowhere"
+    detail = f"{count(asked.height, 'unanswered send')}: {taken} taken everywhere, {nowhere.height} nowhere"
     return Finding(name=NAME, verdict="valid", detail=detail)

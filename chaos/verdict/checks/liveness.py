@@ -7,14 +7,15 @@ last heal, or of its ack if that is later. Anomaly: a notification that was lost
     {"e":"ack","t":2000000000,"device":1,"conv":7,"msg":5,"seq":3,..}
     {"e":"online","t":60000000000,"device":3}                   58 s later device 2 still has not shown message 5
 
-Decisions. Due is what was acked, and what was not but arrived or was displayed anywhere, from the first such event
-on; a message that only finals know took its place at an unknown time and is not due, nor is one that nobody sent. A
-device is there while it is not away as planned (see stays): a connection that breaks and does not come back excuses
-nothing. It must be there for the whole bound, counted again from each return. What is not shown when the history ends
-before the bound has passed makes the check unknown, and so does a fault that was never proven healed; a device that
-leaves as planned before the quiesce phase (without phases: before the end) owes nothing more. The sending device is
-not asked to display its own message. In a history with holes a removal may have gone unrecorded: there a message
-counts as missed only if it was shown later or is in the device's final.
+Decisions. Due is what was acked, and what was not but arrived or was displayed anywhere, from the first such event on;
+a message that only finals know took its place at an unknown time and is not due, nor is one that nobody sent. A device
+is there while it is not away as planned (see stays): a connection that breaks and does not come back excuses nothing.
+In a history without any connection event nothing tells whether a device that never did anything was there: what it did
+not show makes the check unknown. It must be there for the whole bound, counted again from each return. What is not
+shown when the history ends before the bound has passed makes the check unknown, and so does a fault that was never
+proven healed; a device that leaves as planned before the quiesce phase (without phases: before the end) owes nothing
+more. The sending device is not asked to display its own message. In a history with holes a removal may have gone
+unrecorded: there a message counts as missed only if it was shown later or is in the device's final.
 """
 
 from __future__ import annotations
@@ -89,6 +90,11 @@ def check(history: History) -> Finding:
         )
         return Finding(name=NAME, verdict="unknown", detail=detail)
     away = never.height
+    if not facts.of("online").height + facts.of("offline").height:
+        silent = never.join(facts.stays.watched, on="device", how="anti").height
+        if silent:
+            detail = f"{count(silent, 'delivery', 'deliveries')} not shown on devices that may have been there or not"
+            return Finding(name=NAME, verdict="unknown", detail=detail)
     detail = f"{count(due.height - away, 'delivery', 'deliveries')} shown, {away:,} not due on devices that were away"
     return Finding(name=NAME, verdict="valid", detail=detail)
 

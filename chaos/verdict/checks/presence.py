@@ -7,18 +7,22 @@ ghost that stays online, a friend who came back and is not seen.
     {"e":"presence","t":2000000000,"viewer":1,"user":2,"state":"online"}
     {"e":"offline","t":90000000000,"device":1}                  the viewer looked at that for 88 s
 
-Decisions. A user is online while any device is in a session. The picture is stale while it differs from that; it may
-do so for `presence_s` without a break. The viewer is asked only within one session: going offline ends its picture.
-States other than online and offline are no picture: they end the one there was. Users without connection events have
-no state.
+Decisions. A user is online while any device is in a session, and offline while of each one it is known that it is in
+none, from before its first `online` on. The picture is stale while it differs from that; it may do so for `presence_s`
+without a break. The viewer is asked only within one session: going offline ends its picture. States other than online
+and offline are no picture: they end the one there was. Users without connection events have no state, and in a history
+with holes a user whose device may have died unnoticed has none any more.
 """
 
 from __future__ import annotations
 
 import polars as pl
 
+from chaos.verdict.facts import FOREVER
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history import History
+from chaos.verdict.jsonl import UNKNOWN_STATE
+from chaos.verdict.stays import EVER
 
 NAME = "presence"
 
@@ -67,18 +71,18 @@ def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
     stays = history.facts.stays
     pair = ["viewer", "user"]
     told = told.sort("t", maintain_order=True).with_columns(next=pl.col("t").shift(-1).over(pair))
-    sessions = stays.sessions.select(viewer="device", start="start", end="end").sort("start")
+    spans = pl.concat([stays.sessions, stays.untold]).rename({"device": "viewer"}).sort("start", "end")
     at = told.sort("t").join_asof(
-        sessions, left_on="t", right_on="start", by="viewer", coalesce=False, check_sortedness=False
+        spans, left_on="t", right_on="start", by="viewer", coalesce=False, check_sortedness=False
     )
-    known = at.join(stays.sessions.select(viewer="device").unique(), on="viewer", how="semi")
+    known = at.join(spans.select("viewer").unique(), on="viewer", how="semi")
     always = at.join(known.select("viewer"), on="viewer", how="anti").with_columns(
         end=pl.lit(history.end_ns, dtype=pl.Int64)
     )
     both = pl.concat([known.filter(pl.col("t") < pl.col("end")), always]).filter(pl.col("arg") <= 1)
     # Told the same again: the picture goes on, and so does its staleness.
     seen = both.select(*pair, "arg", start="t", end=pl.min_horizontal("end", pl.col("next").fill_null(history.end_ns)))
-    seen = seen.sort(*pair, "start")
+    seen = seen.filter(pl.col("start") < pl.col("end")).sort(*pair, "start")
     goes_on = (pl.col("arg") == pl.col("arg").shift(1).over(pair)) & (
         pl.col("start") == pl.col("end").shift(1).over(pair)
     )
@@ -88,17 +92,23 @@ def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
 
 
 def _truths(history: History) -> pl.DataFrame:
-    """user, state, from, to: when a user was online (1: any device in a session) and offline (0)."""
-    facts = history.facts
-    sessions = facts.stays.sessions.join(facts.owners, on="device")
-    steps = pl.concat(
+    """user, state, from, to: when a user was online (1: any device in a session) and offline (0: certainly none)."""
+    facts, stays = history.facts, history.facts.stays
+    unwatched = stays.watched.select("device", start="until", end=pl.lit(FOREVER))
+    spans = pl.concat(
         [
-            sessions.select("user", t="start", step=pl.lit(1)),
-            sessions.select("user", t="end", step=pl.lit(-1)),
+            stays.sessions.with_columns(up=pl.lit(1), doubt=pl.lit(0)),
+            pl.concat([stays.untold, unwatched]).with_columns(up=pl.lit(0), doubt=pl.lit(1)),
+            stays.watched.select("device", start=pl.lit(EVER), end=pl.lit(FOREVER), up=pl.lit(0), doubt=pl.lit(0)),
         ]
-    )
-    steps = steps.group_by("user", "t").agg(pl.col("step").sum()).sort("user", "t")
-    open_ = steps.with_columns(state=(pl.col("step").cum_sum().over("user") > 0).cast(pl.UInt8))
-    changed = open_.filter((pl.col("state") != pl.col("state").shift(1).over("user")).fill_null(value=True))
+    ).join(facts.owners, on="device")
+    begin = spans.select("user", "up", "doubt", t="start")
+    stop = spans.select("user", -pl.col("up"), -pl.col("doubt"), t="end")
+    steps = pl.concat([begin, stop]).group_by("user", "t").agg(pl.col("up", "doubt").sum()).sort("user", "t")
+    steps = steps.with_columns(pl.col("up", "doubt").cum_sum().over("user"))
+    state = pl.when(pl.col("up") > 0).then(1).when(pl.col("doubt") > 0).then(UNKNOWN_STATE).otherwise(0)
+    told = steps.with_columns(state=state.cast(pl.UInt8))
+    changed = told.filter((pl.col("state") != pl.col("state").shift(1).over("user")).fill_null(value=True))
     to = pl.col("t").shift(-1).over("user").fill_null(history.end_ns)
-    return changed.select("user", "state", "t", to=to).rename({"t": "from"})
+    spans = changed.select("user", "state", "t", to=to).rename({"t": "from"})
+    return spans.filter(pl.col("state") != UNKNOWN_STATE)

@@ -7,17 +7,19 @@ that nobody has seen.
     {"e":"receipt","t":20,"device":1,"conv":7,"seq":4,"kind":"read","by":2}   number 4 is not shown yet
     {"e":"receipt","t":30,"device":1,"conv":7,"seq":3,"kind":"read","by":2}   and this goes back
 
-Decisions. `by` is a user (any of whose devices may have shown it) or a device; one that the history does not know
-otherwise is not judged. A receipt reports everything up to its
-number, so what must have been displayed is the last message at or below it that `by` may see; a number that is a
-membership change has no display of its own. Kinds are judged alike. Going back is told within one receiving device,
-conversation, kind and `by`; events of the same time prove no order.
+Decisions. `by` is a user (any of whose devices may have shown it) or a device; one whose user the history does not know
+is not judged. A receipt reports everything up to its number, so what must have been displayed is the last message at or
+below it that `by` may see and did not send, as not every client displays its own; a number that is a membership change
+has no display of its own. Who was not added at or below the number has nothing to report, unless a history with holes
+may lack the add. Kinds are judged alike. Going back is told within one receiving device, conversation, kind and `by`;
+events of the same time prove no order.
 """
 
 from __future__ import annotations
 
 import polars as pl
 
+from chaos.verdict.facts import MESSAGE
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history import History
 
@@ -62,18 +64,22 @@ def _early(history: History, receipts: pl.DataFrame) -> pl.DataFrame:
     """The receipts whose message had not been displayed by anybody they may mean."""
     facts = history.facts
     people = pl.concat([facts.owners.select("device", by="user"), facts.owners.select("device", by="device")]).unique()
-    strangers = facts.first_shows.select("device", by="device").unique().join(people, on=["device", "by"], how="anti")
-    people = pl.concat([people, strangers])
     receipts = receipts.join(people, on="by", how="semi")
     meant = receipts.join(people.rename({"device": "reader"}), on="by")
-    numbers = facts.places.select("conv", message="seq").unique().sort("message")
-    allowed = facts.device_spans.select("conv", "first", "last", reader="device").join(numbers, on="conv")
+    sends = facts.sends.select(*MESSAGE, sender="device")
+    numbers = facts.places.join(sends, on=MESSAGE, how="left").select("conv", "sender", message="seq").unique()
+    spans = facts.device_spans.select("conv", "first", "last", reader="device")
+    allowed = spans.join(numbers, on="conv").filter(pl.col("sender").ne_missing(pl.col("reader")))
     allowed = allowed.filter((pl.col("first") < pl.col("message")) & (pl.col("message") < pl.col("last")))
     visible = allowed.select("reader", "conv", "message").unique().sort("message")
     reported = meant.sort("seq").join_asof(
         visible, left_on="seq", right_on="message", by=["reader", "conv"], check_sortedness=False
     )
     shown = facts.shows.group_by("conv", reader="device", message="seq").agg(shown=pl.col("t").min())
+    added = spans.group_by("conv", "reader").agg(pl.col("first").min())
+    peopled = facts.of("member").select("conv").unique().with_columns(peopled=True)
     judged = reported.join(shown, on=["reader", "conv", "message"], how="left")
-    fine = judged.filter(pl.col("message").is_null() | (pl.col("shown") <= pl.col("t")))
-    return receipts.join(fine, on="row", how="anti")
+    judged = judged.join(added, on=["conv", "reader"], how="left").join(peopled, on="conv", how="left")
+    may = (pl.col("first") <= pl.col("seq")) | (pl.col("seq") == 0) | pl.col("peopled").is_null()
+    unseen = pl.col("message").is_null() & (may | pl.lit(bool(history.holes)))
+    return receipts.join(judged.filter(unseen | (pl.col("shown") <= pl.col("t"))), on="row", how="anti")

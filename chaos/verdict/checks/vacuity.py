@@ -8,7 +8,8 @@ Anomaly: a "valid" from a fault that did not bite, from a swarm that did not sen
     {"e":"hole","process":"worker-2",..}                         worker 2 died: what its devices saw is not known
 
 Decisions. Only ever valid or unknown. Every history needs `min_acked` acked sends and `min_deliveries` deliveries; one
-without a meta line needs only one acked send. One of ours must have a steady phase with sends, and for each fault that
+without a meta line needs only one acked send. A message that several devices sent is several messages of one name: what
+became of each cannot be told. One of ours must have a steady phase with sends, and for each fault that
 was planned sends from its injection to the end of its window; with faults, also acked sends before the first one and
 after the last was healed.
 """
@@ -30,9 +31,10 @@ def check(history: History) -> Finding:
     """Judge; anomalies are the reasons for doubt."""
     facts = history.facts
     acked = facts.sends.join(facts.acks, on=MESSAGE, how="semi")
-    doubts = _holes(history) + _volume(history, acked)
+    doubts = _holes(history) + _volume(history, acked) + _names(history)
+    doubts += _faults(history)
     if history.own or history.plans:
-        doubts += _faults(history) + _phases(history, acked)
+        doubts += _phases(history, acked)
     if doubts:
         more = f"; and {len(doubts) - MAX_TOLD} more" if len(doubts) > MAX_TOLD else ""
         detail = "; ".join(doubts[:MAX_TOLD]) + more
@@ -56,6 +58,13 @@ def _volume(history: History, acked: pl.DataFrame) -> list[str]:
     if deliveries < bounds.min_deliveries:
         doubts.append(f"{count(deliveries, 'delivery', 'deliveries')}; {bounds.min_deliveries:,} are needed")
     return doubts
+
+
+def _names(history: History) -> list[str]:
+    first = history.facts.sends.select(*MESSAGE, sender="device")
+    others = history.facts.of("send").join(first, on=MESSAGE).filter(pl.col("device") != pl.col("sender"))
+    shared = others.select(MESSAGE).unique().height
+    return [f"{count(shared, 'message')} sent by several devices"] if shared else []
 
 
 def _faults(history: History) -> list[str]:

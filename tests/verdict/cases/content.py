@@ -1,6 +1,6 @@
 """What is kept, shown and read is wrong."""
 
-from tests.verdict.book import Book
+from tests.verdict.book import Book, ns
 from tests.verdict.cases.registry import bad, talk, unknown
 
 
@@ -48,6 +48,13 @@ def acked_lost__no_members_known() -> Book:
     return book
 
 
+@unknown()
+def acked_lost__a_device_without_a_user() -> Book:
+    book = talk().read_back(60)
+    book.add("final_done", 60, device="eve-1", conv="room", head=3)
+    return book
+
+
 @bad()
 def indeterminate__half_delivered() -> Book:
     book = talk()
@@ -69,6 +76,17 @@ def indeterminate__no_read_back_of_one_member() -> Book:
     book.member(0, "bob", conv="notes")
     book.add("final", 60, device="bob-1", **book.said[-1])
     book.add("final_done", 60, device="bob-1", conv="notes", head=1)
+    return book
+
+
+@unknown()
+def indeterminate__nowhere_as_far_as_was_read() -> Book:
+    book = talk()
+    for person in ("ann", "bob"):
+        book.member(0, person, conv="notes")
+    book.invoke(4, "bob", "half", conv="notes")
+    book.read_back(60)
+    book.lines.remove({"e": "final_done", "t": ns(60), "device": "ann-1", "conv": "notes", "head": 0})
     return book
 
 
@@ -111,7 +129,7 @@ def order__shown_out_of_order() -> Book:
     return book.read_back(60)
 
 
-@bad()
+@bad(doubt=("liveness",))
 def order__a_senders_messages_swapped() -> Book:
     book = Book(online=False)
     book.invoke(1, "ann", "first")
@@ -227,7 +245,7 @@ def leaks__read_before_the_add() -> Book:
     return book.read_back(60)
 
 
-@unknown()
+@unknown("acked_lost")
 def leaks__a_device_without_a_user() -> Book:
     book = talk()
     book.copy("wire", 3.5, "somebody", "news", 3)

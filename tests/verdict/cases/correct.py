@@ -70,6 +70,15 @@ def no_answer_but_everywhere() -> Book:
 
 
 @good
+def no_answer_but_wherever_it_must_be() -> Book:
+    book = Book()
+    book.member(2, "cid", "remove", seq=1)
+    book.say(3, "ann", "hello", to=("bob",))
+    book.say(4, "bob", "ack lost", acked=False, to=("ann",))
+    return book.read_back(60, who=("ann", "bob"))
+
+
+@good
 def no_answer_and_nowhere() -> Book:
     book = talk()
     book.invoke(4, "bob", "never taken")

@@ -56,12 +56,53 @@ def vacuity__nothing_sent_during_the_fault() -> Book:
 
 
 @unknown()
+def vacuity__one_injection_for_two_plans() -> Book:
+    book = one_of_our_runs()
+    for line in book.lines:
+        if line["e"] in ("plan", "fault"):
+            line["fault"] = ""
+    book.add("plan", 0, fault="", name="crash", target="gateway-1", at_s=19, for_s=5)
+    return book
+
+
+@unknown()
+def vacuity__a_fault_of_others_that_did_not_bite() -> Book:
+    book = talk()
+    book.fault(5, 6, ok=False, fault="f1")
+    return book.read_back(60)
+
+
+@unknown()
+def vacuity__one_name_for_two_messages() -> Book:
+    book = talk()
+    book.invoke(1.5, "bob", "hello")
+    return book.read_back(60)
+
+
+@unknown()
 def vacuity__too_few_operations() -> Book:
     book = one_of_our_runs()
     for line in book.lines:
         if line["e"] == "meta":
             line["bounds"] = {"min_acked": 100, "min_deliveries": 8}
     return book
+
+
+@unknown("latency")
+def vacuity__too_few_deliveries() -> Book:
+    book = one_of_our_runs()
+    for line in book.lines:
+        if line["e"] == "meta":
+            line["bounds"] = {"min_acked": 4, "min_deliveries": 13}
+    return book
+
+
+@unknown("latency")
+def vacuity__nothing_sent_in_the_steady_phase() -> Book:
+    book = Book()
+    book.own(until=40, min_acked=1, min_deliveries=1)
+    book.say(0.5, "ann", "hello")
+    return book.read_back(81)
 
 
 @unknown()

@@ -1,6 +1,6 @@
 """Things come too late, too early or not at all."""
 
-from tests.verdict.book import Book
+from tests.verdict.book import Book, ns
 from tests.verdict.cases.registry import bad, good, talk, unknown
 
 
@@ -62,10 +62,70 @@ def liveness__shown_too_late_after_the_heal() -> Book:
 
 
 @bad()
+def liveness__not_shown_in_all_the_time_before_leaving() -> Book:
+    book = talk()
+    book.say(4, "ann", "lost on the way", to=("bob",))
+    book.add("offline", 30, device="cid-1")
+    book.add("online", 40, device="cid-1")
+    book.copy("show", 40.1, "cid", "lost on the way", 4)
+    return book.read_back(60)
+
+
+def leaving_with_a_message_on_its_way(left: float) -> Book:
+    """One of our runs, steady until 40; cid leaves 10 s after something was said and not shown there."""
+    book = talk()
+    book.own(until=40, min_acked=1, min_deliveries=1)
+    book.say(left - 10, "ann", "on its way", to=("bob",))
+    book.add("offline", left, device="cid-1")
+    return book.read_back(81)
+
+
+@good
+def leaving_before_the_quiesce_phase() -> Book:
+    return leaving_with_a_message_on_its_way(35)
+
+
+@unknown()
+def liveness__leaving_in_the_quiesce_phase() -> Book:
+    return leaving_with_a_message_on_its_way(45)
+
+
+@bad()
 def liveness__a_broken_connection_excuses_nothing() -> Book:
     book = talk()
     book.add("offline", 4, device="cid-1", planned=False)
     book.say(5, "ann", "cut off", to=("bob",))
+    return book.read_back(60)
+
+
+def back_in_the_same_moment(shown: float | None) -> Book:
+    """Bob is away and comes back at the same time, as far as the clock can tell."""
+    book = talk()
+    for event in ("offline", "online"):
+        book.add(event, 5, device="bob-1")
+    book.add("offline", 4, device="cid-1")
+    book.say(6, "ann", "here you are", to=())
+    book.add("push", 7, device="cid-1", conv="room", seq=4)
+    if shown is not None:
+        book.copy("show", shown, "bob", "here you are", 4)
+    book.add("presence", 8, viewer="ann-1", user="bob", state="online")
+    return book.read_back(90)
+
+
+@bad()
+def liveness__back_in_the_same_moment_and_never_told() -> Book:
+    return back_in_the_same_moment(None)
+
+
+@good
+def back_in_the_same_moment_and_told() -> Book:
+    return back_in_the_same_moment(6.05)
+
+
+@unknown()
+def liveness__nothing_tells_who_was_there() -> Book:
+    book = Book(online=False)
+    book.say(1, "ann", "hello", to=())
     return book.read_back(60)
 
 
@@ -76,7 +136,7 @@ def liveness__the_history_ends_too_early() -> Book:
     return book.read_back(10)
 
 
-@unknown()
+@unknown("vacuity")
 def liveness__a_fault_never_healed() -> Book:
     book = talk()
     book.fault(5, None)
@@ -88,6 +148,15 @@ def latency__slow_deliveries() -> Book:
     book = talk()
     book.say(4, "ann", "slow", lag=0.3)
     return book.read_back(60)
+
+
+@good
+def slow_before_the_steady_phase_and_at_the_bound_in_it() -> Book:
+    book = Book()
+    book.own(until=40, min_acked=1, min_deliveries=1)
+    book.say(0.4, "ann", "while all starts", lag=0.5)
+    book.say(2, "bob", "just in time", lag=0.2)
+    return book.read_back(81)
 
 
 @bad()
@@ -145,6 +214,25 @@ def push__in_the_hand() -> Book:
 
 
 @bad()
+def push__to_nobody_whose_first_event_is_an_offline() -> Book:
+    book = Book(online=False)
+    for device in ("bob-1", "cid-1"):
+        book.add("offline", 0.5, device=device)
+    book.say(1, "ann", "missed", to=())
+    book.add("push", 2, device="bob-1", conv="room", seq=1)
+    return book.read_back(60)
+
+
+@bad()
+def push__before_it_was_sent() -> Book:
+    book = Book()
+    book.add("offline", 0.5, device="cid-1")
+    book.add("push", 0.6, device="cid-1", conv="room", seq=2)
+    book.say(1, "ann", "hello", to=("bob",))
+    return book.read_back(60)
+
+
+@bad()
 def presence__a_ghost() -> Book:
     book = talk()
     book.add("presence", 4, viewer="ann-1", user="bob", state="online")
@@ -169,6 +257,103 @@ def presence__not_seen_coming_back() -> Book:
     book.add("presence", 6, viewer="ann-1", user="bob", state="offline")
     book.add("online", 7, device="bob-1")
     return book.read_back(90)
+
+
+def told_again(*, reconnects: bool) -> Book:
+    """Bob leaves; Ann is told at 4 and again at 50 that he is there, until 95; meanwhile she may have been away."""
+    book = talk()
+    book.add("presence", 4, viewer="ann-1", user="bob", state="online")
+    book.add("offline", 5, device="bob-1")
+    if reconnects:
+        book.add("offline", 48, device="ann-1")
+        book.add("online", 49, device="ann-1")
+    book.add("presence", 50, viewer="ann-1", user="bob", state="online")
+    return book.read_back(95)
+
+
+@bad()
+def presence__a_ghost_told_again() -> Book:
+    return told_again(reconnects=False)
+
+
+@good
+def presence_stale_before_and_after_a_break() -> Book:
+    return told_again(reconnects=True)
+
+
+def comes_late(*, offline: float | None = None) -> Book:
+    """Bob's first event is his `online` at 90, or an `offline`; Ann was told at 2 that he is there."""
+    book = talk()
+    book.lines.remove({"e": "online", "t": ns(0), "device": "bob-1"})
+    if offline is not None:
+        book.add("offline", offline, device="bob-1", planned=False)
+    book.add("presence", 2, viewer="ann-1", user="bob", state="online")
+    book.add("online", 90, device="bob-1", planned=False)
+    return book
+
+
+@bad()
+def presence__a_ghost_of_somebody_yet_to_come() -> Book:
+    return comes_late().read_back(100)
+
+
+@bad()
+def presence__a_ghost_whose_first_event_is_an_offline() -> Book:
+    return comes_late(offline=5).read_back(100)
+
+
+@good
+def presence_before_a_first_offline_is_not_known() -> Book:
+    return comes_late(offline=80).read_back(100)
+
+
+@good
+def presence_of_somebody_with_a_device_that_nothing_is_known_of() -> Book:
+    book = Book()
+    book.add("device", 0, device="bob-2", user="bob")
+    book.say(1, "bob", "hello")
+    book.add("show", 1.05, device="bob-2", **book.said[0])
+    book.add("offline", 5, device="bob-1")
+    book.add("presence", 6, viewer="ann-1", user="bob", state="online")
+    book.add("final", 90, device="bob-2", **book.said[0])
+    book.add("final_done", 90, device="bob-2", conv="room", head=1)
+    return book.read_back(90)
+
+
+@good
+def presence_on_a_screen_whose_first_event_is_its_offline() -> Book:
+    book = talk()
+    book.lines.remove({"e": "online", "t": ns(0), "device": "ann-1"})
+    book.add("presence", 4, viewer="ann-1", user="bob", state="online")
+    book.add("offline", 5, device="ann-1")
+    book.add("offline", 6, device="bob-1")
+    return book.read_back(90)
+
+
+@bad()
+def receipts__from_somebody_who_is_no_member() -> Book:
+    book = talk(Book(outsiders=("eve",)))
+    book.add("receipt", 4, device="ann-1", conv="room", seq=3, kind="read", by="eve")
+    return book.read_back(60)
+
+
+@good
+def receipts_up_to_an_own_message() -> Book:
+    book = talk()
+    book.lines = [
+        line for line in book.lines if not (line["e"] == "show" and line["msg"] == "hi" and line["device"] == "bob-1")
+    ]
+    book.add("receipt", 2.5, device="ann-1", conv="room", seq=2, kind="read", by="bob")
+    return book.read_back(60)
+
+
+@good
+def receipts_of_who_was_just_added() -> Book:
+    book = talk(Book(outsiders=("eve",)))
+    book.member(4, "eve", seq=4)
+    book.add("receipt", 5, device="ann-1", conv="room", seq=4, kind="delivered", by="eve")
+    book.add("final_done", 60, device="eve-1", conv="room", head=4)
+    return book.read_back(60)
 
 
 @bad()
