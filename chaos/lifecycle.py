@@ -118,6 +118,8 @@ def doctor(
 
 
 def _attach(directory: Path) -> System:
+    if not (directory / "topology.json").exists():
+        raise HarnessError(f"no system in {directory}; start one with: petrel up")
     try:
         return System.attach(directory)
     except DeployError as error:

@@ -69,6 +69,16 @@ def test_wrong_usage_is_64_and_one_line(capsys: pytest.CaptureFixture[str], argu
     assert re.fullmatch(said, line), line
 
 
+@pytest.mark.parametrize("command", ["status", "down"])
+def test_without_a_system_the_line_says_how_to_start_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
+) -> None:
+    assert complaint(capsys, command, "--dir", str(tmp_path)) == (
+        70,
+        f"no system in {tmp_path}; start one with: petrel up",
+    )
+
+
 def test_malformed_yaml_names_file_and_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("name: mine\nusers: [1\n")
