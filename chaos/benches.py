@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chaos import rundir
-from chaos.errors import HarnessError, UsageError
+from chaos.errors import HarnessError, UsageError, no_such
 from chaos.interrupt import Interrupt
 from load.crowd import Measured, Plan
 from sut.deploy import system as deploy
@@ -63,7 +63,7 @@ class Bench:
 def find(name: str) -> Bench:
     """The bench of that name. Raises UsageError."""
     if name not in NAMES:
-        raise UsageError(f"no bench {name!r}; there are {', '.join(NAMES)}")
+        raise UsageError(no_such("bench", name, NAMES))
     bench: Bench = import_module(f"chaos.bench_{name}").BENCH
     return bench
 

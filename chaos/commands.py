@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from chaos.errors import UNKNOWN, VALID, ChaosError, HarnessError, UsageError
+from chaos.errors import UNKNOWN, VALID, ChaosError, HarnessError, UsageError, no_such
 from chaos.servers import from_options
 from sut.deploy import binaries
 from sut.deploy.errors import DeployError
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def check_profile(name: str) -> None:
     """Raises UsageError."""
     if name not in PROFILES:
-        raise UsageError(f"no profile {name!r}; there are {', '.join(PROFILES)}")
+        raise UsageError(no_such("profile", name, PROFILES))
 
 
 def check_variant(name: str | None) -> None:
@@ -42,7 +42,7 @@ def check_variant(name: str | None) -> None:
     from sut.variants import VARIANTS
 
     if name is not None and name not in VARIANTS:
-        raise UsageError(f"no variant {name!r}; there are {', '.join(VARIANTS)}")
+        raise UsageError(no_such("variant", name, VARIANTS))
 
 
 def check_redis(servers: Servers | None = None) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chaos.errors import HARNESS, VALID, HarnessError, UsageError
+from chaos.errors import HARNESS, VALID, HarnessError, UsageError, no_such
 from chaos.processes import process_table
 from chaos.startup import Startup
 from sut.deploy import system as deploy
@@ -44,7 +44,7 @@ def up(
     """Start a system and leave it running. Raises UsageError, HarnessError; then nothing is left running."""
     console = console or Console()
     if profile not in PROFILES:
-        raise UsageError(f"no profile {profile!r}; there are {', '.join(PROFILES)}")
+        raise UsageError(no_such("profile", profile, PROFILES))
     begun_s = time.monotonic()
     try:
         with Startup(console) as startup:

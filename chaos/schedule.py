@@ -16,7 +16,8 @@ import msgspec
 
 from chaos import yamlfile
 from chaos.errors import UsageError
-from chaos.experiment import Experiment, FaultSpec, Seconds, Timing, check_faults
+from chaos.experiment import Experiment, FaultSpec, Seconds, Timing, check_fault
+from load.config import MAX_SENDS
 from load.population import below, shuffled, stream
 
 TICKS_PER_S: Final = 10
@@ -33,6 +34,9 @@ class PlannedFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     at_s: Seconds
     for_s: Seconds
     options: dict[str, float] = {}
+
+    def __post_init__(self) -> None:
+        check_fault(self.name, self.options)
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,7 +89,9 @@ def plan(
 
 
 def check_fits(experiment: Experiment) -> None:
-    """Raises UsageError when the experiment has faults and its time holds none of them for certain."""
+    """Raises UsageError for more sends than a plan holds, or faults of which the time holds none for certain."""
+    if experiment.duration_s * experiment.rate_per_s > MAX_SENDS:
+        raise UsageError(f"experiment {experiment.name}: duration x rate is above {MAX_SENDS:,} sends")
     least = min(
         (_least([_ticks(spec.for_s[1]) + _heal(spec)], experiment.timing) for spec in experiment.faults), default=0
     )
@@ -138,10 +144,6 @@ def save(schedule: Schedule, path: Path) -> None:
 def load(path: Path) -> Schedule:
     """Read a schedule.yaml, strictly. Raises UsageError."""
     schedule = yamlfile.read(path, Schedule)
-    check_faults(schedule.experiment.faults, source=str(path))
-    check_faults(
-        (FaultSpec(name=f.name, for_s=(1.0, 1.0), options=f.options) for f in schedule.faults), source=str(path)
-    )
     if len({fault.fault for fault in schedule.faults}) < len(schedule.faults):
         raise UsageError(f"{path}: two faults have the same id")
     return schedule
