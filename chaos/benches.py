@@ -20,11 +20,11 @@ from typing import Final
 
 import msgspec
 import psutil
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from chaos import rundir
+from chaos.console import for_people
 from chaos.errors import HarnessError, UsageError, no_such
 from chaos.interrupt import Interrupt
 from load.crowd import Measured, Plan
@@ -79,7 +79,7 @@ def run(
 ) -> int:
     """Measure, print, write bench.json. Returns the exit status. Raises UsageError, HarnessError."""
     bench = find(name)
-    console = Console(stderr=as_json)
+    console = for_people(stderr=as_json)
     directory = rundir.make(out or rundir.default_path(f"bench-{name}", os.getpid())).path
 
     def say(text: str) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from chaos.console import for_people
 from chaos.errors import UNKNOWN, VALID, ChaosError, HarnessError, UsageError, no_such
 from chaos.servers import from_options
 from sut.deploy import binaries
@@ -131,7 +131,7 @@ def capacity(options: argparse.Namespace) -> int:
     share_clock()
     from chaos.runner import Request
 
-    console = Console(stderr=options.json)
+    console = for_people(stderr=options.json)
 
     def attempt(rate: float) -> searching.Step:
         at_rate = experiment.override(wanted, users=None, duration_s=None, rate=rate)
@@ -187,7 +187,7 @@ def execute(request: Request, *, as_json: bool) -> Verdict:
     from chaos.interrupt import Aborted, Interrupt
     from chaos.live import Display, show_verdict
 
-    console = Console(stderr=as_json)
+    console = for_people(stderr=as_json)
     variant = f", variant {request.variant}" if request.variant else ""
     console.print(
         Text(f"{request.experiment.name}: {request.experiment.users} devices, seed {request.seed}{variant}"),
@@ -214,7 +214,7 @@ def verify(options: argparse.Namespace) -> Verdict:
         raise UsageError("verify takes either RUN_DIR or --history FILE")
     foreign = options.run_dir is None
     verdict = outcome.verify(options.history if foreign else options.run_dir, foreign=foreign)
-    show_verdict(Console(stderr=options.json), verdict)
+    show_verdict(for_people(stderr=options.json), verdict)
     return verdict
 
 
@@ -287,7 +287,7 @@ def faults(options: argparse.Namespace) -> int:
             available = Text(f"yes, but {toxiproxy.reason}", "yellow")
         doc = (sys.modules[fault.__module__].__doc__ or "").splitlines()[0]
         table.add_row(name, available, Text(str(len(fault.targets(topology)))), Text(doc))
-    Console().print(table)
+    for_people().print(table)
     return 0
 
 
@@ -301,5 +301,5 @@ def modes() -> int:
     for variant in VARIANTS.values():
         shown_by = ", ".join(variant.caught_by) or f"petrel bench {variant.measured_by}"
         table.add_row(variant.name, Text(shown_by), Text(variant.wrong))
-    Console().print(table)
+    for_people().print(table)
     return 0

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from chaos.console import for_people
 from chaos.errors import HARNESS, VALID, HarnessError, UsageError, no_such
 from chaos.processes import process_table
 from chaos.startup import Startup
@@ -29,7 +30,6 @@ from sut.deploy.system import System
 
 DEFAULT_DIRECTORY: Final = Path("runs/up")
 DEFAULT_PROFILE: Final = "embedded"
-PIPE_WIDTH: Final = 160
 
 
 def up(
@@ -42,7 +42,7 @@ def up(
     console: Console | None = None,
 ) -> int:
     """Start a system and leave it running. Raises UsageError, HarnessError; then nothing is left running."""
-    console = console or Console()
+    console = console or for_people()
     if profile not in PROFILES:
         raise UsageError(no_such("profile", profile, PROFILES))
     begun_s = time.monotonic()
@@ -68,7 +68,7 @@ def up(
 
 def status(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None) -> int:
     """Show every process and what is wrong with it. 0 when all are healthy, else 70. Raises HarnessError."""
-    console = console or Console()
+    console = console or for_people()
     system = _attach(directory)
     if not system.running:
         raise HarnessError(f"nothing runs in {directory}; start it with: petrel up")
@@ -82,7 +82,7 @@ def down(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None)
 
     Harmless when it is stopped.
     """
-    console = console or Console()
+    console = console or for_people()
     system = _attach(directory)
     was_running = system.running
     begun_s = time.monotonic()
@@ -107,7 +107,7 @@ def doctor(
     *, profile: str = DEFAULT_PROFILE, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None
 ) -> int:
     """Say what this machine has and lacks for a profile, and what to do. 0 when nothing needed is missing, else 70."""
-    console = console or Console()
+    console = console or for_people()
     findings = examine(directory.absolute(), profile)
     table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
     table.columns[2].overflow = "fold"
@@ -133,8 +133,7 @@ def _mark(finding: Finding) -> Text:
 
 
 def _print_table(console: Console, system: System, *, problems: dict[str, str]) -> None:
-    """As wide as the terminal; wide enough for one line a service where nobody looks but a file or a pipe."""
     now = read_state(system.topology.path)
     supervisor_pid = now.supervisor_pid if now is not None and system.running else 0
     table = process_table(system.topology, system.state(), supervisor_pid=supervisor_pid, problems=problems)
-    (console if console.is_terminal else Console(file=console.file, width=PIPE_WIDTH)).print(table)
+    console.print(table)

@@ -164,13 +164,18 @@ def test_help_needs_no_heavy_module_and_is_quick() -> None:
     assert not {"polars", "numpy", "redis", "rich", "locust", "toxiproxy", "load.history"} & set(shown.split())
 
 
-def test_output_into_a_closed_pipe_is_no_traceback() -> None:
-    environ = {**os.environ, "COLUMNS": "200"}
+def test_output_into_a_closed_pipe_is_no_traceback_and_no_verdict() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     ended = subprocess.run(
         [sys.executable, "-m", "chaos.cli", "faults"],
-        stdout=writer, stderr=subprocess.PIPE, text=True, check=False, env=environ, cwd=ROOT,
+        stdout=writer, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT,
     )  # fmt: skip
     os.close(writer)
-    assert ended.stderr == ""
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_in_a_pipe_a_row_is_a_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert cli.main(["faults"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(FAULTS)
