@@ -49,9 +49,13 @@ def conclude(directory: RunDir, *, say: Callable[[str], None]) -> Verdict:
 
 def verify(source: Path, *, foreign: bool) -> Verdict:
     """Judge again: the history of a run directory, or a foreign one in a file of JSON lines. Raises UsageError."""
+    from chaos.verdict.history import HistoryError
     from chaos.verdict.judge import judge
 
-    return judge(load(source, foreign=foreign))
+    try:
+        return judge(load(source, foreign=foreign))
+    except HistoryError as error:
+        raise UsageError(f"{source}: {error}") from None
 
 
 def load(source: Path, *, foreign: bool = False) -> History:

@@ -75,6 +75,16 @@ def test_wrong_usage_is_64_and_one_line(capsys: pytest.CaptureFixture[str], argu
     assert re.fullmatch(said, line), line
 
 
+def test_a_history_that_names_no_such_check_is_the_user_s_mistake(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"e":"meta","checks":["odour"]}\n')
+    status, line = complaint(capsys, "verify", "--history", str(path))
+    assert status == 64
+    assert line.startswith(f"{path}: the meta line names a check 'odour'; there are acked_lost, ")
+
+
 @pytest.mark.parametrize("command", ["status", "down"])
 def test_without_a_system_the_line_says_how_to_start_one(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str

@@ -80,6 +80,7 @@ def exported(history: History) -> bytes:
         ('{"e":"member","t":1,"conv":1,"user":1,"op":"ban","seq":0}', "$.op"),
         ('{"e":"receipt","t":1,"device":1,"conv":1,"seq":1,"kind":"eaten","by":1}', "$.kind"),
         ('{"e":"fault","t":1,"name":"x","target":"y","phase":"later"}', "$.phase"),
+        ('{"e":"meta","checks":[]}', "$.checks"),
         ('{"e":"online","t":1,"device":"\xff"}'.encode("latin-1"), ""),
         ("[" * 100_000, ""),
     ],
