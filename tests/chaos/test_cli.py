@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from chaos import cli
+from chaos import cli, experiment
 from chaos.faults import FAULTS
+from sut.deploy.profiles import PROFILES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -172,6 +173,14 @@ def test_help_needs_no_heavy_module_and_is_quick() -> None:
     script = "import sys; from chaos import cli; cli._parser(); print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert not {"polars", "numpy", "redis", "rich", "locust", "toxiproxy", "load.history"} & set(shown.split())
+
+
+def test_help_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--help"])
+    shown = capsys.readouterr().out
+    for name in (*experiment.names(), *PROFILES):
+        assert re.search(rf"\b{name}\b", shown), name
 
 
 def test_output_into_a_closed_pipe_is_no_traceback_and_no_verdict() -> None:

@@ -75,7 +75,9 @@ def test_a_valid_run(tmp_path: Path) -> None:
     (tmp_path / "swarm.json").write_text('{"users": 30, "duration_s": 60.0, "rate_per_s": 66.5, "more": []}')
     _, page = page_of(verdict, history, tmp_path)
     assert "valid 4,000 acknowledged messages, none lost through 2 faults" in page.text
-    assert f"petrel run quick --profile embedded --users 30 --duration 60 --rate 66.5 --seed {verdict.seed}" in page.text
+    assert (
+        f"petrel run quick --profile embedded --users 30 --duration 60 --rate 66.5 --seed {verdict.seed}" in page.text
+    )
     assert f"petrel replay {tmp_path}" in page.text
     assert "f2 partition sequencer-1->gateway-3" in page.text
     assert "2026-09-21" in page.text
