@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import sys
 import tempfile
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from chaos.verdict.model import Verdict
 
 EXIT_HELP: Final = "exit status: 0 valid, 1 invalid, 2 unknown, 64 wrong usage, 70 the harness could not do its job"
+_MACHINE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What a machine may lack at any place, and nobody here can mend: no bug."""
 EXPERIMENTS: Final = Path(__file__).with_name("experiments")
 """Looked at here too, so that the help need not import what reads them."""
 
@@ -53,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return HARNESS
     except Exception as error:  # noqa: BLE001 (the last resort: a bug, for its finder to report)
+        if isinstance(error, OSError) and error.errno in _MACHINE:
+            place = f"{error.filename}: " if error.filename else ""
+            return _fail(f"{place}{error.strerror}", HARNESS)
         with tempfile.NamedTemporaryFile("w", prefix="petrel-", suffix=".log", delete=False) as log:
             traceback.print_exc(file=log)
         return _fail(f"a bug in the harness: {type(error).__name__}: {error}; traceback in {log.name}", HARNESS)

@@ -1,5 +1,6 @@
 """The command line: every mistake is one line on standard error, nothing on standard output, and the right status."""
 
+import errno
 import os
 import re
 import subprocess
@@ -153,6 +154,16 @@ def test_a_bug_is_one_line_with_the_place_of_its_traceback(
     log = Path(found[1])
     assert "ZeroDivisionError" in log.read_text()
     log.unlink()
+
+
+def test_a_full_disk_is_no_bug(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from chaos import commands
+
+    def stumble(_options: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/x")
+
+    monkeypatch.setattr(commands, "faults", stumble)
+    assert complaint(capsys, "faults") == (70, "/x: No space left on device")
 
 
 @pytest.mark.parametrize("profile", ["embedded", "cluster"])
