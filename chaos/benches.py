@@ -26,7 +26,7 @@ from rich.text import Text
 from chaos import rundir
 from chaos.console import for_people
 from chaos.errors import HarnessError, UsageError, no_such
-from chaos.interrupt import Interrupt
+from chaos.interrupt import Aborted, Interrupt, Interrupted
 from load.crowd import Measured, Plan
 from sut.deploy import system as deploy
 from sut.deploy.errors import DeployError
@@ -132,6 +132,8 @@ def running(request: Request, *, settings: Settings | None = None) -> Iterator[S
             except DeployError as error:
                 raise HarnessError(str(error)) from None
             yield system
+    except (Interrupted, Aborted):
+        raise HarnessError("interrupted") from None
     finally:
         if system is not None:
             system.stop()

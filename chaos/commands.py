@@ -146,6 +146,7 @@ def capacity(options: argparse.Namespace) -> int:
                 servers=servers,
             ),
             as_json=options.json,
+            alone=False,
         )
         return searching.Step(
             rate_per_s=rate,
@@ -181,8 +182,8 @@ def share_clock() -> None:
     os.environ[CLOCK_OFFSET] = str(clock_offset_ns(os.environ))
 
 
-def execute(request: Request, *, as_json: bool) -> Verdict:
-    """Run it, judge it and show both. Raises ChaosError."""
+def execute(request: Request, *, as_json: bool, alone: bool = True) -> Verdict:
+    """Run it, judge it and show both. Interrupted, one of several (not `alone`) ends all. Raises ChaosError."""
     from chaos import outcome, runner
     from chaos.interrupt import Aborted, Interrupt
     from chaos.live import Display, show_verdict
@@ -202,6 +203,8 @@ def execute(request: Request, *, as_json: bool) -> Verdict:
     except Aborted:
         raise HarnessError("interrupted twice: everything was ended at once, there is no verdict") from None
     show_verdict(console, verdict, report=request.directory / "report.html")
+    if interrupt.asked and not alone:
+        raise HarnessError("interrupted")
     return verdict
 
 
