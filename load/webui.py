@@ -90,6 +90,7 @@ def attach(web_ui: WebUI, view: Callable[[], LedgerView]) -> None:
 
 _PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Stormpetrel: the live ledger</title>
+<link rel="icon" href="data:,">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>
 :root { color-scheme: light dark }

@@ -251,7 +251,9 @@ def test_by_hand_with_the_web_ui_each_start_is_a_run_of_its_own(locust, chat, tm
     assert tab["key"] == "petrel"
     assert {"name": "protocol violations seen", "value": "0"} in tab["data"]
     assert "Ledger" in get(web)
-    assert "<h1>Live ledger</h1>" in get(f"{web}/petrel")
+    page = get(f"{web}/petrel")
+    assert "<h1>Live ledger</h1>" in page
+    assert '<link rel="icon" href="data:,">' in page, "or browsers ask for one, and complain"
     started.stop()
     assert "Traceback" not in started.text()
 
