@@ -30,6 +30,8 @@ from sut.deploy.system import System
 
 DEFAULT_DIRECTORY: Final = Path("runs/up")
 DEFAULT_PROFILE: Final = "embedded"
+CLOSED_S: Final = 5.0
+"""How long what was killed may still be seen, on a busy machine."""
 
 
 def up(
@@ -91,7 +93,11 @@ def down(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None)
         Packets(system.topology.run_id).clear()
     except DeployError as error:
         raise HarnessError(str(error)) from None
-    if left := remains(system.topology):
+    # A process that was killed is no process any more a moment before the kernel has closed its ports.
+    deadline_s = time.monotonic() + CLOSED_S
+    while (left := remains(system.topology)) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    if left:
         raise HarnessError(f"stopped, but it left: {', '.join(left)}")
     if was_running:
         took = f"down in {time.monotonic() - begun_s:.1f} s"

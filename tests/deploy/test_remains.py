@@ -1,5 +1,6 @@
 """What a stopped system may have left: each kind of it is seen, and somebody else's is not taken for ours."""
 
+import io
 import os
 import shutil
 import socket
@@ -8,11 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from chaos import lifecycle
+from chaos.errors import VALID
 from sut.deploy.reaper import reap
 from sut.deploy.remains import remains
 from sut.deploy.state import RUN_ID, SERVICE
-from sut.deploy.topology import Link, Service, Topology
+from sut.deploy.topology import Link, Service, Topology, save
 from tests.deploy.conftest import wait_until
 
 
@@ -28,6 +32,16 @@ def test_a_system_that_never_ran_left_nothing(tmp_path: Path) -> None:
         bound.bind(("127.0.0.1", 0))
         service = Service(name="chat-1", kind="chat", ports={"peer": bound.getsockname()[1]})
         assert remains(topology(tmp_path, service)) == []
+
+
+def test_what_the_kernel_is_late_to_close_is_no_complaint_of_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(topology(tmp_path))
+    seen = [["port 127.0.0.1:1 (chat-1 peer)"], []]
+    monkeypatch.setattr(lifecycle, "remains", lambda _topology: seen.pop(0))
+    assert lifecycle.down(directory=tmp_path, console=Console(file=io.StringIO())) == VALID
+    assert seen == []
 
 
 def test_a_process_and_ports_that_answer_are_told_and_a_foreign_servers_are_not(tmp_path: Path) -> None:
