@@ -16,6 +16,7 @@ from rich.text import Text
 
 from chaos.console import for_people
 from chaos.errors import HARNESS, VALID, HarnessError, UsageError, no_such
+from chaos.interrupt import Aborted, Interrupt, Interrupted
 from chaos.processes import process_table
 from chaos.startup import Startup
 from sut.deploy import system as deploy
@@ -24,6 +25,7 @@ from sut.deploy.errors import AlreadyRunningError, DeployError
 from sut.deploy.external import Servers
 from sut.deploy.packets import Packets
 from sut.deploy.profiles import PROFILES
+from sut.deploy.reaper import members
 from sut.deploy.remains import remains
 from sut.deploy.state import read_state
 from sut.deploy.system import System
@@ -49,7 +51,7 @@ def up(
         raise UsageError(no_such("profile", profile, PROFILES))
     begun_s = time.monotonic()
     try:
-        with Startup(console) as startup:
+        with Interrupt() as interrupt, Startup(console) as startup, interrupt.raising():
             system = deploy.start(
                 profile=profile,
                 directory=directory,
@@ -63,6 +65,8 @@ def up(
         raise HarnessError(f"{error}; stop it first with: petrel down") from None
     except DeployError as error:
         raise HarnessError(str(error)) from None
+    except (Interrupted, Aborted):
+        raise HarnessError("interrupted; nothing of it is left") from None
     _print_table(console, system, problems={})
     console.print(Text(f"up in {time.monotonic() - begun_s:.1f} s in {directory}; API {system.topology.api_url}"))
     return VALID
@@ -73,6 +77,8 @@ def status(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = Non
     console = console or for_people()
     system = _attach(directory)
     if not system.running:
+        if left := members(system.topology.run_id):
+            raise HarnessError(f"its supervisor is gone; processes left: {len(left)}; end them with: petrel down")
         raise HarnessError(f"nothing runs in {directory}; start it with: petrel up")
     problems = system.problems()
     _print_table(console, system, problems=problems)

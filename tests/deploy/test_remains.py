@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from chaos import lifecycle
-from chaos.errors import VALID
+from chaos.errors import VALID, HarnessError
 from sut.deploy.reaper import reap
 from sut.deploy.remains import remains
 from sut.deploy.state import RUN_ID, SERVICE
@@ -32,6 +33,27 @@ def test_a_system_that_never_ran_left_nothing(tmp_path: Path) -> None:
         bound.bind(("127.0.0.1", 0))
         service = Service(name="chat-1", kind="chat", ports={"peer": bound.getsockname()[1]})
         assert remains(topology(tmp_path, service)) == []
+
+
+def test_status_tells_of_processes_that_lost_their_supervisor(tmp_path: Path) -> None:
+    made = topology(tmp_path)
+    save(made)
+    lost = subprocess.Popen(["sleep", "60"], env={**os.environ, RUN_ID: made.run_id})
+    try:
+        with pytest.raises(HarnessError, match="supervisor is gone; processes left: 1; end them with: petrel down"):
+            lifecycle.status(directory=tmp_path)
+    finally:
+        lost.kill()
+        lost.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_start_that_is_interrupted_is_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(lifecycle.deploy, "start", lambda **_: os.kill(os.getpid(), number))
+    with pytest.raises(HarnessError, match="interrupted"):
+        lifecycle.up(directory=tmp_path)
 
 
 def test_what_the_kernel_is_late_to_close_is_no_complaint_of_down(
