@@ -240,7 +240,7 @@ def history(options: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise ChaosError(f"{options.out or 'standard output'}: {error.strerror}") from None
+        raise ChaosError(f"{options.out or 'standard output'}: {error.strerror or error}") from None
     return 0
 
 
