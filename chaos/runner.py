@@ -122,6 +122,7 @@ class _Run:
             self._await_last_send()
             if self._interrupt.asked:
                 swarm_process.stop_writing()
+                self._monitor.hole("runner", f"interrupted before the {self._experiment.duration_s:g} s were over")
             self._await_healed()
             self._await_drained()
         self._end_swarm(swarm_process)

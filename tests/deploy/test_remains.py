@@ -35,6 +35,24 @@ def test_a_system_that_never_ran_left_nothing(tmp_path: Path) -> None:
         assert remains(topology(tmp_path, service)) == []
 
 
+def test_a_port_that_another_run_has_by_now_is_not_taken_for_ours(tmp_path: Path) -> None:
+    script = (
+        "import socket; one = socket.create_server(('127.0.0.1', 0)); print(one.getsockname()[1], flush=True); input()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env={**os.environ, RUN_ID: "another"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert other.stdout is not None
+        service = Service(name="chat-1", kind="chat", ports={"peer": int(other.stdout.readline())})
+        assert remains(topology(tmp_path, service)) == []
+    finally:
+        other.communicate(b"")
+
+
 def test_status_tells_of_processes_that_lost_their_supervisor(tmp_path: Path) -> None:
     made = topology(tmp_path)
     save(made)
