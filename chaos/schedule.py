@@ -35,9 +35,6 @@ class PlannedFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     for_s: Seconds
     options: dict[str, float] = {}
 
-    def __post_init__(self) -> None:
-        check_fault(self.name, self.options)
-
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of a run that is decided beforehand."""
@@ -144,6 +141,11 @@ def save(schedule: Schedule, path: Path) -> None:
 def load(path: Path) -> Schedule:
     """Read a schedule.yaml, strictly. Raises UsageError."""
     schedule = yamlfile.read(path, Schedule)
+    for fault in schedule.faults:
+        try:
+            check_fault(fault.name, fault.options)
+        except ValueError as error:
+            raise UsageError(f"{path}: {fault.fault}: {error}") from None
     if len({fault.fault for fault in schedule.faults}) < len(schedule.faults):
         raise UsageError(f"{path}: two faults have the same id")
     return schedule

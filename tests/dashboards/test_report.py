@@ -93,7 +93,7 @@ def test_an_experiment_of_one_s_own_is_run_again_from_its_schedule_only(tmp_path
     (tmp_path / "schedule.yaml").write_text("")
     page = Reader(render(judge(history), history, tmp_path, shipped=False).read_text())
     assert f"petrel replay {tmp_path}" in page.text
-    assert "petrel run" not in page.text
+    assert "petrel run quick" not in page.text
 
 
 def test_an_invalid_run_tells_the_story_of_its_message(tmp_path: Path) -> None:

@@ -64,7 +64,9 @@ def test_what_waited_for_a_device_that_was_away_as_planned_is_no_latency_and_wha
         recorder.shown(READER, Show(Message(CONV, seq, 0, SENDER, SENDER, seq, made)))
         return recorder.show_latency.count
 
+    early_ns = now_ns()
     recorder.online(READER)
+    assert shown(0, due_ns=early_ns) == 0
     assert shown(1, due_ns=now_ns()) == 1
     recorder.offline(READER, planned=False)
     missed_ns = now_ns()
@@ -76,7 +78,7 @@ def test_what_waited_for_a_device_that_was_away_as_planned_is_no_latency_and_wha
     recorder.online(READER)
     assert shown(4, due_ns=missed_ns) == 2
     assert shown(5, due_ns=now_ns()) == 3
-    assert recorder.counters.shown == 5
+    assert recorder.counters.shown == 6
 
 
 @pytest.fixture
