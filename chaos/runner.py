@@ -186,6 +186,7 @@ class _Run:
         for name in {fault.name for fault in planned.faults}:
             if why[name] is not None:
                 raise HarnessError(f"cannot replay: {name} is not available: {why[name]}")
+        schedule.check_targets(planned, {name: FAULTS[name].targets(topology) for name in FAULTS})
         schedule.save(planned, self._directory.schedule)
         self._monitor.planned = len(planned.faults)
         return planned

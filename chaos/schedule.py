@@ -99,6 +99,14 @@ def check_fits(experiment: Experiment) -> None:
         )
 
 
+def check_targets(schedule: Schedule, targets: Mapping[str, tuple[str, ...]]) -> None:
+    """Raises UsageError for a fault at a place that there is not; `targets` as in `plan`."""
+    for fault in schedule.faults:
+        if fault.target not in targets[fault.name]:
+            offered = ", ".join(targets[fault.name])
+            raise UsageError(f"{fault.fault}: {fault.name} has no target {fault.target!r} here; it has {offered}")
+
+
 def _target(rng: random.Random, spec: FaultSpec, offered: tuple[str, ...]) -> str:
     if unknown := [target for target in spec.targets if target not in offered]:
         raise UsageError(f"fault {spec.name} has no target {unknown[0]!r} here; it has {', '.join(offered)}")

@@ -127,6 +127,14 @@ def test_a_target_that_the_topology_lacks_is_refused() -> None:
         draw(1, picky)
 
 
+def test_an_edited_schedule_with_a_target_that_the_topology_lacks_is_refused() -> None:
+    planned = draw(3)
+    schedule.check_targets(planned, TARGETS)
+    first = msgspec.structs.replace(planned.faults[0], target="moon-1")
+    with pytest.raises(UsageError, match=f"f1: {first.name} has no target 'moon-1' here; it has "):
+        schedule.check_targets(msgspec.structs.replace(planned, faults=(first, *planned.faults[1:])), TARGETS)
+
+
 @given(an_experiment(), st.integers(0, 2**63 - 1))
 def test_a_saved_schedule_is_read_back_the_same(
     tmp_path_factory: pytest.TempPathFactory, experiment: Experiment, seed: int
