@@ -20,13 +20,13 @@ from typing import Final
 
 import msgspec
 import psutil
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from chaos import rundir
-from chaos.errors import HarnessError, UsageError
-from chaos.interrupt import Interrupt
+from chaos.console import for_people
+from chaos.errors import HarnessError, UsageError, no_such
+from chaos.interrupt import Aborted, Interrupt, Interrupted
 from load.crowd import Measured, Plan
 from sut.deploy import system as deploy
 from sut.deploy.errors import DeployError
@@ -63,7 +63,7 @@ class Bench:
 def find(name: str) -> Bench:
     """The bench of that name. Raises UsageError."""
     if name not in NAMES:
-        raise UsageError(f"no bench {name!r}; there are {', '.join(NAMES)}")
+        raise UsageError(no_such("bench", name, NAMES))
     bench: Bench = import_module(f"chaos.bench_{name}").BENCH
     return bench
 
@@ -79,7 +79,7 @@ def run(
 ) -> int:
     """Measure, print, write bench.json. Returns the exit status. Raises UsageError, HarnessError."""
     bench = find(name)
-    console = Console(stderr=as_json)
+    console = for_people(stderr=as_json)
     directory = rundir.make(out or rundir.default_path(f"bench-{name}", os.getpid())).path
 
     def say(text: str) -> None:
@@ -132,6 +132,8 @@ def running(request: Request, *, settings: Settings | None = None) -> Iterator[S
             except DeployError as error:
                 raise HarnessError(str(error)) from None
             yield system
+    except (Interrupted, Aborted):
+        raise HarnessError("interrupted") from None
     finally:
         if system is not None:
             system.stop()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import os
 import sys
 import tempfile
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from chaos.verdict.model import Verdict
 
 EXIT_HELP: Final = "exit status: 0 valid, 1 invalid, 2 unknown, 64 wrong usage, 70 the harness could not do its job"
+_MACHINE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What a machine may lack at any place, and nobody here can mend: no bug."""
+EXPERIMENTS: Final = Path(__file__).with_name("experiments")
+"""Looked at here too, so that the help need not import what reads them."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return HARNESS
     except Exception as error:  # noqa: BLE001 (the last resort: a bug, for its finder to report)
+        if isinstance(error, OSError) and error.errno in _MACHINE:
+            place = f"{error.filename}: " if error.filename else ""
+            return _fail(f"{place}{error.strerror}", HARNESS)
         with tempfile.NamedTemporaryFile("w", prefix="petrel-", suffix=".log", delete=False) as log:
             traceback.print_exc(file=log)
         return _fail(f"a bug in the harness: {type(error).__name__}: {error}; traceback in {log.name}", HARNESS)
@@ -75,13 +83,14 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(command=command)
         return sub
 
+    shipped = ", ".join(sorted(path.stem for path in EXPERIMENTS.glob("*.yaml")))
     sub = add("run", _run, "run an experiment and judge it")
-    sub.add_argument("experiment", metavar="EXPERIMENT", help="the name of one that ships, or the path of a YAML file")
+    sub.add_argument("experiment", metavar="EXPERIMENT", help=f"{shipped}, or the path of a YAML file")
     sub.add_argument("--users", type=int, metavar="N", help="devices, instead of what the experiment says")
     sub.add_argument("--duration", type=float, metavar="S", help="seconds from the first send to the last")
     sub.add_argument("--rate", type=float, metavar="R", help="sends a second, all devices together")
     sub.add_argument("--seed", type=_seed, metavar="N", help="makes everything that is drawn; random if not given")
-    sub.add_argument("--variant", metavar="V", help="switch on a known-bad design")
+    sub.add_argument("--variant", metavar="V", help="switch on a known-bad design; petrel modes lists them")
     _profile(sub)
     _out_and_json(sub)
     servers.add_options(sub)
@@ -152,7 +161,7 @@ def _seed(text: str) -> int:
 
 def _bench_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("name", metavar="NAME")
-    sub.add_argument("--variant", metavar="V", help="switch on a known-bad design")
+    sub.add_argument("--variant", metavar="V", help="switch on a known-bad design; petrel modes lists them")
     sub.add_argument("--duration", type=float, metavar="S", help="seconds a point, instead of the bench's own")
     sub.add_argument("--points", type=_points, default=(), metavar="N,N", help="what it varies, instead of its own")
     _out_and_json(sub)
@@ -168,13 +177,13 @@ def _points(text: str) -> tuple[int, ...]:
 def _starting(sub: argparse.ArgumentParser) -> None:
     _profile(sub)
     sub.add_argument("--tls", action="store_true", help="clients come by TLS, with an authority made in DIR/tls")
-    sub.add_argument("--variant", metavar="V", help="switch on a known-bad design")
+    sub.add_argument("--variant", metavar="V", help="switch on a known-bad design; petrel modes lists them")
     _directory(sub)
     servers.add_options(sub)
 
 
 def _profile(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--profile", default="embedded", metavar="P", help="default: embedded")
+    sub.add_argument("--profile", default="embedded", metavar="P", help="embedded or cluster; default: embedded")
 
 
 def _directory(sub: argparse.ArgumentParser) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from chaos.errors import UNKNOWN, VALID, ChaosError, HarnessError, UsageError
+from chaos.console import for_people
+from chaos.errors import UNKNOWN, VALID, ChaosError, HarnessError, UsageError, no_such
 from chaos.servers import from_options
 from sut.deploy import binaries
 from sut.deploy.errors import DeployError
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def check_profile(name: str) -> None:
     """Raises UsageError."""
     if name not in PROFILES:
-        raise UsageError(f"no profile {name!r}; there are {', '.join(PROFILES)}")
+        raise UsageError(no_such("profile", name, PROFILES))
 
 
 def check_variant(name: str | None) -> None:
@@ -42,7 +42,7 @@ def check_variant(name: str | None) -> None:
     from sut.variants import VARIANTS
 
     if name is not None and name not in VARIANTS:
-        raise UsageError(f"no variant {name!r}; there are {', '.join(VARIANTS)}")
+        raise UsageError(no_such("variant", name, VARIANTS))
 
 
 def check_redis(servers: Servers | None = None) -> None:
@@ -131,7 +131,7 @@ def capacity(options: argparse.Namespace) -> int:
     share_clock()
     from chaos.runner import Request
 
-    console = Console(stderr=options.json)
+    console = for_people(stderr=options.json)
 
     def attempt(rate: float) -> searching.Step:
         at_rate = experiment.override(wanted, users=None, duration_s=None, rate=rate)
@@ -146,6 +146,7 @@ def capacity(options: argparse.Namespace) -> int:
                 servers=servers,
             ),
             as_json=options.json,
+            alone=False,
         )
         return searching.Step(
             rate_per_s=rate,
@@ -181,13 +182,13 @@ def share_clock() -> None:
     os.environ[CLOCK_OFFSET] = str(clock_offset_ns(os.environ))
 
 
-def execute(request: Request, *, as_json: bool) -> Verdict:
-    """Run it, judge it and show both. Raises ChaosError."""
+def execute(request: Request, *, as_json: bool, alone: bool = True) -> Verdict:
+    """Run it, judge it and show both. Interrupted, one of several (not `alone`) ends all. Raises ChaosError."""
     from chaos import outcome, runner
     from chaos.interrupt import Aborted, Interrupt
     from chaos.live import Display, show_verdict
 
-    console = Console(stderr=as_json)
+    console = for_people(stderr=as_json)
     variant = f", variant {request.variant}" if request.variant else ""
     console.print(
         Text(f"{request.experiment.name}: {request.experiment.users} devices, seed {request.seed}{variant}"),
@@ -202,6 +203,8 @@ def execute(request: Request, *, as_json: bool) -> Verdict:
     except Aborted:
         raise HarnessError("interrupted twice: everything was ended at once, there is no verdict") from None
     show_verdict(console, verdict, report=request.directory / "report.html")
+    if interrupt.asked and not alone:
+        raise HarnessError("interrupted")
     return verdict
 
 
@@ -214,7 +217,7 @@ def verify(options: argparse.Namespace) -> Verdict:
         raise UsageError("verify takes either RUN_DIR or --history FILE")
     foreign = options.run_dir is None
     verdict = outcome.verify(options.history if foreign else options.run_dir, foreign=foreign)
-    show_verdict(Console(stderr=options.json), verdict)
+    show_verdict(for_people(stderr=options.json), verdict)
     return verdict
 
 
@@ -237,7 +240,7 @@ def history(options: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise ChaosError(f"{options.out or 'standard output'}: {error.strerror}") from None
+        raise ChaosError(f"{options.out or 'standard output'}: {error.strerror or error}") from None
     return 0
 
 
@@ -287,7 +290,7 @@ def faults(options: argparse.Namespace) -> int:
             available = Text(f"yes, but {toxiproxy.reason}", "yellow")
         doc = (sys.modules[fault.__module__].__doc__ or "").splitlines()[0]
         table.add_row(name, available, Text(str(len(fault.targets(topology)))), Text(doc))
-    Console().print(table)
+    for_people().print(table)
     return 0
 
 
@@ -301,5 +304,5 @@ def modes() -> int:
     for variant in VARIANTS.values():
         shown_by = ", ".join(variant.caught_by) or f"petrel bench {variant.measured_by}"
         table.add_row(variant.name, Text(shown_by), Text(variant.wrong))
-    Console().print(table)
+    for_people().print(table)
     return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from typing import Final
 
 VALID: Final = 0
@@ -31,3 +33,10 @@ class HarnessError(ChaosError):
 
 class FaultError(ChaosError):
     """A fault could not be prepared or injected; the run goes on and the fault counts as without effect."""
+
+
+def no_such(kind: str, name: str, known: Iterable[str]) -> str:
+    """What to say of a name that is none: those that it resembles, else all that there are."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.75)
+    return f"no {kind} {name!r}; {'perhaps' if near else 'there are'} {', '.join(near or known)}"

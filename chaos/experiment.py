@@ -7,7 +7,7 @@ Unknown keys are refused and ranges are checked, with the file and the line.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,14 +15,15 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from chaos import yamlfile
-from chaos.errors import UsageError
+from chaos.errors import UsageError, no_such
+from load.config import MAX_RATE_PER_S, MAX_USERS
 from sut.deploy.profiles import PROFILES
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
-Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_USERS)]
 Duration = Annotated[float, msgspec.Meta(ge=1, le=86_400)]
-Rate = Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+Rate = Annotated[float, msgspec.Meta(gt=0, le=MAX_RATE_PER_S)]
 Spawn = Annotated[float, msgspec.Meta(gt=0, le=100_000)]
 Heartbeat = Annotated[float, msgspec.Meta(ge=0.5, le=300)]
 Recipients = Annotated[float, msgspec.Meta(ge=1, le=100)]
@@ -63,8 +64,7 @@ class FaultSpec(_Strict, frozen=True):
     def __post_init__(self) -> None:
         if self.for_s[0] > self.for_s[1]:
             raise ValueError(f"for_s of {self.name} is [shortest, longest], not [{self.for_s[0]}, {self.for_s[1]}]")
-        if bad := [key for key, value in self.options.items() if not math.isfinite(value)]:
-            raise ValueError(f"option {bad[0]} of {self.name} is no number")
+        check_fault(self.name, self.options)
 
 
 class Timing(_Strict, frozen=True):
@@ -136,7 +136,7 @@ class Experiment(_Strict, frozen=True):
     faults: tuple[FaultSpec, ...] = ()
     timing: Timing = Timing()
     bounds: Bounds = Bounds()
-    checks: tuple[str, ...] | None = None
+    checks: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
     """The checks, by name, that the run is judged by; all when null."""
     profiles: dict[str, Instead] = {}
     """What is different on a profile, by its name."""
@@ -153,15 +153,13 @@ def load(name: str) -> Experiment:
     if name not in names():
         path = Path(name)
         if not path.is_file():
-            known = ", ".join(names())
-            raise UsageError(f"no experiment {name!r}; there are {known}, or give the path of a YAML file")
+            raise UsageError(f"{no_such('experiment', name, names())}, or give the path of a YAML file")
     experiment = yamlfile.read(path, Experiment)
-    check_faults(experiment.faults, source=str(path))
-    for name_of_profile, instead in experiment.profiles.items():
+    for name_of_profile in experiment.profiles:
         if name_of_profile not in PROFILES:
-            raise UsageError(f"{path}: no profile {name_of_profile!r}; there are {', '.join(PROFILES)}")
-        check_faults(instead.faults or (), source=str(path))
-    _check_checks(experiment.checks, source=str(path))
+            raise UsageError(f"{path}: {no_such('profile', name_of_profile, PROFILES)}")
+    if experiment.checks is not None:
+        _check_checks(experiment.checks, source=str(path))
     return experiment
 
 
@@ -172,29 +170,27 @@ def for_profile(experiment: Experiment, profile: str) -> Experiment:
     return msgspec.structs.replace(experiment, profiles={}, **changes)
 
 
-def check_faults(specs: Iterable[FaultSpec], *, source: str) -> None:
-    """Every fault and option is one we have. Raises UsageError."""
+def check_fault(name: str, options: Mapping[str, float]) -> None:
+    """The fault and its options are ones that it can have. Raises ValueError, to which msgspec adds the place."""
     from chaos.faults import FAULTS
 
-    for spec in specs:
-        fault = FAULTS.get(spec.name)
-        if fault is None:
-            raise UsageError(f"{source}: no fault {spec.name!r}; there are {', '.join(FAULTS)}")
-        if unknown := sorted(spec.options.keys() - fault.options.keys()):
-            offered = ", ".join(fault.options) or "none"
-            raise UsageError(f"{source}: fault {spec.name} has no option {unknown[0]!r}; it has {offered}")
+    fault = FAULTS.get(name)
+    if fault is None:
+        raise ValueError(no_such("fault", name, FAULTS))
+    if unknown := sorted(options.keys() - fault.options.keys()):
+        raise ValueError(f"fault {name} has no option {unknown[0]!r}; it has {', '.join(fault.options) or 'none'}")
+    if bad := [option for option, value in options.items() if not 0 <= value < math.inf]:
+        raise ValueError(f"option {bad[0]} of {name} is no number from 0 up")
 
 
-def _check_checks(names: tuple[str, ...] | None, *, source: str) -> None:
+def _check_checks(names: Collection[str], *, source: str) -> None:
     from chaos.verdict.checks import CHECKS
 
-    if names is None:
-        return
-    if not names:
-        raise UsageError(f"{source}: checks names none; leave it out to be judged by all")
     for name in names:
         if name not in CHECKS:
-            raise UsageError(f"{source}: no check {name!r}; there are {', '.join(CHECKS)}")
+            raise UsageError(f"{source}: {no_such('check', name, CHECKS)}")
+    if "vacuity" not in names:
+        raise UsageError(f"{source}: checks leaves out vacuity; without it a fault that never bit would go unnoticed")
 
 
 def override(experiment: Experiment, *, users: int | None, duration_s: float | None, rate: float | None) -> Experiment:

@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chaos.errors import HARNESS, VALID, HarnessError, UsageError
+from chaos.console import for_people
+from chaos.errors import HARNESS, VALID, HarnessError, UsageError, no_such
+from chaos.interrupt import Aborted, Interrupt, Interrupted
 from chaos.processes import process_table
 from chaos.startup import Startup
 from sut.deploy import system as deploy
@@ -23,13 +25,15 @@ from sut.deploy.errors import AlreadyRunningError, DeployError
 from sut.deploy.external import Servers
 from sut.deploy.packets import Packets
 from sut.deploy.profiles import PROFILES
+from sut.deploy.reaper import members
 from sut.deploy.remains import remains
 from sut.deploy.state import read_state
 from sut.deploy.system import System
 
 DEFAULT_DIRECTORY: Final = Path("runs/up")
 DEFAULT_PROFILE: Final = "embedded"
-PIPE_WIDTH: Final = 160
+CLOSED_S: Final = 5.0
+"""How long what was killed may still be seen, on a busy machine."""
 
 
 def up(
@@ -42,12 +46,12 @@ def up(
     console: Console | None = None,
 ) -> int:
     """Start a system and leave it running. Raises UsageError, HarnessError; then nothing is left running."""
-    console = console or Console()
+    console = console or for_people()
     if profile not in PROFILES:
-        raise UsageError(f"no profile {profile!r}; there are {', '.join(PROFILES)}")
+        raise UsageError(no_such("profile", profile, PROFILES))
     begun_s = time.monotonic()
     try:
-        with Startup(console) as startup:
+        with Interrupt() as interrupt, Startup(console) as startup, interrupt.raising():
             system = deploy.start(
                 profile=profile,
                 directory=directory,
@@ -61,6 +65,8 @@ def up(
         raise HarnessError(f"{error}; stop it first with: petrel down") from None
     except DeployError as error:
         raise HarnessError(str(error)) from None
+    except (Interrupted, Aborted):
+        raise HarnessError("interrupted; nothing of it is left") from None
     _print_table(console, system, problems={})
     console.print(Text(f"up in {time.monotonic() - begun_s:.1f} s in {directory}; API {system.topology.api_url}"))
     return VALID
@@ -68,9 +74,11 @@ def up(
 
 def status(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None) -> int:
     """Show every process and what is wrong with it. 0 when all are healthy, else 70. Raises HarnessError."""
-    console = console or Console()
+    console = console or for_people()
     system = _attach(directory)
     if not system.running:
+        if left := members(system.topology.run_id):
+            raise HarnessError(f"its supervisor is gone; processes left: {len(left)}; end them with: petrel down")
         raise HarnessError(f"nothing runs in {directory}; start it with: petrel up")
     problems = system.problems()
     _print_table(console, system, problems=problems)
@@ -82,7 +90,7 @@ def down(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None)
 
     Harmless when it is stopped.
     """
-    console = console or Console()
+    console = console or for_people()
     system = _attach(directory)
     was_running = system.running
     begun_s = time.monotonic()
@@ -91,7 +99,11 @@ def down(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None)
         Packets(system.topology.run_id).clear()
     except DeployError as error:
         raise HarnessError(str(error)) from None
-    if left := remains(system.topology):
+    # A process that was killed is no process any more a moment before the kernel has closed its ports.
+    deadline_s = time.monotonic() + CLOSED_S
+    while (left := remains(system.topology)) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    if left:
         raise HarnessError(f"stopped, but it left: {', '.join(left)}")
     if was_running:
         took = f"down in {time.monotonic() - begun_s:.1f} s"
@@ -107,7 +119,7 @@ def doctor(
     *, profile: str = DEFAULT_PROFILE, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None
 ) -> int:
     """Say what this machine has and lacks for a profile, and what to do. 0 when nothing needed is missing, else 70."""
-    console = console or Console()
+    console = console or for_people()
     findings = examine(directory.absolute(), profile)
     table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
     table.columns[2].overflow = "fold"
@@ -118,6 +130,8 @@ def doctor(
 
 
 def _attach(directory: Path) -> System:
+    if not (directory / "topology.json").exists():
+        raise HarnessError(f"no system in {directory}; start one with: petrel up")
     try:
         return System.attach(directory)
     except DeployError as error:
@@ -131,8 +145,7 @@ def _mark(finding: Finding) -> Text:
 
 
 def _print_table(console: Console, system: System, *, problems: dict[str, str]) -> None:
-    """As wide as the terminal; wide enough for one line a service where nobody looks but a file or a pipe."""
     now = read_state(system.topology.path)
     supervisor_pid = now.supervisor_pid if now is not None and system.running else 0
     table = process_table(system.topology, system.state(), supervisor_pid=supervisor_pid, problems=problems)
-    (console if console.is_terminal else Console(file=console.file, width=PIPE_WIDTH)).print(table)
+    console.print(table)

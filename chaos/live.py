@@ -1,7 +1,7 @@
 """What a person sees while a run goes on, and the verdict at its end.
 
-On a terminal: a panel that is drawn anew a few times a second. Elsewhere: a plain line every five seconds and at each
-change. Everything goes to the console that the caller chose (standard error with --json).
+On a terminal: a panel that is drawn anew a few times a second. Elsewhere, and on a dumb one: a plain line every five
+seconds and at each change. Everything goes to the console that the caller chose (standard error with --json).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Display:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_interactive else None
         self._startup = Startup(console, each=False)
         self._drawn_s = 0.0
         self._plain_s = 0.0

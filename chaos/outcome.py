@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chaos import junit
+from chaos import experiment, junit
 from chaos.errors import HarnessError, UsageError
 from chaos.rundir import RunDir
 
@@ -39,7 +39,7 @@ def conclude(directory: RunDir, *, say: Callable[[str], None]) -> Verdict:
     try:
         from dashboards.report import render
 
-        render(verdict, history, directory.path)
+        render(verdict, history, directory.path, shipped=verdict.experiment in experiment.names())
     except Exception as error:  # noqa: BLE001 (the verdict stands without its picture)
         log = directory.logs / "report.log"
         log.write_text(traceback.format_exc(), encoding="utf-8")

@@ -122,6 +122,7 @@ class _Run:
             self._await_last_send()
             if self._interrupt.asked:
                 swarm_process.stop_writing()
+                self._monitor.hole("runner", f"interrupted before the {self._experiment.duration_s:g} s were over")
             self._await_healed()
             self._await_drained()
         self._end_swarm(swarm_process)
@@ -185,6 +186,7 @@ class _Run:
         for name in {fault.name for fault in planned.faults}:
             if why[name] is not None:
                 raise HarnessError(f"cannot replay: {name} is not available: {why[name]}")
+        schedule.check_targets(planned, {name: FAULTS[name].targets(topology) for name in FAULTS})
         schedule.save(planned, self._directory.schedule)
         self._monitor.planned = len(planned.faults)
         return planned

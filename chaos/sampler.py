@@ -6,6 +6,7 @@ that does not answer or is gone is a missing line or missing numbers, not an err
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -57,11 +58,11 @@ class Sampler:
     def _run(self) -> None:
         encoder = msgspec.json.Encoder()
         # One slow process (stopped by a fault, say) must not delay the look at the others.
-        with ThreadPoolExecutor(max_workers=4) as pool, self._path.open("ab") as file:
+        with ThreadPoolExecutor(max_workers=4) as pool, self._path.open("ab", buffering=0) as file:
             while not self._stop.wait(PERIOD_S):
                 lines = [encoder.encode(sample) + b"\n" for sample in self._sample(pool)]
-                file.write(b"".join(lines))
-                file.flush()
+                with contextlib.suppress(OSError):  # a full disk costs samples; those who must write tell of it
+                    file.write(b"".join(lines))
 
     def _sample(self, pool: ThreadPoolExecutor) -> list[Sample]:
         pids = {name: state.pid for name, state in self._system.state().items() if state.pid} | self._others()

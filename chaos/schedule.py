@@ -16,7 +16,8 @@ import msgspec
 
 from chaos import yamlfile
 from chaos.errors import UsageError
-from chaos.experiment import Experiment, FaultSpec, Seconds, Timing, check_faults
+from chaos.experiment import Experiment, FaultSpec, Seconds, Timing, check_fault
+from load.config import MAX_SENDS
 from load.population import below, shuffled, stream
 
 TICKS_PER_S: Final = 10
@@ -85,7 +86,9 @@ def plan(
 
 
 def check_fits(experiment: Experiment) -> None:
-    """Raises UsageError when the experiment has faults and its time holds none of them for certain."""
+    """Raises UsageError for more sends than a plan holds, or faults of which the time holds none for certain."""
+    if experiment.duration_s * experiment.rate_per_s > MAX_SENDS:
+        raise UsageError(f"experiment {experiment.name}: duration x rate is above {MAX_SENDS:,} sends")
     least = min(
         (_least([_ticks(spec.for_s[1]) + _heal(spec)], experiment.timing) for spec in experiment.faults), default=0
     )
@@ -94,6 +97,14 @@ def check_fits(experiment: Experiment) -> None:
             f"experiment {experiment.name}: {experiment.duration_s:g} s are too short for any of its faults; "
             f"{math.ceil(least / TICKS_PER_S)} s hold one"
         )
+
+
+def check_targets(schedule: Schedule, targets: Mapping[str, tuple[str, ...]]) -> None:
+    """Raises UsageError for a fault at a place that there is not; `targets` as in `plan`."""
+    for fault in schedule.faults:
+        if fault.target not in targets[fault.name]:
+            offered = ", ".join(targets[fault.name])
+            raise UsageError(f"{fault.fault}: {fault.name} has no target {fault.target!r} here; it has {offered}")
 
 
 def _target(rng: random.Random, spec: FaultSpec, offered: tuple[str, ...]) -> str:
@@ -138,10 +149,11 @@ def save(schedule: Schedule, path: Path) -> None:
 def load(path: Path) -> Schedule:
     """Read a schedule.yaml, strictly. Raises UsageError."""
     schedule = yamlfile.read(path, Schedule)
-    check_faults(schedule.experiment.faults, source=str(path))
-    check_faults(
-        (FaultSpec(name=f.name, for_s=(1.0, 1.0), options=f.options) for f in schedule.faults), source=str(path)
-    )
+    for fault in schedule.faults:
+        try:
+            check_fault(fault.name, fault.options)
+        except ValueError as error:
+            raise UsageError(f"{path}: {fault.fault}: {error}") from None
     if len({fault.fault for fault in schedule.faults}) < len(schedule.faults):
         raise UsageError(f"{path}: two faults have the same id")
     return schedule

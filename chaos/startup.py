@@ -38,7 +38,7 @@ class Startup:
         self._told_s = time.monotonic()
         self._live = (
             Live(console=console, refresh_per_second=REFRESH_PER_S, transient=True, get_renderable=self.table)
-            if console.is_terminal
+            if console.is_interactive
             else None
         )
 

@@ -180,10 +180,11 @@ class ReadBack:
 
 
 def last_line(log: Path) -> str:
-    """The last thing that was written to a log, for an error's one line."""
+    """The last error in a log, else the last thing that was written to it, for an error's one line."""
     with contextlib.suppress(OSError):
         lines = log.read_bytes()[-4096:].decode(errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else "it wrote nothing"
+        told = [line for line in lines if "/ERROR/" in line] or lines  # Locust says more after it
+        return told[-1].strip() if told else "it wrote nothing"
     return "it has no log"
 
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from chaos import rundir
+from chaos.console import for_people
 from chaos.errors import HarnessError
 from chaos.interrupt import Aborted, Interrupt, Interrupted
 from chaos.swarm import LOCUSTFILE, free_port, last_line
@@ -31,7 +32,7 @@ WORKERS: Final = 2
 
 def serve(*, profile: str, users: int, out: Path | None, servers: Servers | None) -> int:
     """Until Ctrl-C; then nothing is left running. Raises UsageError, HarnessError."""
-    console = Console()
+    console = for_people()
     directory = rundir.make(out or rundir.default_path("ui", os.getpid()))
     watchdog = Watchdog("", directory.path)
     system: System | None = None

@@ -17,6 +17,7 @@ import yaml
 from chaos.errors import UsageError
 
 T = TypeVar("T")
+_KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 _STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 
 
@@ -38,7 +39,7 @@ def parse(text: str, type_: type[T], *, source: str) -> T:
         node = loader.get_single_node()
         if node is None:
             raise UsageError(f"{source}:1: empty")
-        _refuse_doubled_keys(node, source)
+        _check_keys(node, source)
         value = loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -82,14 +83,18 @@ def _child(node: yaml.Node, step: str) -> yaml.Node | None:
     return None
 
 
-def _refuse_doubled_keys(node: yaml.Node, source: str) -> None:
+def _check_keys(node: yaml.Node, source: str) -> None:
+    """Raises UsageError for a key that stands twice in its mapping, or is no text."""
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
+            place = f"{source}:{key.start_mark.line + 1}"
+            if key.tag not in _KEY_TAGS:
+                raise UsageError(f"{place}: this key is no text; if it is meant, put it in quotes")
             if key.value in seen:
-                raise UsageError(f"{source}:{key.start_mark.line + 1}: {key.value} stands here twice")
+                raise UsageError(f"{place}: {key.value} stands here twice")
             seen.add(key.value)
-            _refuse_doubled_keys(value, source)
+            _check_keys(value, source)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _refuse_doubled_keys(item, source)
+            _check_keys(item, source)

@@ -14,6 +14,9 @@ import msgspec
 
 MAX_USERS: Final = 100_000
 """More need a leaner tier than one Locust user a device. Also the distance between the id ranges of runs."""
+MAX_RATE_PER_S: Final = 100_000
+MAX_SENDS: Final = 50_000_000
+"""What one plan holds."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
@@ -36,7 +39,7 @@ class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """The authority to trust where the system speaks TLS; empty: the machine's."""
     duration_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 100.0
     """From the first planned send to the last."""
-    rate_per_s: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 130.0
+    rate_per_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_RATE_PER_S)] = 130.0
     """Planned sends, all devices together."""
     heartbeat_s: Positive = 30.0
     """What the gateways were told; devices learn it from WELCOME, this is for readers of the run."""
@@ -92,8 +95,8 @@ class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         for name in ("duration_s", "rate_per_s", "heartbeat_s"):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name} must be a finite number")
-        if self.duration_s * self.rate_per_s > 50_000_000:
-            raise ValueError("duration_s x rate_per_s is above 50 million sends: more than one plan holds")
+        if self.duration_s * self.rate_per_s > MAX_SENDS:
+            raise ValueError(f"duration_s x rate_per_s is above {MAX_SENDS:,} sends: more than one plan holds")
 
     @property
     def history(self) -> Path:

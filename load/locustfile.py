@@ -53,6 +53,8 @@ class DeviceUser(User):
     """A Locust user that is one device of the plan for as long as it lives."""
 
     wait_time = constant(0)
+    host = "stormpetrel"
+    """Locust's page asks for one and shows it; where the devices connect to is told by --petrel-dir."""
 
     @task
     def live(self) -> None:

@@ -108,6 +108,8 @@ class Recorder:
         self._observer = observer
         self._t0_ns = 0
         self._due: dict[int, int] = {}  # message id -> when an unsettled send was planned
+        self._there_ns: dict[int, int] = {}
+        """Device -> since when it is online as far as the plan goes, cut off meanwhile or not."""
         self._trace_every = trace_every
         self._notified: dict[tuple[int, int], list[tuple[int, int]]] = {}
         """(device, conv) -> numbers told by NOTIFY whose bodies are not here yet, each with when that was."""
@@ -126,15 +128,19 @@ class Recorder:
         """The device is connected, registered and knows what it missed."""
         self.counters.online += 1
         self._history.append(Event.ONLINE, device=device)
+        self._there_ns.setdefault(device, now_ns())
 
     def offline(self, device: int, *, planned: bool) -> None:
         """An online device no longer is."""
         self.counters.online -= 1
         self._history.append(Event.OFFLINE, device=device, arg=int(planned))
+        if planned:
+            self._there_ns.pop(device, None)
 
     def stays_away(self, device: int) -> None:
         """A device that was cut off would by now have gone offline as planned."""
         self._history.append(Event.OFFLINE, device=device, arg=1)
+        self._there_ns.pop(device, None)
 
     def sent(self, device: int, conv: int, client_seq: int, *, due_ns: int, hash_: int) -> None:
         """A message is about to be transmitted for the first time: call before the bytes reach the socket."""
@@ -266,7 +272,11 @@ class Recorder:
             return
         self.counters.shown += 1
         offset_ns = bodies.due_offset_ns(body if plain is None else plain)
-        if offset_ns is not None and self._t0_ns:
+        if offset_ns is None or not self._t0_ns:
+            return
+        # As the verdict has it: what waited for a device that was away as planned says nothing of the system.
+        since_ns = self._there_ns.get(device)
+        if since_ns is not None and since_ns <= self._t0_ns + offset_ns:
             latency_ns = t - self._t0_ns - offset_ns
             self.show_latency.add_ns(latency_ns)
             self._observer.shown(latency_ns, group=conv in self.groups, size=len(body))

@@ -101,6 +101,7 @@ def load_run(run_dir: Path) -> History:
     binaries, texts = sorted(directory.glob("*.bin")), sorted(directory.glob("*.jsonl"))
     if not binaries and not texts:
         raise HistoryError(f"{directory}: no history files")
+    _check_complete(directory, planned=(run_dir / "schedule.yaml").exists())
     texts += sorted((run_dir / "pushes").glob("*.jsonl"))  # what the stand-ins of the push providers accepted
     reader = Reader()
     holes: list[Hole] = []
@@ -116,6 +117,18 @@ def load_run(run_dir: Path) -> History:
         return _build(reader, holes, canary.load(run_dir))
     except canary.CanaryError as error:
         raise HistoryError(str(error)) from None
+
+
+def _check_complete(directory: Path, *, planned: bool) -> None:
+    """Raises HistoryError when a file of the run is not there, in a copy of a part of it.
+
+    Its events would be held against the system, or not be looked for. A process of the swarm has both files once it has
+    said anything; a run with a schedule has a meta line.
+    """
+    told = [path for kind in ("swarm", "readback") for path in directory.glob(f"{kind}-*.jsonl") if path.stat().st_size]
+    must = [*(path.with_suffix(".bin") for path in told), *([directory / "meta.jsonl"] if planned else [])]
+    if missing := sorted(path for path in must if not path.exists()):
+        raise HistoryError(f"{missing[0]}: missing; the run had it")
 
 
 def load_jsonl(path: Path) -> History:

@@ -178,7 +178,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="meta")
     seed: int = 0
     duration_s: float | None = None
     bounds: Bounds = Bounds()
-    checks: tuple[str, ...] | None = None
+    checks: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
     """The checks that the run is judged by; null: all."""
     push: bool = False
     """Pushes are recorded: that there is none proves something."""

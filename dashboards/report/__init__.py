@@ -23,9 +23,10 @@ from dashboards.report.wording import thousands
 __all__ = ["render"]
 
 
-def render(verdict: Verdict, history: History, run_dir: Path) -> Path:
+def render(verdict: Verdict, history: History, run_dir: Path, *, shipped: bool = True) -> Path:
     """Write RUN_DIR/report.html, whole or not at all, and return its path. Raises OSError.
 
+    `shipped`: whether the run's experiment is one that `petrel run` finds by its name.
     What is measured for it alone, the latency budget, is left in RUN_DIR/metrics/hops.json for other programs.
     """
     budget = measure(history, run_dir)
@@ -36,7 +37,7 @@ def render(verdict: Verdict, history: History, run_dir: Path) -> Path:
     )
     environment.filters["thousands"] = thousands
     text = environment.get_template("report.html.j2").render(
-        page=build(verdict, history, run_dir, budget), css=_own("report.css"), js=_own("report.js")
+        page=build(verdict, history, run_dir, budget, shipped=shipped), css=_own("report.css"), js=_own("report.js")
     )
     path = run_dir / "report.html"
     partial = path.with_suffix(".html.partial")

@@ -15,20 +15,20 @@ class _Swarm(msgspec.Struct, frozen=True):
 
     users: int | None = None
     duration_s: float | None = None
+    rate_per_s: float | None = None
 
 
-def commands(verdict: Verdict, run_dir: Path) -> list[tuple[str, str]]:
+def commands(verdict: Verdict, run_dir: Path, *, shipped: bool) -> list[tuple[str, str]]:
     """What each does, and the line to type; the directory is relative where it is below the working directory."""
     here = Path.cwd()
     directory = str(run_dir.relative_to(here) if run_dir.is_relative_to(here) else run_dir)
     judge_again = ("Judge the saved history again:", shlex.join(["petrel", "verify", directory]))
     if not (run_dir / "schedule.yaml").is_file():
         return [judge_again]
-    return [
-        ("The same experiment from its seed:", shlex.join(_run(verdict, run_dir))),
-        ("Exactly this schedule, as saved:", shlex.join(["petrel", "replay", directory])),
-        judge_again,
-    ]
+    replay = ("Exactly this schedule, as saved:", shlex.join(["petrel", "replay", directory]))
+    if not shipped:  # the file that it was in may be anywhere, or changed
+        return [replay, judge_again]
+    return [("The same experiment from its seed:", shlex.join(_run(verdict, run_dir))), replay, judge_again]
 
 
 def _run(verdict: Verdict, run_dir: Path) -> list[str]:
@@ -38,6 +38,8 @@ def _run(verdict: Verdict, run_dir: Path) -> list[str]:
         line += ["--users", str(swarm.users)]
     if swarm.duration_s is not None:
         line += ["--duration", f"{swarm.duration_s:g}"]
+    if swarm.rate_per_s is not None:
+        line += ["--rate", f"{swarm.rate_per_s:g}"]
     line += ["--seed", str(verdict.seed)]
     return [*line, "--variant", verdict.variant] if verdict.variant else line
 

@@ -125,7 +125,7 @@ class Page:
         return [*there, ("Run it again", "again")]
 
 
-def build(verdict: Verdict, history: History, run_dir: Path, budget: Budget | None) -> Page:
+def build(verdict: Verdict, history: History, run_dir: Path, budget: Budget | None, *, shipped: bool) -> Page:
     """Count, draw and word everything. The events are gone through by polars, a few times in all."""
     grid = _grid(verdict, history)
     lanes = lanes_of(verdict.faults, stop_s=grid.stop_s, cap_s=history.bounds.recovery_s)
@@ -158,7 +158,7 @@ def build(verdict: Verdict, history: History, run_dir: Path, budget: Budget | No
         faults=[_fault(place, fault) for place, fault in enumerate(verdict.faults)],
         usage=usage_table(run_dir, grid, bands=bands),
         notes=_notes(history),
-        commands=commands(verdict, run_dir),
+        commands=commands(verdict, run_dir, shipped=shipped),
         grid_json=_grid_json(grid),
     )
 

@@ -7,6 +7,8 @@ import os
 import socket
 from typing import Final
 
+import psutil
+
 from sut.deploy import state
 from sut.deploy.reaper import members
 from sut.deploy.topology import Topology
@@ -21,10 +23,12 @@ def remains(topology: Topology) -> list[str]:
     for service in topology.services:
         if not service.external:
             for role, port in service.ports.items():
-                if _answers(service.host, port):
+                if _answers(service.host, port) and not _taken(port, topology.run_id):
                     found.append(f"port {service.host}:{port} ({service.name} {role})")
     found += [
-        f"port 127.0.0.1:{link.listen} ({link.name})" for link in topology.links if _answers("127.0.0.1", link.listen)
+        f"port 127.0.0.1:{link.listen} ({link.name})"
+        for link in topology.links
+        if _answers("127.0.0.1", link.listen) and not _taken(link.listen, topology.run_id)
     ]
     with contextlib.suppress(OSError):
         found += [f"mount {place}" for place in state.mounts(os.getpid()) if place.startswith(f"{topology.dir}/")]
@@ -35,3 +39,12 @@ def _answers(host: str, port: int) -> bool:
     with socket.socket() as sock:
         sock.settimeout(CONNECT_TIMEOUT_S)
         return sock.connect_ex((host, port)) == 0
+
+
+def _taken(port: int, run_id: str) -> bool:
+    """Whether a process of another run listens there by now: the kernel hands free ports out again."""
+    with contextlib.suppress(psutil.Error):
+        for one in psutil.net_connections("tcp"):
+            if one.laddr[1:] == (port,) and one.status == psutil.CONN_LISTEN and one.pid is not None:
+                return psutil.Process(one.pid).environ().get(state.RUN_ID, run_id) != run_id
+    return False

@@ -36,6 +36,8 @@ OnWaiting = Callable[[Mapping[str, str], Mapping[str, ProcessState]], None]
 
 HEALTH_TIMEOUT_S: Final = 0.5
 LOOK_S: Final = 0.05
+SPAWN_S: Final = 1.0
+"""How long a new process may take until its environment shows whose it is, on a busy machine."""
 
 
 def start(
@@ -90,19 +92,23 @@ def boot(
     timeout_s: float,
 ) -> System:
     """Start a topology whose ports are reserved, as `start` does for a profile's. Raises DeployError."""
-    with _locked(topology.path) as lock:
-        try:
-            log_sizes = _prepare(topology, on_progress)
-            process = _start_supervisor(topology, (*reservation.inherit(), lock), lock)
-        except OSError as error:
-            raise _cannot_write(topology.path, error) from None
+    process = None
     try:
+        with _locked(topology.path) as lock:
+            try:
+                log_sizes = _prepare(topology, on_progress)
+                process = _start_supervisor(topology, (*reservation.inherit(), lock), lock)
+            except OSError as error:
+                raise _cannot_write(topology.path, error) from None
         on_progress(f"starting {sum(not service.external for service in topology.services)} processes")
         _await_healthy(topology, process, log_sizes, on_waiting=on_waiting or _unseen, timeout_s=timeout_s)
         on_progress(f"{len(topology.services)} services are healthy")
-    except BaseException:
-        reap(topology.run_id, grace_s=0.3)
-        process.wait()
+    except BaseException as error:
+        if process is not None:
+            reap(topology.run_id, grace_s=0.3)
+            process.wait()
+        elif not isinstance(error, DeployError):  # interrupted in the middle of the start of the supervisor, perhaps
+            reap(topology.run_id, grace_s=0.3, settle_s=SPAWN_S)
         raise
     return System(topology, process)
 

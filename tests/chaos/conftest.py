@@ -39,6 +39,12 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> None
         time.sleep(0.02)
 
 
+@pytest.fixture(autouse=True)
+def _able_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn on terminals is drawn for the tests too, wherever they run."""
+    monkeypatch.setenv("TERM", "xterm")
+
+
 def small(topology: Topology) -> Topology:
     """What is KEPT of it; ours as stand-ins that answer pings."""
     services = tuple(

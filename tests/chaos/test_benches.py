@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,16 @@ def test_in_a_storm_nobody_is_refused_and_nothing_is_missing(tmp_path: Path) -> 
     (row,) = bench("storm", tmp_path / "out", "--points", "200", "--duration", "8")
     assert (row["missing"], row["not back"], row["refused"], row["refused "]) == (0, 0, 0, 0)
     assert row["pages"] >= 200 * 20
+
+
+def test_an_interrupted_bench_is_an_error_of_the_harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(**_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(benches.deploy, "start", start)
+    request = benches.Request(directory=tmp_path, variant=None, duration_s=None, points=(), say=lambda _text: None)
+    with pytest.raises(HarnessError, match="interrupted"), benches.running(request):
+        pass
 
 
 def measured(**changes: Any) -> Measured:

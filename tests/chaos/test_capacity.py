@@ -1,10 +1,16 @@
 """The search for the highest rate that is carried: it ends, near the truth, whatever the machine does."""
 
+import os
+import signal
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos import capacity
+from chaos import capacity, cli, outcome, runner
 from chaos.capacity import HIGHEST_PER_S, LOWEST_PER_S, MAX_STEPS, RESOLUTION, Step
+from chaos.rundir import RunDir
 
 
 def step(rate: float, *, carried: bool) -> Step:
@@ -43,3 +49,22 @@ def test_a_moody_machine_ends_the_search_too_and_no_rate_above_a_refused_one_cou
     refused = [step.rate_per_s for step in steps if not step.carried]
     assert len({step.rate_per_s for step in steps}) == len(steps)
     assert found is None or all(found.rate_per_s < rate for rate in refused)
+
+
+def test_an_interruption_ends_the_search_and_not_only_its_step(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "nothing.jsonl").touch()
+    verdict = outcome.verify(tmp_path / "nothing.jsonl", foreign=True)
+    steps = []
+
+    def execute(request: runner.Request, **_: object) -> RunDir:
+        steps.append(request)
+        os.kill(os.getpid(), signal.SIGINT)
+        return RunDir(request.directory)
+
+    monkeypatch.setattr(runner, "execute", execute)
+    monkeypatch.setattr(outcome, "conclude", lambda *_, **__: verdict)
+    assert cli.main(["capacity", "--out", str(tmp_path / "out")]) == 70
+    assert len(steps) == 1
+    assert capsys.readouterr().err.splitlines()[-1] == "petrel: interrupted"

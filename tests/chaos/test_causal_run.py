@@ -17,7 +17,7 @@ duration_s: 30
 rate_per_s: 60
 heartbeat_s: 2
 offline_share: 0.5
-checks: [causal, acked_lost, order, leaks, session]
+checks: [causal, acked_lost, order, leaks, session, vacuity]
 """
 
 

@@ -1,5 +1,6 @@
 """The command line: every mistake is one line on standard error, nothing on standard output, and the right status."""
 
+import errno
 import os
 import re
 import subprocess
@@ -8,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from chaos import cli
+from chaos import cli, experiment
 from chaos.faults import FAULTS
+from sut.deploy.profiles import PROFILES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,8 +32,13 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int,
         ([], r"the following arguments are required: COMMAND; see petrel --help"),
         (["fly"], r".*invalid choice: 'fly'.*"),
         (["run"], r"the following arguments are required: EXPERIMENT; see petrel run --help"),
-        (["run", "quack"], r"no experiment 'quack'; there are .*quick.*, or give the path of a YAML file"),
+        (["run", "quack"], r"no experiment 'quack'; perhaps quick, or give the path of a YAML file"),
         (["run", "quick", "--users", "0"], r"--users: Expected `int` >= 1"),
+        (["run", "quick", "--users", "100001"], r"--users: Expected `int` <= 100000"),
+        (
+            ["run", "quick", "--rate", "1e5", "--duration", "501"],
+            r"experiment quick: duration x rate is above 50,000,000 sends",
+        ),
         (["run", "quick", "--users", "many"], r"argument --users: invalid int value: 'many'; see .*"),
         (["run", "quick", "--duration", "nan"], r"--duration: .*"),
         (
@@ -41,6 +48,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int,
         (["run", "quick", "--seed", "-1"], r"argument --seed: a whole number from 0 to 2\^63-1, not '-1'; see .*"),
         (["run", "quick", "--seed", str(1 << 63)], r"argument --seed: .*"),
         (["run", "quick", "--variant", "good"], r"no variant 'good'; there are ack_before_durable, .*"),
+        (["run", "quick", "--variant", "redis_inc"], r"no variant 'redis_inc'; perhaps redis_incr"),
         (["run", "quick", "--profile", "moon"], r"no profile 'moon'; there are embedded.*"),
         (["run", "quick", "--colour"], r"unrecognized arguments: --colour; see petrel --help"),
         (["capacity", "--first", "1"], r"--first is from 10 to 100000"),
@@ -67,6 +75,26 @@ def test_wrong_usage_is_64_and_one_line(capsys: pytest.CaptureFixture[str], argu
     status, line = complaint(capsys, *arguments)
     assert status == 64
     assert re.fullmatch(said, line), line
+
+
+def test_a_history_that_names_no_such_check_is_the_user_s_mistake(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_text('{"e":"meta","checks":["odour"]}\n')
+    status, line = complaint(capsys, "verify", "--history", str(path))
+    assert status == 64
+    assert line.startswith(f"{path}: the meta line names a check 'odour'; there are acked_lost, ")
+
+
+@pytest.mark.parametrize("command", ["status", "down"])
+def test_without_a_system_the_line_says_how_to_start_one(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: str
+) -> None:
+    assert complaint(capsys, command, "--dir", str(tmp_path)) == (
+        70,
+        f"no system in {tmp_path}; start one with: petrel up",
+    )
 
 
 def test_malformed_yaml_names_file_and_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -128,6 +156,16 @@ def test_a_bug_is_one_line_with_the_place_of_its_traceback(
     log.unlink()
 
 
+def test_a_full_disk_is_no_bug(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from chaos import commands
+
+    def stumble(_options: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/x")
+
+    monkeypatch.setattr(commands, "faults", stumble)
+    assert complaint(capsys, "faults") == (70, "/x: No space left on device")
+
+
 @pytest.mark.parametrize("profile", ["embedded", "cluster"])
 def test_faults_lists_them_all_and_starts_nothing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, profile: str
@@ -148,13 +186,26 @@ def test_help_needs_no_heavy_module_and_is_quick() -> None:
     assert not {"polars", "numpy", "redis", "rich", "locust", "toxiproxy", "load.history"} & set(shown.split())
 
 
-def test_output_into_a_closed_pipe_is_no_traceback() -> None:
-    environ = {**os.environ, "COLUMNS": "200"}
+def test_help_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["run", "--help"])
+    shown = capsys.readouterr().out
+    for name in (*experiment.names(), *PROFILES):
+        assert re.search(rf"\b{name}\b", shown), name
+
+
+def test_output_into_a_closed_pipe_is_no_traceback_and_no_verdict() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     ended = subprocess.run(
         [sys.executable, "-m", "chaos.cli", "faults"],
-        stdout=writer, stderr=subprocess.PIPE, text=True, check=False, env=environ, cwd=ROOT,
+        stdout=writer, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT,
     )  # fmt: skip
     os.close(writer)
-    assert ended.stderr == ""
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_in_a_pipe_a_row_is_a_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert cli.main(["faults"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(FAULTS)

@@ -68,6 +68,8 @@ def test_what_a_profile_cannot_change_is_refused(tmp_path: Path, wrong: str) -> 
         ("users: 10\n", "", "mine.yaml:1: the document: Object missing required field `users`"),
         ("users: 10", "users: 10\ncolour: red", "mine.yaml:4: the document: Object contains unknown field `colour`"),
         ("users: 10", "users: 10\nusers: 11", "mine.yaml:4: users stands here twice"),
+        ("users: 10", "users: 10\n7: 8", "mine.yaml:4: this key is no text"),
+        ("users: 10", "users: 10\n[a, b]: 8", "mine.yaml:4: this key is no text"),
         ("users: 10", "users: [10", "mine.yaml:4: "),
         ("users: 10", "users: 10: 11", "mine.yaml:3: mapping values are not allowed here"),
         ("users: 10", "\tusers: 10", "mine.yaml:3: "),
@@ -77,10 +79,16 @@ def test_what_a_profile_cannot_change_is_refused(tmp_path: Path, wrong: str) -> 
         ("[6, 8]", "[6, 8, 9]", "mine.yaml:10: faults[1].for_s: "),
         ("[6, 8]", "[6, -1]", "mine.yaml:10: faults[1].for_s[1]: Expected `float` > 0.0"),
         ("{lag_s: 1}", "{lag_s: .inf}", "mine.yaml:9: faults[1]: option lag_s of redis_failover is no number"),
-        ("{lag_s: 1}", "{leg_s: 1}", "mine.yaml: fault redis_failover has no option 'leg_s'; it has lag_s"),
-        ("gateway_crash", "gateway_crush", "mine.yaml: no fault 'gateway_crush'; there are gateway_crash, "),
-        ("users: 10", "users: 10\nchecks: []", "mine.yaml: checks names none"),
+        ("{lag_s: 1}", "{lag_s: -1}", "mine.yaml:9: faults[1]: option lag_s of redis_failover is no number from 0 up"),
+        (
+            "{lag_s: 1}",
+            "{leg_s: 1}",
+            "mine.yaml:9: faults[1]: fault redis_failover has no option 'leg_s'; it has lag_s",
+        ),
+        ("gateway_crash", "gateway_crush", "mine.yaml:7: faults[0]: no fault 'gateway_crush'; perhaps gateway_crash"),
         ("users: 10", "users: 10\nchecks: [order, odour]", "mine.yaml: no check 'odour'; there are acked_lost, "),
+        ("users: 10", "users: 10\nchecks: [order]", "mine.yaml: checks leaves out vacuity; without it a fault "),
+        ("users: 10", "users: 10\nchecks: []", "mine.yaml:4: checks: Expected `array` of length >= 1"),
         ("name: mine", "name: ../mine", "mine.yaml:1: name: "),
         (GOOD, "", "mine.yaml:1: empty"),
         (GOOD, "42", "mine.yaml:1: the document: Expected `object`, got `int`"),
@@ -94,8 +102,10 @@ def test_a_mistake_is_one_line_that_names_the_place(tmp_path: Path, old: str, ne
 
 
 def test_an_unknown_experiment_lists_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"no experiment 'quack'; there are .*quick"):
+    with pytest.raises(UsageError, match=r"no experiment 'quack'; perhaps quick, or give"):
         experiment.load("quack")
+    with pytest.raises(UsageError, match=r"no experiment 'zzz'; there are .*quick"):
+        experiment.load("zzz")
     with pytest.raises(UsageError, match="no experiment"):
         experiment.load(str(tmp_path))
 

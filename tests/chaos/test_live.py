@@ -67,6 +67,14 @@ def test_a_start_is_a_table_on_a_terminal_and_a_line_now_and_then_elsewhere(monk
     assert out.getvalue() == "waiting for kafka-1: elects\n"
 
 
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    out = io.StringIO()
+    with Display(Console(file=out, width=200, force_terminal=True)) as display:
+        display.show(VIEW)
+        assert out.getvalue().startswith("steady    42 of 95 s")
+
+
 def test_the_panel_shows_the_same_and_leaves_the_terminal_clean() -> None:
     out = io.StringIO()
     with Display(Console(file=out, width=120, force_terminal=True, color_system=None)) as display:

@@ -127,6 +127,14 @@ def test_a_target_that_the_topology_lacks_is_refused() -> None:
         draw(1, picky)
 
 
+def test_an_edited_schedule_with_a_target_that_the_topology_lacks_is_refused() -> None:
+    planned = draw(3)
+    schedule.check_targets(planned, TARGETS)
+    first = msgspec.structs.replace(planned.faults[0], target="moon-1")
+    with pytest.raises(UsageError, match=f"f1: {first.name} has no target 'moon-1' here; it has "):
+        schedule.check_targets(msgspec.structs.replace(planned, faults=(first, *planned.faults[1:])), TARGETS)
+
+
 @given(an_experiment(), st.integers(0, 2**63 - 1))
 def test_a_saved_schedule_is_read_back_the_same(
     tmp_path_factory: pytest.TempPathFactory, experiment: Experiment, seed: int
@@ -149,7 +157,12 @@ def test_a_schedule_edited_wrongly_is_refused_with_its_line(tmp_path: Path) -> N
     with pytest.raises(UsageError, match="two faults have the same id"):
         schedule.load(path)
     path.write_text(text.replace("name: chat_crash", "name: chat_crush"))
-    with pytest.raises(UsageError, match="no fault 'chat_crush'; there are gateway_crash, "):
+    with pytest.raises(
+        UsageError, match=r"schedule.yaml:\d+: .*faults\[\d\]: no fault 'chat_crush'; perhaps chat_crash"
+    ):
+        schedule.load(path)
+    path.write_text(text.replace(f"name: {draw(3).faults[0].name}", "name: nothing", 1))
+    with pytest.raises(UsageError, match=r"schedule.yaml: f1: no fault 'nothing'; there are gateway_crash"):
         schedule.load(path)
     with pytest.raises(UsageError, match="No such file"):
         schedule.load(tmp_path / "other.yaml")

@@ -72,10 +72,12 @@ def test_a_valid_run(tmp_path: Path) -> None:
     assert verdict.verdict == "valid"
     write_metrics(tmp_path, services=("gateway-1", "chat-1"), duration_s=60)
     (tmp_path / "schedule.yaml").write_text("")
-    (tmp_path / "swarm.json").write_text('{"users": 30, "duration_s": 60.0, "more": []}')
+    (tmp_path / "swarm.json").write_text('{"users": 30, "duration_s": 60.0, "rate_per_s": 66.5, "more": []}')
     _, page = page_of(verdict, history, tmp_path)
     assert "valid 4,000 acknowledged messages, none lost through 2 faults" in page.text
-    assert f"petrel run quick --profile embedded --users 30 --duration 60 --seed {verdict.seed}" in page.text
+    assert (
+        f"petrel run quick --profile embedded --users 30 --duration 60 --rate 66.5 --seed {verdict.seed}" in page.text
+    )
     assert f"petrel replay {tmp_path}" in page.text
     assert "f2 partition sequencer-1->gateway-3" in page.text
     assert "2026-09-21" in page.text
@@ -84,6 +86,14 @@ def test_a_valid_run(tmp_path: Path) -> None:
         assert check.detail in page.text
     assert "event by event" not in page.text
     assert "gateway-1" in page.text
+
+
+def test_an_experiment_of_one_s_own_is_run_again_from_its_schedule_only(tmp_path: Path) -> None:
+    history = made_up_history(messages=500)
+    (tmp_path / "schedule.yaml").write_text("")
+    page = Reader(render(judge(history), history, tmp_path, shipped=False).read_text())
+    assert f"petrel replay {tmp_path}" in page.text
+    assert "petrel run quick" not in page.text
 
 
 def test_an_invalid_run_tells_the_story_of_its_message(tmp_path: Path) -> None:

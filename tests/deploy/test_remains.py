@@ -1,18 +1,23 @@
 """What a stopped system may have left: each kind of it is seen, and somebody else's is not taken for ours."""
 
+import io
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from chaos import lifecycle
+from chaos.errors import VALID, HarnessError
 from sut.deploy.reaper import reap
 from sut.deploy.remains import remains
 from sut.deploy.state import RUN_ID, SERVICE
-from sut.deploy.topology import Link, Service, Topology
+from sut.deploy.topology import Link, Service, Topology, save
 from tests.deploy.conftest import wait_until
 
 
@@ -28,6 +33,55 @@ def test_a_system_that_never_ran_left_nothing(tmp_path: Path) -> None:
         bound.bind(("127.0.0.1", 0))
         service = Service(name="chat-1", kind="chat", ports={"peer": bound.getsockname()[1]})
         assert remains(topology(tmp_path, service)) == []
+
+
+def test_a_port_that_another_run_has_by_now_is_not_taken_for_ours(tmp_path: Path) -> None:
+    script = (
+        "import socket; one = socket.create_server(('127.0.0.1', 0)); print(one.getsockname()[1], flush=True); input()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env={**os.environ, RUN_ID: "another"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert other.stdout is not None
+        service = Service(name="chat-1", kind="chat", ports={"peer": int(other.stdout.readline())})
+        assert remains(topology(tmp_path, service)) == []
+    finally:
+        other.communicate(b"")
+
+
+def test_status_tells_of_processes_that_lost_their_supervisor(tmp_path: Path) -> None:
+    made = topology(tmp_path)
+    save(made)
+    lost = subprocess.Popen(["sleep", "60"], env={**os.environ, RUN_ID: made.run_id})
+    try:
+        with pytest.raises(HarnessError, match="supervisor is gone; processes left: 1; end them with: petrel down"):
+            lifecycle.status(directory=tmp_path)
+    finally:
+        lost.kill()
+        lost.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_start_that_is_interrupted_is_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(lifecycle.deploy, "start", lambda **_: os.kill(os.getpid(), number))
+    with pytest.raises(HarnessError, match="interrupted"):
+        lifecycle.up(directory=tmp_path)
+
+
+def test_what_the_kernel_is_late_to_close_is_no_complaint_of_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(topology(tmp_path))
+    seen = [["port 127.0.0.1:1 (chat-1 peer)"], []]
+    monkeypatch.setattr(lifecycle, "remains", lambda _topology: seen.pop(0))
+    assert lifecycle.down(directory=tmp_path, console=Console(file=io.StringIO())) == VALID
+    assert seen == []
 
 
 def test_a_process_and_ports_that_answer_are_told_and_a_foreign_servers_are_not(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import socket
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,23 @@ def test_a_start_that_is_interrupted_leaves_nothing(workshop: Workshop) -> None:
     with pytest.raises(KeyboardInterrupt):
         boot(topology, workshop.reservation, on_progress=interrupt, timeout_s=20)
     assert members(topology.run_id) == {}
+
+
+def test_an_interruption_while_the_supervisor_is_being_started_leaves_nothing(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topology = workshop.topology(*NAMES)
+    start = system._start_supervisor
+
+    def interrupted(*arguments: Any) -> None:
+        start(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(system, "_start_supervisor", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        workshop.boot(topology)
+    assert members(topology.run_id) == {}
+    assert not state.is_locked(topology.path)
 
 
 def test_a_directory_in_use_is_refused_and_its_system_left_alone(workshop: Workshop) -> None:

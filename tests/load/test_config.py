@@ -34,7 +34,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         (GOOD | {"users": 10_000_000}, "users"),
         (GOOD | {"rate_per_s": 0}, "rate_per_s"),
         (GOOD | {"duration_s": -1}, "duration_s"),
-        (GOOD | {"duration_s": 86_400, "rate_per_s": 100_000}, "50 million"),
+        (GOOD | {"duration_s": 86_400, "rate_per_s": 100_000}, "50,000,000 sends"),
         (GOOD | {"offline_share": 1.5}, "offline_share"),
         (GOOD | {"api_url": "ftp://x"}, "api_url"),
         (GOOD | {"user": 5}, "unknown field `user`"),

@@ -249,9 +249,12 @@ def test_by_hand_with_the_web_ui_each_start_is_a_run_of_its_own(locust, chat, tm
     assert {"send -> ack", "send -> shown (1:1)"} <= {entry["name"] for entry in stats["stats"]}
     (tab,) = stats["extended_stats"]
     assert tab["key"] == "petrel"
-    assert {"name": "protocol violations seen", "value": "0"} in tab["data"]
+    assert [tab["data"][0]["row"], tab["data"][-1]["row"]] == ["phase", "send -> shown p50 / p99 / max ms"]
+    assert {"row": "protocol violations seen", "value": "0"} in tab["data"]
     assert "Ledger" in get(web)
-    assert "<h1>Live ledger</h1>" in get(f"{web}/petrel")
+    page = get(f"{web}/petrel")
+    assert "<h1>Live ledger</h1>" in page
+    assert '<link rel="icon" href="data:,">' in page, "or browsers ask for one, and complain"
     started.stop()
     assert "Traceback" not in started.text()
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from load import body as bodies
 from load.history import Event, Explanation, HistoryTail, HistoryWriter, Record, machine_id, message_id, now_ns
 from load.recorder import MAX_NOTIFIED_HERE, Recorder
 from sut.protocol.client_events import Notified, SentAgain, Show, Wire
@@ -50,6 +51,34 @@ class Book:
     def told(self) -> dict[int, int]:
         """Message's client_seq -> the number told by the NOTIFY behind which it came."""
         return {record[4] & 0xFFFFFFFF: record[5] for record in self.read() if record[7] == Explanation.NOTIFIED}
+
+
+def test_what_waited_for_a_device_that_was_away_as_planned_is_no_latency_and_what_waited_for_a_lost_one_is(
+    book: Book,
+) -> None:
+    recorder = book.recorder
+    recorder.begin(now_ns())
+
+    def shown(seq: int, *, due_ns: int) -> int:
+        made = bodies.make(seed=1, msg=seq, due_offset_ns=due_ns - recorder._t0_ns, size=40)
+        recorder.shown(READER, Show(Message(CONV, seq, 0, SENDER, SENDER, seq, made)))
+        return recorder.show_latency.count
+
+    early_ns = now_ns()
+    recorder.online(READER)
+    assert shown(0, due_ns=early_ns) == 0
+    assert shown(1, due_ns=now_ns()) == 1
+    recorder.offline(READER, planned=False)
+    missed_ns = now_ns()
+    recorder.online(READER)
+    assert shown(2, due_ns=missed_ns) == 2
+    recorder.offline(READER, planned=True)
+    missed_ns = now_ns()
+    assert shown(3, due_ns=missed_ns) == 2
+    recorder.online(READER)
+    assert shown(4, due_ns=missed_ns) == 2
+    assert shown(5, due_ns=now_ns()) == 3
+    assert recorder.counters.shown == 6
 
 
 @pytest.fixture

@@ -83,6 +83,7 @@ def exported(history: History) -> bytes:
         ('{"e":"member","t":1,"conv":1,"user":1,"op":"ban","seq":0}', "$.op"),
         ('{"e":"receipt","t":1,"device":1,"conv":1,"seq":1,"kind":"eaten","by":1}', "$.kind"),
         ('{"e":"fault","t":1,"name":"x","target":"y","phase":"later"}', "$.phase"),
+        ('{"e":"meta","checks":[]}', "$.checks"),
         ('{"e":"online","t":1,"device":"\xff"}'.encode("latin-1"), ""),
         ("[" * 100_000, ""),
     ],
@@ -307,6 +308,21 @@ def test_control_lines(run_dir: Path) -> None:
     path.write_text('{"e":"phase","t":1}')
     with pytest.raises(HistoryError, match=r"runner\.jsonl, line 1: .*name"):
         load_run(run_dir)
+
+
+def test_a_part_of_a_run_is_refused(run_dir: Path) -> None:
+    history = run_dir / "history"
+    (history / "swarm-2.jsonl").touch()  # of a process that did not get far
+    (run_dir / "schedule.yaml").touch()
+    with pytest.raises(HistoryError, match=r"meta\.jsonl: missing; the run had it"):
+        load_run(run_dir)
+    (history / "meta.jsonl").write_text('{"e":"meta"}\n')
+    assert load_run(run_dir).events.height == 6
+    (history / "swarm-2.jsonl").write_text('{"e":"phase","t":1,"name":"steady"}\n')
+    with pytest.raises(HistoryError, match=r"swarm-2\.bin: missing; the run had it"):
+        load_run(run_dir)
+    (history / "swarm-2.bin").touch()
+    assert load_run(run_dir).events.height == 6
 
 
 def test_no_run_there(tmp_path: Path) -> None:
