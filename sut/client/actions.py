@@ -18,7 +18,7 @@ from sut.client.core import ConversationChanged
 from sut.client.errors import ApiProblem, UserMistake
 from sut.client.model import Conversation, Line, LineKind
 from sut.client.names import check_name, user_of
-from sut.client.payload import MAX_TEXT, MAX_TITLE
+from sut.client.payload import MAX_TEXT, MAX_TEXT_BYTES, MAX_TITLE
 from sut.crypto.errors import IdentityChanged, NoSession
 from sut.crypto.fingerprint import grouped
 from sut.protocol.content import Delete, Edit, Target, Text
@@ -104,13 +104,13 @@ class Actions:
     async def send(self, conv: int, text: str) -> None:
         """Write a line; it is on disk on return, and sent as soon as it can be."""
         one = self._here(conv)
-        if len(text) > MAX_TEXT:
-            raise UserMistake(f"{len(text)} characters are too many; {MAX_TEXT} are allowed")
+        _check_length(text)
         await self._write(one, Text(text), text=text)
         self._typed_at.pop(conv, None)
 
     async def edit(self, conv: int, text: str) -> None:
         """Change the last line that this person wrote here."""
+        _check_length(text)
         one, line = await self._own_last(conv)
 
         def edited(_now: float) -> None:
@@ -282,3 +282,11 @@ class Actions:
                     raise UserMistake(str(problem)) from None
             await asyncio.sleep(RETRY_S * attempt)
         raise AssertionError("unreachable")
+
+
+def _check_length(text: str) -> None:
+    size = len(text.encode())
+    if len(text) > MAX_TEXT:
+        raise UserMistake(f"{len(text)} characters are too many; {MAX_TEXT} are allowed")
+    if size > MAX_TEXT_BYTES:
+        raise UserMistake(f"{size} bytes are too many; {MAX_TEXT_BYTES} are allowed")

@@ -22,6 +22,7 @@ from typing import Final
 
 from sut.client.accounts import Accounts
 from sut.client.api import Access, Api
+from sut.client.causality import Ties
 from sut.client.core import (
     ConversationChanged,
     Core,
@@ -79,7 +80,14 @@ class Chat:
     """Everything of one person's device. Methods that change something are for one event loop; see also Actions."""
 
     def __init__(
-        self, core: Core, api: Api, encryption: Encryption, listener: Callable[[Update], None], rng: random.Random
+        self,
+        core: Core,
+        api: Api,
+        *,
+        encryption: Encryption,
+        ties: Ties,
+        listener: Callable[[Update], None],
+        rng: random.Random,
     ) -> None:
         """See `open`."""
         self.core = core
@@ -97,8 +105,10 @@ class Chat:
         self._link = Link(api, self, clock=core.clock)
         self.connection = Status("connecting")
         self._watched: frozenset[int] = frozenset()
+        ties.read = self.inbound.reading.names
+        ties.linked = encryption.linked
         core.machine.resume(
-            {one.conv: one.cursor for one in core.conversations.values() if one.cursor},
+            {one.conv: one.cursor for one in reversed(core.recent()) if one.cursor},
             self.outbound.unsettled(),
             core.clock(),
         )
@@ -123,16 +133,21 @@ class Chat:
             state.put("device", str(device).encode())
             cipher = Encryption.load(state.get("cipher"), user=me, device=device, now_s=wall_s)
             state.put("cipher", cipher.state())
-            machine = Client(user=me, device=device, rng=rng, settings=SETTINGS, next_client_seq=state.next_client_seq)
+            conversations = state.conversations()
+            ties = Ties(conversations)
+            machine = Client(
+                user=me, device=device, rng=rng, settings=SETTINGS, next_client_seq=state.next_client_seq,
+                causality=ties,
+            )  # fmt: skip
             core = Core(
                 me=me, name=name, device=device, state=state, machine=machine, cipher=cipher,
-                conversations=state.conversations(), names=state.names(), clock=clock,
+                conversations=conversations, names=state.names(), clock=clock,
                 wall_ms=lambda: int(wall_s() * 1000), want=lambda _errand: None,
             )  # fmt: skip
             core.learn_name(me, name)
             await state.commit()
             async with Api(access, user=me, device=device) as api:
-                chat = cls(core, api, cipher, listener, rng)
+                chat = cls(core, api, encryption=cipher, ties=ties, listener=listener, rng=rng)
                 try:
                     yield chat
                 finally:
@@ -190,6 +205,7 @@ class Chat:
                 ready = self.outbound.ready()
                 self._note_cursors()
                 self._watch()
+                self.inbound.reading.save()
                 await core.state.commit()
                 for outgoing in ready:
                     self._submit(outgoing)
@@ -201,7 +217,9 @@ class Chat:
             self._listener(update)
 
     def _submit(self, outgoing: Outgoing) -> None:
-        taken = self.core.machine.submit(outgoing.conv, outgoing.body, self.core.clock())
+        body = outgoing.body
+        made = (lambda _now: body) if outgoing.ref else body  # only a message, which has a ref, names something
+        taken = self.core.machine.submit(outgoing.conv, made, self.core.clock())
         assert taken == outgoing.client_seq, "the machine and the state count alike"
 
     def _note_cursors(self) -> None:

@@ -16,6 +16,7 @@ from sut.client.model import Conversation, Line, LineKind
 from sut.client.names import user_of
 from sut.client.outbound import Outbound
 from sut.client.payload import About, Payload
+from sut.client.reading import Reading
 from sut.protocol import content as contents
 from sut.protocol.content import ContentError, Delete, Edit, Target, Text
 from sut.protocol.frames import Message
@@ -32,6 +33,7 @@ class Inbound:
     def __init__(self, core: Core, outbound: Outbound) -> None:
         self._core = core
         self._outbound = outbound
+        self.reading = Reading((core.me, core.device), core.cipher, core.state)
         self._stuck: dict[int, list[Message]] = {}
         """Conversation -> messages that wait for keys, or for the conversation to be known, in order."""
         self._dark: dict[tuple[int, Address], list[Message]] = {}
@@ -88,9 +90,9 @@ class Inbound:
         self._core.state.put_sealed(message, asked=False)
 
     def _open(self, one: Conversation, message: Message) -> None:
-        core, sender = self._core, (message.user, message.device)
+        core = self._core
         try:
-            opened = core.cipher.open(message.conv, sender, message.body)
+            opened = self.reading.take(message)
         except NeedKeys as need:
             self._stick(message)
             for user in need.users:

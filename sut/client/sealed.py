@@ -61,6 +61,13 @@ class Encryption:
         with _errors():
             return [_sealed(body) for body in self.account.answer(conv, asker=asker, refs=refs)]
 
+    def linked(self) -> bool:
+        """Whether this user has other devices."""
+        try:
+            return len(self.account.devices(self.account.address[0])) > 1
+        except IdentityChanged:
+            return True
+
     def state(self) -> bytes:
         """See Cipher."""
         return self.account.state()

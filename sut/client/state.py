@@ -17,6 +17,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
+from sut.client.cipher import Opened
 from sut.client.errors import ClientError, UserMistake
 from sut.client.model import MAX_LINES, Conversation, Line, LineKind
 from sut.protocol.frames import Message
@@ -222,6 +225,11 @@ class State:
             for conv, seq, user, device, client_seq, body, asked in self._db.execute(query)
         ]
 
+    def opened(self) -> dict[tuple[int, int], Opened]:
+        """(conversation, number) -> what was in a message that was opened and is not shown."""
+        found = self._db.execute("SELECT conv, seq, opened FROM opened")
+        return {(conv, seq): msgspec.msgpack.decode(opened, type=Opened) for conv, seq, opened in found}
+
     def seqs_of(self, conv: int, refs: tuple[int, ...]) -> dict[int, int]:
         """ref -> number, of own messages that the encryption knows by these refs. As of the last commit."""
         marks = ",".join("?" * len(refs))
@@ -297,3 +305,11 @@ class State:
     def drop_sealed(self, message: Message) -> None:
         """It could be read, or never will be."""
         self._do("DELETE FROM sealed WHERE conv = ? AND seq = ?", message.conv, message.seq)
+
+    def put_opened(self, conv: int, seq: int, opened: Opened) -> None:
+        """What was in a message that waits for its turn to be shown."""
+        self._do("INSERT OR REPLACE INTO opened VALUES (?, ?, ?)", conv, seq, msgspec.msgpack.encode(opened))
+
+    def drop_opened(self, conv: int, seq: int) -> None:
+        """It is shown."""
+        self._do("DELETE FROM opened WHERE conv = ? AND seq = ?", conv, seq)

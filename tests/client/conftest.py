@@ -13,8 +13,8 @@ import pytest
 from sut.client.actions import Actions
 from sut.client.api import Access
 from sut.client.chat import Chat
-from sut.client.core import Said, StatusChanged, Update
-from sut.client.model import Conversation, Delivery, LineKind
+from sut.client.core import LineChanged, Said, StatusChanged, Update
+from sut.client.model import Conversation, Delivery, Line, LineKind
 from sut.deploy import system
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
@@ -54,6 +54,11 @@ class Person:
     @property
     def said(self) -> list[str]:
         return [update.text for update in self._updates if isinstance(update, Said)]
+
+    @property
+    def shown(self) -> list[Line]:
+        """Lines in the order in which they came to the screen."""
+        return [update.line for update in self._updates if isinstance(update, LineChanged) and update.new]
 
     @property
     def states(self) -> list[str]:
