@@ -35,6 +35,7 @@ from sut.client.core import (
 )
 from sut.client.errands import Errands
 from sut.client.errors import ClientError
+from sut.client.handover import take, until_wanted
 from sut.client.inbound import Inbound
 from sut.client.link import Link, Status
 from sut.client.model import TYPING_S, Conversation, Line, LineKind
@@ -42,7 +43,7 @@ from sut.client.model import Presence as Seen
 from sut.client.names import user_of
 from sut.client.outbound import Outbound
 from sut.client.sealed import Encryption
-from sut.client.state import Outgoing, State
+from sut.client.state import Outgoing
 from sut.client.upkeep import Upkeep
 from sut.protocol.client import Client
 from sut.protocol.client_events import (
@@ -125,9 +126,12 @@ class Chat:
         clock: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
     ) -> AsyncIterator[Chat]:
-        """The client of a person (a checked name) whose state is in this file. Raises ClientError, UserMistake."""
+        """The client of a person (a checked name) whose state is in this file. Raises ClientError, UserMistake.
+
+        A program that has the file is asked to end, and waited for.
+        """
         rng = random.SystemRandom()
-        with contextlib.closing(State(path)) as state:
+        with contextlib.closing(await take(path)) as state:
             me = user_of(name)
             device = access.device or state.number("device") or rng.randrange(1, 1 << 62)
             state.put("device", str(device).encode())
@@ -154,9 +158,13 @@ class Chat:
                     await chat.quiet()
 
     async def run(self) -> None:
-        """Be connected, until cancelled. Raises ClientError when it makes no sense to go on."""
+        """Be connected, until cancelled. Raises ClientError when it makes no sense to go on.
+
+        Replaced among them: then the state is wanted by another program, and has to be closed now.
+        """
         await self.step(lambda _now: self._begin())
-        tasks = [asyncio.create_task(self._link.run()), asyncio.create_task(self.errands.run())]
+        doings = (self._link.run(), self.errands.run(), until_wanted(self.core.state.path))
+        tasks = [asyncio.create_task(doing) for doing in doings]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:

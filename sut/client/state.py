@@ -39,6 +39,10 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
+class InUse(UserMistake):
+    """Another program has the file open."""
+
+
 class Draft(NamedTuple):
     """Written by the person, not encrypted yet."""
 
@@ -63,7 +67,7 @@ class State:
     """An open state file. Methods that change something take effect with the next `commit`."""
 
     def __init__(self, path: Path) -> None:
-        """Open or make the file. Raises ClientError, UserMistake when another program has it open."""
+        """Open or make the file. Raises ClientError, InUse when another program has it open."""
         self._path = path
         self._pending: list[_Change] = []
         try:
@@ -75,7 +79,7 @@ class State:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._lock)
-            raise UserMistake(f"{path} is in use: this person chats in another terminal already") from None
+            raise InUse(f"{path} is in use: this person chats in another terminal already") from None
         try:
             self._open(path)
         except BaseException:
@@ -99,6 +103,11 @@ class State:
             self._pending = []
         except (sqlite3.Error, OSError) as error:
             raise ClientError(f"{path} is broken: {error}; move it away to begin anew as a new device") from None
+
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        return self._path
 
     async def commit(self) -> None:
         """Everything that was changed is on disk on return. Raises ClientError: the program cannot go on."""
