@@ -37,10 +37,11 @@ from sut.client.errands import Errands
 from sut.client.errors import ClientError
 from sut.client.handover import take, until_wanted
 from sut.client.inbound import Inbound
+from sut.client.joining import Joining
 from sut.client.link import Link, Status
 from sut.client.model import TYPING_S, Conversation, Line, LineKind
 from sut.client.model import Presence as Seen
-from sut.client.names import user_of
+from sut.client.names import DEVICE, user_of
 from sut.client.outbound import Outbound
 from sut.client.sealed import Encryption
 from sut.client.state import Outgoing
@@ -103,6 +104,7 @@ class Chat:
         self.upkeep = Upkeep(core, api, self.accounts, inbound=self.inbound, outbound=self.outbound, step=self.step)
         self.errands = Errands(do=self.upkeep.do, needed=self.upkeep.needed, clock=core.clock, rng=rng)
         core.want = self.errands.want
+        self.joining = Joining(core, api, self.accounts, step=self.step, status=self.status)
         self._link = Link(api, self, clock=core.clock)
         self.connection = Status("connecting")
         self._watched: frozenset[int] = frozenset()
@@ -123,10 +125,11 @@ class Chat:
         name: str,
         path: Path,
         listener: Callable[[Update], None],
+        device_name: str = DEVICE,
         clock: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
     ) -> AsyncIterator[Chat]:
-        """The client of a person (a checked name) whose state is in this file. Raises ClientError, UserMistake.
+        """A person's device (checked names) whose state is in this file. Raises ClientError, UserMistake.
 
         A program that has the file is asked to end, and waited for.
         """
@@ -147,6 +150,8 @@ class Chat:
                 me=me, name=name, device=device, state=state, machine=machine, cipher=cipher,
                 conversations=conversations, names=state.names(), clock=clock,
                 wall_ms=lambda: int(wall_s() * 1000), want=lambda _errand: None,
+                device_name=device_name, device_names=state.device_names(), earlier=state.earlier(),
+                arriving=bool(state.get("arriving")),
             )  # fmt: skip
             core.learn_name(me, name)
             await state.commit()
@@ -163,7 +168,7 @@ class Chat:
         Replaced among them: then the state is wanted by another program, and has to be closed now.
         """
         await self.step(lambda _now: self._begin())
-        doings = (self._link.run(), self.errands.run(), until_wanted(self.core.state.path))
+        doings = (self._connect(), self.errands.run(), until_wanted(self.core.state.path))
         tasks = [asyncio.create_task(doing) for doing in doings]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -176,6 +181,10 @@ class Chat:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _connect(self) -> None:
+        await self.joining.run()
+        await self._link.run()
 
     async def quiet(self) -> None:
         """Wait for the steps that are under way; after `run` has ended nothing changes any more on return."""
@@ -286,12 +295,23 @@ class Chat:
 
     def _catch_up(self) -> None:
         """The connection is back: what was only told while it was away has to be asked for."""
+        if self.core.arriving:
+            self._arrived()
         if self.accounts.due:
             self.core.want(Publish())
         for one in self.core.recent()[:MAX_ASKED]:
             self.ask_whether_still_in(one.conv)
-            if one.unconfirmed(self.core.me):
+            if one.unconfirmed(self.core.me) or (one.unread(self.core.me) and self.encryption.linked()):
                 self.core.want(ReceiptsOf(one.conv))
+
+    def _arrived(self) -> None:
+        """This device was added to others, and knows now which conversations were there before."""
+        core = self.core
+        for conv in core.machine.cursors:
+            core.conversation(conv)
+            core.want(ReceiptsOf(conv))
+        core.arriving = False
+        core.state.put("arriving", b"")
 
     def ask_whether_still_in(self, conv: int) -> None:
         """Nobody tells a user who was removed from a group: ask when it matters."""

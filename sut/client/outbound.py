@@ -137,9 +137,13 @@ class Outbound:
         if not one.known:
             return []  # who is in it is being asked for
         others = [user for user in one.members if user != core.me]
-        named = payloads.naming(draft.payload, core.machine.dependencies(one.conv, core.clock()))
+        plaintext = payloads.sent(
+            draft.payload,
+            names=core.machine.dependencies(one.conv, core.clock()),
+            devices=core.cipher.list_version(core.me),
+        )
         try:
-            sealed = core.cipher.seal(one.conv, others, named, direct=one.direct)
+            sealed = core.cipher.seal(one.conv, others, plaintext, direct=one.direct)
         except NeedKeys as need:
             for user in need.users:
                 core.want(KeysOf(user))

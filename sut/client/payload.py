@@ -46,6 +46,8 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
     about: About | None = None
     names: bytes = b""
     """What it names of other conversations, as entries."""
+    devices: int = 0
+    """Version of the sender's device list: who knows an older one has to look again."""
 
 
 VERSION: Final = 1
@@ -69,9 +71,9 @@ def decode(data: bytes) -> Payload | None:
     return payload if payload.version == VERSION else None
 
 
-def naming(data: bytes, names: Sequence[Dependency]) -> bytes:
-    """The payload that `encode` made, with what it names now that it is sent."""
-    return encode(msgspec.structs.replace(_decoder.decode(data), names=pack(names))) if names else data
+def sent(data: bytes, *, names: Sequence[Dependency] = (), devices: int = 0) -> bytes:
+    """The payload that `encode` made, with what is only known when it is sent."""
+    return encode(msgspec.structs.replace(_decoder.decode(data), names=pack(names), devices=devices))
 
 
 def named_by(data: bytes) -> tuple[Dependency, ...]:

@@ -68,6 +68,10 @@ class Encryption:
         except IdentityChanged:
             return True
 
+    def list_version(self, user: int) -> int:
+        """See Cipher."""
+        return self.account.list_version(user)
+
     def state(self) -> bytes:
         """See Cipher."""
         return self.account.state()

@@ -239,6 +239,14 @@ class State:
         found = self._db.execute("SELECT conv, seq, opened FROM opened")
         return {(conv, seq): msgspec.msgpack.decode(opened, type=Opened) for conv, seq, opened in found}
 
+    def earlier(self) -> set[int]:
+        """Conversations in which this device has read and written nothing since it was added."""
+        return {conv for (conv,) in self._db.execute("SELECT conv FROM earlier")}
+
+    def device_names(self) -> dict[int, str]:
+        """What own other devices are called, of those that were added here."""
+        return dict(self._db.execute("SELECT device, name FROM devices"))
+
     def seqs_of(self, conv: int, refs: tuple[int, ...]) -> dict[int, int]:
         """ref -> number, of own messages that the encryption knows by these refs. As of the last commit."""
         marks = ",".join("?" * len(refs))
@@ -250,6 +258,17 @@ class State:
     def put_name(self, user: int, name: str) -> None:
         """What somebody is called."""
         self._do("INSERT OR REPLACE INTO names VALUES (?, ?)", user, name)
+
+    def put_earlier(self, conv: int, *, earlier: bool) -> None:
+        """Whether all that is there is from before this device was added, as far as it has seen."""
+        statement = "INSERT OR IGNORE INTO earlier VALUES (?)" if earlier else "DELETE FROM earlier WHERE conv = ?"
+        self._do(statement, conv)
+
+    def put_device(self, device: int, name: str) -> None:
+        """What an own other device is called; empty: it is none any more."""
+        self._do("DELETE FROM devices WHERE device = ?", device)
+        if name:
+            self._do("INSERT INTO devices VALUES (?, ?)", device, name)
 
     def put_conversation(self, one: Conversation) -> None:
         """All of a conversation but lines, members and receipts."""

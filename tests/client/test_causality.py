@@ -59,13 +59,13 @@ def test_who_may_be_where() -> None:
 
 def test_names_travel_in_the_payload() -> None:
     data = payloads.encode(Payload(payloads.VERSION, "ann", 5, contents.encode(Text("hi"))))
-    assert payloads.named_by(data) == () and payloads.naming(data, ()) == data
+    assert payloads.named_by(data) == () and payloads.sent(data) == data
     names = tuple(Dependency(conv, 7, conv & 1) for conv in range(MAX_DEPENDENCIES))
-    assert payloads.named_by(payloads.naming(data, names)) == names
-    assert payloads.named_by(payloads.naming(data, names * 2)) == (), "nobody may name so many"
+    assert payloads.named_by(payloads.sent(data, names=names)) == names
+    assert payloads.named_by(payloads.sent(data, names=names * 2)) == (), "nobody may name so many"
     assert payloads.named_by(payloads.encode(Payload(payloads.VERSION, "ann", 5, names=b"odd"))) == ()
     assert payloads.named_by(b"?") == ()
-    named = payloads.decode(payloads.naming(data, names))
+    named = payloads.decode(payloads.sent(data, names=names))
     assert named is not None and contents.decode(named.content) == Text("hi")
 
 
@@ -148,7 +148,7 @@ def introduce(one: Encryption, other: Encryption) -> None:
 
 def says(bob: Encryption, conv: int, seq: int, text: str, *names: Dependency) -> f.Message:
     plain = payloads.encode(Payload(payloads.VERSION, "bob", 7, contents.encode(Text(text))))
-    (sealed,) = bob.seal(conv, [ANN], payloads.naming(plain, names), direct=False)
+    (sealed,) = bob.seal(conv, [ANN], payloads.sent(plain, names=names), direct=False)
     return f.Message(conv, seq, 0, BOB, 21, seq, sealed.body)
 
 
@@ -243,7 +243,7 @@ def test_three_people_and_a_question_that_comes_late(
                 assert eli.texts(elsewhere) == ["cho: hello", "dee: hello too"]
                 deaf.conv = 0
                 await eli.until(lambda: eli.texts(elsewhere)[-1] == "dee: yes, let us")
-                assert [line.text for line in eli.shown][-2:] == ["shall we?", "yes, let us"]
+                await eli.until(lambda: [line.text for line in eli.shown][-2:] == ["shall we?", "yes, let us"])
 
     asyncio.run(scenario())
 

@@ -45,6 +45,11 @@ def token_of(name: str, device: int = 7) -> str:
         (["alice", "--api", "http://127.0.0.1:9"], 64, r"--api needs --token, .*"),
         (["alice", "--api", "http://127.0.0.1:9", "--token", "x"], 64, r"--token is no device token"),
         (["alice", "--api", "http://127.0.0.1:9", "--token", token_of("bob")], 64, r"--token is for user \d+, and .*"),
+        (
+            ["alice", "--device", "my laptop", "--api", "http://127.0.0.1:9", "--token", token_of("alice")],
+            64,
+            r"'my laptop' is no name: .*",
+        ),
         (["alice", "--loud"], 64, r"unrecognized arguments: --loud; .*"),
         ([], 64, r"the following arguments are required: USER; see petrel chat --help"),
     ],
