@@ -51,29 +51,34 @@ class Said(NamedTuple):
 Update = LineChanged | ConversationChanged | StatusChanged | PeopleChanged | Said
 
 
-class MembersOf(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MembersOf:
     """To be fetched: who is in this conversation."""
 
     conv: int
 
 
-class KeysOf(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class KeysOf:
     """To be fetched: this user's keys."""
 
     user: int
 
 
-class Publish(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Publish:
     """To be done: publish this device's keys."""
 
 
-class ReceiptsOf(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ReceiptsOf:
     """To be fetched: how far others have come in this conversation."""
 
     conv: int
 
 
 Errand = MembersOf | KeysOf | ReceiptsOf | Publish
+"""No tuples: those of one number would all be equal, and the second one in line would be taken for the first again."""
 
 
 @dataclass(slots=True, kw_only=True)
