@@ -30,6 +30,7 @@ def chat(
     api: str | None,
     token: str | None,
     ca: Path | None,
+    device: str,
     state: Path | None,
     plain: bool,
 ) -> int:
@@ -39,7 +40,7 @@ def chat(
         access, system = _foreign(api, token, name) if api is not None else _local(directory, token, name)
         if ca is not None:
             access = access._replace(ca=str(ca))
-        start(access, name=name, system=system, state=state, plain=plain)
+        start(access, name=name, device=device, system=system, state=state, plain=plain)
     except UserMistake as error:
         raise UsageError(str(error)) from None
     except ClientError as error:

@@ -140,6 +140,7 @@ def _add_systems(add: Callable[[str, Callable[[argparse.Namespace], int], str], 
     sub = add("chat", _chat, "chat as somebody through a running system")
     sub.add_argument("user", metavar="USER", help="your name: a-z, 0-9, '.', '_' and '-'")
     _directory(sub)
+    sub.add_argument("--device", metavar="NAME", default="terminal", help="which of your devices this is, by your word")
     sub.add_argument("--api", metavar="URL", help="the API of a system elsewhere, instead of --dir; needs --token")
     sub.add_argument("--token", metavar="TOKEN", help="a device token; default: one made with the local operator's key")
     sub.add_argument("--ca", type=Path, metavar="FILE", help="the authority of a system that is reached by TLS")
@@ -312,6 +313,7 @@ def _chat(options: argparse.Namespace) -> int:
         api=options.api,
         token=options.token,
         ca=options.ca,
+        device=options.device,
         state=options.state,
         plain=options.plain,
     )

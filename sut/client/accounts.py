@@ -2,12 +2,12 @@
 
 Publishing tells the service the signed prekey, one-time prekeys and the user's device list; it is repeated when the
 connection is back and an hour has passed. Fetching takes a one-time prekey of each device of the user, so it is done
-only when something waits for it. A person has one device here: a new one (another state file) takes the place of the
-one before, and everybody they write to is told that their keys have changed.
+only when something waits for it, or when somebody says that their list is newer than the one that is known.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final, NamedTuple
 
 from sut.client.api import Api
@@ -40,6 +40,7 @@ class Published(NamedTuple):
 
     publication: Publication
     one_time_left: int
+    device_list: bytes
 
 
 class Accounts:
@@ -51,6 +52,34 @@ class Accounts:
         self._account = encryption.account
         self._published_at = float("-inf")
         self._absent: set[int] = set()
+
+    @property
+    def joined(self) -> bool:
+        """Whether this device is one of its person's, as of the last commit."""
+        return bool(self._core.state.get("joined"))
+
+    @property
+    def listed(self) -> bool:
+        """Whether it still is, by the newest list that is known."""
+        try:
+            return self._core.device in self._account.devices(self._core.me)
+        except IdentityChanged:
+            return False
+
+    @property
+    def identity_key(self) -> bytes:
+        """This device's."""
+        return self._account.identity_key
+
+    @property
+    def code(self) -> str:
+        """What the first device needs to add this one."""
+        return self._account.device_code
+
+    @property
+    def number(self) -> str:
+        """What is the same on all devices of this person."""
+        return self._account.account_number
 
     @property
     def due(self) -> bool:
@@ -80,45 +109,79 @@ class Accounts:
             pass  # said when something is encrypted or read
         except CryptoError as error:
             self._core.say(f"the service offers keys of {self._core.called(user)} that are not genuine: {error}")
-        self._core.state.put("cipher", self._account.state())
+        self._save()
 
-    async def publish(self) -> Published:
-        """Tell the service this device's keys."""
+    async def publish(self, *, listed: bool = True) -> Published:
+        """Tell the service this device's keys, and the list of the person's devices."""
         publication = self._account.publication()
-        try:
-            left = await self._publish(publication)
-        except ApiProblem as problem:
-            if problem.status != 409:
-                raise
-            await self._take_over()
-            left = await self._publish(publication)
-        return Published(publication, left)
+        data = self._account.device_list if listed else b""
+        left = await self._api.publish(
+            identity_key=publication.identity_key,
+            signed=SignedPrekeyOf(publication.signed_number, publication.signed_key, publication.signature),
+            one_time=[OneTimePrekeyOf(number, key) for number, key in publication.one_time],
+            list_version=device_list.parse(data).version if data else 0,
+            list_data=data,
+        )
+        return Published(publication, left, data)
 
     def published(self, done: Published) -> bool:
         """It was told. Returns whether there is more to tell."""
         self._published_at = self._core.clock()
         self._account.published(done.publication)
         more = self._account.tend(now_s=self._core.wall_ms() // 1000, one_time_left=done.one_time_left)
-        self._core.state.put("cipher", self._account.state())
+        self._save()
         return more
 
-    async def _publish(self, publication: Publication) -> int:
-        data = self._account.device_list
-        return await self._api.publish(
-            identity_key=publication.identity_key,
-            signed=SignedPrekeyOf(publication.signed_number, publication.signed_key, publication.signature),
-            one_time=[OneTimePrekeyOf(number, key) for number, key in publication.one_time],
-            list_version=device_list.parse(data).version,
-            list_data=data,
-        )
+    # In a step: what this device is to its person.
 
-    async def _take_over(self) -> None:
-        """Another device of this user published a list: ours gets a higher version."""
-        theirs = device_list.parse((await self._api.keys(self._core.me, one_time=False)).device_list).version
+    def begun(self, published: Published) -> None:
+        """It is the first of its person's account."""
+        self._joined(arriving=device_list.parse(self._account.device_list).version > 1)
+        self.published(published)
+
+    def offered(self, published: Published) -> None:
+        """The service has the keys by which it will be known, once it is added."""
+        self._account.published(published.publication)
+        self._save()
+
+    def added(self, listed: bytes) -> None:
+        """The first device has added it, or had it before. Raises CryptoError."""
+        self._account.adopt(listed)
+        self._joined(arriving=not self._account.first)
+        self._save()
+
+    def outranked(self, learned: Learned) -> None:
+        """The service refused our list for this one; as the first device of the account it has the last word."""
+        mine = self._account.device_list
+        self.learn(self._core.me, learned)
+        if self.listed and self._account.first and self._account.device_list == mine != learned.device_list:
+            with contextlib.suppress(CryptoError):  # not genuine, which was said
+                self.outrank(learned.device_list)
+
+    def outrank(self, listed: bytes) -> None:
+        """Our list gets a higher version than this one."""
+        theirs = device_list.parse(listed).version
         for _ in range(MAX_STEPS):
             if device_list.parse(self._account.device_list).version > theirs:
-                return
+                break
             self._account.unlink(0)  # changes nothing but the version
+        self._save()
+
+    def is_news(self, published: Published) -> bool:
+        """Whether this device, the first, has changed the list since people were told. Asking takes note of it."""
+        version = device_list.parse(published.device_list).version
+        if not self._account.first or version <= self._core.state.number("told_list", 1):
+            return False
+        self._core.state.put("told_list", str(version).encode())
+        return True
+
+    def _joined(self, *, arriving: bool) -> None:
+        self._core.state.put("joined", b"1")
+        self._core.arriving = arriving
+        self._core.state.put("arriving", b"1" if arriving else b"")
+
+    def _save(self) -> None:
+        self._core.state.put("cipher", self._account.state())
 
 
 def _bundle(one: BundleOf) -> Bundle:

@@ -8,28 +8,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Sequence
+from typing import Final
 
-from sut.client.accounts import NoKeys
+from sut.client.asking import asked
 from sut.client.chat import Chat
 from sut.client.cipher import CannotSeal
 from sut.client.core import ConversationChanged
-from sut.client.errors import ApiProblem, UserMistake
+from sut.client.errors import UserMistake
 from sut.client.model import Conversation, Line, LineKind
 from sut.client.names import check_name, user_of
-from sut.client.payload import MAX_TEXT, MAX_TITLE
+from sut.client.own_devices import OwnDevices
+from sut.client.payload import MAX_TEXT, MAX_TEXT_BYTES, MAX_TITLE
 from sut.crypto.errors import IdentityChanged, NoSession
 from sut.crypto.fingerprint import grouped
 from sut.protocol.content import Delete, Edit, Target, Text
 
-ATTEMPTS: Final = 4
-RETRY_S: Final = 0.4
 ARRIVAL_S: Final = 10.0
 """How long a line that was just written may take before it can be changed."""
 TYPING_EVERY_S: Final = 3.0
-
-T = TypeVar("T")
 
 
 class Actions:
@@ -38,12 +35,13 @@ class Actions:
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
         self._core = chat.core
+        self.devices = OwnDevices(chat)
         self._typed_at: dict[int, float] = {}
 
     async def begin(self, name: str) -> int:
         """The 1:1 conversation with somebody, made if need be. Returns its id."""
         user = self._other(name)
-        conv = await self._ask(lambda: self._chat.api.create("direct", [user], "d"))
+        conv = await asked(lambda: self._chat.api.create("direct", [user], "d"))
         if not self._known(conv):
             members = {self._core.me: 1, user: 1}
             await self._chat.step(lambda _now: self._made(conv, members, [name], direct=True))
@@ -59,7 +57,7 @@ class Actions:
         for user, name in zip(users, names, strict=True):
             await self._must_be_here(user, name)
         key = secrets.token_hex(16)
-        conv = await self._ask(lambda: self._chat.api.create("group", users, key))
+        conv = await asked(lambda: self._chat.api.create("group", users, key))
         members = dict.fromkeys([self._core.me, *users], 1)
         await self._chat.step(lambda _now: self._made(conv, members, names, direct=False, title=title.strip()))
         return conv
@@ -70,7 +68,7 @@ class Actions:
         if user in one.members:
             raise UserMistake(f"{check_name(name)} is in it already")
         await self._must_be_here(user, name)
-        seq = await self._ask(lambda: self._chat.api.add(conv, user))
+        seq = await asked(lambda: self._chat.api.add(conv, user))
 
         def added(_now: float) -> None:
             self._core.learn_name(user, check_name(name))
@@ -86,7 +84,7 @@ class Actions:
         one, user = self._group(conv), self._other(name)
         if user not in one.members:
             raise UserMistake(f"{check_name(name)} is not in it")
-        await self._ask(lambda: self._chat.api.remove(conv, user))
+        await asked(lambda: self._chat.api.remove(conv, user))
 
         def removed(_now: float) -> None:
             one.members.pop(user, None)
@@ -98,19 +96,19 @@ class Actions:
     async def leave(self, conv: int) -> None:
         """Leave a group."""
         self._group(conv)
-        await self._ask(lambda: self._chat.api.remove(conv, self._core.me))
+        await asked(lambda: self._chat.api.remove(conv, self._core.me))
         await self._chat.step(lambda _now: self._chat.upkeep.gone(conv))
 
     async def send(self, conv: int, text: str) -> None:
         """Write a line; it is on disk on return, and sent as soon as it can be."""
         one = self._here(conv)
-        if len(text) > MAX_TEXT:
-            raise UserMistake(f"{len(text)} characters are too many; {MAX_TEXT} are allowed")
+        _check_length(text)
         await self._write(one, Text(text), text=text)
         self._typed_at.pop(conv, None)
 
     async def edit(self, conv: int, text: str) -> None:
         """Change the last line that this person wrote here."""
+        _check_length(text)
         one, line = await self._own_last(conv)
 
         def edited(_now: float) -> None:
@@ -133,6 +131,8 @@ class Actions:
 
     async def safety(self, conv: int, name: str = "") -> str:
         """The number to compare with somebody: by default the other one of this conversation."""
+        if self._chat.joining.waiting:
+            raise UserMistake("this device has to be added to your others first")
         one = self._core.conversations.get(conv)
         user = self._other(name) if name else one.peer if one is not None and one.direct else 0
         if not user:
@@ -141,7 +141,7 @@ class Actions:
         try:
             digits = await asyncio.to_thread(account.safety_number, user)
         except NoSession:
-            learned = await self._ask(lambda: self._chat.accounts.fetch(user))
+            learned = await asked(lambda: self._chat.accounts.fetch(user))
             await self._chat.step(lambda _now: self._chat.accounts.learn(user, learned))
             digits = await asyncio.to_thread(account.safety_number, user)
         return f"safety number with {called}:\n{grouped(digits)}\nthe same on both sides: nobody is in between"
@@ -205,7 +205,7 @@ class Actions:
         account = self._chat.encryption.account
         with contextlib.suppress(IdentityChanged):
             if not account.devices(user):
-                learned = await self._ask(lambda: self._chat.accounts.fetch(user))
+                learned = await asked(lambda: self._chat.accounts.fetch(user))
                 await self._chat.step(lambda _now: self._chat.accounts.learn(user, learned))
 
     def _accept(self, user: int) -> None:
@@ -272,13 +272,10 @@ class Actions:
             raise UserMistake("that is you")
         return user
 
-    async def _ask(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Ask the service, some times while nobody knows whether it was done."""
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                return await call()
-            except ApiProblem as problem:
-                if problem.definite or attempt == ATTEMPTS or isinstance(problem, NoKeys):
-                    raise UserMistake(str(problem)) from None
-            await asyncio.sleep(RETRY_S * attempt)
-        raise AssertionError("unreachable")
+
+def _check_length(text: str) -> None:
+    size = len(text.encode())
+    if len(text) > MAX_TEXT:
+        raise UserMistake(f"{len(text)} characters are too many; {MAX_TEXT} are allowed")
+    if size > MAX_TEXT_BYTES:
+        raise UserMistake(f"{size} bytes are too many; {MAX_TEXT_BYTES} are allowed")

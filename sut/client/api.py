@@ -161,14 +161,27 @@ class Api:
         list_version: int,
         list_data: bytes,
     ) -> int:
-        """Publish this device's keys. Returns how many one-time prekeys the service has of it. Raises ApiProblem."""
+        """Publish this device's keys, and a device list unless it is empty. Returns how many one-time prekeys the
+        service has of it. Raises ApiProblem."""
         body = {
             "identity_key": identity_key,
             "signed_prekey": signed,
             "one_time": list(one_time),
-            "device_list": {"version": list_version, "data": list_data},
+            "device_list": {"version": list_version, "data": list_data} if list_data else None,
         }
         return (await self._ask("PUT", "/v1/keys", KeysLeft, body)).one_time
+
+    async def register(self) -> None:
+        """Make this device known to the service, without pushes: so it can be revoked. Raises ApiProblem.
+
+        Not with a token of somebody else's making: whoever made it has registered the device, maybe with pushes.
+        """
+        if not self._access.token:
+            await self._ask("PUT", f"/v1/devices/{self._device}/push", msgspec.Raw, {"push": None})
+
+    async def revoke(self, device: int) -> None:
+        """Take another device of this user off, for ever. May be repeated. Raises ApiProblem."""
+        await self._ask("DELETE", f"/v1/devices/{device}", msgspec.Raw)
 
     async def gateways(self) -> tuple[str, ...]:
         """WebSocket URLs of live gateways, in random order. Raises ApiProblem."""

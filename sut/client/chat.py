@@ -22,6 +22,7 @@ from typing import Final
 
 from sut.client.accounts import Accounts
 from sut.client.api import Access, Api
+from sut.client.causality import Ties
 from sut.client.core import (
     ConversationChanged,
     Core,
@@ -34,14 +35,16 @@ from sut.client.core import (
 )
 from sut.client.errands import Errands
 from sut.client.errors import ClientError
+from sut.client.handover import take, until_wanted
 from sut.client.inbound import Inbound
+from sut.client.joining import Joining
 from sut.client.link import Link, Status
 from sut.client.model import TYPING_S, Conversation, Line, LineKind
 from sut.client.model import Presence as Seen
-from sut.client.names import user_of
+from sut.client.names import DEVICE, user_of
 from sut.client.outbound import Outbound
 from sut.client.sealed import Encryption
-from sut.client.state import Outgoing, State
+from sut.client.state import Outgoing
 from sut.client.upkeep import Upkeep
 from sut.protocol.client import Client
 from sut.protocol.client_events import (
@@ -79,7 +82,14 @@ class Chat:
     """Everything of one person's device. Methods that change something are for one event loop; see also Actions."""
 
     def __init__(
-        self, core: Core, api: Api, encryption: Encryption, listener: Callable[[Update], None], rng: random.Random
+        self,
+        core: Core,
+        api: Api,
+        *,
+        encryption: Encryption,
+        ties: Ties,
+        listener: Callable[[Update], None],
+        rng: random.Random,
     ) -> None:
         """See `open`."""
         self.core = core
@@ -94,11 +104,14 @@ class Chat:
         self.upkeep = Upkeep(core, api, self.accounts, inbound=self.inbound, outbound=self.outbound, step=self.step)
         self.errands = Errands(do=self.upkeep.do, needed=self.upkeep.needed, clock=core.clock, rng=rng)
         core.want = self.errands.want
+        self.joining = Joining(core, api, self.accounts, step=self.step, status=self.status)
         self._link = Link(api, self, clock=core.clock)
         self.connection = Status("connecting")
         self._watched: frozenset[int] = frozenset()
+        ties.read = self.inbound.reading.names
+        ties.linked = encryption.linked
         core.machine.resume(
-            {one.conv: one.cursor for one in core.conversations.values() if one.cursor},
+            {one.conv: one.cursor for one in reversed(core.recent()) if one.cursor},
             self.outbound.unsettled(),
             core.clock(),
         )
@@ -112,36 +125,51 @@ class Chat:
         name: str,
         path: Path,
         listener: Callable[[Update], None],
+        device_name: str = DEVICE,
         clock: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
     ) -> AsyncIterator[Chat]:
-        """The client of a person (a checked name) whose state is in this file. Raises ClientError, UserMistake."""
+        """A person's device (checked names) whose state is in this file. Raises ClientError, UserMistake.
+
+        A program that has the file is asked to end, and waited for.
+        """
         rng = random.SystemRandom()
-        with contextlib.closing(State(path)) as state:
+        with contextlib.closing(await take(path)) as state:
             me = user_of(name)
             device = access.device or state.number("device") or rng.randrange(1, 1 << 62)
             state.put("device", str(device).encode())
             cipher = Encryption.load(state.get("cipher"), user=me, device=device, now_s=wall_s)
             state.put("cipher", cipher.state())
-            machine = Client(user=me, device=device, rng=rng, settings=SETTINGS, next_client_seq=state.next_client_seq)
+            conversations = state.conversations()
+            ties = Ties(conversations)
+            machine = Client(
+                user=me, device=device, rng=rng, settings=SETTINGS, next_client_seq=state.next_client_seq,
+                causality=ties,
+            )  # fmt: skip
             core = Core(
                 me=me, name=name, device=device, state=state, machine=machine, cipher=cipher,
-                conversations=state.conversations(), names=state.names(), clock=clock,
+                conversations=conversations, names=state.names(), clock=clock,
                 wall_ms=lambda: int(wall_s() * 1000), want=lambda _errand: None,
+                device_name=device_name, device_names=state.device_names(), earlier=state.earlier(),
+                arriving=bool(state.get("arriving")),
             )  # fmt: skip
             core.learn_name(me, name)
             await state.commit()
             async with Api(access, user=me, device=device) as api:
-                chat = cls(core, api, cipher, listener, rng)
+                chat = cls(core, api, encryption=cipher, ties=ties, listener=listener, rng=rng)
                 try:
                     yield chat
                 finally:
                     await chat.quiet()
 
     async def run(self) -> None:
-        """Be connected, until cancelled. Raises ClientError when it makes no sense to go on."""
+        """Be connected, until cancelled. Raises ClientError when it makes no sense to go on.
+
+        Replaced among them: then the state is wanted by another program, and has to be closed now.
+        """
         await self.step(lambda _now: self._begin())
-        tasks = [asyncio.create_task(self._link.run()), asyncio.create_task(self.errands.run())]
+        doings = (self._connect(), self.errands.run(), until_wanted(self.core.state.path))
+        tasks = [asyncio.create_task(doing) for doing in doings]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -153,6 +181,10 @@ class Chat:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _connect(self) -> None:
+        await self.joining.run()
+        await self._link.run()
 
     async def quiet(self) -> None:
         """Wait for the steps that are under way; after `run` has ended nothing changes any more on return."""
@@ -190,6 +222,7 @@ class Chat:
                 ready = self.outbound.ready()
                 self._note_cursors()
                 self._watch()
+                self.inbound.reading.save()
                 await core.state.commit()
                 for outgoing in ready:
                     self._submit(outgoing)
@@ -201,7 +234,9 @@ class Chat:
             self._listener(update)
 
     def _submit(self, outgoing: Outgoing) -> None:
-        taken = self.core.machine.submit(outgoing.conv, outgoing.body, self.core.clock())
+        body = outgoing.body
+        made = (lambda _now: body) if outgoing.ref else body  # only a message, which has a ref, names something
+        taken = self.core.machine.submit(outgoing.conv, made, self.core.clock())
         assert taken == outgoing.client_seq, "the machine and the state count alike"
 
     def _note_cursors(self) -> None:
@@ -260,12 +295,23 @@ class Chat:
 
     def _catch_up(self) -> None:
         """The connection is back: what was only told while it was away has to be asked for."""
+        if self.core.arriving:
+            self._arrived()
         if self.accounts.due:
             self.core.want(Publish())
         for one in self.core.recent()[:MAX_ASKED]:
             self.ask_whether_still_in(one.conv)
-            if one.unconfirmed(self.core.me):
+            if one.unconfirmed(self.core.me) or (one.unread(self.core.me) and self.encryption.linked()):
                 self.core.want(ReceiptsOf(one.conv))
+
+    def _arrived(self) -> None:
+        """This device was added to others, and knows now which conversations were there before."""
+        core = self.core
+        for conv in core.machine.cursors:
+            core.conversation(conv)
+            core.want(ReceiptsOf(conv))
+        core.arriving = False
+        core.state.put("arriving", b"")
 
     def ask_whether_still_in(self, conv: int) -> None:
         """Nobody tells a user who was removed from a group: ask when it matters."""

@@ -78,5 +78,8 @@ class Cipher(Protocol):
     def answer(self, conv: int, asker: Address, refs: Sequence[int]) -> list[Sealed]:
         """Bodies that answer what a device asked for. Raises as `seal`."""
 
+    def list_version(self, user: int) -> int:
+        """Of the newest device list that is known of this user; 0: none."""
+
     def state(self) -> bytes:
         """All of it, to be saved."""

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from sut.client.cipher import Cipher
 from sut.client.link import Status
 from sut.client.model import Conversation, Line, Presence
-from sut.client.names import is_named, stand_in
+from sut.client.names import DEVICE, is_named, stand_in
 from sut.client.state import State
 from sut.protocol.client import Client
 
@@ -51,29 +51,34 @@ class Said(NamedTuple):
 Update = LineChanged | ConversationChanged | StatusChanged | PeopleChanged | Said
 
 
-class MembersOf(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MembersOf:
     """To be fetched: who is in this conversation."""
 
     conv: int
 
 
-class KeysOf(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class KeysOf:
     """To be fetched: this user's keys."""
 
     user: int
 
 
-class Publish(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Publish:
     """To be done: publish this device's keys."""
 
 
-class ReceiptsOf(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ReceiptsOf:
     """To be fetched: how far others have come in this conversation."""
 
     conv: int
 
 
 Errand = MembersOf | KeysOf | ReceiptsOf | Publish
+"""No tuples: those of one number would all be equal, and the second one in line would be taken for the first again."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,6 +102,16 @@ class Core:
     updates: list[Update] = field(default_factory=list)
     """To be told when everything is on disk."""
     online: bool = False
+    device_name: str = DEVICE
+    """What the person calls this device."""
+    device_names: dict[int, str] = field(default_factory=dict)
+    """What own other devices are called, of those that were added here."""
+    arriving: bool = False
+    """This device was just added to those that the person had, and has not been connected yet."""
+    earlier: set[int] = field(default_factory=set)
+    """Conversations that were there before this device, and in which it has read and written nothing yet."""
+    newer: dict[int, int] = field(default_factory=dict)
+    """User -> version of their device list, as they said it, that was or is being looked for."""
     front: int = 0
     """The conversation that the person has in front; 0: none."""
 
@@ -123,14 +138,26 @@ class Core:
 
     def conversation(self, conv: int) -> Conversation:
         """The conversation; one that was not known is asked about."""
-        one = self.conversations.get(conv)
-        if one is None:
-            one = self.conversations[conv] = Conversation(conv=conv, direct=False)
-            self.state.put_conversation(one)
-            self.updates.append(ConversationChanged(conv))
+        one = self.conversations.get(conv) or self.made(conv, direct=False)
         if not one.known and not one.left:
             self.want(MembersOf(conv))
         return one
+
+    def made(self, conv: int, *, direct: bool) -> Conversation:
+        """A conversation that was not known."""
+        one = self.conversations[conv] = Conversation(conv=conv, direct=direct)
+        self.state.put_conversation(one)
+        self.updates.append(ConversationChanged(conv))
+        if self.arriving:
+            self.earlier.add(conv)
+            self.state.put_earlier(conv, earlier=True)
+        return one
+
+    def in_use(self, conv: int) -> None:
+        """This device has read or written something there: what it cannot read from here on, it asks for."""
+        if conv in self.earlier:
+            self.earlier.remove(conv)
+            self.state.put_earlier(conv, earlier=False)
 
     def put_line(self, one: Conversation, line: Line, *, new: bool) -> None:
         """A line is new or changed."""

@@ -11,6 +11,10 @@ class UserMistake(ClientError):
     """What was typed cannot be done as it was said; nothing has changed."""
 
 
+class Replaced(ClientError):
+    """The same device goes on in another program; this one has to let go of everything at once."""
+
+
 class ApiProblem(Exception):
     """The HTTP API did not do as asked; one line. `definite`: it had no effect and asking again will not help."""
 

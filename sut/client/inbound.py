@@ -16,6 +16,7 @@ from sut.client.model import Conversation, Line, LineKind
 from sut.client.names import user_of
 from sut.client.outbound import Outbound
 from sut.client.payload import About, Payload
+from sut.client.reading import Reading
 from sut.protocol import content as contents
 from sut.protocol.content import ContentError, Delete, Edit, Target, Text
 from sut.protocol.frames import Message
@@ -23,6 +24,7 @@ from sut.protocol.frames import Message
 MAX_ASKED = 64
 """Messages in one request to a sender."""
 UNREADABLE = "a message that cannot be read on this device"
+EARLIER = "what was written before this device was added can be read on your other devices"
 WAITING = "a message that cannot be read yet; its sender was asked"
 
 
@@ -32,6 +34,7 @@ class Inbound:
     def __init__(self, core: Core, outbound: Outbound) -> None:
         self._core = core
         self._outbound = outbound
+        self.reading = Reading((core.me, core.device), core.cipher, core.state)
         self._stuck: dict[int, list[Message]] = {}
         """Conversation -> messages that wait for keys, or for the conversation to be known, in order."""
         self._dark: dict[tuple[int, Address], list[Message]] = {}
@@ -53,6 +56,7 @@ class Inbound:
         """The machine says that this message's turn has come."""
         one = self._core.conversation(message.conv)
         if message.device == self._core.device and message.user == self._core.me:
+            self._core.in_use(message.conv)
             return  # its line is there, and has its number by its ACK
         if message.conv in self._stuck or not one.known:
             self._stick(message)
@@ -61,8 +65,8 @@ class Inbound:
         self._core.state.put("cipher", self._core.cipher.state())
 
     def keys_came(self, user: int) -> None:
-        """Of somebody; or a person accepted them."""
-        self._retry_stuck()
+        """Of somebody; or a person accepted them. Who is not on their list now never will be."""
+        self._retry_stuck(fresh=user)
         for place in [place for place in self._unasked if place[1][0] == user]:
             self._ask(place)
         self._core.state.put("cipher", self._core.cipher.state())
@@ -72,7 +76,7 @@ class Inbound:
         stuck = any(message.user == user for messages in self._stuck.values() for message in messages)
         return stuck or any(place[1][0] == user for place in self._unasked)
 
-    def _retry_stuck(self) -> None:
+    def _retry_stuck(self, fresh: int = 0) -> None:
         for conv in list(self._stuck):
             waiting = self._stuck.pop(conv)
             for message in waiting:
@@ -81,17 +85,21 @@ class Inbound:
                 if conv in self._stuck or not one.known:
                     self._stick(message)
                 else:
-                    self._open(one, message)
+                    self._open(one, message, fresh)
 
     def _stick(self, message: Message) -> None:
         self._stuck.setdefault(message.conv, []).append(message)
         self._core.state.put_sealed(message, asked=False)
 
-    def _open(self, one: Conversation, message: Message) -> None:
-        core, sender = self._core, (message.user, message.device)
+    def _open(self, one: Conversation, message: Message, fresh: int = 0) -> None:
+        """`fresh`: of this user the keys just came."""
+        core = self._core
         try:
-            opened = core.cipher.open(message.conv, sender, message.body)
+            opened = self.reading.take(message)
         except NeedKeys as need:
+            if fresh in need.users:
+                self._dark_line(one, message, ask=False)
+                return
             self._stick(message)
             for user in need.users:
                 core.want(KeysOf(user))
@@ -106,13 +114,22 @@ class Inbound:
 
     def _take(self, one: Conversation, message: Message, opened: Opened) -> None:
         if opened.plaintext is not None:
+            self._core.in_use(one.conv)
             payload = payloads.decode(opened.plaintext)
             if payload is not None:
+                self._devices(message.user, payload.devices)
                 self._payload(one, message, payload)
         if opened.asked:
             self._answer(one, (message.user, message.device), opened.asked)
         if opened.unlocked:
             self._open_dark(one, (message.user, message.device))
+
+    def _devices(self, user: int, version: int) -> None:
+        """Somebody has this list of devices: from now on is written to those on it."""
+        core = self._core
+        if max(core.cipher.list_version(user), core.newer.get(user, 0)) < version:
+            core.newer[user] = version
+            core.want(KeysOf(user))
 
     def _payload(self, one: Conversation, message: Message, payload: Payload) -> None:
         core = self._core
@@ -170,6 +187,9 @@ class Inbound:
 
     def _dark_line(self, one: Conversation, message: Message, *, ask: bool) -> None:
         core, place = self._core, (message.conv, (message.user, message.device))
+        if one.conv in core.earlier:
+            self._earlier(one, message)
+            return
         line = self._line(one, message)
         line.kind, line.at_ms, line.text = LineKind.SEALED, core.wall_ms(), WAITING if ask else UNREADABLE
         core.put_line(one, line, new=True)
@@ -178,6 +198,15 @@ class Inbound:
             self._dark.setdefault(place, []).append(message)
             self._unasked.setdefault(place, []).append(message)
             core.want(KeysOf(message.user))
+
+    def _earlier(self, one: Conversation, message: Message) -> None:
+        """Written before this device was there: said once in a conversation, and nobody is asked."""
+        core = self._core
+        if not any(line.kind is LineKind.EARLIER for line in one.lines):
+            row = core.state.next_row()
+            line = Line(row=row, conv=one.conv, kind=LineKind.EARLIER, seq=message.seq, at_ms=core.wall_ms())
+            line.text = EARLIER
+            core.put_line(one, line, new=True)
 
     def _ask(self, place: tuple[int, Address]) -> None:
         conv, sender = place

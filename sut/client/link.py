@@ -38,7 +38,7 @@ class Status(NamedTuple):
     """Of the connection, for the person. `until`: of a wait, when the next attempt begins, on the link's clock."""
 
     state: str
-    """connecting, syncing, online, waiting, stopped"""
+    """waiting to be added, connecting, syncing, online, waiting, stopped"""
     gateway: str = ""
     reason: str = ""
     until: float = 0.0

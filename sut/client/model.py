@@ -29,6 +29,7 @@ class LineKind(StrEnum):
     TEXT = "text"
     NOTICE = "notice"  # somebody came or went
     SEALED = "sealed"  # came, and cannot be read (yet)
+    EARLIER = "earlier"  # stands for all that was written before this device was there
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,6 +13,8 @@ from typing import Final
 from sut.client.errors import UserMistake
 
 MAX_NAME: Final = 32
+DEVICE: Final = "terminal"
+"""What a person's device is called unless they say so."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 

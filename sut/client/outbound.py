@@ -1,7 +1,8 @@
 """From what a person wrote to a SEND that has its number: draft, encryption, outbox.
 
 A draft is encrypted when its turn comes and not before: the connection is up and nothing else of its conversation is
-under way. So it is encrypted for those who are members then, and keys that are still missing hold up one conversation.
+under way. So it is encrypted for those who are members then, with what was shown by then of other conversations
+(sut.protocol.causal), and keys that are still missing hold up one conversation.
 Each conversation goes in the order in which it was written.
 """
 
@@ -136,8 +137,13 @@ class Outbound:
         if not one.known:
             return []  # who is in it is being asked for
         others = [user for user in one.members if user != core.me]
+        plaintext = payloads.sent(
+            draft.payload,
+            names=core.machine.dependencies(one.conv, core.clock()),
+            devices=core.cipher.list_version(core.me),
+        )
         try:
-            sealed = core.cipher.seal(one.conv, others, draft.payload, direct=one.direct)
+            sealed = core.cipher.seal(one.conv, others, plaintext, direct=one.direct)
         except NeedKeys as need:
             for user in need.users:
                 core.want(KeysOf(user))

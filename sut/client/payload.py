@@ -1,5 +1,6 @@
 """What is inside the encryption: who speaks and when, and a content record or what one has to know of a conversation.
 
+A message also names what its sender's device had shown of other conversations (sut.protocol.causal).
 The service sees none of it. The sender's name is in every message, because there is no directory to ask; it counts only
 if it hashes to the sender's id. Titles and names of groups travel the same way, as an About. msgpack; unknown fields
 are ignored, an unknown version is not shown.
@@ -7,12 +8,17 @@ are ignored, an unknown version is not shown.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
 
+from sut.protocol.causal import MAX_DEPENDENCIES, Dependency, pack, unpack
+
 MAX_TEXT: Final = 4_000
-"""Characters of one text, so that its encryption for some devices fits one body."""
+"""Characters of one text."""
+MAX_TEXT_BYTES: Final = 8_000
+"""... and bytes, so that with all it can name, encrypted for 31 other devices, it fits one body."""
 MAX_TITLE: Final = 60
 MAX_MS: Final = 4_102_444_800_000
 """The year 2100."""
@@ -38,6 +44,10 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
     """By the sender's clock, since 1970."""
     content: bytes = b""
     about: About | None = None
+    names: bytes = b""
+    """What it names of other conversations, as entries."""
+    devices: int = 0
+    """Version of the sender's device list: who knows an older one has to look again."""
 
 
 VERSION: Final = 1
@@ -59,6 +69,23 @@ def decode(data: bytes) -> Payload | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return payload if payload.version == VERSION else None
+
+
+def sent(data: bytes, *, names: Sequence[Dependency] = (), devices: int = 0) -> bytes:
+    """The payload that `encode` made, with what is only known when it is sent."""
+    return encode(msgspec.structs.replace(_decoder.decode(data), names=pack(names), devices=devices))
+
+
+def named_by(data: bytes) -> tuple[Dependency, ...]:
+    """What a plaintext names; nothing where that is not as it should be."""
+    payload = decode(data)
+    if payload is None:
+        return ()
+    try:
+        found = unpack(payload.names)
+    except ValueError:
+        return ()
+    return found if len(found) <= MAX_DEPENDENCIES else ()
 
 
 def clean(text: str) -> str:

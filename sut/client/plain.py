@@ -101,7 +101,9 @@ class Plain:
             said = line.text.replace("\n", " / ")
             title = core.title(core.conversations[line.conv])
             text = f"[{title}] {core.called(line.user)}: {said}{mark}"
-            if line.kind is LineKind.NOTICE:
+            if line.kind is LineKind.EARLIER:
+                text = f"[{title}] * {line.text}"
+            elif line.kind is LineKind.NOTICE:
                 text = f"[{title}] {core.called(line.user)} {line.text}"
             elif line.kind is LineKind.SEALED:
                 text = f"[{title}] {core.called(line.user)} sent {line.text}"

@@ -61,6 +61,17 @@ class Encryption:
         with _errors():
             return [_sealed(body) for body in self.account.answer(conv, asker=asker, refs=refs)]
 
+    def linked(self) -> bool:
+        """Whether this user has other devices."""
+        try:
+            return len(self.account.devices(self.account.address[0])) > 1
+        except IdentityChanged:
+            return True
+
+    def list_version(self, user: int) -> int:
+        """See Cipher."""
+        return self.account.list_version(user)
+
     def state(self) -> bytes:
         """See Cipher."""
         return self.account.state()

@@ -30,6 +30,10 @@ COMMANDS: Final = {
     "delete": _Command("/delete", "take back your last message here", 0, 0),
     "safety": _Command("/safety [NAME]", "the number to compare with somebody", 0, 1),
     "accept": _Command("/accept NAME", "accept somebody's changed keys", 1, 1),
+    "devices": _Command("/devices", "your own devices", 0, 0),
+    "link": _Command("/link NAME CODE", "add a device of yours, by the code that it shows", 2, 20),
+    "unlink": _Command("/unlink NAME", "take a device of yours off", 1, 1),
+    "anew": _Command("/anew", "on a new device: you have lost all others", 0, 0),
     "who": _Command("/who", "who is in this conversation", 0, 0),
     "help": _Command("/help", "these commands", 0, 0),
     "quit": _Command("/quit", "end; everything is kept", 0, 0),
@@ -91,6 +95,14 @@ async def _do(actions: Actions, core: Core, conv: int, word: str, words: list[st
             said = await actions.safety(conv, words[0] if words else "")
         case "accept":
             said = await actions.accept(words[0])
+        case "devices":
+            said = await actions.devices.listing()
+        case "link":
+            said = await actions.devices.link(words[0], "".join(words[1:]))
+        case "unlink":
+            said = await actions.devices.unlink(words[0])
+        case "anew":
+            said = await actions.devices.anew()
         case "who":
             said = who(core, core.conversations.get(conv))
         case "help":

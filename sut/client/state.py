@@ -17,6 +17,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
+from sut.client.cipher import Opened
 from sut.client.errors import ClientError, UserMistake
 from sut.client.model import MAX_LINES, Conversation, Line, LineKind
 from sut.protocol.frames import Message
@@ -34,6 +37,10 @@ _U64: Final = (1 << 64) - 1
 def _signed(value: int) -> int:
     """A u64 as SQLite keeps it."""
     return value - (1 << 64) if value >> 63 else value
+
+
+class InUse(UserMistake):
+    """Another program has the file open."""
 
 
 class Draft(NamedTuple):
@@ -60,7 +67,7 @@ class State:
     """An open state file. Methods that change something take effect with the next `commit`."""
 
     def __init__(self, path: Path) -> None:
-        """Open or make the file. Raises ClientError, UserMistake when another program has it open."""
+        """Open or make the file. Raises ClientError, InUse when another program has it open."""
         self._path = path
         self._pending: list[_Change] = []
         try:
@@ -72,7 +79,7 @@ class State:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._lock)
-            raise UserMistake(f"{path} is in use: this person chats in another terminal already") from None
+            raise InUse(f"{path} is in use: this person chats in another terminal already") from None
         try:
             self._open(path)
         except BaseException:
@@ -96,6 +103,11 @@ class State:
             self._pending = []
         except (sqlite3.Error, OSError) as error:
             raise ClientError(f"{path} is broken: {error}; move it away to begin anew as a new device") from None
+
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        return self._path
 
     async def commit(self) -> None:
         """Everything that was changed is on disk on return. Raises ClientError: the program cannot go on."""
@@ -222,6 +234,19 @@ class State:
             for conv, seq, user, device, client_seq, body, asked in self._db.execute(query)
         ]
 
+    def opened(self) -> dict[tuple[int, int], Opened]:
+        """(conversation, number) -> what was in a message that was opened and is not shown."""
+        found = self._db.execute("SELECT conv, seq, opened FROM opened")
+        return {(conv, seq): msgspec.msgpack.decode(opened, type=Opened) for conv, seq, opened in found}
+
+    def earlier(self) -> set[int]:
+        """Conversations in which this device has read and written nothing since it was added."""
+        return {conv for (conv,) in self._db.execute("SELECT conv FROM earlier")}
+
+    def device_names(self) -> dict[int, str]:
+        """What own other devices are called, of those that were added here."""
+        return dict(self._db.execute("SELECT device, name FROM devices"))
+
     def seqs_of(self, conv: int, refs: tuple[int, ...]) -> dict[int, int]:
         """ref -> number, of own messages that the encryption knows by these refs. As of the last commit."""
         marks = ",".join("?" * len(refs))
@@ -233,6 +258,17 @@ class State:
     def put_name(self, user: int, name: str) -> None:
         """What somebody is called."""
         self._do("INSERT OR REPLACE INTO names VALUES (?, ?)", user, name)
+
+    def put_earlier(self, conv: int, *, earlier: bool) -> None:
+        """Whether all that is there is from before this device was added, as far as it has seen."""
+        statement = "INSERT OR IGNORE INTO earlier VALUES (?)" if earlier else "DELETE FROM earlier WHERE conv = ?"
+        self._do(statement, conv)
+
+    def put_device(self, device: int, name: str) -> None:
+        """What an own other device is called; empty: it is none any more."""
+        self._do("DELETE FROM devices WHERE device = ?", device)
+        if name:
+            self._do("INSERT INTO devices VALUES (?, ?)", device, name)
 
     def put_conversation(self, one: Conversation) -> None:
         """All of a conversation but lines, members and receipts."""
@@ -297,3 +333,11 @@ class State:
     def drop_sealed(self, message: Message) -> None:
         """It could be read, or never will be."""
         self._do("DELETE FROM sealed WHERE conv = ? AND seq = ?", message.conv, message.seq)
+
+    def put_opened(self, conv: int, seq: int, opened: Opened) -> None:
+        """What was in a message that waits for its turn to be shown."""
+        self._do("INSERT OR REPLACE INTO opened VALUES (?, ?, ?)", conv, seq, msgspec.msgpack.encode(opened))
+
+    def drop_opened(self, conv: int, seq: int) -> None:
+        """It is shown."""
+        self._do("DELETE FROM opened WHERE conv = ? AND seq = ?", conv, seq)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from sut.client.accounts import Accounts, Learned, NoKeys, Published
 from sut.client.api import Api
 from sut.client.core import ConversationChanged, Core, Errand, KeysOf, MembersOf, Publish, ReceiptsOf
-from sut.client.errors import ApiProblem
+from sut.client.errors import ApiProblem, ClientError
 from sut.client.inbound import Inbound
 from sut.client.model import Conversation
 from sut.client.outbound import Outbound
@@ -39,7 +39,8 @@ class Upkeep:
                 one = self._core.conversations.get(conv)
                 return one is not None and not one.left
             case KeysOf(user):
-                return self._inbound.waits_for(user) or self._outbound.waits_for(user)
+                announced = user in self._core.newer
+                return announced or self._inbound.waits_for(user) or self._outbound.waits_for(user)
             case ReceiptsOf() | Publish():
                 return True
 
@@ -53,8 +54,7 @@ class Upkeep:
             case KeysOf(user):
                 await self._fetch_keys(user)
             case Publish():
-                done = await self._accounts.publish()
-                await self._step(lambda _now: self._published(done))
+                await self._publish()
 
     async def _fetch_receipts(self, conv: int) -> None:
         try:
@@ -72,6 +72,22 @@ class Upkeep:
 
         await self._step(told)
 
+    async def _publish(self) -> None:
+        self._must_be_listed()
+        try:
+            done = await self._accounts.publish()
+        except ApiProblem as problem:
+            if problem.status == 409:
+                learned = await self._accounts.fetch(self._core.me)
+                await self._step(lambda _now: self._accounts.outranked(learned))
+                self._must_be_listed()
+            raise
+        await self._step(lambda _now: self._published(done))
+
+    def _must_be_listed(self) -> None:
+        if not self._accounts.listed:
+            raise ClientError(f"this device is none of {self._core.name}'s any more; what is here can still be read")
+
     async def _fetch_keys(self, user: int) -> None:
         try:
             learned = await self._accounts.fetch(user)
@@ -79,14 +95,21 @@ class Upkeep:
             await self._step(lambda _now: self._accounts.absent(user))
             raise
         await self._step(lambda _now: self._keys_came(user, learned))
+        self._must_be_listed()
 
     def _keys_came(self, user: int, learned: Learned) -> None:
         self._accounts.learn(user, learned)
+        if self._core.newer.get(user, 0) <= self._core.cipher.list_version(user):
+            self._core.newer.pop(user, None)
         self._inbound.keys_came(user)
 
     def _published(self, done: Published) -> None:
         if self._accounts.published(done):
             self._core.want(Publish())
+        if self._accounts.is_news(done):  # whoever writes to this person has to know who reads it
+            for one in self._core.conversations.values():
+                if one.known and not one.left:
+                    self._outbound.tell_about(one)
 
     async def _fetch_members(self, conv: int) -> None:
         before = self._core.conversation(conv).cursor
@@ -117,7 +140,7 @@ class Upkeep:
     def learn_members(self, conv: int, members: dict[int, int], *, direct: bool) -> Conversation:
         """In a step: kind and members of a conversation, as the service has them."""
         core = self._core
-        one = core.conversations.setdefault(conv, Conversation(conv=conv, direct=direct))
+        one = core.conversations.get(conv) or core.made(conv, direct=direct)
         one.direct, one.known, one.left, one.members = direct, True, core.me not in members, dict(members)
         others = [user for user in members if user != core.me]
         one.peer = others[0] if direct and others else 0
@@ -129,6 +152,9 @@ class Upkeep:
 
     def receipt(self, one: Conversation, by: int, kind: int, seq: int) -> None:
         """In a step: somebody has come so far."""
+        if by == self._core.me and kind == ReceiptKind.READ and seq > one.read:  # on another device
+            one.read = seq
+            self._core.state.put_conversation(one)
         if seq > one.receipts.get((by, kind), 0):
             one.receipts[by, kind] = seq
             self._core.state.put_receipt(one.conv, by, kind, seq)

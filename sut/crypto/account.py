@@ -109,13 +109,14 @@ class Account:
 
         Raises Malformed, Refused, IdentityChanged: nothing is sent to this user until `accept`.
         """
+        before = self._ring.directory.lists(user)
         found = self._ring.directory.learn(user, device_list)
         for bundle in bundles:
             address = (user, bundle.device)
             if found.keys.get(bundle.device) == bundle.identity_key and address != self.address:
                 bundle.check()
                 keep(self._ring.bundles, address, bundle, MAX_PEERS)
-        self._forget_gone(user)
+        self._forget_gone(user, before)
         self._keep()
 
     def prepare(self, users: Iterable[int]) -> None:
@@ -127,8 +128,9 @@ class Account:
 
     def accept(self, user: int) -> None:
         """Somebody accepts that this user has another account key now."""
+        before = self._ring.directory.lists(user)
         self._ring.directory.accept(user)
-        self._forget_gone(user)
+        self._forget_gone(user, before)
         self._keep()
 
     def verify(self, user: int) -> None:
@@ -154,7 +156,27 @@ class Account:
         """The devices that count for this user. Raises IdentityChanged."""
         return tuple(self._ring.directory.devices(user))
 
+    def list_version(self, user: int) -> int:
+        """Of the newest list of this user that is known; 0: none is."""
+        found = self._ring.directory.lists(user)
+        return found.version if found is not None else 0
+
     # Our own devices.
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the device that signs our user's list."""
+        return self._own_list().devices[0] == (self.address[1], self.identity_key)
+
+    @property
+    def device_code(self) -> str:
+        """What a person brings from this device to the first one, to have it linked: 30 digits."""
+        return fingerprint.device_code(*self.address, self.identity_key)
+
+    @property
+    def account_number(self) -> str:
+        """What is the same on all devices of our user: our half of every safety number, 30 digits."""
+        return fingerprint.half(self._own_list().account_key, fingerprint.name_of(self.address[0]))
 
     @property
     def device_list(self) -> bytes:
@@ -163,7 +185,8 @@ class Account:
 
     def link(self, device: int, identity_key: bytes) -> bytes:
         """Add a device of our user, whose key was brought here by hand; only the first device can. Returns the list."""
-        return self._relist([*self._own_list().devices, (device, identity_key)])
+        others = [entry for entry in self._own_list().devices if entry[0] != device]
+        return self._relist([*others, (device, identity_key)])
 
     def unlink(self, device: int) -> bytes:
         """Take a device off, lost or stolen; only the first device can, and not itself. Returns the list."""
@@ -177,6 +200,7 @@ class Account:
         directory = self._ring.directory
         directory.known[found.user] = Known(directory.known[found.user].current, changed=device_list)
         directory.accept(found.user)
+        self._forget_gone(found.user, None)
         self._keep()
 
     # Messages.
@@ -223,20 +247,23 @@ class Account:
         now = self._own_list()
         if now.devices[0][0] != self.address[1]:
             raise CryptoError("only the first device of a user changes the list")
-        user = self.address[0]
+        user = now.user
         changed = DeviceList(user=user, version=now.version + 1, devices=tuple(devices))
         try:
             signed = lists.signed(changed, self._ring.own.identity)
         except ValueError as error:
             raise Malformed(str(error)) from None
         self._ring.directory.learn(user, signed)
-        self._forget_gone(user)
+        self._forget_gone(user, now)
         self._keep()
         return signed
 
-    def _forget_gone(self, user: int) -> None:
-        """Sessions and bundles of devices that are not on the list any more, or have another key."""
+    def _forget_gone(self, user: int, before: DeviceList | None) -> None:
+        """Sessions, chains and bundles of devices that are not on the list any more, or have another key."""
         devices = self._ring.directory.devices(user)
+        gone = {device for device, key in before.devices if devices.get(device) != key} if before is not None else ()
+        for place in [place for place in self._ring.followers if place[1] in gone]:
+            del self._ring.followers[place]
         for address, peer in list(self._ring.peers.items()):
             if address[0] == user and devices.get(address[1]) != peer.identity_key:
                 del self._ring.peers[address]

@@ -33,6 +33,11 @@ def safety_number(*, own_key: bytes, own_user: int, other_key: bytes, other_user
     return "".join(sorted((half(own_key, name_of(own_user)), half(other_key, name_of(other_user)))))
 
 
+def device_code(user: int, device: int, identity_key: bytes) -> str:
+    """The 30 digits by which a person tells a first device which other one to add: nobody else's key has them."""
+    return half(identity_key, f"{user}/{device}".encode())
+
+
 def name_of(user: int) -> bytes:
     """A user's id as fingerprints have it: decimal digits."""
     return str(user).encode()

@@ -24,12 +24,15 @@ REMEMBERED_ACKS: Final = 8
 
 
 Compose = Callable[[float], bytes]
-"""Makes a body when it is transmitted for the first time, at this `now`: it can name what has been shown by then."""
+"""Makes a body when it is transmitted for the first time, at this `now`: it can name what has been shown by then.
+
+Only such a body may name something: a client that has encrypted it before hands in a Compose that returns it."""
 
 
 class _Queued(NamedTuple):
     client_seq: int
     body: bytes | Compose
+    names: bool
 
 
 class Outbox:
@@ -40,7 +43,7 @@ class Outbox:
     )  # fmt: skip
 
     def __init__(self, context: Context, *, is_open: bool, memory: Shown | None = None) -> None:
-        """`memory` is told which messages got a number and which were dropped."""
+        """`memory` is told which messages that may name something got a number, and which were dropped."""
         self._context = context
         self._memory = memory
         self._open = is_open
@@ -73,7 +76,7 @@ class Outbox:
             raise ValueError(f"conversation {conv} is no u64")
         if self._size >= self._context.settings.max_outbox:
             raise OutboxFull(f"{self._size} messages wait already")
-        self._queues.setdefault(conv, []).append(_Queued(client_seq, body))
+        self._queues.setdefault(conv, []).append(_Queued(client_seq, body, names=not isinstance(body, bytes)))
         self._size += 1
         self.send_next(conv, now)
 
@@ -173,7 +176,7 @@ class Outbox:
         if not isinstance(body, bytes):
             body = body(now)
             _check(body)
-            self._queues[conv][0] = _Queued(head.client_seq, body)
+            self._queues[conv][0] = head._replace(body=body)
         self._context.ask(Send(conv, head.client_seq, body), now)
         self._retry.launch(conv, now + self._context.settings.ack_timeout_s)
         if conv in self._begun:
@@ -188,10 +191,10 @@ class Outbox:
         self._retry.rest(conv, now + self._context.back_off_s(failures))
 
     def _drop_head(self, conv: int, *, acked: bool = False) -> None:
-        if self._memory is not None:
-            self._memory.settled(conv, acked=acked)
         queue = self._queues[conv]
-        del queue[0]
+        head = queue.pop(0)
+        if self._memory is not None and head.names:
+            self._memory.settled(conv, acked=acked)
         if not queue:
             del self._queues[conv]
         self._size -= 1

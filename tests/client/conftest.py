@@ -13,8 +13,10 @@ import pytest
 from sut.client.actions import Actions
 from sut.client.api import Access
 from sut.client.chat import Chat
-from sut.client.core import Said, StatusChanged, Update
-from sut.client.model import Conversation, Delivery, LineKind
+from sut.client.core import LineChanged, Said, StatusChanged, Update
+from sut.client.model import Conversation, Delivery, Line, LineKind
+from sut.client.names import DEVICE
+from sut.client.start import state_path
 from sut.deploy import system
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
@@ -56,6 +58,18 @@ class Person:
         return [update.text for update in self._updates if isinstance(update, Said)]
 
     @property
+    def shown(self) -> list[Line]:
+        """Lines in the order in which they came to the screen."""
+        return [update.line for update in self._updates if isinstance(update, LineChanged) and update.new]
+
+    @property
+    def ended(self) -> str:
+        """Why the client stopped by itself; empty: it has not."""
+        if self._being is None or not self._being.done():
+            return ""
+        return str(self._being.exception())
+
+    @property
     def states(self) -> list[str]:
         return [update.status.state for update in self._updates if isinstance(update, StatusChanged)]
 
@@ -77,13 +91,20 @@ class Person:
         return [one.delivery(line, self.core.me) for line in one.lines if line.user == self.core.me]
 
     async def until(
-        self, condition: Callable[[], object], timeout_s: float = PATIENCE_S, *, others: tuple[Person, ...] = ()
+        self,
+        condition: Callable[[], object],
+        timeout_s: float = PATIENCE_S,
+        *,
+        others: tuple[Person, ...] = (),
+        fails: bool = True,
     ) -> None:
-        """Look until it holds; fail when it does not in time, and tell of these others too."""
+        """Look until it holds; fail when it does not in time, and tell of these others too.
+
+        `fails`: also when the client stops before.
+        """
         deadline_s = time.monotonic() + timeout_s
         while not condition():
-            if self._being is not None and self._being.done():
-                self._being.result()
+            assert not self.ended or not fails, f"{self.ended}\n{self.story()}"
             assert time.monotonic() < deadline_s, "\n".join(one.story() for one in (self, *others))
             await asyncio.sleep(0.05)
 
@@ -95,14 +116,20 @@ class Person:
 
 
 @contextlib.asynccontextmanager
-async def person(access: Access, name: str, directory: Path) -> AsyncIterator[Person]:
-    """Somebody at their terminal, connected; at the end they leave it."""
+async def person(
+    access: Access, name: str, directory: Path, *, device: str = DEVICE, joins: bool = True
+) -> AsyncIterator[Person]:
+    """Somebody at their terminal, connected (or, without `joins`, maybe not); at the end they leave it.
+
+    All tests share one system: a name that another test has used, with another state, is that person's second device.
+    """
     updates: list[Update] = []
-    async with Chat.open(access, name=name, path=directory / f"{name}.db", listener=updates.append) as chat:
+    path = state_path(directory, system="", name=name, device=device)
+    async with Chat.open(access, name=name, device_name=device, path=path, listener=updates.append) as chat:
         being = asyncio.create_task(chat.run())
         one = Person(chat, updates, being)
         try:
-            await one.until(lambda: chat.core.online)
+            await one.until(lambda: chat.core.online or (one.said and not joins))
             yield one
         finally:
             being.cancel()

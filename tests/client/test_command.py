@@ -45,6 +45,11 @@ def token_of(name: str, device: int = 7) -> str:
         (["alice", "--api", "http://127.0.0.1:9"], 64, r"--api needs --token, .*"),
         (["alice", "--api", "http://127.0.0.1:9", "--token", "x"], 64, r"--token is no device token"),
         (["alice", "--api", "http://127.0.0.1:9", "--token", token_of("bob")], 64, r"--token is for user \d+, and .*"),
+        (
+            ["alice", "--device", "my laptop", "--api", "http://127.0.0.1:9", "--token", token_of("alice")],
+            64,
+            r"'my laptop' is no name: .*",
+        ),
         (["alice", "--loud"], 64, r"unrecognized arguments: --loud; .*"),
         ([], 64, r"the following arguments are required: USER; see petrel chat --help"),
     ],
@@ -76,7 +81,10 @@ def test_an_authority_that_is_none_is_one_line(capsys: pytest.CaptureFixture[str
     assert (status, "none.pem: no certificates" in line) == (64, True)
 
 
-def test_one_person_chats_in_one_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_terminal_that_does_not_let_go_keeps_the_device(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sut.client.handover.PATIENCE_S", 0.5)
     state = State(tmp_path / "alice.db")
     elsewhere = ("--api", "http://127.0.0.1:9", "--token", token_of("alice"), "--state", str(tmp_path))
     status, line = complaint(capsys, "alice", *elsewhere, "--plain")

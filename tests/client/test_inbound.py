@@ -12,7 +12,7 @@ import pytest
 from sut.client import payload as payloads
 from sut.client.chat import SETTINGS
 from sut.client.core import Core, Errand, KeysOf, MembersOf
-from sut.client.inbound import UNREADABLE, Inbound
+from sut.client.inbound import EARLIER, UNREADABLE, Inbound
 from sut.client.model import Conversation, LineKind
 from sut.client.names import user_of
 from sut.client.outbound import Outbound
@@ -129,3 +129,42 @@ def test_a_message_of_one_conversation_is_nothing_in_another(world: World) -> No
     world.core.conversations[6] = Conversation(conv=6, direct=True, known=True, peer=BOB, members={ANN: 1, BOB: 1})
     world.inbound.shown(message._replace(conv=6))
     assert [line.kind for line in world.core.conversations[6].lines] == [LineKind.SEALED]
+
+
+def test_what_is_from_before_this_device_is_one_line_and_nobody_is_asked(world: World) -> None:
+    world.introduce(world.ann, world.bob)
+    world.core.arriving = True
+    sealed = world.bob.seal(CONV, [], b"for bob's other devices, had he any", direct=True)[0].body
+    for seq in (1, 2, 3):
+        world.inbound.shown(Message(CONV, seq, 0, BOB, DEVICE, seq, sealed))
+    world.know()
+    assert world.lines() == [(LineKind.EARLIER, EARLIER)]
+    world.wanted.clear()
+    world.inbound.shown(world.says(4, "hello, new device"))
+    world.inbound.shown(Message(CONV, 5, 0, BOB, DEVICE, 5, sealed))
+    assert [kind for kind, _text in world.lines()] == [LineKind.EARLIER, LineKind.TEXT, LineKind.SEALED]
+    assert KeysOf(BOB) in world.wanted, "from here on it asks"
+
+
+def test_a_device_that_is_on_no_list_does_not_hold_up_the_others(world: World) -> None:
+    world.introduce(world.ann, world.bob)
+    world.know()
+    stranger = Encryption.load(b"", user=BOB, device=22, now_s=lambda: 0.0)
+    world.introduce(stranger, world.ann)
+    (sealed,) = stranger.seal(CONV, [ANN], b"from a device that bob has no more", direct=True)
+    world.inbound.shown(Message(CONV, 1, 0, BOB, 22, 1, sealed.body))
+    world.inbound.shown(world.says(2, "after it"))
+    assert world.lines() == [] and KeysOf(BOB) in world.wanted
+    world.inbound.keys_came(BOB)
+    assert world.lines() == [(LineKind.SEALED, UNREADABLE), (LineKind.TEXT, "after it")]
+
+
+def test_a_newer_list_of_devices_is_fetched_once(world: World) -> None:
+    world.introduce(world.ann, world.bob)
+    world.know()
+    plain = payloads.encode(Payload(payloads.VERSION, "bob", 7, contents.encode(Text("hi"))))
+    for seq, version in enumerate((1, 2, 2, 3), start=1):
+        (sealed,) = world.bob.seal(CONV, [ANN], payloads.sent(plain, devices=version), direct=True)
+        world.inbound.shown(Message(CONV, seq, 0, BOB, DEVICE, seq, sealed.body))
+    assert world.wanted.count(KeysOf(BOB)) == 2
+    assert world.core.newer == {BOB: 3}

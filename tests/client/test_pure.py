@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sut.client import payload as payloads
 from sut.client import slash
-from sut.client.core import KeysOf, MembersOf
+from sut.client.core import KeysOf, MembersOf, ReceiptsOf
 from sut.client.errands import Errands
 from sut.client.errors import ApiProblem, UserMistake
 from sut.client.model import Conversation, Delivery, Line
@@ -121,7 +121,7 @@ def test_an_errand_is_done_again_until_it_succeeds_and_does_not_hold_up_others()
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
         errands = Errands(do=do, needed=lambda errand: errand != KeysOf(9), clock=loop.time, rng=random.Random(1))
-        for errand in (KeysOf(1), KeysOf(9), MembersOf(2), MembersOf(2)):
+        for errand in (KeysOf(1), KeysOf(9), MembersOf(2), MembersOf(2), ReceiptsOf(2)):
             errands.want(errand)
         running = asyncio.create_task(errands.run())
         deadline_s = loop.time() + 20
@@ -131,4 +131,4 @@ def test_an_errand_is_done_again_until_it_succeeds_and_does_not_hold_up_others()
         running.cancel()
 
     asyncio.run(scenario())
-    assert done == [MembersOf(2), KeysOf(1)]
+    assert done == [MembersOf(2), ReceiptsOf(2), KeysOf(1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -137,10 +138,9 @@ def test_a_client_that_must_stop_says_why_and_can_still_be_read(running: System,
         async with screen(access, "cal", tmp_path) as cal:
             twin = tmp_path / "twin"
             twin.mkdir()
-            core = cal.app.chat.core
-            token = await cal.app.chat.api.token()
-            stolen = Access(access.url, token=token, device=core.device)
-            async with person(stolen, "cal", twin):
+            with sqlite3.connect(tmp_path / "cal.db") as from_, sqlite3.connect(twin / "cal.db") as to:
+                from_.backup(to)  # a copy of the state, which nobody should use
+            async with person(access, "cal", twin):
                 await cal.until(lambda: cal.text("status").startswith("● stopped: another program connected"))
             assert cal.app.failure is not None
             await cal.type("/quit")

@@ -262,7 +262,10 @@ def test_a_new_device_is_not_trusted_until_somebody_accepts_it(running: System, 
                 conv = await met(rob, sue)
                 before = await rob.do.safety(conv)
             (tmp_path / "sue.db").unlink()
-            async with person(access, "sue", tmp_path) as sue:
+            async with person(access, "sue", tmp_path, joins=False) as sue:
+                assert "sue has another device already" in sue.said[0]
+                await sue.do.devices.anew()
+                await sue.until(lambda: sue.core.online)
                 await sue.do.begin("rob")
                 await sue.do.send(conv, "it is me")
                 await rob.until(lambda: any("the keys of sue have changed" in text for text in rob.said))

@@ -1,4 +1,4 @@
-"""Two people in two terminals: `petrel chat alice` and `petrel chat bob` talk through the crash of a gateway."""
+"""People in terminals: two talk through the crash of a gateway; one adds a device, and opens one twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -62,26 +62,29 @@ class Terminal:
 
 
 @pytest.fixture
-def terminals(running: System, tmp_path: Path) -> Iterator[tuple[Terminal, Terminal]]:
+def terminal(running: System, tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """Opens one: of a person, at a device."""
     tmux = ["tmux", "-S", str(tmp_path / "tmux"), "-f", "/dev/null"]
     environment = {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "LANG": "C.UTF-8"}
     command = [sys.executable, "-m", "chaos.cli", "chat"]
     options = ["--dir", running.topology.dir, "--state", str(tmp_path / "state")]
     before = dict(os.environ)
     os.environ.update(environment)
+
+    def made(person: str, device: str = "", *, window: str = "") -> Terminal:
+        at = ["--device", device] if device else []
+        return Terminal([*tmux, "-u"], window or f"{person}{device}", [*command, person, *options, *at])
+
     try:
-        yield (
-            Terminal([*tmux, "-u"], "alice", [*command, "alice", *options]),
-            Terminal([*tmux, "-u"], "bob", [*command, "bob", *options]),
-        )
+        yield made
     finally:
         os.environ.clear()
         os.environ.update(before)
         subprocess.run([*tmux, "kill-server"], check=False, capture_output=True, timeout=30)
 
 
-def test_a_conversation_goes_through_a_gateways_crash(running: System, terminals: tuple[Terminal, Terminal]) -> None:
-    alice, bob = terminals
+def test_a_conversation_goes_through_a_gateways_crash(running: System, terminal: Callable[..., Terminal]) -> None:
+    alice, bob = terminal("alice"), terminal("bob")
     gateway = alice.wait(r"connected to gateway-\d").split()[-1]
     bob.wait(r"connected to gateway-\d")
     alice.say("/new bob")
@@ -109,3 +112,45 @@ def test_a_conversation_goes_through_a_gateways_crash(running: System, terminals
     alice.wait(r"ended with 0")
     bob.say("/quit")
     bob.wait(r"ended with 0")
+
+
+def test_a_person_adds_a_laptop_and_opens_it_twice(terminal: Callable[..., Terminal]) -> None:
+    sam, tea = terminal("sam"), terminal("tea")
+    for one in (sam, tea):
+        one.wait(r"connected to gateway-\d")
+    sam.say("/new tea")
+    sam.wait(r"[●○] tea")
+    sam.say("before the laptop")
+    tea.wait(r"sam  before the laptop")
+    laptop = terminal("sam", "laptop")
+    laptop.wait(r"sam has another device already")
+    code = laptop.wait(r"/link laptop( \d{5}){6}")
+    sam.say(code)
+    number = sam.wait(r"account number there, \d{5}").split()[-1]
+    laptop.wait(rf"account number, {number}")
+    laptop.wait(r"connected to gateway-\d")
+    laptop.wait(r"[●○] tea")
+    laptop.wait(r"— what was written before this device was added")
+    assert "before the laptop" not in laptop.screen()
+    sam.say("from the terminal")
+    laptop.say("from the laptop")
+    for one in (sam, tea, laptop):
+        one.wait(r"sam  from the terminal")
+        one.wait(r"sam  from the laptop")
+    tea.say("hello both")
+    for one in (sam, laptop):
+        one.wait(r"tea  hello both")
+    assert len(laptop.lines_of("sam")) == 2, laptop.screen()
+    newest = terminal("sam", "laptop", window="newest")
+    laptop.wait(r"petrel: this device was opened in another terminal and goes on there; this one has ended")
+    laptop.wait(r"ended with 70")
+    newest.wait(r"tea  hello both")
+    newest.wait(r"connected to gateway-\d")
+    sam.say("/unlink laptop")
+    sam.wait(r"laptop is none of your devices any more")
+    newest.wait(r"stopped: this device")
+    tea.say("just you")
+    sam.wait(r"tea  just you")
+    assert "just you" not in newest.screen()
+    newest.say("/quit")
+    newest.wait(r"ended with 70")

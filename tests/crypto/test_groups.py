@@ -90,6 +90,21 @@ def test_a_revoked_device_cannot_read_on() -> None:
         people.read_all(phone, alice, after)
 
 
+def test_a_revoked_device_is_not_believed_any_more() -> None:
+    people, (alice, bob) = crowd(2)
+    phone = people.join(2, 22)
+    people.publish_list(2, bob.link(22, phone.identity_key))
+    phone.adopt(bob.device_list)
+    people.fetch(phone, [1, 2])
+    assert people.read_all(alice, phone, people.group(phone, [1, 2], b"while it was bob's")) == b"while it was bob's"
+    stolen = phone.seal_group(CONV, [1, 2], b"now it is a thief's")[0]
+    bob.unlink(22)
+    alice.learn(2, bob.device_list, [])
+    with pytest.raises(Unreadable):
+        alice.open(CONV, sender=phone.address, body=stolen)
+    assert people.read_all(alice, bob, people.group(bob, [1, 2], b"from bob")) == b"from bob"
+
+
 def test_a_member_cannot_write_in_anothers_name() -> None:
     """Bob knows Alice's chain key, but not her signing key."""
     people, (alice, bob, carol) = crowd(3)

@@ -18,6 +18,7 @@ from sut.crypto.errors import (
     TooLarge,
     Unreadable,
 )
+from sut.crypto.fingerprint import device_code
 from sut.crypto.prekeys import SIGNED_PREKEY_S
 from tests.crypto.people import CONV, NOW_S, People
 
@@ -150,6 +151,22 @@ def test_all_devices_of_both_read_and_a_revoked_one_does_not() -> None:
         people.read(tablet, alice, after)
     with pytest.raises(CryptoError, match="only the first device"):
         tablet.unlink(2)
+
+
+def test_a_device_is_added_by_its_code_and_all_devices_show_one_account_number() -> None:
+    people, alice, _bob = pair()
+    laptop = people.join(1, 11)
+    _listed, (_first, offered) = people.bundles(1)
+    assert device_code(1, offered.device, offered.identity_key) == laptop.device_code
+    assert laptop.device_code != device_code(1, 12, offered.identity_key), "the code is of this device"
+    assert laptop.account_number != alice.account_number
+    laptop.adopt(alice.link(11, offered.identity_key))
+    assert laptop.account_number == alice.account_number
+    assert (alice.first, laptop.first) == (True, False)
+    assert (alice.list_version(1), laptop.list_version(1), laptop.list_version(9)) == (2, 2, 0)
+    again = Account.create(user=1, device=11, now_s=0)
+    alice.link(11, again.identity_key)
+    assert alice.devices(1) == (1, 11), "a device that lost its state takes its own place"
 
 
 def test_both_begin_at_once_and_meet_in_one_session() -> None:

@@ -22,7 +22,7 @@ from sut.client import slash
 from sut.client.actions import Actions
 from sut.client.chat import Chat
 from sut.client.core import Said, Update
-from sut.client.errors import ClientError, UserMistake
+from sut.client.errors import ClientError, Replaced, UserMistake
 from sut.client.tui import paint
 from sut.client.tui.typed import Typed
 
@@ -182,6 +182,9 @@ class ChatApp(App[None]):
     async def _run_chat(self) -> None:
         try:
             await self.chat.run()
+        except Replaced as error:
+            self.failure = error
+            self.exit()
         except ClientError as error:
             self.failure = error
             self.say(f"{error}\nWhat is here can still be read; /quit ends.", wrong=True)

@@ -13,6 +13,7 @@ from rich.text import Text
 from sut.client.core import Core
 from sut.client.link import Status
 from sut.client.model import Conversation, Delivery, Line, LineKind
+from sut.client.names import DEVICE
 
 SHOWN: Final = 300
 """Lines of a conversation on the screen."""
@@ -50,6 +51,8 @@ def lines(core: Core, one: Conversation, clock: Callable[[float], time.struct_ti
 
 def _line(core: Core, one: Conversation, line: Line, at: str) -> Text:
     text = Text().append(f"{at} ", Style(dim=True))
+    if line.kind is LineKind.EARLIER:
+        return text.append(f"— {line.text}", Style(dim=True, italic=True))
     name = core.called(line.user)
     if line.kind is LineKind.NOTICE:
         return text.append(f"— {name} {line.text}", Style(dim=True, italic=True))
@@ -141,7 +144,8 @@ def status(core: Core, connection: Status, waiting: int) -> Text:
         case state:
             text.append("● ", Style(color="bright_yellow"))
             text.append(f"{state} {connection.gateway}".rstrip() + "…")
+    called = core.name if core.device_name == DEVICE else f"{core.name} on {core.device_name}"
     if waiting:
         text.append(f"  ·  {waiting} to send", Style(color="bright_yellow"))
-    text.append(f"  ·  {core.name}, end-to-end encrypted", Style(dim=True))
+    text.append(f"  ·  {called}, end-to-end encrypted", Style(dim=True))
     return text
