@@ -104,7 +104,7 @@ class Accounts:
         """Take what was fetched; what is not genuine is not taken."""
         self._absent.discard(user)
         try:
-            self._account.learn(user, learned.device_list, learned.bundles)
+            self._account.learn(user, learned.device_list, learned.bundles, complete=True)
         except IdentityChanged:
             pass  # said when something is encrypted or read
         except CryptoError as error:

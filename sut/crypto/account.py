@@ -98,19 +98,26 @@ class Account:
         found = []
         for user in sorted(set(users)):
             devices = self._ring.directory.devices(user)
-            others = [(user, device) for device in devices if (user, device) != self.address]
+            addresses = [(user, device) for device in devices]
+            others = [one for one in addresses if one != self.address and self._ring.reachable(one)]
             lacking = any(not self._ring.peer(one).ready and one not in self._ring.bundles for one in others)
             if lacking or not devices:
                 found.append(user)
         return tuple(found)
 
-    def learn(self, user: int, device_list: bytes, bundles: Iterable[Bundle]) -> None:
+    def learn(self, user: int, device_list: bytes, bundles: Iterable[Bundle], *, complete: bool = False) -> None:
         """What the service says of a user. Bundles of devices that the list does not name are ignored.
 
+        `complete`: these are all that it has; a listed device without one holds up nobody's messages from now on.
         Raises Malformed, Refused, IdentityChanged: nothing is sent to this user until `accept`.
         """
         before = self._ring.directory.lists(user)
         found = self._ring.directory.learn(user, device_list)
+        bundles = tuple(bundles)
+        having = {(user, bundle.device) for bundle in bundles}
+        self._ring.keyless -= having
+        if complete:
+            self._ring.keyless |= {(user, device) for device in found.keys} - having
         for bundle in bundles:
             address = (user, bundle.device)
             if found.keys.get(bundle.device) == bundle.identity_key and address != self.address:
@@ -264,6 +271,7 @@ class Account:
         gone = {device for device, key in before.devices if devices.get(device) != key} if before is not None else ()
         for place in [place for place in self._ring.followers if place[1] in gone]:
             del self._ring.followers[place]
+        self._ring.keyless -= {(user, device) for device in gone}
         for address, peer in list(self._ring.peers.items()):
             if address[0] == user and devices.get(address[1]) != peer.identity_key:
                 del self._ring.peers[address]

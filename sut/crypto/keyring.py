@@ -58,6 +58,8 @@ class Keyring:
         self.peers: dict[Address, PeerSessions] = {}
         self.bundles: dict[Address, Bundle] = {}
         """Fetched, and not used for a session yet."""
+        self.keyless: set[Address] = set()
+        """On a list, and the service has no keys of theirs: revoked there, perhaps by a thief. They wait for nobody."""
         self.chains: dict[int, OwnChain] = {}
         """Conversation -> the chain that this device sends with."""
         self.followers: dict[Address, Follower] = {}
@@ -78,6 +80,13 @@ class Keyring:
             peer = PeerSessions(self.own, self.address, address, identity_key)
         keep(self.peers, address, peer, MAX_PEERS)  # the last one used is the last one to go
         return peer
+
+    def reachable(self, address: Address) -> bool:
+        """Whether something can be encrypted for it, now or once its keys are fetched."""
+        if address not in self.keyless:
+            return True
+        peer = self.peers.get(address)
+        return peer is not None and peer.ready
 
     def ready_peer(self, address: Address) -> PeerSessions:
         """The same, with a session to send with, begun now if there is a bundle. Raises NoSession and what that has."""

@@ -35,14 +35,18 @@ class Place(NamedTuple):
 
 
 def recipients(ring: Keyring, users: Iterable[int]) -> dict[Address, bytes]:
-    """All devices of these users and our own other ones: address -> identity key. Raises NoSession, IdentityChanged."""
+    """All devices of these users and our own other ones: address -> identity key. Raises NoSession, IdentityChanged.
+
+    Without those of which the service has no keys and with which there is no session.
+    """
     wanted: dict[Address, bytes] = {}
     unknown = []
     for user in sorted({*users, ring.address[0]}):
         devices = ring.directory.devices(user)
         if not devices:
             unknown.append(user)
-        wanted.update({(user, device): key for device, key in devices.items() if (user, device) != ring.address})
+        addresses = {(user, device): key for device, key in devices.items()}
+        wanted.update({one: key for one, key in addresses.items() if one != ring.address and ring.reachable(one)})
     if unknown:
         raise NoSession(tuple(unknown))
     return wanted

@@ -43,6 +43,10 @@ class People:
     def publish_list(self, user: int, data: bytes) -> None:
         self._lists[user] = data
 
+    def revoke(self, user: int, device: int) -> None:
+        """The service forgets a device; the list that names it is not the service's."""
+        del self._published[user][device]
+
     def bundles(self, user: int) -> tuple[bytes, list[Bundle]]:
         found = []
         for device, published in self._published[user].items():
@@ -63,7 +67,7 @@ class People:
 
     def fetch(self, account: Account, users: Iterable[int]) -> None:
         for user in users:
-            account.learn(user, *self.bundles(user))
+            account.learn(user, *self.bundles(user), complete=True)
 
     def direct(self, sender: Account, users: Iterable[int], text: bytes, conv: int = CONV) -> bytes:
         try:

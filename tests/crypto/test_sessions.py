@@ -250,6 +250,26 @@ def test_a_one_time_prekey_serves_once() -> None:
         bob.open(CONV, sender=alice.address, body=again)
 
 
+@pytest.mark.parametrize("group", [False, True])
+def test_a_listed_device_whose_keys_the_service_has_removed_holds_up_nobody(group: bool) -> None:
+    """Else a stolen token, which can revoke, would cut its owner off from whoever has no session yet."""
+    people, alice, bob = pair()
+    phone = people.join(2, 22)
+    people.publish_list(2, bob.link(22, phone.identity_key))
+    people.revoke(2, 22)
+
+    def write(text: bytes) -> bytes:
+        return people.group(alice, [1, 2], text)[-1] if group else people.direct(alice, [2], text)
+
+    assert people.read(bob, alice, write(b"one")) == b"one"
+    assert alice.missing([2]) == ()
+    people.publish(phone)  # it is back, and the service says so
+    people.fetch(alice, [2])
+    people.fetch(phone, [1])
+    body = write(b"two")
+    assert people.read(bob, alice, body) == people.read(phone, alice, body) == b"two"
+
+
 def test_an_unsigned_prekey_is_refused() -> None:
     people, alice, _ = pair()
     devices, (bundle,) = people.bundles(2)
