@@ -342,7 +342,7 @@ def test_a_run_is_judged_by_the_checks_that_it_names() -> None:
     assert verdict.verdict == "valid"
     with pytest.raises(HistoryError, match="'orders'"):
         judge(history_of([{**meta, "checks": ["orders"]}]))
-    with pytest.raises(HistoryError, match="length >= 1 - at `\\$.checks`"):
+    with pytest.raises(HistoryError, match="length >= 1"):
         judge(history_of([{**meta, "checks": []}]))
 
 
