@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
@@ -132,11 +133,18 @@ class PartitionWorker:
             group.create_task(self._follow())
 
     async def _follow(self) -> None:
+        began, behind = time.monotonic(), self._end_at_start - self._position
         while True:
             if self._unstored > MAX_UNSTORED:
                 await asyncio.sleep(STORE_SOON_S)
                 continue
-            self.caught_up = self.caught_up or self._position >= self._end_at_start
+            if not self.caught_up and self._position >= self._end_at_start:
+                self.caught_up = True
+                took_s, known = time.monotonic() - began, len(self._live)
+                log.info(
+                    "partition %d is up to date: %d records again, %d conversations, %.1f s",
+                    self.partition, behind, known, took_s,
+                )  # fmt: skip
             self._grown.clear()
             batch = await self._until_available(lambda: self._log.read(self.partition, self._position, READ_LIMIT))
             if batch:
