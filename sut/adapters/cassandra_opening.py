@@ -13,6 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 from cassandra.cluster import Cluster, NoHostAvailable, Session
@@ -24,6 +25,8 @@ from sut.ports import Unavailable
 
 SCHEMA_DEADLINE_S: Final = 60.0
 CONNECT_AGAIN_S: Final = 0.5
+PREPARED_AT_ONCE: Final = 8
+"""Statements. One after the other all took 5 s on nodes that had much to do, while a sequencer's conversations waited."""
 
 log = logging.getLogger("cassandra_store")
 
@@ -112,7 +115,10 @@ class Opening:
             session = cluster.connect()
             session.default_fetch_size = None  # whole answers: every SELECT has a bound
             ensure_schema(session, self._binding, deadline=time.monotonic() + SCHEMA_DEADLINE_S, closing=self._closing)
-            prepared = {name: session.prepare(query) for name, query in self._statements.items()}
+            with ThreadPoolExecutor(PREPARED_AT_ONCE) as pool:
+                prepared = dict(
+                    zip(self._statements, pool.map(session.prepare, self._statements.values()), strict=True)
+                )
             for statement in prepared.values():
                 statement.is_idempotent = True
             with self._lock:
