@@ -26,7 +26,7 @@ from sut.ports import Unavailable
 SCHEMA_DEADLINE_S: Final = 60.0
 CONNECT_AGAIN_S: Final = 0.5
 PREPARED_AT_ONCE: Final = 8
-"""Statements. One after the other all took 5 s on nodes that had much to do, while a sequencer's conversations waited."""
+"""Statements. One after the other all took 5 s where nodes had much to do, and a sequencer's conversations waited."""
 
 log = logging.getLogger("cassandra_store")
 
