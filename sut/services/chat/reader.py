@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from sut.partitioning import partition_of
@@ -34,6 +34,9 @@ from sut.services.sequencer.state import Conversation
 from sut.services.visibility import cut_back, cut_page, stretch_before
 
 ASK_TIMEOUT_S: Final = 0.5
+RESTART_S: Final = 10.0
+"""For so long a sequencer that is away is believed to come back, and SYNC asks the store for none of its heads: it
+needs the store itself, a gateway's devices all ask just then, and what it numbers again it tells everybody."""
 MAX_STORE_PAGES: Final = 10
 """Pages of a user's conversations looked through for one SYNC: 10,000 conversations."""
 
@@ -45,11 +48,16 @@ class NotMember(Exception):
 class Reader:
     """Reads for devices, within what their users may see."""
 
-    def __init__(self, store: MessageStore, sequencers: Mapping[int, PeerLink]) -> None:
+    def __init__(
+        self, store: MessageStore, sequencers: Mapping[int, PeerLink], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._store = store
+        self._clock = clock
         self._sequencers = sequencers
         """By partition."""
         self._shared = SharedPages()
+        self._away: dict[PeerLink, float] = {}
+        """Since when: those that do not answer, or are not up to date yet."""
         self.hot = 0
         self.cold = 0
 
@@ -64,18 +72,18 @@ class Reader:
 
     def at_hand(self, conv: int, user: int, *, after: int, limit: int) -> bytes | None:
         """What `page` would say, if that is known here and now."""
-        return self._shared.get((conv, after, _bounded(limit)), user, time.monotonic())
+        return self._shared.get((conv, after, _bounded(limit)), user, self._clock())
 
     async def page(self, conv: int, user: int, *, after: int, limit: int) -> bytes:
         """An encoded PAGE with req 0. Raises NotMember, Unavailable."""
         limit = _bounded(limit)
         key = conv, after, limit
         mine = await self._shared.turn(key)
-        if not mine and (page := self._shared.get(key, user, time.monotonic())) is not None:
+        if not mine and (page := self._shared.get(key, user, self._clock())) is not None:
             return page
         try:
             answer = await self._ask(ReadHot(conv, user, after, limit))
-            self._shared.put(key, answer.page, answer.readers, time.monotonic())
+            self._shared.put(key, answer.page, answer.readers, self._clock())
         finally:
             if mine:
                 self._shared.done(key)
@@ -206,10 +214,10 @@ class Reader:
         """The newest heads, in the order of `convs`, and whether every sequencer concerned knew.
 
         The store is asked afterwards, and only for what no sequencer has in memory: what was stored by then is in its
-        answer. A conversation that neither knows is left out.
+        answer. A conversation that neither knows is left out, and one whose sequencer is just being started again.
         """
         told = await self._told(user, convs)
-        unknown = [conv for conv in convs if told[conv] < 0]
+        unknown = [conv for conv in convs if told[conv] < 0 and not self._restarts(conv)]
         heads = {conv: head for conv, head in told.items() if head >= 0}
         if unknown:
             heads |= await self._store.heads(user, unknown)
@@ -231,7 +239,16 @@ class Reader:
                 told |= dict(zip(asked, answer.heads, strict=True))
             elif isinstance(answer, BaseException) and not isinstance(answer, Unavailable):
                 raise answer
+        for link, asked in by_link.items():
+            if any(told[conv] == HEAD_RECOVERING for conv in asked):
+                self._away.setdefault(link, self._clock())
+            else:
+                self._away.pop(link, None)
         return told
+
+    def _restarts(self, conv: int) -> bool:
+        since = self._away.get(self._link(conv))
+        return since is not None and self._clock() - since < RESTART_S
 
 
 def _bounded(limit: int) -> int:
