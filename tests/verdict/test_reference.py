@@ -17,7 +17,7 @@ BOUNDS: Line = {
     },
 }  # fmt: skip
 CAREFUL = ("catch_up", "liveness", "push", "presence")
-"""With holes these are only ever more careful; test_checks has their cases."""
+"""With holes these are only ever more careful; test_holes has their cases."""
 
 
 def anything(rng: random.Random) -> list[Line]:
