@@ -150,6 +150,7 @@ def _add_systems(add: Callable[[str, Callable[[argparse.Namespace], int], str], 
     sub = add("ui", _ui, "start a system and Locust's web UI; Ctrl-C ends both")
     _profile(sub)
     sub.add_argument("--users", type=int, default=1000, metavar="N", help="devices that the UI offers to start")
+    sub.add_argument("--port", type=int, default=0, metavar="N", help="of the page, on 127.0.0.1; default: a free one")
     sub.add_argument("--out", type=Path, metavar="DIR", help="default: a new one in runs/")
     servers.add_options(sub)
 
@@ -326,7 +327,7 @@ def _ui(options: argparse.Namespace) -> int:
     if not 1 <= options.users <= 100_000:
         raise UsageError(f"--users is from 1 to 100000, not {options.users}")
     theirs = servers.from_options(options, options.profile)
-    return ui.serve(profile=options.profile, users=options.users, out=options.out, servers=theirs)
+    return ui.serve(profile=options.profile, users=options.users, out=options.out, servers=theirs, port=options.port)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from chaos import rundir
 from chaos.console import for_people
-from chaos.errors import HarnessError
+from chaos.errors import HarnessError, UsageError
 from chaos.interrupt import Aborted, Interrupt, Interrupted
 from chaos.swarm import LOCUSTFILE, free_port, last_line
 from sut.deploy import system as deploy
@@ -25,13 +26,16 @@ from sut.deploy.system import System
 from sut.deploy.topology import Settings
 from sut.deploy.watchdog import Watchdog
 
+HOST: Final = "127.0.0.1"
 HEARTBEAT_S: Final = 5.0
 SPAWN_PER_S: Final = 100
 WORKERS: Final = 2
 
 
-def serve(*, profile: str, users: int, out: Path | None, servers: Servers | None) -> int:
-    """Until Ctrl-C; then nothing is left running. Raises UsageError, HarnessError."""
+def serve(*, profile: str, users: int, out: Path | None, servers: Servers | None, port: int = 0) -> int:
+    """Until Ctrl-C; then nothing is left running. `port`: the page's, 0 for a free one. Raises UsageError, HarnessError.
+    """
+    port = check_port(port)
     console = for_people()
     directory = rundir.make(out or rundir.default_path("ui", os.getpid()))
     watchdog = Watchdog("", directory.path)
@@ -47,7 +51,7 @@ def serve(*, profile: str, users: int, out: Path | None, servers: Servers | None
                         servers=servers,
                         on_progress=lambda text: console.print(Text(text)),
                     )
-                    _browse(system, directory, users, console)
+                    _browse(system, directory, users, port, console)
             except DeployError as error:
                 raise HarnessError(str(error)) from None
             except (Interrupted, Aborted):
@@ -62,15 +66,29 @@ def serve(*, profile: str, users: int, out: Path | None, servers: Servers | None
     return 0
 
 
-def _browse(system: System, directory: rundir.RunDir, users: int, console: Console) -> None:
+def check_port(wanted: int) -> int:
+    """This port, or a free one for 0. Raises UsageError when it is not to be had, before anything is started."""
+    if not wanted:
+        return free_port()
+    try:
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((HOST, wanted))
+    except (OSError, OverflowError) as error:
+        why = error.strerror if isinstance(error, OSError) else "ports are 1 to 65535"
+        raise UsageError(f"port {HOST}:{wanted}: {why}; give another --port, or none for a free one") from None
+    return wanted
+
+
+def _browse(system: System, directory: rundir.RunDir, users: int, port: int, console: Console) -> None:
     """Run Locust until it ends or a signal raises. Raises HarnessError when it ends."""
-    port, bus = str(free_port()), str(free_port())
+    bus = str(free_port())
     log = directory.logs / "swarm.log"
     command = [
         *(sys.executable, "-P", "-m", "locust", "-f", str(LOCUSTFILE), "--petrel-dir", str(directory.path)),
-        *("--web-host", "127.0.0.1", "--web-port", port, "--users", str(users), "--spawn-rate", str(SPAWN_PER_S)),
-        *("--processes", str(WORKERS), "--master-bind-host", "127.0.0.1", "--master-bind-port", bus),
-        *("--master-host", "127.0.0.1", "--master-port", bus),
+        *("--web-host", HOST, "--web-port", str(port), "--users", str(users), "--spawn-rate", str(SPAWN_PER_S)),
+        *("--processes", str(WORKERS), "--master-bind-host", HOST, "--master-bind-port", bus),
+        *("--master-host", HOST, "--master-port", bus),
     ]
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -82,7 +100,7 @@ def _browse(system: System, directory: rundir.RunDir, users: int, console: Conso
             stderr=output,
             start_new_session=True,
         )
-    console.print(Text(f"web UI http://127.0.0.1:{port}   ledger http://127.0.0.1:{port}/petrel   Ctrl-C ends all"))
+    console.print(Text(f"web UI http://{HOST}:{port}   ledger http://{HOST}:{port}/petrel   Ctrl-C ends all"))
     while process.poll() is None:
         time.sleep(0.2)
     raise HarnessError(f"the web UI ended: {last_line(log)}")

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int,
         (["up", "--profile", "moon"], r"no profile 'moon'; there are embedded.*"),
         (["up", "--variant", "good"], r"no variant 'good'; there are .*"),
         (["ui", "--users", "0"], r"--users is from 1 to 100000, not 0"),
+        (["ui", "--port", "70000"], r"port 127\.0\.0\.1:70000: ports are 1 to 65535; give another --port, .*"),
     ],
 )
 def test_wrong_usage_is_64_and_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
@@ -85,6 +87,17 @@ def test_a_history_that_names_no_such_check_is_the_user_s_mistake(
     status, line = complaint(capsys, "verify", "--history", str(path))
     assert status == 64
     assert line.startswith(f"{path}: the meta line names a check 'odour'; there are acked_lost, ")
+
+
+def test_a_page_s_port_in_use_is_told_before_anything_is_started(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert complaint(capsys, "ui", "--port", str(port)) == (
+            64,
+            f"port 127.0.0.1:{port}: Address already in use; give another --port, or none for a free one",
+        )
 
 
 @pytest.mark.parametrize("command", ["status", "down"])

@@ -17,6 +17,7 @@ import polars as pl
 import pytest
 
 from chaos import schedule, undo
+from chaos.swarm import free_port
 from sut.deploy.reaper import members
 from sut.deploy.topology import load
 
@@ -211,10 +212,12 @@ def test_a_second_interruption_ends_everything_at_once(place: Path) -> None:
 
 def test_the_web_ui_serves_until_interrupted(place: Path) -> None:
     out = place / "ui"
-    with running("ui", "--users", "20", cwd=place, out=out) as process:
+    port = free_port()
+    with running("ui", "--users", "20", "--port", str(port), cwd=place, out=out) as process:
         assert process.stdout is not None
         line = next(line for line in process.stdout if line.startswith("web UI "))
         url = line.split()[2]
+        assert url == f"http://127.0.0.1:{port}"
 
         def page() -> str:
             try:
