@@ -33,7 +33,9 @@ WORKERS: Final = 2
 
 
 def serve(*, profile: str, users: int, out: Path | None, servers: Servers | None, port: int = 0) -> int:
-    """Until Ctrl-C; then nothing is left running. `port`: the page's, 0 for a free one. Raises UsageError, HarnessError.
+    """Until Ctrl-C; then nothing is left running. `port`: the page's, 0 for a free one.
+
+    Raises UsageError, HarnessError.
     """
     port = check_port(port)
     console = for_people()
