@@ -213,7 +213,8 @@ class World:
         for number in self.numbers:
             for device, user in self.devices.items():
                 shown = self.shown.get((device, number.conv, number.msg))
-                if shown and device != number.sender and self.rng.random() < 0.2:
+                # Of what somebody wrote themself, on whichever device, they have nothing to report.
+                if shown and user != self.devices[number.sender] and self.rng.random() < 0.2:
                     t = self.end + 60 * S + number.at - self.start  # by time of sequencing: never going back
                     self.add("receipt", t, device=number.sender, conv=number.conv, seq=number.seq, kind="read", by=user)
                 if number.acked is None or device == number.sender or not self.visible(device, number):
