@@ -220,6 +220,8 @@ class World:
                 if number.acked is None or device == number.sender or not self.visible(device, number):
                     continue
                 until = number.acked + 5 * S
+                if shown and shown <= until:
+                    continue  # it knows: none is due
                 if not any(start <= until and end > number.acked for start, end in self.online[device]):
                     t = number.acked + self.rng.randint(0, 4 * S)
                     self.add("push", t, device=device, conv=number.conv, seq=number.seq)
