@@ -196,6 +196,20 @@ def test_a_sequencer_that_came_back_is_believed_to_come_back_the_next_time_too()
     assert not asyncio.run(told([HEAD_RECOVERING, HEAD_STORED, HEAD_RECOVERING]))
 
 
+def test_what_a_partition_already_knows_again_does_not_make_it_just_started_for_ever():
+    """Else a partition that cannot get up to date would keep what is stored from everybody."""
+
+    async def told():
+        now, store = [1000.0], ManyStore()
+        reader = Reader(store, {0: Knows({1: 9}, otherwise=HEAD_RECOVERING)}, clock=lambda: now[0])
+        for _ in range(4):
+            await reader.sync(1, req=1, after_conv=0, cursors={})
+            now[0] += RESTART_S / 3
+        return bool(store.asked)
+
+    assert asyncio.run(told())
+
+
 def test_a_conversation_of_the_index_that_nobody_knows_is_left_out():
     told, _ = sync_all(ManyStore(missing={4}), Knows({}))
     assert 4 not in told

@@ -56,8 +56,8 @@ class Reader:
         self._sequencers = sequencers
         """By partition."""
         self._shared = SharedPages()
-        self._away: dict[PeerLink, float] = {}
-        """Since when: those that do not answer, or are not up to date yet."""
+        self._away: dict[int, float] = {}
+        """Since when: partitions whose sequencer does not answer, or is not up to date there yet."""
         self.hot = 0
         self.cold = 0
 
@@ -239,15 +239,16 @@ class Reader:
                 told |= dict(zip(asked, answer.heads, strict=True))
             elif isinstance(answer, BaseException) and not isinstance(answer, Unavailable):
                 raise answer
-        for link, asked in by_link.items():
-            if any(told[conv] == HEAD_RECOVERING for conv in asked):
-                self._away.setdefault(link, self._clock())
-            else:
-                self._away.pop(link, None)
+        for conv, head in told.items():
+            partition = partition_of(conv, len(self._sequencers))
+            if head == HEAD_RECOVERING:
+                self._away.setdefault(partition, self._clock())
+            elif head == HEAD_STORED:  # only who is up to date says so; a head it may know before
+                self._away.pop(partition, None)
         return told
 
     def _restarts(self, conv: int) -> bool:
-        since = self._away.get(self._link(conv))
+        since = self._away.get(partition_of(conv, len(self._sequencers)))
         return since is not None and self._clock() - since < RESTART_S
 
 
