@@ -43,7 +43,7 @@ lock:
 
 # Needs `mvn` on PATH: the jars of the poms in locks/, each with its sha256.
 lock-servers: setup
-	$(BIN)/python -m sut.deploy.jars
+	$(BIN)/python -m sut.deploy.servers.jars
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -28,11 +28,11 @@ from locust.rpc import Message
 from locust.runners import LocalRunner, MasterRunner, Runner, WorkerRunner
 from locust.web import WebUI
 
-from load import config as configs
-from load.api import ApiError
-from load.history import HistoryError, now_ns
-from load.latency import Histogram
-from load.swarm import Part, Report, Swarm, total
+from load import workload as configs
+from load.drive.api import ApiError
+from load.drive.swarm import Part, Report, Swarm, total
+from load.history.history import HistoryError, now_ns
+from load.history.latency import Histogram
 from load.webui import LedgerView, attach
 
 PART: Final = "petrel-part"

@@ -1,1 +1,3 @@
-"""The chat system under test. Imports nothing from load/ or chaos/."""
+"""The chat system: everything that takes a message from one device to the others. Imports nothing of load, chaos,
+dashboards.
+"""

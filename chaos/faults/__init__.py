@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from chaos.faults.base import Fault
 from chaos.faults.cassandra_crash import CassandraCrash
 from chaos.faults.cassandra_pause import CassandraPause
 from chaos.faults.cassandra_quorum_loss import CassandraQuorumLoss
 from chaos.faults.chat_crash import ChatCrash
 from chaos.faults.disk_full import DiskFull
+from chaos.faults.fault import Fault
 from chaos.faults.gateway_crash import GatewayCrash
 from chaos.faults.gateway_pause import GatewayPause
 from chaos.faults.gateways_crash import GatewaysCrash

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from chaos.faults.base import Proof, own
-from chaos.faults.crash import Crash
-from chaos.faults.nodes import RESTART_S, Nodes
+from chaos.faults.fault import Proof, own
+from chaos.faults.mechanisms.crash import Crash
+from chaos.faults.proofs.nodes import RESTART_S, Nodes
 from sut.deploy.topology import Topology
 
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from chaos.faults.base import Proof, own
-from chaos.faults.nodes import Nodes
-from chaos.faults.pause import Pause
+from chaos.faults.fault import Proof, own
+from chaos.faults.mechanisms.pause import Pause
+from chaos.faults.proofs.nodes import Nodes
 from sut.deploy.topology import Topology
 
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from chaos.faults.base import Proof
-from chaos.faults.nodes import RESTART_S, Nodes
-from chaos.faults.quorum_loss import QuorumLoss
+from chaos.faults.fault import Proof
+from chaos.faults.mechanisms.quorum_loss import QuorumLoss
+from chaos.faults.proofs.nodes import RESTART_S, Nodes
 
 
 class CassandraQuorumLoss(QuorumLoss):

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from chaos.errors import FaultError
-from chaos.faults.base import Fault, Proof, in_turn, own
-from chaos.faults.brokers import RESTART_S, Brokers
-from chaos.faults.observe import living_pid
-from chaos.undo import Release, Remove, Undo
+from chaos.faults.fault import Fault, Proof, in_turn, own
+from chaos.faults.proofs.brokers import RESTART_S, Brokers
+from chaos.faults.proofs.observe import living_pid
+from chaos.faults.undo import Release, Remove, Undo
 from sut.deploy.topology import Topology
 
 MAX_TRIES: Final = 50

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from chaos.faults.base import Proof
-from chaos.faults.observe import LOOK_S, incarnation, peer_address, pings
-from chaos.faults.pause import Pause
-from sut.deploy import probe
+from chaos.faults.fault import Proof
+from chaos.faults.mechanisms.pause import Pause
+from chaos.faults.proofs.observe import LOOK_S, incarnation, peer_address, pings
+from sut.deploy.probes import probe
 
 
 class GatewayPause(Pause):

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from chaos.faults.base import Proof
-from chaos.faults.brokers import Brokers, partitions
+from chaos.faults.fault import Proof
 from chaos.faults.kafka_crash import KafkaCrash
+from chaos.faults.proofs.brokers import Brokers, partitions
 from sut.deploy.topology import Service, Topology
 
 

@@ -9,9 +9,9 @@ Undone: SIGCONT. Healed when it runs and every broker, itself included, has it i
 
 from __future__ import annotations
 
-from chaos.faults.base import Proof
-from chaos.faults.brokers import Brokers, partitions
+from chaos.faults.fault import Proof
 from chaos.faults.kafka_pause import KafkaPause
+from chaos.faults.proofs.brokers import Brokers, partitions
 from sut.deploy.topology import Service, Topology
 
 

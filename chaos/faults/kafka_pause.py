@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
-from chaos.faults.base import Proof
-from chaos.faults.brokers import Brokers, partitions
-from chaos.faults.pause import Pause
+from chaos.faults.fault import Proof
+from chaos.faults.mechanisms.pause import Pause
+from chaos.faults.proofs.brokers import Brokers, partitions
 from sut.deploy.topology import Service, Topology
 
 NOTICED_S: Final = 6.0

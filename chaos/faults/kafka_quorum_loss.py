@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from chaos.faults.base import Proof
-from chaos.faults.brokers import RESTART_S, Brokers
-from chaos.faults.quorum_loss import QuorumLoss
+from chaos.faults.fault import Proof
+from chaos.faults.mechanisms.quorum_loss import QuorumLoss
+from chaos.faults.proofs.brokers import RESTART_S, Brokers
 
 
 class KafkaQuorumLoss(QuorumLoss):

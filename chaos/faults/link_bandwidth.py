@@ -9,8 +9,8 @@ Undone: the toxics are taken off. Healed when the proxy has none and an answer o
 
 from __future__ import annotations
 
-from chaos.faults.link_toxic import LinkToxic
-from sut.deploy.question import Answer
+from chaos.faults.mechanisms.link_toxic import LinkToxic
+from sut.deploy.probes.question import Answer
 
 
 class LinkBandwidth(LinkToxic):

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from chaos.faults.link_toxic import LinkToxic
-from sut.deploy.question import Answer
+from chaos.faults.mechanisms.link_toxic import LinkToxic
+from sut.deploy.probes.question import Answer
 
 
 class LinkLatency(LinkToxic):

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from chaos.faults.base import Proof
-from chaos.faults.nodes import Nodes
-from chaos.faults.packet_partition import PacketPartition
+from chaos.faults.fault import Proof
+from chaos.faults.mechanisms.packet_partition import PacketPartition
+from chaos.faults.proofs.nodes import Nodes
 
 
 class PartitionCassandra(PacketPartition):

@@ -8,9 +8,9 @@ Undone: the toxics are taken off. Healed when a PING through each proxy is answe
 
 from __future__ import annotations
 
-from chaos.faults.base import Proof
-from chaos.faults.observe import redis_address, redis_pings
-from chaos.faults.partition import Partition
+from chaos.faults.fault import Proof
+from chaos.faults.mechanisms.partition import Partition
+from chaos.faults.proofs.observe import redis_address, redis_pings
 from sut.deploy.topology import Link, Topology
 
 

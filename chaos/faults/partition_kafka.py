@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from chaos.faults.base import Proof
-from chaos.faults.brokers import Brokers
-from chaos.faults.packet_partition import PacketPartition
+from chaos.faults.fault import Proof
+from chaos.faults.mechanisms.packet_partition import PacketPartition
+from chaos.faults.proofs.brokers import Brokers
 
 
 class PartitionKafka(PacketPartition):

@@ -10,8 +10,8 @@ Undone: packets pass again. Healed when every broker, itself included, has it in
 from __future__ import annotations
 
 from chaos.errors import FaultError
-from chaos.faults.brokers import Brokers, partitions
 from chaos.faults.partition_kafka import PartitionKafka
+from chaos.faults.proofs.brokers import Brokers, partitions
 from sut.deploy.topology import Service, Topology
 
 

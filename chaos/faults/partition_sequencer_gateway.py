@@ -8,9 +8,9 @@ Undone: the toxics are taken off. Healed when a ping through the proxy is answer
 
 from __future__ import annotations
 
-from chaos.faults.base import Proof
-from chaos.faults.observe import peer_address, pings
-from chaos.faults.partition import Partition
+from chaos.faults.fault import Proof
+from chaos.faults.mechanisms.partition import Partition
+from chaos.faults.proofs.observe import peer_address, pings
 from sut.deploy.topology import Link, Topology
 
 

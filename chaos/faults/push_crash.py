@@ -7,7 +7,7 @@ Undone: the supervisor may restart it. Healed when a new pid answers a peer ping
 
 from __future__ import annotations
 
-from chaos.faults.peer_crash import PeerCrash
+from chaos.faults.mechanisms.peer_crash import PeerCrash
 
 
 class PushCrash(PeerCrash):

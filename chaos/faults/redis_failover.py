@@ -16,12 +16,12 @@ from types import MappingProxyType
 from typing import Final
 
 from chaos.errors import FaultError
-from chaos.faults.base import Proof, in_turn
-from chaos.faults.crash import kill
-from chaos.faults.observe import gone, living_pid, redis_address, refuses
-from chaos.faults.redis_master import RedisMasterFault
-from chaos.undo import Release, Replicate, Undo
-from sut.adapters.redis_replication import cut_replication
+from chaos.faults.fault import Proof, in_turn
+from chaos.faults.mechanisms.crash import kill
+from chaos.faults.proofs.observe import gone, living_pid, redis_address, refuses
+from chaos.faults.proofs.redis_master import RedisMasterFault
+from chaos.faults.undo import Release, Replicate, Undo
+from sut.adapters.redis.replication import cut_replication
 
 MAX_LAG_S: Final = 5.0
 

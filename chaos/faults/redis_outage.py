@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from chaos.errors import FaultError
-from chaos.faults.base import Proof, own
-from chaos.faults.crash import Crash
-from chaos.faults.observe import LOOK_S, redis_address
-from chaos.faults.redis_master import RedisMasterFault
-from sut.deploy import probe
+from chaos.faults.fault import Proof, own
+from chaos.faults.mechanisms.crash import Crash
+from chaos.faults.proofs.observe import LOOK_S, redis_address
+from chaos.faults.proofs.redis_master import RedisMasterFault
+from sut.deploy.probes import probe
 from sut.deploy.topology import Service, Topology
 
 

@@ -14,13 +14,13 @@ from functools import partial
 import psutil
 
 from chaos.errors import FaultError
-from chaos.faults.base import Proof, in_turn, own
-from chaos.faults.observe import LOOK_S, dropping, living_pid, redis_address, redis_role_is
-from chaos.faults.redis_master import RedisMasterFault
-from chaos.undo import Allow, Undo
-from sut.adapters.redis_replication import takes_writes
+from chaos.faults.fault import Proof, in_turn, own
+from chaos.faults.proofs.observe import LOOK_S, dropping, living_pid, redis_address, redis_role_is
+from chaos.faults.proofs.redis_master import RedisMasterFault
+from chaos.faults.undo import Allow, Undo
+from sut.adapters.redis.replication import takes_writes
 from sut.deploy.errors import PacketError
-from sut.deploy.packets import Way
+from sut.deploy.net.packets import Way
 
 
 class RedisPartition(RedisMasterFault):

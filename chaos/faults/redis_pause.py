@@ -14,10 +14,10 @@ import signal
 from functools import partial
 
 from chaos.errors import FaultError
-from chaos.faults.base import Proof, in_turn
-from chaos.faults.observe import in_state, living_pid, redis_address, redis_pings
-from chaos.faults.redis_master import RedisMasterFault
-from chaos.undo import Continue, Undo
+from chaos.faults.fault import Proof, in_turn
+from chaos.faults.proofs.observe import in_state, living_pid, redis_address, redis_pings
+from chaos.faults.proofs.redis_master import RedisMasterFault
+from chaos.faults.undo import Continue, Undo
 
 
 class RedisPause(RedisMasterFault):

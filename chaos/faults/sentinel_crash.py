@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from chaos.errors import FaultError
-from chaos.faults.base import Proof, own
-from chaos.faults.crash import Crash
-from chaos.faults.observe import LOOK_S, redis_address
-from sut.deploy import health, probe
+from chaos.faults.fault import Proof, own
+from chaos.faults.mechanisms.crash import Crash
+from chaos.faults.proofs.observe import LOOK_S, redis_address
+from sut.deploy.probes import health, probe
 from sut.deploy.topology import Topology
 
 

@@ -8,7 +8,7 @@ Undone: the supervisor may restart them. Healed when new pids answer peer pings 
 
 from __future__ import annotations
 
-from chaos.faults.crash_of_all import CrashOfAll
+from chaos.faults.mechanisms.crash_of_all import CrashOfAll
 
 
 class SequencersRestart(CrashOfAll):

@@ -1,4 +1,4 @@
-"""What the hunt for plaintext found: RUN_DIR/canary.json, written by chaos.canary and judged by the check `leaks`.
+"""What the hunt for plaintext found: RUN_DIR/canary.json, written by chaos.run.canary and judged by the check `leaks`.
 
 Devices with real encryption put a canary into all that they encrypt; it must be nowhere in the system. The bodies of
 the others carry a tracer in the clear: where it is not found the hunt was blind, and proves nothing.

@@ -11,7 +11,7 @@ import polars as pl
 from chaos.verdict.model import CheckResult, Counterexample, Outcome
 
 if TYPE_CHECKING:
-    from chaos.verdict.history import History
+    from chaos.verdict.history.history import History
 
 MAX_COUNTEREXAMPLES: Final = 10
 """How many anomalies of a check are told in full; all are counted."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from chaos.verdict.checks import CHECKS, latency
-from chaos.verdict.facts import MESSAGE
 from chaos.verdict.finding import Finding
-from chaos.verdict.history import History, HistoryError
+from chaos.verdict.history.history import History, HistoryError
 from chaos.verdict.model import Counts, Latency, Verdict, exit_status, total
 from chaos.verdict.percentiles import summarise
+from chaos.verdict.relations.facts import MESSAGE
 
 __all__ = ["exit_status", "judge"]
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import polars as pl
 
-from chaos.verdict.facts import MESSAGE
 from chaos.verdict.finding import Row, Words
-from chaos.verdict.history import History
+from chaos.verdict.history.history import History
 from chaos.verdict.model import Counterexample, Id
+from chaos.verdict.relations.facts import MESSAGE
 
 
 class Step(NamedTuple):

@@ -14,7 +14,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from chaos.verdict.history import History
+from chaos.verdict.history.history import History
 from chaos.verdict.model import Verdict
 from dashboards.report.hops import measure
 from dashboards.report.page import build

@@ -15,7 +15,7 @@ import msgspec
 import polars as pl
 
 from chaos.verdict.checks.latency import steady
-from chaos.verdict.history import History
+from chaos.verdict.history.history import History
 from chaos.verdict.percentiles import summarise
 from dashboards.report.joining import DELIVERY, TIMES, Joined
 from dashboards.report.traces import read_traces

@@ -14,7 +14,7 @@ from typing import Final
 
 import polars as pl
 
-from chaos.verdict.history import History
+from chaos.verdict.history.history import History
 from dashboards.report.traces import Traces
 
 ORDER_SLACK_NS: Final = 1_000_000

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 from markupsafe import Markup
 
-from chaos.verdict.history import History
+from chaos.verdict.history.history import History
 from chaos.verdict.model import CheckResult, Counts, FaultResult, Percentiles, Verdict
 from dashboards.report import series
 from dashboards.report.budget import BudgetView, budget_view

@@ -14,7 +14,7 @@ from itertools import groupby
 
 import polars as pl
 
-from chaos.verdict.history import History
+from chaos.verdict.history.history import History
 from chaos.verdict.model import Counterexample, Id, Verdict
 from chaos.verdict.story import Step, story_of
 from dashboards.report.figures import label_of

@@ -1,4 +1,5 @@
-"""The stamps of a run, from RUN_DIR/metrics/trace-SERVICE.bin (written by sut/trace.py) and the swarm's history.
+"""The stamps of a run, from RUN_DIR/metrics/trace-SERVICE.bin (written by sut/process/trace.py) and the swarm's
+history.
 
 Stamps explain a run, they do not judge it: a torn last record is left out, a file that cannot be read is as one that
 is not there. Whether all processes had one clock is told by the machines that they name; `same_clock` says so.
@@ -14,8 +15,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from chaos.verdict import native
-from chaos.verdict.history import HistoryError
+from chaos.verdict.history import native
+from chaos.verdict.history.history import HistoryError
 
 RECORD: Final = np.dtype(
     [
@@ -27,7 +28,7 @@ RECORD: Final = np.dtype(
 STAMPS: Final = (
     "start", "opened", "handed_on", "taken", "appending", "durable", "applied", "told", "sent",
 )  # fmt: skip
-"""In the order of sut.trace.Hop, which counts from 1."""
+"""In the order of sut.process.trace.Hop, which counts from 1."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

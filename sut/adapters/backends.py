@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sut.adapters.redis_client import Address
-from sut.adapters.redis_master import RedisMaster
-from sut.adapters.redis_presence import RedisPresence
-from sut.adapters.redis_registry import RedisRegistry
-from sut.adapters.redis_revocations import RedisRevocations
+from sut.adapters.redis.client import Address
+from sut.adapters.redis.master import RedisMaster
+from sut.adapters.redis.presence import RedisPresence
+from sut.adapters.redis.registry import RedisRegistry
+from sut.adapters.redis.revocations import RedisRevocations
 from sut.deploy.topology import ServiceKind, Topology
 from sut.ports import Devices, KeyStore, MessageLog, MessageStore
 
 if TYPE_CHECKING:
-    from sut.adapters.cassandra_schema import Binding
+    from sut.adapters.cassandra.schema import Binding
 
 DATA: Final = "data"
 """Directory of the SQLite files in the topology's own."""
@@ -27,7 +27,7 @@ REDIS_DEADLINE_S: Final = 0.3
 def open_log(topology: Topology, node: str) -> MessageLog:
     """The log, for the service of this name. Raises SutError."""
     if topology.of_kind("kafka"):
-        from sut.adapters.kafka_log import KafkaLog
+        from sut.adapters.kafka.log import KafkaLog
 
         return KafkaLog(
             _dialed(topology, node, "kafka", "client"),
@@ -35,7 +35,7 @@ def open_log(topology: Topology, node: str) -> MessageLog:
             partitions=topology.settings.partitions,
             node=node,
         )
-    from sut.adapters.sqlite_log import SqliteLog
+    from sut.adapters.sqlite.log import SqliteLog
 
     return SqliteLog(topology.path / DATA, topology.settings.partitions)
 
@@ -43,14 +43,14 @@ def open_log(topology: Topology, node: str) -> MessageLog:
 def open_store(topology: Topology, node: str) -> MessageStore:
     """The store, for the service of this name. Raises SutError."""
     if nodes := topology.of_kind("cassandra"):
-        from sut.adapters.cassandra_store import CassandraStore
+        from sut.adapters.cassandra.store import CassandraStore
 
         return CassandraStore(
             _dialed(topology, node, "cassandra", "cql"),
             _binding(topology, node, len(nodes)),
             expires=topology.settings.retention_days > 0,
         )
-    from sut.adapters.sqlite_store import SqliteStore
+    from sut.adapters.sqlite.store import SqliteStore
 
     return SqliteStore(topology.path / DATA, topology.settings.partitions)
 
@@ -58,10 +58,10 @@ def open_store(topology: Topology, node: str) -> MessageStore:
 def open_keys(topology: Topology, node: str) -> KeyStore:
     """The shelf of published keys, for the service of this name: beside the store. Raises SutError."""
     if nodes := topology.of_kind("cassandra"):
-        from sut.adapters.cassandra_keys import CassandraKeys
+        from sut.adapters.cassandra.keys import CassandraKeys
 
         return CassandraKeys(_dialed(topology, node, "cassandra", "cql"), _binding(topology, node, len(nodes)))
-    from sut.adapters.sqlite_keys import SqliteKeys
+    from sut.adapters.sqlite.keys import SqliteKeys
 
     return SqliteKeys(topology.path / DATA, topology.settings.partitions)
 
@@ -69,10 +69,10 @@ def open_keys(topology: Topology, node: str) -> KeyStore:
 def open_devices(topology: Topology, node: str) -> Devices:
     """The device directory, beside the store, for the service of this name. Raises SutError."""
     if nodes := topology.of_kind("cassandra"):
-        from sut.adapters.cassandra_devices import CassandraDevices
+        from sut.adapters.cassandra.devices import CassandraDevices
 
         return CassandraDevices(_dialed(topology, node, "cassandra", "cql"), _binding(topology, node, len(nodes)))
-    from sut.adapters.sqlite_devices import SqliteDevices
+    from sut.adapters.sqlite.devices import SqliteDevices
 
     return SqliteDevices(topology.path / DATA, topology.settings.partitions)
 
@@ -114,7 +114,7 @@ def open_master(topology: Topology, node: str) -> RedisMaster:
 
 
 def _binding(topology: Topology, node: str, nodes: int) -> Binding:
-    from sut.adapters.cassandra_schema import Binding
+    from sut.adapters.cassandra.schema import Binding
 
     return Binding(
         keyspace=topology.keyspace,

@@ -11,15 +11,15 @@ import secrets
 from collections.abc import Sequence
 from typing import Final
 
-from sut.client.asking import asked
 from sut.client.chat import Chat
-from sut.client.cipher import CannotSeal
 from sut.client.core import ConversationChanged
+from sut.client.device.own_devices import OwnDevices
 from sut.client.errors import UserMistake
+from sut.client.messages.cipher import CannotSeal
+from sut.client.messages.payload import MAX_TEXT, MAX_TEXT_BYTES, MAX_TITLE
 from sut.client.model import Conversation, Line, LineKind
 from sut.client.names import check_name, user_of
-from sut.client.own_devices import OwnDevices
-from sut.client.payload import MAX_TEXT, MAX_TEXT_BYTES, MAX_TITLE
+from sut.client.service.asking import asked
 from sut.crypto.errors import IdentityChanged, NoSession
 from sut.crypto.fingerprint import grouped
 from sut.protocol.content import Delete, Edit, Target, Text

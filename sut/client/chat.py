@@ -20,9 +20,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
-from sut.client.accounts import Accounts
-from sut.client.api import Access, Api
-from sut.client.causality import Ties
 from sut.client.core import (
     ConversationChanged,
     Core,
@@ -33,21 +30,24 @@ from sut.client.core import (
     StatusChanged,
     Update,
 )
-from sut.client.errands import Errands
+from sut.client.device.accounts import Accounts
+from sut.client.device.handover import take, until_wanted
+from sut.client.device.joining import Joining
+from sut.client.device.state import Outgoing
 from sut.client.errors import ClientError
-from sut.client.handover import take, until_wanted
-from sut.client.inbound import Inbound
-from sut.client.joining import Joining
-from sut.client.link import Link, Status
+from sut.client.messages.causality import Ties
+from sut.client.messages.inbound import Inbound
+from sut.client.messages.outbound import Outbound
+from sut.client.messages.sealed import Encryption
 from sut.client.model import TYPING_S, Conversation, Line, LineKind
 from sut.client.model import Presence as Seen
 from sut.client.names import DEVICE, user_of
-from sut.client.outbound import Outbound
-from sut.client.sealed import Encryption
-from sut.client.state import Outgoing
-from sut.client.upkeep import Upkeep
-from sut.protocol.client import Client
-from sut.protocol.client_events import (
+from sut.client.service.api import Access, Api
+from sut.client.service.errands import Errands
+from sut.client.service.link import Link, Status
+from sut.client.service.upkeep import Upkeep
+from sut.protocol.device.client import Client
+from sut.protocol.device.events import (
     Acked,
     ClientEvent,
     ClientSettings,

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from sut.client.cipher import Cipher
-from sut.client.link import Status
+from sut.client.device.state import State
+from sut.client.messages.cipher import Cipher
 from sut.client.model import Conversation, Line, Presence
 from sut.client.names import DEVICE, is_named, stand_in
-from sut.client.state import State
-from sut.protocol.client import Client
+from sut.client.service.link import Status
+from sut.protocol.device.client import Client
 
 CHANGED: Final = (
     "the keys of {name} have changed: a new device, or somebody in between; "

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from sut.deploy import binaries, jars
 from sut.deploy.errors import DeployError
 from sut.deploy.place import Place, Ports
 from sut.deploy.profiles import Profile
+from sut.deploy.servers import binaries, jars
 from sut.deploy.topology import Service, ServiceKind, Settings
 
 Progress = Callable[[str], None]

@@ -13,9 +13,10 @@ from typing import Final
 
 import msgspec
 
-from sut.deploy import cassandra_server, kafka_server
-from sut.deploy.confs import redis_conf_path, toxiproxy_conf_path
 from sut.deploy.place import Place
+from sut.deploy.servers import cassandra as cassandra_server
+from sut.deploy.servers import kafka as kafka_server
+from sut.deploy.servers.confs import redis_conf_path, toxiproxy_conf_path
 from sut.deploy.topology import Link, Service, ServiceKind, Topology
 
 DIRECTORY: Final = Path(__file__).with_name("topologies")

@@ -2,7 +2,7 @@
 
 `start` builds the topology, starts the supervisor and returns when every service is healthy, or leaves nothing and
 says why. `System.attach` finds one that runs already. Both give the same handle: it holds no state of its own, all is
-in the directory (sut/deploy/state.py).
+in the directory (sut/deploy/supervise/state.py).
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from typing import Final
 import msgspec
 import psutil
 
-from sut.deploy import certificates, confs, health, state
 from sut.deploy.errors import AlreadyRunningError, DeployError
-from sut.deploy.external import Servers, discover, named
 from sut.deploy.machine import place_on_this_machine
+from sut.deploy.probes import health
 from sut.deploy.profiles import PROFILES, build
-from sut.deploy.reaper import reap
-from sut.deploy.reservation import Reservation
-from sut.deploy.state import Files, ProcessState
-from sut.deploy.supervisor import STOP_TIMEOUT_S
+from sut.deploy.servers import certificates, confs
+from sut.deploy.servers.external import Servers, discover, named
+from sut.deploy.supervise import state
+from sut.deploy.supervise.reaper import reap
+from sut.deploy.supervise.reservation import Reservation
+from sut.deploy.supervise.state import Files, ProcessState
+from sut.deploy.supervise.supervisor import STOP_TIMEOUT_S
 from sut.deploy.topology import Settings, Topology, TopologyError, load, save
 
 Progress = Callable[[str], None]
@@ -240,7 +242,7 @@ def _start_supervisor(topology: Topology, inherited: tuple[int, ...], lock: int)
     marks = state.environment(topology, state.clock_offset_ns(os.environ), state.SUPERVISOR)
     with Files(topology.path).log(state.SUPERVISOR).open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "sut.deploy.supervisor", str(path), str(lock)],
+            [sys.executable, "-P", "-m", "sut.deploy.supervise.supervisor", str(path), str(lock)],
             env={**os.environ, **marks},
             cwd=topology.path,
             stdin=subprocess.DEVNULL,

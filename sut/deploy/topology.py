@@ -1,8 +1,9 @@
 """A topology as data: which services, replicas, links and addresses make up one running system.
 
 `petrel up` builds one from a profile, allocates every port and writes it to DIR/topology.json; each process is
-started as `python -m sut.deploy.launch DIR/topology.json NAME` (or as a foreign server's own command) and finds all
-it needs there. Faults address services and links by the names used here. Pure data: nothing here opens a socket.
+started as `python -m sut.deploy.supervise.launch DIR/topology.json NAME` (or as a foreign server's own command) and
+finds all it needs there. Faults address services and links by the names used here. Pure data: nothing here opens a
+socket.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes a gateway holds for a device that does not read, before it is dropped to catch-up."""
     token_ttl_s: float = 86_400.0
     retention_days: float = 0.0
-    """How long messages are kept at least, see sut/README.md; 0: for ever."""
+    """How long messages are kept at least, see docs/system.md; 0: for ever."""
     push: bool = True
     """Whether the system has the push service, and stand-ins for its providers, at all."""
     receipts: bool = True
@@ -54,7 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     address_handshakes_per_s: int = 5_000
     """New sockets of one client address in one second at one gateway."""
     trace_every: int = 16
-    """One message in so many leaves stamps of where it was and when, see sut/trace.py; 0: none does."""
+    """One message in so many leaves stamps of where it was and when, see sut/process/trace.py; 0: none does."""
 
     @property
     def presence_ttl_s(self) -> float:
@@ -85,7 +86,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     index: int = 0
     """Among its kind, from 0. A sequencer owns the partitions p with p % (number of sequencers) == index."""
     command: tuple[str, ...] = ()
-    """For foreign servers; ours are started by sut.deploy.launch."""
+    """For foreign servers; ours are started by sut.deploy.supervise.launch."""
     restart_delay_s: float = 0.3
     """How long the supervisor waits before it restarts the process."""
     gid: int = 0

@@ -21,10 +21,12 @@ from sut.gateway.registrar import Pace, Registrar
 from sut.gateway.stats import Stats
 from sut.gateway.timers import TICK_S, AwakeClock, Wheel, ticks
 from sut.gateway.tls import TlsListener
-from sut.listening import BACKLOG, listener
-from sut.partitioning import partition_of
-from sut.peer import PeerConnection, PeerLink, PeerServer, PortInUse
 from sut.ports import Presence, Registry, Revocation
+from sut.process.listening import BACKLOG, listener
+from sut.process.partitioning import partition_of
+from sut.process.peer import PeerConnection, PeerLink, PeerServer, PortInUse
+from sut.process.revoked import Revoked
+from sut.process.trace import OFF, Hop, Trace
 from sut.protocol import websocket
 from sut.protocol.frames import Close, Drain, Fetch, Nack, Recv, Send, Sync, encode
 from sut.protocol.handshake import PATH
@@ -48,8 +50,6 @@ from sut.protocol.peer import (
 )
 from sut.protocol.server import refusal
 from sut.protocol.signals import FromDevice, Read, Typing, Watch
-from sut.revoked import Revoked
-from sut.trace import OFF, Hop, Trace
 from sut.variants import presence_class
 
 MAX_TURNED_AWAY: Final = 64

@@ -13,8 +13,8 @@ from sut.deploy.topology import Service, Topology
 from sut.gateway.gateway import Gateway
 from sut.gateway.registrar import Pace
 from sut.ports import Presence, Registry
-from sut.revoked import Revoked
-from sut.trace import OFF, Trace, open_trace
+from sut.process.revoked import Revoked
+from sut.process.trace import OFF, Trace, open_trace
 from sut.variants import gateway_pace, gateway_registry, presence_ttl_s
 
 RESERVED_FILES: Final = 192

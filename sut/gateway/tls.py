@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from sut.deploy.topology import Tls
 from sut.gateway.connection import Connection
 from sut.gateway.limits import address_of
-from sut.listening import BACKLOG
-from sut.tls import server_context
+from sut.process.listening import BACKLOG
+from sut.process.tls import server_context
 
 if TYPE_CHECKING:
     from sut.gateway.gateway import Gateway

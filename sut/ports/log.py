@@ -68,7 +68,7 @@ class Follower(IntEnum):
 
 
 class MessageLog(Protocol):
-    """The durable, ordered log. Partition of a conversation: `sut.partitioning.partition_of`."""
+    """The durable, ordered log. Partition of a conversation: `sut.process.partitioning.partition_of`."""
 
     async def append(self, partition: int, records: Sequence[LogRecord]) -> list[int]:
         """Append in order; on return all are durable: they survive SIGKILL of any process."""

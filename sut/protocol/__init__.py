@@ -1,1 +1,3 @@
-"""Frames and the session state machines: sans-I/O, no asyncio, no sockets."""
+"""Frames and the session state machines of both ends. Sans-I/O: no asyncio, no sockets, no clock. Imports nothing of
+sut.
+"""

@@ -1,4 +1,4 @@
-"""Answers of the HTTP API, as clients read them: a person's and the swarm's (see README.md, "HTTP API").
+"""Answers of the HTTP API, as clients read them: a person's and the swarm's (see docs/protocol.md, "HTTP API").
 
 Only what a client uses is named here; fields that are not are passed over, so a service may add some. What a request
 must look like is the service's to check (sut/services/api).

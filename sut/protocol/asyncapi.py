@@ -35,7 +35,7 @@ _CHANNEL: Final = {"$ref": "#/channels/connection"}
 _DESCRIPTION: Final = (
     "What a device and a gateway of Stormpetrel say to each other. One binary WebSocket message is one frame: a type"
     " byte, then a fixed layout; numbers are unsigned and big-endian. Rules, codes and what a client must do:"
-    " sut/protocol/README.md. The gateway is the application described here: it receives what devices send."
+    " docs/protocol.md. The gateway is the application described here: it receives what devices send."
 )
 
 

@@ -2,7 +2,7 @@
 
 On the wire: length u32 (of what follows), correlation u32, then one msgpack array whose first item is the tag.
 Correlation 0 is one-way; otherwise the answer carries the same number with the top bit set. The first frame in
-each direction is Hello. sut/peer.py moves these over sockets; nothing here does I/O.
+each direction is Hello. sut/process/peer.py moves these over sockets; nothing here does I/O.
 """
 
 from __future__ import annotations

@@ -1,1 +1,3 @@
-"""What is stateless or rebuildable from the log: accept, sequence and fan out, history, catch-up, the HTTP API."""
+"""Stateless, or rebuildable from the log: the HTTP API, the chat service, the sequencer, push. Imports sut.process,
+sut.ports, sut.protocol and, to open them, sut.adapters.
+"""

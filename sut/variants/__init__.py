@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from sut.deploy.topology import Topology
     from sut.gateway.presence import GatewayPresence
     from sut.gateway.registrar import Pace
-    from sut.peer import PeerLink
     from sut.ports import Registry
+    from sut.process.peer import PeerLink
     from sut.protocol.peer import Changed
     from sut.services.chat.accept import Acceptor
     from sut.services.chat.reader import Reader

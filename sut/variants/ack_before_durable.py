@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sut.peer import PeerLink
 from sut.ports import LogRecord, StoredMessage
+from sut.process.peer import PeerLink
 from sut.protocol.peer import Early
 from sut.services.chat.accept import Acceptor
 from sut.services.sequencer import rule

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from sut.adapters.redis_counter import RedisCounter
+from sut.adapters.redis.counter import RedisCounter
 from sut.ports import Kind, LogRecord, Unavailable
 from sut.services.sequencer.worker import RETRY_S, PartitionWorker
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from sut.adapters.redis_counter import RedisCounter
+from sut.adapters.redis.counter import RedisCounter
 from sut.ports import Kind, LogRecord, Unavailable
 from sut.services.sequencer.worker import RETRY_S, PartitionWorker
 

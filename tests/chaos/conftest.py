@@ -11,18 +11,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chaos.faults.base import World
-from sut.deploy import binaries
-from sut.deploy.links import Links
-from sut.deploy.packets import Packets
+from chaos.faults.fault import World
+from sut.deploy.net.links import Links
+from sut.deploy.net.packets import Packets
 from sut.deploy.place import Place
 from sut.deploy.profiles import build
-from sut.deploy.reaper import reap
-from sut.deploy.reservation import Reservation
+from sut.deploy.servers import binaries
+from sut.deploy.supervise.reaper import reap
+from sut.deploy.supervise.reservation import Reservation
 from sut.deploy.system import boot
 from sut.deploy.topology import Settings, Topology
 
-STANDIN = Path(__file__).parent.parent / "deploy" / "standin.py"
+STANDIN = Path(__file__).parent.parent / "sut" / "deploy" / "standin.py"
 KEPT = {
     "gateway-1", "gateway-2", "chat-1", "sequencer-1", "redis-1", "redis-2", "sentinel-1", "sentinel-2", "sentinel-3",
     "toxiproxy",

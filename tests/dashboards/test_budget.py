@@ -7,13 +7,13 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from chaos.verdict.history import load_run
+from chaos.verdict.history.history import load_run
 from chaos.verdict.judge import judge
 from dashboards.report import render
 from dashboards.report.budget import BAR, LABELS, TOTALS, budget_view
 from dashboards.report.hops import HOPS, Budget, Mix, Share, Spread, measure
 from dashboards.report.svg import WIDTH
-from sut.trace import Hop
+from sut.process.trace import Hop
 from tests.dashboards.traced import EVERY, MACHINE, TracedRun, ns
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chaos.verdict import native
-from chaos.verdict.history import load_run
+from chaos.verdict.history import native
+from chaos.verdict.history.history import load_run
 from dashboards.report.hops import HOPS, Budget, Share, measure
 from dashboards.report.joining import TIMES
 from dashboards.report.traces import RECORD as READ
 from dashboards.report.traces import STAMPS, read_traces
-from load.history import Event, Explanation, HistoryWriter, message_id
-from sut.trace import RECORD, RECORD_SIZE, Hop
+from load.history.history import Event, Explanation, HistoryWriter, message_id
+from sut.process.trace import RECORD, RECORD_SIZE, Hop
 from tests.dashboards.traced import EVERY, USUAL_MS, TracedRun, ns
 
 # Device 1's messages 3, 7, 11, ... are traced: (1 + client_seq) % 4 == 0.

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chaos.verdict.history import FOREIGN_BOUNDS, History
+from chaos.verdict.history.history import FOREIGN_BOUNDS, History
+from chaos.verdict.history.lines import Hole, Meta
 from chaos.verdict.judge import judge
-from chaos.verdict.lines import Hole, Meta
 from chaos.verdict.model import Counterexample, FaultResult, Verdict
 from dashboards.report import render
 from tests.dashboards.made_up import Trouble, made_up_history, write_metrics

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.verdict.history import History
+from chaos.verdict.history.history import History
 from dashboards.report.series import MAX_BUCKETS, Grid, grid_over, latency, online, rates
 from tests.dashboards.made_up import SECOND, START_NS, Trouble, frame, made_up_history
 

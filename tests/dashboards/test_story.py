@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from chaos.verdict.history import History, load_jsonl
+from chaos.verdict.history.history import History, load_jsonl
 from chaos.verdict.judge import judge
 from dashboards.report.story import MAX_COLUMNS, MAX_ROWS, StoryTable, tell
 

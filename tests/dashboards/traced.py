@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from load.history import Event, Explanation, HistoryWriter, message_id
-from sut.trace import RECORD, Hop
+from load.history.history import Event, Explanation, HistoryWriter, message_id
+from sut.process.trace import RECORD, Hop
 
 T0_NS = 1_790_000_000 * 10**9
 MS = 1_000_000

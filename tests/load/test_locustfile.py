@@ -14,15 +14,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from load import config as configs
-from load import plan as plans
-from load import population as populations
-from load.config import SwarmConfig
-from load.control import Phase, control_events
-from load.history import Event, HistoryTail, Record
-from load.ledger import LedgerReader
+from load import workload as configs
+from load.history.control import Phase, control_events
+from load.history.history import Event, HistoryTail, Record
+from load.history.ledger import LedgerReader
+from load.plan import plan as plans
+from load.plan import population as populations
+from load.workload import SwarmConfig
 
-LOCUSTFILE = str(Path(configs.__file__).with_name("locustfile.py"))
+LOCUSTFILE = str(Path(configs.__file__).parent / "locustfile.py")
 MESSAGES_S = 3.0
 
 

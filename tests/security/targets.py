@@ -13,15 +13,15 @@ import struct
 from collections.abc import Callable
 
 from sut.protocol import peer
-from sut.protocol.client import Client
-from sut.protocol.client_events import ClientSettings
+from sut.protocol.device.client import Client
+from sut.protocol.device.events import ClientSettings
 from sut.protocol.frames import MAX_FRAME, Close, FrameError, decode_client, decode_server, encode
 from sut.protocol.handshake import HandshakeError, check_upgrade, read_request, response
 from sut.protocol.server import Answer, End, Forward, ServerSession
 from sut.protocol.tokens import TokenError, prove
 from sut.protocol.websocket import INVALID_DATA, NO_STATUS, FrameReader, Violation, unmask
-from tests.protocol import test_frames, test_signals
-from tests.protocol.test_websocket_handshake import request
+from tests.sut.protocol import test_frames, test_signals
+from tests.sut.protocol.test_websocket_handshake import request
 
 FRAMES = [bytes.fromhex(text) for _, text in (*test_frames.EXAMPLES, *test_signals.EXAMPLES)]
 FROM_DEVICE = [frame for frame in FRAMES if frame[0] < 0x80]

@@ -8,12 +8,12 @@ import time
 
 import pytest
 
+from sut.process.revoked import Revoked
 from sut.protocol.tokens import issue
-from sut.revoked import Revoked
 from sut.services.api.routes import ROUTES, Route, Who
-from tests.gateway.world import World, in_world, upgrade
 from tests.security.credentials import forged
-from tests.services.api_world import API_KEY, KEY, token, with_api
+from tests.sut.gateway.world import World, in_world, upgrade
+from tests.sut.services.api_world import API_KEY, KEY, token, with_api
 
 PROTECTED = [route for route in ROUTES if route.who is not Who.ANYBODY]
 BODY = b"{}"

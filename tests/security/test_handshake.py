@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from tests.gateway.test_bad_input import answer_to, assert_alive
-from tests.gateway.world import World, in_world, upgrade
+from tests.sut.gateway.test_bad_input import answer_to, assert_alive
+from tests.sut.gateway.world import World, in_world, upgrade
 
 BLANK = b"\r\n\r\n"
 SECOND = b"GET /v1/ws HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -8,10 +8,10 @@ import pytest
 
 from sut.protocol.frames import MAX_BODY, MAX_FRAME, Close, Heartbeat, Send, encode
 from sut.protocol.websocket import unmask
-from tests.gateway.test_bad_input import assert_alive
-from tests.gateway.world import World, in_world, wait_until
 from tests.security import fuzz
 from tests.security.targets import FROM_DEVICE
+from tests.sut.gateway.test_bad_input import assert_alive
+from tests.sut.gateway.world import World, in_world, wait_until
 
 MASK = b"\x11\x22\x33\x44"
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from load import config as configs
-from load import plan as plans
-from load import population as populations
-from load.history import Event, HistoryTail
-from load.ledger import LedgerReader
+from load import workload as configs
+from load.history.history import Event, HistoryTail
+from load.history.ledger import LedgerReader
+from load.plan import plan as plans
+from load.plan import population as populations
 from sut.deploy import system
 from sut.deploy.topology import Settings
-from tests.deploy.conftest import wait_until
 from tests.security.people import Answer, Api
+from tests.sut.deploy.conftest import wait_until
 
 pytestmark = [pytest.mark.long, pytest.mark.slow]
 
@@ -49,7 +49,7 @@ def test_a_swarm_talks_to_a_system_by_tls(tmp_path: Path) -> None:
         planned = len(sends)
         due = sum(len(population.conversations[send.conversation].members) - 1 for send in sends)
         environment = os.environ | {"PETREL_SWARM": str(swarm_json)}
-        locustfile = Path(configs.__file__).with_name("locustfile.py")
+        locustfile = Path(configs.__file__).parent / "locustfile.py"
         command = [sys.executable, "-m", "locust", "-f", str(locustfile), "--headless", "-u", str(USERS), "-r", "100"]
         with (tmp_path / "locust.log").open("wb") as log:
             swarm = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log)
@@ -67,7 +67,10 @@ def test_a_swarm_talks_to_a_system_by_tls(tmp_path: Path) -> None:
         shown = [(device, msg) for device, msg in shows if msg >> 32 != device]
         assert len(shown) == len(set(shown)) == due > planned
         readback = subprocess.run(
-            [sys.executable, "-m", "load.readback", str(swarm_json)], check=False, capture_output=True, timeout=60
+            [sys.executable, "-m", "load.readback.readback", str(swarm_json)],
+            check=False,
+            capture_output=True,
+            timeout=60,
         )
         assert readback.returncode == 0, readback.stderr
     finally:

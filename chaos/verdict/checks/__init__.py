@@ -26,7 +26,7 @@ from chaos.verdict.checks import (
     vacuity,
 )
 from chaos.verdict.finding import Finding
-from chaos.verdict.history import History
+from chaos.verdict.history.history import History
 
 Check = Callable[[History], Finding]
 _MODULES: Final = (

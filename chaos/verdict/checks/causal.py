@@ -21,9 +21,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from chaos.verdict.facts import MESSAGE
 from chaos.verdict.finding import MAX_COUNTEREXAMPLES, Evidence, Finding, Row, Words, count, nothing
-from chaos.verdict.history import History
+from chaos.verdict.history.history import History
+from chaos.verdict.relations.facts import MESSAGE
 
 NAME = "causal"
 PART_ROWS = 1_000_000

@@ -20,7 +20,7 @@ from __future__ import annotations
 import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
-from chaos.verdict.history import History
+from chaos.verdict.history.history import History
 
 NAME = "gaps_forks"
 NUMBER = ["conv", "seq"]

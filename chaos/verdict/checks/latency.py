@@ -18,7 +18,7 @@ from __future__ import annotations
 import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
-from chaos.verdict.history import History
+from chaos.verdict.history.history import History
 from chaos.verdict.percentiles import summarise
 
 NAME = "latency"

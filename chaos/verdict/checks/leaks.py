@@ -18,10 +18,10 @@ from __future__ import annotations
 import polars as pl
 
 from chaos.verdict.canary import Canary
-from chaos.verdict.facts import PLACE
 from chaos.verdict.finding import MAX_COUNTEREXAMPLES, Evidence, Finding, Row, Words, count, nothing
-from chaos.verdict.history import History
+from chaos.verdict.history.history import History
 from chaos.verdict.model import Counterexample, total
+from chaos.verdict.relations.facts import PLACE
 
 NAME = "leaks"
 

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from chaos.verdict.facts import MESSAGE, PLACE
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
-from chaos.verdict.history import History
+from chaos.verdict.history.history import History
+from chaos.verdict.relations.facts import MESSAGE, PLACE
 
 NAME = "order"
 

@@ -18,11 +18,11 @@ from __future__ import annotations
 
 import polars as pl
 
-from chaos.verdict.facts import FOREVER
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
-from chaos.verdict.history import History
-from chaos.verdict.jsonl import UNKNOWN_STATE
-from chaos.verdict.stays import EVER
+from chaos.verdict.history.history import History
+from chaos.verdict.history.jsonl import UNKNOWN_STATE
+from chaos.verdict.relations.facts import FOREVER
+from chaos.verdict.relations.stays import EVER
 
 NAME = "presence"
 

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from chaos.verdict.facts import FOREVER, MESSAGE
 from chaos.verdict.finding import Finding, count
-from chaos.verdict.history import History
-from chaos.verdict.stays import EVER
+from chaos.verdict.history.history import History
+from chaos.verdict.relations.facts import FOREVER, MESSAGE
+from chaos.verdict.relations.stays import EVER
 
 NAME = "vacuity"
 MAX_TOLD = 5

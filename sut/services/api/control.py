@@ -12,9 +12,9 @@ import itertools
 from collections.abc import Callable
 from typing import Final
 
-from sut.partitioning import partition_of
-from sut.peer import PeerConnection
 from sut.ports import Kind, LogRecord, MessageLog, Origin, Unavailable
+from sut.process.partitioning import partition_of
+from sut.process.peer import PeerConnection
 from sut.protocol.frames import Ack, Nack, Refused, decode_server
 from sut.protocol.peer import Deliver, Deliveries, Missed, PeerFrame
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sut.ports import Devices, KeyStore, PushAddress, RegisteredDevice
+from sut.process.revoked import Revoked
 from sut.protocol.tokens import Identity, issue
-from sut.revoked import Revoked
 from sut.services.api.errors import ProblemError
 from sut.services.api.model import (
     ApnsPush,

@@ -18,9 +18,9 @@ import msgspec
 from aiohttp import web
 
 from sut.ports import Unavailable
+from sut.process.revoked import Revoked
 from sut.protocol.frames import Nack
 from sut.protocol.tokens import Identity, TokenError, prove
-from sut.revoked import Revoked
 from sut.services.api.control import Denied
 from sut.services.api.errors import ProblemError
 from sut.services.api.model import Problem

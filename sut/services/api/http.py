@@ -12,8 +12,8 @@ from aiohttp import web
 
 from sut.deploy.topology import Topology
 from sut.ports import Devices, KeyStore, Registry, Unavailable
+from sut.process.revoked import Revoked
 from sut.protocol.handshake import PATH
-from sut.revoked import Revoked
 from sut.services.api import openapi
 from sut.services.api.control import Control, direct_id, group_id
 from sut.services.api.device_routes import DeviceRoutes

@@ -35,7 +35,7 @@ _MEANING: Final = {
 _DESCRIPTION: Final = (
     "Devices and their tokens, conversations, members, history, receipts, presence, keys and discovery of"
     " Stormpetrel. Messages go over the WebSocket protocol, see"
-    " sut/protocol/README.md and sut/protocol/asyncapi.json. Requests that change something may be repeated: the same"
+    " docs/protocol.md and sut/protocol/asyncapi.json. Requests that change something may be repeated: the same"
     " request has the same effect and answer."
 )
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from sut.partitioning import partition_of
-from sut.peer import PeerLink
 from sut.ports import MessageStore, Presence, Unavailable
+from sut.process.partitioning import partition_of
+from sut.process.peer import PeerLink
 from sut.protocol.frames import Nack
 from sut.protocol.peer import ReadReceipts, ReceiptsOf
 from sut.protocol.signals import ReceiptKind

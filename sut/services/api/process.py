@@ -18,19 +18,19 @@ from sut.adapters.backends import (
     open_store,
 )
 from sut.deploy.topology import Service, Topology
-from sut.listening import BACKLOG, listener
-from sut.peer import PeerServer, PortInUse
 from sut.ports import Unavailable
+from sut.process.links import links_to
+from sut.process.listening import BACKLOG, listener
+from sut.process.peer import PeerServer, PortInUse
+from sut.process.ready import Ready
+from sut.process.revoked import Revoked
+from sut.process.tls import server_context
 from sut.protocol.peer import Poke
-from sut.revoked import Revoked
 from sut.services.api.control import Control
 from sut.services.api.history import Conversations
 from sut.services.api.http import make_app
 from sut.services.api.people import People
 from sut.services.chat.reader import Reader
-from sut.services.links import links_to
-from sut.services.ready import Ready
-from sut.tls import server_context
 from sut.variants import presence_ttl_s
 
 

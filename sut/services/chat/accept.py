@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from sut.ports import LogRecord, MessageLog, Unavailable
+from sut.process.trace import OFF, Hop, Trace
 from sut.protocol.tracing import is_traced
-from sut.trace import OFF, Hop, Trace
 
 MAX_WAITING: Final = 10_000
 """Records that may wait for one partition: beyond it a SEND is refused as OVERLOADED."""

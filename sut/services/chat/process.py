@@ -14,9 +14,12 @@ from typing import Final
 
 from sut.adapters.backends import open_log, open_store
 from sut.deploy.topology import Service, Topology
-from sut.partitioning import partition_of
-from sut.peer import PeerConnection, PeerServer
 from sut.ports import Kind, LogRecord, MessageStore, Origin, Unavailable
+from sut.process.links import links_to
+from sut.process.partitioning import partition_of
+from sut.process.peer import PeerConnection, PeerServer
+from sut.process.ready import Ready
+from sut.process.trace import Hop, Trace, open_trace
 from sut.protocol.frames import Close, Error, Nack, Refused, encode
 from sut.protocol.peer import (
     Changed,
@@ -36,9 +39,6 @@ from sut.services.chat.accept import Acceptor, Pending
 from sut.services.chat.fair import Behind, FairReads
 from sut.services.chat.reader import NotMember, Reader
 from sut.services.chat.relay import Relay
-from sut.services.links import links_to
-from sut.services.ready import Ready
-from sut.trace import Hop, Trace, open_trace
 from sut.variants import acceptor_class, reader_class
 
 MAX_CURSORS: Final = 100_000

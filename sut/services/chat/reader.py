@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from sut.partitioning import partition_of
-from sut.peer import PeerLink
 from sut.ports import MessageStore, Unavailable
+from sut.process.partitioning import partition_of
+from sut.process.peer import PeerLink
 from sut.protocol.frames import MAX_FETCH, MAX_SYNC_CURSORS, SYNCED_MORE, SYNCED_STALE, Entry, Page, Synced
 from sut.protocol.frames import encode as encode_frame
 from sut.protocol.peer import (

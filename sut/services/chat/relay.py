@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
-from sut.partitioning import partition_of
-from sut.peer import PeerLink
+from sut.process.partitioning import partition_of
+from sut.process.peer import PeerLink
 from sut.protocol.peer import Changed, Progress, TypingIn
 
 FLUSH_S: Final = 0.1

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Final
 
-from sut.peer import PeerLink
 from sut.ports import Route, Unavailable
+from sut.process.peer import PeerLink
 from sut.protocol.peer import AskConnected, Connected
 
 ANSWER_S: Final = 0.5

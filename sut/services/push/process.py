@@ -16,12 +16,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from sut.adapters.backends import open_devices, open_log, open_registry, open_store
-from sut.deploy.push_files import PushFiles, read_accounts, read_service_account
+from sut.deploy.servers.push_files import PushFiles, read_accounts, read_service_account
 from sut.deploy.topology import Service, Topology
-from sut.peer import PeerConnection, PeerServer
 from sut.ports import Follower, MessageLog, Provider, PushProvider, Unavailable, Verdict
+from sut.process.links import links_to
+from sut.process.peer import PeerConnection, PeerServer
+from sut.process.ready import Ready
 from sut.protocol.peer import PeerFrame
-from sut.services.links import links_to
 from sut.services.push.decider import Decider
 from sut.services.push.directory import Directory
 from sut.services.push.floor import Floor
@@ -30,7 +31,6 @@ from sut.services.push.lane import Lane
 from sut.services.push.progress import Progress
 from sut.services.push.reader import PartitionReader
 from sut.services.push.sender import Sender
-from sut.services.ready import Ready
 from sut.variants import decider_class, floor_class
 
 COMMIT_S: Final = 0.25
@@ -121,7 +121,7 @@ def open_providers(topology: Topology) -> dict[Provider, PushProvider]:
     accounts, files = read_accounts(topology), PushFiles(topology.path)
     providers: dict[Provider, PushProvider] = {}
     if accounts.apns is not None:
-        from sut.adapters.apns import Apns, ApnsKey
+        from sut.adapters.push.apns import Apns, ApnsKey
 
         apns = accounts.apns
         key = ApnsKey(private_key=files.of(apns.key_file).read_text(), key_id=apns.key_id, team_id=apns.team_id)
@@ -129,7 +129,7 @@ def open_providers(topology: Topology) -> dict[Provider, PushProvider]:
             apns.url, key=key, topic=apns.topic, tls=_tls(files, apns.ca_file), timeout_s=TIMEOUT_S
         )
     if accounts.fcm is not None:
-        from sut.adapters.fcm import Fcm
+        from sut.adapters.push.fcm import Fcm
 
         account = read_service_account(files.of(accounts.fcm.account_file))
         providers["fcm"] = Fcm(

@@ -12,8 +12,8 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from sut.peer import PeerLink
 from sut.ports import MessageLog, Unavailable
+from sut.process.peer import PeerLink
 from sut.protocol.peer import Applied, AskApplied
 
 LOOK_S: Final = 0.15

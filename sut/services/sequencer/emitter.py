@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sut.peer import PeerLink
 from sut.ports import Origin, Registry, Route, Unavailable
+from sut.process.peer import PeerLink
 from sut.protocol.peer import Deliver, Deliveries, Missed
 
 MAX_QUEUED: Final = 10_000

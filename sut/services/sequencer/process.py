@@ -8,8 +8,11 @@ from collections.abc import Mapping
 
 from sut.adapters.backends import open_log, open_registry, open_store
 from sut.deploy.topology import Service, Topology
-from sut.partitioning import partition_of
-from sut.peer import PeerConnection, PeerServer
+from sut.process.links import links_to
+from sut.process.partitioning import partition_of
+from sut.process.peer import PeerConnection, PeerServer
+from sut.process.ready import Ready
+from sut.process.trace import open_trace
 from sut.protocol.peer import (
     ANSWER,
     Applied,
@@ -29,13 +32,10 @@ from sut.protocol.peer import (
     ReadReceipts,
     TypingIn,
 )
-from sut.services.links import links_to
-from sut.services.ready import Ready
 from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.retention import keep_for
 from sut.services.sequencer.signals import Signals
 from sut.services.sequencer.worker import PartitionWorker
-from sut.trace import open_trace
 from sut.variants import signals_class, worker_class
 
 

@@ -19,12 +19,12 @@ from functools import partial
 from typing import Final, TypeVar
 
 from sut.ports import ConversationWrite, Kind, Logged, LogRecord, MessageLog, MessageStore, Unavailable
+from sut.process.trace import OFF, Hop, Trace
 from sut.protocol.frames import Ack, Close, Entry, Message, Nack, Notify, Refused, encode
 from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED
 from sut.services.sequencer import rule
 from sut.services.sequencer.emitter import Emitter, Notification
 from sut.services.sequencer.live import Live
-from sut.trace import OFF, Hop, Trace
 
 POLL_S: Final = 0.25
 """How long a worker that was not poked waits before it looks at the log: only a lost poke costs as much."""

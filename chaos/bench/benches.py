@@ -1,0 +1,203 @@
+"""`petrel bench NAME`: measurements of one cost each, on a system of their own, with a table and a JSON file.
+
+A bench is a module chaos/bench/NAME.py with a `BENCH`. It starts its system, has a crowd (load/bench/crowd.py) in a
+process of its own do what is to be measured, and returns a row a point; what varies from point to point is the
+bench's own. Figures of one machine on one day: they compare designs, they are no promise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psutil
+from rich.table import Table
+from rich.text import Text
+
+from chaos.errors import HarnessError, UsageError, no_such
+from chaos.run import rundir
+from chaos.run.interrupt import Aborted, Interrupt, Interrupted
+from chaos.screen.console import for_people
+from load.bench.crowd import Measured, Plan
+from sut.deploy import system as deploy
+from sut.deploy.errors import DeployError
+from sut.deploy.supervise.reaper import reap
+from sut.deploy.supervise.watchdog import Watchdog
+from sut.deploy.system import System
+from sut.deploy.topology import Settings
+
+NAMES: Final = ("fanout", "storm", "counter", "reconnect", "presence")
+OURS: Final = ("gateway", "chat", "sequencer", "api")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line asks of a bench."""
+
+    directory: Path
+    variant: str | None
+    duration_s: float | None
+    """Of each point; None: the bench's own."""
+    points: tuple[int, ...]
+    """What it varies; empty: the bench's own."""
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """One measurement. A row is column -> figure; the columns of the table are those of the first row."""
+
+    summary: str
+    run: Callable[[Request], Sequence[Mapping[str, float]]]
+
+
+def find(name: str) -> Bench:
+    """The bench of that name. Raises UsageError."""
+    if name not in NAMES:
+        raise UsageError(no_such("bench", name, NAMES))
+    bench: Bench = import_module(f"chaos.bench.{name}").BENCH
+    return bench
+
+
+def run(
+    name: str,
+    *,
+    variant: str | None,
+    duration_s: float | None,
+    points: tuple[int, ...],
+    out: Path | None,
+    as_json: bool,
+) -> int:
+    """Measure, print, write bench.json. Returns the exit status. Raises UsageError, HarnessError."""
+    bench = find(name)
+    console = for_people(stderr=as_json)
+    directory = rundir.make(out or rundir.default_path(f"bench-{name}", os.getpid())).path
+
+    def say(text: str) -> None:
+        console.print(Text(text, "dim"))
+
+    rows = bench.run(Request(directory=directory, variant=variant, duration_s=duration_s, points=points, say=say))
+    told = {"bench": name, "variant": variant, "rows": [dict(row) for row in rows]}
+    path = directory / "bench.json"
+    path.write_text(json.dumps(told, indent=1) + "\n")
+    console.print(table(bench.summary, rows))
+    say(f"in {path}")
+    if as_json:
+        print(json.dumps(told), flush=True)  # noqa: T201
+    return 0
+
+
+def table(title: str, rows: Sequence[Mapping[str, float]]) -> Table:
+    """For people: a column a point, a line a figure."""
+    shown = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    first, *figures = rows[0]
+    shown.add_column(first)
+    for row in rows:
+        shown.add_column(_figure(row[first]), justify="right")
+    for name in figures:
+        shown.add_row(name, *(_figure(row[name]) for row in rows))
+    return shown
+
+
+def _figure(value: float) -> str:
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"
+
+
+@contextmanager
+def running(request: Request, *, settings: Settings | None = None) -> Iterator[System]:
+    """An embedded system for as long as the bench measures. Raises HarnessError."""
+    watchdog = Watchdog("", request.directory)
+    system: System | None = None
+    try:
+        with Interrupt() as interrupt, interrupt.raising():
+            try:
+                system = deploy.start(
+                    profile="embedded",
+                    directory=request.directory,
+                    variant=request.variant,
+                    settings=settings or Settings(),
+                    on_progress=request.say,
+                )
+            except DeployError as error:
+                raise HarnessError(str(error)) from None
+            yield system
+    except (Interrupted, Aborted):
+        raise HarnessError("interrupted") from None
+    finally:
+        if system is not None:
+            system.stop()
+            reap(system.topology.run_id, grace_s=0.0)
+        watchdog.done()
+
+
+class Crowd:
+    """A crowd in a process of its own. `wait_until_ready`, `begin`, then `result`; end it with `close`."""
+
+    def __init__(self, name: str, plan: Plan, *, log: Path, module: str = "load.bench.crowd") -> None:
+        self._plan = plan
+        self._log = log
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", module, name],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        self._write(msgspec.json.encode(plan).decode())
+
+    def wait_until_ready(self) -> None:
+        """All of it is connected. Raises HarnessError."""
+        if self._read() != "ready":
+            raise HarnessError(f"the crowd did not get ready: {self._log}")
+
+    def begin(self) -> None:
+        """Let it do what it is for."""
+        self._write("go")
+
+    def result(self) -> Measured:
+        """What it measured. Raises HarnessError."""
+        try:
+            return msgspec.json.decode(self._read(), type=Measured)
+        except msgspec.DecodeError:
+            raise HarnessError(f"the crowd said nothing: {self._log}") from None
+
+    def close(self) -> None:
+        """End it, done or not."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _write(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().rstrip("\n")
+
+
+def cpu_s(system: System) -> dict[str, float]:
+    """CPU that our own processes have used, by kind. A process that is away counts nothing."""
+    used = dict.fromkeys(OURS, 0.0)
+    for service in system.topology.services:
+        pid = system.pid(service.name) if service.kind in used else None
+        if pid is not None:
+            times = psutil.Process(pid).cpu_times()
+            used[service.kind] += times.user + times.system
+    return used

@@ -1,0 +1,68 @@
+"""What presence costs: states told to devices a second, lazy against eager, at the same population and the same plan.
+
+A point is the number of devices: for each, two runs of the experiment `presence` with one seed, one of the system as it
+is, one of its known-bad variant `eager_presence`. What is counted is in presence_bench.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from chaos.bench import presence_rates as presence_bench
+from chaos.bench.benches import Bench, Request
+from chaos.cli import commands
+from chaos.errors import HarnessError, UsageError
+from chaos.run import experiment
+
+DEVICES: Final = (400,)
+
+
+def run(request: Request) -> Sequence[Mapping[str, float]]:
+    """A row a number of devices. Raises UsageError, HarnessError."""
+    if request.variant:
+        raise UsageError(f"this bench has its own variant, {presence_bench.EAGER}")
+    commands.share_clock()
+    return [_point(request, devices) for devices in request.points or DEVICES]
+
+
+def _point(request: Request, devices: int) -> Mapping[str, float]:
+    from chaos.run import runner
+
+    wanted = experiment.override(experiment.load("presence"), users=devices, duration_s=request.duration_s, rate=None)
+    seed = secrets.randbelow(1 << 31)
+    modes = []
+    for name, variant in (("lazy", None), ("eager", presence_bench.EAGER)):
+        # Eager presence tells without being asked and forgets whoever a crash took: staleness is not its claim.
+        checks = wanted.checks if variant is None else tuple(c for c in wanted.checks or () if c != "presence")
+        directory = request.directory / f"{devices}-{name}"
+        verdict = commands.execute(
+            runner.Request(
+                experiment=msgspec.structs.replace(wanted, checks=checks),
+                seed=seed,
+                profile="embedded",
+                variant=variant,
+                directory=directory,
+            ),
+            as_json=True,
+        )
+        if verdict.verdict != "valid":
+            raise HarnessError(f"the {name} run is {verdict.verdict}; see {directory}")
+        modes.append(
+            presence_bench.measure(directory, name=name, verdict=verdict.verdict, duration_s=wanted.duration_s)
+        )
+    lazy, eager = modes
+    return {
+        "devices": devices,
+        "lazy: states told/s": lazy.told_per_s,
+        "eager: states told/s": eager.told_per_s,
+        "eager to lazy": presence_bench.ratio(modes),
+        "lazy: questions to the store/s": lazy.looks_per_s,
+        "lazy: users asked about/s": lazy.looked_per_s,
+    }
+
+
+BENCH: Final = Bench(summary="presence, lazy and eager", run=run)

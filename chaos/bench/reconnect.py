@@ -1,0 +1,97 @@
+"""What full jitter saves when everybody comes back at once: against the fixed wait of the variant fixed_reconnect.
+
+A point is the number of devices. All gateways are killed at once and are back some seconds later; the devices come
+back as their wait tells them, first with full jitter, then with the fixed one, on the same system. What counts is the
+worst tenth of a second: how many of those that got in had dialled in it, how many handshakes the gateways finished in
+it (no more than they can), and how long one took. A fixed wait need not be slower to have all back, as long as they
+are few enough: jitter pays for the peak with time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from chaos.bench.benches import Bench, Crowd, Request, running
+from chaos.errors import HarnessError, UsageError
+from load.bench.crowd import Measured, Plan
+from sut.deploy.system import System
+from sut.variants import fixed_reconnect_s
+
+VARIANT: Final = "fixed_reconnect"
+DEVICES: Final = (250, 1000)
+AWAY_S: Final = 3.0
+"""How long the gateways stay dead: some waits, so that both ways have found their pace."""
+BACK_BY_S: Final = 60.0
+
+
+def run(request: Request) -> Sequence[Mapping[str, float]]:
+    """A row a number of devices. Raises UsageError, HarnessError."""
+    if request.variant:
+        raise UsageError(f"this bench has its own variant, {VARIANT}")
+    with running(request) as system:
+        points = enumerate(request.points or DEVICES)
+        return [_point(system, request, devices, 1 + 10_000 * place) for place, devices in points]
+
+
+def _point(system: System, request: Request, devices: int, first_user: int) -> Mapping[str, float]:
+    measured = []
+    for name, fixed_s in (("full jitter", 0.0), (VARIANT, fixed_reconnect_s(VARIANT))):
+        request.say(f"{devices} devices, {name}")
+        plan = Plan(
+            api_url=system.topology.api_url,
+            api_key=system.topology.api_key,
+            first_user=first_user,
+            users=devices,
+            duration_s=request.duration_s or BACK_BY_S,
+            fixed_s=fixed_s,
+        )
+        crowd = Crowd("cut_off", plan, log=request.directory / "logs" / "crowd.log", module="load.bench.rush")
+        try:
+            crowd.wait_until_ready()
+            crowd.begin()
+            _kill_gateways(system)
+            measured.append(crowd.result())
+        finally:
+            crowd.close()
+    return row(devices, *measured)
+
+
+def _kill_gateways(system: System) -> None:
+    """All at once; on return they may come back, AWAY_S later."""
+    names = [service.name for service in system.topology.of_kind("gateway")]
+    pids = [system.pid(name) for name in names]
+    for name in names:
+        system.hold(name)
+    for pid in pids:
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    time.sleep(AWAY_S)
+    for name in names:
+        system.release(name)
+
+
+def row(devices: int, jittered: Measured, fixed: Measured) -> Mapping[str, float]:
+    """The figures of a point. Raises HarnessError when nobody came back."""
+    if not jittered.handshakes_peak or not fixed.handshakes_peak:
+        raise HarnessError("nobody came back")
+    figures: dict[str, float] = {"devices": devices}
+    for name, one in (("jitter", jittered), ("fixed", fixed)):
+        figures[f"{name}: dials in 100 ms, most"] = one.dials_peak
+        figures[f"{name}: handshakes in 100 ms, most"] = one.handshakes_peak
+        figures[f"{name}: a handshake, p99 ms"] = one.handshake_p99_ms
+        figures[f"{name}: attempts"] = one.attempts
+        figures[f"{name}: all back after s"] = one.caught_up_max_s
+        figures[f"{name}: from first to last s"] = one.caught_up_max_s - one.back_from_s
+        figures[f"{name}: not back"] = one.missing
+    figures["dials in 100 ms, ratio"] = fixed.dials_peak / jittered.dials_peak
+    figures["handshakes in 100 ms, ratio"] = fixed.handshakes_peak / jittered.handshakes_peak
+    return figures
+
+
+BENCH: Final = Bench(summary="everybody comes back, with full jitter and with a fixed wait", run=run)

@@ -1,0 +1,103 @@
+"""`petrel chat USER`: finds the system to talk through and hands it to the client, which knows no deployments."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from chaos.errors import VALID, HarnessError, UsageError
+from sut.client.errors import ClientError, UserMistake
+from sut.client.names import check_name, user_of
+from sut.client.service.api import Access
+from sut.client.terminal.start import chat as start
+from sut.deploy.errors import DeployError
+from sut.deploy.system import System
+
+SYSTEM_ID = "chat-system.id"
+"""In a system's directory: what clients know it by. With the directory it goes, and they begin anew."""
+
+
+def chat(
+    *,
+    user: str,
+    directory: Path,
+    api: str | None,
+    token: str | None,
+    ca: Path | None,
+    device: str,
+    state: Path | None,
+    plain: bool,
+) -> int:
+    """Chat as this person until they end it. Raises UsageError, HarnessError."""
+    try:
+        name = check_name(user)
+        access, system = _foreign(api, token, name) if api is not None else _local(directory, token, name)
+        if ca is not None:
+            access = access._replace(ca=str(ca))
+        start(access, name=name, device=device, system=system, state=state, plain=plain)
+    except UserMistake as error:
+        raise UsageError(str(error)) from None
+    except ClientError as error:
+        raise HarnessError(str(error)) from None
+    except KeyboardInterrupt:
+        pass  # that is how a person ends it
+    return VALID
+
+
+def _local(directory: Path, token: str | None, name: str) -> tuple[Access, str]:
+    """The system that runs in a directory."""
+    try:
+        system = System.attach(directory)
+    except DeployError as error:
+        raise HarnessError(f"{error}; start it with: petrel up") from None
+    if not system.running:
+        raise HarnessError(f"nothing runs in {directory}; start it with: petrel up")
+    topology = system.topology
+    labels = {f"{one.host}:{one.ports['ws']}": one.name for one in topology.of_kind("gateway")}
+    access = Access(topology.api_url, operator_key=topology.api_key, labels=labels)
+    if token is not None:
+        access = _with_token(Access(topology.api_url, token=token, labels=labels), name)
+    return access, _system_id(topology.path)
+
+
+def _system_id(directory: Path) -> str:
+    """Made by whoever chats here first; whole or not there, for two may start at once."""
+    path, own = directory / SYSTEM_ID, directory / f"{SYSTEM_ID}.{os.getpid()}"
+    try:
+        if not path.exists():
+            own.write_text(secrets.token_hex(16))
+            with contextlib.suppress(FileExistsError):
+                os.link(own, path)
+            own.unlink()
+        return path.read_text()
+    except OSError as error:
+        raise HarnessError(f"{path}: {error.strerror}") from None
+
+
+def _foreign(api: str, token: str | None, name: str) -> tuple[Access, str]:
+    """Somebody else's system."""
+    parts = urlsplit(api)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"--api is a URL like http://host:port, not {api!r}")
+    if not token:
+        raise UsageError("--api needs --token, which whoever runs that system gives you")
+    return _with_token(Access(api.rstrip("/"), token=token), name), api.rstrip("/")
+
+
+def _with_token(access: Access, name: str) -> Access:
+    """A token says whose it is; it must be this person's."""
+    try:
+        part = access.token.split(".")[1]
+        claims: Any = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        user, device = int(claims["sub"]), int(claims["dev"])
+    except (IndexError, ValueError, KeyError, TypeError):
+        raise UsageError("--token is no device token") from None
+    if user != user_of(name):
+        raise UsageError(f"--token is for user {user}, and {name} is user {user_of(name)}")
+    return access._replace(device=device)

@@ -1,0 +1,151 @@
+"""`petrel up`, `status`, `down` and `doctor`: a system by hand, without an experiment.
+
+Each function does one command, prints for a person and returns the exit status. What a person can mend is raised as
+UsageError or HarnessError, one line, for the command line to print.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from chaos.errors import HARNESS, VALID, HarnessError, UsageError, no_such
+from chaos.run.interrupt import Aborted, Interrupt, Interrupted
+from chaos.run.processes import process_table
+from chaos.screen.console import for_people
+from chaos.screen.startup import Startup
+from sut.deploy import system as deploy
+from sut.deploy.errors import AlreadyRunningError, DeployError
+from sut.deploy.net.packets import Packets
+from sut.deploy.probes.doctor import Finding, examine
+from sut.deploy.probes.remains import remains
+from sut.deploy.profiles import PROFILES
+from sut.deploy.servers.external import Servers
+from sut.deploy.supervise.reaper import members
+from sut.deploy.supervise.state import read_state
+from sut.deploy.system import System
+
+DEFAULT_DIRECTORY: Final = Path("runs/up")
+DEFAULT_PROFILE: Final = "embedded"
+CLOSED_S: Final = 5.0
+"""How long what was killed may still be seen, on a busy machine."""
+
+
+def up(
+    *,
+    profile: str = DEFAULT_PROFILE,
+    directory: Path = DEFAULT_DIRECTORY,
+    variant: str | None = None,
+    servers: Servers | None = None,
+    tls: bool = False,
+    console: Console | None = None,
+) -> int:
+    """Start a system and leave it running. Raises UsageError, HarnessError; then nothing is left running."""
+    console = console or for_people()
+    if profile not in PROFILES:
+        raise UsageError(no_such("profile", profile, PROFILES))
+    begun_s = time.monotonic()
+    try:
+        with Interrupt() as interrupt, Startup(console) as startup, interrupt.raising():
+            system = deploy.start(
+                profile=profile,
+                directory=directory,
+                variant=variant,
+                servers=servers,
+                tls=tls,
+                on_progress=startup.progress,
+                on_waiting=startup.waiting,
+            )
+    except AlreadyRunningError as error:
+        raise HarnessError(f"{error}; stop it first with: petrel down") from None
+    except DeployError as error:
+        raise HarnessError(str(error)) from None
+    except (Interrupted, Aborted):
+        raise HarnessError("interrupted; nothing of it is left") from None
+    _print_table(console, system, problems={})
+    console.print(Text(f"up in {time.monotonic() - begun_s:.1f} s in {directory}; API {system.topology.api_url}"))
+    return VALID
+
+
+def status(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None) -> int:
+    """Show every process and what is wrong with it. 0 when all are healthy, else 70. Raises HarnessError."""
+    console = console or for_people()
+    system = _attach(directory)
+    if not system.running:
+        if left := members(system.topology.run_id):
+            raise HarnessError(f"its supervisor is gone; processes left: {len(left)}; end them with: petrel down")
+        raise HarnessError(f"nothing runs in {directory}; start it with: petrel up")
+    problems = system.problems()
+    _print_table(console, system, problems=problems)
+    return HARNESS if problems else VALID
+
+
+def down(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None) -> int:
+    """Stop the system and whatever else belongs to its run, and see that it left nothing. Raises HarnessError.
+
+    Harmless when it is stopped.
+    """
+    console = console or for_people()
+    system = _attach(directory)
+    was_running = system.running
+    begun_s = time.monotonic()
+    try:
+        ended = system.stop()
+        Packets(system.topology.run_id).clear()
+    except DeployError as error:
+        raise HarnessError(str(error)) from None
+    # A process that was killed is no process any more a moment before the kernel has closed its ports.
+    deadline_s = time.monotonic() + CLOSED_S
+    while (left := remains(system.topology)) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    if left:
+        raise HarnessError(f"stopped, but it left: {', '.join(left)}")
+    if was_running:
+        took = f"down in {time.monotonic() - begun_s:.1f} s"
+        console.print(Text(f"{took}; no process, open port, mount or packet rule of it is left"), soft_wrap=True)
+    elif ended:
+        console.print(Text(f"ended what was left of it: {', '.join(ended)}"))
+    else:
+        console.print(Text(f"nothing runs in {directory}"))
+    return VALID
+
+
+def doctor(
+    *, profile: str = DEFAULT_PROFILE, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None
+) -> int:
+    """Say what this machine has and lacks for a profile, and what to do. 0 when nothing needed is missing, else 70."""
+    console = console or for_people()
+    findings = examine(directory.absolute(), profile)
+    table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
+    table.columns[2].overflow = "fold"
+    for finding in findings:
+        table.add_row(_mark(finding), finding.what, Text(finding.found), Text(finding.remedy))
+    console.print(table)
+    return VALID if all(finding.good or not finding.needed for finding in findings) else HARNESS
+
+
+def _attach(directory: Path) -> System:
+    if not (directory / "topology.json").exists():
+        raise HarnessError(f"no system in {directory}; start one with: petrel up")
+    try:
+        return System.attach(directory)
+    except DeployError as error:
+        raise HarnessError(str(error)) from None
+
+
+def _mark(finding: Finding) -> Text:
+    if finding.good:
+        return Text("ok", "green")
+    return Text("missing", "bold red") if finding.needed else Text("limited", "yellow")
+
+
+def _print_table(console: Console, system: System, *, problems: dict[str, str]) -> None:
+    now = read_state(system.topology.path)
+    supervisor_pid = now.supervisor_pid if now is not None and system.running else 0
+    table = process_table(system.topology, system.state(), supervisor_pid=supervisor_pid, problems=problems)
+    console.print(table)

@@ -1,0 +1,108 @@
+"""`petrel ui`: a system and Locust's web UI in front of it, for people who want to drive by hand."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from chaos.errors import HarnessError, UsageError
+from chaos.run import rundir
+from chaos.run.interrupt import Aborted, Interrupt, Interrupted
+from chaos.run.swarm import LOCUSTFILE, free_port, last_line
+from chaos.screen.console import for_people
+from sut.deploy import system as deploy
+from sut.deploy.errors import DeployError
+from sut.deploy.servers.external import Servers
+from sut.deploy.supervise.reaper import reap
+from sut.deploy.supervise.watchdog import Watchdog
+from sut.deploy.system import System
+from sut.deploy.topology import Settings
+
+HOST: Final = "127.0.0.1"
+HEARTBEAT_S: Final = 5.0
+SPAWN_PER_S: Final = 100
+WORKERS: Final = 2
+
+
+def serve(*, profile: str, users: int, out: Path | None, servers: Servers | None, port: int = 0) -> int:
+    """Until Ctrl-C; then nothing is left running. `port`: the page's, 0 for a free one.
+
+    Raises UsageError, HarnessError.
+    """
+    port = check_port(port)
+    console = for_people()
+    directory = rundir.make(out or rundir.default_path("ui", os.getpid()))
+    watchdog = Watchdog("", directory.path)
+    system: System | None = None
+    try:
+        with Interrupt() as interrupt:
+            try:
+                with interrupt.raising():
+                    system = deploy.start(
+                        profile=profile,
+                        directory=directory.path,
+                        settings=Settings(heartbeat_s=HEARTBEAT_S),
+                        servers=servers,
+                        on_progress=lambda text: console.print(Text(text)),
+                    )
+                    _browse(system, directory, users, port, console)
+            except DeployError as error:
+                raise HarnessError(str(error)) from None
+            except (Interrupted, Aborted):
+                console.print(Text("stopping"))
+            finally:
+                if system is not None:
+                    system.stop()
+    finally:
+        if system is not None:
+            reap(system.topology.run_id, grace_s=0.0)
+        watchdog.done()
+    return 0
+
+
+def check_port(wanted: int) -> int:
+    """This port, or a free one for 0. Raises UsageError when it is not to be had, before anything is started."""
+    if not wanted:
+        return free_port()
+    try:
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((HOST, wanted))
+    except (OSError, OverflowError) as error:
+        why = error.strerror if isinstance(error, OSError) else "ports are 1 to 65535"
+        raise UsageError(f"port {HOST}:{wanted}: {why}; give another --port, or none for a free one") from None
+    return wanted
+
+
+def _browse(system: System, directory: rundir.RunDir, users: int, port: int, console: Console) -> None:
+    """Run Locust until it ends or a signal raises. Raises HarnessError when it ends."""
+    bus = str(free_port())
+    log = directory.logs / "swarm.log"
+    command = [
+        *(sys.executable, "-P", "-m", "locust", "-f", str(LOCUSTFILE), "--petrel-dir", str(directory.path)),
+        *("--web-host", HOST, "--web-port", str(port), "--users", str(users), "--spawn-rate", str(SPAWN_PER_S)),
+        *("--processes", str(WORKERS), "--master-bind-host", HOST, "--master-bind-port", bus),
+        *("--master-host", HOST, "--master-port", bus),
+    ]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **system.environment()},
+            cwd=directory.path,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    console.print(Text(f"web UI http://{HOST}:{port}   ledger http://{HOST}:{port}/petrel   Ctrl-C ends all"))
+    while process.poll() is None:
+        time.sleep(0.2)
+    raise HarnessError(f"the web UI ended: {last_line(log)}")

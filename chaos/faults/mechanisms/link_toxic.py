@@ -1,0 +1,91 @@
+"""What the faults share that disturb one link without cutting it: the question over it is answered, but otherwise."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import partial
+from typing import ClassVar, Final
+
+from chaos.errors import FaultError
+from chaos.faults.fault import Fault, Proof, in_turn
+from chaos.faults.undo import Restore, Undo
+from sut.deploy.errors import LinkError
+from sut.deploy.probes import question
+from sut.deploy.probes.question import Answer
+from sut.deploy.topology import Topology
+
+CALM_S: Final = 0.1
+"""An answer within this is as good as the one before, whatever that took."""
+
+
+class LinkToxic(Fault):
+    """A toxic in both directions of one link. The target is the link."""
+
+    needs = frozenset({"links"})
+    toxic: ClassVar[str]
+    """Its type, as the proxy names it."""
+    ask_s: ClassVar[float] = 0.8
+    """How long a question over the link is waited for."""
+
+    @classmethod
+    def targets(cls, topology: Topology) -> tuple[str, ...]:
+        """Every link: the proxy is ours, whoever runs the server."""
+        return tuple(link.name for link in topology.links)
+
+    @abstractmethod
+    def add(self) -> None:
+        """Put the toxic on the link. Raises LinkError."""
+
+    @abstractmethod
+    def bites(self, answer: Answer) -> bool:
+        """Whether a question that came to this shows the toxic."""
+
+    def arm(self) -> tuple[Undo, ...]:
+        """A question over the link is answered now; remember how soon."""
+        topology = self.world.topology
+        link = next(link for link in topology.links if link.name == self.target)
+        service = topology.service(link.target)
+        self._role, self._proxy = link.port, ("127.0.0.1", link.listen)
+        self._service, self._direct = service.name, (service.host, service.ports[link.port])
+        before = question.ask(self._role, self._proxy, self.ask_s)
+        if before.how != "whole":
+            raise FaultError(f"a question over {self.target}: {before}")
+        self._before = before
+        return (Restore(self.target),)
+
+    def inject(self) -> None:
+        """Put the toxic on."""
+        try:
+            self.add()
+        except LinkError as error:
+            raise FaultError(str(error)) from None
+
+    def effective(self) -> Proof:
+        """The proxy says so, the far end answers past it, and the answer over it shows it."""
+        return in_turn(self._in_force, self._far_end_is_well, self._disturbed)
+
+    def healed(self) -> Proof:
+        """The proxy does nothing to the link, and a question over it is answered as before."""
+        return in_turn(partial(self._in_force, expected=False), self._as_before)
+
+    def _in_force(self, *, expected: bool = True) -> Proof:
+        try:
+            toxics = self.world.links.toxics(self.target)
+        except LinkError as error:
+            return Proof(ok=False, text=str(error))
+        said = ", ".join(f"{toxic.type} {toxic.stream} {dict(toxic.attributes)}" for toxic in toxics)
+        mine = {toxic.stream for toxic in toxics if toxic.type == self.toxic}
+        return Proof(len(mine) == 2 if expected else not toxics, f"toxics of {self.target}: {said or 'none'}")
+
+    def _far_end_is_well(self) -> Proof:
+        answer = question.ask(self._role, self._direct, self.ask_s)
+        return Proof(answer.how == "whole", f"{self._service} itself: {answer}")
+
+    def _disturbed(self) -> Proof:
+        answer = question.ask(self._role, self._proxy, self.ask_s)
+        return Proof(self.bites(answer), f"over the link: {answer} (before: {self._before})")
+
+    def _as_before(self) -> Proof:
+        answer = question.ask(self._role, self._proxy, self.ask_s)
+        soon = answer.how == "whole" and answer.took_s <= max(CALM_S, 2 * self._before.took_s)
+        return Proof(soon, f"over the link: {answer} (before: {self._before})")

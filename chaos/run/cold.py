@@ -1,0 +1,50 @@
+"""Before the read-back: every sequencer is killed and comes back, so that what is read comes from the store.
+
+A sequencer answers for the newest messages from memory. A read-back that trusted it would call a message kept that
+was never stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+
+from chaos.faults.proofs.observe import peer_address
+from sut.deploy.probes import probe
+from sut.deploy.system import System
+from sut.deploy.topology import Service
+
+LOOK_S = 0.5
+
+
+def kill_sequencers(system: System) -> dict[str, int]:
+    """SIGKILL all of them. Returns the incarnation that each had, 0 where none answered."""
+    had: dict[str, int] = {}
+    for service in system.topology.of_kind("sequencer"):
+        pong = probe.peer_ping(peer_address(service), LOOK_S)
+        had[service.name] = pong.incarnation if pong is not None else 0
+        pid = system.pid(service.name)
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    return had
+
+
+def await_back(
+    system: System, had: dict[str, int], *, expired: Callable[[], bool], tick: Callable[[], None]
+) -> str | None:
+    """Until each is back, another incarnation that has caught up with its log. Returns what is missing when expired."""
+    waiting = [system.topology.service(name) for name in had]
+    while waiting:
+        waiting = [service for service in waiting if not _is_back(service, had[service.name])]
+        if waiting and expired():
+            return f"{', '.join(service.name for service in waiting)} did not come back before the read-back"
+        tick()
+    return None
+
+
+def _is_back(service: Service, old: int) -> bool:
+    pong = probe.peer_ping(peer_address(service), LOOK_S)
+    return pong is not None and pong.incarnation != old and pong.stats.get("behind", 1.0) == 0.0

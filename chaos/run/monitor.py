@@ -1,0 +1,106 @@
+"""Waiting, the way a run waits: it watches the swarm's processes, follows the ledger and shows both meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from chaos.run.engine import Engine
+from chaos.run.experiment import Experiment
+from chaos.run.interrupt import Interrupt
+from chaos.run.rundir import RunDir
+from chaos.run.swarm import SwarmProcess
+from chaos.screen.live import Display, View
+from load.history.control import ControlReader, ControlWriter, Hole, Phase
+from load.history.history import now_ns
+from load.history.ledger import Ledger, LedgerReader
+
+LOOK_S: Final = 0.1
+LEDGER_EVERY_S: Final = 0.5
+
+
+class Monitor:
+    """What is known of a run while it goes on. The runner sets `phase`, `swarm`, `engine` and `planned`."""
+
+    def __init__(self, experiment: Experiment, directory: RunDir, display: Display, interrupt: Interrupt) -> None:
+        self._experiment = experiment
+        self._display = display
+        self._interrupt = interrupt
+        self._phases = ControlReader(directory.history)
+        self._ledger = LedgerReader(directory.history)
+        self._counts: Ledger | None = None
+        self._next_count_s = 0.0
+        self.control = ControlWriter(directory.history / "runner.jsonl", process="runner")
+        self.phase = "start"
+        self.planned = 0
+        self.engine: Engine | None = None
+        self.swarm: SwarmProcess | None = None
+        self.t0_ns: int | None = None
+        """Time of the first planned send, once the swarm has said it."""
+        self.broken = False
+        """Whether a process of the swarm died."""
+        self._writing = 0
+
+    def until(self, condition: Callable[[], bool], *, timeout_s: float) -> bool:
+        """Wait until it holds, an interruption comes or the time is up. Whether it held."""
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            if self._interrupt.asked or time.monotonic() > deadline_s:
+                return False
+            self.tick()
+        return True
+
+    def tick(self) -> None:
+        """One look at everything, and a short wait."""
+        if self.swarm is not None and self.phase in ("ramp", "steady", "quiesce"):
+            for process, how in self.swarm.deaths():
+                self.broken = True
+                self._display.say(f"{process}: {how}")
+                self.hole(process, how)
+        for event in self._phases.poll():
+            if isinstance(event, Phase) and event.name == "steady":
+                self.t0_ns = event.t
+                self._writing += 1
+            elif isinstance(event, Phase) and event.name == "quiesce":
+                self._writing -= 1
+        if time.monotonic() >= self._next_count_s:
+            self._counts = self._ledger.update()
+            self._next_count_s = time.monotonic() + LEDGER_EVERY_S
+        self._display.show(self._view())
+        time.sleep(LOOK_S)
+
+    def hole(self, process: str, detail: str) -> None:
+        """Something happened that the history does not hold."""
+        self.control.write(Hole(t=now_ns(), process=process, detail=detail))
+
+    def drained(self) -> bool:
+        """Nobody writes any more, every send is answered and every acked message shown, as far as counted.
+
+        Never so after a process of the swarm died.
+        """
+        if self._writing:
+            return False
+        self._counts = self._ledger.update()  # the last sends are in the files by now
+        return self._ledger.all_drained()
+
+    def swarm_is_gone(self) -> bool:
+        """Nobody is left to send."""
+        return self.swarm is None or self.swarm.ended or (self.broken and not self.swarm.workers_left)
+
+    def close(self) -> None:
+        """Release the files."""
+        self.control.close()
+        self._ledger.close()
+
+    def _view(self) -> View:
+        return View(
+            phase=self.phase,
+            at_s=None if self.t0_ns is None else (now_ns() - self.t0_ns) / 1e9,
+            duration_s=self._experiment.duration_s,
+            ledger=self._counts,
+            overdue=self._ledger.overdue(self._experiment.bounds.liveness_s),
+            active=self.engine.active() if self.engine is not None else (),
+            healed=self.engine.healed if self.engine is not None else 0,
+            planned=self.planned,
+        )

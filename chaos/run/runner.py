@@ -1,0 +1,337 @@
+"""One run from start to verdict: a system, a swarm, the faults, the read-back, and nothing left behind.
+
+The order is fixed: watchdog, system, schedule, swarm; at t0 the engine begins; after the last send the run waits until
+all is delivered, ends the swarm, kills the sequencers once more, reads everything back from the store, ends the system
+and judges. An interruption skips ahead to what can still be done in its time. Whatever happens, `execute` returns or
+raises with no process of the run left.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from chaos.errors import HarnessError
+from chaos.faults import FAULTS
+from chaos.faults.fault import Need, World, unavailable
+from chaos.faults.undo import UndoLedger
+from chaos.run import canary, cold, rundir, schedule, swarm
+from chaos.run.engine import Engine
+from chaos.run.experiment import Experiment
+from chaos.run.interrupt import Interrupt, Interrupted
+from chaos.run.monitor import Monitor
+from chaos.run.rundir import RunDir
+from chaos.run.sampler import Sampler
+from chaos.run.schedule import Schedule
+from chaos.run.swarm import ReadBack, SwarmProcess
+from chaos.screen.live import Display
+from chaos.verdict.history.lines import Bounds, Meta
+from load import workload as configs
+from load.history.history import now_ns
+from sut.deploy import system as deploy
+from sut.deploy.errors import DeployError
+from sut.deploy.net.links import Links
+from sut.deploy.net.packets import Packets
+from sut.deploy.servers.external import Servers
+from sut.deploy.supervise.reaper import reap
+from sut.deploy.supervise.watchdog import Watchdog
+from sut.deploy.system import System
+from sut.deploy.topology import Settings
+
+RAMP_SLACK_S: Final = 60.0
+"""On top of the ramp that the experiment asks for, until the first planned send."""
+DRAIN_SLACK_S: Final = 5.0
+"""On top of the liveness bound, until the wait for deliveries is given up."""
+DRAIN_BROKEN_S: Final = 5.0
+"""That wait when a part of the swarm is dead: its devices never show anything."""
+SWARM_STOP_S: Final = 15.0
+COLD_S: Final = 15.0
+"""Until killed sequencers are back."""
+READ_BACK_S: Final = 60.0
+SYSTEM_STOP_S: Final = 12.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is to be run. With `replay`, exactly its faults; otherwise the seed draws them."""
+
+    experiment: Experiment
+    seed: int
+    profile: str
+    variant: str | None
+    directory: Path
+    replay: Schedule | None = None
+    servers: Servers | None = None
+    """What somebody else runs, instead of servers of ours."""
+
+
+def execute(request: Request, *, display: Display, interrupt: Interrupt) -> RunDir:
+    """Run it; what happened is in the run directory, to be judged. Raises UsageError, HarnessError, Aborted."""
+    directory = rundir.make(request.directory)
+    try:
+        watchdog = Watchdog("", directory.path)
+    except OSError as error:
+        raise HarnessError(f"cannot start the watchdog: {error.strerror}") from None
+    run = _Run(request, directory, display, interrupt)
+    try:
+        run.play()
+    finally:
+        run.clean_up()
+        watchdog.done()
+    run.hunt()
+    return directory
+
+
+class _Run:
+    def __init__(self, request: Request, directory: RunDir, display: Display, interrupt: Interrupt) -> None:
+        self._request = request
+        self._experiment = request.experiment
+        self._directory = directory
+        self._say = display.say
+        self._starting = display.starting
+        self._interrupt = interrupt
+        self._monitor = Monitor(request.experiment, directory, display, interrupt)
+        self._system: System | None = None
+        self._swarm: SwarmProcess | None = None
+        self._read_back: ReadBack | None = None
+        self._sampler: Sampler | None = None
+        self._engine: Engine | None = None
+        self._engine_thread: threading.Thread | None = None
+        self._undo: UndoLedger | None = None
+        self._hunt: canary.Hunt | None = None
+
+    def play(self) -> None:
+        """Everything but the clean-up. An interruption ends each wait, and leaves out what makes no sense then."""
+        self._write_meta()
+        try:
+            with self._interrupt.raising():
+                system = self._start_system()
+        except Interrupted:
+            self._say("interrupted before anything ran")
+            return
+        planned = self._plan(system)
+        swarm_process = self._start_swarm(system, planned)
+        if self._await_steady(swarm_process):
+            self._start_engine(system, planned)
+            self._await_last_send()
+            if self._interrupt.asked:
+                swarm_process.stop_writing()
+                self._monitor.hole("runner", f"interrupted before the {self._experiment.duration_s:g} s were over")
+            self._await_healed()
+            self._await_drained()
+        self._end_swarm(swarm_process)
+        if self._monitor.t0_ns is not None:
+            self._empty_memories(system)
+            self._read_all_back(system)
+            self._look_into_redis(system)
+
+    def _write_meta(self) -> None:
+        meta = Meta(
+            t=now_ns(),
+            experiment=self._experiment.name,
+            profile=self._request.profile,
+            variant=self._request.variant,
+            seed=self._request.seed,
+            duration_s=self._experiment.duration_s,
+            bounds=msgspec.convert(msgspec.to_builtins(self._experiment.bounds), Bounds),
+            checks=self._experiment.checks,
+            push=self._experiment.push,
+        )
+        (self._directory.history / "meta.jsonl").write_bytes(msgspec.json.encode(meta) + b"\n")
+        self._monitor.control.phase("setup")
+
+    def _start_system(self) -> System:
+        try:
+            self._system = deploy.start(
+                profile=self._request.profile,
+                directory=self._directory.path,
+                variant=self._request.variant,
+                settings=Settings(
+                    heartbeat_s=self._experiment.heartbeat_s,
+                    push=self._experiment.push,
+                    receipts=self._experiment.read_share > 0,
+                ),
+                servers=self._request.servers,
+                on_progress=self._say,
+                on_waiting=self._starting,
+            )
+        except DeployError as error:
+            raise HarnessError(str(error)) from None
+        return self._system
+
+    def _plan(self, system: System) -> Schedule:
+        topology = system.topology
+        lacks: dict[Need, Callable[[], str | None]] = {
+            "links": Links(topology).available,
+            "packets": Packets(topology.run_id).available,
+        }
+        why = {name: unavailable(fault, topology=topology, lacks=lacks) for name, fault in FAULTS.items()}
+        planned = self._request.replay
+        if planned is None:
+            planned = schedule.plan(
+                self._experiment,
+                targets={name: FAULTS[name].targets(topology) for name, reason in why.items() if reason is None},
+                seed=self._request.seed,
+                profile=self._request.profile,
+                variant=self._request.variant,
+            )
+            for name in schedule.left_out(planned):
+                self._say(f"without {name}: {why[name] or 'the run is too short for it'}")
+        for name in {fault.name for fault in planned.faults}:
+            if why[name] is not None:
+                raise HarnessError(f"cannot replay: {name} is not available: {why[name]}")
+        schedule.check_targets(planned, {name: FAULTS[name].targets(topology) for name in FAULTS})
+        schedule.save(planned, self._directory.schedule)
+        self._monitor.planned = len(planned.faults)
+        return planned
+
+    def _start_swarm(self, system: System, planned: Schedule) -> SwarmProcess:
+        swarm.configure(self._experiment, system.topology, self._directory, planned.seed)
+        self._monitor.phase = "ramp"
+        self._swarm = self._monitor.swarm = SwarmProcess(self._experiment, self._directory, system.environment())
+        self._sampler = Sampler(system, self._directory.metrics / "processes.jsonl", others=self._other_pids)
+        self._sampler.start()
+        return self._swarm
+
+    def _await_steady(self, swarm_process: SwarmProcess) -> bool:
+        """Until t0 is known; false when interrupted. Raises HarnessError when the swarm fails or hangs."""
+        monitor = self._monitor
+        limit_s = self._experiment.users / self._experiment.spawn_per_s + RAMP_SLACK_S
+        monitor.until(lambda: monitor.t0_ns is not None or monitor.broken, timeout_s=limit_s)
+        if monitor.t0_ns is not None or self._interrupt.asked:
+            return monitor.t0_ns is not None
+        if monitor.broken:
+            raise HarnessError(f"the swarm did not start: {swarm.last_line(swarm_process.log)}")
+        raise HarnessError(f"the swarm was not ready within {limit_s:.0f} s; see {swarm_process.log}")
+
+    def _start_engine(self, system: System, planned: Schedule) -> None:
+        assert self._monitor.t0_ns is not None
+        self._monitor.phase = "steady"
+        self._undo = UndoLedger(self._directory.ledger)
+        self._engine = self._monitor.engine = Engine(
+            planned.faults,
+            world=World(
+                topology=system.topology,
+                processes=system,
+                links=Links(system.topology),
+                packets=Packets(system.topology.run_id),
+            ),
+            ledger=self._undo,
+            lines=self._monitor.control,
+            now_ns=now_ns,
+            t0_ns=self._monitor.t0_ns,
+        )
+        self._engine_thread = threading.Thread(target=self._engine.run, name="engine", daemon=True)
+        self._engine_thread.start()
+
+    def _await_last_send(self) -> None:
+        """Earlier when nobody is left to send."""
+        assert self._monitor.t0_ns is not None
+        end_ns = self._monitor.t0_ns + round(self._experiment.duration_s * 1e9)
+        self._monitor.until(
+            lambda: now_ns() >= end_ns or self._monitor.swarm_is_gone(), timeout_s=self._experiment.duration_s + 5
+        )
+
+    def _await_healed(self) -> None:
+        """Until the engine is done by itself; at once when the run ends early."""
+        assert self._engine is not None
+        assert self._engine_thread is not None
+        if not self._monitor.swarm_is_gone():
+            longest_s = max(fault.effect_timeout_s + fault.heal_timeout_s for fault in FAULTS.values())
+            thread = self._engine_thread
+            self._monitor.until(lambda: not thread.is_alive(), timeout_s=longest_s)
+        self._engine.stop()
+        while self._engine_thread.is_alive():  # not for long, now
+            self._monitor.tick()
+        for error in self._engine.errors:
+            self._say(f"a fault failed inside the harness: {error}")
+
+    def _await_drained(self) -> None:
+        """Until every send is answered and every acked message shown, within a bound."""
+        self._monitor.phase = "quiesce"
+        bound_s = DRAIN_BROKEN_S if self._monitor.broken else self._experiment.bounds.liveness_s + DRAIN_SLACK_S
+        expired = self._interrupt.expiry(bound_s, keep_s=9.0)
+        while not self._monitor.drained() and not expired():
+            self._monitor.tick()
+
+    def _end_swarm(self, swarm_process: SwarmProcess) -> None:
+        self._monitor.phase = "final"
+        if not swarm_process.stop(self._interrupt.expiry(SWARM_STOP_S, keep_s=7.5)):
+            self._monitor.hole("swarm", "it did not stop in time and was killed")
+
+    def _empty_memories(self, system: System) -> None:
+        """What is read back shall come from the store."""
+        expired = self._interrupt.expiry(COLD_S, keep_s=7.0)
+        if expired():
+            self._monitor.hole("sequencers", "no time was left to kill them before the read-back")
+            return
+        problem = cold.await_back(system, cold.kill_sequencers(system), expired=expired, tick=self._monitor.tick)
+        if problem is not None:
+            self._monitor.hole("sequencers", problem)
+
+    def _read_all_back(self, system: System) -> None:
+        self._read_back = ReadBack(self._directory, system.environment())
+        expired = self._interrupt.expiry(READ_BACK_S, keep_s=5.0)
+        problem = self._read_back.wait(expired, tick=self._monitor.tick)
+        if problem is not None:
+            self._say(f"the read-back is incomplete: {problem}")
+            self._monitor.hole("readback", problem)
+
+    def _look_into_redis(self, system: System) -> None:
+        """The first half of the hunt for plaintext; the second needs the system to have ended."""
+        config = configs.load(self._directory.swarm)
+        if config.canary:
+            self._hunt = canary.Hunt(self._directory.path, canary=config.canary, tracer=config.tracer)
+            self._hunt.redis(system.topology)
+
+    def hunt(self) -> None:
+        """Search what the run left on the disk for plaintext. After the clean-up."""
+        if self._hunt is None:
+            return
+        if self._interrupt.asked:
+            self._hunt.gave_up("the files: the run was interrupted")
+        else:
+            self._hunt.files()
+        self._hunt.save()
+
+    def _stop_engine(self) -> None:
+        """Heals whatever is still broken; bounded by the engine's own times."""
+        if self._engine is not None and self._engine_thread is not None:
+            self._engine.stop()
+            self._engine_thread.join()
+
+    def clean_up(self) -> None:
+        """End all that runs, in good order if there is time. Called once, whatever happened before."""
+        try:
+            self._stop_engine()
+            if self._swarm is not None:
+                self._swarm.stop(lambda: True)
+            if self._read_back is not None:
+                self._read_back.kill()
+            if self._sampler is not None:
+                self._sampler.stop()
+            if self._system is not None:
+                self._system.stop(self._interrupt.left_s(SYSTEM_STOP_S, keep_s=3.0))
+        except DeployError as error:
+            raise HarnessError(str(error)) from None
+        finally:
+            if self._system is not None:
+                reap(self._system.topology.run_id, grace_s=0.0)
+            self._monitor.close()
+            if self._undo is not None:
+                self._undo.close()
+
+    def _other_pids(self) -> dict[str, int]:
+        """Processes of the run that are not in the topology, for the sampler."""
+        pids = {"runner": os.getpid()}
+        if self._swarm is not None:
+            pids |= self._swarm.pids()
+        if self._read_back is not None:
+            pids["readback"] = self._read_back.pid
+        return pids

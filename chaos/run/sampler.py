@@ -1,0 +1,84 @@
+"""Samples every process of the run once a second: memory and CPU as the kernel has them, and its own counters.
+
+One JSON object a line in RUN_DIR/metrics/processes.jsonl. The samples explain a run and never judge it, so a process
+that does not answer or is gone is a missing line or missing numbers, not an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psutil
+
+from load.history.history import now_ns
+from sut.deploy.probes import probe
+from sut.deploy.system import System
+
+PERIOD_S: Final = 1.0
+PING_TIMEOUT_S: Final = 0.5
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One process at one time. cpu_s: seconds of both kinds that it has used so far."""
+
+    t: int
+    service: str
+    pid: int
+    rss_bytes: int
+    cpu_s: float
+    stats: dict[str, float] = {}
+
+
+class Sampler:
+    """Samples in the background from `start` to `stop`. `others` gives the processes outside the topology, by name."""
+
+    def __init__(self, system: System, path: Path, *, others: Callable[[], dict[str, int]]) -> None:
+        self._system = system
+        self._path = path
+        self._others = others
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, after the sample under way. Harmless when it never began."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        encoder = msgspec.json.Encoder()
+        # One slow process (stopped by a fault, say) must not delay the look at the others.
+        with ThreadPoolExecutor(max_workers=4) as pool, self._path.open("ab", buffering=0) as file:
+            while not self._stop.wait(PERIOD_S):
+                lines = [encoder.encode(sample) + b"\n" for sample in self._sample(pool)]
+                with contextlib.suppress(OSError):  # a full disk costs samples; those who must write tell of it
+                    file.write(b"".join(lines))
+
+    def _sample(self, pool: ThreadPoolExecutor) -> list[Sample]:
+        pids = {name: state.pid for name, state in self._system.state().items() if state.pid} | self._others()
+        with_peer = [service for service in self._system.topology.services if "peer" in service.ports]
+        pongs = pool.map(lambda s: probe.peer_ping((s.host, s.ports["peer"]), PING_TIMEOUT_S), with_peer)
+        stats = {pong.node: pong.stats for pong in pongs if pong is not None}
+        samples = (_look(name, pid, stats.get(name, {})) for name, pid in pids.items())
+        return [sample for sample in samples if sample is not None]
+
+
+def _look(name: str, pid: int, stats: dict[str, float]) -> Sample | None:
+    try:
+        process = psutil.Process(pid)
+        with process.oneshot():
+            cpu = process.cpu_times()
+            rss_bytes = process.memory_info().rss
+    except psutil.Error:
+        return None
+    return Sample(t=now_ns(), service=name, pid=pid, rss_bytes=rss_bytes, cpu_s=cpu.user + cpu.system, stats=stats)

@@ -1,0 +1,159 @@
+"""A schedule: every fault of a run with its target and its times, fixed before the run begins.
+
+A seed, an experiment and a topology make it, and make the same one again; as schedule.yaml it can be read, kept,
+edited and replayed. It carries the whole experiment, so the file alone is enough to run it again. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+
+from chaos.errors import UsageError
+from chaos.run import yamlfile
+from chaos.run.experiment import Experiment, FaultSpec, Seconds, Timing, check_fault
+from load.plan.population import below, shuffled, stream
+from load.workload import MAX_SENDS
+
+TICKS_PER_S: Final = 10
+"""Times are multiples of this fraction of a second, so that they read well and add up exactly."""
+
+
+class PlannedFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One injection. Times in seconds; at_s counts from t0, when the load is up."""
+
+    fault: str
+    """Its name within the run: f1, f2, ... by time."""
+    name: str
+    target: str
+    at_s: Seconds
+    for_s: Seconds
+    options: dict[str, float] = {}
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of a run that is decided beforehand."""
+
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    profile: str
+    variant: str | None
+    faults: tuple[PlannedFault, ...]
+    experiment: Experiment
+
+
+def plan(
+    experiment: Experiment,
+    *,
+    targets: Mapping[str, tuple[str, ...]],
+    seed: int,
+    profile: str,
+    variant: str | None = None,
+) -> Schedule:
+    """Draw a schedule. `targets`: where each fault that can be injected here may be applied.
+
+    The faults come in seeded order, one after the other, each with the time that its heal usually takes. What the run
+    has left of time is spread at random before, between and after them. Those that do not fit any more are left out.
+    Raises UsageError for a target that the experiment names and the topology lacks.
+    """
+    rng = stream(seed, "schedule")
+    wanted = [spec for spec in experiment.faults if spec.name in targets for _ in range(spec.times)]
+    drawn = [(spec, _target(rng, spec, targets[spec.name]), _hold(rng, spec)) for spec in shuffled(rng, wanted)]
+    timing, duration = experiment.timing, math.floor(experiment.duration_s * TICKS_PER_S)
+    while drawn and _least([hold + _heal(spec) for spec, _, hold in drawn], timing) > duration:
+        drawn.pop()
+    slack = duration - _least([hold + _heal(spec) for spec, _, hold in drawn], timing)
+    cuts = sorted(below(rng, slack + 1) for _ in drawn)
+    faults: list[PlannedFault] = []
+    busy = _ticks(timing.warm_up_s)
+    for number, ((spec, target, hold), cut) in enumerate(zip(drawn, cuts, strict=True), 1):
+        faults.append(
+            PlannedFault(
+                fault=f"f{number}",
+                name=spec.name,
+                target=target,
+                at_s=(busy + cut) / TICKS_PER_S,
+                for_s=hold / TICKS_PER_S,
+                options=spec.options,
+            )
+        )
+        busy += hold + _heal(spec) + _ticks(timing.settle_s)
+    return Schedule(seed=seed, profile=profile, variant=variant, faults=tuple(faults), experiment=experiment)
+
+
+def check_fits(experiment: Experiment) -> None:
+    """Raises UsageError for more sends than a plan holds, or faults of which the time holds none for certain."""
+    if experiment.duration_s * experiment.rate_per_s > MAX_SENDS:
+        raise UsageError(f"experiment {experiment.name}: duration x rate is above {MAX_SENDS:,} sends")
+    least = min(
+        (_least([_ticks(spec.for_s[1]) + _heal(spec)], experiment.timing) for spec in experiment.faults), default=0
+    )
+    if least > experiment.duration_s * TICKS_PER_S:
+        raise UsageError(
+            f"experiment {experiment.name}: {experiment.duration_s:g} s are too short for any of its faults; "
+            f"{math.ceil(least / TICKS_PER_S)} s hold one"
+        )
+
+
+def check_targets(schedule: Schedule, targets: Mapping[str, tuple[str, ...]]) -> None:
+    """Raises UsageError for a fault at a place that there is not; `targets` as in `plan`."""
+    for fault in schedule.faults:
+        if fault.target not in targets[fault.name]:
+            offered = ", ".join(targets[fault.name])
+            raise UsageError(f"{fault.fault}: {fault.name} has no target {fault.target!r} here; it has {offered}")
+
+
+def _target(rng: random.Random, spec: FaultSpec, offered: tuple[str, ...]) -> str:
+    if unknown := [target for target in spec.targets if target not in offered]:
+        raise UsageError(f"fault {spec.name} has no target {unknown[0]!r} here; it has {', '.join(offered)}")
+    choice = spec.targets or offered
+    return choice[below(rng, len(choice))]
+
+
+def _hold(rng: random.Random, spec: FaultSpec) -> int:
+    shortest, longest = map(_ticks, spec.for_s)
+    return shortest + below(rng, longest - shortest + 1)
+
+
+def _ticks(time_s: float) -> int:
+    return math.ceil(time_s * TICKS_PER_S - 1e-9)
+
+
+def _heal(spec: FaultSpec) -> int:
+    from chaos.faults import FAULTS
+
+    return _ticks(FAULTS[spec.name].usual_heal_s)
+
+
+def _least(lengths: list[int], timing: Timing) -> int:
+    """The shortest run that holds faults of these lengths, in ticks."""
+    gaps = max(0, len(lengths) - 1) * _ticks(timing.settle_s)
+    return _ticks(timing.warm_up_s) + sum(lengths) + gaps + _ticks(timing.tail_s)
+
+
+def left_out(schedule: Schedule) -> list[str]:
+    """The experiment's faults, by name, that the schedule has fewer of than asked."""
+    planned = [fault.name for fault in schedule.faults]
+    return [spec.name for spec in schedule.experiment.faults if planned.count(spec.name) < spec.times]
+
+
+def save(schedule: Schedule, path: Path) -> None:
+    """Write it as YAML. Raises OSError."""
+    path.write_text(yamlfile.dump(schedule), encoding="utf-8")
+
+
+def load(path: Path) -> Schedule:
+    """Read a schedule.yaml, strictly. Raises UsageError."""
+    schedule = yamlfile.read(path, Schedule)
+    for fault in schedule.faults:
+        try:
+            check_fault(fault.name, fault.options)
+        except ValueError as error:
+            raise UsageError(f"{path}: {fault.fault}: {error}") from None
+    if len({fault.fault for fault in schedule.faults}) < len(schedule.faults):
+        raise UsageError(f"{path}: two faults have the same id")
+    return schedule

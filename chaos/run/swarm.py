@@ -1,0 +1,222 @@
+"""The swarm as seen by the runner: a Locust master with its workers, and afterwards the read-back.
+
+Both are processes of their own that read RUN_DIR/swarm.json. The runner follows the swarm's phases through the control
+lines of the history, and watches its processes: one that dies leaves a hole in what can be judged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psutil
+
+import load
+from chaos.errors import HarnessError
+from chaos.run import canary
+from chaos.run.experiment import Experiment
+from chaos.run.rundir import RunDir
+from load import workload as configs
+from load.workload import SwarmConfig
+from sut.deploy.topology import Topology
+from sut.variants import fixed_reconnect_s, ignores_dependencies
+
+LOOK_S: Final = 0.05
+PLAINTEXT: Final = "plaintext_store"
+"""The variant that is wrong in the client."""
+PLAINTEXT_SHARE: Final = 0.1
+"""Of the devices that send in the clear what they should encrypt, in an experiment without encryption."""
+LOCUSTFILE: Final = Path(load.__file__).with_name("locustfile.py")
+
+
+def configure(experiment: Experiment, topology: Topology, directory: RunDir, seed: int) -> SwarmConfig:
+    """Write swarm.json. Raises HarnessError."""
+    plaintext = topology.variant == PLAINTEXT
+    share = max(experiment.crypto_share, PLAINTEXT_SHARE if plaintext else 0.0)
+    wanted = {
+        "crypto_share": share,
+        "crypto_plaintext": plaintext,
+        "canary": canary.new_mark() if share else "",
+        "tracer": canary.new_mark() if 0 < share < 1 else "",
+        "seed": seed,
+        "users": experiment.users,
+        "api_url": topology.api_url,
+        "api_key": topology.api_key,
+        "ca_file": topology.tls.ca if topology.tls is not None else "",
+        "history_dir": str(directory.history),
+        "duration_s": experiment.duration_s,
+        "rate_per_s": experiment.rate_per_s,
+        "heartbeat_s": experiment.heartbeat_s,
+        "workers": experiment.workers,
+        "offline_share": experiment.offline_share,
+        "push": experiment.push,
+        "recipients": experiment.recipients,
+        "roles": experiment.roles,
+        "probe_share": experiment.probe_share,
+        "read_share": experiment.read_share,
+        "typing_share": experiment.typing_share,
+        "watch_share": experiment.watch_share,
+        "watched": experiment.watched,
+        "causal": experiment.causal,
+        "ignore_dependencies": ignores_dependencies(topology.variant),
+        "trace_every": topology.settings.trace_every,
+        "reconnect_fixed_s": fixed_reconnect_s(topology.variant),
+    }
+    try:
+        config = msgspec.convert(wanted, SwarmConfig)
+        configs.save(config, directory.swarm)
+    except (msgspec.ValidationError, OSError) as error:
+        raise HarnessError(f"{directory.swarm}: {error}") from None
+    return config
+
+
+class SwarmProcess:
+    """Locust, headless: a master and its workers, in a session of their own. Started by the constructor."""
+
+    def __init__(self, experiment: Experiment, directory: RunDir, environ: Mapping[str, str]) -> None:
+        """Raises HarnessError when it cannot even be started."""
+        port = str(free_port())
+        command = [
+            *(sys.executable, "-P", "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"),
+            *("--users", str(experiment.users), "--spawn-rate", str(experiment.spawn_per_s)),
+            *("--processes", str(experiment.workers), "--expect-workers-max-wait", "60"),
+            *("--master-bind-host", "127.0.0.1", "--master-bind-port", port),
+            *("--master-host", "127.0.0.1", "--master-port", port),
+        ]
+        self.log = directory.logs / "swarm.log"
+        environ = {**os.environ, **environ, "PETREL_SWARM": str(directory.swarm)}
+        self._process = _start(command, self.log, environ, directory.path)
+        self._workers: dict[int, psutil.Process] = {}
+        self._dead: set[int] = set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the master is gone."""
+        return self._process.poll() is not None
+
+    def pids(self) -> dict[str, int]:
+        """Master and workers by the names of their history files."""
+        return {f"swarm-{pid}": pid for pid in (self._process.pid, *self._workers)}
+
+    def deaths(self) -> list[tuple[str, str]]:
+        """Processes found dead since the last call, each with how it ended; call it regularly, from the start on."""
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process(self._process.pid).children():
+                self._workers.setdefault(child.pid, child)
+        found = []
+        if self.ended and self._process.pid not in self._dead:
+            self._dead.add(self._process.pid)
+            found.append((f"swarm-{self._process.pid}", f"the master ended, {_how(self._process.returncode)}"))
+        for pid, worker in self._workers.items():
+            if pid not in self._dead and not _lives(worker):
+                self._dead.add(pid)
+                found.append((f"swarm-{pid}", "a worker ended"))
+        return found
+
+    @property
+    def workers_left(self) -> int:
+        """Workers that live."""
+        return sum(pid not in self._dead for pid in self._workers)
+
+    def stop_writing(self) -> None:
+        """SIGUSR1: no more sends; the devices stay online and settle what is under way. Only after t0."""
+        for pid in self.pids().values():
+            if pid not in self._dead:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGUSR1)
+
+    def stop(self, expired: Callable[[], bool]) -> bool:
+        """SIGTERM to the master, which ends its workers; what is left once `expired` is killed. Whether none was."""
+        everyone = [worker for worker in self._workers.values() if _lives(worker)]
+        with contextlib.suppress(psutil.Error):
+            if not self.ended:
+                everyone.append(psutil.Process(self._process.pid))
+                self._process.send_signal(signal.SIGTERM)
+        while (left := [process for process in everyone if _lives(process)]) and not expired():
+            time.sleep(LOOK_S)
+        for process in left:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        self._process.wait()
+        return not left
+
+
+class ReadBack:
+    """`python -m load.readback.readback`: reads every conversation of every device. Started by the constructor."""
+
+    def __init__(self, directory: RunDir, environ: Mapping[str, str]) -> None:
+        """Raises HarnessError when it cannot even be started."""
+        self.log = directory.logs / "readback.log"
+        command = [sys.executable, "-P", "-m", "load.readback.readback", str(directory.swarm)]
+        self._process = _start(command, self.log, {**os.environ, **environ}, directory.path)
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def wait(self, expired: Callable[[], bool], *, tick: Callable[[], None]) -> str | None:
+        """Until it ends, calling `tick` meanwhile; killed once `expired`. None when it did its work, else why not."""
+        while self._process.poll() is None:
+            if expired():
+                self.kill()
+                return "it was not done in time"
+            tick()
+        return None if self._process.returncode == 0 else f"{_how(self._process.returncode)}: {last_line(self.log)}"
+
+    def kill(self) -> None:
+        """At once. Harmless when it has ended."""
+        self._process.kill()
+        self._process.wait()
+
+
+def last_line(log: Path) -> str:
+    """The last error in a log, else the last thing that was written to it, for an error's one line."""
+    with contextlib.suppress(OSError):
+        lines = log.read_bytes()[-4096:].decode(errors="replace").strip().splitlines()
+        told = [line for line in lines if "/ERROR/" in line] or lines  # Locust says more after it
+        return told[-1].strip() if told else "it wrote nothing"
+    return "it has no log"
+
+
+def _start(command: list[str], log: Path, environ: Mapping[str, str], cwd: Path) -> subprocess.Popen[bytes]:
+    try:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                command,
+                env=environ,
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # a Ctrl-C at the terminal is the runner's business
+            )
+    except OSError as error:
+        raise HarnessError(f"cannot start {command[3]}: {error.strerror}") from None
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _how(returncode: int) -> str:
+    return f"killed by {signal.Signals(-returncode).name}" if returncode < 0 else f"exit {returncode}"
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now. Raises OSError."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])

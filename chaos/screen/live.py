@@ -1,0 +1,199 @@
+"""What a person sees while a run goes on, and the verdict at its end.
+
+On a terminal: a panel that is drawn anew a few times a second. Elsewhere, and on a dumb one: a plain line every five
+seconds and at each change. Everything goes to the console that the caller chose (standard error with --json).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from chaos.screen.startup import Startup
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from chaos.run.engine import Active
+    from chaos.verdict.model import FaultResult, Verdict
+    from load.history.ledger import Ledger
+    from sut.deploy.supervise.state import ProcessState
+
+PLAIN_EVERY_S: Final = 5.0
+DRAW_EVERY_S: Final = 0.25
+STYLES: Final = {"valid": "bold green", "invalid": "bold red", "unknown": "bold yellow"}
+MAX_COUNTEREXAMPLES: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One moment of a run."""
+
+    phase: str
+    at_s: float | None
+    """Since t0; None before it."""
+    duration_s: float
+    ledger: Ledger | None = None
+    overdue: int = 0
+    """Deliveries that should have been made by now: lost so far."""
+    active: tuple[Active, ...] = ()
+    healed: int = 0
+    planned: int = 0
+
+
+class Display:
+    """Entered for the time of one run."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_interactive else None
+        self._startup = Startup(console, each=False)
+        self._drawn_s = 0.0
+        self._plain_s = 0.0
+        self._plain_key: tuple[str, ...] = ()
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """One line that stays."""
+        self._console.print(Text(text))
+
+    def starting(self, waiting: Mapping[str, str], processes: Mapping[str, ProcessState]) -> None:
+        """The system before it is all healthy, as sut.deploy.system.OnWaiting has it."""
+        self._startup.waiting(waiting, processes)
+        if self._live is not None and time.monotonic() - self._drawn_s >= DRAW_EVERY_S:
+            self._drawn_s = time.monotonic()
+            self._live.update(self._startup.table(), refresh=True)
+
+    def show(self, view: View) -> None:
+        """The present state."""
+        if self._live is not None:
+            self._live.update(_panel(view), refresh=True)
+            return
+        key = (view.phase, *(f"{fault.fault}{fault.healing}" for fault in view.active))
+        if key != self._plain_key or time.monotonic() - self._plain_s >= PLAIN_EVERY_S:
+            self._plain_key, self._plain_s = key, time.monotonic()
+            self._console.print(Text(_line(view)), soft_wrap=True)
+
+
+def _when(view: View) -> str:
+    return "" if view.at_s is None else f"{max(view.at_s, 0):.0f} of {view.duration_s:.0f} s"
+
+
+def _fault(fault: Active) -> str:
+    return f"{fault.name} {fault.target}{' (healing)' if fault.healing else ''}"
+
+
+def _counts(ledger: Ledger, overdue: int) -> list[tuple[str, str, str]]:
+    """(label, number, style)."""
+    return [
+        ("online", f"{ledger.online:,}", "" if ledger.online else "dim"),
+        ("sends", f"{ledger.sends:,}", ""),
+        ("acked", f"{ledger.acked:,}", ""),
+        ("delivered", f"{ledger.shown:,}", ""),
+        ("unanswered", f"{ledger.unanswered:,}", ""),
+        ("to deliver", f"{ledger.undelivered:,}", ""),
+        ("duplicates", f"{ledger.duplicates:,}", "bold red" if ledger.duplicates else ""),
+        ("lost so far", f"{overdue:,}", "bold red" if overdue else "green"),
+    ]
+
+
+def _line(view: View) -> str:
+    parts = [f"{view.phase:<8}", _when(view)]
+    if view.ledger is not None:
+        parts += [f"{label} {number}" for label, number, _ in _counts(view.ledger, view.overdue)]
+    if view.planned:
+        parts.append(f"faults {view.healed}/{view.planned}")
+    parts += [_fault(fault) for fault in view.active]
+    return "  ".join(part for part in parts if part)
+
+
+def _panel(view: View) -> Panel:
+    head = Table.grid(padding=(0, 2))
+    bar = ProgressBar(total=view.duration_s, completed=max(0.0, view.at_s or 0.0), width=30)
+    head.add_row(Text(view.phase, "bold cyan"), bar, Text(_when(view)))
+    rows: list[Table | Text] = [head]
+    if view.ledger is not None:
+        counts = Table.grid(padding=(0, 3))
+        cells = _counts(view.ledger, view.overdue)
+        counts.add_row(*(Text(label, "dim") for label, _, _ in cells))
+        counts.add_row(*(Text(number, style) for _, number, style in cells))
+        rows.append(counts)
+    if view.planned:
+        faults = Text(f"faults {view.healed} of {view.planned} healed", "dim")
+        for fault in view.active:
+            faults.append(f"   {_fault(fault)}", "yellow" if fault.healing else "bold red")
+        rows.append(faults)
+    return Panel(Group(*rows), title="petrel", title_align="left", border_style="dim")
+
+
+def show_verdict(console: Console, verdict: Verdict, *, report: Path | None = None) -> None:
+    """The verdict as tables, and where the report is."""
+    checks = Table("check", "verdict", "why", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for check in verdict.checks:
+        checks.add_row(check.name, Text(check.verdict, STYLES[check.verdict]), Text(check.detail))
+    console.print(checks)
+    for check in verdict.checks:
+        for example in check.counterexamples[:MAX_COUNTEREXAMPLES] if check.verdict == "invalid" else ():
+            console.print(Text(f"  {check.name}: {example.text}", "red"), soft_wrap=True)
+    if verdict.faults:
+        console.print()
+        console.print(_fault_table(verdict.faults))
+    counts, steady = verdict.counts, verdict.latency_ms.steady
+    console.print()
+    console.print(
+        Text(
+            f"{counts.devices:,} devices, {counts.sends_acked:,} of {counts.sends_invoked:,} sends acked, "
+            f"{counts.deliveries:,} deliveries; lost {counts.lost}, duplicates {counts.duplicates}, "
+            f"gaps {counts.gaps}, phantoms {counts.phantoms}; steady p50 {_ms(steady.p50)}, p99 {_ms(steady.p99)}"
+        ),
+        soft_wrap=True,
+    )
+    line = Text("verdict ").append(verdict.verdict, STYLES[verdict.verdict]).append(f"   seed {verdict.seed}")
+    if report is not None:
+        line.append(f"   {report}")
+    console.print(line, soft_wrap=True)
+
+
+def _fault_table(faults: tuple[FaultResult, ...]) -> Table:
+    table = Table(
+        "fault", "target", "at", "healed", "recovery", "proof", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for fault in faults:
+        proven = fault.effective and fault.healed
+        table.add_row(
+            Text(fault.name),
+            Text(fault.target),
+            _s(fault.injected_at_s),
+            _s(fault.healed_at_s),
+            _s(fault.recovery_s),
+            Text("proven" if proven else fault.evidence, "green" if proven else "yellow"),
+        )
+    return table
+
+
+def _s(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.1f} s"
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} ms"

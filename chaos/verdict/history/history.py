@@ -1,0 +1,173 @@
+"""A whole history in memory: all events as one polars frame, and what the run said about itself.
+
+`events` has a row an event, by time, with the columns
+  e (EVENT_NAMES), t, due, device, user, conv, msg, seq, hash: as in the exchange format, ids as integers (`ids` has
+  what they stand for); `user` is also the `by` of a receipt, `device` the viewer of a presence, `seq` a final's head;
+  arg: 1 for add, planned, definite, read and online; 0 for their opposites; null where the event has none.
+Rows of the same time are in a fixed order of their values, so that the order of the lines has no influence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from chaos.verdict import canary
+from chaos.verdict.canary import Canary
+from chaos.verdict.history import native
+from chaos.verdict.history.ids import Ids, intern
+from chaos.verdict.history.jsonl import HistoryError, Reader
+from chaos.verdict.history.lines import EVENT_NAMES, Bounds, Control, Fault, Hole, Meta, Phase, Plan
+
+if TYPE_CHECKING:
+    from chaos.verdict.relations.facts import Facts
+
+__all__ = ["FOREIGN_BOUNDS", "History", "HistoryError", "load_jsonl", "load_run"]
+
+EVENT: Final = pl.Enum(EVENT_NAMES)
+SCHEMA: Final[dict[str, type[pl.DataType] | pl.DataType]] = {
+    "e": EVENT, "t": pl.Int64, "due": pl.Int64, "device": pl.Int64, "user": pl.Int64, "conv": pl.Int64,
+    "msg": pl.Int64, "seq": pl.Int64, "hash": pl.Int64, "arg": pl.UInt8,
+}  # fmt: skip
+FOREIGN_BOUNDS: Final = Bounds(min_acked=1, min_deliveries=0)
+"""For a history that does not say by what it is to be judged: it only must hold operations."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class History:
+    """What happened. Read-only; compares by identity."""
+
+    events: pl.DataFrame
+    ids: Ids = field(default_factory=Ids)
+    meta: Meta = field(default_factory=lambda: Meta(bounds=FOREIGN_BOUNDS))
+    own: bool = False
+    """One of our runs: it has a meta line, so it must also have phases, and its plan must have been carried out."""
+    plans: tuple[Plan, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    phases: tuple[Phase, ...] = ()
+    holes: tuple[Hole, ...] = ()
+    canary: Canary | None = None
+    """What the hunt for plaintext found; None: there was none."""
+    notes: tuple[str, ...] = ()
+    """For people: what was left out or tolerated on reading."""
+
+    @property
+    def bounds(self) -> Bounds:
+        """By what it is judged."""
+        return self.meta.bounds
+
+    def phase(self, name: str) -> int | None:
+        """When a phase began, the earliest that was recorded."""
+        return min((phase.t for phase in self.phases if phase.name == name), default=None)
+
+    @cached_property
+    def first_ns(self) -> int:
+        """Time of the first event; 0 without events."""
+        return int(self.events["t"][0]) if self.events.height else 0
+
+    @cached_property
+    def last_ns(self) -> int:
+        """Time of the last event; 0 without events."""
+        return int(self.events["t"][-1]) if self.events.height else 0
+
+    @property
+    def start_ns(self) -> int:
+        """Where times in reports count from: the start of the steady phase, or the first event."""
+        steady = self.phase("steady")
+        return self.first_ns if steady is None else steady
+
+    @property
+    def end_ns(self) -> int:
+        """Until when devices are watched: the final read-back of our runs, otherwise the last event."""
+        final = self.phase("final")
+        return self.last_ns if final is None else final
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What the checks derive from the events, computed once."""
+        from chaos.verdict.relations.facts import Facts
+
+        return Facts(self)
+
+
+def load_run(run_dir: Path) -> History:
+    """The history of one of our runs. Raises HistoryError: none there, or damaged; the text names file and place."""
+    directory = run_dir / "history"
+    if not directory.is_dir():
+        raise HistoryError(f"{directory}: no such directory; a run directory holds its history there")
+    binaries, texts = sorted(directory.glob("*.bin")), sorted(directory.glob("*.jsonl"))
+    if not binaries and not texts:
+        raise HistoryError(f"{directory}: no history files")
+    _check_complete(directory, planned=(run_dir / "schedule.yaml").exists())
+    texts += sorted((run_dir / "pushes").glob("*.jsonl"))  # what the stand-ins of the push providers accepted
+    reader = Reader()
+    holes: list[Hole] = []
+    for path in binaries:
+        frame, hole = native.read(path)
+        reader.frames.append(frame)
+        holes += [hole] if hole else []
+    for path in texts:
+        if reader.read(path, torn_tail=True):
+            last_ns = max((control.t for control in reader.controls), default=0)
+            holes.append(Hole(t=last_ns, process=path.stem, detail=f"torn last line of {path.name}"))
+    try:
+        return _build(reader, holes, canary.load(run_dir))
+    except canary.CanaryError as error:
+        raise HistoryError(str(error)) from None
+
+
+def _check_complete(directory: Path, *, planned: bool) -> None:
+    """Raises HistoryError when a file of the run is not there, in a copy of a part of it.
+
+    Its events would be held against the system, or not be looked for. A process of the swarm has both files once it has
+    said anything; a run with a schedule has a meta line.
+    """
+    told = [path for kind in ("swarm", "readback") for path in directory.glob(f"{kind}-*.jsonl") if path.stat().st_size]
+    must = [*(path.with_suffix(".bin") for path in told), *([directory / "meta.jsonl"] if planned else [])]
+    if missing := sorted(path for path in must if not path.exists()):
+        raise HistoryError(f"{missing[0]}: missing; the run had it")
+
+
+def load_jsonl(path: Path) -> History:
+    """A history in the exchange format, recorded by anybody. Raises HistoryError; the text names file and line."""
+    reader = Reader()
+    reader.read(path)
+    return _build(reader, [])
+
+
+def _build(reader: Reader, holes: list[Hole], hunted: Canary | None = None) -> History:
+    frames, ids = intern(reader.frames)
+    events = pl.concat([_empty(), *(_typed(frame) for frame in frames)])
+    events = events.sort("t", *(name for name in SCHEMA if name != "t"), nulls_last=True)
+    controls: list[Control] = sorted([*reader.controls, *holes], key=lambda control: (control.t, repr(control)))
+    metas = [control for control in controls if isinstance(control, Meta)]
+    found = tuple(control for control in controls if isinstance(control, Hole))
+    notes = [f"{hole.process}: {hole.detail}" for hole in found]
+    if reader.ignored:
+        notes.append(f"{reader.ignored} lines with events of other kinds were ignored")
+    return History(
+        events=events,
+        ids=ids,
+        own=bool(metas),
+        plans=tuple(control for control in controls if isinstance(control, Plan)),
+        faults=tuple(control for control in controls if isinstance(control, Fault)),
+        phases=tuple(control for control in controls if isinstance(control, Phase)),
+        holes=found,
+        notes=tuple(notes),
+        canary=hunted,
+        meta=metas[-1] if metas else Meta(bounds=FOREIGN_BOUNDS),
+    )
+
+
+def _empty() -> pl.DataFrame:
+    return pl.DataFrame(schema=SCHEMA)
+
+
+def _typed(frame: pl.DataFrame) -> pl.DataFrame:
+    """All columns of SCHEMA, in its order."""
+    missing = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in SCHEMA.items() if name not in frame.columns]
+    return frame.with_columns(pl.col("e").cat.to(EVENT), *missing).select(list(SCHEMA))

@@ -1,0 +1,123 @@
+"""Reads the binary histories of load/history/history.py: fixed records with a checksum each, appended by one process
+a file.
+
+What a process that died leaves is taken as it is: a torn last record is left out, a file that was never cut to its
+length is read up to its first empty record; both are holes. Damage anywhere else is refused, with its place.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from chaos.verdict.history.jsonl import HistoryError
+from chaos.verdict.history.lines import EVENT_NAMES, Hole
+from load.history.history import DTYPE, RECORD_SIZE, Event, Explanation
+
+assert tuple(kind.name.lower() for kind in Event) == EVENT_NAMES
+
+_BODY_SIZE: Final = RECORD_SIZE - 4
+_RECORD: Final = np.dtype(list(DTYPE))
+_USER_IN_MSG: Final = (Event.MEMBER, Event.DEVICE, Event.PRESENCE, Event.RECEIPT)
+_COLUMNS: Final[dict[str, tuple[Event, ...]]] = {
+    "device": tuple(kind for kind in Event if kind != Event.MEMBER),
+    "conv": tuple(kind for kind in Event if kind not in (Event.DEVICE, Event.ONLINE, Event.OFFLINE, Event.PRESENCE)),
+    "due": (Event.SEND,),
+    "msg": (Event.SEND, Event.ACK, Event.NACK, Event.WIRE, Event.SHOW, Event.FINAL),
+    "user": _USER_IN_MSG,
+    "seq": (
+        Event.MEMBER, Event.ACK, Event.WIRE, Event.SHOW, Event.FINAL, Event.FINAL_DONE, Event.PUSH, Event.RECEIPT,
+    ),
+    "hash": (Event.SEND, Event.WIRE, Event.SHOW, Event.FINAL),
+    "arg": (Event.MEMBER, Event.OFFLINE, Event.NACK, Event.PRESENCE, Event.RECEIPT),
+}  # fmt: skip
+"""The events to which each column applies; it is null in the others."""
+_EXPLANATION: Final[dict[str, type[pl.DataType]]] = {
+    "name": pl.String, "t": pl.Int64, "device": pl.Int64, "conv": pl.Int64, "msg": pl.Int64, "seq": pl.Int64,
+}  # fmt: skip
+
+
+def read(path: Path) -> tuple[pl.DataFrame, Hole | None]:
+    """A file's events, with columns as the exchange format's, and what is missing at its end.
+
+    Raises HistoryError for a record that is damaged and not the last one, naming its number (from 0) and byte offset.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise HistoryError(f"{path}: {error.strerror}") from None
+    whole = len(data) // RECORD_SIZE
+    records = np.frombuffer(data, _RECORD, count=whole)
+    words = np.frombuffer(data, "<u8", count=whole * RECORD_SIZE // 8).reshape(whole, RECORD_SIZE // 8)
+    empty = (words == 0).all(axis=1)
+    used = int(empty.argmax()) if empty.any() else whole
+    tail = data[whole * RECORD_SIZE :] if used == whole else b""
+    if used < whole and (not empty[used:].all() or any(data[whole * RECORD_SIZE :])):
+        later = used + int((~empty[used:]).argmax()) if not empty[used:].all() else whole
+        raise _damaged(path, used, f"is empty, but there is data again from byte {later * RECORD_SIZE}")
+    view = memoryview(data)
+    sums = np.fromiter(
+        (zlib.crc32(view[at : at + _BODY_SIZE]) for at in range(0, used * RECORD_SIZE, RECORD_SIZE)), "<u4", used
+    )
+    wrong = np.flatnonzero(sums != records["crc"][:used])
+    torn = bool(any(tail))
+    if len(wrong):
+        if wrong[0] != used - 1 or torn:
+            raise _damaged(path, int(wrong[0]), "does not match its checksum and is not the last")
+        used, torn = used - 1, True
+    frame = _events(records[:used])
+    last_ns = int(records["t"][used - 1]) if used else 0
+    if torn:
+        detail = f"torn record {used} at byte {used * RECORD_SIZE}: the process died while it wrote"
+    elif used < whole:
+        detail = f"the file was not closed after record {used}: the process died or was still running"
+    else:
+        return frame, None
+    return frame, Hole(t=last_ns, process=path.stem, detail=detail)
+
+
+def explanations(path: Path) -> pl.DataFrame:
+    """name, t, device, conv, msg, seq of the records that explain and are not judged. Raises HistoryError.
+
+    A record that does not match its checksum is left out: nothing hangs on it.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise HistoryError(f"{path}: {error.strerror}") from None
+    records = np.frombuffer(data, _RECORD, count=len(data) // RECORD_SIZE)
+    names = {int(kind): kind.name.lower() for kind in Explanation}
+    wanted = [
+        int(place)
+        for place in np.flatnonzero(np.isin(records["kind"], list(names)))
+        if zlib.crc32(data[place * RECORD_SIZE : place * RECORD_SIZE + _BODY_SIZE]) == records["crc"][place]
+    ]
+    kept = records[wanted]
+    columns = {column: np.ascontiguousarray(kept[column]) for column in ("t", "device", "conv", "msg", "seq")}
+    return pl.DataFrame({"name": [names[int(kind)] for kind in kept["kind"]], **columns}, schema=_EXPLANATION)
+
+
+def _damaged(path: Path, record: int, what: str) -> HistoryError:
+    return HistoryError(f"{path}: record {record} at byte {record * RECORD_SIZE} {what}")
+
+
+def _events(records: np.ndarray) -> pl.DataFrame:
+    raw = {name: np.ascontiguousarray(records[name]) for name, _ in DTYPE if name not in ("reserved", "crc")}
+    kind = pl.col("kind")
+    frame = pl.DataFrame(raw).filter(kind.is_between(1, len(EVENT_NAMES)))
+    frame = frame.with_columns(
+        user=pl.col("msg"),
+        due=pl.when(pl.col("due") == 0).then("t").otherwise("due"),  # 0: it was wanted when it was sent
+    )
+    return frame.select(
+        (kind - 1).alias("e"),
+        "t",
+        *(
+            pl.when(kind.is_in([int(k) for k in kinds])).then(column).alias(column)
+            for column, kinds in _COLUMNS.items()
+        ),
+    )

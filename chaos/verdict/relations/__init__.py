@@ -1,0 +1,3 @@
+"""What several checks derive from a history: who sent, acked, showed and read back what; who was where when; fault
+windows.
+"""

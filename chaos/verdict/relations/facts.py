@@ -1,0 +1,206 @@
+"""What the checks derive from a history, computed once and shared: who sent, acked, showed and read back what, and who
+was allowed to see which numbers. All frames are plain relations; the columns are in each docstring.
+
+A message is identified by (conv, msg): recorders may count messages per conversation. A device that is whose is told
+by `device` events; a device with several users sees what any of them sees.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from chaos.verdict.history.lines import EVENT_NAMES
+
+if TYPE_CHECKING:
+    from chaos.verdict.history.history import History
+    from chaos.verdict.relations.stays import Stays
+    from chaos.verdict.relations.windows import Windows
+
+FOREVER: Final = (1 << 63) - 1
+"""Above every number and every time."""
+MESSAGE: Final = ["conv", "msg"]
+PLACE: Final = ["conv", "msg", "seq"]
+_TOLD: Final = ("device", "member", "push", "presence", "receipt")
+"""Events that no device brings about."""
+
+
+class Facts:
+    """The derived relations of one history."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    @cached_property
+    def _by_kind(self) -> dict[str, pl.DataFrame]:
+        parts = self._history.events.partition_by("e", as_dict=True, maintain_order=True)
+        return {str(key[0]): frame for key, frame in parts.items()}
+
+    def of(self, kind: str) -> pl.DataFrame:
+        """The events of one kind, by time, with all columns."""
+        assert kind in EVENT_NAMES
+        found = self._by_kind.get(kind)
+        return self._history.events.clear() if found is None else found
+
+    @cached_property
+    def sends(self) -> pl.DataFrame:
+        """conv, msg, device, t, due: each message's invocation; a repeated send is a retry of the first."""
+        return self.of("send").unique(MESSAGE, keep="first", maintain_order=True).select(*MESSAGE, "device", "t", "due")
+
+    @cached_property
+    def bodies(self) -> pl.DataFrame:
+        """conv, msg, hash: what was sent."""
+        return self.of("send").select(*MESSAGE, "hash").unique()
+
+    @cached_property
+    def acks(self) -> pl.DataFrame:
+        """conv, msg, seq, device, t: each number that a message was acked under, when first, and to whom."""
+        return self.of("ack").unique(PLACE, keep="first", maintain_order=True).select(*PLACE, "device", "t")
+
+    @cached_property
+    def refused(self) -> pl.DataFrame:
+        """conv, msg: refused for good."""
+        return self.of("nack").filter(pl.col("arg") == 1).select(MESSAGE).unique()
+
+    @cached_property
+    def indeterminate(self) -> pl.DataFrame:
+        """conv, msg, device, t, due: sends with neither an ack nor a definite refusal."""
+        return self.sends.join(self.acks, on=MESSAGE, how="anti").join(self.refused, on=MESSAGE, how="anti")
+
+    @cached_property
+    def shows(self) -> pl.DataFrame:
+        """device, conv, msg, seq, hash, t: every display, by time."""
+        return self.of("show").select("device", *PLACE, "hash", "t")
+
+    @cached_property
+    def first_shows(self) -> pl.DataFrame:
+        """device, conv, msg, seq, t: the first display of each message on each device, by time."""
+        return self.shows.unique(["device", *MESSAGE], keep="first", maintain_order=True).drop("hash")
+
+    @cached_property
+    def finals(self) -> pl.DataFrame:
+        """device, conv, msg, seq, hash: what was read back, each once."""
+        return self.of("final").select("device", *PLACE, "hash").unique()
+
+    def despite_holes(self, missed: pl.DataFrame) -> pl.DataFrame:
+        """Of what devices did not show in time (device, conv, msg, shown): what they certainly should have.
+
+        In a history with holes a removal may have gone unrecorded: there only what was shown later or is in the final.
+        """
+        if not self._history.holes:
+            return missed
+        kept = self.finals.select("device", *MESSAGE).unique().with_columns(kept=True)
+        found = missed.join(kept, on=["device", *MESSAGE], how="left")
+        return found.filter(pl.col("kept").is_not_null() | pl.col("shown").is_not_null())
+
+    @cached_property
+    def heads(self) -> pl.DataFrame:
+        """device, conv, head: the complete read-backs."""
+        return self.of("final_done").group_by("device", "conv").agg(head=pl.col("seq").max())
+
+    @cached_property
+    def seen(self) -> pl.DataFrame:
+        """device, conv, msg, seq, hash: all that arrived, was displayed or was read back, each once."""
+        columns = ["device", *PLACE, "hash"]
+        return pl.concat([self.of("wire").select(columns), self.shows.select(columns), self.finals]).unique()
+
+    @cached_property
+    def places(self) -> pl.DataFrame:
+        """conv, msg, seq, t: every number that any event gives a message; t: the first such event outside finals, null
+        when only finals have it.
+        """
+        columns = [*PLACE, "t"]
+        live = [self.acks.select(columns), self.of("wire").select(columns), self.shows.select(columns)]
+        read = self.finals.select(*PLACE, t=pl.lit(None, dtype=pl.Int64))
+        return pl.concat([*live, read]).group_by(PLACE).agg(pl.col("t").min())
+
+    @cached_property
+    def owners(self) -> pl.DataFrame:
+        """device, user."""
+        return self.of("device").select("device", "user").unique()
+
+    @cached_property
+    def strangers(self) -> pl.DataFrame:
+        """device: those that did or read something, and whose user is not known."""
+        parts = [part.select("device").unique() for kind, part in self._by_kind.items() if kind not in _TOLD]
+        did = pl.concat([self.owners.select("device").clear(), *parts]).unique()
+        return did.join(self.owners, on="device", how="anti")
+
+    @cached_property
+    def changes(self) -> pl.DataFrame:
+        """conv, seq: the numbers that membership changes took."""
+        return self.of("member").filter(pl.col("seq") > 0).select("conv", "seq").unique()
+
+    @cached_property
+    def spans(self) -> pl.DataFrame:
+        """conv, user, first, last: a stay; its user is a member for the numbers strictly between first and last.
+
+        By number, not by time. An add of a member and a removal of somebody who is none change nothing.
+        """
+        stay = ["conv", "user"]
+        changes = self.of("member").select(*stay, "seq", "arg").unique().sort(*stay, "seq", "arg")
+        before = pl.col("arg").shift(1, fill_value=0).over(stay)
+        return (
+            changes.filter(pl.col("arg") != before)
+            .with_columns(last=pl.col("seq").shift(-1, fill_value=FOREVER).over(stay))
+            .filter(pl.col("arg") == 1)
+            .select(*stay, first="seq", last="last")
+        )
+
+    @cached_property
+    def device_spans(self) -> pl.DataFrame:
+        """device, conv, first, last: the stays of each device's users."""
+        return self.owners.join(self.spans, on="user").select("device", "conv", "first", "last").unique()
+
+    def readers(self, places: pl.DataFrame) -> pl.DataFrame:
+        """`places` (with conv and seq) times the devices, as `reader`, of every user who is a member at that number."""
+        seq = pl.col("seq")
+        spans = self.device_spans.rename({"device": "reader"})
+        found = places.join(spans, on="conv").filter((pl.col("first") < seq) & (seq < pl.col("last")))
+        found = found.drop("first", "last")
+        shared = self.owners["device"].is_duplicated().any()
+        return found.unique(maintain_order=True) if shared else found
+
+    @cached_property
+    def acked_readers(self) -> pl.DataFrame:
+        """conv, msg, seq, device, t, reader: each acked message at each device that must have it."""
+        return self.readers(self.acks)
+
+    @cached_property
+    def devices(self) -> pl.Series:
+        """Every device that any event names."""
+        named = self._history.events.filter(pl.col("e") != "presence")["device"]
+        return named.drop_nulls().unique().sort()
+
+    @cached_property
+    def stays(self) -> Stays:
+        """When devices were there."""
+        from chaos.verdict.relations.stays import Stays
+
+        return Stays(self._history)
+
+    @cached_property
+    def windows(self) -> Windows:
+        """When faults were there."""
+        from chaos.verdict.relations.windows import Windows
+
+        return Windows(self._history)
+
+    @cached_property
+    def samples(self) -> pl.DataFrame:
+        """device, conv, msg, seq, due, t, latency_ns: deliveries by which latency is judged, by due.
+
+        First displays at devices other than the sending one, while the device was not away as planned at any time from
+        due to the display.
+        """
+        kept = self.stays.without_absence(self.deliveries, start="due", end="t")
+        return kept.with_columns(latency_ns=pl.col("t") - pl.col("due")).sort("due", "device", *MESSAGE)
+
+    @cached_property
+    def deliveries(self) -> pl.DataFrame:
+        """device, conv, msg, seq, t, due: first displays at devices other than the sending one."""
+        sends = self.sends.select(*MESSAGE, "due", sender="device")
+        shown = self.first_shows.join(sends, on=MESSAGE)
+        return shown.filter(pl.col("device") != pl.col("sender")).drop("sender")

@@ -1,0 +1,117 @@
+"""When devices were there, from their `online` and `offline` events, in two readings.
+
+A *session* is a time from one `online` to the next event of the connection: what the device saw for itself. An
+*absence* is planned: from before the first `online`, or from a planned `offline`, to the next `online`; the rest is
+*presence*, however often the connection broke in between, for a service that does not let a device come back must not
+be excused by that. A device without any connection event is present throughout if it ever did anything, else never.
+Whether such a device was connected is *untold*, and so it is before a first event that is an `offline`.
+
+Connection events of the same time are read as they alternate: of a device that was online the `offline` comes first.
+Nobody watches devices after `History.end_ns`. In a history with holes the process that ran a device may have died
+unnoticed: there a device is watched only until the last event of its own.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from chaos.verdict.relations.facts import FOREVER
+
+if TYPE_CHECKING:
+    from chaos.verdict.history.history import History
+
+EVER: Final = -FOREVER
+"""Below every time."""
+_OWN = ("online", "offline", "send", "ack", "nack", "wire", "show")
+"""Events by which a device shows that it is there."""
+
+
+class Stays:
+    """The devices' times of one history."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+
+    @cached_property
+    def _events(self) -> pl.DataFrame:
+        """device, t, up, planned: connection events, by device and time."""
+        events = self._history.events.filter(pl.col("e").is_in(["online", "offline"]))
+        up = pl.col("e") == "online"
+        events = events.select("device", "t", up=up, planned=~up & (pl.col("arg") == 1))
+        moments = events.group_by("device", "t").agg(pl.col("up").first(), kinds=pl.col("up").n_unique())
+        after = pl.when(pl.col("kinds") == 1).then("up").forward_fill()  # of both kinds: afterwards as before
+        before = after.shift(1).over("device").fill_null(value=False)
+        moments = moments.sort("device", "t").select("device", "t", was_up=before)
+        return events.join(moments, on=["device", "t"]).sort(
+            "device", "t", pl.col("up") == pl.col("was_up"), maintain_order=True
+        )
+
+    @cached_property
+    def watched(self) -> pl.DataFrame:
+        """device, until: every device that did anything, and the end of the time for which that is known."""
+        history = self._history
+        own = history.events.filter(pl.col("e").is_in(_OWN)).group_by("device").agg(until=pl.col("t").max())
+        if history.holes:
+            return own.with_columns(pl.min_horizontal("until", pl.lit(history.end_ns)))
+        return own.with_columns(until=pl.lit(history.end_ns, dtype=pl.Int64))
+
+    @cached_property
+    def sessions(self) -> pl.DataFrame:
+        """device, start, end: online without a break that the device noticed."""
+        after = pl.col("t").shift(-1).over("device")
+        found = self._events.with_columns(end=after).filter("up").join(self.watched, on="device")
+        return found.select("device", start="t", end=pl.min_horizontal(pl.col("end").fill_null(FOREVER), "until"))
+
+    @cached_property
+    def untold(self) -> pl.DataFrame:
+        """device, start, end: when nothing tells whether a device that did something was connected."""
+        first = self._events.group_by("device").agg(pl.col("t").first(), pl.col("up").first())
+        ends = self.watched.join(first, on="device", how="left").filter(~pl.col("up").fill_null(value=False))
+        return ends.select("device", start=pl.lit(EVER), end=pl.min_horizontal("t", "until"))
+
+    @cached_property
+    def absences(self) -> pl.DataFrame:
+        """device, start, end: planned absences, by start; they do not overlap. `end` FOREVER: it did not come back."""
+        first = pl.col("t").cum_count().over("device") == 1
+        back = pl.when("up").then("t").shift(-1).backward_fill().over("device")
+        events = self._events.with_columns(first=first, back=back)
+        before = events.filter(pl.col("first") & pl.col("up")).select("device", start=pl.lit(EVER), end="t")
+        left = events.filter("planned").select("device", start="t", end=pl.col("back").fill_null(FOREVER))
+        merged = pl.concat([before, left]).group_by("device", "end").agg(pl.col("start").min())
+        return merged.select("device", "start", "end").sort("start", "device")
+
+    @cached_property
+    def presences(self) -> pl.DataFrame:
+        """device, start, end: what is between the absences, cut at the end of the watched time."""
+        absences = self.absences.sort("device", "start")
+        back = pl.col("end").shift(1, fill_value=EVER).over("device")
+        until_next = absences.select("device", start=back, end="start")
+        after_last = absences.group_by("device").agg(start=pl.col("end").max())
+        always = self.watched.join(absences, on="device", how="anti").select("device", start=pl.lit(EVER))
+        open_ended = pl.concat([after_last, always]).with_columns(end=pl.lit(FOREVER))
+        found = pl.concat([until_next, open_ended]).join(self.watched, on="device")
+        cut = found.select("device", "start", end=pl.min_horizontal("end", "until"))
+        return cut.filter(pl.col("start") < pl.col("end")).sort("device", "start")
+
+    def without_absence(self, rows: pl.DataFrame, *, start: str, end: str) -> pl.DataFrame:
+        """The rows (with `device`) whose time from column `start` to column `end` no planned absence overlaps."""
+        absences = self.absences.select("device", away="start", back="end")
+        last = rows.sort(end).join_asof(
+            absences, left_on=end, right_on="away", by="device", allow_exact_matches=False, check_sortedness=False
+        )
+        return last.filter(pl.col("back").is_null() | (pl.col("back") <= pl.col(start))).drop("away", "back")
+
+
+def overlapping(rows: pl.DataFrame, spans: pl.DataFrame, *, start: str, end: str) -> pl.DataFrame:
+    """The rows (with `device`) whose time from column `start` to column `end` one of the device's spans overlaps.
+
+    `spans` has device, start and end; those of one device do not overlap each other.
+    """
+    last = rows.sort(end).join_asof(
+        spans.select("device", begin="start", stop="end").sort("begin", "stop"),
+        left_on=end, right_on="begin", by="device", check_sortedness=False,
+    )  # fmt: skip
+    return last.filter(pl.col("stop") > pl.col(start)).drop("begin", "stop")

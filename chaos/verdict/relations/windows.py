@@ -1,0 +1,175 @@
+"""The faults of a history: each injection paired with its healing, and how long the system took to recover.
+
+A fault's *window* reaches from its injection to its healing plus its recovery. The recovery is measured: the whole
+seconds after the healing until the first one whose deliveries (by due) were shown within the latency bound at p99. A
+second in which nothing was due, or another fault was active, tells nothing. It is capped by `recovery_s`: what is
+late after that counts as late.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+import polars as pl
+
+from chaos.verdict.model import FaultResult
+from chaos.verdict.percentiles import nearest_rank
+from chaos.verdict.relations.facts import FOREVER
+
+if TYPE_CHECKING:
+    from chaos.verdict.history.history import History
+    from chaos.verdict.history.lines import Fault, Plan
+
+SECOND: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """One fault."""
+
+    key: tuple[str, ...]
+    """What its events have in common: the `fault` where there is one, otherwise name and target."""
+    name: str
+    target: str
+    inject_ns: int | None
+    """None: planned and never injected."""
+    heal_ns: int | None = None
+    effective: bool = False
+    healed: bool = False
+    evidence: tuple[str, ...] = ()
+    recovery_s: float | None = None
+
+    def end_ns(self, cap_s: float) -> int:
+        """The end of the window; FOREVER when it was never proven healed."""
+        if self.heal_ns is None or not self.healed:
+            return FOREVER
+        recovery_s = cap_s if self.recovery_s is None else self.recovery_s
+        return self.heal_ns + round(recovery_s * SECOND)
+
+
+def _key(event: Fault | Plan) -> tuple[str, ...]:
+    return (event.fault,) if event.fault else (event.name, event.target)
+
+
+def pair(faults: tuple[Fault, ...]) -> list[Window]:
+    """Injections with their healings, by time.
+
+    An injection after a healing begins a new window. A healing that was proven stands, one that was not is replaced by
+    the next. A healing without an injection is left out.
+    """
+    windows: list[Window] = []
+    current: dict[tuple[str, ...], int] = {}
+    for event in sorted(faults, key=lambda event: (event.t, event.phase == "heal")):
+        key = _key(event)
+        evidence = (event.evidence,) if event.evidence else ()
+        place = current.get(key)
+        if event.phase == "inject":
+            if place is None or windows[place].heal_ns is not None:
+                current[key] = len(windows)
+                fresh = Window(
+                    key=key, name=event.name, target=event.target, inject_ns=event.t, effective=event.ok,
+                    evidence=evidence,
+                )  # fmt: skip
+                windows.append(fresh)
+            else:
+                old = windows[place]
+                windows[place] = replace(old, effective=old.effective or event.ok, evidence=old.evidence + evidence)
+        elif place is not None and not windows[place].healed:
+            old = windows[place]
+            windows[place] = replace(old, heal_ns=event.t, healed=event.ok, evidence=old.evidence + evidence)
+    return windows
+
+
+class Windows:
+    """All faults of one history."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._paired = pair(history.faults)
+
+    @cached_property
+    def all(self) -> tuple[Window, ...]:
+        """Each injected fault, with its recovery, by time."""
+        return tuple(self._with_recovery(window) for window in self._paired)
+
+    @cached_property
+    def missing(self) -> tuple[Window, ...]:
+        """The planned faults that were never injected; of several with one key as many, the last ones."""
+        injected = Counter(window.key for window in self._paired)
+        missing = []
+        for plan in sorted(self._history.plans, key=lambda plan: (plan.at_s, plan.fault)):
+            key = _key(plan)
+            injected[key] -= 1
+            if injected[key] < 0:
+                never = Window(
+                    key=key, name=plan.name, target=plan.target, inject_ns=None, evidence=("never injected",)
+                )
+                missing.append(never)
+        return tuple(missing)
+
+    @property
+    def unhealed(self) -> tuple[Window, ...]:
+        """The injected faults that were never proven healed."""
+        return tuple(window for window in self._paired if not window.healed)
+
+    @property
+    def last_heal_ns(self) -> int | None:
+        """When the last fault was healed; None without faults."""
+        return max((window.heal_ns for window in self._paired if window.heal_ns is not None), default=None)
+
+    def spans(self, *, lead_ns: int = 0) -> list[tuple[int, int]]:
+        """(start, end) of each window, by start; `lead_ns` earlier than the injection."""
+        cap_s = self._history.bounds.recovery_s
+        return sorted((w.inject_ns - lead_ns, w.end_ns(cap_s)) for w in self.all if w.inject_ns is not None)
+
+    def results(self) -> tuple[FaultResult, ...]:
+        """The faults as the verdict tells them: injected ones by time, then those that never were."""
+        return tuple(self._result(window) for window in (*self.all, *self.missing))
+
+    def _with_recovery(self, window: Window) -> Window:
+        if not window.healed or window.heal_ns is None:
+            return replace(window, evidence=(*window.evidence, "not proven healed"))
+        bounds, heal_ns = self._history.bounds, window.heal_ns
+        lead_ns = round(bounds.latency_ms * 1e6)
+        samples = self._history.facts.samples
+        cap_ns = round(bounds.recovery_s * SECOND)
+        place = (pl.col("due") - heal_ns) // SECOND
+        late = samples.filter(pl.col("due").is_between(heal_ns, heal_ns + cap_ns, closed="left"))
+        seconds = late.group_by(second=place).agg(p99=nearest_rank(pl.col("latency_ns"), 0.99)).sort("second")
+        told = False
+        for second, p99_ns in seconds.iter_rows():
+            start = heal_ns + second * SECOND
+            if any(self._active(other, start, start + SECOND, lead_ns) for other in self._paired if other != window):
+                continue
+            told = True
+            if p99_ns <= lead_ns:
+                return replace(window, recovery_s=float(second))
+        text = f"not recovered within {bounds.recovery_s:g} s" if told else "nothing was due by which to tell recovery"
+        return replace(window, evidence=(*window.evidence, text))
+
+    @staticmethod
+    def _active(other: Window, start: int, end: int, lead_ns: int) -> bool:
+        """Whether another fault is on, from its injection to its healing, at some time from start to end."""
+        assert other.inject_ns is not None
+        until = other.heal_ns if other.heal_ns is not None and other.healed else FOREVER
+        return other.inject_ns - lead_ns < end and start < until
+
+    def _result(self, window: Window) -> FaultResult:
+        start = self._history.start_ns
+
+        def at_s(t: int | None) -> float | None:
+            return None if t is None else round((t - start) / SECOND, 3)
+
+        return FaultResult(
+            name=window.name,
+            target=window.target,
+            injected_at_s=at_s(window.inject_ns),
+            healed_at_s=at_s(window.heal_ns),
+            effective=window.effective,
+            healed=window.healed,
+            evidence="; ".join(window.evidence),
+            recovery_s=window.recovery_s,
+        )

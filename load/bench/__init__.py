@@ -1,0 +1,1 @@
+"""Crowds for benches: the lightest devices there are, in processes of their own."""

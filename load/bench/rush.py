@@ -1,0 +1,182 @@
+"""Crowds for the benches of two known-bad designs: `python -m load.bench.rush NAME`. As load/bench/crowd.py, they
+are told a plan.
+
+pressing  pairs whose one half sends its next message as soon as the last one has its number: as fast as it goes
+cut_off   devices whose gateways die under them, and who come back as their wait tells them
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import msgspec
+import uvloop
+
+from load.bench.crowd import Crowd, Measured, Plan, go
+from load.bench.phone import Phone
+from load.drive.api import parallel
+from load.history.latency import Histogram
+from sut.protocol import frames as f
+from sut.protocol.device.events import ClientSettings
+from sut.protocol.device.reconnect import Reconnect
+
+CONNECT_S: Final = 5.0
+"""From the first SYN to WELCOME, as long as a device of the swarm waits."""
+BUCKET_S: Final = 0.1
+
+
+async def pressing(plan: Plan) -> Measured:
+    """Half of the users send, each to one of the other half, for the time of the plan."""
+    crowd = Crowd(plan)
+    pairs = list(zip(crowd.users[::2], crowd.users[1::2], strict=True))
+    convs = parallel(
+        lambda pair: crowd.api.create(crowd.tokens[pair[0]], kind="direct", members=list(pair), key="press"),
+        pairs,
+        at_once=8,
+    )
+    await crowd.connect()
+    await asyncio.gather(*(crowd.send(user, conv, 1, 0) for (user, _), conv in zip(pairs, convs, strict=True)))
+    await go()
+    crowd.forget()
+    end_s = time.monotonic() + plan.duration_s
+
+    async def press(user: int, conv: int) -> int:
+        sent = 0
+        while time.monotonic() < end_s:
+            await crowd.send(user, conv, sent + 2, time.monotonic_ns())
+            sent += 1
+        return sent
+
+    sent = sum(await asyncio.gather(*(press(user, conv) for (user, _), conv in zip(pairs, convs, strict=True))))
+    await crowd.settle(sent)
+    return crowd.measured(messages=sent, missing=sent - crowd.shown.count)
+
+
+class Timed(Phone):
+    """Notes when its upgrade was answered with 101."""
+
+    def __init__(self, device: int, url: str, token: str) -> None:
+        super().__init__(device, url, token, _no_matter)
+        self.upgraded_s = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        """As usual."""
+        super().data_received(data)
+        if self.upgraded and not self.upgraded_s:
+            self.upgraded_s = time.monotonic()
+
+
+class Buckets:
+    """Events by the tenth of a second."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+
+    def add(self, at_s: float) -> None:
+        """One more."""
+        self._counts[int(at_s / BUCKET_S)] += 1
+
+    @property
+    def peak(self) -> int:
+        """Of the fullest."""
+        return max(self._counts.values(), default=0)
+
+
+async def cut_off(plan: Plan) -> Measured:
+    """Everybody is connected; then each comes back once after its connection has ended."""
+    crowd = Crowd(plan)
+    settings = ClientSettings()
+    dials, handshakes, took = Buckets(), Buckets(), Histogram()
+    attempts = 0
+    back_s: list[float] = []
+
+    async def connect(user: int) -> Timed | None:
+        """None when it did not come to a WELCOME."""
+        phone = Timed(user, random.choice(crowd.urls), crowd.tokens[user])
+        ways: list[Awaitable[object]] = [phone.connect(CONNECT_S), phone.ended.wait()]
+        tasks = [asyncio.ensure_future(way) for way in ways]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if phone.welcomed.is_set():
+            return phone
+        phone.close()
+        return None
+
+    async def come_back(user: int, phone: Timed) -> None:
+        await phone.ended.wait()
+        nonlocal attempts
+        waits = Reconnect(plan.fixed_s)
+        again: Timed | None = None
+        while again is None:
+            await asyncio.sleep(
+                waits.next_wait_s(random.Random(), base_s=settings.reconnect_base_s, cap_s=settings.reconnect_cap_s)
+            )
+            attempts += 1
+            dialled_s = time.monotonic()
+            again = await connect(user)
+            if again is not None:
+                dials.add(dialled_s)
+                handshakes.add(again.upgraded_s)
+                took.add_ns(round((again.upgraded_s - dialled_s) * 1e9))
+                back_s.append(time.monotonic())
+
+    at_first = await _in_turn(crowd, connect)
+    await go()
+    begun_s = time.monotonic()
+    results = await asyncio.gather(
+        *(asyncio.wait_for(come_back(user, phone), plan.duration_s) for user, phone in at_first.items()),
+        return_exceptions=True,
+    )
+    back_s.sort()
+    return crowd.measured(
+        missing=sum(isinstance(result, BaseException) for result in results),
+        attempts=attempts,
+        dials_peak=dials.peak,
+        handshakes_peak=handshakes.peak,
+        handshake_p99_ms=took.percentile_ms(99),
+        back_from_s=back_s[0] - begun_s if back_s else 0.0,
+        caught_up_p50_s=back_s[len(back_s) // 2] - begun_s if back_s else 0.0,
+        caught_up_max_s=back_s[-1] - begun_s if back_s else 0.0,
+    )
+
+
+async def _in_turn(crowd: Crowd, connect: Callable[[int], Awaitable[Timed | None]]) -> dict[int, Timed]:
+    """Everybody connected, twenty at a time."""
+    phones: dict[int, Timed] = {}
+    waiting = iter(crowd.users)
+
+    async def work() -> None:
+        for user in waiting:
+            while user not in phones:
+                phone = await connect(user)
+                if phone is not None:
+                    phones[user] = phone
+
+    await asyncio.gather(*(work() for _ in range(20)))
+    return phones
+
+
+def _no_matter(_phone: Phone, _frame: f.ServerFrame) -> None:
+    pass
+
+
+RUSHES: Final = {"pressing": pressing, "cut_off": cut_off}
+
+
+def main() -> None:
+    """Be one crowd."""
+    plan = msgspec.json.decode(sys.stdin.readline().encode(), type=Plan)
+    measured = uvloop.run(RUSHES[sys.argv[1]](plan))
+    print(msgspec.json.encode(measured).decode(), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Causal order in the swarm: who may be where, from the plan, and what a body names.
+
+A person knows the members of their conversations. In the swarm everybody is told from the plan, everyone included who
+will join later: to name one conversation too many costs 16 bytes, to leave one out would cost the order. A device with
+real encryption has to decrypt before it knows what a message names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from load.device import body as bodies
+from load.plan.plan import Change, Plan
+from load.plan.population import Population
+from sut.protocol.causal import Dependency
+from sut.protocol.frames import Message
+
+
+def ever(population: Population, changes: Iterable[Change]) -> tuple[frozenset[int], ...]:
+    """Who is or will be in each conversation, by its place in the population."""
+    found = [set(one.members) for one in population.conversations]
+    for change in changes:
+        if change.add:
+            found[change.conversation].add(change.user)
+    return tuple(map(frozenset, found))
+
+
+class Ties:
+    """Who may be in which conversation, by its id. One for all devices of a process."""
+
+    def __init__(
+        self, population: Population, plan: Plan, conversations: Sequence[int], *, ignore_dependencies: bool = False
+    ) -> None:
+        """`ignore_dependencies`: the known-bad clients, which name what they saw and do not wait for it."""
+        self.founders = {
+            conv: frozenset(one.members) for conv, one in zip(conversations, population.conversations, strict=True)
+        }
+        self.ever = dict(zip(conversations, ever(population, plan.changes), strict=True))
+        self.growing = frozenset(
+            conv for conv, one in zip(conversations, population.conversations, strict=True) if one.kind == "group"
+        )
+        self.ignore_dependencies = ignore_dependencies
+
+    def of(self, user: int, read: Callable[[Message], bytes] | None = None) -> Tie:
+        """What this user's device is told. `read`: decrypts a message, once, in the order of its conversation."""
+        return Tie(self, user, read)
+
+
+class Tie:
+    """The Causality (sut.protocol.causal) of one device, whose user has no other."""
+
+    __slots__ = ("_read", "_ties", "_user")
+
+    def __init__(self, ties: Ties, user: int, read: Callable[[Message], bytes] | None) -> None:
+        self._ties = ties
+        self._user = user
+        self._read = read
+
+    def named_by(self, message: Message) -> Sequence[Dependency]:
+        """As the body says, or what is encrypted in it; nothing where that cannot be read yet."""
+        if self._ties.ignore_dependencies:
+            return ()
+        return bodies.dependencies(message.body if self._read is None else self._read(message))
+
+    def shared(self, conv: int, other: int) -> bool:
+        """Whether somebody else is, was or will be in both."""
+        ever = self._ties.ever
+        both = ever.get(conv, frozenset()) & ever.get(other, frozenset())
+        return len(both) > (self._user in both)
+
+    def grows(self, conv: int) -> bool:
+        """Groups do."""
+        return conv in self._ties.growing
+
+    def may_be_in(self, user: int, conv: int) -> bool:
+        """Whether that user is, was or will be there."""
+        return user in self._ties.ever.get(conv, frozenset())
+
+    def member_of(self, conv: int) -> bool:
+        """Whether the user was there from the beginning."""
+        return self._user in self._ties.founders.get(conv, frozenset())

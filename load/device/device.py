@@ -1,0 +1,400 @@
+"""One simulated person with one device, without I/O: bytes and the time go in, bytes and history events come out.
+
+Three machines in one: the plan (what the person wants, and when), the chat client (sut.protocol.device.client), and the
+WebSocket connection (`websockets`' sans-I/O core). Who drives it owns the socket and the clock, and must
+- after any call, write what `output` returns to the socket; with a history event it was appended before,
+- call `on_time` at `wake_at`,
+- drop the connection when `must_drop` says so, and call `closed` when a connection or an attempt ended.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from websockets.client import ClientProtocol
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import OPEN
+from websockets.uri import parse_uri
+
+from load.device import body as bodies
+from load.device.causality import Ties
+from load.device.doings import Doings
+from load.device.writing import Draft, compose
+from load.history.history import message_id, now_ns
+from load.history.recorder import UNWATCHED, Recorder
+from load.plan.plan import ALWAYS_US, US, Absence, DevicePlan
+from sut.protocol.device.client import Client
+from sut.protocol.device.events import (
+    Acked,
+    ClientSettings,
+    GaveUp,
+    HeldBack,
+    MemberChange,
+    Nacked,
+    Notified,
+    Online,
+    OutboxFull,
+    Presence,
+    Sent,
+    SentAgain,
+    Show,
+    Stalled,
+    Told,
+    Unwatched,
+    Violation,
+    Wire,
+    Writing,
+)
+from sut.protocol.device.outbox import Compose
+from sut.protocol.frames import FrameError
+
+if TYPE_CHECKING:
+    from load.device.crypto import Keys
+
+MAX_MESSAGE: Final = 4 << 20
+"""Largest WebSocket message a device accepts: a PAGE of 200 bodies of 16 KB is below it."""
+
+
+@dataclass(kw_only=True)
+class Run:
+    """What all devices of a process share. Before `begin` nobody writes, and latecomers stay away."""
+
+    seed: int
+    conversations: tuple[int, ...]
+    """The id that the API gave to each conversation of the population, by its place there."""
+    recorder: Recorder
+    ties: Ties | None = None
+    """With them devices keep causal order."""
+    settings: ClientSettings = field(default_factory=ClientSettings)
+    rng: random.Random = field(default_factory=random.Random)
+    """For waits and jitter only: what is planned comes from the seed."""
+    t0_s: float = math.inf
+    """When the plan's time 0 is, on the monotonic clock that drives the devices."""
+    t0_ns: int = 0
+    """The same on the history's clock."""
+    read_share: float = 0.0
+    """Share of the shown messages that people read at once."""
+    crypto: Keys | None = None
+    """Real encryption for some of the devices."""
+    tracer: bytes = b""
+    """In every body that is not encrypted."""
+    groups: frozenset[int] = frozenset()
+    """Which of `conversations`, by id, are groups."""
+    quiet: bool = False
+    """Nobody writes any more, and nobody goes offline or stays away."""
+
+
+class Refusal(Enum):
+    """Why an attempt to connect did not end in a connection."""
+
+    TOKEN = 401
+    OTHER = 0
+
+
+class Device:
+    """One of them. `now` is always seconds of the clock of `Run.t0_s`."""
+
+    __slots__ = (
+        "_broken_off", "_client", "_client_seq", "_crypto", "_doings", "_fragments", "_next_absence", "_next_send",
+        "_now", "_online", "_open", "_plan", "_run", "_unsent", "_web", "device", "leaving", "must_drop", "refusal",
+        "refusal_text",
+    )  # fmt: skip
+
+    def __init__(self, *, device: int, plan: DevicePlan, run: Run) -> None:
+        self.device = device
+        self._run = run
+        self._plan = plan
+        self._now = 0.0
+        self._client_seq = 1
+        self._next_send = 0
+        self._next_absence = 0
+        self._unsent: dict[int, tuple[int, int]] = {}  # client_seq -> (planned ns, hash), until it is written down
+        self._crypto = run.crypto.people.get(device) if run.crypto is not None else None
+        read = self._crypto.read if self._crypto is not None else None
+        self._client = Client(
+            user=device,
+            device=device,
+            rng=run.rng,
+            settings=run.settings,
+            causality=run.ties.of(device, read) if run.ties is not None else None,
+        )
+        self._doings = Doings(
+            self._client,
+            plan,
+            device=device,
+            conversations=run.conversations,
+            seed=run.seed,
+            read_share=run.read_share,
+            at=self._at,
+        )
+        self._web: ClientProtocol | None = None
+        self._open = False
+        self._online = False
+        self._broken_off = False
+        self._fragments: list[bytes] = []
+        self.must_drop = ""
+        """Why the connection must be dropped now; empty: it need not."""
+        self.refusal: Refusal | None = None
+        """Set when the gateway answered the upgrade with something else than 101."""
+        self.refusal_text = ""
+        self.leaving: Absence | None = None
+        """Set when the person goes offline as planned: output what there is, then end the connection."""
+
+    @property
+    def open(self) -> bool:
+        """The WebSocket connection is established."""
+        return self._open
+
+    def away_until(self, now: float) -> float:
+        """When the person wants to be online: `now`, or the end of a planned absence (inf: not known before t0)."""
+        absence = self._absence(now)
+        if absence is None or self._run.quiet or now < self._begins_at(absence):
+            return now
+        return max(now, self._at(absence.to_us))
+
+    def connect(self, url: str, token: str) -> None:
+        """Begin a connection, whose TCP part stands. `output` holds the upgrade request."""
+        self._web = ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE)
+        request = self._web.connect()
+        request.headers["Authorization"] = f"Bearer {token}"
+        self._web.send_request(request)
+        self._open, self._fragments = False, []
+        self.must_drop, self.refusal, self.refusal_text, self.leaving = "", None, "", None
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Bytes came from the gateway; empty: the end of its stream."""
+        self._now = now
+        web = self._web
+        if web is None or self.leaving is not None:
+            return
+        if data:
+            web.receive_data(data)
+        else:
+            web.receive_eof()
+        for event in web.events_received():
+            if isinstance(event, Frame):
+                self._frame(event, now)
+        if not self._open:
+            self._upgraded(web, now)
+        elif web.state is not OPEN:
+            code = web.close_rcvd.code if web.close_rcvd else 0
+            self.must_drop = self.must_drop or (f"closed by the gateway, {code}" if code else "the connection broke")
+        self._drain()
+
+    def on_time(self, now: float) -> None:
+        """Do what is due: write messages, let the client retry, go offline as planned."""
+        self._now = now
+        if not self._run.quiet:
+            self._follow_plan(now)
+        self._send_controls(now)
+        self._client.tick(now)
+        self._drain()
+
+    def wake_at(self) -> float:
+        """When `on_time` has something to do; inf: not before something arrives."""
+        at = self._client.next_wakeup()
+        if self._crypto is not None and self._crypto.outgoing:
+            return -math.inf
+        if self._run.quiet:
+            return at
+        sends = self._plan.sends
+        if self._next_send < len(sends):
+            at = min(at, self._at(sends[self._next_send].due_us))
+        at = min(at, self._doings.wake_at())
+        if self._open and self.leaving is None and self._next_absence < len(self._plan.absences):
+            at = min(at, self._begins_at(self._plan.absences[self._next_absence]))
+        return at
+
+    def wrote_all(self) -> bool:
+        """Every planned message was sent, or refused by a full outbox."""
+        return self._next_send == len(self._plan.sends) and not self._client.untold
+
+    def output(self) -> bytes:
+        """What must be written to the socket now."""
+        return b"".join(self._web.data_to_send()) if self._web else b""
+
+    def leave(self, absence: Absence) -> None:
+        """Go offline on purpose. What arrives from now on is seen by nobody."""
+        self._drain()
+        self.leaving = absence
+        if self._online:
+            self._online = False
+            self._run.recorder.offline(self.device, planned=True)
+        if absence.clean and self._web is not None and self._web.state is OPEN:
+            self._web.send_close(CloseCode.GOING_AWAY)
+
+    def stay_away(self) -> None:
+        """A planned absence began while the connection was broken off: from now on nobody waits for this device."""
+        if self._broken_off:
+            self._broken_off = False
+            self._run.recorder.stays_away(self.device)
+
+    def closed(self, now: float) -> float:
+        """The connection ended, or could not be made. Returns the seconds to wait before the next attempt."""
+        self._now = now
+        wait_s = self._client.disconnected(now)
+        self._drain()
+        if self._online:
+            self._online = False
+            self._broken_off = True
+            self._run.recorder.offline(self.device, planned=False)
+        if self.leaving is None:
+            self._run.recorder.counters.drops += 1
+        self._web = None
+        self._open = False
+        self.leaving = None
+        return wait_s
+
+    def _at(self, us: int) -> float:
+        return self._run.t0_s + us / US
+
+    def _begins_at(self, absence: Absence) -> float:
+        return -math.inf if absence.from_us == ALWAYS_US else self._at(absence.from_us)
+
+    def _absence(self, now: float) -> Absence | None:
+        """The current or next planned absence; those that are over are forgotten."""
+        absences = self._plan.absences
+        while self._next_absence < len(absences):
+            absence = absences[self._next_absence]
+            if now < self._at(absence.to_us):
+                return absence
+            self._next_absence += 1
+        return None
+
+    def _follow_plan(self, now: float) -> None:
+        sends = self._plan.sends
+        while self._next_send < len(sends) and self._at(sends[self._next_send].due_us) <= now:
+            self._submit(now)
+        self._doings.follow(now)
+        absence = self._absence(now)
+        if absence is not None and self._open and self.leaving is None and now >= self._begins_at(absence):
+            self.leave(absence)
+
+    def _submit(self, now: float) -> None:
+        send = self._plan.sends[self._next_send]
+        self._next_send += 1
+        conv, offset_ns = self._run.conversations[send.conversation], send.due_us * 1000
+        draft = Draft(conv, message_id(self.device, self._client_seq), offset_ns, send.size)
+
+        def make(now: float) -> bytes:
+            return compose(self._run, self._crypto, draft, self._client.dependencies(conv, now))
+
+        self._hand_in(conv, make, self._run.t0_ns + offset_ns, now)
+
+    def _send_controls(self, now: float) -> None:
+        """What encryption has to say to other devices."""
+        if self._crypto is not None:
+            outgoing, self._crypto.outgoing = self._crypto.outgoing, []
+            for conv, body in outgoing:
+                self._hand_in(conv, lambda _now, body=body: body, now_ns(), now)  # type: ignore[misc]
+
+    def _hand_in(self, conv: int, make: Compose, due_ns: int, now: float) -> None:
+        """Have it sent. `make` is called once, when it is transmitted for the first time."""
+        client_seq = self._client_seq
+
+        def made(now: float) -> bytes:
+            body = make(now)
+            self._unsent[client_seq] = (due_ns, bodies.digest(body))
+            return body
+
+        try:
+            taken = self._client.submit(conv, made, now)
+        except OutboxFull:
+            self._run.recorder.not_invoked()
+            return
+        assert taken == client_seq, "the client counts its messages as the body says"
+        self._client_seq += 1
+
+    def _upgraded(self, web: ClientProtocol, now: float) -> None:
+        """The answer to the upgrade may have come."""
+        if web.state is OPEN:
+            self._open = True
+            self._run.recorder.counters.connects += 1
+            self._client.connected(now)
+        elif web.handshake_exc is not None:
+            status = getattr(getattr(web.handshake_exc, "response", None), "status_code", 0)
+            self.refusal = Refusal.TOKEN if status == Refusal.TOKEN.value else Refusal.OTHER
+            self.refusal_text = str(web.handshake_exc)
+
+    def _frame(self, frame: Frame, now: float) -> None:
+        opcode = frame.opcode
+        if opcode is Opcode.BINARY and frame.fin:
+            self._message(bytes(frame.data), now)
+        elif opcode in (Opcode.BINARY, Opcode.CONT):
+            self._fragments.append(bytes(frame.data))
+            if frame.fin:
+                whole, self._fragments = b"".join(self._fragments), []
+                self._message(whole, now)
+        elif opcode is Opcode.TEXT:
+            self._broken("a text frame")
+
+    def _message(self, data: bytes, now: float) -> None:
+        if not self._open:  # the first frame came with the answer to the upgrade
+            assert self._web is not None
+            self._upgraded(self._web, now)
+        try:
+            self._client.receive(data, now)
+        except FrameError as error:
+            self._broken(str(error))
+
+    def _broken(self, text: str) -> None:
+        self._run.recorder.violation(self.device, text)
+        self.must_drop = f"the gateway broke the protocol: {text}"
+        if self._web is not None and self._web.state is OPEN:
+            self._web.send_close(CloseCode.PROTOCOL_ERROR)
+
+    def _drain(self) -> None:
+        """Events to the history first, then frames to the connection."""
+        client, recorder, device = self._client, self._run.recorder, self.device
+        for event in client.events():
+            match event:
+                case Wire():
+                    recorder.wire(device, event)
+                case Show(message):
+                    plain = self._crypto.shown(message) if self._crypto is not None else None
+                    recorder.shown(device, event, plain=plain)
+                    self._doings.shown(event, self._now)
+                case Notified():
+                    recorder.notified(device, event)
+                case Acked():
+                    recorder.acked(device, event)
+                    if self._crypto is not None:
+                        self._crypto.acked(event.client_seq, event.seq)
+                case Sent(conv, client_seq):
+                    due_ns, hash_ = self._unsent.pop(client_seq)
+                    recorder.sent(device, conv, client_seq, due_ns=due_ns, hash_=hash_)
+                case Online():
+                    self._online, self._broken_off = True, False
+                    recorder.online(device)
+                case HeldBack():
+                    recorder.held_back(device, event)
+                case SentAgain():
+                    recorder.sent_again(device, event)
+                case Nacked():
+                    recorder.nacked(device, event)
+                case GaveUp():
+                    recorder.gave_up(device, event)
+                case Stalled(reason):
+                    self.must_drop = reason
+                case Told():
+                    recorder.receipt(device, event)
+                case Presence(user, online):
+                    recorder.presence(device, user, int(online))
+                case Unwatched(user):
+                    recorder.presence(device, user, UNWATCHED)
+                case Writing(active=True):
+                    recorder.counters.typing += 1
+                case Violation(text):
+                    recorder.violation(device, text)
+                case MemberChange() if self._crypto is not None:
+                    self._crypto.changed(event)
+                case _:
+                    pass  # Drained asks nothing of a person, nor does a MemberChange of one without encryption
+        web = self._web
+        for data in client.frames():
+            if self._open and self.leaving is None and web is not None and web.state is OPEN:
+                web.send_binary(data)

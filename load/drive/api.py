@@ -1,0 +1,232 @@
+"""The HTTP API as the swarm uses it: tokens, conversations, members, discovery.
+
+Plain http.client, one kept-alive connection a thread, so that it works under gevent (where a thread is a greenlet),
+in a plain process, and in tests. Every call can be repeated without harm: creations carry a key, a repeated membership
+change answers with the number that it took the first time. So an unknown outcome (503, a time-out, a broken
+connection) is asked again, with a growing random wait, until it is known or the time is up.
+"""
+
+from __future__ import annotations
+
+import http.client
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, Literal, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from load.device.secure import client_context
+from sut.protocol.api_answers import Created, Gateways, IssuedTokens, KeysLeft, KeysOf, Problem, Seq
+from sut.protocol.push_tokens import push_token
+
+MAX_TOKENS: Final = 1000
+"""Devices in one request for tokens, or of registrations."""
+Provider = Literal["apns", "fcm"]
+_PROVIDERS: Final[tuple[Provider, ...]] = ("apns", "fcm")
+_RETRY_BASE_S: Final = 0.05
+_RETRY_CAP_S: Final = 1.0
+
+Publication = tuple[bytes, int, bytes, bytes, tuple[tuple[int, bytes], ...]]
+"""Identity key; number, key and signature of the signed prekey; (number, key) of one-time prekeys."""
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class ApiError(Exception):
+    """The API did not do as asked; the text is one line. `definite`: it certainly had no effect."""
+
+    def __init__(self, text: str, *, status: int = 0, definite: bool = False) -> None:
+        super().__init__(text)
+        self.status = status
+        self.definite = definite
+
+
+class _Devices(msgspec.Struct, frozen=True):
+    user: int
+    device: int
+
+
+class _Push(msgspec.Struct, frozen=True):
+    provider: Provider
+    token: str
+
+
+class _Phone(msgspec.Struct, frozen=True):
+    user: int
+    device: int
+    push: _Push
+
+
+class _Registered(msgspec.Struct, frozen=True):
+    registered: int
+
+
+class ApiClient:
+    """A client of one API. May be used from several threads (or greenlets) at once."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_s: float = 8.0,
+        give_up_s: float = 60.0,
+        ca_file: str = "",
+        rng: random.Random | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`timeout_s` bounds each attempt, `give_up_s` all attempts of one call together. `ca_file`: for https."""
+        parts = urlsplit(base_url)
+        self._secure = client_context(ca_file) if parts.scheme == "https" else None
+        self._host, self._port = parts.hostname or "", parts.port or (443 if self._secure else 80)
+        self._timeout_s = timeout_s
+        self._give_up_s = give_up_s
+        self._rng = rng or random.Random()
+        self._clock = clock
+        self._sleep = sleep
+        self._local = threading.local()
+
+    def tokens(self, api_key: str, devices: Iterable[int]) -> dict[int, str]:
+        """A token for each device (of the user with the same id). Raises ApiError."""
+        wanted = list(devices)
+        tokens: dict[int, str] = {}
+        for start in range(0, len(wanted), MAX_TOKENS):
+            batch = [_Devices(device, device) for device in wanted[start : start + MAX_TOKENS]]
+            answer = self._call("POST", "/v1/tokens", api_key, IssuedTokens, {"devices": batch})
+            tokens.update((issued.device, issued.token) for issued in answer.tokens)
+        if missing := set(wanted) - tokens.keys():
+            raise ApiError(f"the API gave no token for device {min(missing)}")
+        return tokens
+
+    def register(self, api_key: str, devices: Iterable[int]) -> None:
+        """Register each device (of the user with the same id) with a push token at one of the providers, by turns.
+
+        Raises ApiError.
+        """
+        wanted = [
+            _Phone(device, device, _Push(provider, push_token(provider, device)))
+            for device in devices
+            for provider in (_PROVIDERS[device % len(_PROVIDERS)],)
+        ]
+        for start in range(0, len(wanted), MAX_TOKENS):
+            self._call("POST", "/v1/devices", api_key, _Registered, {"devices": wanted[start : start + MAX_TOKENS]})
+
+    def create(self, token: str, *, kind: Literal["direct", "group"], members: Sequence[int], key: str) -> int:
+        """Create a conversation, or find the one this creator made with this key. Returns its id. Raises ApiError."""
+        body = {"kind": kind, "members": list(members), "key": key}
+        return self._call("POST", "/v1/conversations", token, Created, body).conversation
+
+    def add(self, token: str, conv: int, user: int, *, give_up_s: float | None = None) -> int:
+        """Add a user to a group. Returns the number the change took. Raises ApiError."""
+        path = f"/v1/conversations/{conv}/members"
+        return self._call("POST", path, token, Seq, {"user": user}, give_up_s=give_up_s).seq
+
+    def remove(self, token: str, conv: int, user: int, *, give_up_s: float | None = None) -> int:
+        """Remove a user from a group. Returns the number the change took. Raises ApiError."""
+        path = f"/v1/conversations/{conv}/members/{user}"
+        return self._call("DELETE", path, token, Seq, give_up_s=give_up_s).seq
+
+    def name(self, token: str, conv: int, user: int, *, role: str, give_up_s: float | None = None) -> int:
+        """Give a member of a group a role. Returns the number the change took. Raises ApiError."""
+        path = f"/v1/conversations/{conv}/members/{user}"
+        return self._call("PUT", path, token, Seq, {"role": role}, give_up_s=give_up_s).seq
+
+    def publish_keys(self, token: str, publication: Publication, *, device_list: bytes, version: int) -> int:
+        """Publish a device's keys. Returns how many one-time prekeys there are now. Raises ApiError."""
+        identity_key, number, key, signature, one_time = publication
+        body = {
+            "identity_key": identity_key,
+            "signed_prekey": {"number": number, "key": key, "signature": signature},
+            "one_time": [{"number": number, "key": key} for number, key in one_time],
+            "device_list": {"version": version, "data": device_list},
+        }
+        return self._call("PUT", "/v1/keys", token, KeysLeft, body).one_time
+
+    def keys_of(self, token: str, user: int, *, one_time: bool) -> KeysOf:
+        """A user's published keys, with a one-time prekey of each device if asked. Raises ApiError."""
+        path = f"/v1/users/{user}/keys{'' if one_time else '?one_time=no'}"
+        return self._call("GET", path, token, KeysOf, give_up_s=5.0)
+
+    def gateways(self) -> tuple[str, ...]:
+        """WebSocket URLs of live gateways, shuffled; one attempt. Raises ApiError."""
+        return self._call("GET", "/v1/discovery", "", Gateways, give_up_s=0.0).gateways
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        token: str,
+        answer: type[R],
+        body: object = None,
+        *,
+        give_up_s: float | None = None,
+    ) -> R:
+        """One call, repeated while its outcome is unknown."""
+        deadline = self._clock() + (self._give_up_s if give_up_s is None else give_up_s)
+        wait_s = _RETRY_BASE_S
+        while True:
+            try:
+                return msgspec.json.decode(self._attempt(method, path, token, body), type=answer)
+            except msgspec.DecodeError as error:
+                raise ApiError(f"{method} {path}: an answer that is not as documented: {error}") from None
+            except ApiError as error:
+                if error.definite or self._clock() + wait_s > deadline:
+                    raise
+            self._sleep(wait_s * (0.5 + self._rng.random() / 2))
+            wait_s = min(_RETRY_CAP_S, wait_s * 2)
+
+    def _attempt(self, method: str, path: str, token: str, body: object) -> bytes:
+        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        reused = connection is not None
+        if connection is None:
+            connection = self._connection()
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        content = None
+        if body is not None:
+            content = msgspec.json.encode(body)
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, path, content, headers)
+            response = connection.getresponse()
+            data = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            self._local.connection = None
+            if reused and isinstance(error, http.client.RemoteDisconnected | ConnectionError):
+                return self._attempt(method, path, token, body)  # kept alive too long: once, on a fresh one
+            reason = str(error) or type(error).__name__
+            raise ApiError(f"{method} {path} at {self._host}:{self._port}: {reason}") from None
+        self._local.connection = connection
+        if response.status in (200, 201):
+            return data
+        raise _refusal(f"{method} {path}", response.status, data)
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._secure is None:
+            return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._secure)
+
+
+def _refusal(what: str, status: int, data: bytes) -> ApiError:
+    try:
+        text = msgspec.json.decode(data, type=Problem).error
+    except msgspec.DecodeError:
+        text = "no reason given"
+    return ApiError(f"{what}: {status}: {text}", status=status, definite=400 <= status < 500)
+
+
+def parallel(work: Callable[[T], R], items: Sequence[T], *, at_once: int) -> list[R]:
+    """`work` on every item, `at_once` of them in parallel, results in order. The first error is raised."""
+    if not items:
+        return []
+    with ThreadPoolExecutor(min(at_once, len(items)), thread_name_prefix="api") as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()

@@ -1,0 +1,116 @@
+"""Before and beside the sends: conversations are created, members recorded, and groups change during the run.
+
+One process of a swarm does this, the one that leads it (Locust's master, or the only one). What the API answered is in
+the history; what it left open after many tries is a hole in it, said so in the control lines.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from load.drive.api import ApiClient, ApiError, parallel
+from load.history.control import ControlWriter
+from load.history.history import Event, HistoryWriter, now_ns
+from load.plan.plan import Change
+from load.plan.population import Conversation, Population
+
+AT_ONCE: Final = 16
+CHANGE_GIVE_UP_S: Final = 180.0
+"""Longer than any planned outage: a change whose outcome is not known leaves a hole in the history. Repeating it is
+harmless, it takes one number."""
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def create_conversations(api: ApiClient, population: Population, tokens: Mapping[int, str]) -> tuple[int, ...]:
+    """Create all conversations, each by its creator. Returns their ids, by place. Raises ApiError."""
+
+    def create(conversation: Conversation) -> int:
+        return api.create(
+            tokens[conversation.creator],
+            kind=conversation.kind,
+            members=conversation.members,
+            key=conversation.key,
+        )
+
+    return tuple(parallel(create, population.conversations, at_once=AT_ONCE))
+
+
+def record_population(history: HistoryWriter, population: Population, conversations: Sequence[int]) -> None:
+    """Write who owns which device and who was in which conversation at its creation."""
+    for user in population.users:
+        history.append(Event.DEVICE, device=user, msg=user)
+    for conv, conversation in zip(conversations, population.conversations, strict=True):
+        for user in conversation.members:
+            history.append(Event.MEMBER, conv=conv, msg=user, arg=1)
+
+
+class Changes:
+    """Carries out the planned membership changes, one after another."""
+
+    def __init__(
+        self,
+        *,
+        api: ApiClient,
+        population: Population,
+        conversations: Sequence[int],
+        tokens: Mapping[int, str],
+        history: HistoryWriter,
+        control: ControlWriter,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._api = api
+        self._population = population
+        self._conversations = conversations
+        self._tokens = tokens
+        self._history = history
+        self._control = control
+        self._sleep = sleep
+        self._open: Change | None = None
+        self.done = 0
+        self.quiet = False
+        """Set by the owner: no further change is begun."""
+
+    def run(self, changes: Sequence[Change], *, t0_ns: int, end_ns: int) -> None:
+        """Each change at its time after `t0_ns`; those that the API's silence delayed beyond `end_ns` are left out."""
+        for change in changes:
+            due_ns = t0_ns + change.at_us * 1000
+            while (wait_ns := due_ns - now_ns()) > 0:
+                self._sleep(wait_ns / 1e9)
+            if self.quiet or now_ns() > end_ns:
+                return
+            self._carry_out(change)
+
+    def abandon(self) -> None:
+        """The run ends now: say so if a change is under way whose answer nobody will hear."""
+        if self._open is not None:
+            self._hole(self._open, "the swarm stopped before the answer")
+
+    def _carry_out(self, change: Change) -> None:
+        conv = self._conversations[change.conversation]
+        token = self._tokens[change.by or self._population.conversations[change.conversation].creator]
+        call = self._api.add if change.add else self._api.remove
+        if change.role:
+            call = partial(self._api.name, role=change.role)
+        self._open = change
+        try:
+            seq = call(token, conv, change.user, give_up_s=CHANGE_GIVE_UP_S)
+        except ApiError as error:
+            if error.definite:
+                _LOGGER.warning("a membership change was refused: %s", error)
+            else:
+                self._hole(change, str(error))
+        else:
+            # A role took a number too; to a reader of the history it is the adding of somebody who is there already.
+            self._history.append(Event.MEMBER, conv=conv, msg=change.user, seq=seq, arg=int(change.add))
+            self.done += 1
+        self._open = None
+
+    def _hole(self, change: Change, reason: str) -> None:
+        what = f"{f'name {change.role}' if change.role else 'add' if change.add else 'remove'} user {change.user}"
+        conv = self._conversations[change.conversation]
+        self._control.hole(f"{what} in conversation {conv}: outcome unknown: {reason}")

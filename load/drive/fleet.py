@@ -1,0 +1,167 @@
+"""All devices of one process, and the one greenlet that keeps their time.
+
+One heap of alarms serves every device: its next planned send, retry, heartbeat or absence. An alarm that moves to an
+earlier time is entered again; the later entry is passed over when it comes up. That costs a device nothing while it
+has nothing to do, and no greenlet or timer of its own.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import random
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Final
+
+import gevent
+from gevent.event import Event
+
+from load.device.device import Device, Run
+from load.device.secure import client_context
+from load.drive.api import ApiClient
+from load.drive.gateways import Gateways
+from load.drive.session import Session
+from load.history.history import HistoryError, now_ns
+from load.plan.plan import DevicePlan
+
+LONGEST_SLEEP_S: Final = 0.02
+"""How late an alarm can be that was set to an earlier time while the greenlet slept."""
+PAUSE_S: Final = 0.002
+"""Between two alarms of a device: whatever a device thinks is due, the others get their turn."""
+BURST: Final = 64
+"""Alarms handled before the readers get a turn."""
+
+
+class Fleet:
+    """The devices of one process."""
+
+    def __init__(
+        self,
+        *,
+        run: Run,
+        plans: Mapping[int, DevicePlan],
+        tokens: Mapping[int, str],
+        api: ApiClient,
+        api_key: str,
+        on_failure: Callable[[str], None],
+        ca_file: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`on_failure` hears once, in one line, why the swarm cannot go on (a full disk)."""
+        self.clock = clock
+        self.tokens = dict(tokens)
+        self.gateways = Gateways(api, rng=random.Random())
+        self._ca_file = ca_file
+        self.begun = Event()
+        """Set when t0 is known."""
+        self.quiet = Event()
+        """Set when nobody writes or stays away any more."""
+        self._run = run
+        self._api = api
+        self._api_key = api_key
+        self._on_failure = on_failure
+        self._heap: list[tuple[float, int, Session]] = []
+        self._order = itertools.count()
+        self.sessions = [Session(Device(device=device, plan=plan, run=run), self) for device, plan in plans.items()]
+        self._by_device = {session.device.device: session for session in self.sessions}
+        self._free = deque(self.sessions)
+        self._run.recorder.counters.devices = len(self.sessions)
+        self._greenlet: gevent.Greenlet | None = None
+
+    @cached_property
+    def secure(self) -> ssl.SSLContext:
+        """For connections to gateways that want TLS."""
+        return client_context(self._ca_file)
+
+    def start(self) -> None:
+        """Start keeping time."""
+        self._greenlet = gevent.spawn(self._keep_time)
+
+    def stop(self) -> None:
+        """Stop keeping time. The sessions end when their greenlets are killed."""
+        if self._greenlet is not None:
+            self._greenlet.kill()
+            self._greenlet = None
+
+    def begin(self, t0_ns: int) -> None:
+        """Plans count from this time of the history's clock; it should lie a little ahead. Once a fleet."""
+        assert not self.begun.is_set()
+        self._run.t0_s = self.clock() + (t0_ns - now_ns()) / 1e9
+        self._run.t0_ns = t0_ns
+        self._run.recorder.begin(t0_ns)
+        self.begun.set()
+        for session in self.sessions:
+            self.set_alarm(session)
+
+    def quiesce(self) -> None:
+        """No more writing, no more absences: everybody comes or stays online and settles what is under way."""
+        self._run.quiet = True
+        self.quiet.set()
+
+    def wrote_all(self) -> bool:
+        """Every planned message of every device was sent: nothing that is due waits for a connection or its turn."""
+        return all(session.device.wrote_all() for session in self.sessions)
+
+    def take(self) -> Session | None:
+        """A device that nobody runs yet; None when all have somebody."""
+        return self._free.popleft() if self._free else None
+
+    def give_back(self, session: Session) -> None:
+        """Whoever ran it stopped."""
+        self._free.append(session)
+
+    def renew_token(self, device: int) -> None:
+        """The gateway did not accept the token. Raises ApiError."""
+        self.tokens |= self._api.tokens(self._api_key, [device])
+
+    def wake(self, device: int) -> None:
+        """A device has something to do that nobody was told of."""
+        self.set_alarm(self._by_device[device])
+
+    def set_alarm(self, session: Session) -> None:
+        """See to it that the session's `on_alarm` runs when it has something to do."""
+        self._alarm_not_before(session, -math.inf)
+
+    def _alarm_not_before(self, session: Session, earliest: float) -> None:
+        at = max(session.wake_at(self.clock()), earliest)
+        if at < session.alarm_at:
+            session.alarm_at = at
+            heapq.heappush(self._heap, (at, next(self._order), session))
+
+    def failed(self, reason: str) -> None:
+        """The history cannot be written any more: without it nothing here makes sense."""
+        tell, self._on_failure = self._on_failure, _already_told
+        tell(reason)
+
+    def _keep_time(self) -> None:
+        try:
+            while True:
+                now = self.clock()
+                for _ in range(BURST):
+                    if not self._next_alarm(now):
+                        break
+                due_in_s = self._heap[0][0] - self.clock() if self._heap else LONGEST_SLEEP_S
+                gevent.sleep(min(LONGEST_SLEEP_S, max(0.0, due_in_s)))
+        except HistoryError as error:
+            self.failed(str(error))
+
+    def _next_alarm(self, now: float) -> bool:
+        """Handle the first alarm if it is due. Returns whether it was."""
+        heap = self._heap
+        if not heap or heap[0][0] > now:
+            return False
+        at, _, session = heapq.heappop(heap)
+        if at == session.alarm_at:
+            session.alarm_at = math.inf
+            session.on_alarm(now)
+            self._alarm_not_before(session, now + PAUSE_S)
+        return True
+
+
+def _already_told(_reason: str) -> None:
+    pass

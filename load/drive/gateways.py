@@ -1,0 +1,58 @@
+"""Which gateway to connect to: service discovery, asked rarely and shared by all devices of a process.
+
+A thousand devices that lost their gateway must not become a thousand questions to the API. The list lives for a second;
+one asks, the others wait for the answer. Without the API the last list serves. A gateway that just refused or did not
+answer is passed over for a while if there is another.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from load.drive.api import ApiClient, ApiError
+
+FRESH_S: Final = 1.0
+AVOID_S: Final = 3.0
+"""How long a gateway that failed is passed over: less than a lease, after which discovery knows itself."""
+
+
+class NoGateway(Exception):
+    """There is no gateway to try now; the text says why."""
+
+
+class Gateways:
+    """The known gateways of one process."""
+
+    def __init__(self, api: ApiClient, *, rng: random.Random, clock: Callable[[], float] = time.monotonic) -> None:
+        self._api = api
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._urls: tuple[str, ...] = ()
+        self._asked_at = float("-inf")
+        self._avoid: dict[str, float] = {}
+        self._turn = int(rng.random() * 1000)
+
+    def pick(self) -> str:
+        """The WebSocket URL to try next; devices are spread evenly. Raises NoGateway."""
+        reason = "discovery lists no gateway"
+        with self._lock:
+            if self._clock() - self._asked_at >= FRESH_S:
+                try:
+                    self._urls = self._api.gateways()
+                except ApiError as error:
+                    reason = str(error)
+                self._asked_at = self._clock()
+            now = self._clock()
+            good = [url for url in self._urls if self._avoid.get(url, now) <= now] or self._urls
+            if not good:
+                raise NoGateway(reason)
+            self._turn += 1
+            return good[self._turn % len(good)]
+
+    def failed(self, url: str) -> None:
+        """A connection to this gateway could not be made: prefer others for a while."""
+        self._avoid[url] = self._clock() + AVOID_S

@@ -1,0 +1,211 @@
+"""Drives one device over a plain socket under gevent.
+
+The greenlet that calls `run` (a Locust user's) connects, reads and reconnects; nothing else waits for this device. What
+time makes due (sends, retries, going offline) is done by the one alarm greenlet of the process, see
+load/drive/fleet.py. It must never wait for a device, so writes go to the socket as far as it takes them and the rest
+is tried again soon.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import gevent
+from gevent import socket
+
+from load.device.device import Device, Refusal
+from load.device.secure import SecureStream
+from load.drive.api import ApiError
+from load.drive.gateways import NoGateway
+from load.history.history import HistoryError
+from load.plan.plan import Absence
+
+if TYPE_CHECKING:
+    from load.drive.fleet import Fleet
+
+CONNECT_S: Final = 5.0
+"""From the first SYN to the 101 of the gateway."""
+CLOSE_S: Final = 1.0
+"""After a close frame, how long the gateway may take to end the connection."""
+WRITE_AGAIN_S: Final = 0.02
+MAX_UNWRITTEN: Final = 1 << 20
+"""Bytes kept for a socket that takes none; beyond it the connection is dropped."""
+_LOGGER = logging.getLogger(__name__)
+_READ: Final = 64 * 1024
+
+
+class Session:
+    """The I/O of one device. Only `run` may wait."""
+
+    __slots__ = ("_fd", "_fleet", "_kill_at", "_sock", "_tls", "_unwritten", "alarm_at", "device")
+
+    def __init__(self, device: Device, fleet: Fleet) -> None:
+        self.device = device
+        self.alarm_at = math.inf
+        """When the fleet has this session's alarm; the fleet's to set."""
+        self._fleet = fleet
+        self._sock: socket.socket | None = None
+        self._fd = -1
+        self._tls: SecureStream | None = None
+        self._unwritten = b""
+        self._kill_at = math.inf
+
+    def run(self) -> None:
+        """Be this device until the greenlet is killed; then the device goes offline as planned, at once."""
+        try:
+            while True:
+                self._wait_until_wanted()
+                gevent.sleep(self._one_connection())
+        except HistoryError as error:
+            self._fleet.failed(str(error))
+        finally:
+            self._end()
+
+    def on_alarm(self, now: float) -> None:
+        """Do what is due. Never waits."""
+        device = self.device
+        device.on_time(now)
+        self._flush()
+        if device.leaving is not None and self._sock is not None and self._kill_at == math.inf:
+            self._kill_at = now + CLOSE_S if device.leaving.clean else now
+        if device.must_drop or now >= self._kill_at:
+            self._drop()
+
+    def wake_at(self, now: float) -> float:
+        """When `on_alarm` has something to do."""
+        at = min(self.device.wake_at(), self._kill_at)
+        return min(at, now + WRITE_AGAIN_S) if self._unwritten else at
+
+    def _wait_until_wanted(self) -> None:
+        while True:
+            now = self._fleet.clock()
+            until = self.device.away_until(now)
+            if until <= now:
+                return
+            self.device.stay_away()
+            if until == math.inf:
+                self._fleet.begun.wait()
+            else:
+                self._fleet.quiet.wait(until - now)
+
+    def _one_connection(self) -> float:
+        """Connect, and read until the connection ends. Returns the seconds to wait before the next attempt."""
+        device, fleet = self.device, self._fleet
+        url = ""
+        try:
+            url = fleet.gateways.pick()
+            self._connect(url)
+            if device.refusal is Refusal.TOKEN:
+                self._close()
+                fleet.renew_token(device.device)
+                self._connect(url)
+            if device.open:
+                self._read()
+            else:
+                fleet.gateways.failed(url)
+        except (OSError, gevent.Timeout) as error:
+            if not device.open:
+                fleet.gateways.failed(url)
+            _LOGGER.debug("device %d at %s: %s", device.device, url, error)
+        except (NoGateway, ApiError) as error:
+            _LOGGER.debug("device %d: %s", device.device, error)
+        if ended := device.must_drop or device.refusal_text:
+            _LOGGER.debug("device %d at %s: %s", device.device, url, ended)
+        self._close()
+        wait_s = device.closed(fleet.clock())
+        fleet.set_alarm(self)
+        return wait_s
+
+    def _connect(self, url: str) -> None:
+        """TCP and the upgrade. Raises OSError or gevent.Timeout; a refusal is left in the device."""
+        device, fleet = self.device, self._fleet
+        parts = urlsplit(url)
+        secure = parts.scheme == "wss"
+        host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+        with gevent.Timeout(CONNECT_S):
+            sock = self._sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+            sock.connect((host, port))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._fd = sock.fileno()
+            self._tls = SecureStream(fleet.secure, host) if secure else None
+            device.connect(url, fleet.tokens[device.device])
+            self._flush()
+            while not device.open and device.refusal is None:
+                fleet.set_alarm(self)
+                if not self._take(sock):
+                    return
+
+    def _read(self) -> None:
+        """Until the connection ends, from either side. Raises OSError when it breaks."""
+        device, fleet, sock = self.device, self._fleet, self._sock
+        assert sock is not None
+        while not device.must_drop:
+            fleet.set_alarm(self)
+            if not self._take(sock):
+                return
+
+    def _take(self, sock: socket.socket) -> bool:
+        """Wait for bytes and hand them on; whether there were any. Raises OSError."""
+        data = sock.recv(_READ)
+        plain = self._tls.receive(data) if self._tls is not None and data else data
+        if plain or not data:
+            self.device.receive(plain, self._fleet.clock())
+        self._flush()
+        return bool(data)
+
+    def _flush(self) -> None:
+        """Write what the socket takes now and keep the rest. gevent's sockets never block below Python."""
+        data = self.device.output()
+        if self._tls is not None:
+            data = self._sealed(self._tls, data)
+        data = self._unwritten + data
+        if not data or self._fd < 0:
+            self._unwritten = b""
+            return
+        try:
+            written = os.write(self._fd, data)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            self._drop()
+            return
+        self._unwritten = data[written:]
+        if len(self._unwritten) > MAX_UNWRITTEN:
+            self._drop()
+
+    def _sealed(self, tls: SecureStream, data: bytes) -> bytes:
+        try:
+            tls.send(data)
+        except OSError:
+            self._drop()
+        return tls.output()
+
+    def _drop(self) -> None:
+        """End the connection from outside the reading greenlet, which then wakes with an OSError."""
+        self._fd = -1
+        self._tls = None
+        self._unwritten = b""
+        self._kill_at = math.inf
+        if self._sock is not None:
+            self._sock.close()
+
+    def _close(self) -> None:
+        """End the connection."""
+        self._drop()
+        self._sock = None
+
+    def _end(self) -> None:
+        """The person puts the device away."""
+        if self._sock is None:
+            return
+        with contextlib.suppress(HistoryError):  # told already
+            self.device.leave(Absence(0, 0, clean=True))
+            self._flush()
+            self._close()
+            self.device.closed(self._fleet.clock())
+        self._close()

@@ -1,0 +1,268 @@
+"""One process's part of a swarm run, whoever spawns its users: history, population, plan, fleet.
+
+A run has one leading process, which creates the conversations and changes memberships, and any number of processes with
+devices; the only process of a small run is both. They agree by the configuration, and by what the leader hands out:
+the conversations' ids, who takes which devices (`Part`), and t0.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+import gevent
+import msgspec
+
+from load.device.causality import Ties
+from load.device.device import Run
+from load.drive.api import ApiClient
+from load.drive.arrange import Changes, create_conversations, record_population
+from load.drive.fleet import Fleet
+from load.drive.session import Session
+from load.history.control import ControlWriter, PhaseName
+from load.history.history import HistoryError, HistoryWriter, now_ns
+from load.history.latency import Histogram
+from load.history.recorder import Counters, Observer, Recorder
+from load.plan import plan as plans
+from load.plan import population as populations
+from load.workload import SwarmConfig
+from sut.protocol.device.events import ClientSettings
+
+if TYPE_CHECKING:
+    from load.device.crypto import Keys
+
+_LOGGER = logging.getLogger(__name__)
+
+WRITE_OUT_NS: Final = 15_000_000_000
+"""How long after the plan's end a message may still wait to be sent for the first time. A device that finds no gateway
+for so long is not waited for."""
+LOOK_S: Final = 0.05
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What the leader tells a process with devices."""
+
+    config: SwarmConfig
+    conversations: tuple[int, ...]
+    """Their ids, by place in the population."""
+    worker: int = 0
+    workers: int = 1
+    """This process has the devices with (id - 1) % workers == worker."""
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """What a process tells about itself while it runs."""
+
+    counters: Counters = msgspec.field(default_factory=Counters)
+    ack: dict[str, int] = {}
+    show: dict[str, int] = {}
+    """Exported histograms."""
+
+
+class Swarm:
+    """One process's part of one run. Not reusable: another run is another Swarm."""
+
+    def __init__(self, config: SwarmConfig, *, observer: Observer, on_failure: Callable[[str], None]) -> None:
+        """Create this process's history files. Raises HistoryError."""
+        self.config = config
+        self.phase = ""
+        self.population = populations.make(config)
+        self.plan = plans.make(config, self.population)
+        self._observer = observer
+        self._on_failure = on_failure
+        self._api = ApiClient(config.api_url, ca_file=config.ca_file)
+        name = f"swarm-{os.getpid()}"
+        try:
+            config.history.mkdir(parents=True, exist_ok=True)
+            self._control = ControlWriter(config.history / f"{name}.jsonl", process=name)
+        except OSError as error:
+            raise HistoryError(f"{error.filename}: {error.strerror}") from None
+        self._history = HistoryWriter(config.history / f"{name}.bin")
+        self._changes: Changes | None = None
+        self._fleet: Fleet | None = None
+        self._recorder: Recorder | None = None
+        self._tasks: list[gevent.Greenlet] = []
+        self.begun = False
+        """Whether t0 is known."""
+        self._tokens: dict[int, str] = {}
+        self._crypto: Keys | None = None
+
+    def lead(self) -> Part:
+        """Create all conversations and write who is in them. Returns what other processes need. Raises ApiError."""
+        self._enter("setup")
+        self._tokens = self._api.tokens(self.config.api_key, self.population.users)
+        if self.config.push:
+            self._api.register(self.config.api_key, self.population.users)
+        conversations = create_conversations(self._api, self.population, self._tokens)
+        record_population(self._history, self.population, conversations)
+        self._changes = Changes(
+            api=self._api,
+            population=self.population,
+            conversations=conversations,
+            tokens=self._tokens,
+            history=self._history,
+            control=self._control,
+            sleep=gevent.sleep,
+        )
+        self._enter("ramp")
+        return Part(config=self.config, conversations=conversations)
+
+    def join(self, part: Part) -> None:
+        """Take this process's share of the devices. Raises ApiError."""
+        share = self.plan.share(part.worker, part.workers)
+        if missing := share.keys() - self._tokens.keys():
+            self._tokens |= self._api.tokens(self.config.api_key, sorted(missing))
+        known = dict(zip(part.conversations, self.population.conversations, strict=True))
+        self._recorder = Recorder(
+            self._history,
+            groups=frozenset(conv for conv, conversation in known.items() if conversation.kind == "group"),
+            recipients={conv: len(conversation.members) - 1 for conv, conversation in known.items()},
+            observer=self._observer,
+            trace_every=self.config.trace_every,
+        )
+        run = Run(
+            seed=self.config.seed,
+            conversations=part.conversations,
+            recorder=self._recorder,
+            ties=self._ties(part),
+            read_share=self.config.read_share,
+            settings=ClientSettings(reconnect_fixed_s=self.config.reconnect_fixed_s),
+        )
+        run.groups, run.tracer = self._recorder.groups, self.config.tracer.encode()
+        if self.config.crypto_share:
+            self._join_crypto(run, part, share)
+        self._fleet = Fleet(
+            run=run,
+            plans=share,
+            tokens=self._tokens,
+            api=self._api,
+            api_key=self.config.api_key,
+            ca_file=self.config.ca_file,
+            on_failure=self._on_failure,
+        )
+        self._fleet.start()
+        if run.crypto is not None:
+            run.crypto.wake = self._fleet.wake
+            self._tasks.append(gevent.spawn(run.crypto.work, gevent.sleep))
+
+    def _ties(self, part: Part) -> Ties | None:
+        """Who may be where, if devices are to keep causal order."""
+        if not self.config.causal:
+            return None
+        ignore = self.config.ignore_dependencies
+        return Ties(self.population, self.plan, part.conversations, ignore_dependencies=ignore)
+
+    def _join_crypto(self, run: Run, part: Part, share: Mapping[int, plans.DevicePlan]) -> None:
+        """Real encryption for those of this process's devices that the configuration means. Raises ApiError."""
+        from load.device import crypto
+
+        config = self.config
+        users, places = crypto.choose(self.population, config.crypto_share, config.seed, self.plan.changes)
+        run.crypto = self._crypto = crypto.Keys(
+            users=users,
+            conversations=frozenset(part.conversations[place] for place in places),
+            seed=config.seed,
+            canary=config.canary.encode(),
+            plaintext=config.crypto_plaintext,
+            api=self._api,
+            tokens=self._tokens,
+            recorder=run.recorder,
+        )
+        known = dict(zip(part.conversations, self.population.conversations, strict=True))
+        run.crypto.join_all(share, known, sleep=gevent.sleep)
+
+    def begin(self, t0_ns: int) -> None:
+        """The plan's time 0 is set. Only the first call counts."""
+        if self.begun:
+            return
+        self.begun = True
+        # Everything that lives as long as the run exists now: collections need not walk it again and again.
+        gc.collect()
+        gc.freeze()
+        end_ns = t0_ns + round(self.config.duration_s * 1e9)
+        if self._fleet is not None:
+            self._fleet.begin(t0_ns)
+        self._enter("steady", t0_ns)
+        self._tasks.append(gevent.spawn_later((end_ns - now_ns()) / 1e9, self._plan_is_done, end_ns))
+        if self._changes is not None:
+            changes = self._changes
+            self._tasks.append(gevent.spawn(changes.run, self.plan.changes, t0_ns=t0_ns, end_ns=end_ns))
+
+    def quiesce(self) -> None:
+        """Before the plan is done: no more sends, absences or changes; the devices settle what is under way."""
+        if not self.begun or self.phase == "quiesce":
+            return
+        if self._fleet is not None:
+            self._fleet.quiesce()
+        if self._changes is not None:
+            self._changes.quiet = True
+        self._enter("quiesce")
+
+    def _plan_is_done(self, end_ns: int) -> None:
+        """Nothing is planned from here on, once what a busy process or a broken connection is late with is sent."""
+        give_up_ns = now_ns() + WRITE_OUT_NS
+        while self._fleet is not None and not self._fleet.wrote_all() and now_ns() < give_up_ns:
+            gevent.sleep(LOOK_S)
+        if self.phase != "quiesce":
+            self._enter("quiesce", end_ns)
+
+    def take(self) -> Session | None:
+        """A device for a new user; None when all of this process's devices have one."""
+        return self._fleet.take() if self._fleet is not None else None
+
+    def give_back(self, session: Session) -> None:
+        """Its user is gone."""
+        if self._fleet is not None:
+            self._fleet.give_back(session)
+
+    def report(self) -> Report:
+        """How it goes."""
+        if self._recorder is None:
+            return Report()
+        recorder = self._recorder
+        return Report(
+            counters=recorder.counters, ack=recorder.ack_latency.export(), show=recorder.show_latency.export()
+        )
+
+    def stop(self) -> None:
+        """End this part; its users must be gone. The history is whole afterwards."""
+        gc.unfreeze()
+        gevent.killall(self._tasks)
+        if self._changes is not None:
+            self._changes.abandon()
+        if self._fleet is not None:
+            self._fleet.stop()
+        if self._crypto is not None:
+            self._crypto.finish()
+            _LOGGER.info("encryption: %s", self._crypto.cost)
+        if self._recorder is not None and self.config.causal:
+            hold, counters = self._recorder.hold, self._recorder.counters
+            _LOGGER.info("causal order: %d of %d displays waited, p50 %.1f ms, p99 %.1f ms, max %.1f ms; %d in vain",
+                         counters.held, counters.shown, hold.percentile_ms(50), hold.percentile_ms(99),
+                         hold.percentile_ms(100), counters.held_late)  # fmt: skip
+        self._history.close()
+        self._control.close()
+
+    def hole(self, detail: str) -> None:
+        """Something happened that this history does not hold."""
+        try:
+            self._control.hole(detail)
+        except OSError as error:
+            _LOGGER.error("not even this could be written (%s): %s", error.strerror, detail)
+
+    def _enter(self, phase: PhaseName, t: int = 0) -> None:
+        self.phase = phase
+        self._control.phase(phase, t)
+
+
+def total(reports: Iterable[Report]) -> tuple[Counters, Histogram, Histogram]:
+    """All processes together: counters, latencies to the ack and to the display."""
+    counters, ack, show = Counters(), Histogram(), Histogram()
+    for report in reports:
+        counters = counters.plus(report.counters)
+        ack.merge(Histogram.load(report.ack))
+        show.merge(Histogram.load(report.show))
+    return counters, ack, show

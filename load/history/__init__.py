@@ -1,0 +1,1 @@
+"""What happened, as it is recorded: events, control lines, live counters, latencies. Imports nothing else of load."""

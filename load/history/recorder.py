@@ -1,0 +1,282 @@
+"""Where everything that happens to a process's devices goes: history, live counters, latencies, Locust's statistics.
+
+The history comes first and is the only thing that is judged; the rest is for people who watch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+import msgspec
+
+from load.device import body as bodies
+from load.history.history import Event, Explanation, HistoryWriter, machine_id, message_id, now_ns
+from load.history.latency import Histogram
+from sut.protocol.device.events import Acked, GaveUp, HeldBack, Nacked, Notified, SentAgain, Show, Told, Wire
+from sut.protocol.frames import Message
+from sut.protocol.signals import ReceiptKind
+from sut.protocol.tracing import is_traced
+
+_LOGGER = logging.getLogger(__name__)
+_LOGGED_VIOLATIONS: Final = 20
+_I64: Final = (1 << 63) - 1
+"""Whatever a broken service claims to have been sent must fit the history, so that it can be judged a phantom."""
+UNWATCHED: Final = 2
+"""The state in a presence event by which a picture ends: nobody looks any more."""
+MAX_NOTIFIED: Final = 100_000
+"""Conversations of devices that wait for a body after a NOTIFY; what is told beyond it is not traced."""
+MAX_NOTIFIED_HERE: Final = 64
+"""NOTIFYs of one of them that are remembered."""
+
+
+class Counters(msgspec.Struct, kw_only=True):
+    """What a process's devices did so far, and how many are online now."""
+
+    devices: int = 0
+    online: int = 0
+    sends: int = 0
+    acked: int = 0
+    refused: int = 0
+    """Definite NACKs."""
+    not_taken: int = 0
+    """NACKs that ask to try again."""
+    gave_up: int = 0
+    expected: int = 0
+    """Deliveries that the acked messages call for; about, for groups change while the run goes on."""
+    shown: int = 0
+    """Deliveries: displayed at a device other than the sender's."""
+    wire: int = 0
+    connects: int = 0
+    drops: int = 0
+    """Connections that ended unplanned, or could not be made."""
+    violations: int = 0
+    receipts: int = 0
+    typing: int = 0
+    """Times that somebody was seen beginning to write."""
+    presence: int = 0
+    """States that viewers were told."""
+    not_invoked: int = 0
+    """Planned, but the device's outbox was full."""
+    held: int = 0
+    """Displays that waited for what they name, or behind one that did."""
+    held_late: int = 0
+    """Of these, those shown after all without it."""
+
+    @property
+    def pending(self) -> int:
+        """Sent, and no answer yet."""
+        return self.sends - self.acked - self.refused - self.gave_up
+
+    def plus(self, other: Counters) -> Counters:
+        """Both together."""
+        names = self.__struct_fields__
+        return Counters(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+
+class Observer(Protocol):
+    """Who else wants to know; latencies in ns from the planned time."""
+
+    def acked(self, latency_ns: int) -> None:
+        """A send was acknowledged."""
+
+    def shown(self, latency_ns: int, *, group: bool, size: int) -> None:
+        """A message was displayed at a device other than its sender's."""
+
+    def failed(self, text: str) -> None:
+        """A send was refused or given up."""
+
+
+class Recorder:
+    """Writes what happens to the devices of one process. `begin` must be called before the first send."""
+
+    def __init__(
+        self,
+        history: HistoryWriter,
+        *,
+        groups: frozenset[int],
+        recipients: Mapping[int, int],
+        observer: Observer,
+        trace_every: int = 0,
+    ) -> None:
+        """`recipients`: of a message to each conversation, as planned (membership changes aside)."""
+        self._history = history
+        self.groups = groups
+        """The conversations that are groups."""
+        self._recipients = recipients
+        self._observer = observer
+        self._t0_ns = 0
+        self._due: dict[int, int] = {}  # message id -> when an unsettled send was planned
+        self._there_ns: dict[int, int] = {}
+        """Device -> since when it is online as far as the plan goes, cut off meanwhile or not."""
+        self._trace_every = trace_every
+        self._notified: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        """(device, conv) -> numbers told by NOTIFY whose bodies are not here yet, each with when that was."""
+        if trace_every:
+            history.append(Explanation.MACHINE, msg=machine_id(), seq=trace_every)
+        self.counters = Counters()
+        self.ack_latency = Histogram()
+        self.show_latency = Histogram()
+        self.hold = Histogram()
+
+    def begin(self, t0_ns: int) -> None:
+        """Planned times count from `t0_ns`."""
+        self._t0_ns = t0_ns
+
+    def online(self, device: int) -> None:
+        """The device is connected, registered and knows what it missed."""
+        self.counters.online += 1
+        self._history.append(Event.ONLINE, device=device)
+        self._there_ns.setdefault(device, now_ns())
+
+    def offline(self, device: int, *, planned: bool) -> None:
+        """An online device no longer is."""
+        self.counters.online -= 1
+        self._history.append(Event.OFFLINE, device=device, arg=int(planned))
+        if planned:
+            self._there_ns.pop(device, None)
+
+    def stays_away(self, device: int) -> None:
+        """A device that was cut off would by now have gone offline as planned."""
+        self._history.append(Event.OFFLINE, device=device, arg=1)
+        self._there_ns.pop(device, None)
+
+    def sent(self, device: int, conv: int, client_seq: int, *, due_ns: int, hash_: int) -> None:
+        """A message is about to be transmitted for the first time: call before the bytes reach the socket."""
+        msg = message_id(device, client_seq)
+        self._history.append(Event.SEND, due=due_ns, device=device, conv=conv, msg=msg, hash_=hash_)
+        self._due[msg] = due_ns
+        self.counters.sends += 1
+
+    def sent_again(self, device: int, event: SentAgain) -> None:
+        """A message is about to be transmitted once more."""
+        if is_traced(device, event.client_seq, self._trace_every):
+            msg = message_id(device, event.client_seq)
+            self._history.append(Explanation.SENT_AGAIN, device=device, conv=event.conv, msg=msg)
+
+    def acked(self, device: int, event: Acked) -> None:
+        """A send has its number."""
+        t = now_ns()
+        msg = message_id(device, event.client_seq)
+        self._history.append(Event.ACK, t=t, device=device, conv=event.conv, msg=msg, seq=event.seq)
+        self.counters.acked += 1
+        self.counters.expected += self._recipients.get(event.conv, 0)
+        due_ns = self._due.pop(msg, None)
+        if due_ns is not None:
+            self.ack_latency.add_ns(t - due_ns)
+            self._observer.acked(t - due_ns)
+
+    def nacked(self, device: int, event: Nacked) -> None:
+        """A send was refused, for good or for now."""
+        msg = message_id(device, event.client_seq)
+        self._history.append(Event.NACK, device=device, conv=event.conv, msg=msg, arg=int(event.definite))
+        if event.definite:
+            self.counters.refused += 1
+            self._due.pop(msg, None)
+            self._observer.failed(f"refused for good, NACK code {event.code}")
+        else:
+            self.counters.not_taken += 1
+            self._observer.failed(f"not taken, to be tried again, NACK code {event.code}")
+
+    def gave_up(self, device: int, event: GaveUp) -> None:
+        """Nobody answered for so long that the device stopped asking; the outcome stays open."""
+        self.counters.gave_up += 1
+        self._due.pop(message_id(device, event.client_seq), None)
+        self._observer.failed("given up without an answer")
+
+    def not_invoked(self) -> None:
+        """A planned send was not even tried: too much waits at this device. The history does not hold it."""
+        self.counters.not_invoked += 1
+
+    def violation(self, device: int, text: str) -> None:
+        """The service broke its protocol. The first few are logged in full."""
+        self.counters.violations += 1
+        if self.counters.violations <= _LOGGED_VIOLATIONS:
+            _LOGGER.warning("device %d: the service broke its protocol: %s", device, text)
+
+    def held_back(self, device: int, event: HeldBack) -> None:
+        """A message that is displayed next waited for what it, or one before it, names."""
+        self.counters.held += 1
+        self.hold.add_ns(round(event.for_s * 1e9))
+        if event.late:
+            self.counters.held_late += 1
+        if event.late and self.counters.held_late <= _LOGGED_VIOLATIONS:
+            _LOGGER.warning("device %d: number %d of conversation %d waited %.1f s in vain", device, event.seq,
+                            event.conv, event.for_s)  # fmt: skip
+
+    def notified(self, device: int, event: Notified) -> None:
+        """A conversation has grown. Which message that is, and whether it is traced, is not known before it is here."""
+        if self._trace_every and len(self._notified) < MAX_NOTIFIED:
+            waiting = self._notified.setdefault((device, event.conv), [])
+            if len(waiting) < MAX_NOTIFIED_HERE:
+                waiting.append((event.head, now_ns()))
+
+    def receipt(self, device: int, event: Told) -> None:
+        """The author is told how far somebody has got or read."""
+        if event.kind in (ReceiptKind.DELIVERED, ReceiptKind.READ):
+            self.counters.receipts += 1
+            self._history.append(
+                Event.RECEIPT,
+                device=device,
+                conv=event.conv & _I64,
+                seq=event.seq,
+                msg=event.by & _I64,
+                arg=event.kind,
+            )
+
+    def presence(self, viewer: int, user: int, state: int) -> None:
+        """A viewer is told that a user is online (1) or offline (0), or looks no more (UNWATCHED)."""
+        self.counters.presence += state != UNWATCHED
+        self._history.append(Event.PRESENCE, device=viewer, msg=user, arg=state)
+
+    def _body_is_here(self, device: int, conv: int, seq: int, msg: int, *, traced: bool) -> None:
+        waiting = self._notified.get((device, conv))
+        if waiting is None:
+            return
+        if traced:
+            told = next(((head, t) for head, t in waiting if head >= seq), None)
+            if told is not None:
+                head, t = told
+                self._history.append(Explanation.NOTIFIED, t=t, device=device, conv=conv, msg=msg, seq=head)
+        left = [(head, t) for head, t in waiting if head > seq]
+        if left:
+            self._notified[device, conv] = left
+        else:
+            del self._notified[device, conv]
+
+    def wire(self, device: int, event: Wire) -> None:
+        """A message arrived, perhaps again."""
+        self.counters.wire += 1
+        conv, seq, _, _, sender, client_seq, body = event.message
+        msg = message_id(sender, client_seq) & _I64
+        if self._notified:
+            traced = is_traced(sender, client_seq, self._trace_every)
+            self._body_is_here(device, conv, seq, msg, traced=traced)
+        self._history.append(Event.WIRE, device=device, conv=conv, msg=msg, seq=seq, hash_=bodies.digest(body))
+
+    def spoiled(self, device: int, message: Message, text: str) -> None:
+        """An encrypted message arrived that is not what was sent: the history has it as one of another content."""
+        self.violation(device, f"number {message.seq} of conversation {message.conv}: {text}")
+        msg = message_id(message.device, message.client_seq) & _I64
+        hash_ = bodies.digest(message.body + b"spoiled")
+        self._history.append(Event.WIRE, device=device, conv=message.conv, msg=msg, seq=message.seq, hash_=hash_)
+
+    def shown(self, device: int, event: Show, *, plain: bytes | None = None) -> None:
+        """A message was displayed; `plain`: what it says, if it was decrypted."""
+        t = now_ns()
+        conv, seq, _, _, sender, client_seq, body = event.message
+        msg = message_id(sender, client_seq) & _I64
+        self._history.append(Event.SHOW, t=t, device=device, conv=conv, msg=msg, seq=seq, hash_=bodies.digest(body))
+        if sender == device:
+            return
+        self.counters.shown += 1
+        offset_ns = bodies.due_offset_ns(body if plain is None else plain)
+        if offset_ns is None or not self._t0_ns:
+            return
+        # As the verdict has it: what waited for a device that was away as planned says nothing of the system.
+        since_ns = self._there_ns.get(device)
+        if since_ns is not None and since_ns <= self._t0_ns + offset_ns:
+            latency_ns = t - self._t0_ns - offset_ns
+            self.show_latency.add_ns(latency_ns)
+            self._observer.shown(latency_ns, group=conv in self.groups, size=len(body))

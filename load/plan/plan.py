@@ -1,0 +1,229 @@
+"""Who sends what when, who is offline when, and who joins and leaves which group: made in advance from the seed.
+
+Sends are a Poisson process, conditioned on its expected number of events, so that a run has the operations its
+configuration promises: uniform times, the conversation drawn by its weight, the sender among its members by activity.
+Latency counts from these planned times, so a stall of the system (or of the swarm) is not hidden.
+
+People do not write while their device is planned to be offline, nor just before it goes or after it is back: the
+person waits. Nor do they write to a group they were removed from, or joined during the run.
+Pure; the same for a seed on every machine. A worker of several computes the whole plan and takes its share.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from load.plan import people, roles
+from load.plan.people import Keystroke, Look
+from load.plan.population import BODY_SIZES, Population, Weighted, below, shuffled, stream
+from load.workload import SwarmConfig
+
+US: Final = 1_000_000
+ALWAYS_US: Final = -(1 << 62)
+"""`from_us` of an absence that begins before the run: the device comes later."""
+AWAY_S: Final = (8.0, 20.0)
+"""Shortest and longest absence, where the run is long enough for it."""
+PAUSE_US: Final = 1 * US
+"""Nobody writes in the last second before going offline and the first after."""
+LATECOMERS: Final = 0.2
+"""Of the devices that go offline at all, the share that starts offline."""
+_REDRAWS: Final = 50
+
+
+class PlannedSend(NamedTuple):
+    """A message to write at `due_us` after t0, to the conversation of that place in the population."""
+
+    due_us: int
+    conversation: int
+    size: int
+
+
+class Absence(NamedTuple):
+    """Planned offline time in us after t0. `clean`: with a WebSocket close; else the connection just ends."""
+
+    from_us: int
+    to_us: int
+    clean: bool
+
+
+class Change(NamedTuple):
+    """A change of members, or of a role, that a group's creator (or `by`, if not 0) asks for at `at_us` after t0."""
+
+    at_us: int
+    conversation: int
+    user: int
+    add: bool
+    """True for a role too: its user is a member before and after."""
+    role: str = ""
+    by: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevicePlan:
+    """What one device does. Each in rising time; absences do not touch each other, looks do not overlap."""
+
+    sends: tuple[PlannedSend, ...] = ()
+    absences: tuple[Absence, ...] = ()
+    keystrokes: tuple[Keystroke, ...] = ()
+    looks: tuple[Look, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What everybody does."""
+
+    devices: Mapping[int, DevicePlan]
+    """By device id; every device is there."""
+    changes: tuple[Change, ...]
+    """In rising time."""
+
+    def share(self, worker: int, workers: int) -> dict[int, DevicePlan]:
+        """The devices of one worker: those with (id - 1) % workers == worker."""
+        return {device: plan for device, plan in self.devices.items() if (device - 1) % workers == worker}
+
+
+def make(config: SwarmConfig, population: Population) -> Plan:
+    """The plan of a configuration, whose population was made from the same one."""
+    duration_us = round(config.duration_s * US)
+    absences = _absences(stream(config.seed, "absences"), population, config.offline_share, duration_us)
+    changes = _changes(stream(config.seed, "changes"), population, config.churn, config.group_cap, duration_us)
+    sends = _sends(
+        stream(config.seed, "sends"),
+        population,
+        count=round(config.rate_per_s * config.duration_s),
+        duration_us=duration_us,
+        absences=absences,
+        changes=changes,
+    )
+    if config.roles:
+        changes = roles.add(stream(config.seed, "roles"), population, changes, config.roles, duration_us)
+    keystrokes, looks = people.keystrokes(config, sends), people.looks(config, population, duration_us)
+    devices = {
+        user: DevicePlan(
+            sends=tuple(sends.get(user, ())),
+            absences=absences.get(user, ()),
+            keystrokes=keystrokes.get(user, ()),
+            looks=looks.get(user, ()),
+        )
+        for user in population.users
+    }
+    return Plan(devices=devices, changes=changes)
+
+
+def _absences(
+    rng: random.Random, population: Population, share: float, duration_us: int
+) -> dict[int, tuple[Absence, ...]]:
+    """Absences of a share of the devices. Everybody is back a while before the last send."""
+    longest = min(AWAY_S[1] * US, duration_us * 0.25)
+    shortest = min(AWAY_S[0] * US, longest * 0.4)
+    last_back = int(duration_us * 0.9)
+    result = {}
+    count = round(len(population.users) * share)
+    for turn, user in enumerate(shuffled(rng, population.users)[:count]):
+        away: list[Absence] = []
+        if turn < count * LATECOMERS:
+            cursor = int(shortest + rng.random() * (longest - shortest))
+            away.append(Absence(ALWAYS_US, cursor, True))
+        else:
+            cursor = int(rng.random() * longest)
+        while True:
+            start = cursor + int(shortest + rng.random() * (longest - shortest))
+            end = start + int(shortest + rng.random() * (longest - shortest))
+            if end > last_back:
+                break
+            away.append(Absence(start, end, rng.random() < 0.5))
+            cursor = end
+        if away:
+            result[user] = tuple(away)
+    return result
+
+
+def _changes(rng: random.Random, population: Population, count: int, cap: int, duration_us: int) -> tuple[Change, ...]:
+    """Adds and removes in turn, evenly spread over the middle of the run; never the creator, never above the cap."""
+    groups = [i for i, c in enumerate(population.conversations) if c.kind == "group" and len(c.members) >= 3]
+    if not groups:
+        return ()
+    members = {i: set(population.conversations[i].members) for i in groups}
+    removed: defaultdict[int, list[int]] = defaultdict(list)
+    changes: list[Change] = []
+    for turn in range(count):
+        at_us = int(duration_us * (0.05 + 0.85 * (turn + rng.random()) / count))
+        group = groups[below(rng, len(groups))]
+        creator = population.conversations[group].creator
+        if turn % 2 == 0:
+            leavers = sorted(members[group] - {creator})
+            if len(leavers) < 2:
+                continue
+            user = leavers[below(rng, len(leavers))]
+            members[group].discard(user)
+            removed[group].append(user)
+        else:
+            if len(members[group]) >= cap:
+                continue
+            if removed[group] and rng.random() < 0.5:
+                user = removed[group].pop()
+            else:
+                user = population.users[below(rng, len(population.users))]
+            if user in members[group]:
+                continue
+            members[group].add(user)
+        changes.append(Change(at_us, group, user, turn % 2 == 1))
+    return tuple(changes)
+
+
+class _Presence:
+    """Answers whether a person may be writing at a time."""
+
+    def __init__(self, absences: Mapping[int, tuple[Absence, ...]]) -> None:
+        self._edges = {
+            user: [edge for away in plan for edge in (away.from_us - PAUSE_US, away.to_us + PAUSE_US)]
+            for user, plan in absences.items()
+        }
+        for edges in self._edges.values():
+            # Absences closer than the pauses: what lies between counts as away.
+            assert all(a <= b for a, b in pairwise(edges[::2]))
+
+    def may_write(self, user: int, at_us: int) -> bool:
+        """Whether no absence, widened by its pauses, covers this time."""
+        edges = self._edges.get(user)
+        if edges is None:
+            return True
+        place = bisect_right(edges[::2], at_us)
+        return place == 0 or at_us >= edges[2 * place - 1]
+
+
+def _sends(
+    rng: random.Random,
+    population: Population,
+    *,
+    count: int,
+    duration_us: int,
+    absences: Mapping[int, tuple[Absence, ...]],
+    changes: tuple[Change, ...],
+) -> dict[int, list[PlannedSend]]:
+    """Per sender, in rising time."""
+    conversations = Weighted(c.weight for c in population.conversations)
+    if not conversations.total:
+        return {}
+    senders = [Weighted(population.activity_of(user) for user in c.members) for c in population.conversations]
+    presence = _Presence(absences)
+    left: dict[tuple[int, int], int] = {}
+    for change in reversed(changes):
+        left[change.conversation, change.user] = change.at_us
+    sends: defaultdict[int, list[PlannedSend]] = defaultdict(list)
+    for due_us in sorted(below(rng, duration_us) for _ in range(count)):
+        for _ in range(_REDRAWS):
+            place = conversations.draw(rng)
+            conversation = population.conversations[place]
+            user = conversation.members[senders[place].draw(rng)]
+            if presence.may_write(user, due_us) and due_us < left.get((place, user), due_us + 1):
+                size = BODY_SIZES[below(rng, len(BODY_SIZES))]
+                sends[user].append(PlannedSend(due_us, place, size))
+                break
+    return sends

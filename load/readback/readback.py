@@ -1,0 +1,201 @@
+"""The final read-back: after the run, every device reads all it may see, from number 0, on a fresh connection.
+
+    python -m load.readback.readback SWARM_JSON
+
+For each device: which conversations does the service say are ahead of nothing (SYNC from 0), and which does the history
+say the user is or was in; each of those is fetched page by page to its head. FINAL is written for each message,
+FINAL_DONE for each conversation read to its end, an empty one too. What cannot be read after bounded retries is a hole
+in the history, and the exit status is 70.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import random
+import ssl
+import sys
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import uvloop
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from load.device.secure import client_context
+from load.drive.api import ApiClient, ApiError
+from load.drive.probe import draw, probe
+from load.history.control import ControlWriter
+from load.history.history import Event, HistoryError, HistoryTail, HistoryWriter
+from load.readback.reader import ANSWER_S, AskAgain, Reader, Unreadable
+from load.workload import ConfigError, SwarmConfig
+from load.workload import load as load_config
+from sut.protocol.frames import FrameError
+
+AT_ONCE: Final = 64
+"""Devices that read at the same time."""
+ATTEMPTS: Final = 12
+"""Connections that one device may use; a failed one is followed by a growing wait, 20 s in all at most."""
+WAIT_CAP_S: Final = 3.0
+MAX_MESSAGE: Final = 4 << 20
+EXIT_USAGE: Final = 64
+EXIT_HARNESS: Final = 70
+
+
+async def read_device(
+    reader: Reader,
+    *,
+    token: str,
+    gateways: Callable[[], Awaitable[tuple[str, ...]]],
+    rng: random.Random,
+    after: Callable[[ClientConnection], Awaitable[object]] | None = None,
+    secure: ssl.SSLContext | None = None,
+) -> list[str]:
+    """Read one device with bounded retries. Returns what could not be read, a line each.
+
+    `after` is done on the connection when all is read.
+    """
+    holes: list[str] = []
+    reason = "no gateway"
+    failures = 0
+    while failures < ATTEMPTS:
+        if failures:
+            await asyncio.sleep(rng.uniform(0.5, 1) * min(WAIT_CAP_S, 0.1 * 2**failures))
+        failures += 1
+        urls = await gateways()
+        if not urls:
+            continue
+        try:
+            async with connect(
+                rng.choice(urls),
+                ssl=secure,
+                additional_headers={"Authorization": f"Bearer {token}"},
+                compression=None,
+                max_size=MAX_MESSAGE,
+                open_timeout=ANSWER_S,
+                close_timeout=0.5,
+                ping_interval=None,
+                proxy=None,
+            ) as connection:
+                await reader.read(connection)
+                if after is not None:
+                    await after(connection)
+                return holes
+        except Unreadable as error:
+            holes.append(f"device {reader.device}, conversation {error.conv}: {error}")
+            reader.forget(error.conv)
+            failures -= 1  # bounded by the number of conversations
+        except (AskAgain, FrameError, OSError, TimeoutError, ConnectionClosed, InvalidHandshake) as error:
+            reason = str(error) or type(error).__name__
+    holes.append(f"device {reader.device} could not be read in {ATTEMPTS} attempts: {reason}")
+    return holes
+
+
+def memberships(directory: Path) -> Mapping[int, set[int]]:
+    """User -> every conversation that the history says the user is or was in. Raises OSError."""
+    found: defaultdict[int, set[int]] = defaultdict(set)
+    for path in sorted(directory.glob("*.bin")):
+        tail = HistoryTail(path)
+        for record in tail.read():
+            if record[7] == Event.MEMBER:
+                found[record[4]].add(record[3])
+        tail.close()
+    return found
+
+
+class Discovery:
+    """The gateways, asked at most once a second."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+        self._urls: tuple[str, ...] = ()
+        self._asked_at = float("-inf")
+        self._lock = asyncio.Lock()
+
+    async def __call__(self) -> tuple[str, ...]:
+        """Their URLs; the last known ones while the API does not answer."""
+        loop = asyncio.get_running_loop()
+        async with self._lock:
+            if loop.time() - self._asked_at >= 1.0:
+                with contextlib.suppress(ApiError):
+                    self._urls = await asyncio.to_thread(self._api.gateways)
+                self._asked_at = loop.time()
+            return self._urls
+
+
+async def read_all(config: SwarmConfig, history: HistoryWriter) -> tuple[int, list[str]]:
+    """Read every device. Returns the number of FINAL rows and what could not be read. Raises ApiError."""
+    api = ApiClient(config.api_url, ca_file=config.ca_file)
+    secure = client_context(config.ca_file) if config.api_url.startswith("https:") else None
+    known = memberships(config.history)
+    devices = range(config.first_id, config.first_id + config.users)
+    tokens = await asyncio.to_thread(api.tokens, config.api_key, devices)
+    gateways = Discovery(api)
+    rng = random.Random()
+    probes = draw(known, share=config.probe_share, seed=config.seed, users=devices)
+    waiting = iter(devices)
+    rows = 0
+    holes: list[str] = []
+
+    async def work() -> None:
+        nonlocal rows
+        for device in waiting:
+            reader = Reader(device, sorted(known.get(device, ())), history)
+            conv = probes.get(device)
+            after = partial(probe, device=device, conv=conv, history=history) if conv is not None else None
+            found = await read_device(
+                reader, token=tokens[device], gateways=gateways, rng=rng, after=after, secure=secure
+            )
+            holes.extend(found)
+            rows += reader.rows
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(AT_ONCE, config.users)):
+            group.create_task(work())
+    return rows, holes
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Read back one run. Returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m load.readback.readback", description="Read back what a swarm may see."
+    )
+    parser.add_argument("swarm_json", type=Path)
+    try:
+        config = load_config(parser.parse_args(arguments).swarm_json)
+    except ConfigError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return EXIT_USAGE
+    name = f"readback-{os.getpid()}"
+    try:
+        control = ControlWriter(config.history / f"{name}.jsonl", process=name)
+        history = HistoryWriter(config.history / f"{name}.bin")
+    except (OSError, HistoryError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return EXIT_HARNESS
+    control.phase("final")
+    try:
+        rows, holes = uvloop.run(read_all(config, history))
+    except* (ApiError, HistoryError, OSError) as errors:
+        reason = str(errors.exceptions[0])
+        holes = [f"the read-back stopped: {reason}"]
+        rows = 0
+    history.close()
+    for hole in holes:
+        control.hole(hole)
+    control.phase("end")
+    control.close()
+    if holes:
+        print(f"{len(holes)} not read; the first: {holes[0]}", file=sys.stderr)  # noqa: T201
+        return EXIT_HARNESS
+    print(f"read back {config.users} devices, {rows} messages")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""The device directory on Cassandra: by device, whose it is; by user, where to push (see cassandra.cql).
+
+No lightweight transactions: each fact is a cell of its own that only one kind of write sets, so what two writers do
+at once never mixes. A token is retired by writing down which one is dead; a newer one is another, and counts.
+Registering a device for two users in the same moment is the operator's mistake: the later one has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from sut.adapters.cassandra.each import chunks, each
+from sut.adapters.cassandra.policies import Address
+from sut.adapters.cassandra.rows import MAX_INTEGER, Batch
+from sut.adapters.cassandra.schema import Binding
+from sut.adapters.cassandra.session import CassandraSession
+from sut.ports import Provider, PushAddress, RegisteredDevice
+
+DEADLINE_S: Final = 2.0
+WIDTH: Final = 32
+AT_ONCE: Final = 32
+"""Partitions of one question: one request to a node instead of one each."""
+
+
+def statements(keyspace: str) -> dict[str, str]:
+    """Every statement of the directory, all idempotent, by name."""
+    device, of_user = f"{keyspace}.device", f"{keyspace}.device_of_user"
+    return {
+        "put_device": f"UPDATE {device} SET user = ? WHERE device = ?",
+        "put_push": f"UPDATE {of_user} SET provider = ?, push_token = ?, retired = '' WHERE user = ? AND device = ?",
+        "retire": f"UPDATE {of_user} SET retired = ? WHERE user = ? AND device = ?",
+        "revoke_device": f"UPDATE {device} SET user = ?, revoked = true WHERE device = ?",
+        "revoke_push": f"UPDATE {of_user} SET revoked = true WHERE user = ? AND device = ?",
+        "devices": f"SELECT device, user, revoked FROM {device} WHERE device IN ?",
+        "of_users": f"SELECT user, device, provider, push_token, retired, revoked FROM {of_user} WHERE user IN ?",
+    }
+
+
+class CassandraDevices:
+    """The directory in a keyspace. Belongs to one event loop; other processes open the same keyspace."""
+
+    def __init__(self, dialed: Mapping[Address, Address], binding: Binding, *, deadline_s: float = DEADLINE_S) -> None:
+        """Connects with the first call. `dialed`: where to dial each node, by its own (rpc address, port)."""
+        self._session = CassandraSession(
+            dialed,
+            binding=binding,
+            statements=statements(binding.keyspace),
+            local_dc=None,
+            deadline_s=deadline_s,
+        )
+
+    async def register(self, devices: Sequence[RegisteredDevice]) -> list[bool]:
+        """Add the devices, or set their push address anew; False for one that is another user's or revoked."""
+        known = await self._known([device.device for device in devices])
+        may = [known.get(device.device, (device.user, False)) == (device.user, False) for device in devices]
+        taken = [device for device, allowed in zip(devices, may, strict=True) if allowed]
+        # Whose it is comes first: a push address without an owner would count, an owner without an address is fine.
+        fresh = [device for device in taken if device.device not in known]
+        await each(fresh, lambda d: self._write("put_device", d.user, d.device), width=WIDTH)
+        await each(taken, self._put_push, width=WIDTH)
+        return may
+
+    async def devices_of(self, users: Sequence[int]) -> dict[int, tuple[RegisteredDevice, ...]]:
+        """The devices of these users that are not revoked, by device; users without one are left out."""
+        found: dict[int, tuple[RegisteredDevice, ...]] = {}
+
+        async def ask(part: Sequence[int]) -> None:
+            for user, device, provider, token, retired, revoked in await self._session.read("of_users", (part,)):
+                if revoked or provider is None:  # no provider: the row of a device that was only ever revoked
+                    continue
+                dead = not provider or retired == f"{provider} {token}"
+                push = None if dead else PushAddress(cast("Provider", provider), token)
+                found[user] = (*found.get(user, ()), RegisteredDevice(user, device, push))
+
+        await each(chunks([user for user in users if user <= MAX_INTEGER], AT_ONCE), ask, width=WIDTH)
+        return {user: found[user] for user in users if user in found}  # in the order asked, not as answers came
+
+    async def owner(self, device: int) -> int | None:
+        """Whose device it is or was; None when it was never registered."""
+        return (await self._known([device])).get(device, (None, False))[0]
+
+    async def retire(self, device: RegisteredDevice) -> None:
+        """Forget this push token of the device, unless it has another one by now."""
+        if device.push is not None:
+            dead = f"{device.push.provider} {device.push.token}"
+            await self._write("retire", dead, device.user, device.device)
+
+    async def revoke(self, device: int, user: int) -> None:
+        """From now on the device gets nothing."""
+        if (await self._known([device])).get(device, (user, False))[0] == user:
+            await self._write("revoke_device", user, device)
+            await self._write("revoke_push", user, device)
+
+    async def revoked(self, devices: Sequence[int]) -> set[int]:
+        """Those of these that are revoked."""
+        return {device for device, (_, revoked) in (await self._known(devices)).items() if revoked}
+
+    async def close(self) -> None:
+        """End the connections; what is under way becomes Unavailable."""
+        await self._session.close()
+
+    async def _known(self, devices: Sequence[int]) -> dict[int, tuple[int, bool]]:
+        """By device that was ever registered or revoked: its user, and whether it is revoked."""
+        found: dict[int, tuple[int, bool]] = {}
+
+        async def ask(part: Sequence[int]) -> None:
+            for device, user, revoked in await self._session.read("devices", (part,)):
+                found[device] = (user, bool(revoked))
+
+        await each(chunks([device for device in devices if device <= MAX_INTEGER], AT_ONCE), ask, width=WIDTH)
+        return found
+
+    async def _put_push(self, device: RegisteredDevice) -> None:
+        provider, token = (device.push.provider, device.push.token) if device.push else ("", "")
+        await self._write("put_push", provider, token, device.user, device.device)
+
+    async def _write(self, name: str, *parameters: Any) -> None:
+        await self._session.write(Batch(((name, parameters),)))

@@ -1,0 +1,145 @@
+"""From addresses to a session with every statement prepared: tried again and again until it works.
+
+A process may start before its store. Connecting, making or waiting for the tables and preparing block, so they happen
+on a thread; what stands in the way is there for the calls that wait meanwhile to tell. Only a keyspace of another log
+ends the trying: it will not become ours by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple
+
+from cassandra.cluster import Cluster, NoHostAvailable, Session
+from cassandra.query import PreparedStatement
+
+from sut.adapters.cassandra.policies import Address, make_cluster
+from sut.adapters.cassandra.schema import Binding, WrongLog, ensure_schema
+from sut.ports import Unavailable
+
+SCHEMA_DEADLINE_S: Final = 60.0
+CONNECT_AGAIN_S: Final = 0.5
+PREPARED_AT_ONCE: Final = 8
+"""Statements. One after the other all took 5 s where nodes had much to do, and a sequencer's conversations waited."""
+
+log = logging.getLogger("cassandra_store")
+
+
+class Opened(NamedTuple):
+    """What statements are run with."""
+
+    session: Session
+    prepared: Mapping[str, PreparedStatement]
+
+
+class Opening:
+    """One session on its way, then there, then closed. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        dialed: Mapping[Address, Address],
+        *,
+        binding: Binding,
+        statements: Mapping[str, str],
+        local_dc: str | None,
+        deadline_s: float,
+    ) -> None:
+        """As for CassandraSession. Begins with the first call of `opened`."""
+        self._dialed = dialed
+        self._binding = binding
+        self._statements = statements
+        self._local_dc = local_dc
+        self._deadline_s = deadline_s
+        self.trouble = "not connected yet"
+        """Why there is none; "" when there is."""
+        self._opened: asyncio.Future[Opened] | None = None
+        self._trying: asyncio.Task[None] | None = None
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._cluster: Cluster | None = None
+
+    async def opened(self) -> Opened:
+        """The session, as soon as there is one. Raises Unavailable when closed, WrongLog."""
+        if self._closing.is_set():
+            raise Unavailable("cassandra: closed")
+        if self._opened is None:
+            self._opened = asyncio.get_running_loop().create_future()
+            self._opened.add_done_callback(_retrieved)
+            self._trying = asyncio.create_task(self._try(self._opened), name="cassandra opening")
+        return await asyncio.shield(self._opened)
+
+    async def close(self) -> None:
+        """End the session, within the deadline; those who wait for it get Unavailable. Harmless when it is closed.
+
+        An attempt that is under way ends by itself, on its thread, in about a second.
+        """
+        with self._lock:
+            self._closing.set()
+            cluster, self._cluster = self._cluster, None
+        if self._trying is not None:
+            self._trying.cancel()
+        if self._opened is not None and not self._opened.done():
+            self._opened.set_exception(Unavailable("cassandra: closed"))
+        if cluster is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._deadline_s):
+                    await asyncio.to_thread(cluster.shutdown)
+
+    async def _try(self, opened: asyncio.Future[Opened]) -> None:
+        while True:
+            try:
+                opened.set_result(await asyncio.to_thread(self._open))
+            except WrongLog as error:
+                log.error("%s", error)
+                opened.set_exception(error)
+            except Exception as error:  # noqa: BLE001 (the driver raises many kinds; whatever it is, it is tried again)
+                trouble = str(error) if isinstance(error, Unavailable) else told(error)
+                if trouble != self.trouble:
+                    log.warning("not connected: %s", trouble)
+                self.trouble = trouble
+                await asyncio.sleep(CONNECT_AGAIN_S)
+                continue
+            self.trouble = ""
+            return
+
+    def _open(self) -> Opened:
+        """On a thread: a session with everything prepared."""
+        cluster = make_cluster(self._dialed, local_dc=self._local_dc, deadline_s=self._deadline_s)
+        try:
+            session = cluster.connect()
+            session.default_fetch_size = None  # whole answers: every SELECT has a bound
+            ensure_schema(session, self._binding, deadline=time.monotonic() + SCHEMA_DEADLINE_S, closing=self._closing)
+            with ThreadPoolExecutor(PREPARED_AT_ONCE) as pool:
+                prepared = dict(
+                    zip(self._statements, pool.map(session.prepare, self._statements.values()), strict=True)
+                )
+            for statement in prepared.values():
+                statement.is_idempotent = True
+            with self._lock:
+                if self._closing.is_set():
+                    raise Unavailable("closed")
+                self._cluster = cluster
+        except BaseException:
+            cluster.shutdown()
+            raise
+        return Opened(session, prepared)
+
+
+def _retrieved(opened: asyncio.Future[Opened]) -> None:
+    """Nobody may be waiting for it any more; that is no reason for asyncio to complain."""
+    if not opened.cancelled():
+        opened.exception()
+
+
+def told(error: BaseException) -> str:
+    """The driver's error in one line."""
+    if isinstance(error, NoHostAvailable) and error.errors:
+        reasons = "; ".join(f"{host}: {reason}" for host, reason in error.errors.items())
+        return f"no node can be asked ({reasons})"[:500]
+    return f"{type(error).__name__}: {error}".replace("\n", " ")[:500]

@@ -1,0 +1,137 @@
+"""The tables of the Cassandra store: made once, waited for by everybody else, bound to the log that they belong to.
+
+Schema changes of several clients at once are where Cassandra is weakest: two nodes that create a table at the same
+moment may give it two identities. Here one process makes the tables by rule (`Binding.creates`), the others wait
+until they see them; and each table's id is derived from its name, so that even two creators would make the same
+table. Anybody may call this at any time, again and again.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
+
+from cassandra import ConsistencyLevel
+from cassandra.cluster import Session
+from cassandra.query import SimpleStatement
+
+from sut.adapters.cassandra.policies import SCHEMA_AGREEMENT_S
+from sut.ports import Unavailable
+
+POLL_S: Final = 0.1
+DDL_TIMEOUT_S: Final = 30.0
+"""A schema change goes to all nodes and to their disks: seconds on a busy machine."""
+_ID_NAMESPACE: Final = uuid.UUID("7e1c1a52-6f0e-5c0b-9c43-7f6f6b1f0a5e")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
+_CREATE: Final = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
+
+
+class WrongLog(Unavailable):
+    """The keyspace holds what follows from another log. Trying again does not help; it needs a keyspace of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binding:
+    """The keyspace of a store, and the log that its write timestamps count."""
+
+    keyspace: str
+    log_id: str
+    """Differs for each log, and from a topic that was deleted to the one of the same name after it."""
+    partitions: int
+    creates: bool
+    """Whether this process makes what is missing. At most one process of a system should."""
+    replication: int = 3
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.keyspace):
+            raise ValueError(f"keyspace {self.keyspace!r}: a letter, then letters, digits and _, in lower case")
+
+
+def ensure_schema(session: Session, binding: Binding, *, deadline: float, closing: threading.Event) -> None:
+    """On return all tables are there, all reachable nodes agree on them, and they are this log's.
+
+    Blocks until then; `deadline` on time.monotonic. Raises Unavailable when it passes or when `closing` is set,
+    WrongLog, and what the driver raises.
+    """
+    wanted = {_table(statement): statement for statement in statements()}
+    if binding.creates and not _are_there(session, binding, wanted):
+        _create(session, binding, wanted)
+    while not _are_there(session, binding, wanted):
+        _wait(f"keyspace {binding.keyspace} does not have its tables yet", deadline, closing)
+    # Asks the node behind the driver's control connection; nodes that are down do not count.
+    if not session.cluster.control_connection.wait_for_schema_agreement(
+        wait_time=max(0.1, min(SCHEMA_AGREEMENT_S, deadline - time.monotonic()))
+    ):
+        raise Unavailable("the Cassandra nodes do not agree on the schema")
+    while (log := _bound(session, binding)) is None:
+        if binding.creates:
+            _bind(session, binding)
+        else:
+            _wait(f"keyspace {binding.keyspace} does not say which log it belongs to yet", deadline, closing)
+    log_id, partitions = log
+    if (log_id, partitions) != (binding.log_id, binding.partitions):
+        raise WrongLog(
+            f"keyspace {binding.keyspace} belongs to log {log_id} of {partitions} partitions, not to"
+            f" {binding.log_id} of {binding.partitions}: use another keyspace, or drop this one"
+        )
+
+
+def statements() -> list[str]:
+    """The statements of cassandra.cql, without comments."""
+    text = files("sut.adapters.cassandra").joinpath("schema.cql").read_text()
+    bare = re.sub(r"--.*", "", text)
+    return [statement.strip() for statement in bare.split(";") if statement.strip()]
+
+
+def _table(statement: str) -> str:
+    found = _CREATE.match(statement)
+    assert found is not None, f"cassandra.cql: {statement[:40]}"
+    return found[1]
+
+
+def _create(session: Session, binding: Binding, wanted: Mapping[str, str]) -> None:
+    session.execute(
+        f"CREATE KEYSPACE IF NOT EXISTS {binding.keyspace} WITH replication ="
+        f" {{'class': 'NetworkTopologyStrategy', 'replication_factor': {binding.replication}}}",
+        timeout=DDL_TIMEOUT_S,
+    )
+    for name, statement in wanted.items():
+        identity = uuid.uuid5(_ID_NAMESPACE, f"{binding.keyspace}.{name}")
+        qualified = _CREATE.sub(f"CREATE TABLE IF NOT EXISTS {binding.keyspace}.{name}", statement)
+        joint = "AND" if re.search(r"\)\s*WITH\b", qualified) else "WITH"
+        session.execute(f"{qualified} {joint} id = {identity}", timeout=DDL_TIMEOUT_S)
+
+
+def _are_there(session: Session, binding: Binding, wanted: Mapping[str, str]) -> bool:
+    rows = session.execute("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (binding.keyspace,))
+    return wanted.keys() <= {row[0] for row in rows}
+
+
+def _bound(session: Session, binding: Binding) -> tuple[str, int] | None:
+    """Whose offsets the keyspace's timestamps are, None when nobody has said yet."""
+    select = SimpleStatement(
+        f"SELECT log_id, partitions FROM {binding.keyspace}.log_of_this_store WHERE one = 1", is_idempotent=True
+    )
+    return session.execute(select).one()  # type: ignore[no-any-return]
+
+
+def _bind(session: Session, binding: Binding) -> None:
+    """Say whose they are, unless somebody was first: by consensus, so that there is one answer for ever."""
+    insert = SimpleStatement(
+        f"INSERT INTO {binding.keyspace}.log_of_this_store (one, log_id, partitions) VALUES (1, %s, %s) IF NOT EXISTS",
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
+    )
+    session.execute(insert, (binding.log_id, binding.partitions), timeout=DDL_TIMEOUT_S)
+
+
+def _wait(reason: str, deadline: float, closing: threading.Event) -> None:
+    """A moment. Raises Unavailable with the reason when there is no time left for one."""
+    if time.monotonic() >= deadline or closing.wait(POLL_S):
+        raise Unavailable(reason)

@@ -1,0 +1,302 @@
+"""MessageStore on Cassandra: a partition a conversation (see cassandra.cql), one batch a write, a quorum of three.
+
+Which cells are written and why concurrent owners do no harm is in cassandra_rows.py; here is what order that needs,
+and what a quorum does not give by itself. A write that never returned, because its owner died, may be on one replica
+only: readers may see it or not, and a state that an owner saw there must not be built upon, since its rows could go
+with that replica. So an owner's `load` makes such a state, and the rows that came with it, durable first. Everything
+up to the committed offset did return; only what is beyond it needs that.
+
+While a sequencer is away nothing is lost but time: it replays what is in the log and not committed, at most
+`pace.rows_s` and what was under way.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from sut.adapters.cassandra import retention as cassandra_retention
+from sut.adapters.cassandra import rows
+from sut.adapters.cassandra.each import chunks, each
+from sut.adapters.cassandra.policies import Address
+from sut.adapters.cassandra.retention import Retention
+from sut.adapters.cassandra.rows import BATCH_ROWS, MAX_INTEGER, Batch, bucket_of, image_of, last_of, messages_of
+from sut.adapters.cassandra.schema import Binding
+from sut.adapters.cassandra.session import CassandraSession
+from sut.adapters.shared.gathering import Gathering
+from sut.ports import ConversationImage, ConversationWrite, Pace, Span, StoredMessage, Unavailable
+
+DEADLINE_S: Final = 2.0
+PACE: Final = Pace(rows_s=10.0, cursors_s=60.0)
+"""A write costs three nodes work, hardly more for ten rows than for one. Ten seconds join what a conversation gets in
+a burst (300 messages/s make 77 writes/s and not 130 as after five); cursors of a device share a batch."""
+WRITE_WIDTH: Final = 2
+"""Conversations of one write() under way at once: nobody waits for it, and a burst would keep those waiting whose
+messages are on their way."""
+JOIN_WIDTH: Final = 16
+"""The same for who is in a conversation: small, seldom, and until it is there a SYNC does not tell of it."""
+READ_WIDTH: Final = 32
+ASKED_AT_ONCE: Final = 32
+"""Conversations of one question for heads or states: one request to a node instead of one each."""
+PAGE_ROWS: Final = 500
+"""Rows of one answer, 8 MB of the largest bodies."""
+LOAD_ATTEMPTS: Final = 5
+NOTHING_CONFIRMED: Final = -1
+"""Below every offset."""
+
+
+class CassandraStore:
+    """The store in a keyspace. Belongs to one event loop; other processes open the same keyspace.
+
+    Ids and numbers go up to 2^63 - 1. A question about a larger one is answered as about one that does not exist;
+    client_seq, which devices choose, may have all 64 bits.
+    """
+
+    pace = PACE
+
+    def __init__(
+        self,
+        dialed: Mapping[Address, Address],
+        binding: Binding,
+        *,
+        local_dc: str | None = None,
+        deadline_s: float = DEADLINE_S,
+        expires: bool = False,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Connects with the first call. `dialed`: where to dial each node, by its own (rpc address, port).
+
+        No request takes much longer than `deadline_s`; a write() of many conversations has several. `expires`: whether
+        messages are kept for a time only. What is written while it is not so is noted nowhere and stays.
+        """
+        self._session = CassandraSession(
+            dialed,
+            binding=binding,
+            statements=rows.statements(binding.keyspace) | cassandra_retention.statements(binding.keyspace),
+            local_dc=local_dc,
+            deadline_s=deadline_s,
+        )
+        self._first_states = Gathering(self._ask_first_states, most=ASKED_AT_ONCE)
+        self._expires = expires
+        self._retention = Retention(
+            self._session, load_durable=partial(self.load, confirmed=NOTHING_CONFIRMED), wall_clock=wall_clock
+        )
+
+    async def load(self, conv: int, *, confirmed: int | None = None) -> ConversationImage | None:
+        """The stored state, None when the conversation is not stored. With `confirmed`: for an owner to build on."""
+        if conv > MAX_INTEGER:
+            return None
+        for _ in range(LOAD_ATTEMPTS):
+            image = await self._state(conv)
+            if image is None or confirmed is None or image.row.applied <= confirmed:
+                return image
+            settled = await self._settle(image)
+            if settled is not None:
+                return settled
+        raise Unavailable(f"cassandra: conversation {conv} changes too fast to be taken over")
+
+    async def write(self, partition: int, writes: Sequence[ConversationWrite]) -> None:
+        """Store each conversation's change whole or not at all; all of them when this returns. Repeatable."""
+        memberships = dict.fromkeys((span.user, write.row.conv) for write in writes for span in write.spans)
+        joins = [Batch((("put_membership", pair),)) for pair in memberships]
+        await each(joins, self._session.write, width=JOIN_WIDTH)
+        await each(writes, partial(self._write, partition), width=WRITE_WIDTH)
+
+    async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
+        """Up to `limit` rows with a number above `after`, in order."""
+        found: list[StoredMessage] = []
+        while len(found) < limit and conv <= MAX_INTEGER and after < MAX_INTEGER:
+            bucket = bucket_of(after + 1)
+            wanted = min(limit - len(found), PAGE_ROWS)
+            part = messages_of(await self._session.read("page", (conv, bucket, after, wanted)))
+            found += part
+            after = part[-1].seq if part else after
+            if len(part) == wanted or after == last_of(bucket):
+                continue
+            # Numbers have no holes: a short answer that does not reach the end of its bucket ends the conversation,
+            # unless it is empty because the bucket was emptied.
+            kept = 0 if found else await self._retention.first_kept(conv)
+            if kept <= bucket:
+                break
+            after = last_of(kept - 1)
+        return found
+
+    async def page_before(self, conv: int, before: int, limit: int) -> list[StoredMessage]:
+        """The newest rows with a number below `before`, `limit` at most, in order.
+
+        From the bucket of `before`, or the newest one, downwards. Of a bucket that is not the first of these no row is
+        missing, so every further one gives what is asked for or all that it has; an empty one ends it: it is before the
+        first message, or was emptied.
+        """
+        found: list[StoredMessage] = []
+        if conv > MAX_INTEGER or before <= 1:
+            return found
+        bucket = bucket_of(min(before, MAX_INTEGER) - 1)
+        if bucket:
+            first = await self._session.read("state", (conv, 0))
+            bucket = min(bucket, (first[0][-1] or 0) if first else 0)
+        below = min(before, last_of(bucket) + 1)
+        begin = bucket
+        while bucket >= 0 and len(found) < limit:
+            wanted = min(limit - len(found), PAGE_ROWS)
+            part = messages_of(reversed(await self._session.read("page_before", (conv, bucket, below, wanted))))
+            found[:0] = part
+            if len(part) == wanted:
+                below = part[0].seq
+            elif not part and bucket < begin:
+                break
+            else:
+                bucket -= 1
+                below = last_of(bucket) + 1
+        return found
+
+    async def expire(self, partition: int, older_than_s: float) -> bool:
+        """Empty some buckets that became full on a day that ended so long ago; the newest one of each stays."""
+        return await self._retention.expire(partition, older_than_s)
+
+    async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:
+        """Ids above `after`, rising, of what this user is or was in; one whose write did not land may be among them."""
+        if max(user, after) > MAX_INTEGER:
+            return []
+        return [conv for (conv,) in await self._session.read("conversations", (user, after, limit))]
+
+    async def heads(self, user: int, convs: Sequence[int]) -> dict[int, int]:
+        """The stored head of each of these as far as this user may see; without those not stored or never entered."""
+        if user > MAX_INTEGER:
+            return {}
+        asked = [conv for conv in convs if conv <= MAX_INTEGER]
+        found: dict[int, int] = {}
+        rolled: list[tuple[int, int]] = []
+
+        async def ask(part: Sequence[int]) -> None:
+            for conv, head, newest, cells in await self._session.read("heads", (*_stays(user), part)):
+                if newest:
+                    rolled.append((conv, newest))
+                elif spans := rows.spans_of(cells):
+                    found[conv] = _seen(spans, head)
+
+        async def ask_newest(conversation: tuple[int, int]) -> None:
+            conv, newest = conversation
+            for bucket in range(newest, -1, -1):
+                for head, cells in await self._session.read("head", (*_stays(user), conv, bucket)):
+                    if head is not None:
+                        if spans := rows.spans_of(cells):
+                            found[conv] = _seen(spans, head)
+                        return
+
+        await each(chunks(asked, ASKED_AT_ONCE), ask, width=READ_WIDTH)
+        await each(rolled, ask_newest, width=READ_WIDTH)
+        return found
+
+    async def save_cursors(self, cursors: Iterable[tuple[int, int, int]]) -> None:
+        """(device, conv, seq): what devices have shown. Cursors only rise; one that cannot be is ignored."""
+        by_device: defaultdict[int, dict[int, int]] = defaultdict(dict)
+        for device, conv, seq in cursors:
+            if max(device, conv, seq) <= MAX_INTEGER:
+                shown = by_device[device]
+                shown[conv] = max(seq, shown.get(conv, 0))
+        batches = [
+            Batch(tuple(("put_cursor", (device, conv, seq, seq)) for conv, seq in chunk))
+            for device, shown in by_device.items()
+            for chunk in chunks(list(shown.items()), BATCH_ROWS)
+        ]
+        await each(batches, self._session.write, width=WRITE_WIDTH)
+
+    async def cursors(self, device: int) -> dict[int, int]:
+        """conv -> seq shown by this device."""
+        if device > MAX_INTEGER:
+            return {}
+        return dict(await self._session.read("cursors", (device,)))
+
+    async def save_receipts(self, receipts: Iterable[tuple[int, int, int, int]]) -> None:
+        """(conv, user, kind, seq). They only rise; one that cannot be is ignored."""
+        by_conv: defaultdict[int, dict[tuple[int, int], int]] = defaultdict(dict)
+        for conv, user, kind, seq in receipts:
+            if max(conv, user, kind, seq) <= MAX_INTEGER:
+                told = by_conv[conv]
+                told[user, kind] = max(seq, told.get((user, kind), 0))
+        batches = [
+            Batch(tuple(("put_receipt", (conv, user, kind, seq, seq)) for (user, kind), seq in chunk))
+            for conv, told in by_conv.items()
+            for chunk in chunks(list(told.items()), BATCH_ROWS)
+        ]
+        await each(batches, self._session.write, width=WRITE_WIDTH)
+
+    async def receipts(self, conv: int) -> dict[tuple[int, int], int]:
+        """(user, kind) -> seq in this conversation."""
+        if conv > MAX_INTEGER:
+            return {}
+        return {(user, kind): seq for user, kind, seq in await self._session.read("receipts", (conv,))}
+
+    async def close(self) -> None:
+        """End the connections; what is under way becomes Unavailable."""
+        await self._session.close()
+
+    async def _write(self, partition: int, write: ConversationWrite) -> None:
+        conv, opens = write.row.conv, rows.opens_bucket(write)
+        full: Sequence[int] = rows.fills(write) if self._expires else ()
+        noted = await self._retention.note(partition, conv, full) if full else 0
+        if opens:
+            write = rows.whole(await self._state(conv, below=bucket_of(write.row.head)), write)
+        for batch in rows.batches(write, opens=opens):
+            await self._session.write(batch)
+        if full and self._retention.today() > noted:
+            await self._retention.note(partition, conv, full)
+
+    async def _state(self, conv: int, *, below: int | None = None) -> ConversationImage | None:
+        """The newest state, or the newest one in a bucket under `below`."""
+        first = await self._first_states.ask(conv)
+        if first is None:
+            return None
+        newest = first[-1] or 0
+        if below is not None:
+            newest = min(newest, below - 1)
+        for bucket in range(newest, 0, -1):
+            for columns in await self._session.read("state", (conv, bucket)):
+                image = image_of(conv, columns)
+                if image is not None:
+                    return image
+        return image_of(conv, first)
+
+    async def _ask_first_states(self, convs: Sequence[int]) -> dict[int, Sequence[Any]]:
+        """What bucket 0 of each holds of the state: the state's columns, then the newest bucket.
+
+        A sequencer that begins loads hundreds at once, when the nodes have most to do.
+        """
+        if len(convs) == 1:
+            found = await self._session.read("state", (convs[0], 0))
+            return {convs[0]: found[0]} if found else {}
+        return {conv: columns for conv, *columns in await self._session.read("states", (convs,))}
+
+    async def _settle(self, seen: ConversationImage) -> ConversationImage | None:
+        """Make the newest state and the rows of its batch durable, as one replica at least has them; return it.
+
+        None when the state was not found again with its rows: it was on a replica that did not answer now, or
+        somebody writes. Rows and state come from one read, in which each replica answers with both or neither.
+        """
+        conv, head = seen.row.conv, seen.row.head
+        image: ConversationImage | None = seen
+        newest: list[StoredMessage] = []
+        if head > 0:
+            found = await self._session.read("state_and_rows", (conv, bucket_of(head), head, BATCH_ROWS))
+            image, newest = (image_of(conv, found[0]), messages_of(reversed(found))) if found else (None, [])
+            if image is None or image.row.head != head or newest[-1].seq != head:
+                return None
+        assert image is not None
+        whole = ConversationWrite(image.row, (), image.spans, image.marks, image.roles)
+        await self._session.write(rows.state_batch(whole, newest))
+        return image
+
+
+def _stays(user: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """First and last possible key of a user's stays."""
+    return (user, 0), (user, MAX_INTEGER)
+
+
+def _seen(spans: Sequence[Span], head: int) -> int:
+    """The head as far as the user of these stays, in order, may see."""
+    end = spans[-1].end
+    return min(head, end - 1) if end else head

@@ -1,0 +1,261 @@
+"""The brokers of one Kafka cluster, from an event loop: connections, requests with deadlines, who leads what.
+
+The wire is aiokafka's: its connections, its requests and answers, its record batches. Its clients above that are not
+used, because what they wait for has no bound: an idempotent producer repeats a batch for ever (long after its caller
+was told that the outcome is unknown), a connection to a broker that was stopped holds the lock that the connections to
+all others need, and a fetch that waits for one partition keeps the next one waiting.
+
+A broker answers the requests of one connection one after the other. So what may wait long has a connection, here
+called a lane, of its own: a fetch of one partition must not hold up a produce, nor the fetch of another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from aiokafka.conn import AIOKafkaConnection, create_conn
+from aiokafka.errors import KafkaError, for_code
+
+from sut.adapters.kafka.map import Address, AskMap, ClusterMap, Place
+from sut.adapters.shared.patience import patience
+from sut.ports import Unavailable
+
+REQUEST_S: Final = 1.0
+"""For one answer of one broker; then the connection is given up. Long polls ask for less (see kafka_fetch.py)."""
+REDIAL_S: Final = 0.2
+"""A broker that could not be reached is not dialed again before."""
+RETRY_S: Final = 0.05
+"""Between two attempts while a partition changes its leader."""
+RENEW_S: Final = 2.0
+"""How old the map may get: a leader that was cut off from the others looks idle to its readers, not gone."""
+META: Final = "meta"
+"""The lane of what is answered at once."""
+
+_NEVER_MS: Final = 3_600_000
+"""aiokafka's own time limit counts what this process lost while it was stopped; ours (patience) does not."""
+_TRANSIENT: Final = frozenset(
+    {
+        2,  # CORRUPT_MESSAGE: damaged on the way
+        3,  # UNKNOWN_TOPIC_OR_PARTITION: not known to this broker yet
+        5,  # LEADER_NOT_AVAILABLE: or one that does not know yet how far its log is confirmed
+        6,  # NOT_LEADER_OR_FOLLOWER
+        7,  # REQUEST_TIMED_OUT: not confirmed by the others in time
+        9,  # REPLICA_NOT_AVAILABLE
+        13,  # NETWORK_EXCEPTION
+        14,  # COORDINATOR_LOAD_IN_PROGRESS
+        15,  # COORDINATOR_NOT_AVAILABLE: no producer ids to give at the moment
+        19,  # NOT_ENOUGH_REPLICAS
+        20,  # NOT_ENOUGH_REPLICAS_AFTER_APPEND
+        41,  # NOT_CONTROLLER
+        56,  # KAFKA_STORAGE_ERROR: its disk; another one will lead
+        72,  # LISTENER_NOT_FOUND
+        74,  # FENCED_LEADER_EPOCH
+        75,  # UNKNOWN_LEADER_EPOCH
+        78,  # OFFSET_NOT_AVAILABLE
+    }
+)
+
+Part = tuple[Any, ...]
+"""Of an answer, what concerns one partition: its number, an error code, and more."""
+
+log = logging.getLogger("kafka_log")
+
+
+class Unreachable(Exception):
+    """A broker did not answer this time; the text says which and why."""
+
+
+class Refused(Unavailable):
+    """A broker answered that it will not, and asking again will not help."""
+
+    def __init__(self, text: str, code: int = -1) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def error_name(code: int) -> str:
+    """The protocol's error code in words."""
+    name = for_code(code).__name__
+    return f"error {code}" if name == "UnknownError" else name
+
+
+class KafkaCluster:
+    """Connections to the brokers and the map of their topics. Belongs to one event loop; connects when first asked."""
+
+    def __init__(self, dialed: Mapping[Address, Address], topics: tuple[str, ...], *, client_id: str) -> None:
+        """`dialed`: by a broker's own address, as the cluster names it, where to dial it. A broker that the cluster
+        names and that is not in the map is dialed directly.
+        """
+        self.map = ClusterMap()
+        self._dialed = dict(dialed)
+        self._topics = topics
+        self._client_id = client_id
+        self._lanes: dict[tuple[Address, str], asyncio.Task[AIOKafkaConnection | str]] = {}
+        self._unreachable: dict[Address, tuple[float, str]] = {}
+        self._asking: dict[Address, asyncio.Task[bool]] = {}
+        self._renewed = 0.0
+        self._closed = False
+
+    async def close(self) -> None:
+        """End all connections."""
+        self._closed = True
+        tasks = [*self._asking.values(), *self._lanes.values()]
+        for task in tasks:
+            task.cancel()
+        for found in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(found, AIOKafkaConnection):
+                found.close()
+        self._lanes.clear()
+
+    async def ask(self, address: Address, request: Any, *, lane: str, timeout_s: float = REQUEST_S) -> Any:
+        """One broker's answer. Raises Unreachable; a request that was sent may have had its effect.
+
+        A caller that is cancelled leaves the answer to be thrown away when it comes.
+        """
+        connection = await self._connected(address, lane)
+        try:
+            async with patience(timeout_s):
+                return await connection.send(request)
+        except TimeoutError:
+            if timeout_s >= REQUEST_S:
+                connection.close()
+            raise Unreachable(f"no answer from {_at(address)} in {timeout_s:.1f} s") from None
+        except (KafkaError, NotImplementedError) as error:  # the latter: none of aiokafka's versions of the request
+            raise Unreachable(f"{_at(address)}: {error}") from None
+
+    async def ask_leader(self, place: Place, request: Any, *, lane: str, within_s: float) -> Part:
+        """What the partition's leader answers about the partition; as `at_leader`."""
+
+        async def ask(address: Address, timeout_s: float) -> Part:
+            answer = await self.ask(address, request, lane=lane, timeout_s=timeout_s)
+            if not answer.topics:
+                raise Unreachable(f"{_at(address)}: an answer that says nothing")
+            part: Part = answer.topics[0][1][0]
+            return part
+
+        return await self.at_leader(place, ask, within_s=within_s)
+
+    async def at_leader(
+        self, place: Place, ask: Callable[[Address, float], Awaitable[Part]], *, within_s: float
+    ) -> Part:
+        """The answer of `ask`(where to dial the leader, time limit) once it has no error.
+
+        Asks again, and whoever leads by then, while the cluster is changing. Raises Refused, or Unavailable when it
+        has not settled `within_s`.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within_s
+        while True:
+            left_s = until - loop.time()
+            try:
+                address = self._leader(place)
+                part = await ask(address, min(REQUEST_S, max(RETRY_S, left_s)))
+                code = part[1]
+                if not code:
+                    return part
+                if code not in _TRANSIENT:
+                    raise Refused(f"kafka {place}: {error_name(code)}", code)
+                trouble = f"{_at(address)}: {error_name(code)}"
+            except Unreachable as error:
+                trouble = str(error)
+            left_s = until - loop.time()
+            if left_s <= 0 or self._closed:
+                raise Unavailable(f"kafka {place}: not within {within_s:.1f} s ({trouble})")
+            await self.renew(timeout_s=left_s)
+            await asyncio.sleep(min(RETRY_S, left_s))
+
+    async def renew(self, *, timeout_s: float) -> None:
+        """Ask all brokers what they know, and wait for the first that answers; the others are heard when they do."""
+        loop = asyncio.get_running_loop()
+        self._renewed = loop.time()
+        until = self._renewed + timeout_s
+        waiting = self._ask_all()
+        while waiting and (left_s := until - loop.time()) > 0:
+            done, waiting = await asyncio.wait(waiting, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if any(not task.cancelled() and task.result() for task in done):
+                return
+
+    def keep_fresh(self) -> None:
+        """Begin to renew the map if it has become old. Never waits."""
+        now = asyncio.get_running_loop().time()
+        if now - self._renewed >= RENEW_S:
+            self._renewed = now
+            self._ask_all()
+
+    def brokers(self) -> list[Address]:
+        """Where to dial those that are known."""
+        known = [*self._dialed.values(), *(self._dialed.get(own, own) for own in self.map.brokers.values())]
+        return list(dict.fromkeys(known))
+
+    def trouble(self) -> str:
+        """What stood in the way of the last connections."""
+        told = dict.fromkeys(told for _, told in self._unreachable.values())
+        if not told:
+            return "the brokers answer, but not in time" if self.map.brokers else "no broker has answered yet"
+        return "; ".join(told)
+
+    def _leader(self, place: Place) -> Address:
+        own = self.map.leader(place)
+        if own is None:
+            raise Unreachable(f"no leader known; {self.trouble()}")
+        return self._dialed.get(own, own)
+
+    def _ask_all(self) -> set[asyncio.Task[bool]]:
+        """One question a broker at a time."""
+        for address in self.brokers():
+            if address not in self._asking or self._asking[address].done():
+                self._asking[address] = asyncio.create_task(self._learn_from(address), name="kafka map")
+        return set(self._asking.values())
+
+    async def _learn_from(self, address: Address) -> bool:
+        try:
+            self.map.learn(await self.ask(address, AskMap(self._topics), lane=META))
+        except Unreachable:
+            return False
+        return True
+
+    async def _connected(self, address: Address, lane: str) -> AIOKafkaConnection:
+        task = self._lanes.get((address, lane))
+        if task is None or (task.done() and not _lives(task)):
+            if self._closed:
+                raise Unreachable("closed")
+            since, told = self._unreachable.get(address, (-REDIAL_S, ""))
+            if asyncio.get_running_loop().time() - since < REDIAL_S:
+                raise Unreachable(told)
+            task = asyncio.create_task(self._dial(address), name=f"kafka {lane} {_at(address)}")
+            self._lanes[address, lane] = task
+        found = await asyncio.shield(task)
+        if isinstance(found, str):
+            raise Unreachable(found)
+        return found
+
+    async def _dial(self, address: Address) -> AIOKafkaConnection | str:
+        """A connection whose versions are agreed, or why there is none."""
+        try:
+            async with patience(REQUEST_S):
+                connection = await create_conn(*address, client_id=self._client_id, request_timeout_ms=_NEVER_MS)
+        except TimeoutError:
+            told = f"{_at(address)}: no connection in {REQUEST_S} s"
+        except (OSError, KafkaError) as error:
+            told = f"{_at(address)}: {error}"
+        else:
+            self._unreachable.pop(address, None)
+            return connection
+        if address not in self._unreachable:
+            log.warning("not connected: %s", told)
+        self._unreachable[address] = (asyncio.get_running_loop().time(), told)
+        return told
+
+
+def _lives(task: asyncio.Task[AIOKafkaConnection | str]) -> bool:
+    if task.cancelled():
+        return False
+    found = task.result()
+    return not isinstance(found, str) and found.connected()
+
+
+def _at(address: Address) -> str:
+    return f"{address[0]}:{address[1]}"

@@ -1,0 +1,106 @@
+"""Reading a partition of a topic: one page at a time, from any offset, and where the partition begins and ends.
+
+There is no group and no subscription. Who reads which partition is fixed by the topology, a hand-over is a restart,
+and two readers of a partition do each other no harm: so no session time-out and no rebalance ever stops a reader.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from aiokafka.errors import CorruptRecordException
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.protocol.offset import OffsetRequest
+from aiokafka.record.memory_records import MemoryRecords
+
+from sut.adapters.kafka.cluster import META, KafkaCluster, Refused
+from sut.adapters.kafka.map import Place
+from sut.ports import Unavailable
+
+PAGE_BYTES: Final = 1 << 20
+"""Of one answer, unless its first batch is larger; what a reader holds at most."""
+_LATEST: Final = -1
+_EARLIEST: Final = -2
+_OUT_OF_RANGE: Final = 1
+
+
+class Raw(NamedTuple):
+    """A record as Kafka has it."""
+
+    offset: int
+    key: bytes
+    value: bytes
+
+
+class Page(NamedTuple):
+    """Some records in order, and the offset to go on from."""
+
+    records: list[Raw]
+    next: int
+
+
+class Missing(Unavailable):
+    """The partition does not have the offset asked for: records are gone, or somebody else's offset is meant."""
+
+
+async def fetch(cluster: KafkaCluster, place: Place, offset: int, *, wait_s: float, within_s: float) -> Page:
+    """What the partition has from `offset` on, as far as it is confirmed; `wait_s` for a first record.
+
+    Raises Missing when `offset` is before its beginning or behind its end, Unavailable.
+    """
+    cluster.keep_fresh()
+    request = FetchRequest(
+        max_wait_time=round(wait_s * 1000),
+        min_bytes=1,
+        max_bytes=PAGE_BYTES,
+        isolation_level=0,
+        topics=[(place.topic, [(place.partition, offset, PAGE_BYTES)])],
+    )
+    try:
+        part = await cluster.ask_leader(place, request, lane=f"fetch {place}", within_s=within_s)
+    except Refused as error:
+        if error.code != _OUT_OF_RANGE:
+            raise
+        first, last = await beginning(cluster, place, within_s=within_s), await end(cluster, place, within_s=within_s)
+        raise Missing(f"kafka {place}: has the offsets {first} to {last}, not {offset}") from None
+    return _page(place, offset, part[-1])
+
+
+async def beginning(cluster: KafkaCluster, place: Place, *, within_s: float) -> int:
+    """The lowest offset that is kept. Raises Unavailable."""
+    return await _offset_at(cluster, place, _EARLIEST, within_s)
+
+
+async def end(cluster: KafkaCluster, place: Place, *, within_s: float) -> int:
+    """The offset that the next confirmed record will have. Nothing that was confirmed before is above. Raises
+    Unavailable.
+
+    A new leader answers when it knows how far its log was confirmed under the one before, not earlier.
+    """
+    return await _offset_at(cluster, place, _LATEST, within_s)
+
+
+async def _offset_at(cluster: KafkaCluster, place: Place, moment: int, within_s: float) -> int:
+    request = OffsetRequest(-1, 0, [(place.topic, [(place.partition, moment)])])
+    part = await cluster.ask_leader(place, request, lane=META, within_s=within_s)
+    return int(part[3])
+
+
+def _page(place: Place, offset: int, data: Any) -> Page:
+    """The records from `offset` on in an answer, which begins with whole batches and may end with a part of one."""
+    found: list[Raw] = []
+    batches = MemoryRecords(data or b"")
+    try:
+        while batches.has_next():
+            batch = batches.next_batch()
+            if not batch.validate_crc():
+                raise Unavailable(f"kafka {place}: a batch from offset {batch.base_offset} does not have its checksum")
+            found += [
+                Raw(record.offset, record.key or b"", record.value or b"")
+                for record in (() if batch.is_control_batch else batch)
+                if record.offset >= offset
+            ]
+            offset = max(offset, batch.next_offset)
+    except CorruptRecordException as error:
+        raise Unavailable(f"kafka {place}: damaged at offset {offset}: {error}") from None
+    return Page(found, offset)

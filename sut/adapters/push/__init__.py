@@ -1,0 +1,1 @@
+"""APNs and FCM: the push providers, over HTTP/2."""

@@ -1,0 +1,1 @@
+"""Redis under Sentinel: registry, presence, revocations; looks at a node from outside."""

@@ -1,0 +1,228 @@
+"""The connection to whichever Redis is master: found through Sentinel, dropped at the first doubt, found again.
+
+One state: a session with a verified master, or none. Any error or missed deadline ends the session, and the next one
+begins with asking Sentinel. While there is none, calls fail at once: a keeper in the background tries every 200 ms.
+Only the first try after a loss is waited for, so that a connection that was merely reset costs nobody an error more
+than the one it broke. The keeper also asks Sentinel every second while all is well: a master that was cut off from
+its Sentinels goes on taking writes that nobody else will see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, NamedTuple, TypeVar
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+
+from sut.adapters.redis.client import Address, RedisClient
+from sut.adapters.redis.sentinel import MasterFinder
+from sut.adapters.shared.patience import patience
+from sut.ports import Unavailable
+
+RETRY_S: Final = 0.2
+"""Between tries while there is no session."""
+WATCH_S: Final = 1.0
+"""Between looks at Sentinel, and at the session, while there is one."""
+MAX_CONNECTIONS: Final = 8
+
+T = TypeVar("T")
+log = logging.getLogger("redis")
+
+
+class _Session(NamedTuple):
+    """A verified master. `address` is what Sentinel says, before it is mapped."""
+
+    address: Address
+    client: RedisClient
+
+
+class RedisMaster:
+    """Calls the current master, each within a deadline. Belongs to one event loop; starts with the first call."""
+
+    def __init__(
+        self,
+        *,
+        sentinels: Sequence[Address],
+        master_name: str,
+        address_map: Mapping[Address, Address],
+        deadline_s: float,
+    ) -> None:
+        """`address_map`: where to dial a server that Sentinel names by its own address; others are dialled directly."""
+        self._finder = MasterFinder(sentinels, master_name, deadline_s=deadline_s)
+        self._address_map = dict(address_map)
+        self._deadline_s = deadline_s
+        self._session: _Session | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._first_try: asyncio.Future[None] | None = None
+        """Pending while the first try since the last session is under way."""
+        self._lost = asyncio.Event()
+        self._reason = "not connected yet"
+        self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self.generation = 0
+        """Sessions so far. What was written in an earlier one may be gone."""
+        self.on_change: Callable[[], None] | None = None
+        """Called from the event loop when a session began or ended."""
+
+    @property
+    def up(self) -> bool:
+        """Whether there is a session."""
+        return self._session is not None
+
+    async def call(self, operation: Callable[[RedisClient], Awaitable[T]]) -> T:
+        """What `operation` returns. Raises Unavailable: at once while Redis is known to be away, else within the
+        deadline, and another one where the first try for a session is under way.
+
+        On any failure the session ends; whether the operation had an effect is unknown.
+        """
+        session = self._session or await self._next_session()
+        try:
+            async with patience(self._deadline_s):
+                return await operation(session.client)
+        except TimeoutError:
+            reason = f"no answer in {self._deadline_s} s"
+        except (RedisError, OSError) as error:
+            reason = _text(error)
+        self._lose(session, reason)
+        raise Unavailable(f"redis: {reason}")
+
+    async def close(self) -> None:
+        """End the session and the keeper. Calls fail from now on."""
+        self._closed = True
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
+        if self._session is not None:
+            self._closing.add(asyncio.create_task(_close(self._session.client, after_s=0)))
+            self._session = None
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=2 * self._deadline_s)
+        await self._finder.close()
+
+    async def _next_session(self) -> _Session:
+        """The session of the first try; without a first try under way there is none, and no point in waiting."""
+        if self._closed:
+            raise Unavailable("redis: closed")
+        if self._keeper is None:
+            self._expect_first_try()
+            self._keeper = asyncio.create_task(self._keep(), name="redis keeper")
+        if self._first_try is not None:
+            await asyncio.wait({self._first_try}, timeout=self._deadline_s)
+        if self._session is None:
+            raise Unavailable(f"redis: away, {self._reason}")
+        return self._session
+
+    async def _keep(self) -> None:
+        while True:
+            if self._session is None:
+                await self._try()
+                if self._session is None:
+                    await asyncio.sleep(RETRY_S)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_S):
+                    await self._lost.wait()
+            if self._session is not None:
+                await self._look_at(self._session)
+
+    async def _try(self) -> None:
+        try:
+            async with patience(3 * self._deadline_s):
+                self._begin(await self._connect())
+        except (TimeoutError, RedisError, OSError, Unavailable) as error:
+            self._reason = _text(error)
+        finally:
+            if self._first_try is not None and not self._first_try.done():
+                self._first_try.set_result(None)
+            self._first_try = None
+
+    async def _connect(self) -> _Session:
+        """Ask who is master and have it say so itself. Raises RedisError, OSError, Unavailable."""
+        address = await self._finder.find()
+        dialled = self._address_map.get(address, address)
+        client = RedisClient(
+            dialled, deadline_s=self._deadline_s, max_connections=MAX_CONNECTIONS, greeting=_same_master()
+        )
+        try:
+            await client.ask("PING")
+        except BaseException:
+            self._retire(client, after_s=0)
+            raise
+        return _Session(address, client)
+
+    def _begin(self, session: _Session) -> None:
+        self._session = session
+        self._lost.clear()
+        self.generation += 1
+        log.info("redis master is %s:%d", *session.address)
+        self._announce()
+
+    def _lose(self, session: _Session, reason: str) -> None:
+        """End this session, unless another has begun."""
+        if self._session is not session:
+            return
+        self._session = None
+        self._reason = reason
+        log.warning("redis master %s:%d lost: %s", *session.address, reason)
+        self._expect_first_try()
+        self._lost.set()
+        self._retire(session.client, after_s=self._deadline_s)  # other calls on it have ended by then
+        self._announce()
+
+    async def _look_at(self, session: _Session) -> None:
+        """End a session whose master is no master any more, or does not answer."""
+        with contextlib.suppress(Unavailable):
+            address = await self._finder.find()
+            if address != session.address:
+                self._lose(session, f"{address[0]}:{address[1]} is master now")
+                return
+        if self._session is session:
+            with contextlib.suppress(Unavailable):
+                await self.call(lambda client: client.ask("PING"))
+
+    def _expect_first_try(self) -> None:
+        self._first_try = asyncio.get_running_loop().create_future()
+
+    def _announce(self) -> None:
+        if self.on_change is not None:
+            asyncio.get_running_loop().call_soon(self.on_change)
+
+    def _retire(self, client: RedisClient, *, after_s: float) -> None:
+        task = asyncio.create_task(_close(client, after_s=after_s), name="redis close")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+def _same_master() -> Callable[[AbstractConnection], Awaitable[None]]:
+    """A greeting that lets connections through to one life of one master: pools reconnect without telling anybody."""
+    first: list[bytes] = []
+
+    async def greet(connection: AbstractConnection) -> None:
+        await connection.on_connect()
+        await connection.send_command("ROLE")
+        role = (await connection.read_response())[0]
+        if role != b"master":
+            raise RedisConnectionError(f"the server is a {role.decode()}, not the master")
+        await connection.send_command("INFO", "server")
+        info = bytes(await connection.read_response())
+        run_id = next((line for line in info.splitlines() if line.startswith(b"run_id:")), b"")
+        if run_id != (first or [run_id])[0]:
+            raise RedisConnectionError("the server was restarted")
+        first[:] = [run_id]
+
+    return greet
+
+
+async def _close(client: RedisClient, *, after_s: float) -> None:
+    await asyncio.sleep(after_s)
+    await client.close()
+
+
+def _text(error: BaseException) -> str:
+    """One line, without our own prefix."""
+    return str(error).removeprefix("redis: ") or type(error).__name__

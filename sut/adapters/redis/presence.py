@@ -1,0 +1,87 @@
+"""Presence on Redis with Sentinel: a sorted set a user, a member for each gateway incarnation that has the user.
+
+Keys
+    presence:{user}   "node/incarnation" -> when that gateway last said so, "" -> when the user last left one; Unix ms
+
+A member older than the time to live counts no more, so a gateway that dies takes its users with it; the time is the
+server's, so clocks of gateways need not agree. Two gateways that hold the same user do not touch each other's member.
+Members of dead incarnations go after a day, and the key a week after the last word on the user.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from sut.adapters.redis.client import Address
+from sut.adapters.redis.master import RedisMaster
+from sut.adapters.redis.script import Script, parts
+
+KEPT_S: Final = 7 * 86_400
+
+_HERE: Final = Script("presence_here.lua")
+_GONE: Final = Script("presence_gone.lua")
+_LOOK: Final = Script("presence_look.lua")
+MAX_AT_ONCE: Final = 4
+"""Script calls of one look that are under way side by side."""
+
+
+class RedisPresence:
+    """Presence on the current master. Belongs to one event loop; connects with the first call.
+
+    Each method raises Unavailable within about `deadline_s`, and at once while Redis is known to be away.
+    """
+
+    def __init__(
+        self,
+        *,
+        sentinels: Sequence[Address],
+        master_name: str,
+        address_map: Mapping[Address, Address],
+        ttl_s: float,
+        deadline_s: float = 0.3,
+    ) -> None:
+        """`ttl_s`: how long a word on a user counts; the same in the whole system. Others as for RedisRegistry."""
+        self._master = RedisMaster(
+            sentinels=sentinels, master_name=master_name, address_map=address_map, deadline_s=deadline_s
+        )
+        self._ttl_ms = round(ttl_s * 1000)
+
+    @property
+    def generation(self) -> int:
+        """Rises with each connection to a master after a failure or a failover."""
+        return self._master.generation
+
+    async def here(self, node: str, incarnation: int, users: Sequence[int]) -> None:
+        """These users are connected to this incarnation of a gateway."""
+        await self._note(_HERE, node, incarnation, users)
+
+    async def gone(self, node: str, incarnation: int, users: Sequence[int]) -> None:
+        """They no longer are. Of a user that this incarnation never had, nothing is noted."""
+        await self._note(_GONE, node, incarnation, users)
+
+    async def look(self, users: Sequence[int]) -> Mapping[int, tuple[bool, int]]:
+        """Of each user: online, and when last seen in Unix ms."""
+        found: dict[int, tuple[bool, int]] = {}
+        pieces = parts(users)
+        for start in range(0, len(pieces), MAX_AT_ONCE):
+            some = pieces[start : start + MAX_AT_ONCE]
+            for part, answer in zip(some, await asyncio.gather(*map(self._look, some)), strict=True):
+                for place, user in enumerate(part):
+                    found[user] = bool(answer[2 * place]), int(answer[2 * place + 1])
+        return found
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._master.close()
+
+    async def _look(self, users: Sequence[int]) -> Any:
+        keys = [f"presence:{user}" for user in users]
+        return await self._master.call(lambda client: _LOOK.run(client, keys, [self._ttl_ms]))
+
+    async def _note(self, script: Script, node: str, incarnation: int, users: Sequence[int]) -> None:
+        for part in parts(users):
+            keys = [f"presence:{user}" for user in part]
+            await self._master.call(partial(script.run, keys=keys, arguments=[f"{node}/{incarnation}", KEPT_S]))

@@ -1,0 +1,169 @@
+"""Registry on Redis with Sentinel: leases of gateways and routes of devices.
+
+Keys
+    lease:{node}    string with a time to live: the incarnation that lives, and the address that clients dial
+    nodes           set: nodes that had a lease when somebody last looked
+    route:{user}    hash: device -> packed route
+    replaced:{node} list: connections of this node whose device has registered a newer one elsewhere; kept for a minute
+
+A packed route is epoch, incarnation and connection (u64 each, big-endian), then the node's name. It counts only while
+lease:{node} holds the same incarnation, so a gateway that dies takes its routes with it. Keys of routes expire a day
+after the last registration, for hygiene; who holds a connection longer registers it again. Each method is one script
+(the .lua files here) for any number of entries, so one round trip. Redis replicates asynchronously: after a failover
+the newest entries may be gone, which `generation` tells.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from sut.adapters.redis.client import Address
+from sut.adapters.redis.master import RedisMaster
+from sut.adapters.redis.script import MAX_BATCH, Script, parts
+from sut.ports import Route, Unavailable
+
+ROUTE_TTL_S: Final = 86_400
+_ROUTE: Final = struct.Struct("!QQQ")
+_INCARNATION: Final = struct.Struct("!Q")
+_REPLACED_CONN: Final = struct.Struct("!QQ")
+
+
+class RedisRegistry:
+    """The registry on the current master. Belongs to one event loop; connects with the first call.
+
+    Each method raises Unavailable within about `deadline_s` (a round trip), and at once while Redis is known to be
+    away. After an error a write may have happened.
+    """
+
+    def __init__(
+        self,
+        *,
+        sentinels: Sequence[Address],
+        master_name: str,
+        address_map: Mapping[Address, Address],
+        deadline_s: float = 0.3,
+    ) -> None:
+        """`address_map`: where to dial a Redis that Sentinel names by its own address (a proxy); others directly."""
+        self._master = RedisMaster(
+            sentinels=sentinels, master_name=master_name, address_map=address_map, deadline_s=deadline_s
+        )
+
+    @property
+    def master(self) -> RedisMaster:
+        """The connections, for what else is kept beside the registry. They end with it."""
+        return self._master
+
+    @property
+    def up(self) -> bool:
+        """Whether a master is connected, as far as is known: looked at every second without calls."""
+        return self._master.up
+
+    @property
+    def generation(self) -> int:
+        """Rises with each connection to a master after a failure or a failover. What was written before a rise may
+        be gone: register it again.
+        """
+        return self._master.generation
+
+    @property
+    def on_change(self) -> Callable[[], None] | None:
+        """Called from the event loop when the master was lost or found. Settable."""
+        return self._master.on_change
+
+    @on_change.setter
+    def on_change(self, callback: Callable[[], None] | None) -> None:
+        self._master.on_change = callback
+
+    async def lease(self, node: str, incarnation: int, ttl_s: float, address: str) -> None:
+        """Take or renew the lease. Raises Unavailable also when a later incarnation of the node holds it."""
+        packed = _INCARNATION.pack(incarnation) + address.encode()
+        if not await self._run(_LEASE, [f"lease:{node}", "nodes"], [packed, round(ttl_s * 1000), node]):
+            raise Unavailable(f"redis: a later incarnation holds the lease of {node}")
+
+    async def release(self, node: str, incarnation: int) -> None:
+        """End the lease, if it is still this incarnation's."""
+        await self._run(_RELEASE, [f"lease:{node}", "nodes"], [_INCARNATION.pack(incarnation), node])
+
+    async def gateways(self) -> dict[str, tuple[int, str]]:
+        """Live leases: node -> (incarnation, address)."""
+        answer = await self._run(_GATEWAYS, ["nodes"], [])
+        return {
+            node.decode(): (_INCARNATION.unpack_from(lease)[0], lease[_INCARNATION.size :].decode())
+            for node, lease in zip(answer[::2], answer[1::2], strict=True)
+        }
+
+    async def register(self, routes: Sequence[tuple[int, Route]]) -> list[Route | None]:
+        """Put routes in. Returns for each what was there before: None when nothing, an entry with a higher epoch
+        when that stays, else what was replaced, which may be the very same route.
+        """
+        before: list[Route | None] = []
+        for part in parts(routes):
+            keys, arguments = _entries(part)
+            answer = await self._run(_REGISTER, keys, [ROUTE_TTL_S, *arguments])
+            before += [
+                _unpack(route.device, old) if old is not None else None
+                for (_, route), old in zip(part, answer, strict=True)
+            ]
+        return before
+
+    async def replaced(self, node: str, incarnation: int) -> list[int]:
+        """Connections of this incarnation that lost their place to one of another gateway. Each is told once."""
+        answer = await self._run(_REPLACED, [f"replaced:{node}"], [MAX_BATCH])
+        found = [_REPLACED_CONN.unpack(one) for one in answer]
+        return [conn for of_incarnation, conn in found if of_incarnation == incarnation]
+
+    async def unregister(self, routes: Sequence[tuple[int, Route]]) -> None:
+        """Compare and delete: removes an entry only if it is exactly this one."""
+        for part in parts(routes):
+            keys, arguments = _entries(part)
+            await self._run(_UNREGISTER, keys, arguments)
+
+    async def routes(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
+        """Routes of these users whose lease lives; a user without one is left out."""
+        return await self._routes(users, leased=True)
+
+    async def lapsed(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
+        """Routes of these users whose lease has ended; a user without one is left out."""
+        return await self._routes(users, leased=False)
+
+    async def _routes(self, users: Sequence[int], *, leased: bool) -> Mapping[int, tuple[Route, ...]]:
+        found: dict[int, tuple[Route, ...]] = {}
+        for part in parts(users):
+            answer = await self._run(_ROUTES, [f"route:{user}" for user in part], [int(leased)])
+            for user, flat in zip(part, answer, strict=True):
+                if flat:
+                    pairs = zip(flat[::2], flat[1::2], strict=True)
+                    found[user] = tuple(_unpack(int(device), route) for device, route in pairs)
+        return found
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._master.close()
+
+    async def _run(self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
+        return await self._master.call(lambda client: script.run(client, keys, arguments))
+
+
+_LEASE: Final = Script("lease.lua")
+_RELEASE: Final = Script("release.lua")
+_GATEWAYS: Final = Script("gateways.lua")
+_REGISTER: Final = Script("register.lua")
+_REPLACED: Final = Script("replaced.lua")
+_UNREGISTER: Final = Script("unregister.lua")
+_ROUTES: Final = Script("routes.lua")
+
+
+def _entries(routes: Sequence[tuple[int, Route]]) -> tuple[list[str], list[bytes | str | int]]:
+    """Keys, and for each key the device and its packed route."""
+    arguments: list[bytes | str | int] = []
+    for _, route in routes:
+        packed = _ROUTE.pack(route.epoch, route.incarnation, route.conn) + route.node.encode()
+        arguments += (route.device, packed)
+    return [f"route:{user}" for user, _ in routes], arguments
+
+
+def _unpack(device: int, packed: bytes) -> Route:
+    epoch, incarnation, conn = _ROUTE.unpack_from(packed)
+    return Route(device, packed[_ROUTE.size :].decode(), incarnation, conn, epoch)

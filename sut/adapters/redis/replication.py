@@ -1,0 +1,44 @@
+"""Cuts the replication of a Redis at its master, so that the replica misses what is written; tries whether it writes.
+
+Redis replicates so fast that a replica on the same machine hardly ever lags, and a failover there loses nothing: that
+flatters whatever relies on Redis. A proxy between the two does not last, for Sentinel points the replica back at the
+master's own address. So the master is told to refuse replicas, and the link it has is dropped. Blocking; for faults.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sut.adapters.redis.admin import Address, asking
+from sut.ports import Unavailable
+
+TIMEOUT_S: Final = 1.0
+
+
+def cut_replication(address: Address) -> bool:
+    """Refuse replicas and drop those that are there. Clients notice nothing. False: it did not answer."""
+    try:
+        with asking(address, TIMEOUT_S) as ask:
+            ask("ACL", "SETUSER", "default", "-psync", "-sync")
+            ask("CLIENT", "KILL", "TYPE", "replica")
+    except Unavailable:
+        return False
+    return True
+
+
+def allow_replication(address: Address) -> None:
+    """Take replicas again. Harmless when none was refused. A Redis that is away forgot it as it died."""
+    try:
+        with asking(address, TIMEOUT_S) as ask:
+            ask("ACL", "SETUSER", "default", "+psync", "+sync")
+    except Unavailable:
+        return
+
+
+def takes_writes(address: Address, timeout_s: float) -> bool:
+    """Whether it takes a write now. What is written is of no meaning to anybody, and gone after a second."""
+    try:
+        with asking(address, timeout_s) as ask:
+            return bool(ask("SET", "petrel:write-probe", "1", "PX", "1000") == "OK")
+    except Unavailable:
+        return False

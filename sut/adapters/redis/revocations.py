@@ -1,0 +1,70 @@
+"""The list of revoked devices on Redis, beside the registry and by its connections.
+
+Keys
+    revoked:order   sorted set: "user:device" by the number of the change that put it there
+    revoked:data    hash: "user:device" -> second of the revocation and second from which it may be forgotten, u64 each
+    revoked:last    the last change number
+
+Everybody asks once a second what came after the change it knows, which costs Redis one GET when nothing did. At most
+MAX_REVOKED are kept; what has expired goes out, oldest first, as new ones come in.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+from sut.adapters.redis.master import RedisMaster
+from sut.adapters.redis.script import Script
+from sut.ports import Revocation, RevocationPage, Unavailable
+
+MAX_REVOKED: Final = 100_000
+"""Some 15 MB in Redis, and as much in each gateway. More revocations within a token's life are refused."""
+PAGE: Final = 1000
+_KEYS: Final = ("revoked:order", "revoked:data", "revoked:last")
+_DATA: Final = struct.Struct("!QQ")
+
+log = logging.getLogger("revoked")
+_REVOKE: Final = Script("revoke.lua")
+_SINCE: Final = Script("revoked_since.lua")
+
+
+class RedisRevocations:
+    """On the connections of a registry, which stays their owner."""
+
+    def __init__(self, master: RedisMaster, *, most: int = MAX_REVOKED) -> None:
+        self._master = master
+        self._most = most
+
+    @property
+    def generation(self) -> int:
+        """Rises with each connection to a master after a failure or a failover."""
+        return self._master.generation
+
+    async def revoke(self, revocations: Sequence[Revocation], *, now_s: int) -> None:
+        """Put these in. Raises Unavailable, also when the list is full."""
+        arguments: list[bytes | str | int] = [now_s, self._most]
+        for one in revocations:
+            arguments += (f"{one.user}:{one.device}", _DATA.pack(one.at_s, one.until_s))
+        refused = await self._master.call(lambda client: _REVOKE.run(client, _KEYS, arguments))
+        if refused:
+            raise Unavailable(f"redis: {self._most} devices are revoked already; {refused} did not fit")
+
+    async def since(self, position: int) -> RevocationPage:
+        """What came after this position. Raises Unavailable."""
+        answer = await self._master.call(lambda client: _SINCE.run(client, _KEYS, [position, PAGE]))
+        found = [_unpacked(member, data) for member, data in zip(answer[2::2], answer[3::2], strict=True) if data]
+        return RevocationPage(answer[0], bool(answer[1]), tuple(one for one in found if one is not None))
+
+
+def _unpacked(member: bytes, data: bytes) -> Revocation | None:
+    """None for what nobody of ours wrote: the others of the list still hold."""
+    user, _, device = member.partition(b":")
+    try:
+        at_s, until_s = _DATA.unpack(data)
+        return Revocation(int(user), int(device), at_s, until_s)
+    except (ValueError, struct.error):
+        log.warning("revoked:order has %r with %d bytes, which is no revocation: ZREM it", member, len(data))
+        return None

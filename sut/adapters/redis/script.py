@@ -1,0 +1,37 @@
+"""Lua scripts on Redis: sent by their hash, one call for some hundreds of keys, so one round trip."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any, Final, TypeVar
+
+from redis.exceptions import NoScriptError
+
+from sut.adapters.redis.client import RedisClient
+
+MAX_BATCH: Final = 500
+"""Entries in one script call, which Redis runs in about a millisecond; more take several round trips."""
+
+T = TypeVar("T")
+
+
+class Script:
+    """A Lua script of this folder, sent by its hash, and in full to a server that does not know it."""
+
+    def __init__(self, name: str) -> None:
+        self._text = files("sut.adapters.redis").joinpath(name).read_text()
+        self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, client: RedisClient, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
+        """The script's answer: integers, bytes, None and lists of them."""
+        try:
+            return await client.ask("EVALSHA", self._sha, len(keys), *keys, *arguments)
+        except NoScriptError:
+            return await client.ask("EVAL", self._text, len(keys), *keys, *arguments)
+
+
+def parts(items: Sequence[T]) -> list[Sequence[T]]:
+    """The items, MAX_BATCH at a time."""
+    return [items[start : start + MAX_BATCH] for start in range(0, len(items), MAX_BATCH)]

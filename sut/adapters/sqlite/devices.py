@@ -1,0 +1,122 @@
+"""The device directory on SQLite: one small file, read by whoever hands out tokens or pushes.
+
+Changes share transactions (group_commit.py). The order in which they were handed in is the order in which they land,
+and each decides by what the ones before left: that is what makes `retire` a compare-and-forget.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from sut.adapters.shared.bounded_pool import BoundedPool
+from sut.adapters.shared.group_commit import GroupCommit
+from sut.adapters.sqlite.file import MAX_INTEGER, Layout, open_files
+from sut.ports import PushAddress, RegisteredDevice
+
+DEVICES: Final = Layout(schema="devices.sql", application_id=0x53504431, synchronous="FULL")
+DEADLINE_S: Final = 2.0
+LOCK_SHARE: Final = 0.75
+THREADS: Final = 3
+MAX_WAITING: Final = 1_000
+MAX_CHANGES: Final = 20_000
+MAX_BATCH: Final = 2_000
+
+_PUT: Final = (
+    "INSERT INTO device (device, user, provider, token) VALUES (?, ?, ?, ?) ON CONFLICT (device)"
+    " DO UPDATE SET provider = excluded.provider, token = excluded.token"
+    " WHERE device.user = excluded.user AND NOT device.revoked"
+)
+_RETIRE: Final = "UPDATE device SET provider = NULL, token = NULL WHERE device = ? AND provider = ? AND token = ?"
+_REVOKE: Final = (
+    "INSERT INTO device (device, user, revoked) VALUES (?, ?, 1) ON CONFLICT (device)"
+    " DO UPDATE SET revoked = 1, provider = NULL, token = NULL WHERE device.user = excluded.user"
+)
+_OF_USERS: Final = (
+    "SELECT user, device, provider, token FROM device"
+    " WHERE user IN (SELECT value FROM json_each(?)) AND NOT revoked ORDER BY device"
+)
+_REVOKED: Final = "SELECT device FROM device WHERE device IN (SELECT value FROM json_each(?)) AND revoked"
+
+_Change = Callable[[sqlite3.Connection], bool]
+
+
+class SqliteDevices:
+    """The directory in data/devices.db. Belongs to one event loop; other processes open the same file."""
+
+    def __init__(self, directory: Path, partitions: int, *, deadline_s: float = DEADLINE_S) -> None:
+        """Open the file, making it if it is missing. Raises Unavailable, Damaged. `partitions`: of the directory."""
+        [self._file] = open_files(
+            directory, [("devices.db", DEVICES)], partitions=partitions, lock_wait_s=LOCK_SHARE * deadline_s
+        )
+        self._pool = BoundedPool("devices", threads=THREADS, max_waiting=MAX_WAITING, deadline_s=deadline_s)
+        self._changes: GroupCommit[_Change, bool] = GroupCommit(
+            "devices", self._apply, max_batch=MAX_BATCH, max_waiting=MAX_CHANGES
+        )
+
+    async def register(self, devices: Sequence[RegisteredDevice]) -> list[bool]:
+        """Add the devices, or set their push address anew; False for one that is another user's or revoked."""
+        return await self._changes.submit([_put(device) for device in devices])
+
+    async def devices_of(self, users: Sequence[int]) -> dict[int, tuple[RegisteredDevice, ...]]:
+        """The devices of these users that are not revoked, by device; users without one are left out."""
+        asked = json.dumps([user for user in users if user <= MAX_INTEGER])
+        rows = await self._pool.run(lambda: self._file.read(lambda c: c.execute(_OF_USERS, (asked,)).fetchall()))
+        found: dict[int, tuple[RegisteredDevice, ...]] = {}
+        for user, device, provider, token in rows:
+            push = PushAddress(provider, token) if provider else None
+            found[user] = (*found.get(user, ()), RegisteredDevice(user, device, push))
+        return found
+
+    async def owner(self, device: int) -> int | None:
+        """Whose device it is or was; None when it was never registered."""
+        if device > MAX_INTEGER:
+            return None
+
+        def select(connection: sqlite3.Connection) -> list[tuple[int]]:
+            return connection.execute("SELECT user FROM device WHERE device = ?", (device,)).fetchall()
+
+        rows = await self._pool.run(lambda: self._file.read(select))
+        return rows[0][0] if rows else None
+
+    async def retire(self, device: RegisteredDevice) -> None:
+        """Forget this push token of the device, unless it has another one by now."""
+        push = device.push
+        if push is not None:
+            await self._changes.submit([_run(_RETIRE, (device.device, push.provider, push.token))])
+
+    async def revoke(self, device: int, user: int) -> None:
+        """From now on the device gets nothing."""
+        await self._changes.submit([_run(_REVOKE, (device, user))])
+
+    async def revoked(self, devices: Sequence[int]) -> set[int]:
+        """Those of these that are revoked."""
+        asked = json.dumps([device for device in devices if device <= MAX_INTEGER])
+        rows = await self._pool.run(lambda: self._file.read(lambda c: c.execute(_REVOKED, (asked,)).fetchall()))
+        return {device for (device,) in rows}
+
+    async def close(self) -> None:
+        """Finish what was handed in, within the deadline, and close the file."""
+        await self._changes.close()
+        await self._pool.close()
+        self._file.close()
+
+    async def _apply(self, changes: list[_Change]) -> list[bool]:
+        """All in one transaction, in order."""
+
+        def apply(connection: sqlite3.Connection) -> list[bool]:
+            return [change(connection) for change in changes]
+
+        return await self._pool.run(lambda: self._file.write(apply))
+
+
+def _run(statement: str, parameters: tuple[object, ...]) -> _Change:
+    return lambda connection: bool(connection.execute(statement, parameters).rowcount)
+
+
+def _put(device: RegisteredDevice) -> _Change:
+    provider, token = (device.push.provider, device.push.token) if device.push else (None, None)
+    return _run(_PUT, (device.device, device.user, provider, token))

@@ -1,0 +1,293 @@
+"""One SQLite file that several processes write: opened, locked, written in transactions, read, and its errors named.
+
+Blocking; the adapters call it from worker threads (bounded_pool.py). The mode is WAL, so readers and the writer do not
+wait for each other.
+
+Writers take turns by an advisory lock on a file of their own beside the database, asked for again after short random
+waits. SQLite's busy handler would sleep up to 100 ms at a time. The lock is also what makes checkpoints safe: SQLite
+before 3.51.3 can corrupt a WAL database when a checkpoint and another connection's write meet (the "WAL-reset bug",
+https://www.sqlite.org/wal.html#walresetbug). Here a commit and the checkpoint that may follow it happen under the
+lock, and nobody checkpoints without it; closing the last connection does, but then there is no other. The kernel
+drops the lock with the process, however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import random
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+from sut.ports import Unavailable
+
+MAX_INTEGER: Final = (1 << 63) - 1
+"""The largest integer SQLite holds."""
+CHECKPOINT_PAGES: Final = 1000
+"""Pages in the WAL after which a commit also copies them into the database: 4 MB."""
+WAL_BYTES: Final = 8 << 20
+"""What the WAL file is cut back to when it begins anew. Above the usual size: overwriting a file in place costs its
+fsync half of what growing it does."""
+OPEN_WAIT_S: Final = 5.0
+_RETRY_FIRST_S: Final = 0.0003
+_RETRY_MAX_S: Final = 0.004
+
+T = TypeVar("T")
+
+
+class Damaged(Unavailable):
+    """A file that is not what was written: somebody has to look. Trying again does not help."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """A kind of file."""
+
+    schema: str
+    """Name of the .sql file in this package."""
+    application_id: int
+    """Four letters in the header: the kind and its version. A file with others is refused."""
+    synchronous: Literal["FULL", "NORMAL"]
+    """FULL: a commit is on the disk when it returns. NORMAL: it survives the end of any process, and a power failure
+    may cost the last ones, never the consistency."""
+
+
+class SqliteFile:
+    """One database file as this process sees it: a connection that writes and one that reads, both opened on demand.
+
+    Safe to use from several threads; writers wait for each other, and so do readers.
+    """
+
+    def __init__(
+        self, path: Path, layout: Layout, *, partitions: int, lock_wait_s: float, rng: random.Random | None = None
+    ) -> None:
+        """Make the file if there is none, else check that it is one of ours. Raises Unavailable, Damaged.
+
+        `partitions` is the number of partitions of the directory, written down in each file: another one is refused.
+        `lock_wait_s` bounds how long any call waits for others.
+        """
+        self.path = path
+        self._layout = layout
+        self._lock_wait_s = lock_wait_s
+        self._rng = rng or random.Random()
+        self._write_turn = threading.Lock()
+        self._read_turn = threading.Lock()
+        self._writer: sqlite3.Connection | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._lock_fd = -1
+        self._closed = False
+        with self._naming_errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock_fd = os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._make(partitions)
+        except BaseException:
+            self.close()
+            raise
+
+    def write(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `action` in one transaction of its own, alone among all processes; on return it is committed.
+
+        Raises Unavailable when the turn does not come in `lock_wait_s`, when the disk is full or fails. A failed
+        transaction is rolled back; when that was the COMMIT itself, a crash right then may still bring its effect
+        to light, so the outcome is unknown.
+        """
+        with self._naming_errors(), self._alone(self._lock_wait_s):
+            connection = self._writer = self._writer or self._connect()
+            try:
+                deadline = time.monotonic() + self._lock_wait_s
+                self._until_free(lambda: connection.execute("BEGIN IMMEDIATE"), deadline)
+                result = action(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                self._writer = None
+                _discard(connection)
+                raise
+            return result
+
+    def read(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `action` on the connection that reads. It must fetch all it asks for: an open cursor pins the WAL."""
+        with self._naming_errors(), self._turn(self._read_turn, self._lock_wait_s):
+            return self._read(action)
+
+    def changes(self) -> int | None:
+        """A number that differs from the one before when another connection committed since. None: not known now.
+
+        Never waits and reads nothing from the disk: what an event loop may call itself (6 us, measured).
+        """
+        if not self._read_turn.acquire(blocking=False):
+            return None
+        try:
+            with self._naming_errors():
+                return data_version(self._reader) if self._reader is not None else None
+        except Unavailable:
+            return None
+        finally:
+            self._read_turn.release()
+
+    def close(self) -> None:
+        """Close both connections, after what is running on them. What takes more than `lock_wait_s` is left to the
+        end of the process.
+        """
+        self._closed = True
+        if self._write_turn.acquire(timeout=self._lock_wait_s):
+            if self._writer is not None:
+                _discard(self._writer)
+            if self._lock_fd >= 0:
+                os.close(self._lock_fd)
+            self._writer, self._lock_fd = None, -1
+            self._write_turn.release()
+        if self._read_turn.acquire(timeout=self._lock_wait_s):
+            if self._reader is not None:
+                _discard(self._reader)
+            self._reader = None
+            self._read_turn.release()
+
+    def _make(self, partitions: int) -> None:
+        """The first opener makes the tables, under the lock; a half-made file is finished by the next."""
+
+        def identity(connection: sqlite3.Connection) -> tuple[int, int]:
+            return _pragma(connection, "application_id"), _pragma(connection, "user_version")
+
+        application_id = self._layout.application_id
+        schema = files("sut.adapters.sqlite").joinpath(self._layout.schema).read_text()
+        marks = f"PRAGMA application_id = {application_id}; PRAGMA user_version = {partitions};"
+        script = f"BEGIN IMMEDIATE; {schema}; {marks} COMMIT;"
+        with self._naming_errors(), self._alone(OPEN_WAIT_S):
+            connection = self._writer = self._connect()
+            if identity(connection) == (0, 0):
+                self._until_free(lambda: connection.executescript(script), time.monotonic() + OPEN_WAIT_S)
+            found = identity(connection)
+        if found[0] != application_id:
+            raise Damaged(f"{self.path}: not a file of this kind and version (application_id {found[0]:#x})")
+        if found[1] != partitions:
+            raise Damaged(f"{self.path}: made for {found[1]} partitions, not {partitions}: use that number")
+
+    def _connect(self) -> sqlite3.Connection:
+        """A connection that never waits by itself and begins no transaction by itself."""
+        connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+        try:
+            deadline = time.monotonic() + self._lock_wait_s
+            self._until_free(lambda: connection.execute("PRAGMA journal_mode = WAL").fetchall(), deadline)
+            connection.execute(f"PRAGMA synchronous = {self._layout.synchronous}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+            connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+        except BaseException:
+            _discard(connection)
+            raise
+        return connection
+
+    def _read(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        connection = self._reader = self._reader or self._connect()
+        try:
+            return self._until_free(lambda: action(connection), time.monotonic() + self._lock_wait_s)
+        except sqlite3.Error:
+            self._reader = None
+            _discard(connection)
+            raise
+
+    @contextmanager
+    def _alone(self, wait_s: float) -> Iterator[None]:
+        """This thread among those of the process, then this process among all."""
+        with self._turn(self._write_turn, wait_s):
+            deadline = time.monotonic() + wait_s
+            self._until_free(lambda: fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB), deadline)
+            try:
+                yield
+            finally:
+                fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
+
+    @contextmanager
+    def _turn(self, lock: threading.Lock, wait_s: float) -> Iterator[None]:
+        if not lock.acquire(timeout=wait_s):
+            raise Unavailable(f"{self.path}: busy in this process for {wait_s} s")
+        try:
+            if self._closed:
+                raise Unavailable(f"{self.path}: closed")
+            yield
+        finally:
+            lock.release()
+
+    def _until_free(self, attempt: Callable[[], T], deadline: float) -> T:
+        """Repeat while another process holds what is needed, after short random waits. Raises Unavailable."""
+        wait_s = _RETRY_FIRST_S
+        while True:
+            try:
+                return attempt()
+            except BlockingIOError:
+                pass
+            except sqlite3.OperationalError as error:
+                if _code(error) != sqlite3.SQLITE_BUSY:
+                    raise
+            if time.monotonic() >= deadline:
+                raise Unavailable(f"{self.path}: locked by another process for too long")
+            time.sleep(self._rng.uniform(wait_s / 2, wait_s))
+            wait_s = min(wait_s * 1.5, _RETRY_MAX_S)
+
+    @contextmanager
+    def _naming_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise _named(self.path, error) from error
+        except OSError as error:
+            raise Unavailable(f"{self.path}: {error.strerror}") from error
+
+
+def open_files(
+    directory: Path, parts: Sequence[tuple[str, Layout]], *, partitions: int, lock_wait_s: float
+) -> list[SqliteFile]:
+    """All of these files, or none when one cannot be opened. Raises Unavailable, Damaged."""
+    opened: list[SqliteFile] = []
+    try:
+        for name, layout in parts:
+            opened.append(SqliteFile(directory / name, layout, partitions=partitions, lock_wait_s=lock_wait_s))
+    except BaseException:
+        for file in opened:
+            file.close()
+        raise
+    return opened
+
+
+def data_version(connection: sqlite3.Connection) -> int:
+    """What SqliteFile.changes gives; asked before a read, it belongs to what that read saw, or to less."""
+    return _pragma(connection, "data_version")
+
+
+def _named(path: Path, error: sqlite3.DatabaseError) -> Unavailable:
+    """SQLite's error as ours, with the file and a text that says what to do about it."""
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    match _code(error):
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return Damaged(f"{path}: damaged ({error}); restore it or begin with an empty directory")
+        case sqlite3.SQLITE_FULL:
+            return Unavailable(f"{path}: no space left on the disk")
+        case sqlite3.SQLITE_IOERR:
+            return Unavailable(f"{path}: input/output error ({name}): the disk is full or failing")
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+            return Unavailable(f"{path}: cannot be opened for writing ({name})")
+    return Unavailable(f"{path}: {error} ({name})")
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code; 0 for errors of the sqlite3 module itself."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _discard(connection: sqlite3.Connection) -> None:
+    """End a connection, and with it the transaction that it may be in."""
+    with suppress(sqlite3.Error):
+        connection.rollback()
+    with suppress(sqlite3.Error):
+        connection.close()

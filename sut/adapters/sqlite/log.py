@@ -1,0 +1,173 @@
+"""MessageLog on SQLite: one file a partition, appended to by several processes, followed by its sequencer.
+
+An append is durable when its transaction is committed with synchronous=FULL; readers see nothing before that. What
+waits in this process for the same partition shares a transaction (group_commit.py); processes take turns by the
+file's lock (sqlite_file.py). A group of records lands whole or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import zlib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from sut.adapters.shared.bounded_pool import BoundedPool
+from sut.adapters.shared.commit_key import commit_key
+from sut.adapters.shared.group_commit import GroupCommit
+from sut.adapters.shared.patience import patience
+from sut.adapters.sqlite.file import Damaged, Layout, SqliteFile, data_version, open_files
+from sut.ports import Follower, Logged, LogRecord, Unavailable
+
+LOG: Final = Layout(schema="log.sql", application_id=0x53504C31, synchronous="FULL")
+OFFSETS: Final = Layout(schema="offsets.sql", application_id=0x53504F31, synchronous="NORMAL")
+"""A commit that a power failure undoes costs a replay, which the store's `applied` makes harmless."""
+DEADLINE_S: Final = 1.0
+LOCK_SHARE: Final = 0.75
+"""Of the deadline, for the turn to write: who waits in vain has written nothing, and learns it in time."""
+MAX_WAITING: Final = 10_000
+"""Records of one partition that may wait in this process; beyond it an append is refused at once."""
+MAX_BATCH: Final = 1_000
+"""Records in one transaction, unless one append brings more."""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[LogRecord] = msgspec.msgpack.Decoder(LogRecord)
+
+_Row = tuple[int, bytes]
+
+
+class _End(NamedTuple):
+    """Nothing is above `offset` as long as the file has this version."""
+
+    version: int
+    offset: int
+
+
+class SqliteLog:
+    """The log in a directory. Belongs to one event loop; other processes open the same directory."""
+
+    def __init__(self, directory: Path, partitions: int, *, deadline_s: float = DEADLINE_S) -> None:
+        """Open the files, making those that are missing. Raises Unavailable, Damaged.
+
+        No call takes much longer than `deadline_s`.
+        """
+        self._deadline_s = deadline_s
+        parts = [(f"log-{index:02}.db", LOG) for index in range(partitions)]
+        *self._files, self._offsets = open_files(
+            directory, [*parts, ("offsets.db", OFFSETS)], partitions=partitions, lock_wait_s=LOCK_SHARE * deadline_s
+        )
+        # One append and one read a partition, and a commit, may be stuck: the rest still has threads.
+        self._pool = BoundedPool(
+            "log", threads=2 * partitions + 2, max_waiting=8 * partitions + 64, deadline_s=deadline_s
+        )
+        self._ends: list[_End | None] = [None] * partitions
+        self._appends: list[GroupCommit[_Row, int]] = [
+            GroupCommit(file.path.stem, partial(self._write, file), max_batch=MAX_BATCH, max_waiting=MAX_WAITING)
+            for file in self._files
+        ]
+        self._commits: GroupCommit[tuple[int, int], None] = GroupCommit(
+            "offsets", self._write_offsets, max_batch=MAX_BATCH, max_waiting=MAX_WAITING
+        )
+
+    async def append(self, partition: int, records: Sequence[LogRecord]) -> list[int]:
+        """Append in order; on return all are durable. Raises Unavailable: in the log whole, or not at all."""
+        rows = []
+        for record in records:
+            encoded = _encoder.encode(record)
+            rows.append((zlib.crc32(encoded), encoded))
+        try:
+            async with patience(self._deadline_s):
+                return await self._appends[partition].submit(rows)
+        except TimeoutError:
+            raise Unavailable(f"{self._files[partition].path}: no answer in {self._deadline_s} s") from None
+
+    async def read(self, partition: int, after: int, limit: int) -> list[Logged]:
+        """Up to `limit` records above `after`, in order. Finding that there are none costs microseconds, no thread."""
+        end = self._ends[partition]
+        file = self._files[partition]
+        if end is not None and after == end.offset and file.changes() == end.version:
+            await asyncio.sleep(0)  # a caller that asks again at once must not stop the loop
+            return []
+        self._ends[partition] = None
+        found, self._ends[partition] = await self._pool.run(partial(file.read, partial(_read, file.path, after, limit)))
+        return found
+
+    async def end(self, partition: int) -> int:
+        """The offset of the last durable record, 0 when there is none."""
+        return await self._pool.run(partial(self._files[partition].read, _last_offset))
+
+    async def committed(self, partition: int, follower: Follower = Follower.SEQUENCER) -> int:
+        """The offset that this follower last committed, 0 when none was."""
+        key = commit_key(partition, follower)
+
+        def select(connection: sqlite3.Connection) -> list[tuple[int]]:
+            return connection.execute("SELECT offset FROM committed WHERE partition = ?", (key,)).fetchall()
+
+        rows = await self._pool.run(partial(self._offsets.read, select))
+        return rows[0][0] if rows else 0
+
+    async def commit(self, partition: int, offset: int, follower: Follower = Follower.SEQUENCER) -> None:
+        """Remember that the follower is done with everything up to `offset`. Never moves back."""
+        await self._commits.submit([(commit_key(partition, follower), offset)])
+
+    async def close(self) -> None:
+        """Finish what was handed in, within the deadline, and close the files."""
+        for appends in self._appends:
+            await appends.close()
+        await self._commits.close()
+        await self._pool.close()
+        for file in (*self._files, self._offsets):
+            file.close()
+
+    async def _write(self, file: SqliteFile, rows: list[_Row]) -> list[int]:
+        def insert(connection: sqlite3.Connection) -> list[int]:
+            last = _last_offset(connection)
+            offsets = list(range(last + 1, last + 1 + len(rows)))
+            placed = ((offset, crc, record) for offset, (crc, record) in zip(offsets, rows, strict=True))
+            connection.executemany("INSERT INTO log (offset, crc, record) VALUES (?, ?, ?)", placed)
+            return offsets
+
+        return await self._pool.run(partial(file.write, insert))
+
+    async def _write_offsets(self, commits: list[tuple[int, int]]) -> list[None]:
+        def upsert(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "INSERT INTO committed (partition, offset) VALUES (?, ?) ON CONFLICT (partition)"
+                " DO UPDATE SET offset = excluded.offset WHERE excluded.offset > committed.offset",
+                commits,
+            )
+
+        await self._pool.run(partial(self._offsets.write, upsert))
+        return [None] * len(commits)
+
+
+def _read(path: Path, after: int, limit: int, connection: sqlite3.Connection) -> tuple[list[Logged], _End | None]:
+    """The records, and where the file ends if they reach it."""
+    version = data_version(connection)
+    rows = connection.execute(
+        "SELECT offset, crc, record FROM log WHERE offset > ? ORDER BY offset LIMIT ?", (after, limit)
+    ).fetchall()
+    if not rows and after > (last := _last_offset(connection)):
+        raise Damaged(f"{path}: ends at record {last}, before {after}: records are lost, or it is another log")
+    found = [Logged(offset, _decode(path, offset, crc, record)) for offset, crc, record in rows]
+    if len(rows) == limit:
+        return found, None
+    return found, _End(version, rows[-1][0] if rows else after)
+
+
+def _last_offset(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT coalesce(max(offset), 0) FROM log").fetchone()[0])
+
+
+def _decode(path: Path, offset: int, crc: int, record: bytes) -> LogRecord:
+    if zlib.crc32(record) != crc:
+        raise Damaged(f"{path}: damaged, record {offset} does not have its checksum")
+    try:
+        return _decoder.decode(record)
+    except msgspec.DecodeError as error:
+        raise Damaged(f"{path}: record {offset} is not of this version: {error}") from None

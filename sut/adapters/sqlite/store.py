@@ -1,0 +1,334 @@
+"""MessageStore on SQLite: one file a partition, written by its sequencer, read by the chat services.
+
+A write() is one transaction, so rows, spans, marks and the sequencer's state land together. The state's `applied`
+guards it: what comes from further back in the log than what is stored changes nothing. Which conversations a user is
+in has a file of its own, so that a SYNC looks into one file and not into all: a write() commits there first, and an
+entry whose conversation did not follow is harmless. Cursors have one too, which all chat services write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final, TypeVar
+
+from sut.adapters.shared.bounded_pool import BoundedPool
+from sut.adapters.shared.group_commit import GroupCommit
+from sut.adapters.sqlite.file import MAX_INTEGER, Layout, SqliteFile, open_files
+from sut.ports import (
+    ConversationImage,
+    ConversationRow,
+    ConversationWrite,
+    Pace,
+    RoleMark,
+    SenderMark,
+    Span,
+    StoredMessage,
+)
+from sut.process.partitioning import partition_of
+
+STORE: Final = Layout(schema="store.sql", application_id=0x53505333, synchronous="FULL")
+MEMBERSHIPS: Final = Layout(schema="memberships.sql", application_id=0x53504D31, synchronous="FULL")
+CURSORS: Final = Layout(schema="cursors.sql", application_id=0x53504331, synchronous="NORMAL")
+RECEIPTS: Final = Layout(schema="receipts.sql", application_id=0x53505231, synchronous="NORMAL")
+DEADLINE_S: Final = 2.0
+PACE: Final = Pace(rows_s=0.1, cursors_s=0.5)
+LOCK_SHARE: Final = 0.75
+"""Of the deadline, for the turn to write: who waits in vain has written nothing, and learns it in time."""
+THREADS: Final = 6
+MAX_WAITING: Final = 1_000
+"""Calls that may wait in this process; beyond it they are refused at once."""
+MAX_CURSORS: Final = 20_000
+MAX_MEMBERSHIPS: Final = 100_000
+"""(user, conversation) pairs that may wait for their commit: 200 new groups of 500 members."""
+
+DAY_S: Final = 86_400
+EXPIRE_ROWS: Final = 2_000
+EXPIRE_CONVERSATIONS: Final = 200
+"""Most that one expire() deletes and looks at: some 50 ms in which nobody else writes the file."""
+
+T = TypeVar("T")
+_Cursor = tuple[int, int, int]
+_Membership = tuple[int, int]
+_Receipt = tuple[int, int, int, int]
+
+_PUT_ROW: Final = (
+    "INSERT INTO conversation (conv, kind, creator, head, applied) VALUES (?, ?, ?, ?, ?) ON CONFLICT (conv)"
+    " DO UPDATE SET head = excluded.head, applied = excluded.applied WHERE excluded.applied >= conversation.applied"
+)
+_PUT_MESSAGE: Final = (
+    "INSERT OR REPLACE INTO message (conv, seq, flags, user, device, client_seq, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+_PUT_SPAN: Final = "INSERT OR REPLACE INTO span (conv, user, first, until) VALUES (?, ?, ?, ?)"
+_PUT_MARK: Final = "INSERT OR REPLACE INTO mark (conv, device, client_seq, seq) VALUES (?, ?, ?, ?)"
+_PUT_ROLE: Final = "INSERT OR REPLACE INTO role (conv, user, role, seq) VALUES (?, ?, ?, ?)"
+_PUT_REACHED: Final = (
+    "INSERT INTO reached (day, conv, seq) VALUES (?, ?, ?) ON CONFLICT (day, conv)"
+    " DO UPDATE SET seq = excluded.seq WHERE excluded.seq > reached.seq"
+)
+_EXPIRE: Final = (
+    "DELETE FROM message WHERE conv = ?1 AND seq IN"
+    " (SELECT seq FROM message WHERE conv = ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3)"
+)
+_PUT_CURSOR: Final = (
+    "INSERT INTO cursor (device, conv, seq) VALUES (?, ?, ?) ON CONFLICT (device, conv)"
+    " DO UPDATE SET seq = excluded.seq WHERE excluded.seq > cursor.seq"
+)
+_PUT_RECEIPT: Final = (
+    "INSERT INTO receipt (conv, user, kind, seq) VALUES (?, ?, ?, ?) ON CONFLICT (conv, user, kind)"
+    " DO UPDATE SET seq = excluded.seq WHERE excluded.seq > receipt.seq"
+)
+_PUT_MEMBERSHIP: Final = "INSERT OR IGNORE INTO membership (user, conv) VALUES (?, ?)"
+_CONVERSATIONS: Final = "SELECT conv FROM membership WHERE user = ? AND conv > ? ORDER BY conv LIMIT ?"
+# SQLite takes the other columns from the row that has the max(): the newest stay.
+_HEADS: Final = (
+    "SELECT span.conv, max(span.first), span.until, conversation.head FROM span JOIN conversation USING (conv)"
+    " WHERE span.conv IN (SELECT value FROM json_each(?)) AND span.user = ? GROUP BY span.conv"
+)
+
+
+class SqliteStore:
+    """The store in a directory. Belongs to one event loop; other processes open the same directory.
+
+    Ids and numbers go up to 2^63 - 1. A question about a larger one is answered as about one that does not exist;
+    client_seq, which devices choose, may have all 64 bits.
+    """
+
+    pace = PACE
+
+    def __init__(
+        self,
+        directory: Path,
+        partitions: int,
+        *,
+        deadline_s: float = DEADLINE_S,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Open the files, making those that are missing. Raises Unavailable, Damaged.
+
+        No call takes much longer than `deadline_s`, a write with new stays twice that.
+        """
+        parts = [(f"store-{index:02}.db", STORE) for index in range(partitions)]
+        shared = [("memberships.db", MEMBERSHIPS), ("cursors.db", CURSORS), ("receipts.db", RECEIPTS)]
+        *self._files, self._memberships, self._cursors, self._receipts = open_files(
+            directory, [*parts, *shared], partitions=partitions, lock_wait_s=LOCK_SHARE * deadline_s
+        )
+        self._wall_clock = wall_clock
+        self._pool = BoundedPool("store", threads=THREADS, max_waiting=MAX_WAITING, deadline_s=deadline_s)
+        self._saves: GroupCommit[_Cursor, None] = GroupCommit(
+            "cursors",
+            partial(self._put, self._cursors, _PUT_CURSOR),
+            max_batch=MAX_CURSORS,
+            max_waiting=MAX_CURSORS,
+        )
+        self._progress: GroupCommit[_Receipt, None] = GroupCommit(
+            "receipts",
+            partial(self._put, self._receipts, _PUT_RECEIPT),
+            max_batch=MAX_CURSORS,
+            max_waiting=MAX_CURSORS,
+        )
+        self._joins: GroupCommit[_Membership, None] = GroupCommit(
+            "memberships",
+            partial(self._put, self._memberships, _PUT_MEMBERSHIP),
+            max_batch=MAX_MEMBERSHIPS,
+            max_waiting=MAX_MEMBERSHIPS,
+        )
+
+    async def load(self, conv: int, *, confirmed: int | None = None) -> ConversationImage | None:
+        """The stored state, None when the conversation is not stored. What can be read here is durable anyway."""
+        if conv > MAX_INTEGER:
+            return None
+        return await self._read(conv, partial(_load, conv))
+
+    async def write(self, partition: int, writes: Sequence[ConversationWrite]) -> None:
+        """Store all of them, or none when this raises Unavailable without a crash at that moment. Repeatable."""
+        await self._joins.submit([(span.user, write.row.conv) for write in writes for span in write.spans])
+        if writes:
+            await self._pool.run(partial(self._files[partition].write, partial(_write, writes, self._today())))
+
+    async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
+        """Up to `limit` rows with a number above `after`, in order."""
+        if max(conv, after) > MAX_INTEGER:
+            return []
+        return await self._read(conv, partial(_page, conv, after, limit))
+
+    async def page_before(self, conv: int, before: int, limit: int) -> list[StoredMessage]:
+        """The newest rows with a number below `before`, `limit` at most, in order."""
+        if conv > MAX_INTEGER:
+            return []
+        return await self._read(conv, partial(_page_before, conv, min(before, MAX_INTEGER), limit))
+
+    async def expire(self, partition: int, older_than_s: float) -> bool:
+        """Delete some messages of days that ended so long ago; whether there is more to delete."""
+        before = int((self._wall_clock() - older_than_s) // DAY_S)
+        return await self._pool.run(partial(self._files[partition].write, partial(_expire, before)))
+
+    async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:
+        """Ids above `after`, rising, of what this user is or was in; one whose write did not land may be among them."""
+        if max(user, after) > MAX_INTEGER:
+            return []
+
+        def select(connection: sqlite3.Connection) -> list[int]:
+            return [conv for (conv,) in connection.execute(_CONVERSATIONS, (user, after, limit))]
+
+        return await self._pool.run(partial(self._memberships.read, select))
+
+    async def heads(self, user: int, convs: Sequence[int]) -> dict[int, int]:
+        """The stored head of each of these as far as this user may see; without those not stored or never entered."""
+        if user > MAX_INTEGER:
+            return {}
+        by_file: defaultdict[int, list[int]] = defaultdict(list)
+        for conv in convs:
+            if conv <= MAX_INTEGER:
+                by_file[partition_of(conv, len(self._files))].append(conv)
+        parts = await asyncio.gather(
+            *(self._pool.run(partial(self._files[p].read, partial(_heads, user, part))) for p, part in by_file.items())
+        )
+        return {conv: head for part in parts for conv, head in part.items()}
+
+    async def save_cursors(self, cursors: Iterable[_Cursor]) -> None:
+        """(device, conv, seq): what devices have shown. Cursors only rise; one that cannot be is ignored."""
+        await self._saves.submit([cursor for cursor in cursors if max(cursor) <= MAX_INTEGER])
+
+    async def cursors(self, device: int) -> dict[int, int]:
+        """conv -> seq shown by this device."""
+        if device > MAX_INTEGER:
+            return {}
+
+        def select(connection: sqlite3.Connection) -> dict[int, int]:
+            return dict(connection.execute("SELECT conv, seq FROM cursor WHERE device = ?", (device,)))
+
+        return await self._pool.run(partial(self._cursors.read, select))
+
+    async def save_receipts(self, receipts: Iterable[_Receipt]) -> None:
+        """(conv, user, kind, seq). They only rise; one that cannot be is ignored."""
+        await self._progress.submit([receipt for receipt in receipts if max(receipt) <= MAX_INTEGER])
+
+    async def receipts(self, conv: int) -> dict[tuple[int, int], int]:
+        """(user, kind) -> seq in this conversation."""
+        if conv > MAX_INTEGER:
+            return {}
+
+        def select(connection: sqlite3.Connection) -> dict[tuple[int, int], int]:
+            rows = connection.execute("SELECT user, kind, seq FROM receipt WHERE conv = ?", (conv,))
+            return {(user, kind): seq for user, kind, seq in rows}
+
+        return await self._pool.run(partial(self._receipts.read, select))
+
+    async def close(self) -> None:
+        """Finish what was handed in, within the deadline, and close the files."""
+        await self._saves.close()
+        await self._progress.close()
+        await self._joins.close()
+        await self._pool.close()
+        for file in (*self._files, self._memberships, self._cursors, self._receipts):
+            file.close()
+
+    def _today(self) -> int:
+        return int(self._wall_clock() // DAY_S)
+
+    async def _read(self, conv: int, action: Callable[[sqlite3.Connection], T]) -> T:
+        file = self._files[partition_of(conv, len(self._files))]
+        return await self._pool.run(partial(file.read, action))
+
+    async def _put(self, file: SqliteFile, statement: str, rows: Sequence[tuple[int, ...]]) -> list[None]:
+        """Run one statement for each row, in one transaction."""
+
+        def put(connection: sqlite3.Connection) -> None:
+            connection.executemany(statement, rows)
+
+        await self._pool.run(partial(file.write, put))
+        return [None] * len(rows)
+
+
+def _write(writes: Sequence[ConversationWrite], day: int, connection: sqlite3.Connection) -> None:
+    """In the caller's transaction: what is not stale."""
+    for write in writes:
+        row = write.row
+        if not connection.execute(_PUT_ROW, (row.conv, row.kind, row.creator, row.head, row.applied)).rowcount:
+            continue
+        connection.executemany(
+            _PUT_MESSAGE,
+            ((row.conv, m.seq, m.flags, m.user, m.device, _signed(m.client_seq), m.body) for m in write.messages),
+        )
+        connection.executemany(_PUT_SPAN, ((row.conv, s.user, s.first, s.end) for s in write.spans))
+        connection.executemany(_PUT_MARK, ((row.conv, m.device, _signed(m.client_seq), m.seq) for m in write.marks))
+        if write.messages:
+            connection.execute(_PUT_REACHED, (day, row.conv, write.messages[-1].seq))
+        connection.executemany(_PUT_ROLE, ((row.conv, m.user, m.role, m.seq) for m in write.roles))
+
+
+def _load(conv: int, connection: sqlite3.Connection) -> ConversationImage | None:
+    """All parts of one moment: a sequencer may write meanwhile."""
+    connection.execute("BEGIN")
+    try:
+        rows = connection.execute("SELECT * FROM conversation WHERE conv = ?", (conv,)).fetchall()
+        spans = connection.execute(
+            "SELECT user, first, until FROM span WHERE conv = ? ORDER BY user, first", (conv,)
+        ).fetchall()
+        marks = connection.execute(
+            "SELECT device, client_seq, seq FROM mark WHERE conv = ? ORDER BY device", (conv,)
+        ).fetchall()
+        roles = connection.execute("SELECT user, role, seq FROM role WHERE conv = ? ORDER BY user", (conv,)).fetchall()
+    finally:
+        connection.rollback()
+    if not rows:
+        return None
+    return ConversationImage(
+        ConversationRow(*rows[0]),
+        tuple(Span(*span) for span in spans),
+        tuple(SenderMark(device, _unsigned(client_seq), seq) for device, client_seq, seq in marks),
+        tuple(RoleMark(*role) for role in roles),
+    )
+
+
+def _heads(user: int, convs: list[int], connection: sqlite3.Connection) -> dict[int, int]:
+    rows = connection.execute(_HEADS, (json.dumps(convs), user)).fetchall()
+    return {conv: min(head, until - 1) if until else head for conv, _, until, head in rows}
+
+
+def _page(conv: int, after: int, limit: int, connection: sqlite3.Connection) -> list[StoredMessage]:
+    rows = connection.execute(
+        "SELECT seq, flags, user, device, client_seq, body FROM message"
+        " WHERE conv = ? AND seq > ? ORDER BY seq LIMIT ?",
+        (conv, after, limit),
+    ).fetchall()
+    return [StoredMessage(seq, flags, user, device, _unsigned(cs), body) for seq, flags, user, device, cs, body in rows]
+
+
+def _page_before(conv: int, before: int, limit: int, connection: sqlite3.Connection) -> list[StoredMessage]:
+    rows = connection.execute(
+        "SELECT seq, flags, user, device, client_seq, body FROM message"
+        " WHERE conv = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+        (conv, before, limit),
+    ).fetchall()
+    return [StoredMessage(seq, fl, user, dev, _unsigned(cs), body) for seq, fl, user, dev, cs, body in reversed(rows)]
+
+
+def _expire(before: int, connection: sqlite3.Connection) -> bool:
+    """In the caller's transaction: delete rows of days below this one; whether there may be more."""
+    left = EXPIRE_ROWS
+    due = connection.execute(
+        "SELECT day, conv, seq FROM reached WHERE day < ? ORDER BY day, conv LIMIT ?", (before, EXPIRE_CONVERSATIONS)
+    ).fetchall()
+    for day, conv, seq in due:
+        left -= connection.execute(_EXPIRE, (conv, seq, left)).rowcount
+        if left <= 0:
+            return True
+        connection.execute("DELETE FROM reached WHERE day = ? AND conv = ?", (day, conv))
+    return len(due) == EXPIRE_CONVERSATIONS
+
+
+def _signed(number: int) -> int:
+    """64 bits without a sign as SQLite holds them."""
+    return number - (1 << 64) if number > MAX_INTEGER else number
+
+
+def _unsigned(number: int) -> int:
+    return number + (1 << 64) if number < 0 else number

@@ -1,0 +1,1 @@
+"""Between the wire and the screen: encryption, payloads, causal order, what is read and what is written."""

@@ -1,0 +1,199 @@
+"""From what a person wrote to a SEND that has its number: draft, encryption, outbox.
+
+A draft is encrypted when its turn comes and not before: the connection is up and nothing else of its conversation is
+under way. So it is encrypted for those who are members then, with what was shown by then of other conversations
+(sut.protocol.causal), and keys that are still missing hold up one conversation.
+Each conversation goes in the order in which it was written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+from sut.client.core import CHANGED, Core, KeysOf, MembersOf
+from sut.client.device.state import Draft, Outgoing
+from sut.client.messages import payload as payloads
+from sut.client.messages.cipher import CannotSeal, Changed, NeedKeys, Sealed
+from sut.client.messages.payload import About, Payload
+from sut.client.model import Conversation, Line
+from sut.protocol import content as contents
+from sut.protocol.content import Content
+from sut.protocol.device.events import Acked, GaveUp, Nacked
+from sut.protocol.frames import Nack
+
+REASONS = {
+    Nack.NOT_MEMBER: "you are no member any more",
+    Nack.FOREIGN: "you never were a member",
+    Nack.TOO_LARGE: "it is too large",
+    Nack.NO_CONVERSATION: "there is no such conversation",
+}
+MAX_DRAFTS = 1_000
+"""Of one conversation."""
+
+
+class Outbound:
+    """All that is on its way out."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._drafts: dict[int, deque[Draft]] = {}
+        self._flying: dict[int, Outgoing] = {}
+        self._busy: Counter[int] = Counter()
+        self._controls: list[tuple[int, Sealed]] = []
+        self._warned: set[int] = set()
+        for draft in core.state.drafts():
+            self._drafts.setdefault(draft.conv, deque()).append(draft)
+        for outgoing in core.state.outbox():
+            self._flying[outgoing.client_seq] = outgoing
+            self._busy[outgoing.conv] += 1
+
+    @property
+    def empty(self) -> bool:
+        """Everything that was written is in its conversation, or never will be."""
+        return not (self._flying or self._controls or any(self._drafts.values()))
+
+    @property
+    def waiting(self) -> int:
+        """How much of it there is."""
+        return len(self._flying) + len(self._controls) + sum(map(len, self._drafts.values()))
+
+    def waits_for(self, user: int) -> bool:
+        """Whether something is to be encrypted for this user."""
+        conversations = self._core.conversations
+        return any(drafts and user in conversations[conv].members for conv, drafts in self._drafts.items())
+
+    def unsettled(self) -> list[tuple[int, int, bytes]]:
+        """For the machine, at the start."""
+        return [(one.conv, one.client_seq, one.body) for one in self._flying.values()]
+
+    def write(self, one: Conversation, content: Content, *, text: str = "") -> None:
+        """Something to be sent; with `text` it is a line of its own. Raises CannotSeal when too much waits."""
+        core, now_ms = self._core, self._core.wall_ms()
+        row = 0
+        if len(self._drafts.get(one.conv, ())) >= MAX_DRAFTS:
+            raise CannotSeal(f"{MAX_DRAFTS} messages wait already")
+        if text:
+            row = core.state.next_row()
+            line = Line(row=row, conv=one.conv, user=core.me, device=core.device, at_ms=now_ms, text=text)
+            core.put_line(one, line, new=True)
+        self._put(one.conv, row, Payload(payloads.VERSION, core.name, now_ms, contents.encode(content)))
+
+    def tell_about(self, one: Conversation) -> None:
+        """Send title and names to all members."""
+        core = self._core
+        names = tuple(sorted({core.names[user] for user in one.members if user in core.names}))
+        about = About(one.title, names[: payloads.MAX_NAMES])
+        self._put(one.conv, 0, Payload(payloads.VERSION, core.name, core.wall_ms(), b"", about))
+
+    def control(self, conv: int, sealed: list[Sealed]) -> None:
+        """Something that the encryption has to say."""
+        self._controls += [(conv, one) for one in sealed]
+
+    def ready(self) -> list[Outgoing]:
+        """Encrypt what can be now. Each is in the state, to be committed before the machine gets it."""
+        out = [self._outgoing(conv, 0, sealed) for conv, sealed in self._controls]
+        self._controls.clear()
+        for conv, drafts in self._drafts.items():
+            if drafts and self._core.online and not self._busy[conv]:
+                out += self._seal(self._core.conversation(conv), drafts)
+        if out:
+            self._core.state.put("cipher", self._core.cipher.state())
+        return out
+
+    def acked(self, event: Acked) -> None:
+        """It has its number."""
+        outgoing = self._land(event.client_seq, seq=event.seq)
+        line = self._line(outgoing)
+        if outgoing is not None and line is not None:
+            line.seq = event.seq
+            self._core.put_line(self._core.conversation(outgoing.conv), line, new=False)
+
+    def lost(self, event: Nacked | GaveUp) -> None:
+        """It will never be in the conversation, or nobody knows."""
+        outgoing = self._land(event.client_seq, seq=0)
+        if outgoing is None:
+            return
+        code = event.code if isinstance(event, Nacked) else 0
+        reason = REASONS.get(Nack(code), f"refused with code {code}") if code in set(Nack) else "no answer for days"
+        one = self._core.conversation(outgoing.conv)
+        self._fail(one, self._line(outgoing), reason)
+        if code == Nack.NOT_MEMBER:
+            one.known = False
+            self._core.want(MembersOf(one.conv))
+
+    def give_up(self, one: Conversation) -> None:
+        """What was written to a conversation that was left."""
+        for draft in self._drafts.pop(one.conv, ()):
+            self._core.state.drop_draft(draft)
+            line = next((line for line in one.lines if line.row == draft.line), None)
+            self._fail(one, line, REASONS[Nack.NOT_MEMBER])
+
+    def _put(self, conv: int, row: int, payload: Payload) -> None:
+        draft = self._core.state.put_draft(conv, row, payloads.encode(payload))
+        self._drafts.setdefault(conv, deque()).append(draft)
+
+    def _seal(self, one: Conversation, drafts: deque[Draft]) -> list[Outgoing]:
+        core, draft = self._core, drafts[0]
+        if not one.known:
+            return []  # who is in it is being asked for
+        others = [user for user in one.members if user != core.me]
+        plaintext = payloads.sent(
+            draft.payload,
+            names=core.machine.dependencies(one.conv, core.clock()),
+            devices=core.cipher.list_version(core.me),
+        )
+        try:
+            sealed = core.cipher.seal(one.conv, others, plaintext, direct=one.direct)
+        except NeedKeys as need:
+            for user in need.users:
+                core.want(KeysOf(user))
+            return []
+        except Changed as changed:
+            if changed.user not in self._warned:
+                self._warned.add(changed.user)
+                name = core.called(changed.user)
+                core.say(CHANGED.format(name=name))
+            return []
+        except CannotSeal as problem:
+            drafts.popleft()
+            core.state.drop_draft(draft)
+            self._fail(one, next((line for line in one.lines if line.row == draft.line), None), str(problem))
+            return []
+        drafts.popleft()
+        core.state.drop_draft(draft)
+        return [self._outgoing(one.conv, draft.line if part is sealed[-1] else 0, part) for part in sealed]
+
+    def accepted(self, user: int) -> None:
+        """A person accepted somebody's changed keys."""
+        self._warned.discard(user)
+
+    def _outgoing(self, conv: int, row: int, sealed: Sealed) -> Outgoing:
+        core = self._core
+        outgoing = Outgoing(core.state.take_client_seq(), conv, row, sealed.ref, sealed.body)
+        core.state.put_outgoing(outgoing)
+        self._flying[outgoing.client_seq] = outgoing
+        self._busy[conv] += 1
+        if (line := self._line(outgoing)) is not None:
+            line.client_seq = outgoing.client_seq
+            core.state.put_line(line)
+        return outgoing
+
+    def _land(self, client_seq: int, *, seq: int) -> Outgoing | None:
+        outgoing = self._flying.pop(client_seq, None)
+        if outgoing is not None:
+            self._busy[outgoing.conv] -= 1
+            self._core.state.drop_outgoing(outgoing, seq=seq)
+        return outgoing
+
+    def _line(self, outgoing: Outgoing | None) -> Line | None:
+        if outgoing is None or not outgoing.line:
+            return None
+        one = self._core.conversation(outgoing.conv)
+        return next((line for line in reversed(one.lines) if line.row == outgoing.line), None)
+
+    def _fail(self, one: Conversation, line: Line | None, reason: str) -> None:
+        if line is None:
+            self._core.say(f"something for {self._core.title(one)} was not sent: {reason}")
+            return
+        line.failed = reason
+        self._core.put_line(one, line, new=False)

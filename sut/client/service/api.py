@@ -1,0 +1,223 @@
+"""The HTTP API as a person's client uses it, on aiohttp. Each call is one attempt; who calls decides about the next.
+
+Every call may be repeated without harm, see docs/protocol.md. Nothing here keeps anything but the connection
+pool and the tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType, TracebackType
+from typing import Final, Literal, NamedTuple, Self, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from sut.client.errors import ApiProblem, UserMistake
+from sut.protocol.api_answers import (
+    Created,
+    Gateways,
+    IssuedTokens,
+    KeysLeft,
+    KeysOf,
+    OneTimePrekeyOf,
+    Problem,
+    Seq,
+    SignedPrekeyOf,
+)
+
+TIMEOUT_S: Final = 8.0
+"""Of one attempt; the API itself answers within 5 s."""
+RENEW_S: Final = 60.0
+"""A token is replaced so long before its end."""
+
+
+class Access(NamedTuple):
+    """How to reach a system, and by what right."""
+
+    url: str
+    operator_key: str = ""
+    """Gets a token for anybody. Empty: `token` is all there is."""
+    token: str = ""
+    device: int = 0
+    """The device that `token` is for; 0: any."""
+    ca: str = ""
+    """PEM file of the authority that signed the system's certificates; empty: those that the machine trusts."""
+    labels: Mapping[str, str] = MappingProxyType({})
+    """host:port of a gateway -> its name, for the person."""
+
+
+class _Member(msgspec.Struct, frozen=True):
+    user: int
+    first: int = 1
+
+
+class Members(msgspec.Struct, frozen=True):
+    """Who is in a conversation."""
+
+    kind: str
+    members: tuple[_Member, ...]
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far somebody has got and read."""
+
+    user: int
+    delivered: int
+    read: int
+
+
+class _Progresses(msgspec.Struct, frozen=True):
+    receipts: tuple[Progress, ...]
+
+
+T = TypeVar("T")
+
+
+class Api:
+    """A client of one API, for one device."""
+
+    def __init__(self, access: Access, *, user: int, device: int) -> None:
+        self._access = access
+        self._user = user
+        self._device = device
+        self._token = access.token
+        self._expires_s = float("inf") if access.token else 0.0
+        try:
+            self._trust = ssl.create_default_context(cafile=access.ca or None)
+        except (OSError, ssl.SSLError) as error:
+            raise UserMistake(f"{access.ca}: no certificates: {error}") from None
+        self._http: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(ssl=self._trust)
+        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S), connector=connector)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._http is not None:
+            await self._http.close()
+
+    @property
+    def trust(self) -> ssl.SSLContext:
+        """For connections by TLS, also those to gateways."""
+        return self._trust
+
+    def label(self, gateway: str) -> str:
+        """What to call the gateway at this host:port."""
+        name = self._access.labels.get(gateway)
+        return f"{name} ({gateway})" if name else gateway
+
+    async def token(self, *, fresh: bool = False) -> str:
+        """This device's token; `fresh`: the last was refused. Raises ApiProblem, definite when there is no other."""
+        if not self._access.operator_key:
+            if fresh:
+                raise ApiProblem("the token was refused; start again with a new --token", status=401, definite=True)
+            return self._token
+        if fresh or time.time() > self._expires_s - RENEW_S:
+            wanted = {"devices": [{"user": self._user, "device": self._device}]}
+            answer = await self._ask("POST", "/v1/tokens", IssuedTokens, wanted, bearer=self._access.operator_key)
+            self._token, self._expires_s = answer.tokens[0].token, answer.tokens[0].expires
+        return self._token
+
+    async def create(self, kind: Literal["direct", "group"], members: Sequence[int], key: str) -> int:
+        """Create a conversation, or find the one that was made with this key. Raises ApiProblem."""
+        body = {"kind": kind, "members": list(members), "key": key}
+        return (await self._ask("POST", "/v1/conversations", Created, body)).conversation
+
+    async def members(self, conv: int) -> Members:
+        """Who is in a conversation, and what kind it is. Raises ApiProblem."""
+        return await self._ask("GET", f"/v1/conversations/{conv}/members", Members)
+
+    async def add(self, conv: int, user: int) -> int:
+        """Add somebody to a group. Returns the number that it took. Raises ApiProblem."""
+        return (await self._ask("POST", f"/v1/conversations/{conv}/members", Seq, {"user": user})).seq
+
+    async def remove(self, conv: int, user: int) -> int:
+        """Remove somebody from a group, or leave. Returns the number that it took. Raises ApiProblem."""
+        return (await self._ask("DELETE", f"/v1/conversations/{conv}/members/{user}", Seq)).seq
+
+    async def receipts(self, conv: int) -> tuple[Progress, ...]:
+        """How far the members of a conversation have come. Raises ApiProblem."""
+        return (await self._ask("GET", f"/v1/conversations/{conv}/receipts", _Progresses)).receipts
+
+    async def keys(self, user: int, *, one_time: bool = True) -> KeysOf:
+        """A user's keys; takes a one-time prekey of each device unless `one_time` is False. Raises ApiProblem."""
+        query = "" if one_time else "?one_time=no"
+        return await self._ask("GET", f"/v1/users/{user}/keys{query}", KeysOf)
+
+    async def publish(
+        self,
+        *,
+        identity_key: bytes,
+        signed: SignedPrekeyOf,
+        one_time: Sequence[OneTimePrekeyOf],
+        list_version: int,
+        list_data: bytes,
+    ) -> int:
+        """Publish this device's keys, and a device list unless it is empty. Returns how many one-time prekeys the
+        service has of it. Raises ApiProblem."""
+        body = {
+            "identity_key": identity_key,
+            "signed_prekey": signed,
+            "one_time": list(one_time),
+            "device_list": {"version": list_version, "data": list_data} if list_data else None,
+        }
+        return (await self._ask("PUT", "/v1/keys", KeysLeft, body)).one_time
+
+    async def register(self) -> None:
+        """Make this device known to the service, without pushes: so it can be revoked. Raises ApiProblem.
+
+        Not with a token of somebody else's making: whoever made it has registered the device, maybe with pushes.
+        """
+        if not self._access.token:
+            await self._ask("PUT", f"/v1/devices/{self._device}/push", msgspec.Raw, {"push": None})
+
+    async def revoke(self, device: int) -> None:
+        """Take another device of this user off, for ever. May be repeated. Raises ApiProblem."""
+        await self._ask("DELETE", f"/v1/devices/{device}", msgspec.Raw)
+
+    async def gateways(self) -> tuple[str, ...]:
+        """WebSocket URLs of live gateways, in random order. Raises ApiProblem."""
+        return (await self._ask("GET", "/v1/discovery", Gateways, bearer="")).gateways
+
+    async def _ask(self, method: str, path: str, kind: type[T], body: object = None, *, bearer: str | None = None) -> T:
+        """One call; with the device's token, which is renewed once if it is refused, unless `bearer` is given."""
+        if bearer is not None:
+            return await self._attempt(method, path, kind, body, bearer)
+        try:
+            return await self._attempt(method, path, kind, body, await self.token())
+        except ApiProblem as problem:
+            if problem.status != 401:
+                raise
+        return await self._attempt(method, path, kind, body, await self.token(fresh=True))
+
+    async def _attempt(self, method: str, path: str, kind: type[T], body: object, bearer: str) -> T:
+        assert self._http is not None, "entered"
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        data = None
+        if body is not None:
+            data = msgspec.json.encode(body)
+            headers["Content-Type"] = "application/json"
+        try:
+            async with self._http.request(method, self._access.url + path, data=data, headers=headers) as response:
+                answer, status = await response.read(), response.status
+        except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
+            reason = str(error) or type(error).__name__
+            raise ApiProblem(f"no answer from the API at {urlsplit(self._access.url).netloc}: {reason}") from None
+        if status in (200, 201):
+            try:
+                return msgspec.json.decode(answer, type=kind)
+            except msgspec.DecodeError as error:
+                raise ApiProblem(f"{method} {path}: an answer that is not as documented: {error}") from None
+        try:
+            text = msgspec.json.decode(answer, type=Problem).error
+        except msgspec.DecodeError:
+            text = f"status {status}"
+        raise ApiProblem(text, status=status, definite=400 <= status < 500 and status != 429)

@@ -1,0 +1,161 @@
+"""What a client has to ask the API for in the background: members, keys, receipts; and its own keys that it publishes.
+
+Each is an Errand: done again and again until it succeeds or nobody needs it. What comes back is taken in a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from sut.client.core import ConversationChanged, Core, Errand, KeysOf, MembersOf, Publish, ReceiptsOf
+from sut.client.device.accounts import Accounts, Learned, NoKeys, Published
+from sut.client.errors import ApiProblem, ClientError
+from sut.client.messages.inbound import Inbound
+from sut.client.messages.outbound import Outbound
+from sut.client.model import Conversation
+from sut.client.service.api import Api
+from sut.protocol.signals import ReceiptKind
+
+Step = Callable[[Callable[[float], object]], Awaitable[None]]
+
+
+class Upkeep:
+    """Of one Chat; `step` is its."""
+
+    def __init__(
+        self, core: Core, api: Api, accounts: Accounts, *, inbound: Inbound, outbound: Outbound, step: Step
+    ) -> None:
+        self._core = core
+        self._api = api
+        self._accounts = accounts
+        self._inbound = inbound
+        self._outbound = outbound
+        self._step = step
+
+    def needed(self, errand: Errand) -> bool:
+        """Whether it still makes sense."""
+        match errand:
+            case MembersOf(conv):
+                one = self._core.conversations.get(conv)
+                return one is not None and not one.left
+            case KeysOf(user):
+                announced = user in self._core.newer
+                return announced or self._inbound.waits_for(user) or self._outbound.waits_for(user)
+            case ReceiptsOf() | Publish():
+                return True
+
+    async def do(self, errand: Errand) -> None:
+        """Do it once. Raises ApiProblem."""
+        match errand:
+            case MembersOf(conv):
+                await self._fetch_members(conv)
+            case ReceiptsOf(conv):
+                await self._fetch_receipts(conv)
+            case KeysOf(user):
+                await self._fetch_keys(user)
+            case Publish():
+                await self._publish()
+
+    async def _fetch_receipts(self, conv: int) -> None:
+        try:
+            found = await self._api.receipts(conv)
+        except ApiProblem as problem:
+            if problem.definite:
+                return  # no member any more
+            raise
+
+        def told(_now: float) -> None:
+            one = self._core.conversation(conv)
+            for progress in found:
+                self.receipt(one, progress.user, ReceiptKind.DELIVERED, progress.delivered)
+                self.receipt(one, progress.user, ReceiptKind.READ, progress.read)
+
+        await self._step(told)
+
+    async def _publish(self) -> None:
+        self._must_be_listed()
+        try:
+            done = await self._accounts.publish()
+        except ApiProblem as problem:
+            if problem.status == 409:
+                learned = await self._accounts.fetch(self._core.me)
+                await self._step(lambda _now: self._accounts.outranked(learned))
+                self._must_be_listed()
+            raise
+        await self._step(lambda _now: self._published(done))
+
+    def _must_be_listed(self) -> None:
+        if not self._accounts.listed:
+            raise ClientError(f"this device is none of {self._core.name}'s any more; what is here can still be read")
+
+    async def _fetch_keys(self, user: int) -> None:
+        try:
+            learned = await self._accounts.fetch(user)
+        except NoKeys:
+            await self._step(lambda _now: self._accounts.absent(user))
+            raise
+        await self._step(lambda _now: self._keys_came(user, learned))
+        self._must_be_listed()
+
+    def _keys_came(self, user: int, learned: Learned) -> None:
+        self._accounts.learn(user, learned)
+        if self._core.newer.get(user, 0) <= self._core.cipher.list_version(user):
+            self._core.newer.pop(user, None)
+        self._inbound.keys_came(user)
+
+    def _published(self, done: Published) -> None:
+        if self._accounts.published(done):
+            self._core.want(Publish())
+        if self._accounts.is_news(done):  # whoever writes to this person has to know who reads it
+            for one in self._core.conversations.values():
+                if one.known and not one.left:
+                    self._outbound.tell_about(one)
+
+    async def _fetch_members(self, conv: int) -> None:
+        before = self._core.conversation(conv).cursor
+        try:
+            found = await self._api.members(conv)
+        except ApiProblem as problem:
+            if problem.status not in (403, 404):
+                raise
+            await self._step(lambda _now: self.gone(conv))
+            return
+        if self._core.conversation(conv).cursor != before:
+            raise ApiProblem("changes came meanwhile; what was fetched may be older")
+        members = {member.user: member.first for member in found.members}
+        await self._step(lambda _now: self.learn_members(conv, members, direct=found.kind == "direct"))
+
+    def gone(self, conv: int) -> None:
+        """In a step: this user is no member of it any more."""
+        one = self._core.conversations[conv]
+        if not one.left:
+            one.left, one.known = True, True
+            one.members.pop(self._core.me, None)
+            self._core.state.put_conversation(one)
+            self._core.state.put_members(one)
+            self._outbound.give_up(one)
+            self._inbound.resume()
+            self._core.updates.append(ConversationChanged(conv))
+
+    def learn_members(self, conv: int, members: dict[int, int], *, direct: bool) -> Conversation:
+        """In a step: kind and members of a conversation, as the service has them."""
+        core = self._core
+        one = core.conversations.get(conv) or core.made(conv, direct=direct)
+        one.direct, one.known, one.left, one.members = direct, True, core.me not in members, dict(members)
+        others = [user for user in members if user != core.me]
+        one.peer = others[0] if direct and others else 0
+        core.state.put_conversation(one)
+        core.state.put_members(one)
+        core.updates.append(ConversationChanged(conv))
+        self._inbound.resume()
+        return one
+
+    def receipt(self, one: Conversation, by: int, kind: int, seq: int) -> None:
+        """In a step: somebody has come so far."""
+        if by == self._core.me and kind == ReceiptKind.READ and seq > one.read:  # on another device
+            one.read = seq
+            self._core.state.put_conversation(one)
+        if seq > one.receipts.get((by, kind), 0):
+            one.receipts[by, kind] = seq
+            self._core.state.put_receipt(one.conv, by, kind, seq)
+            self._core.updates.append(ConversationChanged(one.conv))

@@ -1,0 +1,154 @@
+"""The client without a screen: lines in, lines out; for scripts, tests, and terminals that can do no more.
+
+    * connected to 127.0.0.1:40001        the connection
+    * ...                                 something to know
+    [bob] alice: hello                    a line of a conversation that has its number: of others, and own ones
+    [bob] alice: hello (edited)           it changed;  (deleted): it was taken back
+    ! ...                                 what was typed cannot be done, or was not sent
+
+At the end of the input it waits until everything that was written has its number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from concurrent.futures import CancelledError
+from typing import Final, TextIO
+
+from sut.client.actions import Actions
+from sut.client.chat import Chat
+from sut.client.core import LineChanged, Said, StatusChanged, Update
+from sut.client.errors import ClientError, UserMistake
+from sut.client.model import Line, LineKind
+from sut.client.service.link import Status
+from sut.client.terminal import slash
+
+SETTLE_S: Final = 60.0
+MAX_QUEUED: Final = 1_000
+"""Typed lines that are read ahead."""
+MAX_LINE: Final = 1 << 20
+"""Bytes without a line's end; more are dropped."""
+
+
+class Plain:
+    """Prints updates, does typed lines."""
+
+    def __init__(self, output: TextIO) -> None:
+        self._output = output
+        self._printed: dict[int, str] = {}
+        self._status = ""
+        self.chat: Chat | None = None
+
+    def show(self, update: Update) -> None:
+        """The chat's listener."""
+        match update:
+            case LineChanged(line, _):
+                self._line(line)
+            case StatusChanged(status):
+                self._connection(status)
+            case Said(text):
+                self._print(*(f"* {part}" for part in text.splitlines()))
+            case _:
+                pass
+
+    async def run(self, chat: Chat, typed: asyncio.Queue[str | None]) -> None:
+        """Until the input ends or /quit. Raises ClientError when it cannot go on, or something stays unsent."""
+        self.chat = chat
+        actions = Actions(chat)
+        running = asyncio.create_task(chat.run())
+        talking = asyncio.create_task(self._talk(chat, actions, typed))
+        try:
+            await asyncio.wait((running, talking), return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+            talking.result()
+        finally:
+            for task in (running, talking):
+                task.cancel()
+            await asyncio.gather(running, talking, return_exceptions=True)
+
+    async def _talk(self, chat: Chat, actions: Actions, typed: asyncio.Queue[str | None]) -> None:
+        conv = 0
+        while (line := await typed.get()) is not None:
+            try:
+                result = await slash.do(actions, chat.core, conv, line)
+            except UserMistake as mistake:
+                self._print(f"! {mistake}")
+                continue
+            await actions.look(result.conv)
+            if result.conv != conv:
+                conv = result.conv
+                self._print(f"* in {chat.core.title(chat.core.conversations[conv])}")
+            if result.said:
+                self._print(*(f"* {part}" for part in result.said.splitlines()))
+            if result.quit:
+                break
+        if not await actions.settled(SETTLE_S):
+            raise ClientError(f"not everything was sent within {SETTLE_S:.0f} s; it is kept and goes out next time")
+
+    def _line(self, line: Line) -> None:
+        assert self.chat is not None
+        core = self.chat.core
+        if line.failed:
+            text = f"! not sent: {line.text} ({line.failed})"
+        elif not line.seq:
+            return
+        else:
+            mark = " (deleted)" if line.deleted else " (edited)" if line.edited else ""
+            said = line.text.replace("\n", " / ")
+            title = core.title(core.conversations[line.conv])
+            text = f"[{title}] {core.called(line.user)}: {said}{mark}"
+            if line.kind is LineKind.EARLIER:
+                text = f"[{title}] * {line.text}"
+            elif line.kind is LineKind.NOTICE:
+                text = f"[{title}] {core.called(line.user)} {line.text}"
+            elif line.kind is LineKind.SEALED:
+                text = f"[{title}] {core.called(line.user)} sent {line.text}"
+        if self._printed.get(line.row) != text:
+            self._printed[line.row] = text
+            self._print(text)
+
+    def _connection(self, status: Status) -> None:
+        text = {"online": f"* connected to {status.gateway}", "waiting": f"* not connected: {status.reason}"}.get(
+            status.state, ""
+        )
+        if text and text != self._status:
+            self._status = text
+            self._print(text)
+
+    def _print(self, *lines: str) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            for line in lines:
+                print(line, file=self._output, flush=True)
+
+
+def read_lines(fd: int) -> asyncio.Queue[str | None]:
+    """Lines of a file as they come, None at its end. Call it in the loop that takes them from the queue.
+
+    A thread of its own reads: any kind of file can be waited for so, and the end of the program does not wait for it
+    (it holds no lock of a Python file object).
+    """
+    queue: asyncio.Queue[str | None] = asyncio.Queue(MAX_QUEUED)
+    loop = asyncio.get_running_loop()
+
+    def put(line: str | None) -> None:
+        asyncio.run_coroutine_threadsafe(queue.put(line), loop).result()
+
+    def read() -> None:
+        rest = b""
+        with contextlib.suppress(RuntimeError, OSError, CancelledError):  # the loop or the file was closed
+            while data := os.read(fd, 64 * 1024):
+                *lines, rest = (rest + data).split(b"\n")
+                for line in lines:
+                    put(line.decode(errors="replace"))
+                if len(rest) > MAX_LINE:
+                    rest = b""
+            if rest:
+                put(rest.decode(errors="replace"))
+            put(None)
+
+    threading.Thread(target=read, name="typed", daemon=True).start()
+    return queue

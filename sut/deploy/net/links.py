@@ -1,0 +1,169 @@
+"""The links between processes, broken and mended through Toxiproxy. The only place that imports its client library.
+
+toxiproxy-python keeps the server's address in a class that all its objects share, has no time-outs, obeys HTTP proxies
+from the environment and takes a 500 for success. So each Links has a consumer class of its own, made from the
+library's, and calls it with a deadline and a check.
+
+The proxies themselves come from the file that toxiproxy-server reads when it starts (sut/deploy/servers/confs.py): a
+restarted one has all of them again, and no toxics.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, Final, Literal
+from urllib.parse import quote
+
+import msgspec
+from toxiproxy.api import APIConsumer
+from toxiproxy.exceptions import InvalidToxic, NotFound, ProxyExists
+
+from sut.deploy.errors import LinkError
+from sut.deploy.topology import Topology
+
+TIMEOUT_S: Final = 2.0
+STREAMS: Final[tuple[Literal["upstream", "downstream"], ...]] = ("upstream", "downstream")
+
+
+class Toxic(msgspec.Struct, frozen=True, kw_only=True):
+    """One toxic as the server reports it."""
+
+    name: str
+    type: str
+    stream: str
+    toxicity: float = 1.0
+    attributes: dict[str, int] = {}
+
+
+class _SeenProxy(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    enabled: bool
+    toxics: list[Toxic]
+
+
+RESTORE_TRIES: Final = 4
+
+
+class Links:
+    """The links of one topology. Blocking; every call takes at most a few seconds. Usable from several threads."""
+
+    def __init__(self, topology: Topology, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._topology = topology
+        self._timeout_s = timeout_s
+        servers = topology.of_kind("toxiproxy")
+        self._server = servers[0] if servers else None
+        address = {"host": servers[0].host, "port": servers[0].ports["api"]} if servers else {}
+        self._consumer: Any = type("Consumer", (APIConsumer,), address)
+
+    def available(self) -> str | None:
+        """None when links can be broken here, else why not."""
+        if self._server is None:
+            return "this system has no toxiproxy, so its links cannot be broken"
+        try:
+            missing = self.missing()
+        except LinkError as error:
+            return str(error)
+        return f"toxiproxy has no proxy for {', '.join(missing)}" if missing else None
+
+    def missing(self) -> list[str]:
+        """Links that the server does not carry now. Raises LinkError."""
+        seen = msgspec.json.decode(self._call("get", "/proxies"), type=dict[str, _SeenProxy])
+        return [link.name for link in self._topology.links if link.name not in seen or not seen[link.name].enabled]
+
+    def blackhole(self, link_name: str) -> None:
+        """Partition: swallow all bytes in both directions. Connections stay open, new ones open and stay silent.
+
+        Raises LinkError; then no toxic of it is left, as far as the server answers. May be repeated.
+        """
+        self._add_both(link_name, "timeout", {"timeout": 0})
+
+    def latency(self, link_name: str, *, latency_ms: int, jitter_ms: int = 0) -> None:
+        """Delay every chunk by latency_ms, plus or minus up to jitter_ms, in each direction. Raises LinkError."""
+        self._add_both(link_name, "latency", {"latency": latency_ms, "jitter": jitter_ms})
+
+    def bandwidth(self, link_name: str, *, kb_per_s: int) -> None:
+        """Let so much through in each direction; 0: nothing, and when restored all of it, late. Raises LinkError."""
+        self._add_both(link_name, "bandwidth", {"rate": kb_per_s})
+
+    def reset(self, link_name: str) -> None:
+        """End every connection, old or new, as soon as a byte comes over it; new ones by a reset. Raises LinkError."""
+        self._add_both(link_name, "reset_peer", {"timeout": 0})
+
+    def slicer(self, link_name: str, *, size: int, delay_us: int) -> None:
+        """Cut what passes into pieces of about so many bytes (half of it more or less), each so much later.
+
+        Raises LinkError.
+        """
+        attributes = {"average_size": size, "size_variation": size // 2, "delay": delay_us}
+        self._add_both(link_name, "slicer", attributes)
+
+    def restore(self, link_name: str) -> None:
+        """Take all toxics off. Harmless when there are none. Raises LinkError.
+
+        Connections that a black hole swallowed bytes of are closed by the server: their streams have holes. The server
+        waits with its answer until every connection has let go of the toxic, which one that holds much may do late; it
+        is asked again then.
+        """
+        for left in reversed(range(RESTORE_TRIES)):
+            try:
+                self._take_off(link_name)
+            except LinkError:
+                if not left:
+                    raise
+            else:
+                return
+
+    def _take_off(self, link_name: str) -> None:
+        for toxic in self.toxics(link_name):
+            try:
+                self._call("delete", f"{self._path(link_name)}/toxics/{quote(toxic.name, safe='')}")
+            except NotFound:
+                continue
+
+    def toxics(self, link_name: str) -> tuple[Toxic, ...]:
+        """What the server does to the link now. Raises LinkError."""
+        try:
+            answer = self._call("get", f"{self._path(link_name)}/toxics")
+        except NotFound:
+            raise LinkError(f"toxiproxy has no proxy for {link_name}") from None
+        return tuple(msgspec.json.decode(answer, type=list[Toxic]))
+
+    def _add_both(self, link_name: str, kind: str, attributes: dict[str, int]) -> None:
+        try:
+            for stream in STREAMS:
+                self._add(link_name, kind, stream, attributes)
+        except LinkError:
+            with contextlib.suppress(LinkError):  # the first error tells more
+                self.restore(link_name)
+            raise
+
+    def _add(self, link_name: str, kind: str, stream: str, attributes: dict[str, int]) -> None:
+        toxic = {"name": f"{kind}_{stream}", "type": kind, "stream": stream, "attributes": attributes}
+        try:
+            self._call("post", f"{self._path(link_name)}/toxics", json=toxic)
+        except ProxyExists:  # the library's name for 409, also "toxic already exists"
+            return
+        except NotFound:
+            raise LinkError(f"toxiproxy has no proxy for {link_name}") from None
+
+    def _path(self, link_name: str) -> str:
+        if not any(link.name == link_name for link in self._topology.links):
+            raise LinkError(f"no link {link_name!r} in this system")
+        return f"/proxies/{quote(link_name, safe='')}"
+
+    def _call(self, method: Literal["get", "post", "delete"], path: str, **arguments: object) -> bytes:
+        """One request. Raises LinkError, and the library's NotFound and ProxyExists."""
+        if self._server is None:
+            raise LinkError("this system has no toxiproxy")
+        request: Callable[..., Any] = getattr(self._consumer, method)
+        try:
+            # An empty proxy for "http" keeps an HTTP_PROXY of the environment out of the loopback.
+            response = request(path, timeout=self._timeout_s, proxies={"http": ""}, **arguments)
+        except InvalidToxic as error:
+            raise LinkError(f"toxiproxy refused: {error}") from None
+        except OSError as error:  # requests' errors are OSErrors
+            raise LinkError(f"toxiproxy does not answer: {type(error).__name__}") from None
+        if response.status_code >= 400:
+            raise LinkError(f"toxiproxy answered {response.status_code}: {response.text.strip()}")
+        return bytes(response.content)

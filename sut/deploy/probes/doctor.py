@@ -1,0 +1,170 @@
+"""What this machine has and lacks to run a system, each with what to do about it. Changes nothing, builds nothing."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import psutil
+
+from sut.deploy.errors import DeployError
+from sut.deploy.machine import may_isolate
+from sut.deploy.net.packets import Packets
+from sut.deploy.profiles import PROFILES
+from sut.deploy.servers import binaries, jars
+from sut.deploy.servers.java import JAVA_COMMAND, find_java
+
+MIN_PYTHON: Final = (3, 11)
+MIN_FILES: Final = 4096
+"""The demo's swarm and a gateway each hold some 1,000 sockets; the rest is room."""
+MIN_MEMORY: Final = 2 << 30
+CLUSTER_MEMORY: Final = 6 << 30
+"""Three brokers of 0.45 GB, three Cassandra nodes of 0.9 GB, our own processes, the swarm."""
+MIN_DISK: Final = 1 << 30
+CLUSTER_DISK: Final = 4 << 30
+LOOPBACK: Final = "127.99.99.99"
+"""Servers of the cluster have an address each; on Linux every one of 127.0.0.0/8 is there."""
+LOOK_TIMEOUT_S: Final = 5.0
+
+
+class Finding(NamedTuple):
+    """One thing looked at."""
+
+    what: str
+    good: bool
+    found: str
+    remedy: str = ""
+    """What to do; empty when it is good."""
+    needed: bool = True
+    """Without it nothing runs; otherwise something is limited."""
+
+
+def examine(directory: Path, profile: str) -> list[Finding]:
+    """All findings for a profile. `directory` is where systems are to run; it need not exist."""
+    servers = PROFILES[profile].services.keys() & set(jars.SERVERS)
+    looks: list[Callable[[], Finding]] = [_python, _redis, _toxiproxy, _files]
+    if servers:
+        looks += [_java, *(lambda server=server: _jars(server) for server in jars.SERVERS if server in servers)]
+        looks += [_maven, _loopback, _packets, _namespaces]
+    looks += [
+        lambda: _memory(CLUSTER_MEMORY if servers else MIN_MEMORY),
+        lambda: _disk(directory, CLUSTER_DISK if servers else MIN_DISK),
+    ]
+    return [look() for look in looks]
+
+
+def _python() -> Finding:
+    found = ".".join(map(str, sys.version_info[:3]))
+    good = sys.version_info >= MIN_PYTHON
+    return Finding("python", good, found, "" if good else "make PYTHON=python3.12 demo (3.11 or newer)")
+
+
+def _redis() -> Finding:
+    try:
+        server = binaries.find_redis_server()
+    except DeployError as error:
+        return Finding("redis-server", False, str(error), binaries.REDIS_COMMAND)
+    version = ".".join(map(str, binaries.redis_version(server)))
+    return Finding("redis-server", True, f"{version}, {server}")
+
+
+def _toxiproxy() -> Finding:
+    found = binaries.find_toxiproxy(on_progress=lambda _text: None, install=False)
+    if found.path is not None:
+        return Finding("toxiproxy-server", True, str(found.path), needed=False)
+    return Finding(
+        "toxiproxy-server",
+        found.can_build,
+        found.reason,
+        "" if found.can_build else "for link faults, install Go or put toxiproxy-server 2.x on PATH",
+        needed=False,
+    )
+
+
+def _files() -> Finding:
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    good = hard == resource.RLIM_INFINITY or hard >= MIN_FILES
+    found = "no limit" if hard == resource.RLIM_INFINITY else f"{hard} a process"
+    return Finding("open files", good, found, "" if good else f"ulimit -Hn {MIN_FILES} (as root)", needed=False)
+
+
+def _java() -> Finding:
+    java = find_java()
+    if java.path is None:
+        return Finding("java", False, java.reason, JAVA_COMMAND)
+    return Finding("java", True, f"{java.version}, {java.path}")
+
+
+def _jars(server: jars.Server) -> Finding:
+    found = jars.find(server, on_progress=lambda _text: None, install=False)
+    if found.path is not None:
+        return Finding(f"{server} jars", True, str(found.path))
+    # What is missing is then Java or Maven, and told there.
+    return Finding(f"{server} jars", found.can_build, found.reason, "" if found.can_build else "see java and mvn")
+
+
+def _maven() -> Finding:
+    """Needed only to fetch."""
+    if (mvn := shutil.which("mvn")) is not None:
+        return Finding("mvn", True, mvn)
+    fetched = all(jars.find(each, on_progress=lambda _text: None, install=False).path for each in jars.SERVERS)
+    return Finding("mvn", fetched, "not on PATH", "" if fetched else jars.MVN_COMMAND)
+
+
+def _loopback() -> Finding:
+    try:
+        with socket.socket() as sock:
+            sock.bind((LOOPBACK, 0))
+    except OSError as error:
+        return Finding("loopback addresses", False, f"{LOOPBACK}: {error.strerror}", "use Linux")
+    return Finding("loopback addresses", True, "all of 127.0.0.0/8")
+
+
+def _packets() -> Finding:
+    """For partitions between servers, where no proxy stands."""
+    problem = Packets("doctor").available()
+    remedy = "for packet faults, as root: apt-get install iptables, or your system's package of it"
+    return Finding(
+        "iptables", problem is None, problem or "drops packets by their sender", remedy if problem else "", False
+    )
+
+
+def _namespaces() -> Finding:
+    """For a broker's disk that can be filled."""
+    what, remedy = "mount namespaces", "for the disk-full fault, as root: apt-get install util-linux"
+    if not may_isolate():
+        return Finding(what, False, "needs root, unshare and nsenter", remedy, False)
+    command = ["unshare", "--mount", "--propagation", "private", "true"]
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=LOOK_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding(what, False, str(error), remedy, False)
+    if ended.returncode:
+        refused = (ended.stderr.strip().splitlines() or ["unshare refuses"])[-1]
+        return Finding(what, False, refused, "for the disk-full fault, run where mounting is allowed", False)
+    return Finding(what, True, "can be made", needed=False)
+
+
+def _memory(wanted: int) -> Finding:
+    free = psutil.virtual_memory().available
+    good = free >= wanted
+    return Finding("free memory", good, _gib(free), "" if good else f"free {_gib(wanted)}", needed=False)
+
+
+def _disk(directory: Path, wanted: int) -> Finding:
+    """Of the file system that the directory is, or would be, on."""
+    place = next(path for path in (directory, *directory.parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    good = free >= wanted
+    remedy = "" if good else f"free {_gib(wanted)}, or choose another directory"
+    return Finding("free disk", good, f"{_gib(free)} at {place}", remedy, needed=False)
+
+
+def _gib(size: int) -> str:
+    return f"{size / (1 << 30):.1f} GiB"

@@ -1,0 +1,50 @@
+"""What a stopped system may have left on this machine, looked for where it would be found. Changes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from typing import Final
+
+import psutil
+
+from sut.deploy.supervise import state
+from sut.deploy.supervise.reaper import members
+from sut.deploy.topology import Topology
+
+CONNECT_TIMEOUT_S: Final = 0.2
+"""Loopback refuses at once."""
+
+
+def remains(topology: Topology) -> list[str]:
+    """One line for each process, listening port and mounted disk of a run that is over; empty when it left nothing."""
+    found = [f"process {process.pid} ({name})" for process, name in members(topology.run_id).items()]
+    for service in topology.services:
+        if not service.external:
+            for role, port in service.ports.items():
+                if _answers(service.host, port) and not _taken(port, topology.run_id):
+                    found.append(f"port {service.host}:{port} ({service.name} {role})")
+    found += [
+        f"port 127.0.0.1:{link.listen} ({link.name})"
+        for link in topology.links
+        if _answers("127.0.0.1", link.listen) and not _taken(link.listen, topology.run_id)
+    ]
+    with contextlib.suppress(OSError):
+        found += [f"mount {place}" for place in state.mounts(os.getpid()) if place.startswith(f"{topology.dir}/")]
+    return found
+
+
+def _answers(host: str, port: int) -> bool:
+    with socket.socket() as sock:
+        sock.settimeout(CONNECT_TIMEOUT_S)
+        return sock.connect_ex((host, port)) == 0
+
+
+def _taken(port: int, run_id: str) -> bool:
+    """Whether a process of another run listens there by now: the kernel hands free ports out again."""
+    with contextlib.suppress(psutil.Error):
+        for one in psutil.net_connections("tcp"):
+            if one.laddr[1:] == (port,) and one.status == psutil.CONN_LISTEN and one.pid is not None:
+                return psutil.Process(one.pid).environ().get(state.RUN_ID, run_id) != run_id
+    return False

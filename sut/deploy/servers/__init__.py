@@ -1,0 +1,1 @@
+"""Foreign servers: where they come from, their configuration, their keys, and servers that somebody else runs."""

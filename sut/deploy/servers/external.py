@@ -1,0 +1,147 @@
+"""Servers that somebody else runs, by address: who belongs to them, and services of a topology in their place.
+
+A user names one address or more; the servers themselves name all members, each by the address that it tells its
+clients. That own address is the service's, and what a link's proxy dials; our processes dial the proxy. Nothing is
+started, stopped or changed here, and only a few questions are asked. Neither passwords nor TLS: servers that want
+them are not spoken to yet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+
+from sut.adapters.cassandra import probe as cql_probe
+from sut.adapters.kafka import probe as kafka_probe
+from sut.adapters.redis import admin as redis_admin
+from sut.deploy.errors import DeployError
+from sut.deploy.topology import Service, ServiceKind, Topology
+from sut.ports import Unavailable
+
+Address = tuple[str, int]
+T = TypeVar("T")
+
+TIMEOUT_S: Final = 3.0
+"""For each question. Somebody else's network is not the loopback."""
+REPLICAS: Final = 3
+"""Of each partition of the log and each row of the store; two of them confirm a write."""
+_ADDRESS: Final = re.compile(r"(?:\[([0-9a-fA-F:]+)\]|([\w.-]+)):(\d{1,5})", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Servers:
+    """What a user says of them. A kind that has no address is run by ourselves."""
+
+    kafka: tuple[Address, ...] = ()
+    cassandra: tuple[Address, ...] = ()
+    sentinels: tuple[Address, ...] = ()
+    redis_master: str = "petrel"
+    topic: str | None = None
+    """None: one that no other run has."""
+    keyspace: str | None = None
+    """None: one that no other run has."""
+    log_id: str | None = None
+    """None: the run's id, as a new topic needs it."""
+
+    @property
+    def kinds(self) -> frozenset[ServiceKind]:
+        """What is not to be started."""
+        kinds: set[ServiceKind] = set()
+        if self.kafka:
+            kinds.add("kafka")
+        if self.cassandra:
+            kinds.add("cassandra")
+        if self.sentinels:
+            kinds |= {"redis", "sentinel"}
+        return frozenset(kinds)
+
+
+def parse_addresses(text: str) -> tuple[Address, ...]:
+    """`HOST:PORT[,HOST:PORT...]`, each once. Raises ValueError, one line."""
+    found = []
+    for part in text.split(","):
+        match = _ADDRESS.fullmatch(part.strip())
+        if match is None or not 0 < int(match[3]) < 1 << 16:
+            raise ValueError(f"{part.strip()!r} is not HOST:PORT")
+        found.append((match[1] or match[2], int(match[3])))
+    return tuple(dict.fromkeys(found))
+
+
+def discover(servers: Servers) -> Mapping[ServiceKind, tuple[Service, ...]]:
+    """The services that stand for them, all seen to answer at their own address. Raises DeployError, one line."""
+    found: dict[ServiceKind, tuple[Service, ...]] = {}
+    if servers.kafka:
+        brokers = _first("", servers.kafka, lambda address: kafka_probe.brokers(address, TIMEOUT_S))
+        _enough("kafka", "broker", len(brokers))
+        own = [brokers[node] for node in sorted(brokers)]
+        _reach("kafka", own, servers.kafka, lambda address: kafka_probe.brokers(address, TIMEOUT_S))
+        found["kafka"] = _services("kafka", "client", own)
+    if servers.cassandra:
+        nodes = _first("", servers.cassandra, lambda address: cql_probe.members(address, TIMEOUT_S))
+        _enough("cassandra", "node", len(nodes))
+        _reach("cassandra", nodes, servers.cassandra, lambda address: cql_probe.view(address, TIMEOUT_S))
+        found["cassandra"] = _services("cassandra", "cql", sorted(nodes))
+    if servers.sentinels:
+        asked = servers.sentinels
+        members = _first(
+            "sentinel ", asked, lambda one: redis_admin.sentinel_members(one, servers.redis_master, TIMEOUT_S)
+        )
+        _reach("redis", members.nodes, asked, lambda address: redis_admin.role(address, TIMEOUT_S))
+        if users := redis_admin.leased(members.nodes[0], TIMEOUT_S):
+            raise DeployError(
+                f"redis {servers.redis_master}: {', '.join(users)} of another system use it, or did a few seconds ago; "
+                "their routes and ours would mix"
+            )
+        others = [one for one in members.sentinels if one not in asked]
+        found["redis"] = _services("redis", "redis", members.nodes)
+        found["sentinel"] = _services("sentinel", "redis", (*asked, *others))
+    return found
+
+
+def named(topology: Topology, servers: Servers) -> Topology:
+    """The topology with names of its own on servers that it shares with other runs."""
+    run = topology.run_id
+    return msgspec.structs.replace(
+        topology,
+        redis_master=servers.redis_master if servers.sentinels else topology.redis_master,
+        topic=(servers.topic or f"petrel-{run}") if servers.kafka else topology.topic,
+        keyspace=(servers.keyspace or f"petrel_{run}") if servers.cassandra else topology.keyspace,
+        log_id=servers.log_id or topology.log_id,
+    )
+
+
+def _first(label: str, addresses: Iterable[Address], ask: Callable[[Address], T]) -> T:
+    """The answer of the first that gives one. Raises DeployError with what each of them said."""
+    refusals = []
+    for address in addresses:
+        try:
+            return ask(address)
+        except Unavailable as error:
+            refusals.append(f"{label}{error}")
+    raise DeployError("; ".join(refusals))
+
+
+def _enough(server: str, member: str, count: int) -> None:
+    if count < REPLICAS:
+        raise DeployError(f"{server}: {count} {member}{'s' * (count != 1)}, and {REPLICAS} replicas need {REPLICAS}")
+
+
+def _reach(server: str, own: Iterable[Address], asked: Iterable[Address], look: Callable[[Address], object]) -> None:
+    """Each member at its own address. Raises DeployError."""
+    for address in own:
+        try:
+            look(address)
+        except Unavailable as error:
+            known = ", ".join(f"{host}:{port}" for host, port in asked)
+            raise DeployError(f"{server} at {known} names a member that cannot be used from here: {error}") from None
+
+
+def _services(kind: ServiceKind, role: str, addresses: Iterable[Address]) -> tuple[Service, ...]:
+    return tuple(
+        Service(name=f"{kind}-{index + 1}", kind=kind, index=index, host=host, ports={role: port}, external=True)
+        for index, (host, port) in enumerate(addresses)
+    )

@@ -1,0 +1,79 @@
+"""`python -m sut.deploy.supervise.launch TOPOLOGY NAME`: one of our own processes, from its start to its clean end.
+
+Runs serve() of the service's kind on uvloop until SIGTERM or SIGINT sets the stop event. What a person can mend (a
+port in use, a topology that cannot be read) ends as one log line and exit status 70; a bug ends as a traceback in
+the log and status 1. Either way the supervisor starts the process again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import importlib
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+import uvloop
+
+from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE
+from sut.deploy.supervise import log_lines
+from sut.deploy.topology import Service, Topology, TopologyError, load
+from sut.ports import SutError
+
+Serve = Callable[[Topology, Service, int, asyncio.Event], Awaitable[None]]
+
+MODULES: Final = {
+    "gateway": "sut.gateway.process",
+    "chat": "sut.services.chat.process",
+    "sequencer": "sut.services.sequencer.process",
+    "api": "sut.services.api.process",
+    "push": "sut.services.push.process",
+    "provider": "sut.standins.process",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """The process's exit status: 0 after a clean stop."""
+    if len(arguments) != 2:
+        sys.stderr.write("usage: python -m sut.deploy.supervise.launch TOPOLOGY NAME\n")
+        return EXIT_USAGE
+    path, name = arguments
+    log = log_lines.configure(name)
+    try:
+        topology = load(Path(path))
+        service = topology.service(name)
+        uvloop.run(_run(_serve_of(service), topology, service))
+    except (SutError, TopologyError) as error:
+        log.error("%s", error)
+        return EXIT_CANNOT
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        log.error("%s", error)
+        return EXIT_CANNOT
+    return 0
+
+
+def _serve_of(service: Service) -> Serve:
+    """The serve() of its kind; only its own modules are imported, which keeps starts short."""
+    module = MODULES.get(service.kind)
+    if module is None:
+        raise TopologyError(f"{service.name} is a {service.kind}, which has a command of its own")
+    serve: Serve = importlib.import_module(module).serve
+    return serve
+
+
+async def _run(serve: Serve, topology: Topology, service: Service) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop.set)
+    await serve(topology, service, time.time_ns() // 1000, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,236 @@
+"""`python -m sut.deploy.supervise.supervisor TOPOLOGY`: keeps a whole system running until SIGTERM.
+
+Starts every service, restarts what dies unless DIR/hold/NAME exists, writes DIR/state.json at each change, and on
+SIGTERM stops all in the order that loses nothing: gateways drain first, servers go last. A second SIGTERM kills. It
+lives in a session of its own, so a Ctrl-C at the terminal is the runner's business alone. It holds no state that
+matters: when it is itself killed, the reaper finds the processes by their environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE
+from sut.deploy.supervise import log_lines, state
+from sut.deploy.supervise.child import Child
+from sut.deploy.supervise.restart import redis_start
+from sut.deploy.supervise.state import Files, SystemState
+from sut.deploy.topology import Service, ServiceKind, Topology, TopologyError, load
+
+START_ORDER: Final[tuple[tuple[ServiceKind, ...], ...]] = (
+    ("redis", "toxiproxy", "volume"),
+    ("sentinel", "kafka", "cassandra", "sequencer", "chat", "api", "gateway", "push", "provider"),
+)
+"""Who starts together; the next group when the one before accepts connections, or after STAGE_TIMEOUT_S."""
+STAGE_TIMEOUT_S: Final = 5.0
+ACCEPT_LOOK_S: Final = 0.02
+NICE: Final = 5
+"""A third of the weight of a process that is not niced."""
+STOP_ORDER: Final[tuple[tuple[tuple[ServiceKind, ...], float], ...]] = (
+    (("gateway",), 4.0),
+    (("api", "chat"), 2.0),
+    (("sequencer", "push"), 2.0),
+    (("provider", "sentinel", "redis", "toxiproxy", "kafka", "cassandra"), 1.0),
+    (("volume",), 1.0),
+)
+"""Who stops together, and how many seconds they get before SIGKILL."""
+STOP_TIMEOUT_S: Final = sum(grace_s for _kinds, grace_s in STOP_ORDER) + 1.0
+"""The longest that a stop takes, with a second for the kernel."""
+SENTINEL_TIMEOUT_S: Final = 0.5
+
+log = logging.getLogger(state.SUPERVISOR)
+
+
+class Supervisor:
+    """All children of one topology."""
+
+    def __init__(self, topology: Topology, path: Path, clock_offset_ns: int) -> None:
+        self._topology = topology
+        self._path = path
+        self._clock_offset_ns = clock_offset_ns
+        self._unwritten = False
+        self._children = [self._child(service) for service in topology.services if not service.external]
+
+    def _child(self, service: Service) -> Child:
+        marks = state.environment(self._topology, self._clock_offset_ns, service.name)
+        return Child(
+            service,
+            files=Files(self._topology.path),
+            environ={**os.environ, **marks},
+            clock_offset_ns=self._clock_offset_ns,
+            command=self._command,
+            on_change=self._write_state,
+        )
+
+    async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+        """Until `stop` is set, then until all are gone; `hurry` cuts the graces short."""
+        starting = asyncio.create_task(self._start())
+        try:
+            await stop.wait()
+            log.info("stopping")
+        finally:
+            starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await starting
+            await self._stop(hurry)
+            log.info("stopped")
+
+    async def _start(self) -> None:
+        self._write_state()
+        for kinds in START_ORDER:
+            group = [child for child in self._children if child.service.kind in kinds]
+            for child in group:
+                child.start()
+            if kinds is not START_ORDER[-1]:
+                await _accepting([child.service for child in group])
+
+    async def _stop(self, hurry: asyncio.Event) -> None:
+        for child in self._children:
+            child.retire()
+        killer = asyncio.create_task(self._kill_when(hurry))
+        for kinds, grace_s in STOP_ORDER:
+            group = [child for child in self._children if child.service.kind in kinds]
+            await asyncio.gather(*(child.stop(0.0 if hurry.is_set() else grace_s) for child in group))
+        killer.cancel()
+
+    async def _kill_when(self, hurry: asyncio.Event) -> None:
+        await hurry.wait()
+        for child in self._children:
+            child.kill()
+
+    async def _command(self, service: Service, waited_s: float) -> tuple[str, ...] | None:
+        """The command line of a service now; None while a Redis has to wait for a failover."""
+        if service.kind == "redis":
+            start = await asyncio.to_thread(self._ask_sentinels, service, waited_s)
+            return None if start is None else (*service.command, *start)
+        if service.volume:
+            return self._on_volume(service)
+        if service.command:
+            return service.command
+        return (sys.executable, "-P", "-m", "sut.deploy.supervise.launch", str(self._path), service.name)
+
+    def _on_volume(self, service: Service) -> tuple[str, ...] | None:
+        """Its command line inside the volume's mount namespace; None while the disk is not mounted."""
+        pid = next(child.state.pid for child in self._children if child.service.name == service.volume)
+        with contextlib.suppress(OSError):
+            namespace = Path(f"/proc/{pid}/ns/mnt")
+            if pid and state.mounted(pid, self._topology.service(service.volume).command[-2]):
+                return ("nsenter", f"--mount={namespace}", f"--wd={self._topology.dir}", "--", *service.command)
+        return None
+
+    def _ask_sentinels(self, service: Service, waited_s: float) -> tuple[str, ...] | None:
+        from sut.deploy.probes import probe  # redis-py takes 0.2 s to import: not before the first start
+
+        views = []
+        # At the first start there is none to ask yet, and a majority is of those that answer.
+        for sentinel in self._topology.of_kind("sentinel") if waited_s > 0.5 else ():
+            address = (sentinel.host, sentinel.ports["redis"])
+            view = probe.sentinel_view(address, self._topology.redis_master, SENTINEL_TIMEOUT_S)
+            if view is not None:
+                views.append(view)
+        first = self._topology.of_kind("redis")[0]
+        start = redis_start(
+            (service.host, service.ports["redis"]),
+            first_master=(first.host, first.ports["redis"]),
+            views=views,
+            waited_s=waited_s,
+        )
+        return None if start == "wait" else start.arguments
+
+    def _write_state(self) -> None:
+        """Write state.json; a full disk must not end the supervision."""
+        processes = {s.name: state.ProcessState(status="external") for s in self._topology.services if s.external}
+        processes |= {child.service.name: child.state for child in self._children}
+        now = SystemState(
+            run_id=self._topology.run_id,
+            clock_offset_ns=self._clock_offset_ns,
+            supervisor_pid=os.getpid(),
+            processes=processes,
+        )
+        try:
+            state.write_state(self._topology.path, now)
+            self._unwritten = False
+        except OSError as error:
+            if not self._unwritten:
+                log.error("cannot write state.json: %s", error)
+            self._unwritten = True
+
+
+async def _accepting(services: Iterable[Service]) -> None:
+    """Until every port of these accepts a connection, or the time is up."""
+    ports = [(service.host, port) for service in services for port in service.ports.values()]
+    for _look in range(round(STAGE_TIMEOUT_S / ACCEPT_LOOK_S)):
+        ports = [address for address in ports if not await _accepts(*address)]
+        if not ports:
+            return
+        await asyncio.sleep(ACCEPT_LOOK_S)
+
+
+async def _accepts(host: str, port: int) -> bool:
+    try:
+        _reader, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def _supervise(topology: Topology, path: Path, clock_offset_ns: int) -> None:
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def asked() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, asked)
+    await Supervisor(topology, path, clock_offset_ns).run(stop, hurry)
+
+
+def main(arguments: list[str]) -> int:
+    """The process's exit status: 0 after a stop that left nothing."""
+    if len(arguments) not in (1, 2):
+        sys.stderr.write(
+            "usage: python -m sut.deploy.supervise.supervisor TOPOLOGY [DESCRIPTOR OF THE LOCK, IF INHERITED]\n"
+        )
+        return EXIT_USAGE
+    path = Path(arguments[0]).absolute()
+    log_lines.configure(state.SUPERVISOR)
+    try:
+        topology = load(path)
+        lock = int(arguments[1]) if len(arguments) == 2 else state.take_lock(topology.path)
+    except (TopologyError, OSError) as error:
+        log.error("%s", error)
+        return EXIT_CANNOT
+    if lock is None:
+        log.error("%s: a supervisor lives there already", topology.dir)
+        return EXIT_CANNOT
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    _yield_to_others()
+    asyncio.run(_supervise(topology, path, state.clock_offset_ns(os.environ)))
+    return 0
+
+
+def _yield_to_others() -> None:
+    """The system's processes shall not keep a load generator on the same machine waiting.
+
+    One that is late measures its own lateness. What is niced among ourselves stays so: Linux weighs sessions against
+    each other first where it groups processes by session (autogroup), and there only this file's value counts.
+    """
+    os.nice(NICE)
+    with contextlib.suppress(OSError):  # no such kernel
+        Path("/proc/self/autogroup").write_text(str(NICE))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

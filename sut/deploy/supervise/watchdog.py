@@ -1,0 +1,176 @@
+"""`python -m sut.deploy.supervise.watchdog RUN_ID DIR`: cleans up behind a runner that was killed.
+
+The runner holds the other end of standard input. Its end, however it comes, closes the pipe; unless the line "done"
+came first, the run is undone at once: what DIR/undo.jsonl promises, then every process of the run. What was done is
+appended to DIR/logs/watchdog.log. Whatever breaks in the embedded profile breaks inside the run's own processes, so
+ending them heals it; the ledger is for effects on the host that outlive them (a firewall rule):
+
+    {"undo": "f1", "argv": ["iptables", "-D", ...]}     how to undo it; runs without a shell, newest first
+    {"done": "f1"}                                       it is undone already
+
+Other lines and fields belong to others and are ignored. The same command promised twice runs once.
+
+A runner needs its watchdog before it has a system. RUN_ID may therefore be empty: then the run is the one that
+DIR/topology.json names when the runner dies, and that file is written before the first process is started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE
+from sut.deploy.supervise import log_lines, state
+from sut.deploy.supervise.reaper import reap
+from sut.deploy.topology import TopologyError, load
+
+GRACE_S: Final = 1.0
+SETTLE_S: Final = 0.5
+"""The runner may have died between the fork of a process and its exec, when it did not name the run yet."""
+UNDO_S: Final = 2.0
+"""For all commands of the ledger together: the whole clean-up is to take less than five seconds."""
+MIN_UNDO_S: Final = 0.5
+"""What each gets even when the others were slow."""
+DONE: Final = b"done"
+
+
+class Watchdog:
+    """The runner's handle on its watchdog. While this process lives, so does the watchdog's patience."""
+
+    def __init__(self, run_id: str, directory: Path) -> None:
+        """Start one. With run_id "" it may be started before the system: DIR/topology.json then names the run.
+
+        Raises OSError.
+        """
+        directory = directory.absolute()
+        marks = (state.RUN_ID, state.SERVICE)
+        log = state.Files(directory).log("watchdog")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            # Without the run's mark, or the runner's own clean-up would end it too early. The pipe's end is not
+            # inherited by anybody: it closes when this process ends.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "sut.deploy.supervise.watchdog", run_id, str(directory)],
+                env={name: value for name, value in os.environ.items() if name not in marks},
+                cwd=directory,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
+    def done(self, timeout_s: float = 5.0) -> None:
+        """The run is over and clean: dismiss it. May be repeated."""
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            assert self._process.stdin is not None
+            self._process.stdin.write(DONE + b"\n")
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Undo(NamedTuple):
+    """A command of the ledger that was promised and not marked done."""
+
+    undo: str
+    argv: tuple[str, ...]
+
+
+class _Line(msgspec.Struct, frozen=True):
+    undo: str = ""
+    argv: tuple[str, ...] = ()
+    done: str = ""
+
+
+def pending(lines: Iterable[bytes]) -> list[Undo]:
+    """What a ledger leaves to be undone, newest first. Lines of others, and a torn one, promise nothing here."""
+    promised: dict[str, Undo] = {}
+    for text in lines:
+        try:
+            line = msgspec.json.decode(text, type=_Line)
+        except msgspec.DecodeError:
+            continue
+        if line.argv:
+            promised.pop(line.undo, None)
+            promised[line.undo] = Undo(line.undo, line.argv)
+        if line.done:
+            promised.pop(line.done, None)
+    return list(reversed(promised.values()))
+
+
+def main(arguments: list[str]) -> int:
+    """The process's exit status: 0 when dismissed or when the run is gone."""
+    if len(arguments) != 2:
+        sys.stderr.write("usage: python -m sut.deploy.supervise.watchdog RUN_ID DIR < pipe\n")
+        return EXIT_USAGE
+    run_id, directory = arguments[0], Path(arguments[1])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    log = log_lines.configure("watchdog")
+    if _dismissed(sys.stdin.fileno()):
+        return 0
+    run_id = run_id or _run_in(directory)
+    log.warning("the runner is gone, ending run %s", run_id or "(none was begun)")
+    ledger = directory / "undo.jsonl"
+    lines = ledger.read_bytes().split(b"\n") if ledger.exists() else []
+    deadline_s = time.monotonic() + UNDO_S
+    done: set[tuple[str, ...]] = set()
+    for undo in pending(lines):
+        if undo.argv not in done:
+            done.add(undo.argv)
+            timeout_s = max(MIN_UNDO_S, deadline_s - time.monotonic())
+            log.warning("undo %s: %s", undo.undo, _run(undo.argv, timeout_s))
+    if not run_id:
+        return 0
+    reaped = reap(run_id, grace_s=GRACE_S, settle_s=SETTLE_S)
+    log.warning("ended %d processes: %s", len(reaped.ended), ", ".join(reaped.ended) or "there were none")
+    if reaped.left:
+        log.error("could not end: %s", reaped.left)
+        return EXIT_CANNOT
+    return 0
+
+
+def _dismissed(fd: int) -> bool:
+    """Read to the end of the pipe; whether the last whole line was "done"."""
+    tail = b""
+    while chunk := os.read(fd, 4096):
+        tail = (tail + chunk)[-4096:]
+    lines = tail.split(b"\n")[:-1]
+    return bool(lines) and lines[-1] == DONE
+
+
+def _run_in(directory: Path) -> str:
+    """The run whose topology is in the directory, "" when there is none."""
+    try:
+        return load(directory / "topology.json").run_id
+    except TopologyError:
+        return ""
+
+
+def _run(argv: tuple[str, ...], timeout_s: float) -> str:
+    """How the command ended, in words."""
+    try:
+        ended = subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=timeout_s, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return f"exit {ended.returncode}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

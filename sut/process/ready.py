@@ -1,0 +1,38 @@
+"""Whether a process has reached what it stands on, once: until then nobody is to be sent to it.
+
+Clients of Kafka and Cassandra take a second or more to connect and to prepare. Whoever starts a system waits for
+`ready` in the answers to pings (sut/deploy/probes/health.py), so that the first user does not have to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from sut.ports import Unavailable
+
+AGAIN_S: Final = 0.1
+
+
+class Ready:
+    """False until `reach` has returned."""
+
+    def __init__(self) -> None:
+        self._ready = False
+
+    def stats(self) -> dict[str, float]:
+        """For Pong."""
+        return {"ready": float(self._ready)}
+
+    async def reach(self, *looks: Callable[[], Awaitable[Any]]) -> None:
+        """Take each look until it does not raise Unavailable, for ever if need be."""
+        for look in looks:
+            while True:
+                try:
+                    await look()
+                except Unavailable:
+                    await asyncio.sleep(AGAIN_S)
+                else:
+                    break
+        self._ready = True

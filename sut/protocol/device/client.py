@@ -1,0 +1,329 @@
+"""One device across many connections: sans-I/O. Feed it what happens, then drain what it says.
+
+A driver calls connected(), receive() for each binary message, tick() when next_wakeup() has come, and disconnected();
+after each call it sends frames() and looks at events(). No clock, no socket, no thread is used here: `now` is any
+monotone clock in seconds. Cursors, the outbox and known gaps live on from one connection to the next, which is what
+makes delivery at-least-once on the wire and exactly-once on the screen.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+from sut.protocol.causal import Causality, Dependency
+from sut.protocol.device.context import HISTORY_REQ
+from sut.protocol.device.events import ClientSettings, Drained, Nacked, Notified, Online, OutboxFull, Stalled, Wire
+from sut.protocol.device.gate import Gate
+from sut.protocol.device.history import HistoryBusy
+from sut.protocol.device.inbox import MEMBERSHIP, page_fault
+from sut.protocol.device.liveness import Liveness
+from sut.protocol.device.outbox import Compose
+from sut.protocol.device.parts import Parts
+from sut.protocol.device.reconnect import Reconnect
+from sut.protocol.frames import (
+    BEAT_RESYNC,
+    Ack,
+    Beat,
+    Drain,
+    Error,
+    Message,
+    Notify,
+    Page,
+    Refused,
+    Synced,
+    Welcome,
+    decode_server,
+)
+from sut.protocol.signals import PresenceNews, Receipts, Typists
+
+__all__ = ["Client", "ClientSettings", "HistoryBusy", "Nacked", "OutboxFull"]
+
+
+class Client(Parts):
+    """The state machine of one device. Not thread-safe."""
+
+    __slots__ = ("_beats", "_epoch", "_liveness", "_next_client_seq", "_online", "_reconnect")
+
+    def __init__(
+        self,
+        *,
+        user: int,
+        device: int,
+        rng: random.Random,
+        settings: ClientSettings,
+        next_client_seq: int = 1,
+        causality: Causality | None = None,
+    ) -> None:
+        """With `causality` it keeps causal order across conversations; without, only that within each."""
+        super().__init__(user=user, device=device, rng=rng, settings=settings)
+        if causality is not None:
+            self._gate = self._inbox.gate = Gate(
+                self._context, self._inbox, self._syncs, causality, fetch=self._claim, sync=self._sync
+            )
+        self._liveness = Liveness(self._context)
+        self._reconnect = Reconnect(settings.reconnect_fixed_s)
+        self._next_client_seq = next_client_seq
+        self._online = False
+        self._epoch = 0
+        self._beats = 0
+
+    def submit(self, conv: int, body: bytes | Compose, now: float) -> int:
+        """Take a message for sending and return its client_seq. Raises OutboxFull, ValueError (bad size or id)."""
+        client_seq = self._next_client_seq
+        self._made_outbox().put(conv, client_seq, body, now=now)
+        self._next_client_seq = client_seq + 1
+        if self._signals is not None:
+            self._signals.sent(conv)
+        return client_seq
+
+    def history(self, conv: int, before: int, now: float, *, limit: int = 50) -> int:
+        """Ask for the newest `limit` messages before a number. HistoryPage or HistoryFailed has the req returned.
+
+        Raises HistoryBusy.
+        """
+        return self._made_histories().ask(conv, before, limit, now)
+
+    def mark_read(self, conv: int, seq: int, now: float) -> None:
+        """The person has read everything up to `seq`; what was not shown yet does not count."""
+        self._made_signals().mark_read(conv, seq, now)
+
+    def typing(self, conv: int, now: float) -> None:
+        """The person is writing there: call it with each keystroke. Nothing is said while offline."""
+        self._made_signals().typing(conv, now, is_open=self._online)
+
+    def stop_typing(self, conv: int, now: float) -> None:
+        """The person has stopped without sending."""
+        self._made_signals().stop_typing(conv, now, is_open=self._online)
+
+    def watch(self, users: Iterable[int]) -> None:
+        """The person looks at these users, and at nobody else; none: at nobody. Raises ValueError for too many."""
+        self._made_signals().watch(users, is_open=self._online)
+
+    def dependencies(self, conv: int, now: float) -> tuple[Dependency, ...]:
+        """What a message to this conversation has to name if it is sent now. Nothing without `causality`."""
+        return self._gate.memory.dependencies(conv, now) if self._gate is not None else ()
+
+    def connected(self, now: float) -> None:
+        """The upgrade succeeded. Nothing is sent before WELCOME."""
+        self._liveness.connected(now)
+
+    def disconnected(self, now: float) -> float:
+        """The connection ended, or could not be made. Returns the seconds to wait before the next attempt."""
+        self._online = False
+        self._liveness.disconnected()
+        self._close_parts()
+        settings = self._context.settings
+        return self._reconnect.next_wait_s(
+            self._context.rng, base_s=settings.reconnect_base_s, cap_s=settings.reconnect_cap_s
+        )
+
+    def receive(self, frame: bytes, now: float) -> None:
+        """One binary message from the gateway. Raises FrameError: the driver should close and reconnect."""
+        decoded = decode_server(frame)
+        self._liveness.heard()
+        match decoded:
+            case Notify(entries):
+                for conv, head, _flags in entries:
+                    self._notified(conv, head, now)
+            case Message():
+                self._message(decoded, now)
+            case Ack(conv, client_seq, seq):
+                self._acked(conv, client_seq, seq, now)
+            case Page() | Error() if decoded.req & HISTORY_REQ:
+                self._history_answer(decoded, now)
+            case Page():
+                self._page(decoded, now)
+            case Beat(flags):
+                self._beat(flags, now)
+            case Synced():
+                self._synced(decoded, now)
+            case Refused():
+                if self._outbox is not None:
+                    self._outbox.refused(decoded, now)
+            case Receipts() | Typists() | PresenceNews():
+                self._made_signals().receive(decoded, now)
+            case Welcome():
+                self._welcome(decoded, now)
+            case Drain(base_ms):
+                self._liveness.draining(self._reconnect.draining(base_ms / 1000), now)
+                self._made_outbox().drain()
+                self._context.events.append(Drained(base_ms))
+            case Error():
+                self._syncs.failed(decoded.req, now)
+                if self._fetches is not None and self._fetches.failed(decoded, now):
+                    self._sync(now)
+
+    def tick(self, now: float) -> None:
+        """Do what is due."""
+        reason = self._liveness.tick(now)
+        if reason is not None:
+            self._context.events.append(Stalled(reason))
+        if self._outbox is not None:
+            self._outbox.tick(now)
+        if self._open:
+            if self._fetches is not None:
+                self._fetches.tick(now)
+            if self._histories is not None:
+                self._histories.tick(now)
+            for conv in self._inbox.tick(now):
+                self._made_signals().said(conv)
+            if self._signals is not None:
+                self._signals.tick(now)
+            if self._syncs.tick(now):
+                self._sync_begun(now)
+
+    @property
+    def untold(self) -> bool:
+        """A message was submitted that no connection has carried yet."""
+        return self._outbox is not None and self._outbox.untold
+
+    def next_wakeup(self) -> float:
+        """The earliest time at which tick() has something to do; inf when only an input can change anything."""
+        at = self._liveness.due()
+        if self._outbox is not None:
+            at = min(at, self._outbox.due())
+        if self._open:
+            at = min(at, self._inbox.due(), self._syncs.due())
+            if self._fetches is not None:
+                at = min(at, self._fetches.due())
+            if self._histories is not None:
+                at = min(at, self._histories.due())
+            if self._signals is not None:
+                at = min(at, self._signals.due())
+        return at
+
+    def _welcome(self, frame: Welcome, now: float) -> None:
+        context = self._context
+        if self._open:
+            context.violation("a second WELCOME on one connection")
+            return
+        if (frame.user, frame.device) != (context.user, context.device):
+            context.violation(
+                f"WELCOME to user {frame.user}, device {frame.device}; this is {context.user}, {context.device}"
+            )
+        self._epoch = frame.epoch
+        self._beats = 0
+        self._liveness.welcome(frame.heartbeat_ms / 1000, now)
+        self._open_parts(now)
+        self._sync(now)
+
+    def _sync(self, now: float) -> None:
+        if self._open and self._syncs.begin(now):
+            self._sync_begun(now)
+
+    def _sync_begun(self, now: float) -> None:
+        if self._fetches is not None:
+            self._fetches.begin_audit()
+        if self._signals is not None:
+            self._signals.synced(now)
+
+    def _synced(self, frame: Synced, now: float) -> None:
+        for conv, head, _flags in frame.entries:
+            if self._inbox.follow(conv) and head > self._inbox.cursors[conv]:
+                self._made_fetches().confirm(conv, head, now)
+        sure = self._syncs.answered(frame, now)
+        if sure is None:
+            return
+        ended = self._fetches.end_audit() if sure and self._fetches is not None else []
+        if sure and self._gate is not None:
+            self._gate.ended(ended, now)
+            self._gate.synced(now)
+        if not self._online:
+            self._online = True
+            self._reconnect.succeeded()
+            self._context.events.append(Online(self._epoch))
+            if self._signals is not None:
+                self._signals.opened()
+
+    def _beat(self, flags: int, now: float) -> None:
+        self._beats += 1
+        if flags & BEAT_RESYNC or self._beats >= self._context.settings.sync_every_beats:
+            self._beats = 0
+            self._sync(now)
+
+    def _claim(self, conv: int, head: int, now: float) -> None:
+        if self._inbox.follow(conv) and head > self._inbox.cursors[conv]:
+            self._made_fetches().claim(conv, head, now)
+
+    def _notified(self, conv: int, head: int, now: float) -> None:
+        if self._inbox.follow(conv) and head > self._inbox.cursors[conv]:
+            self._context.events.append(Notified(conv, head))
+            self._made_fetches().claim(conv, head, now)
+
+    def _message(self, message: Message, now: float) -> None:
+        """A message came on its own, or in a page that covers nothing."""
+        self._note_arrival(message)
+        if message.seq < 1:
+            self._context.violation(f"number {message.seq} in conversation {message.conv}")
+        else:
+            self._place(message, now)
+        self._send_next(message.conv, now)
+
+    def _acked(self, conv: int, client_seq: int, seq: int, now: float) -> None:
+        outbox, inbox, context = self._made_outbox(), self._inbox, self._context
+        body = outbox.settled(conv, client_seq, seq)
+        if body is None:
+            self._claim(conv, seq, now)  # of one that was given up: it does exist
+        elif inbox.follow(conv):
+            if seq <= inbox.cursors[conv]:
+                context.violation(
+                    f"message {client_seq} got number {seq} of conversation {conv}, which was passed over"
+                )
+            self._place(Message(conv, seq, 0, context.user, context.device, client_seq, body), now)
+        outbox.send_next(conv, now)
+
+    def _page(self, page: Page, now: float) -> None:
+        conv = page.conv
+        after = self._fetches.answered(conv, page.req) if self._fetches is not None else None
+        fault = page_fault(page, after or 0)
+        if fault is not None:
+            self._context.violation(fault)
+        if after is None or fault is not None:
+            for message in page.messages:
+                self._message(message, now)
+        else:
+            for message in page.messages:
+                self._note_arrival(message)
+            self._inbox.cover(page, now)
+            self._send_next(conv, now)
+        if after is None:
+            self._claim(conv, page.head, now)
+            return
+        held, head = self._inbox.holds_back(conv), page.head if fault is None else 0
+        if self._made_fetches().settle(conv, page_head=head, buffered=held, now=now):
+            self._sync(now)
+
+    def _history_answer(self, frame: Page | Error, now: float) -> None:
+        if self._histories is None:
+            return
+        if isinstance(frame, Error):
+            self._histories.failed(frame, now)
+        else:
+            self._histories.answered(frame)
+
+    def _note_arrival(self, message: Message) -> None:
+        """An own message that comes back is as good as its ACK."""
+        if message.flags & MEMBERSHIP:
+            return
+        self._context.events.append(Wire(message))
+        if self._signals is not None:
+            self._signals.arrived(message.conv, message.user)
+        if message.device == self._context.device:
+            self._made_outbox().settled(message.conv, message.client_seq, message.seq)
+
+    def _place(self, message: Message, now: float) -> None:
+        """Show or hold back; either the gap is closed now, or it is known and has to be fetched."""
+        conv = message.conv
+        if not self._inbox.follow(conv):
+            return
+        self._inbox.place(message, now)
+        cursor = self._inbox.cursors[conv]
+        if message.seq > cursor:
+            self._made_fetches().claim(conv, message.seq, now)
+        elif self._fetches is not None:
+            self._fetches.filled(conv, cursor)
+
+    def _send_next(self, conv: int, now: float) -> None:
+        if self._outbox is not None:
+            self._outbox.send_next(conv, now)

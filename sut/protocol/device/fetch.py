@@ -1,0 +1,226 @@
+"""What a device knows it is missing, and how it asks for it.
+
+A conversation is here while its known head is above its cursor, or a FETCH for it is out. At most one FETCH a
+conversation and `max_fetches` a device are in flight; the others wait in line, and one that has more to get goes to
+the end of the line after each page. An answer that brings nothing is never followed by the same question at once:
+the conversation rests for a jittered back-off.
+
+A head is only a claim: someone removed from a conversation may be notified of a number they cannot read. When pages
+say DOUBTS_BEFORE_AUDIT times that there is nothing more, the next SYNC decides (`begin_audit`, `end_audit`); until
+then the gap counts.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum
+from typing import Final
+
+from sut.protocol.device.context import Context
+from sut.protocol.device.retry import Retry
+from sut.protocol.frames import DEFINITE_FROM, Error, Fetch
+
+DOUBTS_BEFORE_AUDIT: Final = 3
+
+
+class _State(IntEnum):
+    IDLE = 0  # no connection, or nothing to ask
+    LINED_UP = 1
+    IN_FLIGHT = 2
+    RESTING = 3
+
+
+class _Gap:
+    __slots__ = ("after", "audited", "doubts", "failures", "first_req", "head", "req", "state")
+
+    def __init__(self, head: int) -> None:
+        self.head = head  # highest number claimed
+        self.state = _State.IDLE
+        self.after = 0  # what the last FETCH asked to follow
+        self.req = 0  # ... its number, until it is answered (0: it is)
+        self.first_req = 0  # ... and that of the first FETCH that asked the same: a late answer to it is as good
+        self.failures = 0
+        self.doubts = 0
+        self.audited = False
+
+
+class Fetches:
+    """The gaps of one device. Reads the cursors of the inbox, never moves them."""
+
+    __slots__ = ("_context", "_cursors", "_gaps", "_line", "_open", "_retry")
+
+    def __init__(self, context: Context, cursors: dict[int, int], *, is_open: bool) -> None:
+        self._context = context
+        self._cursors = cursors
+        self._open = is_open
+        self._gaps: dict[int, _Gap] = {}
+        self._line: dict[int, None] = {}  # an ordered set: a conversation that waits for a free flight
+        self._retry = Retry()
+
+    @property
+    def behind(self) -> bool:
+        """Some conversation is known to be ahead of its cursor."""
+        cursors = self._cursors
+        return any(gap.head > cursors[conv] for conv, gap in self._gaps.items())
+
+    def open(self, now: float) -> None:
+        """WELCOME came: ask for every gap."""
+        self._open = True
+        for conv, gap in self._gaps.items():
+            self._line_up(conv, gap)
+        self._launch(now)
+
+    def close(self) -> None:
+        """The connection ended: nothing is in flight any more. The gaps stay."""
+        self._open = False
+        self._retry.clear()
+        self._line.clear()
+        for conv, gap in list(self._gaps.items()):
+            if gap.head <= self._cursors[conv]:
+                del self._gaps[conv]
+            gap.state, gap.req, gap.failures = _State.IDLE, 0, 0
+
+    def claim(self, conv: int, head: int, now: float) -> None:
+        """This conversation has reached `head`, which is above its cursor."""
+        gap = self._gaps.get(conv)
+        if gap is None:
+            gap = self._gaps[conv] = _Gap(head)
+        gap.audited = False
+        if head > gap.head:
+            gap.head, gap.doubts = head, 0
+            if gap.state is _State.RESTING:
+                self._hasten(conv, gap, now)
+        if gap.state is _State.IDLE:
+            self._line_up(conv, gap)
+            self._launch(now)
+
+    def confirm(self, conv: int, head: int, now: float) -> None:
+        """SYNCED lists this conversation: its claim is true, whatever the pages said."""
+        self.claim(conv, head, now)
+        self._gaps[conv].doubts = 0
+
+    def filled(self, conv: int, cursor: int) -> None:
+        """The cursor moved without a page. A FETCH in flight stays until it is answered."""
+        gap = self._gaps.get(conv)
+        if gap is not None and gap.head <= cursor and gap.state is not _State.IN_FLIGHT:
+            self._drop(conv)
+
+    def answered(self, conv: int, req: int) -> int | None:
+        """A PAGE came. Returns what its FETCH asked to follow; None when this page answers no FETCH we remember.
+
+        When not None, the caller must call settle() after it has used the page.
+        """
+        gap = self._gaps.get(conv)
+        if gap is None or not gap.req or not gap.first_req <= req <= gap.req:
+            return None
+        self._retry.forget(conv)
+        return gap.after
+
+    def settle(self, conv: int, *, page_head: int, buffered: bool, now: float) -> bool:
+        """The page is used and the cursor moved. `buffered`: a later message is here, so the gap is certain.
+
+        Returns True when only a SYNC can tell whether the known head is real.
+        """
+        gap, cursor = self._gaps[conv], self._cursors[conv]
+        progress = cursor > gap.after
+        gap.req = 0
+        gap.head = max(gap.head, page_head)
+        doubtful = False
+        if cursor >= gap.head:
+            self._drop(conv)
+        elif progress:
+            gap.failures = gap.doubts = 0
+            self._line_up(conv, gap)
+        else:
+            doubtful = page_head <= cursor and not buffered and self._doubt(gap)
+            self._rest(conv, gap, now)
+        self._launch(now)
+        return doubtful
+
+    def failed(self, frame: Error, now: float) -> bool:
+        """ERROR. Returns True when only a SYNC can tell whether the known head is real."""
+        for conv in self._retry.flights:
+            gap = self._gaps[conv]
+            if gap.req == frame.req:
+                doubtful = frame.code >= DEFINITE_FROM and self._doubt(gap)
+                self._rest(conv, gap, now)
+                self._launch(now)
+                return doubtful
+        return False
+
+    def begin_audit(self) -> None:
+        """A chain of SYNCs starts: mark the heads in doubt. A claim that is renewed meanwhile unmarks its own."""
+        for gap in self._gaps.values():
+            gap.audited = gap.doubts >= DOUBTS_BEFORE_AUDIT
+
+    def end_audit(self) -> list[int]:
+        """The chain ended with sure answers: doubted heads that it did not list are not for us. Returns whose."""
+        ended = []
+        for conv, gap in list(self._gaps.items()):
+            if gap.audited:
+                gap.head, gap.audited = self._cursors[conv], False
+                self.filled(conv, gap.head)
+                ended.append(conv)
+        return ended
+
+    def due(self) -> float:
+        """When tick() has something to do."""
+        return self._retry.due() if self._open else math.inf
+
+    def tick(self, now: float) -> None:
+        """Ask again where no answer came, and where a rest is over."""
+        if not self._open:
+            return
+        for conv in self._retry.pop_expired(now):
+            self._rest(conv, self._gaps[conv], now)
+        for conv in self._retry.pop_rested(now):
+            self._line_up(conv, self._gaps[conv])
+        self._launch(now)
+
+    def _line_up(self, conv: int, gap: _Gap) -> None:
+        if self._open:
+            gap.state = _State.LINED_UP
+            self._line[conv] = None
+
+    def _launch(self, now: float) -> None:
+        """Fill the free flights from the head of the line."""
+        settings = self._context.settings
+        while self._line and len(self._retry.flights) < settings.max_fetches:
+            conv = next(iter(self._line))
+            del self._line[conv]
+            gap, cursor = self._gaps[conv], self._cursors[conv]
+            req = self._context.next_req()
+            if not gap.req or gap.after != cursor:
+                gap.first_req, gap.after = req, cursor
+            gap.req = req
+            gap.state = _State.IN_FLIGHT
+            self._context.ask(Fetch(gap.req, conv, cursor, settings.page_limit), now)
+            self._retry.launch(conv, now + settings.fetch_timeout_s)
+
+    def _rest(self, conv: int, gap: _Gap, now: float) -> None:
+        """An attempt brought nothing: try again later, if it is still wanted."""
+        if gap.head <= self._cursors[conv]:
+            self._drop(conv)
+            return
+        if not self._open:
+            return
+        self._line.pop(conv, None)
+        self._retry.rest(conv, now + self._context.back_off_s(gap.failures))
+        gap.state = _State.RESTING
+        gap.failures += 1
+
+    def _hasten(self, conv: int, gap: _Gap, now: float) -> None:
+        """There is news: rest no longer than a first back-off. At most one such change a `retry_base_s`."""
+        if self._retry.rests_until(conv) > now + self._context.settings.retry_base_s:
+            gap.failures = 0
+            self._retry.rest(conv, now + self._context.back_off_s(0))
+
+    def _drop(self, conv: int) -> None:
+        del self._gaps[conv]
+        self._line.pop(conv, None)
+        self._retry.forget(conv)
+
+    @staticmethod
+    def _doubt(gap: _Gap) -> bool:
+        gap.doubts += 1
+        return gap.doubts == DOUBTS_BEFORE_AUDIT

@@ -1,0 +1,208 @@
+"""What a device still has to send: one queue a conversation, one unsettled SEND a queue.
+
+With at most one SEND of a conversation on its way, no retry and no reconnect can turn two messages of a sender
+round; several conversations go in parallel. A message keeps its client_seq through all retries, so the service can
+tell a repetition. It leaves the queue by an ACK, by its own arrival (an ACK may have died with a connection), by a
+definite NACK, or `give_up_s` after its first transmission. That clock runs while offline too; a message that was
+never transmitted only waits for its turn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from sut.protocol.device.context import Context
+from sut.protocol.device.dependencies import Shown
+from sut.protocol.device.events import Acked, GaveUp, Nacked, OutboxFull, Sent, SentAgain
+from sut.protocol.device.retry import Retry
+from sut.protocol.frames import MAX_BODY, Refused, Send
+
+REMEMBERED_ACKS: Final = 8
+"""Own messages whose numbers are remembered, to notice a second number for one of them."""
+
+
+Compose = Callable[[float], bytes]
+"""Makes a body when it is transmitted for the first time, at this `now`: it can name what has been shown by then.
+
+Only such a body may name something: a client that has encrypted it before hands in a Compose that returns it."""
+
+
+class _Queued(NamedTuple):
+    client_seq: int
+    body: bytes | Compose
+    names: bool
+
+
+class Outbox:
+    """The unsettled messages of one device."""
+
+    __slots__ = (
+        "_begun", "_context", "_draining", "_failures", "_memory", "_numbers", "_open", "_queues", "_retry", "_size",
+    )  # fmt: skip
+
+    def __init__(self, context: Context, *, is_open: bool, memory: Shown | None = None) -> None:
+        """`memory` is told which messages that may name something got a number, and which were dropped."""
+        self._context = context
+        self._memory = memory
+        self._open = is_open
+        self._draining = False
+        self._queues: dict[int, list[_Queued]] = {}
+        self._size = 0
+        self._begun: dict[int, float] = {}  # conversation -> first transmission of its head, earliest first
+        self._failures: dict[int, int] = {}  # conversation -> failed transmissions of its head, on this connection
+        self._numbers: dict[int, tuple[int, int]] = {}  # client_seq -> (conversation, seq), the latest few
+        self._retry = Retry()
+
+    @property
+    def empty(self) -> bool:
+        """Nothing is queued or unsettled."""
+        return not self._size
+
+    @property
+    def untold(self) -> bool:
+        """Something is queued that was never transmitted."""
+        return self._size > len(self._begun)
+
+    def put(self, conv: int, client_seq: int, body: bytes | Compose, *, now: float) -> None:
+        """Queue a message; it leaves at once if it can. Raises OutboxFull, and ValueError for what no SEND can hold.
+
+        A body that is made later must be a valid one: then the ValueError would come to whoever makes it leave.
+        """
+        if isinstance(body, bytes):
+            _check(body)
+        if not 0 <= conv < 1 << 64:
+            raise ValueError(f"conversation {conv} is no u64")
+        if self._size >= self._context.settings.max_outbox:
+            raise OutboxFull(f"{self._size} messages wait already")
+        self._queues.setdefault(conv, []).append(_Queued(client_seq, body, names=not isinstance(body, bytes)))
+        self._size += 1
+        self.send_next(conv, now)
+
+    def open(self, now: float) -> None:
+        """WELCOME came: everything that was on its way is sent again, and every idle queue starts."""
+        self._open = True
+        for conv in self._queues:
+            self._transmit(conv, now)
+
+    def close(self) -> None:
+        """The connection ended; what was on its way waits for the next one."""
+        self._open = self._draining = False
+        self._retry.clear()
+        self._failures.clear()
+
+    def drain(self) -> None:
+        """The gateway is leaving: what is on its way is pursued, nothing new is sent on this connection."""
+        self._draining = True
+
+    def send_next(self, conv: int, now: float) -> None:
+        """Transmit the head of this queue, if there is one whose turn has come."""
+        if self._open and not self._draining and conv in self._queues and conv not in self._begun:
+            self._transmit(conv, now)
+
+    def settled(self, conv: int, client_seq: int, seq: int) -> bytes | None:
+        """An own message has a number: by ACK, or because it arrived. Returns its body if it was unsettled.
+
+        The caller shows it, then calls send_next(). Anything else is a repetition (None) or a Violation.
+        """
+        head = self._head(conv, client_seq)
+        if head is not None:
+            self._drop_head(conv, acked=True)
+            self._context.events.append(Acked(conv, client_seq, seq))
+        known = self._numbers.get(client_seq)
+        if known is None:
+            self._numbers[client_seq] = (conv, seq)
+            if len(self._numbers) > REMEMBERED_ACKS:
+                del self._numbers[next(iter(self._numbers))]
+            if head is None and any(item.client_seq == client_seq for item in self._queues.get(conv, ())):
+                self._context.violation(f"message {client_seq} to conversation {conv} has a number before it was sent")
+        elif known != (conv, seq):
+            self._context.violation(
+                f"message {client_seq} was number {known[1]} of conversation {known[0]} "
+                f"and is now number {seq} of conversation {conv}"
+            )
+        return head.body if head and isinstance(head.body, bytes) else None
+
+    def refused(self, frame: Refused, now: float) -> None:
+        """A NACK. One for a message that is settled already is a late repetition and says nothing."""
+        conv, client_seq, code = frame
+        if self._head(conv, client_seq) is None:
+            return
+        self._context.events.append(Nacked(conv, client_seq, code, frame.definite))
+        if frame.definite:
+            self._drop_head(conv)
+            self.send_next(conv, now)
+        elif conv in self._retry.flights:
+            self._rest(conv, now)
+
+    def due(self) -> float:
+        """When tick() has something to do."""
+        for begun_at in self._begun.values():
+            return min(begun_at + self._context.settings.give_up_s, self._retry.due())
+        return math.inf
+
+    def tick(self, now: float) -> None:
+        """Give up, send again what got no answer, send again what has rested."""
+        give_up_s = self._context.settings.give_up_s
+        given_up = []
+        for conv, begun_at in self._begun.items():
+            if begun_at + give_up_s > now:
+                break
+            given_up.append(conv)
+        for conv in given_up:
+            self._context.events.append(GaveUp(conv, self._queues[conv][0].client_seq))
+            self._drop_head(conv)
+            self.send_next(conv, now)
+        for conv in self._retry.pop_expired(now):
+            if conv in self._failures:
+                self._rest(conv, now)
+            else:
+                self._failures[conv] = 1
+                self._transmit(conv, now)
+        for conv in self._retry.pop_rested(now):
+            self._transmit(conv, now)
+
+    def _head(self, conv: int, client_seq: int) -> _Queued | None:
+        if conv in self._begun:
+            head = self._queues[conv][0]
+            if head.client_seq == client_seq:
+                return head
+        return None
+
+    def _transmit(self, conv: int, now: float) -> None:
+        head = self._queues[conv][0]
+        body = head.body
+        if not isinstance(body, bytes):
+            body = body(now)
+            _check(body)
+            self._queues[conv][0] = head._replace(body=body)
+        self._context.ask(Send(conv, head.client_seq, body), now)
+        self._retry.launch(conv, now + self._context.settings.ack_timeout_s)
+        if conv in self._begun:
+            self._context.events.append(SentAgain(conv, head.client_seq))
+        else:
+            self._begun[conv] = now
+            self._context.events.append(Sent(conv, head.client_seq))
+
+    def _rest(self, conv: int, now: float) -> None:
+        failures = self._failures.get(conv, 0)
+        self._failures[conv] = failures + 1
+        self._retry.rest(conv, now + self._context.back_off_s(failures))
+
+    def _drop_head(self, conv: int, *, acked: bool = False) -> None:
+        queue = self._queues[conv]
+        head = queue.pop(0)
+        if self._memory is not None and head.names:
+            self._memory.settled(conv, acked=acked)
+        if not queue:
+            del self._queues[conv]
+        self._size -= 1
+        del self._begun[conv]
+        self._failures.pop(conv, None)
+        self._retry.forget(conv)
+
+
+def _check(body: bytes) -> None:
+    if not 0 < len(body) <= MAX_BODY:
+        raise ValueError(f"a body of {len(body)} bytes; 1 to {MAX_BODY} are allowed")

@@ -1,0 +1,154 @@
+"""The process that stands in for both push providers, and is told how ill they are over HTTP.
+
+    GET  /behaviour      what is set now
+    PUT  /behaviour      set it: {"apns": {"throttled": 0.1}, "fcm": {"away": true}}; what is left out is well
+    POST /dead           {"apns": ["token", ...], "fcm": [...]}: the apps of these phones were deleted just now
+    GET  /counts         {"accepted": 12}
+
+Ports: "apns" and "fcm" speak HTTP/2 over TLS; "control" is plain, and local.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import time
+
+import msgspec
+from aiohttp import web
+
+from sut.deploy.servers.push_files import PushFiles
+from sut.deploy.servers.stand_in_files import ACCOUNT, KEY_ID, PROJECT, TEAM_ID, TOPIC
+from sut.deploy.topology import Service, Topology
+from sut.process.peer import PeerConnection, PeerServer, PortInUse
+from sut.protocol.peer import PeerFrame
+from sut.standins.accepted import AcceptedPushes
+from sut.standins.apns import ApnsStandIn
+from sut.standins.behaviour import Behaviours
+from sut.standins.fcm import FcmStandIn
+from sut.standins.h2_server import H2Server
+
+
+class _Dead(msgspec.Struct, frozen=True):
+    apns: tuple[str, ...] = ()
+    fcm: tuple[str, ...] = ()
+
+
+class StandIns:
+    """Both providers. Belongs to one event loop."""
+
+    def __init__(self, files: PushFiles, accepted: AcceptedPushes, *, fcm_url: str, rng: random.Random) -> None:
+        self._behaviours = Behaviours()
+        self.accepted = accepted
+        self.apns = ApnsStandIn(
+            public_key=files.stand_in("apns.pub").read_text(),
+            key_id=KEY_ID,
+            team_id=TEAM_ID,
+            topic=TOPIC,
+            accepted=accepted,
+            behaviour=lambda: self._behaviours.apns,
+            rng=rng,
+        )
+        self.fcm = FcmStandIn(
+            public_key=files.stand_in("fcm.pub").read_text(),
+            account=ACCOUNT,
+            project=PROJECT,
+            token_uri=f"{fcm_url}/token",
+            accepted=accepted,
+            behaviour=lambda: self._behaviours.fcm,
+            rng=rng,
+        )
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(files.stand_in("server.pem"), files.stand_in("server.key"))
+        tls.set_alpn_protocols(["h2"])
+        self.apns_server, self.fcm_server = H2Server(self.apns.handle, tls), H2Server(self.fcm.handle, tls)
+
+    @property
+    def behaviours(self) -> Behaviours:
+        """How ill they are."""
+        return self._behaviours
+
+    async def behave(self, wanted: Behaviours) -> None:
+        """Be as ill as this from now on. Raises OSError."""
+        self._behaviours = wanted
+        await self.apns_server.set_away(wanted.apns.away)
+        await self.fcm_server.set_away(wanted.fcm.away)
+
+    def kill_tokens(self, apns: tuple[str, ...] = (), fcm: tuple[str, ...] = ()) -> None:
+        """These apps were deleted just now."""
+        now_ms = time.time_ns() // 1_000_000
+        self.apns.dead |= dict.fromkeys(apns, now_ms)
+        self.fcm.dead |= dict.fromkeys(fcm, now_ms)
+
+    def close(self) -> None:
+        """End all connections."""
+        self.apns_server.close()
+        self.fcm_server.close()
+        self.accepted.close()
+
+
+async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
+    """Stand in until `stop` is set. Raises PortInUse."""
+    accepted = AcceptedPushes(topology.path, service.name)
+    fcm_url = f"https://{service.host}:{service.ports['fcm']}"
+    stand_ins = StandIns(PushFiles(topology.path), accepted, fcm_url=fcm_url, rng=random.Random())
+    peers = PeerServer(
+        node=service.name,
+        incarnation=incarnation,
+        on_frame=_refuse,
+        stats=lambda: {"accepted": float(accepted.count), "grants": float(stand_ins.fcm.grants)},
+    )
+    runner = web.AppRunner(_control(stand_ins), access_log=None)
+    await runner.setup()
+    try:
+        try:
+            await stand_ins.apns_server.start(service.host, service.ports["apns"])
+            await stand_ins.fcm_server.start(service.host, service.ports["fcm"])
+            await web.TCPSite(runner, service.host, service.ports["control"]).start()
+        except OSError as error:
+            raise PortInUse(f"{service.name}: {error.strerror}") from None
+        await peers.start(service.host, service.ports["peer"])
+        await stop.wait()
+    finally:
+        await peers.close()
+        await runner.cleanup()
+        stand_ins.close()
+
+
+def _refuse(connection: PeerConnection, _correlation: int, _frame: PeerFrame) -> None:
+    connection.abort()
+
+
+def _control(stand_ins: StandIns) -> web.Application:
+    async def show(_request: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(stand_ins.behaviours), content_type="application/json")
+
+    async def change(request: web.Request) -> web.Response:
+        try:
+            await stand_ins.behave(msgspec.json.decode(await request.read(), type=Behaviours))
+        except msgspec.DecodeError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return await show(request)
+
+    async def bury(request: web.Request) -> web.Response:
+        try:
+            dead = msgspec.json.decode(await request.read(), type=_Dead)
+        except msgspec.DecodeError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        stand_ins.kill_tokens(dead.apns, dead.fcm)
+        return web.json_response({"dead": len(dead.apns) + len(dead.fcm)})
+
+    async def counts(_request: web.Request) -> web.Response:
+        return web.json_response({"accepted": stand_ins.accepted.count})
+
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get("/behaviour", show),
+            web.put("/behaviour", change),
+            web.post("/dead", bury),
+            web.get("/counts", counts),
+        ]
+    )
+    return app

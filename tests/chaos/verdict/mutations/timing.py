@@ -1,0 +1,128 @@
+"""Things come too late, too early or not at all, or are gone again."""
+
+import random
+
+from tests.chaos.verdict.mutations.common import Line, acked, breaks, m, of, remove_one, senders
+from tests.chaos.verdict.world import MS, S
+
+
+@breaks("session")
+def what_was_shown_is_gone(lines: list[Line], rng: random.Random) -> bool:
+    shown = {(s["device"], *m(s)) for s in of(lines, "show")}
+    return remove_one(lines, rng, [f for f in of(lines, "final") if (f["device"], *m(f)) in shown])
+
+
+@breaks("session")
+def a_writer_cannot_read_its_own(lines: list[Line], rng: random.Random) -> bool:
+    done = acked(lines)
+    return remove_one(
+        lines, rng, [f for f in of(lines, "final") if m(f) in done and done[m(f)]["device"] == f["device"]]
+    )
+
+
+@breaks("catch_up")
+def not_told_on_coming_back(lines: list[Line], rng: random.Random) -> bool:
+    done = acked(lines)
+    heals = [line["t"] for line in of(lines, "fault")]
+    stays = []
+    for online in of(lines, "online"):
+        offs = [o["t"] for o in of(lines, "offline") if o["device"] == online["device"] and o["t"] > online["t"]]
+        if min(offs, default=10**19) > max([online["t"], *(h for h in heals if h >= online["t"])]) + 21 * S:
+            stays.append(online)
+    missed = [
+        show
+        for online in stays
+        for show in of(lines, "show")
+        if show["device"] == online["device"] and show["t"] > online["t"]
+        and m(show) in done and done[m(show)]["t"] < online["t"] and done[m(show)]["device"] != show["device"]
+    ]  # fmt: skip
+    return remove_one(lines, rng, missed)
+
+
+@breaks("liveness")
+def never_notified(lines: list[Line], rng: random.Random) -> bool:
+    done = acked(lines)
+    heals = [line["t"] for line in of(lines, "fault")]
+    leaving = {line["device"] for line in of(lines, "offline")}
+    lost = [
+        show
+        for show in of(lines, "show")
+        if m(show) in done and done[m(show)]["device"] != show["device"] and show["device"] not in leaving
+    ]
+    assert max(heals, default=0) + 25 * S < max(line["t"] for line in lines)
+    return remove_one(lines, rng, lost)
+
+
+@breaks("latency")
+def everything_a_little_late(lines: list[Line], rng: random.Random) -> bool:
+    faults = [line["t"] for line in of(lines, "fault")]
+    leaving = {line["device"] for line in of(lines, "offline")}
+    sends = senders(lines)
+    steady = [
+        show
+        for show in of(lines, "show")
+        if show["device"] not in leaving and sends[m(show)]["device"] != show["device"]
+        and not any(abs(sends[m(show)]["due"] - t) < 20 * S for t in faults)
+    ]  # fmt: skip
+    for show in of(lines, "show"):
+        show["t"] += 250 * MS
+    return bool(steady)
+
+
+@breaks("push")
+def no_push_to_who_is_away(lines: list[Line], rng: random.Random) -> bool:
+    pushes = of(lines, "push")
+    if len({(p["device"], p["conv"]) for p in pushes}) < 2:  # at least one must stay, else there are none to check
+        return False
+    gone = rng.choice(pushes)
+    last = max(p["seq"] for p in pushes if (p["device"], p["conv"]) == (gone["device"], gone["conv"]))
+    lines[:] = [
+        line
+        for line in lines
+        if not (line["e"] == "push" and (line["device"], line["conv"]) == (gone["device"], gone["conv"]))
+    ]
+    return last > 0
+
+
+@breaks("push")
+def a_push_to_who_is_there(lines: list[Line], rng: random.Random) -> bool:
+    leaving = {line["device"] for line in of(lines, "offline")}
+    shows = [s for s in of(lines, "show") if s["device"] not in leaving]
+    if not shows:
+        return False
+    show = rng.choice(shows)
+    lines.append({"e": "push", "t": show["t"], **{name: show[name] for name in ("device", "conv", "seq")}})
+    return True
+
+
+@breaks("presence")
+def a_ghost(lines: list[Line], rng: random.Random) -> bool:
+    leaving = {line["device"] for line in of(lines, "offline")}
+    owners = {line["device"]: line["user"] for line in of(lines, "device")}
+    people = [(viewer, owners[other]) for viewer in owners for other in owners if not {viewer, other} & leaving]
+    if not people:
+        return False
+    viewer, user = rng.choice(people)
+    lines[:] = [line for line in lines if line["e"] != "presence"]
+    t = max(line["t"] for line in of(lines, "online")) + S
+    lines.append({"e": "presence", "t": t, "viewer": viewer, "user": user, "state": "offline"})
+    return True
+
+
+@breaks("receipts")
+def a_tick_before_the_display(lines: list[Line], rng: random.Random) -> bool:
+    receipts = of(lines, "receipt")
+    if not receipts:
+        return False
+    rng.choice(receipts)["t"] = 1
+    return True
+
+
+@breaks("receipts")
+def a_tick_that_goes_back(lines: list[Line], rng: random.Random) -> bool:
+    receipts = [r for r in of(lines, "receipt") if r["seq"] > 1]
+    if not receipts:
+        return False
+    receipt = rng.choice(receipts)
+    lines.append({**receipt, "t": receipt["t"] + S, "seq": 1})
+    return True

@@ -1,0 +1,171 @@
+"""The read-back finds everything a device may see, writes it once, and says what it could not read."""
+
+import json
+import subprocess
+import sys
+from http import HTTPStatus
+from pathlib import Path
+
+import pytest
+
+from load import workload as configs
+from load.device import body as bodies
+from load.history.control import Hole, Phase, control_events
+from load.history.history import Event, HistoryTail, HistoryWriter, Record, message_id
+from load.readback import readback, reader
+from load.workload import SwarmConfig
+from sut.protocol.frames import Fetch, Flag, Message
+
+
+def row(conv: int, seq: int, device: int, *, flags: int = 0) -> Message:
+    body = b"" if flags else bodies.make(seed=1, msg=message_id(device, seq), due_offset_ns=0, size=40)
+    return Message(conv, seq, flags, device, 0 if flags else device, 0 if flags else seq, body)
+
+
+@pytest.fixture
+def swarm(chat, tmp_path: Path) -> Path:
+    """Three users; 1 and 2 talk (12 messages, more than a page), all three are in an empty group and a short one."""
+    from types import SimpleNamespace
+
+    def conversation(kind: str, members: set[int], rows: list[Message], past: set[int] = frozenset()) -> object:
+        return SimpleNamespace(kind=kind, members=members, rows=rows, past=set(past))
+
+    chat.conversations = {
+        10: conversation("direct", {1, 2}, [row(10, seq, 1 + seq % 2) for seq in range(1, 13)]),
+        11: conversation("group", {1, 2, 3}, []),
+        12: conversation(
+            "group",
+            {1, 2},
+            [row(12, 1, 1), row(12, 2, 2), row(12, 3, 3, flags=Flag.MEMBER_REMOVE), row(12, 4, 1)],
+            {3},
+        ),
+    } | {conv: conversation("group", {3}, [row(conv, 1, 3)]) for conv in (20, 21, 22, 23)}
+    config = SwarmConfig(seed=1, users=3, api_url=chat.api_url, api_key="key", history_dir=str(tmp_path / "history"))
+    config.history.mkdir()
+    writer = HistoryWriter(config.history / "swarm-1.bin")
+    for conv, c in chat.conversations.items():
+        for user in sorted(c.members | c.past):
+            if conv < 20:  # those above 20 are known from SYNC only
+                writer.append(Event.MEMBER, conv=conv, msg=user, arg=1)
+    writer.append(Event.MEMBER, conv=12, msg=3, seq=3, arg=0)
+    writer.close()
+    path = tmp_path / "swarm.json"
+    configs.save(config, path)
+    return path
+
+
+def written(path: Path) -> list[Record]:
+    (file,) = (path.parent / "history").glob("readback-*.bin")
+    return HistoryTail(file).read()
+
+
+def finals(path: Path, device: int, conv: int) -> list[int]:
+    return [r[5] for r in written(path) if r[7] == Event.FINAL and (r[2], r[3]) == (device, conv)]
+
+
+def heads(path: Path) -> dict[tuple[int, int], int]:
+    return {(r[2], r[3]): r[5] for r in written(path) if r[7] == Event.FINAL_DONE}
+
+
+EXPECTED_HEADS = (
+    {(1, 10): 12, (2, 10): 12, (1, 11): 0, (2, 11): 0, (3, 11): 0, (1, 12): 4, (2, 12): 4, (3, 12): 2}
+    | {(3, conv): 1 for conv in (20, 21, 22, 23)}
+)  # fmt: skip
+
+
+def test_everything_is_read_once_to_its_head(swarm: Path, chat, capsys: pytest.CaptureFixture[str]) -> None:
+    assert readback.main([str(swarm)]) == 0
+    assert heads(swarm) == EXPECTED_HEADS
+    for device in (1, 2):
+        assert finals(swarm, device, 10) == list(range(1, 13))
+        assert finals(swarm, device, 12) == [1, 2, 4]
+    assert finals(swarm, 3, 12) == [1, 2]
+    record = next(r for r in written(swarm) if r[7] == Event.FINAL and r[3] == 10)
+    assert record[6] == bodies.digest(chat.conversations[10].rows[record[5] - 1].body)
+    assert record[4] == message_id(1 + record[5] % 2, record[5])
+    names = [event.name for event in control_events(swarm.parent / "history").poll() if isinstance(event, Phase)]
+    assert names == ["final", "end"]
+    assert capsys.readouterr().out == "read back 3 devices, 36 messages\n"
+
+
+def test_a_pages_word_that_there_is_no_more_is_not_taken_for_the_end(swarm: Path, chat) -> None:
+    """A page may be as old as the store behind it; what SYNC says is ahead is read as well."""
+    chat.old_heads = {10: 8, 12: 2}
+    assert readback.main([str(swarm)]) == 0
+    assert heads(swarm) == EXPECTED_HEADS
+    assert finals(swarm, 1, 10) == finals(swarm, 2, 10) == list(range(1, 13))
+
+
+def test_nothing_is_called_complete_while_a_sync_is_stale(swarm: Path, chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "STALE_WAIT_S", 0.01)
+    chat.stale_syncs = 5
+    assert readback.main([str(swarm)]) == 0
+    assert heads(swarm) == EXPECTED_HEADS
+    monkeypatch.setattr(reader, "MAX_STALE", 2)
+    monkeypatch.setattr(readback, "ATTEMPTS", 2)
+    chat.stale_syncs = 1000
+    for old in (swarm.parent / "history").glob("readback-*"):
+        old.unlink()
+    assert readback.main([str(swarm)]) == 70
+    assert not heads(swarm)
+
+
+def test_a_connection_that_breaks_is_followed_by_another_that_goes_on(swarm: Path, chat) -> None:
+    cut = []
+
+    def breaks(device: int, frame: object) -> bool:
+        if isinstance(frame, Fetch) and frame.conv == 10 and frame.after == 5 and device not in cut:
+            cut.append(device)
+            chat.cut_all()
+            return True
+        return False
+
+    chat.swallow = breaks
+    assert readback.main([str(swarm)]) == 0
+    assert sorted(cut) == [1, 2]
+    assert heads(swarm) == EXPECTED_HEADS
+    assert finals(swarm, 1, 10) == list(range(1, 13))
+
+
+def test_what_the_service_refuses_is_a_hole_and_the_rest_is_read(
+    swarm: Path, chat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chat.conversations[12].past.clear()  # user 3 is denied ever to have been in it
+    assert readback.main([str(swarm)]) == 70
+    assert heads(swarm) == {key: head for key, head in EXPECTED_HEADS.items() if key != (3, 12)}
+    (hole,) = [event for event in control_events(swarm.parent / "history").poll() if isinstance(event, Hole)]
+    assert "device 3, conversation 12" in hole.detail
+    assert capsys.readouterr().err.startswith("1 not read; the first: device 3, conversation 12")
+
+
+def test_a_device_that_cannot_be_read_is_a_hole(swarm: Path, chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readback, "ATTEMPTS", 2)
+    chat.refuse_upgrades = HTTPStatus.SERVICE_UNAVAILABLE
+    assert readback.main([str(swarm)]) == 70
+    holes = [event for event in control_events(swarm.parent / "history").poll() if isinstance(event, Hole)]
+    assert len(holes) == 3
+    assert not written(swarm)
+
+
+def test_without_an_api_it_says_so_in_one_line(swarm: Path, tmp_path: Path) -> None:
+    document = json.loads(swarm.read_text()) | {"api_url": "http://127.0.0.1:1", "api_key": "k"}
+    bad = tmp_path / "bad.json"
+    bad.write_text(json.dumps(document))
+    from load.drive.api import ApiClient
+
+    class Impatient(ApiClient):
+        def __init__(self, base_url: str, **options) -> None:
+            super().__init__(base_url, give_up_s=0.2, **options)
+
+    original, readback.ApiClient = readback.ApiClient, Impatient
+    try:
+        assert readback.main([str(bad)]) == 70
+    finally:
+        readback.ApiClient = original
+
+
+def test_bad_usage_is_one_line_and_64(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "load.readback.readback", str(tmp_path / "none.json")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 64
+    assert done.stderr == f"{tmp_path}/none.json: No such file or directory\n"

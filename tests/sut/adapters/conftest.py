@@ -1,0 +1,260 @@
+"""Backends for the contract suites, and coroutine tests.
+
+A contract suite asks for `make_log`, `make_store`, `make_registry` or `make_revocations`; each is parametrised by
+backend, so a further backend is a further parameter here and nothing there.
+"""
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from sut.adapters.redis.presence import RedisPresence
+from sut.adapters.redis.registry import RedisRegistry
+from sut.adapters.redis.revocations import RedisRevocations
+from sut.adapters.sqlite.devices import SqliteDevices
+from sut.adapters.sqlite.keys import SqliteKeys
+from sut.adapters.sqlite.log import SqliteLog
+from sut.adapters.sqlite.store import SqliteStore
+from sut.ports import Devices, KeyStore, MessageLog, MessageStore
+from tests.sut.adapters.cassandra_system import CassandraSystem
+from tests.sut.adapters.cassandra_system import missing as cassandra_missing
+from tests.sut.adapters.kafka_system import KafkaSystem
+from tests.sut.adapters.kafka_system import missing as kafka_system_missing
+from tests.sut.adapters.redis_system import RedisSystem
+
+PARTITIONS = 4
+SERVERS = ("cassandra", "kafka")
+_running = {server: contextlib.ExitStack() for server in SERVERS}
+Opened = contextlib.AbstractAsyncContextManager
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a coroutine test in a loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
+
+
+def servers_of(item: pytest.Item | None) -> frozenset[str]:
+    """The clusters that a test of this directory needs."""
+    if item is None or not item.path.is_relative_to(Path(__file__).parent):
+        return frozenset()
+    asked = {*getattr(item, "fixturenames", ()), *(f"{v}_system" for v in _parameters(item) if isinstance(v, str))}
+    return frozenset(server for server in SERVERS if f"{server}_system" in asked)
+
+
+def _parameters(item: pytest.Item) -> list[object]:
+    spec = getattr(item, "callspec", None)
+    return list(spec.params.values()) if spec is not None else []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need a cluster come together: first Cassandra, then both, then Kafka, then all others."""
+    ranks = [frozenset({"cassandra"}), frozenset(SERVERS), frozenset({"kafka"}), frozenset()]
+    places = [index for index, item in enumerate(items) if item.path.is_relative_to(Path(__file__).parent)]
+    ordered = sorted((items[index] for index in places), key=lambda item: ranks.index(servers_of(item)))
+    for index, item in zip(places, ordered, strict=True):
+        items[index] = item
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """With the last test that needs it a cluster ends: the tests after it have the machine for themselves."""
+    for server in servers_of(item) - servers_of(nextitem):
+        _running[server].close()
+
+
+@pytest.fixture(scope="session")
+def kafka_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSystem]:
+    """Three Kafka nodes, until the last test that needs them is done. Who breaks them heals them."""
+    if reason := kafka_system_missing():
+        pytest.skip(reason)
+    yield _running["kafka"].enter_context(KafkaSystem(tmp_path_factory.mktemp("kafka")))
+    _running["kafka"].close()
+
+
+@pytest.fixture(params=["sqlite", "kafka"])
+def make_log(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opened[MessageLog]]:
+    """Opens the same log each time: what one process after, or beside, another would see."""
+    if request.param == "kafka":
+        system: KafkaSystem = request.getfixturevalue("kafka_system")
+        return partial(system.log, system.new_topic(), deadline_s=5.0)
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[MessageLog]:
+        log = SqliteLog(tmp_path, PARTITIONS)
+        try:
+            yield log
+        finally:
+            await log.close()
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+def cassandra_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CassandraSystem]:
+    """Three Cassandra nodes, until the last test that needs them is done. Who breaks them heals them."""
+    if reason := cassandra_missing():
+        pytest.skip(reason)
+    yield _running["cassandra"].enter_context(CassandraSystem(tmp_path_factory.mktemp("cassandra")))
+    _running["cassandra"].close()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
+def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opened[MessageStore]]:
+    """Opens the same store each time, empty at the start of the test."""
+    if request.param == "cassandra":
+        system: CassandraSystem = request.getfixturevalue("cassandra_system")
+        system.empty()
+        return partial(system.opened, deadline_s=20.0)
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[MessageStore]:
+        store = SqliteStore(tmp_path, PARTITIONS)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    return opened
+
+
+@pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
+def make_forgetful(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Opened[MessageStore]]:
+    """Opens the same store each time, with `wall_clock`, where messages are kept for a time only."""
+    if request.param == "cassandra":
+        system: CassandraSystem = request.getfixturevalue("cassandra_system")
+        system.empty()
+        return partial(system.opened, deadline_s=20.0)
+
+    @contextlib.asynccontextmanager
+    async def opened(*, wall_clock: Callable[[], float]) -> AsyncIterator[MessageStore]:
+        store = SqliteStore(tmp_path, PARTITIONS, wall_clock=wall_clock)
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    return opened
+
+
+@pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
+def make_keys(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opened[KeyStore]]:
+    """Opens the same shelf of keys each time, empty at the start of the test."""
+    if request.param == "cassandra":
+        system: CassandraSystem = request.getfixturevalue("cassandra_system")
+        system.empty()
+        return partial(system.opened_keys, deadline_s=20.0)
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[KeyStore]:
+        keys = SqliteKeys(tmp_path, PARTITIONS)
+        try:
+            yield keys
+        finally:
+            await keys.close()
+
+    return opened
+
+
+@pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
+def make_devices(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opened[Devices]]:
+    """Opens the same device directory each time, empty at the start of the test."""
+    if request.param == "cassandra":
+        system: CassandraSystem = request.getfixturevalue("cassandra_system")
+        system.empty()
+        return system.opened_devices
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[Devices]:
+        devices = SqliteDevices(tmp_path, PARTITIONS)
+        try:
+            yield devices
+        finally:
+            await devices.close()
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+def redis_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSystem]:
+    """A master, a replica and three Sentinels, for the tests of one file."""
+    with RedisSystem(tmp_path_factory.mktemp("redis")) as system:
+        yield system
+
+
+@pytest.fixture
+def breakable_redis(tmp_path: Path) -> Iterator[RedisSystem]:
+    """The same, for one test, which may break it."""
+    with RedisSystem(tmp_path) as system:
+        yield system
+
+
+@pytest.fixture(params=["redis"])
+def make_registry(redis_system: RedisSystem) -> Callable[[], Opened[RedisRegistry]]:
+    """Opens the same registry each time, empty at the start of the test."""
+    redis_system.forget_all()
+    return lambda: opened_registry(redis_system, deadline_s=2.0)
+
+
+@pytest.fixture(params=["redis"])
+def make_presence(redis_system: RedisSystem) -> Callable[[float], Opened[RedisPresence]]:
+    """Opens the same presence each time, with this time to live; empty at the start of the test."""
+    redis_system.forget_all()
+    return lambda ttl_s: opened_presence(redis_system, ttl_s=ttl_s, deadline_s=2.0)
+
+
+@contextlib.asynccontextmanager
+async def opened_presence(
+    system: RedisSystem, *, ttl_s: float, deadline_s: float = 0.3
+) -> AsyncIterator[RedisPresence]:
+    """Presence on this system."""
+    presence = RedisPresence(
+        sentinels=system.sentinels, master_name=system.name, address_map={}, ttl_s=ttl_s, deadline_s=deadline_s
+    )
+    try:
+        yield presence
+    finally:
+        await presence.close()
+
+
+@pytest.fixture(params=["redis"])
+def make_revocations(redis_system: RedisSystem) -> Callable[[], Opened[RedisRevocations]]:
+    """Opens the same list of revoked devices each time, empty at the start of the test."""
+    redis_system.forget_all()
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[RedisRevocations]:
+        async with opened_registry(redis_system, deadline_s=2.0) as registry:
+            yield RedisRevocations(registry.master)
+
+    return opened
+
+
+@contextlib.asynccontextmanager
+async def opened_registry(
+    system: RedisSystem, *, address_map: dict[tuple[str, int], tuple[str, int]] | None = None, deadline_s: float = 0.3
+) -> AsyncIterator[RedisRegistry]:
+    """A registry on this system."""
+    registry = RedisRegistry(
+        sentinels=system.sentinels, master_name=system.name, address_map=address_map or {}, deadline_s=deadline_s
+    )
+    try:
+        yield registry
+    finally:
+        await registry.close()
+
+
+async def wait_until(condition: Callable[[], bool], *, timeout_s: float = 10.0) -> None:
+    """Return when it holds; fail when it does not in time."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 (the condition is outside of this process)
+            await asyncio.sleep(0.02)

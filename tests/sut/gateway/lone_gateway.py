@@ -1,0 +1,36 @@
+"""Run by tests: a gateway in a process of its own, with a registry in memory. Ends on SIGTERM, or with its parent."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
+from sut.deploy.topology import load
+from sut.gateway.process import run
+from tests.sut.gateway.world import PACE, MemoryRegistry
+
+
+async def main(directory: Path, parent: int) -> None:
+    """Serve until told to stop, or until the test that started us is gone."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    topology = load(directory / "topology.json")
+    service = topology.service("gateway-1")
+
+    async def watch() -> None:
+        while os.getppid() == parent:  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+        stop.set()
+
+    watching = asyncio.create_task(watch())
+    await run(topology, service, incarnation=77, stop=stop, registry=MemoryRegistry(), pace=PACE)
+    watching.cancel()
+
+
+if __name__ == "__main__":
+    uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2])))

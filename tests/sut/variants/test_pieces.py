@@ -1,0 +1,161 @@
+"""What each known-bad design does differently, piece by piece, without a system around it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from importlib import import_module
+
+import pytest
+
+from sut import variants
+from sut.ports import Kind, LogRecord, Route, Unavailable
+from sut.protocol.device.reconnect import Reconnect
+from sut.services.sequencer import rule
+from sut.services.sequencer.live import Live
+from sut.variants import VARIANTS, dedup_window, global_counter
+from sut.variants.blind_delete import BlindDelete
+from sut.variants.dedup_window import ForgetfulWorker
+from sut.variants.immortal_routes import ImmortalRoutes
+from tests.sut.gateway.world import MemoryRegistry, topology
+
+USER, DEVICE = 1, 11
+OLD = Route(DEVICE, "gateway-1", 5, 1, 1000)
+NEW = Route(DEVICE, "gateway-2", 7, 9, 2000)
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=list(VARIANTS))
+def test_each_has_a_module_that_says_what_is_wrong_and_something_that_shows_it(variant):
+    module = import_module(f"sut.variants.{variant.name}")
+    assert module.__doc__.startswith("Known bad")
+    assert bool(variant.caught_by) != bool(variant.measured_by)
+
+
+def test_a_system_without_a_variant_has_the_usual_pieces(tmp_path):
+    made = topology(tmp_path)
+    registry = MemoryRegistry()
+    assert variants.worker_class(made).__module__ == "sut.services.sequencer.worker"
+    assert variants.acceptor_class(made, {}).__module__ == "sut.services.chat.accept"
+    assert variants.reader_class(made).__module__ == "sut.services.chat.reader"
+    assert variants.gateway_registry(made, registry) is registry
+    assert variants.gateway_pace(made) is None
+    assert variants.fixed_reconnect_s(None) == 0
+
+
+def test_an_unknown_name_is_an_error_that_lists_the_known():
+    with pytest.raises(variants.UnknownVariant, match="'good'; there are ack_before_durable, "):
+        variants.fixed_reconnect_s("good")
+
+
+# dedup_window
+
+
+def numbered(monkeypatch, *sends: tuple[float, int]) -> list[rule.Outcome]:
+    """What becomes of these SENDs of one device to one conversation: (when, client_seq)."""
+    state, _ = rule.apply(None, 1, LogRecord(Kind.CREATE, 5, USER, 0, 0, b"g", (2,), None), group_cap=9)
+    worker = ForgetfulWorker(0, message_log=None, store=None, emitter=None, group_cap=9)
+    worker._live[5] = Live(state)
+    outcomes = []
+    for offset, (at_s, client_seq) in enumerate(sends, 2):
+        monkeypatch.setattr(dedup_window.time, "monotonic", lambda now=at_s: 100.0 + now)
+        record = LogRecord(Kind.MESSAGE, 5, USER, DEVICE, client_seq, b"x", (), None)
+        assert asyncio.run(worker.number(record)) is None
+        outcomes.append(rule.apply(state, offset, record, group_cap=9)[1])
+    return outcomes
+
+
+def test_a_repeat_within_the_window_is_known_and_one_after_it_is_numbered_again(monkeypatch):
+    first, soon, late, soon_after = numbered(monkeypatch, (0, 1), (0.9, 1), (2, 1), (2.5, 1))
+    assert (first.message.seq, soon, late.message.seq, soon_after) == (1, rule.Repeated(1), 2, rule.Repeated(2))
+
+
+def test_the_window_begins_anew_with_each_message(monkeypatch):
+    *_, repeat = numbered(monkeypatch, (0, 1), (0.9, 2), (1.5, 2))
+    assert repeat == rule.Repeated(2)
+
+
+# no_catch_up: see tests/system/test_variants.py; there is nothing to it but silence.
+
+# immortal_routes, blind_delete
+
+
+def test_a_route_of_a_dead_gateway_keeps_the_new_one_away_and_its_own_gateway_can_take_it_out():
+    async def scenario() -> None:
+        memory = MemoryRegistry()
+        first, second = ImmortalRoutes(memory), ImmortalRoutes(memory)
+        assert await first.register([(USER, OLD)]) == [None]
+        assert await first.register([(USER, OLD)]) == [OLD]
+        assert await second.register([(USER, NEW)]) == [NEW]  # it is told that all is well
+        assert memory.entries[USER, DEVICE].node == "gateway-1"
+        await second.unregister([(USER, NEW)])
+        assert memory.entries[USER, DEVICE].node == "gateway-1"
+        await first.unregister([(USER, OLD)])
+        assert not memory.entries
+        assert await second.register([(USER, NEW)]) == [None]
+        await second.lease("gateway-2", 7, 0.0, "ws://x")
+        assert "gateway-2" in await memory.gateways()
+
+    asyncio.run(scenario())
+
+
+def test_a_late_clean_up_takes_the_route_of_the_connection_that_came_after():
+    async def scenario() -> None:
+        memory = MemoryRegistry()
+        first, second = BlindDelete(memory, late_s=0.05), BlindDelete(memory)
+        await first.register([(USER, OLD)])
+        await first.unregister([(USER, OLD)])
+        await second.register([(USER, NEW), (USER, Route(12, "gateway-2", 7, 10, 2000))])
+        await first.lease("gateway-1", 5, 6.0, "ws://x")
+        assert memory.entries[USER, DEVICE] == NEW  # not yet
+        await asyncio.sleep(0.1)
+        await first.lease("gateway-1", 5, 6.0, "ws://x")
+        assert [device for _, device in memory.entries] == [12]  # only this device's
+
+    asyncio.run(scenario())
+
+
+# global_counter
+
+
+class Counter:
+    """Says no now and then; never two at a time."""
+
+    def __init__(self, *_args):
+        self.taken = 0
+        self.busy = False
+
+    async def ticket(self, name):
+        assert not self.busy
+        self.busy = True
+        await asyncio.sleep(0)
+        self.busy = False
+        self.taken += 1
+        if self.taken % 3 == 0:
+            raise Unavailable("no replica")
+        return self.taken
+
+
+def test_each_message_takes_a_ticket_one_at_a_time_and_the_rule_numbers_it(tmp_path, monkeypatch):
+    counter = Counter()
+    monkeypatch.setattr(global_counter, "RedisCounter", lambda *_args: counter)
+    monkeypatch.setattr(global_counter, "RETRY_S", 0.0)
+    worker_class = global_counter.worker_class(topology(tmp_path))
+    workers = [worker_class(p, message_log=None, store=None, emitter=None, group_cap=9) for p in range(2)]
+    message = LogRecord(Kind.MESSAGE, 5, USER, DEVICE, 1, b"x", (), None)
+    change = LogRecord(Kind.ADD, 5, USER, 0, 0, b"", (3,), None)
+
+    async def scenario() -> list[int | None]:
+        return await asyncio.gather(*(worker.number(message) for worker in workers * 5), workers[0].number(change))
+
+    assert asyncio.run(scenario()) == [None] * 11
+    assert counter.taken == 14  # 10 that were had, 4 that no replica had
+
+
+# fixed_reconnect
+
+
+def test_a_fixed_wait_never_varies_and_heeds_no_drain():
+    reconnect = Reconnect(variants.fixed_reconnect_s("fixed_reconnect"))
+    reconnect.draining(30.0)
+    waits = {reconnect.next_wait_s(random.Random(seed), base_s=0.2, cap_s=5.0) for seed in range(20)}
+    assert waits == {1.0}
