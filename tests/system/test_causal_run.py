@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .test_run import petrel
+from tests.system.test_run import petrel
 
 pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(240)]
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from chaos.verdict import canary
-
-from .test_run import petrel
+from tests.system.test_run import petrel
 
 pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(240)]
 

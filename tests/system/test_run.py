@@ -21,8 +21,7 @@ from chaos.run import schedule
 from chaos.run.swarm import free_port
 from sut.deploy.supervise.reaper import members
 from sut.deploy.topology import load
-
-from .conftest import wait_until
+from tests.chaos.conftest import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 

@@ -14,8 +14,7 @@ from load.bench.rush import Buckets
 from sut.protocol.device.events import ClientSettings
 from sut.protocol.device.reconnect import Reconnect
 from sut.variants import fixed_reconnect_s
-
-from .test_benches import bench
+from tests.chaos.bench.test_benches import bench
 
 
 @pytest.mark.long

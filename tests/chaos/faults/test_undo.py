@@ -20,8 +20,7 @@ from sut.deploy.net.packets import Packets, Way
 from sut.deploy.probes import probe
 from sut.deploy.supervise import watchdog
 from sut.deploy.topology import Topology, save
-
-from .conftest import wait_until
+from tests.chaos.conftest import wait_until
 
 LINK = "sequencer-1->gateway-1"
 

@@ -116,7 +116,7 @@ def test_the_file_grows_by_chunks(tmp_path: Path) -> None:
 FILLER = textwrap.dedent("""
     import resource, signal, sys
     from pathlib import Path
-    from load import history
+    from load.history import history
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limit = history.CHUNK_BYTES + history.CHUNK_BYTES // 2
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
