@@ -15,15 +15,12 @@ import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from chaos.errors import HARNESS, USAGE, HarnessError
+from chaos.faults.world import World
 from sut.deploy.supervise.state import belongs
-
-if TYPE_CHECKING:
-    from chaos.faults.fault import World
 
 
 class Continue(msgspec.Struct, frozen=True, tag="continue", tag_field="do"):
@@ -185,7 +182,6 @@ def main(arguments: list[str]) -> int:
     except (HarnessError, TopologyError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return HARNESS
-    from chaos.faults.fault import World
     from sut.deploy.net.links import Links
     from sut.deploy.system import System
 

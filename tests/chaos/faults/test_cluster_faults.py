@@ -11,8 +11,7 @@ import msgspec
 import pytest
 
 from chaos.errors import FaultError
-from chaos.faults import FAULTS
-from chaos.faults.fault import World
+from chaos.faults import FAULTS, World
 from sut.adapters.kafka.log import KafkaLog
 from sut.deploy.machine import may_isolate, place_on_this_machine
 from sut.deploy.net.links import Links
@@ -24,9 +23,8 @@ from sut.deploy.supervise.reservation import Reservation
 from sut.deploy.system import boot
 from sut.deploy.topology import Settings
 from sut.ports import Kind, LogRecord, Unavailable
-
-from .conftest import wait_until
-from .test_engine import Running, planned, probe_text
+from tests.chaos.conftest import wait_until
+from tests.chaos.run.test_engine import Running, planned, probe_text
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(300)]
 NO_PACKETS = Packets("0").available()

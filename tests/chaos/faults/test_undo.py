@@ -12,16 +12,14 @@ import msgspec
 import pytest
 
 from chaos.errors import HarnessError
-from chaos.faults import undo
-from chaos.faults.fault import World
+from chaos.faults import World, undo
 from chaos.faults.undo import Allow, Continue, Promise, Release, Remove, Replicate, Restore, UndoLedger, pending
 from sut.deploy.machine import may_isolate
 from sut.deploy.net.packets import Packets, Way
 from sut.deploy.probes import probe
 from sut.deploy.supervise import watchdog
 from sut.deploy.topology import Topology, save
-
-from .conftest import wait_until
+from tests.chaos.conftest import wait_until
 
 LINK = "sequencer-1->gateway-1"
 
