@@ -117,6 +117,9 @@ class _Rules:
     def drop(self, _reason: str, ways: list[Way]) -> None:
         self.asked.append(list(ways))
 
+    def dropped(self, _reason: str) -> dict[int, int]:
+        return {way.gid: 3 for way in self.asked[0]}
+
 
 def test_a_master_is_cut_off_from_replicas_and_sentinels_over_new_and_open_connections(world: World) -> None:
     if any(service.gid == 0 for service in world.topology.of_kind("redis")):
@@ -133,6 +136,13 @@ def test_a_master_is_cut_off_from_replicas_and_sentinels_over_new_and_open_conne
     assert {way.gid for way in to_the_master} == {service.gid for service in services if service != master}
     assert {way.gid for way in answers} == {master.gid}
     assert len(answers) >= len(services) - 1  # each Sentinel and the replica holds at least one connection
+    proof = fault.effective()  # nothing is really cut, so nobody else is promoted
+    assert not proof
+    dropped = ", ".join(f"3 from {service.name}" for service in services if service != master)
+    assert proof.text == (
+        f"packets dropped: {dropped}; {master.name} says role master; it takes a write; "
+        f"the Sentinels still name {master.name}"
+    )
     same = msgspec.structs.replace
     alike = [same(service, gid=7) if service.kind == "sentinel" else service for service in world.topology.services]
     indistinct = World(
