@@ -247,7 +247,7 @@ def history(options: argparse.Namespace) -> int:
 def faults(options: argparse.Namespace) -> int:
     """`petrel faults`: what each breaks, and whether that is possible on this machine. Starts and builds nothing."""
     from chaos.faults import FAULTS
-    from chaos.faults.fault import unavailable
+    from chaos.faults.fault import describe, unavailable
     from sut.deploy.net.packets import Packets
 
     check_profile(options.profile)
@@ -288,8 +288,7 @@ def faults(options: argparse.Namespace) -> int:
         available = Text("yes", "green") if reason is None else Text(f"no: {reason}", "yellow")
         if reason is None and "links" in fault.needs and toxiproxy.path is None:
             available = Text(f"yes, but {toxiproxy.reason}", "yellow")
-        doc = (sys.modules[fault.__module__].__doc__ or "").splitlines()[0]
-        table.add_row(name, available, Text(str(len(fault.targets(topology)))), Text(doc))
+        table.add_row(name, available, Text(str(len(fault.targets(topology)))), Text(describe(fault).summary))
     for_people().print(table)
     return 0
 

@@ -1,76 +1,51 @@
-"""The faults that can be injected, by name. One file each; what a fault is, is in base.py."""
+"""The faults that can be injected. fault.py says what a fault is, mechanisms/ how things are broken, proofs/ how it is
+seen, undo.py how it is undone; each other module declares the faults on one target. Imports chaos.errors, sut.adapters
+and sut.deploy.
+
+Every class in such a module that has a `name` of its own is a fault. Nothing else lists them.
+"""
 
 from __future__ import annotations
 
+import functools
+import importlib
+import pkgutil
 from collections.abc import Mapping
-from typing import Final
 
-from chaos.faults.cassandra_crash import CassandraCrash
-from chaos.faults.cassandra_pause import CassandraPause
-from chaos.faults.cassandra_quorum_loss import CassandraQuorumLoss
-from chaos.faults.chat_crash import ChatCrash
-from chaos.faults.disk_full import DiskFull
-from chaos.faults.fault import Fault
-from chaos.faults.gateway_crash import GatewayCrash
-from chaos.faults.gateway_pause import GatewayPause
-from chaos.faults.gateways_crash import GatewaysCrash
-from chaos.faults.kafka_controller_crash import KafkaControllerCrash
-from chaos.faults.kafka_controller_pause import KafkaControllerPause
-from chaos.faults.kafka_crash import KafkaCrash
-from chaos.faults.kafka_pause import KafkaPause
-from chaos.faults.kafka_quorum_loss import KafkaQuorumLoss
-from chaos.faults.link_bandwidth import LinkBandwidth
-from chaos.faults.link_latency import LinkLatency
-from chaos.faults.link_reset import LinkReset
-from chaos.faults.link_slicer import LinkSlicer
-from chaos.faults.partition_cassandra import PartitionCassandra
-from chaos.faults.partition_cassandra_one_way import PartitionCassandraOneWay
-from chaos.faults.partition_gateway_redis import PartitionGatewayRedis
-from chaos.faults.partition_kafka import PartitionKafka
-from chaos.faults.partition_kafka_one_way import PartitionKafkaOneWay
-from chaos.faults.partition_sequencer_gateway import PartitionSequencerGateway
-from chaos.faults.push_crash import PushCrash
-from chaos.faults.redis_failover import RedisFailover
-from chaos.faults.redis_outage import RedisOutage
-from chaos.faults.redis_partition import RedisPartition
-from chaos.faults.redis_pause import RedisPause
-from chaos.faults.sentinel_crash import SentinelCrash
-from chaos.faults.sequencer_crash import SequencerCrash
-from chaos.faults.sequencers_restart import SequencersRestart
+from chaos.faults.fault import Description, Fault, describe
+from chaos.faults.world import World
 
-FAULTS: Final[Mapping[str, type[Fault]]] = {
-    fault.name: fault
-    for fault in (
-        GatewayCrash,
-        GatewayPause,
-        GatewaysCrash,
-        SequencerCrash,
-        SequencersRestart,
-        ChatCrash,
-        PushCrash,
-        RedisFailover,
-        RedisPause,
-        RedisPartition,
-        RedisOutage,
-        SentinelCrash,
-        PartitionGatewayRedis,
-        PartitionSequencerGateway,
-        LinkLatency,
-        LinkBandwidth,
-        LinkReset,
-        LinkSlicer,
-        KafkaCrash,
-        KafkaControllerCrash,
-        KafkaPause,
-        KafkaControllerPause,
-        KafkaQuorumLoss,
-        PartitionKafka,
-        PartitionKafkaOneWay,
-        DiskFull,
-        CassandraCrash,
-        CassandraPause,
-        CassandraQuorumLoss,
-        PartitionCassandra,
-        PartitionCassandraOneWay,
-    )
-}
+__all__ = ["FAULTS", "Description", "Fault", "World", "descriptions"]
+
+FAULTS: Mapping[str, type[Fault]]
+"""Every fault by name: modules in alphabetical order, classes in the order of their definition."""
+
+
+def __getattr__(name: str) -> object:
+    """Find FAULTS when it is first asked for: `python -m chaos.faults.undo` must start fast and does not need it."""
+    if name == "FAULTS":
+        return _found()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def descriptions() -> list[Description]:
+    """All faults as data, in the order of FAULTS."""
+    return [describe(fault) for fault in _found().values()]
+
+
+@functools.cache
+def _found() -> Mapping[str, type[Fault]]:
+    """Raises TypeError when two classes have the same name, or a class leaves something abstract."""
+    found: dict[str, type[Fault]] = {}
+    for module in sorted(f"{__name__}.{info.name}" for info in pkgutil.iter_modules(__path__)):
+        for thing in vars(importlib.import_module(module)).values():
+            if not (isinstance(thing, type) and issubclass(thing, Fault)):
+                continue
+            if thing.__module__ != module or "name" not in vars(thing):
+                continue
+            if thing.name in found:
+                raise TypeError(f"two faults are named {thing.name}: {found[thing.name]} and {thing}")
+            if missing := sorted(thing.__abstractmethods__):
+                raise TypeError(f"{thing} does not define {', '.join(missing)}")
+            found[thing.name] = thing
+    return found

@@ -1,9 +1,10 @@
-"""The undo ledger: what would have to be done, should the harness die now, to leave no fault behind.
+"""The undo ledger: the steps that leave no fault behind should the harness die now.
 
-Before each injection the engine writes how it is undone to RUN_DIR/undo.jsonl and waits for the disk; once undone, that
-is written too. Whoever finds promises without their "done" applies them: the engine in its `finally`; after a SIGKILL
-of the runner, the watchdog (sut/deploy/supervise/watchdog.py), by the command in the line: `python -m
-chaos.faults.undo RUN_DIR`. Every step may be applied twice, or to what is gone already, without harm.
+Before each injection the engine writes its undo steps to RUN_DIR/undo.jsonl and waits for the disk; once they are
+taken, it writes that too. Whoever finds a promise without its "done" keeps it. In a living run that is the engine, in
+its `finally`. After a SIGKILL of the runner it is the watchdog (sut/deploy/supervise/watchdog.py), by the command that
+stands in the line: `python -m chaos.faults.undo RUN_DIR`. Every step may be taken twice, or on what is gone already,
+without harm.
 """
 
 from __future__ import annotations
@@ -15,59 +16,86 @@ import sys
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from chaos.errors import HARNESS, USAGE, HarnessError
+from chaos.faults.world import World
 from sut.deploy.supervise.state import belongs
 
-if TYPE_CHECKING:
-    from chaos.faults.fault import World
+
+class _Step(msgspec.Struct, frozen=True, tag=str.lower, tag_field="do"):
+    def _take(self, world: World) -> None:
+        """Take the step. Raises whatever goes wrong."""
+        raise NotImplementedError
 
 
-class Continue(msgspec.Struct, frozen=True, tag="continue", tag_field="do"):
-    """SIGCONT to a process of this run that was stopped."""
+class Continue(_Step, frozen=True):
+    """Send SIGCONT to a stopped process, if it is one of this run."""
 
     pid: int
 
+    def _take(self, world: World) -> None:
+        if belongs(self.pid, world.topology.run_id):
+            os.kill(self.pid, signal.SIGCONT)
 
-class Restore(msgspec.Struct, frozen=True, tag="restore", tag_field="do"):
+
+class Restore(_Step, frozen=True):
     """Take the toxics off a link."""
 
     link: str
 
+    def _take(self, world: World) -> None:
+        world.links.restore(self.link)
 
-class Replicate(msgspec.Struct, frozen=True, tag="replicate", tag_field="do"):
+
+class Replicate(_Step, frozen=True):
     """Let replicas follow a Redis again."""
 
     service: str
 
+    def _take(self, world: World) -> None:
+        from sut.adapters.redis.replication import allow_replication
 
-class Release(msgspec.Struct, frozen=True, tag="release", tag_field="do"):
+        redis = world.topology.service(self.service)
+        allow_replication((redis.host, redis.ports["redis"]))
+
+
+class Release(_Step, frozen=True):
     """Let the supervisor restart a process again."""
 
     service: str
 
+    def _take(self, world: World) -> None:
+        world.processes.release(self.service)
 
-class Allow(msgspec.Struct, frozen=True, tag="allow", tag_field="do"):
-    """Drop no more packets for that reason."""
+
+class Allow(_Step, frozen=True):
+    """Stop dropping the packets that were dropped for this reason."""
 
     packets: str
 
+    def _take(self, world: World) -> None:
+        world.packets.allow(self.packets)
 
-class Remove(msgspec.Struct, frozen=True, tag="remove", tag_field="do"):
-    """Remove a file from a volume of the run, as its holder sees the path."""
+
+class Remove(_Step, frozen=True):
+    """Remove a file from a volume of the run. `path` is as the process that holds the volume sees it."""
 
     volume: str
     path: str
+
+    def _take(self, world: World) -> None:
+        holder = world.processes.pid(self.volume)
+        if holder is not None:  # without it the volume is gone
+            Path(f"/proc/{holder}/root{self.path}").unlink(missing_ok=True)
 
 
 Undo = Continue | Restore | Replicate | Release | Allow | Remove
 
 
 class Promise(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How one injection is undone: the steps, and for those who do not know them the command that takes them."""
+    """How one injection is undone: the steps, and a command for processes that cannot take the steps themselves."""
 
     undo: str
     """The injection's id."""
@@ -82,10 +110,10 @@ class _Line(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class UndoLedger:
-    """The file, open for writing. Used by several threads."""
+    """The ledger of one run, open for writing. Several threads may use it."""
 
     def __init__(self, path: Path) -> None:
-        """Open it, made if need be. Raises OSError."""
+        """Open the file; create it if there is none. Raises OSError."""
         self._argv = (sys.executable, "-m", "chaos.faults.undo", str(path.parent.absolute()))
         self._lock = threading.Lock()
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
@@ -94,17 +122,17 @@ class UndoLedger:
         os.close(directory)
 
     def promise(self, fault: str, steps: Iterable[Undo]) -> Promise:
-        """On return the promise is on the disk and the injection may begin. Raises OSError."""
+        """Write a promise. On return it is on the disk and the injection may begin. Raises OSError."""
         promise = Promise(undo=fault, steps=tuple(steps), argv=self._argv)
         self._append(msgspec.json.encode(promise))
         return promise
 
     def done(self, fault: str) -> None:
-        """The injection is undone."""
+        """Write that the injection is undone."""
         self._append(msgspec.json.encode(_Line(done=fault)))
 
     def close(self) -> None:
-        """Close the file; what is in it stays."""
+        """Close the file."""
         os.close(self._fd)
 
     def _append(self, line: bytes) -> None:
@@ -114,9 +142,9 @@ class UndoLedger:
 
 
 def pending(path: Path) -> list[Promise]:
-    """The promises not yet kept, the newest first. A torn last line promised nothing: its injection never began.
+    """The promises not yet kept, newest first. A torn last line is no promise: its injection never began.
 
-    Raises HarnessError for what is not a ledger.
+    Raises HarnessError when the file is not a ledger.
     """
     if not path.exists():
         return []
@@ -137,36 +165,14 @@ def apply(steps: Iterable[Undo], world: World) -> list[str]:
     failures = []
     for step in steps:
         try:
-            _apply(step, world)
+            step._take(world)
         except Exception as error:  # noqa: BLE001 (whatever went wrong, the other steps must be taken)
             failures.append(f"{step}: {error}")
     return failures
 
 
-def _apply(step: Undo, world: World) -> None:
-    match step:
-        case Continue(pid=pid):
-            if belongs(pid, world.topology.run_id):
-                os.kill(pid, signal.SIGCONT)
-        case Restore(link=link):
-            world.links.restore(link)
-        case Replicate(service=service):
-            from sut.adapters.redis.replication import allow_replication
-
-            redis = world.topology.service(service)
-            allow_replication((redis.host, redis.ports["redis"]))
-        case Release(service=service):
-            world.processes.release(service)
-        case Allow(packets=reason):
-            world.packets.allow(reason)
-        case Remove(volume=volume, path=path):
-            holder = world.processes.pid(volume)
-            if holder is not None:  # without it the volume is gone
-                Path(f"/proc/{holder}/root{path}").unlink(missing_ok=True)
-
-
 def main(arguments: list[str]) -> int:
-    """Keep every open promise of a run directory. The exit status: 0 when all steps were taken."""
+    """Keep every open promise of a run directory. Returns the exit status: 0 when all steps were taken."""
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m chaos.faults.undo RUN_DIR\n")
         return USAGE
@@ -185,7 +191,6 @@ def main(arguments: list[str]) -> int:
     except (HarnessError, TopologyError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return HARNESS
-    from chaos.faults.fault import World
     from sut.deploy.net.links import Links
     from sut.deploy.system import System
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from chaos.errors import FaultError
-from chaos.faults import FAULTS, undo
-from chaos.faults.fault import Fault, Proof, World
+from chaos.faults import FAULTS, Fault, World, undo
+from chaos.faults.proofs.proof import Proof
 from chaos.faults.undo import UndoLedger
 from chaos.run.schedule import PlannedFault
 from load.history.control import Fault as FaultLine

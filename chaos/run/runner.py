@@ -18,8 +18,8 @@ from typing import Final
 import msgspec
 
 from chaos.errors import HarnessError
-from chaos.faults import FAULTS
-from chaos.faults.fault import Need, World, unavailable
+from chaos.faults import FAULTS, World
+from chaos.faults.fault import Need, unavailable
 from chaos.faults.undo import UndoLedger
 from chaos.run import canary, cold, rundir, schedule, swarm
 from chaos.run.engine import Engine

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chaos.faults.fault import World
+from chaos.faults import World
 from sut.deploy.net.links import Links
 from sut.deploy.net.packets import Packets
 from sut.deploy.place import Place

@@ -1,3 +1,3 @@
-"""The ways to break something, each written once: kill, pause, cut, slow down, drop packets, take a quorum away. A
-fault is a mechanism applied to a target.
+"""The ways to break something, each written once: crash, pause, partition, packet partition, toxic, full disk. A fault
+is a mechanism applied to a target. Imports the proofs and the undo steps.
 """

@@ -1,75 +1,85 @@
-"""What the faults share that kill processes with SIGKILL: one, or several at once."""
+"""Crashes: SIGKILL of one service, of all services of a kind, or of all nodes of a cluster but one."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from typing import ClassVar
+from itertools import combinations
 
 from chaos.errors import FaultError
-from chaos.faults.fault import Fault, Proof, in_turn, own
-from chaos.faults.proofs.observe import gone, living_pid, refuses, replaced
+from chaos.faults.mechanisms.services import OnCluster, OnPeers, OnServices
+from chaos.faults.proofs.observe import gone, reborn, refuses, replaced
+from chaos.faults.proofs.proof import Look
 from chaos.faults.undo import Release, Undo
-from sut.deploy.topology import Service, ServiceKind, Topology
+from chaos.faults.world import own
+from sut.deploy.topology import Service, Topology
 
 
-class Crash(Fault):
-    """SIGKILL of one process, which then stays dead until the heal: the supervisor is told not to restart it."""
+class Crash(OnServices):
+    """SIGKILL of the victims. They stay dead until the heal: the supervisor is told not to restart them."""
 
-    kind: ClassVar[ServiceKind]
+    def prepare(self) -> tuple[Undo, ...]:
+        """The supervisor may restart the victims."""
+        return tuple(Release(service.name) for service in self.victims)
+
+    def inject(self) -> None:
+        """Hold all of them first, then kill: no restart can slip in between."""
+        for service in self.victims:
+            self.world.processes.hold(service.name)
+        for pid in self.pids.values():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                raise FaultError(f"pid {pid} was gone before it could be killed") from None
+
+    def damage(self) -> Iterable[Look]:
+        """The pids are gone and the ports refuse."""
+        for service in self.victims:
+            yield partial(gone, self.pids[service.name])
+            yield partial(refuses, service)
+
+    def repair(self) -> Iterable[Look]:
+        """Each has a new pid."""
+        return (partial(replaced, self.world, service, self.pids[service.name]) for service in self.victims)
+
+
+class PeerCrash(OnPeers, Crash):
+    """SIGKILL of one service of the chat system."""
+
+    def recovery(self) -> Iterable[Look]:
+        """Each answers as a newer incarnation."""
+        return (partial(reborn, service, self.incarnations[service.name]) for service in self.victims)
+
+
+class CrashOfAll(PeerCrash):
+    """SIGKILL of all services of a kind at once. The target is the kind in the plural."""
 
     @classmethod
     def targets(cls, topology: Topology) -> tuple[str, ...]:
-        """Every service of the kind."""
-        return tuple(service.name for service in own(topology, cls.kind))
+        """One, when there are any such services."""
+        return (f"{cls.kind}s",) if own(topology, cls.kind) else ()
 
-    def victims(self) -> tuple[Service, ...]:
-        """Whom this injection kills. Raises FaultError when that cannot be told."""
-        return (self.world.topology.service(self.target),)
-
-    def look_before(self) -> None:
-        """Remember what the later looks compare with. Raises FaultError when something is not healthy."""
-
-    def symptoms(self) -> Iterable[Callable[[], Proof]]:
-        """What else shows that it bit, beside the dead process."""
-        return ()
-
-    def recovery(self) -> Iterable[Callable[[], Proof]]:
-        """What shows that it is whole again, beside the new process."""
-        return ()
-
-    def arm(self) -> tuple[Undo, ...]:
-        """Remember who is there now."""
-        self._victims = self.victims()
-        self._pids = {service.name: living_pid(self.world, service.name) for service in self._victims}
-        self.look_before()
-        return tuple(Release(service.name) for service in self._victims)
-
-    def inject(self) -> None:
-        """Hold, then kill: no restart can slip in between."""
-        for service in self._victims:
-            self.world.processes.hold(service.name)
-        for pid in self._pids.values():
-            kill(pid)
-
-    def effective(self) -> Proof:
-        """The pids are gone, the ports refuse, and the symptoms show."""
-        deaths: list[Callable[[], Proof]] = []
-        for service in self._victims:
-            deaths += (partial(gone, self._pids[service.name]), partial(refuses, service))
-        return in_turn(*deaths, *self.symptoms())
-
-    def healed(self) -> Proof:
-        """Other pids, and all that the fault asks of them."""
-        births = (partial(replaced, self.world, service, self._pids[service.name]) for service in self._victims)
-        return in_turn(*births, *self.recovery())
+    def find_victims(self) -> tuple[Service, ...]:
+        """All of the kind."""
+        return own(self.world.topology, self.kind)
 
 
-def kill(pid: int) -> None:
-    """SIGKILL. Raises FaultError when the process is gone already: then somebody else killed it."""
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        raise FaultError(f"pid {pid} was gone before it could be killed") from None
+class QuorumLoss(OnCluster, Crash):
+    """SIGKILL of two of three nodes of a cluster. The target is their names, joined by "+"."""
+
+    @classmethod
+    def targets(cls, topology: Topology) -> tuple[str, ...]:
+        """Every pair of three nodes."""
+        nodes = own(topology, cls.kind)
+        return tuple(f"{one.name}+{two.name}" for one, two in combinations(nodes, 2)) if len(nodes) == 3 else ()
+
+    def find_victims(self) -> tuple[Service, ...]:
+        """The two."""
+        return tuple(self.world.topology.service(name) for name in self.target.split("+"))
+
+    def symptoms(self) -> Iterable[Look]:
+        """The third node has no quorum."""
+        survivor = next(node for node in own(self.world.topology, self.kind) if node not in self.victims)
+        return (partial(self.cluster.alone, survivor),)

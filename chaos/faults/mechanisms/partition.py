@@ -1,39 +1,49 @@
-"""What the faults share that make links swallow every byte, without either end being told."""
+"""Partitions of links: proxies swallow every byte, without either end being told."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
 
 from chaos.errors import FaultError
-from chaos.faults.fault import Fault, Proof, every
+from chaos.faults.fault import Fault
+from chaos.faults.proofs.observe import pings
+from chaos.faults.proofs.proof import Proof, every, must
 from chaos.faults.undo import Restore, Undo
 from sut.deploy.errors import LinkError
-from sut.deploy.topology import Link
+from sut.deploy.topology import Link, ServiceKind, Topology
 
 
 class Partition(Fault):
-    """A black hole in one or more links: connections stay open, new ones open too, and nothing gets through."""
+    """A black hole in every link from one service to all services of a kind, or in one link (kind "link").
+
+    Connections stay open, new ones open too, and nothing gets through.
+    """
 
     needs = frozenset({"links"})
+    source: ClassVar[ServiceKind]
+    to: ClassVar[ServiceKind]
 
-    @abstractmethod
-    def cut(self) -> tuple[Link, ...]:
-        """The links that this injection cuts."""
+    @classmethod
+    def cut(cls, topology: Topology) -> Mapping[str, tuple[Link, ...]]:
+        """The links that are cut, by target."""
+        sources, ends = topology.of_kind(cls.source), {service.name for service in topology.of_kind(cls.to)}
+        names = {source.name for source in sources}
+        links = [link for link in topology.links if link.source in names and link.target in ends]
+        if cls.kind == "link":
+            return {link.name: (link,) for link in links}
+        by_source = {source.name: tuple(link for link in links if link.source == source.name) for source in sources}
+        return {name: cut for name, cut in by_source.items() if cut}
 
-    @abstractmethod
-    def probe(self, link: Link, *, expected: bool) -> Proof:
-        """A question through the link's proxy is answered, or is not, as expected."""
-
-    @abstractmethod
-    def probe_direct(self, link: Link) -> Proof:
-        """The same question past the proxy is answered: the far end is well, only the link is cut."""
+    @classmethod
+    def targets(cls, topology: Topology) -> tuple[str, ...]:
+        """Every link, or every source with such links."""
+        return tuple(cls.cut(topology))
 
     def arm(self) -> tuple[Undo, ...]:
         """All the links carry questions now."""
-        self._links = self.cut()
-        healthy = self.healed()
-        if not healthy:
-            raise FaultError(healthy.text)
+        self._links = self.cut(self.world.topology)[self.target]
+        must(self.healed())
         return tuple(Restore(link.name) for link in self._links)
 
     def inject(self) -> None:
@@ -45,10 +55,17 @@ class Partition(Fault):
             raise FaultError(str(error)) from None
 
     def effective(self) -> Proof:
-        """No link answers, and every far end does."""
-        silent = every(self.probe(link, expected=False) for link in self._links)
-        return every((silent, *(self.probe_direct(link) for link in self._links))) if silent else silent
+        """No link answers a ping, and every far end does: only the links are cut."""
+        silent = every(self._through(link, expected=False) for link in self._links)
+        return every((silent, *map(self._direct, self._links))) if silent else silent
 
     def healed(self) -> Proof:
         """Every link answers again."""
-        return every(self.probe(link, expected=True) for link in self._links)
+        return every(self._through(link, expected=True) for link in self._links)
+
+    def _through(self, link: Link, *, expected: bool) -> Proof:
+        return pings(link.port, ("127.0.0.1", link.listen), f"through {link.name}", expected=expected)
+
+    def _direct(self, link: Link) -> Proof:
+        service = self.world.topology.service(link.target)
+        return pings(link.port, (service.host, service.ports[link.port]), f"of {link.target} itself", expected=True)

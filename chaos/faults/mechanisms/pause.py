@@ -1,64 +1,49 @@
-"""What the faults share that stop a process with SIGSTOP and let it go on with SIGCONT."""
+"""Pauses: SIGSTOP of one service, and SIGCONT after the hold."""
 
 from __future__ import annotations
 
 import os
 import signal
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from typing import ClassVar
 
 from chaos.errors import FaultError
-from chaos.faults.fault import Fault, Proof, in_turn, own
-from chaos.faults.proofs.observe import in_state, living_pid
+from chaos.faults.mechanisms.services import OnPeers, OnServices
+from chaos.faults.proofs.observe import in_state
+from chaos.faults.proofs.proof import Look, Proof
 from chaos.faults.undo import Continue, Undo
-from sut.deploy.topology import Service, ServiceKind, Topology
+from sut.deploy.topology import Service
 
 
-class Pause(Fault):
-    """A stopped process: its sockets stay open and silent, and when it goes on it believes that no time has passed."""
-
-    kind: ClassVar[ServiceKind]
-
-    @classmethod
-    def targets(cls, topology: Topology) -> tuple[str, ...]:
-        """Every service of the kind."""
-        return tuple(service.name for service in own(topology, cls.kind))
-
-    def victim(self) -> Service:
-        """Whom this injection stops. Raises FaultError when that cannot be told."""
-        return self.world.topology.service(self.target)
-
-    def look_before(self) -> None:
-        """Remember what the later looks compare with. Raises FaultError when something is not healthy."""
+class Pause(OnServices):
+    """A stopped process. Its sockets stay open and silent; when it goes on it believes that no time has passed."""
 
     @abstractmethod
-    def symptoms(self) -> Iterable[Callable[[], Proof]]:
-        """What shows that it bit, beside the state: at least that it does not answer."""
+    def silent(self, victim: Service) -> Proof:
+        """It does not answer a question."""
 
-    @abstractmethod
-    def recovery(self) -> Iterable[Callable[[], Proof]]:
-        """What shows that it is whole again, beside the state: at least that it answers."""
-
-    def arm(self) -> tuple[Undo, ...]:
-        """Remember who is there now."""
-        self._victim = self.victim()
-        self._pid = living_pid(self.world, self._victim.name)
-        self.look_before()
-        return (Continue(self._pid),)
+    def prepare(self) -> tuple[Undo, ...]:
+        """SIGCONT."""
+        return (Continue(self.pids[self.victim.name]),)
 
     def inject(self) -> None:
         """SIGSTOP."""
+        pid = self.pids[self.victim.name]
         try:
-            os.kill(self._pid, signal.SIGSTOP)
+            os.kill(pid, signal.SIGSTOP)
         except ProcessLookupError:
-            raise FaultError(f"pid {self._pid} was gone before it could be stopped") from None
+            raise FaultError(f"pid {pid} was gone before it could be stopped") from None
 
-    def effective(self) -> Proof:
-        """State T, and the symptoms."""
-        return in_turn(partial(in_state, self._pid, stopped=True), *self.symptoms())
+    def damage(self) -> Iterable[Look]:
+        """The kernel has it in state T, and it is silent."""
+        stopped = partial(in_state, self.pids[self.victim.name], stopped=True)
+        return stopped, partial(self.silent, self.victim)
 
-    def healed(self) -> Proof:
-        """Running, and all that the fault asks of it."""
-        return in_turn(partial(in_state, self._pid, stopped=False), *self.recovery())
+    def repair(self) -> Iterable[Look]:
+        """It is alive and not in state T."""
+        return (partial(in_state, self.pids[self.victim.name], stopped=False),)
+
+
+class PeerPause(OnPeers, Pause):
+    """SIGSTOP of one service of the chat system."""

@@ -1,3 +1,3 @@
-"""Single looks from outside at processes, links, brokers and nodes. Each returns a Proof: whether it is so, in
-words.
+"""Single looks from outside at processes, links, brokers and nodes. Each returns a Proof: whether a claim holds, and
+what was seen. Nothing here changes the system. Imports chaos.faults.world, sut.adapters and sut.deploy.
 """

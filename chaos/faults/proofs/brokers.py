@@ -1,6 +1,6 @@
-"""Single looks at the Kafka nodes from outside, each as a Proof: what the faults on brokers are proven by.
+"""Single looks at the Kafka brokers from outside.
 
-A broker that was stopped or cut off tells what it last knew, so the others are asked about it, and all of them.
+A broker that was stopped or cut off reports what it last knew, so all the others are asked about it.
 """
 
 from __future__ import annotations
@@ -8,25 +8,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from chaos.errors import FaultError
-from chaos.faults.fault import Proof, own
 from chaos.faults.proofs.observe import LOOK_S
+from chaos.faults.proofs.proof import Proof
+from chaos.faults.world import own
 from sut.adapters.kafka.probe import KafkaView
 from sut.deploy.probes import probe, question
 from sut.deploy.topology import Service, Topology
 
-RESTART_S = 10.0
-"""A broker's JVM on two busy cores, its log read again, and the followers in step."""
-
-
-def partitions(topology: Topology) -> tuple[str, ...]:
-    """Every partition of the log by name, where the brokers are ours and there are enough of them to lose one."""
-    if len(own(topology, "kafka")) < 3:
-        return ()
-    return tuple(f"{topology.topic}-{number}" for number in range(topology.settings.partitions))
-
 
 class Brokers:
-    """The Kafka nodes of one topology."""
+    """The brokers of one topology; each is a controller too."""
 
     def __init__(self, topology: Topology) -> None:
         self._topic = topology.topic
@@ -34,7 +25,7 @@ class Brokers:
         self._named = {service.index + 1: service for service in self.all}
 
     def leader(self, partition: str) -> Service:
-        """Who leads a partition. Raises FaultError when nobody is known to."""
+        """The broker that leads a partition. Raises FaultError when no broker knows a leader."""
         number = int(partition.removeprefix(f"{self._topic}-"))
         for broker in self.all:
             view = self._view(broker)
@@ -43,7 +34,7 @@ class Brokers:
         raise FaultError(f"nobody leads {partition}")
 
     def controller(self, *, without: Collection[str] = ()) -> Service:
-        """Who controls the cluster now, of the others. Raises FaultError when nobody does."""
+        """The active controller, as the brokers not in `without` report it. Raises FaultError when there is none."""
         for broker in self._besides(without):
             node = probe.kafka_controller(_controller(broker), LOOK_S)
             if node is not None and node in self._named:
@@ -65,8 +56,8 @@ class Brokers:
             count = len(view.replicas)
         return Proof(ok=True, text=f"every broker sees all {len(self.all)} alive and in sync in {count} partitions")
 
-    def let_go(self, lost: Service) -> Proof:
-        """Every other broker says that this one is not in sync in any partition, and that each has another leader."""
+    def lost(self, lost: Service) -> Proof:
+        """Every other broker has this one in sync in no partition, and knows another leader for each partition."""
         node = lost.index + 1
         leaders: set[int] = set()
         for broker in self._besides([lost.name]):
@@ -82,33 +73,31 @@ class Brokers:
         return Proof(ok=True, text=text)
 
     def succeeded(self, old: Service) -> Proof:
-        """Another broker controls the cluster, say the others."""
+        """The other brokers report a controller that is not the old one."""
         try:
             now = self.controller(without=[old.name])
         except FaultError as error:
             return Proof(ok=False, text=str(error))
         return Proof(now.name != old.name, f"{now.name} is the controller")
 
-    def without_quorum(self, survivor: Service) -> Proof:
-        """The one that is left answers, and does not control the cluster alone: nobody does."""
-        view = self._view(survivor)
+    def alone(self, broker: Service) -> Proof:
+        """The last broker answers, and it is not the controller: without a quorum there is none."""
+        view = self._view(broker)
         if view is None:
-            return Proof(ok=False, text=f"{survivor.name} does not answer")
-        node = probe.kafka_controller(_controller(survivor), LOOK_S)
+            return Proof(ok=False, text=f"{broker.name} does not answer")
+        node = probe.kafka_controller(_controller(broker), LOOK_S)
         if node is not None:
-            return Proof(ok=False, text=f"{survivor.name} is still the controller")
-        return Proof(ok=True, text=f"{survivor.name} answers and is not the controller")
+            return Proof(ok=False, text=f"{broker.name} is still the controller")
+        return Proof(ok=True, text=f"{broker.name} answers and is not the controller")
 
     def silent(self, broker: Service) -> Proof:
         """It accepts a question and does not answer."""
         answer = question.ask("client", _client(broker), LOOK_S)
         return Proof(answer.how == "silence", f"{broker.name}: {answer}")
 
-    def must_be_whole(self) -> None:
-        """Raises FaultError when the cluster is not: two faults at once could cost the quorum."""
-        whole = self.whole()
-        if not whole:
-            raise FaultError(whole.text)
+    def ready(self) -> Proof:
+        """As `whole`: a broker that is out of sync must not be the only one left."""
+        return self.whole()
 
     def _besides(self, names: Collection[str]) -> tuple[Service, ...]:
         return tuple(broker for broker in self.all if broker.name not in names)
@@ -121,12 +110,14 @@ class Brokers:
 
 
 def _client(broker: Service) -> tuple[str, int]:
-    """Its own address, not a proxy's."""
+    """The broker's own address, not a proxy's."""
     return broker.host, broker.ports["client"]
 
 
 def _controller(broker: Service) -> tuple[str, int]:
-    """Where it answers for the quorum, if it is the controller. (Asked at the other port it passes the question on, to
-    one that may be stopped, and everything else that it would pass on waits behind it.)
+    """The address at which it answers for the quorum, if it is the controller.
+
+    At its client port it forwards the question to the controller. That one may be stopped, and then everything else
+    that this broker forwards waits behind the question.
     """
     return broker.host, broker.ports["controller"]

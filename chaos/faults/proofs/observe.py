@@ -1,13 +1,14 @@
-"""Single looks at processes and links from outside, each as a Proof: what the faults' proofs are made of."""
+"""Single looks at processes, ports, links and dropped packets."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Final
 
 from chaos.errors import FaultError
-from chaos.faults.fault import Proof, World
+from chaos.faults.proofs.proof import Proof
+from chaos.faults.world import World
 from sut.deploy.errors import PacketError
 from sut.deploy.probes import probe
 from sut.deploy.topology import Service
@@ -15,21 +16,21 @@ from sut.deploy.topology import Service
 Address = tuple[str, int]
 
 LOOK_S: Final = 0.8
-"""How long one look waits for an answer. What is alive here answers in milliseconds."""
+"""How long one look waits for an answer. A healthy service on this machine answers in milliseconds."""
 
 
 def peer_address(service: Service) -> Address:
-    """Where one of our own processes answers a ping."""
+    """The address at which a service of the chat system answers a ping."""
     return service.host, service.ports["peer"]
 
 
 def redis_address(service: Service) -> Address:
-    """Where a Redis or Sentinel listens."""
+    """The address at which a Redis or a Sentinel listens."""
     return service.host, service.ports["redis"]
 
 
 def living_pid(world: World, name: str) -> int:
-    """The pid of a process of the run. Raises FaultError when there is none now."""
+    """The pid of the service `name`. Raises FaultError when it has none now."""
     pid = world.processes.pid(name)
     if pid is None:
         raise FaultError(f"{name} is not running")
@@ -37,7 +38,7 @@ def living_pid(world: World, name: str) -> int:
 
 
 def incarnation(service: Service) -> int:
-    """Of the process that answers now. Raises FaultError when none does."""
+    """The incarnation that answers a ping now. Raises FaultError when none does."""
     pong = probe.peer_ping(peer_address(service), LOOK_S)
     if pong is None:
         raise FaultError(f"{service.name} does not answer a ping")
@@ -58,7 +59,7 @@ def in_state(pid: int, *, stopped: bool) -> Proof:
 
 
 def refuses(service: Service) -> Proof:
-    """Nobody listens on any of its ports."""
+    """All its ports refuse connections."""
     for role, port in service.ports.items():
         try:
             socket.create_connection((service.host, port), timeout=LOOK_S).close()
@@ -71,53 +72,49 @@ def refuses(service: Service) -> Proof:
     return Proof(ok=True, text=f"port{'s' * (len(service.ports) > 1)} {ports} refuse connections")
 
 
-def pings(address: Address, way: str, *, expected: bool) -> Proof:
-    """A peer ping over `way` is answered, or is not, as expected."""
-    pong = probe.peer_ping(address, LOOK_S)
-    text = f"ping {way}: {'answered' if pong else f'no answer in {LOOK_S} s'}"
-    return Proof((pong is not None) == expected, text)
+def pings(role: str, address: Address, way: str, *, expected: bool) -> Proof:
+    """A ping of a port of this role is answered, or is not, as expected: Redis's own PING, else a peer ping.
 
-
-def redis_pings(address: Address, way: str, *, expected: bool) -> Proof:
-    """A Redis PING over `way` is answered, or is not, as expected."""
-    answered = probe.redis_ping(address, LOOK_S)
-    text = f"PING {way}: {'answered' if answered else f'no answer in {LOOK_S} s'}"
-    return Proof(answered == expected, text)
+    `way` says in the text what was asked.
+    """
+    if role == "redis":
+        word, answered = "PING", probe.redis_ping(address, LOOK_S)
+    else:
+        word, answered = "ping", probe.peer_ping(address, LOOK_S) is not None
+    return Proof(answered == expected, f"{word} {way}: {'answered' if answered else f'no answer in {LOOK_S} s'}")
 
 
 def replaced(world: World, service: Service, old_pid: int) -> Proof:
-    """The service has another process than that."""
+    """The service has another process than `old_pid`."""
     pid = world.processes.pid(service.name)
     if pid is None or pid == old_pid:
         return Proof(ok=False, text=f"{service.name} has no new process yet")
     return Proof(ok=True, text=f"{service.name} has new pid {pid}")
 
 
-def reborn(service: Service, older_than: int) -> Proof:
-    """The service answers as a newer incarnation."""
+def reborn(service: Service, before: int) -> Proof:
+    """The service answers as a newer incarnation than `before`."""
     pong = probe.peer_ping(peer_address(service), LOOK_S)
     if pong is None:
         return Proof(ok=False, text=f"{service.name} does not answer yet")
-    newer = pong.node == service.name and pong.incarnation > older_than
+    newer = pong.node == service.name and pong.incarnation > before
     return Proof(newer, f"it answers as incarnation {pong.incarnation}")
 
 
-def redis_role_is(service: Service, role: str) -> Proof:
-    """A Redis says that it has that role."""
-    seen = probe.redis_role(redis_address(service), LOOK_S)
-    said = "does not answer" if seen is None else f"says role {seen.role}"
-    return Proof(seen is not None and seen.role == role, f"{service.name} {said}")
+def same(service: Service, before: int) -> Proof:
+    """The service answers as the incarnation `before`."""
+    pong = probe.peer_ping(peer_address(service), LOOK_S)
+    if pong is None:
+        return Proof(ok=False, text="it does not answer")
+    unchanged = pong.incarnation == before
+    return Proof(unchanged, f"{'the same' if unchanged else 'another'} incarnation answers a ping")
 
 
-def dropping(world: World, reason: str, senders: Mapping[int, str], *, surely: int | None = None) -> Proof:
-    """Packets from each of these groups were dropped; `senders` are the services' names.
-
-    With `surely`, that group's are enough: the others may have had nothing to send.
-    """
+def dropping(world: World, reason: str, senders: Collection[Service], *, surely: Collection[Service]) -> Proof:
+    """Packets of every service in `surely` were dropped. The text counts them for each of `senders`."""
     try:
         packets = world.packets.dropped(reason)
     except PacketError as error:
         return Proof(ok=False, text=str(error))
-    counts = ", ".join(f"{packets.get(gid, 0)} from {name}" for gid, name in senders.items())
-    needed = senders if surely is None else (surely,)
-    return Proof(all(packets.get(gid, 0) for gid in needed), f"packets dropped: {counts}")
+    counts = ", ".join(f"{packets.get(service.gid, 0)} from {service.name}" for service in senders)
+    return Proof(all(packets.get(service.gid, 0) for service in surely), f"packets dropped: {counts}")

@@ -11,8 +11,7 @@ import msgspec
 import pytest
 
 from chaos.errors import FaultError
-from chaos.faults import FAULTS
-from chaos.faults.fault import World
+from chaos.faults import FAULTS, World
 from sut.adapters.kafka.log import KafkaLog
 from sut.deploy.machine import may_isolate, place_on_this_machine
 from sut.deploy.net.links import Links

@@ -12,8 +12,7 @@ import msgspec
 import pytest
 
 from chaos.errors import HarnessError
-from chaos.faults import undo
-from chaos.faults.fault import World
+from chaos.faults import World, undo
 from chaos.faults.undo import Allow, Continue, Promise, Release, Remove, Replicate, Restore, UndoLedger, pending
 from sut.deploy.machine import may_isolate
 from sut.deploy.net.packets import Packets, Way

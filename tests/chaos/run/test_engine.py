@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from chaos.errors import FaultError
-from chaos.faults import FAULTS
-from chaos.faults.chat_crash import ChatCrash
-from chaos.faults.fault import Fault, Proof, World, unavailable
+from chaos.faults import FAULTS, Fault, World
+from chaos.faults.fault import unavailable
+from chaos.faults.proofs.proof import Proof
 from chaos.faults.undo import Restore, Undo, UndoLedger, pending
 from chaos.run import engine as engines
 from chaos.run.engine import Engine
@@ -248,7 +248,7 @@ def test_stop_heals_what_is_broken_and_injects_nothing_more(world: World, tmp_pa
 def test_a_fault_on_a_dead_target_is_recorded_without_effect(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ChatCrash, "arm_timeout_s", 0.3)
+    monkeypatch.setattr(FAULTS["chat_crash"], "arm_timeout_s", 0.3)
     pid = world.processes.pid("chat-1")
     assert pid
     os.kill(pid, signal.SIGSTOP)

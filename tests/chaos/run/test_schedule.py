@@ -162,7 +162,7 @@ def test_a_schedule_edited_wrongly_is_refused_with_its_line(tmp_path: Path) -> N
     ):
         schedule.load(path)
     path.write_text(text.replace(f"name: {draw(3).faults[0].name}", "name: nothing", 1))
-    with pytest.raises(UsageError, match=r"schedule.yaml: f1: no fault 'nothing'; there are gateway_crash"):
+    with pytest.raises(UsageError, match=r"schedule.yaml: f1: no fault 'nothing'; there are cassandra_crash"):
         schedule.load(path)
     with pytest.raises(UsageError, match="No such file"):
         schedule.load(tmp_path / "other.yaml")

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 import pytest
 
 from chaos.errors import FaultError
-from chaos.faults import FAULTS
-from chaos.faults.fault import World, unavailable
+from chaos.faults import FAULTS, World
+from chaos.faults.fault import unavailable
 from chaos.faults.proofs import brokers, nodes
 from chaos.faults.proofs.brokers import Brokers
 from chaos.faults.proofs.nodes import UNHEARD_S, Nodes
+from chaos.faults.proofs.proof import must
 from sut.adapters.cassandra.probe import CassandraView, Replicas
 from sut.adapters.kafka.probe import KafkaView
 from sut.deploy.topology import Link, Service, Settings, Topology
@@ -66,11 +67,11 @@ def test_a_whole_cluster_is_whole_and_each_lack_is_named(cluster: dict[str, Kafk
         cluster["127.0.1.2"] = said
         assert (look().ok, look().text) == (False, text)
         with pytest.raises(FaultError, match=text):
-            Brokers(TOPOLOGY).must_be_whole()
+            must(Brokers(TOPOLOGY).ready())
 
 
 def test_a_broker_is_let_go_only_when_all_others_say_so(cluster: dict[str, KafkaView | None]) -> None:
-    look = Brokers(TOPOLOGY).let_go
+    look = Brokers(TOPOLOGY).lost
     cluster["127.0.1.1"] = WHOLE  # what the one that is away believes does not matter
     cluster["127.0.1.2"] = WITHOUT_1
     assert look(KAFKA[0]).text == "kafka-3 still has kafka-1 in sync in 2 partitions"
@@ -104,8 +105,8 @@ def test_who_leads_and_who_controls_is_asked_of_those_that_answer(
     assert not look.succeeded(KAFKA[1])
     controllers["127.0.1.3"] = None
     assert look.succeeded(KAFKA[0]).text == "kafka-2 is the controller"
-    assert look.without_quorum(KAFKA[1]).text == "kafka-2 is still the controller"
-    assert look.without_quorum(KAFKA[2])
+    assert look.alone(KAFKA[1]).text == "kafka-2 is still the controller"
+    assert look.alone(KAFKA[2])
     cluster.update(dict.fromkeys(cluster))
     with pytest.raises(FaultError, match="nobody leads petrel-0"):
         look.leader("petrel-0")
@@ -143,24 +144,24 @@ def test_a_node_is_unheard_when_the_others_heard_each_other_and_not_it_for_long_
 ) -> None:
     gossip, look = Gossip(monkeypatch), Nodes(TOPOLOGY)
     gossip.passes(10)
-    assert not look.unheard(CASSANDRA[0])
+    assert not look.lost(CASSANDRA[0])
     gossip.passes(1)
-    assert look.unheard(CASSANDRA[0]).text == "cassandra-2 still hears cassandra-1"
+    assert look.lost(CASSANDRA[0]).text == "cassandra-2 still hears cassandra-1"
     gossip.deaf = {(2, 1), (3, 1)}
     gossip.passes(UNHEARD_S - 1)
-    assert look.unheard(CASSANDRA[0]).text == f"cassandra-2 has listened for {UNHEARD_S - 1:.1f} s"
+    assert look.lost(CASSANDRA[0]).text == f"cassandra-2 has listened for {UNHEARD_S - 1:.1f} s"
     gossip.passes(1)
-    assert look.unheard(CASSANDRA[0]).text == "cassandra-3 has listened for 0.0 s"
+    assert look.lost(CASSANDRA[0]).text == "cassandra-3 has listened for 0.0 s"
     gossip.passes(UNHEARD_S)
-    assert look.unheard(CASSANDRA[0])
+    assert look.lost(CASSANDRA[0])
     gossip.deaf.add((2, 3))  # it hears nobody at all: that proves nothing
     deaf = Nodes(TOPOLOGY)
-    assert not deaf.unheard(CASSANDRA[0])
+    assert not deaf.lost(CASSANDRA[0])
     gossip.passes(UNHEARD_S)
-    assert not deaf.unheard(CASSANDRA[0])
+    assert not deaf.lost(CASSANDRA[0])
     gossip.deaf = {(2, 1)}
     gossip.passes(1)
-    assert look.unheard(CASSANDRA[0]).text == "cassandra-3 still hears cassandra-1"
+    assert look.lost(CASSANDRA[0]).text == "cassandra-3 still hears cassandra-1"
 
 
 def test_nodes_are_whole_when_each_hears_all_and_finds_every_replica(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +183,7 @@ def test_nodes_are_whole_when_each_hears_all_and_finds_every_replica(monkeypatch
     gossip.alive = 2
     assert look.whole().text == "cassandra-1 finds 2 replicas"
     with pytest.raises(FaultError, match="cassandra-1 finds 2 replicas"):
-        look.must_answer()
+        must(look.ready())
     gossip.alive = 3
     assert look.whole().text == "all 3 nodes hear each other and find every replica"
 

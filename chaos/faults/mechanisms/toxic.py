@@ -1,4 +1,4 @@
-"""What the faults share that disturb one link without cutting it: the question over it is answered, but otherwise."""
+"""Toxics: one link is disturbed without being cut. A question over it is answered, but not as before."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from functools import partial
 from typing import ClassVar, Final
 
 from chaos.errors import FaultError
-from chaos.faults.fault import Fault, Proof, in_turn
+from chaos.faults.fault import Fault
+from chaos.faults.proofs.proof import Proof, in_turn
 from chaos.faults.undo import Restore, Undo
 from sut.deploy.errors import LinkError
 from sut.deploy.probes import question
@@ -15,12 +16,13 @@ from sut.deploy.probes.question import Answer
 from sut.deploy.topology import Topology
 
 CALM_S: Final = 0.1
-"""An answer within this is as good as the one before, whatever that took."""
+"""An answer within this time counts as fast as before, however fast that was."""
 
 
 class LinkToxic(Fault):
     """A toxic in both directions of one link. The target is the link."""
 
+    kind = "link"
     needs = frozenset({"links"})
     toxic: ClassVar[str]
     """Its type, as the proxy names it."""
@@ -38,19 +40,18 @@ class LinkToxic(Fault):
 
     @abstractmethod
     def bites(self, answer: Answer) -> bool:
-        """Whether a question that came to this shows the toxic."""
+        """Whether the toxic shows in this answer to a question over the link."""
 
     def arm(self) -> tuple[Undo, ...]:
-        """A question over the link is answered now; remember how soon."""
+        """A question over the link is answered now. Remembers the answer."""
         topology = self.world.topology
         link = next(link for link in topology.links if link.name == self.target)
         service = topology.service(link.target)
         self._role, self._proxy = link.port, ("127.0.0.1", link.listen)
         self._service, self._direct = service.name, (service.host, service.ports[link.port])
-        before = question.ask(self._role, self._proxy, self.ask_s)
-        if before.how != "whole":
-            raise FaultError(f"a question over {self.target}: {before}")
-        self._before = before
+        self.before = question.ask(self._role, self._proxy, self.ask_s)
+        if self.before.how != "whole":
+            raise FaultError(f"a question over {self.target}: {self.before}")
         return (Restore(self.target),)
 
     def inject(self) -> None:
@@ -61,11 +62,11 @@ class LinkToxic(Fault):
             raise FaultError(str(error)) from None
 
     def effective(self) -> Proof:
-        """The proxy says so, the far end answers past it, and the answer over it shows it."""
+        """The proxy reports the toxic, the far end answers past it, and the answer over the link shows it."""
         return in_turn(self._in_force, self._far_end_is_well, self._disturbed)
 
     def healed(self) -> Proof:
-        """The proxy does nothing to the link, and a question over it is answered as before."""
+        """The proxy reports no toxic, and a question over the link is answered as before."""
         return in_turn(partial(self._in_force, expected=False), self._as_before)
 
     def _in_force(self, *, expected: bool = True) -> Proof:
@@ -83,9 +84,9 @@ class LinkToxic(Fault):
 
     def _disturbed(self) -> Proof:
         answer = question.ask(self._role, self._proxy, self.ask_s)
-        return Proof(self.bites(answer), f"over the link: {answer} (before: {self._before})")
+        return Proof(self.bites(answer), f"over the link: {answer} (before: {self.before})")
 
     def _as_before(self) -> Proof:
         answer = question.ask(self._role, self._proxy, self.ask_s)
-        soon = answer.how == "whole" and answer.took_s <= max(CALM_S, 2 * self._before.took_s)
-        return Proof(soon, f"over the link: {answer} (before: {self._before})")
+        soon = answer.how == "whole" and answer.took_s <= max(CALM_S, 2 * self.before.took_s)
+        return Proof(soon, f"over the link: {answer} (before: {self.before})")

@@ -1,0 +1,65 @@
+"""The faults on gateways."""
+
+from __future__ import annotations
+
+from chaos.faults.mechanisms.crash import CrashOfAll, PeerCrash
+from chaos.faults.mechanisms.partition import Partition
+from chaos.faults.mechanisms.pause import PeerPause
+
+
+class GatewayCrash(PeerCrash):
+    """A gateway dies by SIGKILL and takes all its connections with it.
+
+    Breaks: every device on it is cut off without a close frame. Its routes in the registry point to nobody until its
+    lease ends. Notifications on their way through it are lost.
+    Proven: its pid is gone and its ports refuse connections.
+    Undone: the supervisor may restart it.
+    Healed: a new pid answers a peer ping as a newer incarnation.
+    """
+
+    name = "gateway_crash"
+    kind = "gateway"
+
+
+class GatewayPause(PeerPause):
+    """A gateway stops for a while (SIGSTOP) and then goes on as if no time had passed.
+
+    Breaks: its sockets stay open and silent, so its devices and the sequencers must notice by themselves. Held longer
+    than its lease, it goes on as a zombie: it still has connections whose devices are elsewhere by now.
+    Proven: the kernel has it in state T and it does not answer a peer ping.
+    Undone: SIGCONT.
+    Healed: it is no longer in state T and the same incarnation answers a peer ping.
+    """
+
+    name = "gateway_pause"
+    kind = "gateway"
+
+
+class GatewaysCrash(CrashOfAll):
+    """All gateways die by SIGKILL at the same moment, and every device comes back at once.
+
+    Breaks: nobody is connected. Then everybody wants to connect, authenticate, register and catch up within the same
+    seconds. Without jitter in the devices' backoff they would arrive in step.
+    Proven: all their pids are gone and all their ports refuse connections.
+    Undone: the supervisor may restart them.
+    Healed: new pids answer peer pings as newer incarnations.
+    """
+
+    name = "gateways_crash"
+    kind = "gateway"
+
+
+class PartitionGatewayRedis(Partition):
+    """One gateway is cut off from all Redis nodes: it can register no route and renew no lease.
+
+    Breaks: its devices are connected, but nobody finds them once the lease has expired. New devices on it must still
+    be welcomed, and told to synchronise once they are registered.
+    Proven: a PING through each of its proxies gets no answer, while Redis itself answers.
+    Undone: the toxics are taken off.
+    Healed: a PING through each proxy is answered.
+    """
+
+    name = "partition_gateway_redis"
+    kind = "gateway"
+    source = "gateway"
+    to = "redis"

@@ -1,0 +1,125 @@
+"""The faults on one link between two services."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from chaos.faults.mechanisms.partition import Partition
+from chaos.faults.mechanisms.toxic import LinkToxic
+from sut.deploy.probes.question import Answer
+
+
+class PartitionSequencerGateway(Partition):
+    """One sequencer is cut off from one gateway: its deliveries vanish, and neither end is told.
+
+    Breaks: acks and notifications from this sequencer's partitions to this gateway's devices are lost until both ends
+    notice the silence. The devices must learn that they missed something.
+    Proven: a ping through the proxy gets no answer, while the gateway itself answers.
+    Undone: the toxics are taken off.
+    Healed: a ping through the proxy is answered.
+    """
+
+    name = "partition_sequencer_gateway"
+    kind = "link"
+    source = "sequencer"
+    to = "gateway"
+
+
+class LinkLatency(LinkToxic):
+    """A link becomes slow: everything over it arrives, in order, `latency_ms` later in each direction.
+
+    Breaks: the delays of calls that wait for one another add up. Deadlines that were chosen for a fast network are
+    missed although no service is down. Whoever takes a slow service for a dead one makes it worse.
+    Proven: the proxy reports the latency toxic, and the far end answers at once past the proxy. Over the link an
+    answer takes at least one delay there and one back.
+    Undone: the toxics are taken off.
+    Healed: the proxy reports no toxic and an answer over the link comes as soon as before.
+    """
+
+    name = "link_latency"
+    toxic = "latency"
+    ask_s = 2.0
+    options = MappingProxyType({"latency_ms": 150.0, "jitter_ms": 0.0})
+
+    def add(self) -> None:
+        """In both directions."""
+        latency_ms, jitter_ms = round(self.chosen["latency_ms"]), round(self.chosen["jitter_ms"])
+        self.world.links.latency(self.target, latency_ms=latency_ms, jitter_ms=jitter_ms)
+
+    def bites(self, answer: Answer) -> bool:
+        """The answer is whole and two delays late."""
+        least_s = 2 * (self.chosen["latency_ms"] - self.chosen["jitter_ms"]) / 1000
+        return answer.how == "whole" and answer.took_s >= least_s
+
+
+class LinkBandwidth(LinkToxic):
+    """A link stalls: it carries nothing, and all that was held back arrives in the end.
+
+    Breaks: senders fill their buffers and must bound them. What arrives after the stall is old, and its sender may
+    have sent it again over another way.
+    Proven: the proxy reports a bandwidth of 0, and the far end answers at once past the proxy. Over the link a
+    question is not answered while its connection stays open.
+    Undone: the toxics are taken off.
+    Healed: the proxy reports no toxic and an answer over the link comes as soon as before.
+    """
+
+    name = "link_bandwidth"
+    toxic = "bandwidth"
+
+    def add(self) -> None:
+        """Nothing passes, in both directions."""
+        self.world.links.bandwidth(self.target, kb_per_s=0)
+
+    def bites(self, answer: Answer) -> bool:
+        """No answer comes."""
+        return answer.how == "silence"
+
+
+class LinkReset(LinkToxic):
+    """Every connection of a link, new ones too, is reset at its first byte, as by a middlebox that lost its state.
+
+    Breaks: what was on its way may be lost, and the sender cannot know. Dialling again at once and without end would
+    be a loop, so there must be a backoff.
+    Proven: the proxy reports the reset_peer toxic, and the far end answers at once past the proxy. Over the link a
+    question ends with a broken connection.
+    Undone: the toxics are taken off.
+    Healed: the proxy reports no toxic and an answer over the link comes as soon as before.
+    """
+
+    name = "link_reset"
+    toxic = "reset_peer"
+
+    def add(self) -> None:
+        """In both directions."""
+        self.world.links.reset(self.target)
+
+    def bites(self, answer: Answer) -> bool:
+        """The connection breaks."""
+        return answer.how == "broken"
+
+
+class LinkSlicer(LinkToxic):
+    """Everything over a link arrives in small pieces with delays between them: no read returns a whole frame.
+
+    Breaks: code that takes one read for one message, or that waits for a whole frame under one deadline.
+    Proven: the proxy reports the slicer toxic, and the far end answers at once past the proxy. Over the link an
+    answer comes in more pieces than before, after the delays between them.
+    Undone: the toxics are taken off.
+    Healed: the proxy reports no toxic and an answer over the link comes as soon as before.
+    """
+
+    name = "link_slicer"
+    toxic = "slicer"
+    ask_s = 2.0
+    options = MappingProxyType({"size": 12.0, "delay_ms": 1.0})  # size: a fifth of the shortest answer, so it shows
+
+    def add(self) -> None:
+        """In both directions."""
+        size, delay_us = round(self.chosen["size"]), round(self.chosen["delay_ms"] * 1000)
+        self.world.links.slicer(self.target, size=size, delay_us=delay_us)
+
+    def bites(self, answer: Answer) -> bool:
+        """The answer has more pieces than before, and is late by the delays. A late reader finds some joined."""
+        pieces = len(answer.pieces)
+        late_s = (pieces - 1) * self.chosen["delay_ms"] / 1000
+        return answer.how == "whole" and pieces > len(self.before.pieces) and answer.took_s >= late_s

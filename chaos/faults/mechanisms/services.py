@@ -1,0 +1,148 @@
+"""What the faults share that break services: who is hit, and what shows from outside that it is hit and whole again.
+
+A mechanism (crash, pause, ...) gives `prepare`, `inject`, `damage` and `repair`; a target gives `find_victims`,
+`look_before`, `symptoms` and `recovery`. A fault joins the two, the target first: `class X(Target, Mechanism)`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import ClassVar, Protocol
+
+from chaos.faults.fault import Fault
+from chaos.faults.proofs.observe import incarnation, living_pid, peer_address, pings, same
+from chaos.faults.proofs.proof import Look, Proof, in_turn, must
+from chaos.faults.undo import Undo
+from chaos.faults.world import World, own
+from sut.deploy.topology import Service, ServiceKind, Topology
+
+
+class OnServices(Fault):
+    """A fault on one service of a kind, or on several at once."""
+
+    kind: ClassVar[ServiceKind]
+    least: ClassVar[int] = 1
+    """The number of services of the kind that the topology must have."""
+    victims: tuple[Service, ...]
+    """The services that this injection hits. Known once it is armed."""
+    pids: Mapping[str, int]
+    """The processes of the victims when it was armed."""
+
+    @classmethod
+    def targets(cls, topology: Topology) -> tuple[str, ...]:
+        """Every service of the kind."""
+        services = own(topology, cls.kind)
+        return tuple(service.name for service in services) if len(services) >= cls.least else ()
+
+    @property
+    def victim(self) -> Service:
+        """The first of the victims, and usually the only one."""
+        return self.victims[0]
+
+    def find_victims(self) -> tuple[Service, ...]:
+        """The services that this injection is to hit. Raises FaultError when that cannot be told."""
+        return (self.world.topology.service(self.target),)
+
+    def look_before(self) -> None:
+        """Remember what later looks compare with. Raises FaultError when something is not healthy."""
+
+    def symptoms(self) -> Iterable[Look]:
+        """What shows, beside the damage itself, that the system suffers from it."""
+        return ()
+
+    def recovery(self) -> Iterable[Look]:
+        """What shows, beside the repair itself, that the system is whole again."""
+        return ()
+
+    @abstractmethod
+    def prepare(self) -> tuple[Undo, ...]:
+        """Check what the mechanism needs and return the undo steps. Raises FaultError."""
+
+    @abstractmethod
+    def damage(self) -> Iterable[Look]:
+        """What shows that the mechanism did its work."""
+
+    def repair(self) -> Iterable[Look]:
+        """What shows that the undo steps did theirs."""
+        return ()
+
+    def arm(self) -> tuple[Undo, ...]:
+        """Find the victims and their processes, and check that all is healthy."""
+        self.victims = self.find_victims()
+        self.pids = {service.name: living_pid(self.world, service.name) for service in self.victims}
+        steps = self.prepare()
+        self.look_before()
+        return steps
+
+    def effective(self) -> Proof:
+        """The damage, then the symptoms."""
+        return in_turn(*self.damage(), *self.symptoms())
+
+    def healed(self) -> Proof:
+        """The repair, then the recovery."""
+        return in_turn(*self.repair(), *self.recovery())
+
+
+class OnPeers(OnServices):
+    """Services of the chat system itself. They answer a peer ping with their incarnation, which each start renews."""
+
+    def look_before(self) -> None:
+        """Remember the incarnations."""
+        self.incarnations = {service.name: incarnation(service) for service in self.victims}
+
+    def silent(self, victim: Service) -> Proof:
+        """It does not answer a ping."""
+        return pings("peer", peer_address(victim), "of its port", expected=False)
+
+    def recovery(self) -> Iterable[Look]:
+        """The same incarnations answer."""
+        return (partial(same, service, self.incarnations[service.name]) for service in self.victims)
+
+
+class Cluster(Protocol):
+    """Looks at the nodes of a cluster. May remember what it saw: there is one for each injection."""
+
+    def __init__(self, topology: Topology) -> None: ...
+
+    def ready(self) -> Proof:
+        """The cluster can lose a node now. Two faults at once could cost the quorum."""
+
+    def lost(self, node: Service) -> Proof:
+        """The other nodes have noticed that this one is gone."""
+
+    def silent(self, node: Service) -> Proof:
+        """The node accepts a question and does not answer."""
+
+    def alone(self, node: Service) -> Proof:
+        """The last node answers and says that it lacks a quorum."""
+
+    def whole(self) -> Proof:
+        """Every node sees every other and holds all that it should."""
+
+
+class OnCluster(OnServices):
+    """Nodes of a cluster, whose state the other nodes can be asked about."""
+
+    looks: ClassVar[type[Cluster]]
+
+    def __init__(self, world: World, target: str, options: Mapping[str, float]) -> None:
+        super().__init__(world, target, options)
+        self.cluster = self.looks(world.topology)
+
+    def look_before(self) -> None:
+        """The cluster can lose a node."""
+        must(self.cluster.ready())
+
+    def silent(self, victim: Service) -> Proof:
+        """It does not answer a question."""
+        return self.cluster.silent(victim)
+
+    def symptoms(self) -> Iterable[Look]:
+        """The other nodes have noticed."""
+        return (partial(self.cluster.lost, self.victim),)
+
+    def recovery(self) -> Iterable[Look]:
+        """The cluster is whole."""
+        return (self.cluster.whole,)

@@ -1,0 +1,88 @@
+"""What a fault may touch: the topology, and three controls over the running system, as interfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from sut.deploy.topology import Service, ServiceKind, Topology
+
+if TYPE_CHECKING:
+    from sut.deploy.net.links import Toxic
+    from sut.deploy.net.packets import Way
+
+
+class Processes(Protocol):
+    """The part of a running system that faults need (sut.deploy.system.System is one)."""
+
+    def pid(self, name: str) -> int | None:
+        """The current process of the service `name`, None while there is none."""
+
+    def hold(self, name: str) -> None:
+        """Do not restart it."""
+
+    def release(self, name: str) -> None:
+        """Allow restarts again. Harmless when it was not held."""
+
+
+class LinkControl(Protocol):
+    """The part of the link proxies that faults need (sut.deploy.net.links.Links is one)."""
+
+    def available(self) -> str | None:
+        """None when links can be broken here, else the reason why not."""
+
+    def blackhole(self, link: str) -> None:
+        """Swallow all bytes in both directions; connections stay open."""
+
+    def latency(self, link: str, *, latency_ms: int, jitter_ms: int = 0) -> None:
+        """Delay all bytes in each direction."""
+
+    def bandwidth(self, link: str, *, kb_per_s: int) -> None:
+        """Limit each direction to this rate. 0 stops it; the bytes held back arrive later."""
+
+    def reset(self, link: str) -> None:
+        """End every connection as soon as a byte comes over it."""
+
+    def slicer(self, link: str, *, size: int, delay_us: int) -> None:
+        """Cut the bytes into pieces of about `size`, with `delay_us` between them."""
+
+    def toxics(self, link: str) -> tuple[Toxic, ...]:
+        """The toxics that are on the link now."""
+
+    def restore(self, link: str) -> None:
+        """Take all toxics off. Harmless when there are none."""
+
+
+class PacketControl(Protocol):
+    """The part of the packet filter that faults need (sut.deploy.net.packets.Packets is one)."""
+
+    def available(self) -> str | None:
+        """None when packets can be dropped here, else the reason why not."""
+
+    def drop(self, reason: str, ways: Iterable[Way]) -> None:
+        """Drop these packets from now on. `reason` names the rules for `allow` and `dropped`."""
+
+    def allow(self, reason: str) -> None:
+        """Let them pass again. Harmless when they do."""
+
+    def dropped(self, reason: str) -> Mapping[int, int]:
+        """Packets dropped so far, by the group that sent them."""
+
+    def clear(self) -> None:
+        """Remove every rule of this run."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All that a fault may touch."""
+
+    topology: Topology
+    processes: Processes
+    links: LinkControl
+    packets: PacketControl
+
+
+def own(topology: Topology, kind: ServiceKind) -> tuple[Service, ...]:
+    """The services of a kind that this run started. Servers that somebody else runs are never broken."""
+    return tuple(service for service in topology.of_kind(kind) if not service.external)
