@@ -20,10 +20,11 @@ import msgspec
 import psutil
 
 from sut.deploy.errors import AlreadyRunningError, DeployError
+from sut.deploy.kinds import KINDS
 from sut.deploy.machine import place_on_this_machine
 from sut.deploy.probes import health
 from sut.deploy.profiles import PROFILES, build
-from sut.deploy.servers import certificates, confs
+from sut.deploy.servers import certificates
 from sut.deploy.servers.external import Servers, discover, named
 from sut.deploy.supervise import state
 from sut.deploy.supervise.reaper import reap
@@ -231,7 +232,9 @@ def _prepare(topology: Topology, on_progress: Progress) -> dict[str, int]:
     files = Files(topology.path)
     files.prepare()
     files.state.unlink(missing_ok=True)
-    confs.write_confs(topology)
+    for service in topology.services:
+        if not service.external and (write_conf := KINDS[service.kind].own("write_conf")):
+            write_conf(topology, service)
     save(topology)
     return {log.stem: log.stat().st_size for log in files.log("x").parent.glob("*.log")}
 

@@ -9,14 +9,13 @@ socket.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
-ServiceKind = Literal[
-    "gateway", "chat", "sequencer", "api", "push", "provider", "redis", "sentinel", "toxiproxy", "kafka", "cassandra",
-    "volume",
-]  # fmt: skip
+from sut.deploy.kinds import KINDS
+
+ServiceKind = str
+"""A key of sut.deploy.kinds.KINDS."""
 
 
 class TopologyError(ValueError):
@@ -80,9 +79,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     kind: ServiceKind
     host: str = "127.0.0.1"
     ports: dict[str, int] = {}
-    """By role: gateway has "ws" and "peer"; chat, sequencer and push "peer"; api "http" and "peer"; provider "apns",
-    "fcm", "control" and "peer"; redis and sentinel "redis"; toxiproxy "api"; kafka "client", "replication" and
-    "controller"; cassandra "cql" and "storage"."""
+    """By role. Those of our own processes are in kinds.py; redis and sentinel have "redis", toxiproxy "api", kafka
+    "client", "replication" and "controller", cassandra "cql" and "storage"."""
     index: int = 0
     """Among its kind, from 0. A sequencer owns the partitions p with p % (number of sequencers) == index."""
     command: tuple[str, ...] = ()
@@ -97,6 +95,10 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody else's server: looked at and dialed, never started, stopped or killed."""
     public_host: str = ""
     """What clients dial, where it is not `host`: needed when that is "::" (or 0.0.0.0), every address there is."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"no kind of service {self.kind!r}; there are {', '.join(KINDS)}")
 
     def authority(self, role: str) -> str:
         """HOST:PORT for clients, as a URL has it."""
@@ -130,7 +132,14 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[Service, ...]
     links: tuple[Link, ...] = ()
     settings: Settings = Settings()
+    log: str = "sqlite"
+    """Backend of the log, a name in sut.adapters.backends."""
+    store: str = "sqlite"
+    """Backend of the store."""
     variant: str | None = None
+    """The known-bad design that runs, as sut.variants.find takes it."""
+    variant_dir: str = ""
+    """Directory from which a variant with a dotted path is imported."""
     token_key: str
     """HMAC key of device tokens, hex, 32 bytes."""
     api_key: str

@@ -8,19 +8,25 @@ and the close code would be lost.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Final, cast
 
-from sut.gateway.limits import address_of
-from sut.gateway.timers import NEVER, ticks
+from sut.deploy.topology import Topology
+from sut.gateway.limits import Limits, address_of
+from sut.gateway.stats import Stats
+from sut.gateway.timers import NEVER, AwakeClock, Wheel, ticks
+from sut.process.revoked import Revoked
 from sut.protocol import handshake, websocket
-from sut.protocol.frames import BEAT_RESYNC, MAX_BODY, Beat, Close, Nack, Welcome, encode
+from sut.protocol.frames import BEAT_RESYNC, MAX_BODY, Beat, Close, Fetch, Nack, Recv, Send, Sync, Welcome, encode
 from sut.protocol.handshake import HandshakeError
+from sut.protocol.history import History
 from sut.protocol.server import Answer, End, Forward, ServerSession, refusal
+from sut.protocol.signals import FromDevice
 from sut.protocol.tokens import TokenError, prove
 
-if TYPE_CHECKING:
-    from sut.gateway.gateway import Gateway
-
+MAX_TURNED_AWAY: Final = 64
+"""Sockets beyond `max_sockets` that get a 503; more are cut."""
 LINGER_TICKS: Final = ticks(2.0)
 """How long a closed connection may take to read our close frame and hang up, before it is cut."""
 ABNORMAL: Final = 1006
@@ -30,6 +36,65 @@ _REQUESTING: Final = 0
 _OPEN: Final = 1
 _CLOSING: Final = 2
 _LOST: Final = 3
+
+
+class Shared(ABC):
+    """What the connections of one gateway share: settings, limits, timers, counters, and the gateway's own part."""
+
+    def __init__(
+        self, topology: Topology, *, max_sockets: int, revoked: Revoked | None, clock: Callable[[], float]
+    ) -> None:
+        settings = topology.settings
+        self.token_key = bytes.fromhex(topology.token_key)
+        self.send_buffer = settings.send_buffer
+        self.heartbeat_ms = round(settings.heartbeat_s * 1000)
+        self.handshake_timeout_s = settings.handshake_timeout_s
+        self.handshake_ticks = ticks(settings.handshake_timeout_s)
+        self.idle_ticks = ticks(2 * settings.heartbeat_s)
+        self.clock = AwakeClock(clock())
+        self.wheel: Wheel[Connection] = Wheel()
+        self.stats = Stats()
+        self.limits: Limits[Connection] = Limits(settings)
+        self.revoked = revoked if revoked is not None else Revoked()
+        self.draining = False
+        self._max_sockets = max_sockets
+        self._sockets = 0
+        self._emptied = asyncio.Event()
+        """Set when the last socket of a draining gateway is gone."""
+
+    def accepted(self, address: str) -> int:
+        """Count a socket of this address. Returns 0: welcome, 1: refuse its request, 2: cut it."""
+        self._sockets += 1
+        verdict = self.limits.came(address, self.clock.second)
+        return 2 if self._sockets > self._max_sockets + MAX_TURNED_AWAY else verdict
+
+    @property
+    def full(self) -> bool:
+        """True while there are more sockets than `max_sockets`."""
+        return self._sockets > self._max_sockets
+
+    def hung_up(self, address: str) -> None:
+        """Stop counting a socket that is gone."""
+        self._sockets -= 1
+        self.limits.gone(address)
+        if self.draining and not self._sockets:
+            self._emptied.set()
+
+    @abstractmethod
+    def opened(self, connection: Connection) -> None:
+        """Number a connection whose device has authenticated, and register it."""
+
+    @abstractmethod
+    def left(self, connection: Connection, code: int) -> None:
+        """Forget an open connection that has ended with this close code."""
+
+    @abstractmethod
+    def mark(self) -> int:
+        """Return the number that sessions compare for RESYNC (losses.py)."""
+
+    @abstractmethod
+    def forward(self, connection: Connection, frame: Send | Recv | Fetch | Sync | History | FromDevice) -> None:
+        """Hand a device's frame on; refuse it when nobody can take it."""
 
 
 class Connection(asyncio.Protocol):
@@ -58,7 +123,7 @@ class Connection(asyncio.Protocol):
         "welcomed",
     )
 
-    def __init__(self, gateway: Gateway, *, address: str = "", unwelcome: bool = False) -> None:
+    def __init__(self, gateway: Shared, *, address: str = "", unwelcome: bool = False) -> None:
         """`address`: who accepted the socket has counted it, and says whether its request is to be refused."""
         self._gateway = gateway
         self._address = address

@@ -9,12 +9,9 @@ lower ones.
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from sut.deploy.topology import Settings
-
-if TYPE_CHECKING:
-    from sut.gateway.connection import Connection
 
 TURNED_AWAY: Final = 64
 """Sockets of one address beyond its limit that are told so; more are cut without a word."""
@@ -30,14 +27,24 @@ def address_of(host: str) -> str:
     return socket.inet_ntop(socket.AF_INET6, packed[:8] + bytes(8))
 
 
-class Limits:
+class Owned(Protocol):
+    """A connection, which belongs to a user and a device."""
+
+    user: int
+    device: int
+
+
+C = TypeVar("C", bound=Owned)
+
+
+class Limits(Generic[C]):
     """The counts of one gateway. `second`: whole seconds of the gateway's clock."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._sockets: dict[str, int] = {}
         self._came: dict[str, int] = {}  # in this second
-        self._users: dict[int, tuple[Connection, ...]] = {}
+        self._users: dict[int, tuple[C, ...]] = {}
         self._frames: dict[int, int] = {}  # in this second, by user
         self._second = 0
         self.crowded = 0
@@ -71,7 +78,7 @@ class Limits:
 
     # Users.
 
-    def older(self, user: int, device: int) -> Connection | None:
+    def older(self, user: int, device: int) -> C | None:
         """The open connection that this device has here already."""
         for connection in self._users.get(user, ()):
             if connection.device == device:
@@ -86,11 +93,11 @@ class Limits:
         self.users_full += 1
         return False
 
-    def opened(self, connection: Connection) -> None:
+    def opened(self, connection: C) -> None:
         """It counts from now on."""
         self._users[connection.user] = (*self._users.get(connection.user, ()), connection)
 
-    def left(self, connection: Connection) -> None:
+    def left(self, connection: C) -> None:
         """It counts no more."""
         rest = tuple(other for other in self._users[connection.user] if other is not connection)
         if rest:

@@ -27,6 +27,7 @@ from sut.gateway.presence_watch import Watchers
 from sut.ports import Presence, Unavailable
 from sut.protocol import websocket
 from sut.protocol.frames import encode
+from sut.protocol.peer import Changed
 from sut.protocol.signals import PresenceNews, SignalType
 
 JOIN_S: Final = 0.05
@@ -168,7 +169,7 @@ class Keeper:
 
 
 class GatewayPresence:
-    """Both halves, as a gateway has them. A known-bad variant overrides it."""
+    """The two parts of a gateway's presence together."""
 
     def __init__(
         self,
@@ -179,9 +180,12 @@ class GatewayPresence:
         heartbeat_s: float,
         period_s: float,
         grace_s: float,
+        tell_chats: Callable[[Changed], object] = lambda _frame: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`tell_chats` hands a frame to a chat service. Only the variant eager_presence calls it."""
         self._presence = presence
+        self._tell_chats = tell_chats
         self._period_s = period_s
         self._clock = clock
         self._clients: dict[int, Client] = {}
@@ -249,7 +253,7 @@ class GatewayPresence:
                 client.send(websocket.binary(encode(PresenceNews(tuple(news)))))
 
     def delivered(self, frame: bytes, count: int) -> None:
-        """A frame of somebody else's making went to so many devices: presence that a known-bad variant pushes."""
+        """Count the presence frames that others push through this gateway (eager_presence only)."""
         if frame[0] == SignalType.PRESENCE:
             self.told += count
 

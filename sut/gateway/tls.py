@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sut.deploy.topology import Tls
-from sut.gateway.connection import Connection
+from sut.gateway.connection import Connection, Shared
 from sut.gateway.limits import address_of
 from sut.process.listening import BACKLOG
 from sut.process.tls import server_context
-
-if TYPE_CHECKING:
-    from sut.gateway.gateway import Gateway
 
 AT_ONCE: Final = 64
 """Sockets accepted in one turn of the loop."""
@@ -31,7 +28,7 @@ GOODBYE_S: Final = 2.0
 class TlsListener:
     """Listens on a bound socket, which it owns. Belongs to the running loop."""
 
-    def __init__(self, gateway: Gateway, sock: socket.socket, tls: Tls) -> None:
+    def __init__(self, gateway: Shared, sock: socket.socket, tls: Tls) -> None:
         """Begin to listen. Raises TlsError, OSError; then the socket is closed."""
         self._gateway = gateway
         self._sock = sock

@@ -4,7 +4,7 @@ toxiproxy-python keeps the server's address in a class that all its objects shar
 from the environment and takes a 500 for success. So each Links has a consumer class of its own, made from the
 library's, and calls it with a deadline and a check.
 
-The proxies themselves come from the file that toxiproxy-server reads when it starts (sut/deploy/servers/confs.py): a
+The proxies themselves come from the file that toxiproxy-server reads when it starts (servers/toxiproxy.py): a
 restarted one has all of them again, and no toxics.
 """
 

@@ -8,6 +8,7 @@ time: the next start finds its data and the hints it holds for others.
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ import yaml
 from sut.adapters.cassandra import probe as cql_probe
 from sut.deploy.place import Place
 from sut.deploy.servers.java import find_java
-from sut.deploy.topology import Service, Topology
+from sut.deploy.topology import Service, ServiceKind, Topology
 from sut.ports import Unavailable
 
 NODES: Final = 3
@@ -95,7 +96,7 @@ _SETTINGS: Final[dict[str, object]] = {
 }
 
 
-def services(place: Place) -> tuple[Service, ...]:
+def services(_kind: ServiceKind, _count: int, place: Place) -> tuple[Service, ...]:
     """The three nodes; each one's command is complete. Raises OSError when there are no free ports."""
     java = find_java().path or "java"
     hosts = [f"{place.subnet}.{FIRST_HOST + index}" for index in range(NODES)]
@@ -116,8 +117,9 @@ def services(place: Place) -> tuple[Service, ...]:
 
 
 def write_conf(topology: Topology, service: Service) -> None:
-    """Write DIR/data/NAME/conf/; the rest of DIR/data/NAME is the node's. Raises OSError."""
+    """Empty DIR/data/NAME, which is the node's, and write its conf/. Raises OSError."""
     directory = data_dir(topology.path, service.name)
+    shutil.rmtree(directory, ignore_errors=True)
     for part in ("conf", "unpacked"):
         (directory / part).mkdir(parents=True, exist_ok=True)
     settings = _SETTINGS | {

@@ -9,21 +9,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Final
 
 from sut.ports import Kind, LogRecord, MessageLog, Origin, Unavailable
 from sut.process.partitioning import partition_of
-from sut.process.peer import PeerConnection
+from sut.process.peer import PeerConnection, PeerLink
 from sut.protocol.frames import Ack, Nack, Refused, decode_server
-from sut.protocol.peer import Deliver, Deliveries, Missed, PeerFrame
+from sut.protocol.peer import Deliver, Deliveries, Missed, PeerFrame, Poke
 
 ANSWER_TIMEOUT_S: Final = 5.0
 MAX_WAITING: Final = 10_000
 
 
 class Denied(Exception):
-    """The sequencer refused, definitely."""
+    """The sequencer refused the change; nothing has changed."""
 
     def __init__(self, code: int) -> None:
         super().__init__(_REASONS.get(code, f"refused with code {code}"))
@@ -58,18 +58,18 @@ class Control:
     """Puts control records in the log and hands the sequencers' answers to whoever waits."""
 
     def __init__(
-        self, *, node: str, incarnation: int, message_log: MessageLog, partitions: int, poke: Callable[[int], object]
+        self, *, node: str, incarnation: int, message_log: MessageLog, sequencers: Mapping[int, PeerLink]
     ) -> None:
+        """`sequencers`: the link to the owner of each log partition."""
         self._node = node
         self._incarnation = incarnation
         self._log = message_log
-        self._partitions = partitions
-        self._poke = poke
+        self._sequencers = sequencers
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[int]] = {}
 
     def on_frame(self, connection: PeerConnection, _correlation: int, frame: PeerFrame) -> None:
-        """A sequencer's answers."""
+        """Take the answers of a sequencer (`PeerServer.on_frame`)."""
         match frame:
             case Deliver():
                 self._answered(frame)
@@ -113,13 +113,13 @@ class Control:
             raise Unavailable(f"{MAX_WAITING} requests wait already")
         number = next(self._numbers)
         record = LogRecord(kind, conv, user, 0, 0, body, members, Origin(self._node, self._incarnation, number))
-        partition = partition_of(conv, self._partitions)
+        partition = partition_of(conv, len(self._sequencers))
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await self._log.append(partition, [record])
-                self._poke(partition)
+                self._sequencers[partition].send(Poke(partition))
                 return await future
         except TimeoutError:
             raise Unavailable(f"no answer in {ANSWER_TIMEOUT_S} s; repeat the request") from None

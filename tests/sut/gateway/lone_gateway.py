@@ -11,6 +11,7 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from sut.deploy.topology import load
+from sut.gateway.pieces import GatewayPieces
 from sut.gateway.process import run
 from tests.sut.gateway.world import PACE, MemoryRegistry
 
@@ -28,7 +29,7 @@ async def main(directory: Path, parent: int) -> None:
         stop.set()
 
     watching = asyncio.create_task(watch())
-    await run(topology, service, incarnation=77, stop=stop, registry=MemoryRegistry(), pace=PACE)
+    await run(topology, service, incarnation=77, stop=stop, registry=MemoryRegistry(), pieces=GatewayPieces(pace=PACE))
     watching.cancel()
 
 

@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from sut.deploy.topology import Service, Settings, Tls, Topology, save
+from sut.gateway.pieces import GatewayPieces
 from sut.gateway.process import run as run_gateway
 from sut.gateway.registrar import Pace
 from sut.ports import Presence, Revocation, RevocationPage, Route, Unavailable
@@ -246,7 +247,7 @@ class World:
                 registry=self.registry,
                 presence=self.presence,
                 revoked=Revoked(self.revocations, keep_s=3600),
-                pace=pace,
+                pieces=GatewayPieces(pace=pace),
                 trace=self.trace,
             )
         )
