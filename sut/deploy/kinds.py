@@ -23,7 +23,7 @@ class Kind:
     """Also the first part of its services' names: gateway-1, gateway-2..."""
     serves: str = ""
     """Module whose `serve(topology, service, incarnation, stop)` is the process, for our own kinds."""
-    ports: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ("peer",)
     """Roles of its ports, for our own kinds. All have "peer", which answers pings; "http" answers GET /v1/health."""
     sign: tuple[str, str] | None = None
     """For our own kinds: the counter in its Pong that is 0 while it is not healthy, and what that means."""
@@ -37,10 +37,10 @@ class Kind:
     """
     start: int = 2
     """Stage of the start: the next stage begins when the ports of this one accept connections."""
-    stop: int
+    stop: int = 4
     """Stage of the stop: the next stage begins when all of this one are gone."""
-    grace_s: float
-    """How long it may take to stop before SIGKILL."""
+    grace_s: float = 1.0
+    """Seconds that it may take to stop before SIGKILL."""
     only_with: str = ""
     """Field of the topology's Settings without which a system has none of this kind."""
 
@@ -62,40 +62,23 @@ KINDS: Final[Mapping[str, Kind]] = {
             stop=1,
             grace_s=4.0,
         ),
-        Kind(name="chat", serves="sut.services.chat.process", ports=("peer",), sign=_REACHED, stop=2, grace_s=2.0),
-        Kind(
-            name="sequencer",
-            serves="sut.services.sequencer.process",
-            ports=("peer",),
-            sign=_REACHED,
-            stop=3,
-            grace_s=2.0,
-        ),
+        Kind(name="chat", serves="sut.services.chat.process", sign=_REACHED, stop=2, grace_s=2.0),
+        Kind(name="sequencer", serves="sut.services.sequencer.process", sign=_REACHED, stop=3, grace_s=2.0),
         Kind(name="api", serves="sut.services.api.process", ports=("http", "peer"), sign=_REACHED, stop=2, grace_s=2.0),
-        Kind(
-            name="push",
-            serves="sut.services.push.process",
-            ports=("peer",),
-            sign=_REACHED,
-            stop=3,
-            grace_s=2.0,
-            only_with="push",
-        ),
+        Kind(name="push", serves="sut.services.push.process", sign=_REACHED, stop=3, grace_s=2.0, only_with="push"),
         Kind(
             name="provider",
             serves="sut.standins.process",
-            server="sut.deploy.servers.stand_in_files",
             ports=("apns", "fcm", "control", "peer"),
-            stop=4,
-            grace_s=1.0,
+            server="sut.deploy.servers.stand_in_files",
             only_with="push",
         ),
-        Kind(name="redis", server="sut.deploy.servers.redis", start=1, stop=4, grace_s=1.0),
-        Kind(name="sentinel", server="sut.deploy.servers.sentinel", stop=4, grace_s=1.0),
-        Kind(name="toxiproxy", server="sut.deploy.servers.toxiproxy", start=1, stop=4, grace_s=1.0),
-        Kind(name="kafka", server="sut.deploy.servers.kafka", stop=4, grace_s=1.0),
-        Kind(name="cassandra", server="sut.deploy.servers.cassandra", stop=4, grace_s=1.0),
-        Kind(name="volume", server="sut.deploy.servers.volume", start=1, stop=5, grace_s=1.0),
+        Kind(name="redis", server="sut.deploy.servers.redis", start=1),
+        Kind(name="sentinel", server="sut.deploy.servers.sentinel"),
+        Kind(name="toxiproxy", server="sut.deploy.servers.toxiproxy", start=1),
+        Kind(name="kafka", server="sut.deploy.servers.kafka"),
+        Kind(name="cassandra", server="sut.deploy.servers.cassandra"),
+        Kind(name="volume", server="sut.deploy.servers.volume", start=1, stop=5),
     )
 }
 

@@ -86,7 +86,7 @@ def _services(kind: Kind, count: int, place: Place) -> tuple[Service, ...]:
 
 
 def _on_volume(service: Service, volumes: list[Service]) -> Service:
-    """The service, with the disk that is meant for it."""
+    """Return the service, with the volume that is meant for it."""
     for volume in volumes:
         if volume.name == f"volume-{service.name}":
             return msgspec.structs.replace(service, volume=volume.name)

@@ -73,7 +73,7 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """One process: its kind, its addresses, what restarts it."""
+    """One process: its kind, addresses and command."""
 
     name: str
     kind: ServiceKind
@@ -101,13 +101,13 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"no kind of service {self.kind!r}; there are {', '.join(KINDS)}")
 
     def authority(self, role: str) -> str:
-        """HOST:PORT for clients, as a URL has it."""
+        """Return HOST:PORT for clients, as in a URL."""
         host = self.public_host or self.host
         return f"[{host}]:{self.ports[role]}" if ":" in host else f"{host}:{self.ports[role]}"
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """A way that one service takes to another, through a Toxiproxy listener."""
+    """A connection from one service to another through a Toxiproxy listener."""
 
     source: str
     target: str
@@ -118,12 +118,12 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """As faults, reports and the proxy name it."""
+        """The name in faults, reports and the proxy."""
         return f"{self.source}->{self.target}"
 
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True):
-    """All of one running system."""
+    """Everything about one running system."""
 
     run_id: str
     profile: str
@@ -156,18 +156,18 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     """Of the store, where it is on Cassandra."""
 
     def service(self, name: str) -> Service:
-        """The service of that name. Raises TopologyError."""
+        """Return the service of that name. Raises TopologyError."""
         for service in self.services:
             if service.name == name:
                 return service
         raise TopologyError(f"no service {name!r}; there are {', '.join(s.name for s in self.services)}")
 
     def of_kind(self, kind: ServiceKind) -> tuple[Service, ...]:
-        """All services of a kind, by index."""
+        """Return all services of a kind, by index."""
         return tuple(sorted((s for s in self.services if s.kind == kind), key=lambda s: s.index))
 
     def dial(self, source: str, target: str, port: str = "peer") -> tuple[str, int]:
-        """Where `source` connects to reach `target`: the link's proxy where there is one, else the service itself."""
+        """Return the address that `source` dials to reach `target`: the link's proxy, else the service itself."""
         for link in self.links:
             if link.source == source and link.target == target and link.port == port:
                 return "127.0.0.1", link.listen
@@ -175,13 +175,12 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         return service.host, service.ports[port]
 
     def sequencer_of(self, partition: int) -> Service:
-        """The sequencer that owns a log partition."""
+        """Return the sequencer that owns a log partition."""
         sequencers = self.of_kind("sequencer")
         return sequencers[partition % len(sequencers)]
 
     @property
     def path(self) -> Path:
-        """The directory as a Path."""
         return Path(self.dir)
 
     @property
@@ -190,7 +189,7 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         return f"http{'s' if self.tls else ''}://{self.of_kind('api')[0].authority('http')}"
 
     def gateway_url(self, gateway: Service, path: str) -> str:
-        """What clients dial."""
+        """Return the URL that clients dial."""
         return f"ws{'s' if self.tls else ''}://{gateway.authority('ws')}{path}"
 
 

@@ -104,24 +104,9 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_address",
-        "_blocked",
-        "_gateway",
-        "_head",
-        "_heard",
-        "_session",
-        "_state",
-        "_transport",
-        "_unwelcome",
-        "device",
-        "due",
-        "epoch",
-        "issued_s",
-        "number",
-        "routed",
-        "user",
-        "welcomed",
-    )
+        "_address", "_blocked", "_gateway", "_head", "_heard", "_session", "_state", "_transport", "_unwelcome",
+        "device", "due", "epoch", "issued_s", "number", "routed", "user", "welcomed",
+    )  # fmt: skip
 
     def __init__(self, gateway: Shared, *, address: str = "", unwelcome: bool = False) -> None:
         """`address`: who accepted the socket has counted it, and says whether its request is to be refused."""
@@ -145,16 +130,16 @@ class Connection(asyncio.Protocol):
 
     @property
     def begun(self) -> bool:
-        """Whether there is or was a transport: with TLS, whether the handshake came to its end."""
+        """Whether there is or was a transport; with TLS, whether the handshake ended."""
         return self._transport is not None or self._state != _REQUESTING
 
     @property
     def is_open(self) -> bool:
-        """Whether frames still flow."""
+        """Whether frames are still exchanged."""
         return self._state == _OPEN
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the one deadline of the handshake; it does not move, however the bytes drip."""
+        """Start the deadline of the upgrade request. It does not move, however slowly bytes come."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from it
         gateway = self._gateway
         gateway.wheel.put(self, gateway.clock.tick + gateway.handshake_ticks)
@@ -166,7 +151,7 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes from the peer. What comes after the end is read and dropped."""
+        """Take bytes from the peer. Those after the end are dropped."""
         if self._state == _OPEN:
             self._receive(data)
         elif self._state == _REQUESTING:
@@ -252,7 +237,7 @@ class Connection(asyncio.Protocol):
         self.send(websocket.binary(encode(frame)))
 
     def resync(self, *, at_once: bool = False) -> None:
-        """Have this device's next BEAT say RESYNC; `at_once`: send one now, unasked."""
+        """Make the device's next BEAT say RESYNC; `at_once`: send such a BEAT now."""
         if at_once:
             self._gateway.stats.resyncs += 1
             self.send(websocket.binary(encode(Beat(BEAT_RESYNC))))
@@ -278,19 +263,19 @@ class Connection(asyncio.Protocol):
         transport.write(data)
 
     def pause_writing(self) -> None:
-        """The peer reads too slowly: take no more requests from it until it has read."""
+        """Take no more requests from a peer that reads too slowly."""
         self._blocked = True
         if self._state == _OPEN and self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """The peer has read."""
+        """Read from the peer again: it has read what we wrote."""
         if self._blocked and self._state == _OPEN and self._transport is not None:
             self._transport.resume_reading()
         self._blocked = False
 
     def expire(self) -> None:
-        """The wheel's call: the handshake's deadline, the idle check or the end of lingering."""
+        """Act on the deadline that the wheel announces: of the handshake, of idleness or of lingering."""
         gateway = self._gateway
         if self._state == _REQUESTING:
             self._respond(408, f"no whole request within {gateway.handshake_timeout_s:g} s")
@@ -318,7 +303,7 @@ class Connection(asyncio.Protocol):
         self._linger(handshake.response(status, text), hang_up=True)
 
     def _linger(self, last_words: bytes, *, hang_up: bool) -> None:
-        """`hang_up`: the peer waits for the end alone. A TLS stream has no half-close to say that and listen on."""
+        """Write the last bytes and wait for the peer to read them. `hang_up`: the peer only waits for the end."""
         transport, gateway = self._transport, self._gateway
         assert transport is not None
         if self._blocked and self._state == _OPEN:
@@ -335,7 +320,7 @@ class Connection(asyncio.Protocol):
         gateway.wheel.put(self, gateway.clock.tick + LINGER_TICKS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is gone, by whichever side."""
+        """Note that the socket is gone, whoever closed it."""
         if self._state == _OPEN:
             self._gateway.left(self, ABNORMAL)
         self._state = _LOST

@@ -261,7 +261,6 @@ class Gateway(Shared):
         self.losses.unlinked(peer.node)
 
     def gauges(self) -> dict[str, float]:
-        """Return counters and gauges by name, for Pong."""
         return (
             self.stats.as_gauges()
             | self.limits.gauges()
@@ -306,7 +305,7 @@ class Gateway(Shared):
                 await self._emptied.wait()
 
     async def close(self) -> None:
-        """Close listeners and links and cut what connections are left."""
+        """Close listeners and links, and the connections that are left."""
         if self._ticking is not None:
             self._ticking.cancel()
         if self._listener is not None:
@@ -319,7 +318,7 @@ class Gateway(Shared):
 
 
 def _for_chat(connection: Connection, frame: Send | Recv | Fetch | Sync | History | Read | Typing) -> PeerFrame:
-    """The frame with who sent it: a chat service trusts the gateway for that."""
+    """Return the frame with its sender: a chat service trusts the gateway for that."""
     number, user, device = connection.number, connection.user, connection.device
     match frame:
         case Send(conv, client_seq, body):

@@ -57,7 +57,7 @@ class Limits(Generic[C]):
     # Addresses.
 
     def came(self, address: str, second: int) -> int:
-        """A socket from this address: 0 welcome, 1 to be refused, 2 to be cut. `gone` must follow, whatever it is."""
+        """Count a socket of this address. Returns 0: welcome, 1: refuse it, 2: cut it. `gone` must follow each call."""
         self._turn(second)
         settings = self._settings
         sockets = self._sockets[address] = self._sockets.get(address, 0) + 1
@@ -69,7 +69,7 @@ class Limits(Generic[C]):
         return 1 if beyond <= TURNED_AWAY else 2
 
     def gone(self, address: str) -> None:
-        """That socket is no more."""
+        """Stop counting a socket of this address."""
         left = self._sockets[address] - 1
         if left:
             self._sockets[address] = left
@@ -79,14 +79,14 @@ class Limits(Generic[C]):
     # Users.
 
     def older(self, user: int, device: int) -> C | None:
-        """The open connection that this device has here already."""
+        """Return the open connection that this device has here, None without one."""
         for connection in self._users.get(user, ()):
             if connection.device == device:
                 return connection
         return None
 
     def admits(self, user: int, device: int) -> bool:
-        """Whether another connection of this device fits. A device that is here already replaces itself."""
+        """Return whether another connection of this device fits. A device that is here already replaces itself."""
         there = self._users.get(user, ())
         if len(there) < self._settings.user_connections or self.older(user, device) is not None:
             return True
@@ -94,11 +94,9 @@ class Limits(Generic[C]):
         return False
 
     def opened(self, connection: C) -> None:
-        """It counts from now on."""
         self._users[connection.user] = (*self._users.get(connection.user, ()), connection)
 
     def left(self, connection: C) -> None:
-        """It counts no more."""
         rest = tuple(other for other in self._users[connection.user] if other is not connection)
         if rest:
             self._users[connection.user] = rest
@@ -106,7 +104,7 @@ class Limits(Generic[C]):
             del self._users[connection.user]
 
     def too_fast(self, user: int, frames: int, second: int) -> bool:
-        """Count frames of this user's; whether they are beyond what all of the user's devices may send in a second."""
+        """Count frames of a user. Returns whether all of the user's devices have sent too many in this second."""
         self._turn(second)
         count = self._frames[user] = self._frames.get(user, 0) + frames
         if count <= self._settings.user_frames_per_s:
@@ -121,7 +119,6 @@ class Limits(Generic[C]):
             self._frames.clear()
 
     def gauges(self) -> dict[str, float]:
-        """For Pong."""
         return {
             "addresses": float(len(self._sockets)),
             "users": float(len(self._users)),

@@ -29,7 +29,7 @@ class TlsListener:
     """Listens on a bound socket, which it owns. Belongs to the running loop."""
 
     def __init__(self, gateway: Shared, sock: socket.socket, tls: Tls) -> None:
-        """Begin to listen. Raises TlsError, OSError; then the socket is closed."""
+        """Start to listen. Raises TlsError, OSError; then the socket is closed."""
         self._gateway = gateway
         self._sock = sock
         self._loop = asyncio.get_running_loop()
@@ -45,7 +45,7 @@ class TlsListener:
         self._loop.add_reader(sock, self._accept)
 
     def close(self) -> None:
-        """Accept no more, and end the handshakes under way. Connections stay."""
+        """Stop accepting, and end the handshakes under way. Connections stay."""
         if self._closed:
             return
         self._closed = True
@@ -85,7 +85,7 @@ class TlsListener:
         handshake.add_done_callback(self._handshakes.discard)
 
     async def _secure(self, connection: Connection, client: socket.socket, address: str) -> None:
-        """The handshake. From its end on the connection counts itself out."""
+        """Do the TLS handshake. After it the connection calls `hung_up` itself."""
         try:
             client.setblocking(False)
             await self._loop.connect_accepted_socket(

@@ -41,30 +41,18 @@ class UnknownVariant(SutError):
     definite = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
     """One known-bad design."""
 
     name: str
     module: ModuleType
-
-    @property
-    def wrong(self) -> str:
-        """What is wrong with it, in one line."""
-        text = " ".join((self.module.__doc__ or "").partition("\n\n")[0].split())
-        return text.removeprefix(PREFIX).removesuffix(".")
-
-    @property
-    def caught_by(self) -> tuple[str, ...]:
-        """Names of the checks that catch it, the one that must first; empty where only a bench shows it."""
-        found: tuple[str, ...] = getattr(self.module, "CAUGHT_BY", ())
-        return found
-
-    @property
-    def measured_by(self) -> str:
-        """Name of the bench that shows what it costs; "" where checks catch it."""
-        found: str = getattr(self.module, "MEASURED_BY", "")
-        return found
+    wrong: str
+    """What is wrong with it, in one line."""
+    caught_by: tuple[str, ...]
+    """Names of the checks that catch it, the one that must first; empty where only a bench shows it."""
+    measured_by: str
+    """Name of the bench that shows what it costs; "" where checks catch it."""
 
     def pieces(self, kind: str, topology: Topology) -> Any:
         """Return the pieces for `serve` of this kind of service; None: the variant does not change the kind."""
@@ -78,6 +66,19 @@ class Variant:
         return found
 
 
+def _load(name: str, path: str) -> Variant:
+    """Return the variant in the module `path`. Raises ImportError."""
+    module = importlib.import_module(path)
+    text = " ".join((module.__doc__ or "").partition("\n\n")[0].split())
+    return Variant(
+        name=name,
+        module=module,
+        wrong=text.removeprefix(PREFIX).removesuffix("."),
+        caught_by=getattr(module, "CAUGHT_BY", ()),
+        measured_by=getattr(module, "MEASURED_BY", ""),
+    )
+
+
 class _Table(Mapping[str, Variant]):
     """The variants of this package by name, in alphabetical order. A module is imported when it is asked for."""
 
@@ -87,7 +88,7 @@ class _Table(Mapping[str, Variant]):
     def __getitem__(self, name: str) -> Variant:
         if name not in self._names:
             raise KeyError(name)
-        return Variant(name, importlib.import_module(f"{__name__}.{name}"))
+        return _load(name, f"{__name__}.{name}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -112,6 +113,6 @@ def find(name: str, directory: str = "") -> Variant:
     if place not in sys.path:
         sys.path.append(place)
     try:
-        return Variant(name, importlib.import_module(name))
+        return _load(name, name)
     except ImportError as error:
         raise UnknownVariant(f"variant {name}: {error}") from None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from sut.deploy.topology import Topology
 from sut.gateway.pieces import GatewayPieces
@@ -53,4 +53,4 @@ class BlindDelete(PassingOn):
 
 
 def gateway(_topology: Topology) -> GatewayPieces:
-    return GatewayPieces(registry=BlindDelete, pace=Pace(refresh_s=NEVER_S))
+    return GatewayPieces(registry=lambda inner: cast("Registry", BlindDelete(inner)), pace=Pace(refresh_s=NEVER_S))

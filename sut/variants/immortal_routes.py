@@ -10,11 +10,11 @@ what it missed when it connects again, or with the SYNC of every tenth heartbeat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from sut.deploy.topology import Topology
 from sut.gateway.pieces import GatewayPieces
-from sut.ports import Route
+from sut.ports import Registry, Route
 from sut.variants._passing_on import PassingOn
 
 CAUGHT_BY = ("liveness", "catch_up")
@@ -44,4 +44,4 @@ def _turned(route: Route) -> Route:
 
 
 def gateway(_topology: Topology) -> GatewayPieces:
-    return GatewayPieces(registry=ImmortalRoutes)
+    return GatewayPieces(registry=lambda inner: cast("Registry", ImmortalRoutes(inner)))

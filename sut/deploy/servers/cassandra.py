@@ -162,7 +162,7 @@ def problem(topology: Topology, service: Service, timeout_s: float) -> str | Non
 
 
 def data_dir(directory: Path, name: str) -> Path:
-    """Where a node keeps all that it has, in a topology's directory."""
+    """Return the directory where a node keeps everything."""
     return directory / "data" / name
 
 
@@ -183,7 +183,7 @@ def _jvm(place: Place, name: str) -> tuple[str, ...]:
 
 
 def _seeds(topology: Topology) -> str:
-    """All of them: whoever starts again finds one that lives."""
+    """Return all nodes, so that one that restarts finds another alive."""
     return ",".join(f"{node.host}:{node.ports['storage']}" for node in topology.of_kind("cassandra"))
 
 

@@ -139,17 +139,17 @@ def problem(topology: Topology, service: Service, timeout_s: float) -> str | Non
 
 
 def log_dir(directory: Path, name: str) -> Path:
-    """Where a node keeps the records, in a topology's directory: what a full disk is about."""
+    """Return the directory of the records, which the disk-full fault fills."""
     return directory / "data" / name / "log"
 
 
 def metadata_dir(directory: Path, name: str) -> Path:
-    """Where it keeps the quorum's log."""
+    """Return the directory of the quorum's log."""
     return directory / "data" / name / "metadata"
 
 
 def conf_dir(directory: Path, name: str) -> Path:
-    """Where its configuration is."""
+    """Return the directory of the configuration."""
     return directory / "data" / name / "conf"
 
 

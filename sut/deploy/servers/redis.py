@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from sut.deploy.place import Place
 from sut.deploy.topology import Service, ServiceKind, Topology
+
+if TYPE_CHECKING:
+    from sut.adapters.redis.admin import SentinelView
 
 Address = tuple[str, int]
 
@@ -125,20 +128,8 @@ def start_arguments(topology: Topology, service: Service, waited_s: float) -> tu
     return None if start == "wait" else start.arguments
 
 
-class View(Protocol):
-    """What one Sentinel says (sut.adapters.redis.admin.SentinelView)."""
-
-    @property
-    def master(self) -> Address:
-        """Who is master now."""
-
-    @property
-    def flags(self) -> frozenset[str]:
-        """What it thinks of the master."""
-
-
 class RedisStart(NamedTuple):
-    """As what a Redis is to be started."""
+    """The role that a Redis is started in."""
 
     follow: Address | None
     """The master to follow; None: it is the master."""
@@ -150,12 +141,12 @@ class RedisStart(NamedTuple):
 
 
 def redis_start(
-    own: Address, *, first_master: Address, views: Iterable[View], waited_s: float
+    own: Address, *, first_master: Address, views: Iterable[SentinelView], waited_s: float
 ) -> RedisStart | Literal["wait"]:
-    """What the Sentinels' majority says; the topology's word when none answers. "wait" while a failover is under way.
+    """Return the role that most Sentinels report; that of the topology when none answers; "wait" during a failover.
 
-    Without the wait a master that returns in the middle of its own failover would be a second master for as long as
-    Sentinel needs to see it.
+    Without the wait, a master that returns in the middle of its own failover would be a second master until Sentinel
+    sees it.
     """
     seen = list(views)
     if not seen:

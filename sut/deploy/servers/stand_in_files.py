@@ -21,7 +21,7 @@ ACCOUNT: Final = "push@stormpetrel.iam.example"
 
 
 def write_conf(topology: Topology, stand_in: Service) -> None:
-    """Make all of it, for the stand-ins of this topology. Raises OSError."""
+    """Make keys, certificates and accounts for this stand-in. Raises OSError."""
     files = PushFiles(topology.path)
     files.stand_in("").mkdir(parents=True, exist_ok=True)
     for part in (files.of(""), files.stand_in("")):

@@ -29,7 +29,7 @@ Serve = Callable[..., Awaitable[None]]
 
 
 def main(arguments: list[str]) -> int:
-    """The process's exit status: 0 after a clean stop."""
+    """Run the service. Returns the exit status: 0 after a clean stop."""
     if len(arguments) != 2:
         sys.stderr.write("usage: python -m sut.deploy.supervise.launch TOPOLOGY NAME\n")
         return EXIT_USAGE

@@ -38,7 +38,7 @@ log = logging.getLogger(state.SUPERVISOR)
 
 
 class Supervisor:
-    """All children of one topology."""
+    """Keeps the processes of one topology running."""
 
     def __init__(self, topology: Topology, path: Path, clock_offset_ns: int) -> None:
         self._topology = topology
@@ -59,7 +59,7 @@ class Supervisor:
         )
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
-        """Until `stop` is set, then until all are gone; `hurry` cuts the graces short."""
+        """Run until `stop` is set, and then until all processes are gone. `hurry` kills them at once."""
         starting = asyncio.create_task(self._start())
         try:
             await stop.wait()
@@ -111,7 +111,7 @@ class Supervisor:
         return service.command
 
     def _on_volume(self, service: Service) -> tuple[str, ...] | None:
-        """Its command line inside the volume's mount namespace; None while the disk is not mounted."""
+        """Return its command line inside the volume's mount namespace; None while the disk is not mounted."""
         pid = next(child.state.pid for child in self._children if child.service.name == service.volume)
         with contextlib.suppress(OSError):
             namespace = Path(f"/proc/{pid}/ns/mnt")
@@ -120,7 +120,7 @@ class Supervisor:
         return None
 
     def _write_state(self) -> None:
-        """Write state.json; a full disk must not end the supervision."""
+        """Write state.json. A full disk must not end the supervision."""
         processes = {s.name: state.ProcessState(status="external") for s in self._topology.services if s.external}
         processes |= {child.service.name: child.state for child in self._children}
         now = SystemState(
@@ -139,7 +139,7 @@ class Supervisor:
 
 
 async def _accepting(services: Iterable[Service]) -> None:
-    """Until every port of these accepts a connection, or the time is up."""
+    """Wait until every port of these accepts connections, for at most STAGE_TIMEOUT_S."""
     ports = [(service.host, port) for service in services for port in service.ports.values()]
     for _look in range(round(STAGE_TIMEOUT_S / ACCEPT_LOOK_S)):
         ports = [address for address in ports if not await _accepts(*address)]
@@ -169,7 +169,7 @@ async def _supervise(topology: Topology, path: Path, clock_offset_ns: int) -> No
 
 
 def main(arguments: list[str]) -> int:
-    """The process's exit status: 0 after a stop that left nothing."""
+    """Supervise until SIGTERM. Returns the exit status: 0 after a stop that left nothing."""
     if len(arguments) not in (1, 2):
         sys.stderr.write(
             "usage: python -m sut.deploy.supervise.supervisor TOPOLOGY [DESCRIPTOR OF THE LOCK, IF INHERITED]\n"

@@ -41,12 +41,12 @@ _REASONS: Final[dict[int, str]] = {
 
 
 def direct_id(user: int, other: int) -> int:
-    """The one conversation between two people, whoever begins it."""
+    """Return the id of the one conversation between two people, whoever begins it."""
     return _id(f"direct:{min(user, other)}:{max(user, other)}")
 
 
 def group_id(creator: int, key: str) -> int:
-    """The conversation that this creator makes under this idempotency key."""
+    """Return the id of the group that this creator makes under this idempotency key."""
     return _id(f"group:{creator}:{key}")
 
 
@@ -93,15 +93,15 @@ class Control:
                 future.set_exception(Denied(answer.code))
 
     async def create(self, conv: int, creator: int, *, kind: str, members: tuple[int, ...]) -> int:
-        """Returns 0. Raises Denied, Unavailable."""
+        """Create a conversation. Returns 0. Raises Denied, Unavailable."""
         return await self._change(Kind.CREATE, conv, creator, body=kind.encode(), members=members)
 
     async def add(self, conv: int, by: int, user: int) -> int:
-        """The number the change took. Raises Denied, Unavailable."""
+        """Change the members. Returns the number that the change took. Raises Denied, Unavailable."""
         return await self._change(Kind.ADD, conv, by, body=b"", members=(user,))
 
     async def remove(self, conv: int, by: int, user: int) -> int:
-        """The number the change took. Raises Denied, Unavailable."""
+        """Change the members. Returns the number that the change took. Raises Denied, Unavailable."""
         return await self._change(Kind.REMOVE, conv, by, body=b"", members=(user,))
 
     async def name(self, conv: int, by: int, user: int, role: int) -> int:

@@ -34,7 +34,7 @@ class Pending:
 
 
 class Acceptor:
-    """One partition's way to the log."""
+    """Appends the messages of one partition to the log."""
 
     def __init__(self, partition: int, message_log: MessageLog, sequencer: PeerLink, *, trace: Trace = OFF) -> None:
         """`sequencer`: the link to the partition's owner."""
@@ -47,7 +47,7 @@ class Acceptor:
         self.failed = 0
 
     def offer(self, pending: Pending) -> bool:
-        """Take a record for the next append. False when too many wait."""
+        """Take a record for the next append. Returns False when too many wait."""
         try:
             self._queue.put_nowait(pending)
         except asyncio.QueueFull:
@@ -55,7 +55,7 @@ class Acceptor:
         return True
 
     async def run(self) -> None:
-        """Append what waits, for ever."""
+        """Append the waiting records, for ever."""
         while True:
             batch = [await self._queue.get()]
             while len(batch) < MAX_BATCH and not self._queue.empty():

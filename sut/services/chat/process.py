@@ -78,7 +78,7 @@ async def serve(
 
 
 class _Chat:
-    """Decides what becomes of each frame of a gateway."""
+    """Handles the frames of gateways."""
 
     def __init__(
         self, acceptors: list[Acceptor], reader: Reader, store: MessageStore, trace: Trace, relay: Relay
@@ -97,7 +97,6 @@ class _Chat:
         self._behind = Behind()
 
     def stats(self) -> dict[str, float]:
-        """Counters for Pong."""
         return {
             "appended": float(sum(acceptor.appended for acceptor in self._acceptors)),
             "append_failed": float(sum(acceptor.failed for acceptor in self._acceptors)),
@@ -230,7 +229,7 @@ class _Chat:
 
 
 def _paged(frame: FetchPage | FetchHistory, page: bytes) -> Deliver:
-    """An encoded PAGE with this request's number."""
+    """Return the answer: an encoded PAGE with the number of this request."""
     return Deliver((frame.conn,), page[:1] + frame.req.to_bytes(4, "big") + page[5:])
 
 

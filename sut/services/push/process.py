@@ -126,7 +126,6 @@ class _Push:
                         log.warning("partition %d is not committed: %s", partition, error)
 
     def stats(self) -> dict[str, float]:
-        """Counters and gauges for Pong."""
         stats = self._ready.stats() | {
             "behind": float(sum(not reader.caught_up for reader in self._readers)),
             "undecided": float(self._decider.undecided),

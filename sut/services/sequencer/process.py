@@ -82,7 +82,7 @@ async def serve(
 
 
 class _Answers:
-    """What chat services and the API ask of a sequencer."""
+    """Answers the questions of chat services and the API."""
 
     def __init__(self, workers: Mapping[int, PartitionWorker], partitions: int) -> None:
         self._workers = workers
@@ -133,7 +133,7 @@ class _Answers:
         return live.head_for(user) if live is not None else worker.unknown_head
 
     def worker(self, conv: int) -> PartitionWorker:
-        """Whose the conversation is."""
+        """Return the worker of a conversation."""
         return self._workers[partition_of(conv, self._partitions)]
 
 

@@ -22,7 +22,7 @@ SignalFrame = Progress | TypingIn | ReadReceipts | Changed
 
 
 class Signals:
-    """One for all partitions of a sequencer."""
+    """Handles receipts and typing of all partitions of a sequencer."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Signals:
         *,
         worker_of: Callable[[int], PartitionWorker],
     ) -> None:
-        """`worker_of`: whose a conversation is, of these workers by partition."""
+        """`workers`: by partition. `worker_of`: returns the worker of a conversation."""
         self._workers = workers
         self._worker_of = worker_of
         self._emitter = emitter
@@ -69,7 +69,6 @@ class Signals:
         return [self.receipts.run(), self.receipts.run_cold(), self.receipts.save()]
 
     def stats(self) -> dict[str, float]:
-        """Counters for Pong."""
         return {
             "receipts_taken": float(self.receipts.taken),
             "receipts_sent": float(self.receipts.sent),
