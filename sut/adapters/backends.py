@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol, TypedDict, TypeVar
+from typing import Any, Final, Protocol, TypedDict, TypeVar, cast
 
 from sut.adapters.redis.client import Address
 from sut.adapters.redis.master import RedisMaster
@@ -55,22 +55,18 @@ class Backends:
         self._closings: list[Callable[[], Awaitable[None]]] = []
 
     def log(self) -> MessageLog:
-        opened: MessageLog = self._open(self._site.topology.log, "open_log")
-        return opened
+        return cast("MessageLog", self._open(self._site.topology.log, "open_log"))
 
     def store(self) -> MessageStore:
-        opened: MessageStore = self._open(self._site.topology.store, "open_store")
-        return opened
+        return cast("MessageStore", self._open(self._site.topology.store, "open_store"))
 
     def keys(self) -> KeyStore:
         """Open the published keys, which are in the store's backend."""
-        opened: KeyStore = self._open(self._site.topology.store, "open_keys")
-        return opened
+        return cast("KeyStore", self._open(self._site.topology.store, "open_keys"))
 
     def devices(self) -> Devices:
         """Open the device directory, which is in the store's backend."""
-        opened: Devices = self._open(self._site.topology.store, "open_devices")
-        return opened
+        return cast("Devices", self._open(self._site.topology.store, "open_devices"))
 
     def registry(self) -> RedisRegistry:
         return self._kept(RedisRegistry(**self._redis()))

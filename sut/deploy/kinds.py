@@ -1,7 +1,8 @@
 """The kinds of services, one record each. Everything that has to know what kinds there are reads it here.
 
 To add a service of our own: its folder with `process.py`, and one record. To add a server that somebody else wrote:
-its module in sut/deploy/servers/, and one record. How many of a kind a system has is in topologies/*.yaml.
+its module in sut/deploy/servers/, and one record. topologies/*.yaml say how many of a kind a system has, where that is
+not `count`, and which connections go through a proxy.
 
 Modules are named, not imported: a process imports only what its own kind needs, which keeps starts short.
 """
@@ -21,6 +22,8 @@ class Kind:
 
     name: str
     """Also the first part of its services' names: gateway-1, gateway-2..."""
+    count: int = 0
+    """How many of it are in a system whose profile does not say."""
     serves: str = ""
     """Module whose `serve(topology, service, incarnation, stop)` is the process, for our own kinds."""
     ports: tuple[str, ...] = ("peer",)

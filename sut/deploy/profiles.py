@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -46,7 +46,8 @@ def build(profile_name: str, place: Place) -> Topology:
     """The topology of a profile at this place. Raises OSError when there is no free port, KeyError for the name."""
     profile = PROFILES[profile_name]
     services: list[Service] = []
-    for name, count in profile.services.items():
+    others = {kind.name: kind.count for kind in KINDS.values() if kind.count and kind.name not in profile.services}
+    for name, count in (profile.services | others).items():
         kind = KINDS[name]
         if not kind.only_with or getattr(place.settings, kind.only_with):
             services += place.external.get(name) or _services(kind, count, place)
@@ -70,10 +71,8 @@ def build(profile_name: str, place: Place) -> Topology:
 
 def _services(kind: Kind, count: int, place: Place) -> tuple[Service, ...]:
     """Return the services of a kind that this place allows."""
-    made: tuple[Service, ...]
     if not kind.serves:
-        made = kind.own("services")(kind.name, count, place)
-        return made
+        return cast("tuple[Service, ...]", kind.own("services")(kind.name, count, place))
     return tuple(
         Service(
             name=f"{kind.name}-{index + 1}",

@@ -9,11 +9,13 @@ socket.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from sut.deploy.kinds import KINDS
 
+T = TypeVar("T")
 ServiceKind = str
 """A key of sut.deploy.kinds.KINDS."""
 
@@ -175,7 +177,6 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         return service.host, service.ports[port]
 
     def sequencer_of(self, partition: int) -> Service:
-        """Return the sequencer that owns a log partition."""
         sequencers = self.of_kind("sequencer")
         return sequencers[partition % len(sequencers)]
 
@@ -195,8 +196,13 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
 
 def load(path: Path) -> Topology:
     """Read a topology file. Raises TopologyError."""
+    return read(path, Topology)
+
+
+def read(path: Path, kind: type[T]) -> T:
+    """Read a JSON file of this type. Raises TopologyError."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Topology)
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:
         raise TopologyError(f"{path}: {error.strerror}") from None
     except msgspec.DecodeError as error:

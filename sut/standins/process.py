@@ -39,7 +39,7 @@ class StandIns:
     """Stand-ins for both providers. Belongs to one event loop."""
 
     def __init__(self, files: PushFiles, accepted: AcceptedPushes, *, fcm_url: str, rng: random.Random) -> None:
-        self._behaviours = Behaviours()
+        self.behaviours = Behaviours()
         self.accepted = accepted
         self.apns = ApnsStandIn(
             public_key=files.stand_in("apns.pub").read_text(),
@@ -47,7 +47,7 @@ class StandIns:
             team_id=TEAM_ID,
             topic=TOPIC,
             accepted=accepted,
-            behaviour=lambda: self._behaviours.apns,
+            behaviour=lambda: self.behaviours.apns,
             rng=rng,
         )
         self.fcm = FcmStandIn(
@@ -56,7 +56,7 @@ class StandIns:
             project=PROJECT,
             token_uri=f"{fcm_url}/token",
             accepted=accepted,
-            behaviour=lambda: self._behaviours.fcm,
+            behaviour=lambda: self.behaviours.fcm,
             rng=rng,
         )
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -64,14 +64,9 @@ class StandIns:
         tls.set_alpn_protocols(["h2"])
         self.apns_server, self.fcm_server = H2Server(self.apns.handle, tls), H2Server(self.fcm.handle, tls)
 
-    @property
-    def behaviours(self) -> Behaviours:
-        """The behaviour that is set now."""
-        return self._behaviours
-
     async def behave(self, wanted: Behaviours) -> None:
         """Set the behaviour. Raises OSError."""
-        self._behaviours = wanted
+        self.behaviours = wanted
         await self.apns_server.set_away(wanted.apns.away)
         await self.fcm_server.set_away(wanted.fcm.away)
 

@@ -62,8 +62,7 @@ class Variant:
     def swarm(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the settings of the swarm that change, given those without the variant."""
         change = getattr(self.module, "swarm", None)
-        found: Mapping[str, Any] = change(settings) if change is not None else {}
-        return found
+        return dict(change(settings)) if change is not None else {}
 
 
 def _load(name: str, path: str) -> Variant:

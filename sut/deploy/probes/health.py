@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from sut.deploy.kinds import KINDS
 from sut.deploy.probes import probe
 from sut.deploy.topology import Service, Topology
@@ -10,10 +12,8 @@ from sut.deploy.topology import Service, Topology
 def problem(topology: Topology, service: Service, timeout_s: float) -> str | None:
     """Return what is wrong with a service, in one line, None when it is healthy. Each question takes `timeout_s`."""
     kind = KINDS[service.kind]
-    found: str | None
     if not kind.serves:
-        found = kind.own("problem")(topology, service, timeout_s)
-        return found
+        return cast("str | None", kind.own("problem")(topology, service, timeout_s))
     if "http" in service.ports and (found := _http_problem(topology, service, timeout_s)):
         return found
     pong = probe.peer_ping((service.host, service.ports["peer"]), timeout_s)

@@ -1,7 +1,7 @@
 """One service's process under supervision: started, awaited, started again, and in the end stopped.
 
 A process is started when it is due and not held, and when the `command` given says with what; it is due at once the
-first time and after a wait that restart.py decides each time it has died.
+first time and after a wait that restart.py computes each time it has died.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from sut.deploy.errors import EXIT_CANNOT
 from sut.deploy.kinds import KINDS, Kind, stages
+from sut.deploy.probes import health
 from sut.deploy.profiles import PROFILES
 from sut.deploy.supervise.supervisor import STOP_TIMEOUT_S
 from sut.deploy.topology import Service, TopologyError, load, save
@@ -56,6 +58,43 @@ def test_a_kind_that_is_not_there_is_one_line_with_those_that_are(workshop: Work
         load(path)
     with pytest.raises(ValueError, match="no kind of service 'x'"):
         Service(name="x-1", kind="x")
+
+
+NEW_SERVICE = '''"""A service that answers pings, as few lines as one can have."""
+
+from sut.process.peer import PeerServer
+from sut.process.serving import peers, refuse
+
+
+async def serve(topology, service, incarnation, stop):
+    server = PeerServer(node=service.name, incarnation=incarnation, on_frame=refuse, stats=lambda: {"ready": 1.0})
+    async with peers(service, server, {}):
+        await stop.wait()
+'''
+
+
+def test_a_new_service_is_a_module_and_a_record(
+    workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "echo_process.py").write_text(NEW_SERVICE)
+    monkeypatch.syspath_prepend(tmp_path)
+    record = Kind(name="echo", count=1, serves="echo_process", sign=("ready", "is not ready"), stop=3)
+    monkeypatch.setitem(KINDS, "echo", record)  # type: ignore[arg-type]
+    topology = workshop.topology("echo-1")
+    (service,) = topology.of_kind("echo")
+    assert record in stages(lambda kind: kind.stop)[2]
+    assert health.problem(topology, service, 0.5) == "does not answer a ping"
+
+    async def live() -> None:
+        stop = asyncio.Event()
+        serving = asyncio.create_task(importlib.import_module(record.serves).serve(topology, service, 1, stop))
+        async with asyncio.timeout(10):
+            while await asyncio.to_thread(health.problem, topology, service, 2.0) is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        stop.set()
+        await serving
+
+    asyncio.run(live())
 
 
 OLD_PIECE = '''"""Known bad: says so, and ends."""
