@@ -27,6 +27,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from sut.deploy.kinds import KINDS
 from sut.ports import SutError
 
 if TYPE_CHECKING:
@@ -66,8 +67,13 @@ class Variant:
 
 
 def _load(name: str, path: str) -> Variant:
-    """Return the variant in the module `path`. Raises ImportError."""
-    module = importlib.import_module(path)
+    """Return the variant in the module `path`. Raises UnknownVariant."""
+    try:
+        module = importlib.import_module(path)
+    except (ImportError, SyntaxError) as error:
+        raise UnknownVariant(f"variant {name}: {error}") from None
+    if not any(hasattr(module, part) for part in (*KINDS, "swarm")):
+        raise UnknownVariant(f"variant {name}: {path} has no function that is named like a kind of service, or swarm")
     text = " ".join((module.__doc__ or "").partition("\n\n")[0].split())
     return Variant(
         name=name,
@@ -111,7 +117,4 @@ def find(name: str, directory: str = "") -> Variant:
     place = directory or str(Path.cwd())
     if place not in sys.path:
         sys.path.append(place)
-    try:
-        return _load(name, name)
-    except ImportError as error:
-        raise UnknownVariant(f"variant {name}: {error}") from None
+    return _load(name, name)

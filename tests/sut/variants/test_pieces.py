@@ -89,6 +89,12 @@ def test_a_variant_can_be_a_module_outside_the_package(tmp_path, monkeypatch):
     importlib.invalidate_caches()
     found = find("old_defects.pages")
     assert (found.wrong, found.caught_by, found.measured_by) == ("the old reader of pages. More", ("liveness",), "")
+    for text, words in (("", "has no function that is named like a kind of service"), ("def chat(:", "invalid syntax")):
+        (tmp_path / "old_defects" / "wrong.py").write_text(text)
+        sys.modules.pop("old_defects.wrong", None)
+        importlib.invalidate_caches()
+        with pytest.raises(UnknownVariant, match=f"^variant old_defects.wrong: .*{words}"):
+            find("old_defects.wrong")
     made = topology(tmp_path)
     assert found.pieces("chat", made).reader.__name__ == "OldReader"
     assert found.pieces("sequencer", made) is None
