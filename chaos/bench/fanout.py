@@ -16,7 +16,7 @@ from typing import Final
 from chaos.bench.benches import Bench, Crowd, Request, cpu_s, running
 from chaos.errors import HarnessError
 from load.bench.crowd import Measured, Plan
-from sut.adapters.backends import DATA
+from sut.adapters.shared.site import DATA
 from sut.deploy.system import System
 
 SIZES: Final = (2, 10, 50, 100, 250, 500)

@@ -20,7 +20,7 @@ from chaos.bench.benches import Bench, Crowd, Request, running
 from chaos.errors import HarnessError, UsageError
 from load.bench.crowd import Measured, Plan
 from sut.deploy.system import System
-from sut.variants import fixed_reconnect_s
+from sut.variants import fixed_reconnect
 
 VARIANT: Final = "fixed_reconnect"
 DEVICES: Final = (250, 1000)
@@ -40,7 +40,7 @@ def run(request: Request) -> Sequence[Mapping[str, float]]:
 
 def _point(system: System, request: Request, devices: int, first_user: int) -> Mapping[str, float]:
     measured = []
-    for name, fixed_s in (("full jitter", 0.0), (VARIANT, fixed_reconnect_s(VARIANT))):
+    for name, fixed_s in (("full jitter", 0.0), (VARIANT, fixed_reconnect.WAIT_S)):
         request.say(f"{devices} devices, {name}")
         plan = Plan(
             api_url=system.topology.api_url,

@@ -39,10 +39,15 @@ def check_profile(name: str) -> None:
 
 def check_variant(name: str | None) -> None:
     """Raises UsageError."""
-    from sut.variants import VARIANTS
+    from sut import variants
 
-    if name is not None and name not in VARIANTS:
-        raise UsageError(no_such("variant", name, VARIANTS))
+    if name is not None and "." not in name and name not in variants.VARIANTS:
+        raise UsageError(no_such("variant", name, variants.VARIANTS))
+    if name is not None:
+        try:
+            variants.find(name)
+        except variants.UnknownVariant as error:
+            raise UsageError(str(error)) from None
 
 
 def check_redis(servers: Servers | None = None) -> None:

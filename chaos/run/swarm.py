@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import psutil
@@ -27,26 +27,17 @@ from chaos.run.experiment import Experiment
 from chaos.run.rundir import RunDir
 from load import workload as configs
 from load.workload import SwarmConfig
+from sut import variants
 from sut.deploy.topology import Topology
-from sut.variants import fixed_reconnect_s, ignores_dependencies
 
 LOOK_S: Final = 0.05
-PLAINTEXT: Final = "plaintext_store"
-"""The variant that is wrong in the client."""
-PLAINTEXT_SHARE: Final = 0.1
-"""Of the devices that send in the clear what they should encrypt, in an experiment without encryption."""
 LOCUSTFILE: Final = Path(load.__file__).with_name("locustfile.py")
 
 
 def configure(experiment: Experiment, topology: Topology, directory: RunDir, seed: int) -> SwarmConfig:
     """Write swarm.json. Raises HarnessError."""
-    plaintext = topology.variant == PLAINTEXT
-    share = max(experiment.crypto_share, PLAINTEXT_SHARE if plaintext else 0.0)
-    wanted = {
-        "crypto_share": share,
-        "crypto_plaintext": plaintext,
-        "canary": canary.new_mark() if share else "",
-        "tracer": canary.new_mark() if 0 < share < 1 else "",
+    wanted: dict[str, Any] = {
+        "crypto_share": experiment.crypto_share,
         "seed": seed,
         "users": experiment.users,
         "api_url": topology.api_url,
@@ -67,9 +58,14 @@ def configure(experiment: Experiment, topology: Topology, directory: RunDir, see
         "watch_share": experiment.watch_share,
         "watched": experiment.watched,
         "causal": experiment.causal,
-        "ignore_dependencies": ignores_dependencies(topology.variant),
         "trace_every": topology.settings.trace_every,
-        "reconnect_fixed_s": fixed_reconnect_s(topology.variant),
+    }
+    if topology.variant is not None:
+        wanted |= variants.find(topology.variant).swarm(wanted)
+    share = wanted["crypto_share"]
+    wanted |= {
+        "canary": canary.new_mark() if share else "",
+        "tracer": canary.new_mark() if 0 < share < 1 else "",
     }
     try:
         config = msgspec.convert(wanted, SwarmConfig)

@@ -1,137 +1,117 @@
-"""Which backend stands behind each port, by what the topology has. The only place that knows both.
+"""Which backend stands behind each port of a service. The only place that knows both.
 
-With brokers the log is on Kafka, else in SQLite files; with Cassandra nodes the store is there, else in SQLite files.
-A backend's library is imported only where it is used: each takes some 0.2 s and 15 MB of every process.
+The topology names the backend of the log and the one of the store. A backend's library is imported only where it is
+used: each takes some 0.2 s and 15 MB of every process.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import contextlib
+import importlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Protocol, TypedDict, TypeVar, cast
 
 from sut.adapters.redis.client import Address
 from sut.adapters.redis.master import RedisMaster
 from sut.adapters.redis.presence import RedisPresence
 from sut.adapters.redis.registry import RedisRegistry
 from sut.adapters.redis.revocations import RedisRevocations
-from sut.deploy.topology import ServiceKind, Topology
-from sut.ports import Devices, KeyStore, MessageLog, MessageStore
+from sut.adapters.shared.site import Site
+from sut.deploy.topology import Topology
+from sut.ports import Devices, KeyStore, MessageLog, MessageStore, SutError
 
-if TYPE_CHECKING:
-    from sut.adapters.cassandra.schema import Binding
+BACKENDS: Final[Mapping[str, str]] = {
+    "sqlite": "sut.adapters.sqlite.backend",
+    "kafka": "sut.adapters.kafka.backend",
+    "cassandra": "sut.adapters.cassandra.backend",
+}
+"""Module of each backend by its name.
 
-DATA: Final = "data"
-"""Directory of the SQLite files in the topology's own."""
+The one of a log has `open_log(site)`; the one of a store has `open_store`, `open_keys` and `open_devices`.
+"""
 REDIS_DEADLINE_S: Final = 0.3
 
 
-def open_log(topology: Topology, node: str) -> MessageLog:
-    """The log, for the service of this name. Raises SutError."""
-    if topology.of_kind("kafka"):
-        from sut.adapters.kafka.log import KafkaLog
+class _Closable(Protocol):
+    async def close(self) -> None:
+        """Release connections and files."""
 
-        return KafkaLog(
-            _dialed(topology, node, "kafka", "client"),
-            topic=topology.topic,
-            partitions=topology.settings.partitions,
-            node=node,
+
+T = TypeVar("T", bound=_Closable)
+
+
+class UnknownBackend(SutError):
+    """The topology names a backend that does not exist or lacks the port; the text lists the backends."""
+
+    definite = True
+
+
+class Backends:
+    """What one service has opened. Each method opens a new one, and may raise SutError."""
+
+    def __init__(self, topology: Topology, node: str) -> None:
+        """`node`: name of the service, whose links are used."""
+        self._site = Site(topology, node)
+        self._closings: list[Callable[[], Awaitable[None]]] = []
+
+    def log(self) -> MessageLog:
+        return cast("MessageLog", self._open(self._site.topology.log, "open_log"))
+
+    def store(self) -> MessageStore:
+        return cast("MessageStore", self._open(self._site.topology.store, "open_store"))
+
+    def keys(self) -> KeyStore:
+        """Open the published keys, which are in the store's backend."""
+        return cast("KeyStore", self._open(self._site.topology.store, "open_keys"))
+
+    def devices(self) -> Devices:
+        """Open the device directory, which is in the store's backend."""
+        return cast("Devices", self._open(self._site.topology.store, "open_devices"))
+
+    def registry(self) -> RedisRegistry:
+        return self._kept(RedisRegistry(**self._redis()))
+
+    def revocations(self, registry: RedisRegistry) -> RedisRevocations:
+        """Return the list of revoked devices, over the connections of `registry`."""
+        return RedisRevocations(registry.master)
+
+    def presence(self, *, ttl_s: float | None = None) -> RedisPresence:
+        """Open presence on a connection of its own, so that a slow look delays no route. None: the system's TTL."""
+        ttl_s = self._site.topology.settings.presence_ttl_s if ttl_s is None else ttl_s
+        return self._kept(RedisPresence(**self._redis(), ttl_s=ttl_s))
+
+    def master(self) -> RedisMaster:
+        """Open the registry's Redis itself."""
+        return self._kept(RedisMaster(**self._redis()))
+
+    async def close(self) -> None:
+        """Close all that was opened, the newest first. An error of one does not keep the others open."""
+        while self._closings:
+            with contextlib.suppress(Exception):
+                await self._closings.pop()()
+
+    def _open(self, name: str, port: str) -> Any:
+        opener = getattr(importlib.import_module(BACKENDS[name]), port, None) if name in BACKENDS else None
+        if opener is None:
+            raise UnknownBackend(f"no backend {name!r} with {port}; there are {', '.join(BACKENDS)}")
+        return self._kept(opener(self._site))
+
+    def _kept(self, opened: T) -> T:
+        self._closings.append(opened.close)
+        return opened
+
+    def _redis(self) -> _Redis:
+        topology, node = self._site
+        return _Redis(
+            sentinels=[topology.dial(node, sentinel.name, "redis") for sentinel in topology.of_kind("sentinel")],
+            master_name=topology.redis_master,
+            address_map=self._site.dialed("redis", "redis"),
+            deadline_s=REDIS_DEADLINE_S,
         )
-    from sut.adapters.sqlite.log import SqliteLog
-
-    return SqliteLog(topology.path / DATA, topology.settings.partitions)
 
 
-def open_store(topology: Topology, node: str) -> MessageStore:
-    """The store, for the service of this name. Raises SutError."""
-    if nodes := topology.of_kind("cassandra"):
-        from sut.adapters.cassandra.store import CassandraStore
-
-        return CassandraStore(
-            _dialed(topology, node, "cassandra", "cql"),
-            _binding(topology, node, len(nodes)),
-            expires=topology.settings.retention_days > 0,
-        )
-    from sut.adapters.sqlite.store import SqliteStore
-
-    return SqliteStore(topology.path / DATA, topology.settings.partitions)
-
-
-def open_keys(topology: Topology, node: str) -> KeyStore:
-    """The shelf of published keys, for the service of this name: beside the store. Raises SutError."""
-    if nodes := topology.of_kind("cassandra"):
-        from sut.adapters.cassandra.keys import CassandraKeys
-
-        return CassandraKeys(_dialed(topology, node, "cassandra", "cql"), _binding(topology, node, len(nodes)))
-    from sut.adapters.sqlite.keys import SqliteKeys
-
-    return SqliteKeys(topology.path / DATA, topology.settings.partitions)
-
-
-def open_devices(topology: Topology, node: str) -> Devices:
-    """The device directory, beside the store, for the service of this name. Raises SutError."""
-    if nodes := topology.of_kind("cassandra"):
-        from sut.adapters.cassandra.devices import CassandraDevices
-
-        return CassandraDevices(_dialed(topology, node, "cassandra", "cql"), _binding(topology, node, len(nodes)))
-    from sut.adapters.sqlite.devices import SqliteDevices
-
-    return SqliteDevices(topology.path / DATA, topology.settings.partitions)
-
-
-def open_registry(topology: Topology, node: str) -> RedisRegistry:
-    """The registry, reached over the links of the service of this name. Raises SutError."""
-    return RedisRegistry(
-        sentinels=_sentinels(topology, node),
-        master_name=topology.redis_master,
-        address_map=_dialed(topology, node, "redis", "redis"),
-        deadline_s=REDIS_DEADLINE_S,
-    )
-
-
-def open_presence(topology: Topology, node: str, *, ttl_s: float) -> RedisPresence:
-    """Who is there, on a connection of its own: what is slow here must not cost anybody a route. Raises SutError."""
-    return RedisPresence(
-        sentinels=_sentinels(topology, node),
-        master_name=topology.redis_master,
-        address_map=_dialed(topology, node, "redis", "redis"),
-        ttl_s=ttl_s,
-        deadline_s=REDIS_DEADLINE_S,
-    )
-
-
-def open_revocations(registry: RedisRegistry) -> RedisRevocations:
-    """The list of revoked devices, by the registry's connections."""
-    return RedisRevocations(registry.master)
-
-
-def open_master(topology: Topology, node: str) -> RedisMaster:
-    """The registry's Redis itself, reached over the links of the service of this name. Raises SutError."""
-    return RedisMaster(
-        sentinels=_sentinels(topology, node),
-        master_name=topology.redis_master,
-        address_map=_dialed(topology, node, "redis", "redis"),
-        deadline_s=REDIS_DEADLINE_S,
-    )
-
-
-def _binding(topology: Topology, node: str, nodes: int) -> Binding:
-    from sut.adapters.cassandra.schema import Binding
-
-    return Binding(
-        keyspace=topology.keyspace,
-        log_id=topology.log_id or topology.run_id,
-        partitions=topology.settings.partitions,
-        creates=node == topology.of_kind("sequencer")[0].name,
-        replication=min(3, nodes),
-    )
-
-
-def _sentinels(topology: Topology, node: str) -> list[Address]:
-    return [topology.dial(node, service.name, "redis") for service in topology.of_kind("sentinel")]
-
-
-def _dialed(topology: Topology, node: str, kind: ServiceKind, role: str) -> dict[Address, Address]:
-    """Where this service dials each server of the kind, by the address that the servers themselves tell clients."""
-    return {
-        (service.host, service.ports[role]): topology.dial(node, service.name, role)
-        for service in topology.of_kind(kind)
-    }
+class _Redis(TypedDict):
+    sentinels: list[Address]
+    master_name: str
+    address_map: dict[Address, Address]
+    deadline_s: float

@@ -14,12 +14,12 @@ class Ports(Protocol):
     """Gives a port that is free on 127.0.0.1, or on each of the hosts; another one each time."""
 
     def __call__(self, *hosts: str) -> int:
-        """Raises OSError when there is none."""
+        """Return a port. Raises OSError when there is none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """One place."""
+    """The directory, servers and free resources that a profile is built with."""
 
     directory: Path
     """Absolute."""

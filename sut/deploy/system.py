@@ -20,10 +20,11 @@ import msgspec
 import psutil
 
 from sut.deploy.errors import AlreadyRunningError, DeployError
+from sut.deploy.kinds import KINDS
 from sut.deploy.machine import place_on_this_machine
 from sut.deploy.probes import health
 from sut.deploy.profiles import PROFILES, build
-from sut.deploy.servers import certificates, confs
+from sut.deploy.servers import certificates
 from sut.deploy.servers.external import Servers, discover, named
 from sut.deploy.supervise import state
 from sut.deploy.supervise.reaper import reap
@@ -125,7 +126,7 @@ class System:
 
     @classmethod
     def attach(cls, directory: Path) -> System:
-        """The system of a directory, running or not. Raises DeployError when there never was one."""
+        """Return the system of a directory, running or not. Raises DeployError when there never was one."""
         try:
             return cls(load(directory.absolute() / "topology.json"))
         except TopologyError as error:
@@ -133,33 +134,33 @@ class System:
 
     @property
     def running(self) -> bool:
-        """Whether its supervisor lives."""
+        """Whether its supervisor runs."""
         return state.is_locked(self.topology.path)
 
     def state(self) -> dict[str, ProcessState]:
-        """Every service's process as the supervisor last saw it; all stopped when there is no supervisor."""
+        """Return every process as the supervisor last saw it; all stopped when there is no supervisor."""
         now = state.read_state(self.topology.path)
         if now is None or now.run_id != self.topology.run_id or not self.running:
             return {service.name: ProcessState(status="stopped") for service in self.topology.services}
         return now.processes
 
     def pid(self, name: str) -> int | None:
-        """The living process of that name, None while there is none. Never one of another run. Raises TopologyError."""
+        """Return the pid of the service's living process, None while there is none. Raises TopologyError."""
         self.topology.service(name)
         now = state.read_state(self.topology.path)
         pid = now.processes[name].pid if now is not None and name in now.processes else 0
         return pid if pid and state.belongs(pid, self.topology.run_id, name) else None
 
     def hold(self, name: str) -> None:
-        """Once it is dead, do not restart it. In force on return. Raises TopologyError, OSError."""
+        """Do not restart the service once it is dead. In force on return. Raises TopologyError, OSError."""
         self._files.hold(self.topology.service(name).name).touch()
 
     def release(self, name: str) -> None:
-        """Restart it as usual again, at once if its delay is over. Harmless when not held. Raises TopologyError."""
+        """Undo `hold`; the service restarts when its delay is over. Harmless when not held. Raises TopologyError."""
         self._files.hold(self.topology.service(name).name).unlink(missing_ok=True)
 
     def problems(self, timeout_s: float = HEALTH_TIMEOUT_S) -> dict[str, str]:
-        """What is wrong, by service, seen from outside; empty when all are healthy."""
+        """Return what is wrong, by service, seen from outside; empty when all are healthy."""
         found = {}
         for service in self.topology.services:
             problem = health.problem(self.topology, service, timeout_s)
@@ -168,7 +169,7 @@ class System:
         return found
 
     def environment(self) -> dict[str, str]:
-        """What else a process of this run has in its environment: the run's id and its clock."""
+        """Return what marks a process of this run in its environment: the run's id and its clock."""
         now = state.read_state(self.topology.path)
         offset_ns = now.clock_offset_ns if now is not None else state.clock_offset_ns(os.environ)
         return state.environment(self.topology, offset_ns)
@@ -198,7 +199,7 @@ class System:
 
 
 def _secured(topology: Topology) -> Topology:
-    """With certificates of its own. Raises DeployError."""
+    """Return the topology with new certificates. Raises DeployError."""
     try:
         return msgspec.structs.replace(topology, tls=certificates.make(topology.path / "tls"))
     except OSError as error:
@@ -207,7 +208,7 @@ def _secured(topology: Topology) -> Topology:
 
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[int]:
-    """The directory, made and locked; the supervisor inherits the lock. Raises DeployError."""
+    """Make and lock the directory. The supervisor inherits the lock. Raises DeployError."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         lock = state.take_lock(directory)
@@ -226,18 +227,20 @@ def _cannot_write(directory: Path, error: OSError) -> DeployError:
 
 
 def _prepare(topology: Topology, on_progress: Progress) -> dict[str, int]:
-    """Write all that the processes need; returns how long the logs are already. Raises OSError."""
+    """Write all files that the processes need. Returns the sizes of the logs so far, in bytes. Raises OSError."""
     _clear_leftovers(topology.path, on_progress)
     files = Files(topology.path)
     files.prepare()
     files.state.unlink(missing_ok=True)
-    confs.write_confs(topology)
+    for service in topology.services:
+        if not service.external and (write_conf := KINDS[service.kind].own("write_conf")):
+            write_conf(topology, service)
     save(topology)
     return {log.stem: log.stat().st_size for log in files.log("x").parent.glob("*.log")}
 
 
 def _start_supervisor(topology: Topology, inherited: tuple[int, ...], lock: int) -> subprocess.Popen[bytes]:
-    """In a session of its own, so that it outlives the terminal. Raises OSError."""
+    """Start the supervisor in its own session, so that it outlives the terminal. Raises OSError."""
     path = topology.path / "topology.json"
     marks = state.environment(topology, state.clock_offset_ns(os.environ), state.SUPERVISOR)
     with Files(topology.path).log(state.SUPERVISOR).open("ab") as output:
@@ -254,7 +257,7 @@ def _start_supervisor(topology: Topology, inherited: tuple[int, ...], lock: int)
 
 
 def _clear_leftovers(directory: Path, on_progress: Progress) -> None:
-    """End what an earlier system of this directory left when its supervisor was killed."""
+    """End processes that an earlier system of this directory left when its supervisor was killed."""
     if (directory / "topology.json").exists():
         with contextlib.suppress(TopologyError):
             reaped = reap(load(directory / "topology.json").run_id, grace_s=0.5)
@@ -270,7 +273,7 @@ def _await_healthy(
     on_waiting: OnWaiting,
     timeout_s: float,
 ) -> None:
-    """Until every service was seen healthy. Raises DeployError at the first death: nothing dies in a good start."""
+    """Wait until every service was seen healthy. Raises DeployError at the first death: none dies in a good start."""
     deadline_s = time.monotonic() + timeout_s
     waiting = {service.name: "not started" for service in topology.services}
     while waiting:
@@ -295,11 +298,11 @@ def _await_healthy(
 
 
 def _unseen(_waiting: Mapping[str, str], _processes: Mapping[str, ProcessState]) -> None:
-    """Of a start that nobody watches."""
+    """Ignore the progress of the start."""
 
 
 def _last_line(topology: Topology, name: str, log_sizes: Mapping[str, int]) -> str:
-    """The last thing that a process wrote in this start."""
+    """Return the last line that a process wrote in this start."""
     with contextlib.suppress(OSError), Files(topology.path).log(name).open("rb") as log:
         log.seek(max(log_sizes.get(name, 0), log.seek(0, os.SEEK_END) - 4096))
         lines = log.read().decode(errors="replace").split("\n")

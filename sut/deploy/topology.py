@@ -9,14 +9,15 @@ socket.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TypeVar
 
 import msgspec
 
-ServiceKind = Literal[
-    "gateway", "chat", "sequencer", "api", "push", "provider", "redis", "sentinel", "toxiproxy", "kafka", "cassandra",
-    "volume",
-]  # fmt: skip
+from sut.deploy.kinds import KINDS
+
+T = TypeVar("T")
+ServiceKind = str
+"""A key of sut.deploy.kinds.KINDS."""
 
 
 class TopologyError(ValueError):
@@ -74,15 +75,14 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """One process: its kind, its addresses, what restarts it."""
+    """One process: its kind, addresses and command."""
 
     name: str
     kind: ServiceKind
     host: str = "127.0.0.1"
     ports: dict[str, int] = {}
-    """By role: gateway has "ws" and "peer"; chat, sequencer and push "peer"; api "http" and "peer"; provider "apns",
-    "fcm", "control" and "peer"; redis and sentinel "redis"; toxiproxy "api"; kafka "client", "replication" and
-    "controller"; cassandra "cql" and "storage"."""
+    """By role. Those of our own processes are in kinds.py; redis and sentinel have "redis", toxiproxy "api", kafka
+    "client", "replication" and "controller", cassandra "cql" and "storage"."""
     index: int = 0
     """Among its kind, from 0. A sequencer owns the partitions p with p % (number of sequencers) == index."""
     command: tuple[str, ...] = ()
@@ -98,14 +98,18 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     public_host: str = ""
     """What clients dial, where it is not `host`: needed when that is "::" (or 0.0.0.0), every address there is."""
 
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"no kind of service {self.kind!r}; there are {', '.join(KINDS)}")
+
     def authority(self, role: str) -> str:
-        """HOST:PORT for clients, as a URL has it."""
+        """Return HOST:PORT for clients, as in a URL."""
         host = self.public_host or self.host
         return f"[{host}]:{self.ports[role]}" if ":" in host else f"{host}:{self.ports[role]}"
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """A way that one service takes to another, through a Toxiproxy listener."""
+    """A connection from one service to another through a Toxiproxy listener."""
 
     source: str
     target: str
@@ -116,12 +120,12 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """As faults, reports and the proxy name it."""
+        """The name in faults, reports and the proxy."""
         return f"{self.source}->{self.target}"
 
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True):
-    """All of one running system."""
+    """Everything about one running system."""
 
     run_id: str
     profile: str
@@ -130,7 +134,14 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[Service, ...]
     links: tuple[Link, ...] = ()
     settings: Settings = Settings()
+    log: str = "sqlite"
+    """Backend of the log, a name in sut.adapters.backends."""
+    store: str = "sqlite"
+    """Backend of the store."""
     variant: str | None = None
+    """The known-bad design that runs, as sut.variants.find takes it."""
+    variant_dir: str = ""
+    """Directory from which a variant with a dotted path is imported."""
     token_key: str
     """HMAC key of device tokens, hex, 32 bytes."""
     api_key: str
@@ -147,18 +158,18 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     """Of the store, where it is on Cassandra."""
 
     def service(self, name: str) -> Service:
-        """The service of that name. Raises TopologyError."""
+        """Return the service of that name. Raises TopologyError."""
         for service in self.services:
             if service.name == name:
                 return service
         raise TopologyError(f"no service {name!r}; there are {', '.join(s.name for s in self.services)}")
 
     def of_kind(self, kind: ServiceKind) -> tuple[Service, ...]:
-        """All services of a kind, by index."""
+        """Return all services of a kind, by index."""
         return tuple(sorted((s for s in self.services if s.kind == kind), key=lambda s: s.index))
 
     def dial(self, source: str, target: str, port: str = "peer") -> tuple[str, int]:
-        """Where `source` connects to reach `target`: the link's proxy where there is one, else the service itself."""
+        """Return the address that `source` dials to reach `target`: the link's proxy, else the service itself."""
         for link in self.links:
             if link.source == source and link.target == target and link.port == port:
                 return "127.0.0.1", link.listen
@@ -166,13 +177,11 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         return service.host, service.ports[port]
 
     def sequencer_of(self, partition: int) -> Service:
-        """The sequencer that owns a log partition."""
         sequencers = self.of_kind("sequencer")
         return sequencers[partition % len(sequencers)]
 
     @property
     def path(self) -> Path:
-        """The directory as a Path."""
         return Path(self.dir)
 
     @property
@@ -181,14 +190,19 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         return f"http{'s' if self.tls else ''}://{self.of_kind('api')[0].authority('http')}"
 
     def gateway_url(self, gateway: Service, path: str) -> str:
-        """What clients dial."""
+        """Return the URL that clients dial."""
         return f"ws{'s' if self.tls else ''}://{gateway.authority('ws')}{path}"
 
 
 def load(path: Path) -> Topology:
     """Read a topology file. Raises TopologyError."""
+    return read(path, Topology)
+
+
+def read(path: Path, kind: type[T]) -> T:
+    """Read a JSON file of this type. Raises TopologyError."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Topology)
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:
         raise TopologyError(f"{path}: {error.strerror}") from None
     except msgspec.DecodeError as error:

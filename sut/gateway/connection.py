@@ -8,19 +8,25 @@ and the close code would be lost.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Final, cast
 
-from sut.gateway.limits import address_of
-from sut.gateway.timers import NEVER, ticks
+from sut.deploy.topology import Topology
+from sut.gateway.limits import Limits, address_of
+from sut.gateway.stats import Stats
+from sut.gateway.timers import NEVER, AwakeClock, Wheel, ticks
+from sut.process.revoked import Revoked
 from sut.protocol import handshake, websocket
-from sut.protocol.frames import BEAT_RESYNC, MAX_BODY, Beat, Close, Nack, Welcome, encode
+from sut.protocol.frames import BEAT_RESYNC, MAX_BODY, Beat, Close, Fetch, Nack, Recv, Send, Sync, Welcome, encode
 from sut.protocol.handshake import HandshakeError
+from sut.protocol.history import History
 from sut.protocol.server import Answer, End, Forward, ServerSession, refusal
+from sut.protocol.signals import FromDevice
 from sut.protocol.tokens import TokenError, prove
 
-if TYPE_CHECKING:
-    from sut.gateway.gateway import Gateway
-
+MAX_TURNED_AWAY: Final = 64
+"""Sockets beyond `max_sockets` that get a 503; more are cut."""
 LINGER_TICKS: Final = ticks(2.0)
 """How long a closed connection may take to read our close frame and hang up, before it is cut."""
 ABNORMAL: Final = 1006
@@ -32,6 +38,65 @@ _CLOSING: Final = 2
 _LOST: Final = 3
 
 
+class Shared(ABC):
+    """What the connections of one gateway share: settings, limits, timers, counters, and the gateway's own part."""
+
+    def __init__(
+        self, topology: Topology, *, max_sockets: int, revoked: Revoked | None, clock: Callable[[], float]
+    ) -> None:
+        settings = topology.settings
+        self.token_key = bytes.fromhex(topology.token_key)
+        self.send_buffer = settings.send_buffer
+        self.heartbeat_ms = round(settings.heartbeat_s * 1000)
+        self.handshake_timeout_s = settings.handshake_timeout_s
+        self.handshake_ticks = ticks(settings.handshake_timeout_s)
+        self.idle_ticks = ticks(2 * settings.heartbeat_s)
+        self.clock = AwakeClock(clock())
+        self.wheel: Wheel[Connection] = Wheel()
+        self.stats = Stats()
+        self.limits: Limits[Connection] = Limits(settings)
+        self.revoked = revoked if revoked is not None else Revoked()
+        self.draining = False
+        self._max_sockets = max_sockets
+        self._sockets = 0
+        self._emptied = asyncio.Event()
+        """Set when the last socket of a draining gateway is gone."""
+
+    def accepted(self, address: str) -> int:
+        """Count a socket of this address. Returns 0: welcome, 1: refuse its request, 2: cut it."""
+        self._sockets += 1
+        verdict = self.limits.came(address, self.clock.second)
+        return 2 if self._sockets > self._max_sockets + MAX_TURNED_AWAY else verdict
+
+    @property
+    def full(self) -> bool:
+        """True while there are more sockets than `max_sockets`."""
+        return self._sockets > self._max_sockets
+
+    def hung_up(self, address: str) -> None:
+        """Stop counting a socket that is gone."""
+        self._sockets -= 1
+        self.limits.gone(address)
+        if self.draining and not self._sockets:
+            self._emptied.set()
+
+    @abstractmethod
+    def opened(self, connection: Connection) -> None:
+        """Number a connection whose device has authenticated, and register it."""
+
+    @abstractmethod
+    def left(self, connection: Connection, code: int) -> None:
+        """Forget an open connection that has ended with this close code."""
+
+    @abstractmethod
+    def mark(self) -> int:
+        """Return the number that sessions compare for RESYNC (losses.py)."""
+
+    @abstractmethod
+    def forward(self, connection: Connection, frame: Send | Recv | Fetch | Sync | History | FromDevice) -> None:
+        """Hand a device's frame on; refuse it when nobody can take it."""
+
+
 class Connection(asyncio.Protocol):
     """A device's connection. `number`, `user`, `device`, `issued_s` and `epoch` are set when it opens.
 
@@ -39,26 +104,11 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_address",
-        "_blocked",
-        "_gateway",
-        "_head",
-        "_heard",
-        "_session",
-        "_state",
-        "_transport",
-        "_unwelcome",
-        "device",
-        "due",
-        "epoch",
-        "issued_s",
-        "number",
-        "routed",
-        "user",
-        "welcomed",
-    )
+        "_address", "_blocked", "_gateway", "_head", "_heard", "_session", "_state", "_transport", "_unwelcome",
+        "device", "due", "epoch", "issued_s", "number", "routed", "user", "welcomed",
+    )  # fmt: skip
 
-    def __init__(self, gateway: Gateway, *, address: str = "", unwelcome: bool = False) -> None:
+    def __init__(self, gateway: Shared, *, address: str = "", unwelcome: bool = False) -> None:
         """`address`: who accepted the socket has counted it, and says whether its request is to be refused."""
         self._gateway = gateway
         self._address = address
@@ -80,16 +130,16 @@ class Connection(asyncio.Protocol):
 
     @property
     def begun(self) -> bool:
-        """Whether there is or was a transport: with TLS, whether the handshake came to its end."""
+        """Whether there is or was a transport; with TLS, whether the handshake ended."""
         return self._transport is not None or self._state != _REQUESTING
 
     @property
     def is_open(self) -> bool:
-        """Whether frames still flow."""
+        """Whether frames are still exchanged."""
         return self._state == _OPEN
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the one deadline of the handshake; it does not move, however the bytes drip."""
+        """Start the deadline of the upgrade request. It does not move, however slowly bytes come."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from it
         gateway = self._gateway
         gateway.wheel.put(self, gateway.clock.tick + gateway.handshake_ticks)
@@ -101,7 +151,7 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes from the peer. What comes after the end is read and dropped."""
+        """Take bytes from the peer. Those after the end are dropped."""
         if self._state == _OPEN:
             self._receive(data)
         elif self._state == _REQUESTING:
@@ -187,7 +237,7 @@ class Connection(asyncio.Protocol):
         self.send(websocket.binary(encode(frame)))
 
     def resync(self, *, at_once: bool = False) -> None:
-        """Have this device's next BEAT say RESYNC; `at_once`: send one now, unasked."""
+        """Make the device's next BEAT say RESYNC; `at_once`: send such a BEAT now."""
         if at_once:
             self._gateway.stats.resyncs += 1
             self.send(websocket.binary(encode(Beat(BEAT_RESYNC))))
@@ -213,19 +263,19 @@ class Connection(asyncio.Protocol):
         transport.write(data)
 
     def pause_writing(self) -> None:
-        """The peer reads too slowly: take no more requests from it until it has read."""
+        """Take no more requests from a peer that reads too slowly."""
         self._blocked = True
         if self._state == _OPEN and self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """The peer has read."""
+        """Read from the peer again: it has read what we wrote."""
         if self._blocked and self._state == _OPEN and self._transport is not None:
             self._transport.resume_reading()
         self._blocked = False
 
     def expire(self) -> None:
-        """The wheel's call: the handshake's deadline, the idle check or the end of lingering."""
+        """Act on the deadline that the wheel announces: of the handshake, of idleness or of lingering."""
         gateway = self._gateway
         if self._state == _REQUESTING:
             self._respond(408, f"no whole request within {gateway.handshake_timeout_s:g} s")
@@ -253,7 +303,7 @@ class Connection(asyncio.Protocol):
         self._linger(handshake.response(status, text), hang_up=True)
 
     def _linger(self, last_words: bytes, *, hang_up: bool) -> None:
-        """`hang_up`: the peer waits for the end alone. A TLS stream has no half-close to say that and listen on."""
+        """Write the last bytes and wait for the peer to read them. `hang_up`: the peer only waits for the end."""
         transport, gateway = self._transport, self._gateway
         assert transport is not None
         if self._blocked and self._state == _OPEN:
@@ -270,7 +320,7 @@ class Connection(asyncio.Protocol):
         gateway.wheel.put(self, gateway.clock.tick + LINGER_TICKS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The socket is gone, by whichever side."""
+        """Note that the socket is gone, whoever closed it."""
         if self._state == _OPEN:
             self._gateway.left(self, ABNORMAL)
         self._state = _LOST

@@ -13,18 +13,18 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from sut.deploy.topology import Service, Topology
-from sut.gateway.connection import Connection
-from sut.gateway.limits import Limits
+from sut.gateway.connection import Connection, Shared
 from sut.gateway.losses import Losses
+from sut.gateway.pieces import GatewayPieces
 from sut.gateway.presence import GatewayPresence
 from sut.gateway.registrar import Pace, Registrar
-from sut.gateway.stats import Stats
-from sut.gateway.timers import TICK_S, AwakeClock, Wheel, ticks
+from sut.gateway.timers import TICK_S
 from sut.gateway.tls import TlsListener
 from sut.ports import Presence, Registry, Revocation
+from sut.process.links import links_to
 from sut.process.listening import BACKLOG, listener
 from sut.process.partitioning import partition_of
-from sut.process.peer import PeerConnection, PeerLink, PeerServer, PortInUse
+from sut.process.peer import PeerConnection, PeerServer, PortInUse
 from sut.process.revoked import Revoked
 from sut.process.trace import OFF, Hop, Trace
 from sut.protocol import websocket
@@ -50,15 +50,12 @@ from sut.protocol.peer import (
 )
 from sut.protocol.server import refusal
 from sut.protocol.signals import FromDevice, Read, Typing, Watch
-from sut.variants import presence_class
 
-MAX_TURNED_AWAY: Final = 64
-"""Sockets beyond `max_sockets` that get a 503; more are cut."""
 LINGER_S: Final = 2.5
 """How long a drained gateway waits for devices to read their close frames."""
 
 
-class Gateway:
+class Gateway(Shared):
     """One gateway process's state. Start it, run `registrar`'s loops beside it, drain it, close it."""
 
     def __init__(
@@ -71,33 +68,19 @@ class Gateway:
         max_sockets: int,
         presence: Presence | None = None,
         revoked: Revoked | None = None,
-        pace: Pace | None = None,
+        pieces: GatewayPieces = GatewayPieces(),  # noqa: B008 (frozen)
         trace: Trace = OFF,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__(topology, max_sockets=max_sockets, revoked=revoked, clock=clock)
         settings = topology.settings
         self._trace = trace
         self._service = service
         self._clock = clock
         self._wall_clock = wall_clock
-        self._max_sockets = max_sockets
         self._drain_base_s = settings.drain_base_s
-        self.token_key = bytes.fromhex(topology.token_key)
-        self.send_buffer = settings.send_buffer
-        self.heartbeat_ms = round(settings.heartbeat_s * 1000)
-        self.handshake_timeout_s = settings.handshake_timeout_s
-        self.handshake_ticks = ticks(settings.handshake_timeout_s)
-        self.idle_ticks = ticks(2 * settings.heartbeat_s)
-        self.clock = AwakeClock(clock())
-        self.wheel: Wheel[Connection] = Wheel()
-        self.stats = Stats()
-        self.limits = Limits(settings)
-        self.revoked = revoked if revoked is not None else Revoked()
-        self.draining = False
         self.connections: dict[int, Connection] = {}
-        self._sockets = 0
-        self._emptied = asyncio.Event()
         self._last_number = 0
         self.losses = Losses(sequencer.name for sequencer in topology.of_kind("sequencer"))
         self.registrar = Registrar(
@@ -108,31 +91,24 @@ class Gateway:
             ttl_s=settings.lease_ttl_s,
             connections=self.connections,
             losses=self.losses,
-            pace=pace or Pace(refresh_s=settings.heartbeat_s),
+            pace=pieces.pace or Pace(refresh_s=settings.heartbeat_s),
             clock=clock,
         )
         self.presence: GatewayPresence | None = None
-        """None: this gateway keeps no presence, and a WATCH is not acted on."""
+        """None: this gateway keeps no presence, and ignores WATCH."""
         if presence is not None:
-            self.presence = presence_class(topology, self.tell_chats)(
+            self.presence = pieces.presence(
                 presence,
                 node=service.name,
                 incarnation=incarnation,
                 heartbeat_s=settings.heartbeat_s,
                 period_s=settings.presence_period_s,
                 grace_s=settings.presence_grace_s,
+                tell_chats=self._tell_chats,
                 clock=clock,
             )
-        self._chats = [
-            PeerLink(
-                node=service.name,
-                incarnation=incarnation,
-                target=chat.name,
-                address=topology.dial(service.name, chat.name),
-                on_frame=self.on_peer_frame,
-            )
-            for chat in topology.of_kind("chat")
-        ]
+        links = links_to(topology, service, incarnation, "chat", on_frame=self.on_peer_frame)
+        self._chats = list(links.values())
         self._next_chat = 0
         self._partitions = settings.partitions
         self._peers = PeerServer(
@@ -172,26 +148,8 @@ class Gateway:
 
     # What a connection calls.
 
-    def accepted(self, address: str) -> int:
-        """A socket of this address was accepted: 0 welcome, 1 its request is to be refused, 2 no room even for that."""
-        self._sockets += 1
-        verdict = self.limits.came(address, self.clock.second)
-        return 2 if self._sockets > self._max_sockets + MAX_TURNED_AWAY else verdict
-
-    @property
-    def full(self) -> bool:
-        """Whether the newest socket is one too many."""
-        return self._sockets > self._max_sockets
-
-    def hung_up(self, address: str) -> None:
-        """A socket is gone."""
-        self._sockets -= 1
-        self.limits.gone(address)
-        if self.draining and not self._sockets:
-            self._emptied.set()
-
     def opened(self, connection: Connection) -> None:
-        """A device has authenticated: number it and have it registered."""
+        """Number a connection whose device has authenticated, register it, and close an older one of the device."""
         self.stats.handshakes += 1
         self._last_number += 1
         connection.number = self._last_number
@@ -207,7 +165,7 @@ class Gateway:
         self._trace.stamp(Hop.OPENED, device=connection.device)
 
     def left(self, connection: Connection, code: int) -> None:
-        """An open connection has ended with this close code."""
+        """Forget an open connection that has ended with this close code."""
         del self.connections[connection.number]
         self.limits.left(connection)
         self.stats.closed[code] += 1
@@ -216,21 +174,21 @@ class Gateway:
             self.presence.left(connection)
 
     def on_revoked(self, revocations: Sequence[Revocation]) -> None:
-        """These devices' tokens were taken back: close what came in by them."""
+        """Close the connections that were opened with a revoked token."""
         for revocation in revocations:
             connection = self.limits.older(revocation.user, revocation.device)
             if connection is not None and connection.issued_s <= revocation.at_s:
                 connection.close(Close.REVOKED, "this device was revoked")
 
     def mark(self) -> int:
-        """What sessions compare for RESYNC."""
+        """Return the number that sessions compare for RESYNC."""
         return self.losses.mark(self._clock())
 
     def forward(self, connection: Connection, frame: Send | Recv | Fetch | Sync | History | FromDevice) -> None:
         """Hand a device's frame to a chat service that is up; refuse it when there is none.
 
-        Any will do. The sends of a partition go through the same one while it is up: more of them share an append,
-        which saves the log and all behind it work. The rest goes in turn.
+        All sends of a partition go to the same chat service while it is up, so that more of them share an append.
+        Other frames go to the chat services in turn.
         """
         if isinstance(frame, Watch):
             if self.presence is not None:
@@ -253,8 +211,8 @@ class Gateway:
         if refused is not None:
             connection.send(refused.data)
 
-    def tell_chats(self, frame: Changed) -> None:
-        """Hand a frame to a chat service that is up. For a known-bad variant."""
+    def _tell_chats(self, frame: Changed) -> None:
+        """Hand the frame to the first chat service that is up."""
         any(chat.send(frame) for chat in self._chats)
 
     # What peers cause.
@@ -303,7 +261,6 @@ class Gateway:
         self.losses.unlinked(peer.node)
 
     def gauges(self) -> dict[str, float]:
-        """For Pong: counters and gauges by name."""
         return (
             self.stats.as_gauges()
             | self.limits.gauges()
@@ -348,7 +305,7 @@ class Gateway:
                 await self._emptied.wait()
 
     async def close(self) -> None:
-        """Close listeners and links and cut what connections are left."""
+        """Close listeners and links, and the connections that are left."""
         if self._ticking is not None:
             self._ticking.cancel()
         if self._listener is not None:
@@ -361,7 +318,7 @@ class Gateway:
 
 
 def _for_chat(connection: Connection, frame: Send | Recv | Fetch | Sync | History | Read | Typing) -> PeerFrame:
-    """The frame with who sent it: a chat service trusts the gateway for that."""
+    """Return the frame with its sender: a chat service trusts the gateway for that."""
     number, user, device = connection.number, connection.user, connection.device
     match frame:
         case Send(conv, client_seq, body):

@@ -9,12 +9,9 @@ lower ones.
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from sut.deploy.topology import Settings
-
-if TYPE_CHECKING:
-    from sut.gateway.connection import Connection
 
 TURNED_AWAY: Final = 64
 """Sockets of one address beyond its limit that are told so; more are cut without a word."""
@@ -30,14 +27,24 @@ def address_of(host: str) -> str:
     return socket.inet_ntop(socket.AF_INET6, packed[:8] + bytes(8))
 
 
-class Limits:
+class Owned(Protocol):
+    """A connection, which belongs to a user and a device."""
+
+    user: int
+    device: int
+
+
+C = TypeVar("C", bound=Owned)
+
+
+class Limits(Generic[C]):
     """The counts of one gateway. `second`: whole seconds of the gateway's clock."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._sockets: dict[str, int] = {}
         self._came: dict[str, int] = {}  # in this second
-        self._users: dict[int, tuple[Connection, ...]] = {}
+        self._users: dict[int, tuple[C, ...]] = {}
         self._frames: dict[int, int] = {}  # in this second, by user
         self._second = 0
         self.crowded = 0
@@ -50,7 +57,7 @@ class Limits:
     # Addresses.
 
     def came(self, address: str, second: int) -> int:
-        """A socket from this address: 0 welcome, 1 to be refused, 2 to be cut. `gone` must follow, whatever it is."""
+        """Count a socket of this address. Returns 0: welcome, 1: refuse it, 2: cut it. `gone` must follow each call."""
         self._turn(second)
         settings = self._settings
         sockets = self._sockets[address] = self._sockets.get(address, 0) + 1
@@ -62,7 +69,7 @@ class Limits:
         return 1 if beyond <= TURNED_AWAY else 2
 
     def gone(self, address: str) -> None:
-        """That socket is no more."""
+        """Stop counting a socket of this address."""
         left = self._sockets[address] - 1
         if left:
             self._sockets[address] = left
@@ -71,27 +78,25 @@ class Limits:
 
     # Users.
 
-    def older(self, user: int, device: int) -> Connection | None:
-        """The open connection that this device has here already."""
+    def older(self, user: int, device: int) -> C | None:
+        """Return the open connection that this device has here, None without one."""
         for connection in self._users.get(user, ()):
             if connection.device == device:
                 return connection
         return None
 
     def admits(self, user: int, device: int) -> bool:
-        """Whether another connection of this device fits. A device that is here already replaces itself."""
+        """Return whether another connection of this device fits. A device that is here already replaces itself."""
         there = self._users.get(user, ())
         if len(there) < self._settings.user_connections or self.older(user, device) is not None:
             return True
         self.users_full += 1
         return False
 
-    def opened(self, connection: Connection) -> None:
-        """It counts from now on."""
+    def opened(self, connection: C) -> None:
         self._users[connection.user] = (*self._users.get(connection.user, ()), connection)
 
-    def left(self, connection: Connection) -> None:
-        """It counts no more."""
+    def left(self, connection: C) -> None:
         rest = tuple(other for other in self._users[connection.user] if other is not connection)
         if rest:
             self._users[connection.user] = rest
@@ -99,7 +104,7 @@ class Limits:
             del self._users[connection.user]
 
     def too_fast(self, user: int, frames: int, second: int) -> bool:
-        """Count frames of this user's; whether they are beyond what all of the user's devices may send in a second."""
+        """Count frames of a user. Returns whether all of the user's devices have sent too many in this second."""
         self._turn(second)
         count = self._frames[user] = self._frames.get(user, 0) + frames
         if count <= self._settings.user_frames_per_s:
@@ -114,7 +119,6 @@ class Limits:
             self._frames.clear()
 
     def gauges(self) -> dict[str, float]:
-        """For Pong."""
         return {
             "addresses": float(len(self._sockets)),
             "users": float(len(self._users)),

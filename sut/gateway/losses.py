@@ -22,7 +22,7 @@ class Losses:
         self._mark = 0
 
     def note(self) -> None:
-        """Something may have been lost just now, or until now."""
+        """Note that notifications may have been lost."""
         self._mark += 1
 
     def linked(self, node: str) -> None:
@@ -52,7 +52,7 @@ class Losses:
         return self._all_linked and now_s <= self._lease_until_s
 
     def mark(self, now_s: float) -> int:
-        """The mark as of now."""
+        """Return the mark as of now."""
         if not self.whole(now_s):
             self._mark += 1
         return self._mark

@@ -27,6 +27,7 @@ from sut.gateway.presence_watch import Watchers
 from sut.ports import Presence, Unavailable
 from sut.protocol import websocket
 from sut.protocol.frames import encode
+from sut.protocol.peer import Changed
 from sut.protocol.signals import PresenceNews, SignalType
 
 JOIN_S: Final = 0.05
@@ -43,7 +44,7 @@ log = logging.getLogger("presence")
 
 
 class Client(Protocol):
-    """What is needed of a device's connection."""
+    """The part of a device's connection that presence needs."""
 
     number: int
     user: int
@@ -53,7 +54,7 @@ class Client(Protocol):
 
 
 class Keeper:
-    """Who is connected here, and the word of it in the presence store."""
+    """Tells the presence store who is connected here."""
 
     def __init__(self, presence: Presence, *, node: str, incarnation: int, heartbeat_s: float) -> None:
         self._presence = presence
@@ -72,7 +73,7 @@ class Keeper:
         return user in self._connections
 
     def opened(self, user: int) -> bool:
-        """A connection more. Returns whether it is the user's first here."""
+        """Count a connection. Returns whether it is the user's first here."""
         self._connections[user] += 1
         if self._connections[user] > 1:
             return False
@@ -80,7 +81,7 @@ class Keeper:
         return True
 
     def left(self, user: int) -> bool:
-        """A connection less. Returns whether it was the user's last here."""
+        """Stop counting a connection. Returns whether it was the user's last here."""
         self._connections[user] -= 1
         if self._connections[user] > 0:
             return False
@@ -94,7 +95,7 @@ class Keeper:
             self._work.set()
 
     async def run(self) -> None:
-        """Write changes at once and everything in turn, for ever."""
+        """Write changes at once, and all users again in every heartbeat interval, for ever."""
         steps = max(1, int(self._heartbeat_s / STEP_S))
         step_s = self._heartbeat_s / steps
         next_s = time.monotonic() + step_s
@@ -117,7 +118,7 @@ class Keeper:
                 wait_s = min(high_s, wait_s * 2)
 
     async def _note_all(self) -> None:
-        """The store may have forgotten. Raises Unavailable."""
+        """Write all users again: the store may have forgotten them. Raises Unavailable."""
         generation = self._presence.generation
         self.lapses += self._generation > 0
         await self._presence.here(self._node, self._incarnation, list(self._connections))
@@ -142,7 +143,7 @@ class Keeper:
         await asyncio.sleep(JOIN_S)
 
     async def _write_changes(self) -> None:
-        """Raises Unavailable; what was not written stays to be written."""
+        """Write the changes that wait; on Unavailable, which it raises, they wait on."""
         self._work.clear()
         while self._dirty:
             some = list(islice(self._dirty, MAX_CHANGES))
@@ -160,7 +161,7 @@ class Keeper:
                 raise
 
     async def leave(self) -> None:
-        """The gateway ends and has sent its devices elsewhere: write what is left. What cannot be written lapses."""
+        """Write the last changes at the gateway's end. Users that cannot be written lapse."""
         try:
             await self._write_changes()
         except Unavailable:
@@ -168,7 +169,7 @@ class Keeper:
 
 
 class GatewayPresence:
-    """Both halves, as a gateway has them. A known-bad variant overrides it."""
+    """The two parts of a gateway's presence together."""
 
     def __init__(
         self,
@@ -179,9 +180,12 @@ class GatewayPresence:
         heartbeat_s: float,
         period_s: float,
         grace_s: float,
+        tell_chats: Callable[[Changed], object] = lambda _frame: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`tell_chats` hands a frame to a chat service. Only the variant eager_presence calls it."""
         self._presence = presence
+        self._tell_chats = tell_chats
         self._period_s = period_s
         self._clock = clock
         self._clients: dict[int, Client] = {}
@@ -198,11 +202,9 @@ class GatewayPresence:
         """Looks that were not answered."""
 
     def opened(self, client: Client) -> None:
-        """A device has connected."""
         self.keeper.opened(client.user)
 
     def left(self, client: Client) -> None:
-        """A device's connection has ended."""
         self.keeper.left(client.user)
         self._clients.pop(client.number, None)
         self.watchers.forget(client.number)
@@ -216,7 +218,6 @@ class GatewayPresence:
         self._watched.set()
 
     async def run(self) -> None:
-        """Keep and look, for ever."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.keeper.run())
             group.create_task(self._look_on())
@@ -249,12 +250,11 @@ class GatewayPresence:
                 client.send(websocket.binary(encode(PresenceNews(tuple(news)))))
 
     def delivered(self, frame: bytes, count: int) -> None:
-        """A frame of somebody else's making went to so many devices: presence that a known-bad variant pushes."""
+        """Count the presence frames that others push through this gateway (eager_presence only)."""
         if frame[0] == SignalType.PRESENCE:
             self.told += count
 
     def stats(self) -> dict[str, float]:
-        """Counters and gauges for Pong."""
         return {
             "presence_told": float(self.told),
             "presence_looks": float(self.looks),

@@ -8,73 +8,51 @@ import gc
 import resource
 from typing import Final
 
-from sut.adapters.backends import open_presence, open_registry, open_revocations
+from sut.adapters.backends import Backends
 from sut.deploy.topology import Service, Topology
 from sut.gateway.gateway import Gateway
-from sut.gateway.registrar import Pace
-from sut.ports import Presence, Registry
+from sut.gateway.pieces import GatewayPieces
 from sut.process.revoked import Revoked
-from sut.process.trace import OFF, Trace, open_trace
-from sut.variants import gateway_pace, gateway_registry, presence_ttl_s
+from sut.process.trace import open_trace
 
 RESERVED_FILES: Final = 192
-"""Of the limit of open files: for links, the registry, logs and sockets turned away. The rest is for devices."""
+"""Open files kept for links, the registry, logs and sockets turned away. The rest of the limit is for devices."""
 
 
-async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
+async def serve(
+    topology: Topology,
+    service: Service,
+    incarnation: int,
+    stop: asyncio.Event,
+    pieces: GatewayPieces = GatewayPieces(),  # noqa: B008 (frozen)
+) -> None:
     """Serve devices until `stop` is set, then drain. Raises PortInUse, TlsError."""
-    routes = open_registry(topology, service.name)
-    registry = gateway_registry(topology, routes)
-    revoked = Revoked(open_revocations(routes), keep_s=topology.settings.token_ttl_s)
-    presence = open_presence(topology, service.name, ttl_s=presence_ttl_s(topology))
+    backends = Backends(topology, service.name)
+    registry, presence = backends.registry(), backends.presence(ttl_s=pieces.presence_ttl_s)
+    revoked = Revoked(backends.revocations(registry), keep_s=topology.settings.token_ttl_s)
     trace = open_trace(topology, service.name)
     gc.collect()
     gc.freeze()  # what is imported stays: no collection need look at it again
-    try:
-        await run(
-            topology,
-            service,
-            incarnation=incarnation,
-            stop=stop,
-            registry=registry,
-            presence=presence,
-            revoked=revoked,
-            pace=gateway_pace(topology),
-            trace=trace,
-        )
-    finally:
-        await presence.close()
-        await registry.close()
-        await trace.close()
-
-
-async def run(
-    topology: Topology,
-    service: Service,
-    *,
-    incarnation: int,
-    stop: asyncio.Event,
-    registry: Registry,
-    presence: Presence | None = None,
-    revoked: Revoked | None = None,
-    pace: Pace | None = None,
-    trace: Trace = OFF,
-) -> None:
-    """Serve with this registry, presence and trace, which stay open, until `stop` is set; then drain.
-
-    Raises PortInUse.
-    """
     gateway = Gateway(
         topology,
         service,
         incarnation=incarnation,
-        registry=registry,
+        registry=pieces.registry(registry),
         max_sockets=max_sockets(),
         presence=presence,
         revoked=revoked,
-        pace=pace,
+        pieces=pieces,
         trace=trace,
     )
+    try:
+        await run(gateway, stop)
+    finally:
+        await backends.close()
+        await trace.close()
+
+
+async def run(gateway: Gateway, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set, drain, and close the gateway. Raises PortInUse, TlsError."""
     registrar = gateway.registrar
     try:
         await gateway.start()
@@ -101,7 +79,7 @@ async def run(
 
 
 def max_sockets() -> int:
-    """Devices that the limit of open files leaves room for, raised as far as we may."""
+    """Raise the limit of open files, and return the number of devices that it leaves room for."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

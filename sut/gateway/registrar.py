@@ -31,7 +31,7 @@ log = logging.getLogger("registrar")
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How much and how often."""
+    """Batch sizes and intervals."""
 
     batch: int = 500
     """Routes in one round trip."""
@@ -89,7 +89,7 @@ class Registrar:
 
     @property
     def waiting(self) -> int:
-        """Registrations and removals that have not reached the registry."""
+        """Number of registrations and removals that have not reached the registry."""
         return len(self._new) + len(self._gone)
 
     def add(self, connection: Connection) -> None:
@@ -105,7 +105,7 @@ class Registrar:
         self._work.set()
 
     def tick(self) -> None:
-        """Welcome those who have waited long enough. Called some ten times a second."""
+        """Welcome the devices that have waited `welcome_by_s`. Called some ten times a second."""
         now_s = self._clock()
         while self._unwelcomed and (self._unwelcomed[0][0] <= now_s or self._unwelcomed[0][1].welcomed):
             self._unwelcomed.popleft()[1].welcome()
@@ -250,7 +250,7 @@ class Registrar:
             self._settle(connection, route, found, at_once=at_once)
 
     def _settle(self, connection: Connection, mine: Route, found: Route | None, *, at_once: bool) -> None:
-        """Act on what the registry held in this route's place."""
+        """Act on what the registry held in the place of this route."""
         if not connection.is_open:
             return
         same = found is not None and _place(found) == _place(mine)

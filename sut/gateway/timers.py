@@ -16,7 +16,7 @@ NEVER: Final = -1
 
 
 def ticks(seconds: float) -> int:
-    """Seconds as ticks, at least one."""
+    """Return the seconds as ticks, at least one."""
     return max(1, round(seconds / TICK_S))
 
 
@@ -32,7 +32,7 @@ class AwakeClock:
         """Pauses that were cut to MAX_STEP."""
 
     def advance(self, now_s: float) -> int:
-        """Take the time; returns the present tick."""
+        """Advance to the time `now_s`. Returns the present tick."""
         passed = int((now_s - self._last_s) / TICK_S)
         if passed > MAX_STEP:
             self.stalls += 1
@@ -45,7 +45,7 @@ class AwakeClock:
 
     @property
     def second(self) -> int:
-        """Whole seconds lived through."""
+        """Whole seconds that the process has run."""
         return int(self.tick * TICK_S)
 
 
@@ -77,7 +77,7 @@ class Wheel(Generic[T]):
         self._slots[item.due % len(self._slots)].append(item)
 
     def advance(self, tick: int) -> list[T]:
-        """Whose tick has come since the last call, in order of their ticks."""
+        """Return the items whose tick has come since the last call, in order of their ticks."""
         due: list[T] = []
         while self._now < tick:
             self._now += 1

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sut.deploy.topology import Tls
-from sut.gateway.connection import Connection
+from sut.gateway.connection import Connection, Shared
 from sut.gateway.limits import address_of
 from sut.process.listening import BACKLOG
 from sut.process.tls import server_context
-
-if TYPE_CHECKING:
-    from sut.gateway.gateway import Gateway
 
 AT_ONCE: Final = 64
 """Sockets accepted in one turn of the loop."""
@@ -31,8 +28,8 @@ GOODBYE_S: Final = 2.0
 class TlsListener:
     """Listens on a bound socket, which it owns. Belongs to the running loop."""
 
-    def __init__(self, gateway: Gateway, sock: socket.socket, tls: Tls) -> None:
-        """Begin to listen. Raises TlsError, OSError; then the socket is closed."""
+    def __init__(self, gateway: Shared, sock: socket.socket, tls: Tls) -> None:
+        """Start to listen. Raises TlsError, OSError; then the socket is closed."""
         self._gateway = gateway
         self._sock = sock
         self._loop = asyncio.get_running_loop()
@@ -48,7 +45,7 @@ class TlsListener:
         self._loop.add_reader(sock, self._accept)
 
     def close(self) -> None:
-        """Accept no more, and end the handshakes under way. Connections stay."""
+        """Stop accepting, and end the handshakes under way. Connections stay."""
         if self._closed:
             return
         self._closed = True
@@ -88,7 +85,7 @@ class TlsListener:
         handshake.add_done_callback(self._handshakes.discard)
 
     async def _secure(self, connection: Connection, client: socket.socket, address: str) -> None:
-        """The handshake. From its end on the connection counts itself out."""
+        """Do the TLS handshake. After it the connection calls `hung_up` itself."""
         try:
             client.setblocking(False)
             await self._loop.connect_accepted_socket(

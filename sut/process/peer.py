@@ -63,7 +63,6 @@ class PeerConnection(asyncio.Protocol):
         self.heard_s = time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Say who we are."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without being a subclass
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -228,7 +227,6 @@ class PeerLink:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to dial."""
         self._task = asyncio.create_task(self._keep_up())
 
     async def close(self) -> None:

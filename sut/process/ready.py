@@ -22,11 +22,10 @@ class Ready:
         self._ready = False
 
     def stats(self) -> dict[str, float]:
-        """For Pong."""
         return {"ready": float(self._ready)}
 
     async def reach(self, *looks: Callable[[], Awaitable[Any]]) -> None:
-        """Take each look until it does not raise Unavailable, for ever if need be."""
+        """Repeat each look until it does not raise Unavailable."""
         for look in looks:
             while True:
                 try:

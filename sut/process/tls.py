@@ -19,7 +19,7 @@ class TlsError(SutError):
 
 
 def server_context(tls: Tls) -> ssl.SSLContext:
-    """For listeners. Raises TlsError."""
+    """Return a context for listeners. Raises TlsError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION

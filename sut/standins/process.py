@@ -1,7 +1,7 @@
-"""The process that stands in for both push providers, and is told how ill they are over HTTP.
+"""The process that stands in for both push providers. Tests and faults set its behaviour over HTTP.
 
     GET  /behaviour      what is set now
-    PUT  /behaviour      set it: {"apns": {"throttled": 0.1}, "fcm": {"away": true}}; what is left out is well
+    PUT  /behaviour      set it: {"apns": {"throttled": 0.1}, "fcm": {"away": true}}; one that is left out is well
     POST /dead           {"apns": ["token", ...], "fcm": [...]}: the apps of these phones were deleted just now
     GET  /counts         {"accepted": 12}
 
@@ -21,8 +21,8 @@ from aiohttp import web
 from sut.deploy.servers.push_files import PushFiles
 from sut.deploy.servers.stand_in_files import ACCOUNT, KEY_ID, PROJECT, TEAM_ID, TOPIC
 from sut.deploy.topology import Service, Topology
-from sut.process.peer import PeerConnection, PeerServer, PortInUse
-from sut.protocol.peer import PeerFrame
+from sut.process.peer import PeerServer, PortInUse
+from sut.process.serving import peers, refuse
 from sut.standins.accepted import AcceptedPushes
 from sut.standins.apns import ApnsStandIn
 from sut.standins.behaviour import Behaviours
@@ -36,10 +36,10 @@ class _Dead(msgspec.Struct, frozen=True):
 
 
 class StandIns:
-    """Both providers. Belongs to one event loop."""
+    """Stand-ins for both providers. Belongs to one event loop."""
 
     def __init__(self, files: PushFiles, accepted: AcceptedPushes, *, fcm_url: str, rng: random.Random) -> None:
-        self._behaviours = Behaviours()
+        self.behaviours = Behaviours()
         self.accepted = accepted
         self.apns = ApnsStandIn(
             public_key=files.stand_in("apns.pub").read_text(),
@@ -47,7 +47,7 @@ class StandIns:
             team_id=TEAM_ID,
             topic=TOPIC,
             accepted=accepted,
-            behaviour=lambda: self._behaviours.apns,
+            behaviour=lambda: self.behaviours.apns,
             rng=rng,
         )
         self.fcm = FcmStandIn(
@@ -56,7 +56,7 @@ class StandIns:
             project=PROJECT,
             token_uri=f"{fcm_url}/token",
             accepted=accepted,
-            behaviour=lambda: self._behaviours.fcm,
+            behaviour=lambda: self.behaviours.fcm,
             rng=rng,
         )
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -64,19 +64,14 @@ class StandIns:
         tls.set_alpn_protocols(["h2"])
         self.apns_server, self.fcm_server = H2Server(self.apns.handle, tls), H2Server(self.fcm.handle, tls)
 
-    @property
-    def behaviours(self) -> Behaviours:
-        """How ill they are."""
-        return self._behaviours
-
     async def behave(self, wanted: Behaviours) -> None:
-        """Be as ill as this from now on. Raises OSError."""
-        self._behaviours = wanted
+        """Set the behaviour. Raises OSError."""
+        self.behaviours = wanted
         await self.apns_server.set_away(wanted.apns.away)
         await self.fcm_server.set_away(wanted.fcm.away)
 
     def kill_tokens(self, apns: tuple[str, ...] = (), fcm: tuple[str, ...] = ()) -> None:
-        """These apps were deleted just now."""
+        """Mark these tokens as those of apps that were deleted just now."""
         now_ms = time.time_ns() // 1_000_000
         self.apns.dead |= dict.fromkeys(apns, now_ms)
         self.fcm.dead |= dict.fromkeys(fcm, now_ms)
@@ -89,14 +84,14 @@ class StandIns:
 
 
 async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
-    """Stand in until `stop` is set. Raises PortInUse."""
+    """Serve until `stop` is set. Raises PortInUse."""
     accepted = AcceptedPushes(topology.path, service.name)
     fcm_url = f"https://{service.host}:{service.ports['fcm']}"
     stand_ins = StandIns(PushFiles(topology.path), accepted, fcm_url=fcm_url, rng=random.Random())
-    peers = PeerServer(
+    server = PeerServer(
         node=service.name,
         incarnation=incarnation,
-        on_frame=_refuse,
+        on_frame=refuse,
         stats=lambda: {"accepted": float(accepted.count), "grants": float(stand_ins.fcm.grants)},
     )
     runner = web.AppRunner(_control(stand_ins), access_log=None)
@@ -108,16 +103,11 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
             await web.TCPSite(runner, service.host, service.ports["control"]).start()
         except OSError as error:
             raise PortInUse(f"{service.name}: {error.strerror}") from None
-        await peers.start(service.host, service.ports["peer"])
-        await stop.wait()
+        async with peers(service, server, {}):
+            await stop.wait()
     finally:
-        await peers.close()
         await runner.cleanup()
         stand_ins.close()
-
-
-def _refuse(connection: PeerConnection, _correlation: int, _frame: PeerFrame) -> None:
-    connection.abort()
 
 
 def _control(stand_ins: StandIns) -> web.Application:

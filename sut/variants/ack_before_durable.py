@@ -1,48 +1,43 @@
-"""Known bad: the chat service hands a record to the sequencer at once and appends it to the log half a second later.
+"""Known bad: the ACK goes out when the chat service has the record in memory; the log gets it half a second later.
 
-The sender has its ACK and online members see the message while it exists in memory only. A SIGKILL of the chat
-service loses what it had not appended; a SIGKILL of the sequencer numbers it anew.
+The sender has its ACK, and online members see the message, while it exists in memory only. A SIGKILL of the chat
+service loses what it had not appended. A SIGKILL of the sequencer gives the message another number.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
+from sut.deploy.topology import Topology
 from sut.ports import LogRecord, StoredMessage
-from sut.process.peer import PeerLink
 from sut.protocol.peer import Early
 from sut.services.chat.accept import Acceptor
+from sut.services.chat.pieces import ChatPieces
 from sut.services.sequencer import rule
 from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import Live
+from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.worker import PartitionWorker
 
-if TYPE_CHECKING:
-    from sut.deploy.topology import Topology
-
+CAUGHT_BY = ("acked_lost",)
 DELAY_S = 0.5
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(LogRecord).decode
 
 
-def acceptor_class(_topology: Topology, sequencers: Mapping[int, PeerLink]) -> type[Acceptor]:
-    """An acceptor that tells the sequencer before the log."""
+class VolatileAcceptor(Acceptor):
+    """Tells the sequencer of records that are in memory only."""
 
-    class VolatileAcceptor(Acceptor):
-        """Acknowledged, then durable: the wrong order."""
-
-        async def append(self, partition: int, records: Sequence[LogRecord]) -> None:
-            """Tell the sequencer now, the log later."""
-            for record in records:
-                sequencers[partition].send(Early(partition, _encode(record)))
-            await asyncio.sleep(DELAY_S)
-            await self._log.append(partition, records)
-
-    return VolatileAcceptor
+    async def append(self, partition: int, records: Sequence[LogRecord]) -> None:
+        """Tell the sequencer now, the log later."""
+        for record in records:
+            self._sequencer.send(Early(partition, _encode(record)))
+        await asyncio.sleep(DELAY_S)
+        await super().append(partition, records)
 
 
 class EarlyWorker(PartitionWorker):
@@ -81,6 +76,9 @@ class EarlyWorker(PartitionWorker):
         return super().settle(live, record, outcome)
 
 
-def worker_class(_topology: Topology) -> type[PartitionWorker]:
-    """Its half in the sequencer."""
-    return EarlyWorker
+def sequencer(_topology: Topology) -> SequencerPieces:
+    return SequencerPieces(worker=EarlyWorker)
+
+
+def chat(_topology: Topology) -> ChatPieces:
+    return ChatPieces(acceptor=VolatileAcceptor)

@@ -1,10 +1,9 @@
-"""Known bad: when a device has disconnected, its route is deleted some time later, without a look at whose it is now.
+"""Known bad: the late clean-up after a disconnect deletes the device's route, whichever connection owns it by then.
 
-The clean-up is off the hot path: disconnects are collected, and a sweep that comes along with the lease deletes them by
-user and device. A device that was back by then, on whichever gateway, loses the route of its living connection.
-The same mistake has no refresh either: a route is written when a device connects ("it does not change while it is
-connected"), and again only after Redis was away. So nothing mends it while the connection lasts, except the SYNC of
-every tenth heartbeat, which shows what was missed until then.
+The clean-up is off the hot path: disconnects are collected, and a sweep at each renewal of the lease deletes their
+routes by user and device. A device that is back by then, on whichever gateway, loses the route of its new connection.
+Routes are not refreshed either: a gateway writes a route when a device connects, and again only after Redis was away.
+So nothing restores the route while the connection lasts. Only the SYNC of every tenth heartbeat shows what was missed.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, cast
 
+from sut.deploy.topology import Topology
+from sut.gateway.pieces import GatewayPieces
 from sut.gateway.registrar import Pace
 from sut.ports import Registry, Route
-from sut.variants.passing_on import PassingOn
+from sut.variants._passing_on import PassingOn
 
-if TYPE_CHECKING:
-    from sut.deploy.topology import Topology
-
+CAUGHT_BY = ("liveness", "catch_up")
 LATE_S: Final = 14.0
 MAX_WAITING: Final = 50_000
 NEVER_S: Final = 1e9
@@ -53,11 +52,5 @@ class BlindDelete(PassingOn):
         await self.inner.unregister(there)
 
 
-def gateway_registry(_topology: Topology, registry: Registry) -> Registry:
-    """The gateways'."""
-    return BlindDelete(registry)
-
-
-def gateway_pace(_topology: Topology) -> Pace | None:
-    """No refresh, but for that after Redis was away."""
-    return Pace(refresh_s=NEVER_S)
+def gateway(_topology: Topology) -> GatewayPieces:
+    return GatewayPieces(registry=lambda inner: cast("Registry", BlindDelete(inner)), pace=Pace(refresh_s=NEVER_S))

@@ -1,25 +1,25 @@
-"""Known bad, by cost: fan-out on write. Each member of a group gets a copy of each body, in the store and on the wire.
+"""Known bad: each member of a group gets a copy of each body, stored and sent: correct, but expensive.
 
-Nothing is lost and nothing is wrong, so no check of a run's history fails; `petrel bench fanout` shows the price: rows
-and bytes stored that grow with the group, and a whole body where sixteen bytes would do.
+This is fan-out on write. Nothing is lost and nothing is wrong, so no check of a history fails. The bench shows the
+price: rows and bytes stored grow with the group, and a whole body is sent where sixteen bytes would do.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from sut.deploy.topology import Topology
 from sut.ports import ConversationWrite, LogRecord
 from sut.protocol.frames import Message, encode
 from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import Live
+from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.rule import DIRECT, Outcome
 from sut.services.sequencer.worker import PartitionWorker
 
-if TYPE_CHECKING:
-    from sut.deploy.topology import Topology
+MEASURED_BY = "fanout"
 
 
 def inbox_of(conv: int, user: int) -> int:
@@ -62,6 +62,5 @@ class CopyingWorker(PartitionWorker):
         return writes + copies
 
 
-def worker_class(_topology: Topology) -> type[PartitionWorker]:
-    """The sequencers'."""
-    return CopyingWorker
+def sequencer(_topology: Topology) -> SequencerPieces:
+    return SequencerPieces(worker=CopyingWorker)

@@ -1,20 +1,19 @@
-"""Known bad: commit the log offset first, store the rows half a second later.
+"""Known bad: the log offset is committed before the rows are in the store, so a crash in between forgets them.
 
-A SIGKILL between the two loses rows for good: the restart begins after the commit and finds an older state in the
-store, so the lost numbers are given to other messages.
+A SIGKILL between the two loses rows for good. The restart begins after the commit, finds an older state in the
+store, and gives the lost numbers to other messages.
 """
 
 from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
 
+from sut.deploy.topology import Topology
+from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.worker import PartitionWorker
 
-if TYPE_CHECKING:
-    from sut.deploy.topology import Topology
-
+CAUGHT_BY = ("acked_lost", "session")
 DELAY_S = 0.5
 
 
@@ -33,6 +32,5 @@ class HastyWorker(PartitionWorker):
         self._unstored -= count
 
 
-def worker_class(_topology: Topology) -> type[PartitionWorker]:
-    """The sequencers'."""
-    return HastyWorker
+def sequencer(_topology: Topology) -> SequencerPieces:
+    return SequencerPieces(worker=HastyWorker)

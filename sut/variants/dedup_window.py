@@ -1,21 +1,22 @@
-"""Known bad: the sequencer remembers what it has numbered for a second, as a cache with a time to live would.
+"""Known bad: a repeated SEND is recognised for one second only; one that comes later becomes a new message.
 
-A second looks like plenty where an answer takes ten milliseconds. But a device repeats a SEND after two: when its ACK
-was lost on the way, the message has been forgotten by then and takes a second number. Both numbers are acknowledged,
-stored and shown. The numbers are no function of the log any more either: what is a repeat depends on the clock.
+The window works as a cache with a time to live would. A second looks like plenty where an answer takes ten
+milliseconds. But a device repeats a SEND after two seconds when its ACK was lost. By then the sequencer has forgotten
+the message and gives it a second number. Both numbers are acknowledged, stored and shown. The numbers are no longer a
+function of the log either: the clock decides what is a repeat.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from sut.deploy.topology import Topology
 from sut.ports import Kind, LogRecord
+from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.worker import PartitionWorker
 
-if TYPE_CHECKING:
-    from sut.deploy.topology import Topology
-
+CAUGHT_BY = ("duplicates",)
 WINDOW_S: Final = 1.0
 MAX_REMEMBERED: Final = 100_000
 
@@ -44,6 +45,5 @@ class ForgetfulWorker(PartitionWorker):
         return None
 
 
-def worker_class(_topology: Topology) -> type[PartitionWorker]:
-    """The sequencers'."""
-    return ForgetfulWorker
+def sequencer(_topology: Topology) -> SequencerPieces:
+    return SequencerPieces(worker=ForgetfulWorker)

@@ -1,45 +1,39 @@
-"""Known bad: each coming and going is told to all contacts at once, on every gateway, whether anybody looks or not.
+"""Known bad: each coming and going is told to all contacts at once, whether they look or not: correct, but a storm.
 
-Nothing it tells is wrong. It costs: a user with two hundred contacts who loses the network for a second makes four
-hundred events, and a gateway that dies makes them for each of its users. `petrel bench presence` counts.
+Nothing that it tells is wrong, but it costs. A user with two hundred contacts who loses the network for a second makes
+four hundred events, and a gateway that dies makes them for each of its users. The bench counts them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
+from sut.deploy.topology import Topology
+from sut.gateway.pieces import GatewayPieces
 from sut.gateway.presence import Client, GatewayPresence
 from sut.protocol.frames import encode
 from sut.protocol.peer import Changed
 from sut.protocol.signals import PresenceNews, Seen
 from sut.services.sequencer.emitter import Notification
+from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.signals import Signals
 
-if TYPE_CHECKING:
-    from sut.deploy.topology import Topology
+MEASURED_BY = "presence"
 
 
-def presence_class(tell_chats: Callable[[Changed], None]) -> type[GatewayPresence]:
-    """A gateway's presence that tells of each change at once and does not care who watches."""
+class EagerPresence(GatewayPresence):
+    """Tells of each change at once, and does not care who watches."""
 
-    class EagerPresence(GatewayPresence):
-        """Undamped and unasked."""
+    def opened(self, client: Client) -> None:
+        """Tell all contacts if the user was not here."""
+        if self.keeper.opened(client.user):
+            self._tell_chats(Changed(client.user, 1))
 
-        def opened(self, client: Client) -> None:
-            """Tell all contacts if the user was not here."""
-            if self.keeper.opened(client.user):
-                tell_chats(Changed(client.user, 1))
+    def left(self, client: Client) -> None:
+        """Tell all contacts if the user is not here any more."""
+        if self.keeper.left(client.user):
+            self._tell_chats(Changed(client.user, 0))
 
-        def left(self, client: Client) -> None:
-            """Tell all contacts if the user is not here any more."""
-            if self.keeper.left(client.user):
-                tell_chats(Changed(client.user, 0))
-
-        def watch(self, client: Client, users: tuple[int, ...]) -> None:
-            """Everybody is told anyway."""
-
-    return EagerPresence
+    def watch(self, client: Client, users: tuple[int, ...]) -> None:
+        """Ignore it: everybody is told anyway."""
 
 
 class EagerSignals(Signals):
@@ -60,6 +54,9 @@ class EagerSignals(Signals):
             self._emitter.offer(Notification(word, tuple(contacts), 0, signal=True))
 
 
-def signals_class(_topology: Topology) -> type[Signals]:
-    """The sequencers'."""
-    return EagerSignals
+def gateway(_topology: Topology) -> GatewayPieces:
+    return GatewayPieces(presence=EagerPresence)
+
+
+def sequencer(_topology: Topology) -> SequencerPieces:
+    return SequencerPieces(signals=EagerSignals)

@@ -1,17 +1,18 @@
-"""Known bad: a device whose connection has ended waits a second and tries again, and again, always a second.
+"""Known bad: devices reconnect after a fixed wait instead of full jitter: all at once, again and again.
 
-This one is in the devices. Those that a dead gateway cut off come back in the same instant, are too many at once for
-whoever is left, and those that did not get in come again in step. What DRAIN says is not heeded. Nothing is lost:
-`petrel bench reconnect` counts the handshakes in the worst tenth of a second, against full jitter.
+The devices wait one second, always. Those that a dead gateway cut off come back in the same instant. They are too many
+for the gateways that are left, and those that did not get in come again in step. They ignore the base that DRAIN hands
+out. Nothing is lost: the bench counts the handshakes in the worst tenth of a second, against full jitter.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
+MEASURED_BY = "reconnect"
 WAIT_S: Final = 1.0
 
 
-def fixed_reconnect_s() -> float:
-    """The devices' wait."""
-    return WAIT_S
+def swarm(_settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"reconnect_fixed_s": WAIT_S}

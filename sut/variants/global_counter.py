@@ -1,39 +1,36 @@
-"""Known bad: one counter for all conversations. Correct, and each message waits until it is its turn.
+"""Known bad: one counter for all conversations: correct, but every message waits for its turn.
 
-Every message takes a ticket from one counter in Redis before the rule numbers it: "so that all messages of the system
-have one order". To be worth anything a ticket must not be handed out twice, so the counter waits for the replica to
-have it, and must be taken in the order of the log, so there is one taker a sequencer, one ticket at a time. The
-numbers that devices see are still the rule's, without holes in each conversation: a ticket that a crash wastes, or a
-replay that takes another, does no harm. While Redis has no replica nobody gets a ticket and nothing is numbered.
-
-Nothing is wrong with what it delivers: `petrel bench counter` measures what it costs.
+Every message takes a ticket from one counter in Redis before the rule numbers it, so that all messages of the system
+have one order. No ticket may be handed out twice, so the counter waits until the replica has it. Tickets are taken in
+the order of the log, so a sequencer takes one at a time. Devices still see the numbers of the rule, without gaps. A
+ticket that a crash wastes, or that a replay takes again, does no harm. While Redis has no replica nothing is numbered.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sut.adapters.redis.counter import RedisCounter
+from sut.deploy.topology import Topology
 from sut.ports import Kind, LogRecord, Unavailable
+from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.worker import RETRY_S, PartitionWorker
 
-if TYPE_CHECKING:
-    from sut.deploy.topology import Topology
-
+MEASURED_BY = "counter"
 EVERYTHING: Final = "everything"
 
 
-def worker_class(topology: Topology) -> type[PartitionWorker]:
-    """A worker that takes tickets; one queue for all partitions of the process."""
+def sequencer(topology: Topology) -> SequencerPieces:
+    """All partitions of the process wait in one queue for tickets."""
     turn = asyncio.Lock()
     counters: list[RedisCounter] = []
 
     class TicketWorker(PartitionWorker):
-        """Asks for each message and goes on when it has the answer."""
+        """Takes a ticket for each message before it goes on."""
 
         async def number(self, record: LogRecord) -> int | None:
-            """The rule's, after a ticket."""
+            """Take a ticket, and leave the number to the rule."""
             if record.kind != Kind.MESSAGE:
                 return None
             async with turn:
@@ -47,4 +44,4 @@ def worker_class(topology: Topology) -> type[PartitionWorker]:
                     else:
                         return None
 
-    return TicketWorker
+    return SequencerPieces(worker=TicketWorker)

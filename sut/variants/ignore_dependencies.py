@@ -1,10 +1,17 @@
-"""Known bad: clients name what they had seen of other conversations, and do not wait for what others name.
+"""Known bad: clients show a message before those that it names, so a reader may see an answer before its question.
 
-This one is in the devices. Whoever comes back fetches several conversations at once, and one of them may be here, the
-answer, while the other with its question is on its way. Order within each conversation is kept.
+The messages name what their senders had seen in other conversations; the readers do not wait for it. A device that
+comes back fetches several conversations at once, and one may arrive before another that it depends on. The order
+within each conversation is kept.
 """
 
+from __future__ import annotations
 
-def ignores_dependencies() -> bool:
-    """Whether the devices show a message at once, whatever it names."""
-    return True
+from collections.abc import Mapping
+from typing import Any
+
+CAUGHT_BY = ("causal",)
+
+
+def swarm(_settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"ignore_dependencies": True}

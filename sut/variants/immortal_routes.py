@@ -1,23 +1,23 @@
-"""Known bad: a route is there until the gateway that wrote it takes it out, and until then it keeps its place.
+"""Known bad: a route stays until its own gateway deletes it, so those of a dead gateway keep new ones away.
 
-The registration is a SETNX whose answer nobody reads, and the lease is for ever: "a gateway unregisters its devices
-when they disconnect". One that was killed does not. Its devices reconnect to others within a second, and their new
-routes are not written, because the old ones are there: messages are sent to the dead gateway, later to a connection
-that its next life never had, and count as told. Each new gateway believes its devices registered, so nobody is told
-to RESYNC. A device sees what it missed when it connects again, or with the SYNC of every tenth heartbeat.
+A gateway registers routes like SETNX and does not read the answer, and its lease never ends: "a gateway unregisters
+its devices when they disconnect". A killed gateway does not. Its devices reconnect to other gateways within a second,
+but the old routes block the new ones. Messages go to the dead gateway, later to a connection that its next life never
+had, and count as told. Each new gateway believes its devices registered, so none is told to RESYNC. A device sees
+what it missed when it connects again, or with the SYNC of every tenth heartbeat.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, cast
 
+from sut.deploy.topology import Topology
+from sut.gateway.pieces import GatewayPieces
 from sut.ports import Registry, Route
-from sut.variants.passing_on import PassingOn
+from sut.variants._passing_on import PassingOn
 
-if TYPE_CHECKING:
-    from sut.deploy.topology import Topology
-
+CAUGHT_BY = ("liveness", "catch_up")
 FOR_EVER_S: Final = 86_400.0
 _HIGHEST: Final = (1 << 64) - 1
 
@@ -43,6 +43,5 @@ def _turned(route: Route) -> Route:
     return Route(route.device, route.node, route.incarnation, route.conn, _HIGHEST - route.epoch)
 
 
-def gateway_registry(_topology: Topology, registry: Registry) -> Registry:
-    """The gateways'; whoever reads routes looks at the registry itself."""
-    return ImmortalRoutes(registry)
+def gateway(_topology: Topology) -> GatewayPieces:
+    return GatewayPieces(registry=lambda inner: cast("Registry", ImmortalRoutes(inner)))

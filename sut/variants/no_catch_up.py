@@ -1,20 +1,20 @@
-"""Known bad: fan-out without the catch-up. Whoever is connected is told; what was missed is nobody's business.
+"""Known bad: SYNC reports no news, so a device never learns of what it missed while it was away.
 
-SYNC is answered, and the answer is always that there is no news: so a device that comes back, and one that is told to
-RESYNC, learns nothing. Still there is a gap to be seen when the next message of the same conversation comes, and FETCH
-closes it; in a conversation that stays quiet, what was missed is never shown. Nothing is lost on the server.
+This is fan-out without the catch-up: only connected devices are told. A device that comes back, or is told to RESYNC,
+learns nothing. It sees a gap when the next message of the same conversation comes, and FETCH closes it. In a
+conversation that stays quiet the missed messages are never shown. The server loses nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from sut.deploy.topology import Topology
 from sut.protocol.frames import Synced
+from sut.services.chat.pieces import ChatPieces
 from sut.services.chat.reader import Reader
 
-if TYPE_CHECKING:
-    from sut.deploy.topology import Topology
+CAUGHT_BY = ("catch_up", "liveness")
 
 
 class NoNews(Reader):
@@ -25,6 +25,5 @@ class NoNews(Reader):
         return Synced(req, 0, ())
 
 
-def reader_class(_topology: Topology) -> type[Reader]:
-    """The chat services'."""
-    return NoNews
+def chat(_topology: Topology) -> ChatPieces:
+    return ChatPieces(reader=NoNews)

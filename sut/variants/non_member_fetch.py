@@ -1,20 +1,19 @@
-"""Known bad: the chat service reads for whoever asks. It takes the page from the store and forgets to look whose it is.
+"""Known bad: the chat service gives a conversation to anybody who asks, member or not.
 
-A device that asks for a conversation of others gets all that is stored of it, and so does one that was removed, or
-asks for what was before its join.
+It reads the page from the store and does not look who may see it. A device that asks for a conversation of others gets
+all that is stored of it. So does a removed member, and a member who asks for messages from before the join.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from sut.deploy.topology import Topology
 from sut.ports import Span
 from sut.protocol.frames import MAX_FETCH, encode
+from sut.services.chat.pieces import ChatPieces
 from sut.services.chat.reader import NotMember, Reader
 from sut.services.visibility import cut_back, cut_page, stretch_before
 
-if TYPE_CHECKING:
-    from sut.deploy.topology import Topology
+CAUGHT_BY = ("leaks",)
 
 
 class OpenReader(Reader):
@@ -48,6 +47,5 @@ class OpenReader(Reader):
         return encode(cut_back(conv, spans, rows, stretch, exhausted=len(rows) < limit, head=image.row.head))
 
 
-def reader_class(_topology: Topology) -> type[Reader]:
-    """The chat services'."""
-    return OpenReader
+def chat(_topology: Topology) -> ChatPieces:
+    return ChatPieces(reader=OpenReader)

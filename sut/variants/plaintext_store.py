@@ -1,5 +1,18 @@
 """Known bad: some clients send in the clear what they should encrypt, and it reaches the log and the store.
 
-The wrong is in the client: the swarm does it (load/device/crypto.py) when this variant is on. The services are as
-they are, since whatever a body holds they keep; what they keep is what the hunt for plaintext looks through.
+The swarm does it (load/device/crypto.py), in a tenth of the devices at least. The services are unchanged: they keep
+whatever a body holds, and the hunt for plaintext looks through what they keep.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+CAUGHT_BY = ("leaks",)
+SHARE: Final = 0.1
+"""Share of the devices with keys, in an experiment without encryption."""
+
+
+def swarm(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"crypto_plaintext": True, "crypto_share": max(settings["crypto_share"], SHARE)}

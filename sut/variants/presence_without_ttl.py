@@ -1,18 +1,23 @@
-"""Known bad: what a gateway says of who is there counts until it says otherwise, and a gateway that died never does.
+"""Known bad: a gateway's word on who is online never expires, so the users of a crashed gateway stay online.
 
-Its users stay online for those who look at them, for as long as they like to look.
+Whoever looks at such a user sees "online" for as long as the picture is watched.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from sut.deploy.topology import Topology
+from sut.deploy.topology import Topology
+from sut.gateway.pieces import GatewayPieces
+from sut.services.api.pieces import ApiPieces
 
+CAUGHT_BY = ("presence",)
 FOR_EVER_S: Final = 1e9
 
 
-def presence_ttl_s(_topology: Topology) -> float:
-    """How long a gateway's word on a user counts."""
-    return FOR_EVER_S
+def gateway(_topology: Topology) -> GatewayPieces:
+    return GatewayPieces(presence_ttl_s=FOR_EVER_S)
+
+
+def api(_topology: Topology) -> ApiPieces:
+    return ApiPieces(presence_ttl_s=FOR_EVER_S)

@@ -1,13 +1,12 @@
-"""Known bad: the log is committed as it is read, not as pushes are answered. A crash forgets what was under way."""
+"""Known bad: the push service commits the log as it reads it, so a crash forgets the pushes under way."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from sut.deploy.topology import Topology
 from sut.services.push.floor import Floor
+from sut.services.push.pieces import PushPieces
 
-if TYPE_CHECKING:
-    from sut.deploy.topology import Topology
+CAUGHT_BY = ("push",)
 
 
 class HastyFloor(Floor):
@@ -19,6 +18,5 @@ class HastyFloor(Floor):
         return self._read_to
 
 
-def floor_class(_topology: Topology) -> type[Floor]:
-    """The push service's."""
-    return HastyFloor
+def push(_topology: Topology) -> PushPieces:
+    return PushPieces(floor=HastyFloor)

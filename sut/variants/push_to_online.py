@@ -1,14 +1,13 @@
-"""Known bad: pushes go to all devices of the members, connected or not. Phones buzz in the hand."""
+"""Known bad: pushes go to all devices of the members, connected or not."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from sut.deploy.topology import Topology
 from sut.ports import RegisteredDevice
 from sut.services.push.decider import Decider, Look
+from sut.services.push.pieces import PushPieces
 
-if TYPE_CHECKING:
-    from sut.deploy.topology import Topology
+CAUGHT_BY = ("push",)
 
 
 class EagerDecider(Decider):
@@ -19,6 +18,5 @@ class EagerDecider(Decider):
         return False
 
 
-def decider_class(_topology: Topology) -> type[Decider]:
-    """The push service's."""
-    return EagerDecider
+def push(_topology: Topology) -> PushPieces:
+    return PushPieces(decider=EagerDecider)

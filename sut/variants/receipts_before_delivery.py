@@ -1,24 +1,23 @@
-"""Known bad: "delivered" is said when the notification goes out, to save the devices' own word.
+"""Known bad: a message counts as delivered to everybody when its notification goes out, seen or not.
 
-The other members may be offline, or their gateway may die before it has written a byte: two ticks on a message that
-nobody has seen.
+The other members may be offline, or their gateway may die before it has written a byte. The author sees two ticks on a
+message that nobody has seen.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from sut.deploy.topology import Topology
 from sut.ports import Kind, LogRecord
 from sut.protocol.frames import encode
 from sut.protocol.signals import Receipt, ReceiptKind, Receipts
 from sut.services.sequencer import rule
 from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import Live
+from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.receipts import MAX_ENTRIES
 from sut.services.sequencer.worker import PartitionWorker
 
-if TYPE_CHECKING:
-    from sut.deploy.topology import Topology
+CAUGHT_BY = ("receipts",)
 
 
 class HastyReceipts(PartitionWorker):
@@ -34,6 +33,5 @@ class HastyReceipts(PartitionWorker):
         return notification
 
 
-def worker_class(_topology: Topology) -> type[PartitionWorker]:
-    """The sequencers'."""
-    return HastyReceipts
+def sequencer(_topology: Topology) -> SequencerPieces:
+    return SequencerPieces(worker=HastyReceipts)

@@ -1,31 +1,31 @@
-"""Known bad: a message's number is the answer of Redis INCR, not a function of the log.
+"""Known bad: numbers come from Redis INCR, so a failover to a replica that lags hands them out again.
 
-Redis replicates behind: after a failover the counter may stand where it stood a moment ago, and hands out numbers
-that other messages have. A restart that replays the log also counts the same records twice.
+Redis replicates asynchronously: after a failover the counter may stand where it stood a moment ago, and hand out
+numbers that other messages have. A restart that replays the log also counts the same records twice.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from sut.adapters.redis.counter import RedisCounter
+from sut.deploy.topology import Topology
 from sut.ports import Kind, LogRecord, Unavailable
+from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.worker import RETRY_S, PartitionWorker
 
-if TYPE_CHECKING:
-    from sut.deploy.topology import Topology
+CAUGHT_BY = ("gaps_forks", "duplicates", "acked_lost")
 
 
-def worker_class(topology: Topology) -> type[PartitionWorker]:
-    """A worker that asks Redis for numbers, its counter shared by all partitions of the process."""
+def sequencer(topology: Topology) -> SequencerPieces:
+    """All partitions of the process share one connection to Redis."""
     counters: list[RedisCounter] = []
 
     class CountingWorker(PartitionWorker):
-        """Asks Redis for each new message's number."""
+        """Asks Redis for the number of each new message."""
 
         async def number(self, record: LogRecord) -> int | None:
-            """INCR, unless the record is a repeat or does not get a number."""
+            """Return the answer of INCR; None where the record is a repeat or gets no number."""
             live = self._live.get(record.conv)
             if record.kind != Kind.MESSAGE or live is None:
                 return None
@@ -40,4 +40,4 @@ def worker_class(topology: Topology) -> type[PartitionWorker]:
                 except Unavailable:
                     await asyncio.sleep(RETRY_S)
 
-    return CountingWorker
+    return SequencerPieces(worker=CountingWorker)

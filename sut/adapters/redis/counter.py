@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sut.adapters.backends import open_master
+from sut.adapters.backends import Backends
 from sut.adapters.redis.client import RedisClient
 from sut.ports import Unavailable
 
@@ -22,7 +22,7 @@ class RedisCounter:
     """One counter a conversation, as seen from one service."""
 
     def __init__(self, topology: Topology, node: str) -> None:
-        self._master = open_master(topology, node)
+        self._master = Backends(topology, node).master()
 
     async def increment(self, conv: int) -> int:
         """The next number of this conversation. Raises Unavailable: the counter may or may not have moved."""

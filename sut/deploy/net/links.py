@@ -4,7 +4,7 @@ toxiproxy-python keeps the server's address in a class that all its objects shar
 from the environment and takes a 500 for success. So each Links has a consumer class of its own, made from the
 library's, and calls it with a deadline and a check.
 
-The proxies themselves come from the file that toxiproxy-server reads when it starts (sut/deploy/servers/confs.py): a
+The proxies themselves come from the file that toxiproxy-server reads when it starts (servers/toxiproxy.py): a
 restarted one has all of them again, and no toxics.
 """
 
@@ -57,7 +57,7 @@ class Links:
         self._consumer: Any = type("Consumer", (APIConsumer,), address)
 
     def available(self) -> str | None:
-        """None when links can be broken here, else why not."""
+        """Return None when links can be broken here, else why not."""
         if self._server is None:
             return "this system has no toxiproxy, so its links cannot be broken"
         try:
@@ -67,7 +67,7 @@ class Links:
         return f"toxiproxy has no proxy for {', '.join(missing)}" if missing else None
 
     def missing(self) -> list[str]:
-        """Links that the server does not carry now. Raises LinkError."""
+        """Return the links that the server does not carry now. Raises LinkError."""
         seen = msgspec.json.decode(self._call("get", "/proxies"), type=dict[str, _SeenProxy])
         return [link.name for link in self._topology.links if link.name not in seen or not seen[link.name].enabled]
 
@@ -122,7 +122,7 @@ class Links:
                 continue
 
     def toxics(self, link_name: str) -> tuple[Toxic, ...]:
-        """What the server does to the link now. Raises LinkError."""
+        """Return what the server does to the link now. Raises LinkError."""
         try:
             answer = self._call("get", f"{self._path(link_name)}/toxics")
         except NotFound:
@@ -153,7 +153,7 @@ class Links:
         return f"/proxies/{quote(link_name, safe='')}"
 
     def _call(self, method: Literal["get", "post", "delete"], path: str, **arguments: object) -> bytes:
-        """One request. Raises LinkError, and the library's NotFound and ProxyExists."""
+        """Make one request. Raises LinkError, and the library's NotFound and ProxyExists."""
         if self._server is None:
             raise LinkError("this system has no toxiproxy")
         request: Callable[..., Any] = getattr(self._consumer, method)

@@ -34,7 +34,7 @@ LOOK_TIMEOUT_S: Final = 5.0
 
 
 class Finding(NamedTuple):
-    """One thing looked at."""
+    """The result of one look at the machine."""
 
     what: str
     good: bool
@@ -110,7 +110,7 @@ def _jars(server: jars.Server) -> Finding:
 
 
 def _maven() -> Finding:
-    """Needed only to fetch."""
+    """Look for Maven, which is needed only to fetch the jars."""
     if (mvn := shutil.which("mvn")) is not None:
         return Finding("mvn", True, mvn)
     fetched = all(jars.find(each, on_progress=lambda _text: None, install=False).path for each in jars.SERVERS)
@@ -127,7 +127,7 @@ def _loopback() -> Finding:
 
 
 def _packets() -> Finding:
-    """For partitions between servers, where no proxy stands."""
+    """Look whether packets can be dropped, for partitions between servers that no proxy separates."""
     problem = Packets("doctor").available()
     remedy = "for packet faults, as root: apt-get install iptables, or your system's package of it"
     return Finding(
@@ -136,7 +136,7 @@ def _packets() -> Finding:
 
 
 def _namespaces() -> Finding:
-    """For a broker's disk that can be filled."""
+    """Look whether mount namespaces can be made, for a broker's disk that can be filled."""
     what, remedy = "mount namespaces", "for the disk-full fault, as root: apt-get install util-linux"
     if not may_isolate():
         return Finding(what, False, "needs root, unshare and nsenter", remedy, False)
@@ -158,7 +158,7 @@ def _memory(wanted: int) -> Finding:
 
 
 def _disk(directory: Path, wanted: int) -> Finding:
-    """Of the file system that the directory is, or would be, on."""
+    """Look at the file system that the directory is, or would be, on."""
     place = next(path for path in (directory, *directory.parents) if path.exists())
     free = shutil.disk_usage(place).free
     good = free >= wanted

@@ -1,13 +1,14 @@
-"""Looking at a process from outside: does it answer, what does it say of itself, what does the kernel say of it.
+"""Looking at a process from outside: whether it answers, what it reports, and what the kernel says about it.
 
-Every look is bounded by its timeout and answers None instead of raising when nothing useful came back: for a prober,
-silence is an observation.
+Each look is bounded by its timeout, and returns None instead of raising when nothing useful came back.
 """
 
 from __future__ import annotations
 
 import http.client
 import ssl
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import psutil
 
@@ -22,18 +23,17 @@ from sut.process import peer
 from sut.protocol.peer import Pong
 
 Address = tuple[str, int]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def peer_ping(address: Address, timeout_s: float) -> Pong | None:
-    """What one of our own processes answers on its peer port: its name, incarnation and counters."""
-    try:
-        return peer.ping(*address, timeout_s)
-    except Unavailable:
-        return None
+    """Return what one of our own processes answers on its peer port: its name, incarnation and counters."""
+    return _answer(peer.ping, *address, timeout_s)
 
 
 def redis_ping(address: Address, timeout_s: float) -> bool:
-    """Whether a Redis or Sentinel answers."""
+    """Return whether a Redis or Sentinel answers."""
     try:
         redis_admin.ping(address, timeout_s)
     except Unavailable:
@@ -42,71 +42,54 @@ def redis_ping(address: Address, timeout_s: float) -> bool:
 
 
 def redis_role(address: Address, timeout_s: float) -> RedisRole | None:
-    """What a Redis says it is."""
-    try:
-        return redis_admin.role(address, timeout_s)
-    except Unavailable:
-        return None
+    """Return the role that a Redis reports."""
+    return _answer(redis_admin.role, address, timeout_s)
 
 
 def sentinel_view(address: Address, master_name: str, timeout_s: float) -> SentinelView | None:
-    """What a Sentinel says of the master and of those who could take over."""
-    try:
-        return redis_admin.sentinel_view(address, master_name, timeout_s)
-    except Unavailable:
-        return None
+    """Return what a Sentinel reports about the master and its possible successors."""
+    return _answer(redis_admin.sentinel_view, address, master_name, timeout_s)
 
 
 def sentinel_quorum(address: Address, master_name: str, timeout_s: float) -> str | None:
-    """What a Sentinel says of whether those it reaches suffice for a failover: "OK ..." or why not."""
-    try:
-        return redis_admin.quorum(address, master_name, timeout_s)
-    except Unavailable:
-        return None
+    """Return whether a Sentinel reaches enough others for a failover: "OK ..." or why not."""
+    return _answer(redis_admin.quorum, address, master_name, timeout_s)
 
 
 def gateway_leases(address: Address, timeout_s: float) -> tuple[str, ...] | None:
-    """The gateways whose lease a Redis holds."""
-    try:
-        return redis_admin.leased(address, timeout_s)
-    except Unavailable:
-        return None
+    """Return the gateways whose lease a Redis holds."""
+    return _answer(redis_admin.leased, address, timeout_s)
 
 
 def kafka_view(address: Address, timeout_s: float, topic: str) -> KafkaView | None:
-    """What a broker says of the cluster and of a topic's partitions."""
-    try:
-        return kafka_probe.view(address, timeout_s, topic)
-    except Unavailable:
-        return None
+    """Return what a broker reports about the cluster and the partitions of a topic."""
+    return _answer(kafka_probe.view, address, timeout_s, topic)
 
 
 def kafka_controller(address: Address, timeout_s: float) -> int | None:
-    """The node that controls the cluster, asked through this broker."""
-    try:
-        return kafka_probe.controller(address, timeout_s)
-    except Unavailable:
-        return None
+    """Return the node that controls the cluster, as this broker reports it."""
+    return _answer(kafka_probe.controller, address, timeout_s)
 
 
 def cassandra_view(address: Address, timeout_s: float) -> CassandraView | None:
-    """What a Cassandra node says of itself and whose heartbeats it hears."""
-    try:
-        return cql_probe.view(address, timeout_s)
-    except Unavailable:
-        return None
+    """Return what a Cassandra node reports about itself and whose heartbeats it hears."""
+    return _answer(cql_probe.view, address, timeout_s)
 
 
 def cassandra_replicas(address: Address, timeout_s: float) -> Replicas | None:
-    """How many of three replicas a Cassandra node believes alive, or have answered it."""
+    """Return how many of three replicas a Cassandra node believes alive, or have answered it."""
+    return _answer(cql_probe.replicas, address, timeout_s)
+
+
+def _answer(ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
     try:
-        return cql_probe.replicas(address, timeout_s)
+        return ask(*args, **kwargs)
     except Unavailable:
         return None
 
 
 def http_status(address: Address, path: str, timeout_s: float, ca: str | None = None) -> int | None:
-    """The status that a GET is answered with; by TLS with a certificate of this authority, when one is given."""
+    """Return the status of a GET. With `ca`, by TLS with a certificate of this authority."""
     connection = http.client.HTTPConnection(*address, timeout=timeout_s)
     try:
         if ca is not None:
@@ -121,7 +104,7 @@ def http_status(address: Address, path: str, timeout_s: float, ca: str | None = 
 
 
 def process_state(pid: int) -> str | None:
-    """ "T" stopped, "R" running, "S" anything else that lives; None when there is no such process or it is dead."""
+    """Return "T": stopped, "R": running, "S": anything else that lives; None: no such process, or it is dead."""
     try:
         status = psutil.Process(pid).status()
     except psutil.Error:

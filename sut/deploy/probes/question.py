@@ -23,7 +23,7 @@ _PAYLOAD: Final = b"x" * 512
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What came of a question."""
+    """The result of a question."""
 
     how: Literal["whole", "silence", "broken"]
     """broken: refused, reset or closed before the answer was whole."""
@@ -78,7 +78,7 @@ def ask(role: str, address: Address, timeout_s: float) -> Answer:
 
 
 def _peer_whole(received: bytes) -> bool:
-    """A frame that answers number 1 is there."""
+    """Return whether the frame that answers question 1 is complete."""
     place = 0
     while len(received) >= place + 8:
         size, number = struct.unpack_from(">II", received, place)
@@ -89,7 +89,7 @@ def _peer_whole(received: bytes) -> bool:
 
 
 def _framed(header: int, size_at: int) -> Callable[[bytes], bool]:
-    """A header of that many bytes, with the size of what follows it at its end."""
+    """Make a test for answers of `header` bytes, whose end from `size_at` on says how many bytes follow."""
 
     def whole(received: bytes) -> bool:
         return len(received) >= header and len(received) >= header + int.from_bytes(received[size_at:header], "big")

@@ -8,6 +8,7 @@ time: the next start finds its data and the hints it holds for others.
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ import yaml
 from sut.adapters.cassandra import probe as cql_probe
 from sut.deploy.place import Place
 from sut.deploy.servers.java import find_java
-from sut.deploy.topology import Service, Topology
+from sut.deploy.topology import Service, ServiceKind, Topology
 from sut.ports import Unavailable
 
 NODES: Final = 3
@@ -95,7 +96,7 @@ _SETTINGS: Final[dict[str, object]] = {
 }
 
 
-def services(place: Place) -> tuple[Service, ...]:
+def services(_kind: ServiceKind, _count: int, place: Place) -> tuple[Service, ...]:
     """The three nodes; each one's command is complete. Raises OSError when there are no free ports."""
     java = find_java().path or "java"
     hosts = [f"{place.subnet}.{FIRST_HOST + index}" for index in range(NODES)]
@@ -116,8 +117,9 @@ def services(place: Place) -> tuple[Service, ...]:
 
 
 def write_conf(topology: Topology, service: Service) -> None:
-    """Write DIR/data/NAME/conf/; the rest of DIR/data/NAME is the node's. Raises OSError."""
+    """Empty DIR/data/NAME, which is the node's, and write its conf/. Raises OSError."""
     directory = data_dir(topology.path, service.name)
+    shutil.rmtree(directory, ignore_errors=True)
     for part in ("conf", "unpacked"):
         (directory / part).mkdir(parents=True, exist_ok=True)
     settings = _SETTINGS | {
@@ -160,7 +162,7 @@ def problem(topology: Topology, service: Service, timeout_s: float) -> str | Non
 
 
 def data_dir(directory: Path, name: str) -> Path:
-    """Where a node keeps all that it has, in a topology's directory."""
+    """Return the directory where a node keeps everything."""
     return directory / "data" / name
 
 
@@ -181,7 +183,7 @@ def _jvm(place: Place, name: str) -> tuple[str, ...]:
 
 
 def _seeds(topology: Topology) -> str:
-    """All of them: whoever starts again finds one that lives."""
+    """Return all nodes, so that one that restarts finds another alive."""
     return ",".join(f"{node.host}:{node.ports['storage']}" for node in topology.of_kind("cassandra"))
 
 

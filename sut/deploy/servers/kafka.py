@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,7 @@ from typing import Final
 from sut.adapters.kafka import probe as kafka_probe
 from sut.deploy.place import Place
 from sut.deploy.servers.java import find_java
-from sut.deploy.topology import Service, Topology
+from sut.deploy.topology import Service, ServiceKind, Topology
 from sut.ports import Unavailable
 
 NODES: Final = 3
@@ -80,7 +81,7 @@ _SETTINGS: Final[dict[str, object]] = {
 }  # fmt: skip
 
 
-def services(place: Place) -> tuple[Service, ...]:
+def services(_kind: ServiceKind, _count: int, place: Place) -> tuple[Service, ...]:
     """The three nodes; each one's command is complete. Raises OSError when there are no free ports."""
     java = find_java().path or "java"
     jars = place.kafka_jars
@@ -107,7 +108,8 @@ def services(place: Place) -> tuple[Service, ...]:
 
 
 def write_conf(topology: Topology, service: Service) -> None:
-    """Write the node's configuration and its identity, which is the run's. Raises OSError."""
+    """Write the configuration and the identity, which is the run's, of a node that begins empty. Raises OSError."""
+    shutil.rmtree(topology.path / "data" / service.name, ignore_errors=True)
     conf = conf_dir(topology.path, service.name)
     conf.mkdir(parents=True, exist_ok=True)
     (conf / "log4j2.properties").write_text(_LOG4J)
@@ -137,17 +139,17 @@ def problem(topology: Topology, service: Service, timeout_s: float) -> str | Non
 
 
 def log_dir(directory: Path, name: str) -> Path:
-    """Where a node keeps the records, in a topology's directory: what a full disk is about."""
+    """Return the directory of the records, which the disk-full fault fills."""
     return directory / "data" / name / "log"
 
 
 def metadata_dir(directory: Path, name: str) -> Path:
-    """Where it keeps the quorum's log."""
+    """Return the directory of the quorum's log."""
     return directory / "data" / name / "metadata"
 
 
 def conf_dir(directory: Path, name: str) -> Path:
-    """Where its configuration is."""
+    """Return the directory of the configuration."""
     return directory / "data" / name / "conf"
 
 

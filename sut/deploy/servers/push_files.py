@@ -13,13 +13,11 @@ the first three files, and runs a topology without stand-ins.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
-from sut.deploy.topology import Topology, TopologyError
-
-T = TypeVar("T")
+from sut.deploy.topology import Topology, read
 
 
 class ApnsAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +31,7 @@ class ApnsAccount(msgspec.Struct, frozen=True, kw_only=True):
     topic: str
     """The app's bundle id."""
     ca_file: str = ""
-    """Whose certificates are believed; "": the usual ones."""
+    """File of the authority to trust; "": the machine's authorities."""
 
 
 class FcmAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +44,7 @@ class FcmAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServiceAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """What of Google's service account file is needed."""
+    """The part of Google's service account file that is used."""
 
     project_id: str
     private_key_id: str
@@ -64,42 +62,27 @@ class Accounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PushFiles(NamedTuple):
-    """The places above, of one topology's directory."""
+    """The files above in one topology's directory."""
 
     directory: Path
 
     @property
     def accounts(self) -> Path:
-        """providers.json."""
         return self.directory / "push" / "providers.json"
 
     def of(self, name: str) -> Path:
-        """One of our own files."""
         return self.directory / "push" / name
 
     def stand_in(self, name: str) -> Path:
-        """One of the stand-ins' files."""
         return self.directory / "push" / "stand-in" / name
 
 
 def read_accounts(topology: Topology) -> Accounts:
-    """Our accounts; none when there is no such file. Raises TopologyError."""
-    return _read(PushFiles(topology.path).accounts, Accounts, missing=Accounts())
+    """Return our accounts; none when there is no such file. Raises TopologyError."""
+    path = PushFiles(topology.path).accounts
+    return read(path, Accounts) if path.exists() else Accounts()
 
 
 def read_service_account(path: Path) -> ServiceAccount:
-    """Google's file. Raises TopologyError."""
-    return _read(path, ServiceAccount)
-
-
-def _read(path: Path, kind: type[T], *, missing: T | None = None) -> T:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except FileNotFoundError:
-        if missing is not None:
-            return missing
-        raise TopologyError(f"{path}: no such file") from None
-    except OSError as error:
-        raise TopologyError(f"{path}: {error.strerror}") from None
-    except msgspec.DecodeError as error:
-        raise TopologyError(f"{path}: {error}") from None
+    """Return Google's file. Raises TopologyError."""
+    return read(path, ServiceAccount)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from sut.deploy.servers import certificates
 from sut.deploy.servers.certificates import private_pem, write_private
 from sut.deploy.servers.push_files import Accounts, ApnsAccount, FcmAccount, PushFiles, ServiceAccount
-from sut.deploy.topology import Topology
+from sut.deploy.topology import Service, Topology
 
 KEY_ID: Final = "PETRELKEY1"
 TEAM_ID: Final = "PETRELTEAM"
@@ -20,10 +20,9 @@ PROJECT: Final = "stormpetrel"
 ACCOUNT: Final = "push@stormpetrel.iam.example"
 
 
-def write_stand_in_files(topology: Topology) -> None:
-    """Make all of it, for the stand-ins of this topology. Raises OSError."""
+def write_conf(topology: Topology, stand_in: Service) -> None:
+    """Make keys, certificates and accounts for this stand-in. Raises OSError."""
     files = PushFiles(topology.path)
-    stand_in = topology.of_kind("provider")[0]
     files.stand_in("").mkdir(parents=True, exist_ok=True)
     for part in (files.of(""), files.stand_in("")):
         part.chmod(0o700)

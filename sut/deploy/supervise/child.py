@@ -1,7 +1,7 @@
 """One service's process under supervision: started, awaited, started again, and in the end stopped.
 
 A process is started when it is due and not held, and when the `command` given says with what; it is due at once the
-first time and after a wait that restart.py decides each time it has died.
+first time and after a wait that restart.py computes each time it has died.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class Child:
         self._log = logging.getLogger(service.name)
 
     def start(self) -> None:
-        """Begin to keep the process running."""
+        """Start the process, and restart it until `retire` or `stop`."""
         self._task = asyncio.create_task(self._keep_running())
 
     def retire(self) -> None:
-        """Start it no more; a process that is there is left alone."""
+        """Start it no more. A running process is left alone."""
         self._stopping.set()
 
     async def stop(self, grace_s: float) -> None:
@@ -77,7 +77,7 @@ class Child:
         await self._task
 
     def kill(self) -> None:
-        """SIGKILL, if it is there."""
+        """Send SIGKILL if the process is there."""
         self._signal(signal.SIGKILL)
 
     def _signal(self, signum: signal.Signals) -> None:
@@ -118,7 +118,7 @@ class Child:
         return None
 
     async def _one_life(self, command: tuple[str, ...]) -> str:
-        """Start it and await its end; returns how it ended."""
+        """Start the process and wait for its end. Returns how it ended."""
         try:
             log_fd = os.open(
                 self._files.log(self.service.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644
@@ -159,7 +159,7 @@ class Child:
 
 
 def how_it_ended(returncode: int) -> str:
-    """In words: "exit 70", "SIGKILL"."""
+    """Return how a process ended, in words: "exit 70", "SIGKILL"."""
     if returncode >= 0:
         return f"exit {returncode}"
     try:

@@ -9,35 +9,27 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import importlib
 import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
 
 import uvloop
 
 from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE
+from sut.deploy.kinds import KINDS
 from sut.deploy.supervise import log_lines
 from sut.deploy.topology import Service, Topology, TopologyError, load
 from sut.ports import SutError
 
-Serve = Callable[[Topology, Service, int, asyncio.Event], Awaitable[None]]
-
-MODULES: Final = {
-    "gateway": "sut.gateway.process",
-    "chat": "sut.services.chat.process",
-    "sequencer": "sut.services.sequencer.process",
-    "api": "sut.services.api.process",
-    "push": "sut.services.push.process",
-    "provider": "sut.standins.process",
-}
+Serve = Callable[..., Awaitable[None]]
 
 
 def main(arguments: list[str]) -> int:
-    """The process's exit status: 0 after a clean stop."""
+    """Run the service. Returns the exit status: 0 after a clean stop."""
     if len(arguments) != 2:
         sys.stderr.write("usage: python -m sut.deploy.supervise.launch TOPOLOGY NAME\n")
         return EXIT_USAGE
@@ -46,7 +38,7 @@ def main(arguments: list[str]) -> int:
     try:
         topology = load(Path(path))
         service = topology.service(name)
-        uvloop.run(_run(_serve_of(service), topology, service))
+        uvloop.run(_run(_serve_of(topology, service), topology, service))
     except (SutError, TopologyError) as error:
         log.error("%s", error)
         return EXIT_CANNOT
@@ -58,12 +50,17 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _serve_of(service: Service) -> Serve:
-    """The serve() of its kind; only its own modules are imported, which keeps starts short."""
-    module = MODULES.get(service.kind)
-    if module is None:
+def _serve_of(topology: Topology, service: Service) -> Serve:
+    """Return the serve() of its kind, with the pieces of the variant if there is one. Raises UnknownVariant."""
+    module = KINDS[service.kind].serves
+    if not module:
         raise TopologyError(f"{service.name} is a {service.kind}, which has a command of its own")
     serve: Serve = importlib.import_module(module).serve
+    if topology.variant is not None:
+        from sut import variants  # only a system with a variant imports any
+
+        pieces = variants.find(topology.variant, topology.variant_dir).pieces(service.kind, topology)
+        return serve if pieces is None else functools.partial(serve, pieces=pieces)
     return serve
 
 

@@ -35,7 +35,7 @@ Status = Literal["starting", "running", "held", "stopped", "external"]
 
 
 class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
-    """One service's process."""
+    """The process of one service."""
 
     status: Status = "starting"
     """starting: waiting for its turn or its restart; running: the process is there; held: dead and to stay so;
@@ -52,7 +52,7 @@ class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SystemState(msgspec.Struct, frozen=True, kw_only=True):
-    """state.json."""
+    """The content of state.json."""
 
     run_id: str
     clock_offset_ns: int
@@ -61,30 +61,26 @@ class SystemState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Files(NamedTuple):
-    """The places above, of one directory."""
+    """The files above in one directory."""
 
     directory: Path
 
     @property
     def state(self) -> Path:
-        """state.json."""
         return self.directory / "state.json"
 
     @property
     def lock(self) -> Path:
-        """supervisor.lock."""
         return self.directory / "supervisor.lock"
 
     def hold(self, name: str) -> Path:
-        """The hold file of a process."""
         return self.directory / "hold" / name
 
     def log(self, name: str) -> Path:
-        """The log of a process."""
         return self.directory / "logs" / f"{name}.log"
 
     def prepare(self) -> None:
-        """Make the directories; forget the holds of an earlier life. Raises OSError."""
+        """Make the directories, and forget the holds of an earlier system. Raises OSError."""
         for part in ("hold", "logs", "data"):
             (self.directory / part).mkdir(parents=True, exist_ok=True)
         for leftover in (self.directory / "hold").iterdir():
@@ -92,7 +88,7 @@ class Files(NamedTuple):
 
 
 def read_state(directory: Path) -> SystemState | None:
-    """The state as last written, None when there is none. Raises DeployError when it is not one."""
+    """Return the state as last written, None when there is none. Raises DeployError when the file is broken."""
     path = Files(directory).state
     try:
         return msgspec.json.decode(path.read_bytes(), type=SystemState)
@@ -125,7 +121,7 @@ def take_lock(directory: Path) -> int | None:
 
 
 def is_locked(directory: Path) -> bool:
-    """Whether a supervisor lives there."""
+    """Return whether a supervisor runs in the directory."""
     try:
         fd = os.open(Files(directory).lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -140,29 +136,29 @@ def is_locked(directory: Path) -> bool:
 
 
 def clock_offset_ns(environ: Mapping[str, str]) -> int:
-    """The run's clock minus the monotonic clock: handed down, else taken now."""
+    """Return the run's clock minus the monotonic clock, from the environment or else as of now."""
     return int(environ.get(CLOCK_OFFSET) or time.time_ns() - time.monotonic_ns())
 
 
 def environment(topology: Topology, offset_ns: int, service: str | None = None) -> dict[str, str]:
-    """What a process of the run has in its environment beyond what it inherits."""
+    """Return what a process of the run has in its environment beyond what it inherits."""
     marks = {RUN_ID: topology.run_id, CLOCK_OFFSET: str(offset_ns)}
     return marks if service is None else {**marks, SERVICE: service}
 
 
 def mounts(pid: int) -> list[str]:
-    """Where file systems are mounted, as this process sees it. Raises OSError."""
+    """Return the mount points that the process `pid` sees. Raises OSError."""
     text = Path(f"/proc/{pid}/mounts").read_text(encoding="utf-8", errors="surrogateescape")
     return [line.split(" ")[1].replace("\\040", " ") for line in text.splitlines()]
 
 
 def mounted(pid: int, directory: str) -> bool:
-    """Whether a file system is mounted exactly there, as this process sees it. Raises OSError."""
+    """Return whether the process `pid` sees a file system mounted on the directory. Raises OSError."""
     return directory in mounts(pid)
 
 
 def belongs(pid: int, run_id: str, service: str | None = None) -> bool:
-    """Whether a living process of this pid is of this run (and is this service). Zombies are not living."""
+    """Return whether a living process of this pid belongs to the run (and is the service). Zombies are not living."""
     try:
         environ = psutil.Process(pid).environ()
     except (psutil.Error, OSError):

@@ -20,38 +20,25 @@ from pathlib import Path
 from typing import Final
 
 from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE
+from sut.deploy.kinds import KINDS, Kind, stages
 from sut.deploy.supervise import log_lines, state
 from sut.deploy.supervise.child import Child
-from sut.deploy.supervise.restart import redis_start
 from sut.deploy.supervise.state import Files, SystemState
-from sut.deploy.topology import Service, ServiceKind, Topology, TopologyError, load
+from sut.deploy.topology import Service, Topology, TopologyError, load
 
-START_ORDER: Final[tuple[tuple[ServiceKind, ...], ...]] = (
-    ("redis", "toxiproxy", "volume"),
-    ("sentinel", "kafka", "cassandra", "sequencer", "chat", "api", "gateway", "push", "provider"),
-)
-"""Who starts together; the next group when the one before accepts connections, or after STAGE_TIMEOUT_S."""
 STAGE_TIMEOUT_S: Final = 5.0
+"""How long a stage of the start waits for the ports of the one before."""
 ACCEPT_LOOK_S: Final = 0.02
 NICE: Final = 5
 """A third of the weight of a process that is not niced."""
-STOP_ORDER: Final[tuple[tuple[tuple[ServiceKind, ...], float], ...]] = (
-    (("gateway",), 4.0),
-    (("api", "chat"), 2.0),
-    (("sequencer", "push"), 2.0),
-    (("provider", "sentinel", "redis", "toxiproxy", "kafka", "cassandra"), 1.0),
-    (("volume",), 1.0),
-)
-"""Who stops together, and how many seconds they get before SIGKILL."""
-STOP_TIMEOUT_S: Final = sum(grace_s for _kinds, grace_s in STOP_ORDER) + 1.0
+STOP_TIMEOUT_S: Final = sum(max(kind.grace_s for kind in kinds) for kinds in stages(lambda kind: kind.stop)) + 1.0
 """The longest that a stop takes, with a second for the kernel."""
-SENTINEL_TIMEOUT_S: Final = 0.5
 
 log = logging.getLogger(state.SUPERVISOR)
 
 
 class Supervisor:
-    """All children of one topology."""
+    """Keeps the processes of one topology running."""
 
     def __init__(self, topology: Topology, path: Path, clock_offset_ns: int) -> None:
         self._topology = topology
@@ -72,7 +59,7 @@ class Supervisor:
         )
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
-        """Until `stop` is set, then until all are gone; `hurry` cuts the graces short."""
+        """Run until `stop` is set, and then until all processes are gone. `hurry` kills them at once."""
         starting = asyncio.create_task(self._start())
         try:
             await stop.wait()
@@ -86,21 +73,26 @@ class Supervisor:
 
     async def _start(self) -> None:
         self._write_state()
-        for kinds in START_ORDER:
-            group = [child for child in self._children if child.service.kind in kinds]
+        started: list[Service] = []
+        for kinds in stages(lambda kind: kind.start):
+            await _accepting(started)
+            group = self._of(kinds)
             for child in group:
                 child.start()
-            if kinds is not START_ORDER[-1]:
-                await _accepting([child.service for child in group])
+            started = [child.service for child in group]
 
     async def _stop(self, hurry: asyncio.Event) -> None:
         for child in self._children:
             child.retire()
         killer = asyncio.create_task(self._kill_when(hurry))
-        for kinds, grace_s in STOP_ORDER:
-            group = [child for child in self._children if child.service.kind in kinds]
-            await asyncio.gather(*(child.stop(0.0 if hurry.is_set() else grace_s) for child in group))
+        for kinds in stages(lambda kind: kind.stop):
+            graces_s = {kind.name: 0.0 if hurry.is_set() else kind.grace_s for kind in kinds}
+            await asyncio.gather(*(child.stop(graces_s[child.service.kind]) for child in self._of(kinds)))
         killer.cancel()
+
+    def _of(self, kinds: Iterable[Kind]) -> list[Child]:
+        names = {kind.name for kind in kinds}
+        return [child for child in self._children if child.service.kind in names]
 
     async def _kill_when(self, hurry: asyncio.Event) -> None:
         await hurry.wait()
@@ -108,18 +100,18 @@ class Supervisor:
             child.kill()
 
     async def _command(self, service: Service, waited_s: float) -> tuple[str, ...] | None:
-        """The command line of a service now; None while a Redis has to wait for a failover."""
-        if service.kind == "redis":
-            start = await asyncio.to_thread(self._ask_sentinels, service, waited_s)
-            return None if start is None else (*service.command, *start)
+        """Return the command line of a service; None: it cannot start now."""
+        if not service.command:
+            return (sys.executable, "-P", "-m", "sut.deploy.supervise.launch", str(self._path), service.name)
         if service.volume:
             return self._on_volume(service)
-        if service.command:
-            return service.command
-        return (sys.executable, "-P", "-m", "sut.deploy.supervise.launch", str(self._path), service.name)
+        if arguments := KINDS[service.kind].own("start_arguments"):
+            more = await asyncio.to_thread(arguments, self._topology, service, waited_s)
+            return None if more is None else (*service.command, *more)
+        return service.command
 
     def _on_volume(self, service: Service) -> tuple[str, ...] | None:
-        """Its command line inside the volume's mount namespace; None while the disk is not mounted."""
+        """Return its command line inside the volume's mount namespace; None while the disk is not mounted."""
         pid = next(child.state.pid for child in self._children if child.service.name == service.volume)
         with contextlib.suppress(OSError):
             namespace = Path(f"/proc/{pid}/ns/mnt")
@@ -127,27 +119,8 @@ class Supervisor:
                 return ("nsenter", f"--mount={namespace}", f"--wd={self._topology.dir}", "--", *service.command)
         return None
 
-    def _ask_sentinels(self, service: Service, waited_s: float) -> tuple[str, ...] | None:
-        from sut.deploy.probes import probe  # redis-py takes 0.2 s to import: not before the first start
-
-        views = []
-        # At the first start there is none to ask yet, and a majority is of those that answer.
-        for sentinel in self._topology.of_kind("sentinel") if waited_s > 0.5 else ():
-            address = (sentinel.host, sentinel.ports["redis"])
-            view = probe.sentinel_view(address, self._topology.redis_master, SENTINEL_TIMEOUT_S)
-            if view is not None:
-                views.append(view)
-        first = self._topology.of_kind("redis")[0]
-        start = redis_start(
-            (service.host, service.ports["redis"]),
-            first_master=(first.host, first.ports["redis"]),
-            views=views,
-            waited_s=waited_s,
-        )
-        return None if start == "wait" else start.arguments
-
     def _write_state(self) -> None:
-        """Write state.json; a full disk must not end the supervision."""
+        """Write state.json. A full disk must not end the supervision."""
         processes = {s.name: state.ProcessState(status="external") for s in self._topology.services if s.external}
         processes |= {child.service.name: child.state for child in self._children}
         now = SystemState(
@@ -166,7 +139,7 @@ class Supervisor:
 
 
 async def _accepting(services: Iterable[Service]) -> None:
-    """Until every port of these accepts a connection, or the time is up."""
+    """Wait until every port of these accepts connections, for at most STAGE_TIMEOUT_S."""
     ports = [(service.host, port) for service in services for port in service.ports.values()]
     for _look in range(round(STAGE_TIMEOUT_S / ACCEPT_LOOK_S)):
         ports = [address for address in ports if not await _accepts(*address)]
@@ -196,7 +169,7 @@ async def _supervise(topology: Topology, path: Path, clock_offset_ns: int) -> No
 
 
 def main(arguments: list[str]) -> int:
-    """The process's exit status: 0 after a stop that left nothing."""
+    """Supervise until SIGTERM. Returns the exit status: 0 after a stop that left nothing."""
     if len(arguments) not in (1, 2):
         sys.stderr.write(
             "usage: python -m sut.deploy.supervise.supervisor TOPOLOGY [DESCRIPTOR OF THE LOCK, IF INHERITED]\n"

@@ -9,21 +9,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Final
 
 from sut.ports import Kind, LogRecord, MessageLog, Origin, Unavailable
 from sut.process.partitioning import partition_of
-from sut.process.peer import PeerConnection
+from sut.process.peer import PeerConnection, PeerLink
 from sut.protocol.frames import Ack, Nack, Refused, decode_server
-from sut.protocol.peer import Deliver, Deliveries, Missed, PeerFrame
+from sut.protocol.peer import Deliver, Deliveries, Missed, PeerFrame, Poke
 
 ANSWER_TIMEOUT_S: Final = 5.0
 MAX_WAITING: Final = 10_000
 
 
 class Denied(Exception):
-    """The sequencer refused, definitely."""
+    """The sequencer refused the change; nothing has changed."""
 
     def __init__(self, code: int) -> None:
         super().__init__(_REASONS.get(code, f"refused with code {code}"))
@@ -41,12 +41,12 @@ _REASONS: Final[dict[int, str]] = {
 
 
 def direct_id(user: int, other: int) -> int:
-    """The one conversation between two people, whoever begins it."""
+    """Return the id of the one conversation between two people, whoever begins it."""
     return _id(f"direct:{min(user, other)}:{max(user, other)}")
 
 
 def group_id(creator: int, key: str) -> int:
-    """The conversation that this creator makes under this idempotency key."""
+    """Return the id of the group that this creator makes under this idempotency key."""
     return _id(f"group:{creator}:{key}")
 
 
@@ -58,18 +58,18 @@ class Control:
     """Puts control records in the log and hands the sequencers' answers to whoever waits."""
 
     def __init__(
-        self, *, node: str, incarnation: int, message_log: MessageLog, partitions: int, poke: Callable[[int], object]
+        self, *, node: str, incarnation: int, message_log: MessageLog, sequencers: Mapping[int, PeerLink]
     ) -> None:
+        """`sequencers`: the link to the owner of each log partition."""
         self._node = node
         self._incarnation = incarnation
         self._log = message_log
-        self._partitions = partitions
-        self._poke = poke
+        self._sequencers = sequencers
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[int]] = {}
 
     def on_frame(self, connection: PeerConnection, _correlation: int, frame: PeerFrame) -> None:
-        """A sequencer's answers."""
+        """Take the answers of a sequencer (`PeerServer.on_frame`)."""
         match frame:
             case Deliver():
                 self._answered(frame)
@@ -93,15 +93,15 @@ class Control:
                 future.set_exception(Denied(answer.code))
 
     async def create(self, conv: int, creator: int, *, kind: str, members: tuple[int, ...]) -> int:
-        """Returns 0. Raises Denied, Unavailable."""
+        """Create a conversation. Returns 0. Raises Denied, Unavailable."""
         return await self._change(Kind.CREATE, conv, creator, body=kind.encode(), members=members)
 
     async def add(self, conv: int, by: int, user: int) -> int:
-        """The number the change took. Raises Denied, Unavailable."""
+        """Change the members. Returns the number that the change took. Raises Denied, Unavailable."""
         return await self._change(Kind.ADD, conv, by, body=b"", members=(user,))
 
     async def remove(self, conv: int, by: int, user: int) -> int:
-        """The number the change took. Raises Denied, Unavailable."""
+        """Change the members. Returns the number that the change took. Raises Denied, Unavailable."""
         return await self._change(Kind.REMOVE, conv, by, body=b"", members=(user,))
 
     async def name(self, conv: int, by: int, user: int, role: int) -> int:
@@ -113,13 +113,13 @@ class Control:
             raise Unavailable(f"{MAX_WAITING} requests wait already")
         number = next(self._numbers)
         record = LogRecord(kind, conv, user, 0, 0, body, members, Origin(self._node, self._incarnation, number))
-        partition = partition_of(conv, self._partitions)
+        partition = partition_of(conv, len(self._sequencers))
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting[number] = future
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 await self._log.append(partition, [record])
-                self._poke(partition)
+                self._sequencers[partition].send(Poke(partition))
                 return await future
         except TimeoutError:
             raise Unavailable(f"no answer in {ANSWER_TIMEOUT_S} s; repeat the request") from None

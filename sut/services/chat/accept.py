@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from sut.ports import LogRecord, MessageLog, Unavailable
+from sut.process.peer import PeerLink
 from sut.process.trace import OFF, Hop, Trace
+from sut.protocol.peer import Poke
 from sut.protocol.tracing import is_traced
 
 MAX_WAITING: Final = 10_000
@@ -32,21 +34,20 @@ class Pending:
 
 
 class Acceptor:
-    """One partition's way to the log."""
+    """Appends the messages of one partition to the log."""
 
-    def __init__(
-        self, partition: int, message_log: MessageLog, poke: Callable[[int], object], *, trace: Trace = OFF
-    ) -> None:
+    def __init__(self, partition: int, message_log: MessageLog, sequencer: PeerLink, *, trace: Trace = OFF) -> None:
+        """`sequencer`: the link to the partition's owner."""
         self._partition = partition
         self._log = message_log
-        self._poke = poke
+        self._sequencer = sequencer
         self._trace = trace
         self._queue: asyncio.Queue[Pending] = asyncio.Queue(MAX_WAITING)
         self.appended = 0
         self.failed = 0
 
     def offer(self, pending: Pending) -> bool:
-        """Take a record for the next append. False when too many wait."""
+        """Take a record for the next append. Returns False when too many wait."""
         try:
             self._queue.put_nowait(pending)
         except asyncio.QueueFull:
@@ -54,7 +55,7 @@ class Acceptor:
         return True
 
     async def run(self) -> None:
-        """Append what waits, for ever."""
+        """Append the waiting records, for ever."""
         while True:
             batch = [await self._queue.get()]
             while len(batch) < MAX_BATCH and not self._queue.empty():
@@ -73,12 +74,12 @@ class Acceptor:
             else:
                 self._stamp(Hop.DURABLE, traced)
                 self.appended += len(batch)
-                self._poke(self._partition)
+                self._sequencer.send(Poke(self._partition))
 
     def _stamp(self, hop: Hop, traced: Sequence[LogRecord]) -> None:
         for record in traced:
             self._trace.stamp(hop, device=record.device, client_seq=record.client_seq, conv=record.conv)
 
     async def append(self, partition: int, records: Sequence[LogRecord]) -> None:
-        """Make the records durable. A known-bad variant overrides this."""
+        """Make the records durable. Raises Unavailable: they may be in the log or not."""
         await self._log.append(partition, records)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 import math
@@ -12,13 +11,14 @@ from collections.abc import Callable, Coroutine, Hashable
 from functools import partial
 from typing import Final
 
-from sut.adapters.backends import open_log, open_store
+from sut.adapters.backends import Backends
 from sut.deploy.topology import Service, Topology
 from sut.ports import Kind, LogRecord, MessageStore, Origin, Unavailable
-from sut.process.links import links_to
+from sut.process.links import by_partition, links_to
 from sut.process.partitioning import partition_of
 from sut.process.peer import PeerConnection, PeerServer
 from sut.process.ready import Ready
+from sut.process.serving import peers, work_until
 from sut.process.trace import Hop, Trace, open_trace
 from sut.protocol.frames import Close, Error, Nack, Refused, encode
 from sut.protocol.peer import (
@@ -27,7 +27,6 @@ from sut.protocol.peer import (
     FetchHistory,
     FetchPage,
     PeerFrame,
-    Poke,
     ReadUpTo,
     Shown,
     Submit,
@@ -37,9 +36,9 @@ from sut.protocol.peer import (
 from sut.protocol.signals import ReceiptKind
 from sut.services.chat.accept import Acceptor, Pending
 from sut.services.chat.fair import Behind, FairReads
+from sut.services.chat.pieces import ChatPieces
 from sut.services.chat.reader import NotMember, Reader
 from sut.services.chat.relay import Relay
-from sut.variants import acceptor_class, reader_class
 
 MAX_CURSORS: Final = 100_000
 CURSOR_TICK_S: Final = 1.0
@@ -48,18 +47,22 @@ CURSOR_TICK_S: Final = 1.0
 log = logging.getLogger("chat")
 
 
-async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
-    """Serve gateways until `stop` is set."""
-    message_log, store = open_log(topology, service.name), open_store(topology, service.name)
+async def serve(
+    topology: Topology,
+    service: Service,
+    incarnation: int,
+    stop: asyncio.Event,
+    pieces: ChatPieces = ChatPieces(),  # noqa: B008 (frozen)
+) -> None:
+    """Serve gateways until `stop` is set. Raises PortInUse."""
+    backends = Backends(topology, service.name)
+    message_log, store = backends.log(), backends.store()
     links = links_to(topology, service, incarnation, "sequencer")
-    by_partition = {p: links[topology.sequencer_of(p).name] for p in range(topology.settings.partitions)}
-    make_acceptor = acceptor_class(topology, by_partition)
+    sequencers = by_partition(topology, links)
     trace = open_trace(topology, service.name)
-    acceptors = [
-        make_acceptor(p, message_log, lambda p: by_partition[p].send(Poke(p)), trace=trace) for p in by_partition
-    ]
-    relay = Relay(by_partition, receipts=topology.settings.receipts)
-    chat = _Chat(acceptors, reader_class(topology)(store, by_partition), store, trace, relay)
+    acceptors = [pieces.acceptor(p, message_log, link, trace=trace) for p, link in sequencers.items()]
+    relay = Relay(sequencers, receipts=topology.settings.receipts)
+    chat = _Chat(acceptors, pieces.reader(store, sequencers), store, trace, relay)
     ready = Ready()
     server = PeerServer(
         node=service.name,
@@ -67,29 +70,15 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         on_frame=chat.on_frame,
         stats=lambda: chat.stats() | ready.stats(),
     )
-    await server.start(service.host, service.ports["peer"])
-    for link in links.values():
-        link.start()
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(acceptor.run()) for acceptor in acceptors]
-            tasks.append(group.create_task(chat.save_cursors()))
-            tasks.append(group.create_task(relay.run()))
-            tasks.append(group.create_task(ready.reach(lambda: message_log.committed(0), lambda: store.cursors(0))))
-            await stop.wait()
-            for task in tasks:
-                task.cancel()
-    finally:
-        await server.close()
-        for link in links.values():
-            await link.close()
-        for closing in (trace.close, store.close, message_log.close):
-            with contextlib.suppress(Exception):
-                await closing()
+    async with peers(service, server, links, trace.close, backends.close):
+        works = [acceptor.run() for acceptor in acceptors]
+        works += [chat.save_cursors(), relay.run()]
+        works.append(ready.reach(lambda: message_log.committed(0), lambda: store.cursors(0)))
+        await work_until(stop, works)
 
 
 class _Chat:
-    """Decides what becomes of each frame of a gateway."""
+    """Handles the frames of gateways."""
 
     def __init__(
         self, acceptors: list[Acceptor], reader: Reader, store: MessageStore, trace: Trace, relay: Relay
@@ -108,7 +97,6 @@ class _Chat:
         self._behind = Behind()
 
     def stats(self) -> dict[str, float]:
-        """Counters for Pong."""
         return {
             "appended": float(sum(acceptor.appended for acceptor in self._acceptors)),
             "append_failed": float(sum(acceptor.failed for acceptor in self._acceptors)),
@@ -241,7 +229,7 @@ class _Chat:
 
 
 def _paged(frame: FetchPage | FetchHistory, page: bytes) -> Deliver:
-    """An encoded PAGE with this request's number."""
+    """Return the answer: an encoded PAGE with the number of this request."""
     return Deliver((frame.conn,), page[:1] + frame.req.to_bytes(4, "big") + page[5:])
 
 

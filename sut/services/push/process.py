@@ -1,123 +1,150 @@
-"""The push service: a reader for each partition, one decider, a sender for each provider, and the commits.
+"""The push service process: a reader for each partition, one decider, a sender for each provider, and the commits.
 
-Nothing is committed before it is answered: a record's offset passes when every push that it asked for was accepted or
-refused for good. A restart reads again from there, so a push may come twice, and none is lost. What waits is bounded
-(lane.py, decider.py); beyond that the log waits, which it does for ever.
+An offset is committed only when the providers have accepted, or refused for good, every push of the records up to it.
+After a restart the service reads again from the last commit: a push may come twice, and none is lost. Queues are
+bounded (lane.py, decider.py). When they are full the service stops reading; the log keeps the records.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import ssl
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final
 
-from sut.adapters.backends import open_devices, open_log, open_registry, open_store
+from sut.adapters.backends import Backends
 from sut.deploy.servers.push_files import PushFiles, read_accounts, read_service_account
 from sut.deploy.topology import Service, Topology
-from sut.ports import Follower, MessageLog, Provider, PushProvider, Unavailable, Verdict
-from sut.process.links import links_to
-from sut.process.peer import PeerConnection, PeerServer
+from sut.ports import Follower, Provider, PushProvider, Unavailable, Verdict
+from sut.process.links import by_partition, links_to
+from sut.process.peer import PeerLink, PeerServer
 from sut.process.ready import Ready
-from sut.protocol.peer import PeerFrame
-from sut.services.push.decider import Decider
+from sut.process.serving import peers, refuse, work_until
 from sut.services.push.directory import Directory
-from sut.services.push.floor import Floor
 from sut.services.push.gateways import Gateways
 from sut.services.push.lane import Lane
+from sut.services.push.pieces import PushPieces
 from sut.services.push.progress import Progress
 from sut.services.push.reader import PartitionReader
 from sut.services.push.sender import Sender
-from sut.variants import decider_class, floor_class
 
 COMMIT_S: Final = 0.25
-"""How much is pushed twice after a crash, beside what was under way."""
+"""Interval of the commits. A crash repeats the pushes of this long, and those under way."""
 TIMEOUT_S: Final = 3.0
-"""Of one attempt: leaves time for another one within the 5 s that a push may take."""
+"""Timeout of one attempt; a second attempt still fits into the 5 s that a push may take."""
 
 log = logging.getLogger("push")
 
 
-async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
+async def serve(
+    topology: Topology,
+    service: Service,
+    incarnation: int,
+    stop: asyncio.Event,
+    pieces: PushPieces = PushPieces(),  # noqa: B008 (frozen)
+) -> None:
     """Push until `stop` is set. Raises PortInUse, TopologyError."""
     providers = open_providers(topology)
-    message_log, store = open_log(topology, service.name), open_store(topology, service.name)
-    registry, devices = open_registry(topology, service.name), open_devices(topology, service.name)
-    make_floor = floor_class(topology)
-    floors = {partition: make_floor() for partition in range(topology.settings.partitions)}
-    lanes: dict[Provider, Lane] = {name: Lane(floors, rng=random.Random()) for name in providers}
-    directory = Directory(devices)
-    senders = [
-        Sender(name, lane=lanes[name], provider=provider, directory=directory) for name, provider in providers.items()
-    ]
-
+    backends = Backends(topology, service.name)
     links = links_to(topology, service, incarnation, "gateway", "sequencer")
-    gateways = Gateways({gateway.name: links[gateway.name] for gateway in topology.of_kind("gateway")})
-    progress = Progress({p: links[topology.sequencer_of(p).name] for p in floors}, message_log)
+    push = _Push(topology, providers, backends, links, pieces)
+    server = PeerServer(node=service.name, incarnation=incarnation, on_frame=refuse, stats=push.stats)
+    closings = [provider.close for provider in providers.values()]
+    async with peers(service, server, links, *closings, backends.close):
+        await work_until(stop, push.works())
 
-    def poke() -> None:
-        for sender in senders:
+
+class _Push:
+    """The parts of the service, connected to each other."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        providers: Mapping[Provider, PushProvider],
+        backends: Backends,
+        links: Mapping[str, PeerLink],
+        pieces: PushPieces,
+    ) -> None:
+        self._log, store = backends.log(), backends.store()
+        registry, self._devices = backends.registry(), backends.devices()
+        self._floors = {partition: pieces.floor() for partition in range(topology.settings.partitions)}
+        self._lanes: dict[Provider, Lane] = {name: Lane(self._floors, rng=random.Random()) for name in providers}
+        directory = Directory(self._devices)
+        self._senders = [
+            Sender(name, lane=self._lanes[name], provider=provider, directory=directory)
+            for name, provider in providers.items()
+        ]
+        self._gateways = Gateways({gateway.name: links[gateway.name] for gateway in topology.of_kind("gateway")})
+        self._progress = Progress(by_partition(topology, links), self._log)
+        self._decider = pieces.decider(
+            registry=registry,
+            generations=registry,
+            gateways=self._gateways,
+            directory=directory,
+            floors=self._floors,
+            lanes=self._lanes,
+            on_pending=self._poke,
+        )
+        self._readers = [
+            PartitionReader(
+                partition,
+                message_log=self._log,
+                store=store,
+                floor=floor,
+                group_cap=topology.settings.group_cap,
+                progress=self._progress,
+                put=self._decider.put,
+            )
+            for partition, floor in self._floors.items()
+        ]
+        self._ready = Ready()
+
+    def _poke(self) -> None:
+        for sender in self._senders:
             sender.poke()
 
-    decider = decider_class(topology)(
-        registry=registry,
-        generations=registry,
-        gateways=gateways,
-        directory=directory,
-        floors=floors,
-        lanes=lanes,
-        on_pending=poke,
-    )
-    readers = [
-        PartitionReader(
-            partition,
-            message_log=message_log,
-            store=store,
-            floor=floor,
-            group_cap=topology.settings.group_cap,
-            progress=progress,
-            put=decider.put,
-        )
-        for partition, floor in floors.items()
-    ]
-    ready = Ready()
-    server = PeerServer(
-        node=service.name,
-        incarnation=incarnation,
-        on_frame=_refuse,
-        stats=lambda: {**ready.stats(), **_stats(readers, decider, lanes, floors)},
-    )
-    await server.start(service.host, service.ports["peer"])
-    for link in links.values():
-        link.start()
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(reader.run()) for reader in readers]
-            tasks += [group.create_task(sender.run()) for sender in senders]
-            tasks.append(group.create_task(progress.run()))
-            tasks.append(group.create_task(gateways.listen()))
-            tasks.append(group.create_task(decider.run()))
-            tasks.append(group.create_task(_commit(message_log, floors)))
-            tasks.append(group.create_task(ready.reach(lambda: message_log.committed(0), lambda: devices.owner(0))))
-            await stop.wait()
-            for task in tasks:
-                task.cancel()
-    finally:
-        await server.close()
-        for link in links.values():
-            await link.close()
-        for provider in providers.values():
-            await provider.close()
-        for closing in (registry.close, devices.close, store.close, message_log.close):
-            with contextlib.suppress(Exception):
-                await closing()
+    def works(self) -> list[Coroutine[Any, Any, None]]:
+        """Return what has to run as long as the service does."""
+        works = [reader.run() for reader in self._readers]
+        works += [sender.run() for sender in self._senders]
+        works += [self._progress.run(), self._gateways.listen(), self._decider.run(), self._commit()]
+        return [*works, self._ready.reach(lambda: self._log.committed(0), lambda: self._devices.owner(0))]
+
+    async def _commit(self) -> None:
+        """Commit the log up to the floors, for ever."""
+        committed = dict.fromkeys(self._floors, 0)
+        while True:
+            await asyncio.sleep(COMMIT_S)
+            for partition, floor in self._floors.items():
+                if (offset := floor.value) > committed[partition]:
+                    try:
+                        await self._log.commit(partition, offset, Follower.PUSH)
+                        committed[partition] = offset
+                    except Unavailable as error:
+                        log.warning("partition %d is not committed: %s", partition, error)
+
+    def stats(self) -> dict[str, float]:
+        stats = self._ready.stats() | {
+            "behind": float(sum(not reader.caught_up for reader in self._readers)),
+            "undecided": float(self._decider.undecided),
+            "decided": float(self._decider.decided),
+            "online": float(self._decider.online),
+            "asked": float(self._decider.asked),
+            "open": float(sum(floor.open for floor in self._floors.values())),
+        }
+        for name, lane in self._lanes.items():
+            stats[f"{name}_pending"] = float(len(lane))
+            stats |= {f"{name}_{verdict.name.lower()}": float(lane.counts[verdict]) for verdict in Verdict}
+        return stats
 
 
 def open_providers(topology: Topology) -> dict[Provider, PushProvider]:
-    """Those that we have accounts with; devices of others get no pushes. Raises TopologyError."""
+    """Open the providers that the topology has accounts with. Devices of other providers get no pushes.
+
+    Raises TopologyError.
+    """
     accounts, files = read_accounts(topology), PushFiles(topology.path)
     providers: dict[Provider, PushProvider] = {}
     if accounts.apns is not None:
@@ -142,37 +169,3 @@ def _tls(files: PushFiles, ca_file: str) -> ssl.SSLContext:
     tls = ssl.create_default_context(cafile=str(files.of(ca_file)) if ca_file else None)
     tls.minimum_version = ssl.TLSVersion.TLSv1_2
     return tls
-
-
-async def _commit(message_log: MessageLog, floors: Mapping[int, Floor]) -> None:
-    committed = dict.fromkeys(floors, 0)
-    while True:
-        await asyncio.sleep(COMMIT_S)
-        for partition, floor in floors.items():
-            if (offset := floor.value) > committed[partition]:
-                try:
-                    await message_log.commit(partition, offset, Follower.PUSH)
-                    committed[partition] = offset
-                except Unavailable as error:
-                    log.warning("partition %d is not committed: %s", partition, error)
-
-
-def _refuse(connection: PeerConnection, _correlation: int, _frame: PeerFrame) -> None:
-    connection.abort()
-
-
-def _stats(
-    readers: list[PartitionReader], decider: Decider, lanes: Mapping[Provider, Lane], floors: Mapping[int, Floor]
-) -> dict[str, float]:
-    stats = {
-        "behind": float(sum(not reader.caught_up for reader in readers)),
-        "undecided": float(decider.undecided),
-        "decided": float(decider.decided),
-        "online": float(decider.online),
-        "asked": float(decider.asked),
-        "open": float(sum(floor.open for floor in floors.values())),
-    }
-    for name, lane in lanes.items():
-        stats[f"{name}_pending"] = float(len(lane))
-        stats |= {f"{name}_{verdict.name.lower()}": float(lane.counts[verdict]) for verdict in Verdict}
-    return stats

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 
-from sut.adapters.backends import open_log, open_registry, open_store
+from sut.adapters.backends import Backends
 from sut.deploy.topology import Service, Topology
 from sut.process.links import links_to
 from sut.process.partitioning import partition_of
 from sut.process.peer import PeerConnection, PeerServer
 from sut.process.ready import Ready
+from sut.process.serving import peers, work_until
 from sut.process.trace import open_trace
 from sut.protocol.peer import (
     ANSWER,
@@ -33,23 +33,28 @@ from sut.protocol.peer import (
     TypingIn,
 )
 from sut.services.sequencer.emitter import Emitter
+from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.retention import keep_for
 from sut.services.sequencer.signals import Signals
 from sut.services.sequencer.worker import PartitionWorker
-from sut.variants import signals_class, worker_class
 
 
-async def serve(topology: Topology, service: Service, incarnation: int, stop: asyncio.Event) -> None:
-    """Sequence this service's partitions until `stop` is set."""
-    message_log, store = open_log(topology, service.name), open_store(topology, service.name)
-    registry = open_registry(topology, service.name)
+async def serve(
+    topology: Topology,
+    service: Service,
+    incarnation: int,
+    stop: asyncio.Event,
+    pieces: SequencerPieces = SequencerPieces(),  # noqa: B008 (frozen)
+) -> None:
+    """Sequence this service's partitions until `stop` is set. Raises PortInUse."""
+    backends = Backends(topology, service.name)
+    message_log, store = backends.log(), backends.store()
     links = links_to(topology, service, incarnation, "gateway", "api")
-    emitter = Emitter(registry, links)
+    emitter = Emitter(backends.registry(), links)
     owned = [p for p in range(topology.settings.partitions) if topology.sequencer_of(p).name == service.name]
-    make_worker = worker_class(topology)
     trace = open_trace(topology, service.name)
     workers = {
-        partition: make_worker(
+        partition: pieces.worker(
             partition,
             message_log=message_log,
             store=store,
@@ -60,7 +65,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         for partition in owned
     }
     answers = _Answers(workers, topology.settings.partitions)
-    signals = answers.signals = signals_class(topology)(workers, store, emitter, worker_of=answers.worker)
+    signals = answers.signals = pieces.signals(workers, store, emitter, worker_of=answers.worker)
     ready = Ready()
     server = PeerServer(
         node=service.name,
@@ -68,31 +73,16 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
         on_frame=answers.on_frame,
         stats=lambda: _stats(workers, emitter, ready) | signals.stats(),
     )
-    await server.start(service.host, service.ports["peer"])
-    for link in links.values():
-        link.start()
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(worker.run()) for worker in workers.values()]
-            tasks.append(group.create_task(emitter.run()))
-            tasks.append(group.create_task(keep_for(topology.settings.retention_days, store, owned)))
-            tasks += signals.start(group)
-            # Nobody reads the store before there is a record, and one of the sequencers makes its tables.
-            tasks.append(group.create_task(ready.reach(lambda: store.cursors(0))))
-            await stop.wait()
-            for task in tasks:
-                task.cancel()
-    finally:
-        await server.close()
-        for link in links.values():
-            await link.close()
-        for closing in (trace.close, registry.close, store.close, message_log.close):
-            with contextlib.suppress(Exception):
-                await closing()
+    async with peers(service, server, links, trace.close, backends.close):
+        works = [worker.run() for worker in workers.values()]
+        works += [emitter.run(), keep_for(topology.settings.retention_days, store, owned), *signals.works()]
+        # Nobody reads the store before there is a record, and one of the sequencers makes its tables.
+        works.append(ready.reach(lambda: store.cursors(0)))
+        await work_until(stop, works)
 
 
 class _Answers:
-    """What chat services and the API ask of a sequencer."""
+    """Answers the questions of chat services and the API."""
 
     def __init__(self, workers: Mapping[int, PartitionWorker], partitions: int) -> None:
         self._workers = workers
@@ -143,7 +133,7 @@ class _Answers:
         return live.head_for(user) if live is not None else worker.unknown_head
 
     def worker(self, conv: int) -> PartitionWorker:
-        """Whose the conversation is."""
+        """Return the worker of a conversation."""
         return self._workers[partition_of(conv, self._partitions)]
 
 

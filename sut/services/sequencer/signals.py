@@ -5,9 +5,8 @@ Chat services hand it the words of devices; the API asks what is known of a conv
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
 
 from sut.ports import MessageStore
 from sut.protocol.peer import Changed, Progress, ReadReceipts, ReceiptsOf, TypingIn
@@ -23,7 +22,7 @@ SignalFrame = Progress | TypingIn | ReadReceipts | Changed
 
 
 class Signals:
-    """One for all partitions of a sequencer. Known-bad variants override it."""
+    """Handles receipts and typing of all partitions of a sequencer."""
 
     def __init__(
         self,
@@ -33,7 +32,7 @@ class Signals:
         *,
         worker_of: Callable[[int], PartitionWorker],
     ) -> None:
-        """`worker_of`: whose a conversation is, of these workers by partition."""
+        """`workers`: by partition. `worker_of`: returns the worker of a conversation."""
         self._workers = workers
         self._worker_of = worker_of
         self._emitter = emitter
@@ -44,7 +43,7 @@ class Signals:
         return self._worker_of(conv).live(conv)
 
     def on_frame(self, frame: SignalFrame) -> ReceiptsOf | None:
-        """Act on it; what is not None is the answer."""
+        """Act on the frame. Returns its answer, None where there is none."""
         match frame:
             case Progress(items):
                 self.receipts.take(items)
@@ -57,7 +56,7 @@ class Signals:
         return None
 
     def changed(self, frame: Changed) -> None:
-        """Who comes and goes is none of ours. A known-bad variant overrides this."""
+        """Ignore it: presence is the gateways' business. The variant eager_presence overrides this."""
 
     def _known(self, conv: int, user: int) -> ReceiptsOf:
         live = self._live(conv)
@@ -65,13 +64,11 @@ class Signals:
         member = live is not None and user in live.state.spans
         return ReceiptsOf(live is not None, member, items)
 
-    def start(self, group: asyncio.TaskGroup) -> Iterable[asyncio.Task[None]]:
-        """Its tasks, which run for ever."""
-        desk = self.receipts
-        return [group.create_task(task()) for task in (desk.run, desk.run_cold, desk.save)]
+    def works(self) -> list[Coroutine[Any, Any, None]]:
+        """Return what has to run as long as the sequencer does."""
+        return [self.receipts.run(), self.receipts.run_cold(), self.receipts.save()]
 
     def stats(self) -> dict[str, float]:
-        """Counters for Pong."""
         return {
             "receipts_taken": float(self.receipts.taken),
             "receipts_sent": float(self.receipts.sent),

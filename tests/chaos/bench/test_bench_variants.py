@@ -13,7 +13,7 @@ from load.bench.crowd import Measured
 from load.bench.rush import Buckets
 from sut.protocol.device.events import ClientSettings
 from sut.protocol.device.reconnect import Reconnect
-from sut.variants import fixed_reconnect_s
+from sut.variants.fixed_reconnect import WAIT_S
 from tests.chaos.bench.test_benches import bench
 
 
@@ -48,7 +48,7 @@ def test_without_a_machine_between_a_fixed_wait_brings_all_at_once_and_jitter_fe
             dials.add(at_s)
         return dials.peak
 
-    assert peak(fixed_reconnect_s(bench_reconnect.VARIANT)) == 1000
+    assert peak(WAIT_S) == 1000
     assert peak(0.0) < 100
 
 

@@ -76,7 +76,7 @@ class CassandraSystem:
         run_id = os.urandom(8).hex()
         self._topology = Topology(
             run_id=run_id, profile="cassandra", dir=str(directory), token_key="", api_key="",
-            services=cassandra_server.services(place),
+            services=cassandra_server.services("cassandra", 3, place),
         )  # fmt: skip
         self.names = [service.name for service in self._topology.services]
         self.addresses: list[Address] = [(s.host, s.ports["cql"]) for s in self._topology.services]

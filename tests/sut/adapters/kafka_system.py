@@ -52,7 +52,7 @@ class KafkaSystem:
         )
         self._topology = Topology(
             run_id=os.urandom(8).hex(), profile="kafka", dir=str(directory), token_key="", api_key="",
-            services=kafka_server.services(place),
+            services=kafka_server.services("kafka", 3, place),
         )  # fmt: skip
         self.nodes = {service.index + 1: service.name for service in self._topology.services}
         self.addresses: dict[int, Address] = {

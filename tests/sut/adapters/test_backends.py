@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from sut.adapters.backends import open_log, open_registry, open_store
+from sut.adapters.backends import Backends, UnknownBackend
 from sut.adapters.cassandra.store import CassandraStore
 from sut.adapters.redis import admin as redis_admin
 from sut.adapters.redis.counter import RedisCounter
@@ -28,19 +28,50 @@ def topology_of(directory: Path, system: RedisSystem | None = None, **extra: obj
 
 async def test_the_files_are_in_data(tmp_path: Path) -> None:
     topology = topology_of(tmp_path)
-    for backend in (open_log(topology, "chat-1"), open_store(topology, "chat-1")):
-        await backend.close()
+    backends = Backends(topology, "chat-1")
+    backends.log()
+    backends.store()
+    await backends.close()
     names = {path.name for path in (tmp_path / "data").glob("*.db")}
     partitions = {f"{kind}-{n:02}.db" for kind in ("log", "store") for n in range(topology.settings.partitions)}
     assert names == partitions | {"offsets.db", "cursors.db", "memberships.db", "receipts.db"}
+
+
+@pytest.mark.parametrize(("name", "port"), [("paper", "open_log"), ("cassandra", "open_log")])
+def test_a_backend_that_is_not_there_or_lacks_the_port_is_one_line(name: str, port: str, tmp_path: Path) -> None:
+    backends = Backends(topology_of(tmp_path, log=name), "chat-1")
+    with pytest.raises(UnknownBackend, match=f"^no backend '{name}' with {port}; there are sqlite, kafka, cassandra$"):
+        backends.log()
+
+
+async def test_all_that_was_opened_is_closed_the_newest_first_whatever_fails(tmp_path: Path) -> None:
+    backends = Backends(topology_of(tmp_path), "chat-1")
+    log, store = backends.log(), backends.store()
+    closed = []
+
+    async def fails() -> None:
+        closed.append("store")
+        raise OSError("disk")
+
+    async def ends() -> None:
+        closed.append("log")
+
+    await log.close()
+    await store.close()
+    backends._closings = [ends, fails]
+    await backends.close()
+    await backends.close()
+    assert closed == ["store", "log"]
 
 
 async def test_on_cassandra_only_a_system_that_forgets_notes_what_is_full(tmp_path: Path) -> None:
     node = Service(name="cassandra-1", kind="cassandra", ports={"cql": 1})
     services = (Service(name="sequencer-1", kind="sequencer"), node)
     for days in (0.0, 30.0):
-        topology = replace(topology_of(tmp_path), services=services, settings=Settings(retention_days=days))
-        store = open_store(topology, "sequencer-1")
+        topology = replace(
+            topology_of(tmp_path), services=services, store="cassandra", settings=Settings(retention_days=days)
+        )
+        store = Backends(topology, "sequencer-1").store()
         assert isinstance(store, CassandraStore)
         assert store._expires == (days > 0)
         await store.close()
@@ -53,7 +84,7 @@ async def test_the_registry_is_reached_over_the_links_of_its_node(redis_system: 
         name = f"redis-{redis_system.nodes.index(master) + 1}"
         link = Link(source="gateway-1", target=name, port="redis", listen=way.address[1])
         topology = topology_of(tmp_path, redis_system, links=(link,))
-        over_link, direct = open_registry(topology, "gateway-1"), open_registry(topology, "gateway-2")
+        over_link, direct = (Backends(topology, name).registry() for name in ("gateway-1", "gateway-2"))
         await over_link.register([(1, Route(1, "gateway-1", 1, 1, 1))])
         way.swallow()
         with pytest.raises(Unavailable):

@@ -10,8 +10,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from sut.deploy.probes import probe
-from sut.deploy.servers import certificates
-from sut.deploy.servers.confs import toxiproxy_conf
+from sut.deploy.servers import certificates, toxiproxy
 from sut.deploy.topology import Link, Service, Tls, Topology
 from sut.process.listening import listener
 from sut.process.tls import server_context
@@ -52,8 +51,8 @@ def test_what_clients_dial(made: Topology, gateway: str, api: str) -> None:
 
 
 def test_a_proxy_reaches_an_ipv6_service() -> None:
-    assert json.loads(toxiproxy_conf(topology("::1")))[0]["upstream"] == "[::1]:82"
-    assert json.loads(toxiproxy_conf(topology("127.0.0.1")))[0]["upstream"] == "127.0.0.1:82"
+    assert json.loads(toxiproxy.conf(topology("::1")))[0]["upstream"] == "[::1]:82"
+    assert json.loads(toxiproxy.conf(topology("127.0.0.1")))[0]["upstream"] == "127.0.0.1:82"
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 on this machine")

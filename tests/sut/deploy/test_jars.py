@@ -187,7 +187,7 @@ def test_what_a_killed_fetch_left_is_cleared_when_it_cannot_be_under_way_any_mor
 
 FETCHER = """
 import sys
-from sut.deploy import jars
+from sut.deploy.servers import jars
 found = jars.find("kafka", on_progress=print)
 sys.exit(found.reason or None)
 """

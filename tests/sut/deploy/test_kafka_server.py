@@ -24,7 +24,7 @@ def topology(tmp_path: Path) -> Topology:
             subnet="127.9.8",
             gid=iter(range(1, 9)).__next__,
         )
-        services = kafka_server.services(place)
+        services = kafka_server.services("kafka", 3, place)
     made = Topology(
         run_id="0123", profile="kafka", dir=str(tmp_path), token_key="", api_key="", services=services
     )  # fmt: skip

@@ -12,17 +12,11 @@ from hypothesis import strategies as st
 
 from sut.deploy.place import Place
 from sut.deploy.profiles import build
-from sut.deploy.servers import confs
+from sut.deploy.servers import redis, sentinel, toxiproxy
+from sut.deploy.servers.redis import SENTINEL_PATIENCE_S, Address, RedisStart, redis_start
 from sut.deploy.supervise.child import how_it_ended
 from sut.deploy.supervise.reservation import OUTLAST_START, Reservation
-from sut.deploy.supervise.restart import (
-    MAX_BACKOFF_S,
-    SENTINEL_PATIENCE_S,
-    Address,
-    RedisStart,
-    redis_start,
-    wait_before_restart_s,
-)
+from sut.deploy.supervise.restart import MAX_BACKOFF_S, wait_before_restart_s
 from sut.deploy.supervise.watchdog import Undo, pending
 from sut.deploy.topology import Settings, Topology
 
@@ -164,7 +158,7 @@ def test_each_system_has_keys_and_a_run_id_of_its_own(tmp_path: Path) -> None:
 
 def test_sentinels_know_each_other_and_the_replica_from_the_start(tmp_path: Path) -> None:
     topology = profile(tmp_path)
-    texts = {service.name: confs.sentinel_conf(topology, service) for service in topology.of_kind("sentinel")}
+    texts = {service.name: sentinel.conf(topology, service) for service in topology.of_kind("sentinel")}
     ids = {name: re.findall(r"^sentinel myid (\w{40})$", text, re.M)[0] for name, text in texts.items()}
     for name, text in texts.items():
         known = set(re.findall(r"^sentinel known-sentinel petrel 127\.0\.0\.1 \d+ (\w{40})$", text, re.M))
@@ -175,12 +169,12 @@ def test_sentinels_know_each_other_and_the_replica_from_the_start(tmp_path: Path
 
 def test_a_directory_with_quotes_is_quoted(tmp_path: Path) -> None:
     topology = profile(tmp_path / 'a "b" c')
-    assert f'dir "{tmp_path}/a \\"b\\" c/data/redis/redis-1"' in confs.redis_conf(topology, topology.service("redis-1"))
+    assert f'dir "{tmp_path}/a \\"b\\" c/data/redis/redis-1"' in redis.conf(topology, topology.service("redis-1"))
 
 
 def test_the_proxies_listen_where_the_topology_dials(tmp_path: Path) -> None:
     topology = profile(tmp_path)
-    proxies = {proxy["name"]: proxy for proxy in json.loads(confs.toxiproxy_conf(topology))}
+    proxies = {proxy["name"]: proxy for proxy in json.loads(toxiproxy.conf(topology))}
     assert len(proxies) == len(topology.links)
     for link in topology.links:
         assert proxies[link.name]["listen"] == f"127.0.0.1:{link.listen}"

@@ -11,7 +11,9 @@ import uvloop
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from sut.deploy.topology import load
-from sut.gateway.process import run
+from sut.gateway.gateway import Gateway
+from sut.gateway.pieces import GatewayPieces
+from sut.gateway.process import max_sockets, run
 from tests.sut.gateway.world import PACE, MemoryRegistry
 
 
@@ -28,7 +30,11 @@ async def main(directory: Path, parent: int) -> None:
         stop.set()
 
     watching = asyncio.create_task(watch())
-    await run(topology, service, incarnation=77, stop=stop, registry=MemoryRegistry(), pace=PACE)
+    pieces = GatewayPieces(pace=PACE)
+    gateway = Gateway(
+        topology, service, incarnation=77, registry=MemoryRegistry(), max_sockets=max_sockets(), pieces=pieces
+    )
+    await run(gateway, stop)
     watching.cancel()
 
 

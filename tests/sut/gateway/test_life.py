@@ -12,7 +12,8 @@ import pytest
 import uvloop
 from websockets.exceptions import InvalidStatus
 
-from sut.gateway.process import run as run_gateway
+from sut.gateway.gateway import Gateway
+from sut.gateway.process import run
 from sut.ports import Unavailable
 from sut.process.peer import PortInUse, ping
 from sut.protocol.frames import BEAT_RESYNC, Beat, Close, Drain, Heartbeat
@@ -73,7 +74,8 @@ def test_a_port_in_use_is_one_clear_line(tmp_path, role):
     async def scenario() -> None:
         blocker = await asyncio.start_server(lambda _r, _w: None, service.host, service.ports[role])
         async with blocker:
-            await run_gateway(one, service, incarnation=1, stop=asyncio.Event(), registry=MemoryRegistry())
+            gateway = Gateway(one, service, incarnation=1, registry=MemoryRegistry(), max_sockets=10)
+            await run(gateway, asyncio.Event())
 
     with pytest.raises(PortInUse) as caught:
         uvloop.run(scenario())

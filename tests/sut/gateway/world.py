@@ -17,7 +17,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from sut.deploy.topology import Service, Settings, Tls, Topology, save
-from sut.gateway.process import run as run_gateway
+from sut.gateway import process
+from sut.gateway.gateway import Gateway
+from sut.gateway.pieces import GatewayPieces
 from sut.gateway.registrar import Pace
 from sut.ports import Presence, Revocation, RevocationPage, Route, Unavailable
 from sut.process.peer import PeerConnection, PeerLink, PeerServer, ping
@@ -237,19 +239,18 @@ class World:
 
     def start_gateway(self, pace: Pace) -> None:
         """Run the gateway."""
-        self.gateway = asyncio.create_task(
-            run_gateway(
-                self.topology,
-                self.topology.service("gateway-1"),
-                incarnation=self.incarnation,
-                stop=self.stop,
-                registry=self.registry,
-                presence=self.presence,
-                revoked=Revoked(self.revocations, keep_s=3600),
-                pace=pace,
-                trace=self.trace,
-            )
+        gateway = Gateway(
+            self.topology,
+            self.topology.service("gateway-1"),
+            incarnation=self.incarnation,
+            registry=self.registry,
+            max_sockets=process.max_sockets(),
+            presence=self.presence,
+            revoked=Revoked(self.revocations, keep_s=3600),
+            pieces=GatewayPieces(pace=pace),
+            trace=self.trace,
         )
+        self.gateway = asyncio.create_task(process.run(gateway, self.stop))
 
     async def stats(self) -> dict[str, float]:
         """What the gateway says of itself."""

@@ -62,6 +62,11 @@ class FailingLog:
         return []
 
 
+class NoLink:
+    def send(self, _frame: object) -> bool:
+        return False
+
+
 def message(client_seq: int, *, device: int = 1) -> LogRecord:
     return LogRecord(Kind.MESSAGE, 9, 1, device, client_seq, b"x", (), None)
 
@@ -71,7 +76,7 @@ def test_an_acceptor_stamps_when_an_append_begins_and_when_it_has_returned(tmp_p
 
     async def live() -> None:
         trace = Trace(path, every=EVERY)
-        acceptor = Acceptor(0, FailingLog(), lambda _partition: None, trace=trace)  # type: ignore[arg-type]
+        acceptor = Acceptor(0, FailingLog(), NoLink(), trace=trace)  # type: ignore[arg-type]
         running = asyncio.create_task(acceptor.run())
         for client_seq in range(1, 9):  # 3 is traced and is durable, 7 is traced and fails
             assert acceptor.offer(Pending(message(client_seq), lambda: None))

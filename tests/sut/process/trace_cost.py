@@ -124,7 +124,7 @@ def delivering(*, group: bool, members: int) -> Work:
 
 async def appending(trace: Trace) -> None:
     """The chat service: the stamp that it has a message, the queue, an append of ten."""
-    acceptor = Acceptor(0, NowhereLog(), lambda _partition: None, trace=trace)  # type: ignore[arg-type]
+    acceptor = Acceptor(0, NowhereLog(), Swallowing(), trace=trace)  # type: ignore[arg-type]
     running = asyncio.create_task(acceptor.run())
     for number in range(MESSAGES):
         record = message(number)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sut.deploy.topology import Settings, Topology
+from sut.gateway.pieces import GatewayPieces
 from sut.gateway.presence import GatewayPresence
 from sut.ports import Kind, LogRecord, Span, StoredMessage
 from sut.protocol.frames import decode_server
 from sut.protocol.peer import Changed
 from sut.protocol.signals import PresenceNews, Receipt, Receipts, Seen
+from sut.services.api.pieces import ApiPieces
 from sut.services.sequencer import rule
 from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import Live
+from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.rule import Conversation
 from sut.services.sequencer.signals import Signals
 from sut.services.sequencer.worker import PartitionWorker
-from sut.variants import VARIANTS, presence_class, presence_ttl_s, signals_class, worker_class
+from sut.variants import find
 
 ANN, BOB, CID, DAN = 1, 2, 3, 4
 
@@ -42,18 +45,16 @@ def live(conv: int, *members: int) -> Live:
     return Live(state)
 
 
-def topology(variant: str | None) -> Topology:
-    return Topology(
-        run_id="x", profile="x", dir=".", services=(), token_key="", api_key="", variant=variant, settings=Settings()
-    )
+def pieces_of(kind: str, variant: str | None) -> Any:
+    """What a variant changes in this kind of service, None where nothing."""
+    return find(variant).pieces(kind, None) if variant is not None else None
 
 
 def receipts_of(variant: str | None, tmp_path: Path) -> list[tuple[tuple[int, ...], tuple[Receipt, ...]]]:
     """What a worker says of receipts when it settles a message of ANN."""
     outbox = Outbox()
-    worker: PartitionWorker = worker_class(topology(variant))(
-        0, message_log=None, store=None, emitter=outbox, group_cap=500
-    )
+    pieces = pieces_of("sequencer", variant) or SequencerPieces()
+    worker: PartitionWorker = pieces.worker(0, message_log=None, store=None, emitter=outbox, group_cap=500)
     row = StoredMessage(1, 0, ANN, ANN, 1, b"hi")
     record = LogRecord(Kind.MESSAGE, 5, ANN, ANN, 1, b"hi", (), None)
     room = live(5, ANN, BOB, CID)
@@ -84,7 +85,8 @@ class Worker:
 def test_only_the_variant_tells_all_contacts_at_once(variant: str | None, told: list) -> None:
     outbox = Outbox()
     workers = {0: Worker(live(5, ANN, BOB)), 1: Worker(live(6, BOB, ANN, CID), live(7, BOB, DAN))}
-    signals: Signals = signals_class(topology(variant))(workers, None, outbox, worker_of=workers.get)
+    pieces = pieces_of("sequencer", variant) or SequencerPieces()
+    signals: Signals = pieces.signals(workers, None, outbox, worker_of=workers.get)
     assert signals.on_frame(Changed(ANN, 0)) is None
     assert [(tuple(sorted(item.users)), decode_server(item.frame)) for item in outbox.offered] == told
 
@@ -100,8 +102,9 @@ class Client:
 @pytest.mark.parametrize(("variant", "told"), [(None, []), ("eager_presence", [Changed(ANN, 1), Changed(ANN, 0)])])
 def test_only_the_variant_s_gateway_tells_of_each_coming_and_going(variant: str | None, told: list) -> None:
     said: list[Changed] = []
-    presence: GatewayPresence = presence_class(topology(variant), said.append)(
-        None, node="gateway-1", incarnation=1, heartbeat_s=30, period_s=1, grace_s=3
+    pieces = pieces_of("gateway", variant) or GatewayPieces()
+    presence: GatewayPresence = pieces.presence(
+        None, node="gateway-1", incarnation=1, heartbeat_s=30, period_s=1, grace_s=3, tell_chats=said.append
     )
     first, second = Client(1, ANN), Client(2, ANN)
     for client in (first, second):
@@ -112,6 +115,7 @@ def test_only_the_variant_s_gateway_tells_of_each_coming_and_going(variant: str 
 
 
 def test_only_the_variant_s_words_on_people_count_for_ever() -> None:
-    assert presence_ttl_s(topology(None)) == 75
-    assert presence_ttl_s(topology("presence_without_ttl")) > 1e8
-    assert {"receipts_before_delivery", "presence_without_ttl", "eager_presence"} <= VARIANTS.keys()
+    for usual in (GatewayPieces(), ApiPieces()):
+        assert usual.presence_ttl_s is None
+    for kind in ("gateway", "api"):
+        assert pieces_of(kind, "presence_without_ttl").presence_ttl_s > 1e8

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import inspect
 import random
+import sys
 from importlib import import_module
 
 import pytest
 
-from sut import variants
+from sut.deploy.kinds import KINDS
 from sut.ports import Kind, LogRecord, Route, Unavailable
 from sut.protocol.device.reconnect import Reconnect
 from sut.services.sequencer import rule
 from sut.services.sequencer.live import Live
-from sut.variants import VARIANTS, dedup_window, global_counter
+from sut.variants import VARIANTS, UnknownVariant, dedup_window, find, global_counter
 from sut.variants.blind_delete import BlindDelete
 from sut.variants.dedup_window import ForgetfulWorker
 from sut.variants.immortal_routes import ImmortalRoutes
@@ -25,26 +28,76 @@ NEW = Route(DEVICE, "gateway-2", 7, 9, 2000)
 
 
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=list(VARIANTS))
-def test_each_has_a_module_that_says_what_is_wrong_and_something_that_shows_it(variant):
-    module = import_module(f"sut.variants.{variant.name}")
-    assert module.__doc__.startswith("Known bad")
+def test_each_says_what_is_wrong_and_what_shows_it(variant):
+    assert variant.module.__doc__.startswith("Known bad: ")
+    assert 20 < len(variant.wrong) < 120
     assert bool(variant.caught_by) != bool(variant.measured_by)
 
 
-def test_a_system_without_a_variant_has_the_usual_pieces(tmp_path):
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=list(VARIANTS))
+def test_each_changes_some_piece_of_a_kind_that_can_take_it_or_the_swarm(variant, tmp_path):
     made = topology(tmp_path)
-    registry = MemoryRegistry()
-    assert variants.worker_class(made).__module__ == "sut.services.sequencer.worker"
-    assert variants.acceptor_class(made, {}).__module__ == "sut.services.chat.accept"
-    assert variants.reader_class(made).__module__ == "sut.services.chat.reader"
-    assert variants.gateway_registry(made, registry) is registry
-    assert variants.gateway_pace(made) is None
-    assert variants.fixed_reconnect_s(None) == 0
+    changed = {kind: pieces for kind in KINDS if (pieces := variant.pieces(kind, made)) is not None}
+    assert bool(changed) != bool(variant.swarm({"crypto_share": 0.0}))
+    for kind, pieces in changed.items():
+        usual = inspect.signature(import_module(KINDS[kind].serves).serve).parameters["pieces"].default
+        assert type(pieces) is type(usual)
+        assert pieces != usual
+
+
+def test_the_swarm_of_plaintext_store_has_at_least_some_devices_with_keys():
+    swarm = VARIANTS["plaintext_store"].swarm
+    assert swarm({"crypto_share": 0.0}) == {"crypto_plaintext": True, "crypto_share": 0.1}
+    assert swarm({"crypto_share": 0.5})["crypto_share"] == 0.5
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_known():
-    with pytest.raises(variants.UnknownVariant, match="'good'; there are ack_before_durable, "):
-        variants.fixed_reconnect_s("good")
+    with pytest.raises(UnknownVariant, match="'good'; there are ack_before_durable, "):
+        find("good")
+    with pytest.raises(UnknownVariant, match="'_passing_on'; there are"):
+        find("_passing_on")
+
+
+OLD_PIECE = '''"""Known bad: the old reader
+of pages. More.
+
+Why.
+"""
+
+from sut.services.chat.pieces import ChatPieces
+from sut.services.chat.reader import Reader
+
+CAUGHT_BY = ("liveness",)
+
+
+class OldReader(Reader):
+    pass
+
+
+def chat(topology):
+    return ChatPieces(reader=OldReader)
+'''
+
+
+def test_a_variant_can_be_a_module_outside_the_package(tmp_path, monkeypatch):
+    (tmp_path / "old_defects").mkdir()
+    (tmp_path / "old_defects" / "pages.py").write_text(OLD_PIECE)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.raises(UnknownVariant, match=r"^variant old_defects\.pages: No module named 'old_defects'$"):
+        find("old_defects.pages")
+    monkeypatch.chdir(tmp_path)
+    importlib.invalidate_caches()
+    found = find("old_defects.pages")
+    assert (found.wrong, found.caught_by, found.measured_by) == ("the old reader of pages. More", ("liveness",), "")
+    for text, words in (("", "has no function that is named like a kind of service"), ("def chat(:", "invalid syntax")):
+        (tmp_path / "old_defects" / "wrong.py").write_text(text)
+        sys.modules.pop("old_defects.wrong", None)
+        importlib.invalidate_caches()
+        with pytest.raises(UnknownVariant, match=f"^variant old_defects.wrong: .*{words}"):
+            find("old_defects.wrong")
+    made = topology(tmp_path)
+    assert found.pieces("chat", made).reader.__name__ == "OldReader"
+    assert found.pieces("sequencer", made) is None
 
 
 # dedup_window
@@ -139,7 +192,7 @@ def test_each_message_takes_a_ticket_one_at_a_time_and_the_rule_numbers_it(tmp_p
     counter = Counter()
     monkeypatch.setattr(global_counter, "RedisCounter", lambda *_args: counter)
     monkeypatch.setattr(global_counter, "RETRY_S", 0.0)
-    worker_class = global_counter.worker_class(topology(tmp_path))
+    worker_class = global_counter.sequencer(topology(tmp_path)).worker
     workers = [worker_class(p, message_log=None, store=None, emitter=None, group_cap=9) for p in range(2)]
     message = LogRecord(Kind.MESSAGE, 5, USER, DEVICE, 1, b"x", (), None)
     change = LogRecord(Kind.ADD, 5, USER, 0, 0, b"", (3,), None)
@@ -155,7 +208,7 @@ def test_each_message_takes_a_ticket_one_at_a_time_and_the_rule_numbers_it(tmp_p
 
 
 def test_a_fixed_wait_never_varies_and_heeds_no_drain():
-    reconnect = Reconnect(variants.fixed_reconnect_s("fixed_reconnect"))
+    reconnect = Reconnect(find("fixed_reconnect").swarm({})["reconnect_fixed_s"])
     reconnect.draining(30.0)
     waits = {reconnect.next_wait_s(random.Random(seed), base_s=0.2, cap_s=5.0) for seed in range(20)}
     assert waits == {1.0}

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from sut.deploy.servers import stand_in_files
 from sut.deploy.servers.push_files import PushFiles
-from sut.deploy.servers.stand_in_files import write_stand_in_files
 from sut.deploy.supervise.reservation import Reservation
 from sut.deploy.topology import Service, Topology
 from sut.ports import Provider, PushProvider
@@ -62,7 +62,7 @@ def topology_of(directory: Path) -> Topology:
 async def running(directory: Path, *, seed: int = 1) -> AsyncIterator[Providers]:
     """Both, over TLS with a new CA."""
     topology = topology_of(directory)
-    write_stand_in_files(topology)
+    stand_in_files.write_conf(topology, topology.of_kind("provider")[0])
     service = topology.of_kind("provider")[0]
     accepted = AcceptedPushes(directory, service.name)
     fcm_url = f"https://{service.host}:{service.ports['fcm']}"
