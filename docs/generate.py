@@ -89,8 +89,10 @@ def kind_of(wanted: Any) -> str:
 
 def range_of(number: Any) -> str:
     """The range of a number type: ", 0 to 1" or ", above 0, at most 9", empty where there is none."""
-    low = f"{number.ge:,g}" if number.ge is not None else f"above {number.gt:,g}" if number.gt is not None else ""
-    high = f"{number.le:,g}" if number.le is not None else f"below {number.lt:,g}" if number.lt is not None else ""
+    low = f"{number.ge:,.12g}" if number.ge is not None else f"above {number.gt:,.12g}" if number.gt is not None else ""
+    high = (
+        f"{number.le:,.12g}" if number.le is not None else f"below {number.lt:,.12g}" if number.lt is not None else ""
+    )
     return f", {low or 'any'} to {high}" if high else f", from {low}" if low else ""
 
 
