@@ -75,3 +75,20 @@ def test_every_locked_package_is_listed_and_permissive() -> None:
 )
 def test_what_is_permissive(package: str, licence: str, good: bool) -> None:
     assert GENERATE.is_permissive(package, licence) is good
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/checks.md"])
+def test_every_check_is_on_the_page(page: str) -> None:
+    from chaos.verdict.checks import CHECKS
+
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert not [name for name in CHECKS if f"\n| `{name}` | " not in text and f"\n## {name}\n" not in text]
+
+
+def test_every_command_of_petrel_is_in_the_readme() -> None:
+    from chaos.cli.petrel import _parser
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    listed = next(action.choices for action in _parser()._actions if action.choices)
+    former = {"modes", "capacity"}
+    assert not [name for name in listed if f"`petrel {name}" not in text and name not in former]
