@@ -229,7 +229,6 @@ class Connection(asyncio.Protocol):
                 self.close(decision.code, decision.reason, hang_up=not decision.reason)
 
     def welcome(self) -> None:
-        """Send WELCOME, once."""
         if self.welcomed or self._state != _OPEN:
             return
         self.welcomed = True

@@ -230,7 +230,6 @@ class PeerLink:
         self._task = asyncio.create_task(self._keep_up())
 
     async def close(self) -> None:
-        """Drop the link and stop dialling."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

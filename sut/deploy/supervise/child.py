@@ -77,7 +77,6 @@ class Child:
         await self._task
 
     def kill(self) -> None:
-        """Send SIGKILL if the process is there."""
         self._signal(signal.SIGKILL)
 
     def _signal(self, signum: signal.Signals) -> None:
