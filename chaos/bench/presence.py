@@ -37,11 +37,11 @@ def _point(request: Request, devices: int) -> Mapping[str, float]:
     modes = []
     for name, variant in (("lazy", None), ("eager", presence_bench.EAGER)):
         # Eager presence tells without being asked and forgets whoever a crash took: staleness is not its claim.
-        checks = wanted.checks if variant is None else tuple(c for c in wanted.checks or () if c != "presence")
+        without = wanted.without if variant is None else (*wanted.without, "presence")
         directory = request.directory / f"{devices}-{name}"
         verdict = commands.execute(
             runner.Request(
-                experiment=msgspec.structs.replace(wanted, checks=checks),
+                experiment=msgspec.structs.replace(wanted, without=without),
                 seed=seed,
                 profile="embedded",
                 variant=variant,

@@ -26,7 +26,7 @@ from chaos.run import canary
 from chaos.run.experiment import Experiment
 from chaos.run.rundir import RunDir
 from load import workload as configs
-from load.workload import SwarmConfig
+from load.workload import SwarmConfig, Workload
 from sut.deploy.topology import Topology
 from sut.variants import fixed_reconnect_s, ignores_dependencies
 
@@ -42,31 +42,16 @@ def configure(experiment: Experiment, topology: Topology, directory: RunDir, see
     """Write swarm.json. Raises HarnessError."""
     plaintext = topology.variant == PLAINTEXT
     share = max(experiment.crypto_share, PLAINTEXT_SHARE if plaintext else 0.0)
-    wanted = {
+    wanted = {name: getattr(experiment, name) for name in Workload.__struct_fields__} | {
         "crypto_share": share,
         "crypto_plaintext": plaintext,
         "canary": canary.new_mark() if share else "",
         "tracer": canary.new_mark() if 0 < share < 1 else "",
         "seed": seed,
-        "users": experiment.users,
         "api_url": topology.api_url,
         "api_key": topology.api_key,
         "ca_file": topology.tls.ca if topology.tls is not None else "",
         "history_dir": str(directory.history),
-        "duration_s": experiment.duration_s,
-        "rate_per_s": experiment.rate_per_s,
-        "heartbeat_s": experiment.heartbeat_s,
-        "workers": experiment.workers,
-        "offline_share": experiment.offline_share,
-        "push": experiment.push,
-        "recipients": experiment.recipients,
-        "roles": experiment.roles,
-        "probe_share": experiment.probe_share,
-        "read_share": experiment.read_share,
-        "typing_share": experiment.typing_share,
-        "watch_share": experiment.watch_share,
-        "watched": experiment.watched,
-        "causal": experiment.causal,
         "ignore_dependencies": ignores_dependencies(topology.variant),
         "trace_every": topology.settings.trace_every,
         "reconnect_fixed_s": fixed_reconnect_s(topology.variant),

@@ -154,15 +154,17 @@ def test_a_schedule_edited_wrongly_is_refused_with_its_line(tmp_path: Path) -> N
     with pytest.raises(UsageError, match=rf"schedule.yaml:{number}: faults\[1\].fault: Expected `str`, got `int`"):
         schedule.load(path)
     path.write_text(text.replace("fault: f2", "fault: f1"))
-    with pytest.raises(UsageError, match="two faults have the same id"):
+    with pytest.raises(UsageError, match=r"schedule.yaml:\d+: faults\[1\].fault: two faults have the id 'f1'"):
         schedule.load(path)
     path.write_text(text.replace("name: chat_crash", "name: chat_crush"))
     with pytest.raises(
-        UsageError, match=r"schedule.yaml:\d+: .*faults\[\d\]: no fault 'chat_crush'; perhaps chat_crash"
+        UsageError, match=r"schedule.yaml:\d+: .*faults\[\d\].name: no fault 'chat_crush'; perhaps chat_crash"
     ):
         schedule.load(path)
     path.write_text(text.replace(f"name: {draw(3).faults[0].name}", "name: nothing", 1))
-    with pytest.raises(UsageError, match=r"schedule.yaml: f1: no fault 'nothing'; there are gateway_crash"):
+    with pytest.raises(
+        UsageError, match=r"schedule.yaml:\d+: faults\[0\].name: no fault 'nothing'; there are gateway_crash"
+    ):
         schedule.load(path)
     with pytest.raises(UsageError, match="No such file"):
         schedule.load(tmp_path / "other.yaml")
