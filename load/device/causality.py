@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from load.device import body as bodies
-from load.plan.plan import Change, Plan
+from load.plan.changes import Change
+from load.plan.plan import Plan
 from load.plan.population import Population
 from sut.protocol.causal import Dependency
 from sut.protocol.frames import Message
