@@ -26,7 +26,7 @@ from rich.text import Text
 from chaos.errors import HarnessError, UsageError, no_such
 from chaos.run import rundir
 from chaos.run.interrupt import Aborted, Interrupt, Interrupted
-from chaos.screen.console import for_people
+from chaos.screen.console import for_people, plain_table
 from load.bench.crowd import Measured, Plan
 from sut.deploy import system as deploy
 from sut.deploy.errors import DeployError
@@ -98,9 +98,8 @@ def run(
 
 def table(title: str, rows: Sequence[Mapping[str, float]]) -> Table:
     """For people: a column a point, a line a figure."""
-    shown = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     first, *figures = rows[0]
-    shown.add_column(first)
+    shown = plain_table(first, title=title)
     for row in rows:
         shown.add_column(_figure(row[first]), justify="right")
     for name in figures:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from chaos.cli.lifecycle import hint
 from chaos.errors import VALID, HarnessError, UsageError
 from sut.client.errors import ClientError, UserMistake
 from sut.client.names import check_name, user_of
@@ -55,9 +56,9 @@ def _local(directory: Path, token: str | None, name: str) -> tuple[Access, str]:
     try:
         system = System.attach(directory)
     except DeployError as error:
-        raise HarnessError(f"{error}; start it with: petrel up") from None
+        raise HarnessError(f"{error}; start it with: {hint('up', directory)}") from None
     if not system.running:
-        raise HarnessError(f"nothing runs in {directory}; start it with: petrel up")
+        raise HarnessError(f"nothing runs in {directory}; start it with: {hint('up', directory)}")
     topology = system.topology
     labels = {f"{one.host}:{one.ports['ws']}": one.name for one in topology.of_kind("gateway")}
     access = Access(topology.api_url, operator_key=topology.api_key, labels=labels)

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from chaos.errors import UsageError
+from chaos.errors import UsageError, no_such
 from chaos.run import yamlfile
 from chaos.run.experiment import Experiment, FaultSpec, Seconds, Timing, check_fault
 from chaos.run.yamlfile import Mistake
@@ -101,13 +101,18 @@ def check_targets(schedule: Schedule, targets: Mapping[str, tuple[str, ...]]) ->
     """Raises UsageError for a fault at a place that there is not; `targets` as in `plan`."""
     for fault in schedule.faults:
         if fault.target not in targets[fault.name]:
-            offered = ", ".join(targets[fault.name])
-            raise UsageError(f"{fault.fault}: {fault.name} has no target {fault.target!r} here; it has {offered}")
+            raise UsageError(f"{fault.fault}: {fault.name}: {no_such('target', fault.target, targets[fault.name])}")
+
+
+def check_named(spec: FaultSpec, offered: tuple[str, ...]) -> None:
+    """Raises UsageError for a target that the experiment names and that is not offered."""
+    for target in spec.targets:
+        if target not in offered:
+            raise UsageError(f"fault {spec.name}: {no_such('target', target, offered)}")
 
 
 def _target(rng: random.Random, spec: FaultSpec, offered: tuple[str, ...]) -> str:
-    if unknown := [target for target in spec.targets if target not in offered]:
-        raise UsageError(f"fault {spec.name} has no target {unknown[0]!r} here; it has {', '.join(offered)}")
+    check_named(spec, offered)
     choice = spec.targets or offered
     return choice[below(rng, len(choice))]
 

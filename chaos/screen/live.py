@@ -19,6 +19,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from chaos.errors import printable
+from chaos.screen.console import plain_table
 from chaos.screen.startup import Startup
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class View:
     duration_s: float
     ledger: Ledger | None = None
     overdue: int = 0
-    """Deliveries that should have been made by now: lost so far."""
+    """Deliveries that should have been made by now."""
     active: tuple[Active, ...] = ()
     healed: int = 0
     planned: int = 0
@@ -113,7 +115,7 @@ def _counts(ledger: Ledger, overdue: int) -> list[tuple[str, str, str]]:
         ("unanswered", f"{ledger.unanswered:,}", ""),
         ("to deliver", f"{ledger.undelivered:,}", ""),
         ("duplicates", f"{ledger.duplicates:,}", "bold red" if ledger.duplicates else ""),
-        ("lost so far", f"{overdue:,}", "bold red" if overdue else "green"),
+        ("overdue", f"{overdue:,}", "bold red" if overdue else "green"),
     ]
 
 
@@ -148,13 +150,13 @@ def _panel(view: View) -> Panel:
 
 def show_verdict(console: Console, verdict: Verdict, *, report: Path | None = None) -> None:
     """The verdict as tables, and where the report is."""
-    checks = Table("check", "verdict", "why", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    checks = plain_table("check", "verdict", "why")
     for check in verdict.checks:
-        checks.add_row(check.name, Text(check.verdict, STYLES[check.verdict]), Text(check.detail))
+        checks.add_row(check.name, Text(check.verdict, STYLES[check.verdict]), Text(printable(check.detail)))
     console.print(checks)
     for check in verdict.checks:
         for example in check.counterexamples[:MAX_COUNTEREXAMPLES] if check.verdict == "invalid" else ():
-            console.print(Text(f"  {check.name}: {example.text}", "red"), soft_wrap=True)
+            console.print(Text(f"  {check.name}: {printable(example.text)}", "red"), soft_wrap=True)
     if verdict.faults:
         console.print()
         console.print(_fault_table(verdict.faults))
@@ -175,18 +177,16 @@ def show_verdict(console: Console, verdict: Verdict, *, report: Path | None = No
 
 
 def _fault_table(faults: tuple[FaultResult, ...]) -> Table:
-    table = Table(
-        "fault", "target", "at", "healed", "recovery", "proof", box=None, pad_edge=False, padding=(0, 2, 0, 0)
-    )
+    table = plain_table("fault", "target", "at", "healed", "recovery", "proof")
     for fault in faults:
         proven = fault.effective and fault.healed
         table.add_row(
-            Text(fault.name),
-            Text(fault.target),
+            Text(printable(fault.name)),
+            Text(printable(fault.target)),
             _s(fault.injected_at_s),
             _s(fault.healed_at_s),
             _s(fault.recovery_s),
-            Text("proven" if proven else fault.evidence, "green" if proven else "yellow"),
+            Text("proven" if proven else printable(fault.evidence), "green" if proven else "yellow"),
         )
     return table
 

@@ -54,7 +54,7 @@ def examine(directory: Path, profile: str) -> list[Finding]:
         looks += [_maven, _loopback, _packets, _namespaces]
     looks += [
         lambda: _memory(CLUSTER_MEMORY if servers else MIN_MEMORY),
-        lambda: _disk(directory, CLUSTER_DISK if servers else MIN_DISK),
+        lambda: disk(directory, profile),
     ]
     return [look() for look in looks]
 
@@ -157,8 +157,9 @@ def _memory(wanted: int) -> Finding:
     return Finding("free memory", good, _gib(free), "" if good else f"free {_gib(wanted)}", needed=False)
 
 
-def _disk(directory: Path, wanted: int) -> Finding:
-    """Of the file system that the directory is, or would be, on."""
+def disk(directory: Path, profile: str) -> Finding:
+    """Free space of the file system that the directory is, or would be, on."""
+    wanted = CLUSTER_DISK if PROFILES[profile].services.keys() & set(jars.SERVERS) else MIN_DISK
     place = next(path for path in (directory, *directory.parents) if path.exists())
     free = shutil.disk_usage(place).free
     good = free >= wanted

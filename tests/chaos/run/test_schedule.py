@@ -123,7 +123,7 @@ def test_a_time_too_short_for_any_fault_is_refused() -> None:
 
 def test_a_target_that_the_topology_lacks_is_refused() -> None:
     picky = msgspec.structs.replace(QUICK, faults=(FaultSpec(name="chat_crash", for_s=(1, 2), targets=("chat-9",)),))
-    with pytest.raises(UsageError, match="fault chat_crash has no target 'chat-9' here"):
+    with pytest.raises(UsageError, match="fault chat_crash: no target 'chat-9'; there are chat_crash-1"):
         draw(1, picky)
 
 
@@ -131,7 +131,7 @@ def test_an_edited_schedule_with_a_target_that_the_topology_lacks_is_refused() -
     planned = draw(3)
     schedule.check_targets(planned, TARGETS)
     first = msgspec.structs.replace(planned.faults[0], target="moon-1")
-    with pytest.raises(UsageError, match=f"f1: {first.name} has no target 'moon-1' here; it has "):
+    with pytest.raises(UsageError, match=f"f1: {first.name}: no target 'moon-1'; there are "):
         schedule.check_targets(msgspec.structs.replace(planned, faults=(first, *planned.faults[1:])), TARGETS)
 
 
