@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import mmap
 import os
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,10 @@ RENAMED: Final = {"modes": "variants", "capacity": "limits"}
 """Commands of before -> their names now."""
 _MACHINE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 """What a machine may lack at any place, and nobody here can mend: no bug."""
+
+
+ROOM: Final = 1 << 30
+"""Bytes of address space; with 1.2 GB a small history is judged (2026-11-30)."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -52,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments and (name := RENAMED.get(arguments[0])):
             raise UsageError(f"petrel {arguments[0]} is now petrel {name}")
         options = _parser().parse_args(arguments)
+        _require_room()
         act: Act = options.act
         status = act(options)
         sys.stdout.flush()
@@ -81,6 +87,15 @@ def _open_streams() -> None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (open until the end)
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _require_room() -> None:
+    """Raises MemoryError where there is too little address space: numpy's OpenBLAS would end the process with 1."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a thread more is 30 MB more
+    try:
+        mmap.mmap(-1, ROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ).close()
+    except OSError:
+        raise MemoryError from None
 
 
 def _close_output() -> None:

@@ -6,9 +6,11 @@ import errno
 import os
 import sys
 from collections.abc import Callable
-from typing import IO, Any, Final, TypeVar, cast
+from types import TracebackType
+from typing import IO, Any, Final, Self, TypeVar, cast
 
 from rich.console import Console
+from rich.live import Live
 from rich.table import Column, Table
 
 PIPE_WIDTH: Final = 400
@@ -68,6 +70,25 @@ def for_people(*, stderr: bool = False) -> Console:
         made.width = PIPE_WIDTH
     made.width = max(made.width, MIN_WIDTH)
     return made
+
+
+class Redrawn:
+    """Entered while something is drawn again and again. `live` is None where there is no terminal."""
+
+    def __init__(self, console: Console, **how: Any) -> None:
+        self.console = console
+        self.live = Live(console=console, transient=True, **how) if console.is_interactive else None
+
+    def __enter__(self) -> Self:
+        if self.live is not None:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live is not None:
+            self.live.stop()
 
 
 def plain_table(first: str, *others: str, title: str | None = None) -> Table:

@@ -9,18 +9,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from chaos.errors import printable
-from chaos.screen.console import plain_table
+from chaos.screen.console import Redrawn, plain_table
 from chaos.screen.startup import Startup
 
 if TYPE_CHECKING:
@@ -53,48 +51,36 @@ class View:
     planned: int = 0
 
 
-class Display:
+class Display(Redrawn):
     """Entered for the time of one run."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_interactive else None
+        super().__init__(console, auto_refresh=False)
         self._startup = Startup(console, each=False)
         self._drawn_s = 0.0
         self._plain_s = 0.0
         self._plain_key: tuple[str, ...] = ()
 
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
-
     def say(self, text: str) -> None:
         """One line that stays."""
-        self._console.print(Text(text))
+        self.console.print(Text(text))
 
     def starting(self, waiting: Mapping[str, str], processes: Mapping[str, ProcessState]) -> None:
         """The system before it is all healthy, as sut.deploy.system.OnWaiting has it."""
         self._startup.waiting(waiting, processes)
-        if self._live is not None and time.monotonic() - self._drawn_s >= DRAW_EVERY_S:
+        if self.live is not None and time.monotonic() - self._drawn_s >= DRAW_EVERY_S:
             self._drawn_s = time.monotonic()
-            self._live.update(self._startup.table(), refresh=True)
+            self.live.update(self._startup.table(), refresh=True)
 
     def show(self, view: View) -> None:
         """The present state."""
-        if self._live is not None:
-            self._live.update(_panel(view), refresh=True)
+        if self.live is not None:
+            self.live.update(_panel(view), refresh=True)
             return
         key = (view.phase, *(f"{fault.fault}{fault.healing}" for fault in view.active))
         if key != self._plain_key or time.monotonic() - self._plain_s >= PLAIN_EVERY_S:
             self._plain_key, self._plain_s = key, time.monotonic()
-            self._console.print(Text(_line(view)), soft_wrap=True)
+            self.console.print(Text(_line(view)), soft_wrap=True)
 
 
 def _when(view: View) -> str:

@@ -81,37 +81,29 @@ class _Waiting:
     """Asked a moment ago: the answer is given time."""
 
 
+@dataclass(kw_only=True, eq=False)
 class Encryption:
     """What the crypto devices of a process share: who they are, and what keys they want and know."""
 
-    def __init__(
-        self,
-        *,
-        users: frozenset[int],
-        conversations: frozenset[int],
-        seed: int,
-        canary: bytes,
-        plaintext: bool,
-        recorder: Recorder,
-    ) -> None:
-        """`conversations`: those in which nobody but these `users` ever is. `plaintext`: the known-bad client, which
-        encrypts nothing.
-        """
-        self.users = users
-        self.conversations = conversations
-        self.seed = seed
-        self.canary = canary
-        self.plaintext = plaintext
-        self.recorder = recorder
-        self.cost = Cost()
-        self.people: dict[int, Person] = {}
-        self.wake: Callable[[int], None] = lambda _device: None
-        """Called with a device that has something to send."""
-        self.lists: dict[int, bytes] = {}
-        """User -> device list, as far as this process has it."""
-        self.queue: deque[Wanted] = deque()
-        """What has to be fetched, in order; each once."""
-        self._queued: set[Wanted] = set()
+    users: frozenset[int]
+    """All crypto devices, of other processes too."""
+    conversations: frozenset[int]
+    """Those in which nobody but these users ever is."""
+    seed: int
+    canary: bytes
+    plaintext: bool
+    """The known-bad client, which encrypts nothing."""
+    recorder: Recorder
+    cost: Cost = field(default_factory=Cost)
+    people: dict[int, Person] = field(default_factory=dict)
+    """The crypto devices of this process."""
+    wake: Callable[[int], None] = lambda _device: None
+    """Called with a device that has something to send."""
+    lists: dict[int, bytes] = field(default_factory=dict)
+    """User -> device list, as far as this process has it."""
+    queue: deque[Wanted] = field(default_factory=deque)
+    """What has to be fetched, in order; each once."""
+    _queued: set[Wanted] = field(default_factory=set)
 
     def join(self, device: int, members: Mapping[int, frozenset[int]], *, groups: frozenset[int]) -> None:
         """A device of this process begins. `members`: of those of its conversations that are encrypted."""

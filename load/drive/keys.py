@@ -13,12 +13,12 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from load.device.causality import ever
 from load.device.crypto import ASK_AGAIN_S, Encryption
 from load.drive.api import ApiClient, ApiError, parallel
-from load.history.recorder import Recorder
 from load.plan.changes import Change
 from load.plan.plan import DevicePlan
 from load.plan.population import Conversation, Population, shuffled, stream
@@ -59,32 +59,13 @@ def _chosen(population: Population, members: Sequence[frozenset[int]], share: fl
     return frozenset(chosen)
 
 
+@dataclass(kw_only=True, eq=False)
 class Keys(Encryption):
     """Fetches the keys of the crypto devices of a process, and publishes theirs."""
 
-    def __init__(
-        self,
-        *,
-        users: frozenset[int],
-        conversations: frozenset[int],
-        seed: int,
-        canary: bytes,
-        plaintext: bool,
-        api: ApiClient,
-        tokens: Mapping[int, str],
-        recorder: Recorder,
-    ) -> None:
-        """`tokens`: of the devices of this process. The rest as in Encryption."""
-        super().__init__(
-            users=users,
-            conversations=conversations,
-            seed=seed,
-            canary=canary,
-            plaintext=plaintext,
-            recorder=recorder,
-        )
-        self._api = api
-        self._tokens = tokens
+    api: ApiClient
+    tokens: Mapping[int, str]
+    """Of the devices of this process."""
 
     def join_all(
         self,
@@ -121,7 +102,7 @@ class Keys(Encryption):
         """Put its keys on the shelf. Waits; raises ApiError."""
         account = self.people[device].account
         publication = account.publication()
-        self._api.publish_keys(self._tokens[device], publication, device_list=account.device_list, version=1)
+        self.api.publish_keys(self.tokens[device], publication, device_list=account.device_list, version=1)
         account.published(publication)
 
     def step(self) -> bool:
@@ -133,7 +114,7 @@ class Keys(Encryption):
             self.people[wanted.device].learn(wanted.user, self.lists[wanted.user], [])
             return True
         try:
-            found = self._api.keys_of(self._tokens[wanted.device], wanted.user, one_time=wanted.bundle)
+            found = self.api.keys_of(self.tokens[wanted.device], wanted.user, one_time=wanted.bundle)
         except ApiError:
             found = KeysOf()
         if not found.device_list:  # not published yet, or the API is away: again, after the others
