@@ -53,7 +53,10 @@ def up(
         raise UsageError(no_such("profile", profile, PROFILES))
     room = disk(directory.absolute(), profile)
     if not room.good:
-        raise HarnessError(f"free disk: {room.found}; {room.remedy}")
+        told = f"free disk: {room.found}; {room.remedy}"
+        if room.needed:
+            raise HarnessError(told)
+        console.print(Text(told, "yellow"), soft_wrap=True)
     begun_s = time.monotonic()
     try:
         with Interrupt() as interrupt, Startup(console) as startup, interrupt.raising():

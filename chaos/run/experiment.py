@@ -17,13 +17,14 @@ from msgspec import UNSET, UnsetType
 
 from chaos.errors import UsageError, no_such
 from chaos.run import yamlfile
-from chaos.run.yamlfile import Mistake
+from chaos.run.yamlfile import Mistake, Place
 from load.workload import Workload
 from sut.deploy.profiles import PROFILES
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
+MAX_FAULTS: Final = 1000
 SHIPPED: Final = Path(__file__).parents[1] / "experiments"
 
 
@@ -102,8 +103,8 @@ class Experiment(_Plan, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
     summary: str
-    checks: Literal["all"] | tuple[str, ...] = "all"
-    """The checks that judge the run; `all`, or a list of names."""
+    checks: Literal["all"] | tuple[str, ...] | None = "all"
+    """The checks that judge the run; `all`, or a list of names. Null, in schedules of version 0.1: all."""
     without: tuple[str, ...] = ()
     """Checks to leave out of those, by name. `vacuity` is always made."""
     profiles: Annotated[dict[str, Instead], msgspec.Meta(max_length=16)] = {}  # noqa: RUF012 (msgspec copies it)
@@ -112,12 +113,12 @@ class Experiment(_Plan, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def judged_by(self) -> tuple[str, ...] | None:
         """The names of the checks; None: all that there are."""
-        if self.checks == "all" and not self.without:
+        listed = None if self.checks == "all" else self.checks
+        if listed is None and not self.without:
             return None
         from chaos.verdict.checks import CHECKS
 
-        wanted = CHECKS if self.checks == "all" else self.checks
-        return tuple(name for name in wanted if name not in self.without)
+        return tuple(name for name in (CHECKS if listed is None else listed) if name not in self.without)
 
 
 def names() -> list[str]:
@@ -132,7 +133,7 @@ def load(name: str) -> Experiment:
         path = Path(name)
         if not path.is_file():
             raise UsageError(f"{no_such('experiment', name, names())}, or give the path of a YAML file")
-    return yamlfile.read(path, Experiment, check=_check_names)
+    return yamlfile.read(path, Experiment, check=_check)
 
 
 def for_profile(experiment: Experiment, profile: str) -> Experiment:
@@ -167,14 +168,17 @@ def check_fault(name: str, options: Mapping[str, float]) -> None:
             raise Mistake(("options", option), f"option {option} of {name} is no number from 0 up")
 
 
-def _check_names(experiment: Experiment) -> None:
-    """Profiles and checks exist, and vacuity is not left out. Raises Mistake."""
+def _check(experiment: Experiment) -> None:
+    """Profiles and checks exist, faults are not too many, and vacuity is not left out. Raises Mistake."""
     from chaos.verdict.checks import CHECKS
 
     for profile in experiment.profiles:
         if profile not in PROFILES:
             raise Mistake(("profiles", profile), no_such("profile", profile, PROFILES))
-    listed = () if experiment.checks == "all" else experiment.checks
+    _check_count(experiment.faults, ("faults",))
+    for profile, instead in experiment.profiles.items():
+        _check_count(getattr(instead, "faults"), ("profiles", profile, "faults"))  # noqa: B009 (made at runtime)
+    listed = () if experiment.checks == "all" else experiment.checks or ()
     for key, names in (("checks", listed), ("without", experiment.without)):
         for number, name in enumerate(names):
             if name not in CHECKS:
@@ -183,6 +187,11 @@ def _check_names(experiment: Experiment) -> None:
     if judged_by is not None and "vacuity" not in judged_by:
         key = "without" if "vacuity" in experiment.without else "checks"
         raise Mistake((key,), "vacuity cannot be left out: a fault without effect would go unnoticed")
+
+
+def _check_count(faults: tuple[FaultSpec, ...] | UnsetType, place: Place) -> None:
+    if faults is not UNSET and sum(spec.times for spec in faults) > MAX_FAULTS:
+        raise Mistake(place, f"more than {MAX_FAULTS:,} faults in one run")
 
 
 def override(experiment: Experiment, *, users: int | None, duration_s: float | None, rate: float | None) -> Experiment:

@@ -64,9 +64,11 @@ def plan(
     wanted = [spec for spec in experiment.faults if spec.name in targets for _ in range(spec.times)]
     drawn = [(spec, _target(rng, spec, targets[spec.name]), _hold(rng, spec)) for spec in shuffled(rng, wanted)]
     timing, duration = experiment.timing, math.floor(experiment.duration_s * TICKS_PER_S)
-    while drawn and _least([hold + _heal(spec) for spec, _, hold in drawn], timing) > duration:
+    lengths = [hold + _heal(spec) for spec, _, hold in drawn]
+    while drawn and _least(lengths, timing) > duration:
         drawn.pop()
-    slack = duration - _least([hold + _heal(spec) for spec, _, hold in drawn], timing)
+        lengths.pop()
+    slack = duration - _least(lengths, timing)
     cuts = sorted(below(rng, slack + 1) for _ in drawn)
     faults: list[PlannedFault] = []
     busy = _ticks(timing.warm_up_s)

@@ -24,6 +24,8 @@ Place = tuple[str | int, ...]
 MAX_BYTES: Final = 1 << 20
 MAX_NODES: Final = 50_000
 MAX_DEPTH: Final = 32
+MAX_TOLD: Final = 1000
+"""Characters of a mistake that are told."""
 
 _TEXT: Final = "tag:yaml.org,2002:str"
 _YAML_1_1: Final = yaml.resolver.Resolver()
@@ -94,7 +96,7 @@ def parse(text: str, type_: type[T], *, source: str, check: Callable[[T], None] 
     try:
         document = _compose(text)
     except _Wrong as error:
-        raise UsageError(f"{source}:{error.line}: {error}") from None
+        raise UsageError(f"{source}:{error.line}: {str(error)[:MAX_TOLD]}") from None
     try:
         value = msgspec.convert(document.value, type_)
     except msgspec.ValidationError as error:
@@ -109,7 +111,7 @@ def parse(text: str, type_: type[T], *, source: str, check: Callable[[T], None] 
             message, line, place = str(error), _line(document, error.place, ""), error.place
         else:
             return value
-    raise UsageError(f"{source}:{line}: {_told(place)}: {message}")
+    raise UsageError(f"{source}:{line}: {_told(place)[:MAX_TOLD]}: {message[:MAX_TOLD]}")
 
 
 def dump(value: Any) -> str:

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from chaos import errors
+from chaos.cli import command as registry
+from chaos.cli import commands
 from chaos.cli import petrel as cli
 from chaos.faults import FAULTS
 from chaos.run import experiment, sketch
@@ -169,6 +171,20 @@ def test_with_json_the_last_line_is_one_value(capsys: pytest.CaptureFixture[str]
     rows = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert len(rows) > 5
     assert all(row["name" if command != "doctor" else "what"] for row in rows)
+
+
+def test_a_new_file_is_a_new_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "greet.py").write_text(
+        "from chaos.cli.command import as_json, command\n"
+        "@command('greet', 'say hello', as_json)\n"
+        "def greet(options):\n    print('hello', options.json)\n    return 0\n"
+    )
+    monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
+    monkeypatch.setattr(registry, "COMMANDS", dict(registry.COMMANDS))
+    assert cli.main(["greet", "--json"]) == 0
+    assert capsys.readouterr().out == "hello True\n"
 
 
 def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,7 +65,8 @@ def test_every_knob_of_the_workload_can_be_set_also_for_one_profile(tmp_path: Pa
 
 
 def test_checks_are_all_less_those_that_are_left_out(tmp_path: Path) -> None:
-    assert experiment.load(write(tmp_path, f"{GOOD}checks: all\n")).judged_by is None
+    for all_of_them in ("all", "null"):
+        assert experiment.load(write(tmp_path, f"{GOOD}checks: {all_of_them}\n")).judged_by is None
     less = experiment.load(write(tmp_path, f"{GOOD}without: [push, order]\n")).judged_by
     assert less == tuple(name for name in CHECKS if name not in ("push", "order"))
     assert experiment.load(write(tmp_path, f"{GOOD}checks: [order, vacuity]\n")).judged_by == ("order", "vacuity")
@@ -131,6 +132,7 @@ def test_what_a_profile_cannot_change_is_refused(tmp_path: Path, wrong: str) -> 
         ),
         ("users: 10", "users: 10\nchecks: [order]", "mine.yaml:4: checks: vacuity cannot be left out"),
         ("users: 10", "users: 10\nchecks: []", "mine.yaml:4: checks: vacuity cannot be left out"),
+        ("for_s: [1, 2]", "for_s: [1, 2]\n    times: 1000", "mine.yaml:7: faults: more than 1,000 faults in one run"),
         ("users: 10", "users: 10\nchecks: some", "mine.yaml:4: checks: Invalid enum value 'some'"),
         ("users: 10", "users: 10\nwithout: [order,\n  vacuity]", "mine.yaml:4: without: vacuity cannot be left out"),
         ("users: 10", "users: 10\nwithout: [order,\n  odour]", "mine.yaml:5: without[1]: no check 'odour'"),
