@@ -21,7 +21,7 @@ class RunDir(NamedTuple):
 
     @property
     def history(self) -> Path:
-        """Everybody's events."""
+        """Directory of the events of all processes."""
         return self.path / "history"
 
     @property

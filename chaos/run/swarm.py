@@ -109,7 +109,7 @@ class SwarmProcess:
 
     @property
     def workers_left(self) -> int:
-        """Workers that live."""
+        """Number of living workers."""
         return sum(pid not in self._dead for pid in self._workers)
 
     def stop_writing(self) -> None:
@@ -146,7 +146,7 @@ class ReadBack:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Process id of the read-back."""
         return self._process.pid
 
     def wait(self, expired: Callable[[], bool], *, tick: Callable[[], None]) -> str | None:

@@ -73,7 +73,7 @@ class Display(Redrawn):
             self.live.update(self._startup.table(), refresh=True)
 
     def show(self, view: View) -> None:
-        """The present state."""
+        """Draw the present state, or print it as a line when it is time for one."""
         if self.live is not None:
             self.live.update(_panel(view), refresh=True)
             return
@@ -92,7 +92,7 @@ def _fault(fault: Active) -> str:
 
 
 def _counts(ledger: Ledger, overdue: int) -> list[tuple[str, str, str]]:
-    """(label, number, style)."""
+    """(label, number, style) of each count, in the order shown."""
     return [
         ("online", f"{ledger.online:,}", "" if ledger.online else "dim"),
         ("sends", f"{ledger.sends:,}", ""),

@@ -249,7 +249,7 @@ class Person:
         return self._read(message)
 
     def learn(self, user: int, device_list: bytes, bundles: Sequence[Bundle]) -> None:
-        """Keys came."""
+        """Use the device list of a user, and begin sessions with the bundles. Then read again what waited for them."""
         try:
             self.account.learn(user, device_list, bundles)
             if bundles and not self._waits_for(user):  # who waits needs the bundle to ask with

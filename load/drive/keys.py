@@ -129,7 +129,7 @@ class Keys(Encryption):
         return True
 
     def work(self, sleep: Callable[[float], None]) -> None:
-        """Fetch for ever."""
+        """Fetch what is wanted, until the greenlet is killed."""
         failures, look_at = 0, 0.0
         while True:
             failures = 0 if self.step() else failures + 1

@@ -219,7 +219,7 @@ class Swarm:
             self._fleet.give_back(session)
 
     def report(self) -> Report:
-        """How it goes."""
+        """Counters and latencies of this process so far."""
         if self._recorder is None:
             return Report()
         recorder = self._recorder

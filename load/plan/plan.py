@@ -66,7 +66,7 @@ class DevicePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What everybody does."""
+    """What every device does, and the changes of groups."""
 
     devices: Mapping[int, DevicePlan]
     """By device id; every device is there."""
