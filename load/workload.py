@@ -198,7 +198,7 @@ def discover(directory: Path) -> tuple[str, str, str]:
     try:
         topology = msgspec.json.decode(path.read_bytes(), type=_Topology)
     except OSError as error:
-        hint = "; is the system up? (petrel up)" if isinstance(error, FileNotFoundError) else ""
+        hint = f"; start a system with: petrel up --dir {directory}" if isinstance(error, FileNotFoundError) else ""
         raise ConfigError(f"{path}: {error.strerror}{hint}") from None
     except msgspec.DecodeError as error:
         raise ConfigError(f"{path}: {error}") from None
