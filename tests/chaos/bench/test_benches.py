@@ -13,8 +13,8 @@ from rich.console import Console
 
 from chaos.bench import benches
 from chaos.bench import fanout as bench_fanout
-from chaos.errors import HarnessError
-from chaos.run import UsageError, whole
+from chaos.errors import HarnessError, UsageError
+from chaos.run import whole
 from load.bench.crowd import Measured
 from load.bench.phone import _whole
 
