@@ -40,3 +40,8 @@ def no_such(kind: str, name: str, known: Iterable[str]) -> str:
     known = list(known)
     near = difflib.get_close_matches(name, known, n=2, cutoff=0.75)
     return f"no {kind} {name!r}; {'perhaps' if near else 'there are'} {', '.join(near or known)}"
+
+
+def printable(text: str) -> str:
+    """The text with its control characters as escapes: what others wrote must not steer a terminal."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

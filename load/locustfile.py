@@ -70,7 +70,7 @@ class DeviceUser(User):
 
 
 class RequestEvents:
-    """Feeds Locust's statistics."""
+    """Reports acks and displays to Locust's statistics as requests."""
 
     def __init__(self, environment: Environment) -> None:
         self._fire = environment.events.request.fire

@@ -1,4 +1,4 @@
-"""What one swarm run is made of, as a file: swarm.json.
+"""The knobs of a swarm (`Workload`), each once, and the file that a swarm reads: swarm.json (`SwarmConfig`).
 
 The runner writes it and hands its path to the swarm in PETREL_SWARM; the swarm, its workers and the read-back all read
 the same file, so that they agree on who exists and what was planned without talking to each other.
@@ -19,77 +19,63 @@ MAX_SENDS: Final = 50_000_000
 """What one plan holds."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class ConfigError(ValueError):
     """A swarm.json that cannot be used; the text is one line that names the file and what is wrong."""
 
 
-class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything the swarm needs to know. Times in seconds; user id = device id = first_id .. first_id + users - 1."""
+class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The knobs of a swarm: who exists, what they do, how often. Each is a key of an experiment and of swarm.json.
 
-    seed: Annotated[int, msgspec.Meta(ge=0)]
-    """Makes the population, the send plan and the offline plan; the same on every machine."""
+    A share is a fraction from 0 to 1. Raises ValueError for a number that is not finite, or more sends than one plan
+    holds.
+    """
+
     users: Annotated[int, msgspec.Meta(ge=1, le=MAX_USERS)]
-    api_url: Annotated[str, msgspec.Meta(pattern="^https?://[^/]+$")]
-    api_key: Annotated[str, msgspec.Meta(min_length=1)]
-    history_dir: Annotated[str, msgspec.Meta(min_length=1)]
-    ca_file: str = ""
-    """The authority to trust where the system speaks TLS; empty: the machine's."""
-    duration_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 100.0
-    """From the first planned send to the last."""
+    """Users; each has one device."""
+    duration_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 100.0
+    """Seconds from the first planned send to the last."""
     rate_per_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_RATE_PER_S)] = 130.0
-    """Planned sends, all devices together."""
-    heartbeat_s: Positive = 30.0
-    """What the gateways were told; devices learn it from WELCOME, this is for readers of the run."""
-    first_id: Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - MAX_USERS)] = 1
-    """Lets several swarms use one system without meeting each other's messages."""
-    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
-    """Swarm processes that the runner starts. Locust's master tells each worker its part, whatever this says."""
+    """Planned sends a second, all devices together."""
+    heartbeat_s: Annotated[float, msgspec.Meta(ge=0.5, le=300)] = 30.0
+    """Seconds between two heartbeats of a device; the gateways are told, and tell the devices."""
+    spawn_per_s: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 100.0
+    """Devices that connect a second during the ramp."""
+    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
+    """Swarm processes that the runner starts."""
     directs_per_user: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.8
     """1:1 conversations, as a multiple of the users."""
     groups_per_user: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.2
+    """Groups, as a multiple of the users."""
     group_cap: Annotated[int, msgspec.Meta(ge=2, le=500)] = 100
-    """Members of the largest group; there is one of that size if there are enough users."""
+    """Members of the largest group; one group has that size if there are enough users."""
     recipients: Annotated[float, msgspec.Meta(ge=1, le=100)] = 5.0
-    """Mean number of recipients of a message; the share of group messages follows from it."""
+    """Mean number of recipients of a message. It sets the share of group messages."""
     offline_share: Share = 0.1
     """Share of the devices that go offline and come back, again and again."""
-    push: bool = False
-    """Whether the devices are registered with push tokens before the run."""
     silent_share: Share = 0.1
     """Share of the devices that only read."""
     churn: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 36
     """Membership changes of groups during the run."""
     roles: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
-    """Changes of roles in groups during the run."""
-    reconnect_fixed_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
-    """Devices reconnect after exactly this wait: a known-bad variant. 0: full jitter."""
+    """Role changes in groups during the run. Admins then make a part of the membership changes."""
     probe_share: Share = 0.0
-    """Share of the devices that ask, at the end of their read-back, for a conversation that they never were in."""
+    """Share of the devices that try, at the end, to read a conversation of others. What they get is a leak."""
     read_share: Share = 0.0
-    """Share of the shown messages that the person reads at once, and says so (READ)."""
+    """Share of the shown messages that are read at once, with a read receipt. 0: the run has no receipts at all."""
     typing_share: Share = 0.0
     """Share of the sends before which the writer is seen typing."""
     watch_share: Share = 0.0
-    """Share of the devices that look at some of their contacts, now at these, now at those."""
+    """Share of the devices that watch the presence of some of their contacts."""
     watched: Annotated[int, msgspec.Meta(ge=1, le=500)] = 10
-    """At how many at most at a time."""
+    """Contacts that such a device watches at a time, at most."""
     crypto_share: Share = 0.0
-    """Share of the devices with real end-to-end encryption; above 0 other bodies have the size of encrypted ones."""
-    canary: Annotated[str, msgspec.Meta(pattern="^([A-Za-z0-9]{16})?$")] = ""
-    """Stands in every plaintext that is really encrypted, and nowhere else."""
-    tracer: Annotated[str, msgspec.Meta(pattern="^([A-Za-z0-9]{16})?$")] = ""
-    """Stands in all other bodies, which a hunt for the canary must be able to see."""
-    crypto_plaintext: bool = False
-    """Known bad: those devices publish keys and then send what they should have encrypted."""
+    """Share of the devices with real end-to-end encryption. Above 0, other bodies have the size of encrypted ones."""
+    push: bool = False
+    """Run a push service with stand-ins for its providers, and give the devices push tokens."""
     causal: bool = True
     """Messages name what their sender had seen of other conversations, and devices show that first."""
-    ignore_dependencies: bool = False
-    """Known bad: named, and not waited for."""
-    trace_every: Annotated[int, msgspec.Meta(ge=0)] = 16
-    """The history tells more of one message in so many, the same ones that the system traces; 0: of none."""
 
     def __post_init__(self) -> None:
         for name in ("duration_s", "rate_per_s", "heartbeat_s"):
@@ -97,6 +83,32 @@ class SwarmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 raise ValueError(f"{name} must be a finite number")
         if self.duration_s * self.rate_per_s > MAX_SENDS:
             raise ValueError(f"duration_s x rate_per_s is above {MAX_SENDS:,} sends: more than one plan holds")
+
+
+class SwarmConfig(Workload, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A workload, and where the system is. User id = device id = first_id .. first_id + users - 1."""
+
+    seed: Annotated[int, msgspec.Meta(ge=0)]
+    """Makes the population, the send plan and the offline plan; the same on every machine."""
+    api_url: Annotated[str, msgspec.Meta(pattern="^https?://[^/]+$")]
+    api_key: Annotated[str, msgspec.Meta(min_length=1)]
+    history_dir: Annotated[str, msgspec.Meta(min_length=1)]
+    ca_file: str = ""
+    """Certificate authority to trust where the system speaks TLS; empty: the machine's."""
+    first_id: Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - MAX_USERS)] = 1
+    """Lets several swarms use one system without meeting each other's messages."""
+    reconnect_fixed_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
+    """Known bad: devices reconnect after exactly this wait. 0: full jitter."""
+    canary: Annotated[str, msgspec.Meta(pattern="^([A-Za-z0-9]{16})?$")] = ""
+    """Stands in every plaintext that is really encrypted, and nowhere else."""
+    tracer: Annotated[str, msgspec.Meta(pattern="^([A-Za-z0-9]{16})?$")] = ""
+    """Stands in all other bodies; the hunt for the canary must find it, or it proves nothing."""
+    crypto_plaintext: bool = False
+    """Known bad: the devices with encryption publish keys and then send plaintext."""
+    ignore_dependencies: bool = False
+    """Known bad: messages name what they depend on, and devices do not wait for it."""
+    trace_every: Annotated[int, msgspec.Meta(ge=0)] = 16
+    """The history has more detail of one message in so many, the same ones that the system traces. 0: of none."""
 
     @property
     def history(self) -> Path:
@@ -186,7 +198,7 @@ def discover(directory: Path) -> tuple[str, str, str]:
     try:
         topology = msgspec.json.decode(path.read_bytes(), type=_Topology)
     except OSError as error:
-        hint = "; is the system up? (petrel up)" if isinstance(error, FileNotFoundError) else ""
+        hint = f"; start a system with: petrel up --dir {directory}" if isinstance(error, FileNotFoundError) else ""
         raise ConfigError(f"{path}: {error.strerror}{hint}") from None
     except msgspec.DecodeError as error:
         raise ConfigError(f"{path}: {error}") from None

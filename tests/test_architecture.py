@@ -113,7 +113,7 @@ RULES = {
     ),
     "crypto_loads_late": Rule(
         why="a process without encryption must not load its libraries: only the swarm's own modules for it may",
-        inside=("load",), outside=("load.device.crypto", "load.device.crypto_person"),
+        inside=("load",), outside=("load.device.crypto", "load.drive.keys"),
         forbidden=("sut.crypto",), lazy_is_fine=True,
         breaks=("load.device.device", "from sut.crypto.account import Account"),
     ),

@@ -24,14 +24,10 @@ from rich.table import Table
 from rich.text import Text
 
 from chaos.errors import HarnessError, UsageError, no_such
-from chaos.run import rundir
-from chaos.run.interrupt import Aborted, Interrupt, Interrupted
-from chaos.screen.console import for_people
+from chaos.run import rundir, whole
+from chaos.run.interrupt import Aborted, Interrupted
+from chaos.screen.console import for_people, plain_table
 from load.bench.crowd import Measured, Plan
-from sut.deploy import system as deploy
-from sut.deploy.errors import DeployError
-from sut.deploy.supervise.reaper import reap
-from sut.deploy.supervise.watchdog import Watchdog
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
 
@@ -98,9 +94,8 @@ def run(
 
 def table(title: str, rows: Sequence[Mapping[str, float]]) -> Table:
     """For people: a column a point, a line a figure."""
-    shown = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     first, *figures = rows[0]
-    shown.add_column(first)
+    shown = plain_table(first, title=title)
     for row in rows:
         shown.add_column(_figure(row[first]), justify="right")
     for name in figures:
@@ -117,28 +112,17 @@ def _figure(value: float) -> str:
 @contextmanager
 def running(request: Request, *, settings: Settings | None = None) -> Iterator[System]:
     """An embedded system for as long as the bench measures. Raises HarnessError."""
-    watchdog = Watchdog("", request.directory)
-    system: System | None = None
     try:
-        with Interrupt() as interrupt, interrupt.raising():
-            try:
-                system = deploy.start(
-                    profile="embedded",
-                    directory=request.directory,
-                    variant=request.variant,
-                    settings=settings or Settings(),
-                    on_progress=request.say,
-                )
-            except DeployError as error:
-                raise HarnessError(str(error)) from None
+        with whole.running(
+            profile="embedded",
+            directory=request.directory,
+            variant=request.variant,
+            settings=settings or Settings(),
+            say=request.say,
+        ) as system:
             yield system
     except (Interrupted, Aborted):
         raise HarnessError("interrupted") from None
-    finally:
-        if system is not None:
-            system.stop()
-            reap(system.topology.run_id, grace_s=0.0)
-        watchdog.done()
 
 
 class Crowd:

@@ -83,7 +83,7 @@ def row(size: int, measured: Measured, used: Mapping[str, float], *, rows: int, 
 
 
 def _overhead(measured: Measured) -> int:
-    """Of NOTIFY frames: the WebSocket header (2 bytes below 126) and the type byte."""
+    """Bytes of all NOTIFY frames that are no entry: the WebSocket header (2 bytes below 126) and the type byte."""
     return 3 * measured.frames.get("NOTIFY", 0)
 
 

@@ -10,10 +10,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from rich.table import Table
+from rich.text import Text
+
+from chaos.run import experiment, whole
+from chaos.run.experiment import Experiment
+from chaos.screen.console import for_people, plain_table
+
+if TYPE_CHECKING:
+    from sut.deploy.servers.external import Servers
 
 RESOLUTION: Final = 1.15
 """Two runs at the same rate differ by about as much."""
@@ -40,7 +49,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return self.verdict == "valid"
 
 
-class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What the search found."""
 
     profile: str
@@ -86,9 +95,60 @@ def best(steps: Sequence[Step]) -> Step | None:
     return max(held, key=lambda step: step.rate_per_s, default=None)
 
 
+def measure(
+    wanted: Experiment,
+    *,
+    seed: int,
+    profile: str,
+    servers: Servers | None,
+    directory: Path,
+    first: float,
+    as_json: bool,
+) -> Limits:
+    """Search with runs of `wanted`, each in `directory`; print the steps and write limits.json. Raises ChaosError."""
+    from chaos.run.runner import Request
+
+    def attempt(rate: float) -> Step:
+        request = Request(
+            experiment=experiment.override(wanted, users=None, duration_s=None, rate=rate),
+            seed=seed,
+            profile=profile,
+            variant=None,
+            directory=directory / f"{rate:g}-per-s",
+            servers=servers,
+        )
+        verdict = whole.execute(request, as_json=as_json, alone=False)
+        return Step(
+            rate_per_s=rate,
+            verdict=verdict.verdict,
+            p50_ms=verdict.latency_ms.steady.p50,
+            p99_ms=verdict.latency_ms.steady.p99,
+            acked_per_s=verdict.counts.sends_acked / wanted.duration_s,
+            deliveries_per_s=verdict.counts.deliveries / wanted.duration_s,
+            run_dir=str(request.directory),
+        )
+
+    steps = search(attempt, first=first)
+    found = best(steps)
+    result = Limits(
+        profile=profile,
+        users=wanted.users,
+        bound_ms=wanted.bounds.latency_ms,
+        messages_per_s=found.rate_per_s if found else 0.0,
+        deliveries_per_s=found.deliveries_per_s if found else 0.0,
+        steps=steps,
+    )
+    (directory / "limits.json").write_bytes(msgspec.json.encode(result) + b"\n")
+    console = for_people(stderr=as_json)
+    console.print(table(steps))
+    told = f"{result.messages_per_s:,.0f} messages/s, {result.deliveries_per_s:,.0f} deliveries/s"
+    console.print(Text(f"{profile}: {told} at p99 <= {result.bound_ms:g} ms, swarm included"), soft_wrap=True)
+    return result
+
+
 def table(steps: Sequence[Step]) -> Table:
     """The steps, for people, by rate."""
-    shown = Table("messages/s", "verdict", "p50", "p99", "deliveries/s", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    shown = plain_table("messages/s", "verdict", "p50", "p99", "deliveries/s")
     for step in sorted(steps, key=lambda step: step.rate_per_s):
         latencies = (f"{value:.1f} ms" if value is not None else "-" for value in (step.p50_ms, step.p99_ms))
         shown.add_row(f"{step.rate_per_s:,.0f}", step.verdict, *latencies, f"{step.deliveries_per_s:,.0f}")

@@ -1,7 +1,7 @@
 """What presence costs: states told to devices a second, lazy against eager, at the same population and the same plan.
 
 A point is the number of devices: for each, two runs of the experiment `presence` with one seed, one of the system as it
-is, one of its known-bad variant `eager_presence`. What is counted is in presence_bench.py.
+is, one of its known-bad variant `eager_presence`. What is counted is in presence_rates.py.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import msgspec
 
 from chaos.bench import presence_rates as presence_bench
 from chaos.bench.benches import Bench, Request
-from chaos.cli import commands
 from chaos.errors import HarnessError, UsageError
-from chaos.run import experiment
+from chaos.run import experiment, whole
 
 DEVICES: Final = (400,)
 
@@ -25,7 +24,7 @@ def run(request: Request) -> Sequence[Mapping[str, float]]:
     """A row a number of devices. Raises UsageError, HarnessError."""
     if request.variant:
         raise UsageError(f"this bench has its own variant, {presence_bench.EAGER}")
-    commands.share_clock()
+    whole.share_clock()
     return [_point(request, devices) for devices in request.points or DEVICES]
 
 
@@ -37,11 +36,11 @@ def _point(request: Request, devices: int) -> Mapping[str, float]:
     modes = []
     for name, variant in (("lazy", None), ("eager", presence_bench.EAGER)):
         # Eager presence tells without being asked and forgets whoever a crash took: staleness is not its claim.
-        checks = wanted.checks if variant is None else tuple(c for c in wanted.checks or () if c != "presence")
+        without = wanted.without if variant is None else (*wanted.without, "presence")
         directory = request.directory / f"{devices}-{name}"
-        verdict = commands.execute(
+        verdict = whole.execute(
             runner.Request(
-                experiment=msgspec.structs.replace(wanted, checks=checks),
+                experiment=msgspec.structs.replace(wanted, without=without),
                 seed=seed,
                 profile="embedded",
                 variant=variant,

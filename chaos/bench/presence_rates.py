@@ -20,7 +20,7 @@ EAGER: Final = "eager_presence"
 
 
 class Mode(msgspec.Struct, frozen=True, kw_only=True):
-    """One run."""
+    """What presence cost in one run, per second between the first planned send and the last."""
 
     name: str
     verdict: str

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from chaos.cli.lifecycle import hint
 from chaos.errors import VALID, HarnessError, UsageError
 from sut.client.errors import ClientError, UserMistake
 from sut.client.names import check_name, user_of
@@ -51,13 +52,13 @@ def chat(
 
 
 def _local(directory: Path, token: str | None, name: str) -> tuple[Access, str]:
-    """The system that runs in a directory."""
+    """How to reach the system that runs in a directory, and the id that clients know it by. Raises HarnessError."""
     try:
         system = System.attach(directory)
     except DeployError as error:
-        raise HarnessError(f"{error}; start it with: petrel up") from None
+        raise HarnessError(f"{error}; start it with: {hint('up', directory)}") from None
     if not system.running:
-        raise HarnessError(f"nothing runs in {directory}; start it with: petrel up")
+        raise HarnessError(f"nothing runs in {directory}; start it with: {hint('up', directory)}")
     topology = system.topology
     labels = {f"{one.host}:{one.ports['ws']}": one.name for one in topology.of_kind("gateway")}
     access = Access(topology.api_url, operator_key=topology.api_key, labels=labels)
@@ -67,7 +68,7 @@ def _local(directory: Path, token: str | None, name: str) -> tuple[Access, str]:
 
 
 def _system_id(directory: Path) -> str:
-    """Made by whoever chats here first; whole or not there, for two may start at once."""
+    """The id in the system's directory, made by the first client. Written whole: two clients may start at once."""
     path, own = directory / SYSTEM_ID, directory / f"{SYSTEM_ID}.{os.getpid()}"
     try:
         if not path.exists():
@@ -81,7 +82,7 @@ def _system_id(directory: Path) -> str:
 
 
 def _foreign(api: str, token: str | None, name: str) -> tuple[Access, str]:
-    """Somebody else's system."""
+    """How to reach a system elsewhere, by its URL and a device token. Raises UsageError."""
     parts = urlsplit(api)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"--api is a URL like http://host:port, not {api!r}")
@@ -91,7 +92,7 @@ def _foreign(api: str, token: str | None, name: str) -> tuple[Access, str]:
 
 
 def _with_token(access: Access, name: str) -> Access:
-    """A token says whose it is; it must be this person's."""
+    """The access with the device that the token names. Raises UsageError when the token is another user's."""
     try:
         part = access.token.split(".")[1]
         claims: Any = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))

@@ -6,6 +6,7 @@ UsageError or HarnessError, one line, for the command line to print.
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from chaos.cli.command import DIRECTORY
+from chaos.cli.say import print_json
 from chaos.errors import HARNESS, VALID, HarnessError, UsageError, no_such
 from chaos.run.interrupt import Aborted, Interrupt, Interrupted
 from chaos.run.processes import process_table
@@ -22,7 +25,7 @@ from chaos.screen.startup import Startup
 from sut.deploy import system as deploy
 from sut.deploy.errors import AlreadyRunningError, DeployError
 from sut.deploy.net.packets import Packets
-from sut.deploy.probes.doctor import Finding, examine
+from sut.deploy.probes.doctor import Finding, disk, examine
 from sut.deploy.probes.remains import remains
 from sut.deploy.profiles import PROFILES
 from sut.deploy.servers.external import Servers
@@ -30,7 +33,6 @@ from sut.deploy.supervise.reaper import members
 from sut.deploy.supervise.state import read_state
 from sut.deploy.system import System
 
-DEFAULT_DIRECTORY: Final = Path("runs/up")
 DEFAULT_PROFILE: Final = "embedded"
 CLOSED_S: Final = 5.0
 """How long what was killed may still be seen, on a busy machine."""
@@ -39,7 +41,7 @@ CLOSED_S: Final = 5.0
 def up(
     *,
     profile: str = DEFAULT_PROFILE,
-    directory: Path = DEFAULT_DIRECTORY,
+    directory: Path = DIRECTORY,
     variant: str | None = None,
     servers: Servers | None = None,
     tls: bool = False,
@@ -49,6 +51,12 @@ def up(
     console = console or for_people()
     if profile not in PROFILES:
         raise UsageError(no_such("profile", profile, PROFILES))
+    room = disk(directory.absolute(), profile)
+    if not room.good:
+        told = f"free disk: {room.found}; {room.remedy}"
+        if room.needed:
+            raise HarnessError(told)
+        console.print(Text(told, "yellow"), soft_wrap=True)
     begun_s = time.monotonic()
     try:
         with Interrupt() as interrupt, Startup(console) as startup, interrupt.raising():
@@ -62,7 +70,7 @@ def up(
                 on_waiting=startup.waiting,
             )
     except AlreadyRunningError as error:
-        raise HarnessError(f"{error}; stop it first with: petrel down") from None
+        raise HarnessError(f"{error}; stop it first with: {hint('down', directory)}") from None
     except DeployError as error:
         raise HarnessError(str(error)) from None
     except (Interrupted, Aborted):
@@ -72,20 +80,22 @@ def up(
     return VALID
 
 
-def status(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None) -> int:
+def status(*, directory: Path = DIRECTORY, console: Console | None = None) -> int:
     """Show every process and what is wrong with it. 0 when all are healthy, else 70. Raises HarnessError."""
     console = console or for_people()
     system = _attach(directory)
     if not system.running:
         if left := members(system.topology.run_id):
-            raise HarnessError(f"its supervisor is gone; processes left: {len(left)}; end them with: petrel down")
-        raise HarnessError(f"nothing runs in {directory}; start it with: petrel up")
+            raise HarnessError(
+                f"its supervisor is gone; processes left: {len(left)}; end them with: {hint('down', directory)}"
+            )
+        raise HarnessError(f"nothing runs in {directory}; start it with: {hint('up', directory)}")
     problems = system.problems()
     _print_table(console, system, problems=problems)
     return HARNESS if problems else VALID
 
 
-def down(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None) -> int:
+def down(*, directory: Path = DIRECTORY, console: Console | None = None) -> int:
     """Stop the system and whatever else belongs to its run, and see that it left nothing. Raises HarnessError.
 
     Harmless when it is stopped.
@@ -116,26 +126,44 @@ def down(*, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None)
 
 
 def doctor(
-    *, profile: str = DEFAULT_PROFILE, directory: Path = DEFAULT_DIRECTORY, console: Console | None = None
+    *,
+    profile: str = DEFAULT_PROFILE,
+    directory: Path = DIRECTORY,
+    console: Console | None = None,
+    as_json: bool = False,
 ) -> int:
     """Say what this machine has and lacks for a profile, and what to do. 0 when nothing needed is missing, else 70."""
-    console = console or for_people()
     findings = examine(directory.absolute(), profile)
+    status = VALID if all(finding.good or not finding.needed for finding in findings) else HARNESS
+    if as_json:
+        print_json([finding._asdict() for finding in findings])
+        return status
+    console = console or for_people()
     table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
     table.columns[2].overflow = "fold"
     for finding in findings:
         table.add_row(_mark(finding), finding.what, Text(finding.found), Text(finding.remedy))
     console.print(table)
-    return VALID if all(finding.good or not finding.needed for finding in findings) else HARNESS
+    return status
 
 
 def _attach(directory: Path) -> System:
     if not (directory / "topology.json").exists():
-        raise HarnessError(f"no system in {directory}; start one with: petrel up")
+        raise HarnessError(f"no system in {directory}; start one with: {hint('up', directory)}")
     try:
-        return System.attach(directory)
+        system = System.attach(directory)
     except DeployError as error:
         raise HarnessError(str(error)) from None
+    original = system.topology.path
+    if original.exists() and not original.samefile(directory):
+        raise UsageError(f"{directory} is a copy; the system it names is in {original}")
+    return system
+
+
+def hint(command: str, directory: Path) -> str:
+    """The command line of a command for this directory."""
+    where = "" if directory == DIRECTORY else f" --dir {shlex.quote(str(directory))}"
+    return f"petrel {command}{where}"
 
 
 def _mark(finding: Finding) -> Text:

@@ -15,8 +15,8 @@ _TOPIC: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,248}")
 _KEYSPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 
-def add_options(sub: argparse.ArgumentParser) -> None:
-    """Give a command these options."""
+def options(sub: argparse.ArgumentParser) -> None:
+    """Add them to a command."""
     group = sub.add_argument_group(
         "servers that somebody else runs",
         "used instead of starting our own, which --profile must have; they are looked at, but never stopped or killed, "

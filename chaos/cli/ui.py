@@ -13,16 +13,12 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from chaos.errors import HarnessError, UsageError
-from chaos.run import rundir
-from chaos.run.interrupt import Aborted, Interrupt, Interrupted
+from chaos.errors import VALID, HarnessError, UsageError
+from chaos.run import rundir, whole
+from chaos.run.interrupt import Aborted, Interrupted
 from chaos.run.swarm import LOCUSTFILE, free_port, last_line
 from chaos.screen.console import for_people
-from sut.deploy import system as deploy
-from sut.deploy.errors import DeployError
 from sut.deploy.servers.external import Servers
-from sut.deploy.supervise.reaper import reap
-from sut.deploy.supervise.watchdog import Watchdog
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
 
@@ -40,32 +36,18 @@ def serve(*, profile: str, users: int, out: Path | None, servers: Servers | None
     port = check_port(port)
     console = for_people()
     directory = rundir.make(out or rundir.default_path("ui", os.getpid()))
-    watchdog = Watchdog("", directory.path)
-    system: System | None = None
     try:
-        with Interrupt() as interrupt:
-            try:
-                with interrupt.raising():
-                    system = deploy.start(
-                        profile=profile,
-                        directory=directory.path,
-                        settings=Settings(heartbeat_s=HEARTBEAT_S),
-                        servers=servers,
-                        on_progress=lambda text: console.print(Text(text)),
-                    )
-                    _browse(system, directory, users, port, console)
-            except DeployError as error:
-                raise HarnessError(str(error)) from None
-            except (Interrupted, Aborted):
-                console.print(Text("stopping"))
-            finally:
-                if system is not None:
-                    system.stop()
-    finally:
-        if system is not None:
-            reap(system.topology.run_id, grace_s=0.0)
-        watchdog.done()
-    return 0
+        with whole.running(
+            profile=profile,
+            directory=directory.path,
+            settings=Settings(heartbeat_s=HEARTBEAT_S),
+            servers=servers,
+            say=lambda text: console.print(Text(text)),
+        ) as system:
+            _browse(system, directory, users, port, console)
+    except (Interrupted, Aborted):
+        console.print(Text("stopping"))
+    return VALID
 
 
 def check_port(wanted: int) -> int:

@@ -2,34 +2,29 @@
 
 The experiments that ship are the YAML files in chaos/experiments; `petrel run` also takes the path of any other.
 Unknown keys are refused and ranges are checked, with the file and the line.
+The knobs of the workload (`users`, `rate_per_s`, ...) are in load/workload.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from chaos.errors import UsageError, no_such
 from chaos.run import yamlfile
-from load.workload import MAX_RATE_PER_S, MAX_USERS
+from chaos.run.yamlfile import Mistake, Place
+from load.workload import Workload
 from sut.deploy.profiles import PROFILES
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
-Count = Annotated[int, msgspec.Meta(ge=1, le=MAX_USERS)]
-Duration = Annotated[float, msgspec.Meta(ge=1, le=86_400)]
-Rate = Annotated[float, msgspec.Meta(gt=0, le=MAX_RATE_PER_S)]
-Spawn = Annotated[float, msgspec.Meta(gt=0, le=100_000)]
-Heartbeat = Annotated[float, msgspec.Meta(ge=0.5, le=300)]
-Recipients = Annotated[float, msgspec.Meta(ge=1, le=100)]
-Changes = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
+MAX_FAULTS: Final = 1000
 SHIPPED: Final = Path(__file__).parents[1] / "experiments"
 
 
@@ -59,11 +54,13 @@ class FaultSpec(_Strict, frozen=True):
     times: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     targets: tuple[str, ...] = ()
     """Only these; all that the topology offers when empty."""
-    options: dict[str, float] = {}
+    options: Annotated[dict[str, float], msgspec.Meta(max_length=16)] = {}
 
     def __post_init__(self) -> None:
         if self.for_s[0] > self.for_s[1]:
-            raise ValueError(f"for_s of {self.name} is [shortest, longest], not [{self.for_s[0]}, {self.for_s[1]}]")
+            raise Mistake(
+                ("for_s",), f"for_s of {self.name} is [shortest, longest], not [{self.for_s[0]}, {self.for_s[1]}]"
+            )
         check_fault(self.name, self.options)
 
 
@@ -78,68 +75,50 @@ class Timing(_Strict, frozen=True):
     """From the last planned heal to the last send."""
 
 
-class Instead(_Strict, frozen=True):
-    """What an experiment has instead on one profile; each field as in Experiment, which holds for what is left out."""
+class _Plan(Workload, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The part of an experiment that a profile may change."""
 
-    users: Count | UnsetType = UNSET
-    duration_s: Duration | UnsetType = UNSET
-    rate_per_s: Rate | UnsetType = UNSET
-    spawn_per_s: Spawn | UnsetType = UNSET
-    recipients: Recipients | UnsetType = UNSET
-    offline_share: Share | UnsetType = UNSET
-    probe_share: Share | UnsetType = UNSET
-    roles: Changes | UnsetType = UNSET
-    crypto_share: Share | UnsetType = UNSET
-    heartbeat_s: Heartbeat | UnsetType = UNSET
-    faults: tuple[FaultSpec, ...] | UnsetType = UNSET
-    timing: Timing | UnsetType = UNSET
-    bounds: Bounds | UnsetType = UNSET
-
-
-class Experiment(_Strict, frozen=True):
-    """All that `petrel run` needs to know besides a seed."""
-
-    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-    summary: str
-    users: Count
-    duration_s: Duration
-    """From the first send to the last."""
-    rate_per_s: Rate
-    """Sends offered, by all devices together."""
-    heartbeat_s: Heartbeat = 30.0
-    spawn_per_s: Spawn = 100.0
-    """Devices that connect in a second of the ramp."""
-    workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
-    """Swarm processes."""
-    offline_share: Share = 0.1
-    """Share of the devices that go offline now and then."""
-    roles: Changes = 0
-    """Changes of roles in groups; admins then do a part of the changes of members."""
-    probe_share: Share = 0.0
-    """Share of the devices that try, at the end, to read a conversation of others; what they get counts as a leak."""
-    crypto_share: Share = 0.0
-    """Share of the devices with real end-to-end encryption; the other bodies then have the size of encrypted ones."""
-    recipients: Recipients = 5.0
-    """Mean number of recipients of a message: it sets the share of group messages."""
-    read_share: Share = 0.0
-    """Share of the shown messages that are read, and said to be. 0: there are no receipts at all in this run."""
-    typing_share: Share = 0.0
-    """Share of the sends before which the writer is seen typing."""
-    watch_share: Share = 0.0
-    """Share of the devices that look at some of their contacts."""
-    watched: Annotated[int, msgspec.Meta(ge=1, le=500)] = 10
-    """At how many at a time."""
-    push: bool = False
-    """Whether there is a push service, and stand-ins for its providers, and the devices have push tokens."""
-    causal: bool = True
-    """Messages name what their sender had seen of other conversations, and devices wait for it."""
     faults: tuple[FaultSpec, ...] = ()
     timing: Timing = Timing()
     bounds: Bounds = Bounds()
-    checks: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
-    """The checks, by name, that the run is judged by; all when null."""
-    profiles: dict[str, Instead] = {}
+
+
+if TYPE_CHECKING:
+
+    class Instead(msgspec.Struct):
+        """What an experiment has instead on one profile: any field of `_Plan`, UNSET where it is left out."""
+
+else:
+    Instead = msgspec.defstruct(
+        "Instead",
+        [(field.name, field.type | UnsetType, UNSET) for field in msgspec.structs.fields(_Plan)],
+        frozen=True,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+
+
+class Experiment(_Plan, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All that `petrel run` needs to know besides a seed."""
+
+    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
+    summary: str
+    checks: Literal["all"] | tuple[str, ...] | None = "all"
+    """The checks that judge the run; `all`, or a list of names. Null, in schedules of version 0.1: all."""
+    without: tuple[str, ...] = ()
+    """Checks to leave out of those, by name. `vacuity` is always made."""
+    profiles: Annotated[dict[str, Instead], msgspec.Meta(max_length=16)] = {}  # noqa: RUF012 (msgspec copies it)
     """What is different on a profile, by its name."""
+
+    @property
+    def judged_by(self) -> tuple[str, ...] | None:
+        """The names of the checks; None: all that there are."""
+        listed = None if self.checks == "all" else self.checks
+        if listed is None and not self.without:
+            return None
+        from chaos.verdict.checks import CHECKS
+
+        return tuple(name for name in (CHECKS if listed is None else listed) if name not in self.without)
 
 
 def names() -> list[str]:
@@ -154,43 +133,65 @@ def load(name: str) -> Experiment:
         path = Path(name)
         if not path.is_file():
             raise UsageError(f"{no_such('experiment', name, names())}, or give the path of a YAML file")
-    experiment = yamlfile.read(path, Experiment)
-    for name_of_profile in experiment.profiles:
-        if name_of_profile not in PROFILES:
-            raise UsageError(f"{path}: {no_such('profile', name_of_profile, PROFILES)}")
-    if experiment.checks is not None:
-        _check_checks(experiment.checks, source=str(path))
-    return experiment
+    return yamlfile.read(path, Experiment, check=_check)
 
 
 def for_profile(experiment: Experiment, profile: str) -> Experiment:
-    """The experiment as it is on this profile."""
-    instead = experiment.profiles.get(profile, Instead())
-    changes = {field: value for field in Instead.__struct_fields__ if (value := getattr(instead, field)) is not UNSET}
-    return msgspec.structs.replace(experiment, profiles={}, **changes)
+    """The experiment as it is on this profile. Raises UsageError."""
+    instead = experiment.profiles.get(profile)
+    return msgspec.structs.replace(_changed(experiment, msgspec.to_builtins(instead) if instead else {}), profiles={})
+
+
+def _changed(experiment: Experiment, changes: Mapping[str, object]) -> Experiment:
+    """The experiment with some fields changed, which are checked like those of a file. Raises UsageError."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(experiment) | dict(changes), Experiment)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$.")
+        field = path.rstrip("`") or f"experiment {experiment.name}"
+        option = {"users": "--users", "duration_s": "--duration", "rate_per_s": "--rate"}.get(field, field)
+        raise UsageError(f"{option}: {message}") from None
 
 
 def check_fault(name: str, options: Mapping[str, float]) -> None:
-    """The fault and its options are ones that it can have. Raises ValueError, to which msgspec adds the place."""
+    """The fault exists and has these options. Raises Mistake."""
     from chaos.faults import FAULTS
 
     fault = FAULTS.get(name)
     if fault is None:
-        raise ValueError(no_such("fault", name, FAULTS))
+        raise Mistake(("name",), no_such("fault", name, FAULTS))
     if unknown := sorted(options.keys() - fault.options.keys()):
-        raise ValueError(f"fault {name} has no option {unknown[0]!r}; it has {', '.join(fault.options) or 'none'}")
-    if bad := [option for option, value in options.items() if not 0 <= value < math.inf]:
-        raise ValueError(f"option {bad[0]} of {name} is no number from 0 up")
+        known = ", ".join(fault.options) or "none"
+        raise Mistake(("options", unknown[0]), f"fault {name} has no option {unknown[0]!r}; it has {known}")
+    for option, value in options.items():
+        if not 0 <= value < math.inf:
+            raise Mistake(("options", option), f"option {option} of {name} is no number from 0 up")
 
 
-def _check_checks(names: Collection[str], *, source: str) -> None:
+def _check(experiment: Experiment) -> None:
+    """Profiles and checks exist, faults are not too many, and vacuity is not left out. Raises Mistake."""
     from chaos.verdict.checks import CHECKS
 
-    for name in names:
-        if name not in CHECKS:
-            raise UsageError(f"{source}: {no_such('check', name, CHECKS)}")
-    if "vacuity" not in names:
-        raise UsageError(f"{source}: checks leaves out vacuity; without it a fault that never bit would go unnoticed")
+    for profile in experiment.profiles:
+        if profile not in PROFILES:
+            raise Mistake(("profiles", profile), no_such("profile", profile, PROFILES))
+    _check_count(experiment.faults, ("faults",))
+    for profile, instead in experiment.profiles.items():
+        _check_count(getattr(instead, "faults"), ("profiles", profile, "faults"))  # noqa: B009 (made at runtime)
+    listed = () if experiment.checks == "all" else experiment.checks or ()
+    for key, names in (("checks", listed), ("without", experiment.without)):
+        for number, name in enumerate(names):
+            if name not in CHECKS:
+                raise Mistake((key, number), no_such("check", name, CHECKS))
+    judged_by = experiment.judged_by
+    if judged_by is not None and "vacuity" not in judged_by:
+        key = "without" if "vacuity" in experiment.without else "checks"
+        raise Mistake((key,), "vacuity cannot be left out: a fault without effect would go unnoticed")
+
+
+def _check_count(faults: tuple[FaultSpec, ...] | UnsetType, place: Place) -> None:
+    if faults is not UNSET and sum(spec.times for spec in faults) > MAX_FAULTS:
+        raise Mistake(place, f"more than {MAX_FAULTS:,} faults in one run")
 
 
 def override(experiment: Experiment, *, users: int | None, duration_s: float | None, rate: float | None) -> Experiment:
@@ -206,12 +207,7 @@ def override(experiment: Experiment, *, users: int | None, duration_s: float | N
     }
     if not changes:
         return experiment
-    try:
-        changed = msgspec.convert(msgspec.to_builtins(experiment) | changes, Experiment)
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$.")
-        option = {"users": "--users", "duration_s": "--duration", "rate_per_s": "--rate"}.get(path.rstrip("`"), path)
-        raise UsageError(f"{option}: {message}") from None
+    changed = _changed(experiment, changes)
     share = min(1.0, changed.duration_s * changed.rate_per_s / (experiment.duration_s * experiment.rate_per_s))
     bounds = msgspec.structs.replace(
         experiment.bounds,

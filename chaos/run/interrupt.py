@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks a run to end in good order, the second ends it at once.
+"""Ctrl-C, SIGTERM and SIGHUP: the first asks a run to end in good order, the second ends it at once.
 
 The handler only takes note, for the runner to see at its next look; only where the runner cannot look, while it waits
 for a system to start, and at the second signal, does it raise.
@@ -15,7 +15,7 @@ from typing import Final, Self
 
 TIME_LEFT_S: Final = 13.0
 """From the first signal to the exit; two seconds below what is promised."""
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
@@ -37,6 +37,8 @@ class Interrupt:
 
     def __enter__(self) -> Self:
         for number in SIGNALS:
+            if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup
             self._before[number] = signal.signal(number, self._handle)
         return self
 

@@ -36,7 +36,7 @@ class Memory(NamedTuple):
 
 
 def memory_of(pid: int) -> Memory | None:
-    """Of a process, None when there is none or it is somebody else's. About 1 ms, a JVM 5 ms."""
+    """Memory of a process; None when it is gone or not readable. Takes about 1 ms, for a JVM 5 ms."""
     try:
         seen = psutil.Process(pid).memory_full_info()
     except psutil.Error:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from chaos.errors import UsageError
+from chaos.errors import HarnessError, UsageError
 
 RUNS: Final = Path("runs")
 
@@ -20,7 +21,7 @@ class RunDir(NamedTuple):
 
     @property
     def history(self) -> Path:
-        """Everybody's events."""
+        """Directory of the events of all processes."""
         return self.path / "history"
 
     @property
@@ -82,18 +83,19 @@ def check_new(path: Path) -> None:
 
 
 def make(path: Path) -> RunDir:
-    """Make the directory, which must be new or empty. Raises UsageError."""
+    """Make the directory, which must be new or empty. Raises UsageError; HarnessError where nothing can be written."""
     directory = RunDir(path.absolute())
     try:
         path.mkdir(parents=True, exist_ok=True)
         if any(path.iterdir()):
             raise UsageError(f"{path}: not empty; each run has a directory of its own")
         if not os.access(path, os.W_OK | os.X_OK):
-            raise UsageError(f"{path}: cannot be written to")
+            raise HarnessError(f"{path}: cannot be written to")
         for part in (directory.history, directory.logs, directory.metrics):
             part.mkdir()
     except FileExistsError:
         raise UsageError(f"{path}: is there already and is no directory") from None
     except OSError as error:
-        raise UsageError(f"{path}: cannot be made: {error.strerror}") from None
+        kind = HarnessError if error.errno in (errno.EROFS, errno.ENOSPC, errno.EDQUOT) else UsageError
+        raise kind(f"{path}: cannot be made: {error.strerror}") from None
     return directory

@@ -140,7 +140,7 @@ class _Run:
             seed=self._request.seed,
             duration_s=self._experiment.duration_s,
             bounds=msgspec.convert(msgspec.to_builtins(self._experiment.bounds), Bounds),
-            checks=self._experiment.checks,
+            checks=self._experiment.judged_by,
             push=self._experiment.push,
         )
         (self._directory.history / "meta.jsonl").write_bytes(msgspec.json.encode(meta) + b"\n")

@@ -46,7 +46,7 @@ class Sampler:
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
+        """Begin to take a sample each second."""
         self._thread.start()
 
     def stop(self) -> None:

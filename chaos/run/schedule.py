@@ -14,11 +14,11 @@ from typing import Annotated, Final
 
 import msgspec
 
-from chaos.errors import UsageError
+from chaos.errors import UsageError, no_such
 from chaos.run import yamlfile
 from chaos.run.experiment import Experiment, FaultSpec, Seconds, Timing, check_fault
+from chaos.run.yamlfile import Mistake
 from load.plan.population import below, shuffled, stream
-from load.workload import MAX_SENDS
 
 TICKS_PER_S: Final = 10
 """Times are multiples of this fraction of a second, so that they read well and add up exactly."""
@@ -33,7 +33,7 @@ class PlannedFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     target: str
     at_s: Seconds
     for_s: Seconds
-    options: dict[str, float] = {}
+    options: Annotated[dict[str, float], msgspec.Meta(max_length=16)] = {}
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,9 +64,11 @@ def plan(
     wanted = [spec for spec in experiment.faults if spec.name in targets for _ in range(spec.times)]
     drawn = [(spec, _target(rng, spec, targets[spec.name]), _hold(rng, spec)) for spec in shuffled(rng, wanted)]
     timing, duration = experiment.timing, math.floor(experiment.duration_s * TICKS_PER_S)
-    while drawn and _least([hold + _heal(spec) for spec, _, hold in drawn], timing) > duration:
+    lengths = [hold + _heal(spec) for spec, _, hold in drawn]
+    while drawn and _least(lengths, timing) > duration:
         drawn.pop()
-    slack = duration - _least([hold + _heal(spec) for spec, _, hold in drawn], timing)
+        lengths.pop()
+    slack = duration - _least(lengths, timing)
     cuts = sorted(below(rng, slack + 1) for _ in drawn)
     faults: list[PlannedFault] = []
     busy = _ticks(timing.warm_up_s)
@@ -86,9 +88,7 @@ def plan(
 
 
 def check_fits(experiment: Experiment) -> None:
-    """Raises UsageError for more sends than a plan holds, or faults of which the time holds none for certain."""
-    if experiment.duration_s * experiment.rate_per_s > MAX_SENDS:
-        raise UsageError(f"experiment {experiment.name}: duration x rate is above {MAX_SENDS:,} sends")
+    """Raises UsageError when the time may hold none of the experiment's faults."""
     least = min(
         (_least([_ticks(spec.for_s[1]) + _heal(spec)], experiment.timing) for spec in experiment.faults), default=0
     )
@@ -103,13 +103,18 @@ def check_targets(schedule: Schedule, targets: Mapping[str, tuple[str, ...]]) ->
     """Raises UsageError for a fault at a place that there is not; `targets` as in `plan`."""
     for fault in schedule.faults:
         if fault.target not in targets[fault.name]:
-            offered = ", ".join(targets[fault.name])
-            raise UsageError(f"{fault.fault}: {fault.name} has no target {fault.target!r} here; it has {offered}")
+            raise UsageError(f"{fault.fault}: {fault.name}: {no_such('target', fault.target, targets[fault.name])}")
+
+
+def check_named(spec: FaultSpec, offered: tuple[str, ...]) -> None:
+    """Raises UsageError for a target that the experiment names and that is not offered."""
+    for target in spec.targets:
+        if target not in offered:
+            raise UsageError(f"fault {spec.name}: {no_such('target', target, offered)}")
 
 
 def _target(rng: random.Random, spec: FaultSpec, offered: tuple[str, ...]) -> str:
-    if unknown := [target for target in spec.targets if target not in offered]:
-        raise UsageError(f"fault {spec.name} has no target {unknown[0]!r} here; it has {', '.join(offered)}")
+    check_named(spec, offered)
     choice = spec.targets or offered
     return choice[below(rng, len(choice))]
 
@@ -143,17 +148,25 @@ def left_out(schedule: Schedule) -> list[str]:
 
 def save(schedule: Schedule, path: Path) -> None:
     """Write it as YAML. Raises OSError."""
-    path.write_text(yamlfile.dump(schedule), encoding="utf-8")
+    plain = msgspec.to_builtins(schedule)
+    told = plain["experiment"]
+    plain["experiment"] = {key: told[key] for key in ("name", "summary")} | told
+    path.write_text(yamlfile.dump(plain), encoding="utf-8")
 
 
 def load(path: Path) -> Schedule:
     """Read a schedule.yaml, strictly. Raises UsageError."""
-    schedule = yamlfile.read(path, Schedule)
-    for fault in schedule.faults:
+    return yamlfile.read(path, Schedule, check=_check)
+
+
+def _check(schedule: Schedule) -> None:
+    """Each fault exists, and has an id of its own. Raises Mistake."""
+    seen: set[str] = set()
+    for number, fault in enumerate(schedule.faults):
+        if fault.fault in seen:
+            raise Mistake(("faults", number, "fault"), f"two faults have the id {fault.fault!r}")
+        seen.add(fault.fault)
         try:
             check_fault(fault.name, fault.options)
-        except ValueError as error:
-            raise UsageError(f"{path}: {fault.fault}: {error}") from None
-    if len({fault.fault for fault in schedule.faults}) < len(schedule.faults):
-        raise UsageError(f"{path}: two faults have the same id")
-    return schedule
+        except Mistake as error:
+            raise Mistake(("faults", number, *error.place), str(error)) from None

@@ -26,7 +26,7 @@ from chaos.run import canary
 from chaos.run.experiment import Experiment
 from chaos.run.rundir import RunDir
 from load import workload as configs
-from load.workload import SwarmConfig
+from load.workload import SwarmConfig, Workload
 from sut import variants
 from sut.deploy.topology import Topology
 
@@ -36,28 +36,12 @@ LOCUSTFILE: Final = Path(load.__file__).with_name("locustfile.py")
 
 def configure(experiment: Experiment, topology: Topology, directory: RunDir, seed: int) -> SwarmConfig:
     """Write swarm.json. Raises HarnessError."""
-    wanted: dict[str, Any] = {
-        "crypto_share": experiment.crypto_share,
+    wanted: dict[str, Any] = {name: getattr(experiment, name) for name in Workload.__struct_fields__} | {
         "seed": seed,
-        "users": experiment.users,
         "api_url": topology.api_url,
         "api_key": topology.api_key,
         "ca_file": topology.tls.ca if topology.tls is not None else "",
         "history_dir": str(directory.history),
-        "duration_s": experiment.duration_s,
-        "rate_per_s": experiment.rate_per_s,
-        "heartbeat_s": experiment.heartbeat_s,
-        "workers": experiment.workers,
-        "offline_share": experiment.offline_share,
-        "push": experiment.push,
-        "recipients": experiment.recipients,
-        "roles": experiment.roles,
-        "probe_share": experiment.probe_share,
-        "read_share": experiment.read_share,
-        "typing_share": experiment.typing_share,
-        "watch_share": experiment.watch_share,
-        "watched": experiment.watched,
-        "causal": experiment.causal,
         "trace_every": topology.settings.trace_every,
     }
     if topology.variant is not None:
@@ -120,7 +104,7 @@ class SwarmProcess:
 
     @property
     def workers_left(self) -> int:
-        """Workers that live."""
+        """Number of living workers."""
         return sum(pid not in self._dead for pid in self._workers)
 
     def stop_writing(self) -> None:
@@ -157,7 +141,7 @@ class ReadBack:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """Process id of the read-back."""
         return self._process.pid
 
     def wait(self, expired: Callable[[], bool], *, tick: Callable[[], None]) -> str | None:

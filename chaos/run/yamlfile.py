@@ -1,15 +1,17 @@
-"""Reads a YAML file into a strict msgspec type, so that every mistake in it is one line with the file and the line.
+"""Reads a YAML file into a strict msgspec type. Every mistake in it is one line that names the file and the line.
 
-PyYAML knows the lines and msgspec knows the types. The document is composed once to a tree of nodes; the tree makes
-the plain values, and when msgspec refuses one of them at a path such as `$.faults[2].for_s`, the same tree is walked
-to that place for its line number.
+The reading is bounded: in bytes, in nodes (an alias counts as all that it stands for) and in depth. Plain values are
+those of YAML 1.2's core schema: 0100 is one hundred. What only YAML 1.1 takes for something else than text (1:30,
+2024-01-01, yes) is refused, for its writer may have meant either. Tags and merge keys are refused.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import yaml
@@ -17,84 +19,278 @@ import yaml
 from chaos.errors import UsageError
 
 T = TypeVar("T")
-_KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
-_STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
+Place = tuple[str | int, ...]
+"""Keys and indexes from the document down to a value."""
+MAX_BYTES: Final = 1 << 20
+MAX_NODES: Final = 50_000
+MAX_DEPTH: Final = 32
+MAX_TOLD: Final = 1000
+"""Characters of a mistake that are told."""
+
+_TEXT: Final = "tag:yaml.org,2002:str"
+_YAML_1_1: Final = yaml.resolver.Resolver()
+_CORE: Final = {
+    "null": re.compile(r"(?:~|null|Null|NULL|)\Z"),
+    "bool": re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z"),
+    "int": re.compile(r"(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)\Z"),
+    "float": re.compile(
+        r"(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))\Z"
+    ),
+}
+"""YAML 1.2, section 10.3.2."""
+_STEP: Final = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 
 
-def read(path: Path, type_: type[T]) -> T:
-    """The file as a `type_`. Raises UsageError: unreadable, not YAML, a key twice, or not of that type."""
+class Mistake(ValueError):
+    """A value that cannot be used, and where it is: below the value that is checked, as keys and indexes."""
+
+    def __init__(self, place: Place, text: str) -> None:
+        super().__init__(text)
+        self.place = place
+
+
+class _Wrong(Exception):
+    """A mistake in the YAML itself."""
+
+    def __init__(self, line: int, text: str) -> None:
+        super().__init__(text)
+        self.line = line
+
+
+@dataclass(slots=True)
+class _Node:
+    """A value of the document. A mapping that is still open has the key whose value comes next in `key`."""
+
+    line: int
+    value: Any
+    below: dict[str | int, _Node] = field(default_factory=dict)
+    key_lines: dict[str, int] = field(default_factory=dict)
+    nodes: int = 1
+    depth: int = 1
+    anchor: str | None = None
+    key: str | None = None
+
+
+def read(path: Path, type_: type[T], *, check: Callable[[T], None] = lambda _value: None) -> T:
+    """The file as a `type_`. Raises UsageError: unreadable, too large, not YAML, a key twice, or not of that type.
+
+    `check` may refuse the value: it raises Mistake.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}") from None
+        if not path.is_file():
+            raise UsageError(f"{path}: {'is no file' if path.exists() else 'No such file or directory'}")
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise UsageError(f"{path}: larger than {MAX_BYTES:,} bytes")
+        text = data.decode()
     except UnicodeDecodeError:
         raise UsageError(f"{path}: not UTF-8 text") from None
-    return parse(text, type_, source=str(path))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    return parse(text, type_, source=str(path), check=check)
 
 
-def parse(text: str, type_: type[T], *, source: str) -> T:
+def parse(text: str, type_: type[T], *, source: str, check: Callable[[T], None] = lambda _value: None) -> T:
     """The text as a `type_`; `source` is what errors call it. Raises UsageError."""
     try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        if node is None:
-            raise UsageError(f"{source}:1: empty")
-        _check_keys(node, source)
-        value = loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise UsageError(f"{source}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise UsageError(f"{source}:1: {' '.join(str(error).split())}") from None
+        document = _compose(text)
+    except _Wrong as error:
+        raise UsageError(f"{source}:{error.line}: {str(error)[:MAX_TOLD]}") from None
     try:
-        return msgspec.convert(value, type_)
+        value = msgspec.convert(document.value, type_)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `")
-        place = _walk(node, path.rstrip("`"), message)
-        where = path.strip("`$.") or "the document"
-        raise UsageError(f"{source}:{place.start_mark.line + 1}: {where}: {message}") from None
+        place = _exactly(document, path.rstrip("`"), type_, str(error))
+        place += getattr(error.__cause__, "place", ())
+        line = _line(document, place, message)
+    else:
+        try:
+            check(value)
+        except Mistake as error:
+            message, line, place = str(error), _line(document, error.place, ""), error.place
+        else:
+            return value
+    raise UsageError(f"{source}:{line}: {_told(place)[:MAX_TOLD]}: {message[:MAX_TOLD]}")
 
 
 def dump(value: Any) -> str:
     """A msgspec value as YAML that `parse` reads back, keys in the order of the fields."""
     plain = msgspec.to_builtins(value)
-    return yaml.safe_dump(plain, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+    return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
 
 
-def _walk(node: yaml.Node, path: str, message: str) -> yaml.Node:
-    """The node at a msgspec path, or the nearest one above it; of an unknown field, its key."""
+class _Dumper(yaml.SafeDumper):
+    """Puts all text in quotes that this reader would take for something else."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    plain = not any(pattern.match(value) for pattern in _CORE.values())
+    return dumper.represent_scalar(_TEXT, value, style=None if plain else "'")
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
+def _compose(text: str) -> _Node:
+    """The document as a tree, bounded. Raises _Wrong."""
+    loader: yaml.SafeLoader | None = None
+    try:
+        loader = yaml.SafeLoader(text)
+        return _build(loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise _Wrong(mark.line + 1 if mark else 1, error.problem or error.context or "no YAML") from None
+    except yaml.reader.ReaderError as error:
+        raise _Wrong(text.count("\n", 0, error.position) + 1, f"{error.reason}: #x{error.character:02x}") from None
+    except (ValueError, OverflowError) as error:  # an escape of a character that does not exist
+        raise _Wrong(loader.line + 1 if loader else 1, " ".join(str(error).split())) from None
+
+
+def _build(loader: yaml.SafeLoader) -> _Node:
+    done: _Node | None = None
+    open_: list[_Node] = []
+    anchors: dict[str, _Node | None] = {}
+    total = 0
+    while loader.check_event():
+        event: yaml.Event = loader.get_event()  # type: ignore[no-untyped-call]
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, yaml.DocumentStartEvent) and done is not None:
+            raise _Wrong(line, "a second document; one is read")
+        if isinstance(event, yaml.CollectionEndEvent):
+            node = open_.pop()
+        elif isinstance(event, yaml.NodeEvent):
+            node = _begin(event, line, anchors)
+            total += node.nodes
+        else:
+            continue
+        if total > MAX_NODES:
+            raise _Wrong(line, f"more than {MAX_NODES:,} values, with each alias counted as what it stands for")
+        if len(open_) + node.depth > MAX_DEPTH:
+            raise _Wrong(line, f"nested deeper than {MAX_DEPTH} levels")
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_.append(node)
+            continue
+        alias = isinstance(event, yaml.AliasEvent)
+        if node.anchor is not None and not alias:
+            anchors[node.anchor] = node
+        if open_:
+            _put(open_[-1], node, line if alias else node.line, alias=alias)
+        else:
+            done = node
+    if done is None:
+        raise _Wrong(1, "empty")
+    return done
+
+
+def _begin(event: Any, line: int, anchors: dict[str, _Node | None]) -> _Node:
+    """The node of an event; of a collection, still empty. Raises _Wrong."""
+    if isinstance(event, yaml.AliasEvent):
+        if event.anchor not in anchors:
+            raise _Wrong(line, f"no anchor {event.anchor!r} before this alias")
+        node = anchors[event.anchor]
+        if node is None:
+            raise _Wrong(line, f"the alias {event.anchor!r} stands inside what it names")
+        return node
+    if event.tag is not None:
+        raise _Wrong(line, f"tags such as {event.tag.replace('tag:yaml.org,2002:', '!!')} are not read here")
+    if event.anchor is not None:
+        anchors[event.anchor] = None
+    if isinstance(event, yaml.ScalarEvent):
+        return _Node(line, _scalar(event, line), anchor=event.anchor)
+    return _Node(line, {} if isinstance(event, yaml.MappingStartEvent) else [], anchor=event.anchor)
+
+
+def _put(into: _Node, node: _Node, line: int, *, alias: bool) -> None:
+    """Add a finished node to the open collection. Raises _Wrong for a key that is no text, or stands there twice."""
+    if isinstance(into.value, list):
+        into.below[len(into.value)] = node
+        into.value.append(node.value)
+    elif into.key is None:
+        if not isinstance(node.value, str) or alias:
+            raise _Wrong(line, "this key is no text; if it is meant, put it in quotes")
+        if node.value in into.value:
+            raise _Wrong(line, f"{node.value} stands here twice")
+        into.key = node.value
+        into.key_lines[node.value] = node.line
+        into.value[node.value] = None
+    else:
+        into.value[into.key] = node.value
+        into.below[into.key], into.key = node, None
+    into.nodes += node.nodes
+    into.depth = max(into.depth, 1 + node.depth)
+
+
+def _scalar(event: yaml.ScalarEvent, line: int) -> Any:
+    """The value of a scalar. Raises _Wrong."""
+    text: str = event.value
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise _Wrong(line, "half of a surrogate pair is no character")
+    if not event.implicit[0]:  # in quotes, or a block
+        return text
+    kind = next((kind for kind, pattern in _CORE.items() if pattern.match(text)), None)
+    if kind is None:
+        tag_1_1 = _YAML_1_1.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]
+        if tag_1_1 != _TEXT:
+            raise _Wrong(line, f"{text} is no number, and no text to every reader of YAML; put text in quotes")
+        return text
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return text.lower() == "true"
+    if kind == "float":
+        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+    number = int(text, 0) if text[:2] in ("0o", "0x") else int(text[:40])
+    if len(text) > 20 or not -(1 << 63) <= number < 1 << 63:
+        raise _Wrong(line, "a whole number of more than 64 bits")
+    return number
+
+
+def _exactly(document: _Node, path: str, type_: type[Any], told: str) -> Place:
+    """The place of a msgspec path. `[...]` there is some value of a mapping: the first that alone gives this error."""
+    place: Place = ()
+    node = document
     for key, index in _STEP.findall(path):
-        below = _child(node, key or index)
-        if below is None:
+        step: str | int | None = int(index) if index.isdigit() else key or None
+        if step is None:
+            step = next((one for one in node.below if _fails(document, place, one, type_, told)), None)
+        if step is None or step not in node.below:
             break
-        node = below
+        place, node = (*place, step), node.below[step]
+    return place
+
+
+def _fails(document: _Node, place: Place, only: str | int, type_: type[Any], told: str) -> bool:
+    """Whether the document gives the same error when the mapping at `place` has this key alone."""
+
+    def cut(value: Any, rest: Place) -> Any:
+        if not rest:
+            return {only: value[only]}
+        if isinstance(value, list):
+            return [cut(one, rest[1:]) if number == rest[0] else one for number, one in enumerate(value)]
+        return value | {rest[0]: cut(value[rest[0]], rest[1:])}
+
+    try:
+        msgspec.convert(cut(document.value, place), type_)
+    except msgspec.ValidationError as error:
+        return str(error) == told
+    return False
+
+
+def _line(document: _Node, place: Place, message: str) -> int:
+    """The line of the value at a place, or of the nearest one above it; of an unknown field, of its key."""
+    node, line = document, document.line
+    for step in place:
+        if step not in node.below:
+            break
+        line = node.key_lines.get(step, 0) if isinstance(step, str) else 0
+        node = node.below[step]
+        line = node.line or line
     unknown = re.search(r"unknown field `(.*)`", message)
-    if unknown and isinstance(node, yaml.MappingNode):
-        return next((key for key, _ in node.value if key.value == unknown[1]), node)
-    return node
+    return node.key_lines.get(unknown[1], line) if unknown else line
 
 
-def _child(node: yaml.Node, step: str) -> yaml.Node | None:
-    if isinstance(node, yaml.MappingNode):
-        return next((value for key, value in node.value if key.value == step), None)
-    if isinstance(node, yaml.SequenceNode) and step.isdigit() and int(step) < len(node.value):
-        child: yaml.Node = node.value[int(step)]
-        return child
-    return None
-
-
-def _check_keys(node: yaml.Node, source: str) -> None:
-    """Raises UsageError for a key that stands twice in its mapping, or is no text."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            place = f"{source}:{key.start_mark.line + 1}"
-            if key.tag not in _KEY_TAGS:
-                raise UsageError(f"{place}: this key is no text; if it is meant, put it in quotes")
-            if key.value in seen:
-                raise UsageError(f"{place}: {key.value} stands here twice")
-            seen.add(key.value)
-            _check_keys(value, source)
-    elif isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _check_keys(item, source)
+def _told(place: Place) -> str:
+    """A place as people write it: faults[0].for_s."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
+    return text.lstrip(".") or "the document"

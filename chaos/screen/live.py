@@ -9,16 +9,16 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console, Group
-from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from chaos.errors import printable
+from chaos.screen.console import Redrawn, plain_table
 from chaos.screen.startup import Startup
 
 if TYPE_CHECKING:
@@ -45,54 +45,42 @@ class View:
     duration_s: float
     ledger: Ledger | None = None
     overdue: int = 0
-    """Deliveries that should have been made by now: lost so far."""
+    """Deliveries that should have been made by now."""
     active: tuple[Active, ...] = ()
     healed: int = 0
     planned: int = 0
 
 
-class Display:
+class Display(Redrawn):
     """Entered for the time of one run."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_interactive else None
+        super().__init__(console, auto_refresh=False)
         self._startup = Startup(console, each=False)
         self._drawn_s = 0.0
         self._plain_s = 0.0
         self._plain_key: tuple[str, ...] = ()
 
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
-
     def say(self, text: str) -> None:
         """One line that stays."""
-        self._console.print(Text(text))
+        self.console.print(Text(text))
 
     def starting(self, waiting: Mapping[str, str], processes: Mapping[str, ProcessState]) -> None:
         """The system before it is all healthy, as sut.deploy.system.OnWaiting has it."""
         self._startup.waiting(waiting, processes)
-        if self._live is not None and time.monotonic() - self._drawn_s >= DRAW_EVERY_S:
+        if self.live is not None and time.monotonic() - self._drawn_s >= DRAW_EVERY_S:
             self._drawn_s = time.monotonic()
-            self._live.update(self._startup.table(), refresh=True)
+            self.live.update(self._startup.table(), refresh=True)
 
     def show(self, view: View) -> None:
-        """The present state."""
-        if self._live is not None:
-            self._live.update(_panel(view), refresh=True)
+        """Draw the present state, or print it as a line when it is time for one."""
+        if self.live is not None:
+            self.live.update(_panel(view), refresh=True)
             return
         key = (view.phase, *(f"{fault.fault}{fault.healing}" for fault in view.active))
         if key != self._plain_key or time.monotonic() - self._plain_s >= PLAIN_EVERY_S:
             self._plain_key, self._plain_s = key, time.monotonic()
-            self._console.print(Text(_line(view)), soft_wrap=True)
+            self.console.print(Text(_line(view)), soft_wrap=True)
 
 
 def _when(view: View) -> str:
@@ -104,7 +92,7 @@ def _fault(fault: Active) -> str:
 
 
 def _counts(ledger: Ledger, overdue: int) -> list[tuple[str, str, str]]:
-    """(label, number, style)."""
+    """(label, number, style) of each count, in the order shown."""
     return [
         ("online", f"{ledger.online:,}", "" if ledger.online else "dim"),
         ("sends", f"{ledger.sends:,}", ""),
@@ -113,7 +101,7 @@ def _counts(ledger: Ledger, overdue: int) -> list[tuple[str, str, str]]:
         ("unanswered", f"{ledger.unanswered:,}", ""),
         ("to deliver", f"{ledger.undelivered:,}", ""),
         ("duplicates", f"{ledger.duplicates:,}", "bold red" if ledger.duplicates else ""),
-        ("lost so far", f"{overdue:,}", "bold red" if overdue else "green"),
+        ("overdue", f"{overdue:,}", "bold red" if overdue else "green"),
     ]
 
 
@@ -148,13 +136,13 @@ def _panel(view: View) -> Panel:
 
 def show_verdict(console: Console, verdict: Verdict, *, report: Path | None = None) -> None:
     """The verdict as tables, and where the report is."""
-    checks = Table("check", "verdict", "why", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    checks = plain_table("check", "verdict", "why")
     for check in verdict.checks:
-        checks.add_row(check.name, Text(check.verdict, STYLES[check.verdict]), Text(check.detail))
+        checks.add_row(check.name, Text(check.verdict, STYLES[check.verdict]), Text(printable(check.detail)))
     console.print(checks)
     for check in verdict.checks:
         for example in check.counterexamples[:MAX_COUNTEREXAMPLES] if check.verdict == "invalid" else ():
-            console.print(Text(f"  {check.name}: {example.text}", "red"), soft_wrap=True)
+            console.print(Text(f"  {check.name}: {printable(example.text)}", "red"), soft_wrap=True)
     if verdict.faults:
         console.print()
         console.print(_fault_table(verdict.faults))
@@ -175,18 +163,16 @@ def show_verdict(console: Console, verdict: Verdict, *, report: Path | None = No
 
 
 def _fault_table(faults: tuple[FaultResult, ...]) -> Table:
-    table = Table(
-        "fault", "target", "at", "healed", "recovery", "proof", box=None, pad_edge=False, padding=(0, 2, 0, 0)
-    )
+    table = plain_table("fault", "target", "at", "healed", "recovery", "proof")
     for fault in faults:
         proven = fault.effective and fault.healed
         table.add_row(
-            Text(fault.name),
-            Text(fault.target),
+            Text(printable(fault.name)),
+            Text(printable(fault.target)),
             _s(fault.injected_at_s),
             _s(fault.healed_at_s),
             _s(fault.recovery_s),
-            Text("proven" if proven else fault.evidence, "green" if proven else "yellow"),
+            Text("proven" if proven else printable(fault.evidence), "green" if proven else "yellow"),
         )
     return table
 

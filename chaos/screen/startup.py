@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from chaos.screen.console import Redrawn
 from sut.deploy.supervise.state import ProcessState
 
 PLAIN_EVERY_S: Final = 10.0
@@ -24,38 +23,22 @@ _FRAME_ROWS: Final = 3
 """Heading, a line for those left out, the cursor's."""
 
 
-class Startup:
+class Startup(Redrawn):
     """Entered for the time of one start; its methods are the callbacks of sut.deploy.system.start."""
 
     def __init__(self, console: Console, *, each: bool = True) -> None:
         """Without `each`, a service that is healthy is not worth a line."""
-        self._console = console
         self._each = each
         self._waiting: Mapping[str, str] = {}
         self._processes: Mapping[str, ProcessState] = {}
         self._healthy_s: dict[str, float] = {}
         """Seconds from a process's start to its first healthy look."""
         self._told_s = time.monotonic()
-        self._live = (
-            Live(console=console, refresh_per_second=REFRESH_PER_S, transient=True, get_renderable=self.table)
-            if console.is_interactive
-            else None
-        )
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
+        super().__init__(console, refresh_per_second=REFRESH_PER_S, get_renderable=self.table)
 
     def progress(self, text: str) -> None:
         """One line that stays."""
-        self._console.print(Text(text), soft_wrap=True)
+        self.console.print(Text(text), soft_wrap=True)
 
     def waiting(self, waiting: Mapping[str, str], processes: Mapping[str, ProcessState]) -> None:
         """The present state, as OnWaiting has it."""
@@ -63,10 +46,10 @@ class Startup:
         for name, process in processes.items():
             if name not in waiting and name not in self._healthy_s:
                 self._healthy_s[name] = _age_s(process)
-                if self._live is None and self._each:
+                if self.live is None and self._each:
                     took = f" after {self._healthy_s[name]:.1f} s" if process.pid else ""
                     self.progress(f"{name} is healthy{took}")
-        if self._live is None and waiting and time.monotonic() - self._told_s >= PLAIN_EVERY_S:
+        if self.live is None and waiting and time.monotonic() - self._told_s >= PLAIN_EVERY_S:
             self._told_s = time.monotonic()
             self.progress(f"waiting for {_told(waiting)}")
 
@@ -74,7 +57,7 @@ class Startup:
         """One row a service; where the terminal is too low for all, only those that are waited for."""
         table = Table("service", "state", "pid", "seconds", "waits for", box=None, pad_edge=False)
         names = list(dict.fromkeys((*self._processes, *self._waiting)))
-        shown = names if len(names) + _FRAME_ROWS <= self._console.height else list(self._waiting)
+        shown = names if len(names) + _FRAME_ROWS <= self.console.height else list(self._waiting)
         for name in shown:
             table.add_row(*self._row(name))
         if len(shown) < len(names):

@@ -390,7 +390,7 @@ CROWDS: Final = {"fanout": fanout, "talkers": talkers, "returning": returning}
 
 
 def main() -> None:
-    """Be one crowd."""
+    """Read a plan from standard input, run the crowd named on the command line and print what it measured."""
     plan = msgspec.json.decode(sys.stdin.readline().encode(), type=Plan)
     measured = uvloop.run(CROWDS[sys.argv[1]](plan))
     print(msgspec.json.encode(measured).decode(), flush=True)  # noqa: T201

@@ -54,7 +54,7 @@ class Phone(asyncio.Protocol):
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The end."""
+        """Tell the owner that the connection ended."""
         self._transport = None
         self.ended.set()
 

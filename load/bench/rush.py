@@ -66,7 +66,7 @@ class Timed(Phone):
         self.upgraded_s = 0.0
 
     def data_received(self, data: bytes) -> None:
-        """As usual."""
+        """Record when the answer to the upgrade (101) arrived."""
         super().data_received(data)
         if self.upgraded and not self.upgraded_s:
             self.upgraded_s = time.monotonic()
@@ -79,12 +79,12 @@ class Buckets:
         self._counts: Counter[int] = Counter()
 
     def add(self, at_s: float) -> None:
-        """One more."""
+        """Count one event at this time."""
         self._counts[int(at_s / BUCKET_S)] += 1
 
     @property
     def peak(self) -> int:
-        """Of the fullest."""
+        """Events in the busiest 0.1 s."""
         return max(self._counts.values(), default=0)
 
 
@@ -172,7 +172,7 @@ RUSHES: Final = {"pressing": pressing, "cut_off": cut_off}
 
 
 def main() -> None:
-    """Be one crowd."""
+    """Read a plan from standard input, run the crowd named on the command line and print what it measured."""
     plan = msgspec.json.decode(sys.stdin.readline().encode(), type=Plan)
     measured = uvloop.run(RUSHES[sys.argv[1]](plan))
     print(msgspec.json.encode(measured).decode(), flush=True)  # noqa: T201

@@ -6,7 +6,7 @@ A body begins with the message's id and the planned time of its send (ns after t
 it took from the moment the workload wanted it sent, without asking the sender. Then come the messages of other
 conversations that it depends on (sut.protocol.causal), 16 bytes each, and a canary if there is one. The rest comes from
 an extendable-output hash of the seed, the head and the canary: the same on every machine. A device with real encryption
-(crypto_person.py) encrypts all of this.
+(crypto.py) encrypts all of this.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from sut.protocol.causal import ENTRY_SIZE, MAX_DEPENDENCIES, Dependency, pack, unpack
 
@@ -26,6 +26,17 @@ _ENCRYPTED: Final = b"\x80"
 """First bytes from here on are envelopes': ids of messages are below 2^63."""
 CANARY_BYTES: Final = 16
 _HASH_MASK: Final = (1 << 63) - 1
+
+
+class Draft(NamedTuple):
+    """A message as its person wants it."""
+
+    conv: int
+    msg: int
+    """load.history.history.message_id."""
+    due_offset_ns: int
+    """When it was planned, in ns after t0."""
+    size: int
 
 
 def make(

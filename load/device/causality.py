@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from load.device import body as bodies
-from load.plan.plan import Change, Plan
+from load.plan.changes import Change
+from load.plan.plan import Plan
 from load.plan.population import Population
 from sut.protocol.causal import Dependency
 from sut.protocol.frames import Message
@@ -57,7 +58,7 @@ class Tie:
         self._read = read
 
     def named_by(self, message: Message) -> Sequence[Dependency]:
-        """As the body says, or what is encrypted in it; nothing where that cannot be read yet."""
+        """The dependencies that the message names; empty until it can be decrypted."""
         if self._ties.ignore_dependencies:
             return ()
         return bodies.dependencies(message.body if self._read is None else self._read(message))
@@ -69,7 +70,7 @@ class Tie:
         return len(both) > (self._user in both)
 
     def grows(self, conv: int) -> bool:
-        """Groups do."""
+        """True for groups: members may be added to them."""
         return conv in self._ties.growing
 
     def may_be_in(self, user: int, conv: int) -> bool:

@@ -1,65 +1,49 @@
-"""Real end-to-end encryption for a share of the devices, and bodies of true size for the rest.
+"""Devices with real end-to-end encryption: what each encrypts, decrypts, waits for and asks for again.
 
-The share is made of whole conversations, so that those in it have somebody to talk to. A crypto device publishes keys,
-encrypts what it writes where all are crypto devices, and decrypts all it shows: a message that does not decrypt to what
-was written is reported as another message than was sent. Whoever shows a message must be able to read what it depends
-on, so nothing is encrypted where somebody else is or will be: there, and by all others, bodies are sent of the size
-that encryption would give them. Plaintexts carry the run's canary: bytes that must be found nowhere in the system.
+A device encrypts what it writes where all members have encryption, and decrypts all it shows. Plaintexts carry the
+run's canary: bytes that must be found nowhere in the system. Keys are fetched elsewhere (load/drive/keys.py).
 
-Keys come over HTTP, which waits; sending must not. So they are fetched by one greenlet (`Keys.work`), and what is due
-before they are there goes out as an opaque body.
+A message that cannot be read yet waits, and those of its sender in that conversation behind it; the device asks the
+sender for its keys in a new session, and answers those who ask it. What decrypts to something that was not written, or
+cannot be read to the end, goes into the history as another content than was sent.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, TypeVar
 
-from load.device.causality import ever
-from load.device.crypto_person import ASK_AGAIN_S, Person, Wanted
-from load.drive.api import ApiClient, ApiError, parallel
+from load.device import body as bodies
+from load.device.body import Draft
+from load.history.history import message_id
 from load.history.recorder import Recorder
-from load.plan.plan import Change, DevicePlan
-from load.plan.population import Conversation, Population, shuffled, stream
 from sut.crypto import envelope as envelopes
+from sut.crypto.account import Account
+from sut.crypto.errors import CryptoError, NoSession, Unreadable
 from sut.crypto.prekeys import Bundle
-from sut.protocol.api_answers import KeysOf
+from sut.protocol.causal import ENTRY_SIZE, Dependency
+from sut.protocol.device.events import MemberChange
+from sut.protocol.frames import Message
 
-AT_ONCE: Final = 8
-"""Publications under way."""
-PATIENCE_S: Final = 20.0
-GRACE_S: Final = 15.0
-"""Three requests for keys, and their answers. A run ends when all is delivered, without a thought of these."""
-IDLE_S: Final = 0.05
-RETRY_S: Final = 0.5
+MAX_WAITING: Final = 200
+"""Messages of one device that wait for their keys."""
+MAX_REFS: Final = 1000
+"""Own messages whose numbers a device remembers, to know who may have their keys."""
+ASK_AGAIN_S: Final = 5.0
+"""Without an answer a device asks once more."""
 
-
-def choose(
-    population: Population, share: float, seed: int, changes: Iterable[Change] = ()
-) -> tuple[frozenset[int], frozenset[int]]:
-    """The users with real encryption: all of some conversations, a group among them if one fits. And those
-    conversations, by place, in which nobody else is or will be.
-    """
-    members = ever(population, changes)
-    users = _chosen(population, members, share, seed)
-    return users, frozenset(place for place, people in enumerate(members) if people <= users)
+K = TypeVar("K")
 
 
-def _chosen(population: Population, members: Sequence[frozenset[int]], share: float, seed: int) -> frozenset[int]:
-    budget = round(share * len(population.users))
-    if share >= 1:
-        return frozenset(population.users)
-    known = population.conversations
-    order = shuffled(stream(seed, "crypto"), [place for place, one in enumerate(known) if one.weight])
-    groups = [p for p in order if known[p].kind == "group" and 3 <= len(members[p]) <= max(3, budget // 2)]
-    chosen: set[int] = set()
-    for place in [*groups[:1], *order]:
-        if len(chosen | members[place]) <= budget:
-            chosen |= members[place]
-    return frozenset(chosen)
+class Wanted(NamedTuple):
+    """Keys to fetch: of `user`, for a device; `bundle`: to begin a session, else only the device list."""
+
+    device: int
+    user: int
+    bundle: bool
 
 
 @dataclass(kw_only=True)
@@ -86,151 +70,321 @@ class Cost:
         )
 
 
-class Keys:
-    """What the crypto devices of a process share: who they are, and the fetching of keys."""
+@dataclass(kw_only=True)
+class _Waiting:
+    """Messages of one sender in one conversation that cannot be read yet."""
 
-    def __init__(
-        self,
-        *,
-        users: frozenset[int],
-        conversations: frozenset[int],
-        seed: int,
-        canary: bytes,
-        plaintext: bool,
-        api: ApiClient,
-        tokens: Mapping[int, str],
-        recorder: Recorder,
-    ) -> None:
-        """`conversations`: where nobody but these `users` ever is. `plaintext`: the known-bad client, which encrypts
-        nothing.
-        """
-        self.users = users
-        self.conversations = conversations
-        self.seed = seed
-        self.canary = canary
-        self.plaintext = plaintext
-        self.recorder = recorder
-        self.cost = Cost()
-        self.people: dict[int, Person] = {}
-        self.wake: Callable[[int], None] = lambda _device: None
-        """Called with a device that has something to send."""
-        self._api = api
-        self._tokens = tokens
-        self._lists: dict[int, bytes] = {}
-        self._queue: deque[Wanted] = deque()
-        self._queued: set[Wanted] = set()
+    messages: list[Message] = field(default_factory=list)
+    since: float = 0.0
+    """When the newest of them came."""
+    quiet_until: float = 0.0
+    """Asked a moment ago: the answer is given time."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Encryption:
+    """What the crypto devices of a process share: who they are, and what keys they want and know."""
+
+    users: frozenset[int]
+    """All crypto devices, of other processes too."""
+    conversations: frozenset[int]
+    """Those in which nobody but these users ever is."""
+    seed: int
+    canary: bytes
+    plaintext: bool
+    """The known-bad client, which encrypts nothing."""
+    recorder: Recorder
+    cost: Cost = field(default_factory=Cost)
+    people: dict[int, Person] = field(default_factory=dict)
+    """The crypto devices of this process."""
+    wake: Callable[[int], None] = lambda _device: None
+    """Called with a device that has something to send."""
+    lists: dict[int, bytes] = field(default_factory=dict)
+    """User -> device list, as far as this process has it."""
+    queue: deque[Wanted] = field(default_factory=deque)
+    """What has to be fetched, in order; each once."""
+    _queued: set[Wanted] = field(default_factory=set)
 
     def join(self, device: int, members: Mapping[int, frozenset[int]], *, groups: frozenset[int]) -> None:
         """A device of this process begins. `members`: of those of its conversations that are encrypted."""
         self.people[device] = Person(device, members, groups, self)
 
-    def join_all(
-        self,
-        plans: Mapping[int, DevicePlan],
-        conversations: Mapping[int, Conversation],
-        *,
-        patience_s: float = PATIENCE_S,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        """All devices of this process that are meant publish their keys and get those of whom they will write to.
-
-        `conversations`: by id, in the order of the population. Waits: for what other processes publish meanwhile
-        `patience_s`; the rest comes later. Raises ApiError.
-        """
-        members = {conv: frozenset(c.members) for conv, c in conversations.items() if conv in self.conversations}
-        groups = frozenset(conv for conv in members if conversations[conv].kind == "group")
-        of_user: defaultdict[int, dict[int, frozenset[int]]] = defaultdict(dict)
-        for conv, users in members.items():
-            for user in users:
-                of_user[user][conv] = users
-        mine = [device for device in plans if device in self.users]
-        for device in mine:
-            self.join(device, of_user[device], groups=groups)
-        parallel(self.publish, mine, at_once=AT_ONCE)
-        ids = list(conversations)
-        for device in mine:
-            self.people[device].expects_to_write([ids[send.conversation] for send in plans[device].sends])
-        deadline = time.monotonic() + patience_s
-        while self._queue and time.monotonic() < deadline:
-            if not self.step():
-                sleep(IDLE_S)
-
-    def publish(self, device: int) -> None:
-        """Put its keys on the shelf. Waits; raises ApiError."""
-        account = self.people[device].account
-        publication = account.publication()
-        self._api.publish_keys(self._tokens[device], publication, device_list=account.device_list, version=1)
-        account.published(publication)
-
     def want(self, wanted: Wanted) -> None:
         """Fetch it as soon as possible."""
         if wanted not in self._queued:
             self._queued.add(wanted)
-            self._queue.append(wanted)
+            self.queue.append(wanted)
 
-    def known_list(self, user: int) -> bytes | None:
-        """A user's device list, if this process has it already."""
-        return self._lists.get(user)
-
-    def step(self) -> bool:
-        """Fetch what was asked for first. Returns false when there was nothing, or nothing came. Waits."""
-        if not self._queue:
-            return False
-        wanted = self._queue.popleft()
+    def next_wanted(self) -> Wanted | None:
+        """Take what was asked for first; None: nothing is."""
+        if not self.queue:
+            return None
+        wanted = self.queue.popleft()
         self._queued.discard(wanted)
-        if not wanted.bundle and wanted.user in self._lists:
-            self.people[wanted.device].learn(wanted.user, self._lists[wanted.user], [])
-            return True
-        try:
-            found = self._api.keys_of(self._tokens[wanted.device], wanted.user, one_time=wanted.bundle)
-        except ApiError:
-            found = KeysOf()
-        if not found.device_list:  # not published yet, or the API is away: again, after the others
-            self.want(wanted)
-            return False
-        self._lists[wanted.user] = found.device_list
-        started = time.thread_time()
-        self.people[wanted.device].learn(wanted.user, found.device_list, _bundles(found) if wanted.bundle else [])
-        if wanted.bundle:
-            self.cost.sessions += 1
-            self.cost.session_s += time.thread_time() - started
-        return True
+        return wanted
 
     @staticmethod
     def true_size(size: int, *, group: bool) -> int:
         """Bytes of an envelope for a plaintext of so many, among devices that know each other."""
         return envelopes.group_size(size) if group else envelopes.direct_size(size, devices=1)
 
-    def work(self, sleep: Callable[[float], None]) -> None:
-        """Fetch for ever."""
-        failures, look_at = 0, 0.0
-        while True:
-            failures = 0 if self.step() else failures + 1
-            if time.monotonic() >= look_at:
-                look_at = time.monotonic() + ASK_AGAIN_S / 5
-                for person in self.people.values():
-                    person.ask_late()
-            if not self._queue:
-                sleep(IDLE_S)
-            elif failures > len(self._queue):
-                sleep(RETRY_S)
-                failures = 0
 
-    def finish(self, *, grace_s: float = GRACE_S) -> None:
-        """The run is over: what could not be read for so long is lost."""
-        for person in self.people.values():
-            person.give_up(grace_s)
+class Person:
+    """One crypto device. User and device have the same id here."""
 
+    def __init__(
+        self, device: int, members: Mapping[int, frozenset[int]], groups: frozenset[int], keys: Encryption
+    ) -> None:
+        self._device = device
+        self._keys = keys
+        self._groups = groups
+        self._members = {conv: set(users) for conv, users in members.items()}
+        self._joined: dict[tuple[int, int], int] = {}
+        """(conversation, user) -> the number of the add, for those who were not there from the start."""
+        self._refs: dict[tuple[int, int], int] = {}
+        """(conversation, ref) -> our client_seq."""
+        self._numbers: dict[int, int] = {}
+        """Our client_seq -> number."""
+        self._waiting: defaultdict[tuple[int, int], _Waiting] = defaultdict(_Waiting)
+        self._early: dict[tuple[int, int], bytes | None] = {}
+        """(conversation, number) -> what it says, of messages that are read and not displayed."""
+        self._asked: dict[tuple[int, int], Sequence[int]] = {}
+        """The same -> the refs that it asks for."""
+        self.account = Account.create(user=device, device=device, now_s=int(time.time()))
+        self.outgoing: list[tuple[int, bytes]] = []
+        """(conversation, body): control bodies to be sent."""
 
-def _bundles(found: KeysOf) -> list[Bundle]:
-    return [
-        Bundle(
-            one.device,
-            one.identity_key,
-            one.signed_prekey.number,
-            one.signed_prekey.key,
-            one.signed_prekey.signature,
-            *((one.one_time.number, one.one_time.key) if one.one_time is not None else (0, b"")),
+    def expects_to_write(self, convs: Sequence[int]) -> None:
+        """Have sessions ready with everybody in these."""
+        for user in {user for conv in convs for user in self._members.get(conv, ())} - {self._device}:
+            self._keys.want(Wanted(self._device, user, bundle=True))
+
+    def seal(self, draft: Draft, dependencies: Sequence[Dependency] = ()) -> bytes | None:
+        """The body of a message of ours; None: nobody here to encrypt for, or no keys yet.
+
+        What it depends on is encrypted with it. Call it once, when the message is sent for the first time: sessions
+        move on.
+        """
+        conv, msg, due_offset_ns, size = draft
+        others = self._members.get(conv, set()) - {self._device}
+        if not others:
+            return None
+        plain = bodies.make(
+            seed=self._keys.seed,
+            msg=msg,
+            due_offset_ns=due_offset_ns,
+            size=size,
+            canary=self._keys.canary,
+            dependencies=dependencies,
         )
-        for one in found.devices
-    ]
+        if self._keys.plaintext:
+            return plain
+        started = time.thread_time()
+        try:
+            if conv not in self._groups:
+                sealed = self.account.seal_direct(conv, others, plain)
+            else:
+                *keys, sealed = self.account.seal_group(conv, self._members[conv], plain)
+                for body in keys:  # more new readers than fit in the message: they read it when these have come
+                    self._send(conv, body)
+        except NoSession as error:
+            for user in error.users:
+                self._keys.want(Wanted(self._device, user, bundle=True))
+            self._keys.cost.opaque += 1
+            return None
+        self._keys.cost.sealed += 1
+        self._keys.cost.seal_s += time.thread_time() - started
+        _remember(self._refs, (conv, envelopes.parse(sealed).ref), msg & 0xFFFF_FFFF)
+        return sealed
+
+    def acked(self, client_seq: int, seq: int) -> None:
+        """One of our messages has its number."""
+        _remember(self._numbers, client_seq, seq)
+
+    def changed(self, change: MemberChange) -> None:
+        """Somebody came or went, at this place among the messages."""
+        if change.conv not in self._keys.conversations:
+            return
+        members = self._members.setdefault(change.conv, set())
+        if not change.added:
+            members.discard(change.user)
+            return
+        members.add(change.user)
+        self._joined[change.conv, change.user] = change.seq
+        if change.user != self._device and self._device in members:
+            self._keys.want(Wanted(self._device, change.user, bundle=True))
+
+    def read(self, message: Message) -> bytes:
+        """Its turn in its conversation has come: what it says, or its bytes if nothing is to be read in it (yet).
+
+        Each at most once, and before `shown`: then it is kept until then, as many as the client holds back.
+        """
+        plain = self._open(message)
+        if plain is not None or envelopes.is_envelope(message.body):
+            self._early[message.conv, message.seq] = plain
+        return message.body if plain is None else plain
+
+    def shown(self, message: Message) -> bytes | None:
+        """A message is displayed: what it says, None when there is nothing to read in it (yet)."""
+        place = message.conv, message.seq
+        plain = self._early.pop(place) if place in self._early else self._open(message)
+        asked = self._asked.pop(place, None)
+        if asked:
+            self._answer(message.conv, (message.user, message.device), asked)
+        return plain
+
+    def _open(self, message: Message) -> bytes | None:
+        if message.device == self._device or message.user not in self._keys.users:
+            return None
+        if not envelopes.is_envelope(message.body):
+            return None
+        waiting = self._waiting.get((message.conv, message.device))
+        if (
+            waiting is not None
+            and waiting.messages
+            and envelopes.parse(message.body).type is not envelopes.Type.CONTROL
+        ):
+            self._wait(message)  # those before it first: they may bring its keys
+            return None
+        return self._read(message)
+
+    def learn(self, user: int, device_list: bytes, bundles: Sequence[Bundle]) -> None:
+        """Use the device list of a user, and begin sessions with the bundles. Then read again what waited for them."""
+        try:
+            self.account.learn(user, device_list, bundles)
+            if bundles and not self._waits_for(user):  # who waits needs the bundle to ask with
+                self.account.prepare([user])
+        except CryptoError as error:
+            self._keys.recorder.violation(self._device, f"keys of user {user}: {error}")
+            return
+        for (conv, device), waiting in list(self._waiting.items()):
+            if device == user and waiting.messages:
+                self._try_again(conv, device, may_ask=bool(bundles))
+
+    def ask_late(self) -> None:
+        """Ask once more where no answer came. Called now and then."""
+        now = time.monotonic()
+        for (_, device), waiting in self._waiting.items():
+            if waiting.messages and now >= waiting.quiet_until:
+                self._keys.want(Wanted(self._device, device, bundle=True))
+
+    def _waits_for(self, user: int) -> bool:
+        return any(waiting.messages for (_, device), waiting in self._waiting.items() if device == user)
+
+    def give_up(self, grace_s: float) -> None:
+        """What still waits is reported, unless the newest came so short ago that its keys may be under way."""
+        for waiting in self._waiting.values():
+            if time.monotonic() - waiting.since >= grace_s:
+                for message in waiting.messages:
+                    self._spoiled(message, "it could not be read to the end of the run")
+
+    def _read(self, message: Message, *, again: bool = False) -> bytes | None:
+        """Open it; on the way do what it asks, or see to its keys."""
+        conv, sender = message.conv, (message.user, message.device)
+        cached = self._keys.lists.get(message.user)
+        started = time.thread_time()
+        try:
+            if cached is not None and not self.account.devices(message.user):
+                self.account.learn(message.user, cached, [])
+            opened = self.account.open(conv, sender=sender, body=message.body)
+        except NoSession:
+            self._wait(message, again=again)
+            self._keys.want(Wanted(self._device, message.user, bundle=False))
+            return None
+        except Unreadable:
+            if envelopes.parse(message.body).type is envelopes.Type.CONTROL:
+                return None  # for others, or of no use without a session: who needs it asks by the message itself
+            self._wait(message, again=again)
+            if time.monotonic() >= self._waiting[conv, message.device].quiet_until:
+                self._keys.want(Wanted(self._device, message.user, bundle=True))
+            return None
+        except CryptoError as error:
+            self._spoiled(message, str(error))
+            return None
+        self._keys.cost.opened += 1
+        self._keys.cost.open_s += time.thread_time() - started
+        if opened.asked:  # answered when it is displayed, for then it is known who is there
+            self._asked[conv, message.seq] = opened.asked
+        if opened.unlocked:
+            self._waiting[conv, message.device].quiet_until = 0.0  # the rest may be asked for at once
+            self._try_again(conv, message.device, may_ask=False)
+        if opened.plaintext is not None:
+            self._check(message, opened.plaintext)
+        return opened.plaintext
+
+    def _check(self, message: Message, plain: bytes) -> None:
+        """Whether it is what its sender wrote: all of a plaintext follows from its head."""
+        msg, due_ns = int.from_bytes(plain[:8], "big"), bodies.due_offset_ns(plain)
+        last = message_id(message.device, message.client_seq)
+        if due_ns is not None and msg == last:
+            named = bodies.dependencies(plain)
+            wanted = bodies.make(
+                seed=self._keys.seed,
+                msg=msg,
+                due_offset_ns=due_ns,
+                size=len(plain) - ENTRY_SIZE * len(named),
+                canary=self._keys.canary,
+                dependencies=named,
+            )
+            if plain == wanted:
+                return
+        self._spoiled(message, "it decrypts to something that was not written")
+
+    def _wait(self, message: Message, *, again: bool = False) -> None:
+        if again:
+            return
+        waiting = self._waiting[message.conv, message.device]
+        if len(waiting.messages) >= MAX_WAITING:
+            self._spoiled(message, f"{MAX_WAITING} messages wait for their keys already")
+            return
+        self._keys.cost.asked += 1
+        waiting.messages.append(message)
+        waiting.since = time.monotonic()
+
+    def _try_again(self, conv: int, device: int, *, may_ask: bool) -> None:
+        """Read what waits; what still cannot be read is asked for, if there is a bundle to ask with."""
+        waiting = self._waiting[conv, device]
+        waiting.messages, left = [], waiting.messages
+        unread = []
+        for message in left:
+            before = self._keys.cost.opened
+            if self._read(message, again=True) is None and self._keys.cost.opened == before:
+                unread.append(message)
+        waiting.messages = unread + waiting.messages
+        if not unread or not may_ask or time.monotonic() < waiting.quiet_until:
+            return
+        asked = unread[: envelopes.MAX_ASKED]
+        waiting.quiet_until = time.monotonic() + ASK_AGAIN_S
+        try:
+            body = self.account.ask_again(conv, sender=(device, device), bodies=[message.body for message in asked])
+        except NoSession:  # a session that began meanwhile took the bundle
+            waiting.quiet_until = 0.0
+            return
+        except Unreadable as error:
+            waiting.messages = []
+            for message in unread:
+                self._spoiled(message, str(error))
+            return
+        self._send(conv, body)
+
+    def _answer(self, conv: int, asker: tuple[int, int], refs: Sequence[int]) -> None:
+        """Give the keys of those messages that the asker was there for."""
+        if asker[0] not in self._members.get(conv, ()):
+            return
+        since = self._joined.get((conv, asker[0]), 0)
+        seen = [ref for ref in refs if self._numbers.get(self._refs.get((conv, ref), 0), 0) > since]
+        for body in self.account.answer(conv, asker=asker, refs=seen):
+            self._send(conv, body)
+
+    def _send(self, conv: int, body: bytes) -> None:
+        self.outgoing.append((conv, body))
+        self._keys.wake(self._device)
+
+    def _spoiled(self, message: Message, text: str) -> None:
+        self._keys.recorder.spoiled(self._device, message, text)
+
+
+def _remember(where: dict[K, int], key: K, value: int) -> None:
+    where[key] = value
+    if len(where) > MAX_REFS:
+        del where[next(iter(where))]

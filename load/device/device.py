@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
@@ -21,12 +22,13 @@ from websockets.protocol import OPEN
 from websockets.uri import parse_uri
 
 from load.device import body as bodies
+from load.device.body import Draft
 from load.device.causality import Ties
 from load.device.doings import Doings
-from load.device.writing import Draft, compose
 from load.history.history import message_id, now_ns
 from load.history.recorder import UNWATCHED, Recorder
 from load.plan.plan import ALWAYS_US, US, Absence, DevicePlan
+from sut.protocol.causal import Dependency
 from sut.protocol.device.client import Client
 from sut.protocol.device.events import (
     Acked,
@@ -53,7 +55,7 @@ from sut.protocol.device.outbox import Compose
 from sut.protocol.frames import FrameError
 
 if TYPE_CHECKING:
-    from load.device.crypto import Keys
+    from load.device.crypto import Encryption
 
 MAX_MESSAGE: Final = 4 << 20
 """Largest WebSocket message a device accepts: a PAGE of 200 bodies of 16 KB is below it."""
@@ -78,7 +80,7 @@ class Run:
     """The same on the history's clock."""
     read_share: float = 0.0
     """Share of the shown messages that people read at once."""
-    crypto: Keys | None = None
+    crypto: Encryption | None = None
     """Real encryption for some of the devices."""
     tracer: bytes = b""
     """In every body that is not encrypted."""
@@ -281,9 +283,31 @@ class Device:
         draft = Draft(conv, message_id(self.device, self._client_seq), offset_ns, send.size)
 
         def make(now: float) -> bytes:
-            return compose(self._run, self._crypto, draft, self._client.dependencies(conv, now))
+            return self._compose(draft, self._client.dependencies(conv, now))
 
         self._hand_in(conv, make, self._run.t0_ns + offset_ns, now)
+
+    def _compose(self, draft: Draft, dependencies: Sequence[Dependency]) -> bytes:
+        """The body of a message, encrypted where this device encrypts and has the keys.
+
+        Called once for a message, at its first transmission: encryption moves on with each message, and a repetition
+        is the same bytes.
+        """
+        run, size = self._run, draft.size
+        if self._crypto is not None:
+            sealed = self._crypto.seal(draft, dependencies)
+            if sealed is not None:
+                return sealed
+        if run.crypto is not None:
+            size = run.crypto.true_size(size, group=draft.conv in run.groups)
+        return bodies.make(
+            seed=run.seed,
+            msg=draft.msg,
+            due_offset_ns=draft.due_offset_ns,
+            size=size,
+            canary=run.tracer,
+            dependencies=dependencies,
+        )
 
     def _send_controls(self, now: float) -> None:
         """What encryption has to say to other devices."""

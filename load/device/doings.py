@@ -13,7 +13,7 @@ from sut.protocol.device.events import Show
 
 
 class Doings:
-    """Of one device. Times in us after t0 are made seconds of the driver's clock by `at`."""
+    """What one device's person does beside writing. `at` turns us after t0 into seconds of the driver's clock."""
 
     __slots__ = ("_at", "_client", "_conversations", "_device", "_keystroke", "_look", "_plan", "_read_share", "_seed")
 

@@ -15,7 +15,7 @@ from typing import Final
 from load.drive.api import ApiClient, ApiError, parallel
 from load.history.control import ControlWriter
 from load.history.history import Event, HistoryWriter, now_ns
-from load.plan.plan import Change
+from load.plan.changes import Change
 from load.plan.population import Conversation, Population
 
 AT_ONCE: Final = 16

@@ -16,8 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from load.device import body as bodies
 from load.history.history import Event, HistoryWriter, message_id
-from sut.protocol.frames import MAX_FETCH, MAX_SEQ, Error, Fetch, FrameError, Page, decode_server, encode
-from sut.protocol.history import History
+from sut.protocol.frames import MAX_FETCH, MAX_SEQ, Error, Fetch, FrameError, History, Page, decode_server, encode
 
 ANSWER_S: Final = 3.0
 _REQ: Final = 0xBAD

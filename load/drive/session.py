@@ -12,21 +12,21 @@ import contextlib
 import logging
 import math
 import os
-from typing import TYPE_CHECKING, Final
+import ssl
+from collections.abc import Callable
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import gevent
 from gevent import socket
+from gevent.event import Event
 
 from load.device.device import Device, Refusal
 from load.device.secure import SecureStream
 from load.drive.api import ApiError
-from load.drive.gateways import NoGateway
+from load.drive.gateways import Gateways, NoGateway
 from load.history.history import HistoryError
 from load.plan.plan import Absence
-
-if TYPE_CHECKING:
-    from load.drive.fleet import Fleet
 
 CONNECT_S: Final = 5.0
 """From the first SYN to the 101 of the gateway."""
@@ -37,6 +37,35 @@ MAX_UNWRITTEN: Final = 1 << 20
 """Bytes kept for a socket that takes none; beyond it the connection is dropped."""
 _LOGGER = logging.getLogger(__name__)
 _READ: Final = 64 * 1024
+
+
+class Fleet(Protocol):
+    """What a session needs of the devices of its process (load/drive/fleet.py)."""
+
+    tokens: dict[int, str]
+    """Device -> its token."""
+    gateways: Gateways
+    begun: Event
+    """Set when t0 is known."""
+    quiet: Event
+    """Set when nobody writes or stays away any more."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Seconds on the clock of `Run.t0_s`."""
+
+    @property
+    def secure(self) -> ssl.SSLContext:
+        """For connections to gateways that want TLS."""
+
+    def renew_token(self, device: int) -> None:
+        """Replace the device's token. Raises ApiError."""
+
+    def set_alarm(self, session: Session) -> None:
+        """See to it that the session's `on_alarm` runs when it has something to do."""
+
+    def failed(self, reason: str) -> None:
+        """The history cannot be written any more."""
 
 
 class Session:

@@ -32,7 +32,7 @@ from load.workload import SwarmConfig
 from sut.protocol.device.events import ClientSettings
 
 if TYPE_CHECKING:
-    from load.device.crypto import Keys
+    from load.drive.keys import Keys
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -144,9 +144,9 @@ class Swarm:
             on_failure=self._on_failure,
         )
         self._fleet.start()
-        if run.crypto is not None:
-            run.crypto.wake = self._fleet.wake
-            self._tasks.append(gevent.spawn(run.crypto.work, gevent.sleep))
+        if self._crypto is not None:
+            self._crypto.wake = self._fleet.wake
+            self._tasks.append(gevent.spawn(self._crypto.work, gevent.sleep))
 
     def _ties(self, part: Part) -> Ties | None:
         """Who may be where, if devices are to keep causal order."""
@@ -157,11 +157,11 @@ class Swarm:
 
     def _join_crypto(self, run: Run, part: Part, share: Mapping[int, plans.DevicePlan]) -> None:
         """Real encryption for those of this process's devices that the configuration means. Raises ApiError."""
-        from load.device import crypto
+        from load.drive import keys
 
         config = self.config
-        users, places = crypto.choose(self.population, config.crypto_share, config.seed, self.plan.changes)
-        run.crypto = self._crypto = crypto.Keys(
+        users, places = keys.choose(self.population, config.crypto_share, config.seed, self.plan.changes)
+        run.crypto = self._crypto = keys.Keys(
             users=users,
             conversations=frozenset(part.conversations[place] for place in places),
             seed=config.seed,
@@ -172,7 +172,7 @@ class Swarm:
             recorder=run.recorder,
         )
         known = dict(zip(part.conversations, self.population.conversations, strict=True))
-        run.crypto.join_all(share, known, sleep=gevent.sleep)
+        self._crypto.join_all(share, known, sleep=gevent.sleep)
 
     def begin(self, t0_ns: int) -> None:
         """The plan's time 0 is set. Only the first call counts."""
@@ -219,7 +219,7 @@ class Swarm:
             self._fleet.give_back(session)
 
     def report(self) -> Report:
-        """How it goes."""
+        """Counters and latencies of this process so far."""
         if self._recorder is None:
             return Report()
         recorder = self._recorder

@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from load.plan import people, roles
+from load.plan import changes as groups
+from load.plan import people
+from load.plan.changes import Change
 from load.plan.people import Keystroke, Look
 from load.plan.population import BODY_SIZES, Population, Weighted, below, shuffled, stream
 from load.workload import SwarmConfig
@@ -52,18 +54,6 @@ class Absence(NamedTuple):
     clean: bool
 
 
-class Change(NamedTuple):
-    """A change of members, or of a role, that a group's creator (or `by`, if not 0) asks for at `at_us` after t0."""
-
-    at_us: int
-    conversation: int
-    user: int
-    add: bool
-    """True for a role too: its user is a member before and after."""
-    role: str = ""
-    by: int = 0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevicePlan:
     """What one device does. Each in rising time; absences do not touch each other, looks do not overlap."""
@@ -76,7 +66,7 @@ class DevicePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What everybody does."""
+    """What every device does, and the changes of groups."""
 
     devices: Mapping[int, DevicePlan]
     """By device id; every device is there."""
@@ -92,7 +82,7 @@ def make(config: SwarmConfig, population: Population) -> Plan:
     """The plan of a configuration, whose population was made from the same one."""
     duration_us = round(config.duration_s * US)
     absences = _absences(stream(config.seed, "absences"), population, config.offline_share, duration_us)
-    changes = _changes(stream(config.seed, "changes"), population, config.churn, config.group_cap, duration_us)
+    changes = groups.members(stream(config.seed, "changes"), population, config.churn, config.group_cap, duration_us)
     sends = _sends(
         stream(config.seed, "sends"),
         population,
@@ -102,7 +92,7 @@ def make(config: SwarmConfig, population: Population) -> Plan:
         changes=changes,
     )
     if config.roles:
-        changes = roles.add(stream(config.seed, "roles"), population, changes, config.roles, duration_us)
+        changes = groups.roles(stream(config.seed, "roles"), population, changes, config.roles, duration_us)
     keystrokes, looks = people.keystrokes(config, sends), people.looks(config, population, duration_us)
     devices = {
         user: DevicePlan(
@@ -142,39 +132,6 @@ def _absences(
         if away:
             result[user] = tuple(away)
     return result
-
-
-def _changes(rng: random.Random, population: Population, count: int, cap: int, duration_us: int) -> tuple[Change, ...]:
-    """Adds and removes in turn, evenly spread over the middle of the run; never the creator, never above the cap."""
-    groups = [i for i, c in enumerate(population.conversations) if c.kind == "group" and len(c.members) >= 3]
-    if not groups:
-        return ()
-    members = {i: set(population.conversations[i].members) for i in groups}
-    removed: defaultdict[int, list[int]] = defaultdict(list)
-    changes: list[Change] = []
-    for turn in range(count):
-        at_us = int(duration_us * (0.05 + 0.85 * (turn + rng.random()) / count))
-        group = groups[below(rng, len(groups))]
-        creator = population.conversations[group].creator
-        if turn % 2 == 0:
-            leavers = sorted(members[group] - {creator})
-            if len(leavers) < 2:
-                continue
-            user = leavers[below(rng, len(leavers))]
-            members[group].discard(user)
-            removed[group].append(user)
-        else:
-            if len(members[group]) >= cap:
-                continue
-            if removed[group] and rng.random() < 0.5:
-                user = removed[group].pop()
-            else:
-                user = population.users[below(rng, len(population.users))]
-            if user in members[group]:
-                continue
-            members[group].add(user)
-        changes.append(Change(at_us, group, user, turn % 2 == 1))
-    return tuple(changes)
 
 
 class _Presence:

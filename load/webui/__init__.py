@@ -41,7 +41,7 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     """p50, p99 and max since the planned time of the send."""
 
     def rows(self) -> list[tuple[str, str]]:
-        """For a table."""
+        """(label, text) of each row of the table."""
         latency = " / ".join
         return [
             ("phase", self.phase or "not started"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+
 
 class ClientError(Exception):
     """The client cannot go on; the text is one line for the person."""
@@ -22,3 +25,10 @@ class ApiProblem(Exception):
         super().__init__(text)
         self.status = status
         self.definite = definite
+
+
+def sentence(error: Exception) -> str:
+    """What a person reads of an error of the network: "Connection refused", without a number in brackets."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return re.sub(r"\[Errno -?\d+\] ", "", str(error)) or type(error).__name__

@@ -18,9 +18,21 @@ from sut.gateway.stats import Stats
 from sut.gateway.timers import NEVER, AwakeClock, Wheel, ticks
 from sut.process.revoked import Revoked
 from sut.protocol import handshake, websocket
-from sut.protocol.frames import BEAT_RESYNC, MAX_BODY, Beat, Close, Fetch, Nack, Recv, Send, Sync, Welcome, encode
+from sut.protocol.frames import (
+    BEAT_RESYNC,
+    MAX_BODY,
+    Beat,
+    Close,
+    Fetch,
+    History,
+    Nack,
+    Recv,
+    Send,
+    Sync,
+    Welcome,
+    encode,
+)
 from sut.protocol.handshake import HandshakeError
-from sut.protocol.history import History
 from sut.protocol.server import Answer, End, Forward, ServerSession, refusal
 from sut.protocol.signals import FromDevice
 from sut.protocol.tokens import TokenError, prove

@@ -28,9 +28,8 @@ from sut.process.peer import PeerConnection, PeerServer, PortInUse
 from sut.process.revoked import Revoked
 from sut.process.trace import OFF, Hop, Trace
 from sut.protocol import websocket
-from sut.protocol.frames import Close, Drain, Fetch, Nack, Recv, Send, Sync, encode
+from sut.protocol.frames import Close, Drain, Fetch, History, Nack, Recv, Send, Sync, encode
 from sut.protocol.handshake import PATH
-from sut.protocol.history import History
 from sut.protocol.peer import (
     ANSWER,
     AskConnected,

@@ -14,7 +14,6 @@ from enum import IntEnum, IntFlag
 from typing import Final, NamedTuple
 
 from sut.protocol import signals
-from sut.protocol.history import History
 
 MAX_BODY: Final = 16 * 1024
 """Largest message body in bytes. 150 B is the mean of the design; a Signal envelope adds about 100 B."""
@@ -118,6 +117,20 @@ class Fetch(NamedTuple):
     req: int
     conv: int
     after: int
+    limit: int
+
+
+class History(NamedTuple):
+    """HISTORY 0x09: req u32, conv u64, before u64, limit u16. Asks for a PAGE of what comes before `before`.
+
+    The PAGE covers [through, before): of what the user may see there the newest `limit` messages at most, in rising
+    order; a number that is not in it is not for this user. Go on with before = through while through > 1. `head` is
+    the highest number the user may see now.
+    """
+
+    req: int
+    conv: int
+    before: int
     limit: int
 
 

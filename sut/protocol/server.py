@@ -20,6 +20,7 @@ from sut.protocol.frames import (
     Fetch,
     FrameError,
     Heartbeat,
+    History,
     Nack,
     Recv,
     Refused,
@@ -28,7 +29,6 @@ from sut.protocol.frames import (
     decode_client,
     encode,
 )
-from sut.protocol.history import History
 from sut.protocol.signals import FromDevice
 from sut.protocol.websocket import FrameReader, Op, Violation
 

@@ -262,4 +262,4 @@ def test_by_hand_with_the_web_ui_each_start_is_a_run_of_its_own(locust, chat, tm
 def test_by_hand_without_a_system_says_what_to_do(locust, tmp_path: Path) -> None:
     started = locust("--headless", "-u", "2", "-r", "10", "--petrel-dir", str(tmp_path))
     assert started.process.wait(20) == 70
-    assert "is the system up? (petrel up)" in started.text()
+    assert "start a system with: petrel up --dir" in started.text()

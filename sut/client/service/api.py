@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from sut.client.errors import ApiProblem, UserMistake
+from sut.client.errors import ApiProblem, UserMistake, sentence
 from sut.protocol.api_answers import (
     Created,
     Gateways,
@@ -209,7 +209,7 @@ class Api:
             async with self._http.request(method, self._access.url + path, data=data, headers=headers) as response:
                 answer, status = await response.read(), response.status
         except (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError) as error:
-            reason = str(error) or type(error).__name__
+            reason = sentence(error)
             raise ApiProblem(f"no answer from the API at {urlsplit(self._access.url).netloc}: {reason}") from None
         if status in (200, 201):
             try:

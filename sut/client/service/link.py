@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
-from sut.client.errors import ApiProblem, ClientError
+from sut.client.errors import ApiProblem, ClientError, sentence
 from sut.client.service.api import Api
 from sut.protocol.device.client import Client
 from sut.protocol.frames import Close, FrameError
@@ -105,7 +105,7 @@ class Link:
                     raise ClientError(str(problem)) from None
                 reason = str(problem)
             except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
-                reason = str(error) or type(error).__name__
+                reason = sentence(error)
                 self._avoid[url] = self._clock() + AVOID_S
             await self._wait(" ".join(reason.split()))
 

@@ -28,6 +28,8 @@ CLUSTER_MEMORY: Final = 6 << 30
 """Three brokers of 0.45 GB, three Cassandra nodes of 0.9 GB, our own processes, the swarm."""
 MIN_DISK: Final = 1 << 30
 CLUSTER_DISK: Final = 4 << 30
+LEAST_DISK: Final = 0.25
+"""Below this share of that a system is not even started."""
 LOOPBACK: Final = "127.99.99.99"
 """Servers of the cluster have an address each; on Linux every one of 127.0.0.0/8 is there."""
 LOOK_TIMEOUT_S: Final = 5.0
@@ -54,7 +56,7 @@ def examine(directory: Path, profile: str) -> list[Finding]:
         looks += [_maven, _loopback, _packets, _namespaces]
     looks += [
         lambda: _memory(CLUSTER_MEMORY if servers else MIN_MEMORY),
-        lambda: _disk(directory, CLUSTER_DISK if servers else MIN_DISK),
+        lambda: disk(directory, profile),
     ]
     return [look() for look in looks]
 
@@ -157,13 +159,14 @@ def _memory(wanted: int) -> Finding:
     return Finding("free memory", good, _gib(free), "" if good else f"free {_gib(wanted)}", needed=False)
 
 
-def _disk(directory: Path, wanted: int) -> Finding:
+def disk(directory: Path, profile: str) -> Finding:
     """Look at the file system that the directory is, or would be, on."""
+    wanted = CLUSTER_DISK if PROFILES[profile].services.keys() & set(jars.SERVERS) else MIN_DISK
     place = next(path for path in (directory, *directory.parents) if path.exists())
     free = shutil.disk_usage(place).free
     good = free >= wanted
     remedy = "" if good else f"free {_gib(wanted)}, or choose another directory"
-    return Finding("free disk", good, f"{_gib(free)} at {place}", remedy, needed=False)
+    return Finding("free disk", good, f"{_gib(free)} at {place}", remedy, needed=free < wanted * LEAST_DISK)
 
 
 def _gib(size: int) -> str:

@@ -11,8 +11,7 @@ from typing import Final
 
 from sut.protocol.device.context import HISTORY_REQ, Context
 from sut.protocol.device.events import HistoryFailed, HistoryPage
-from sut.protocol.frames import DEFINITE_FROM, Error, Page
-from sut.protocol.history import History
+from sut.protocol.frames import DEFINITE_FROM, Error, History, Page
 
 _LATEST: Final = HISTORY_REQ - 1
 

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from sut.protocol.device.context import Context
 from sut.protocol.device.events import MemberChange, RoleChange, Show
 from sut.protocol.frames import Flag, Message, Page, Recv
-
-if TYPE_CHECKING:
-    from sut.protocol.device.gate import Gate
 
 MEMBERSHIP: Final = Flag.MEMBER_ADD | Flag.MEMBER_REMOVE | Flag.MEMBER_ROLE
 """An entry with one of these is no message. Other bits mean nothing yet and are ignored."""
@@ -36,6 +33,28 @@ def page_fault(page: Page, after: int) -> str | None:
     return None
 
 
+class Screen(Protocol):
+    """Where messages go that the inbox has in order; it may hold them back. Implemented by gate.Gate."""
+
+    def heard_of(self, conv: int) -> None:
+        """A frame says that this user has something to see there."""
+
+    def shown(self, conv: int) -> int:
+        """The last number of the conversation that is on the screen."""
+
+    def arrived(self, message: Message, now: float) -> None:
+        """The next message of its conversation."""
+
+    def passed(self, conv: int, now: float) -> None:
+        """Everything of the conversation up to its cursor has arrived."""
+
+    def due(self) -> float:
+        """When tick() has something to do."""
+
+    def tick(self, now: float) -> None:
+        """Show what was held back for too long."""
+
+
 class Inbox:
     """Cursors, held-back messages and the RECVs that are due, of one device."""
 
@@ -45,7 +64,7 @@ class Inbox:
         self._context = context
         self.cursors: dict[int, int] = {}
         """Conversation -> cursor. Others only read it."""
-        self.gate: Gate | None = None
+        self.gate: Screen | None = None
         """Holds back on the way to the screen what must not be there yet; None: nothing must."""
         self._buffers: dict[int, dict[int, Message]] = {}
         self._recv_due: dict[int, float] = {}  # all wait equally long, so their order is the order of their times

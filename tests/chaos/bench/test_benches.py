@@ -14,6 +14,7 @@ from rich.console import Console
 from chaos.bench import benches
 from chaos.bench import fanout as bench_fanout
 from chaos.errors import HarnessError, UsageError
+from chaos.run import whole
 from load.bench.crowd import Measured
 from load.bench.phone import _whole
 
@@ -64,7 +65,7 @@ def test_an_interrupted_bench_is_an_error_of_the_harness(tmp_path: Path, monkeyp
     def start(**_: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(benches.deploy, "start", start)
+    monkeypatch.setattr(whole.deploy, "start", start)
     request = benches.Request(directory=tmp_path, variant=None, duration_s=None, points=(), say=lambda _text: None)
     with pytest.raises(HarnessError, match="interrupted"), benches.running(request):
         pass

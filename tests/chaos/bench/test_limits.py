@@ -67,6 +67,6 @@ def test_an_interruption_ends_the_search_and_not_only_its_step(
 
     monkeypatch.setattr(runner, "execute", execute)
     monkeypatch.setattr(outcome, "conclude", lambda *_, **__: verdict)
-    assert cli.main(["capacity", "--out", str(tmp_path / "out")]) == 70
+    assert cli.main(["limits", "--out", str(tmp_path / "out")]) == 70
     assert len(steps) == 1
     assert capsys.readouterr().err.splitlines()[-1] == "petrel: interrupted"

@@ -1,19 +1,26 @@
 """The command line: every mistake is one line on standard error, nothing on standard output, and the right status."""
 
 import errno
+import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from chaos import errors
+from chaos.cli import command as registry
+from chaos.cli import commands
 from chaos.cli import petrel as cli
 from chaos.faults import FAULTS
-from chaos.run import experiment
+from chaos.run import experiment, sketch
 from sut.deploy.profiles import PROFILES
+from sut.deploy.topology import Topology, save
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -39,7 +46,7 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int,
         (["run", "quick", "--users", "100001"], r"--users: Expected `int` <= 100000"),
         (
             ["run", "quick", "--rate", "1e5", "--duration", "501"],
-            r"experiment quick: duration x rate is above 50,000,000 sends",
+            r"experiment quick: duration_s x rate_per_s is above 50,000,000 sends: more than one plan holds",
         ),
         (["run", "quick", "--users", "many"], r"argument --users: invalid int value: 'many'; see .*"),
         (["run", "quick", "--duration", "nan"], r"--duration: .*"),
@@ -53,18 +60,20 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int,
         (["run", "quick", "--variant", "redis_inc"], r"no variant 'redis_inc'; perhaps redis_incr"),
         (["run", "quick", "--profile", "moon"], r"no profile 'moon'; there are embedded.*"),
         (["run", "quick", "--colour"], r"unrecognized arguments: --colour; see petrel --help"),
-        (["capacity", "--first", "1"], r"--first is from 10 to 100000"),
+        (["limits", "--first", "1"], r"--first is from 10 to 100000"),
         (["bench", "nothing"], r"no bench 'nothing'; there are fanout, storm.*"),
         (["bench", "fanout", "--points", "2,many"], r"argument --points: whole numbers with commas between, .*"),
         (["bench", "fanout", "--points", "99999"], r"--points are from 0 to 10000"),
         (["bench", "fanout", "--duration", "0"], r"--duration is from 1 to 3600, not 0"),
         (["bench", "fanout", "--variant", "good"], r"no variant 'good'; there are .*"),
-        (["capacity", "--out", "/etc"], r"/etc: not empty; each run has a directory of its own"),
+        (["limits", "--out", "/etc"], r"/etc: not empty; each run has a directory of its own"),
         (["replay", "/nowhere"], r"/nowhere/schedule.yaml: No such file or directory"),
         (["verify"], r"verify takes either RUN_DIR or --history FILE"),
         (["verify", "/nowhere"], r"/nowhere/history: no such directory.*"),
         (["verify", "--history", "/nowhere"], r"/nowhere: .*"),
         (["verify", "a", "--history", "b"], r"verify takes either RUN_DIR or --history FILE"),
+        (["modes"], r"petrel modes is now petrel variants"),
+        (["capacity", "--users", "5"], r"petrel capacity is now petrel limits"),
         (["history", "/nowhere"], r"/nowhere/history: no such directory.*"),
         (["history", "/nowhere", "--format", "xml"], r"argument --format: invalid choice: 'xml'.*"),
         (["faults", "--profile", "moon"], r"no profile 'moon'; there are embedded.*"),
@@ -107,7 +116,7 @@ def test_without_a_system_the_line_says_how_to_start_one(
 ) -> None:
     assert complaint(capsys, command, "--dir", str(tmp_path)) == (
         70,
-        f"no system in {tmp_path}; start one with: petrel up",
+        f"no system in {tmp_path}; start one with: petrel up --dir {tmp_path}",
     )
 
 
@@ -117,6 +126,89 @@ def test_malformed_yaml_names_file_and_line(capsys: pytest.CaptureFixture[str], 
     status, line = complaint(capsys, "run", str(path))
     assert status == 64
     assert line.startswith(f"{path}:3: ")
+
+
+def test_a_misspelt_target_is_refused_before_anything_is_started(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.yaml"
+    fault = "{name: gateway_crash, for_s: [1, 2], targets: [gateway-l]}"
+    path.write_text(f"name: mine\nsummary: s\nusers: 10\nduration_s: 60\nfaults: [{fault}]\n")
+    out = tmp_path / "out"
+    said = "fault gateway_crash: no target 'gateway-l'; perhaps gateway-3, gateway-2"
+    status, line = complaint(capsys, "run", str(path), "--out", str(out))
+    assert (status, line) == (64, said)
+    assert not out.exists()
+
+
+def test_a_copy_of_a_system_s_directory_is_not_taken_for_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    original, copy = tmp_path / "up", tmp_path / "copy"
+    original.mkdir()
+    save(Topology(run_id="r", profile="embedded", dir=str(original), services=(), token_key="00", api_key="k"))
+    shutil.copytree(original, copy)
+    for command in ("down", "status"):
+        assert complaint(capsys, command, "--dir", str(copy)) == (
+            64,
+            f"{copy} is a copy; the system it names is in {original}",
+        )
+
+
+def test_up_on_a_full_disk_says_so_at_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=1 << 20))
+    directory = tmp_path / "up"
+    status, line = complaint(capsys, "up", "--dir", str(directory))
+    assert status == 70
+    assert line == f"free disk: 0.0 GiB at {tmp_path}; free 1.0 GiB, or choose another directory"
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize("command", ["faults", "variants", "doctor"])
+def test_with_json_the_last_line_is_one_value(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    cli.main([command, "--json"])
+    rows = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert len(rows) > 5
+    assert all(row["name" if command != "doctor" else "what"] for row in rows)
+
+
+def test_a_new_file_is_a_new_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "greet.py").write_text(
+        "from chaos.cli.command import as_json, command\n"
+        "@command('greet', 'say hello', as_json)\n"
+        "def greet(options):\n    print('hello', options.json)\n    return 0\n"
+    )
+    monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
+    monkeypatch.setattr(registry, "COMMANDS", dict(registry.COMMANDS))
+    assert cli.main(["greet", "--json"]) == 0
+    assert capsys.readouterr().out == "hello True\n"
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"petrel {version('stormpetrel')}\n"
+
+
+def test_control_characters_of_others_do_not_reach_the_terminal(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert complaint(capsys, "run", "\x1b[2Jquick\x07")[1].startswith("no experiment '\\x1b[2Jquick\\x07'")
+    assert errors.printable("a\x1b[31m\x9b\u202eb\n\u00e9") == "a\\x1b[31m\\x9b\\u202eb\\n\u00e9"
+
+
+def test_a_history_goes_to_a_place_that_is_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "history").mkdir(parents=True)
+    (run / "history" / "meta.jsonl").write_text('{"e":"meta"}\n')
+    out = tmp_path / "nowhere" / "history.jsonl"
+    for kind in ("jsonl", "parquet"):
+        status, line = complaint(capsys, "history", str(run), "--format", kind, "--out", str(out))
+        assert (status, line) == (64, f"{out}: No such file or directory")
 
 
 def test_an_out_directory_must_be_ours_to_write_and_empty(
@@ -155,12 +247,10 @@ def test_without_a_redis_server_the_line_says_how_to_get_one(
 def test_a_bug_is_one_line_with_the_place_of_its_traceback(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chaos.cli import commands
-
-    def stumble(_options: object) -> int:
+    def stumble(_profile: str) -> None:
         raise ZeroDivisionError("over\nthe edge")
 
-    monkeypatch.setattr(commands, "faults", stumble)
+    monkeypatch.setattr(sketch, "offers", stumble)
     status, line = complaint(capsys, "faults")
     assert status == 70
     found = re.fullmatch(r"a bug in the harness: ZeroDivisionError: over the edge; traceback in (\S+)", line)
@@ -171,12 +261,10 @@ def test_a_bug_is_one_line_with_the_place_of_its_traceback(
 
 
 def test_a_full_disk_is_no_bug(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    from chaos.cli import commands
-
-    def stumble(_options: object) -> int:
+    def stumble(_profile: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/x")
 
-    monkeypatch.setattr(commands, "faults", stumble)
+    monkeypatch.setattr(sketch, "offers", stumble)
     assert complaint(capsys, "faults") == (70, "/x: No space left on device")
 
 
@@ -195,7 +283,7 @@ def test_faults_lists_them_all_and_starts_nothing(
 
 
 def test_help_needs_no_heavy_module_and_is_quick() -> None:
-    script = "import sys; from chaos import cli; cli._parser(); print(*sys.modules)"
+    script = "import sys; from chaos.cli import petrel; petrel._parser(); print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert not {"polars", "numpy", "redis", "rich", "locust", "toxiproxy", "load.history.history"} & set(shown.split())
 

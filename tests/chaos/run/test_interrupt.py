@@ -47,3 +47,18 @@ def test_what_is_left_shrinks_once_interrupted(monkeypatch: pytest.MonkeyPatch) 
         expired = asked.expiry(60, keep_s=5)
         now_s = 60.5
         assert expired()
+
+
+def test_a_terminal_that_is_closed_ends_a_run_in_good_order_too_and_nohup_is_obeyed() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    with Interrupt() as asked:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert asked.asked
+    assert signal.getsignal(signal.SIGHUP) is before
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupt() as asked:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not asked.asked
+    finally:
+        signal.signal(signal.SIGHUP, before)

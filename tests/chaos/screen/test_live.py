@@ -48,7 +48,7 @@ def test_plain_lines_come_at_each_change_and_not_more_often() -> None:
     assert lines[1].startswith("ramp")
     assert lines[2] == (
         "steady    42 of 95 s  online 987  sends 12,345  acked 12,340  delivered 61,000  unanswered 5  to deliver 25  "
-        "duplicates 0  lost so far 3  faults 2/7  redis_failover petrel"
+        "duplicates 0  overdue 3  faults 2/7  redis_failover petrel"
     )
 
 
@@ -80,7 +80,7 @@ def test_the_panel_shows_the_same_and_leaves_the_terminal_clean() -> None:
     with Display(Console(file=out, width=120, force_terminal=True, color_system=None)) as display:
         display.show(VIEW)
     shown = out.getvalue()
-    for text in ("steady", "42 of 95 s", "12,345", "61,000", "lost so far", "redis_failover petrel", "2 of 7 healed"):
+    for text in ("steady", "42 of 95 s", "12,345", "61,000", "overdue", "redis_failover petrel", "2 of 7 healed"):
         assert text in shown
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor is there again"
 

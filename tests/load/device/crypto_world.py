@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from load.device.crypto import Keys
-from load.device.writing import Draft
+from load.device.body import Draft
 from load.drive.api import ApiError, Publication
+from load.drive.keys import Keys
 from load.history.history import Event, HistoryTail, HistoryWriter, message_id
 from load.history.recorder import Recorder
 from load.plan.plan import DevicePlan, PlannedSend

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from load.device import body as bodies
-from load.device.crypto import Keys, choose
+from load.drive.keys import Keys, choose
 from load.history.history import message_id
 from load.plan import plan, population
 from load.plan.plan import DevicePlan

@@ -10,7 +10,7 @@ from load.drive.arrange import Changes, create_conversations, record_population
 from load.history.control import ControlWriter, Hole, control_events
 from load.history.history import Event, HistoryTail, HistoryWriter, now_ns
 from load.plan import population as populations
-from load.plan.plan import Change
+from load.plan.changes import Change
 from load.plan.population import Population
 from load.workload import SwarmConfig
 

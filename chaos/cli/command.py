@@ -1,0 +1,93 @@
+"""What a command of `petrel` is, and the options that several have.
+
+A command registers itself: a file in chaos/cli/commands decorates a function with `command`. Such a file imports what
+does the work inside that function, for `petrel --help` must not wait for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pkgutil
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Final, NamedTuple
+
+DIRECTORY: Final = Path("runs/up")
+"""Where `petrel up` starts a system, unless told otherwise."""
+Act = Callable[[argparse.Namespace], int]
+"""Does the command. Returns the exit status; raises ChaosError."""
+Options = Callable[[argparse.ArgumentParser], None]
+"""Adds options to a command."""
+COMMANDS: Final[dict[str, Command]] = {}
+
+
+class Command(NamedTuple):
+    """One command."""
+
+    name: str
+    summary: str
+    options: tuple[Options, ...]
+    act: Act
+
+
+def command(name: str, summary: str, *options: Options) -> Callable[[Act], Act]:
+    """Register the decorated function as this command."""
+
+    def register(act: Act) -> Act:
+        COMMANDS[name] = Command(name, summary, options, act)
+        return act
+
+    return register
+
+
+def find() -> list[Command]:
+    """All commands, by name."""
+    from chaos.cli import commands
+
+    for module in pkgutil.iter_modules(commands.__path__):
+        import_module(f"{commands.__name__}.{module.name}")
+    return [COMMANDS[name] for name in sorted(COMMANDS)]
+
+
+def profile(sub: argparse.ArgumentParser) -> None:
+    """Add --profile."""
+    sub.add_argument("--profile", default="embedded", metavar="P", help="embedded or cluster; default: embedded")
+
+
+def directory(sub: argparse.ArgumentParser) -> None:
+    """Add --dir."""
+    sub.add_argument("--dir", type=Path, default=DIRECTORY, metavar="DIR", help=f"default: {DIRECTORY}")
+
+
+def variant(sub: argparse.ArgumentParser) -> None:
+    """Add --variant."""
+    sub.add_argument("--variant", metavar="V", help="switch on a known-bad design; petrel variants lists them")
+
+
+def run_dir(sub: argparse.ArgumentParser) -> None:
+    """Add the argument RUN_DIR."""
+    sub.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+
+
+def out(sub: argparse.ArgumentParser) -> None:
+    """Add --out, of a run directory."""
+    sub.add_argument("--out", type=Path, metavar="DIR", help="run directory, new or empty; default: one in runs/")
+
+
+def as_json(sub: argparse.ArgumentParser) -> None:
+    """Add --json."""
+    sub.add_argument("--json", action="store_true", help="print the result as one JSON value, on the last line")
+
+
+def scale(sub: argparse.ArgumentParser) -> None:
+    """Add --users, --duration and --seed."""
+    sub.add_argument("--users", type=int, metavar="N", help="devices, instead of what the experiment says")
+    sub.add_argument("--duration", type=float, metavar="S", help="seconds from the first send to the last")
+    sub.add_argument("--seed", type=_seed, metavar="N", help="makes everything that is drawn; random if not given")
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 19 or int(text) >= 1 << 63:
+        raise argparse.ArgumentTypeError(f"a whole number from 0 to 2^63-1, not {text!r}")
+    return int(text)

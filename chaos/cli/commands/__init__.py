@@ -1,0 +1,1 @@
+"""The commands, one file a group. A file registers its commands by itself (chaos/cli/command.py)."""

@@ -1,0 +1,28 @@
+"""`petrel ui`: a system with Locust's web UI in front of it."""
+
+from __future__ import annotations
+
+import argparse
+
+from chaos.cli import servers
+from chaos.cli.asked import check_profile
+from chaos.cli.command import command, out, profile
+from chaos.errors import UsageError
+
+
+def _options(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--users", type=int, default=1000, metavar="N", help="devices that the UI offers to start")
+    sub.add_argument("--port", type=int, default=0, metavar="N", help="of the page, on 127.0.0.1; default: a free one")
+
+
+@command("ui", "start a system and Locust's web UI; Ctrl-C ends both", _options, profile, out, servers.options)
+def ui(options: argparse.Namespace) -> int:
+    """Serve the page until Ctrl-C."""
+    from chaos.cli import ui as pages
+    from load.workload import MAX_USERS
+
+    check_profile(options.profile)
+    if not 1 <= options.users <= MAX_USERS:
+        raise UsageError(f"--users is from 1 to {MAX_USERS}, not {options.users}")
+    theirs = servers.from_options(options, options.profile)
+    return pages.serve(profile=options.profile, users=options.users, out=options.out, servers=theirs, port=options.port)
