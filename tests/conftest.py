@@ -9,13 +9,15 @@ import os
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import psutil
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.kit import pace
 
 TAG = "PETREL_TEST_SESSION"
 OFF = {
@@ -65,7 +67,7 @@ def session_tag() -> Iterator[str]:
     """Tag every child of this session; when the last test is done, fail if one that belongs to a run is still there."""
     tag = os.environ[TAG] = uuid.uuid4().hex
     yield tag
-    deadline = time.monotonic() + GRACE_S
+    deadline = time.monotonic() + pace.scaled(GRACE_S)
     while (left := leftovers(tag)) and time.monotonic() < deadline:
         time.sleep(0.1)
     lines = end(left)
@@ -73,7 +75,8 @@ def session_tag() -> Iterator[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Leave skips out of pytest's own summary: they get a block of their own below."""
+    """Measure the machine before any worker starts. Leave skips out of pytest's summary: they get a block below."""
+    pace.measured()
     config.option.reportchars = config.option.reportchars.replace("a", "fExXw").replace("s", "")
 
 
@@ -99,6 +102,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                     item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Scale the limit of pytest-timeout, the test's own or that of pyproject.toml, by the pace at its start."""
+    own = item.get_closest_marker("timeout")
+    limit_s = float(own.args[0] if own is not None else item.config.getini("timeout") or 0)
+    if limit_s:
+        item.add_marker(pytest.mark.timeout(pace.scaled(limit_s)), append=False)
+    return (yield)
+
+
 def skip_reasons(reports: list[pytest.TestReport | pytest.CollectReport]) -> dict[str, list[str]]:
     """The tests that were skipped, by the reason given."""
     reasons: dict[str, list[str]] = defaultdict(list)
@@ -110,7 +123,9 @@ def skip_reasons(reports: list[pytest.TestReport | pytest.CollectReport]) -> dic
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One block at the end: each reason once, with the tests that it kept from running."""
+    """Two blocks at the end: the machine's pace; and each reason to skip once, with the tests that it kept back."""
+    terminalreporter.section("pace of this machine")
+    terminalreporter.write_line(f"measured {pace.measured():.1f}, now {pace.factor():.1f}: deadlines are times that")
     terminalreporter.section("skipped, and why")
     reasons = skip_reasons(terminalreporter.stats.get("skipped", []))
     if not reasons:

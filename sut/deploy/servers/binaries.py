@@ -42,7 +42,7 @@ class FoundServer(NamedTuple):
 
 
 def find_redis_server() -> Path:
-    """The path of a Redis or Valkey server that is new enough. Raises DeployError with the command that installs one."""
+    """The path of a Redis or Valkey server that is new enough. Raises DeployError with what installs one."""
     refused = []
     for candidate in filter(None, (_on_path("redis-server"), _on_path("valkey-server"), _in_wheel())):
         version = redis_version(candidate)

@@ -17,7 +17,7 @@ from sut.deploy.net.links import Links
 from sut.deploy.probes import probe
 from sut.deploy.supervise.reaper import members, reap
 from sut.deploy.system import System
-from tests.sut.deploy.conftest import wait_until
+from tests.kit.waits import wait_until
 
 OURS = ("gateway-1", "gateway-2", "gateway-3", "chat-1", "chat-2", "sequencer-1", "sequencer-2", "api-1",
         "push-1", "provider-1")  # fmt: skip

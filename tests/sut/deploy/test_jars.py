@@ -13,6 +13,7 @@ import pytest
 
 from sut.deploy.servers import jars
 from sut.deploy.servers.java import find_java, parse_version
+from tests.kit.pace import scaled
 
 ROOT = Path(__file__).resolve().parents[3]
 LISTS = {"a.jar": b"one", "b.jar": b"two"}
@@ -171,7 +172,7 @@ def test_maven_gets_so_much_time_and_no_more(
     monkeypatch.setattr(jars, "FETCH_TIMEOUT_S", 2.0)
     begun_s = time.monotonic()
     assert find() == "kafka: mvn took more than 2 s"
-    assert time.monotonic() - begun_s < 10
+    assert time.monotonic() - begun_s < scaled(10)
     child = int((tmp_path / "pid").read_text())
     assert not Path(f"/proc/{child}").exists() or " Z " in Path(f"/proc/{child}/stat").read_text()
     assert list(cache.iterdir()) == []
@@ -188,7 +189,7 @@ def test_what_a_killed_fetch_left_is_cleared_when_it_cannot_be_under_way_any_mor
 
 FETCHER = """
 import sys
-from sut.deploy import jars
+from sut.deploy.servers import jars
 found = jars.find("kafka", on_progress=print)
 sys.exit(found.reason or None)
 """
@@ -206,7 +207,7 @@ def test_jars_are_fetched_once_by_however_many_and_one_that_differs_is_never_use
         )
         for _ in range(2)
     ]  # fmt: skip
-    said = [racer.communicate(timeout=100) for racer in racers]
+    said = [racer.communicate(timeout=scaled(100)) for racer in racers]
     assert [racer.returncode for racer in racers] == [0, 0], said
     lock = jars.read_lock("kafka")
     [target] = cache.iterdir()

@@ -16,6 +16,7 @@ from sut.deploy.supervise.reaper import members
 from sut.deploy.supervise.reservation import Reservation
 from sut.deploy.system import System, boot
 from sut.deploy.topology import Topology
+from tests.kit.pace import scaled
 from tests.sut.deploy.conftest import Workshop, alter
 
 NAMES = ("gateway-1", "redis-1", "redis-2")
@@ -76,7 +77,7 @@ def test_a_start_that_is_interrupted_leaves_nothing(workshop: Workshop) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        boot(topology, workshop.reservation, on_progress=interrupt, timeout_s=20)
+        boot(topology, workshop.reservation, on_progress=interrupt, timeout_s=scaled(20))
     assert members(topology.run_id) == {}
 
 
