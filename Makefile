@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+UNIT_TESTS := $(addprefix tests/,kit load dashboards chaos/verdict chaos/screen sut/protocol sut/crypto sut/process sut/services sut/gateway)
 
-.PHONY: setup demo test test-cluster test-long lint lock lock-servers clean
+.PHONY: setup demo test test-cluster test-long test-lowest lint lock lock-servers clean
 
 setup: $(VENV)/.ready
 
@@ -29,6 +30,13 @@ test-cluster: setup
 test-long: setup
 	PETREL_TEST_LONG=1 $(BIN)/python -m pytest -m long
 
+# The lowest versions that pyproject.toml names, in an environment of their own: what needs neither servers nor minutes.
+test-lowest:
+	$(PYTHON) -m venv --clear build/lowest
+	build/lowest/bin/pip install --quiet --disable-pip-version-check --require-hashes -r locks/lowest.txt
+	build/lowest/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	build/lowest/bin/python -m pytest -n 2 -m "not slow and not cluster and not long" $(UNIT_TESTS)
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,6 +45,7 @@ lint: setup
 # Needs `uv` on PATH. Records no index, so the lock works with any mirror.
 lock:
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o locks/requirements.txt
+	uv pip compile pyproject.toml --extra test --resolution lowest-direct --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o locks/lowest.txt
 
 # Needs `mvn` on PATH: the jars of the poms in sut/deploy/servers/locks/, each with its sha256.
 lock-servers: setup

@@ -8,7 +8,7 @@ those of another one on the same machine.
 import os
 import time
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator
 
 import psutil
@@ -81,25 +81,40 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class ByServers(LoadScopeScheduling):
-    """With `-n`: a file goes to one process whole, for the servers that it starts; and so do some folders."""
+    """With `-n`: a scope goes to one process whole, in the order of collection."""
 
     def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.partition("::")[0]
-        return next((folder for folder in SHARE_SERVERS if f"/{folder}/" in path), path)
+        return scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """The one above, whatever --dist says."""
+    config.option.loadscopereorder = False
     return ByServers(config, log)
 
 
+def scope(nodeid: str) -> str:
+    """What of the tests goes to one process whole, for the servers that it starts: a file, or one of some folders."""
+    path = nodeid.partition("::")[0]
+    return next((folder for folder in SHARE_SERVERS if f"/{folder}/" in path), path)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make test` is to take ten minutes; what takes more has commands of its own."""
+    """`make test` is to take eight minutes; what takes more has commands of its own.
+
+    With `-n` the scopes that start whole systems come first, then those with many tests: what is long and comes last
+    would leave all processes but one without work.
+    """
     for marker, (switch, reason) in OFF.items():
         if os.environ.get(switch) != "1":
             for item in items:
                 if item.get_closest_marker(marker) is not None:
                     item.add_marker(pytest.mark.skip(reason=reason))
+    sizes = Counter(scope(item.nodeid) for item in items)
+    long = {scope(item.nodeid) for item in items if item.get_closest_marker("slow") and not skipped(item)}
+    order = {name: rank for rank, name in enumerate(sorted(sizes, key=lambda name: (name not in long, -sizes[name])))}
+    items.sort(key=lambda item: order[scope(item.nodeid)])
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -110,6 +125,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     if limit_s:
         item.add_marker(pytest.mark.timeout(pace.scaled(limit_s)), append=False)
     return (yield)
+
+
+def skipped(item: pytest.Item) -> bool:
+    """True for a test that its own marker skips, whatever the machine."""
+    return item.get_closest_marker("skip") is not None
 
 
 def skip_reasons(reports: list[pytest.TestReport | pytest.CollectReport]) -> dict[str, list[str]]:
