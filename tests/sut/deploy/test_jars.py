@@ -196,7 +196,9 @@ sys.exit(found.reason or None)
 
 
 @needs_maven
+@pytest.mark.long  # four downloads of 60 MB
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_jars_are_fetched_once_by_however_many_and_one_that_differs_is_never_used(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
