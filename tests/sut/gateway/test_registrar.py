@@ -17,9 +17,9 @@ from tests.sut.gateway.world import Device, MemoryRegistry, World, in_world
 
 def test_the_lease_is_taken_renewed_and_released(tmp_path):
     async def scenario(world: World) -> None:
-        incarnation, address, until = world.registry.leases["gateway-1"]
+        incarnation, address, valid_until = world.registry.leases["gateway-1"]
         assert (incarnation, address) == (77, world.url)
-        await until(lambda: world.registry.leases["gateway-1"][2] > until)
+        await until(lambda: world.registry.leases["gateway-1"][2] > valid_until)
 
     registry = in_world(scenario, tmp_path, lease_ttl_s=0.3)
     assert registry.leases == {}
