@@ -154,7 +154,7 @@ def test_the_reaper_ends_stopped_and_stubborn_processes_of_that_run_only(tmp_pat
 def test_the_reaper_spares_itself_and_those_it_descends_from() -> None:
     child = """
 import os
-from sut.deploy import reaper
+from sut.deploy.supervise import reaper
 print(len(reaper.reap(os.environ["PETREL_RUN_ID"], grace_s=0.2).ended))
 """
     parent = f"""
