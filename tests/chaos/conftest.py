@@ -4,8 +4,7 @@ import itertools
 import os
 import random
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,6 +20,7 @@ from sut.deploy.supervise.reaper import reap
 from sut.deploy.supervise.reservation import Reservation
 from sut.deploy.system import boot
 from sut.deploy.topology import Settings, Topology
+from tests.kit.pace import scaled
 
 STANDIN = Path(__file__).parent.parent / "sut" / "deploy" / "standin.py"
 KEPT = {
@@ -29,14 +29,6 @@ KEPT = {
 }  # fmt: skip
 
 GIDS = itertools.count(1_700_000_000 + random.randrange(1_000_000) * 100)
-
-
-def wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
-    """Look again and again until it holds; fail when it does not in time."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, f"not within {timeout_s} s"
-        time.sleep(0.02)
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +70,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         )
         topology = small(build("embedded", place))
         try:
-            system = boot(topology, reservation, on_progress=lambda _text: None, timeout_s=30)
+            system = boot(topology, reservation, on_progress=lambda _text: None, timeout_s=scaled(30))
             yield World(topology=topology, processes=system, links=Links(topology), packets=Packets(topology.run_id))
             system.stop()
         finally:

@@ -21,16 +21,10 @@ from load.history.ledger import LedgerReader
 from load.plan import plan as plans
 from load.plan import population as populations
 from load.workload import SwarmConfig
+from tests.kit.waits import wait_until
 
 LOCUSTFILE = str(Path(configs.__file__).parent / "locustfile.py")
 MESSAGES_S = 3.0
-
-
-def wait_until(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s"
-        time.sleep(0.05)
 
 
 def free_port() -> int:

@@ -8,10 +8,11 @@ import pytest
 
 from sut.protocol.frames import MAX_BODY, MAX_FRAME, Close, Heartbeat, Send, encode
 from sut.protocol.websocket import unmask
+from tests.kit.waits import until
 from tests.security import fuzz
 from tests.security.targets import FROM_DEVICE
 from tests.sut.gateway.test_bad_input import assert_alive
-from tests.sut.gateway.world import World, in_world, wait_until
+from tests.sut.gateway.world import World, in_world
 
 MASK = b"\x11\x22\x33\x44"
 
@@ -92,7 +93,7 @@ def test_control_frames_may_come_within_a_message_and_are_answered_in_order(tmp_
             await asyncio.sleep(0)
         for number in range(len(pieces)):
             await reader.readuntil(b"\x8a" + bytes([len(b"%d" % number)]) + b"%d" % number)
-        await wait_until(lambda: world.forwarded)
+        await until(lambda: world.forwarded)
         assert [one.body for one in world.forwarded] == [bytes(MAX_BODY)]
         writer.close()
 

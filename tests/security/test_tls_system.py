@@ -15,8 +15,8 @@ from load.plan import plan as plans
 from load.plan import population as populations
 from sut.deploy import system
 from sut.deploy.topology import Settings
+from tests.kit.waits import wait_until
 from tests.security.people import Answer, Api
-from tests.sut.deploy.conftest import wait_until
 
 pytestmark = [pytest.mark.long, pytest.mark.slow]
 

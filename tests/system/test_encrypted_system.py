@@ -21,6 +21,7 @@ from sut.crypto.prekeys import Bundle
 from sut.deploy import system
 from sut.deploy.topology import Settings, Topology
 from sut.protocol import frames as f
+from tests.kit.pace import scaled
 
 NOW_S = 1_800_000_000
 T = TypeVar("T")
@@ -48,7 +49,7 @@ def call(topology: Topology, method: str, path: str, key: str, body: object = No
     data = json.dumps(body).encode() if body is not None else None
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     request = urllib.request.Request(topology.api_url + path, data, headers, method=method)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=scaled(10)) as answer:
         return json.load(answer)
 
 
@@ -124,7 +125,7 @@ class Person:
         assert isinstance(await self.next(), f.Welcome)
 
     async def next(self):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(scaled(5)):
             return f.decode_server(await self.socket.recv())
 
     async def ask(self, frame, kind):

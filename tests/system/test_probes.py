@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.pace import scaled
+
 pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(180)]
 
 EXPERIMENT = """\
@@ -32,7 +34,7 @@ def test_leaks_catches_a_service_that_gives_a_conversation_to_whoever_asks(
     command = [sys.executable, "-m", "chaos.cli.petrel", "run", "nosy.yaml", "--seed", "3", "--json", "--out", "run"]
     done = subprocess.run(
         [*command, *(["--variant", variant] if variant else [])],
-        capture_output=True, text=True, check=False, cwd=tmp_path, timeout=150,
+        capture_output=True, text=True, check=False, cwd=tmp_path, timeout=scaled(150),
     )  # fmt: skip
     assert done.stdout, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])

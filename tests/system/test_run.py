@@ -21,7 +21,8 @@ from chaos.run import schedule
 from chaos.run.swarm import free_port
 from sut.deploy.supervise.reaper import members
 from sut.deploy.topology import load
-from tests.chaos.conftest import wait_until
+from tests.kit.pace import scaled
+from tests.kit.waits import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -49,7 +50,7 @@ def petrel(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         cwd=cwd,
-        timeout=150,
+        timeout=scaled(150),
     )
 
 
@@ -174,7 +175,7 @@ def test_two_runs_side_by_side_one_interrupted_and_one_killed(
 
         begun_s = time.monotonic()
         interrupted.send_signal(signal.SIGINT)
-        _, said = interrupted.communicate(timeout=15)
+        _, said = interrupted.communicate(timeout=scaled(15))
         assert time.monotonic() - begun_s < 15
         assert left_of(first) == []
         assert interrupted.returncode == 2, said
@@ -189,7 +190,7 @@ def test_a_dead_part_of_the_swarm_makes_the_verdict_unknown(place: Path) -> None
         wait_until(lambda: in_phase(out, "steady"), timeout_s=60)
         writers = [int(path.stem.partition("-")[2]) for path in (out / "history").glob("swarm-*.bin")]
         os.kill(max(writers), signal.SIGKILL)
-        _, said = process.communicate(timeout=100)
+        _, said = process.communicate(timeout=scaled(100))
         assert process.returncode == 2, said
         assert f"hole in the history of swarm-{max(writers)}" in said
         assert left_of(out) == []
@@ -203,7 +204,7 @@ def test_a_second_interruption_ends_everything_at_once(place: Path) -> None:
         process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=scaled(10))
         assert time.monotonic() - begun_s < 8
         assert process.returncode == 70
         assert said == "petrel: interrupted twice: everything was ended at once, there is no verdict\n"
@@ -221,13 +222,13 @@ def test_the_web_ui_serves_until_interrupted(place: Path) -> None:
 
         def page() -> str:
             try:
-                with urllib.request.urlopen(f"{url}/petrel", timeout=1) as answer:
+                with urllib.request.urlopen(f"{url}/petrel", timeout=scaled(1)) as answer:
                     return str(answer.read().decode())
             except OSError:
                 return ""
 
         wait_until(lambda: "Live ledger" in page(), timeout_s=20)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=scaled(20))
         assert process.returncode == 0
         assert left_of(out) == []

@@ -10,7 +10,7 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 import websockets
@@ -29,6 +29,8 @@ from sut.protocol.signals import (
     Typists,
     Watch,
 )
+from tests.kit.pace import scaled
+from tests.kit.waits import until
 
 HEARTBEAT_S = 2.0
 TTL_S = 2.5 * HEARTBEAT_S
@@ -56,7 +58,7 @@ def call(topology, path: str, body: object, key: str, method: str = "POST") -> d
     data = json.dumps(body).encode() if body is not None else None
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     request = urllib.request.Request(topology.api_url + path, data, headers, method=method)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=scaled(10)) as answer:
         return json.load(answer)
 
 
@@ -111,15 +113,6 @@ async def phone(topology, token: str, gateway: int) -> AsyncIterator[Phone]:
         finally:
             for task in tasks:
                 task.cancel()
-
-
-async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> float:
-    """How long it took; fails when it does not come about in time."""
-    since = time.monotonic()
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    return time.monotonic() - since
 
 
 def direct(topology, keys: dict[int, str], one: int, other: int) -> int:
@@ -185,7 +178,7 @@ def test_an_author_who_was_away_asks_and_a_sequencer_that_died_has_forgotten_not
                 await asyncio.sleep(0.3)
                 return Receipt(conv, 1, 1, 202) in ann.receipts()
 
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(scaled(10)):
                 while not await read():
                     pass
 

@@ -10,6 +10,7 @@ import pytest
 
 from chaos.cli import petrel as cli
 from sut.variants import VARIANTS
+from tests.kit.pace import scaled
 
 EXPERIMENT = Path(__file__).with_name("variants.yaml")
 SEED = "1"  # the gateway dies first; a RESYNC after that mends little
@@ -25,7 +26,7 @@ def judged(variant: str | None, out: Path) -> tuple[int, dict[str, Any]]:
         text=True,
         check=False,
         cwd=out.parent,
-        timeout=280,
+        timeout=scaled(280),
     )
     assert ended.stdout, ended.stderr
     return ended.returncode, json.loads(ended.stdout.splitlines()[-1])

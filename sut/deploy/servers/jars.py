@@ -1,6 +1,7 @@
 """Kafka and Cassandra as what they are made of: directories of jars, fetched once a user and pinned one by one.
 
-locks/SERVER/pom.xml names the version, locks/SERVER/sha256.txt (as sha256sum writes it) every jar that belongs to it.
+locks/SERVER/pom.xml beside this file names the version, locks/SERVER/sha256.txt (as sha256sum writes it) each of its
+jars.
 Maven fetches into a directory of its own beside the target; only what equals the lock is moved in place, in one
 step. Several processes may do so at once: the first wins, and theirs is as good as ours. Which registry is asked is
 Maven's business (its settings.xml): whatever answers, the lock decides.
@@ -31,7 +32,7 @@ from sut.deploy.servers.java import LAST_WITH_SECURITY_MANAGER, MIN_JAVA, find_j
 Server = Literal["kafka", "cassandra"]
 SERVERS: Final[tuple[Server, ...]] = get_args(Server)
 
-LOCKS: Final = Path(__file__).resolve().parents[3] / "locks"
+LOCKS: Final = Path(__file__).with_name("locks")
 MVN_COMMAND: Final = "apt-get install maven, or your system's package of Maven 3"
 FETCH_TIMEOUT_S: Final = 300.0
 """Kafka takes 7 s and Cassandra 8 s on a good line; 44 and 66 MB, and 20 MB of Maven's own parts each."""

@@ -23,8 +23,8 @@ from sut.deploy.supervise.reservation import Reservation
 from sut.deploy.system import boot
 from sut.deploy.topology import Settings
 from sut.ports import Kind, LogRecord, Unavailable
-from tests.chaos.conftest import wait_until
 from tests.chaos.run.test_engine import Running, planned, probe_text
+from tests.kit.waits import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(300)]
 NO_PACKETS = Packets("0").available()

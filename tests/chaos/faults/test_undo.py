@@ -19,7 +19,8 @@ from sut.deploy.net.packets import Packets, Way
 from sut.deploy.probes import probe
 from sut.deploy.supervise import watchdog
 from sut.deploy.topology import Topology, save
-from tests.chaos.conftest import wait_until
+from tests.kit.pace import scaled
+from tests.kit.waits import wait_until
 
 LINK = "sequencer-1->gateway-1"
 
@@ -157,8 +158,8 @@ def test_the_command_keeps_the_promises_of_a_dead_harness(world: World) -> None:
     world.links.blackhole(LINK)
     world.processes.hold("chat-1")
     begun_s = time.monotonic()
-    subprocess.run([sys.executable, "-m", "chaos.faults.undo", str(directory)], check=True, timeout=10)
-    assert time.monotonic() - begun_s < watchdog.UNDO_S
+    subprocess.run([sys.executable, "-m", "chaos.faults.undo", str(directory)], check=True, timeout=scaled(10))
+    assert time.monotonic() - begun_s < scaled(watchdog.UNDO_S)
     assert probe.process_state(pid) != "T"
     assert world.links.toxics(LINK) == ()  # type: ignore[attr-defined]
     assert not (directory / "hold" / "chat-1").exists()
@@ -183,7 +184,7 @@ def test_a_killed_runner_leaves_no_rule_behind(tmp_path: Path) -> None:
         Packets(topology.run_id).drop(reason, [Way(1_888_888_888, ("127.0.0.1", 9))])
     assert topology.run_id in rules()
     command = [sys.executable, "-P", "-m", "sut.deploy.supervise.watchdog", topology.run_id, str(tmp_path)]
-    ended = subprocess.run(command, input=b"", capture_output=True, timeout=20, check=True)
+    ended = subprocess.run(command, input=b"", capture_output=True, timeout=scaled(20), check=True)
     assert b"undo f1: exit 0" in ended.stderr
     assert rules() == before
 
@@ -213,7 +214,7 @@ def test_the_command_says_what_it_cannot_do(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=10,
+        timeout=scaled(10),
     )
     assert (ended.returncode, ended.stdout) == (70, "")
     assert ended.stderr.count("\n") == 1

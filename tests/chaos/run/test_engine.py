@@ -23,7 +23,7 @@ from load.history.control import Plan
 from sut.deploy.net.packets import Packets
 from sut.deploy.probes import probe
 from sut.deploy.topology import Topology
-from tests.chaos.conftest import wait_until
+from tests.kit.waits import wait_until
 
 LINK = "sequencer-1->gateway-1"
 REDIS_LINK = "gateway-2->redis-1"

@@ -16,6 +16,7 @@ from chaos.screen import startup as startup_module
 from chaos.screen.startup import Startup
 from sut.deploy.supervise.state import ProcessState
 from sut.deploy.topology import Service, Topology
+from tests.kit.waits import wait_until
 
 
 def plain(width: int = 160, height: int = 50, terminal: bool = False) -> Console:
@@ -112,10 +113,9 @@ def topology(tmp_path: Path) -> Topology:
 def test_a_row_says_what_the_kernel_says_and_the_last_one_sums(tmp_path: Path) -> None:
     eater = subprocess.Popen([sys.executable, "-c", "x = b'x' * 50_000_000; import time; time.sleep(60)"])
     try:
-        deadline_s = time.monotonic() + 10
-        while (seen := memory_of(eater.pid)) is None or seen.resident < 50e6:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.02)
+        wait_until(lambda: (memory := memory_of(eater.pid)) is not None and memory.resident >= 50e6)
+        seen = memory_of(eater.pid)
+        assert seen is not None
         states = {
             "api-1": process(eater.pid, 61),
             "kafka-1": ProcessState(status="external"),

@@ -1,6 +1,7 @@
 """Devices over real sockets against a real WebSocket server: what they do, and that the history says so in time."""
 
 import errno
+import functools
 import os
 import random
 import socket
@@ -20,6 +21,7 @@ from load.history.recorder import Recorder
 from load.plan.plan import ALWAYS_US, US, Absence, DevicePlan, PlannedSend
 from sut.protocol.device.events import ClientSettings
 from sut.protocol.frames import Heartbeat, Recv, Send, Sync
+from tests.kit import waits
 
 
 class Quiet:
@@ -40,10 +42,7 @@ class Quiet:
         self.failures.append(text)
 
 
-def wait_until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
-    with gevent.Timeout(timeout_s, AssertionError(f"not within {timeout_s} s")):
-        while not condition():
-            gevent.sleep(0.005)
+wait_until = functools.partial(waits.wait_until, sleep=gevent.sleep)
 
 
 class Rig:

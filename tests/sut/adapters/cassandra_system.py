@@ -25,6 +25,8 @@ from sut.deploy.supervise.reservation import Reservation
 from sut.deploy.system import boot
 from sut.deploy.topology import Settings, Topology
 from sut.ports import Unavailable
+from tests.kit.pace import scaled
+from tests.kit.waits import wait_until
 
 Address = tuple[str, int]
 ONE: int = ConsistencyLevel.ONE
@@ -45,7 +47,9 @@ class Cql:
     """CQL as an operator types it."""
 
     def __init__(self, addresses: list[Address]) -> None:
-        self._cluster = make_cluster({address: address for address in addresses}, local_dc=None, deadline_s=20.0)
+        self._cluster = make_cluster(
+            {address: address for address in addresses}, local_dc=None, deadline_s=scaled(20.0)
+        )
         self._session = self._cluster.connect()
 
     def run(self, query: str, consistency: int = ALL) -> list[tuple[Any, ...]]:
@@ -83,7 +87,7 @@ class CassandraSystem:
 
     def __enter__(self) -> Self:
         with self._stack:
-            self.system = boot(self._topology, self._reservation, on_progress=print, timeout_s=START_S)
+            self.system = boot(self._topology, self._reservation, on_progress=print, timeout_s=scaled(START_S))
             self._stack.callback(self.system.stop)
             asyncio.run(self._make_tables())
             self._stack = self._stack.pop_all()
@@ -145,7 +149,7 @@ class CassandraSystem:
     async def opened_devices(self) -> AsyncIterator[CassandraDevices]:
         """The same directory each time. The first call waits until it is connected."""
         binding = Binding(keyspace=KEYSPACE, log_id="log", partitions=4, creates=True)
-        devices = CassandraDevices({a: a for a in self.addresses}, binding, deadline_s=20.0)
+        devices = CassandraDevices({a: a for a in self.addresses}, binding, deadline_s=scaled(20.0))
         try:
             yield devices
         finally:
@@ -187,7 +191,7 @@ class CassandraSystem:
 
     async def _make_tables(self) -> None:
         store = self.store()
-        async with asyncio.timeout(TABLES_S):
+        async with asyncio.timeout(scaled(TABLES_S)):
             await connected(store)
         await store.close()
 
@@ -201,7 +205,7 @@ class CassandraSystem:
 
     def whole(self) -> bool:
         """Whether each node is answered by all."""
-        return not self.system.problems(PROBE_S)
+        return not self.system.problems(scaled(PROBE_S))
 
     def _pid(self, node: int) -> int:
         pid = self.system.pid(self.names[node])
@@ -219,11 +223,3 @@ async def connected(store: CassandraStore) -> None:
         except Unavailable:
             continue
         return
-
-
-def wait_until(condition: Callable[[], bool], *, timeout_s: float) -> None:
-    """Return when it holds; fail when it does not in time."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s"
-        time.sleep(0.1)

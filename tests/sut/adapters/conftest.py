@@ -21,6 +21,7 @@ from sut.adapters.sqlite.keys import SqliteKeys
 from sut.adapters.sqlite.log import SqliteLog
 from sut.adapters.sqlite.store import SqliteStore
 from sut.ports import Devices, KeyStore, MessageLog, MessageStore
+from tests.kit.pace import scaled
 from tests.sut.adapters.cassandra_system import CassandraSystem
 from tests.sut.adapters.cassandra_system import missing as cassandra_missing
 from tests.sut.adapters.kafka_system import KafkaSystem
@@ -86,7 +87,7 @@ def make_log(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Ope
     """Opens the same log each time: what one process after, or beside, another would see."""
     if request.param == "kafka":
         system: KafkaSystem = request.getfixturevalue("kafka_system")
-        return partial(system.log, system.new_topic(), deadline_s=5.0)
+        return partial(system.log, system.new_topic(), deadline_s=scaled(5.0))
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncIterator[MessageLog]:
@@ -114,7 +115,7 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], O
     if request.param == "cassandra":
         system: CassandraSystem = request.getfixturevalue("cassandra_system")
         system.empty()
-        return partial(system.opened, deadline_s=20.0)
+        return partial(system.opened, deadline_s=scaled(20.0))
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncIterator[MessageStore]:
@@ -133,7 +134,7 @@ def make_forgetful(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[.
     if request.param == "cassandra":
         system: CassandraSystem = request.getfixturevalue("cassandra_system")
         system.empty()
-        return partial(system.opened, deadline_s=20.0)
+        return partial(system.opened, deadline_s=scaled(20.0))
 
     @contextlib.asynccontextmanager
     async def opened(*, wall_clock: Callable[[], float]) -> AsyncIterator[MessageStore]:
@@ -152,7 +153,7 @@ def make_keys(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Op
     if request.param == "cassandra":
         system: CassandraSystem = request.getfixturevalue("cassandra_system")
         system.empty()
-        return partial(system.opened_keys, deadline_s=20.0)
+        return partial(system.opened_keys, deadline_s=scaled(20.0))
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncIterator[KeyStore]:
@@ -202,14 +203,14 @@ def breakable_redis(tmp_path: Path) -> Iterator[RedisSystem]:
 def make_registry(redis_system: RedisSystem) -> Callable[[], Opened[RedisRegistry]]:
     """Opens the same registry each time, empty at the start of the test."""
     redis_system.forget_all()
-    return lambda: opened_registry(redis_system, deadline_s=2.0)
+    return lambda: opened_registry(redis_system, deadline_s=scaled(2.0))
 
 
 @pytest.fixture(params=["redis"])
 def make_presence(redis_system: RedisSystem) -> Callable[[float], Opened[RedisPresence]]:
     """Opens the same presence each time, with this time to live; empty at the start of the test."""
     redis_system.forget_all()
-    return lambda ttl_s: opened_presence(redis_system, ttl_s=ttl_s, deadline_s=2.0)
+    return lambda ttl_s: opened_presence(redis_system, ttl_s=ttl_s, deadline_s=scaled(2.0))
 
 
 @contextlib.asynccontextmanager
@@ -233,7 +234,7 @@ def make_revocations(redis_system: RedisSystem) -> Callable[[], Opened[RedisRevo
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncIterator[RedisRevocations]:
-        async with opened_registry(redis_system, deadline_s=2.0) as registry:
+        async with opened_registry(redis_system, deadline_s=scaled(2.0)) as registry:
             yield RedisRevocations(registry.master)
 
     return opened
@@ -251,10 +252,3 @@ async def opened_registry(
         yield registry
     finally:
         await registry.close()
-
-
-async def wait_until(condition: Callable[[], bool], *, timeout_s: float = 10.0) -> None:
-    """Return when it holds; fail when it does not in time."""
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 (the condition is outside of this process)
-            await asyncio.sleep(0.02)

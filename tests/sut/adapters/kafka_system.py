@@ -6,7 +6,7 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +19,8 @@ from sut.deploy.supervise.reservation import Reservation
 from sut.deploy.system import boot
 from sut.deploy.topology import Settings, Topology
 from sut.ports import Unavailable
+from tests.kit.pace import scaled
+from tests.kit.waits import wait_until
 
 Address = tuple[str, int]
 PARTITIONS = 4
@@ -62,7 +64,7 @@ class KafkaSystem:
 
     def __enter__(self) -> Self:
         with self._stack:
-            self.system = boot(self._topology, self._reservation, on_progress=print, timeout_s=START_S)
+            self.system = boot(self._topology, self._reservation, on_progress=print, timeout_s=scaled(START_S))
             self._stack.callback(self.system.stop)
             self._stack = self._stack.pop_all()
         return self
@@ -87,7 +89,7 @@ class KafkaSystem:
         direct = {address: address for address in self.addresses.values()}
         log = KafkaLog(direct | dict(dialed or {}), topic=topic, partitions=PARTITIONS, deadline_s=deadline_s)
         try:
-            async with asyncio.timeout(READY_S):
+            async with asyncio.timeout(scaled(READY_S)):
                 while ready:
                     with contextlib.suppress(Unavailable):
                         await log.end(0)
@@ -101,7 +103,7 @@ class KafkaSystem:
         views = []
         for address in self.addresses.values():
             with contextlib.suppress(Unavailable):
-                views.append(kafka_probe.view(address, PROBE_S, topic))
+                views.append(kafka_probe.view(address, scaled(scaled(PROBE_S)), topic))
         assert views, "no broker answers"
         return max(views, key=lambda view: len(view.node_ids))
 
@@ -109,7 +111,7 @@ class KafkaSystem:
         """The node that controls the cluster, None while there is none that answers."""
         for address in self.addresses.values():
             with contextlib.suppress(Unavailable):
-                return kafka_probe.controller(address, PROBE_S)
+                return kafka_probe.controller(address, scaled(scaled(PROBE_S)))
         return None
 
     def pause(self, *nodes: int) -> None:
@@ -130,7 +132,7 @@ class KafkaSystem:
             self.system.release(name)
             if self.system.pid(name) is not None:
                 os.kill(self._pid(node), signal.SIGCONT)
-        wait_until(lambda: not self.system.problems(PROBE_S), timeout_s=HEAL_S)
+        wait_until(lambda: not self.system.problems(scaled(PROBE_S)), timeout_s=HEAL_S)
 
     def whole(self, topic: str) -> bool:
         """Whether all replicas of the topic's partitions are in sync."""
@@ -210,11 +212,3 @@ async def ways(system: KafkaSystem) -> AsyncIterator[dict[int, Way]]:
     """One to each node."""
     async with contextlib.AsyncExitStack() as stack:
         yield {node: await stack.enter_async_context(Way(address)) for node, address in system.addresses.items()}
-
-
-def wait_until(condition: Callable[[], bool], *, timeout_s: float) -> None:
-    """Return when it holds; fail when it does not in time."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s"
-        time.sleep(0.1)

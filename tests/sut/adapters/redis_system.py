@@ -5,8 +5,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +15,8 @@ from sut.adapters.redis import admin as redis_admin
 from sut.deploy.servers.binaries import find_redis_server
 from sut.deploy.supervise.reservation import Reservation
 from sut.ports import Unavailable
+from tests.kit.pace import scaled
+from tests.kit.waits import wait_until
 
 Address = tuple[str, int]
 HOST = "127.0.0.1"
@@ -94,7 +94,7 @@ class RedisSystem:
 
     def ask(self, node: Address, *command: str) -> object:
         """A command to a node or Sentinel."""
-        client = Redis(host=node[0], port=node[1], socket_timeout=1.0)
+        client = Redis(host=node[0], port=node[1], socket_timeout=scaled(1.0))
         try:
             return client.execute_command(*command)
         finally:
@@ -192,11 +192,3 @@ class Link:
                     await writer.drain()
         finally:
             writer.close()
-
-
-def wait_until(condition: Callable[[], bool], *, timeout_s: float = 15.0) -> None:
-    """Return when it holds; fail when it does not in time."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)

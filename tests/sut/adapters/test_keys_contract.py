@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -18,6 +17,8 @@ import pytest
 
 from sut.adapters.cassandra.session import CassandraSession
 from sut.ports import KeyStore, OneTimePrekey, SignedPrekey, Unavailable
+from tests.kit.pace import scaled
+from tests.kit.waits import Deadline
 
 MakeKeys = Callable[[], AbstractAsyncContextManager[KeyStore]]
 SIGNED = SignedPrekey(1, b"s" * 32, b"g" * 64)
@@ -185,12 +186,12 @@ async def test_takers_that_are_killed_leave_nothing_to_be_taken_twice(tmp_path: 
         subprocess.Popen(command, stdout=out.open("wb"), env=environ, cwd=root)  # noqa: ASYNC220 (returns at once)
         for out in outs
     ]
-    deadline = time.monotonic() + 60
+    deadline = Deadline(60)
     while not (busy := [number for number, out in enumerate(outs) if out.stat().st_size >= 50]):
-        assert time.monotonic() < deadline
+        deadline.check()
         await asyncio.sleep(0.01)
     takers[busy[0]].send_signal(signal.SIGKILL)
-    assert sorted(taker.wait(60) for taker in takers) == [-signal.SIGKILL, 0, 0]
+    assert sorted(taker.wait(scaled(60)) for taker in takers) == [-signal.SIGKILL, 0, 0]
     numbers = Counter(int(line) for out in outs for line in out.read_text().splitlines() if line)
     assert max(numbers.values()) == 1, numbers.most_common(3)
     assert 399 <= len(numbers) <= 400, "the killed one may have taken one that it could not tell of"

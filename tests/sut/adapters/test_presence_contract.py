@@ -8,8 +8,10 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 
 from sut.ports import Presence, Unavailable
+from tests.kit.pace import scaled
+from tests.kit.waits import until
 from tests.sut.adapters.conftest import opened_presence
-from tests.sut.adapters.redis_system import RedisSystem, wait_until
+from tests.sut.adapters.redis_system import RedisSystem
 
 MakePresence = Callable[[float], AbstractAsyncContextManager[Presence]]
 FIRST, SECOND = 1_700_000_000_000_001, 1_700_000_000_000_002
@@ -104,8 +106,8 @@ async def test_a_failover_shows_in_the_generation(breakable_redis: RedisSystem) 
         breakable_redis.signal(master, 9)
         with pytest.raises(Unavailable):
             await presence.look([1])
-        await asyncio.to_thread(wait_until, lambda: breakable_redis.master() is not None)
-        async with asyncio.timeout(10):
+        await until(lambda: breakable_redis.master() is not None)
+        async with asyncio.timeout(scaled(10)):
             while True:
                 try:
                     await presence.here("gateway-1", FIRST, [1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from sut.client.terminal.start import state_path
 from sut.deploy import system
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
+from tests.kit.waits import until
 
 PATIENCE_S = 60.0
 """For what takes tenths of a second on a machine that does nothing else."""
@@ -102,11 +102,12 @@ class Person:
 
         `fails`: also when the client stops before.
         """
-        deadline_s = time.monotonic() + timeout_s
-        while not condition():
-            assert not self.ended or not fails, f"{self.ended}\n{self.story()}"
-            assert time.monotonic() < deadline_s, "\n".join(one.story() for one in (self, *others))
-            await asyncio.sleep(0.05)
+
+        def held() -> object:
+            assert not self.ended or not fails or condition(), f"{self.ended}\n{self.story()}"
+            return condition()
+
+        await until(held, timeout_s, told=lambda: "\n".join(one.story() for one in (self, *others)))
 
     def story(self) -> str:
         """What is known of this client, for whoever reads why a test failed."""

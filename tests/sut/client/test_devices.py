@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,8 @@ from sut.client.errors import ClientError, UserMistake
 from sut.client.model import LineKind
 from sut.crypto.account import Account
 from sut.deploy.system import System
+from tests.kit.pace import scaled
+from tests.kit.waits import Deadline
 from tests.sut.client.conftest import PATIENCE_S, Person, access_to, person
 from tests.sut.client.test_talk import met
 
@@ -39,12 +40,10 @@ async def add(laptop: Person, first: Person) -> None:
 
 async def stored(reader: Person, conv: int) -> None:
     """Wait until the service has put down that this person has read there."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline_s:
-        if any(who.user == reader.core.me and who.read for who in await reader.chat.api.receipts(conv)):
-            return
+    deadline = Deadline(PATIENCE_S, told=lambda: "the read mark is not stored")
+    while not any(who.user == reader.core.me and who.read for who in await reader.chat.api.receipts(conv)):
+        deadline.check()
         await asyncio.sleep(0.2)
-    raise AssertionError("the read mark is not stored")
 
 
 def kinds(one: Person, conv: int) -> list[str]:
@@ -114,7 +113,7 @@ def test_a_second_device_sees_all_from_its_addition_on(running: System, tmp_path
                 fresh = await laptop.do.begin("bo")
                 assert fresh == conv
                 for one in everybody:
-                    assert await one.do.settled(PATIENCE_S), one.story()
+                    assert await one.do.settled(scaled(PATIENCE_S)), one.story()
             async with person(access, "ada", tmp_path, device="laptop") as laptop:
                 await bo.do.send(conv, "are you back?")
                 await laptop.until(lambda: laptop.texts(conv)[-1] == "bo: are you back?", others=(bo,))
@@ -165,7 +164,7 @@ def test_a_device_that_is_taken_off_cannot_go_on(running: System, tmp_path: Path
             path = tmp_path / "flo@laptop.db"
             async with Chat.open(access, name="flo", device_name="laptop", path=path, listener=print) as chat:
                 with pytest.raises(ClientError, match=r"revoked|none of flo's any more"):
-                    await asyncio.wait_for(chat.run(), PATIENCE_S)
+                    await asyncio.wait_for(chat.run(), scaled(PATIENCE_S))
                 assert "gus: only for the terminal" not in Person(chat, []).texts(conv)
 
     asyncio.run(scenario())

@@ -21,6 +21,7 @@ from sut.client.service.errands import Errands
 from sut.client.terminal import slash
 from sut.protocol import content as contents
 from sut.protocol.content import Delete, Edit, Target, Text
+from tests.kit.waits import until
 
 
 @pytest.mark.parametrize(("typed", "name"), [("alice", "alice"), (" @Bob ", "bob"), ("a.b-c_9", "a.b-c_9")])
@@ -124,10 +125,7 @@ def test_an_errand_is_done_again_until_it_succeeds_and_does_not_hold_up_others()
         for errand in (KeysOf(1), KeysOf(9), MembersOf(2), MembersOf(2), ReceiptsOf(2)):
             errands.want(errand)
         running = asyncio.create_task(errands.run())
-        deadline_s = loop.time() + 20
-        while errands.waiting:
-            assert loop.time() < deadline_s
-            await asyncio.sleep(0.01)
+        await until(lambda: not errands.waiting, 20)
         running.cancel()
 
     asyncio.run(scenario())

@@ -17,6 +17,7 @@ from sut.client.service.api import Access
 from sut.client.terminal.tui.app import ChatApp
 from sut.client.terminal.tui.typed import Typed
 from sut.deploy.system import System
+from tests.kit.waits import until
 from tests.sut.client.conftest import PATIENCE_S, access_to, person
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
@@ -40,13 +41,11 @@ class Screen:
         await self.pilot.press("enter")
 
     async def until(self, condition: Callable[[], object]) -> None:
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                while not condition():
-                    await self.pilot.pause(0.05)
-        except TimeoutError:
+        def told() -> str:
             shown = {name: self.text(name) for name in ("title", "lines", "typing", "said", "status")}
-            raise AssertionError(f"{self.side()} {shown}") from None
+            return f"{self.side()} {shown}"
+
+        await until(condition, PATIENCE_S, told=told, sleep=self.pilot.pause)
 
 
 @contextlib.asynccontextmanager

@@ -16,6 +16,7 @@ from sut.client.errors import UserMistake
 from sut.client.model import Delivery, LineKind
 from sut.deploy.system import System
 from sut.protocol.content import Delete, Edit, Target
+from tests.kit.pace import scaled
 from tests.sut.client.conftest import PATIENCE_S, Person, access_to, person
 
 pytestmark = pytest.mark.timeout(300)
@@ -86,7 +87,7 @@ def test_lines_cross_the_crash_of_every_gateway_once_and_in_order(running: Syste
                 assert [text for text in one.texts(conv)[1:] if text.startswith("cat")] == [f"cat: {x}" for x in lines]
                 assert [text for text in one.texts(conv)[1:] if text.startswith("dan")] == [f"dan: {x}" for x in lines]
             assert cat.texts(conv) == dan.texts(conv)
-            assert await cat.do.settled(PATIENCE_S)
+            assert await cat.do.settled(scaled(PATIENCE_S))
 
     asyncio.run(scenario())
 
@@ -96,7 +97,7 @@ def test_a_client_goes_on_where_it_ended_and_sends_what_it_had_not(running: Syst
         access = access_to(running)
         async with person(access, "eva", tmp_path) as eva, person(access, "fay", tmp_path) as fay:
             conv = await met(eva, fay)
-            assert await fay.do.settled(PATIENCE_S)
+            assert await fay.do.settled(scaled(PATIENCE_S))
         nobody = access._replace(url="http://127.0.0.1:9")
         async with Chat.open(nobody, name="eva", path=tmp_path / "eva.db", listener=lambda _update: None) as offline:
             eva = Person(offline, [])
@@ -123,7 +124,7 @@ def test_what_was_encrypted_and_never_left_goes_out_with_the_next_run(running: S
         async with person(access, "lou", tmp_path) as lou:
             async with person(access, "moe", tmp_path) as moe:
                 conv = await met(moe, lou)
-                assert await moe.do.settled(PATIENCE_S)
+                assert await moe.do.settled(scaled(PATIENCE_S))
                 moe.chat._link.send = swallow
                 await moe.do.send(conv, "cut off")
                 await moe.until(moe.chat.outbound.unsettled)
@@ -141,7 +142,7 @@ def test_what_was_read_while_away_is_known_on_return(running: System, tmp_path: 
         access = access_to(running)
         async with person(access, "gil", tmp_path) as gil, person(access, "han", tmp_path) as han:
             conv = await met(gil, han)
-            assert await gil.do.settled(PATIENCE_S)
+            assert await gil.do.settled(scaled(PATIENCE_S))
         async with person(access, "han", tmp_path) as han:
             await han.do.read(conv)
             await asyncio.sleep(1.5)
@@ -243,7 +244,7 @@ def test_the_service_has_no_word_of_what_was_said(running: System, tmp_path: Pat
             group = await pam.do.group(f"title {canary}", ["quy"])
             await pam.do.send(group, f"group {canary}")
             await quy.until(lambda: len(quy.texts(group)) == 1 and len(quy.texts(conv)) == 2)
-            assert await pam.do.settled(PATIENCE_S)
+            assert await pam.do.settled(scaled(PATIENCE_S))
 
     asyncio.run(scenario())
     files = [path for path in running.topology.path.rglob("*") if path.is_file()]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from sut.deploy.system import System
+from tests.kit.waits import Deadline
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE_S = 90.0
@@ -54,9 +55,9 @@ class Terminal:
 
     def wait(self, pattern: str) -> str:
         """Until the screen shows it; returns what was found."""
-        deadline_s = time.monotonic() + PATIENCE_S
+        deadline = Deadline(PATIENCE_S, told=lambda: f"{pattern!r} on the screen of {self.name}:\n{self.screen()}")
         while (found := re.search(pattern, self.screen())) is None:
-            assert time.monotonic() < deadline_s, f"{pattern!r} is not on the screen of {self.name}:\n{self.screen()}"
+            deadline.check()
             time.sleep(0.1)
         return found.group(0)
 

@@ -1,8 +1,7 @@
 """Small systems of real processes: Redis, Sentinel, Toxiproxy, and stand-ins where a service of ours would be."""
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,17 +14,10 @@ from sut.deploy.supervise.reaper import reap
 from sut.deploy.supervise.reservation import Reservation
 from sut.deploy.system import System, boot
 from sut.deploy.topology import Service, Settings, Topology
+from tests.kit.pace import scaled
 
 STANDIN = Path(__file__).with_name("standin.py")
 OURS = ("gateway", "chat", "sequencer", "api")
-
-
-def wait_until(condition: Callable[[], object], timeout_s: float = 10.0) -> None:
-    """Look again and again until it holds; fail when it does not in time."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, f"not within {timeout_s} s"
-        time.sleep(0.02)
 
 
 def cut(topology: Topology, *names: str) -> Topology:
@@ -74,7 +66,7 @@ class Workshop:
         return topology
 
     def boot(self, topology: Topology, timeout_s: float = 20.0) -> System:
-        return boot(topology, self.reservation, on_progress=self.progress.append, timeout_s=timeout_s)
+        return boot(topology, self.reservation, on_progress=self.progress.append, timeout_s=scaled(timeout_s))
 
     def close(self) -> None:
         for run_id in self.run_ids:

@@ -16,7 +16,9 @@ from sut.deploy.topology import load
 
 topology = load(Path(sys.argv[1]))
 watchdog = Watchdog("", topology.path)
-system = boot(topology, Reservation(), on_progress=lambda _text: None, timeout_s=20)
+system = boot(
+    topology, Reservation(), on_progress=lambda _text: None, timeout_s=120
+)  # a script of its own: it cannot scale its deadline
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
 subprocess.Popen([sys.executable, "-c", STUBBORN], env={**os.environ, **system.environment()}, start_new_session=True)
 print("ready", watchdog.pid, flush=True)

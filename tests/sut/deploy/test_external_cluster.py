@@ -19,6 +19,7 @@ from sut.deploy.servers.external import Servers
 from sut.deploy.supervise.reaper import members, reap
 from sut.deploy.system import System
 from sut.deploy.topology import Settings, Topology
+from tests.kit.pace import scaled
 from tests.sut.deploy.conftest import Workshop, cut
 
 KINDS = ("kafka", "cassandra", "redis", "sentinel")
@@ -74,7 +75,7 @@ def test_a_system_on_anothers_servers_uses_them_and_leaves_them_running(workshop
         assert members(ours.topology.run_id) == {}
         assert pids(theirs) == before
         assert all(psutil.pid_exists(pid) for pid in before.values())
-        assert theirs.problems(timeout_s=5.0) == {}
+        assert theirs.problems(timeout_s=scaled(5.0)) == {}
     finally:
         reap(ours.topology.run_id, grace_s=0.2)
 

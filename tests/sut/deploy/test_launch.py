@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE
 from sut.deploy.topology import save
+from tests.kit.pace import scaled
 from tests.sut.deploy.conftest import Workshop
 
 
@@ -14,7 +15,7 @@ def launch(*arguments: str) -> tuple[int, str]:
         [sys.executable, "-P", "-m", "sut.deploy.supervise.launch", *arguments],
         capture_output=True,
         text=True,
-        timeout=10,
+        timeout=scaled(10),
         check=False,
     )
     return ended.returncode, ended.stderr

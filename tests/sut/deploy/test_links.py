@@ -16,7 +16,9 @@ import pytest
 
 from sut.deploy.errors import LinkError
 from sut.deploy.net.links import Links
-from tests.sut.deploy.conftest import Workshop, alter, wait_until
+from tests.kit.pace import scaled
+from tests.kit.waits import wait_until
+from tests.sut.deploy.conftest import Workshop, alter
 
 LINK = "gateway-1->redis-1"
 OTHER = "gateway-2->redis-1"
@@ -25,7 +27,7 @@ NAMES = ("gateway-1", "gateway-2", "redis-1", "toxiproxy")
 
 @contextmanager
 def dial(port: int) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", port), timeout=2.0) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=scaled(2.0)) as sock:
         yield sock
 
 

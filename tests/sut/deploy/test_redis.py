@@ -7,7 +7,8 @@ import threading
 from sut.adapters.redis import admin as redis_admin
 from sut.deploy.probes import health, probe
 from sut.deploy.topology import Service, Topology
-from tests.sut.deploy.conftest import Workshop, wait_until
+from tests.kit.waits import wait_until
+from tests.sut.deploy.conftest import Workshop
 
 SERVERS = ("redis-1", "redis-2", "sentinel-1", "sentinel-2", "sentinel-3")
 

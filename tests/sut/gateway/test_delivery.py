@@ -21,7 +21,8 @@ from sut.protocol.frames import (
     encode,
 )
 from sut.protocol.peer import Deliver, Deliveries, FetchPage, Missed, Shown, Submit, SyncDevice
-from tests.sut.gateway.world import Device, World, in_world, wait_until
+from tests.kit.waits import until
+from tests.sut.gateway.world import Device, World, in_world
 
 NOTIFY = Notify((Entry(5, 6, 0),))
 
@@ -73,7 +74,7 @@ def test_requests_reach_a_chat_service_with_the_identity_of_the_token(tmp_path):
         async with world.device(user=3, device=31) as device:
             for frame in (Send(9, 1, b"hi"), Recv(9, 4), Fetch(1, 9, 4, 50), Sync(2, 0, ((9, 4),))):
                 await device.send(frame)
-            await wait_until(lambda: len(world.forwarded) == 4)
+            await until(lambda: len(world.forwarded) == 4)
             assert world.forwarded == [
                 Submit(1, 3, 31, 9, 1, b"hi"),
                 Shown(3, 31, 9, 4),
@@ -115,7 +116,7 @@ def test_deliver_can_close_after_the_frame(tmp_path):
         async with world.device() as device:
             world.deliver([11], NOTIFY, close=4403)
             assert await device.closed() == (4403, [NOTIFY])
-            await wait_until(lambda: not world.registry.entries)
+            await until(lambda: not world.registry.entries)
 
     in_world(scenario, tmp_path)
 
@@ -157,7 +158,7 @@ def test_links_of_others_come_and_go_without_resync(tmp_path, node):
             await settled(device)
             link = PeerLink(node=node, incarnation=1, target="gateway-1", address=world.address("gateway-1"))
             link.start()
-            await wait_until(lambda: link.up)
+            await until(lambda: link.up)
             assert link.send(Deliver((world.number_of(11),), encode(NOTIFY)))
             assert await device.receive() == NOTIFY
             await link.close()
@@ -181,7 +182,7 @@ def test_frames_of_one_device_keep_their_order_through_a_burst(tmp_path):
         async with world.device() as device:
             for number in range(1, 1001):
                 await device.send(Send(9, number, b"x" * (number % 300 + 1)))
-            await wait_until(lambda: len(world.forwarded) == 1000)
+            await until(lambda: len(world.forwarded) == 1000)
             assert [frame.client_seq for frame in world.forwarded] == list(range(1, 1001))
 
     in_world(scenario, tmp_path)

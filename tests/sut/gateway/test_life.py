@@ -17,7 +17,8 @@ from sut.gateway.process import run
 from sut.ports import Unavailable
 from sut.process.peer import PortInUse, ping
 from sut.protocol.frames import BEAT_RESYNC, Beat, Close, Drain, Heartbeat
-from tests.sut.gateway.world import Device, MemoryRegistry, World, in_world, topology, upgrade, wait_until
+from tests.kit.waits import until
+from tests.sut.gateway.world import Device, MemoryRegistry, World, in_world, topology, upgrade
 
 
 def test_drain_sends_everybody_elsewhere_within_its_bound(tmp_path):
@@ -26,7 +27,7 @@ def test_drain_sends_everybody_elsewhere_within_its_bound(tmp_path):
             half_open, _writer = await world.raw(1, 13)  # never answers the close
             began_s = time.monotonic()
             world.stop.set()
-            await wait_until(lambda: not world.registry.leases)
+            await until(lambda: not world.registry.leases)
             assert await one.closed() == (Close.GOING_AWAY, [Drain(500)])
             assert await other.closed() == (Close.GOING_AWAY, [Drain(500)])
             with pytest.raises(OSError, match=r"refused|Connect call failed"):
@@ -111,7 +112,7 @@ def test_after_a_stop_of_the_process_nobody_was_idle_and_everybody_resyncs(tmp_p
         process = await asyncio.create_subprocess_exec(sys.executable, str(script), str(tmp_path), str(os.getpid()))
         try:
             world.sequencer.start()
-            await wait_until(lambda: world.sequencer.up, timeout_s=15)
+            await until(lambda: world.sequencer.up, timeout_s=15)
             await world.wait_until_stat("whole", bool)
             async with world.connect() as ws:
                 device = Device(ws)
@@ -119,7 +120,7 @@ def test_after_a_stop_of_the_process_nobody_was_idle_and_everybody_resyncs(tmp_p
                 while (await device.ask(Heartbeat())) != Beat(0):
                     pass
                 process.send_signal(signal.SIGSTOP)
-                await wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+                await until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
                 await asyncio.sleep(1.3)
                 process.send_signal(signal.SIGCONT)
                 assert await device.ask(Heartbeat()) == Beat(BEAT_RESYNC)  # the first answer, the lease had lapsed

@@ -11,7 +11,8 @@ from sut.gateway.limits import TURNED_AWAY, Limits, address_of
 from sut.gateway.registrar import Pace
 from sut.ports import Route
 from sut.protocol.frames import BEAT_RESYNC, Beat, Close, Error, Fetch, Heartbeat, Nack, Recv, Refused, Send, Welcome
-from tests.sut.gateway.world import Device, World, in_world, upgrade, wait_until
+from tests.kit.waits import until
+from tests.sut.gateway.world import Device, World, in_world, upgrade
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_frames_of_a_user_beyond_the_limit_are_refused_by_all_of_the_users_devic
             assert isinstance(refused, Refused)
             assert (refused.code, refused.definite) == (Nack.OVERLOADED, False)
             await other.send(Send(6, 1, b"mine"))
-            await wait_until(lambda: any(getattr(frame, "body", b"") == b"mine" for frame in world.forwarded))
+            await until(lambda: any(getattr(frame, "body", b"") == b"mine" for frame in world.forwarded))
             assert sum(getattr(frame, "user", 0) == 1 for frame in world.forwarded) <= 20
             assert (await world.stats())["frames_refused_user"] > 0
 

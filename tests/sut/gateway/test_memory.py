@@ -10,7 +10,8 @@ from pathlib import Path
 import uvloop
 
 from sut.protocol.frames import MAX_FRAME, Beat, Heartbeat
-from tests.sut.gateway.world import HOST, MemoryRegistry, World, topology, upgrade, wait_until
+from tests.kit.waits import until
+from tests.sut.gateway.world import HOST, MemoryRegistry, World, topology, upgrade
 
 BAD = 2_000
 IDLE = 500
@@ -24,7 +25,7 @@ async def lone_world(directory: Path) -> AsyncIterator[World]:
     process = await asyncio.create_subprocess_exec(sys.executable, str(script), str(directory), str(os.getpid()))
     world.sequencer.start()
     try:
-        await wait_until(lambda: world.sequencer.up, timeout_s=15)
+        await until(lambda: world.sequencer.up, timeout_s=15)
         await world.wait_until_stat("whole", bool)
         yield world
     finally:

@@ -11,7 +11,8 @@ from sut.ports import Unavailable
 from sut.protocol.frames import Heartbeat
 from sut.protocol.peer import Changed, ReadUpTo, Shown, TypingIn
 from sut.protocol.signals import PresenceNews, Read, Seen, Typing, Watch
-from tests.sut.gateway.world import Device, World, in_world, wait_until
+from tests.kit.waits import until
+from tests.sut.gateway.world import Device, World, in_world
 
 ANN, BOB, CID = 1, 2, 3
 
@@ -61,7 +62,7 @@ class MemoryPresence:
         return {user for user, nodes in self.entries.items() if nodes}
 
 
-async def told(device: Device, timeout_s: float = 3.0) -> tuple[Seen, ...]:
+async def told(device: Device, timeout_s: float | None = None) -> tuple[Seen, ...]:
     """The next news."""
     frame = await device.receive(timeout_s)
     assert isinstance(frame, PresenceNews)
@@ -76,11 +77,11 @@ def test_a_user_is_here_from_the_first_connection_to_the_last(tmp_path):
 
     async def scenario(world: World) -> None:
         async with world.device(ANN, 11):
-            await wait_until(lambda: presence.there() == {ANN})
+            await until(lambda: presence.there() == {ANN})
             async with world.device(ANN, 12), world.device(BOB, 21):
-                await wait_until(lambda: presence.there() == {ANN, BOB})
-            await wait_until(lambda: presence.there() == {ANN})
-        await wait_until(lambda: presence.there() == set())
+                await until(lambda: presence.there() == {ANN, BOB})
+            await until(lambda: presence.there() == {ANN})
+        await until(lambda: presence.there() == set())
 
     in_world(scenario, tmp_path, presence=presence)
 
@@ -90,10 +91,10 @@ def test_comings_and_goings_share_round_trips(tmp_path):
 
     async def scenario(world: World) -> None:
         sockets = [await world.raw(user, user) for user in range(1, 101)]
-        await wait_until(lambda: len(presence.there()) == 100)
+        await until(lambda: len(presence.there()) == 100)
         for _, writer in sockets:
             writer.close()
-        await wait_until(lambda: presence.there() == set())
+        await until(lambda: presence.there() == set())
         assert presence.calls["here"] < 20
         assert presence.calls["gone"] < 20
 
@@ -105,7 +106,7 @@ def test_a_gateway_that_ends_takes_everybody_out(tmp_path):
 
     async def scenario(world: World) -> None:
         held.append(await world.raw(ANN, 11))
-        await wait_until(lambda: presence.there() == {ANN})
+        await until(lambda: presence.there() == {ANN})
 
     held: list[object] = []
     in_world(scenario, tmp_path, presence=presence)
@@ -175,13 +176,13 @@ def test_pictures_freeze_while_presence_is_away_and_are_right_again_after(tmp_pa
             presence.entries[CID] = {"gateway-9/1"}
             await viewer.send(Watch((CID,)))
             assert await told(viewer) == (Seen(CID, 1, 0),)
-            await wait_until(lambda: BOB in presence.there())
+            await until(lambda: BOB in presence.there())
             presence.away = True
             presence.lose()
             with pytest.raises(TimeoutError):
                 await told(viewer, 0.6)
             presence.away = False
-            await wait_until(lambda: {ANN, BOB} <= presence.there())
+            await until(lambda: {ANN, BOB} <= presence.there())
             presence.entries[CID] = {"gateway-9/1"}  # its gateway says so again, within the grace
             with pytest.raises(TimeoutError):
                 await told(viewer, 2.3)
@@ -196,9 +197,9 @@ def test_a_failover_that_lost_entries_is_made_good_without_a_change(tmp_path):
 
     async def scenario(world: World) -> None:
         async with world.device(ANN, 11):
-            await wait_until(lambda: presence.there() == {ANN})
+            await until(lambda: presence.there() == {ANN})
             presence.lose()
-            await wait_until(lambda: presence.there() == {ANN}, timeout_s=4)
+            await until(lambda: presence.there() == {ANN}, timeout_s=4)
 
     in_world(scenario, tmp_path, presence=presence, heartbeat_s=2)
 
@@ -210,10 +211,10 @@ def test_everybody_is_said_again_in_every_heartbeat_interval():
         for user in range(10):
             keeper.opened(user)
         running = asyncio.create_task(keeper.run())
-        await wait_until(lambda: len(presence.there()) == 10)
+        await until(lambda: len(presence.there()) == 10)
         for _ in range(3):
             presence.entries.clear()  # as if they had lapsed, and nobody noticed
-            await wait_until(lambda: len(presence.there()) == 10, timeout_s=1)
+            await until(lambda: len(presence.there()) == 10, timeout_s=1)
         running.cancel()
 
     asyncio.run(scenario())
@@ -225,16 +226,16 @@ def test_what_could_not_be_written_is_written_later_as_it_is_then():
         keeper = Keeper(presence, node="gateway-1", incarnation=1, heartbeat_s=30)
         running = asyncio.create_task(keeper.run())
         keeper.opened(ANN)
-        await wait_until(lambda: presence.there() == {ANN})
+        await until(lambda: presence.there() == {ANN})
         presence.away = True
         keeper.left(ANN)
         keeper.opened(BOB)
         calls = presence.calls.total()
-        await wait_until(lambda: presence.calls.total() > calls + 1)
+        await until(lambda: presence.calls.total() > calls + 1)
         keeper.left(BOB)
         keeper.opened(CID)
         presence.away = False
-        await wait_until(lambda: presence.there() == {CID})
+        await until(lambda: presence.there() == {CID})
         running.cancel()
 
     asyncio.run(scenario())
@@ -247,7 +248,7 @@ def test_words_of_devices_go_to_a_chat_service_with_who_says_them(tmp_path):
             await device.send(Typing(5, 1))
             await device.send(Watch((BOB,)))  # without presence: not acted on
             await device.ask(Heartbeat())
-            await wait_until(lambda: len(world.forwarded) == 2)
+            await until(lambda: len(world.forwarded) == 2)
             assert world.forwarded == [ReadUpTo(ANN, 11, 5, 6), TypingIn(ANN, 11, 5, 1)]
 
     in_world(scenario, tmp_path)
@@ -258,8 +259,8 @@ def test_nobody_sends_what_only_a_variant_does(tmp_path):
 
     async def scenario(world: World) -> None:
         async with world.device(ANN, 11):
-            await wait_until(lambda: presence.there() == {ANN})
-        await wait_until(lambda: presence.there() == set())
+            await until(lambda: presence.there() == {ANN})
+        await until(lambda: presence.there() == set())
         assert not [frame for frame in world.forwarded if isinstance(frame, Changed | Shown)]
 
     in_world(scenario, tmp_path, presence=presence)

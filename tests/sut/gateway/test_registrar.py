@@ -11,14 +11,15 @@ from sut.gateway.losses import Losses
 from sut.gateway.registrar import Pace, Registrar
 from sut.ports import Route
 from sut.protocol.frames import BEAT_RESYNC, Beat, Close, Heartbeat, Welcome
-from tests.sut.gateway.world import Device, MemoryRegistry, World, in_world, wait_until
+from tests.kit.waits import until
+from tests.sut.gateway.world import Device, MemoryRegistry, World, in_world
 
 
 def test_the_lease_is_taken_renewed_and_released(tmp_path):
     async def scenario(world: World) -> None:
-        incarnation, address, until = world.registry.leases["gateway-1"]
+        incarnation, address, valid_until = world.registry.leases["gateway-1"]
         assert (incarnation, address) == (77, world.url)
-        await wait_until(lambda: world.registry.leases["gateway-1"][2] > until)
+        await until(lambda: world.registry.leases["gateway-1"][2] > valid_until)
 
     registry = in_world(scenario, tmp_path, lease_ttl_s=0.3)
     assert registry.leases == {}
@@ -32,7 +33,7 @@ def test_many_connections_share_round_trips(tmp_path):
             await asyncio.gather(*(stack.enter_async_context(world.device(1, n)) for n in range(100)))
             assert len(world.registry.entries) == 100
             assert world.registry.calls["register"] - before < 20
-        await wait_until(lambda: not world.registry.entries)
+        await until(lambda: not world.registry.entries)
         assert world.registry.calls["unregister"] < 20
 
     in_world(scenario, tmp_path)
@@ -43,7 +44,7 @@ def test_a_newer_connection_on_the_same_gateway_replaces_the_older(tmp_path):
         async with world.device() as older, world.device() as newer:
             assert await older.closed() == (Close.REPLACED, [])
             assert isinstance(await newer.ask(Heartbeat()), Beat)
-            await wait_until(lambda: world.registry.calls["unregister"])
+            await until(lambda: world.registry.calls["unregister"])
             assert world.number_of(11) == 2  # compare and delete: the older one's end left the newer one's route
 
     in_world(scenario, tmp_path, pace=Pace())  # at once, not at the next rewrite
@@ -90,11 +91,11 @@ def test_without_redis_devices_are_welcomed_in_time_and_resynced_once_registered
                     assert await before.ask(Heartbeat()) == Beat(BEAT_RESYNC)
                 world.registry.away = False
                 await world.wait_until_stat("whole", bool)
-                await wait_until(lambda: len(world.registry.entries) == 2)
+                await until(lambda: len(world.registry.entries) == 2)
                 for one in (device, before):
                     assert await one.ask(Heartbeat()) == Beat(BEAT_RESYNC)
                     assert await one.ask(Heartbeat()) == Beat(0)
-        await wait_until(lambda: not world.registry.entries)
+        await until(lambda: not world.registry.entries)
 
     in_world(scenario, tmp_path, lease_ttl_s=0.6)
 
@@ -105,7 +106,7 @@ def test_a_slow_registry_does_not_hold_up_the_welcome(tmp_path):
         began_s = time.monotonic()
         async with world.device() as device:
             assert time.monotonic() - began_s <= 1.0
-            await wait_until(lambda: world.registry.entries)
+            await until(lambda: world.registry.entries)
             async with asyncio.timeout(3):
                 while (await device.ask(Heartbeat())) != Beat(BEAT_RESYNC):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
@@ -157,7 +158,7 @@ def test_a_connection_that_ends_while_redis_is_away_is_taken_out_later(tmp_path)
         await world.wait_until_stat("connections", lambda n: n == 0)
         assert (1, 11) in world.registry.entries
         world.registry.away = False
-        await wait_until(lambda: not world.registry.entries)
+        await until(lambda: not world.registry.entries)
         assert (await world.stats())["routes_waiting"] == 0
 
     in_world(scenario, tmp_path)
@@ -171,10 +172,10 @@ def test_a_removal_that_a_failover_lost_is_made_again_and_takes_nothing_newer_wi
     async def scenario(world: World) -> None:
         async with world.device(1, 11), world.device(1, 12):
             old = dict(world.registry.entries)
-        await wait_until(lambda: not world.registry.entries)
+        await until(lambda: not world.registry.entries)
         newer = Route(12, "gateway-9", 5, 6, old[1, 12].epoch + 1)
         world.registry.entries.update(old | {(1, 12): newer})
-        await wait_until(lambda: (1, 11) not in world.registry.entries)
+        await until(lambda: (1, 11) not in world.registry.entries)
         assert world.registry.entries == {(1, 12): newer}
 
     in_world(scenario, tmp_path)

@@ -18,7 +18,8 @@ from sut.gateway.timers import TICK_S
 from sut.process.tls import TlsError, server_context
 from sut.protocol.frames import Beat, Close, Heartbeat, Nack, Refused, Send, Welcome, encode
 from sut.protocol.peer import Deliver
-from tests.sut.gateway.world import Device, World, in_world, upgrade, wait_until
+from tests.kit.waits import until
+from tests.sut.gateway.world import Device, World, in_world, upgrade
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +123,7 @@ def test_a_device_that_does_not_read_is_dropped_by_tls_too(tmp_path, tls):
     async def scenario(world: World) -> None:
         async with secured(world, tls) as ws:
             await Device(ws).receive()
-            await wait_until(lambda: world.registry.entries)
+            await until(lambda: world.registry.entries)
             ws.transport.pause_reading()
             before = await world.stats()
             item = Deliver((world.number_of(11),), bytes(17_000))

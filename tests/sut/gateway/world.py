@@ -28,6 +28,8 @@ from sut.process.trace import OFF, Trace, open_trace
 from sut.protocol.frames import ServerFrame, Welcome, decode_server, encode
 from sut.protocol.peer import Deliver, PeerFrame
 from sut.protocol.tokens import issue
+from tests.kit.pace import scaled
+from tests.kit.waits import until
 
 KEY = bytes(range(32))
 HOST = "127.0.0.1"
@@ -41,13 +43,6 @@ def free_ports(count: int) -> list[int]:
         for sock in socks:
             sock.bind((HOST, 0))
         return [sock.getsockname()[1] for sock in socks]
-
-
-async def wait_until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
-    """Return as soon as the condition holds; TimeoutError when it does not in time."""
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
 
 
 class MemoryRegistry:
@@ -172,9 +167,9 @@ class Device:
         """One frame of the protocol."""
         await self.ws.send(encode(frame))  # type: ignore[arg-type]
 
-    async def receive(self, timeout_s: float = 3.0) -> ServerFrame:
-        """The next frame."""
-        async with asyncio.timeout(timeout_s):
+    async def receive(self, timeout_s: float | None = None) -> ServerFrame:
+        """The next frame. TimeoutError when none comes within `timeout_s`; None: 3 s at this machine's pace."""
+        async with asyncio.timeout(scaled(3.0) if timeout_s is None else timeout_s):
             data = await self.ws.recv()
         assert isinstance(data, bytes)
         return decode_server(data)
@@ -184,10 +179,10 @@ class Device:
         await self.send(frame)
         return await self.receive()
 
-    async def closed(self, timeout_s: float = 5.0) -> tuple[int, list[ServerFrame]]:
+    async def closed(self, timeout_s: float | None = None) -> tuple[int, list[ServerFrame]]:
         """The close code, and what came before it."""
         frames = []
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(scaled(5.0) if timeout_s is None else timeout_s):
             while True:
                 try:
                     frames.append(decode_server(await self.ws.recv()))  # type: ignore[arg-type]
@@ -258,7 +253,7 @@ class World:
 
     async def wait_until_stat(self, name: str, condition: Callable[[float], bool], timeout_s: float = 5.0) -> None:
         """Until a gauge is as wanted."""
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(scaled(timeout_s)):
             while not condition((await self.stats()).get(name, 0.0)):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
@@ -328,7 +323,7 @@ def in_world(
         await asyncio.sleep(0.01)  # it listens by now; otherwise the links' own retries just take longer
         world.sequencer.start()
         try:
-            await wait_until(lambda: world.sequencer.up or (world.gateway and world.gateway.done()))
+            await until(lambda: world.sequencer.up or (world.gateway and world.gateway.done()))
             await world.wait_until_stat("whole", bool)
             await world.wait_until_stat("chats_up", bool)
             await scenario(world)

@@ -10,6 +10,7 @@ from sut.ports import Unavailable
 from sut.process.peer import PeerConnection, PeerLink, PeerServer, PortInUse, ping
 from sut.protocol.frames import FrameError
 from sut.protocol.peer import ANSWER, Heads, Hello, PeerFrame, Poke, ReadHeads, decode, encode
+from tests.kit.waits import until
 
 
 @pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
@@ -21,12 +22,6 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
-
-
-async def wait_until(condition, timeout_s=5.0):
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 (conditions are plain callables)
-            await asyncio.sleep(0.01)
 
 
 def doubling(connection: PeerConnection, correlation: int, frame: PeerFrame) -> None:
@@ -57,7 +52,7 @@ def test_asks_in_parallel_are_answered_each_by_its_own(loop_of):
     async def run():
         port = free_port()
         server, link = await serve(port), dial(port)
-        await wait_until(lambda: link.up)
+        await until(lambda: link.up)
         answers = await asyncio.gather(*(link.ask(ReadHeads(1, (n,)), 2.0) for n in range(500)))
         assert answers == [Heads((2 * n,)) for n in range(500)]
         assert link.peer_incarnation == 7
@@ -73,7 +68,7 @@ def test_link_comes_back_after_the_peer_restarts_and_pending_questions_fail_at_o
         ups, downs = [], []
         server = await serve(port, on_frame=lambda *_: None)
         link = dial(port, on_up=lambda: ups.append(1), on_down=lambda: downs.append(1))
-        await wait_until(lambda: link.up)
+        await until(lambda: link.up)
         question = asyncio.create_task(link.ask(ReadHeads(1, (1,)), 30.0))
         await asyncio.sleep(0.05)
         await server.close()
@@ -82,7 +77,7 @@ def test_link_comes_back_after_the_peer_restarts_and_pending_questions_fail_at_o
         with pytest.raises(Unavailable, match="down"):
             await link.ask(ReadHeads(1, (1,)), 1.0)
         server = await serve(port)
-        await wait_until(lambda: link.up)
+        await until(lambda: link.up)
         assert (len(ups), len(downs)) == (2, 1)
         await link.close()
         await server.close()
@@ -123,11 +118,11 @@ def test_silence_drops_both_ends(loop_of):
 
         middle = await asyncio.start_server(relay, "127.0.0.1", relay_port)
         link = dial(relay_port)
-        await wait_until(lambda: link.up)
+        await until(lambda: link.up)
         flowing.clear()
-        await wait_until(lambda: not link.up and downs == ["gateway-1"], timeout_s=6.0)
+        await until(lambda: not link.up and downs == ["gateway-1"], timeout_s=6.0)
         flowing.set()
-        await wait_until(lambda: link.up)
+        await until(lambda: link.up)
         await link.close()
         await server.close()
         middle.close()
@@ -176,7 +171,7 @@ def test_a_full_link_refuses_instead_of_growing(loop_of):
         stuck = await asyncio.start_server(lambda r, w: w.write(b"") or asyncio.sleep(60), "127.0.0.1", free_port())
         server = await serve(port, on_frame=lambda c, n, f: None)
         link = dial(port)
-        await wait_until(lambda: link.up)
+        await until(lambda: link.up)
         for connection in server.connections:
             connection._transport.pause_reading()
         taken = 0
@@ -207,9 +202,9 @@ def test_one_way_frames_arrive_in_order(loop_of):
         port, seen = free_port(), []
         server = await serve(port, on_frame=lambda c, n, f: seen.append(f.partition))
         link = dial(port)
-        await wait_until(lambda: link.up)
+        await until(lambda: link.up)
         assert all(link.send(Poke(n)) for n in range(1000))
-        await wait_until(lambda: len(seen) == 1000)
+        await until(lambda: len(seen) == 1000)
         assert seen == list(range(1000))
         await link.close()
         await server.close()

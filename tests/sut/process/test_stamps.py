@@ -13,7 +13,8 @@ from sut.protocol.peer import Deliver, Submit
 from sut.services.chat.accept import Acceptor, Pending
 from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.worker import PartitionWorker
-from tests.sut.gateway.world import World, in_world, wait_until
+from tests.kit.waits import until
+from tests.sut.gateway.world import World, in_world
 
 EVERY = 4
 
@@ -29,13 +30,13 @@ def test_a_gateway_stamps_what_it_hands_on_and_what_it_delivers(tmp_path: Path) 
         async with world.device(device=11) as one, world.device(device=12):
             for client_seq in range(1, 9):
                 await one.send(Send(5, client_seq, b"x"))
-            await wait_until(lambda: sum(isinstance(frame, Submit) for frame in world.forwarded) == 8)
+            await until(lambda: sum(isinstance(frame, Submit) for frame in world.forwarded) == 8)
             world.deliver([11, 12], Notify((Entry(5, 6, 0),)))
             world.deliver([12], Message(6, 7, 0, 1, 11, 1, b"x"))
             world.deliver([12], Message(6, 8, 0, 1, 11, 2, b"x"))
             world.deliver([11], Ack(5, 1, 6))
             assert world.sequencer.send(Deliver((99,), encode(Notify((Entry(5, 9, 0),)))))  # nobody there
-            await wait_until(lambda: world.registry.entries)
+            await until(lambda: world.registry.entries)
             assert await one.receive() == Notify((Entry(5, 6, 0),))
             assert await one.receive() == Ack(5, 1, 6)
             await world.wait_until_stat("undeliverable", lambda count: count == 1)
@@ -81,7 +82,7 @@ def test_an_acceptor_stamps_when_an_append_begins_and_when_it_has_returned(tmp_p
         for client_seq in range(1, 9):  # 3 is traced and is durable, 7 is traced and fails
             assert acceptor.offer(Pending(message(client_seq), lambda: None))
             if client_seq % 4 == 0:
-                await wait_until(lambda: acceptor.appended + acceptor.failed == client_seq)  # noqa: B023
+                await until(lambda: acceptor.appended + acceptor.failed == client_seq)  # noqa: B023
         running.cancel()
         await trace.close()
 
@@ -116,7 +117,7 @@ def test_a_worker_stamps_messages_that_took_a_number_and_not_what_it_has_seen_be
             0, message_log=log, store=store, emitter=emitter, group_cap=500, trace=trace
         )  # fmt: skip
         running = [asyncio.create_task(worker.run()), asyncio.create_task(emitter.run())]
-        await wait_until(lambda: worker.applied == len(records))
+        await until(lambda: worker.applied == len(records))
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)

@@ -9,6 +9,7 @@ import pytest
 from sut.protocol.frames import Nack
 from sut.services.api import guard
 from sut.services.api.control import Denied
+from tests.kit.pace import scaled
 from tests.sut.services.api_world import API_KEY, token, with_api
 
 JSON = {"Content-Type": "application/json"}
@@ -116,7 +117,7 @@ def test_a_401_says_how_to_authenticate() -> None:
 
 def raw(port: int, request: bytes) -> bytes:
     """What the API answers to these bytes."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=scaled(5)) as sock:
         sock.sendall(request)
         answer = b""
         while b"\r\n\r\n" not in answer and (data := sock.recv(65536)):

@@ -18,6 +18,7 @@ from sut.services.sequencer.emitter import MAX_QUEUED, Emitter, Notification
 from sut.services.sequencer.live import Live
 from sut.services.sequencer.receipts import MAX_PENDING, ReceiptDesk, Told
 from sut.services.sequencer.rule import Conversation
+from tests.kit.pace import scaled
 
 CONV, ANN, BOB, CID, EVE = 5, 1, 2, 3, 9
 DELIVERED, READ = int(ReceiptKind.DELIVERED), int(ReceiptKind.READ)
@@ -166,7 +167,7 @@ def test_of_what_is_not_in_memory_the_store_tells_and_what_was_told_is_kept_ther
         desk = Desk(store=store)
         tasks = [asyncio.create_task(task()) for task in (desk.desk.run, desk.desk.run_cold, desk.desk.save)]
         desk.desk.take([(CONV, BOB, DELIVERED, 89), (CONV, BOB, READ, 100), (CONV, EVE, READ, 3), (77, BOB, READ, 3)])
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(scaled(5)):
             while len(desk.sent) < 2 or (await store.receipts(CONV)).get((BOB, READ)) != 100:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         heard = {author: {entry[1:] for entry in entries} for author, entries in desk.sent}

@@ -11,6 +11,7 @@ from sut.protocol.frames import decode_server
 from sut.protocol.peer import HEAD_STORED, HotPage
 from sut.services.chat.reader import Reader
 from sut.services.sequencer.retention import keep_for
+from tests.kit.pace import scaled
 
 
 class Forgotten:
@@ -58,12 +59,12 @@ def test_what_expired_is_passed_over_in_both_directions(tmp_path: Path):
         await store.write(0, [write(11, 13)])
         now[0] = 102 * DAY_S
         keeping = asyncio.create_task(keep_for(1, store, [0], first_s=0, every_s=0.01, step_s=0))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(scaled(5)):
             while len(await store.page(5, 0, 100)) > 3:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert await read_all(reader) == ([11, 12, 13],) * 2
         now[0] += DAY_S
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(scaled(5)):
             while await store.page(5, 0, 100):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert await read_all(reader) == ([], [])
@@ -84,7 +85,7 @@ def test_a_store_that_is_away_is_asked_again_and_without_retention_nothing_is_de
     async def scenario():
         store = Away()
         keeping = asyncio.create_task(keep_for(1, store, [0, 1], first_s=0, every_s=0.01, step_s=0))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(scaled(5)):
             while store.asked < 6:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         keeping.cancel()

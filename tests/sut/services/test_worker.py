@@ -15,6 +15,8 @@ from sut.services.sequencer import rule
 from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.worker import PartitionWorker
 from sut.variants.commit_before_store import HastyWorker
+from tests.kit.pace import scaled
+from tests.kit.waits import until
 
 CONVS = (11, 12, 13)
 
@@ -74,9 +76,7 @@ async def crash_through(directory: Path, seed: int, worker_class: type[Partition
         else:
             await message_log.append(0, log[-1:])  # a repeat: gives the last life something to commit
             end = await message_log.end(0)
-            async with asyncio.timeout(30):
-                while worker.committed < end:  # noqa: ASYNC110 (a plain counter)
-                    await asyncio.sleep(0.01)
+            await until(lambda worker=worker, end=end: worker.committed >= end, 30)
             ended = True
         for task in running:
             task.cancel()
@@ -123,13 +123,12 @@ def test_it_has_caught_up_when_it_has_applied_what_was_there_when_it_started(tmp
         worker = PartitionWorker(0, message_log=message_log, store=store, emitter=emitter, group_cap=500)
         running = [asyncio.create_task(worker.run()), asyncio.create_task(emitter.run())]
         seen = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(scaled(10)):
             while worker.applied < len(log):
                 seen.append((worker.applied, worker.caught_up))
                 worker.poke()
                 await asyncio.sleep(0)
-            while not worker.caught_up:  # noqa: ASYNC110 (a plain flag)
-                await asyncio.sleep(0.01)
+            await until(lambda: worker.caught_up)
         assert not any(caught_up for _, caught_up in seen)
         assert message_log.reads > len(log)
         for task in running:
@@ -146,9 +145,7 @@ def test_with_nothing_in_its_log_it_has_caught_up_at_once(tmp_path):
         message_log, store, emitter = SqliteLog(tmp_path, 1), SqliteStore(tmp_path, 1), Emitter(NobodyOnline(), {})
         worker = PartitionWorker(0, message_log=message_log, store=store, emitter=emitter, group_cap=500)
         running = asyncio.create_task(worker.run())
-        async with asyncio.timeout(10):
-            while not worker.caught_up:  # noqa: ASYNC110 (a plain flag)
-                await asyncio.sleep(0.01)
+        await until(lambda: worker.caught_up)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await store.close()
@@ -172,11 +169,6 @@ class SlowToLoad(SqliteStore):
 def test_what_is_asked_about_after_a_restart_is_loaded_once_and_never_over_what_was_applied_meanwhile(tmp_path):
     log = [LogRecord(Kind.CREATE, conv, 1, 0, 0, b"g", (1, 2), None) for conv in CONVS]
     message = LogRecord(Kind.MESSAGE, 11, 1, 10, 1, b"1", (), None)
-
-    async def until(condition) -> None:
-        async with asyncio.timeout(10):
-            while not condition():  # noqa: ASYNC110 (plain counters)
-                await asyncio.sleep(0.01)
 
     async def follow() -> None:
         message_log, store, emitter = SqliteLog(tmp_path, 1), SlowToLoad(tmp_path, 1), Emitter(NobodyOnline(), {})

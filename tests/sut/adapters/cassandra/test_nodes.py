@@ -23,8 +23,9 @@ from sut.ports import (
     StoredMessage,
     Unavailable,
 )
+from tests.kit.pace import scaled
+from tests.kit.waits import until
 from tests.sut.adapters.cassandra_system import ONE, CassandraSystem
-from tests.sut.adapters.conftest import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.timeout(300)]
 
@@ -127,14 +128,14 @@ async def test_one_node_away_costs_no_message_and_no_deadline(nodes: CassandraSy
     async with nodes.opened(deadline_s=DEADLINE_S) as store:
         work = Work(store)
         async with work.going_on():
-            await wait_until(lambda: work.confirmed > 10)
+            await until(lambda: work.confirmed > 10)
             (nodes.pause if how == "stopped" else nodes.kill)(ASKED_FIRST)
             await asyncio.sleep(3.0)
             before, settled = work.confirmed, time.monotonic()
             await asyncio.sleep(2.0)
             assert work.confirmed > before + 20
         assert not [at for at in work.failures if at > settled]
-        assert work.longest_s < DEADLINE_S + SLACK_S
+        assert work.longest_s < DEADLINE_S + scaled(SLACK_S)
         if how == "stopped":
             assert work.longest_s > WRITE_PATIENCE_S, "nobody noticed: it was not asked first"
         assert store._session._places._value == MAX_IN_FLIGHT
@@ -151,7 +152,7 @@ async def test_one_node_away_costs_no_message_and_no_deadline(nodes: CassandraSy
 
 async def work_again(store: CassandraStore, confirmed: int) -> None:
     """It takes writes and tells them."""
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(scaled(10.0)):
         await until_available(lambda: store.write(0, [change(confirmed + 1, confirmed + 1)]))
         assert (await until_available(lambda: store.page(CONV, confirmed, 1))) == [message(confirmed + 1)]
 
@@ -173,7 +174,7 @@ async def test_without_a_quorum_every_call_says_so_in_time_and_with_it_all_works
             with pytest.raises(Unavailable) as raised:
                 await action()  # type: ignore[misc]
             assert "TypeError" not in str(raised.value)
-            assert time.monotonic() - begun < DEADLINE_S + SLACK_S
+            assert time.monotonic() - begun < DEADLINE_S + scaled(SLACK_S)
 
         for _ in range(3):
             await asyncio.gather(
@@ -190,14 +191,14 @@ async def test_without_a_quorum_every_call_says_so_in_time_and_with_it_all_works
 
 
 async def test_closing_in_the_middle_of_trouble(nodes: CassandraSystem) -> None:
-    async with nodes.opened(deadline_s=10.0) as store:
+    async with nodes.opened(deadline_s=scaled(10.0)) as store:
         nodes.pause(0, 2)
         calls = [asyncio.create_task(store.page(CONV, 0, 10)) for _ in range(3 * MAX_IN_FLIGHT)]
         await asyncio.sleep(0.5)
         begun = time.monotonic()
         closing = asyncio.create_task(store.close())
         results = await asyncio.gather(*calls, return_exceptions=True)
-        assert time.monotonic() - begun < SLACK_S
+        assert time.monotonic() - begun < scaled(SLACK_S)
         assert all(isinstance(result, Unavailable) for result in results)
         await closing
         assert time.monotonic() - begun < 5.0
@@ -207,11 +208,11 @@ async def test_all_nodes_killed_at_once_lose_nothing_confirmed(nodes: CassandraS
     async with nodes.opened(deadline_s=DEADLINE_S) as store:
         work = Work(store)
         async with work.going_on():
-            await wait_until(lambda: work.confirmed > 30)
+            await until(lambda: work.confirmed > 30)
             nodes.kill(0, 1, 2)
         confirmed = work.confirmed
         await asyncio.to_thread(nodes.heal)
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(scaled(10.0)):
             found = await until_available(lambda: everything(store))
         assert found[:confirmed] == list(messages(1, confirmed))  # type: ignore[index]
 
@@ -230,13 +231,13 @@ async def test_an_owner_makes_durable_what_only_one_node_has(nodes: CassandraSys
             await predecessor.write(0, [change(71, 130)])
         await asyncio.sleep(4.0)  # what lies in the sockets of 1 and 2 is too old for them by now
         nodes.resume(1)
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(scaled(10.0)):
             image = await until_available(lambda: store.load(CONV, confirmed=71))
         assert image == image_at(130)
         nodes.pause(0)
         assert await asyncio.to_thread(head_at, nodes, 1) == 130
         nodes.resume(2)
-        async with asyncio.timeout(10.0):
+        async with asyncio.timeout(scaled(10.0)):
             assert await until_available(lambda: store.load(CONV)) == image
             assert await until_available(lambda: everything(store)) == list(messages(1, 130))
 
@@ -251,7 +252,7 @@ def head_at(nodes: CassandraSystem, node: int) -> int:
 
 async def test_a_zombie_changes_nothing_on_either_side_of_a_boundary(nodes: CassandraSystem) -> None:
     last = BUCKET_ROWS + 70
-    async with nodes.opened(deadline_s=20.0) as store, nodes.opened(deadline_s=20.0) as zombie:
+    async with nodes.opened(deadline_s=scaled(20.0)) as store, nodes.opened(deadline_s=scaled(20.0)) as zombie:
         await store.write(0, [CREATION])
         await store.write(0, [change(1, BUCKET_ROWS - 2)])
         assert await store.load(CONV) == image_at(BUCKET_ROWS - 2)
@@ -279,12 +280,12 @@ async def test_a_bucket_that_was_emptied_while_a_node_was_away_is_empty_for_all(
     last = BUCKET_ROWS + 10
     left = list(messages(BUCKET_ROWS, last))
 
-    async with nodes.opened(deadline_s=20.0, wall_clock=lambda: now[0]) as store:
+    async with nodes.opened(deadline_s=scaled(20.0), wall_clock=lambda: now[0]) as store:
         await store.write(0, [CREATION])
         await store.write(0, [change(1, last)])
         nodes.kill(2)
         now[0] += 10 * DAY_S
-        async with asyncio.timeout(30.0):
+        async with asyncio.timeout(scaled(30.0)):
             while await until_available(lambda: store.expire(0, 2 * DAY_S)):
                 pass
             assert await until_available(lambda: store.page(CONV, 0, 100)) == left
@@ -294,7 +295,7 @@ async def test_a_bucket_that_was_emptied_while_a_node_was_away_is_empty_for_all(
         await asyncio.to_thread(nodes.heal)
     for away in range(3):
         nodes.pause(away)
-        async with nodes.opened(deadline_s=DEADLINE_S) as other, asyncio.timeout(30.0):
+        async with nodes.opened(deadline_s=DEADLINE_S) as other, asyncio.timeout(scaled(30.0)):
             assert await until_available(lambda: other.page(CONV, 0, 100)) == left
             assert await until_available(lambda: other.page_before(CONV, last + 1, 100)) == left
             assert await until_available(lambda: other.load(CONV)) == image_at(last)
@@ -302,7 +303,7 @@ async def test_a_bucket_that_was_emptied_while_a_node_was_away_is_empty_for_all(
 
 
 async def test_a_keyspace_serves_one_log(nodes: CassandraSystem) -> None:
-    store = nodes.store(log_id="another", deadline_s=20.0)
+    store = nodes.store(log_id="another", deadline_s=scaled(20.0))
     with pytest.raises(WrongLog, match="belongs to log log of 4 partitions, not to another of 4"):
         await store.load(CONV)
     begun = time.monotonic()
@@ -316,9 +317,9 @@ async def test_who_comes_before_the_tables_waits_for_them(nodes: CassandraSystem
     early = nodes.store(keyspace="later", creates=False, deadline_s=1.0)
     with pytest.raises(Unavailable, match=r"no answer in 1.0 s"):
         await early.load(CONV)
-    creator, twin = (nodes.store(keyspace="later", deadline_s=60.0) for _ in range(2))
+    creator, twin = (nodes.store(keyspace="later", deadline_s=scaled(60.0)) for _ in range(2))
     await asyncio.gather(creator.write(0, [change(1, 1)]), twin.load(CONV))
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(scaled(10.0)):
         assert await until_available(lambda: early.page(CONV, 0, 10)) == [message(1)]
     for store in (early, creator, twin):
         await store.close()
@@ -338,7 +339,7 @@ async def test_the_probe_tells_who_lives(nodes: CassandraSystem) -> None:
     await asyncio.sleep(1.0)
     first = cql_probe.view(nodes.addresses[0], 2.0)
     living = hosts - {nodes.addresses[1][0]}
-    async with asyncio.timeout(15.0):  # a heartbeat a second, on a busy machine later
+    async with asyncio.timeout(scaled(15.0)):  # a heartbeat a second, on a busy machine later
         while not cql_probe.view(nodes.addresses[0], 2.0).heard_since(first) >= living:  # noqa: ASYNC110 (outside of here)
             await asyncio.sleep(0.5)
     assert cql_probe.view(nodes.addresses[0], 2.0).heard_since(first) == living

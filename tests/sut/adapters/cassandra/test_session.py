@@ -14,7 +14,7 @@ from sut.adapters.cassandra.rows import BUCKET_ROWS, batches, bucket_of, fills, 
 from sut.adapters.cassandra.schema import Binding, statements
 from sut.adapters.cassandra.store import CassandraStore
 from sut.ports import ConversationRow, ConversationWrite, StoredMessage, Unavailable
-from tests.sut.adapters.conftest import wait_until
+from tests.kit.waits import until
 
 NOBODY = ("127.0.0.1", 1)
 
@@ -84,7 +84,7 @@ async def test_no_thread_outlives_a_closed_store() -> None:
     with pytest.raises(Unavailable):
         await store.load(5)
     await store.close()
-    await wait_until(lambda: not [thread for thread in driver_threads() if thread not in before], timeout_s=5.0)
+    await until(lambda: not [thread for thread in driver_threads() if thread not in before], timeout_s=5.0)
 
 
 async def test_one_call_that_is_given_up_leaves_the_others_alone() -> None:

@@ -16,6 +16,8 @@ from sut.ports import ConversationWrite, Kind, LogRecord, Registry, Unavailable
 from sut.services.sequencer import rule
 from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.worker import PartitionWorker
+from tests.kit.pace import scaled
+from tests.kit.waits import until
 from tests.sut.adapters.kafka_system import KafkaSystem, ways
 
 CONV = 11
@@ -33,7 +35,7 @@ def message(user: int, client_seq: int) -> LogRecord:
 
 async def again(action: Callable[[], Awaitable[object]], *, timeout_s: float) -> None:
     """Until it succeeds."""
-    async with asyncio.timeout(timeout_s):
+    async with asyncio.timeout(scaled(timeout_s)):
         while True:
             with contextlib.suppress(Unavailable):
                 await action()
@@ -115,7 +117,7 @@ async def test_what_landed_without_an_answer_and_came_again_is_numbered_once(kaf
             for link in links.values():
                 link.restore()
             sent: list[LogRecord] = []
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(scaled(5.0)):
                 while sent.count(message(1, 2)) < 3 or sent[-1] != message(2, 1):
                     found = await other.read(0, 0, 100)
                     sent = [item.record for item in found]
@@ -184,7 +186,7 @@ async def test_a_commit_that_lands_late_moves_nothing_back(kafka_system: KafkaSy
             for link in links.values():
                 link.restore()
             place = Place(f"{topic}-commits", 0)
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(scaled(5.0)):
                 while await kafka_fetch.end(zombie._cluster, place, within_s=2.0) < 3:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
             await zombie.commit(2, 8)
@@ -260,7 +262,7 @@ async def test_an_owner_that_was_stopped_and_wakes_up_late_does_no_harm(
 
         await log.append(0, records[:40])
         zombie = start(sleeper, sleeper)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(scaled(10)):
             await sleeper.asleep.wait()
         await log.append(0, records[40:80])
         owner = start(log, store)
@@ -295,9 +297,3 @@ async def test_an_owner_that_was_stopped_and_wakes_up_late_does_no_harm(
 
 def registry() -> Registry:
     return NobodyOnline()  # type: ignore[return-value]
-
-
-async def until(condition: Callable[[], bool], *, timeout_s: float = 15.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 (plain counters)
-            await asyncio.sleep(0.01)

@@ -12,7 +12,8 @@ from sut.adapters.redis.master import WATCH_S
 from sut.adapters.redis.registry import RedisRegistry
 from sut.adapters.redis.sentinel import MasterFinder
 from sut.ports import Route, Unavailable
-from tests.sut.adapters.conftest import opened_registry, wait_until
+from tests.kit.waits import until
+from tests.sut.adapters.conftest import opened_registry
 from tests.sut.adapters.redis_system import Link, RedisSystem
 
 DEADLINE_S = 0.3
@@ -49,7 +50,7 @@ async def calling(registry: RedisRegistry) -> AsyncIterator[Caller]:
     caller = Caller(registry)
     task = asyncio.create_task(caller.run())
     try:
-        await wait_until(lambda: caller.fine > 0)
+        await until(lambda: caller.fine > 0)
         yield caller
     finally:
         task.cancel()
@@ -63,9 +64,9 @@ async def test_a_lost_master_is_replaced(breakable_redis: RedisSystem, how: sign
     async with opened_registry(system, deadline_s=DEADLINE_S) as registry, calling(registry) as caller:
         generation, before = registry.generation, caller.fine
         system.signal(old, how)
-        await wait_until(lambda: caller.failed > 0)
+        await until(lambda: caller.failed > 0)
         assert not registry.up
-        await wait_until(lambda: registry.up and caller.fine > before + 1)
+        await until(lambda: registry.up and caller.fine > before + 1)
         assert registry.generation > generation
         assert system.master() == new
         assert await registry.routes([7]) == {7: (ROUTE,)}
@@ -74,10 +75,10 @@ async def test_a_lost_master_is_replaced(breakable_redis: RedisSystem, how: sign
         generation, failed = registry.generation, caller.failed
         if how == signal.SIGSTOP:  # it wakes up and thinks that it is master, for ten seconds
             system.signal(old, signal.SIGCONT)
-            await wait_until(lambda: system.role(old) == "master")
+            await until(lambda: system.role(old) == "master")
         else:
             system.start(old, follow=new)
-            await wait_until(lambda: system.role(old) == "slave")
+            await until(lambda: system.role(old) == "slave")
         await asyncio.sleep(1.5 * WATCH_S)  # time enough to fall for it
         assert (registry.generation, caller.failed) == (generation, failed)
         assert system.ask(new, "HEXISTS", "route:7", "1") == 1
@@ -113,12 +114,12 @@ async def test_a_link_that_swallows_everything(redis_system: RedisSystem) -> Non
     ):
         generation = registry.generation
         link.swallow()
-        await wait_until(lambda: caller.failed > 20)  # mostly at once
+        await until(lambda: caller.failed > 20)  # mostly at once
         assert not registry.up
         assert max(caller.took_s) < LONGEST_S
         link.restore()
         began, before = time.monotonic(), caller.fine
-        await wait_until(lambda: caller.fine > before)
+        await until(lambda: caller.fine > before)
         assert time.monotonic() - began < 2.0
         assert registry.generation == generation + 1
         assert redis_system.master() == master
@@ -135,10 +136,10 @@ async def test_a_silent_link_is_noticed_without_calls(redis_system: RedisSystem)
         await registry.gateways()
         registry.on_change = lambda: changes.append(registry.up)
         link.swallow()
-        await wait_until(lambda: not registry.up, timeout_s=WATCH_S + 2.0)
+        await until(lambda: not registry.up, timeout_s=WATCH_S + 2.0)
         link.restore()
-        await wait_until(lambda: registry.up, timeout_s=2.0)
-        await wait_until(lambda: changes == [False, True])
+        await until(lambda: registry.up, timeout_s=2.0)
+        await until(lambda: changes == [False, True])
 
 
 async def test_a_closed_connection_to_the_same_master_costs_nothing(redis_system: RedisSystem) -> None:
@@ -162,8 +163,8 @@ async def test_a_master_that_was_restarted_empty_is_a_new_generation(breakable_r
         generation = registry.generation
         system.signal(master, signal.SIGKILL)
         system.start(master)  # sooner than Sentinel notices
-        await wait_until(lambda: system.role(master) == "master")
-        await wait_until(lambda: registry.up and registry.generation > generation)
+        await until(lambda: system.role(master) == "master")
+        await until(lambda: registry.up and registry.generation > generation)
         assert await registry.routes([7]) == {}
 
 
@@ -173,16 +174,16 @@ async def test_a_planned_failover(breakable_redis: RedisSystem) -> None:
     old, new = system.nodes
     async with opened_registry(system, deadline_s=DEADLINE_S) as registry, calling(registry) as caller:
         system.ask(system.sentinels[0], "SENTINEL", "FAILOVER", system.name)
-        await wait_until(lambda: system.role(new) == "master")
+        await until(lambda: system.role(new) == "master")
         system.ask(old, "REPLICAOF", new[0], str(new[1]))  # Sentinel does it too, after ten seconds
-        await wait_until(lambda: registry.up and registry.generation > 1)
+        await until(lambda: registry.up and registry.generation > 1)
         before = caller.fine
-        await wait_until(lambda: caller.fine > before + 1)
+        await until(lambda: caller.fine > before + 1)
         assert max(caller.took_s) < 2 * LONGEST_S
         assert system.ask(new, "HEXISTS", "route:7", "1") == 1
 
     # The others hear of the failover from the first Sentinel, within two seconds or so: it must not forget it before.
-    await wait_until(lambda: all(system.named(sentinel) == new for sentinel in system.sentinels))
+    await until(lambda: all(system.named(sentinel) == new for sentinel in system.sentinels))
     system.ask(system.sentinels[0], "SENTINEL", "REMOVE", system.name)
     system.ask(system.sentinels[0], "SENTINEL", "MONITOR", system.name, old[0], str(old[1]), "2")
     finder = MasterFinder(system.sentinels, system.name, deadline_s=2.0)  # the others are heard on a busy machine too
@@ -227,7 +228,7 @@ async def test_an_old_master_that_goes_on_answering_is_left(breakable_redis: Red
         for sentinel in system.sentinels:
             system.ask(sentinel, "SENTINEL", "MONITOR", system.name, new[0], str(new[1]), "2")
         assert system.role(old) == "master"
-        await wait_until(lambda: registry.generation > 1, timeout_s=2 * WATCH_S + 1.0)
+        await until(lambda: registry.generation > 1, timeout_s=2 * WATCH_S + 1.0)
         await registry.register([(7, ROUTE)])
         assert system.ask(new, "HEXISTS", "route:7", "1") == 1
         assert system.ask(old, "HEXISTS", "route:7", "1") == 0
@@ -249,8 +250,8 @@ async def test_dead_sentinels_do_not_hide_the_master(breakable_redis: RedisSyste
     system.signal(system.sentinels[0], signal.SIGKILL)
     system.signal(system.sentinels[1], signal.SIGSTOP)
     async with opened_registry(system, deadline_s=DEADLINE_S) as registry:
-        await wait_until(lambda: system.role(system.nodes[0]) == "master")
+        await until(lambda: system.role(system.nodes[0]) == "master")
         with contextlib.suppress(Unavailable):  # one answer of three takes Sentinel's whole deadline
             await registry.gateways()
-        await wait_until(lambda: registry.up)
+        await until(lambda: registry.up)
         assert await registry.gateways() == {}

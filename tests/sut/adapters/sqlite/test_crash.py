@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sut.adapters.sqlite.log import SqliteLog
 from sut.adapters.sqlite.store import SqliteStore
+from tests.kit.pace import scaled
 from tests.sut.adapters import writer
 from tests.sut.adapters.test_log_contract import read_all
 
@@ -41,7 +42,7 @@ class Life:
                     self._process.kill()
 
     def end(self) -> None:
-        self._thread.join(timeout=60)
+        self._thread.join(timeout=scaled(60))
         self._process.kill()
         assert self._process.wait() == -9
         assert len(self.acked) >= self._lines, "the writer ended by itself"

@@ -12,6 +12,7 @@ from sut.process.peer import PeerConnection, PeerLink, PeerServer
 from sut.protocol.peer import ANSWER, Applied, AskApplied, PeerFrame
 from sut.services.push import progress as module
 from sut.services.push.progress import Progress
+from tests.kit.pace import scaled
 
 
 class Sequencer:
@@ -49,11 +50,11 @@ async def test_a_record_waits_for_its_own_partition_to_pass(tmp_path: Path, free
     async with world(tmp_path, free_port) as (sequencer, progress, _):
         waits = [asyncio.create_task(progress.wait(p, offset)) for p, offset in ((0, 5), (1, 7))]
         sequencer.positions = {0: 4, 1: 7}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(scaled(5)):
             await waits[1]
         assert not waits[0].done()
         sequencer.positions = {0: 9, 1: 7}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(scaled(5)):
             await waits[0]
             await progress.wait(0, 9)
             await progress.wait(1, 3)
@@ -62,7 +63,7 @@ async def test_a_record_waits_for_its_own_partition_to_pass(tmp_path: Path, free
 async def test_a_sequencer_that_starts_again_further_back_takes_nothing_back(tmp_path: Path, free_port: int) -> None:
     async with world(tmp_path, free_port) as (sequencer, progress, _):
         sequencer.positions = {0: 9, 1: 9}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(scaled(5)):
             await progress.wait(0, 9)
             sequencer.positions = {0: 2, 1: 20}
             await progress.wait(1, 20)
@@ -80,5 +81,5 @@ async def test_without_a_word_from_it_the_log_says_what_it_committed(
         await asyncio.sleep(0.8)
         assert not waiting.done()
         await log.commit(0, 5)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(scaled(5)):
             await waiting

@@ -22,6 +22,7 @@ from sut.ports import Provider, Push, Verdict
 from sut.protocol.push_tokens import device_of, push_token
 from sut.services.push.process import _tls
 from sut.standins.behaviour import Behaviour, Behaviours
+from tests.kit.pace import scaled
 from tests.sut.services.push.conftest import Providers, running, trusting_nobody
 
 BOTH: list[Provider] = ["apns", "fcm"]
@@ -150,10 +151,10 @@ async def test_a_provider_with_a_strange_certificate_is_nobody(name: Provider, t
         stranger: Apns | Fcm
         if name == "apns":
             key = ApnsKey(private_key=files.of("apns.p8").read_text(), key_id=KEY_ID, team_id=TEAM_ID)
-            stranger = Apns(url, key=key, topic=TOPIC, tls=trusting_nobody(), timeout_s=2)
+            stranger = Apns(url, key=key, topic=TOPIC, tls=trusting_nobody(), timeout_s=scaled(2))
         else:
             account = read_service_account(files.of("fcm.json"))
-            stranger = Fcm(url, account=account, tls=trusting_nobody(), timeout_s=2)
+            stranger = Fcm(url, account=account, tls=trusting_nobody(), timeout_s=scaled(2))
         answer = await stranger.push(push_token(name, 1), Push(1, 1))
         await stranger.close()
         assert answer.verdict == Verdict.UNREACHABLE
@@ -164,7 +165,7 @@ def apns_of(providers: Providers, *, now: list[float], key_id: str = KEY_ID, top
     files, service = PushFiles(providers.topology.path), providers.topology.services[0]
     key = ApnsKey(private_key=files.of("apns.p8").read_text(), key_id=key_id, team_id=TEAM_ID)
     url = f"https://{service.host}:{service.ports['apns']}"
-    return Apns(url, key=key, topic=topic, tls=_tls(files, "ca.pem"), timeout_s=2, now_s=lambda: now[0])
+    return Apns(url, key=key, topic=topic, tls=_tls(files, "ca.pem"), timeout_s=scaled(2), now_s=lambda: now[0])
 
 
 async def test_apns_tokens_are_replaced_between_20_and_60_minutes(tmp_path: Path) -> None:
@@ -243,7 +244,7 @@ async def test_fcm_fetches_one_access_token_for_many_pushes_and_another_when_it_
             f"https://{service.host}:{service.ports['fcm']}",
             account=read_service_account(files.of("fcm.json")),
             tls=_tls(files, "ca.pem"),
-            timeout_s=2,
+            timeout_s=scaled(2),
             now_s=lambda: now[0],
         )
         await asyncio.gather(*(adapter.push(push_token("fcm", n), Push(1, 1)) for n in range(1, 21)))

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -25,6 +25,8 @@ from sut.deploy.system import System
 from sut.deploy.topology import Settings
 from sut.protocol import frames as f
 from sut.protocol.push_tokens import push_token
+from tests.kit.pace import scaled
+from tests.kit.waits import until
 
 pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -52,7 +54,7 @@ def call(running: System, path: str, body: object, key: str, method: str = "POST
     url = running.topology.api_url + path
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     request = urllib.request.Request(url, data, headers, method=method)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=scaled(10)) as answer:
         return cast("dict[str, Any]", json.load(answer))
 
 
@@ -67,7 +69,7 @@ def behave(running: System, **behaviour: object) -> None:
     port = running.topology.service("provider-1").ports["control"]
     url = f"http://127.0.0.1:{port}/behaviour"
     request = urllib.request.Request(url, json.dumps(behaviour).encode(), method="PUT")
-    with urllib.request.urlopen(request, timeout=10):
+    with urllib.request.urlopen(request, timeout=scaled(10)):
         pass
 
 
@@ -121,16 +123,10 @@ async def send(running: System, socket: Any, conv: int, client_seq: int) -> tupl
     """(the message's number, when its ack was there)."""
     await socket.send(f.encode(f.Send(conv, client_seq, b"the secret")))
     while True:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(scaled(10)):
             frame = f.decode_server(await socket.recv())
         if isinstance(frame, f.Ack) and frame.client_seq == client_seq:
             return frame.seq, now_ns(running)
-
-
-async def until(condition: Callable[[], bool], *, timeout_s: float) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110 (the condition is in a file)
-            await asyncio.sleep(0.1)
 
 
 def delays_s(running: System, acks: dict[tuple[int, int], int], members: dict[int, list[int]]) -> list[float]:

@@ -10,6 +10,7 @@ from sut.adapters.sqlite.store import SqliteStore
 from sut.ports import ConversationRow, ConversationWrite, Follower, Kind, LogRecord, SenderMark, Span
 from sut.services.push.floor import Floor
 from sut.services.push.reader import PartitionReader, Reached
+from tests.kit.pace import scaled
 
 CONV = 4  # partition_of does not matter: the test has one partition
 
@@ -59,7 +60,7 @@ class World:
         )
         task = asyncio.create_task(reader.run())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(5.0):
+            async with asyncio.timeout(scaled(5.0)):
                 while len(found) < expected:  # noqa: ASYNC110 (no event says so)
                     await asyncio.sleep(0.01)
         await asyncio.sleep(0.15)
