@@ -35,8 +35,8 @@ from sut.variants import decider_class, floor_class
 
 COMMIT_S: Final = 0.25
 """How much is pushed twice after a crash, beside what was under way."""
-TIMEOUT_S: Final = 3.0
-"""Of one attempt: leaves time for another one within the 5 s that a push may take."""
+TIMEOUT_S: Final = 2.0
+"""Of one attempt: after the decision (1 s) one that was not answered, and another one, fit into the 5 s of a push."""
 
 log = logging.getLogger("push")
 
