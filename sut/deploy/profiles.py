@@ -20,8 +20,8 @@ from sut.deploy.servers.confs import redis_conf_path, toxiproxy_conf_path
 from sut.deploy.topology import Link, Service, ServiceKind, Topology
 
 DIRECTORY: Final = Path(__file__).with_name("topologies")
-REDIS_RESTART_S: Final = 6.0
-"""A dead Redis stays away until Sentinel has seen it (1.5 s) and failed over (1 to 3 s more)."""
+REDIS_RESTART_S: Final = 8.5
+"""A dead Redis stays away until Sentinel has seen it (4 s, adapters/redis/tilt.py) and failed over (1 to 3 s more)."""
 PUSH: Final[tuple[ServiceKind, ...]] = ("push", "provider")
 """Left out where the settings say that there are no pushes."""
 VOLUME_MB: Final = 192

@@ -7,6 +7,8 @@ from collections import Counter
 from chaos.errors import FaultError
 from chaos.faults.fault import Fault, Proof, own
 from chaos.faults.proofs.observe import LOOK_S, redis_address
+from sut.adapters.redis.admin import SentinelView
+from sut.adapters.redis.tilt import tilt_problem
 from sut.deploy.probes import health, probe
 from sut.deploy.topology import Service, Topology
 
@@ -14,8 +16,8 @@ from sut.deploy.topology import Service, Topology
 class RedisMasterFault(Fault):
     """Something happens to whoever is master. The target is the name by which Sentinel knows the master."""
 
-    effect_timeout_s = 12.0
-    """Sentinel: 1.5 s until it believes that the master is dead, up to 3 s for an election, sometimes two."""
+    effect_timeout_s = 15.0
+    """Sentinel: 4 s until it believes that the master is dead, up to 3 s for an election, sometimes two."""
     heal_timeout_s = 25.0
 
     @classmethod
@@ -25,7 +27,9 @@ class RedisMasterFault(Fault):
         return (topology.redis_master,) if possible else ()
 
     def find_master(self) -> Service:
-        """The master, with a replica in step with it. Raises FaultError when there is none."""
+        """The master, with a replica in step with it. Raises FaultError when there is none, or nobody to promote it."""
+        if tilt := tilt_problem(self._views()):
+            raise FaultError(tilt)
         master = self._named_by_sentinels()
         role = probe.redis_role(redis_address(master), LOOK_S)
         if role is None or role.role != "master" or not role.replicas:
@@ -39,7 +43,8 @@ class RedisMasterFault(Fault):
         except FaultError as error:
             return Proof(ok=False, text=str(error))
         if successor.name == old.name:
-            return Proof(ok=False, text=f"the Sentinels still name {successor.name}")
+            tilt = tilt_problem(self._views())
+            return Proof(ok=False, text=tilt or f"the Sentinels still name {successor.name}")
         role = probe.redis_role(redis_address(successor), LOOK_S)
         promoted = role is not None and role.role == "master"
         text = f"{successor.name} is master, say it and most Sentinels"
@@ -56,13 +61,18 @@ class RedisMasterFault(Fault):
                 return Proof(ok=False, text=f"{sentinel.name} {problem}")
         return Proof(ok=True, text=f"{old.name} is a replica in step; every Sentinel sees it")
 
+    def _views(self) -> dict[str, SentinelView | None]:
+        topology = self.world.topology
+        return {
+            sentinel.name: probe.sentinel_view(redis_address(sentinel), topology.redis_master, LOOK_S)
+            for sentinel in topology.of_kind("sentinel")
+        }
+
     def _named_by_sentinels(self) -> Service:
         """Whom most of all Sentinels name."""
-        topology = self.world.topology
-        sentinels = topology.of_kind("sentinel")
-        views = (probe.sentinel_view(redis_address(s), topology.redis_master, LOOK_S) for s in sentinels)
-        named = Counter(view.master for view in views if view is not None).most_common(1)
-        if not named or named[0][1] * 2 <= len(sentinels):
+        topology, views = self.world.topology, self._views()
+        named = Counter(view.master for view in views.values() if view is not None).most_common(1)
+        if not named or named[0][1] * 2 <= len(views):
             raise FaultError("no majority of the Sentinels names a master")
         for service in topology.of_kind("redis"):
             if redis_address(service) == named[0][0]:

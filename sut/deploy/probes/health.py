@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from sut.adapters.redis.tilt import tilt_problem
 from sut.deploy.net.links import Links
 from sut.deploy.probes import probe
 from sut.deploy.servers import cassandra as cassandra_server
@@ -70,6 +71,8 @@ def _sentinel(topology: Topology, service: Service, timeout_s: float) -> str | N
     view = probe.sentinel_view(_redis_address(service), topology.redis_master, timeout_s)
     if view is None:
         return "does not answer"
+    if tilt := tilt_problem({service.name: view}):
+        return tilt.removeprefix(f"{service.name} ")
     replicas, others = len(topology.of_kind("redis")) - 1, len(topology.of_kind("sentinel")) - 1
     if view.flags != {"master"}:
         return f"sees the master as {', '.join(sorted(view.flags))}"

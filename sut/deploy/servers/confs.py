@@ -17,6 +17,7 @@ from typing import Final
 
 import msgspec
 
+from sut.adapters.redis.tilt import DOWN_AFTER_MS
 from sut.deploy.servers import cassandra as cassandra_server
 from sut.deploy.servers import kafka as kafka_server
 from sut.deploy.topology import Service, ServiceKind, Topology
@@ -40,7 +41,7 @@ repl-diskless-sync-delay 0
 _SENTINEL = """\
 sentinel myid {own_id}
 sentinel monitor {master_name} {master_host} {master_port} {quorum}
-sentinel down-after-milliseconds {master_name} 1500
+sentinel down-after-milliseconds {master_name} {down_after_ms}
 sentinel failover-timeout {master_name} 6000
 sentinel parallel-syncs {master_name} 1
 """
@@ -72,6 +73,7 @@ def sentinel_conf(topology: Topology, service: Service) -> str:
         master_host=master.host,
         master_port=master.ports["redis"],
         quorum=len(sentinels) // 2 + 1,
+        down_after_ms=DOWN_AFTER_MS,
     )
     for replica in replicas:
         text += f"sentinel known-replica {name} {replica.host} {replica.ports['redis']}\n"
