@@ -54,6 +54,7 @@ class Connection(asyncio.Protocol):
         "issued_s",
         "number",
         "routed",
+        "told",
         "user",
         "welcomed",
     )
@@ -76,6 +77,7 @@ class Connection(asyncio.Protocol):
         self.issued_s = 0
         self.epoch = 0
         self.routed = False
+        self.told = NEVER
         self.welcomed = False
 
     @property
@@ -148,7 +150,7 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=gateway.send_buffer // 4)
         self._transport.write(handshake.accepted(upgrade.key))
         gateway.opened(self)
-        gateway.wheel.put(self, self._heard + gateway.idle_ticks)
+        gateway.wheel.put(self, self._heard + gateway.beat_ticks)
         if request.rest:
             self._receive(request.rest)
 
@@ -156,6 +158,8 @@ class Connection(asyncio.Protocol):
         gateway, session = self._gateway, self._session
         assert session is not None
         self._heard = gateway.clock.tick
+        if self.told != NEVER:
+            gateway.silence.heard(self)
         if not self.routed:
             session.forget_mark()  # nothing can be routed to it yet: each BEAT says RESYNC
         decisions = session.receive(data, mark=gateway.mark(), second=gateway.clock.second)
@@ -231,7 +235,10 @@ class Connection(asyncio.Protocol):
             self._respond(408, f"no whole request within {gateway.handshake_timeout_s:g} s")
         elif self._state == _OPEN:
             idle_at = self._heard + gateway.idle_ticks
-            if gateway.clock.tick < idle_at:
+            if gateway.clock.tick < self._heard + gateway.beat_ticks:
+                gateway.wheel.put(self, self._heard + gateway.beat_ticks)
+            elif gateway.clock.tick < idle_at:
+                gateway.silence.told(self, gateway.clock.tick)  # a heartbeat is missing
                 gateway.wheel.put(self, idle_at)
             elif self._blocked:
                 self.close(Close.SLOW, "the device does not read")

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from sut.deploy.topology import Service, Topology
 from sut.gateway.connection import Connection
@@ -18,6 +18,7 @@ from sut.gateway.limits import Limits
 from sut.gateway.losses import Losses
 from sut.gateway.presence import GatewayPresence
 from sut.gateway.registrar import Pace, Registrar
+from sut.gateway.silence import Silence, Told, is_news
 from sut.gateway.stats import Stats
 from sut.gateway.timers import TICK_S, AwakeClock, Wheel, ticks
 from sut.gateway.tls import TlsListener
@@ -54,6 +55,8 @@ from sut.variants import presence_class
 
 MAX_TURNED_AWAY: Final = 64
 """Sockets beyond `max_sockets` that get a 503; more are cut."""
+BEAT_SPARE_S: Final = 1.0
+"""How late a heartbeat may be before its device is asked whether it is there."""
 LINGER_S: Final = 2.5
 """How long a drained gateway waits for devices to read their close frames."""
 
@@ -89,6 +92,8 @@ class Gateway:
         self.handshake_timeout_s = settings.handshake_timeout_s
         self.handshake_ticks = ticks(settings.handshake_timeout_s)
         self.idle_ticks = ticks(2 * settings.heartbeat_s)
+        self.beat_ticks = ticks(min(settings.heartbeat_s + BEAT_SPARE_S, 2 * settings.heartbeat_s))
+        self.silence = Silence(self._silent)
         self.clock = AwakeClock(clock())
         self.wheel: Wheel[Connection] = Wheel()
         self.stats = Stats()
@@ -168,6 +173,7 @@ class Gateway:
         self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
         for connection in self.wheel.advance(self.clock.advance(self._clock())):
             connection.expire()
+        self.silence.advance(self.clock.tick)
         self.registrar.tick()
 
     # What a connection calls.
@@ -201,6 +207,7 @@ class Gateway:
             older.close(Close.REPLACED, "a newer connection of this device took over")
         self.connections[connection.number] = connection
         self.limits.opened(connection)
+        self.silence.opened(connection)
         self.registrar.add(connection)
         if self.presence is not None:
             self.presence.opened(connection)
@@ -212,8 +219,17 @@ class Gateway:
         self.limits.left(connection)
         self.stats.closed[code] += 1
         self.registrar.remove(connection)
+        silent = self.silence.left(connection)
         if self.presence is not None:
+            if silent:
+                self.presence.heard(connection)  # it leaves once
             self.presence.left(connection)
+
+    def _silent(self, connection: Told, silent: bool) -> None:
+        """A connection fell silent, or is heard again."""
+        there = self.connections.get(cast("Connection", connection).number)
+        if self.presence is not None and there is connection:
+            (self.presence.silent if silent else self.presence.heard)(there)
 
     def on_revoked(self, revocations: Sequence[Revocation]) -> None:
         """These devices' tokens were taken back: close what came in by them."""
@@ -262,9 +278,10 @@ class Gateway:
     def _on_peer_question(self, peer: PeerConnection, correlation: int, frame: PeerFrame) -> None:
         if isinstance(frame, AskConnected):
             asked = frozenset(frame.devices)
-            there = {c.device for c in self.connections.values() if c.device in asked}
+            there = {c.device for c in self.connections.values() if c.device in asked and c not in self.silence}
             sure = self.registrar.up and not self.registrar.waiting
-            peer.send(Connected(tuple(there), sure), correlation | ANSWER)
+            silent = tuple((device, round(age * TICK_S * 1000)) for device, age in self.silence.since(self.clock.tick))
+            peer.send(Connected(tuple(there), sure, silent), correlation | ANSWER)
         else:
             self.on_peer_frame(frame)
 
@@ -281,7 +298,7 @@ class Gateway:
 
     def _deliver(self, item: Deliver) -> None:
         data = websocket.binary(item.frame)  # once, whatever the number of connections
-        begun_ns, there = self._trace.now_ns(), len(item.conns)
+        begun_ns, there, news = self._trace.now_ns(), len(item.conns), is_news(item.frame)
         for number in item.conns:
             connection = self.connections.get(number)
             if connection is None:
@@ -289,6 +306,8 @@ class Gateway:
                 there -= 1
                 continue
             connection.send(data)
+            if news:
+                self.silence.told(connection, self.clock.tick)
             if item.close:
                 connection.close(item.close, _reason(item.close))
         if there and self.presence is not None:
@@ -317,6 +336,8 @@ class Gateway:
                 "lease_lapses": float(self.registrar.lapses),
                 "whole": float(self.losses.whole(self._clock())),
                 "stalls": float(self.clock.stalls),
+                "silent": float(len(self.silence)),
+                "probes": float(self.silence.pings),
                 "draining": float(self.draining),
             }
             | (self.presence.stats() if self.presence is not None else {})

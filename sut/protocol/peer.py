@@ -250,10 +250,13 @@ class AskConnected(_Tagged, frozen=True, tag=40):
 
 
 class Connected(_Tagged, frozen=True, tag=41):
-    """Answer to AskConnected: those that are. `sure`: the registry has been told of all who are, as far as we know."""
+    """Answer to AskConnected: those that are, and are not silent. `sure`: the registry has been told of all who are, as
+    far as we know. `silent`: every device that is connected and has owed an answer for too long, and for how many ms.
+    """
 
     devices: tuple[int, ...]
     sure: bool = True
+    silent: tuple[tuple[int, int], ...] = ()
 
 
 class AskApplied(_Tagged, frozen=True, tag=42):
