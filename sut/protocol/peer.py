@@ -144,9 +144,15 @@ class ReadHeads(_Tagged, frozen=True, tag=13):
 
 
 class Heads(_Tagged, frozen=True, tag=14):
-    """Answer to ReadHeads, in the order asked; below 0: HEAD_STORED, HEAD_RECOVERING."""
+    """Answer to ReadHeads, in the order asked; below 0: HEAD_STORED, HEAD_RECOVERING.
+
+    `fresh`: (conversation, head) of the user's that the store may not know as theirs yet. `complete`: the sequencer is
+    up to date with its log, and `fresh` has them all.
+    """
 
     heads: tuple[int, ...]
+    fresh: tuple[tuple[int, int], ...] = ()
+    complete: bool = True
 
 
 class Early(_Tagged, frozen=True, tag=15):
