@@ -6,6 +6,7 @@ the history; what it left open after many tries is a hole in it, said so in the 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,10 +35,15 @@ def create_conversations(api: ApiClient, population: Population, tokens: Mapping
             tokens[conversation.creator],
             kind=conversation.kind,
             members=conversation.members,
-            key=conversation.key,
+            key=f"{conversation.key}/{_digest(conversation.members)}",
         )
 
     return tuple(parallel(create, population.conversations, at_once=AT_ONCE))
+
+
+def _digest(members: Sequence[int]) -> str:
+    """Tells groups of other members apart: a system that is still up may know the key of an earlier, larger swarm."""
+    return hashlib.blake2b(",".join(map(str, sorted(members))).encode(), digest_size=6).hexdigest()
 
 
 def record_population(history: HistoryWriter, population: Population, conversations: Sequence[int]) -> None:

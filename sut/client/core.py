@@ -126,8 +126,8 @@ class Core:
         return one.title or f"group {one.conv:016x}"[:12]
 
     def recent(self) -> list[Conversation]:
-        """All conversations, the one with the newest message first."""
-        return sorted(self.conversations.values(), key=lambda one: (-one.last_at_ms(), one.conv))
+        """All conversations, the one with the newest message first: newest by when it came to this device."""
+        return sorted(self.conversations.values(), key=lambda one: (-one.last_row(), one.conv))
 
     def learn_name(self, user: int, name: str) -> None:
         """Somebody says that this is their name, or what somebody else's is. Counts if it is."""

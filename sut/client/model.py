@@ -115,9 +115,12 @@ class Conversation:
         """The highest number of a line."""
         return max((line.seq for line in self.lines[-50:]), default=0)
 
-    def last_at_ms(self) -> int:
-        """When the newest line was written."""
-        return max((line.at_ms for line in self.lines[-50:]), default=0)
+    def last_row(self) -> int:
+        """When the newest line came to this device, as its place in the local state. The times in lines are their
+        senders' clocks: one that runs ahead would stay on top for as long as it does.
+        """
+        numbered = next((line.row for line in reversed(self.lines) if line.seq), 0)
+        return max(numbered, self.lines[-1].row) if self.lines else 0
 
     def delivery(self, line: Line, me: int) -> Delivery:
         """How far an own line has come."""

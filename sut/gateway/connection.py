@@ -14,6 +14,7 @@ from typing import Final, cast
 
 from sut.deploy.topology import Topology
 from sut.gateway.limits import Limits, address_of
+from sut.gateway.silence import Silence, Told
 from sut.gateway.stats import Stats
 from sut.gateway.timers import NEVER, AwakeClock, Wheel, ticks
 from sut.process.revoked import Revoked
@@ -39,6 +40,8 @@ from sut.protocol.tokens import TokenError, prove
 
 MAX_TURNED_AWAY: Final = 64
 """Sockets beyond `max_sockets` that get a 503; more are cut."""
+BEAT_SPARE_S: Final = 1.0
+"""How late a heartbeat may be before its device is asked whether it is there."""
 LINGER_TICKS: Final = ticks(2.0)
 """How long a closed connection may take to read our close frame and hang up, before it is cut."""
 ABNORMAL: Final = 1006
@@ -63,6 +66,8 @@ class Shared(ABC):
         self.handshake_timeout_s = settings.handshake_timeout_s
         self.handshake_ticks = ticks(settings.handshake_timeout_s)
         self.idle_ticks = ticks(2 * settings.heartbeat_s)
+        self.beat_ticks = ticks(min(settings.heartbeat_s + BEAT_SPARE_S, 2 * settings.heartbeat_s))
+        self.silence = Silence(self.on_silent)
         self.clock = AwakeClock(clock())
         self.wheel: Wheel[Connection] = Wheel()
         self.stats = Stats()
@@ -101,6 +106,10 @@ class Shared(ABC):
         """Forget an open connection that has ended with this close code."""
 
     @abstractmethod
+    def on_silent(self, connection: Told, silent: bool) -> None:
+        """Note that a connection fell silent, or is heard again."""
+
+    @abstractmethod
     def mark(self) -> int:
         """Return the number that sessions compare for RESYNC (losses.py)."""
 
@@ -117,7 +126,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_address", "_blocked", "_gateway", "_head", "_heard", "_session", "_state", "_transport", "_unwelcome",
-        "device", "due", "epoch", "issued_s", "number", "routed", "user", "welcomed",
+        "device", "due", "epoch", "issued_s", "number", "routed", "told", "user",
+        "welcomed",
     )  # fmt: skip
 
     def __init__(self, gateway: Shared, *, address: str = "", unwelcome: bool = False) -> None:
@@ -138,6 +148,7 @@ class Connection(asyncio.Protocol):
         self.issued_s = 0
         self.epoch = 0
         self.routed = False
+        self.told = NEVER
         self.welcomed = False
 
     @property
@@ -210,7 +221,7 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=gateway.send_buffer // 4)
         self._transport.write(handshake.accepted(upgrade.key))
         gateway.opened(self)
-        gateway.wheel.put(self, self._heard + gateway.idle_ticks)
+        gateway.wheel.put(self, self._heard + gateway.beat_ticks)
         if request.rest:
             self._receive(request.rest)
 
@@ -218,6 +229,8 @@ class Connection(asyncio.Protocol):
         gateway, session = self._gateway, self._session
         assert session is not None
         self._heard = gateway.clock.tick
+        if self.told != NEVER:
+            gateway.silence.heard(self)
         if not self.routed:
             session.forget_mark()  # nothing can be routed to it yet: each BEAT says RESYNC
         decisions = session.receive(data, mark=gateway.mark(), second=gateway.clock.second)
@@ -292,7 +305,10 @@ class Connection(asyncio.Protocol):
             self._respond(408, f"no whole request within {gateway.handshake_timeout_s:g} s")
         elif self._state == _OPEN:
             idle_at = self._heard + gateway.idle_ticks
-            if gateway.clock.tick < idle_at:
+            if gateway.clock.tick < self._heard + gateway.beat_ticks:
+                gateway.wheel.put(self, self._heard + gateway.beat_ticks)
+            elif gateway.clock.tick < idle_at:
+                gateway.silence.told(self, gateway.clock.tick)  # a heartbeat is missing
                 gateway.wheel.put(self, idle_at)
             elif self._blocked:
                 self.close(Close.SLOW, "the device does not read")

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from sut.deploy.topology import Service, Topology
 from sut.gateway.connection import Connection, Shared
@@ -18,6 +18,7 @@ from sut.gateway.losses import Losses
 from sut.gateway.pieces import GatewayPieces
 from sut.gateway.presence import GatewayPresence
 from sut.gateway.registrar import Pace, Registrar
+from sut.gateway.silence import Told, is_news
 from sut.gateway.timers import TICK_S
 from sut.gateway.tls import TlsListener
 from sut.ports import Presence, Registry, Revocation
@@ -143,6 +144,7 @@ class Gateway(Shared):
         self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
         for connection in self.wheel.advance(self.clock.advance(self._clock())):
             connection.expire()
+        self.silence.advance(self.clock.tick)
         self.registrar.tick()
 
     # What a connection calls.
@@ -158,6 +160,7 @@ class Gateway(Shared):
             older.close(Close.REPLACED, "a newer connection of this device took over")
         self.connections[connection.number] = connection
         self.limits.opened(connection)
+        self.silence.opened(connection)
         self.registrar.add(connection)
         if self.presence is not None:
             self.presence.opened(connection)
@@ -169,8 +172,17 @@ class Gateway(Shared):
         self.limits.left(connection)
         self.stats.closed[code] += 1
         self.registrar.remove(connection)
+        silent = self.silence.left(connection)
         if self.presence is not None:
+            if silent:
+                self.presence.heard(connection)  # it leaves once
             self.presence.left(connection)
+
+    def on_silent(self, connection: Told, silent: bool) -> None:
+        """A connection fell silent, or is heard again."""
+        there = self.connections.get(cast("Connection", connection).number)
+        if self.presence is not None and there is connection:
+            (self.presence.silent if silent else self.presence.heard)(there)
 
     def on_revoked(self, revocations: Sequence[Revocation]) -> None:
         """Close the connections that were opened with a revoked token."""
@@ -219,9 +231,10 @@ class Gateway(Shared):
     def _on_peer_question(self, peer: PeerConnection, correlation: int, frame: PeerFrame) -> None:
         if isinstance(frame, AskConnected):
             asked = frozenset(frame.devices)
-            there = {c.device for c in self.connections.values() if c.device in asked}
+            there = {c.device for c in self.connections.values() if c.device in asked and c not in self.silence}
             sure = self.registrar.up and not self.registrar.waiting
-            peer.send(Connected(tuple(there), sure), correlation | ANSWER)
+            silent = tuple((device, round(age * TICK_S * 1000)) for device, age in self.silence.since(self.clock.tick))
+            peer.send(Connected(tuple(there), sure, silent), correlation | ANSWER)
         else:
             self.on_peer_frame(frame)
 
@@ -238,7 +251,7 @@ class Gateway(Shared):
 
     def _deliver(self, item: Deliver) -> None:
         data = websocket.binary(item.frame)  # once, whatever the number of connections
-        begun_ns, there = self._trace.now_ns(), len(item.conns)
+        begun_ns, there, news = self._trace.now_ns(), len(item.conns), is_news(item.frame)
         for number in item.conns:
             connection = self.connections.get(number)
             if connection is None:
@@ -246,6 +259,8 @@ class Gateway(Shared):
                 there -= 1
                 continue
             connection.send(data)
+            if news:
+                self.silence.told(connection, self.clock.tick)
             if item.close:
                 connection.close(item.close, _reason(item.close))
         if there and self.presence is not None:
@@ -273,6 +288,8 @@ class Gateway(Shared):
                 "lease_lapses": float(self.registrar.lapses),
                 "whole": float(self.losses.whole(self._clock())),
                 "stalls": float(self.clock.stalls),
+                "silent": float(len(self.silence)),
+                "probes": float(self.silence.pings),
                 "draining": float(self.draining),
             }
             | (self.presence.stats() if self.presence is not None else {})

@@ -209,6 +209,14 @@ class GatewayPresence:
         self._clients.pop(client.number, None)
         self.watchers.forget(client.number)
 
+    def silent(self, client: Client) -> None:
+        """A device that is connected answers nothing: it counts as gone."""
+        self.keeper.left(client.user)
+
+    def heard(self, client: Client) -> None:
+        """A silent device is heard again."""
+        self.keeper.opened(client.user)
+
     def watch(self, client: Client, users: tuple[int, ...]) -> None:
         """The device looks at these users from now on, and at nobody else. Takes effect with the next look, so that
         any number of these within a period cost no more than one.

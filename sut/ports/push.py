@@ -90,5 +90,8 @@ class PushProvider(Protocol):
     async def push(self, token: str, push: Push) -> PushAnswer:
         """One attempt, within a bounded time. A later push of a conversation replaces an earlier one on the device."""
 
+    async def renew(self) -> None:
+        """Throw away all connections with what is in flight on them, and begin anew."""
+
     async def close(self) -> None:
         """End the connections."""

@@ -69,6 +69,7 @@ class Nack(IntEnum):
     GROUP_FULL = 133
     NOT_ALLOWED = 134  # membership of a 1:1 conversation is fixed; your role in the group does not allow it
     OWNER_STAYS = 135  # an owner gives the role away only by naming another owner
+    OTHER_REQUEST = 136  # this idempotency key was used before, for something else
 
 
 DEFINITE_FROM: Final = 128

@@ -144,9 +144,15 @@ class ReadHeads(_Tagged, frozen=True, tag=13):
 
 
 class Heads(_Tagged, frozen=True, tag=14):
-    """Answer to ReadHeads, in the order asked; below 0: HEAD_STORED, HEAD_RECOVERING."""
+    """Answer to ReadHeads, in the order asked; below 0: HEAD_STORED, HEAD_RECOVERING.
+
+    `fresh`: (conversation, head) of the user's that the store may not know as theirs yet. `complete`: the sequencer is
+    up to date with its log, and `fresh` has them all.
+    """
 
     heads: tuple[int, ...]
+    fresh: tuple[tuple[int, int], ...] = ()
+    complete: bool = True
 
 
 class Early(_Tagged, frozen=True, tag=15):
@@ -250,10 +256,13 @@ class AskConnected(_Tagged, frozen=True, tag=40):
 
 
 class Connected(_Tagged, frozen=True, tag=41):
-    """Answer to AskConnected: those that are. `sure`: the registry has been told of all who are, as far as we know."""
+    """Answer to AskConnected: those that are, and are not silent. `sure`: the registry has been told of all who are, as
+    far as we know. `silent`: every device that is connected and has owed an answer for too long, and for how many ms.
+    """
 
     devices: tuple[int, ...]
     sure: bool = True
+    silent: tuple[tuple[int, int], ...] = ()
 
 
 class AskApplied(_Tagged, frozen=True, tag=42):

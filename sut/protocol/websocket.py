@@ -219,6 +219,11 @@ def pong(payload: bytes) -> bytes:
     return _frame(Op.PONG, payload)
 
 
+def ping() -> bytes:
+    """A ping without a payload: every WebSocket answers it by itself."""
+    return _frame(Op.PING, b"")
+
+
 def close(code: int, reason: str = "") -> bytes:
     """A close frame. NO_STATUS makes an empty one; a reason is cut to what fits."""
     if code == NO_STATUS:

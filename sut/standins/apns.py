@@ -17,7 +17,7 @@ import msgspec
 
 from sut.protocol.push_tokens import device_of
 from sut.standins.accepted import AcceptedPushes
-from sut.standins.behaviour import Behaviour, harm_to, is_gone, strikes
+from sut.standins.behaviour import Behaviour, Waits, harm_to, is_gone, strikes
 from sut.standins.h2_server import Harm, Request, Response
 
 MAX_PAYLOAD: Final = 4096
@@ -64,6 +64,7 @@ class ApnsStandIn:
         """Provider tokens with a good signature, and when they were issued."""
         self.dead: dict[str, int] = {}
         """Tokens that are dead, since when (ms): what a test says, besides what the behaviour says."""
+        self.waits = Waits()
 
     async def handle(self, request: Request) -> Response | Harm:
         """One push."""
@@ -106,6 +107,11 @@ class ApnsStandIn:
     async def _trouble(self, request: Request) -> Response | Harm:
         behaviour, rng = self._behaviour(), self._rng
         token = request.path.rpartition("/")[2]
+        try:
+            payload = msgspec.json.decode(request.body, type=_Payload)
+        except msgspec.DecodeError:  # Apple would pass it on; here nobody could tell what it was for
+            return _no(400, "BadMessageId")
+        self.waits.came(token, payload.conv)
         if harm := await harm_to(behaviour, rng):
             return harm
         if token in self.dead or is_gone(token, behaviour.gone):
@@ -113,21 +119,20 @@ class ApnsStandIn:
         if strikes(rng, behaviour.expired):
             return _no(403, "ExpiredProviderToken")
         if strikes(rng, behaviour.throttled):
+            self.waits.told(token, payload.conv, behaviour.retry_after_s)
             return _no(429, "TooManyRequests", after_s=behaviour.retry_after_s)
         if strikes(rng, behaviour.failing):
             if rng.random() < 0.5:
                 return _no(500, "InternalServerError")
+            self.waits.told(token, payload.conv, behaviour.retry_after_s)
             return _no(503, "ServiceUnavailable", after_s=behaviour.retry_after_s)
-        try:
-            payload = msgspec.json.decode(request.body, type=_Payload)
-        except msgspec.DecodeError:  # Apple would pass it on; here nobody could tell what it was for
-            return _no(400, "BadMessageId")
         device = device_of("apns", token)
         assert device is not None
         self._accepted.add(provider="apns", token=token, device=device, conv=payload.conv, seq=payload.seq)
         if strikes(rng, behaviour.lost):
             return Harm.CUT
-        return Response(200, headers={"apns-id": request.headers.get("apns-id") or str(uuid.uuid4()).upper()})
+        headers = {"apns-id": request.headers.get("apns-id") or str(uuid.uuid4()).upper()}
+        return Response(200, headers=headers, goaway=strikes(rng, behaviour.drained))
 
     def _provider_token(self, authorization: str) -> Response | None:
         scheme, _, token = authorization.partition(" ")

@@ -8,11 +8,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+import time
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
 
 from sut.standins.h2_server import Harm
+
+SLACK_S = 0.05
+"""A client's clock may run ahead by so much."""
+MAX_TOLD = 100_000
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
@@ -33,6 +39,11 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     reset: Share = 0.0
     cut: Share = 0.0
     goaway: Share = 0.0
+    """GOAWAY and the end at once, without an answer to what is under way."""
+    drained: Share = 0.0
+    """GOAWAY with the answer: what came before this push is answered, what came after it is not looked at."""
+    silent: Share = 0.0
+    """Neither accepted nor answered, ever; those beside it are."""
     expired: Share = 0.0
     """Our credentials are said to have expired."""
     retry_after_s: int = 1
@@ -55,12 +66,36 @@ def is_gone(token: str, share: float) -> bool:
 
 async def harm_to(behaviour: Behaviour, rng: random.Random) -> Harm | None:
     """What befalls the connection of this push, if anything does. Slow: only after the wait."""
-    for share, harm in ((behaviour.cut, Harm.CUT), (behaviour.goaway, Harm.GOAWAY), (behaviour.reset, Harm.RESET)):
+    for share, harm in (
+        (behaviour.cut, Harm.CUT),
+        (behaviour.goaway, Harm.GOAWAY),
+        (behaviour.reset, Harm.RESET),
+        (behaviour.silent, Harm.SILENCE),
+    ):
         if strikes(rng, share):
             return harm
     if strikes(rng, behaviour.slow):
         await asyncio.sleep(behaviour.slow_s)
     return None
+
+
+class Waits:
+    """Who was told to wait, and whether they did. A push is known by its token and conversation."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._until_s: dict[tuple[str, int], float] = {}
+        self.too_soon = 0
+
+    def came(self, token: str, conv: int) -> None:
+        """This push is here."""
+        self.too_soon += self._clock() < self._until_s.pop((token, conv), 0.0) - SLACK_S
+
+    def told(self, token: str, conv: int, after_s: float) -> None:
+        """It was answered with this Retry-After."""
+        if len(self._until_s) >= MAX_TOLD:
+            self._until_s.clear()
+        self._until_s[token, conv] = self._clock() + after_s
 
 
 def strikes(rng: random.Random, share: float) -> bool:

@@ -3,7 +3,7 @@
     GET  /behaviour      what is set now
     PUT  /behaviour      set it: {"apns": {"throttled": 0.1}, "fcm": {"away": true}}; one that is left out is well
     POST /dead           {"apns": ["token", ...], "fcm": [...]}: the apps of these phones were deleted just now
-    GET  /counts         {"accepted": 12}
+    GET  /counts         {"accepted": 12, "too_soon": 0}: too_soon are pushes that did not wait for their Retry-After
 
 Ports: "apns" and "fcm" speak HTTP/2 over TLS; "control" is plain, and local.
 """
@@ -63,6 +63,11 @@ class StandIns:
         tls.load_cert_chain(files.stand_in("server.pem"), files.stand_in("server.key"))
         tls.set_alpn_protocols(["h2"])
         self.apns_server, self.fcm_server = H2Server(self.apns.handle, tls), H2Server(self.fcm.handle, tls)
+
+    @property
+    def too_soon(self) -> int:
+        """Pushes that came again before their Retry-After was over."""
+        return self.apns.waits.too_soon + self.fcm.waits.too_soon
 
     async def behave(self, wanted: Behaviours) -> None:
         """Set the behaviour. Raises OSError."""
@@ -130,7 +135,7 @@ def _control(stand_ins: StandIns) -> web.Application:
         return web.json_response({"dead": len(dead.apns) + len(dead.fcm)})
 
     async def counts(_request: web.Request) -> web.Response:
-        return web.json_response({"accepted": stand_ins.accepted.count})
+        return web.json_response({"accepted": stand_ins.accepted.count, "too_soon": stand_ins.too_soon})
 
     app = web.Application()
     app.add_routes(

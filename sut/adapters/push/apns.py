@@ -16,12 +16,13 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import quote
 
-import httpx
 import jwt
 import msgspec
 
-from sut.adapters.push.http import NO_ANSWER, client, retry_after_s, unreached
+from sut.adapters.push.h2_client import H2Client, NoAnswer, Response
+from sut.adapters.push.http import retry_after_s, unanswered
 from sut.ports import Push, PushAnswer, Verdict
 
 TOKEN_LIFE_S: Final = 40 * 60
@@ -77,7 +78,7 @@ class Apns:
         now_s: Callable[[], float] = time.time,
     ) -> None:
         """`topic`: the app. `timeout_s`: for one push."""
-        self._client = client(url, tls=tls, timeout_s=timeout_s)
+        self._client = H2Client(url, tls=tls, timeout_s=timeout_s)
         self._key = key
         self._topic = topic
         self._now_s = now_s
@@ -98,27 +99,31 @@ class Apns:
             "apns-id": str(uuid.uuid4()),
         }
         try:
-            response = await self._client.post(f"/3/device/{token}", content=payload, headers=headers)
-        except NO_ANSWER as error:
-            return unreached(error)
+            response = await self._client.post(f"/3/device/{quote(token, safe='')}", payload, headers)
+        except NoAnswer as error:
+            return unanswered(error)
         return self._answer(response, provider_token)
 
-    async def close(self) -> None:
-        """End the connection."""
-        await self._client.aclose()
+    async def renew(self) -> None:
+        """Give up what is in flight, and begin anew."""
+        await self._client.renew()
 
-    def _answer(self, response: httpx.Response, provider_token: str) -> PushAnswer:
-        if response.status_code == 200:
+    async def close(self) -> None:
+        """End the connections."""
+        await self._client.renew()
+
+    def _answer(self, response: Response, provider_token: str) -> PushAnswer:
+        if response.status == 200:
             return PushAnswer(Verdict.ACCEPTED)
         try:
-            reason = msgspec.json.decode(response.content, type=_Refusal).reason
+            reason = msgspec.json.decode(response.body, type=_Refusal).reason
         except msgspec.DecodeError:
             reason = ""
-        told = f"{response.status_code} {reason}".strip()
-        if reason in DEAD or response.status_code == 410:
+        told = f"{response.status} {reason}".strip()
+        if reason in DEAD or response.status == 410:
             return PushAnswer(Verdict.UNREGISTERED, reason=told)
-        if response.status_code == 429 or response.status_code >= 500:
-            return PushAnswer(Verdict.LATER, retry_after_s(response), told)
+        if response.status == 429 or response.status >= 500:
+            return PushAnswer(Verdict.LATER, retry_after_s(response.headers), told)
         if reason in RENEW:
             if provider_token == self._token and self._now_s() - self._issued_s >= TOKEN_MIN_LIFE_S:
                 self._token = ""

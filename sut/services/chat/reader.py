@@ -1,14 +1,14 @@
 """FETCH and SYNC: from the sequencers' memory where that is enough, else from the store.
 
 The sequencer knows what was sequenced this instant; the store has everything older. A sequencer that is away makes
-an answer older, never wrong: SYNCED then says STALE, and the device asks again.
+an answer older, never wrong: SYNCED then says STALE, and the device asks again. Which conversations are a user's says
+the store, which trails the log, and each sequencer for those that it has applied and not stored.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -37,6 +37,8 @@ ASK_TIMEOUT_S: Final = 0.5
 RESTART_S: Final = 10.0
 """For so long a sequencer that is away is believed to come back, and SYNC asks the store for none of its heads: it
 needs the store itself, a gateway's devices all ask just then, and what it numbers again it tells everybody."""
+MAX_ID: Final = (1 << 63) - 1
+"""Of a conversation."""
 MAX_STORE_PAGES: Final = 10
 """Pages of a user's conversations looked through for one SYNC: 10,000 conversations."""
 
@@ -196,7 +198,8 @@ class Reader:
         stale = False
         for _ in range(MAX_STORE_PAGES):
             known = await self._store.conversations_of(user, after_conv, MAX_SYNC_CURSORS)
-            heads, complete = await self._heads(user, known)
+            last = known[-1] if len(known) == MAX_SYNC_CURSORS else MAX_ID
+            heads, complete = await self._heads(user, known, within=range(after_conv + 1, last + 1))
             stale = stale or not complete
             ahead = [Entry(conv, head, 0) for conv, head in heads.items() if head > cursors.get(conv, 0)]
             room = MAX_SYNC_CURSORS - 1 - len(entries)
@@ -210,23 +213,28 @@ class Reader:
             entries.append(Entry(after_conv, 0, 0))  # no news of it: only from where to ask on
         return Synced(req, SYNCED_MORE | (SYNCED_STALE if stale else 0), tuple(entries))
 
-    async def _heads(self, user: int, convs: Sequence[int]) -> tuple[dict[int, int], bool]:
-        """The newest heads, in the order of `convs`, and whether every sequencer concerned knew.
+    async def _heads(self, user: int, convs: Sequence[int], *, within: range) -> tuple[dict[int, int], bool]:
+        """The newest heads by rising conversation, of `convs` and of those `within` that the store does not know as the
+        user's yet; and whether every sequencer was there to say.
 
         The store is asked afterwards, and only for what no sequencer has in memory: what was stored by then is in its
         answer. A conversation that neither knows is left out, and one whose sequencer is just being started again.
         """
-        told = await self._told(user, convs)
+        told, fresh, complete = await self._told(user, convs)
         unknown = [conv for conv in convs if told[conv] < 0 and not self._restarts(conv)]
         heads = {conv: head for conv, head in told.items() if head >= 0}
         if unknown:
             heads |= await self._store.heads(user, unknown)
-        ordered = {conv: heads[conv] for conv in convs if conv in heads}
-        return ordered, HEAD_RECOVERING not in told.values()
+        for conv, head in fresh.items():
+            if conv in within:
+                heads[conv] = max(head, heads.get(conv, 0))
+        return {conv: heads[conv] for conv in sorted(heads)}, complete and HEAD_RECOVERING not in told.values()
 
-    async def _told(self, user: int, convs: Sequence[int]) -> dict[int, int]:
-        """What the sequencers say of each: a head, HEAD_STORED, or HEAD_RECOVERING, also for one that is away."""
-        by_link: defaultdict[PeerLink, list[int]] = defaultdict(list)
+    async def _told(self, user: int, convs: Sequence[int]) -> tuple[dict[int, int], dict[int, int], bool]:
+        """What the sequencers say of each: a head, HEAD_STORED, or HEAD_RECOVERING, also for one that is away. Heads of
+        conversations that the user came into just now. Whether all of them answered and were up to date.
+        """
+        by_link: dict[PeerLink, list[int]] = {link: [] for link in self._sequencers.values()}
         for conv in convs:
             by_link[self._sequencers[partition_of(conv, len(self._sequencers))]].append(conv)
         answers = await asyncio.gather(
@@ -234,18 +242,24 @@ class Reader:
             return_exceptions=True,
         )
         told = dict.fromkeys(convs, HEAD_RECOVERING)
+        fresh: dict[int, int] = {}
+        complete = True
         for asked, answer in zip(by_link.values(), answers, strict=True):
             if isinstance(answer, Heads):
                 told |= dict(zip(asked, answer.heads, strict=True))
+                fresh |= dict(answer.fresh)
+                complete = complete and answer.complete
             elif isinstance(answer, BaseException) and not isinstance(answer, Unavailable):
                 raise answer
+            else:
+                complete = False
         for conv, head in told.items():
             partition = partition_of(conv, len(self._sequencers))
             if head == HEAD_RECOVERING:
                 self._away.setdefault(partition, self._clock())
             elif head == HEAD_STORED:  # only who is up to date says so; a head it may know before
                 self._away.pop(partition, None)
-        return told
+        return told, fresh, complete
 
     def _restarts(self, conv: int) -> bool:
         since = self._away.get(partition_of(conv, len(self._sequencers)))

@@ -5,7 +5,8 @@ gateways themselves are asked where the registry's word may be wrong: all of the
 failed over, those that cannot reach it, and the last known one about a device whose route is gone, or whose gateway's
 lease has ended, without the gateway having gone. Where nobody can say (a gateway that is silent), a device that was
 there last is left alone for now, and decided upon again until somebody can: no push is lost because of that, it is
-late.
+late. A device that is connected is watched for some seconds more: when its gateway says that it answers nothing, it
+gets its push all the same (watch.py).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from sut.services.push.floor import Floor
 from sut.services.push.gateways import Gateways, Life
 from sut.services.push.lane import Lane
 from sut.services.push.reader import Reached
+from sut.services.push.watch import Watch
 
 GRACE_S: Final = 1.0
 """From the record, applied, to the decision. What was there at the start of this process has waited already."""
@@ -31,6 +33,8 @@ OPEN_S: Final = 15.0
 """For so long a decision stays open where nobody can say; a lease of the registry lives 6 s. Then its word counts."""
 SETTLE_S: Final = 3.0
 """After a failover gateways write their routes again: until then a missing route says nothing."""
+LOOK_AGAIN_S: Final = 0.1
+"""Between two looks at who is silent by now."""
 AGAIN_S: Final = 0.5
 """Between two decisions about the same record."""
 RETRY_S: Final = 0.1
@@ -96,11 +100,14 @@ class Decider:
         self._open: deque[Reached] = deque()
         self._open_again_s = 0.0
         self._known: OrderedDict[int, str] = OrderedDict()
+        self._watch = Watch(lambda reached: floors[reached.hold.partition].release(reached.hold.offset))
         self._generation = 0
         self._unsettled_until_s = 0.0
         self.decided = 0
         self.online = 0
         """Devices with a push token that were connected when a message of theirs was decided upon."""
+        self.silent = 0
+        """Pushes to devices that were connected and answered nothing."""
         self.asked = 0
         """Decisions that gateways were asked for."""
 
@@ -119,6 +126,28 @@ class Decider:
         # There is no event: links come and go.
         while not self._gateways.all_linked and time.monotonic() < began_s + START_S:  # noqa: ASYNC110
             await asyncio.sleep(RETRY_S)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._look_after())
+            group.create_task(self._decide_on())
+
+    async def _look_after(self) -> None:
+        """Push to whoever was connected and answers nothing, for ever."""
+        while True:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            missed = self._watch.missed(self._gateways.silent())
+            if missed:
+                look = await self._look([device for _, device in missed])
+                for watched, device in missed:
+                    gone = device.device not in look.online | look.unknown and device in watched.devices
+                    if gone and device.push is not None:
+                        reached = watched.reached
+                        self._lanes[device.push.provider].add(device, reached.conv, reached.seq, reached.hold)
+                        watched.devices.remove(device)
+                        self.silent += 1
+                self._on_pending()
+            self._watch.expire(time.monotonic())
+
+    async def _decide_on(self) -> None:
         while True:
             batch = await self._due()
             while sum(map(len, self._lanes.values())) >= MAX_PENDING or len(self._open) >= MAX_UNDECIDED:
@@ -160,7 +189,7 @@ class Decider:
         self._on_pending()
 
     def _decide_one(self, reached: Reached, devices: Mapping[int, tuple[RegisteredDevice, ...]], look: Look) -> None:
-        still_open, late = False, time.monotonic() > reached.at_s + OPEN_S
+        still_open, there, late = False, [], time.monotonic() > reached.at_s + OPEN_S
         for user in reached.users:
             for device in devices[user]:
                 lane = self._lanes.get(device.push.provider) if device.push is not None else None
@@ -168,6 +197,7 @@ class Decider:
                     continue
                 if self.is_online(device, look):
                     self.online += 1
+                    there.append(device)
                 elif device.device in look.unknown and not late:
                     still_open = True
                 elif device.device in look.leased:
@@ -176,6 +206,8 @@ class Decider:
                     lane.add(device, reached.conv, reached.seq, reached.hold)
         if still_open:
             self._open.append(reached)
+        elif there:
+            self._watch.add(reached, there)
         else:
             self._floors[reached.hold.partition].release(reached.hold.offset)
 
@@ -216,6 +248,8 @@ class Decider:
         unknown: set[int] = set()
         for of_user in routes.values():
             for route in of_user:
+                if self._gateways.silent_since(route) is not None:
+                    continue
                 if route.device in wanted and (life := self._gateways.life(route)) != Life.DEAD:
                     (online if life == Life.ALIVE else unknown).add(route.device)
                     self._remember(route.device, route.node)

@@ -8,6 +8,7 @@ says of itself when the registry does not.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Final
@@ -19,8 +20,8 @@ from sut.protocol.peer import AskConnected, Connected
 ANSWER_S: Final = 0.5
 AT_ONCE: Final = 2_000
 """Devices of one question."""
-LISTEN_S: Final = 0.5
-"""How often each is asked whether the registry knows all that it knows: half of what a decision waits."""
+LISTEN_S: Final = 0.25
+"""How often each is asked whether the registry knows all that it knows, and which of its devices are silent."""
 
 
 class Life(Enum):
@@ -39,6 +40,7 @@ class Gateways:
         self._links = links
         self.unsure: set[str] = set()
         """Gateways that cannot tell the registry who came and went, by their own last word."""
+        self._silent: dict[str, dict[int, float]] = {}
 
     async def listen(self) -> None:
         """Keep `unsure` up to date, for ever."""
@@ -60,6 +62,14 @@ class Gateways:
             return Life.ALIVE if link.peer_incarnation == route.incarnation else Life.DEAD
         return Life.DEAD if link.refused else Life.SILENT
 
+    def silent_since(self, route: Route) -> float | None:
+        """When the device of this route was told what it has not answered yet (time.monotonic); None: it answers."""
+        return self._silent.get(route.node, {}).get(route.device)
+
+    def silent(self) -> dict[int, float]:
+        """All devices that are silent at some gateway, and since when."""
+        return {device: since for of_node in self._silent.values() for device, since in of_node.items()}
+
     async def ask_all(self, devices: Iterable[int]) -> tuple[set[int], set[str]]:
         """Which of these are connected anywhere; and which gateways did not say."""
         asked = tuple(devices)
@@ -74,6 +84,7 @@ class Gateways:
             link = self._links.get(node)
             if link is None or (not link.up and link.refused):
                 self.unsure.discard(node)
+                self._silent.pop(node, None)
                 return
             for start in range(0, max(1, len(devices)), AT_ONCE):
                 try:
@@ -84,6 +95,8 @@ class Gateways:
                 if isinstance(answer, Connected):
                     found.update(answer.devices)
                     (self.unsure.discard if answer.sure else self.unsure.add)(node)
+                    now_s = time.monotonic()
+                    self._silent[node] = {device: now_s - ms / 1000 for device, ms in answer.silent}
 
         await asyncio.gather(*(ask(node, tuple(devices)) for node, devices in by_node.items()))
         return found, silent

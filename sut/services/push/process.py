@@ -32,8 +32,8 @@ from sut.services.push.sender import Sender
 
 COMMIT_S: Final = 0.25
 """Interval of the commits. A crash repeats the pushes of this long, and those under way."""
-TIMEOUT_S: Final = 3.0
-"""Timeout of one attempt; a second attempt still fits into the 5 s that a push may take."""
+TIMEOUT_S: Final = 2.0
+"""Timeout of one attempt. After the decision (1 s), an unanswered one and a second fit into the 5 s of a push."""
 
 log = logging.getLogger("push")
 

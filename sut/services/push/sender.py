@@ -1,4 +1,9 @@
-"""One provider's pushes on their way: takes from the lane, asks the provider, tells the lane what became of it."""
+"""One provider's pushes on their way: takes from the lane, asks the provider, tells the lane what became of it.
+
+An adapter bounds its attempts by itself. Should one not come back all the same (a fault in a library that waits past
+its deadline, or past a cancellation), the attempt is left to itself and the adapter has to begin anew. So no push can
+hold its place in the lane for longer than `limit_s`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ import logging
 import time
 from typing import Final
 
+from sut.adapters.shared.patience import patience
 from sut.ports import Push, PushAnswer, PushProvider, RegisteredDevice, Unavailable, Verdict
 from sut.services.push.directory import Directory
 from sut.services.push.lane import Due, Lane
@@ -15,18 +21,30 @@ from sut.services.push.lane import Due, Lane
 log = logging.getLogger("push")
 RETRY_S: Final = 0.5
 LOG_EVERY_S: Final = 1.0
+LIMIT_S: Final = 3.0
+"""Beyond the adapters' own deadline for an attempt."""
+RENEW_S: Final = 1.0
+"""How long a provider may take to throw its connections away."""
 
 
 class Sender:
     """The provider of one lane."""
 
-    def __init__(self, name: str, *, lane: Lane, provider: PushProvider, directory: Directory) -> None:
+    def __init__(
+        self, name: str, *, lane: Lane, provider: PushProvider, directory: Directory, limit_s: float = LIMIT_S
+    ) -> None:
+        """`limit_s`: for one attempt, in seconds, whatever the provider does."""
         self._name = name
+        self._limit_s = limit_s
         self._lane = lane
         self._provider = provider
         self._directory = directory
         self._something = asyncio.Event()
         self._told_s = 0.0
+        self._left: set[asyncio.Task[PushAnswer]] = set()
+        """Attempts that were left to themselves."""
+        self.renewed = 0
+        """How often the provider had to begin anew."""
 
     def poke(self) -> None:
         """The lane may have something."""
@@ -47,7 +65,7 @@ class Sender:
     async def _one(self, due: Due) -> None:
         device = due.device
         assert device.push is not None
-        answer = await self._provider.push(device.push.token, Push(due.conv, due.flying))
+        answer = await self._attempt(device.push.token, Push(due.conv, due.flying))
         if answer.verdict == Verdict.UNREGISTERED:
             if await self._replaced(device):
                 answer = PushAnswer(Verdict.LATER, reason="the device has another token by now")
@@ -56,6 +74,31 @@ class Sender:
             log.warning("%s: %s: %s", self._name, answer.verdict.name.lower(), answer.reason)
         self._lane.answer(due, answer, time.monotonic())
         self._something.set()
+
+    async def _attempt(self, token: str, push: Push) -> PushAnswer:
+        attempt = asyncio.create_task(self._provider.push(token, push), name="push attempt")
+        try:
+            async with patience(self._limit_s):
+                await asyncio.wait({attempt})
+        except TimeoutError:
+            self._leave(attempt)
+            self.renewed += 1
+            log.error("%s: an attempt did not end within %g s: beginning anew", self._name, self._limit_s)
+            renewal = asyncio.create_task(self._provider.renew(), name="push renewal")
+            await asyncio.wait({renewal}, timeout=RENEW_S)
+            if not renewal.done():
+                renewal.cancel()
+            return PushAnswer(Verdict.LATER, reason=f"no end within {self._limit_s:g} s")
+        except asyncio.CancelledError:
+            self._leave(attempt)
+            raise
+        return attempt.result()
+
+    def _leave(self, attempt: asyncio.Task[PushAnswer]) -> None:
+        """Cancel it, and do not wait for it."""
+        self._left.add(attempt)
+        attempt.add_done_callback(self._left.discard)
+        attempt.cancel()
 
     async def _replaced(self, device: RegisteredDevice) -> bool:
         """Retire the dead token; whether the device has another one by now, which the lane learns by the next try.

@@ -52,7 +52,7 @@ def apply(
         case Kind.MESSAGE:
             return state, _message(state, record, seq)
         case Kind.CREATE:
-            return state, Repeated(0)
+            return state, _create_again(state, record)
         case _:
             return state, membership.change(state, record, group_cap)
 
@@ -67,6 +67,16 @@ def _create(offset: int, record: LogRecord, group_cap: int) -> tuple[Conversatio
     return state, Created()
 
 
+def _create_again(state: Conversation, record: LogRecord) -> Outcome:
+    """The same request again, or another one under the same key: that one must not be told that it was carried out.
+
+    Who was there at the creation sees the conversation from number 1; whoever came later does not.
+    """
+    first = {user for user, spans in state.spans.items() if spans[0].first == 1}
+    same = record.body.decode("ascii", "replace") == state.kind and set(record.members) | {record.user} == first
+    return Repeated(0) if same else Refused(Nack.OTHER_REQUEST)
+
+
 def _recall(state: Conversation, record: LogRecord) -> Outcome:
     """What is still known of a record that was applied before a restart."""
     if record.kind == Kind.MESSAGE:
@@ -74,7 +84,7 @@ def _recall(state: Conversation, record: LogRecord) -> Outcome:
         if mark is not None and mark.client_seq == record.client_seq:
             return Repeated(mark.seq)
     elif record.kind == Kind.CREATE:
-        return Repeated(0)
+        return _create_again(state, record)
     return Replayed()
 
 

@@ -24,6 +24,7 @@ from sut.protocol.frames import Ack, Close, Entry, Message, Nack, Notify, Refuse
 from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED
 from sut.services.sequencer import rule
 from sut.services.sequencer.emitter import Emitter, Notification
+from sut.services.sequencer.fresh import Fresh
 from sut.services.sequencer.live import Live
 
 POLL_S: Final = 0.25
@@ -74,6 +75,7 @@ class PartitionWorker:
         self._want = asyncio.Event()
         self._position = 0
         self._end_at_start = 0
+        self.fresh = Fresh()
         self.caught_up = False
         """Whether it has applied all that was in its log when it started."""
         self.committed = 0
@@ -198,6 +200,7 @@ class PartitionWorker:
             case rule.Created():
                 self._soon.set()
                 live.changed().spans.update({(s.user, s.first): s for spans in state.spans.values() for s in spans})
+                self.fresh.changed(state.applied, state.conv, state.spans)
                 return None
             case rule.Sequenced(message, span, roles):
                 unstored = live.changed()
@@ -206,6 +209,7 @@ class PartitionWorker:
                 if span is not None:
                     self._soon.set()
                     unstored.spans[span.user, span.first] = span
+                    self.fresh.changed(state.applied, state.conv, (span.user,))
                 if roles:
                     self._soon.set()
                     unstored.roles.update((mark.user, mark) for mark in roles)
@@ -293,6 +297,7 @@ class PartitionWorker:
         self._writing = {}
         self.committed = position
         self._unstored -= count
+        self.fresh.stored(position, time.monotonic())
 
     def take_writes(self) -> list[ConversationWrite]:
         """All changes since the last call. They must be stored before any later ones."""

@@ -129,6 +129,12 @@ async def send(running: System, socket: Any, conv: int, client_seq: int) -> tupl
             return frame.seq, now_ns(running)
 
 
+async def read_on(socket: Any) -> None:
+    """Read as a client does that is there, until it is cancelled."""
+    async for _ in socket:
+        pass
+
+
 def delays_s(running: System, acks: dict[tuple[int, int], int], members: dict[int, list[int]]) -> list[float]:
     """For each acked message and each phone that was off: until a push that covers it; inf: none."""
     got: defaultdict[tuple[int, int], list[Got]] = defaultdict(list)
@@ -159,7 +165,8 @@ def test_a_thousand_phones_learn_within_five_seconds_also_across_a_crash(
     convs = list(members)
 
     async def scenario() -> tuple[list[float], list[float]]:
-        async with phone(running, keys[SENDER]) as sender, phone(running, keys[READER]):
+        async with phone(running, keys[SENDER]) as sender, phone(running, keys[READER]) as reader:
+            reading = asyncio.create_task(read_on(reader))  # who reads nothing is not there
             burst: dict[tuple[int, int], int] = {}
             steady: dict[tuple[int, int], int] = {}
             for number, conv in enumerate(convs, start=1):
@@ -175,6 +182,7 @@ def test_a_thousand_phones_learn_within_five_seconds_also_across_a_crash(
                     os.kill(running.pid("push-1") or 0, signal.SIGKILL)
                 await asyncio.sleep(max(0.0, begun_s + EVERY_S - time.monotonic()))
             await until(lambda: max(delays_s(running, steady, members)) < float("inf"), timeout_s=60)
+            reading.cancel()
             return delays_s(running, burst, members), delays_s(running, steady, members)
 
     at_once, across = asyncio.run(scenario())
