@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sut.adapters.push.h2_client import H2Client, NoAnswer
+from sut.deploy.servers import stand_in_files
 from sut.deploy.servers.push_files import PushFiles
-from sut.deploy.servers.stand_in_files import write_stand_in_files
 from sut.standins.h2_server import H2Server, Harm, Request, Response
 from tests.sut.services.push.conftest import topology_of
 
@@ -52,7 +52,7 @@ class Site:
 async def site(directory: Path) -> AsyncIterator[Site]:
     """A server with a certificate of its own CA, and a client that trusts it."""
     topology = topology_of(directory)
-    write_stand_in_files(topology)
+    stand_in_files.write_conf(topology, topology.of_kind("provider")[0])
     files, service = PushFiles(directory), topology.services[0]
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(files.stand_in("server.pem"), files.stand_in("server.key"))
