@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import polars as pl
 
+from chaos.verdict.history.history import History
 from chaos.verdict.model import CheckResult, Counterexample, Outcome
-
-if TYPE_CHECKING:
-    from chaos.verdict.history.history import History
 
 MAX_COUNTEREXAMPLES: Final = 10
 """How many anomalies of a check are told in full; all are counted."""

@@ -7,7 +7,8 @@ from chaos.verdict.finding import Finding
 from chaos.verdict.history.history import History, HistoryError
 from chaos.verdict.model import Counts, Latency, Verdict, exit_status, total
 from chaos.verdict.percentiles import summarise
-from chaos.verdict.relations.facts import MESSAGE
+from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.facts import facts_of
 
 __all__ = ["exit_status", "judge"]
 
@@ -37,15 +38,15 @@ def judge(history: History) -> Verdict:
         counts=_counts(history, findings),
         latency_ms=Latency(
             steady=summarise(latency.steady(history)["latency_ns"]),
-            all=summarise(history.facts.samples["latency_ns"]),
+            all=summarise(facts_of(history).samples["latency_ns"]),
         ),
-        faults=history.facts.windows.results(),
+        faults=facts_of(history).windows.results(),
         checks=tuple(finding.result for finding in judged),
     )
 
 
 def _counts(history: History, findings: dict[str, Finding]) -> Counts:
-    facts = history.facts
+    facts = facts_of(history)
     acked = facts.sends.join(facts.acks, on=MESSAGE, how="semi").height
     open_ = facts.indeterminate.height
     expected = facts.acked_readers.filter(facts.acked_readers["reader"] != facts.acked_readers["device"])

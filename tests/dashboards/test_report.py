@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from chaos.verdict.history.history import FOREIGN_BOUNDS, History
-from chaos.verdict.history.lines import Hole, Meta
 from chaos.verdict.judge import judge
 from chaos.verdict.model import Counterexample, FaultResult, Verdict
 from dashboards.report import render
+from load.history.control import Hole, Meta
 from tests.dashboards.made_up import Trouble, made_up_history, write_metrics
 
 TROUBLES = (

@@ -21,14 +21,15 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE, PLACE
+from chaos.verdict.relations.base import MESSAGE, PLACE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "acked_lost"
 
 
 def check(history: History) -> Finding:
     """Judge; anomalies are distinct lost messages."""
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     if not facts.acks.height:
         return nothing(NAME)
     due = facts.acked_readers.select(*PLACE, "t", device="reader").join(facts.heads, on=["device", "conv"], how="left")
@@ -71,7 +72,7 @@ def _pairs(frame: pl.DataFrame) -> int:
 
 def _lost(history: History, due: pl.DataFrame, proven: pl.DataFrame) -> Finding:
     words = Words(history)
-    moved = history.facts.finals.group_by("device", *MESSAGE).agg(elsewhere=pl.col("seq").min())
+    moved = facts_of(history).finals.group_by("device", *MESSAGE).agg(elsewhere=pl.col("seq").min())
     lost = (
         proven.join(moved, on=["device", *MESSAGE], how="left")
         .group_by(PLACE)

@@ -20,7 +20,8 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE
+from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "catch_up"
 
@@ -28,9 +29,9 @@ NAME = "catch_up"
 def _duties(history: History) -> pl.DataFrame:
     """device, online, deadline: each coming online that lasted until its bound."""
     bound_ns = round(history.bounds.catch_up_s * 1e9)
-    sessions = history.facts.stays.sessions.with_columns(deadline=pl.col("start") + bound_ns)
+    sessions = facts_of(history).stays.sessions.with_columns(deadline=pl.col("start") + bound_ns)
     deadline = pl.col("deadline")
-    for start, end in history.facts.windows.spans():
+    for start, end in facts_of(history).windows.spans():
         overlaps = (pl.lit(start) <= deadline) & (pl.col("start") < end)
         later = pl.lit(min(end, history.last_ns + 1) + bound_ns)  # beyond the history: nobody stays that long
         sessions = sessions.with_columns(
@@ -41,7 +42,7 @@ def _duties(history: History) -> pl.DataFrame:
 
 def check(history: History) -> Finding:
     """Judge; anomalies are messages shown late or never, each device's and each coming online."""
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     duties = _duties(history)
     others = facts.acked_readers.filter(pl.col("reader") != pl.col("device"))
     due = others.select(*MESSAGE, "seq", acked="t", device="reader")

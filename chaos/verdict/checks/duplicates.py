@@ -17,14 +17,15 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE, PLACE
+from chaos.verdict.relations.base import MESSAGE, PLACE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "duplicates"
 
 
 def check(history: History) -> Finding:
     """Judge; anomalies are surplus displays and surplus numbers."""
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     if not facts.places.height:
         return nothing(NAME)
     shown = (

@@ -21,6 +21,7 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "gaps_forks"
 NUMBER = ["conv", "seq"]
@@ -28,7 +29,7 @@ NUMBER = ["conv", "seq"]
 
 def check(history: History) -> Finding:
     """Judge; anomalies are missing numbers (each device's) and numbers that are not one message."""
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     if not facts.places.height and not facts.heads.height:
         return nothing(NAME)
     forks = _forks(history)
@@ -77,7 +78,7 @@ def check(history: History) -> Finding:
 
 def _forks(history: History) -> pl.DataFrame:
     """conv, seq, msg, messages, bodies, change, device (all concerned): numbers that are not one message."""
-    facts = history.facts
+    facts = facts_of(history)
     acked = facts.acks.select("device", *NUMBER, "msg", hash=pl.lit(None, dtype=pl.Int64))
     told = pl.concat([facts.seen.select(acked.columns), acked])
     numbers = told.group_by(NUMBER).agg(
@@ -92,7 +93,7 @@ def _forks(history: History) -> pl.DataFrame:
 
 def _gaps(history: History) -> pl.DataFrame:
     """device, conv, head, seq, to: ranges of numbers that a complete final lacks."""
-    facts = history.facts
+    facts = facts_of(history)
     stays = facts.device_spans.join(facts.heads, on=["device", "conv"])
     stays = stays.with_columns(stop=pl.min_horizontal("last", pl.col("head") + 1)).filter(
         pl.col("stop") > pl.col("first") + 1

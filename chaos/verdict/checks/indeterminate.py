@@ -20,14 +20,15 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE, PLACE
+from chaos.verdict.relations.base import MESSAGE, PLACE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "indeterminate"
 
 
 def check(history: History) -> Finding:
     """Judge; anomalies are distinct messages."""
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     asked = facts.indeterminate
     if not asked.height:
         return nothing(NAME)

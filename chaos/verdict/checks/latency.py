@@ -20,6 +20,7 @@ import polars as pl
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.percentiles import summarise
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "latency"
 MIN_STEADY = 100
@@ -28,11 +29,11 @@ MIN_STEADY = 100
 
 def steady(history: History) -> pl.DataFrame:
     """The samples (see Facts.samples) outside fault windows."""
-    samples = history.facts.samples
+    samples = facts_of(history).samples
     start = history.phase("steady")
     if start is not None:
         samples = samples.filter(pl.col("due") >= start)
-    for first, end in history.facts.windows.spans(lead_ns=round(history.bounds.latency_ms * 1e6)):
+    for first, end in facts_of(history).windows.spans(lead_ns=round(history.bounds.latency_ms * 1e6)):
         samples = samples.filter(~pl.col("due").is_between(first, end))
     return samples
 

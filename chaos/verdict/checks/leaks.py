@@ -21,7 +21,8 @@ from chaos.verdict.canary import Canary
 from chaos.verdict.finding import MAX_COUNTEREXAMPLES, Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.model import Counterexample, total
-from chaos.verdict.relations.facts import PLACE
+from chaos.verdict.relations.base import PLACE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "leaks"
 
@@ -62,7 +63,7 @@ def _hunted(canary: Canary | None) -> Finding | None:
 
 
 def _copies(history: History) -> Finding:
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     copies = facts.seen.select("device", *PLACE).unique()
     if not copies.height:
         return nothing(NAME)

@@ -24,15 +24,15 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE
-from chaos.verdict.relations.stays import EVER
+from chaos.verdict.relations.base import EVER, MESSAGE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "liveness"
 
 
 def check(history: History) -> Finding:
     """Judge; anomalies are messages shown late or never, each device's."""
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     unhealed = facts.windows.unhealed
     if unhealed:
         detail = f"{count(len(unhealed), 'fault')} never proven healed: {unhealed[0].name} on {unhealed[0].target}"
@@ -103,7 +103,7 @@ def _due(history: History, healed: int | None) -> pl.DataFrame:
     """device, conv, msg, seq, known, since, shown: what must be shown where; when it was acked or first seen; since
     when it is due (that, or the last heal); when it was shown, null when never.
     """
-    facts = history.facts
+    facts = facts_of(history)
     known = (
         facts.places.filter(pl.col("t").is_not_null())
         .join(facts.acks.group_by(MESSAGE).agg(acked=pl.col("t").min()), on=MESSAGE, how="left")

@@ -19,14 +19,15 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE, PLACE
+from chaos.verdict.relations.base import MESSAGE, PLACE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "order"
 
 
 def check(history: History) -> Finding:
     """Judge; anomalies are displays and sends that come after a higher number."""
-    facts = history.facts
+    facts = facts_of(history)
     numbered = facts.places.group_by(MESSAGE).agg(pl.col("seq").min())
     sends = facts.sends.join(numbered, on=MESSAGE)
     if not facts.shows.height and not sends.height:

@@ -18,7 +18,8 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE
+from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "phantoms"
 CONTENT = [*MESSAGE, "hash"]
@@ -26,7 +27,7 @@ CONTENT = [*MESSAGE, "hash"]
 
 def check(history: History) -> Finding:
     """Judge; anomalies are distinct contents."""
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     contents = facts.seen.select(CONTENT).unique()
     if not contents.height:
         return nothing(NAME)

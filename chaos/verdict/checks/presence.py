@@ -20,16 +20,16 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.history.jsonl import UNKNOWN_STATE
-from chaos.verdict.relations.facts import FOREVER
-from chaos.verdict.relations.stays import EVER
+from chaos.verdict.relations.base import EVER, FOREVER
+from chaos.verdict.relations.facts import facts_of
+from load.history.events import UNKNOWN_STATE
 
 NAME = "presence"
 
 
 def check(history: History) -> Finding:
     """Judge; anomalies are stretches of stale picture."""
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     told = facts.of("presence").select("t", "user", "arg", viewer="device")
     states = told.filter(pl.col("arg") <= 1).height
     if not states:
@@ -68,7 +68,7 @@ def check(history: History) -> Finding:
 
 def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
     """viewer, user, arg, start, end: what a viewer saw, cut at the end of the session in which it was told."""
-    stays = history.facts.stays
+    stays = facts_of(history).stays
     pair = ["viewer", "user"]
     told = told.sort("t", maintain_order=True).with_columns(next=pl.col("t").shift(-1).over(pair))
     spans = pl.concat([stays.sessions, stays.untold]).rename({"device": "viewer"}).sort("start", "end")
@@ -93,7 +93,7 @@ def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
 
 def _truths(history: History) -> pl.DataFrame:
     """user, state, from, to: when a user was online (1: any device in a session) and offline (0: certainly none)."""
-    facts, stays = history.facts, history.facts.stays
+    facts, stays = facts_of(history), facts_of(history).stays
     unwatched = stays.watched.select("device", start="until", end=pl.lit(FOREVER))
     spans = pl.concat(
         [

@@ -21,15 +21,16 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE
-from chaos.verdict.relations.stays import EVER, overlapping
+from chaos.verdict.relations.base import EVER, MESSAGE
+from chaos.verdict.relations.facts import facts_of
+from chaos.verdict.relations.stays import overlapping
 
 NAME = "push"
 
 
 def check(history: History) -> Finding:
     """Judge; anomalies are pushes too late, missing, or to somebody online."""
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     pushes = facts.of("push").select("device", "conv", "seq", "t")
     if not pushes.height and not history.meta.push:
         return nothing(NAME)

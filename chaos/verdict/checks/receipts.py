@@ -21,14 +21,15 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE
+from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "receipts"
 
 
 def check(history: History) -> Finding:
     """Judge; anomalies are receipts."""
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     receipts = facts.of("receipt").select("device", "conv", "seq", "t", kind="arg", by="user").with_row_index("row")
     if not receipts.height:
         return nothing(NAME)
@@ -62,7 +63,7 @@ def check(history: History) -> Finding:
 
 def _early(history: History, receipts: pl.DataFrame) -> pl.DataFrame:
     """The receipts whose message had not been displayed by anybody they may mean."""
-    facts = history.facts
+    facts = facts_of(history)
     people = pl.concat([facts.owners.select("device", by="user"), facts.owners.select("device", by="device")]).unique()
     receipts = receipts.join(people, on="by", how="semi")
     meant = receipts.join(people.rename({"device": "reader"}), on="by")

@@ -17,14 +17,15 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import PLACE
+from chaos.verdict.relations.base import PLACE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "session"
 
 
 def check(history: History) -> Finding:
     """Judge; anomalies are messages missing in a final, each device's."""
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     columns = ["device", *PLACE]
     wrote = facts.acks.select(*columns, how=pl.lit("wrote"))
     showed = facts.shows.select(columns).unique().with_columns(how=pl.lit("showed"))

@@ -20,8 +20,8 @@ import polars as pl
 
 from chaos.verdict.finding import Finding, count
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import FOREVER, MESSAGE
-from chaos.verdict.relations.stays import EVER
+from chaos.verdict.relations.base import EVER, FOREVER, MESSAGE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "vacuity"
 MAX_TOLD = 5
@@ -29,7 +29,7 @@ MAX_TOLD = 5
 
 def check(history: History) -> Finding:
     """Judge; anomalies are the reasons for doubt."""
-    facts = history.facts
+    facts = facts_of(history)
     acked = facts.sends.join(facts.acks, on=MESSAGE, how="semi")
     doubts = _holes(history) + _volume(history, acked) + _names(history)
     doubts += _faults(history)
@@ -54,21 +54,21 @@ def _volume(history: History, acked: pl.DataFrame) -> list[str]:
     doubts = []
     if acked.height < bounds.min_acked:
         doubts.append(f"{count(acked.height, 'acked send')}; {bounds.min_acked:,} are needed")
-    deliveries = history.facts.deliveries.height
+    deliveries = facts_of(history).deliveries.height
     if deliveries < bounds.min_deliveries:
         doubts.append(f"{count(deliveries, 'delivery', 'deliveries')}; {bounds.min_deliveries:,} are needed")
     return doubts
 
 
 def _names(history: History) -> list[str]:
-    first = history.facts.sends.select(*MESSAGE, sender="device")
-    others = history.facts.of("send").join(first, on=MESSAGE).filter(pl.col("device") != pl.col("sender"))
+    first = facts_of(history).sends.select(*MESSAGE, sender="device")
+    others = facts_of(history).of("send").join(first, on=MESSAGE).filter(pl.col("device") != pl.col("sender"))
     shared = others.select(MESSAGE).unique().height
     return [f"{count(shared, 'message')} sent by several devices"] if shared else []
 
 
 def _faults(history: History) -> list[str]:
-    windows = history.facts.windows
+    windows = facts_of(history).windows
     doubts = [f"{window.name} on {window.target} was never injected" for window in windows.missing]
     for window in windows.all:
         what = f"{window.name} on {window.target}"
@@ -80,7 +80,7 @@ def _faults(history: History) -> list[str]:
 
 
 def _phases(history: History, acked: pl.DataFrame) -> list[str]:
-    facts = history.facts
+    facts = facts_of(history)
     sends = facts.sends["t"]
 
     def any_in(times: pl.Series, start: int, end: int) -> bool:

@@ -9,10 +9,11 @@ Rows of the same time are in a fixed order of their values, so that the order of
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final, TypeVar
 
 import polars as pl
 
@@ -21,10 +22,10 @@ from chaos.verdict.canary import Canary
 from chaos.verdict.history import native
 from chaos.verdict.history.ids import Ids, intern
 from chaos.verdict.history.jsonl import HistoryError, Reader
-from chaos.verdict.history.lines import EVENT_NAMES, Bounds, Control, Fault, Hole, Meta, Phase, Plan
+from load.history.control import FOREIGN_BOUNDS, Bounds, Control, Fault, Hole, Meta, Phase, Plan
+from load.history.events import EVENT_NAMES
 
-if TYPE_CHECKING:
-    from chaos.verdict.relations.facts import Facts
+T = TypeVar("T")
 
 __all__ = ["FOREIGN_BOUNDS", "History", "HistoryError", "load_jsonl", "load_run"]
 
@@ -33,8 +34,6 @@ SCHEMA: Final[dict[str, type[pl.DataType] | pl.DataType]] = {
     "e": EVENT, "t": pl.Int64, "due": pl.Int64, "device": pl.Int64, "user": pl.Int64, "conv": pl.Int64,
     "msg": pl.Int64, "seq": pl.Int64, "hash": pl.Int64, "arg": pl.UInt8,
 }  # fmt: skip
-FOREIGN_BOUNDS: Final = Bounds(min_acked=1, min_deliveries=0)
-"""For a history that does not say by what it is to be judged: it only must hold operations."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -87,11 +86,15 @@ class History:
         return self.last_ns if final is None else final
 
     @cached_property
-    def facts(self) -> Facts:
-        """What the checks derive from the events, computed once."""
-        from chaos.verdict.relations.facts import Facts
+    def _made(self) -> dict[Any, Any]:
+        return {}
 
-        return Facts(self)
+    def once(self, make: Callable[[History], T]) -> T:
+        """`make(self)`, called once for each `make`: what is derived from a history is kept with it."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: T = self._made[make]
+        return made
 
 
 def load_run(run_dir: Path) -> History:

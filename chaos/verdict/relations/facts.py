@@ -8,23 +8,18 @@ by `device` events; a device with several users sees what any of them sees.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 
-from chaos.verdict.history.lines import EVENT_NAMES
+from chaos.verdict.history.history import History
+from chaos.verdict.relations.base import FOREVER, MESSAGE, PLACE
+from chaos.verdict.relations.stays import Stays
+from chaos.verdict.relations.windows import Windows
+from load.history.events import EVENT_NAMES, names_of
 
-if TYPE_CHECKING:
-    from chaos.verdict.history.history import History
-    from chaos.verdict.relations.stays import Stays
-    from chaos.verdict.relations.windows import Windows
-
-FOREVER: Final = (1 << 63) - 1
-"""Above every number and every time."""
-MESSAGE: Final = ["conv", "msg"]
-PLACE: Final = ["conv", "msg", "seq"]
-_TOLD: Final = ("device", "member", "push", "presence", "receipt")
-"""Events that no device brings about."""
+DOINGS: Final = names_of("device", "read-back")
+"""Events that a device brings about."""
 
 
 class Facts:
@@ -124,7 +119,7 @@ class Facts:
     @cached_property
     def strangers(self) -> pl.DataFrame:
         """device: those that did or read something, and whose user is not known."""
-        parts = [part.select("device").unique() for kind, part in self._by_kind.items() if kind not in _TOLD]
+        parts = [part.select("device").unique() for kind, part in self._by_kind.items() if kind in DOINGS]
         did = pl.concat([self.owners.select("device").clear(), *parts]).unique()
         return did.join(self.owners, on="device", how="anti")
 
@@ -177,16 +172,12 @@ class Facts:
     @cached_property
     def stays(self) -> Stays:
         """When devices were there."""
-        from chaos.verdict.relations.stays import Stays
-
         return Stays(self._history)
 
     @cached_property
     def windows(self) -> Windows:
         """When faults were there."""
-        from chaos.verdict.relations.windows import Windows
-
-        return Windows(self._history)
+        return Windows(self._history, self.samples)
 
     @cached_property
     def samples(self) -> pl.DataFrame:
@@ -204,3 +195,8 @@ class Facts:
         sends = self.sends.select(*MESSAGE, "due", sender="device")
         shown = self.first_shows.join(sends, on=MESSAGE)
         return shown.filter(pl.col("device") != pl.col("sender")).drop("sender")
+
+
+def facts_of(history: History) -> Facts:
+    """The relations of a history, computed once."""
+    return history.once(Facts)

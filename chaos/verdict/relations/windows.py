@@ -11,19 +11,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from chaos.verdict.history.history import History
 from chaos.verdict.model import FaultResult
 from chaos.verdict.percentiles import nearest_rank
-from chaos.verdict.relations.facts import FOREVER
-
-if TYPE_CHECKING:
-    from chaos.verdict.history.history import History
-    from chaos.verdict.history.lines import Fault, Plan
-
-SECOND: Final = 1_000_000_000
+from chaos.verdict.relations.base import FOREVER, SECOND
+from load.history.control import Fault, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +81,10 @@ def pair(faults: tuple[Fault, ...]) -> list[Window]:
 class Windows:
     """All faults of one history."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, samples: pl.DataFrame) -> None:
+        """`samples`: the deliveries by which recovery is measured (Facts.samples)."""
         self._history = history
+        self._samples = samples
         self._paired = pair(history.faults)
 
     @cached_property
@@ -134,10 +131,9 @@ class Windows:
             return replace(window, evidence=(*window.evidence, "not proven healed"))
         bounds, heal_ns = self._history.bounds, window.heal_ns
         lead_ns = round(bounds.latency_ms * 1e6)
-        samples = self._history.facts.samples
         cap_ns = round(bounds.recovery_s * SECOND)
         place = (pl.col("due") - heal_ns) // SECOND
-        late = samples.filter(pl.col("due").is_between(heal_ns, heal_ns + cap_ns, closed="left"))
+        late = self._samples.filter(pl.col("due").is_between(heal_ns, heal_ns + cap_ns, closed="left"))
         seconds = late.group_by(second=place).agg(p99=nearest_rank(pl.col("latency_ns"), 0.99)).sort("second")
         told = False
         for second, p99_ns in seconds.iter_rows():

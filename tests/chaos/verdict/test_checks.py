@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from chaos.verdict.checks import CHECKS
 from chaos.verdict.history.history import HistoryError
-from chaos.verdict.history.lines import Fault
 from chaos.verdict.judge import judge
 from chaos.verdict.model import Counts, encode, total
 from chaos.verdict.percentiles import summarise
+from chaos.verdict.relations.facts import facts_of
 from chaos.verdict.relations.windows import pair
 from chaos.verdict.story import story, story_of
+from load.history.control import Fault
 from tests.chaos.verdict import cases
 from tests.chaos.verdict.book import Book, ns
 from tests.chaos.verdict.help import Line, history_of, run
@@ -27,7 +28,7 @@ from tests.chaos.verdict.help import Line, history_of, run
 def spans(*changes: tuple[str, int]) -> list[tuple[int, int]]:
     lines = [{"e": "member", "t": 1, "conv": 1, "user": 1, "op": op, "seq": seq} for op, seq in changes]
     random.Random(1).shuffle(lines)
-    found = history_of(lines).facts.spans.sort("first")
+    found = facts_of(history_of(lines)).spans.sort("first")
     return [(first, min(last, 99)) for first, last in found.select("first", "last").rows()]
 
 

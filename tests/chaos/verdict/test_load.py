@@ -12,7 +12,9 @@ from chaos.verdict.history import export
 from chaos.verdict.history.history import History, HistoryError, load_jsonl, load_run
 from chaos.verdict.judge import judge
 from chaos.verdict.model import encode
-from load.history.history import RECORD_SIZE, Event, HistoryWriter
+from chaos.verdict.relations.facts import facts_of
+from load.history.events import RECORD_SIZE, Event
+from load.history.writer import HistoryWriter
 from tests.chaos.verdict.cases import talk
 from tests.chaos.verdict.help import Line, history_of
 from tests.chaos.verdict.mutations import MUTATIONS
@@ -168,7 +170,7 @@ def test_ids_of_any_kind_come_out_as_they_went_in(tmp_path: Path, rename) -> Non
 
 def test_one_and_the_text_one_are_two_devices() -> None:
     history = history_of([{"e": "online", "t": 1, "device": 1}, {"e": "online", "t": 1, "device": "1"}])
-    assert len(history.facts.devices) == 2
+    assert len(facts_of(history).devices) == 2
 
 
 # --- our own runs -----------------------------------------------------------------------------------------------------

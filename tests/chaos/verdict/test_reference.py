@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chaos.verdict.checks import CHECKS
+from chaos.verdict.relations.facts import facts_of
 from tests.chaos.verdict import reference, reference_told
 from tests.chaos.verdict.help import Line, history_of
 
@@ -114,5 +115,5 @@ def test_agrees_with_the_definitions(seed: int) -> None:
             assert found.anomalies == anomalies, found
         assert (found.verdict == "invalid") == bool(found.anomalies)
         assert found.verdict != "invalid" or found.counterexamples
-    samples = history.facts.samples.select("device", "conv", "msg", "latency_ns").rows()
+    samples = facts_of(history).samples.select("device", "conv", "msg", "latency_ns").rows()
     assert sorted(samples) == sorted(reference.samples(seen))
