@@ -25,6 +25,7 @@ from chaos.verdict.relations.base import MESSAGE, PLACE
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "acked_lost"
+RANK = 10
 
 
 def check(history: History) -> Finding:

@@ -24,6 +24,7 @@ from chaos.verdict.relations.base import MESSAGE
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "catch_up"
+RANK = 100
 
 
 def _duties(history: History) -> pl.DataFrame:

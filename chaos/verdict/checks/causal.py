@@ -27,6 +27,7 @@ from chaos.verdict.relations.base import MESSAGE
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "causal"
+RANK = 80
 PART_ROWS = 1_000_000
 """About how many pairs are looked at in one go."""
 

@@ -21,6 +21,7 @@ from chaos.verdict.relations.base import MESSAGE, PLACE
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "duplicates"
+RANK = 30
 
 
 def check(history: History) -> Finding:

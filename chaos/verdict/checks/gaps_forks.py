@@ -24,6 +24,7 @@ from chaos.verdict.history.history import History
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "gaps_forks"
+RANK = 50
 NUMBER = ["conv", "seq"]
 
 

@@ -24,6 +24,7 @@ from chaos.verdict.relations.base import MESSAGE, PLACE
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "indeterminate"
+RANK = 20
 
 
 def check(history: History) -> Finding:

@@ -2,6 +2,7 @@
 
 Guarantee: the p99 of show.t - due, over deliveries to other devices than the sending one, is within the bound, outside
 fault windows. It counts from the time when the workload wanted the message sent, so a stall of the sender shows.
+Anomaly: a system that is slow on a quiet day.
 
     {"e":"send","t":900,"due":100,"device":1,"conv":7,"msg":5,..}     the sender hung until 900
     {"e":"show","t":950,"device":2,"conv":7,"msg":5,..}               850 ns, not 50
@@ -23,6 +24,7 @@ from chaos.verdict.percentiles import summarise
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "latency"
+RANK = 150
 MIN_STEADY = 100
 """Below that many samples a p99 is no more than the maximum."""
 

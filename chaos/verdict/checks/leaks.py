@@ -1,7 +1,7 @@
 """leaks: only members read.
 
 Guarantee: nothing in wire, show or final on a device whose user is no member at that number; and no plaintext in our
-own system: not in the log, the store, Redis or a log file. Anomalies: somebody who was removed, was not yet there, or
+own system: not in the log, the store, Redis or a log file. Anomaly: somebody who was removed, was not yet there, or
 never was, can read; bytes that only encrypted messages hold are found on a disk.
 
     {"e":"member","conv":7,"user":2,"op":"remove","seq":4,..}
@@ -25,6 +25,7 @@ from chaos.verdict.relations.base import PLACE
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "leaks"
+RANK = 70
 
 
 def check(history: History) -> Finding:

@@ -28,6 +28,7 @@ from chaos.verdict.relations.base import EVER, MESSAGE
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "liveness"
+RANK = 110
 
 
 def check(history: History) -> Finding:

@@ -23,6 +23,7 @@ from chaos.verdict.relations.base import MESSAGE, PLACE
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "order"
+RANK = 40
 
 
 def check(history: History) -> Finding:

@@ -22,6 +22,7 @@ from chaos.verdict.relations.base import MESSAGE
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "phantoms"
+RANK = 60
 CONTENT = [*MESSAGE, "hash"]
 
 

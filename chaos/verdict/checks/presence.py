@@ -25,6 +25,7 @@ from chaos.verdict.relations.facts import facts_of
 from load.history.events import UNKNOWN_STATE
 
 NAME = "presence"
+RANK = 130
 
 
 def check(history: History) -> Finding:

@@ -26,6 +26,7 @@ from chaos.verdict.relations.facts import facts_of
 from chaos.verdict.relations.stays import overlapping
 
 NAME = "push"
+RANK = 120
 
 
 def check(history: History) -> Finding:

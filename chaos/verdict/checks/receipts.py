@@ -25,6 +25,7 @@ from chaos.verdict.relations.base import MESSAGE
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "receipts"
+RANK = 140
 
 
 def check(history: History) -> Finding:

@@ -21,6 +21,7 @@ from chaos.verdict.relations.base import PLACE
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "session"
+RANK = 90
 
 
 def check(history: History) -> Finding:

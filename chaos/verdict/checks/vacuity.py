@@ -24,6 +24,7 @@ from chaos.verdict.relations.base import EVER, FOREVER, MESSAGE
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "vacuity"
+RANK = 900
 MAX_TOLD = 5
 
 
