@@ -41,6 +41,11 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Bounds(control.Bounds, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the verdict checks against, as an experiment states it: no bound is zero, none is longer than a day."""
 
+    presence_s: control.Bound = 100.0
+    """At least 2.5 heartbeats (of 30 s), the services' period and grace, and what a fault keeps from Redis."""
+    min_acked: control.Least = 1000
+    min_deliveries: control.Least = 1000
+
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)

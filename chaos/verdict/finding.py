@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import polars as pl
 
 from chaos.verdict.history.history import History
-from chaos.verdict.model import CheckResult, Counterexample, Outcome
+from chaos.verdict.model import CheckResult, Counterexample, Outcome, printable
 
 MAX_COUNTEREXAMPLES: Final = 10
 """How many anomalies of a check are told in full; all are counted."""
@@ -32,8 +33,9 @@ class Finding:
     @property
     def result(self) -> CheckResult:
         """As the verdict tells it."""
+        examples = tuple(msgspec.structs.replace(e, text=printable(e.text)) for e in self.counterexamples)
         return CheckResult(
-            name=self.name, verdict=self.verdict, detail=self.detail, counterexamples=self.counterexamples
+            name=self.name, verdict=self.verdict, detail=printable(self.detail), counterexamples=examples
         )
 
 

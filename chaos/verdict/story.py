@@ -8,7 +8,7 @@ import polars as pl
 
 from chaos.verdict.finding import Row, Words
 from chaos.verdict.history.history import History
-from chaos.verdict.model import Counterexample, Id
+from chaos.verdict.model import Counterexample, Id, printable
 from chaos.verdict.relations.base import MESSAGE
 from chaos.verdict.relations.facts import facts_of
 
@@ -62,7 +62,7 @@ def story(history: History, *, conv: Id, msg: Id | None = None, seq: int | None 
             t_s=round((row["t"] - history.start_ns) / 1e9, 6),
             device=None if row["device"] is None else ids.decode("device", row["device"]),
             event=row["e"],
-            text=_text(words, row),
+            text=printable(_text(words, row)),
         )
         for row in concerned.head(MAX_STEPS).to_dicts()
     ]

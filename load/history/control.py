@@ -20,8 +20,12 @@ Bound = Annotated[float, msgspec.Meta(ge=0, le=1e7)]
 Least = Annotated[int, msgspec.Meta(ge=0)]
 
 
+FOREIGN: Final = "foreign"
+"""The profile of a history that none of our runs recorded."""
+
+
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """By what a history is judged. The defaults are those of an experiment that names no others."""
+    """By what a history is judged. The defaults are those of a history that does not say: it must hold operations."""
 
     latency_ms: Bound = 200.0
     """`latency`: p99 from the intended send to the display."""
@@ -33,17 +37,18 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """Longest time after a heal that still counts as the fault's window."""
     push_s: Bound = 5.0
     """`push`: from the ack to the push on a device that is away."""
-    presence_s: Bound = 100.0
-    """`presence`: how stale a picture may be. At least 2.5 heartbeats (of 30 s), the services' period and grace, and
-    what a fault keeps from Redis."""
-    min_acked: Least = 1000
+    presence_s: Bound = 60.0
+    """`presence`: how stale a picture may be, and when a watcher is told again after a reconnect."""
+    answer_s: Bound = 10.0
+    """`answers`: from the send to its ack."""
+    receipt_s: Bound = 10.0
+    """`receipts`: from the display to the receipt at the author."""
+    clock_error_ms: Bound = 10.0
+    """`clocks`: how far the clocks of two recorders may be apart."""
+    min_acked: Least = 1
     """`vacuity`: fewest acked sends."""
-    min_deliveries: Least = 1000
+    min_deliveries: Least = 0
     """`vacuity`: fewest deliveries."""
-
-
-FOREIGN_BOUNDS: Final = Bounds(presence_s=60.0, min_acked=1, min_deliveries=0)
-"""For a history that does not say by what it is to be judged: it only must hold operations."""
 
 
 class Meta(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="meta"):
@@ -51,7 +56,7 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="meta")
 
     t: Time = 0
     experiment: str = "history"
-    profile: str = "foreign"
+    profile: str = FOREIGN
     variant: str | None = None
     seed: int = 0
     duration_s: float | None = None

@@ -50,7 +50,7 @@ class Field(NamedTuple):
     column: str
     """Of the verdict's frame of events."""
     slot: str
-    """Of the binary record."""
+    """Of the binary record; empty: it is not kept there."""
     words: tuple[Word, ...] = ()
     """Of a field kept as `arg`: what 0, 1 and (if named) any other number are in the JSON line."""
     default: Any = msgspec.NODEFAULT
@@ -77,7 +77,10 @@ _CONV = _plain("conv", AnyId)
 _MSG = _plain("msg", AnyId)
 _SEQ = _plain("seq", Seq)
 _HASH = _plain("hash", AnyId)
-_COPY = (_DEVICE, _CONV, _SEQ, _MSG, _HASH)
+_AUTHOR = Field("author", AnyId | None, "user", "", (), None)
+"""The user that the message is shown to be from."""
+_COPY = (_DEVICE, _CONV, _SEQ, _MSG, _HASH, _AUTHOR)
+_UPON = (_DEVICE, _CONV, _plain("of", AnyId, column="msg"), Field("seq", Seq | None, "seq", "seq", (), None))
 
 
 class Event(IntEnum):
@@ -122,7 +125,10 @@ class Event(IntEnum):
         11, "read-back", "That read-back is complete, up to head.",
         (_DEVICE, _CONV, _plain("head", Seq, column="seq")),
     )  # fmt: skip
-    PUSH = 12, "told", "A push notification for this number reached the device.", (_DEVICE, _CONV, _SEQ)
+    PUSH = (
+        12, "told", "A push notification for this number reached the device; content: the hash of what it shows.",
+        (_DEVICE, _CONV, _SEQ, Field("content", AnyId | None, "hash", "", (), None)),
+    )  # fmt: skip
     PRESENCE = (
         13, "told", "A viewer (a device) is told a user's state; any other state than online and offline is none.",
         (
@@ -137,6 +143,10 @@ class Event(IntEnum):
             _plain("by", AnyId, column="user", slot="msg"),
         ),
     )  # fmt: skip
+
+    EDIT = 15, "device", "A message (`of`) gets another content, under a number of its own.", (*_UPON, _AUTHOR)
+    DELETE = 16, "device", "A message (`of`) is taken back, under a number of its own.", _UPON
+    REACTION = 17, "device", "Somebody reacts to a message (`of`), under a number of its own.", _UPON
 
     @property
     def label(self) -> str:
@@ -179,13 +189,13 @@ LINES: Final[dict[type[Line], Event]] = {_line(event): event for event in Event}
 
 
 def events_with(*, column: str) -> tuple[Event, ...]:
-    """The events that fill a column of the frame."""
-    return tuple(event for event in Event if any(field.column == column for field in event.fields))
+    """The events that fill a column of the frame from the binary record."""
+    return tuple(event for event in Event if any(field.column == column and field.slot for field in event.fields))
 
 
 def slot_of(column: str) -> str:
     """The slot of the binary record from which a column of the frame is read."""
-    (slot,) = {field.slot for event in Event for field in event.fields if field.column == column}
+    (slot,) = {field.slot for event in Event for field in event.fields if field.column == column} - {""}
     return slot
 
 

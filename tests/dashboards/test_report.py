@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chaos.verdict.history.history import FOREIGN_BOUNDS, History
+from chaos.verdict.history.history import History
 from chaos.verdict.judge import judge
 from chaos.verdict.model import Counterexample, FaultResult, Verdict
 from dashboards.report import render
@@ -148,7 +148,7 @@ def test_everything_that_comes_from_a_run_is_escaped(tmp_path: Path) -> None:
     whole = made_up_history(messages=300, lose=100)
     history = History(
         events=whole.events, own=True, phases=whole.phases, notes=(SCRIPT,),
-        meta=Meta(experiment=SCRIPT, profile=SCRIPT, variant=SCRIPT, bounds=FOREIGN_BOUNDS),
+        meta=Meta(experiment=SCRIPT, profile=SCRIPT, variant=SCRIPT),
     )  # fmt: skip
     verdict = judge(history)
     fault = FaultResult(

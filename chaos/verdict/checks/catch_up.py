@@ -30,15 +30,10 @@ RANK = 100
 def _duties(history: History) -> pl.DataFrame:
     """device, online, deadline: each coming online that lasted until its bound."""
     bound_ns = round(history.bounds.catch_up_s * 1e9)
-    sessions = facts_of(history).stays.sessions.with_columns(deadline=pl.col("start") + bound_ns)
-    deadline = pl.col("deadline")
-    for start, end in facts_of(history).windows.spans():
-        overlaps = (pl.lit(start) <= deadline) & (pl.col("start") < end)
-        later = pl.lit(min(end, history.last_ns + 1) + bound_ns)  # beyond the history: nobody stays that long
-        sessions = sessions.with_columns(
-            deadline=pl.when(overlaps).then(pl.max_horizontal(deadline, later)).otherwise(deadline)
-        )
-    return sessions.filter(deadline <= pl.col("end")).select("device", "deadline", online="start")
+    facts, start = facts_of(history), pl.col("start")
+    deadline = facts.windows.after(start, start + bound_ns, bound_ns)
+    sessions = facts.stays.sessions.with_columns(deadline=deadline)
+    return sessions.filter(pl.col("deadline") <= pl.col("end")).select("device", "deadline", online="start")
 
 
 def check(history: History) -> Finding:

@@ -1,7 +1,7 @@
-"""liveness: when all is healed, all arrives.
+"""liveness: all arrives, in calm at once and after a fault when it is healed.
 
-Guarantee: every message that took its place is shown on every member device that is there, within the bound of the
-last heal, or of its ack if that is later. Anomaly: a notification that was lost and is never made up for.
+Guarantee: every message that took its place is shown on every member device that is there, within the bound of its ack,
+or of the heal of the fault that came between. Anomaly: a notification that was lost and is never made up for.
 
     {"e":"fault","t":1000000000,"phase":"heal",..}
     {"e":"ack","t":2000000000,"device":1,"conv":7,"msg":5,"seq":3,..}
@@ -11,11 +11,12 @@ Decisions. Due is what was acked, and what was not but arrived or was displayed 
 a message that only finals know took its place at an unknown time and is not due, nor is one that nobody sent. A device
 is there while it is not away as planned (see stays): a connection that breaks and does not come back excuses nothing.
 In a history without any connection event nothing tells whether a device that never did anything was there: what it did
-not show makes the check unknown. It must be there for the whole bound, counted again from each return. What is not
-shown when the history ends before the bound has passed makes the check unknown, and so does a fault that was never
-proven healed; a device that leaves as planned before the quiesce phase (without phases: before the end) owes nothing
-more. The sending device is not asked to display its own message. In a history with holes a removal may have gone
-unrecorded: there a message counts as missed only if it was shown later or is in the device's final.
+not show makes the check unknown. It must be there for the whole bound, counted again from each return, and from the
+heal of a fault that was on within it. What is not shown when the history ends before the bound has passed makes the
+check unknown, and so does a fault that was never proven healed; a device that leaves as planned before the quiesce
+phase (without phases: before the end) owes nothing more. The sending device is not asked to display its own message.
+In a history with holes a removal may have gone unrecorded: there a message counts as missed only if it was shown later
+or is in the device's final.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import EVER, MESSAGE
+from chaos.verdict.relations.base import MESSAGE
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "liveness"
@@ -39,18 +40,15 @@ def check(history: History) -> Finding:
         detail = f"{count(len(unhealed), 'fault')} never proven healed: {unhealed[0].name} on {unhealed[0].target}"
         return Finding(name=NAME, verdict="unknown", detail=detail)
     bound_ns = round(history.bounds.liveness_s * 1e9)
-    healed = facts.windows.last_heal_ns
-    due = _due(history, healed)
+    due = _due(history)
     if not due.height:
         return nothing(NAME)
-    slow = due.filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("since") + bound_ns))
+    slow = due.filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("known") + bound_ns))
     there = facts.stays.presences
-    chances = (
-        slow.join(there, on="device")
-        .with_columns(begin=pl.max_horizontal("start", "since"))
-        .filter(pl.col("end") - pl.col("begin") >= bound_ns)
-    )
-    judged = chances.group_by("device", *MESSAGE).agg(deadline=pl.col("begin").min() + bound_ns)
+    chances = slow.join(there, on="device").with_columns(since=pl.max_horizontal("start", "known"))
+    chances = chances.with_columns(deadline=facts.windows.deadline(pl.col("since"), bound_ns))
+    chances = chances.filter(pl.col("end") >= pl.col("deadline")).sort("deadline", "since")
+    judged = chances.group_by("device", *MESSAGE).agg(pl.col("deadline", "since").first())
     late = slow.join(judged, on=["device", *MESSAGE]).filter(
         pl.col("shown").is_null() | (pl.col("shown") > pl.col("deadline"))
     )
@@ -100,9 +98,9 @@ def check(history: History) -> Finding:
     return Finding(name=NAME, verdict="valid", detail=detail)
 
 
-def _due(history: History, healed: int | None) -> pl.DataFrame:
-    """device, conv, msg, seq, known, since, shown: what must be shown where; when it was acked or first seen; since
-    when it is due (that, or the last heal); when it was shown, null when never.
+def _due(history: History) -> pl.DataFrame:
+    """device, conv, msg, seq, known, shown: what must be shown where; when it was acked or first seen, and shown (null:
+    never).
     """
     facts = facts_of(history)
     known = (
@@ -111,11 +109,10 @@ def _due(history: History, healed: int | None) -> pl.DataFrame:
         .join(facts.sends.select(*MESSAGE, sender="device"), on=MESSAGE, how="left")
         .filter(pl.col("acked").is_not_null() | pl.col("sender").is_not_null())
         .with_columns(known=pl.coalesce("acked", "t"))
-        .with_columns(since=pl.max_horizontal("known", pl.lit(EVER if healed is None else healed)))
     )
     at_readers = facts.readers(known).rename({"reader": "device"})
     others = at_readers.filter(pl.col("device").ne_missing(pl.col("sender")))
     others = others.sort("seq").unique(["device", *MESSAGE], keep="first", maintain_order=True)
     shown = facts.first_shows.select("device", *MESSAGE, shown="t")
     found = others.join(shown, on=["device", *MESSAGE], how="left")
-    return found.select("device", *MESSAGE, "seq", "known", "since", "shown")
+    return found.select("device", *MESSAGE, "seq", "known", "shown")

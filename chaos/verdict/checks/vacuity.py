@@ -8,10 +8,10 @@ Anomaly: a "valid" from a fault that did not bite, from a swarm that did not sen
     {"e":"hole","process":"worker-2",..}                         worker 2 died: what its devices saw is not known
 
 Decisions. Only ever valid or unknown. Every history needs `min_acked` acked sends and `min_deliveries` deliveries; one
-without a meta line needs only one acked send. A message that several devices sent is several messages of one name: what
-became of each cannot be told. One of ours must have a steady phase with sends, and for each fault that
-was planned sends from its injection to the end of its window; with faults, also acked sends before the first one and
-after the last was healed.
+without a meta line needs only one acked send. A message that several devices sent is several messages of one name:
+what became of each cannot be told. The number 1 and the text "1" are two ids, which is nearly always a recorder's
+mistake. One of ours must have a steady phase with sends, and for each fault that was planned sends from its injection
+to the end of its window; with faults, also acked sends before the first one and after the last was healed.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def _names(history: History) -> list[str]:
     first = facts_of(history).sends.select(*MESSAGE, sender="device")
     others = facts_of(history).of("send").join(first, on=MESSAGE).filter(pl.col("device") != pl.col("sender"))
     shared = others.select(MESSAGE).unique().height
-    return [f"{count(shared, 'message')} sent by several devices"] if shared else []
+    doubts = [f"{count(shared, 'message')} sent by several devices"] if shared else []
+    twins = history.twins.items()
+    return doubts + [f'{what} {ids[0]} and "{ids[0]}" are two; write an id alike everywhere' for what, ids in twins]
 
 
 def _faults(history: History) -> list[str]:

@@ -72,7 +72,8 @@ def _slices(history: History) -> Iterator[tuple[pl.Series, pl.Series]]:
 def _json(history: History, event: Event) -> pl.Expr:
     pieces = [pl.lit(f'{{"e":"{event.label}","t":'), pl.col("t").cast(pl.String)]
     for field in event.fields:
-        pieces += [pl.lit(f',"{field.name}":'), _value(history, field)]
+        piece = pl.concat_str([pl.lit(f',"{field.name}":'), _value(history, field)])
+        pieces.append(piece.fill_null("") if field.default is None else piece)
     return pl.concat_str([*pieces, pl.lit("}")])
 
 

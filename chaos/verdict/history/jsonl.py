@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -18,15 +18,22 @@ import polars as pl
 
 from chaos.errors import ChaosError
 from chaos.verdict.history.ids import SPACES, column_of
+from chaos.verdict.model import printable
 from load.history.control import CONTROL, Control
 from load.history.events import LINES, Line
 
 
 class HistoryError(ChaosError):
-    """A history that cannot be judged; the text is one line that names the file and the place."""
+    """A history that cannot be judged; the text is one printable line that names the file and the place."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))
 
 
 BLOCK_BYTES: Final = 8 << 20
+MAX_KIND: Final = 40
+MAX_KINDS: Final = 100
+OTHERS: Final = "(others)"
 _BOM: Final = b"\xef\xbb\xbf"
 _KINDS: Final[tuple[type[msgspec.Struct], ...]] = (*LINES, *CONTROL)
 _DECODER: Final[msgspec.json.Decoder[Line | Control]] = msgspec.json.Decoder(functools.reduce(operator.or_, _KINDS))
@@ -50,8 +57,8 @@ class Reader:
         self.frames: list[pl.DataFrame] = []
         """With columns `e` (number of the event, less one), `t`, and those of the event."""
         self.controls: list[Control] = []
-        self.ignored = 0
-        """Lines with an event of another kind."""
+        self.unknown: Counter[str] = Counter()
+        """Lines with an event of another kind, by its name (cut at MAX_KIND); beyond MAX_KINDS as one."""
 
     def read(self, path: Path, *, torn_tail: bool = False) -> bool:
         """Take in a file. Returns whether its last line was torn, which only `torn_tail` tolerates: a last line
@@ -80,8 +87,9 @@ class Reader:
             try:
                 decoded.append(_DECODER.decode(line))
             except _MALFORMED as error:
-                if _is_of_another_kind(line):
-                    self.ignored += 1
+                if (kind := _other_kind(line)) is not None:
+                    name = kind[:MAX_KIND]
+                    self.unknown[name if name in self.unknown or len(self.unknown) < MAX_KINDS else OTHERS] += 1
                     continue
                 is_json = isinstance(error, msgspec.ValidationError)
                 if torn_tail and not is_json and block.endswith(line) and not block.endswith(b"\n"):
@@ -126,12 +134,13 @@ def _at_once(block: bytes) -> list[Line | Control] | None:
     return decoded if len(decoded) == ends == starts else None
 
 
-def _is_of_another_kind(line: bytes) -> bool:
-    """A whole JSON object whose `e` is text, but no event of ours."""
+def _other_kind(line: bytes) -> str | None:
+    """The `e` of a whole JSON object, where it is text but no event of ours."""
     try:
-        return _KIND.decode(line).e not in _KNOWN
+        kind = _KIND.decode(line).e
     except _MALFORMED:
-        return False
+        return None
+    return None if kind in _KNOWN else kind
 
 
 def _frame(kind: type[Line], of_kind: list[Line]) -> pl.DataFrame:

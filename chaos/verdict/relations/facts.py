@@ -18,6 +18,8 @@ from chaos.verdict.relations.stays import Stays
 from chaos.verdict.relations.windows import Windows
 from load.history.events import EVENT_NAMES, names_of
 
+UPON: Final = ("edit", "delete", "reaction")
+"""Events that concern another message."""
 DOINGS: Final = names_of("device", "read-back")
 """Events that a device brings about."""
 
@@ -41,8 +43,12 @@ class Facts:
 
     @cached_property
     def sends(self) -> pl.DataFrame:
-        """conv, msg, device, t, due: each message's invocation; a repeated send is a retry of the first."""
-        return self.of("send").unique(MESSAGE, keep="first", maintain_order=True).select(*MESSAGE, "device", "t", "due")
+        """conv, msg, device, t, due: each message's invocation; a repeated send is a retry of the first.
+
+        Nothing is wanted later than it is done: such a due is for `clocks`, and counts as the time of the send.
+        """
+        first = self.of("send").unique(MESSAGE, keep="first", maintain_order=True)
+        return first.select(*MESSAGE, "device", "t", due=pl.min_horizontal("due", "t"))
 
     @cached_property
     def bodies(self) -> pl.DataFrame:
@@ -125,8 +131,12 @@ class Facts:
 
     @cached_property
     def changes(self) -> pl.DataFrame:
-        """conv, seq: the numbers that membership changes took."""
-        return self.of("member").filter(pl.col("seq") > 0).select("conv", "seq").unique()
+        """conv, seq: the numbers that membership changes, edits, deletions and reactions took."""
+        number = ["conv", "seq"]
+        upon = pl.concat([self.of(kind) for kind in UPON])
+        own = upon.filter(pl.col("seq").is_not_null()).join(self.places, on=PLACE, how="anti")
+        members = self.of("member").filter(pl.col("seq") > 0)
+        return pl.concat([members.select(number), own.select(number)]).unique()
 
     @cached_property
     def spans(self) -> pl.DataFrame:
@@ -187,7 +197,7 @@ class Facts:
         due to the display.
         """
         kept = self.stays.without_absence(self.deliveries, start="due", end="t")
-        return kept.with_columns(latency_ns=pl.col("t") - pl.col("due")).sort("due", "device", *MESSAGE)
+        return kept.with_columns(latency_ns=(pl.col("t") - pl.col("due")).clip(0)).sort("due", "device", *MESSAGE)
 
     @cached_property
     def deliveries(self) -> pl.DataFrame:

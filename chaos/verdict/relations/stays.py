@@ -46,6 +46,11 @@ class Stays:
             "device", "t", pl.col("up") == pl.col("was_up"), maintain_order=True
         )
 
+    @property
+    def told(self) -> bool:
+        """Whether any event tells of a connection."""
+        return self._events.height > 0
+
     @cached_property
     def watched(self) -> pl.DataFrame:
         """device, until: every device that did anything, and the end of the time for which that is known."""
