@@ -55,14 +55,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has seen enough. Nothing more can be written, not even at the exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return HARNESS
-    except Exception as error:  # noqa: BLE001 (the last resort: a bug, for its finder to report)
+    except SystemExit:
+        raise
+    except MemoryError:
+        return _fail("out of memory", HARNESS)
+    except BaseException as error:  # noqa: BLE001 (the last resort: a bug, for its finder to report; or a native panic)
         if isinstance(error, OSError) and error.errno in _MACHINE:
             place = f"{error.filename}: " if error.filename else ""
             return _fail(f"{place}{error.strerror}", HARNESS)
+        return _fail(f"a bug in the harness: {type(error).__name__}: {error}; {_kept_traceback()}", HARNESS)
+    return status
+
+
+def _kept_traceback() -> str:
+    """Write the traceback of what is being handled to a file; returns where it is."""
+    try:
         with tempfile.NamedTemporaryFile("w", prefix="petrel-", suffix=".log", delete=False) as log:
             traceback.print_exc(file=log)
-        return _fail(f"a bug in the harness: {type(error).__name__}: {error}; traceback in {log.name}", HARNESS)
-    return status
+    except OSError as error:
+        return f"no traceback is kept: {error}"
+    return f"traceback in {log.name}"
 
 
 def _fail(text: str, status: int) -> int:

@@ -53,6 +53,23 @@ class Evidence:
     devices: tuple[str, ...] = ("device",)
 
 
+class Tally:
+    """Anomalies that come in parts: how many there are, and the first of them."""
+
+    def __init__(self, *order: str) -> None:
+        """`order`: the columns by which they are told."""
+        self._order = order
+        self.height = 0
+        self.rows = pl.DataFrame()
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """One part."""
+        self.height += rows.height
+        if rows.height:
+            parts = [self.rows, rows] if self.rows.height else [rows]
+            self.rows = pl.concat(parts).sort(*self._order).head(MAX_COUNTEREXAMPLES)
+
+
 class Words:
     """Ids and times of one history in words."""
 

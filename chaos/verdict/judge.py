@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Final
 
+import polars as pl
+
 from chaos.verdict.checks import CHECKS, chosen, clocks, latency
 from chaos.verdict.finding import Finding
 from chaos.verdict.history.history import History, HistoryError
@@ -92,14 +94,17 @@ def _counts(history: History, findings: dict[str, Finding]) -> Counts:
     facts = facts_of(history)
     acked = facts.sends.join(facts.acks, on=MESSAGE, how="semi").height
     open_ = facts.indeterminate.height
-    expected = facts.acked_readers.filter(facts.acked_readers["reader"] != facts.acked_readers["device"])
+    expected = 0
+    for part in facts.acked_readers():
+        others = part.filter(pl.col("reader") != pl.col("device"))
+        expected += others.select("reader", *MESSAGE).unique().height
     return Counts(
         devices=len(facts.devices),
         sends_invoked=facts.sends.height,
         sends_acked=acked,
         sends_failed=facts.sends.height - acked - open_,
         sends_indeterminate=open_,
-        deliveries_expected=expected.select("reader", *MESSAGE).unique().height,
+        deliveries_expected=expected,
         deliveries=facts.deliveries.height,
         lost=findings["acked_lost"].anomalies,
         duplicates=findings["duplicates"].anomalies,

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import MESSAGE
 from chaos.verdict.relations.facts import facts_of
@@ -40,17 +40,15 @@ def check(history: History) -> Finding:
     """Judge; anomalies are messages shown late or never, each device's and each coming online."""
     facts, words = facts_of(history), Words(history)
     duties = _duties(history)
-    others = facts.acked_readers.filter(pl.col("reader") != pl.col("device"))
-    due = others.select(*MESSAGE, "seq", acked="t", device="reader")
-    due = due.join(facts.first_shows.select("device", *MESSAGE, shown="t"), on=["device", *MESSAGE], how="left")
     bound_ns = round(history.bounds.catch_up_s * 1e9)
-    slow = due.filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("acked") + bound_ns))
-    missed = slow.join(duties, on="device").filter(
-        (pl.col("acked") < pl.col("online")) & (pl.col("shown").is_null() | (pl.col("shown") > pl.col("deadline")))
-    )
-    proven = facts.despite_holes(missed)
+    due, missing, proven = 0, 0, Tally("online", "device", "conv", "seq", "msg")
+    for part in facts.acked_readers():
+        others = part.filter(pl.col("reader") != pl.col("device"))
+        others = others.select(*MESSAGE, "seq", acked="t", device="reader")
+        missed = _missed(others.join(facts.shown_of(part), on=["device", *MESSAGE], how="left"), duties, bound_ns)
+        due, missing = due + others.height, missing + missed.height
+        proven.add(facts.despite_holes(missed))
     if proven.height:
-        first = proven.sort("online", "device", "conv", "seq", "msg")
 
         def text(row: Row) -> str:
             shown = "never shown there" if row["shown"] is None else f"shown {words.at(row['shown'])}"
@@ -64,13 +62,21 @@ def check(history: History) -> Finding:
             name=NAME,
             verdict="invalid",
             detail=detail,
-            counterexamples=words.tell(Evidence(first, text)),
+            counterexamples=words.tell(Evidence(proven.rows, text)),
             anomalies=proven.height,
         )
-    if missed.height:
-        detail = f"{count(missed.height, 'message')} not shown may follow an unrecorded removal"
+    if missing:
+        detail = f"{count(missing, 'message')} not shown may follow an unrecorded removal"
         return Finding(name=NAME, verdict="unknown", detail=detail)
-    if not duties.height or not due.height:
+    if not duties.height or not due:
         return nothing(NAME)
     detail = f"{duties.height:,} times a device came online and caught up within {history.bounds.catch_up_s:g} s"
     return Finding(name=NAME, verdict="valid", detail=detail)
+
+
+def _missed(due: pl.DataFrame, duties: pl.DataFrame, bound_ns: int) -> pl.DataFrame:
+    """What was acked before a device came online, and not shown there by the end of that duty."""
+    slow = due.filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("acked") + bound_ns))
+    return slow.join(duties, on="device").filter(
+        (pl.col("acked") < pl.col("online")) & (pl.col("shown").is_null() | (pl.col("shown") > pl.col("deadline")))
+    )

@@ -31,7 +31,7 @@ from typing import Final
 
 import polars as pl
 
-from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import EVER, MESSAGE
 from chaos.verdict.relations.facts import facts_of
@@ -50,16 +50,20 @@ def check(history: History) -> Finding:
     pushes = facts.of("push").select(PUSH)
     if not pushes.height and not history.meta.push:
         return nothing(NAME)
-    away = _away(history)
-    missing = _missing(history, away, pushes)
-    proven = facts.despite_holes(missing).sort("acked", "conv", "seq", "device")
+    due, missing, proven = 0, 0, Tally("acked", "conv", "seq", "device", "msg")
+    watched = _watched(history)
+    for part in facts.acked_readers():
+        away = _away(history, part, watched)
+        silent = _missing(history, away, pushes)
+        due, missing = due + away.height, missing + silent.height
+        proven.add(facts.despite_holes(silent))
     needless, shown, again = _needless(history, pushes), _shown_before(history, pushes), _again(pushes)
     nowhere, strangers = _nowhere(history, pushes), _to_strangers(history, pushes)
     doubtful = nowhere.height + strangers.height if history.holes else 0
     if history.holes:
         nowhere, strangers = nowhere.clear(), strangers.clear()
 
-    def silent(row: Row) -> str:
+    def untold(row: Row) -> str:
         return (
             f"{words.device(row)} was offline when {words.place(row)} was acked {words.at(row['acked'])}, "
             f"and got no push until {words.time(row['until'])}"
@@ -71,7 +75,7 @@ def check(history: History) -> Finding:
         )
 
     kinds = {
-        "late or missing": Evidence(proven, silent),
+        "late or missing": Evidence(proven.rows, untold),
         "to devices online": got("was online throughout, and got", needless),
         "of nothing": got("got, of a number that nothing has,", nowhere),
         "to no member": got("belongs to no member there, and got", strangers),
@@ -79,6 +83,7 @@ def check(history: History) -> Finding:
         "again and again": got("got again and again", again),
     }
     found = {what: evidence.rows.height for what, evidence in kinds.items() if evidence.rows.height}
+    found |= {"late or missing": proven.height} if proven.height else {}
     if found:
         detail = ", ".join(f"{number:,} {what}" for what, number in found.items())
         return Finding(
@@ -88,23 +93,29 @@ def check(history: History) -> Finding:
             counterexamples=words.tell(*(evidence for evidence in kinds.values() if evidence.rows.height)),
             anomalies=sum(found.values()),
         )
-    if missing.height or doubtful:
-        number = count(missing.height + doubtful, "missing or surplus push", "missing or surplus pushes")
+    if missing or doubtful:
+        number = count(missing + doubtful, "missing or surplus push", "missing or surplus pushes")
         detail = f"{number} may follow an unrecorded change"
         return Finding(name=NAME, verdict="unknown", detail=detail)
-    detail = f"{count(pushes.height, 'push', 'pushes')}; {away.height:,} were due"
+    detail = f"{count(pushes.height, 'push', 'pushes')}; {due:,} were due"
     return Finding(name=NAME, verdict="valid", detail=detail)
 
 
-def _away(history: History) -> pl.DataFrame:
+def _watched(history: History) -> pl.DataFrame:
+    """device, watched: until when it is known of each device whether it is away."""
+    facts = facts_of(history)
+    watched = facts.stays.watched.select("device", watched="until")
+    if not facts.stays.told or history.holes:
+        return watched
+    never = facts.owners.select("device").unique().join(watched, on="device", how="anti")
+    return pl.concat([watched, never.with_columns(watched=pl.lit(history.end_ns, dtype=pl.Int64))])
+
+
+def _away(history: History, readers: pl.DataFrame, watched: pl.DataFrame) -> pl.DataFrame:
     """conv, msg, seq, acked, device, until, sent: pushes that are due to devices that are away for the whole bound."""
     facts, bound_ns = facts_of(history), round(history.bounds.push_s * 1e9)
-    due = facts.acked_readers.filter(pl.col("reader") != pl.col("device"))
+    due = readers.filter(pl.col("reader") != pl.col("device"))
     due = due.select(*MESSAGE, "seq", acked="t", device="reader").with_columns(until=pl.col("acked") + bound_ns)
-    watched = facts.stays.watched.select("device", watched="until")
-    if facts.stays.told and not history.holes:
-        never = facts.owners.select("device").unique().join(watched, on="device", how="anti")
-        watched = pl.concat([watched, never.with_columns(watched=pl.lit(history.end_ns, dtype=pl.Int64))])
     due = due.join(watched, on="device").filter(pl.col("until") <= pl.col("watched"))
     there = pl.concat([facts.stays.sessions, facts.stays.untold])
     online = overlapping(due, there, start="acked", end="until")
@@ -114,7 +125,7 @@ def _away(history: History) -> pl.DataFrame:
 
 def _missing(history: History, away: pl.DataFrame, pushes: pl.DataFrame) -> pl.DataFrame:
     """Of what is due to who is away, what was not pushed and not shown in time."""
-    shown = facts_of(history).first_shows.select("device", *MESSAGE, shown="t")
+    shown = facts_of(history).shown_of(away)
     told = away.join(pushes.select("device", "conv", covers="seq", pushed="t"), on=["device", "conv"]).filter(
         (pl.col("covers") >= pl.col("seq"))
         & pl.col("pushed").is_between(pl.col("sent").fill_null(EVER), pl.col("until"))

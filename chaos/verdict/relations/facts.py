@@ -7,6 +7,7 @@ by `device` events; a device with several users sees what any of them sees.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Final
 
@@ -18,6 +19,8 @@ from chaos.verdict.relations.stays import Stays
 from chaos.verdict.relations.windows import Windows
 from load.history.events import EVENT_NAMES, names_of
 
+PART_ROWS: Final = 200_000
+"""Readers that are looked at in one go: some 100 MB."""
 UPON: Final = ("edit", "delete", "reaction")
 """Events that concern another message."""
 DOINGS: Final = names_of("device", "read-back")
@@ -168,10 +171,27 @@ class Facts:
         shared = self.owners["device"].is_duplicated().any()
         return found.unique(maintain_order=True) if shared else found
 
-    @cached_property
-    def acked_readers(self) -> pl.DataFrame:
-        """conv, msg, seq, device, t, reader: each acked message at each device that must have it."""
-        return self.readers(self.acks)
+    def parts(self, places: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """`places` (with conv, msg and seq) in parts of whole messages, each with about PART_ROWS readers at most.
+
+        Members times messages may be far more than there are events: whoever asks for all readers goes part by part.
+        """
+        sizes = self.device_spans.group_by("conv").agg(size=pl.len())
+        sized = places.join(sizes, on="conv", how="left").sort(*MESSAGE, "seq")
+        sized = sized.with_columns(part=pl.col("size").fill_null(1).cast(pl.Int64).cum_sum() // PART_ROWS)
+        sized = sized.with_columns(part=pl.col("part").first().over(MESSAGE)).drop("size")
+        for part in sized.partition_by("part", maintain_order=True):
+            yield part.drop("part")
+
+    def acked_readers(self) -> Iterator[pl.DataFrame]:
+        """conv, msg, seq, device, t, reader: each acked message at each device that must have it, in parts."""
+        for part in self.parts(self.acks):
+            yield self.readers(part)
+
+    def shown_of(self, part: pl.DataFrame) -> pl.DataFrame:
+        """device, conv, msg, shown: the first displays of a part's messages."""
+        shows = self.first_shows.join(part.select(MESSAGE).unique(), on=MESSAGE, how="semi")
+        return shows.select("device", *MESSAGE, shown="t")
 
     @cached_property
     def devices(self) -> pl.Series:
