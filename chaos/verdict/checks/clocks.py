@@ -32,7 +32,9 @@ EXACT: Final = 0.01
 DECADES_NS: Final = 10**17
 """Three years, in ns: a time above it counts from 1970."""
 OFTEN: Final = 2
-"""Pairs that must agree on another unit."""
+"""Pairs that must agree on another unit,"""
+SHARE: Final = 0.05
+"""and which share of all must: one recorder of many may have another."""
 
 
 def check(history: History) -> Finding:
@@ -94,11 +96,11 @@ def _units(history: History, after: pl.DataFrame) -> list[str]:
 
 
 def _in_another_unit(pairs: pl.DataFrame) -> bool:
-    """Whether most of these pairs of times (a, b) are a power of a thousand apart."""
+    """Whether a part of these pairs of times (a, b) is a power of a thousand apart."""
     known = pairs.filter((pl.col("a") > 0) & (pl.col("b") > 0))
     if known.height < OFTEN:
         return False
     larger, smaller = pl.max_horizontal("a", "b").cast(pl.Float64), pl.min_horizontal("a", "b").cast(pl.Float64)
     quotient = larger / smaller
     off = known.filter(pl.any_horizontal((quotient / unit - 1).abs() < EXACT for unit in UNITS)).height
-    return off >= OFTEN and off * 2 > known.height
+    return off >= OFTEN and off > SHARE * known.height

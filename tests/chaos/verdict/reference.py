@@ -332,8 +332,9 @@ def samples(h: Seen) -> list[tuple]:
             if event["e"] == "offline" and event.get("planned", True):
                 back = [later["t"] for later in events[place:] if later["e"] == "online"]
                 away.append((event["t"], back[0] if back else INF))
-        if not any(start < t and end > send["due"] for start, end in away):
-            found.append((device, *key, t - send["due"]))
+        due = min(send["due"], send["t"])
+        if not any(start < t and end > due for start, end in away):
+            found.append((device, *key, max(0, t - due)))
     return found
 
 
