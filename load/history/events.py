@@ -144,7 +144,10 @@ class Event(IntEnum):
         ),
     )  # fmt: skip
 
-    EDIT = 15, "device", "A message (`of`) gets another content, under a number of its own.", (*_UPON, _AUTHOR)
+    EDIT = (
+        15, "device", "A message (`of`) gets another content (hash), under a number of its own.",
+        (*_UPON, Field("hash", AnyId | None, "hash", "hash", (), None), _AUTHOR),
+    )  # fmt: skip
     DELETE = 16, "device", "A message (`of`) is taken back, under a number of its own.", _UPON
     REACTION = 17, "device", "Somebody reacts to a message (`of`), under a number of its own.", _UPON
 

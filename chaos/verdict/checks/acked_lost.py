@@ -35,7 +35,7 @@ def check(history: History) -> Finding:
         return nothing(NAME)
     copies = nowhere = missing = 0
     lost, unread = [], []
-    for part in facts.parts(facts.acks):
+    for part in facts.parts(facts.acks.join(facts.deleted, on=MESSAGE, how="anti")):
         due = facts.readers(part).select(*PLACE, "t", device="reader")
         due = due.join(facts.heads, on=["device", "conv"], how="left")
         lacking, proven = _missing(history, due)
@@ -45,7 +45,8 @@ def check(history: History) -> Finding:
         unread.append(due.filter(pl.col("head").is_null()).group_by("device", "conv").agg(pl.len()))
     if any(rows.height for rows in lost):
         return _lost(history, pl.concat(lost))
-    unfinished = pl.concat(unread).group_by("device", "conv").agg(pl.col("len").sum())
+    none = pl.DataFrame(schema={"device": pl.Int64, "conv": pl.Int64, "len": pl.UInt32})
+    unfinished = pl.concat([none, *unread]).group_by("device", "conv").agg(pl.col("len").sum())
     doubts = [
         (missing, f"{count(missing, 'missing message')} may follow an unrecorded removal"),
         (unfinished.height, f"no complete read-back of {count(unfinished.height, 'conversation')} at member devices"),

@@ -23,7 +23,8 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import UPON, facts_of
+from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "gaps_forks"
 RANK = 50
@@ -89,7 +90,9 @@ def _forks(history: History) -> pl.DataFrame:
     """conv, seq, msg, messages, bodies, change, device (all concerned): numbers that are not one message."""
     facts = facts_of(history)
     acked = facts.acks.select("device", *NUMBER, "msg", hash=pl.lit(None, dtype=pl.Int64))
-    told = pl.concat([facts.seen.select(acked.columns), acked])
+    seen = facts.seen.select(acked.columns).join(facts.edited, on=MESSAGE, how="anti")
+    changing = facts.seen.join(facts.edited, on=MESSAGE, how="semi").with_columns(hash=pl.lit(None, dtype=pl.Int64))
+    told = pl.concat([seen, changing.select(acked.columns), acked])
     numbers = told.group_by(NUMBER).agg(
         pl.col("msg").min(), messages=pl.col("msg").n_unique(), bodies=pl.col("hash").drop_nulls().n_unique()
     )
@@ -105,10 +108,10 @@ def _changes(history: History) -> pl.DataFrame:
     facts = facts_of(history)
     what = [*NUMBER, "e", "user", "arg"]
     members = facts.of("member").select(what, msg=pl.lit(None, dtype=pl.Int64)).unique()
-    others = [facts.of(kind).join(facts.changes, on=NUMBER, how="semi") for kind in UPON]
-    upon = pl.concat([rows.select(members.columns) for rows in others]).unique()
+    nobody = {"user": pl.lit(None, dtype=pl.Int64), "arg": pl.lit(None, dtype=pl.UInt8)}
+    upon = facts.upon.join(facts.changes, on=NUMBER, how="semi").with_columns(**nobody)
     several = (
-        pl.concat([members.filter(pl.col("seq") > 0), upon.with_columns(user=pl.lit(None, dtype=pl.Int64)).unique()])
+        pl.concat([members.filter(pl.col("seq") > 0), upon.select(members.columns).unique()])
         .group_by(NUMBER)
         .agg(changes=pl.len())
         .filter(pl.col("changes") > 1)
@@ -127,7 +130,8 @@ def _gaps(history: History) -> pl.DataFrame:
     within = (pl.col("first") < pl.col("seq")) & (pl.col("seq") < pl.col("stop"))
     key = ["device", "conv", "first"]
     read = facts.finals.select("device", *NUMBER).unique().join(stays, on=["device", "conv"]).filter(within)
-    changed = facts.changes.join(stays, on="conv").filter(within)
+    gone = facts.places.join(facts.deleted, on=MESSAGE, how="semi").select(NUMBER)
+    changed = pl.concat([facts.changes, gone]).unique().join(stays, on="conv").filter(within)
     there = pl.concat(
         [
             read.select(*key, "seq"),

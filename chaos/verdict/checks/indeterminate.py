@@ -30,7 +30,7 @@ RANK = 20
 def check(history: History) -> Finding:
     """Judge; anomalies are distinct messages."""
     facts, words = facts_of(history), Words(history)
-    asked = facts.indeterminate
+    asked = facts.indeterminate.join(facts.deleted, on=MESSAGE, how="anti")
     if not asked.height:
         return nothing(NAME)
     copies = facts.finals.join(asked, on=MESSAGE, how="semi")

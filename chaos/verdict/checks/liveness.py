@@ -118,6 +118,7 @@ def _known(history: History) -> pl.DataFrame:
         .join(facts.acks.group_by(MESSAGE).agg(acked=pl.col("t").min()), on=MESSAGE, how="left")
         .join(facts.sends.select(*MESSAGE, sender="device"), on=MESSAGE, how="left")
         .filter(pl.col("acked").is_not_null() | pl.col("sender").is_not_null())
+        .join(facts.deleted, on=MESSAGE, how="anti")
         .with_columns(known=pl.coalesce("acked", "t"))
     )
 

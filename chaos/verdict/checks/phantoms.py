@@ -23,7 +23,7 @@ import polars as pl
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import MESSAGE
-from chaos.verdict.relations.facts import UPON, facts_of
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "phantoms"
 RANK = 60
@@ -39,7 +39,8 @@ def check(history: History) -> Finding:
         return nothing(NAME)
     known = contents.join(facts.bodies, on=MESSAGE, how="semi")
     unsent = contents.join(facts.bodies, on=MESSAGE, how="anti")
-    altered = known.join(facts.bodies, on=CONTENT, how="anti")
+    unsaid = facts.upon.filter((pl.col("e") == "edit") & pl.col("hash").is_null())  # it may be anything since
+    altered = known.join(facts.bodies, on=CONTENT, how="anti").join(unsaid, on=MESSAGE, how="anti")
     refused = contents.join(facts.refused, on=MESSAGE, how="semi").join(altered, on=CONTENT, how="anti")
     refused = refused.join(unsent, on=CONTENT, how="anti")
     anomalies = unsent.height + altered.height + refused.height + twofold.height + strange.height
@@ -95,11 +96,7 @@ def _strange(history: History) -> pl.DataFrame:
     meant = pushes.join(facts.places.select(*MESSAGE, "seq"), on=["conv", "seq"])
     known = meant.join(facts.bodies.select("hash").unique(), on="hash", how="semi")
     other = known.join(facts.bodies, on=CONTENT, how="anti")
-    upon = pl.concat([facts.of(kind).select(*columns, "seq") for kind in UPON])
-    nowhere = upon.join(facts.sends, on=MESSAGE, how="anti")
-    numbers = set(facts.places.select("conv", "seq").iter_rows())
-    by_number = [(conv, history.ids.decode("msg", msg)) in numbers for _, conv, msg, _ in nowhere.iter_rows()]
-    nowhere = nowhere.filter(~pl.Series(by_number, dtype=pl.Boolean))
+    nowhere = facts.upon.select(columns).join(facts.sends, on=MESSAGE, how="anti")
     parts = {
         "under a wrong name": wrong,
         "in a push with another's content": other,

@@ -17,7 +17,7 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import PLACE
+from chaos.verdict.relations.base import MESSAGE, PLACE
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "session"
@@ -30,7 +30,7 @@ def check(history: History) -> Finding:
     columns = ["device", *PLACE]
     wrote = facts.acks.select(*columns, how=pl.lit("wrote"))
     showed = facts.shows.select(columns).unique().with_columns(how=pl.lit("showed"))
-    known = pl.concat([wrote, showed.join(wrote, on=columns, how="anti")])
+    known = pl.concat([wrote, showed.join(wrote, on=columns, how="anti")]).join(facts.deleted, on=MESSAGE, how="anti")
     if not known.height:
         return nothing(NAME)
     read = known.join(facts.heads, on=["device", "conv"])

@@ -55,8 +55,36 @@ class Facts:
 
     @cached_property
     def bodies(self) -> pl.DataFrame:
-        """conv, msg, hash: what was sent."""
-        return self.of("send").select(*MESSAGE, "hash").unique()
+        """conv, msg, hash: what was sent, and what it was edited to."""
+        edited = self.upon.filter((pl.col("e") == "edit") & pl.col("hash").is_not_null())
+        return pl.concat([self.of("send").select(*MESSAGE, "hash"), edited.select(*MESSAGE, "hash")]).unique()
+
+    @cached_property
+    def upon(self) -> pl.DataFrame:
+        """e, t, device, conv, msg, seq, hash: edits, deletions and reactions; msg: the message that they are of.
+
+        It is told by its id, or by its number where no message of the conversation has that id.
+        """
+        rows = pl.concat([self.of(kind) for kind in UPON]).select("e", "t", "device", *MESSAGE, "seq", "hash")
+        sent = self.of("send").select(MESSAGE).unique()
+        other = rows.join(sent, on=MESSAGE, how="anti")
+        if not other.height:
+            return rows
+        at = {(conv, seq): msg for conv, msg, seq in self.places.select(PLACE).iter_rows()}
+        decode = self._history.ids.decode
+        msgs = [at.get((conv, decode("msg", of)), of) for conv, of in other.select(MESSAGE).iter_rows()]
+        named = other.with_columns(pl.Series("msg", msgs, dtype=pl.Int64))
+        return pl.concat([rows.join(sent, on=MESSAGE, how="semi"), named])
+
+    @cached_property
+    def deleted(self) -> pl.DataFrame:
+        """conv, msg: messages that were taken back; nobody has to have them any more."""
+        return self.upon.filter(pl.col("e") == "delete").select(MESSAGE).unique()
+
+    @cached_property
+    def edited(self) -> pl.DataFrame:
+        """conv, msg: messages that were edited; they may have several contents."""
+        return self.upon.filter(pl.col("e") == "edit").select(MESSAGE).unique()
 
     @cached_property
     def acks(self) -> pl.DataFrame:
@@ -136,8 +164,7 @@ class Facts:
     def changes(self) -> pl.DataFrame:
         """conv, seq: the numbers that membership changes, edits, deletions and reactions took."""
         number = ["conv", "seq"]
-        upon = pl.concat([self.of(kind) for kind in UPON])
-        own = upon.filter(pl.col("seq").is_not_null()).join(self.places, on=PLACE, how="anti")
+        own = self.upon.filter(pl.col("seq").is_not_null()).join(self.places, on=PLACE, how="anti")
         members = self.of("member").filter(pl.col("seq") > 0)
         return pl.concat([members.select(number), own.select(number)]).unique()
 
@@ -185,7 +212,7 @@ class Facts:
 
     def acked_readers(self) -> Iterator[pl.DataFrame]:
         """conv, msg, seq, device, t, reader: each acked message at each device that must have it, in parts."""
-        for part in self.parts(self.acks):
+        for part in self.parts(self.acks.join(self.deleted, on=MESSAGE, how="anti")):
             yield self.readers(part)
 
     def shown_of(self, part: pl.DataFrame) -> pl.DataFrame:

@@ -201,11 +201,23 @@ def authors_edits_and_reactions() -> Book:
     for line in book.lines:
         if line["e"] in ("wire", "show"):
             line["author"] = "bob" if line["msg"] == "hi" else "ann"
-    for event, t, seq, who, of in (
-        ("edit", 5, 4, "ann", "news"),
-        ("reaction", 6, 5, "bob", "news"),
-        ("delete", 7, 6, "bob", "hi"),
-    ):
-        book.add(event, t, device=f"{who}-1", conv="room", seq=seq, of=of)
+    book.add("edit", 5, device="ann-1", conv="room", seq=4, of="news", hash="#better news", author="ann")
+    book.add("reaction", 6, device="bob-1", conv="room", seq=5, of=3)
+    book.add("reaction", 6.5, device="cid-1", conv="room", seq=5, of=3)
+    book.add("delete", 7, device="bob-1", conv="room", seq=6, of="hi")
     book.seqs["room"] = 6
-    return book.read_back(60)
+    book.read_back(60, lacking=dict.fromkeys(("ann", "bob", "cid"), ("hi",)))
+    for line in book.lines:
+        if line["e"] == "final" and line["msg"] == "news" and line["device"] != "bob-1":
+            line["hash"] = "#better news"
+    return book
+
+
+@bad()
+def phantoms__another_content_than_it_was_edited_to() -> Book:
+    book = talk()
+    book.add("edit", 5, device="ann-1", conv="room", seq=4, of="hi", hash="#better")
+    book.seqs["room"] = 4
+    book.read_back(60)
+    next(line for line in book.lines if line["e"] == "final" and line["msg"] == "hi")["hash"] = "#worse"
+    return book
