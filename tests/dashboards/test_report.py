@@ -137,7 +137,7 @@ def test_a_single_message(tmp_path: Path) -> None:
 def test_holes_and_notes_are_on_the_page(tmp_path: Path) -> None:
     whole = made_up_history(messages=50)
     history = History(
-        events=whole.events, phases=whole.phases, notes=("swarm-2: torn record 7",),
+        events=whole.events, phases=whole.phases,
         holes=(Hole(t=0, process="swarm-2", detail="torn record 7"),),
     )  # fmt: skip
     _, page = page_of(judge(history), history, tmp_path)
@@ -147,7 +147,7 @@ def test_holes_and_notes_are_on_the_page(tmp_path: Path) -> None:
 def test_everything_that_comes_from_a_run_is_escaped(tmp_path: Path) -> None:
     whole = made_up_history(messages=300, lose=100)
     history = History(
-        events=whole.events, own=True, phases=whole.phases, notes=(SCRIPT,),
+        events=whole.events, own=True, phases=whole.phases, unknown_kinds={SCRIPT: 1},
         meta=Meta(experiment=SCRIPT, profile=SCRIPT, variant=SCRIPT),
     )  # fmt: skip
     verdict = judge(history)

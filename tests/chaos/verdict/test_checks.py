@@ -246,10 +246,22 @@ def test_a_run_is_judged_by_the_checks_that_it_names() -> None:
     verdict = judge(history_of([*lines, meta]))
     assert [check.name for check in verdict.checks] == ["acked_lost", "order"]
     assert verdict.verdict == "valid"
+    assert [check.name for check in judge(history_of(lines), checks=["causal"]).checks] == ["causal"]
     with pytest.raises(HistoryError, match="'orders'"):
         judge(history_of([{**meta, "checks": ["orders"]}]))
     with pytest.raises(HistoryError, match="length >= 1"):
         judge(history_of([{**meta, "checks": []}]))
+
+
+def test_an_experiment_states_the_bounds_that_the_verdict_knows() -> None:
+    from chaos.run import experiment
+    from load.history import control
+
+    assert set(experiment.Bounds.__struct_fields__) == set(control.Bounds.__struct_fields__)
+    told = msgspec.convert(msgspec.to_builtins(experiment.Bounds()), control.Bounds)
+    assert told.min_acked == 1000
+    with pytest.raises(msgspec.ValidationError, match="latency_ms is 0"):
+        msgspec.convert({"latency_ms": 0}, experiment.Bounds)
 
 
 # --- odd but well-formed ----------------------------------------------------------------------------------------------
