@@ -1,4 +1,4 @@
-"""acked_lost: what was acknowledged is still there.
+"""acked_lost: an acknowledged message is still stored.
 
 Guarantee: an acked message is in the final of every device of every user who is a member at its number, the sender's
 included, under that number. Anomaly: a lost message, or one that is kept under another number.

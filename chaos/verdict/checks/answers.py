@@ -1,4 +1,4 @@
-"""answers: who asks is answered.
+"""answers: sends are acknowledged in time.
 
 Guarantee: outside fault windows at least 99.9 % of the sends of members are acked, and each ack comes within the bound.
 Anomaly: a member who is refused for ever, a sender who waits for nothing.

@@ -1,4 +1,4 @@
-"""catch_up: who comes back sees what was missed.
+"""catch_up: a device that comes back shows what it missed.
 
 Guarantee: after `online`, everything acked before it, at numbers where the device's user is a member, is shown within
 the bound. Anomaly: fan-out without catch-up, a page that is never asked for.

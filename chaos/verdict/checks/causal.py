@@ -1,4 +1,4 @@
-"""causal: nobody sees the answer before the question.
+"""causal: an answer is not shown before its question.
 
 Guarantee: if a device showed m1 before it invoked m2, in whatever conversations, no device that is a member of both
 shows m2 before m1. Anomaly: effect before cause.

@@ -1,4 +1,4 @@
-"""clocks: the times can be believed.
+"""clocks: the recorded times can be believed.
 
 Guarantee: no ack, wire, show or final of a message is earlier than its send, and no due is later than its send, beyond
 the stated error of clocks; all times are in nanoseconds. Anomaly: recorders whose clocks are apart, or in other units.

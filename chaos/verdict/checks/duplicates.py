@@ -1,4 +1,4 @@
-"""duplicates: once means once.
+"""duplicates: a message is shown once and has one number.
 
 Guarantee: a device shows a message at most once, and a message has one number, everywhere. Anomaly: a message
 displayed twice, or sequenced twice (a retry taken for a new message).

@@ -1,4 +1,4 @@
-"""gaps_forks: one history of a conversation, and all of it.
+"""gaps_forks: all devices see the same conversation, without holes.
 
 Guarantee: one number of a conversation is one message with one content on all devices, or one membership change, and a
 final has no hole from the member's first number to the head. Anomaly: two devices that see different conversations; a

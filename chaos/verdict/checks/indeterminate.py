@@ -1,4 +1,4 @@
-"""indeterminate: a send without an answer happened wholly or not at all.
+"""indeterminate: an unanswered send was taken everywhere or nowhere.
 
 Guarantee: a send with neither an ack nor a definite refusal is in all finals that an acked message would have to be in,
 or in none. Anomaly: a half-delivered message.

@@ -1,4 +1,4 @@
-"""latency: people wait no longer than promised, unless something is broken.
+"""latency: messages are fast outside fault windows.
 
 Guarantee: the p99 of show.t - due, over deliveries to other devices than the sending one, is within the bound, outside
 fault windows. It counts from the time when the workload wanted the message sent, so a stall of the sender shows.

@@ -1,4 +1,4 @@
-"""leaks: only members read.
+"""leaks: only members read and write.
 
 Guarantee: nothing in wire, show or final on a device whose user is no member at that number; nothing anywhere at a
 number at which its sender is no member; and no plaintext in our own system: not in the log, the store, Redis or a log

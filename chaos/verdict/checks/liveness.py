@@ -1,4 +1,4 @@
-"""liveness: all arrives, in calm at once and after a fault when it is healed.
+"""liveness: every message arrives in time.
 
 Guarantee: every message that took its place is shown on every member device that is there, within the bound of its ack,
 or of the heal of the fault that came between. Anomaly: a notification that was lost and is never made up for.

@@ -1,4 +1,4 @@
-"""order: one order, the one people lived through.
+"""order: messages are shown and numbered in the order of their sends.
 
 Guarantee: a device shows a conversation in rising numbers; one device's messages in one conversation have rising
 numbers in the order of their sends; if m1 was acked before m2 was invoked, in the same conversation and on any

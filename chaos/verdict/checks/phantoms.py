@@ -1,4 +1,4 @@
-"""phantoms: nothing comes from nowhere.
+"""phantoms: nothing appears that was not sent.
 
 Guarantee: nothing in wire, show or final that was never sent in that conversation, has another content or author than
 what was sent, or was definitely refused; a message has one content. Anomaly: an invented, corrupted, misdirected or

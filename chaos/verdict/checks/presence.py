@@ -1,4 +1,4 @@
-"""presence: the picture of who is there is fresh.
+"""presence: the picture of who is online is fresh.
 
 Guarantee: a viewer's picture of a user, which is the last state it was told, is never staler than the bound, and the
 viewer is told again within the bound after a reconnect. Anomaly: a ghost that stays online, a friend who came back and

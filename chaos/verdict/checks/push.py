@@ -1,4 +1,4 @@
-"""push: who is away is told, who is there is not, and nobody is told what is not theirs.
+"""push: a device that is away gets a push, others get none.
 
 Guarantee: a member's device that is offline (or never came) from before an ack until the bound after it gets a push
 within the bound; one that is online throughout gets none; no push of what does not exist, to a device whose user is no

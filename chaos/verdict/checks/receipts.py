@@ -1,4 +1,4 @@
-"""receipts: two ticks mean what they say.
+"""receipts: a receipt reports a display, and every display is reported.
 
 Guarantee: a receipt never comes before the display that it reports, and never goes back; what is shown is told to its
 author within the bound while both are online. Anomaly: "read" on a message that nobody has seen, ticks that stop.

@@ -1,4 +1,4 @@
-"""session: a device's own past does not change.
+"""session: a device keeps what it wrote and showed.
 
 Guarantee: a device reads its own acked writes, and what it once showed is in its final. Anomaly: a message that was
 there and is gone; a write that only its writer cannot see.

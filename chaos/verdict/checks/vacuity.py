@@ -1,4 +1,4 @@
-"""vacuity: a run in which nothing happened proves nothing.
+"""vacuity: the history holds enough evidence.
 
 Guarantee: every planned fault took effect and was healed, every phase had operations, and the history is whole.
 Anomaly: a "valid" from a fault that did not bite, from a swarm that did not send, from a history that was cut off.

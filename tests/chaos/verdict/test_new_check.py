@@ -98,5 +98,5 @@ def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
 
     assert checks(as_json=False) == 0
     printed = capsys.readouterr().out
-    assert "acked_lost: what was acknowledged is still there." in printed
+    assert "acked_lost: an acknowledged message is still stored." in printed
     assert all(line == line.rstrip() for line in printed.splitlines())
