@@ -90,6 +90,7 @@ def _early(history: History, receipts: pl.DataFrame) -> pl.DataFrame:
     sends = facts.sends.select(*MESSAGE, sender="device")
     numbers = facts.places.join(sends, on=MESSAGE, how="left").select("conv", "sender", message="seq").unique()
     spans = facts.device_spans.select("conv", "first", "last", reader="device")
+    spans = spans.join(meant.select("conv", "reader").unique(), on=["conv", "reader"], how="semi")
     allowed = spans.join(numbers, on="conv").filter(pl.col("sender").ne_missing(pl.col("reader")))
     allowed = allowed.filter((pl.col("first") < pl.col("message")) & (pl.col("message") < pl.col("last")))
     visible = allowed.select("reader", "conv", "message").unique().sort("message")
