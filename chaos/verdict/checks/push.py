@@ -18,11 +18,11 @@ Online throughout: one session from the invocation to the push; not where that s
 message had arrived within the bound of the push, for such a connection may have been half open.
 
 A number exists if any event tells of a message or a change with it. Its push may go to a member at that number, and to
-who is added or removed by it. Shown before: in calm, on a device that was in one session from the invocation to the
-display, or longer than the bound ago; a push may cross a display that just happened. Again and again: from the third
-push of a number to a device on. In a history with holes a removal, an add or a message may have gone unrecorded: there
-a push is missing only where the message was shown later or is in the device's final, and surplus only where the device
-was online or had shown it.
+who is added or removed by it. Shown before: in calm, on a device that was in one session from the invocation to a
+second after the display, or longer than the bound ago; a push may cross a display that just happened. Again and again:
+from the third push of a number to a device on. In a history with holes a removal, an add or a message may have gone
+unrecorded: there a push is missing only where the message was shown later or is in the device's final, and surplus
+only where the device was online or had shown it.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ NAME = "push"
 RANK = 120
 OFTEN: Final = 2
 """A provider may be told the same once more when its answer was lost; more often is a fault."""
+WORD_NS: Final = 1_000_000_000
+"""A device that leaves within a second of a display may not have said so: then the service cannot know."""
 PUSH: Final = ["device", "conv", "seq", "t"]
 
 
@@ -168,7 +170,7 @@ def _shown_before(history: History, pushes: pl.DataFrame) -> pl.DataFrame:
     old = facts.windows.clear_of(old, start="sent", end="t")
     spans = facts.stays.sessions.sort("start", "end")
     at = old.sort("sent").join_asof(spans, left_on="sent", right_on="start", by="device", check_sortedness=False)
-    live = (pl.col("end") >= pl.col("shown")).fill_null(value=False)
+    live = (pl.col("end") >= pl.col("shown") + WORD_NS).fill_null(value=False)
     surplus = at.filter((pl.col("shown") + bound_ns < pl.col("t")) | live)
     surplus = surplus.join(_needless(history, pushes), on=["device", *MESSAGE, "t"], how="anti")
     return surplus.select(PUSH).unique().sort("t", "conv", "seq", "device")
