@@ -15,7 +15,7 @@ from chaos.verdict.model import encode
 from chaos.verdict.relations.facts import facts_of
 from load.history.events import RECORD_SIZE, Event
 from load.history.writer import HistoryWriter
-from tests.chaos.verdict.cases import talk
+from tests.chaos.verdict.cases import CASES, talk
 from tests.chaos.verdict.help import Line, history_of
 from tests.chaos.verdict.mutations import MUTATIONS
 from tests.chaos.verdict.world import World
@@ -166,6 +166,18 @@ def test_ids_of_any_kind_come_out_as_they_went_in(tmp_path: Path, rename) -> Non
     assert set(lost.devices) == {rename(device) for device in lost_plain.devices}
     again = jsonl(tmp_path, exported(history))
     assert encode(judge(again)) == encode(verdict)
+
+
+@pytest.mark.parametrize("name", ["authors_edits_and_reactions", "pushes_presence_receipts", "numbers_as_ids"])
+def test_a_history_and_its_export_are_the_same(tmp_path: Path, name: str) -> None:
+    lines = CASES[name].write().lines
+    history = history_of(lines)
+    text = exported(history)
+    again = jsonl(tmp_path, text)
+    assert encode(judge(again)) == encode(judge(history))
+    assert exported(again) == text
+    told = [json.loads(line) for line in text.splitlines()]
+    assert sum("author" in line for line in told) == sum("author" in line for line in lines)
 
 
 def test_one_and_the_text_one_are_two_devices() -> None:
