@@ -41,8 +41,8 @@ NAME = "push"
 RANK = 120
 OFTEN: Final = 2
 """A provider may be told the same once more when its answer was lost; more often is a fault."""
-WORD_NS: Final = 1_000_000_000
-"""A device that leaves within a second of a display may not have said so: then the service cannot know."""
+WORD_NS: Final = 2_000_000_000
+"""A device that leaves within two seconds of a display may not have said so: then the service cannot know."""
 PUSH: Final = ["device", "conv", "seq", "t"]
 
 

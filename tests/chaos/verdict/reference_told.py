@@ -84,7 +84,7 @@ def shown_before(h: Seen) -> set[tuple]:
             if seen >= t or not calm(h, sent, t) or (device, *key, t) in needless:
                 continue
             state = [s for s in sessions(h, device) if s[0] <= sent][-1:]
-            live = bool(state) and state[0][1] >= seen + 10**9
+            live = bool(state) and state[0][1] >= seen + 2 * 10**9
             if seen + BOUND < t or live:
                 found.add((device, line["conv"], line["seq"], t))
     return found
