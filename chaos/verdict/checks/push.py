@@ -18,8 +18,8 @@ Online throughout: one session from the invocation to the push; not where that s
 message had arrived within the bound of the push, for such a connection may have been half open.
 
 A number exists if any event tells of a message or a change with it. Its push may go to a member at that number, and to
-who is added or removed by it. Shown before: in calm, on a device that was in one session from the invocation to a
-second after the display, or longer than the bound ago; a push may cross a display that just happened. Again and again:
+who is added or removed by it. Shown before: in calm, on a device that was in one session from the invocation to 2 s
+after the display, or longer than the bound ago; a push may cross a display that just happened. Again and again:
 from the third push of a number to a device on. In a history with holes a removal, an add or a message may have gone
 unrecorded: there a push is missing only where the message was shown later or is in the device's final, and surplus
 only where the device was online or had shown it.
