@@ -31,8 +31,8 @@ from locust.web import WebUI
 from load import workload as configs
 from load.drive.api import ApiError
 from load.drive.swarm import Part, Report, Swarm, total
-from load.history.history import HistoryError, now_ns
 from load.history.latency import Histogram
+from load.history.writer import HistoryError, now_ns
 from load.webui import LedgerView, attach
 
 PART: Final = "petrel-part"

@@ -18,6 +18,7 @@ from msgspec import UNSET, UnsetType
 from chaos.errors import UsageError, no_such
 from chaos.run import yamlfile
 from chaos.run.yamlfile import Mistake, Place
+from load.history import control
 from load.workload import Workload
 from sut.deploy.profiles import PROFILES
 
@@ -32,18 +33,19 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     pass
 
 
-class Bounds(_Strict, frozen=True):
-    """What the verdict checks against; the meaning of each is in chaos/verdict."""
+class Bounds(control.Bounds, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the verdict checks against, as an experiment states it: no bound is zero, none is longer than a day."""
 
-    latency_ms: Positive = 200.0
-    catch_up_s: Positive = 10.0
-    liveness_s: Positive = 20.0
-    recovery_s: Positive = 10.0
-    push_s: Positive = 5.0
-    presence_s: Positive = 100.0
-    """At least 2.5 heartbeats, the period and the grace of Settings, and what a fault keeps from Redis."""
-    min_acked: Annotated[int, msgspec.Meta(ge=0)] = 1000
-    min_deliveries: Annotated[int, msgspec.Meta(ge=0)] = 1000
+    presence_s: control.Bound = 100.0
+    """At least 2.5 heartbeats (of 30 s), the services' period and grace, and what a fault keeps from Redis."""
+    min_acked: control.Least = 1000
+    min_deliveries: control.Least = 1000
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, float) and not 0 < value <= 86_400:
+                raise ValueError(f"{name} is {value:g}; it must be above 0 and at most 86400")
 
 
 class FaultSpec(_Strict, frozen=True):

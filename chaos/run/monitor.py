@@ -13,8 +13,8 @@ from chaos.run.rundir import RunDir
 from chaos.run.swarm import SwarmProcess
 from chaos.screen.live import Display, View
 from load.history.control import ControlReader, ControlWriter, Hole, Phase
-from load.history.history import now_ns
 from load.history.ledger import Ledger, LedgerReader
+from load.history.writer import now_ns
 
 LOOK_S: Final = 0.1
 LEDGER_EVERY_S: Final = 0.5

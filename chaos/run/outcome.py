@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chaos.errors import HarnessError, UsageError
+import msgspec
+
+from chaos.errors import USAGE, HarnessError, UsageError
 from chaos.run import experiment, junit
 from chaos.run.rundir import RunDir
+from chaos.verdict.model import printable
 
 if TYPE_CHECKING:
     from chaos.verdict.history.history import History
@@ -48,14 +54,30 @@ def conclude(directory: RunDir, *, say: Callable[[str], None]) -> Verdict:
 
 
 def verify(source: Path, *, foreign: bool) -> Verdict:
-    """Judge again: the history of a run directory, or a foreign one in a file of JSON lines. Raises UsageError."""
-    from chaos.verdict.history.history import HistoryError
-    from chaos.verdict.judge import judge
+    """Judge again: the history of a run directory, or a foreign one in a file of JSON lines.
 
+    Judged in a process of its own, so that one that is ended for want of memory or threads is no verdict. Raises
+    UsageError: the history cannot be judged; HarnessError: there is no verdict.
+    """
+    from chaos.verdict.model import decode
+
+    command = [sys.executable, "-m", "chaos.verdict", "history" if foreign else "run", str(source)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
-        return judge(load(source, foreign=foreign))
-    except HistoryError as error:
-        raise UsageError(f"{source}: {error}") from None
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    except OSError as error:
+        raise HarnessError(f"{source}: no process to judge it: {error.strerror}") from None
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    if done.returncode == USAGE:
+        raise UsageError(said[-1] if said else str(source))
+    try:
+        if done.returncode == 0:
+            return decode(done.stdout)
+    except msgspec.DecodeError:
+        pass
+    ended = f"ended by signal {-done.returncode}" if done.returncode < 0 else f"ended with {done.returncode}"
+    why = printable(said[-1]) if said else "it said nothing"
+    raise HarnessError(f"{source}: the judge {ended} without a verdict, perhaps for want of memory or threads: {why}")
 
 
 def load(source: Path, *, foreign: bool = False) -> History:

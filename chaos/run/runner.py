@@ -31,9 +31,9 @@ from chaos.run.sampler import Sampler
 from chaos.run.schedule import Schedule
 from chaos.run.swarm import ReadBack, SwarmProcess
 from chaos.screen.live import Display
-from chaos.verdict.history.lines import Bounds, Meta
 from load import workload as configs
-from load.history.history import now_ns
+from load.history.control import Bounds, Meta
+from load.history.writer import now_ns
 from sut.deploy import system as deploy
 from sut.deploy.errors import DeployError
 from sut.deploy.net.links import Links

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import psutil
 
-from load.history.history import now_ns
+from load.history.writer import now_ns
 from sut.deploy.probes import probe
 from sut.deploy.system import System
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def share_clock() -> None:
-    """One clock for this process and all that it starts; before load.history.history is imported, which reads it."""
+    """One clock for this process and all that it starts; before load.history.writer is imported, which reads it."""
     os.environ[CLOCK_OFFSET] = str(clock_offset_ns(os.environ))
 
 

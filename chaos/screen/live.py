@@ -148,6 +148,8 @@ def show_verdict(console: Console, verdict: Verdict, *, report: Path | None = No
         console.print(_fault_table(verdict.faults))
     counts, steady = verdict.counts, verdict.latency_ms.steady
     console.print()
+    for note in verdict.notes:
+        console.print(Text(f"note: {note}", "yellow"), soft_wrap=True)
     console.print(
         Text(
             f"{counts.devices:,} devices, {counts.sends_acked:,} of {counts.sends_invoked:,} sends acked, "

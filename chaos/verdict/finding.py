@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+import msgspec
 import polars as pl
 
-from chaos.verdict.model import CheckResult, Counterexample, Outcome
-
-if TYPE_CHECKING:
-    from chaos.verdict.history.history import History
+from chaos.verdict.history.history import History
+from chaos.verdict.model import CheckResult, Counterexample, Outcome, printable
 
 MAX_COUNTEREXAMPLES: Final = 10
 """How many anomalies of a check are told in full; all are counted."""
@@ -34,8 +33,9 @@ class Finding:
     @property
     def result(self) -> CheckResult:
         """As the verdict tells it."""
+        examples = tuple(msgspec.structs.replace(e, text=printable(e.text)) for e in self.counterexamples)
         return CheckResult(
-            name=self.name, verdict=self.verdict, detail=self.detail, counterexamples=self.counterexamples
+            name=self.name, verdict=self.verdict, detail=printable(self.detail), counterexamples=examples
         )
 
 
@@ -51,6 +51,23 @@ class Evidence:
     rows: pl.DataFrame
     text: Callable[[Row], str]
     devices: tuple[str, ...] = ("device",)
+
+
+class Tally:
+    """Anomalies that come in parts: how many there are, and the first of them."""
+
+    def __init__(self, *order: str) -> None:
+        """`order`: the columns by which they are told."""
+        self._order = order
+        self.height = 0
+        self.rows = pl.DataFrame()
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """One part."""
+        self.height += rows.height
+        if rows.height:
+            parts = [self.rows, rows] if self.rows.height else [rows]
+            self.rows = pl.concat(parts).sort(*self._order).head(MAX_COUNTEREXAMPLES)
 
 
 class Words:

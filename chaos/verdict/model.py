@@ -109,6 +109,15 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: Latency
     faults: tuple[FaultResult, ...]
     checks: tuple[CheckResult, ...]
+    unknown_kinds: dict[str, int] = {}
+    """Events of unknown kinds, which were not judged: how many of each."""
+    notes: tuple[str, ...] = ()
+    """For people: what was not judged, and by what bounds it was judged more leniently than usual."""
+
+
+def printable(text: str) -> str:
+    """The text with every character that a terminal does not print as itself written as its escape."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def exit_status(verdict: Verdict) -> int:

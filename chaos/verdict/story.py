@@ -8,8 +8,9 @@ import polars as pl
 
 from chaos.verdict.finding import Row, Words
 from chaos.verdict.history.history import History
-from chaos.verdict.model import Counterexample, Id
-from chaos.verdict.relations.facts import MESSAGE
+from chaos.verdict.model import Counterexample, Id, printable
+from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.facts import facts_of
 
 
 class Step(NamedTuple):
@@ -44,7 +45,7 @@ def story(history: History, *, conv: Id, msg: Id | None = None, seq: int | None 
     if conv_code is None:
         return []
     here = history.events.filter(pl.col("conv") == conv_code)
-    places = history.facts.places.filter(pl.col("conv") == conv_code)
+    places = facts_of(history).places.filter(pl.col("conv") == conv_code)
     numbers = places.filter(pl.col("msg") == msg_code)["seq"].to_list() if msg_code is not None else []
     numbers += [] if seq is None else [seq]
     messages = places.filter(pl.col("seq").is_in(numbers)).select(MESSAGE).unique()["msg"].to_list()
@@ -61,7 +62,7 @@ def story(history: History, *, conv: Id, msg: Id | None = None, seq: int | None 
             t_s=round((row["t"] - history.start_ns) / 1e9, 6),
             device=None if row["device"] is None else ids.decode("device", row["device"]),
             event=row["e"],
-            text=_text(words, row),
+            text=printable(_text(words, row)),
         )
         for row in concerned.head(MAX_STEPS).to_dicts()
     ]

@@ -15,6 +15,7 @@ from typing import Final
 import polars as pl
 
 from chaos.verdict.history.history import History
+from chaos.verdict.relations.facts import facts_of
 from dashboards.report.traces import Traces
 
 ORDER_SLACK_NS: Final = 1_000_000
@@ -44,7 +45,7 @@ class Joined:
 
     def _arrivals(self, history: History, every: int) -> pl.DataFrame:
         """When each was told, when its body came, when it was displayed. `head`: the number that was told."""
-        facts, msg = history.facts, pl.col("msg")
+        facts, msg = facts_of(history), pl.col("msg")
         traced = (msg // (1 << 32) + msg % (1 << 32)) % every == 0
         shown = facts.samples.filter(traced).select(*DELIVERY, "seq", "due", shown="t")
         body = facts.of("wire").filter(traced).group_by(DELIVERY).agg(body=pl.col("t").min())
@@ -102,7 +103,7 @@ class Joined:
         rows = self._having(_latest(rows, taken, at="appending", by=["msg", "chat"]), "taken")
         handed_on = self._stamps("handed_on").select("msg", handed_on="t")
         rows = self._having(_latest(rows, handed_on, at="taken", by=["msg"]), "handed_on")
-        sends = history.facts.sends.select("conv", "msg", sent_at="t")
+        sends = facts_of(history).sends.select("conv", "msg", sent_at="t")
         rows = self._having(rows.join(sends, on=["conv", "msg"], how="left"), "sent_at")
         again = self._swarm("sent_again").select("msg", attempt_at="t")
         attempts = pl.concat([sends.select("msg", attempt_at="sent_at"), again])

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from chaos.verdict.history.history import History
 from chaos.verdict.model import CheckResult, Counts, FaultResult, Percentiles, Verdict
+from chaos.verdict.relations.facts import facts_of
 from dashboards.report import series
 from dashboards.report.budget import BudgetView, budget_view
 from dashboards.report.commands import commands
@@ -132,7 +133,7 @@ def build(verdict: Verdict, history: History, run_dir: Path, budget: Budget | No
     bands = bands_of(lanes)
     bound_ms = history.bounds.latency_ms
     figures = [
-        latency_figure(series.latency(history.facts.samples, grid), grid, bands=bands, bound_ms=bound_ms),
+        latency_figure(series.latency(facts_of(history).samples, grid), grid, bands=bands, bound_ms=bound_ms),
         throughput_figure(series.rates(history.events, grid, ("send", "ack", "show")), grid, bands=bands),
         online_figure(series.online(history.events, grid), grid, bands=bands),
     ]

@@ -33,7 +33,7 @@ class Draft(NamedTuple):
 
     conv: int
     msg: int
-    """load.history.history.message_id."""
+    """load.history.events.message_id."""
     due_offset_ns: int
     """When it was planned, in ns after t0."""
     size: int

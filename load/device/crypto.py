@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from load.device import body as bodies
 from load.device.body import Draft
-from load.history.history import message_id
+from load.history.events import message_id
 from load.history.recorder import Recorder
 from sut.crypto import envelope as envelopes
 from sut.crypto.account import Account

@@ -25,8 +25,9 @@ from load.device import body as bodies
 from load.device.body import Draft
 from load.device.causality import Ties
 from load.device.doings import Doings
-from load.history.history import message_id, now_ns
+from load.history.events import message_id
 from load.history.recorder import UNWATCHED, Recorder
+from load.history.writer import now_ns
 from load.plan.plan import ALWAYS_US, US, Absence, DevicePlan
 from sut.protocol.causal import Dependency
 from sut.protocol.device.client import Client

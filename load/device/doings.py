@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from load.history.history import message_id
+from load.history.events import message_id
 from load.plan.people import is_read
 from load.plan.plan import DevicePlan
 from sut.protocol.device.client import Client

@@ -15,7 +15,8 @@ from typing import Final
 
 from load.drive.api import ApiClient, ApiError, parallel
 from load.history.control import ControlWriter
-from load.history.history import Event, HistoryWriter, now_ns
+from load.history.events import Event
+from load.history.writer import HistoryWriter, now_ns
 from load.plan.changes import Change
 from load.plan.population import Conversation, Population
 

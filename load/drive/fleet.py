@@ -26,7 +26,7 @@ from load.device.secure import client_context
 from load.drive.api import ApiClient
 from load.drive.gateways import Gateways
 from load.drive.session import Session
-from load.history.history import HistoryError, now_ns
+from load.history.writer import HistoryError, now_ns
 from load.plan.plan import DevicePlan
 
 LONGEST_SLEEP_S: Final = 0.02

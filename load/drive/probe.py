@@ -15,7 +15,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from load.device import body as bodies
-from load.history.history import Event, HistoryWriter, message_id
+from load.history.events import Event, message_id
+from load.history.writer import HistoryWriter
 from sut.protocol.frames import MAX_FETCH, MAX_SEQ, Error, Fetch, FrameError, History, Page, decode_server, encode
 
 ANSWER_S: Final = 3.0

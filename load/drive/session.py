@@ -25,7 +25,7 @@ from load.device.device import Device, Refusal
 from load.device.secure import SecureStream
 from load.drive.api import ApiError
 from load.drive.gateways import Gateways, NoGateway
-from load.history.history import HistoryError
+from load.history.writer import HistoryError
 from load.plan.plan import Absence
 
 CONNECT_S: Final = 5.0

@@ -23,9 +23,9 @@ from load.drive.arrange import Changes, create_conversations, record_population
 from load.drive.fleet import Fleet
 from load.drive.session import Session
 from load.history.control import ControlWriter, PhaseName
-from load.history.history import HistoryError, HistoryWriter, now_ns
 from load.history.latency import Histogram
 from load.history.recorder import Counters, Observer, Recorder
+from load.history.writer import HistoryError, HistoryWriter, now_ns
 from load.plan import plan as plans
 from load.plan import population as populations
 from load.workload import SwarmConfig

@@ -1,42 +1,76 @@
-"""The control lines beside a binary history: what the run intended and what befell it, one JSON object a line.
+"""The control lines of a history: what the run intended, what befell it and by what it is judged, one JSON object each.
 
-Rare events with text in them (phases, faults, holes) do not fit the fixed records of load/history/history.py. Each
-process writes its own NAME.jsonl with one write a line, so that a killed process leaves whole lines and at most one
-torn tail.
+Rare events with text in them do not fit the fixed records of load/history/writer.py. Each process writes its own
+NAME.jsonl with one write a line, so that a killed process leaves whole lines and at most one torn tail.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
-from load.history.history import now_ns
+from load.history.events import Time
+from load.history.writer import now_ns
 
 PhaseName = Literal["setup", "ramp", "steady", "quiesce", "final", "end"]
+Bound = Annotated[float, msgspec.Meta(ge=0, le=1e7)]
+Least = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Phase(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="phase"):
-    """A phase of the run begins at `t` (which may lie a little ahead). Several processes may say the same."""
-
-    t: int
-    name: str
+FOREIGN: Final = "foreign"
+"""The profile of a history that none of our runs recorded."""
 
 
-class Hole(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="hole"):
-    """Something happened that this history does not hold; whatever depends on it can only be judged unknown."""
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """By what a history is judged. The defaults are those of a history that does not say: it must hold operations."""
 
-    t: int
-    process: str
-    detail: str
+    latency_ms: Bound = 200.0
+    """`latency`: p99 from the intended send to the display."""
+    catch_up_s: Bound = 10.0
+    """`catch_up`: from coming online to the display of what was missed."""
+    liveness_s: Bound = 20.0
+    """`liveness`: from the ack, or from the heal of the fault, to the display."""
+    recovery_s: Bound = 10.0
+    """Longest time after a heal that still counts as the fault's window."""
+    push_s: Bound = 5.0
+    """`push`: from the ack to the push on a device that is away."""
+    presence_s: Bound = 60.0
+    """`presence`: how stale a picture may be, and when a watcher is told again after a reconnect."""
+    answer_s: Bound = 10.0
+    """`answers`: from the send to its ack."""
+    receipt_s: Bound = 10.0
+    """`receipts`: from the display to the receipt at the author."""
+    clock_error_ms: Bound = 10.0
+    """`clocks`: how far the clocks of two recorders may be apart."""
+    min_acked: Least = 1
+    """`vacuity`: fewest acked sends."""
+    min_deliveries: Least = 0
+    """`vacuity`: fewest deliveries."""
+
+
+class Meta(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="meta"):
+    """What the run was, and by what it is judged."""
+
+    t: Time = 0
+    experiment: str = "history"
+    profile: str = FOREIGN
+    variant: str | None = None
+    seed: int = 0
+    duration_s: float | None = None
+    bounds: Bounds = Bounds()
+    checks: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
+    """The checks that the run is judged by; null: all."""
+    push: bool = False
+    """Pushes are recorded: that there is none proves something."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="plan"):
     """A fault is to come, `at_s` after the first planned send, for `for_s`."""
 
-    t: int
+    t: Time
     fault: str
     name: str
     target: str
@@ -44,19 +78,37 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="plan")
     for_s: float
 
 
+class Phase(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="phase"):
+    """A phase of the run begins at `t` (which may lie a little ahead). Several processes may say the same."""
+
+    t: Time
+    name: str
+
+
 class Fault(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="fault"):
     """A fault was injected or healed; `ok`: seen from outside to be so, with the evidence."""
 
-    t: int
-    fault: str
+    t: Time
     name: str
     target: str
     phase: Literal["inject", "heal"]
-    ok: bool
+    fault: str = ""
+    ok: bool = True
     evidence: str = ""
 
 
-ControlEvent = Phase | Hole | Plan | Fault
+class Hole(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="hole"):
+    """Something happened that this history does not hold; whatever depends on it can only be judged unknown."""
+
+    t: Time
+    process: str
+    detail: str
+
+
+ControlEvent: TypeAlias = Phase | Hole | Plan | Fault
+"""What processes of a run append while it goes on."""
+Control: TypeAlias = Meta | Plan | Phase | Fault | Hole
+CONTROL: Final = (Meta, Plan, Phase, Fault, Hole)
 
 _DECODER = msgspec.json.Decoder(ControlEvent)
 _ENCODER = msgspec.json.Encoder()

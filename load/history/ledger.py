@@ -10,7 +10,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from load.history.history import Event, HistoryTail, Record, now_ns
+from load.history.events import Event, Record
+from load.history.writer import HistoryTail, now_ns
 
 S_NS = 1_000_000_000
 

@@ -12,8 +12,9 @@ from typing import Final, Protocol
 import msgspec
 
 from load.device import body as bodies
-from load.history.history import Event, Explanation, HistoryWriter, machine_id, message_id, now_ns
+from load.history.events import Event, Explanation, message_id
 from load.history.latency import Histogram
+from load.history.writer import HistoryWriter, machine_id, now_ns
 from sut.protocol.device.events import Acked, GaveUp, HeldBack, Nacked, Notified, SentAgain, Show, Told, Wire
 from sut.protocol.frames import Message
 from sut.protocol.signals import ReceiptKind

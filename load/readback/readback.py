@@ -31,7 +31,8 @@ from load.device.secure import client_context
 from load.drive.api import ApiClient, ApiError
 from load.drive.probe import draw, probe
 from load.history.control import ControlWriter
-from load.history.history import Event, HistoryError, HistoryTail, HistoryWriter
+from load.history.events import Event
+from load.history.writer import HistoryError, HistoryTail, HistoryWriter
 from load.readback.reader import ANSWER_S, AskAgain, Reader, Unreadable
 from load.workload import ConfigError, SwarmConfig
 from load.workload import load as load_config

@@ -1,4 +1,4 @@
-"""catch_up: who comes back sees what was missed.
+"""catch_up: a device that comes back shows what it missed.
 
 Guarantee: after `online`, everything acked before it, at numbers where the device's user is a member, is shown within
 the bound. Anomaly: fan-out without catch-up, a page that is never asked for.
@@ -18,42 +18,37 @@ from __future__ import annotations
 
 import polars as pl
 
-from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE
+from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "catch_up"
+RANK = 100
 
 
 def _duties(history: History) -> pl.DataFrame:
     """device, online, deadline: each coming online that lasted until its bound."""
     bound_ns = round(history.bounds.catch_up_s * 1e9)
-    sessions = history.facts.stays.sessions.with_columns(deadline=pl.col("start") + bound_ns)
-    deadline = pl.col("deadline")
-    for start, end in history.facts.windows.spans():
-        overlaps = (pl.lit(start) <= deadline) & (pl.col("start") < end)
-        later = pl.lit(min(end, history.last_ns + 1) + bound_ns)  # beyond the history: nobody stays that long
-        sessions = sessions.with_columns(
-            deadline=pl.when(overlaps).then(pl.max_horizontal(deadline, later)).otherwise(deadline)
-        )
-    return sessions.filter(deadline <= pl.col("end")).select("device", "deadline", online="start")
+    facts, start = facts_of(history), pl.col("start")
+    deadline = facts.windows.after(start, start + bound_ns, bound_ns)
+    sessions = facts.stays.sessions.with_columns(deadline=deadline)
+    return sessions.filter(pl.col("deadline") <= pl.col("end")).select("device", "deadline", online="start")
 
 
 def check(history: History) -> Finding:
     """Judge; anomalies are messages shown late or never, each device's and each coming online."""
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     duties = _duties(history)
-    others = facts.acked_readers.filter(pl.col("reader") != pl.col("device"))
-    due = others.select(*MESSAGE, "seq", acked="t", device="reader")
-    due = due.join(facts.first_shows.select("device", *MESSAGE, shown="t"), on=["device", *MESSAGE], how="left")
     bound_ns = round(history.bounds.catch_up_s * 1e9)
-    slow = due.filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("acked") + bound_ns))
-    missed = slow.join(duties, on="device").filter(
-        (pl.col("acked") < pl.col("online")) & (pl.col("shown").is_null() | (pl.col("shown") > pl.col("deadline")))
-    )
-    proven = facts.despite_holes(missed)
+    due, missing, proven = 0, 0, Tally("online", "device", "conv", "seq", "msg")
+    for part in facts.acked_readers():
+        others = part.filter(pl.col("reader") != pl.col("device"))
+        others = others.select(*MESSAGE, "seq", acked="t", device="reader")
+        missed = _missed(others.join(facts.shown_of(part), on=["device", *MESSAGE], how="left"), duties, bound_ns)
+        due, missing = due + others.height, missing + missed.height
+        proven.add(facts.despite_holes(missed))
     if proven.height:
-        first = proven.sort("online", "device", "conv", "seq", "msg")
 
         def text(row: Row) -> str:
             shown = "never shown there" if row["shown"] is None else f"shown {words.at(row['shown'])}"
@@ -67,13 +62,21 @@ def check(history: History) -> Finding:
             name=NAME,
             verdict="invalid",
             detail=detail,
-            counterexamples=words.tell(Evidence(first, text)),
+            counterexamples=words.tell(Evidence(proven.rows, text)),
             anomalies=proven.height,
         )
-    if missed.height:
-        detail = f"{count(missed.height, 'message')} not shown may follow an unrecorded removal"
+    if missing:
+        detail = f"{count(missing, 'message')} not shown may follow an unrecorded removal"
         return Finding(name=NAME, verdict="unknown", detail=detail)
-    if not duties.height or not due.height:
+    if not duties.height or not due:
         return nothing(NAME)
     detail = f"{duties.height:,} times a device came online and caught up within {history.bounds.catch_up_s:g} s"
     return Finding(name=NAME, verdict="valid", detail=detail)
+
+
+def _missed(due: pl.DataFrame, duties: pl.DataFrame, bound_ns: int) -> pl.DataFrame:
+    """What was acked before a device came online, and not shown there by the end of that duty."""
+    slow = due.filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("acked") + bound_ns))
+    return slow.join(duties, on="device").filter(
+        (pl.col("acked") < pl.col("online")) & (pl.col("shown").is_null() | (pl.col("shown") > pl.col("deadline")))
+    )

@@ -1,4 +1,4 @@
-"""causal: nobody sees the answer before the question.
+"""causal: an answer is not shown before its question.
 
 Guarantee: if a device showed m1 before it invoked m2, in whatever conversations, no device that is a member of both
 shows m2 before m1. Anomaly: effect before cause.
@@ -23,16 +23,18 @@ import polars as pl
 
 from chaos.verdict.finding import MAX_COUNTEREXAMPLES, Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE
+from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "causal"
+RANK = 80
 PART_ROWS = 1_000_000
 """About how many pairs are looked at in one go."""
 
 
 def check(history: History) -> Finding:
     """Judge; anomalies are the inversions found until enough were."""
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     shows = _member_shows(history)
     sends = facts.sends.select(*MESSAGE, sender="device", sent="t")
     answers = shows.join(sends, on=MESSAGE)
@@ -69,7 +71,7 @@ def check(history: History) -> Finding:
 
 def _member_shows(history: History) -> pl.DataFrame:
     """device, conv, msg, seq, t: first displays at numbers where the device's user is a member, by time."""
-    facts = history.facts
+    facts = facts_of(history)
     seq = pl.col("seq")
     spans = facts.first_shows.join(facts.device_spans, on=["device", "conv"])
     allowed = spans.filter((pl.col("first") < seq) & (seq < pl.col("last"))).drop("first", "last")

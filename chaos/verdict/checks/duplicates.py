@@ -1,4 +1,4 @@
-"""duplicates: once means once.
+"""duplicates: a message is shown once and has one number.
 
 Guarantee: a device shows a message at most once, and a message has one number, everywhere. Anomaly: a message
 displayed twice, or sequenced twice (a retry taken for a new message).
@@ -17,14 +17,16 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE, PLACE
+from chaos.verdict.relations.base import MESSAGE, PLACE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "duplicates"
+RANK = 30
 
 
 def check(history: History) -> Finding:
     """Judge; anomalies are surplus displays and surplus numbers."""
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     if not facts.places.height:
         return nothing(NAME)
     shown = (

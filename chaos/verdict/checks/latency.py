@@ -1,7 +1,8 @@
-"""latency: people wait no longer than promised, unless something is broken.
+"""latency: messages are fast outside fault windows.
 
 Guarantee: the p99 of show.t - due, over deliveries to other devices than the sending one, is within the bound, outside
 fault windows. It counts from the time when the workload wanted the message sent, so a stall of the sender shows.
+Anomaly: a system that is slow on a quiet day.
 
     {"e":"send","t":900,"due":100,"device":1,"conv":7,"msg":5,..}     the sender hung until 900
     {"e":"show","t":950,"device":2,"conv":7,"msg":5,..}               850 ns, not 50
@@ -20,19 +21,21 @@ import polars as pl
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.percentiles import summarise
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "latency"
+RANK = 150
 MIN_STEADY = 100
 """Below that many samples a p99 is no more than the maximum."""
 
 
 def steady(history: History) -> pl.DataFrame:
     """The samples (see Facts.samples) outside fault windows."""
-    samples = history.facts.samples
+    samples = facts_of(history).samples
     start = history.phase("steady")
     if start is not None:
         samples = samples.filter(pl.col("due") >= start)
-    for first, end in history.facts.windows.spans(lead_ns=round(history.bounds.latency_ms * 1e6)):
+    for first, end in facts_of(history).windows.spans(lead_ns=round(history.bounds.latency_ms * 1e6)):
         samples = samples.filter(~pl.col("due").is_between(first, end))
     return samples
 

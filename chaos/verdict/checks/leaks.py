@@ -1,8 +1,9 @@
-"""leaks: only members read.
+"""leaks: only members read and write.
 
-Guarantee: nothing in wire, show or final on a device whose user is no member at that number; and no plaintext in our
-own system: not in the log, the store, Redis or a log file. Anomalies: somebody who was removed, was not yet there, or
-never was, can read; bytes that only encrypted messages hold are found on a disk.
+Guarantee: nothing in wire, show or final on a device whose user is no member at that number; nothing anywhere at a
+number at which its sender is no member; and no plaintext in our own system: not in the log, the store, Redis or a log
+file. Anomaly: somebody who was removed, was not yet there, or never was, can read; bytes that only encrypted messages
+hold are found on a disk.
 
     {"e":"member","conv":7,"user":2,"op":"remove","seq":4,..}
     {"e":"wire","device":2,"conv":7,"msg":5,"seq":5,..}         device 2 is user 2's
@@ -21,9 +22,11 @@ from chaos.verdict.canary import Canary
 from chaos.verdict.finding import MAX_COUNTEREXAMPLES, Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.model import Counterexample, total
-from chaos.verdict.relations.facts import PLACE
+from chaos.verdict.relations.base import MESSAGE, PLACE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "leaks"
+RANK = 70
 
 
 def check(history: History) -> Finding:
@@ -62,7 +65,7 @@ def _hunted(canary: Canary | None) -> Finding | None:
 
 
 def _copies(history: History) -> Finding:
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     copies = facts.seen.select("device", *PLACE).unique()
     if not copies.height:
         return nothing(NAME)
@@ -72,23 +75,42 @@ def _copies(history: History) -> Finding:
     )
     others = copies.join(allowed, on=["device", *PLACE], how="anti")
     judged = others.join(facts.owners, on="device", how="semi").join(facts.of("member"), on="conv", how="semi")
-    if judged.height and not history.holes:
+    foreign = _by_strangers(history)
+    wrong = judged.height + foreign.height
+    if wrong and not history.holes:
         leaked = judged.group_by(PLACE).agg(pl.col("device").sort()).sort(PLACE)
 
         def text(row: Row) -> str:
             return f"{words.msg(row)}, {words.place(row)}, is on {words.devices(row)}, whose user is no member there"
 
+        def sent(row: Row) -> str:
+            return (
+                f"{words.msg(row)} took {words.place(row)}; {words.device(row)} sent it, whose user is no member there"
+            )
+
         detail = f"{count(judged.height, 'copy', 'copies')} on devices that must not have them"
+        if foreign.height:
+            detail += f", {count(foreign.height, 'number')} whose sender is no member"
         return Finding(
             name=NAME,
             verdict="invalid",
             detail=detail,
-            counterexamples=words.tell(Evidence(leaked, text)),
-            anomalies=judged.height,
+            counterexamples=words.tell(Evidence(leaked, text), Evidence(foreign, sent)),
+            anomalies=wrong,
         )
-    if others.height:
-        what = "may follow an unrecorded add" if judged.height else "on devices or in conversations without members"
-        detail = f"{count(others.height, 'copy', 'copies')} {what}"
+    if others.height or wrong:
+        what = "may follow an unrecorded add" if wrong else "on devices or in conversations without members"
+        detail = f"{count(others.height + foreign.height, 'copy', 'copies')} {what}"
         return Finding(name=NAME, verdict="unknown", detail=detail)
     detail = f"{count(copies.height, 'copy', 'copies')}, all on members' devices"
     return Finding(name=NAME, verdict="valid", detail=detail)
+
+
+def _by_strangers(history: History) -> pl.DataFrame:
+    """conv, msg, seq, device: numbers at which no user of the sending device is a member."""
+    facts = facts_of(history)
+    places = facts.places.select(PLACE).join(facts.sends.select(*MESSAGE, "device"), on=MESSAGE)
+    places = places.join(facts.owners, on="device", how="semi").join(facts.of("member"), on="conv", how="semi")
+    inside = (pl.col("first") < pl.col("seq")) & (pl.col("seq") < pl.col("last"))
+    allowed = places.join(facts.device_spans, on=["device", "conv"]).filter(inside)
+    return places.join(allowed, on=PLACE, how="anti").sort(PLACE)

@@ -1,4 +1,4 @@
-"""order: one order, the one people lived through.
+"""order: messages are shown and numbered in the order of their sends.
 
 Guarantee: a device shows a conversation in rising numbers; one device's messages in one conversation have rising
 numbers in the order of their sends; if m1 was acked before m2 was invoked, in the same conversation and on any
@@ -19,14 +19,16 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE, PLACE
+from chaos.verdict.relations.base import MESSAGE, PLACE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "order"
+RANK = 40
 
 
 def check(history: History) -> Finding:
     """Judge; anomalies are displays and sends that come after a higher number."""
-    facts = history.facts
+    facts = facts_of(history)
     numbered = facts.places.group_by(MESSAGE).agg(pl.col("seq").min())
     sends = facts.sends.join(numbered, on=MESSAGE)
     if not facts.shows.height and not sends.height:

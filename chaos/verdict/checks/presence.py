@@ -1,7 +1,8 @@
-"""presence: the picture of who is there is fresh.
+"""presence: the picture of who is online is fresh.
 
-Guarantee: a viewer's picture of a user, which is the last state it was told, is never staler than the bound. Anomaly: a
-ghost that stays online, a friend who came back and is not seen.
+Guarantee: a viewer's picture of a user, which is the last state it was told, is never staler than the bound, and the
+viewer is told again within the bound after a reconnect. Anomaly: a ghost that stays online, a friend who came back and
+is not seen, a screen that stays empty.
 
     {"e":"offline","t":1000000000,"device":2}                   user 2's only device
     {"e":"presence","t":2000000000,"viewer":1,"user":2,"state":"online"}
@@ -9,9 +10,11 @@ ghost that stays online, a friend who came back and is not seen.
 
 Decisions. A user is online while any device is in a session, and offline while of each one it is known that it is in
 none, from before its first `online` on. The picture is stale while it differs from that; it may do so for `presence_s`
-without a break. The viewer is asked only within one session: going offline ends its picture. States other than online
-and offline are no picture: they end the one there was. Users without connection events have no state, and in a history
-with holes a user whose device may have died unnoticed has none any more.
+without a break. The viewer is asked only within one session: going offline ends its picture. A viewer that had a
+picture when its session ended and comes back must be told within the bound, or within the bound of the end of a fault
+window that overlaps it, if it stays that long. States other than online and offline are no picture: they end the one
+there was, and nothing is owed after them. Users without connection events have no state, and in a history with holes a
+user whose device may have died unnoticed has none any more.
 """
 
 from __future__ import annotations
@@ -20,16 +23,17 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.history.jsonl import UNKNOWN_STATE
-from chaos.verdict.relations.facts import FOREVER
-from chaos.verdict.relations.stays import EVER
+from chaos.verdict.relations.base import EVER, FOREVER
+from chaos.verdict.relations.facts import facts_of
+from load.history.events import UNKNOWN_STATE
 
 NAME = "presence"
+RANK = 130
 
 
 def check(history: History) -> Finding:
     """Judge; anomalies are stretches of stale picture."""
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     told = facts.of("presence").select("t", "user", "arg", viewer="device")
     states = told.filter(pl.col("arg") <= 1).height
     if not states:
@@ -55,20 +59,31 @@ def check(history: History) -> Finding:
             f"{words.time(row['until'])}, while that user was {real}"
         )
 
-    if stale.height:
+    untold = _untold(history, told, bound_ns)
+
+    def dark(row: Row) -> str:
+        return (
+            f"{words.device(row, 'viewer')} came back {words.at(row['back'])}, had looked at {words.user(row)} before, "
+            f"and was told nothing until {words.time(row['deadline'])}"
+        )
+
+    if stale.height or untold.height:
+        detail = f"{count(stale.height, 'picture')} stale for more than {history.bounds.presence_s:g} s"
+        if untold.height:
+            detail += f", {untold.height:,} not told within that after a reconnect"
         return Finding(
             name=NAME,
             verdict="invalid",
-            detail=f"{count(stale.height, 'picture')} stale for more than {history.bounds.presence_s:g} s",
-            counterexamples=words.tell(Evidence(stale, text, ("viewer",))),
-            anomalies=stale.height,
+            detail=detail,
+            counterexamples=words.tell(Evidence(stale, text, ("viewer",)), Evidence(untold, dark, ("viewer",))),
+            anomalies=stale.height + untold.height,
         )
     return Finding(name=NAME, verdict="valid", detail=f"{count(states, 'state')} told, none stale for too long")
 
 
 def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
     """viewer, user, arg, start, end: what a viewer saw, cut at the end of the session in which it was told."""
-    stays = history.facts.stays
+    stays = facts_of(history).stays
     pair = ["viewer", "user"]
     told = told.sort("t", maintain_order=True).with_columns(next=pl.col("t").shift(-1).over(pair))
     spans = pl.concat([stays.sessions, stays.untold]).rename({"device": "viewer"}).sort("start", "end")
@@ -91,9 +106,30 @@ def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
     return grouped.agg(pl.col("start").min(), pl.col("end").max()).drop("run")
 
 
+def _untold(history: History, told: pl.DataFrame, bound_ns: int) -> pl.DataFrame:
+    """viewer, user, back, deadline: returns of a viewer after which it was not told again in time."""
+    facts, pair = facts_of(history), ["viewer", "user"]
+    sessions = facts.stays.sessions.rename({"device": "viewer"})
+    first = sessions.group_by("viewer").agg(first=pl.col("start").min())
+    deadline = facts.windows.after(pl.col("back"), pl.col("back") + bound_ns, bound_ns)
+    returns = sessions.select("viewer", "end", back="start").with_columns(deadline=deadline)
+    returns = returns.filter(pl.col("deadline") <= pl.col("end"))
+    owed = returns.join(told.select(pair).unique(), on="viewer").join(first, on="viewer").sort("back")
+    told = told.sort("t", "arg")
+    before = told.select(*pair, "arg", last="t")
+    owed = owed.join_asof(
+        before, left_on="back", right_on="last", by=pair, allow_exact_matches=False, check_sortedness=False
+    ).filter((pl.col("arg") <= 1) & (pl.col("last") >= pl.col("first")))
+    again = told.select(*pair, again="t")
+    owed = owed.join_asof(
+        again, left_on="back", right_on="again", by=pair, strategy="forward", check_sortedness=False
+    ).filter(pl.col("again").is_null() | (pl.col("again") > pl.col("deadline")))
+    return owed.select(*pair, "back", "deadline").sort("back", *pair)
+
+
 def _truths(history: History) -> pl.DataFrame:
     """user, state, from, to: when a user was online (1: any device in a session) and offline (0: certainly none)."""
-    facts, stays = history.facts, history.facts.stays
+    facts, stays = facts_of(history), facts_of(history).stays
     unwatched = stays.watched.select("device", start="until", end=pl.lit(FOREVER))
     spans = pl.concat(
         [

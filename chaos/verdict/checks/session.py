@@ -1,4 +1,4 @@
-"""session: a device's own past does not change.
+"""session: a device keeps what it wrote and showed.
 
 Guarantee: a device reads its own acked writes, and what it once showed is in its final. Anomaly: a message that was
 there and is gone; a write that only its writer cannot see.
@@ -17,18 +17,20 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import PLACE
+from chaos.verdict.relations.base import MESSAGE, PLACE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "session"
+RANK = 90
 
 
 def check(history: History) -> Finding:
     """Judge; anomalies are messages missing in a final, each device's."""
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     columns = ["device", *PLACE]
     wrote = facts.acks.select(*columns, how=pl.lit("wrote"))
     showed = facts.shows.select(columns).unique().with_columns(how=pl.lit("showed"))
-    known = pl.concat([wrote, showed.join(wrote, on=columns, how="anti")])
+    known = pl.concat([wrote, showed.join(wrote, on=columns, how="anti")]).join(facts.deleted, on=MESSAGE, how="anti")
     if not known.height:
         return nothing(NAME)
     read = known.join(facts.heads, on=["device", "conv"])

@@ -9,10 +9,12 @@ Rows of the same time are in a fixed order of their values, so that the order of
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final, TypeVar
 
 import polars as pl
 
@@ -21,20 +23,20 @@ from chaos.verdict.canary import Canary
 from chaos.verdict.history import native
 from chaos.verdict.history.ids import Ids, intern
 from chaos.verdict.history.jsonl import HistoryError, Reader
-from chaos.verdict.history.lines import EVENT_NAMES, Bounds, Control, Fault, Hole, Meta, Phase, Plan
+from load.history.control import FOREIGN, Bounds, Control, Fault, Hole, Meta, Phase, Plan
+from load.history.events import EVENT_NAMES
 
-if TYPE_CHECKING:
-    from chaos.verdict.relations.facts import Facts
+T = TypeVar("T")
+LIKENESS: Final = 0.74
+"""From 0 to 1, by difflib: `shown` is as like `show` as 0.89, `acked` as like `ack` as 0.75."""
 
-__all__ = ["FOREIGN_BOUNDS", "History", "HistoryError", "load_jsonl", "load_run"]
+__all__ = ["History", "HistoryError", "load_jsonl", "load_run"]
 
 EVENT: Final = pl.Enum(EVENT_NAMES)
 SCHEMA: Final[dict[str, type[pl.DataType] | pl.DataType]] = {
     "e": EVENT, "t": pl.Int64, "due": pl.Int64, "device": pl.Int64, "user": pl.Int64, "conv": pl.Int64,
     "msg": pl.Int64, "seq": pl.Int64, "hash": pl.Int64, "arg": pl.UInt8,
 }  # fmt: skip
-FOREIGN_BOUNDS: Final = Bounds(min_acked=1, min_deliveries=0)
-"""For a history that does not say by what it is to be judged: it only must hold operations."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,17 +45,49 @@ class History:
 
     events: pl.DataFrame
     ids: Ids = field(default_factory=Ids)
-    meta: Meta = field(default_factory=lambda: Meta(bounds=FOREIGN_BOUNDS))
+    meta: Meta = field(default_factory=Meta)
     own: bool = False
-    """One of our runs: it has a meta line, so it must also have phases, and its plan must have been carried out."""
+    """One of our runs, as its meta line says: it must also have phases, and its plan must have been carried out."""
+    has_meta: bool = False
     plans: tuple[Plan, ...] = ()
     faults: tuple[Fault, ...] = ()
     phases: tuple[Phase, ...] = ()
     holes: tuple[Hole, ...] = ()
     canary: Canary | None = None
     """What the hunt for plaintext found; None: there was none."""
-    notes: tuple[str, ...] = ()
-    """For people: what was left out or tolerated on reading."""
+    unknown_kinds: dict[str, int] = field(default_factory=dict)
+    """Events of other kinds, which are not judged: how many lines of each."""
+
+    @cached_property
+    def misspelled(self) -> dict[str, str]:
+        """The unknown kinds that look like a known one, and that one: what they tell is missing."""
+        near: dict[str, str] = {}
+        for kind in self.unknown_kinds:
+            found = difflib.get_close_matches(kind.lower(), EVENT_NAMES, n=1, cutoff=LIKENESS)
+            near |= {kind: found[0]} if found else {}
+        return near
+
+    @cached_property
+    def twins(self) -> dict[str, list[str]]:
+        """Of each kind of id, those that are there both as a number and as the text of that number."""
+        named = self.events.filter(pl.col("e").is_in(["member", "device", "presence"]))
+        parts = {"user": named, **dict.fromkeys(("device", "conv", "msg", "hash"), self.events)}
+        found = {column: self.ids.twins(column, frame[column]) for column, frame in parts.items()}
+        return {column: ids for column, ids in found.items() if ids}
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """For people: what was left out or tolerated on reading."""
+        return (*(f"{hole.process}: {hole.detail}" for hole in self.holes), *self.unknown_notes)
+
+    @cached_property
+    def unknown_notes(self) -> tuple[str, ...]:
+        """For people: the lines of unknown kinds."""
+        notes = []
+        for kind, number in self.unknown_kinds.items():
+            perhaps = f"; perhaps {self.misspelled[kind]!r} is meant" if kind in self.misspelled else ""
+            notes.append(f"{number:,} line{'s' * (number != 1)} of the unknown kind {kind!r} not judged{perhaps}")
+        return tuple(notes)
 
     @property
     def bounds(self) -> Bounds:
@@ -87,11 +121,15 @@ class History:
         return self.last_ns if final is None else final
 
     @cached_property
-    def facts(self) -> Facts:
-        """What the checks derive from the events, computed once."""
-        from chaos.verdict.relations.facts import Facts
+    def _made(self) -> dict[Any, Any]:
+        return {}
 
-        return Facts(self)
+    def once(self, make: Callable[[History], T]) -> T:
+        """`make(self)`, called once for each `make`: what is derived from a history is kept with it."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: T = self._made[make]
+        return made
 
 
 def load_run(run_dir: Path) -> History:
@@ -146,20 +184,18 @@ def _build(reader: Reader, holes: list[Hole], hunted: Canary | None = None) -> H
     controls: list[Control] = sorted([*reader.controls, *holes], key=lambda control: (control.t, repr(control)))
     metas = [control for control in controls if isinstance(control, Meta)]
     found = tuple(control for control in controls if isinstance(control, Hole))
-    notes = [f"{hole.process}: {hole.detail}" for hole in found]
-    if reader.ignored:
-        notes.append(f"{reader.ignored} lines with events of other kinds were ignored")
     return History(
         events=events,
         ids=ids,
-        own=bool(metas),
+        own=bool(metas) and metas[-1].profile != FOREIGN,
         plans=tuple(control for control in controls if isinstance(control, Plan)),
         faults=tuple(control for control in controls if isinstance(control, Fault)),
         phases=tuple(control for control in controls if isinstance(control, Phase)),
         holes=found,
-        notes=tuple(notes),
+        unknown_kinds=dict(sorted(reader.unknown.items())),
+        has_meta=bool(metas),
         canary=hunted,
-        meta=metas[-1] if metas else Meta(bounds=FOREIGN_BOUNDS),
+        meta=metas[-1] if metas else Meta(),
     )
 
 

@@ -43,6 +43,14 @@ class Ids:
         found: int | None = texts.index_of(msgspec.json.encode(value).decode())
         return found
 
+    def twins(self, column: str, values: pl.Series) -> list[str]:
+        """The ids among a column's values that are there both as a number and as the text of that number."""
+        texts = self._texts.get(SPACES[column])
+        if texts is None:
+            return []
+        known = {texts[value] for value in values.drop_nulls().unique().sort()}
+        return sorted(text for text in known if f'"{text}"' in known)
+
     def json_text(self, column: str) -> pl.Expr:
         """A column's ids as JSON text."""
         texts = self._texts.get(SPACES[column])
@@ -59,12 +67,13 @@ class Ids:
         return pl.lit(decoded).gather(pl.col(column)).alias(column)
 
 
-def column_of(values: Sequence[Id]) -> pl.Series:
+def column_of(values: Sequence[Id | None]) -> pl.Series:
     """Ids as a column: integers when all fit, otherwise JSON text."""
     try:
         return pl.Series(values, dtype=pl.Int64)
     except (TypeError, OverflowError):
-        return pl.Series([msgspec.json.encode(value).decode() for value in values], dtype=pl.String)
+        texts = [None if value is None else msgspec.json.encode(value).decode() for value in values]
+        return pl.Series(texts, dtype=pl.String)
 
 
 def intern(frames: Iterable[pl.DataFrame]) -> tuple[list[pl.DataFrame], Ids]:

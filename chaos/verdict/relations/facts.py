@@ -7,24 +7,24 @@ by `device` events; a device with several users sees what any of them sees.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 
-from chaos.verdict.history.lines import EVENT_NAMES
+from chaos.verdict.history.history import History
+from chaos.verdict.relations.base import FOREVER, MESSAGE, PLACE
+from chaos.verdict.relations.stays import Stays
+from chaos.verdict.relations.windows import Windows
+from load.history.events import EVENT_NAMES, names_of
 
-if TYPE_CHECKING:
-    from chaos.verdict.history.history import History
-    from chaos.verdict.relations.stays import Stays
-    from chaos.verdict.relations.windows import Windows
-
-FOREVER: Final = (1 << 63) - 1
-"""Above every number and every time."""
-MESSAGE: Final = ["conv", "msg"]
-PLACE: Final = ["conv", "msg", "seq"]
-_TOLD: Final = ("device", "member", "push", "presence", "receipt")
-"""Events that no device brings about."""
+PART_ROWS: Final = 200_000
+"""Readers that are looked at in one go: some 100 MB."""
+UPON: Final = ("edit", "delete", "reaction")
+"""Events that concern another message."""
+DOINGS: Final = names_of("device", "read-back")
+"""Events that a device brings about."""
 
 
 class Facts:
@@ -46,13 +46,45 @@ class Facts:
 
     @cached_property
     def sends(self) -> pl.DataFrame:
-        """conv, msg, device, t, due: each message's invocation; a repeated send is a retry of the first."""
-        return self.of("send").unique(MESSAGE, keep="first", maintain_order=True).select(*MESSAGE, "device", "t", "due")
+        """conv, msg, device, t, due: each message's invocation; a repeated send is a retry of the first.
+
+        Nothing is wanted later than it is done: such a due is for `clocks`, and counts as the time of the send.
+        """
+        first = self.of("send").unique(MESSAGE, keep="first", maintain_order=True)
+        return first.select(*MESSAGE, "device", "t", due=pl.min_horizontal("due", "t"))
 
     @cached_property
     def bodies(self) -> pl.DataFrame:
-        """conv, msg, hash: what was sent."""
-        return self.of("send").select(*MESSAGE, "hash").unique()
+        """conv, msg, hash: what was sent, and what it was edited to."""
+        edited = self.upon.filter((pl.col("e") == "edit") & pl.col("hash").is_not_null())
+        return pl.concat([self.of("send").select(*MESSAGE, "hash"), edited.select(*MESSAGE, "hash")]).unique()
+
+    @cached_property
+    def upon(self) -> pl.DataFrame:
+        """e, t, device, conv, msg, seq, hash: edits, deletions and reactions; msg: the message that they are of.
+
+        It is told by its id, or by its number where no message of the conversation has that id.
+        """
+        rows = pl.concat([self.of(kind) for kind in UPON]).select("e", "t", "device", *MESSAGE, "seq", "hash")
+        sent = self.of("send").select(MESSAGE).unique()
+        other = rows.join(sent, on=MESSAGE, how="anti")
+        if not other.height:
+            return rows
+        at = {(conv, seq): msg for conv, msg, seq in self.places.select(PLACE).iter_rows()}
+        decode = self._history.ids.decode
+        msgs = [at.get((conv, decode("msg", of)), of) for conv, of in other.select(MESSAGE).iter_rows()]
+        named = other.with_columns(pl.Series("msg", msgs, dtype=pl.Int64))
+        return pl.concat([rows.join(sent, on=MESSAGE, how="semi"), named])
+
+    @cached_property
+    def deleted(self) -> pl.DataFrame:
+        """conv, msg: messages that were taken back; nobody has to have them any more."""
+        return self.upon.filter(pl.col("e") == "delete").select(MESSAGE).unique()
+
+    @cached_property
+    def edited(self) -> pl.DataFrame:
+        """conv, msg: messages that were edited; they may have several contents."""
+        return self.upon.filter(pl.col("e") == "edit").select(MESSAGE).unique()
 
     @cached_property
     def acks(self) -> pl.DataFrame:
@@ -124,14 +156,17 @@ class Facts:
     @cached_property
     def strangers(self) -> pl.DataFrame:
         """device: those that did or read something, and whose user is not known."""
-        parts = [part.select("device").unique() for kind, part in self._by_kind.items() if kind not in _TOLD]
+        parts = [part.select("device").unique() for kind, part in self._by_kind.items() if kind in DOINGS]
         did = pl.concat([self.owners.select("device").clear(), *parts]).unique()
         return did.join(self.owners, on="device", how="anti")
 
     @cached_property
     def changes(self) -> pl.DataFrame:
-        """conv, seq: the numbers that membership changes took."""
-        return self.of("member").filter(pl.col("seq") > 0).select("conv", "seq").unique()
+        """conv, seq: the numbers that membership changes, edits, deletions and reactions took."""
+        number = ["conv", "seq"]
+        own = self.upon.filter(pl.col("seq").is_not_null()).join(self.places, on=PLACE, how="anti")
+        members = self.of("member").filter(pl.col("seq") > 0)
+        return pl.concat([members.select(number), own.select(number)]).unique()
 
     @cached_property
     def spans(self) -> pl.DataFrame:
@@ -163,10 +198,27 @@ class Facts:
         shared = self.owners["device"].is_duplicated().any()
         return found.unique(maintain_order=True) if shared else found
 
-    @cached_property
-    def acked_readers(self) -> pl.DataFrame:
-        """conv, msg, seq, device, t, reader: each acked message at each device that must have it."""
-        return self.readers(self.acks)
+    def parts(self, places: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """`places` (with conv, msg and seq) in parts of whole messages, each with about PART_ROWS readers at most.
+
+        Members times messages may be far more than there are events: whoever asks for all readers goes part by part.
+        """
+        sizes = self.device_spans.group_by("conv").agg(size=pl.len())
+        sized = places.join(sizes, on="conv", how="left").sort(*MESSAGE, "seq")
+        sized = sized.with_columns(part=pl.col("size").fill_null(1).cast(pl.Int64).cum_sum() // PART_ROWS)
+        sized = sized.with_columns(part=pl.col("part").first().over(MESSAGE)).drop("size")
+        for part in sized.partition_by("part", maintain_order=True):
+            yield part.drop("part")
+
+    def acked_readers(self) -> Iterator[pl.DataFrame]:
+        """conv, msg, seq, device, t, reader: each acked message at each device that must have it, in parts."""
+        for part in self.parts(self.acks.join(self.deleted, on=MESSAGE, how="anti")):
+            yield self.readers(part)
+
+    def shown_of(self, part: pl.DataFrame) -> pl.DataFrame:
+        """device, conv, msg, shown: the first displays of a part's messages."""
+        shows = self.first_shows.join(part.select(MESSAGE).unique(), on=MESSAGE, how="semi")
+        return shows.select("device", *MESSAGE, shown="t")
 
     @cached_property
     def devices(self) -> pl.Series:
@@ -177,16 +229,12 @@ class Facts:
     @cached_property
     def stays(self) -> Stays:
         """When devices were there."""
-        from chaos.verdict.relations.stays import Stays
-
         return Stays(self._history)
 
     @cached_property
     def windows(self) -> Windows:
         """When faults were there."""
-        from chaos.verdict.relations.windows import Windows
-
-        return Windows(self._history)
+        return Windows(self._history, self.samples)
 
     @cached_property
     def samples(self) -> pl.DataFrame:
@@ -196,7 +244,7 @@ class Facts:
         due to the display.
         """
         kept = self.stays.without_absence(self.deliveries, start="due", end="t")
-        return kept.with_columns(latency_ns=pl.col("t") - pl.col("due")).sort("due", "device", *MESSAGE)
+        return kept.with_columns(latency_ns=(pl.col("t") - pl.col("due")).clip(0)).sort("due", "device", *MESSAGE)
 
     @cached_property
     def deliveries(self) -> pl.DataFrame:
@@ -204,3 +252,8 @@ class Facts:
         sends = self.sends.select(*MESSAGE, "due", sender="device")
         shown = self.first_shows.join(sends, on=MESSAGE)
         return shown.filter(pl.col("device") != pl.col("sender")).drop("sender")
+
+
+def facts_of(history: History) -> Facts:
+    """The relations of a history, computed once."""
+    return history.once(Facts)

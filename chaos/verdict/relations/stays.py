@@ -14,18 +14,15 @@ unnoticed: there a device is watched only until the last event of its own.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 
-from chaos.verdict.relations.facts import FOREVER
+from chaos.verdict.history.history import History
+from chaos.verdict.relations.base import EVER, FOREVER
+from load.history.events import names_of
 
-if TYPE_CHECKING:
-    from chaos.verdict.history.history import History
-
-EVER: Final = -FOREVER
-"""Below every time."""
-_OWN = ("online", "offline", "send", "ack", "nack", "wire", "show")
+OWN: Final = names_of("device")
 """Events by which a device shows that it is there."""
 
 
@@ -49,11 +46,16 @@ class Stays:
             "device", "t", pl.col("up") == pl.col("was_up"), maintain_order=True
         )
 
+    @property
+    def told(self) -> bool:
+        """Whether any event tells of a connection."""
+        return self._events.height > 0
+
     @cached_property
     def watched(self) -> pl.DataFrame:
         """device, until: every device that did anything, and the end of the time for which that is known."""
         history = self._history
-        own = history.events.filter(pl.col("e").is_in(_OWN)).group_by("device").agg(until=pl.col("t").max())
+        own = history.events.filter(pl.col("e").is_in(OWN)).group_by("device").agg(until=pl.col("t").max())
         if history.holes:
             return own.with_columns(pl.min_horizontal("until", pl.lit(history.end_ns)))
         return own.with_columns(until=pl.lit(history.end_ns, dtype=pl.Int64))

@@ -11,19 +11,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from chaos.verdict.model import FaultResult
+from chaos.verdict.history.history import History
+from chaos.verdict.model import FaultResult, printable
 from chaos.verdict.percentiles import nearest_rank
-from chaos.verdict.relations.facts import FOREVER
-
-if TYPE_CHECKING:
-    from chaos.verdict.history.history import History
-    from chaos.verdict.history.lines import Fault, Plan
-
-SECOND: Final = 1_000_000_000
+from chaos.verdict.relations.base import FOREVER, SECOND
+from load.history.control import Fault, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +81,10 @@ def pair(faults: tuple[Fault, ...]) -> list[Window]:
 class Windows:
     """All faults of one history."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, samples: pl.DataFrame) -> None:
+        """`samples`: the deliveries by which recovery is measured (Facts.samples)."""
         self._history = history
+        self._samples = samples
         self._paired = pair(history.faults)
 
     @cached_property
@@ -125,6 +122,30 @@ class Windows:
         cap_s = self._history.bounds.recovery_s
         return sorted((w.inject_ns - lead_ns, w.end_ns(cap_s)) for w in self.all if w.inject_ns is not None)
 
+    def deadline(self, since: pl.Expr, bound_ns: int) -> pl.Expr:
+        """The end of the bound that counts from `since`, or from the heal of a fault that is on within it."""
+        last = since + bound_ns
+        ends = [
+            pl.when((pl.lit(w.inject_ns) <= last) & (since < w.heal_ns)).then(w.heal_ns + bound_ns).otherwise(last)
+            for w in self._paired
+            if w.healed and w.heal_ns is not None
+        ]
+        return pl.max_horizontal(last, *ends)
+
+    def after(self, start: pl.Expr, deadline: pl.Expr, bound_ns: int) -> pl.Expr:
+        """The deadline, put off to the bound after the end of each window that overlaps the time from `start` to it."""
+        for first, end in self.spans():
+            overlaps = (pl.lit(first) <= deadline) & (start < end)
+            later = pl.lit(min(end, self._history.last_ns + 1) + bound_ns)  # beyond the history: nobody stays that long
+            deadline = pl.when(overlaps).then(pl.max_horizontal(deadline, later)).otherwise(deadline)
+        return deadline
+
+    def clear_of(self, rows: pl.DataFrame, *, start: str, end: str) -> pl.DataFrame:
+        """The rows whose time from column `start` to column `end` no window overlaps."""
+        for first, last in self.spans():
+            rows = rows.filter((pl.col(end) < first) | (pl.col(start) > last))
+        return rows
+
     def results(self) -> tuple[FaultResult, ...]:
         """The faults as the verdict tells them: injected ones by time, then those that never were."""
         return tuple(self._result(window) for window in (*self.all, *self.missing))
@@ -134,10 +155,9 @@ class Windows:
             return replace(window, evidence=(*window.evidence, "not proven healed"))
         bounds, heal_ns = self._history.bounds, window.heal_ns
         lead_ns = round(bounds.latency_ms * 1e6)
-        samples = self._history.facts.samples
         cap_ns = round(bounds.recovery_s * SECOND)
         place = (pl.col("due") - heal_ns) // SECOND
-        late = samples.filter(pl.col("due").is_between(heal_ns, heal_ns + cap_ns, closed="left"))
+        late = self._samples.filter(pl.col("due").is_between(heal_ns, heal_ns + cap_ns, closed="left"))
         seconds = late.group_by(second=place).agg(p99=nearest_rank(pl.col("latency_ns"), 0.99)).sort("second")
         told = False
         for second, p99_ns in seconds.iter_rows():
@@ -164,12 +184,12 @@ class Windows:
             return None if t is None else round((t - start) / SECOND, 3)
 
         return FaultResult(
-            name=window.name,
-            target=window.target,
+            name=printable(window.name),
+            target=printable(window.target),
             injected_at_s=at_s(window.inject_ns),
             healed_at_s=at_s(window.heal_ns),
             effective=window.effective,
             healed=window.healed,
-            evidence="; ".join(window.evidence),
+            evidence=printable("; ".join(window.evidence)),
             recovery_s=window.recovery_s,
         )

@@ -8,8 +8,9 @@ from pathlib import Path
 from load.device.body import Draft
 from load.drive.api import ApiError, Publication
 from load.drive.keys import Keys
-from load.history.history import Event, HistoryTail, HistoryWriter, message_id
+from load.history.events import Event, message_id
 from load.history.recorder import Recorder
+from load.history.writer import HistoryTail, HistoryWriter
 from load.plan.plan import DevicePlan, PlannedSend
 from load.plan.population import Conversation
 from sut.protocol.api_answers import BundleOf, KeysOf, OneTimePrekeyOf, SignedPrekeyOf

@@ -10,7 +10,7 @@ import pytest
 
 from load.device import body as bodies
 from load.drive.keys import Keys, choose
-from load.history.history import message_id
+from load.history.events import message_id
 from load.plan import plan, population
 from load.plan.plan import DevicePlan
 from load.workload import SwarmConfig

@@ -15,8 +15,8 @@ from load.device.device import Device, Run
 from load.drive.api import ApiClient
 from load.drive.fleet import PAUSE_S, Fleet
 from load.drive.gateways import Gateways, NoGateway
-from load.history.history import HistoryWriter
 from load.history.recorder import Recorder
+from load.history.writer import HistoryWriter
 from load.plan.plan import DevicePlan
 
 

@@ -8,7 +8,8 @@ import pytest
 from load.drive.api import ApiClient
 from load.drive.arrange import Changes, create_conversations, record_population
 from load.history.control import ControlWriter, Hole, control_events
-from load.history.history import Event, HistoryTail, HistoryWriter, now_ns
+from load.history.events import Event
+from load.history.writer import HistoryTail, HistoryWriter, now_ns
 from load.plan import population as populations
 from load.plan.changes import Change
 from load.plan.population import Population

@@ -4,7 +4,7 @@ import random
 from collections import defaultdict
 
 from tests.chaos.verdict.mutations.common import Line, acked, breaks, heads, m, of, remove_one, senders
-from tests.chaos.verdict.world import S
+from tests.chaos.verdict.world import MS, S
 
 
 @breaks("acked_lost")
@@ -267,4 +267,57 @@ def an_answer_shown_before_its_question(lines: list[Line], rng: random.Random) -
         return False
     question, answer = rng.choice(found)
     question["t"] = answer["t"] + rng.randint(1, S)
+    return True
+
+
+@breaks("gaps_forks")
+def two_changes_with_one_number(lines: list[Line], rng: random.Random) -> bool:
+    changes = [line for line in of(lines, "member") if line["seq"]]
+    if not changes:
+        return False
+    change = rng.choice(changes)
+    lines.append({**change, "user": 999})
+    return True
+
+
+@breaks("leaks")
+def a_sender_who_is_no_member(lines: list[Line], rng: random.Random) -> bool:
+    """Of somebody who was removed, a message takes a number behind the removal."""
+    owners = {line["device"]: line["user"] for line in of(lines, "device")}
+    out = {(x["conv"], x["user"]): x["seq"] for x in of(lines, "member") if x["op"] == "remove"}
+    again = {(x["conv"], x["user"]) for x in of(lines, "member") if x["op"] == "add" and x["seq"]}
+    sends = senders(lines)
+    found = [
+        (send, device)
+        for (conv, user), seq in out.items()
+        for final in of(lines, "final")
+        if (conv, user) not in again and final["conv"] == conv and final["seq"] > seq
+        for send in [sends[m(final)]]
+        for device, owner in owners.items()
+        if owner == user
+    ]
+    if not found:
+        return False
+    send, device = rng.choice(found)
+    send["device"] = device
+    return True
+
+
+@breaks("phantoms")
+def one_key_two_contents(lines: list[Line], rng: random.Random) -> bool:
+    done = acked(lines)
+    sends = [line for line in of(lines, "send") if m(line) in done]
+    if not sends:
+        return False
+    send = rng.choice(sends)
+    lines.append({**send, "t": send["t"] + MS, "hash": 1})
+    return True
+
+
+@breaks("phantoms")
+def under_a_wrong_name(lines: list[Line], rng: random.Random) -> bool:
+    shows = of(lines, "show")
+    if not shows:
+        return False
+    rng.choice(shows)["author"] = 999
     return True

@@ -126,3 +126,113 @@ def a_tick_that_goes_back(lines: list[Line], rng: random.Random) -> bool:
     receipt = rng.choice(receipts)
     lines.append({**receipt, "t": receipt["t"] + S, "seq": 1})
     return True
+
+
+@breaks("receipts")
+def ticks_that_stop(lines: list[Line], rng: random.Random) -> bool:
+    """Of one message, shown and sent by devices that never left, in calm, nothing is told any more."""
+    heals = [line["t"] for line in of(lines, "fault")]
+    leaving = {line["device"] for line in of(lines, "offline")}
+    owners = {line["device"]: line["user"] for line in of(lines, "device")}
+    removed = {(line["conv"], line["user"]) for line in of(lines, "member") if line["op"] == "remove"}
+    sends, end = senders(lines), max(line["t"] for line in of(lines, "show"))
+    shows = [
+        (s["device"], sends[m(s)]["device"], s)
+        for s in of(lines, "show")
+        if not any(t - 25 * S < s["t"] < t + 25 * S for t in heals) and s["t"] + 11 * S < end
+    ]
+    told = [
+        (s["conv"], owners[reader], s["seq"])
+        for reader, author, s in shows
+        if owners[reader] != owners[author] and not {reader, author} & leaving
+        and not removed & {(s["conv"], owners[reader]), (s["conv"], owners[author])}
+    ]  # fmt: skip
+    keep = [line for line in of(lines, "receipt") if told and (line["conv"], line["by"]) != told[-1][:2]]
+    if not told or not keep:
+        return False
+    conv, by, seq = rng.choice([place for place in told if place[:2] == told[-1][:2]])
+    lines[:] = [
+        line
+        for line in lines
+        if not (line["e"] == "receipt" and (line["conv"], line["by"]) == (conv, by) and line["seq"] >= seq)
+    ]
+    return True
+
+
+@breaks("presence")
+def not_told_again_after_a_reconnect(lines: list[Line], rng: random.Random) -> bool:
+    """A viewer that never leaves is cut off for a moment, and never told again."""
+    leaving = {line["device"] for line in of(lines, "offline")}
+    owners = {line["device"]: line["user"] for line in of(lines, "device")}
+    staying = [device for device in owners if device not in leaving]
+    if not staying:
+        return False
+    viewer, start = rng.choice(staying), max(line["t"] for line in of(lines, "online"))
+    lines[:] = [line for line in lines if line["e"] != "presence"]
+    fields = {"viewer": viewer, "user": owners[viewer], "state": "online"}
+    lines += [
+        {"e": "presence", "t": start + S, **fields},
+        {"e": "offline", "t": start + 2 * S, "device": viewer, "planned": True},
+        {"e": "online", "t": start + 3 * S, "device": viewer},
+    ]
+    return start + 90 * S < max(line["t"] for line in of(lines, "final_done")) - 100 * S
+
+
+@breaks("liveness")
+def late_in_calm(lines: list[Line], rng: random.Random) -> bool:
+    """One display comes 30 s after its ack, far from every fault."""
+    done, edges = acked(lines), [line["t"] for line in of(lines, "fault")]
+    leaving = {line["device"] for line in of(lines, "offline")}
+    late = [
+        show
+        for show in of(lines, "show")
+        if m(show) in done and done[m(show)]["device"] != show["device"] and show["device"] not in leaving
+        and not any(-25 * S < edge - done[m(show)]["t"] < 35 * S for edge in edges)
+        and not any(-25 * S < done[m(show)]["t"] - edge < 25 * S for edge in edges)
+    ]  # fmt: skip
+    if not late:
+        return False
+    show = rng.choice(late)
+    show["t"] = done[m(show)]["t"] + 30 * S
+    return True
+
+
+@breaks("answers")
+def answers_that_stop(lines: list[Line], rng: random.Random) -> bool:
+    """Sends of a device that never leaves, in calm, get no ack any more."""
+    edges, members = [line["t"] for line in of(lines, "fault")], of(lines, "member")
+    leaving = {line["device"] for line in of(lines, "offline")}
+    removed = {(line["conv"], line["user"]) for line in members if line["op"] == "remove" or line["seq"]}
+    owners = {line["device"]: line["user"] for line in of(lines, "device")}
+    sends, done = senders(lines), acked(lines)
+    silent = [
+        key
+        for key, send in sends.items()
+        if key in done and send["device"] not in leaving and (send["conv"], owners[send["device"]]) not in removed
+        and not any(-25 * S < edge - send["t"] < 25 * S for edge in edges)
+    ]  # fmt: skip
+    if not silent:
+        return False
+    key = rng.choice(silent)
+    if rng.random() < 0.5:
+        done[key]["t"] += 11 * S
+    else:
+        lines.remove(done[key])
+    return True
+
+
+@breaks("push")
+def a_push_of_nothing(lines: list[Line], rng: random.Random) -> bool:
+    device, conv = rng.choice(of(lines, "device"))["device"], rng.choice(of(lines, "member"))["conv"]
+    lines.append({"e": "push", "t": rng.choice(of(lines, "online"))["t"], "device": device, "conv": conv, "seq": 999})
+    return True
+
+
+@breaks("push")
+def a_push_again_and_again(lines: list[Line], rng: random.Random) -> bool:
+    pushes = of(lines, "push")
+    if not pushes:
+        return False
+    push = rng.choice(pushes)
+    lines += [{**push, "t": push["t"] + n * MS} for n in (1, 2, 3)]
+    return True

@@ -1,4 +1,4 @@
-"""The history: every event of every device, crash-safe, 64 bytes each, readable with numpy and polars.
+"""The history as a file: every event of every device, crash-safe, 64 bytes each (the format: load/history/events.py).
 
 A process appends to its own file, memory-mapped: an event is in the page cache when `append` returns, so SIGKILL of
 the process loses nothing that was appended and costs no system call. A record is written with its checksum last; a
@@ -15,55 +15,14 @@ import os
 import struct
 import time
 import zlib
-from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
-RECORD: Final = struct.Struct("<qqqqqqqBBHI")
-"""t, due, device, conv, msg, seq, hash (all i64), kind u8, arg u8, reserved u16, crc32 u32 of the 60 bytes before."""
-RECORD_SIZE: Final = 64
-assert RECORD.size == RECORD_SIZE
+from load.history.events import RECORD, RECORD_SIZE, Record
+
 _BODY = struct.Struct("<qqqqqqqBBH")
 _CRC = struct.Struct("<I")
 CHUNK_BYTES: Final = 4 << 20
-
-DTYPE: Final = [
-    ("t", "<i8"), ("due", "<i8"), ("device", "<i8"), ("conv", "<i8"), ("msg", "<i8"), ("seq", "<i8"),
-    ("hash", "<i8"), ("kind", "u1"), ("arg", "u1"), ("reserved", "<u2"), ("crc", "<u4"),
-]  # fmt: skip
-"""The record as a numpy dtype."""
-
-
-class Event(IntEnum):
-    """The kind byte. `user` of MEMBER and DEVICE is in msg; `by` of RECEIPT in msg; `viewer` of PRESENCE in device."""
-
-    MEMBER = 1  # arg 1 add, 0 remove; msg = user
-    DEVICE = 2  # msg = user
-    ONLINE = 3
-    OFFLINE = 4  # arg 1: planned by the workload
-    SEND = 5
-    ACK = 6
-    NACK = 7  # arg 1: definite
-    WIRE = 8
-    SHOW = 9
-    FINAL = 10
-    FINAL_DONE = 11  # seq = head
-    PUSH = 12
-    PRESENCE = 13  # device = viewer, msg = user, arg 1: online, 0: offline, other: no picture any more
-    RECEIPT = 14  # arg 1: read, 0: delivered; msg = by
-
-
-class Explanation(IntEnum):
-    """Kinds that explain and are not judged: readers of the history pass over them. Of traced messages only."""
-
-    NOTIFIED = 64  # the NOTIFY behind which this device fetched msg arrived at t; seq: the number that it told
-    SENT_AGAIN = 65
-    MACHINE = 66  # of the process: msg = machine_id(), seq: it traces one message in so many
-
-
-def message_id(device: int, client_seq: int) -> int:
-    """The `msg` of a message: its idempotency key in one i64 (device below 2^31, client_seq below 2^32)."""
-    return device << 32 | client_seq
 
 
 def machine_id() -> int:
@@ -140,10 +99,6 @@ class HistoryWriter:
         self._map.close()
         self._file.truncate(self._offset)
         self._file.close()
-
-
-Record = tuple[int, int, int, int, int, int, int, int, int, int, int]
-"""t, due, device, conv, msg, seq, hash, kind, arg, reserved, crc."""
 
 
 class HistoryTail:

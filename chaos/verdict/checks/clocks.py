@@ -1,0 +1,106 @@
+"""clocks: the recorded times can be believed.
+
+Guarantee: no ack, wire, show or final of a message is earlier than its send, and no due is later than its send, beyond
+the stated error of clocks; all times are in nanoseconds. Anomaly: recorders whose clocks are apart, or in other units.
+
+    {"e":"send","t":70000000000,"due":70000000000,"device":1,"conv":7,"msg":5,..}
+    {"e":"ack","t":40000000000,"device":1,"conv":7,"msg":5,"seq":3,..}          answered 30 s before it was asked
+
+Decisions. Only ever valid or unknown: a clock says nothing of the system. What other checks then say of how long
+something took is unknown too (see judge). Units: times that are a thousand, a million or a thousand million times
+those of the sends they belong to are in another unit; so are the times of one kind of event that are decades away from
+those of the sends. A history that lies within the error of clocks as a whole has times in some larger unit.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.history.history import History
+from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.facts import facts_of
+
+NAME = "clocks"
+RANK = 910
+AFTER: Final = ("ack", "wire", "show", "final")
+UNITS: Final = (1e3, 1e6, 1e9)
+EXACT: Final = 0.01
+"""How near to a power of a thousand a quotient of times must be to mean another unit."""
+DECADES_NS: Final = 10**17
+"""Three years, in ns: a time above it counts from 1970."""
+OFTEN: Final = 2
+"""Pairs that must agree on another unit,"""
+SHARE: Final = 0.05
+"""and which share of all must: one recorder of many may have another."""
+
+
+def check(history: History) -> Finding:
+    """Judge; there are no anomalies, only doubts."""
+    facts, words = facts_of(history), Words(history)
+    sends = facts.of("send")
+    if not sends.height:
+        return nothing(NAME)
+    error_ns = round(history.bounds.clock_error_ms * 1e6)
+    sent = facts.sends.select(*MESSAGE, sent="t")
+    after = pl.concat([facts.of(kind).select("e", "device", *MESSAGE, "t") for kind in AFTER]).join(sent, on=MESSAGE)
+    early = after.filter(pl.col("t") + error_ns < pl.col("sent")).sort("t", "device", *MESSAGE)
+    ahead = sends.filter(pl.col("due") > pl.col("t") + error_ns)
+    doubts = _units(history, after)
+    if early.height:
+        furthest = int((early["sent"] - early["t"]).max())  # type: ignore[arg-type]
+        doubts.append(f"{count(early.height, 'event')} up to {furthest / 1e9:,.3f} s before the send they follow from")
+    if ahead.height:
+        furthest = int((ahead["due"] - ahead["t"]).max())  # type: ignore[arg-type]
+        doubts.append(f"{count(ahead.height, 'send')} up to {furthest / 1e9:,.3f} s before they were due")
+    if not doubts:
+        detail = f"{count(after.height, 'event')} after their sends, {count(sends.height, 'send')} not before its due"
+        return Finding(name=NAME, verdict="valid", detail=detail)
+
+    def text(row: Row) -> str:
+        what = f"{row['e']} of {words.msg(row)} on {words.device(row)} {words.at(row['t'])}"
+        return f"{what}, {(row['sent'] - row['t']) / 1e9:,.3f} s before the send"
+
+    def unborn(row: Row) -> str:
+        return (
+            f"{words.msg(row)} was sent {words.at(row['t'])}, {(row['due'] - row['t']) / 1e9:,.3f} s before it was due"
+        )
+
+    told = words.tell(Evidence(early, text), Evidence(ahead.select("t", "due", "device", *MESSAGE), unborn))
+    return Finding(name=NAME, verdict="unknown", detail="; ".join(doubts), counterexamples=told)
+
+
+def _units(history: History, after: pl.DataFrame) -> list[str]:
+    """Reasons to believe that not all times are in nanoseconds."""
+    facts = facts_of(history)
+    doubts = []
+    error_ns = round(history.bounds.clock_error_ms * 1e6)
+    span_ns = history.last_ns - history.first_ns
+    if after.height and span_ns < error_ns:
+        doubts.append(f"the whole history takes {span_ns:,} ns, less than the error of clocks: t is in nanoseconds")
+    sends = facts.of("send")
+    pairs = {"due": sends.select(a="due", b="t")}
+    pairs |= {kind: after.filter(pl.col("e") == kind).select(a="t", b="sent") for kind in AFTER}
+    doubts += [f"the times of {kind} are in another unit than those of the sends" for kind, rows in pairs.items()
+               if _in_another_unit(rows)]  # fmt: skip
+    middle = sends["t"].median()
+    for kind in ("online", "offline", "final_done", "push", "presence", "receipt"):
+        other = facts.of(kind)["t"].median()
+        if isinstance(middle, float) and isinstance(other, float) and middle > 0 and other > 0:
+            low, high = sorted((middle, other))
+            if high > DECADES_NS and high / low > UNITS[0] / 2:
+                doubts.append(f"the times of {kind} are in another unit than those of the sends")
+    return doubts
+
+
+def _in_another_unit(pairs: pl.DataFrame) -> bool:
+    """Whether a part of these pairs of times (a, b) is a power of a thousand apart."""
+    known = pairs.filter((pl.col("a") > 0) & (pl.col("b") > 0))
+    if known.height < OFTEN:
+        return False
+    larger, smaller = pl.max_horizontal("a", "b").cast(pl.Float64), pl.min_horizontal("a", "b").cast(pl.Float64)
+    quotient = larger / smaller
+    off = known.filter(pl.any_horizontal((quotient / unit - 1).abs() < EXACT for unit in UNITS)).height
+    return off >= OFTEN and off > SHARE * known.height

@@ -1,0 +1,14 @@
+"""Names and limits that all relations share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+FOREVER: Final = (1 << 63) - 1
+"""Above every number and every time."""
+EVER: Final = -FOREVER
+"""Below every time."""
+SECOND: Final = 1_000_000_000
+"""In ns."""
+MESSAGE: Final = ["conv", "msg"]
+PLACE: Final = ["conv", "msg", "seq"]
