@@ -14,8 +14,8 @@ _MASK: Final = (1 << 64) - 1
 def partition_of(conv: int, partitions: int) -> int:
     """Return the partition of a conversation, 0 to partitions - 1.
 
-    Ids may be sequential or share low bits, so they are mixed first (the finaliser of splitmix64, a bijection on 64
-    bits whose output bits each depend on every input bit).
+    Ids may be sequential or share low bits, so they are mixed first by the finaliser of splitmix64. It is a bijection
+    on 64 bits whose output bits each depend on every input bit.
     """
     z = conv & _MASK
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK

@@ -1,4 +1,4 @@
-"""Whether a process has reached its backends. Until then the starter of the system sends it no users.
+"""Reports when a process has reached its backends. Until then the starter of the system sends it no users.
 
 Clients of Kafka and Cassandra take a second or more to connect and to prepare. The starter of a system waits for
 `ready` in the answers to pings (sut/deploy/probes/health.py), so that the first user does not have to.

@@ -1,8 +1,8 @@
-"""PushProvider at Google: FCM's HTTP v1 API, authenticated by an OAuth 2 access token of a service account.
+"""PushProvider for Google: FCM's HTTP v1 API, authenticated by an OAuth 2 access token of a service account.
 
-The access token comes from the account's token URI for an assertion signed with its key (RS256, the JWT-bearer
-grant), and is used until a minute before it expires; pushes that come while it is being fetched wait for it together.
-The message is data only: conversation and number, which also collapses it with earlier ones of that conversation.
+The account's token URI issues the access token for an assertion signed with the account's key (RS256, the JWT-bearer
+grant). It is used until a minute before it expires. Pushes that come while it is being fetched wait for it together.
+The message is data only: conversation and number. The conversation also collapses it with earlier ones.
 
 https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send
 """
@@ -27,7 +27,7 @@ SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
 GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ASSERTION_S: Final = 3600
 SPARE_S: Final = 60.0
-"""Before its end an access token is not used any more."""
+"""Seconds before its end from which an access token is not used any more."""
 TTL: Final = "86400s"
 OUR_FAULT: Final = frozenset({"SENDER_ID_MISMATCH", "THIRD_PARTY_AUTH_ERROR"})
 
@@ -52,7 +52,7 @@ class _Refusal(msgspec.Struct, frozen=True):
 
 
 class Fcm:
-    """Pushes of one project. Belongs to one event loop; connects with the first push."""
+    """Sends the pushes of one project. Belongs to one event loop; connects with the first push."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Fcm:
         timeout_s: float,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """`timeout_s`: for one push."""
+        """`timeout_s`: seconds for one push."""
         self._client = client(url, tls=tls, timeout_s=timeout_s)
         self._account = account
         self._path = f"/v1/projects/{account.project_id}/messages:send"
@@ -73,7 +73,7 @@ class Fcm:
         self._fetching = asyncio.Lock()
 
     async def push(self, token: str, push: Push) -> PushAnswer:
-        """One attempt, the access token included when there is none."""
+        """Try once to push; fetch an access token first if there is none."""
         try:
             access_token = await self._token()
             if isinstance(access_token, PushAnswer):
@@ -89,7 +89,7 @@ class Fcm:
         return _answer(response)
 
     async def close(self) -> None:
-        """End the connections."""
+        """Close the connections to Google."""
         await self._client.aclose()
 
     async def _token(self) -> str | PushAnswer:
@@ -111,7 +111,7 @@ class Fcm:
             try:
                 granted = msgspec.json.decode(response.content, type=_Grant)
             except msgspec.DecodeError:
-                # Whatever it is, an operator or time mends it: pushes wait.
+                # Whatever the cause, an operator or time fixes it: pushes wait.
                 told = f"no access token: {response.status_code}"
                 return PushAnswer(Verdict.LATER, retry_after_s(response), told)
             self._access_token = granted.access_token

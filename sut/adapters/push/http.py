@@ -1,4 +1,4 @@
-"""What the push providers' adapters share: an HTTP/2 client over verified TLS, and what its errors mean."""
+"""Shared by the push providers' adapters: an HTTP/2 client over verified TLS, and the meaning of its errors."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ CONNECT_S: Final = 3.0
 MAX_CONNECTIONS: Final = 4
 KEEP_S: Final = 60.0
 NO_ANSWER: Final = (httpx.HTTPError, httpx.InvalidURL, anyio.EndOfStream, ssl.SSLError)
-"""How a push ends without an answer. httpx has names of its own for most of it, but what TLS finds while it writes (the
-connection has ended meanwhile, a record is broken) comes through as it is."""
+"""The exceptions of a push without an answer. httpx wraps most of them, but not what TLS finds while it writes (the
+connection has ended meanwhile, a record is broken)."""
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each URL, and Apple's hold push tokens
 
 
 def client(url: str, *, tls: ssl.SSLContext, timeout_s: float) -> httpx.AsyncClient:
-    """For pushes to this URL. Nothing of the environment (proxies, .netrc) is used."""
+    """Return a client for pushes to this URL. It ignores the environment (proxies, .netrc)."""
     return httpx.AsyncClient(
         base_url=url,
         http2=True,
@@ -38,7 +38,7 @@ def client(url: str, *, tls: ssl.SSLContext, timeout_s: float) -> httpx.AsyncCli
 
 
 def retry_after_s(response: httpx.Response) -> float:
-    """Of a Retry-After header, seconds or a date; 0 when there is none."""
+    """Return the seconds to wait by a Retry-After header, seconds or a date; 0 when there is none."""
     text = response.headers.get("retry-after", "").strip()
     if text.isdigit():
         return float(text)
@@ -49,7 +49,7 @@ def retry_after_s(response: httpx.Response) -> float:
 
 
 def unreached(error: Exception) -> PushAnswer:
-    """No answer: this push was too slow or its stream was reset, or the connection failed with all that was on it."""
+    """Return LATER if only this push got no answer, UNREACHABLE if the connection failed with all pushes on it."""
     reason = f"{type(error).__name__}: {error}".rstrip(": ")
     own = isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout | httpx.PoolTimeout) or "StreamReset" in reason
     return PushAnswer(Verdict.LATER if own else Verdict.UNREACHABLE, reason=reason)
