@@ -31,7 +31,7 @@ class Registry(Protocol):
         """Live leases: node -> (incarnation, address)."""
 
     async def register(self, routes: Sequence[tuple[int, Route]]) -> list[Route | None]:
-        """Store (user, route)s; an entry with a newer epoch stays. Returns the route that each replaced, or None."""
+        """Store (user, route)s; an entry with a newer epoch stays. Returns the entry before each, or None."""
 
     async def replaced(self, node: str, incarnation: int) -> list[int]:
         """Return some connections of this incarnation whose device has registered a newer one at another node.

@@ -137,7 +137,7 @@ class MessageStore(Protocol):
         """Map each conversation to the number that this device has shown."""
 
     async def save_receipts(self, receipts: Iterable[tuple[int, int, int, int]]) -> None:
-        """Store (conv, user, kind, seq): the last number that a user received (kind 0) or read (1). They only rise."""
+        """Store (conv, user, kind, seq): the last number delivered to a user (kind 0) or read (1). They only rise."""
 
     async def receipts(self, conv: int) -> dict[tuple[int, int], int]:
         """Map (user, kind) to seq in this conversation."""

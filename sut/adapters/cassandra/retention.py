@@ -39,7 +39,7 @@ WIDTH: Final = 4
 """Conversations that one expire() handles at once. Nobody waits for it."""
 
 _Note = tuple[int, int]
-"""(conv, bucket)"""
+"""(conv, bucket) of a full bucket."""
 
 
 def statements(keyspace: str) -> dict[str, str]:
@@ -77,7 +77,7 @@ class Retention:
         self._wall_clock = wall_clock
 
     def today(self) -> int:
-        """Days since 1970."""
+        """The number of days since 1970."""
         return int(self._wall_clock() // DAY_S)
 
     async def note(self, partition: int, conv: int, buckets: Sequence[int]) -> int:

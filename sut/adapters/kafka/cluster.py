@@ -100,7 +100,6 @@ class KafkaCluster:
         self._closed = False
 
     async def close(self) -> None:
-        """Close all connections."""
         self._closed = True
         tasks = [*self._asking.values(), *self._lanes.values()]
         for task in tasks:

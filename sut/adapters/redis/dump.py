@@ -1,4 +1,4 @@
-"""Everything that a Redis node holds, as bytes: for those who look for what must not be there. Blocking, read-only."""
+"""Everything that a Redis node holds, as bytes: for checks that something is absent. Blocking, read-only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _READ: Final[dict[bytes, tuple[object, ...]]] = {
 
 
 def dump(address: Address, timeout_s: float) -> Iterator[tuple[bytes, bytes]]:
-    """Each key with all it holds, joined by zero bytes. What expires meanwhile is left out. Raises Unavailable."""
+    """Yield each key with its content, joined by zero bytes; leaves out what expires meanwhile. Raises Unavailable."""
     client = Redis(
         host=address[0], port=address[1], protocol=2, socket_timeout=timeout_s, socket_connect_timeout=timeout_s
     )
