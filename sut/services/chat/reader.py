@@ -1,7 +1,7 @@
 """FETCH and SYNC: from the sequencers' memory where that is enough, else from the store.
 
-The sequencer knows what was sequenced this instant; the store has everything older. A sequencer that is away makes
-an answer older, never wrong: SYNCED then says STALE, and the device asks again.
+The sequencer knows the newest messages; the store has all older ones. Without its sequencer an answer is older, never
+wrong: SYNCED then says STALE, and the device asks again.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from sut.services.visibility import cut_back, cut_page, stretch_before
 
 ASK_TIMEOUT_S: Final = 0.5
 RESTART_S: Final = 10.0
-"""For so long a sequencer that is away is believed to come back, and SYNC asks the store for none of its heads: it
-needs the store itself, a gateway's devices all ask just then, and what it numbers again it tells everybody."""
+"""Seconds for which an absent sequencer is expected back, and SYNC asks the store for none of its heads. The sequencer
+needs the store itself, a gateway's devices all ask just then, and it announces again what it numbers again."""
 MAX_STORE_PAGES: Final = 10
-"""Pages of a user's conversations looked through for one SYNC: 10,000 conversations."""
+"""Pages of a user's conversations read for one SYNC: 10,000 conversations."""
 
 
 class NotMember(Exception):
@@ -57,25 +57,25 @@ class Reader:
         """By partition."""
         self._shared = SharedPages()
         self._away: dict[int, float] = {}
-        """Since when: partitions whose sequencer does not answer, or is not up to date there yet."""
+        """Partitions whose sequencer does not answer or is not up to date yet -> since when (clock time)."""
         self.hot = 0
         self.cold = 0
 
     @property
     def shared(self) -> int:
-        """Pages given without a question to anybody."""
+        """Pages given from memory, without a question to a sequencer."""
         return self._shared.given
 
     def asks(self, conv: int) -> str:
-        """Who is asked first for a page of this conversation."""
+        """Return the sequencer that is asked first for a page of this conversation."""
         return self._link(conv).target
 
     def at_hand(self, conv: int, user: int, *, after: int, limit: int) -> bytes | None:
-        """What `page` would say, if that is known here and now."""
+        """Return what `page` would return, if it is in memory now."""
         return self._shared.get((conv, after, _bounded(limit)), user, self._clock())
 
     async def page(self, conv: int, user: int, *, after: int, limit: int) -> bytes:
-        """An encoded PAGE with req 0. Raises NotMember, Unavailable."""
+        """Return an encoded PAGE with req 0. Raises NotMember, Unavailable."""
         limit = _bounded(limit)
         key = conv, after, limit
         mine = await self._shared.turn(key)
@@ -93,7 +93,7 @@ class Reader:
             except NotMember:
                 if answer.head == HEAD_STORED:
                     raise
-                # Created or joined an instant ago: the store follows. Only a sequencer in the know may say never.
+                # Created or joined just now: the store follows. Only an up-to-date sequencer may say "never a member".
                 raise Unavailable(f"conversation {conv} is not stored as far as user {user} may see it") from None
         if not answer.member:
             raise NotMember
@@ -101,7 +101,7 @@ class Reader:
         return answer.page
 
     async def _ask(self, question: ReadHot | ReadBefore) -> HotPage:
-        """The sequencer's answer; a miss when it is away."""
+        """Return the sequencer's answer; a miss when it is away."""
         try:
             answer = await self._link(question.conv).ask(question, ASK_TIMEOUT_S)
         except Unavailable:
@@ -113,10 +113,10 @@ class Reader:
         return self._sequencers[partition_of(conv, len(self._sequencers))]
 
     async def _stored_page(self, conv: int, user: int, after: int, limit: int, *, told: int) -> bytes:
-        """`told`: what the sequencer says of the head; what it has numbered need not be stored yet.
+        """Return a PAGE from the store. `told`: the sequencer's head; what it has numbered need not be stored yet.
 
-        While nobody can say how far the conversation really goes, what is stored is given, but not the word that there
-        is no more. Raises NotMember, Unavailable.
+        While no sequencer can say how far the conversation goes, stored rows are given, but not the claim that there
+        are no more. Raises NotMember, Unavailable.
         """
         self.cold += 1
         rows = await self._store.page(conv, after, limit)
@@ -127,7 +127,7 @@ class Reader:
         if not spans:
             raise NotMember
         if not rows and image.row.head > after:
-            # They came between the two reads, or expired: then all that the state knows of is covered.
+            # Rows came between the two reads, or expired: then everything that the state knows of is covered.
             rows = await self._store.page(conv, after, limit)
             covered = rows[-1].seq if rows else image.row.head
         else:
@@ -138,7 +138,7 @@ class Reader:
         return encode_frame(page._replace(head=max(page.head, told)))
 
     async def page_before(self, conv: int, user: int, *, before: int, limit: int) -> bytes:
-        """An encoded PAGE of what comes before `before`, with req 0. Raises NotMember, Unavailable."""
+        """Return an encoded PAGE of the rows before `before`, with req 0. Raises NotMember, Unavailable."""
         limit = _bounded(limit)
         answer = await self._ask(ReadBefore(conv, user, before, limit))
         if not answer.hit:
@@ -154,7 +154,7 @@ class Reader:
         return answer.page
 
     async def _stored_before(self, conv: int, user: int, before: int, limit: int, *, told: int) -> bytes:
-        """`told` as in _stored_page. The state is read before the rows: they are all there up to its head."""
+        """`told`: as in _stored_page. Reads the state before the rows, so that all rows up to its head are there."""
         self.cold += 1
         image = await self._store.load(conv)
         if image is None:
@@ -170,7 +170,7 @@ class Reader:
         return encode_frame(cut_back(conv, spans, rows, stretch, exhausted=len(rows) < limit, head=head))
 
     async def members(self, conv: int, user: int) -> Members:
-        """Who is in the conversation, for one who is. Raises NotMember, Unavailable."""
+        """Return the members, to a user who is one. Raises NotMember, Unavailable."""
         try:
             answer = await self._link(conv).ask(ReadMembers(conv), ASK_TIMEOUT_S)
         except Unavailable:
@@ -188,7 +188,7 @@ class Reader:
         return answer
 
     async def sync(self, user: int, *, req: int, after_conv: int, cursors: Mapping[int, int]) -> Synced:
-        """Which of the user's conversations, by rising id above `after_conv`, are ahead of these cursors.
+        """Return which of the user's conversations are ahead of `cursors`, by rising id above `after_conv`.
 
         Raises Unavailable.
         """
@@ -207,14 +207,14 @@ class Reader:
                 return Synced(req, SYNCED_STALE if stale else 0, tuple(entries))
             after_conv = known[-1]
         else:
-            entries.append(Entry(after_conv, 0, 0))  # no news of it: only from where to ask on
+            entries.append(Entry(after_conv, 0, 0))  # carries no news, only where to ask next
         return Synced(req, SYNCED_MORE | (SYNCED_STALE if stale else 0), tuple(entries))
 
     async def _heads(self, user: int, convs: Sequence[int]) -> tuple[dict[int, int], bool]:
-        """The newest heads, in the order of `convs`, and whether every sequencer concerned knew.
+        """Return the newest heads, in the order of `convs`, and True if every sequencer concerned answered.
 
-        The store is asked afterwards, and only for what no sequencer has in memory: what was stored by then is in its
-        answer. A conversation that neither knows is left out, and one whose sequencer is just being started again.
+        The store is asked afterwards, and only for conversations that no sequencer has in memory: by then it has what
+        they dropped. Conversations that neither knows are left out, and those whose sequencer is just being restarted.
         """
         told = await self._told(user, convs)
         unknown = [conv for conv in convs if told[conv] < 0 and not self._restarts(conv)]
@@ -225,7 +225,7 @@ class Reader:
         return ordered, HEAD_RECOVERING not in told.values()
 
     async def _told(self, user: int, convs: Sequence[int]) -> dict[int, int]:
-        """What the sequencers say of each: a head, HEAD_STORED, or HEAD_RECOVERING, also for one that is away."""
+        """Return each one's head from its sequencer, HEAD_STORED, or HEAD_RECOVERING, also when it is away."""
         by_link: defaultdict[PeerLink, list[int]] = defaultdict(list)
         for conv in convs:
             by_link[self._sequencers[partition_of(conv, len(self._sequencers))]].append(conv)
@@ -243,7 +243,7 @@ class Reader:
             partition = partition_of(conv, len(self._sequencers))
             if head == HEAD_RECOVERING:
                 self._away.setdefault(partition, self._clock())
-            elif head == HEAD_STORED:  # only who is up to date says so; a head it may know before
+            elif head == HEAD_STORED:  # only an up-to-date sequencer says so; it may know a head earlier
                 self._away.pop(partition, None)
         return told
 

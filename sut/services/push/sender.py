@@ -1,4 +1,4 @@
-"""One provider's pushes on their way: takes from the lane, asks the provider, tells the lane what became of it."""
+"""Sends one provider's pushes: takes them from the lane, asks the provider, and reports the answers to the lane."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOG_EVERY_S: Final = 1.0
 
 
 class Sender:
-    """The provider of one lane."""
+    """Sends the pushes of one lane to its provider."""
 
     def __init__(self, name: str, *, lane: Lane, provider: PushProvider, directory: Directory) -> None:
         self._name = name
@@ -29,11 +29,11 @@ class Sender:
         self._told_s = 0.0
 
     def poke(self) -> None:
-        """The lane may have something."""
+        """Wake up `run`: the lane may have a push."""
         self._something.set()
 
     async def run(self) -> None:
-        """Push, for ever."""
+        """Send the lane's pushes, for ever."""
         async with asyncio.TaskGroup() as group:
             while True:
                 self._something.clear()
@@ -58,9 +58,9 @@ class Sender:
         self._something.set()
 
     async def _replaced(self, device: RegisteredDevice) -> bool:
-        """Retire the dead token; whether the device has another one by now, which the lane learns by the next try.
+        """Retire the dead token. Return True if the device has another one now, which the lane's next try uses.
 
-        The push is answered after that, not before: a restart must not push to the dead token again.
+        The push is answered afterwards, not before: a restart must not push to the dead token again.
         """
         while True:
             try:
