@@ -180,7 +180,7 @@ class Connection(asyncio.Protocol):
                 return
             self.user, self.device, self.issued_s = prove(upgrade.token, gateway.token_key)
             if gateway.revoked.is_void(self.user, self.device, self.issued_s):
-                raise TokenError("token was taken back")
+                raise TokenError("token was revoked")
             if not gateway.limits.admits(self.user, self.device):
                 self._respond(429, "too many devices of this user are connected here")
                 return

@@ -26,21 +26,21 @@ NEVER_S: Final = 1e9
 
 
 class BlindDelete(PassingOn):
-    """Deletes late, and by key."""
+    """Deletes routes late, by user and device instead of by connection."""
 
     def __init__(self, inner: Registry, *, late_s: float = LATE_S) -> None:
         super().__init__(inner)
         self._late_s = late_s
         self._waiting: deque[tuple[float, int, int]] = deque(maxlen=MAX_WAITING)
-        """When it is due, user, device; by time."""
+        """(time of the deletion in monotonic s, user, device), in order of time."""
 
     async def unregister(self, routes: Sequence[tuple[int, Route]]) -> None:
-        """Note who has gone."""
+        """Note the disconnected devices for the sweep."""
         due_s = time.monotonic() + self._late_s
         self._waiting.extend((due_s, user, route.device) for user, route in routes)
 
     async def lease(self, node: str, incarnation: int, ttl_s: float, address: str) -> None:
-        """Renew it, and sweep."""
+        """Renew the lease, then sweep the due routes."""
         await self.inner.lease(node, incarnation, ttl_s, address)
         now_s = time.monotonic()
         swept: set[tuple[int, int]] = set()

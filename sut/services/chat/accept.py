@@ -1,4 +1,4 @@
-"""From SEND to log: batches the records that wait for a partition into one durable append, then pokes its sequencer.
+"""Appends SENDs to the log: batches what waits for a partition into one durable append, then pokes its sequencer.
 
 Nothing is acknowledged here. The ACK comes from the sequencer, which reads the record from the log, so it cannot
 come before the append is durable.

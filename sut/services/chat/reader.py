@@ -54,7 +54,7 @@ class Reader:
         self._store = store
         self._clock = clock
         self._sequencers = sequencers
-        """By partition."""
+        """The link to the sequencer of each partition."""
         self._shared = SharedPages()
         self._away: dict[int, float] = {}
         """Partitions whose sequencer does not answer or is not up to date yet -> since when (clock time)."""

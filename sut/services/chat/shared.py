@@ -18,7 +18,7 @@ MAX_KEPT: Final = 2_000
 """Pages kept; a usual one has some 20 KB at most."""
 
 Key = tuple[int, int, int]
-"""(conversation, after, limit)"""
+"""(conversation, after, limit) of a FETCH."""
 
 
 @dataclass(frozen=True, slots=True)

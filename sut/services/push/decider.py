@@ -38,7 +38,7 @@ START_S: Final = 1.0
 MAX_UNDECIDED: Final = 5_000
 """Records that wait for their decision; beyond it the log waits."""
 MAX_BATCH: Final = 200
-"""Records decided together."""
+"""Records that are decided together."""
 MAX_BATCH_USERS: Final = 5_000
 """Members of these records, counted once for each record: the registry's answer takes some 20 ms."""
 MAX_PENDING: Final = 100_000
