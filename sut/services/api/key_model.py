@@ -33,7 +33,7 @@ Number = Annotated[int, msgspec.Meta(ge=1, le=(1 << 32) - 1)]
 
 
 class Signed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A signed prekey."""
+    """A signed prekey with its signature."""
 
     number: Number
     key: Key
@@ -41,7 +41,7 @@ class Signed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OneTime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A one-time prekey."""
+    """A one-time prekey and its number."""
 
     number: Number
     key: Key

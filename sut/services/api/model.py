@@ -120,7 +120,7 @@ class ConversationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 
 class Created(msgspec.Struct, frozen=True):
-    """The conversation's id."""
+    """The id of the conversation."""
 
     conversation: int
 
