@@ -30,7 +30,7 @@ class RedisRole(NamedTuple):
     master: Address | None
     """The master of a replica; None for a master."""
     linked: bool
-    """A replica: True while it is connected to its master. A master: always True."""
+    """A replica: True while it is connected to its master and in sync. A master: always True."""
     replicas: tuple[Address, ...]
     """The connected replicas of a master."""
 
