@@ -22,7 +22,7 @@ class Place:
     """The directory, servers and free resources that a profile is built with."""
 
     directory: Path
-    """An absolute path."""
+    """The absolute path of the directory of the system."""
     redis_server: Path
     toxiproxy: Path | None
     """None: the topology has no links, and every process dials the others directly."""

@@ -1,7 +1,7 @@
 """Builds a topology from a profile. Each profile is one YAML file in topologies/.
 
-`build` starts nothing and writes nothing. Given a directory, free ports and the servers found on this machine, it says
-which processes there are, where they listen, and which connections between them go through a proxy.
+`build` starts nothing and writes nothing. It gets a directory, free ports and the servers found on this machine. It
+decides which processes there are, where they listen, and which connections between them go through a proxy.
 """
 
 from __future__ import annotations

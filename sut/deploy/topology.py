@@ -124,7 +124,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything about one running system."""
+    """The complete description of one running system."""
 
     run_id: str
     profile: str

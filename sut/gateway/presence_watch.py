@@ -1,4 +1,4 @@
-"""Who watches whom at a gateway, and what each viewer was told. Pure, so that tests of damping need no clock.
+"""The watches of users at a gateway, and what each viewer was told. Pure, so that tests of damping need no clock.
 
 A watched user has one picture here, whoever watches. Coming online changes it with the first look that sees it. Going
 offline changes it only when all looks of `grace_s` without a break have said so. So a connection that flaps is no news,

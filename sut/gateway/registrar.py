@@ -4,9 +4,9 @@ Many registrations and removals share a round trip. While Redis is away they wai
 same. The oldest removals are forgotten: deliveries to a connection that is gone are skipped, and the device's next
 connection replaces its entry. When Redis is back, all routes are written again, at a limited rate, because a failover
 may have lost any of them. They are also written once a heartbeat interval, because one may be lost unnoticed. An
-example is a gateway that was stopped. It finds the handshake of a device that reconnected elsewhere, registers it as
-the newest, and removes it when it sees that the socket is dead. A missing route means missing notifications, so that
-device is told to resync. A failover may also have lost a removal, and a device that seems to be here gets no push.
+example is a gateway that was stopped. It finds the handshake of a device that reconnected elsewhere and registers it as
+the newest. It removes the route when it sees that the socket is dead. A missing route means missing notifications, so
+that device is told to resync. A failover may also have lost a removal, and a device that seems to be here gets no push.
 So the latest removals are repeated as well.
 """
 

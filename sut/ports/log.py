@@ -87,10 +87,7 @@ class MessageLog(Protocol):
         """The offset that this follower last committed, 0 if it never committed."""
 
     async def commit(self, partition: int, offset: int, follower: Follower = Follower.SEQUENCER) -> None:
-        """Record that the follower has finished everything up to `offset`. Never moves back.
-
-        For the sequencer this means: everything up to `offset` is in the store.
-        """
+        """Record that the follower is done up to `offset` (the sequencer: it is in the store). Never moves back."""
 
     async def close(self) -> None:
         """Release files and connections."""

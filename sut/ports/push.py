@@ -45,9 +45,7 @@ class Devices(Protocol):
         """Forget a push token that its provider reported dead, unless the device has a different one now."""
 
     async def revoke(self, device: int, user: int) -> None:
-        """Revoke the device for ever: it gets no token, push or connection. `user` is its user, or 0 if it was
-        never registered.
-        """
+        """Revoke the device for ever: no token, push or connection. `user`: its user, 0 if it was never registered."""
 
     async def revoked(self, devices: Sequence[int]) -> set[int]:
         """The subset of `devices` that is revoked. Issuers of tokens and acceptors of connections ask this."""

@@ -22,8 +22,8 @@ class StoredMessage(msgspec.Struct, frozen=True, array_like=True):
 class Span(msgspec.Struct, frozen=True, array_like=True):
     """A stay of a user in a conversation: the user sees the numbers n with first <= n < end.
 
-    An add that took number s opens a span with first s + 1 (1 at the creation); a removal that took number s closes
-    it with end s. end 0: the user is still there.
+    An add that took number s opens a span with first s + 1 (1 at the creation). A removal that took number s closes it
+    with end s. end 0: the user is still there.
     """
 
     user: int
@@ -77,7 +77,7 @@ class ConversationWrite(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How long changes are gathered before a write, in seconds. Each backend chooses it by the cost of a write."""
+    """The seconds that changes are gathered before a write. Each backend chooses it by the cost of a write."""
 
     rows_s: float
     """For write(). A restart replays this much of the log, besides the records in progress."""
@@ -90,7 +90,7 @@ class MessageStore(Protocol):
 
     @property
     def pace(self) -> Pace:
-        """How often the caller should write to this backend."""
+        """The pace at which the caller should write to this backend."""
 
     async def load(self, conv: int, *, confirmed: int | None = None) -> ConversationImage | None:
         """Return the stored state, None when the conversation is not stored.

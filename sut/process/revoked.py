@@ -1,10 +1,10 @@
 """Devices whose tokens are void before they expire: the list that a gateway and the API keep in memory.
 
 A token is checked without asking a server, so revoking one needs a list of revoked tokens. The list is short and
-bounded in age: a revocation voids what was issued up to its second, and can be forgotten when the last such token has
-expired. It lives in Redis, which every process reads once a second, and in the memory of each process. When Redis
-lost it, each process puts its own copy back, as gateways do with their routes. While Redis is unreachable, the last
-known list holds.
+bounded in age. A revocation voids what was issued up to its second, and can be forgotten when the last such token has
+expired. It lives in Redis, which every process reads once a second, and in the memory of each process. When Redis lost
+it, each process puts its own copy back, as gateways do with their routes. While Redis is unreachable, the last known
+list holds.
 """
 
 from __future__ import annotations

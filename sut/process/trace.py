@@ -1,6 +1,6 @@
 """Time stamps of the steps of traced messages: DIR/metrics/trace-SERVICE.bin, one file for each process name.
 
-A stamp is one record of RECORD_SIZE bytes with the time of the run's clock, so stamps of different processes of one
+A stamp is one record of RECORD_SIZE bytes. Its time is that of the run's clock, so stamps of different processes of one
 machine can be subtracted. START opens each life of a process and names its machine. Stamps explain a run and judge
 nothing. Stamps that a killed process had not written are lost, and so are stamps beyond the limits below.
 
@@ -56,9 +56,9 @@ class Trace:
 
     CPU cost of our own code, one message in 16 traced, measured by tests/sut/process/trace_cost.py. Each message costs
     0.1 us in its gateway, 0.1 us in its chat service and 0.2 us in its sequencer. Each gateway that tells members
-    spends 0.9 us on a group message (every NOTIFY is stamped, once a gateway) and 0.4 us on a direct one. A quick run
-    spends 0.8 ms CPU of gateways, 1.2 ms of chat services and 1.3 ms of sequencers a message, system calls and idling
-    included.
+    spends 0.9 us on a group message (a stamp for its NOTIFYs) and 0.4 us on a direct one. For comparison, a message of
+    a quick run costs 0.8 ms CPU of gateways, 1.2 ms of chat services and 1.3 ms of sequencers. That includes system
+    calls and idling.
     """
 
     def __init__(self, path: Path | None, *, every: int, offset_ns: int = 0) -> None:

@@ -51,7 +51,7 @@ class Response:
 
 
 class Harm(Enum):
-    """What the server does to a connection or stream instead of an answer."""
+    """A failure that a connection or stream gets instead of an answer."""
 
     RESET = "reset"
     """RST_STREAM (REFUSED_STREAM is for requests that were not looked at; this one is INTERNAL_ERROR)."""

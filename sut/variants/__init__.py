@@ -12,8 +12,8 @@ A variant is one module of this package; a module whose name begins with "_" is 
 - `swarm(settings)`, where the devices behave differently: it takes the swarm's settings (fields of
   load.workload.SwarmConfig) and returns those that change.
 
-The name of a variant may also be a dotted path, such as `tests.defects.x.old_piece`: a module of the same form outside
-this package, which can be imported from the current directory.
+The name of a variant may also be a dotted path, such as `tests.defects.x.old_piece`. It names a module of the same form
+outside this package that can be imported from the current directory.
 """
 
 from __future__ import annotations

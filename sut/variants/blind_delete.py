@@ -1,6 +1,6 @@
 """Known bad: the late clean-up after a disconnect deletes the device's route, whichever connection owns it by then.
 
-The clean-up is off the hot path: disconnects are collected, and a sweep at each renewal of the lease deletes their
+The clean-up is off the hot path. Disconnects are collected, and a sweep at each renewal of the lease deletes their
 routes by user and device. A device that is back by then, on whichever gateway, loses the route of its new connection.
 Routes are not refreshed either: a gateway writes a route when a device connects, and again only after Redis was away.
 So nothing restores the route while the connection lasts. Only the SYNC of every tenth heartbeat shows what was missed.

@@ -1,7 +1,7 @@
 """Known bad: each coming and going is told to all contacts at once, whether they look or not: correct, but a storm.
 
-Nothing that it tells is wrong, but it costs. A user with two hundred contacts who loses the network for a second makes
-four hundred events, and a gateway that dies makes them for each of its users. The bench counts them.
+Nothing that it tells is wrong, but it costs. A user with two hundred contacts who loses the network for a second causes
+four hundred events. A gateway that dies causes them for each of its users. The bench counts them.
 """
 
 from __future__ import annotations

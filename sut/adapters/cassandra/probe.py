@@ -1,6 +1,6 @@
 """Probes one Cassandra node from outside: it answers, it hears these heartbeats, this many replicas answer it.
 
-It speaks a few frames of the native protocol over its own socket: a probe must not start a driver with its threads,
+It speaks a few frames of the native protocol over its own socket. A probe must not start a driver with its threads,
 must not ask any other node, and must end in time. Rows are read as JSON, so that each is one text.
 https://cassandra.apache.org/doc/latest/cassandra/reference/native-protocol.html (version 4)
 """
@@ -42,7 +42,7 @@ _REPLICATED: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class CassandraView:
-    """What one node reports about itself and the others."""
+    """One node's report about itself and the others."""
 
     host: str
     """Its own address, as it is told to clients."""

@@ -3,15 +3,15 @@
 Why a partition's cells are right whoever writes them, in whatever order they arrive:
 
 - The state of a conversation at log offset T, f(T), is a function of the log, and so is every row. A write with
-  `applied` T carries timestamp T and holds, of f(T), each cell that changed since the writer's own last write (or
-  since the state that it loaded). A cell that changed last at offset o has been written with a timestamp of o or
-  later by everyone who has come as far as T >= o, always with the value that it has had since o.
+  `applied` T carries timestamp T. Of f(T) it holds each cell that changed since the writer's last write, or since the
+  state that it loaded. Take a cell that changed last at offset o. Every writer that has reached T >= o has written it
+  with a timestamp of o or later. It wrote the value that the cell has had since o.
 - So of two values for a cell, the one with the later timestamp is the newer or the same one. A late write by an owner
   that was replaced only fills in what was already there. Equal timestamps carry equal values.
 - Cells of a state never go away. A collection is only ever added to (`spans + ?`): each of its elements is a cell with
-  a timestamp of its own. Setting it whole (`spans = ?`) would first delete it up to T - 1, and with it elements that
-  other writers put there; an INSERT of a collection does the same, so there is none.
-- A new bucket starts with the whole of f(T), taken from the bucket before, whose last state is older than T since
+  a timestamp of its own. Setting it whole (`spans = ?`) would first delete it up to T - 1, and with it elements of
+  other writers. An INSERT of a collection does the same, so there is none.
+- A new bucket starts with the whole of f(T), taken from the bucket before. That one's last state is older than T since
   the boundary lies between them. From then on the same holds there.
 - Only rows are ever deleted, whole buckets of them, below the newest one: retention.py says why that is safe.
 """
@@ -122,8 +122,8 @@ def batches(write: ConversationWrite, *, opens: bool) -> Iterator[Batch]:
     """Yield what to write, in order. Each batch must be durable before the next one is sent.
 
     All but the last are harmless without it. They hold rows beyond the state, which a replay writes again with the same
-    contents, and the pointer, which is above a bucket without a state until the last one lands. The last has the state
-    and the newest rows; usually it is the only one, and mostly a single statement.
+    contents. They also hold the pointer, which is above a bucket without a state until the last one lands. The last has
+    the state and the newest rows; usually it is the only one, and mostly a single statement.
     """
     conv, applied = write.row.conv, write.row.applied
     newest = bucket_of(write.row.head)

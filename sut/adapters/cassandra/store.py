@@ -6,8 +6,8 @@ only. Readers may see it or not. An owner must not build on a state that it saw 
 that replica. So an owner's `load` first makes such a state, and the rows that came with it, durable. Everything up to
 the committed offset did return; only what is beyond it needs that.
 
-While a sequencer is away only time is lost: it replays what is in the log and not committed, at most `pace.rows_s` and
-the records in progress.
+While a sequencer is away only time is lost. It replays the uncommitted part of the log: at most `pace.rows_s` and the
+records in progress.
 """
 
 from __future__ import annotations

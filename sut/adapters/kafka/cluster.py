@@ -5,8 +5,8 @@ used, because their waits have no bound. An idempotent producer repeats a batch 
 told that the outcome is unknown. A connection to a stopped broker holds the lock that the connections to all others
 need. A fetch that waits for one partition keeps the next one waiting.
 
-A broker answers the requests of one connection in turn. So requests that may wait long have their own connection,
-here called a lane: a fetch of one partition must not delay a produce or the fetch of another.
+A broker answers the requests of one connection in turn. So requests that may wait long have their own connection, here
+called a lane. A fetch of one partition must not delay a produce or the fetch of another.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ because 0 means that there is nothing.
 An append that was Unavailable may be in the log whole, in part (from its beginning), or not at all. It may still land
 for as long as some connection holds it: a link that was cut delivers it when it heals. All promises hold even so:
 - Order of a sender: a device has one SEND a conversation in progress. The next one leaves after an answer to the first,
-  or after the first was given up. If that one lands later, it finds a higher client_seq of the device sequenced and is
-  refused as STALE (services/sequencer/rule.py); the device has moved on and ignores that.
+  or after the first was given up. If that one lands later, a higher client_seq of the device is already sequenced. It
+  is refused as STALE (services/sequencer/rule.py); the device has moved on and ignores that.
 - Dedup: the device repeats it under the same client_seq, perhaps through another process. The copy that comes first in
   the log is numbered; the rule recognises the other by (device, client_seq), for ever.
 - An append may be there without its last records. Each record stands for itself, is repeated by its own device, and

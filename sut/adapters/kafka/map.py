@@ -1,7 +1,7 @@
 """The brokers and the leader of each partition, merged from the answers of several brokers. No I/O.
 
 A broker that was stopped or cut off reports an outdated state as if it were current. Each change of a partition's
-leader raises its epoch, so the answer with the highest epoch is the latest, whoever gave it and whenever it came.
+leader raises its epoch. So the answer with the highest epoch is the latest, whoever gave it and whenever it came.
 aiokafka asks for a version of Metadata that has no epochs; version 7 has them, hence the structures here.
 https://kafka.apache.org/protocol.html#The_Messages_Metadata
 """

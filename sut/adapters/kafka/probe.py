@@ -1,8 +1,8 @@
 """Probes one Kafka broker from outside: nodes it believes alive, leaders, nodes in sync, the controller.
 
-It speaks a few frames of the protocol over its own socket: a probe must not start a client with its tasks, must not
-ask any other broker, and must end in time.
-https://kafka.apache.org/protocol.html (Metadata version 7, DescribeQuorum version 0)
+It speaks a few frames of the protocol over its own socket. A probe must not start a client with its tasks, must not ask
+any other broker, and must end in time. https://kafka.apache.org/protocol.html (Metadata version 7, DescribeQuorum
+version 0)
 """
 
 from __future__ import annotations
@@ -56,10 +56,7 @@ def brokers(address: Address, timeout_s: float) -> Mapping[int, Address]:
 
 
 def controller(address: Address, timeout_s: float) -> int:
-    """Return the node that controls the cluster, as the quorum says through this broker.
-
-    Raises Unavailable, also when there is no controller.
-    """
+    """Return the controller's node, as the quorum says through this broker. Raises Unavailable, also without one."""
     partitions = b"\x02" + struct.pack(">i", 0) + b"\0"  # a compact array of one
     body = b"\x02" + bytes([len(_QUORUM_TOPIC) + 1]) + _QUORUM_TOPIC + partitions + b"\0" + b"\0"
     header = _header(_DESCRIBE_QUORUM, _QUORUM_VERSION) + b"\0"

@@ -3,8 +3,8 @@
 The state is a session with a verified master, or none. Any error or missed deadline ends the session, and the next one
 begins by asking Sentinel. Without a session calls fail at once, while a background task tries every 200 ms. A call
 waits only for the first try after a loss, so that a connection that was merely reset costs no second error. The task
-also asks Sentinel every second during a session: a master that was cut off from its Sentinels goes on taking writes
-that are lost.
+also asks Sentinel every second during a session, because a master that is cut off from its Sentinels takes writes that
+are lost.
 """
 
 from __future__ import annotations

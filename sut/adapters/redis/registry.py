@@ -96,8 +96,8 @@ class RedisRegistry:
         }
 
     async def register(self, routes: Sequence[tuple[int, Route]]) -> list[Route | None]:
-        """Store routes. Returns for each the entry before it: None if there was none, an entry with a higher epoch if
-        that stays, else the replaced entry, which may be the very same route.
+        """Store routes. Returns for each the entry before it: None, or an entry with a higher epoch that stays, or the
+        replaced one. The latter may be the very same route.
         """
         before: list[Route | None] = []
         for part in parts(routes):

@@ -1,6 +1,6 @@
 """Cuts the replication of a Redis at its master, so that the replica misses later writes; probes whether it writes.
 
-Redis replicates so fast that a replica on the same machine hardly ever lags, and a failover there loses nothing: that
+Redis replicates so fast that a replica on the same machine hardly ever lags, and a failover there loses nothing. That
 flatters all that relies on Redis. A proxy between the two does not last, because Sentinel points the replica back at
 the master's own address. So the master is told to refuse replicas, and its present link is dropped. Blocking; for
 faults.

@@ -1,7 +1,7 @@
 """Joins questions to a backend: those asked in one turn of the event loop go to it together.
 
-A caller gets an answer to a question that was sent after the call, never to one already in progress: that answer
-would be older than the caller may assume.
+A caller gets an answer to a question that was sent after the call, never to one already in progress. That answer would
+be older than the caller may assume.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A time limit for answers of others that does not count the time that this process itself was stalled.
 
-A process that did not run for half a second (a busy machine, a long collection, SIGSTOP) finds all its timers due and
-its answers unread. To give up then would drop healthy connections just when there is no time to make new ones.
+A process that did not run for half a second (busy machine, long collection, SIGSTOP) finds all its timers due and its
+answers unread. To give up then would drop healthy connections just when there is no time to make new ones.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ _Row = tuple[int, bytes]
 
 
 class _End(NamedTuple):
-    """Nothing is above `offset` while the file has this version."""
+    """The end of the file: no record is above `offset` while the file has this version."""
 
     version: int
     offset: int

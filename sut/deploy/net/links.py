@@ -1,8 +1,8 @@
 """The links between processes, broken and restored through Toxiproxy. The only module that imports its client library.
 
-toxiproxy-python keeps the server's address in a class that all its objects share, has no time-outs, obeys HTTP proxies
-from the environment and takes a 500 for success. So each Links has its own consumer class, made from the library's, and
-calls it with a deadline and a check.
+toxiproxy-python keeps the server's address in a class that all its objects share, and has no time-outs. It obeys HTTP
+proxies from the environment and takes a 500 for success. So each Links has its own consumer class, made from the
+library's, and calls it with a deadline and a check.
 
 The proxies themselves come from the file that toxiproxy-server reads when it starts (servers/toxiproxy.py): a
 restarted one has all of them again, and no toxics.

@@ -1,8 +1,8 @@
 """Drops packets between processes of this machine by iptables, so that connections without a proxy can be cut too.
 
-All servers share the loopback, and an outgoing connection does not bind its own address. So a rule names the sender by
-the group id that only this server has (`-m owner --gid-owner`, which the kernel knows for outgoing packets), and the
-destination. Connections stay open; neither end is told.
+All servers share the loopback, and an outgoing connection does not bind its own address. So a rule names the
+destination and, by `-m owner --gid-owner`, the sender. Each server has its own group id, which the kernel knows for
+outgoing packets. Connections stay open; neither end is told.
 
 Each run has one chain, named by its id. The first rule creates it and the last one removes it. A rule's comment says
 for which fault it is there. So concurrent runs never see each other's rules, and a caller that knows a run's id can

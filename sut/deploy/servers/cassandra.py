@@ -1,9 +1,9 @@
 """Three Cassandra nodes on one machine: their processes, their configuration, and the check of one node's health.
 
-Each node is a JVM in the foreground on its own loopback address, with the same two port numbers on all three: CQL and
-storage (the nodes among themselves). They start together, each with a fixed token: no node waits for a ring to settle
-that no other node joins. A write is on the node's disk before it is confirmed, so the node may be killed at any time.
-The next start finds its data and the hints it holds for others.
+Each node is a JVM in the foreground on its own loopback address. All have the same two port numbers: CQL and storage
+(the nodes among themselves). They start together, each with a fixed token: no node waits for a ring to settle that no
+other node joins. A write is on the node's disk before it is confirmed, so the node may be killed at any time. The next
+start finds its data and the hints it holds for others.
 """
 
 from __future__ import annotations

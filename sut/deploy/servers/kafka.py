@@ -1,9 +1,9 @@
 """Three Kafka nodes on one machine: their processes, their configuration, and the check of one node's health.
 
-Each is broker and controller in one JVM, on its own loopback address, with three listeners: CLIENT for our processes
+Each is broker and controller in one JVM, on its own loopback address. It has three listeners: CLIENT for our processes
 (through Toxiproxy), REPLICATION among the brokers, CONTROLLER for the quorum that elects leaders. The quorum is static.
 No tool formats the disks. With a static quorum a node needs only a meta.properties in each directory before its first
-start, and Kafka's own tool costs a JVM per node to write it.
+start. Kafka's own tool costs a JVM per node to write it.
 
 Records are not flushed to the disk before they are confirmed, as is usual for Kafka. The page cache survives a SIGKILL,
 and the other replicas survive the loss of a machine.
@@ -48,8 +48,8 @@ _SETTINGS: Final[dict[str, object]] = {
     "min.insync.replicas": 2,
     "unclean.leader.election.enable": "false",
     "auto.create.topics.enable": "false",
-    # A dead or stopped broker leads no more after this long (9 s by default).
     # A dead or stopped broker loses its leadership after this long (9 s by default).
+    "broker.session.timeout.ms": 2000,
     "broker.heartbeat.interval.ms": 400,
     # A dead or stopped controller is succeeded after this long (2 s by default), and an election takes no longer.
     "controller.quorum.fetch.timeout.ms": 1500,

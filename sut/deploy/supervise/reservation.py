@@ -1,10 +1,9 @@
 """Free ports that stay free until the process they are meant for has bound them.
 
 A reservation is a bound socket that never listens, with SO_REUSEADDR. On Linux a server that sets SO_REUSEADDR too
-(ours, Redis and Toxiproxy do) may bind the same port and listen on it, while the kernel gives the port to nobody else:
-neither to another system that binds port 0, nor to an outgoing connection that needs any port. The supervisor inherits
-the sockets and holds them while it lives, so a restarted process finds its port free. Elsewhere they are closed before
-the start.
+(ours, Redis and Toxiproxy do) may bind the same port and listen on it. Meanwhile the kernel gives the port neither to
+another system that binds port 0, nor to an outgoing connection that needs any port. The supervisor inherits the sockets
+and holds them while it lives, so a restarted process finds its port free. Elsewhere they are closed before the start.
 """
 
 from __future__ import annotations

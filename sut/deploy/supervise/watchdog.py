@@ -11,7 +11,7 @@ ending them heals it. The ledger is for effects on the host that outlive them (a
 Other lines and fields are ignored: other programs use them. The same command promised twice runs once.
 
 A runner needs its watchdog before it has a system. RUN_ID may therefore be empty: then the run is the one that
-DIR/topology.json names when the runner dies, and that file is written before the first process is started.
+DIR/topology.json names when the runner dies. That file is written before the first process is started.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Conversations and members through the log: append, poke, await the sequencer's answer.
 
-The API is an edge node like a gateway: its records carry it as their origin, and the sequencer's answer comes back
-over the sequencer's own link. No answer in time means that the outcome is unknown; every operation may be repeated.
+The API is an edge node like a gateway. Its records name it as their origin, and the sequencer's answer comes back over
+the sequencer's own link. No answer in time means that the outcome is unknown; every operation may be repeated.
 """
 
 from __future__ import annotations

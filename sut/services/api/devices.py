@@ -78,8 +78,8 @@ class DeviceDesk:
 
         `by` None: the operator. `user`: the user that it is said to belong to. A repeat changes only the second in
         `at`. The directory comes first: once the tokens are void, no newer one is issued. A device that was never
-        registered has no user: a user voids only the tokens of that device with their own id, and the operator must
-        name the user.
+        registered has no user. A user then voids only the tokens with their own id, and the operator must name the
+        user.
         """
         if by is not None and user not in (None, by.user):
             raise ProblemError(403, "not a device of yours")

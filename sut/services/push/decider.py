@@ -2,9 +2,9 @@
 
 The moment lets a reconnecting device be found. Then one registry round trip serves all records that are due. Gateways
 are asked directly where the registry may be wrong. All are asked while it does not answer or has just failed over.
-Otherwise those are asked that cannot reach it, and the last known gateway of a device whose route is gone, or whose
-lease has ended although the gateway lives. If that gateway is silent, its devices are left undecided for now, and
-decided again until it answers: no push is lost because of that, only late.
+Otherwise only two kinds are asked: those that cannot reach it, and the last known ones of devices without a route or
+live lease. If that gateway is silent, its devices stay undecided and are decided again until it answers. No push is
+lost because of that, only late.
 """
 
 from __future__ import annotations

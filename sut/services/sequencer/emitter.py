@@ -1,7 +1,7 @@
 """Answers to senders and notifications to members, grouped per edge node and sent at once.
 
 An answer goes straight to the connection that the record came from. A notification needs the members' routes: one
-registry round trip for everything that waits. Without the registry the last known routes serve, and every gateway is
+registry round trip for everything that waits. Without the registry the last known routes serve. Every gateway is then
 told that notifications may be missing (Missed), so that its devices SYNC within a heartbeat. Correctness does not
 depend on any of it: the sender repeats, or the device catches up, whatever does not arrive.
 """

@@ -3,12 +3,12 @@
 A group has one owner (first its creator), admins whom the owner names, and members. Admins add and remove members; the
 owner also adds and removes admins. Every member may leave. In a group of kind "g" every member may add. The owner gives
 the role away by naming another owner, and becomes an admin. When the owner leaves, the admin with the longest stay
-becomes owner, or without admins the member with the longest stay (the smaller id of two). This is a function of the
+becomes owner. Without admins it is the member with the longest stay (the smaller id of two). This is a function of the
 state, so every replay names the same heir. A user who left or was removed comes back as a plain member. A group that
 all have left stays empty.
 
-Each change takes a number like a message. Its row has the user concerned, and as body: of a ROLE the new role, one
-byte; of the removal of an owner the heir's id, eight bytes, big-endian; else nothing.
+Each change takes a number like a message. Its row names the user concerned. The body of a ROLE is the new role, one
+byte. The body of an owner's removal is the heir's id, eight bytes, big-endian. Others have none.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A device's report comes after the display that it reports, so the receipt does too. Each report is cumulative: only the
 highest of a (conversation, user, kind) counts, reports without news are dropped. Those within `window_s` go together,
 one frame per author. A receipt goes to the authors of the rows that it newly covers and that are still in memory (the
-newest 64): a user who reads a thousand messages does not cause a thousand receipts. In a 1:1 conversation the author
+newest 64). So a user who reads a thousand messages does not cause a thousand receipts. In a 1:1 conversation the author
 is known without the rows. All of it is in bounded memory. What is forgotten is at worst reported again, and a device
 never shows less than it has shown.
 

@@ -1,8 +1,8 @@
 """The rule that numbers a conversation: a pure function of the log.
 
 `apply` takes the state of one conversation and the next record of its partition, and returns the outcome. It reads no
-clock, no registry and no network, so every process that applies the same log computes the same numbers: an owner that
-was replaced, its successor, and a restart that replays from the last committed offset. That is why no lock or lease
+clock, no registry and no network, so every process that applies the same log computes the same numbers. That holds for
+a replaced owner, its successor, and a restart that replays from the last committed offset. That is why no lock or lease
 protects the order.
 
 A conversation's numbers are 1, 2, 3... without holes, shared by messages and membership changes. Dedup has no time

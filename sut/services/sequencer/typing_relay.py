@@ -1,7 +1,7 @@
 """Typing: tells the other online members who is writing; in a large group it tells nobody.
 
-Typing is not logged, stored or repeated. It is dropped when the user is no member, when the conversation is not in
-memory, when the same state was told just before, and when messages fill the queue.
+Typing is not logged, stored or repeated. It is dropped if the user is no member, or the conversation is not in memory.
+It is also dropped if the same state was told just before, or messages fill the queue.
 """
 
 from __future__ import annotations

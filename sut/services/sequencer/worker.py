@@ -2,7 +2,7 @@
 
 The guarantee is the order of these steps. Records are applied strictly in log order. A record's row, and the state that
 follows from it, reach the store in one write; the log offset is committed only after that write. So a restart replays
-from the last commit, finds in the state which records it has already applied, and computes the rest again to the
+from the last commit. It finds in the state which records it has already applied, and computes the rest again to the
 same numbers.
 """
 
