@@ -1,7 +1,7 @@
-"""The gateway: its connections, and what goes between them and the rest of the system.
+"""The gateway: its connections, and the frames between them and the rest of the system.
 
-Frames of devices go to any chat service that is up; frames that sequencers, chat services and the API hand over go
-to the connections they name. A gateway knows no business rule: bodies, conversations and members mean nothing here.
+Frames of devices go to any chat service that is up. Frames that sequencers, chat services and the API pass on go to the
+connections that they name. A gateway contains no business rule: it does not read bodies, conversations or members.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ from sut.protocol.server import refusal
 from sut.protocol.signals import FromDevice, Read, Typing, Watch
 
 LINGER_S: Final = 2.5
-"""How long a drained gateway waits for devices to read their close frames."""
+"""Time that a drained gateway waits for devices to read their close frames."""
 
 
 class Gateway(Shared):
-    """One gateway process's state. Start it, run `registrar`'s loops beside it, drain it, close it."""
+    """The state of one gateway process. Start it, run the loops of `registrar` beside it, drain it, close it."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class Gateway(Shared):
         self._ticking: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
-        """Listen for devices and peers, dial the chat services. Raises PortInUse, TlsError."""
+        """Listen for devices and peers, and dial the chat services. Raises PortInUse, TlsError."""
         loop = asyncio.get_running_loop()
         host, port = self._service.host, self._service.ports["ws"]
         try:
@@ -147,7 +147,7 @@ class Gateway(Shared):
         self.silence.advance(self.clock.tick)
         self.registrar.tick()
 
-    # What a connection calls.
+    # Called by connections.
 
     def opened(self, connection: Connection) -> None:
         """Number a connection whose device has authenticated, register it, and close an older one of the device."""
@@ -156,7 +156,7 @@ class Gateway(Shared):
         connection.number = self._last_number
         connection.epoch = int(self._wall_clock() * 1000)
         older = self.limits.older(connection.user, connection.device)
-        if older is not None:  # whatever the registry says in a moment, or cannot say
+        if older is not None:  # independent of the registry, which may answer later or not at all
             older.close(Close.REPLACED, "a newer connection of this device took over")
         self.connections[connection.number] = connection
         self.limits.opened(connection)
@@ -196,7 +196,7 @@ class Gateway(Shared):
         return self.losses.mark(self._clock())
 
     def forward(self, connection: Connection, frame: Send | Recv | Fetch | Sync | History | FromDevice) -> None:
-        """Hand a device's frame to a chat service that is up; refuse it when there is none.
+        """Pass a device's frame to a chat service that is up; refuse it when there is none.
 
         All sends of a partition go to the same chat service while it is up, so that more of them share an append.
         Other frames go to the chat services in turn.
@@ -223,10 +223,10 @@ class Gateway(Shared):
             connection.send(refused.data)
 
     def _tell_chats(self, frame: Changed) -> None:
-        """Hand the frame to the first chat service that is up."""
+        """Pass the frame to the first chat service that is up."""
         any(chat.send(frame) for chat in self._chats)
 
-    # What peers cause.
+    # Called for frames of peers.
 
     def _on_peer_question(self, peer: PeerConnection, correlation: int, frame: PeerFrame) -> None:
         if isinstance(frame, AskConnected):
@@ -239,7 +239,7 @@ class Gateway(Shared):
             self.on_peer_frame(frame)
 
     def on_peer_frame(self, frame: PeerFrame) -> None:
-        """Deliver what a sequencer, a chat service or the API hands over."""
+        """Deliver the frames of a sequencer, a chat service or the API."""
         if isinstance(frame, Deliveries):
             for item in frame.items:
                 self._deliver(item)
@@ -295,12 +295,12 @@ class Gateway(Shared):
             | (self.presence.stats() if self.presence is not None else {})
         )
 
-    # The end.
+    # Shutdown.
 
     async def drain(self) -> None:
-        """Send every device elsewhere: DRAIN, then the close frames spread over `drain_base_s`, then the sockets.
+        """Send every device elsewhere: DRAIN, then the close frames spread over `drain_base_s`, then end the sockets.
 
-        Takes at most `drain_base_s` and LINGER_S. The lease is to be released before, so that nobody is sent here.
+        Takes at most `drain_base_s` and LINGER_S. Release the lease before, so that no device is sent here.
         """
         self.draining = True
         if self._listener is not None:
@@ -321,7 +321,7 @@ class Gateway(Shared):
                 await self._emptied.wait()
 
     async def close(self) -> None:
-        """Close listeners and links, and the connections that are left."""
+        """Close listeners and links, and the connections that remain."""
         if self._ticking is not None:
             self._ticking.cancel()
         if self._listener is not None:
@@ -334,7 +334,7 @@ class Gateway(Shared):
 
 
 def _for_chat(connection: Connection, frame: Send | Recv | Fetch | Sync | History | Read | Typing) -> PeerFrame:
-    """Return the frame with its sender: a chat service trusts the gateway for that."""
+    """Return the frame with its sender, which a chat service takes from the gateway unchecked."""
     number, user, device = connection.number, connection.user, connection.device
     match frame:
         case Send(conv, client_seq, body):

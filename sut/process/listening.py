@@ -7,11 +7,11 @@ from typing import Final
 
 BACKLOG: Final = 4096
 ANY: Final = "::"
-"""As a service's host: every address of the machine, IPv4 and IPv6."""
+"""The host that means every address of the machine, IPv4 and IPv6."""
 
 
 def listener(host: str, port: int) -> socket.socket:
-    """A bound socket, not listening yet; what it accepts has TCP_NODELAY. Raises OSError."""
+    """Return a bound socket that does not listen yet; sockets accepted from it have TCP_NODELAY. Raises OSError."""
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

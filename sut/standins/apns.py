@@ -1,4 +1,4 @@
-"""Apple's side of a push: checks what Apple checks, and answers with Apple's statuses and reasons.
+"""Stand-in for APNs: makes Apple's checks and answers with Apple's statuses and reasons.
 
 https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns
 """
@@ -30,7 +30,7 @@ _PATH: Final = re.compile(r"/3/device/([^/]*)")
 class _Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str
     timestamp: int = 0
-    """Of a dead token: since when, in milliseconds."""
+    """When the token died, in Unix milliseconds; 0: not about a dead token."""
 
 
 class _Payload(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class _Payload(msgspec.Struct, frozen=True):
 
 
 class ApnsStandIn:
-    """The handler of an H2Server."""
+    """Answers the requests of an H2Server as APNs would."""
 
     def __init__(
         self,
@@ -61,19 +61,19 @@ class ApnsStandIn:
         self._behaviour = behaviour
         self._rng = rng
         self._tokens: dict[str, int] = {}
-        """Provider tokens with a good signature, and when they were issued."""
+        """Provider tokens with a valid signature, and when each was issued (Unix seconds)."""
         self.dead: dict[str, int] = {}
         """Tokens that are dead, since when (ms): what a test says, besides what the behaviour says."""
         self.waits = Waits()
 
     async def handle(self, request: Request) -> Response | Harm:
-        """One push."""
+        """Answer one push, or return the harm to do to its connection."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
         return await self._trouble(request)
 
     def _refusal(self, request: Request) -> Response | None:
-        """What is wrong with the request itself, in Apple's order as far as it is known."""
+        """Return the refusal of an invalid request, or None. The order is Apple's, as far as it is known."""
         path = _PATH.fullmatch(request.path)
         if path is None:
             return _no(404, "BadPath")

@@ -1,6 +1,6 @@
-"""How ill the providers are: shares of the pushes that each trouble befalls, drawn anew for each push.
+"""The faults of the stand-in providers: the share of pushes that each fault hits, drawn anew for each push.
 
-Only that a token is dead (`gone`) is a property of the token: it is dead every time.
+Only `gone` is a property of the token: a dead token is dead every time.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Of one provider. All shares 0: well."""
+    """The faults of one provider. The defaults mean: none."""
 
     gone: Share = 0.0
-    """Of the tokens: the app was deleted."""
+    """Share of the tokens that are dead, as if the app had been deleted."""
     throttled: Share = 0.0
-    """429."""
+    """Share of pushes answered with 429."""
     failing: Share = 0.0
-    """500 or 503."""
+    """Share of pushes answered with 500 or 503."""
     slow: Share = 0.0
     slow_s: float = 1.0
     lost: Share = 0.0
-    """Accepted, but the answer never comes: the connection is cut after it."""
+    """Share of pushes that are accepted but not answered: the connection is cut instead."""
     reset: Share = 0.0
     cut: Share = 0.0
     goaway: Share = 0.0
@@ -45,22 +45,22 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     silent: Share = 0.0
     """Neither accepted nor answered, ever; those beside it are."""
     expired: Share = 0.0
-    """Our credentials are said to have expired."""
+    """Share of pushes answered as if our credentials had expired."""
     retry_after_s: int = 1
-    """With 429 and 503."""
+    """The Retry-After header of 429 and 503, in seconds."""
     away: bool = False
-    """Nobody can connect, and connections are cut."""
+    """Accept no connections and cut those that exist."""
 
 
 class Behaviours(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Of both; what the control endpoint takes and shows."""
+    """The faults of both providers, as the control endpoint takes and shows them."""
 
     apns: Behaviour = Behaviour()
     fcm: Behaviour = Behaviour()
 
 
 def is_gone(token: str, share: float) -> bool:
-    """Whether this token is among the dead ones."""
+    """Return True if this token is in the `share` of dead ones. The answer for a token never changes."""
     return int.from_bytes(hashlib.blake2b(token.encode(), digest_size=4).digest(), "big") < share * (1 << 32)
 
 
@@ -99,5 +99,5 @@ class Waits:
 
 
 def strikes(rng: random.Random, share: float) -> bool:
-    """Whether it befalls this push."""
+    """Return True for a random `share` of the calls."""
     return share > 0 and rng.random() < share

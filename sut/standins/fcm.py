@@ -1,4 +1,4 @@
-"""Google's side of a push: an OAuth 2 token endpoint and FCM's HTTP v1 endpoint, with Google's errors.
+"""Stand-in for FCM: an OAuth 2 token endpoint and FCM's HTTP v1 endpoint, with Google's errors.
 
 https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode
 """
@@ -49,7 +49,7 @@ class _Send(msgspec.Struct, frozen=True):
 
 
 class FcmStandIn:
-    """The handler of an H2Server."""
+    """Answers the requests of an H2Server as FCM would."""
 
     def __init__(
         self,
@@ -77,7 +77,7 @@ class FcmStandIn:
         self.waits = Waits()
 
     async def handle(self, request: Request) -> Response | Harm:
-        """One token request or one push."""
+        """Answer one token request or one push, or return the harm to do to its connection."""
         if request.method != "POST":
             return _no(405, "INVALID_ARGUMENT", "")
         if request.path == "/token":

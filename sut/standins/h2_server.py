@@ -1,4 +1,4 @@
-"""A small HTTP/2 server over TLS: requests in, responses or worse out. Framing is the h2 library's.
+"""A small HTTP/2 server over TLS that can also fail as a provider does. The h2 library does the framing.
 
 What a provider does to its clients is part of it: a response may be late or never come, a stream be reset, the
 connection be cut, or closed by GOAWAY, with a word (what came before it is still answered) or without. Every request
@@ -29,13 +29,13 @@ from h2.exceptions import ProtocolError
 from hyperframe.frame import GoAwayFrame
 
 MAX_BODY: Final = 64 * 1024
-"""Of one request; a longer one is reset."""
+"""Bytes of one request's body; the stream of a longer one is reset."""
 HIGH_WATER: Final = 1 << 20
 
 
 @dataclass(slots=True)
 class Request:
-    """One whole request."""
+    """One request; `body` grows until its stream ends."""
 
     method: str = ""
     path: str = ""
@@ -45,7 +45,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer. Bodies are small: they fit in the peer's window."""
+    """An answer. Its body must be small: it has to fit in the peer's window."""
 
     status: int
     body: bytes = b""
@@ -55,12 +55,12 @@ class Response:
 
 
 class Harm(Enum):
-    """Instead of an answer."""
+    """A failure that a connection or stream gets instead of an answer."""
 
     RESET = "reset"
     """RST_STREAM (REFUSED_STREAM is for requests that were not looked at; this one is INTERNAL_ERROR)."""
     CUT = "cut"
-    """The TCP connection ends without a word."""
+    """The TCP connection is aborted."""
     GOAWAY = "goaway"
     """GOAWAY, then the end of the connection: no answer to what is under way."""
     SILENCE = "silence"
@@ -71,7 +71,7 @@ Handler = Callable[[Request], Awaitable["Response | Harm"]]
 
 
 class H2Server:
-    """One listener."""
+    """One listener and its connections."""
 
     def __init__(self, handler: Handler, tls: ssl.SSLContext) -> None:
         self._handler = handler
@@ -81,13 +81,13 @@ class H2Server:
         self._address = ("", 0)
 
     async def start(self, host: str, port: int) -> None:
-        """Listen. Raises OSError."""
+        """Start to listen. Raises OSError."""
         self._address = (host, port)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._accept, host, port, ssl=self._tls, backlog=256)
 
     async def set_away(self, away: bool) -> None:
-        """Away: nobody listens, and every connection ends without a word. Raises OSError."""
+        """True: stop listening and cut every connection. False: listen again. Raises OSError."""
         if away:
             self.close()
         elif self._server is None:
@@ -97,7 +97,7 @@ class H2Server:
         return _Connection(self._handler, self.connections)
 
     def close(self) -> None:
-        """Stop listening, end all connections."""
+        """Stop listening and cut all connections."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -182,7 +182,7 @@ class _Connection(asyncio.Protocol):
             return
         try:
             self._answer(stream, answer)
-        except ProtocolError:  # the client gave the stream up meanwhile
+        except ProtocolError:  # the client reset the stream meanwhile
             return
         self._flush()
         self._end_if_done()
@@ -229,4 +229,4 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None and (data := self._h2.data_to_send()):
             self._transport.write(data)
             if self._transport.get_write_buffer_size() > HIGH_WATER:
-                self.cut()  # a client that does not read
+                self.cut()  # the client does not read

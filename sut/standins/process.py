@@ -1,7 +1,7 @@
 """The process that stands in for both push providers. Tests and faults set its behaviour over HTTP.
 
     GET  /behaviour      what is set now
-    PUT  /behaviour      set it: {"apns": {"throttled": 0.1}, "fcm": {"away": true}}; one that is left out is well
+    PUT  /behaviour      set it: {"apns": {"throttled": 0.1}, "fcm": {"away": true}}; a provider left out has no faults
     POST /dead           {"apns": ["token", ...], "fcm": [...]}: the apps of these phones were deleted just now
     GET  /counts         {"accepted": 12, "too_soon": 0}: too_soon are pushes that did not wait for their Retry-After
 
@@ -76,13 +76,13 @@ class StandIns:
         await self.fcm_server.set_away(wanted.fcm.away)
 
     def kill_tokens(self, apns: tuple[str, ...] = (), fcm: tuple[str, ...] = ()) -> None:
-        """Mark these tokens as those of apps that were deleted just now."""
+        """Mark these tokens dead from now on: their apps were deleted."""
         now_ms = time.time_ns() // 1_000_000
         self.apns.dead |= dict.fromkeys(apns, now_ms)
         self.fcm.dead |= dict.fromkeys(fcm, now_ms)
 
     def close(self) -> None:
-        """End all connections."""
+        """Stop both servers, cut their connections and close the file."""
         self.apns_server.close()
         self.fcm_server.close()
         self.accepted.close()
@@ -126,7 +126,7 @@ def _control(stand_ins: StandIns) -> web.Application:
             return web.json_response({"error": str(error)}, status=400)
         return await show(request)
 
-    async def bury(request: web.Request) -> web.Response:
+    async def kill(request: web.Request) -> web.Response:
         try:
             dead = msgspec.json.decode(await request.read(), type=_Dead)
         except msgspec.DecodeError as error:
@@ -142,7 +142,7 @@ def _control(stand_ins: StandIns) -> web.Application:
         [
             web.get("/behaviour", show),
             web.put("/behaviour", change),
-            web.post("/dead", bury),
+            web.post("/dead", kill),
             web.get("/counts", counts),
         ]
     )

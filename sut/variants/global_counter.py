@@ -22,12 +22,12 @@ EVERYTHING: Final = "everything"
 
 
 def sequencer(topology: Topology) -> SequencerPieces:
-    """All partitions of the process wait in one queue for tickets."""
+    """Return a worker whose partitions share one queue for tickets in this process."""
     turn = asyncio.Lock()
     counters: list[RedisCounter] = []
 
     class TicketWorker(PartitionWorker):
-        """Takes a ticket for each message before it goes on."""
+        """Takes a ticket for each message before it numbers it."""
 
         async def number(self, record: LogRecord) -> int | None:
             """Take a ticket, and leave the number to the rule."""

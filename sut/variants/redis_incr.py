@@ -18,14 +18,14 @@ CAUGHT_BY = ("gaps_forks", "duplicates", "acked_lost")
 
 
 def sequencer(topology: Topology) -> SequencerPieces:
-    """All partitions of the process share one connection to Redis."""
+    """Return a worker whose partitions share one connection to Redis in this process."""
     counters: list[RedisCounter] = []
 
     class CountingWorker(PartitionWorker):
         """Asks Redis for the number of each new message."""
 
         async def number(self, record: LogRecord) -> int | None:
-            """Return the answer of INCR; None where the record is a repeat or gets no number."""
+            """Return the answer of INCR; None if the record is a repeat or gets no number."""
             live = self._live.get(record.conv)
             if record.kind != Kind.MESSAGE or live is None:
                 return None

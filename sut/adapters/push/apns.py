@@ -1,9 +1,9 @@
-"""PushProvider at Apple: HTTP/2, `POST /3/device/TOKEN`, authenticated by a provider token.
+"""PushProvider for Apple: HTTP/2, `POST /3/device/TOKEN`, authenticated by a provider token.
 
-The provider token is a JWT (ES256) that Apple wants no younger than 20 minutes at its replacement and no older than
-60 in use; here it is replaced at 40, and at once when Apple says that it has expired. All pushes share a connection;
-a conversation is the collapse id, so that on the device a later push replaces an earlier one. The payload says which
-conversation and which number, never more: the app fetches, and decrypts, by itself.
+The provider token is a JWT (ES256). Apple wants it at least 20 minutes old at its replacement and at most 60 in use.
+Here it is replaced at 40, and at once when Apple says that it has expired. All pushes share a connection. The
+collapse id is the conversation, so that a later push replaces an earlier one on the device. The payload has the
+conversation and the number, never more: the app fetches and decrypts by itself.
 
 https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns
 """
@@ -27,13 +27,13 @@ from sut.ports import Push, PushAnswer, Verdict
 
 TOKEN_LIFE_S: Final = 40 * 60
 TOKEN_MIN_LIFE_S: Final = 20 * 60
-"""Apple answers 429 TooManyProviderTokenUpdates to who changes it more often."""
+"""Apple answers 429 TooManyProviderTokenUpdates if the token changes more often."""
 EXPIRATION_S: Final = 24 * 3600
-"""How long Apple keeps a push for a phone that is off."""
+"""Seconds that Apple keeps a push for a phone that is off."""
 DEAD: Final = frozenset({"Unregistered", "ExpiredToken"})
 RENEW: Final = frozenset({"ExpiredProviderToken"})
 OUR_FAULT: Final = frozenset({"InvalidProviderToken", "MissingProviderToken", "BadCertificate", "Forbidden"})
-"""Refusals that an operator can mend: the pushes wait for that."""
+"""Refusals that an operator can fix: pushes are kept until then."""
 
 
 class _Aps(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,16 +56,16 @@ _APS: Final = _Aps({"loc-key": "NEW_MESSAGE"}, 1)
 
 @dataclass(frozen=True, kw_only=True)
 class ApnsKey:
-    """What signs provider tokens."""
+    """The key that signs provider tokens."""
 
     private_key: str = field(repr=False)
-    """PEM (a .p8 file)."""
+    """PEM text (the content of a .p8 file)."""
     key_id: str
     team_id: str
 
 
 class Apns:
-    """Pushes of one app. Belongs to one event loop; connects with the first push."""
+    """Sends the pushes of one app. Belongs to one event loop; connects with the first push."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Apns:
         self._issued_s = 0.0
 
     async def push(self, token: str, push: Push) -> PushAnswer:
-        """One attempt."""
+        """Try once to push."""
         payload = msgspec.json.encode(_Payload(_APS, push.conv, push.seq))
         provider_token = self._provider_token()
         headers = {

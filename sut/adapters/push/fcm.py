@@ -1,8 +1,8 @@
-"""PushProvider at Google: FCM's HTTP v1 API, authenticated by an OAuth 2 access token of a service account.
+"""PushProvider for Google: FCM's HTTP v1 API, authenticated by an OAuth 2 access token of a service account.
 
-The access token comes from the account's token URI for an assertion signed with its key (RS256, the JWT-bearer
-grant), and is used until a minute before it expires; pushes that come while it is being fetched wait for it together.
-The message is data only: conversation and number, which also collapses it with earlier ones of that conversation.
+The account's token URI issues the access token for an assertion signed with the account's key (RS256, the JWT-bearer
+grant). It is used until a minute before it expires. Pushes that come while it is being fetched wait for it together.
+The message is data only: conversation and number. The conversation also collapses it with earlier ones.
 
 https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages/send
 """
@@ -56,7 +56,7 @@ class _Refusal(msgspec.Struct, frozen=True):
 
 
 class Fcm:
-    """Pushes of one project. Belongs to one event loop; connects with the first push."""
+    """Sends the pushes of one project. Belongs to one event loop; connects with the first push."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class Fcm:
         self._fetching: asyncio.Task[str | PushAnswer] | None = None
 
     async def push(self, token: str, push: Push) -> PushAnswer:
-        """One attempt, the access token included when there is none."""
+        """Try once to push; fetch an access token first if there is none."""
         try:
             async with patience(self._timeout_s):
                 access_token = await self._token()

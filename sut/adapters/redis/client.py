@@ -48,7 +48,7 @@ _KEEPALIVE: Final = {
     )
     if (option := getattr(socket, name, None)) is not None
 }
-"""So that the kernel forgets a connection into a black hole in seconds, also one that is being closed."""
+"""The kernel then drops a connection whose packets are lost within seconds, also one that is being closed."""
 
 
 class RedisClient:
@@ -59,8 +59,8 @@ class RedisClient:
     ) -> None:
         """A command that finds all connections in use waits for one.
 
-        `deadline_s` bounds close(). Commands have no time limit: their caller sets one. redis-py's own limits are
-        not used, since they rest on asyncio.wait_for, which before Python 3.12 can lose a cancellation.
+        `deadline_s` bounds close(). Commands have no time limit: their caller sets one. redis-py's own limits are not
+        used: they rest on asyncio.wait_for, which before Python 3.12 can lose a cancellation.
         """
         options: dict[str, Any] = {} if greeting is None else {"redis_connect_func": greeting}
         pool = BlockingConnectionPool(
@@ -82,7 +82,7 @@ class RedisClient:
         self._execute: Callable[..., Awaitable[Any]] = self._redis.execute_command
 
     async def ask(self, *command: bytes | str | int) -> Any:
-        """The answer as it came: integers, bytes, None, lists. Raises RedisError, OSError."""
+        """Return the unparsed answer: integers, bytes, None, lists. Raises RedisError, OSError."""
         return await self._execute(*command)
 
     async def close(self) -> None:

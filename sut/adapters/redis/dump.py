@@ -1,4 +1,4 @@
-"""Everything that a Redis node holds, as bytes: for those who look for what must not be there. Blocking, read-only."""
+"""Everything that a Redis node holds, as bytes: for checks that something is absent. Blocking, read-only."""
 
 from __future__ import annotations
 

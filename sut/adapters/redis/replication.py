@@ -1,8 +1,9 @@
-"""Cuts the replication of a Redis at its master, so that the replica misses what is written; tries whether it writes.
+"""Cuts the replication of a Redis at its master, so that the replica misses later writes; probes whether it writes.
 
-Redis replicates so fast that a replica on the same machine hardly ever lags, and a failover there loses nothing: that
-flatters whatever relies on Redis. A proxy between the two does not last, for Sentinel points the replica back at the
-master's own address. So the master is told to refuse replicas, and the link it has is dropped. Blocking; for faults.
+Redis replicates so fast that a replica on the same machine hardly ever lags, and a failover there loses nothing. That
+flatters all that relies on Redis. A proxy between the two does not last, because Sentinel points the replica back at
+the master's own address. So the master is told to refuse replicas, and its present link is dropped. Blocking; for
+faults.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ TIMEOUT_S: Final = 1.0
 
 
 def cut_replication(address: Address) -> bool:
-    """Refuse replicas and drop those that are there. Clients notice nothing. False: it did not answer."""
+    """Refuse replicas and drop the connected ones. Clients notice nothing. False: the server did not answer."""
     try:
         with asking(address, TIMEOUT_S) as ask:
             ask("ACL", "SETUSER", "default", "-psync", "-sync")
@@ -27,7 +28,7 @@ def cut_replication(address: Address) -> bool:
 
 
 def allow_replication(address: Address) -> None:
-    """Take replicas again. Harmless when none was refused. A Redis that is away forgot it as it died."""
+    """Accept replicas again. Harmless when none was refused. A Redis that is away lost the setting when it died."""
     try:
         with asking(address, TIMEOUT_S) as ask:
             ask("ACL", "SETUSER", "default", "+psync", "+sync")
@@ -36,7 +37,7 @@ def allow_replication(address: Address) -> None:
 
 
 def takes_writes(address: Address, timeout_s: float) -> bool:
-    """Whether it takes a write now. What is written is of no meaning to anybody, and gone after a second."""
+    """Return True if it takes a write now. The key written means nothing, and expires after a second."""
     try:
         with asking(address, timeout_s) as ask:
             return bool(ask("SET", "petrel:write-probe", "1", "PX", "1000") == "OK")

@@ -1,12 +1,12 @@
-"""The list of revoked devices on Redis, beside the registry and by its connections.
+"""The list of revoked devices on Redis, beside the registry and over its connections.
 
 Keys
     revoked:order   sorted set: "user:device" by the number of the change that put it there
     revoked:data    hash: "user:device" -> second of the revocation and second from which it may be forgotten, u64 each
     revoked:last    the last change number
 
-Everybody asks once a second what came after the change it knows, which costs Redis one GET when nothing did. At most
-MAX_REVOKED are kept; what has expired goes out, oldest first, as new ones come in.
+Every process asks once a second for what came after the change it knows, which costs Redis one GET when nothing did. At
+most MAX_REVOKED are kept; expired entries are removed, oldest first, as new ones come in.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SINCE: Final = Script("revoked_since.lua")
 
 
 class RedisRevocations:
-    """On the connections of a registry, which stays their owner."""
+    """The list on the connections of a registry, which remains their owner."""
 
     def __init__(self, master: RedisMaster, *, most: int = MAX_REVOKED) -> None:
         self._master = master
@@ -44,7 +44,7 @@ class RedisRevocations:
         return self._master.generation
 
     async def revoke(self, revocations: Sequence[Revocation], *, now_s: int) -> None:
-        """Put these in. Raises Unavailable, also when the list is full."""
+        """Add these. Raises Unavailable, also when the list is full."""
         arguments: list[bytes | str | int] = [now_s, self._most]
         for one in revocations:
             arguments += (f"{one.user}:{one.device}", _DATA.pack(one.at_s, one.until_s))
@@ -53,14 +53,14 @@ class RedisRevocations:
             raise Unavailable(f"redis: {self._most} devices are revoked already; {refused} did not fit")
 
     async def since(self, position: int) -> RevocationPage:
-        """What came after this position. Raises Unavailable."""
+        """Return the entries after this position. Raises Unavailable."""
         answer = await self._master.call(lambda client: _SINCE.run(client, _KEYS, [position, PAGE]))
         found = [_unpacked(member, data) for member, data in zip(answer[2::2], answer[3::2], strict=True) if data]
         return RevocationPage(answer[0], bool(answer[1]), tuple(one for one in found if one is not None))
 
 
 def _unpacked(member: bytes, data: bytes) -> Revocation | None:
-    """None for what nobody of ours wrote: the others of the list still hold."""
+    """Return None, and log it, for an entry that this system did not write: the others of the list still hold."""
     user, _, device = member.partition(b":")
     try:
         at_s, until_s = _DATA.unpack(data)

@@ -25,7 +25,7 @@ class Script:
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, client: RedisClient, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
-        """The script's answer: integers, bytes, None and lists of them."""
+        """Run it and return its answer: integers, bytes, None and lists of them."""
         try:
             return await client.ask("EVALSHA", self._sha, len(keys), *keys, *arguments)
         except NoScriptError:
@@ -33,5 +33,5 @@ class Script:
 
 
 def parts(items: Sequence[T]) -> list[Sequence[T]]:
-    """The items, MAX_BATCH at a time."""
+    """Split the items into parts of MAX_BATCH."""
     return [items[start : start + MAX_BATCH] for start in range(0, len(items), MAX_BATCH)]

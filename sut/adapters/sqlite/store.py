@@ -1,9 +1,9 @@
 """MessageStore on SQLite: one file a partition, written by its sequencer, read by the chat services.
 
-A write() is one transaction, so rows, spans, marks and the sequencer's state land together. The state's `applied`
-guards it: what comes from further back in the log than what is stored changes nothing. Which conversations a user is
-in has a file of its own, so that a SYNC looks into one file and not into all: a write() commits there first, and an
-entry whose conversation did not follow is harmless. Cursors have one too, which all chat services write.
+A write() is one transaction, so rows, spans, marks and the sequencer's state are stored together. The state's `applied`
+guards it: a write from further back in the log than the stored state changes nothing. A separate file holds each
+user's conversations, so that a SYNC reads one file and not all. A write() commits there first, and an entry whose
+conversation did not follow is harmless. Cursors have a file too, which all chat services write.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ RECEIPTS: Final = Layout(schema="receipts.sql", application_id=0x53505231, synch
 DEADLINE_S: Final = 2.0
 PACE: Final = Pace(rows_s=0.1, cursors_s=0.5)
 LOCK_SHARE: Final = 0.75
-"""Of the deadline, for the turn to write: who waits in vain has written nothing, and learns it in time."""
+"""Share of the deadline for the turn to write. A writer that does not get it has written nothing, and learns it."""
 THREADS: Final = 6
 MAX_WAITING: Final = 1_000
 """Calls that may wait in this process; beyond it they are refused at once."""
@@ -51,7 +51,7 @@ MAX_MEMBERSHIPS: Final = 100_000
 DAY_S: Final = 86_400
 EXPIRE_ROWS: Final = 2_000
 EXPIRE_CONVERSATIONS: Final = 200
-"""Most that one expire() deletes and looks at: some 50 ms in which nobody else writes the file."""
+"""Rows that one expire() deletes, conversations that it reads: some 50 ms in which nobody else writes the file."""
 
 T = TypeVar("T")
 _Cursor = tuple[int, int, int]
@@ -94,10 +94,10 @@ _HEADS: Final = (
 
 
 class SqliteStore:
-    """The store in a directory. Belongs to one event loop; other processes open the same directory.
+    """The store in one directory. Belongs to one event loop; other processes open the same directory.
 
-    Ids and numbers go up to 2^63 - 1. A question about a larger one is answered as about one that does not exist;
-    client_seq, which devices choose, may have all 64 bits.
+    Ids and numbers go up to 2^63 - 1. A larger one is treated as one that does not exist. Only client_seq, which
+    devices choose, may use all 64 bits.
     """
 
     pace = PACE
@@ -110,7 +110,7 @@ class SqliteStore:
         deadline_s: float = DEADLINE_S,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Open the files, making those that are missing. Raises Unavailable, Damaged.
+        """Open the files, or create them. Raises Unavailable, Damaged.
 
         No call takes much longer than `deadline_s`, a write with new stays twice that.
         """
@@ -141,13 +141,13 @@ class SqliteStore:
         )
 
     async def load(self, conv: int, *, confirmed: int | None = None) -> ConversationImage | None:
-        """The stored state, None when the conversation is not stored. What can be read here is durable anyway."""
+        """The stored state, None when the conversation is not stored. Every readable state is durable."""
         if conv > MAX_INTEGER:
             return None
         return await self._read(conv, partial(_load, conv))
 
     async def write(self, partition: int, writes: Sequence[ConversationWrite]) -> None:
-        """Store all of them, or none when this raises Unavailable without a crash at that moment. Repeatable."""
+        """Store all of them. If it raises Unavailable, it stored none, unless a crash came then. May be repeated."""
         await self._joins.submit([(span.user, write.row.conv) for write in writes for span in write.spans])
         if writes:
             await self._pool.run(partial(self._files[partition].write, partial(_write, writes, self._today())))
@@ -165,12 +165,12 @@ class SqliteStore:
         return await self._read(conv, partial(_page_before, conv, min(before, MAX_INTEGER), limit))
 
     async def expire(self, partition: int, older_than_s: float) -> bool:
-        """Delete some messages of days that ended so long ago; whether there is more to delete."""
+        """Delete some messages of days that ended so long ago. Return True if more can be deleted."""
         before = int((self._wall_clock() - older_than_s) // DAY_S)
         return await self._pool.run(partial(self._files[partition].write, partial(_expire, before)))
 
     async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:
-        """Ids above `after`, rising, of what this user is or was in; one whose write did not land may be among them."""
+        """Ids above `after`, rising, that this user is or was in. May name one whose write did not land."""
         if max(user, after) > MAX_INTEGER:
             return []
 
@@ -180,7 +180,7 @@ class SqliteStore:
         return await self._pool.run(partial(self._memberships.read, select))
 
     async def heads(self, user: int, convs: Sequence[int]) -> dict[int, int]:
-        """The stored head of each of these as far as this user may see; without those not stored or never entered."""
+        """The stored head of each, as far as this user may see; without those not stored or never entered."""
         if user > MAX_INTEGER:
             return {}
         by_file: defaultdict[int, list[int]] = defaultdict(list)
@@ -193,11 +193,11 @@ class SqliteStore:
         return {conv: head for part in parts for conv, head in part.items()}
 
     async def save_cursors(self, cursors: Iterable[_Cursor]) -> None:
-        """(device, conv, seq): what devices have shown. Cursors only rise; one that cannot be is ignored."""
+        """Store (device, conv, seq): what devices have shown. Cursors only rise; ids out of range are ignored."""
         await self._saves.submit([cursor for cursor in cursors if max(cursor) <= MAX_INTEGER])
 
     async def cursors(self, device: int) -> dict[int, int]:
-        """conv -> seq shown by this device."""
+        """Map each conversation to the number that this device has shown."""
         if device > MAX_INTEGER:
             return {}
 
@@ -207,11 +207,11 @@ class SqliteStore:
         return await self._pool.run(partial(self._cursors.read, select))
 
     async def save_receipts(self, receipts: Iterable[_Receipt]) -> None:
-        """(conv, user, kind, seq). They only rise; one that cannot be is ignored."""
+        """Store (conv, user, kind, seq). They only rise; ids out of range are ignored."""
         await self._progress.submit([receipt for receipt in receipts if max(receipt) <= MAX_INTEGER])
 
     async def receipts(self, conv: int) -> dict[tuple[int, int], int]:
-        """(user, kind) -> seq in this conversation."""
+        """Map (user, kind) to seq in this conversation."""
         if conv > MAX_INTEGER:
             return {}
 
@@ -222,7 +222,7 @@ class SqliteStore:
         return await self._pool.run(partial(self._receipts.read, select))
 
     async def close(self) -> None:
-        """Finish what was handed in, within the deadline, and close the files."""
+        """Finish the calls in progress, within the deadline, and close the files."""
         await self._saves.close()
         await self._progress.close()
         await self._joins.close()
@@ -248,7 +248,7 @@ class SqliteStore:
 
 
 def _write(writes: Sequence[ConversationWrite], day: int, connection: sqlite3.Connection) -> None:
-    """In the caller's transaction: what is not stale."""
+    """Write the changes that are not stale, in the caller's transaction."""
     for write in writes:
         row = write.row
         if not connection.execute(_PUT_ROW, (row.conv, row.kind, row.creator, row.head, row.applied)).rowcount:
@@ -265,7 +265,7 @@ def _write(writes: Sequence[ConversationWrite], day: int, connection: sqlite3.Co
 
 
 def _load(conv: int, connection: sqlite3.Connection) -> ConversationImage | None:
-    """All parts of one moment: a sequencer may write meanwhile."""
+    """Read all parts in one transaction, because a sequencer may write meanwhile."""
     connection.execute("BEGIN")
     try:
         rows = connection.execute("SELECT * FROM conversation WHERE conv = ?", (conv,)).fetchall()
@@ -312,7 +312,7 @@ def _page_before(conv: int, before: int, limit: int, connection: sqlite3.Connect
 
 
 def _expire(before: int, connection: sqlite3.Connection) -> bool:
-    """In the caller's transaction: delete rows of days below this one; whether there may be more."""
+    """Delete rows of days below `before`, in the caller's transaction. Return True if there may be more."""
     left = EXPIRE_ROWS
     due = connection.execute(
         "SELECT day, conv, seq FROM reached WHERE day < ? ORDER BY day, conv LIMIT ?", (before, EXPIRE_CONVERSATIONS)
@@ -326,7 +326,7 @@ def _expire(before: int, connection: sqlite3.Connection) -> bool:
 
 
 def _signed(number: int) -> int:
-    """64 bits without a sign as SQLite holds them."""
+    """Convert an unsigned 64-bit number to SQLite's signed integer."""
     return number - (1 << 64) if number > MAX_INTEGER else number
 
 

@@ -1,5 +1,5 @@
 -- One partition of the store: data/store-NN.db. Written by the sequencer of the partition, read by the chat services.
--- Everything is keyed by the conversation first, as it will be in Cassandra.
+-- Everything is keyed by the conversation first, as in Cassandra.
 CREATE TABLE conversation (
     conv    INTEGER PRIMARY KEY,
     kind    TEXT NOT NULL,        -- 'd', 'g' or 'm'
@@ -47,7 +47,7 @@ CREATE TABLE role (
     PRIMARY KEY (conv, user)
 ) WITHOUT ROWID;
 
--- How far each conversation had come on each day: what makes retention a matter of whole days, and no scan.
+-- How far each conversation had come on each day. So retention works by whole days, without a scan.
 CREATE TABLE reached (
     day  INTEGER NOT NULL,        -- since 1970, UTC, when the rows were stored
     conv INTEGER NOT NULL,

@@ -1,7 +1,7 @@
 """Conversations and members through the log: append, poke, await the sequencer's answer.
 
-The API is an edge node like a gateway: its records carry it as their origin, and the sequencer's answer comes back
-over the sequencer's own link. No answer in time means that the outcome is unknown; every operation may be repeated.
+The API is an edge node like a gateway. Its records name it as their origin, and the sequencer's answer comes back over
+the sequencer's own link. No answer in time means that the outcome is unknown; every operation may be repeated.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _REASONS: Final[dict[int, str]] = {
 
 
 def direct_id(user: int, other: int) -> int:
-    """Return the id of the one conversation between two people, whoever begins it."""
+    """Return the id of the one conversation between two users, whoever creates it."""
     return _id(f"direct:{min(user, other)}:{max(user, other)}")
 
 
@@ -56,7 +56,7 @@ def _id(text: str) -> int:
 
 
 class Control:
-    """Puts control records in the log and hands the sequencers' answers to whoever waits."""
+    """Appends control records to the log and passes the sequencers' answers to the callers that wait."""
 
     def __init__(
         self, *, node: str, incarnation: int, message_log: MessageLog, sequencers: Mapping[int, PeerLink]
@@ -98,15 +98,15 @@ class Control:
         return await self._change(Kind.CREATE, conv, creator, body=kind.encode(), members=members)
 
     async def add(self, conv: int, by: int, user: int) -> int:
-        """Change the members. Returns the number that the change took. Raises Denied, Unavailable."""
+        """Add a user. Returns the number that the change took. Raises Denied, Unavailable."""
         return await self._change(Kind.ADD, conv, by, body=b"", members=(user,))
 
     async def remove(self, conv: int, by: int, user: int) -> int:
-        """Change the members. Returns the number that the change took. Raises Denied, Unavailable."""
+        """Remove a user. Returns the number that the change took. Raises Denied, Unavailable."""
         return await self._change(Kind.REMOVE, conv, by, body=b"", members=(user,))
 
     async def name(self, conv: int, by: int, user: int, role: int) -> int:
-        """Give a member a role: the number the change took. Raises Denied, Unavailable."""
+        """Give a member a role. Returns the number that the change took. Raises Denied, Unavailable."""
         return await self._change(Kind.ROLE, conv, by, body=bytes([role]), members=(user,))
 
     async def _change(self, kind: Kind, conv: int, user: int, *, body: bytes, members: tuple[int, ...]) -> int:

@@ -1,7 +1,7 @@
 """The API's devices: registered with their push tokens, revoked, and the tokens that let them connect.
 
-An operator (Bearer API_KEY) registers and revokes any device; a device's own token sets that device's push address
-and renews itself; any device of a user may revoke another one of the same user (the stolen phone).
+An operator (Bearer API_KEY) registers and revokes any device. A device's own token sets that device's push address and
+renews itself. Any device of a user may revoke another one of the same user (the stolen phone).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sut.services.api.model import (
 
 
 class DeviceDesk:
-    """What the routes of device_routes.py call. Each method raises ProblemError or Unavailable."""
+    """The decisions of the routes in device_routes.py. Each method may raise ProblemError or Unavailable."""
 
     def __init__(
         self,
@@ -46,8 +46,8 @@ class DeviceDesk:
         self._now_s = now_s
 
     async def tokens(self, wanted: Sequence[DeviceOf]) -> Tokens:
-        """A token each, in order; 403 names the first revoked one, and then there is none for any."""
-        now_s = int(self._now_s())  # before the look: a device that is revoked after it is so in this second or later
+        """Return a token for each device, in order. If one is revoked, 403 names the first and none gets a token."""
+        now_s = int(self._now_s())  # before the check: a device revoked after it is revoked in this second or later
         revoked = await self._devices.revoked([d.device for d in wanted])
         for d in wanted:
             if d.device in revoked:
@@ -55,11 +55,11 @@ class DeviceDesk:
         return Tokens([self._issue(d.user, d.device, now_s) for d in wanted])
 
     async def refresh(self, who: Identity) -> Token:
-        """A new token for the device that shows a valid one."""
+        """Return a new token for the device that showed a valid one."""
         return (await self.tokens([DeviceOf(who.user, who.device)])).tokens[0]
 
     async def register(self, wanted: Sequence[DeviceToRegister]) -> Registered:
-        """All of them, or 409 for those that cannot be: the others are registered."""
+        """Register all of them. Raises 409 for the first that cannot be; the others are registered."""
         taken = await self._devices.register([RegisteredDevice(d.user, d.device, _address(d.push)) for d in wanted])
         for d, done in zip(wanted, taken, strict=True):
             if not done:
@@ -67,18 +67,19 @@ class DeviceDesk:
         return Registered(len(wanted))
 
     async def set_push(self, who: Identity, device: int, push: PushOf | None) -> Registration:
-        """The device's own doing."""
+        """Set the device's push address. Only the device itself may."""
         if who.device != device:
             raise ProblemError(403, "a device sets its own push token, with its own device token")
         await self.register([DeviceToRegister(who.user, device, push)])
         return Registration(who.user, device)
 
     async def revoke(self, device: int, *, by: Identity | None, user: int | None) -> RevokedDevice:
-        """No token, push or connection any more, and its keys are gone. `by` None: the operator. `user`: whose it is
-        said to be. Repeating it changes nothing but the second.
+        """Revoke a device: it gets no token, push or connection any more, and its keys are deleted.
 
-        The directory comes first: when the tokens are voided no newer one is given out. A device that was never
-        registered is nobody's: a user voids what it has as theirs, and the operator must say whose it is.
+        `by` None: the operator. `user`: the user that it is said to belong to. A repeat changes only the second in
+        `at`. The directory comes first: once the tokens are void, no newer one is issued. A device that was never
+        registered has no user. A user then voids only the tokens with their own id, and the operator must name the
+        user.
         """
         if by is not None and user not in (None, by.user):
             raise ProblemError(403, "not a device of yours")
@@ -88,7 +89,7 @@ class DeviceDesk:
             raise ProblemError(404, f"you have no device {device}" if by else f"user {said} has no device {device}")
         whose = owner or said
         if whose is None:
-            raise ProblemError(400, "query: of a device that was never registered say whose it is, by ?user=")
+            raise ProblemError(400, "query: this device was never registered; name its user by ?user=")
         if by is not None and by.device != device and await self._devices.revoked([by.device]):
             raise ProblemError(403, "your own device is revoked")
         if owner is not None or by is None or by.device == device:

@@ -1,4 +1,4 @@
-"""SEND to log: batches what waits for a partition into one durable append, then pokes its sequencer.
+"""Appends SENDs to the log: batches what waits for a partition into one durable append, then pokes its sequencer.
 
 Nothing is acknowledged here. The ACK comes from the sequencer, which reads the record from the log, so it cannot
 come before the append is durable.
@@ -27,7 +27,7 @@ log = logging.getLogger("accept")
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A record on its way to the log, and whom to tell when it does not get there (outcome unknown)."""
+    """A record to append, and the callback for the case that the append fails (outcome unknown)."""
 
     record: LogRecord
     failed: Callable[[], None]
@@ -55,7 +55,7 @@ class Acceptor:
         return True
 
     async def run(self) -> None:
-        """Append the waiting records, for ever."""
+        """Append the waiting records in batches, for ever."""
         while True:
             batch = [await self._queue.get()]
             while len(batch) < MAX_BATCH and not self._queue.empty():

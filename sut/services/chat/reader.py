@@ -40,7 +40,7 @@ needs the store itself, a gateway's devices all ask just then, and what it numbe
 MAX_ID: Final = (1 << 63) - 1
 """Of a conversation."""
 MAX_STORE_PAGES: Final = 10
-"""Pages of a user's conversations looked through for one SYNC: 10,000 conversations."""
+"""Pages of a user's conversations read for one SYNC: 10,000 conversations."""
 
 
 class NotMember(Exception):
@@ -56,28 +56,28 @@ class Reader:
         self._store = store
         self._clock = clock
         self._sequencers = sequencers
-        """By partition."""
+        """The link to the sequencer of each partition."""
         self._shared = SharedPages()
         self._away: dict[int, float] = {}
-        """Since when: partitions whose sequencer does not answer, or is not up to date there yet."""
+        """Partitions whose sequencer does not answer or is not up to date yet -> since when (clock time)."""
         self.hot = 0
         self.cold = 0
 
     @property
     def shared(self) -> int:
-        """Pages given without a question to anybody."""
+        """Pages given from memory, without a question to a sequencer."""
         return self._shared.given
 
     def asks(self, conv: int) -> str:
-        """Who is asked first for a page of this conversation."""
+        """Return the sequencer that is asked first for a page of this conversation."""
         return self._link(conv).target
 
     def at_hand(self, conv: int, user: int, *, after: int, limit: int) -> bytes | None:
-        """What `page` would say, if that is known here and now."""
+        """Return what `page` would return, if it is in memory now."""
         return self._shared.get((conv, after, _bounded(limit)), user, self._clock())
 
     async def page(self, conv: int, user: int, *, after: int, limit: int) -> bytes:
-        """An encoded PAGE with req 0. Raises NotMember, Unavailable."""
+        """Return an encoded PAGE with req 0. Raises NotMember, Unavailable."""
         limit = _bounded(limit)
         key = conv, after, limit
         mine = await self._shared.turn(key)
@@ -95,7 +95,7 @@ class Reader:
             except NotMember:
                 if answer.head == HEAD_STORED:
                     raise
-                # Created or joined an instant ago: the store follows. Only a sequencer in the know may say never.
+                # Created or joined just now: the store follows. Only an up-to-date sequencer may say "never a member".
                 raise Unavailable(f"conversation {conv} is not stored as far as user {user} may see it") from None
         if not answer.member:
             raise NotMember
@@ -103,7 +103,7 @@ class Reader:
         return answer.page
 
     async def _ask(self, question: ReadHot | ReadBefore) -> HotPage:
-        """The sequencer's answer; a miss when it is away."""
+        """Return the sequencer's answer; a miss when it is away."""
         try:
             answer = await self._link(question.conv).ask(question, ASK_TIMEOUT_S)
         except Unavailable:
@@ -115,10 +115,10 @@ class Reader:
         return self._sequencers[partition_of(conv, len(self._sequencers))]
 
     async def _stored_page(self, conv: int, user: int, after: int, limit: int, *, told: int) -> bytes:
-        """`told`: what the sequencer says of the head; what it has numbered need not be stored yet.
+        """Return a PAGE from the store. `told`: the sequencer's head; what it has numbered need not be stored yet.
 
-        While nobody can say how far the conversation really goes, what is stored is given, but not the word that there
-        is no more. Raises NotMember, Unavailable.
+        While no sequencer can say how far the conversation goes, stored rows are given, but not the claim that there
+        are no more. Raises NotMember, Unavailable.
         """
         self.cold += 1
         rows = await self._store.page(conv, after, limit)
@@ -129,7 +129,7 @@ class Reader:
         if not spans:
             raise NotMember
         if not rows and image.row.head > after:
-            # They came between the two reads, or expired: then all that the state knows of is covered.
+            # Rows came between the two reads, or expired: then everything that the state knows of is covered.
             rows = await self._store.page(conv, after, limit)
             covered = rows[-1].seq if rows else image.row.head
         else:
@@ -140,7 +140,7 @@ class Reader:
         return encode_frame(page._replace(head=max(page.head, told)))
 
     async def page_before(self, conv: int, user: int, *, before: int, limit: int) -> bytes:
-        """An encoded PAGE of what comes before `before`, with req 0. Raises NotMember, Unavailable."""
+        """Return an encoded PAGE of the rows before `before`, with req 0. Raises NotMember, Unavailable."""
         limit = _bounded(limit)
         answer = await self._ask(ReadBefore(conv, user, before, limit))
         if not answer.hit:
@@ -156,7 +156,7 @@ class Reader:
         return answer.page
 
     async def _stored_before(self, conv: int, user: int, before: int, limit: int, *, told: int) -> bytes:
-        """`told` as in _stored_page. The state is read before the rows: they are all there up to its head."""
+        """`told`: as in _stored_page. Reads the state before the rows, so that all rows up to its head are there."""
         self.cold += 1
         image = await self._store.load(conv)
         if image is None:
@@ -172,7 +172,7 @@ class Reader:
         return encode_frame(cut_back(conv, spans, rows, stretch, exhausted=len(rows) < limit, head=head))
 
     async def members(self, conv: int, user: int) -> Members:
-        """Who is in the conversation, for one who is. Raises NotMember, Unavailable."""
+        """Return the members, to a user who is one. Raises NotMember, Unavailable."""
         try:
             answer = await self._link(conv).ask(ReadMembers(conv), ASK_TIMEOUT_S)
         except Unavailable:
@@ -190,7 +190,7 @@ class Reader:
         return answer
 
     async def sync(self, user: int, *, req: int, after_conv: int, cursors: Mapping[int, int]) -> Synced:
-        """Which of the user's conversations, by rising id above `after_conv`, are ahead of these cursors.
+        """Return which of the user's conversations are ahead of `cursors`, by rising id above `after_conv`.
 
         Raises Unavailable.
         """
@@ -210,15 +210,15 @@ class Reader:
                 return Synced(req, SYNCED_STALE if stale else 0, tuple(entries))
             after_conv = known[-1]
         else:
-            entries.append(Entry(after_conv, 0, 0))  # no news of it: only from where to ask on
+            entries.append(Entry(after_conv, 0, 0))  # carries no news, only where to ask next
         return Synced(req, SYNCED_MORE | (SYNCED_STALE if stale else 0), tuple(entries))
 
     async def _heads(self, user: int, convs: Sequence[int], *, within: range) -> tuple[dict[int, int], bool]:
         """The newest heads by rising conversation, of `convs` and of those `within` that the store does not know as the
         user's yet; and whether every sequencer was there to say.
 
-        The store is asked afterwards, and only for what no sequencer has in memory: what was stored by then is in its
-        answer. A conversation that neither knows is left out, and one whose sequencer is just being started again.
+        The store is asked afterwards, and only for conversations that no sequencer has in memory: by then it has what
+        they dropped. Conversations that neither knows are left out, and those whose sequencer is just being restarted.
         """
         told, fresh, complete = await self._told(user, convs)
         unknown = [conv for conv in convs if told[conv] < 0 and not self._restarts(conv)]
@@ -257,7 +257,7 @@ class Reader:
             partition = partition_of(conv, len(self._sequencers))
             if head == HEAD_RECOVERING:
                 self._away.setdefault(partition, self._clock())
-            elif head == HEAD_STORED:  # only who is up to date says so; a head it may know before
+            elif head == HEAD_STORED:  # only an up-to-date sequencer says so; it may know a head earlier
                 self._away.pop(partition, None)
         return told, fresh, complete
 

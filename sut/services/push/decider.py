@@ -1,4 +1,4 @@
-"""Who gets a push: devices with a push token that are not connected, a moment after the message.
+"""Decides who gets a push: devices with a push token that are not connected, a moment after the message.
 
 The moment lets a device that is just reconnecting be found; then one registry round trip serves all that is due. The
 gateways themselves are asked where the registry's word may be wrong: all of them while it does not answer or has just
@@ -28,26 +28,26 @@ from sut.services.push.reader import Reached
 from sut.services.push.watch import Watch
 
 GRACE_S: Final = 1.0
-"""From the record, applied, to the decision. What was there at the start of this process has waited already."""
+"""Seconds from the applied record to the decision. Records from before the start of this process do not wait."""
 OPEN_S: Final = 15.0
-"""For so long a decision stays open where nobody can say; a lease of the registry lives 6 s. Then its word counts."""
+"""Seconds that a decision may stay open. A lease of the registry lives 6 s; after OPEN_S the registry decides."""
 SETTLE_S: Final = 3.0
 """After a failover gateways write their routes again: until then a missing route says nothing."""
 LOOK_AGAIN_S: Final = 0.1
 """Between two looks at who is silent by now."""
 AGAIN_S: Final = 0.5
-"""Between two decisions about the same record."""
+"""Seconds between two decisions about the same record."""
 RETRY_S: Final = 0.1
 START_S: Final = 1.0
-"""How long a new process waits for its links to the gateways."""
+"""Seconds that a new process waits for its links to the gateways."""
 MAX_UNDECIDED: Final = 5_000
 """Records that wait for their decision; beyond it the log waits."""
 MAX_BATCH: Final = 200
-"""Records decided together."""
+"""Records that are decided together."""
 MAX_BATCH_USERS: Final = 5_000
-"""Members of these, those in several counted each time: the registry's answer takes some 20 ms."""
+"""Members of these records, counted once for each record: the registry's answer takes some 20 ms."""
 MAX_PENDING: Final = 100_000
-"""Pushes that wait for providers, some 500 bytes each; beyond it nothing is decided, and so the log waits."""
+"""Pushes that wait for providers, some 500 bytes each. Beyond it nothing is decided, and so the log waits."""
 MAX_KNOWN: Final = 200_000
 """Devices whose last known gateway is remembered."""
 
@@ -56,7 +56,7 @@ log = logging.getLogger("push")
 
 
 class Generations(Protocol):
-    """What tells that the registry may have forgotten something (RedisRegistry)."""
+    """Tells when the registry may have forgotten entries (RedisRegistry)."""
 
     @property
     def generation(self) -> int:
@@ -64,17 +64,17 @@ class Generations(Protocol):
 
 
 class Look(NamedTuple):
-    """Who is connected, as far as can be told."""
+    """The connected devices, as far as can be known."""
 
     online: set[int]
     unknown: set[int]
-    """Devices of which nobody can say."""
+    """Devices that may be connected or not."""
     leased: set[int]
-    """Those of the unknown that the registry takes for connected."""
+    """The unknown devices that the registry has a live route for."""
 
 
 class Decider:
-    """Takes what was reached, and gives the lanes what is to be pushed."""
+    """Takes reached records, and gives the lanes the pushes."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Decider:
         lanes: Mapping[Provider, Lane],
         on_pending: Callable[[], None],
     ) -> None:
-        """`on_pending` is called when lanes have something new."""
+        """`on_pending` is called after a lane may have got new pushes."""
         self._registry = registry
         self._generations = generations
         self._gateways = gateways
@@ -109,21 +109,21 @@ class Decider:
         self.silent = 0
         """Pushes to devices that were connected and answered nothing."""
         self.asked = 0
-        """Decisions that gateways were asked for."""
+        """Decisions that needed an answer from gateways."""
 
     @property
     def undecided(self) -> int:
-        """Records that wait for their decision."""
+        """The number of records that wait for their decision."""
         return self._queue.qsize() + (self._ahead is not None) + len(self._open)
 
     async def put(self, reached: Reached) -> None:
-        """Take one over, with its hold on the floor; waits while too many wait."""
+        """Take over a record with its hold on the floor; wait while too many are undecided."""
         await self._queue.put(reached)
 
     async def run(self) -> None:
-        """Decide, for ever."""
+        """Decide the records, for ever."""
         began_s = time.monotonic()
-        # There is no event: links come and go.
+        # No event exists for this: links come and go.
         while not self._gateways.all_linked and time.monotonic() < began_s + START_S:  # noqa: ASYNC110
             await asyncio.sleep(RETRY_S)
         async with asyncio.TaskGroup() as group:
@@ -158,7 +158,7 @@ class Decider:
             await self._decide_again()
 
     async def _due(self) -> list[Reached]:
-        """What is due now; nothing when there is none for a while."""
+        """Return the records that are due now; an empty list after AGAIN_S without any."""
         if self._ahead is None:
             try:
                 async with asyncio.timeout(AGAIN_S):
@@ -212,11 +212,11 @@ class Decider:
             self._floors[reached.hold.partition].release(reached.hold.offset)
 
     def is_online(self, device: RegisteredDevice, look: Look) -> bool:
-        """Whether the device is connected. A known-bad variant overrides this."""
+        """Return True if the device is connected. A known-bad variant overrides this."""
         return device.device in look.online
 
     async def _decide_again(self) -> None:
-        """What was left open. Pushes that it asks for a second time collapse or come twice."""
+        """Decide the open records again. Pushes that this requests a second time collapse or come twice."""
         now_s = time.monotonic()
         if not self._open or now_s < self._open_again_s:
             return
@@ -240,8 +240,9 @@ class Decider:
         return look
 
     async def _ask_about_gone(self, users: Mapping[int, int], routes: Mapping[int, tuple[Route, ...]]) -> Look:
-        """By the registry; its last known gateway is asked about a device that has no route any more. `users`: by
-        device.
+        """Look in the registry; ask its last known gateway about a device that has no route any more.
+
+        `users`: device -> user.
         """
         wanted = set(users)
         online: set[int] = set()
@@ -255,7 +256,7 @@ class Decider:
                     self._remember(route.device, route.node)
         unsure = frozenset(self._gateways.unsure)
         for device in [d for d in online if self._known.get(d) in unsure]:
-            online.discard(device)  # it was, when its gateway could still say so
+            online.discard(device)  # its route dates from when its gateway could reach the registry
         leased = set(unknown)
         if not self._gateways.all_linked:
             await self._remember_lapsed({device: users[device] for device in wanted - online - unknown})
@@ -273,7 +274,7 @@ class Decider:
         return Look(online, unknown, leased)
 
     async def _remember_lapsed(self, users: Mapping[int, int]) -> None:
-        """Where these devices were when a lease ended: a gateway that is only stopped has them still."""
+        """Remember the gateways of ended leases: a gateway that is only stopped still has these devices."""
         with contextlib.suppress(Unavailable):
             for of_user in (await self._registry.lapsed(list(set(users.values())))).values():
                 for route in of_user:
@@ -281,7 +282,7 @@ class Decider:
                         self._remember(route.device, route.node)
 
     async def _ask_all(self, wanted: set[int]) -> Look:
-        """Without the registry. Who was last at a gateway that does not answer is left open."""
+        """Look without the registry. Devices last seen at a gateway that does not answer are unknown."""
         self.asked += 1
         online, silent = await self._gateways.ask_all(wanted)
         unknown = {device for device in wanted - online if self._known.get(device, "") in silent}
@@ -294,7 +295,7 @@ class Decider:
             self._known.popitem(last=False)
 
     def _settled(self) -> bool:
-        """Whether the registry has had time to be whole again since it last may have forgotten something."""
+        """Return True if the registry has had time to recover since it last may have forgotten entries."""
         now_s, generation = time.monotonic(), self._generations.generation
         if generation != self._generation:
             if self._generation:  # the first connection of this process is no failover
@@ -307,7 +308,7 @@ class Decider:
             try:
                 return await action()
             except Unavailable as error:
-                log.warning("the devices wait: %s", error)
+                log.warning("the devices cannot be read: %s", error)
                 await asyncio.sleep(RETRY_S)
 
 

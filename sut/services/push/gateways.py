@@ -1,8 +1,8 @@
-"""The gateways as push sees them: whose word it takes where the registry's may be missing or old.
+"""The gateways' own answers about connections, for cases in which the registry may be wrong or outdated.
 
-A device's route may be in the registry while its gateway is dead, until the lease ends; and be missing there while the
-device is connected, when the registry lost it or its gateway cannot reach the registry. The gateway itself knows, and
-says of itself when the registry does not.
+A device's route may be in the registry although its gateway is dead, until the lease ends. It may be missing although
+the device is connected, when the registry lost it or its gateway cannot reach the registry. The gateway knows its
+connections, and says whether the registry knows them too.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ LISTEN_S: Final = 0.25
 
 
 class Life(Enum):
-    """What is known of the process that a route leads to."""
+    """The state of the process that a route leads to."""
 
     ALIVE = 1
     DEAD = 2
-    """Nobody listens at its address, or another incarnation does."""
+    """The address refuses connections, or another incarnation answers there."""
     SILENT = 3
 
 
 class Gateways:
-    """Links to all of them, which somebody else starts and closes."""
+    """Links to all gateways, which the caller starts and closes."""
 
     def __init__(self, links: Mapping[str, PeerLink]) -> None:
         self._links = links
@@ -50,11 +50,11 @@ class Gateways:
 
     @property
     def all_linked(self) -> bool:
-        """Whether each gateway is linked or certainly away."""
+        """True if each gateway is linked or its process is certainly not there."""
         return all(link.up or link.refused for link in self._links.values())
 
     def life(self, route: Route) -> Life:
-        """Of the gateway incarnation that this route leads to."""
+        """Return the state of the gateway incarnation that this route leads to."""
         link = self._links.get(route.node)
         if link is None:
             return Life.SILENT
@@ -71,12 +71,12 @@ class Gateways:
         return {device: since for of_node in self._silent.values() for device, since in of_node.items()}
 
     async def ask_all(self, devices: Iterable[int]) -> tuple[set[int], set[str]]:
-        """Which of these are connected anywhere; and which gateways did not say."""
+        """Return which of these are connected to any gateway, and the gateways that did not answer."""
         asked = tuple(devices)
         return await self.ask(dict.fromkeys(self._links, asked))
 
     async def ask(self, by_node: Mapping[str, Iterable[int]]) -> tuple[set[int], set[str]]:
-        """Which of these are connected to the gateway that they are asked of; and which gateways did not say."""
+        """Return which devices are connected to the gateway asked about them, and the gateways that did not answer."""
         found: set[int] = set()
         silent: set[str] = set()
 

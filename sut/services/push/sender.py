@@ -28,7 +28,7 @@ RENEW_S: Final = 1.0
 
 
 class Sender:
-    """The provider of one lane."""
+    """Sends the pushes of one lane to its provider."""
 
     def __init__(
         self, name: str, *, lane: Lane, provider: PushProvider, directory: Directory, limit_s: float = LIMIT_S
@@ -47,11 +47,11 @@ class Sender:
         """How often the provider had to begin anew."""
 
     def poke(self) -> None:
-        """The lane may have something."""
+        """Wake up `run`: the lane may have a push."""
         self._something.set()
 
     async def run(self) -> None:
-        """Push, for ever."""
+        """Send the lane's pushes, for ever."""
         async with asyncio.TaskGroup() as group:
             while True:
                 self._something.clear()
@@ -101,9 +101,9 @@ class Sender:
         attempt.cancel()
 
     async def _replaced(self, device: RegisteredDevice) -> bool:
-        """Retire the dead token; whether the device has another one by now, which the lane learns by the next try.
+        """Retire the dead token. Return True if the device has another one now, which the lane's next try uses.
 
-        The push is answered after that, not before: a restart must not push to the dead token again.
+        The push is answered afterwards, not before: a restart must not push to the dead token again.
         """
         while True:
             try:

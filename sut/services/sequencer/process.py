@@ -80,7 +80,7 @@ async def serve(
     async with peers(service, server, links, trace.close, backends.close):
         works = [worker.run() for worker in workers.values()]
         works += [emitter.run(), keep_for(topology.settings.retention_days, store, owned), *signals.works()]
-        # Nobody reads the store before there is a record, and one of the sequencers makes its tables.
+        # The store is not read before there is a record, and one of the sequencers creates its tables.
         works.append(ready.reach(lambda: store.cursors(0)))
         await work_until(stop, works)
 

@@ -1,12 +1,12 @@
 """The rule that numbers a conversation: a pure function of the log.
 
-`apply` takes the state of one conversation and the next record of its partition and says what becomes of it. It
-reads no clock, no registry and no network, so whoever applies the same log computes the same numbers: a zombie
-owner, its successor, and a restart that replays from the last committed offset. That is why no lock or lease
+`apply` takes the state of one conversation and the next record of its partition, and returns the outcome. It reads no
+clock, no registry and no network, so every process that applies the same log computes the same numbers. That holds for
+a replaced owner, its successor, and a restart that replays from the last committed offset. That is why no lock or lease
 protects the order.
 
 A conversation's numbers are 1, 2, 3... without holes, shared by messages and membership changes. Dedup has no time
-window: for each (conversation, device) the last client_seq and its number are kept for ever, which is enough because
+window: for each (conversation, device) the last client_seq and its number are kept for ever. That is enough because
 client_seq rises and a device has one unacknowledged SEND a conversation.
 """
 
@@ -37,7 +37,7 @@ __all__ = [
 def apply(
     state: Conversation | None, offset: int, record: LogRecord, *, group_cap: int, seq: int | None = None
 ) -> tuple[Conversation | None, Outcome]:
-    """The state after the record, and what becomes of the record. `state` is changed in place where there is one.
+    """Return the state after the record, and the record's outcome. An existing `state` is changed in place.
 
     `seq` overrides the number given to a new message: only a known-bad variant passes it.
     """
@@ -78,7 +78,7 @@ def _create_again(state: Conversation, record: LogRecord) -> Outcome:
 
 
 def _recall(state: Conversation, record: LogRecord) -> Outcome:
-    """What is still known of a record that was applied before a restart."""
+    """Return the outcome of a record that was already applied, as far as the state still shows it."""
     if record.kind == Kind.MESSAGE:
         mark = state.marks.get(record.device)
         if mark is not None and mark.client_seq == record.client_seq:

@@ -1,9 +1,9 @@
-"""One partition: read the log, apply the rule, answer and notify at once, store behind.
+"""One partition: reads the log, applies the rule, answers and notifies at once, and stores afterwards.
 
-The order of things is the guarantee. Records are applied strictly in log order. A record's row, and the state that
-follows from it, reach the store in one write; the log offset is committed only after that write. So a restart
-replays from the last commit, finds in the state which records it has already applied, and computes the rest again
-to the same numbers.
+The guarantee is the order of these steps. Records are applied strictly in log order. A record's row, and the state that
+follows from it, reach the store in one write; the log offset is committed only after that write. So a restart replays
+from the last commit. It finds in the state which records it has already applied, and computes the rest again to the
+same numbers.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ from sut.services.sequencer.fresh import Fresh
 from sut.services.sequencer.live import Live
 
 POLL_S: Final = 0.25
-"""How long a worker that was not poked waits before it looks at the log: only a lost poke costs as much."""
+"""Seconds that a worker without a poke waits before it reads the log: a lost poke costs this much."""
 READ_LIMIT: Final = 256
 STORE_SOON_S: Final = 0.1
-"""How soon a new conversation or a change of members is stored: until then the store knows nothing of it, and who asks
-there (a SYNC, a FETCH beyond the sequencer's memory) has to ask again. Messages wait for the store's own pace."""
+"""Seconds until a new conversation or a change of members is stored. Before that the store does not know it, and
+callers of the store (a SYNC, a FETCH beyond the sequencer's memory) ask again. Messages wait for the store's own
+pace."""
 MAX_UNSTORED: Final = 20_000
-"""Records applied but not stored, after which reading pauses until the store follows."""
+"""Records applied but not stored; beyond it reading pauses until the store catches up."""
 MAX_LIVE: Final = 20_000
-"""Conversations kept in memory a partition."""
+"""Conversations of one partition kept in memory."""
 WARM_AT_ONCE: Final = 32
 MAX_WANTED: Final = 5_000
-"""Conversations that were asked about and are not in memory: beyond it they are not remembered."""
+"""Conversations asked about that are not in memory; more are not remembered."""
 RETRY_S: Final = 0.2
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ log = logging.getLogger("sequencer")
 
 
 class PartitionWorker:
-    """Sequences one partition. Several at work on one partition do no harm (see rule.py)."""
+    """Sequences one partition. Several workers on one partition do no harm (see rule.py)."""
 
     def __init__(
         self,
@@ -77,42 +78,42 @@ class PartitionWorker:
         self._end_at_start = 0
         self.fresh = Fresh()
         self.caught_up = False
-        """Whether it has applied all that was in its log when it started."""
+        """True once it has applied everything that was in its log when it started."""
         self.committed = 0
         self.applied = 0
 
     def poke(self) -> None:
-        """The log has grown: look now."""
+        """Read the log now, because it has grown."""
         self._grown.set()
 
     def early(self, record: bytes) -> None:
-        """A record that the log does not have yet is none of ours. A known-bad variant overrides this."""
+        """Ignore a record that is not in the log yet. A known-bad variant overrides this."""
 
     @property
     def position(self) -> int:
-        """Offset of the last record applied."""
+        """The offset of the last record applied."""
         return self._position
 
     @property
     def unstored(self) -> int:
-        """Records applied but not yet stored and committed."""
+        """The number of records applied but not yet stored and committed."""
         return self._unstored
 
     @property
     def conversations(self) -> int:
-        """Conversations in memory."""
+        """The number of conversations in memory."""
         return len(self._live)
 
     @property
     def unknown_head(self) -> int:
-        """The head to tell of a conversation that is not in memory."""
+        """The head to report for a conversation that is not in memory."""
         return HEAD_STORED if self.caught_up else HEAD_RECOVERING
 
     def live(self, conv: int) -> Live | None:
-        """The conversation, if it is in memory; if it is not, it soon may be.
+        """Return the conversation if it is in memory. If not, queue it for loading.
 
-        After a restart everybody asks how far their conversations have come. The store is asked once for each, here,
-        not once for each who asks.
+        After a restart all devices ask how far their conversations have come. This way the store is asked once for each
+        conversation, not once for each device.
         """
         live = self._live.get(conv)
         room = len(self._wanted) < MAX_WANTED and len(self._live) < MAX_LIVE
@@ -122,7 +123,7 @@ class PartitionWorker:
         return live
 
     def all_live(self) -> Iterable[Live]:
-        """The conversations in memory."""
+        """Return the conversations in memory."""
         return self._live.values()
 
     async def run(self) -> None:
@@ -173,7 +174,7 @@ class PartitionWorker:
             await self._emitter.notify(notification)
 
     async def number(self, record: LogRecord) -> int | None:
-        """The number for a new message: None lets the rule derive it from the log. A variant overrides this."""
+        """Return the number for a new message. None: the rule derives it from the log. A variant overrides this."""
         return None
 
     def _one(self, offset: int, record: LogRecord, seq: int | None, replayed: set[int]) -> Notification | None:
@@ -193,7 +194,7 @@ class PartitionWorker:
         return self.settle(live, record, outcome)
 
     def settle(self, live: Live, record: LogRecord, outcome: rule.Outcome) -> Notification | None:
-        """Note what has to be stored, answer the sender, and say who is to be notified."""
+        """Note the changes to store, answer the sender, and return the notification of the members."""
         self._answer(record, outcome)
         state = live.state
         match outcome:
@@ -256,17 +257,17 @@ class PartitionWorker:
             )
         )
         for conv, image in zip(missing, images, strict=True):
-            if image is not None and conv not in self._live:  # somebody else may have loaded it meanwhile, and applied
+            if image is not None and conv not in self._live:  # another task may have loaded it and applied records
                 self._live[conv] = Live(rule.Conversation.from_image(image))
         while len(self._live) > MAX_LIVE:
-            kept = convs | self._dirty.keys() | self._writing.keys()  # the store does not have these yet
+            kept = convs | self._dirty.keys() | self._writing.keys()  # the latter two are not stored yet
             oldest = next((conv for conv in self._live if conv not in kept), None)
             if oldest is None:
                 break
             del self._live[oldest]
 
     async def _warm(self) -> None:
-        """Load what was asked about, a few at a time, for ever."""
+        """Load the conversations that were asked about, a few at a time, for ever."""
         while True:
             await self._want.wait()
             self._want.clear()
@@ -274,11 +275,11 @@ class PartitionWorker:
                 taken = [conv for conv, _ in zip(list(self._wanted), range(WARM_AT_ONCE), strict=False)]
                 await self._load(set(taken))
                 for conv in taken:
-                    self._wanted.pop(conv, None)  # only now: whoever asked meanwhile is not a reason to ask again
+                    self._wanted.pop(conv, None)  # after the load: requests during it need no second load
 
     async def _store_behind(self) -> None:
         while True:
-            pause_s = self._store.pace.rows_s * random.uniform(0.7, 1.0)  # not with all other partitions at once
+            pause_s = self._store.pace.rows_s * random.uniform(0.7, 1.0)  # so that partitions do not write together
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, pause_s - STORE_SOON_S)):
                     await self._soon.wait()
@@ -288,7 +289,7 @@ class PartitionWorker:
                 await self.store()
 
     async def store(self) -> None:
-        """Write what is unstored, then commit the log up to it. A variant overrides this."""
+        """Write the unstored changes, then commit the log up to them. A variant overrides this."""
         position, count = self._position, self._unstored
         writes = self.take_writes()
         if writes:
@@ -300,12 +301,12 @@ class PartitionWorker:
         self.fresh.stored(position, time.monotonic())
 
     def take_writes(self) -> list[ConversationWrite]:
-        """All changes since the last call. They must be stored before any later ones."""
+        """Return all changes since the last call. They must be stored before any later ones."""
         self._writing, self._dirty = self._dirty, {}
         return [write for live in self._writing.values() if (write := live.take_write()) is not None]
 
     async def _until_available(self, action: Callable[[], Awaitable[T]]) -> T:
-        """Repeat an idempotent action until the backend is there: a sequencer has nothing better to do."""
+        """Repeat an idempotent action until the backend answers: a sequencer cannot continue without it."""
         while True:
             try:
                 return await action()
@@ -315,5 +316,5 @@ class PartitionWorker:
 
 
 def _heads_up(conv: int, head: int, members: list[int]) -> Notification:
-    """After a restart: whatever was told before it may not have arrived."""
+    """Announce the head after a restart, because earlier notifications may not have arrived."""
     return Notification(encode(Notify((Entry(conv, head, 0),))), tuple(members), 0)
