@@ -125,7 +125,7 @@ class Outbound:
         """What was written to a conversation that was left."""
         for draft in self._drafts.pop(one.conv, ()):
             self._core.state.drop_draft(draft)
-            line = next((line for line in one.lines if line.row == draft.line), None)
+            line = self._core.line_in(one, draft.line)
             self._fail(one, line, REASONS[Nack.NOT_MEMBER])
 
     def _put(self, conv: int, row: int, payload: Payload) -> None:
@@ -143,25 +143,46 @@ class Outbound:
             devices=core.cipher.list_version(core.me),
         )
         try:
-            sealed = core.cipher.seal(one.conv, others, plaintext, direct=one.direct)
-        except NeedKeys as need:
-            for user in need.users:
-                core.want(KeysOf(user))
-            return []
-        except Changed as changed:
-            if changed.user not in self._warned:
-                self._warned.add(changed.user)
-                name = core.called(changed.user)
-                core.say(CHANGED.format(name=name))
-            return []
+            sealed = self._seal_for(one, others, plaintext)
         except CannotSeal as problem:
             drafts.popleft()
             core.state.drop_draft(draft)
-            self._fail(one, next((line for line in one.lines if line.row == draft.line), None), str(problem))
+            self._fail(one, core.line_in(one, draft.line), str(problem))
+            return []
+        if not sealed:
             return []
         drafts.popleft()
         core.state.drop_draft(draft)
         return [self._outgoing(one.conv, draft.line if part is sealed[-1] else 0, part) for part in sealed]
+
+    def _seal_for(self, one: Conversation, users: list[int], plaintext: bytes) -> list[Sealed]:
+        """The bodies to send; none while keys have to be fetched or accepted first. Raises CannotSeal.
+
+        A group is not held up by members whose keys have changed or who never published any: they are left out, and
+        ask for what they missed once that is mended.
+        """
+        core, reached = self._core, list(users)
+        while True:
+            try:
+                return core.cipher.seal(one.conv, reached, plaintext, direct=one.direct)
+            except NeedKeys as need:
+                for user in need.users:
+                    core.want(KeysOf(user))
+                without = set(need.users)
+                if one.direct or not without <= core.absent & set(reached):
+                    return []
+            except Changed as changed:
+                self._warn(changed.user, direct=one.direct)
+                without = {changed.user}
+                if one.direct or changed.user not in reached:
+                    return []
+            reached = [user for user in reached if user not in without]
+
+    def _warn(self, user: int, *, direct: bool) -> None:
+        if user not in self._warned:
+            self._warned.add(user)
+            core, name = self._core, self._core.called(user)
+            core.say(CHANGED.format(name=name) + ("" if direct else f"; until then groups go on without {name}"))
 
     def accepted(self, user: int) -> None:
         """A person accepted somebody's changed keys."""
@@ -188,8 +209,7 @@ class Outbound:
     def _line(self, outgoing: Outgoing | None) -> Line | None:
         if outgoing is None or not outgoing.line:
             return None
-        one = self._core.conversation(outgoing.conv)
-        return next((line for line in reversed(one.lines) if line.row == outgoing.line), None)
+        return self._core.line_in(self._core.conversation(outgoing.conv), outgoing.line)
 
     def _fail(self, one: Conversation, line: Line | None, reason: str) -> None:
         if line is None:

@@ -92,10 +92,17 @@ class Upkeep:
         try:
             learned = await self._accounts.fetch(user)
         except NoKeys:
-            await self._step(lambda _now: self._accounts.absent(user))
+            await self._step(lambda _now: self._no_keys(user))
+            raise
+        except ApiProblem:
+            await self._step(lambda _now: self._inbound.keys_stay_away(user))
             raise
         await self._step(lambda _now: self._keys_came(user, learned))
         self._must_be_listed()
+
+    def _no_keys(self, user: int) -> None:
+        self._accounts.absent(user)
+        self._inbound.keys_stay_away(user)
 
     def _keys_came(self, user: int, learned: Learned) -> None:
         self._accounts.learn(user, learned)
