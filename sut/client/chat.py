@@ -114,6 +114,7 @@ class Chat:
             {one.conv: one.cursor for one in reversed(core.recent()) if one.cursor},
             self.outbound.unsettled(),
             core.clock(),
+            read={one.conv: one.read for one in core.conversations.values()},
         )
 
     @classmethod
