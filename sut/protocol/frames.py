@@ -70,6 +70,8 @@ class Nack(IntEnum):
     GROUP_FULL = 133
     NOT_ALLOWED = 134  # membership of a 1:1 conversation is fixed; your role in the group does not allow it
     OWNER_STAYS = 135  # an owner gives the role away only by naming another owner
+    REUSED = 136  # this client_seq of this device is another message's
+    USED_UP_TO = 137  # no refusal: this device's messages here go up to this client_seq. Before STALE and REUSED
 
 
 DEFINITE_FROM: Final = 128

@@ -33,7 +33,7 @@ from sut.ports import (
 )
 from sut.process.partitioning import partition_of
 
-STORE: Final = Layout(schema="store.sql", application_id=0x53505333, synchronous="FULL")
+STORE: Final = Layout(schema="store.sql", application_id=0x53505334, synchronous="FULL")
 MEMBERSHIPS: Final = Layout(schema="memberships.sql", application_id=0x53504D31, synchronous="FULL")
 CURSORS: Final = Layout(schema="cursors.sql", application_id=0x53504331, synchronous="NORMAL")
 RECEIPTS: Final = Layout(schema="receipts.sql", application_id=0x53505231, synchronous="NORMAL")
@@ -66,7 +66,7 @@ _PUT_MESSAGE: Final = (
     "INSERT OR REPLACE INTO message (conv, seq, flags, user, device, client_seq, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
 _PUT_SPAN: Final = "INSERT OR REPLACE INTO span (conv, user, first, until) VALUES (?, ?, ?, ?)"
-_PUT_MARK: Final = "INSERT OR REPLACE INTO mark (conv, device, client_seq, seq) VALUES (?, ?, ?, ?)"
+_PUT_MARK: Final = "INSERT OR REPLACE INTO mark (conv, device, client_seq, seq, digest) VALUES (?, ?, ?, ?, ?)"
 _PUT_ROLE: Final = "INSERT OR REPLACE INTO role (conv, user, role, seq) VALUES (?, ?, ?, ?)"
 _PUT_REACHED: Final = (
     "INSERT INTO reached (day, conv, seq) VALUES (?, ?, ?) ON CONFLICT (day, conv)"
@@ -258,7 +258,9 @@ def _write(writes: Sequence[ConversationWrite], day: int, connection: sqlite3.Co
             ((row.conv, m.seq, m.flags, m.user, m.device, _signed(m.client_seq), m.body) for m in write.messages),
         )
         connection.executemany(_PUT_SPAN, ((row.conv, s.user, s.first, s.end) for s in write.spans))
-        connection.executemany(_PUT_MARK, ((row.conv, m.device, _signed(m.client_seq), m.seq) for m in write.marks))
+        connection.executemany(
+            _PUT_MARK, ((row.conv, m.device, _signed(m.client_seq), m.seq, m.digest) for m in write.marks)
+        )
         if write.messages:
             connection.execute(_PUT_REACHED, (day, row.conv, write.messages[-1].seq))
         connection.executemany(_PUT_ROLE, ((row.conv, m.user, m.role, m.seq) for m in write.roles))
@@ -273,7 +275,7 @@ def _load(conv: int, connection: sqlite3.Connection) -> ConversationImage | None
             "SELECT user, first, until FROM span WHERE conv = ? ORDER BY user, first", (conv,)
         ).fetchall()
         marks = connection.execute(
-            "SELECT device, client_seq, seq FROM mark WHERE conv = ? ORDER BY device", (conv,)
+            "SELECT device, client_seq, seq, digest FROM mark WHERE conv = ? ORDER BY device", (conv,)
         ).fetchall()
         roles = connection.execute("SELECT user, role, seq FROM role WHERE conv = ? ORDER BY user", (conv,)).fetchall()
     finally:
@@ -283,7 +285,7 @@ def _load(conv: int, connection: sqlite3.Connection) -> ConversationImage | None
     return ConversationImage(
         ConversationRow(*rows[0]),
         tuple(Span(*span) for span in spans),
-        tuple(SenderMark(device, _unsigned(client_seq), seq) for device, client_seq, seq in marks),
+        tuple(SenderMark(device, _unsigned(client_seq), seq, digest) for device, client_seq, seq, digest in marks),
         tuple(RoleMark(*role) for role in roles),
     )
 

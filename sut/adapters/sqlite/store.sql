@@ -35,6 +35,7 @@ CREATE TABLE mark (
     device     INTEGER NOT NULL,
     client_seq INTEGER NOT NULL,  -- as in message
     seq        INTEGER NOT NULL,
+    digest     INTEGER NOT NULL,  -- of the body, as in ports.SenderMark
     PRIMARY KEY (conv, device)
 ) WITHOUT ROWID;
 

@@ -186,6 +186,11 @@ class State:
         self._client_seq += 1
         return self._client_seq - 1
 
+    def skip_client_seqs(self, last: int) -> None:
+        """These keys are used: by a run of the program that this state knows nothing of."""
+        self._client_seq = max(self._client_seq, last + 1)
+        self.put("next_client_seq", str(self._client_seq).encode())
+
     @property
     def next_client_seq(self) -> int:
         """What `take_client_seq` returns next."""

@@ -31,6 +31,7 @@ UNREADABLE = "a message that cannot be read on this device"
 EARLIER = "what was written before this device was added can be read on your other devices"
 WAITING = "a message that cannot be read yet; its sender was asked"
 KEYLESS = "a message that cannot be read yet; the keys of its sender are not here"
+OUTRUN = "a message that this device wrote before it was put back to an older copy"
 UNACCEPTED = "a message that cannot be read yet; the keys of its sender have changed"
 
 _Place = tuple[int, Address]
@@ -48,6 +49,7 @@ class Inbound:
         """Conversation -> messages that wait for its members to be known, in order."""
         self._keyless: dict[_Place, list[Message]] = {}
         """Messages that wait for the keys of their sender, in order. Each has a sealed line."""
+        self._unknown_own = range(0)
         self._quiet: dict[int, list[Line]] = {}
         """Conversation -> sealed lines that nobody was told of: their keys usually come at once."""
         self._dark: dict[_Place, list[Message]] = {}
@@ -79,13 +81,19 @@ class Inbound:
         one = self._core.conversation(message.conv)
         if message.device == self._core.device and message.user == self._core.me:
             self._core.in_use(message.conv)
-            return  # its line is there, and has its number by its ACK
+            if message.client_seq in self._unknown_own and self._core.line_of(one, *message[4:6]) is None:
+                self._seal(one, message, OUTRUN)
+            return  # else its line is there, and has its number by its ACK
         if message.conv in self._unplaced or not one.known:
             self._unplaced.setdefault(message.conv, []).append(message)
             self._core.state.put_sealed(message, Unread.WAITS)
         else:
             self._open(one, message)
         self._core.state.put("cipher", self._core.cipher.state())
+
+    def outrun(self, first: int, last: int) -> None:
+        """A run of the program that this state knows nothing of wrote under these client_seqs."""
+        self._unknown_own = range(min(first, self._unknown_own.start or first), last + 1)
 
     def keys_came(self, user: int) -> None:
         """Of somebody; or a person accepted them. Who is not on their list now never will be."""

@@ -17,7 +17,7 @@ from sut.client.messages.cipher import CannotSeal, Changed, NeedKeys, Sealed
 from sut.client.messages.payload import About, Payload
 from sut.client.model import Conversation, Line
 from sut.protocol import content as contents
-from sut.protocol.content import Content
+from sut.protocol.content import Content, Text
 from sut.protocol.device.events import Acked, GaveUp, Nacked
 from sut.protocol.frames import Nack
 
@@ -115,8 +115,11 @@ class Outbound:
             return
         code = event.code if isinstance(event, Nacked) else 0
         reason = REASONS.get(Nack(code), f"refused with code {code}") if code in set(Nack) else "no answer for days"
-        one = self._core.conversation(outgoing.conv)
-        self._fail(one, self._line(outgoing), reason)
+        one, line = self._core.conversation(outgoing.conv), self._line(outgoing)
+        if code in (Nack.STALE, Nack.REUSED) and line is not None and line.text:
+            self._write_again(one, line)
+            return
+        self._fail(one, line, reason)
         if code == Nack.NOT_MEMBER:
             one.known = False
             self._core.want(MembersOf(one.conv))
@@ -127,6 +130,15 @@ class Outbound:
             self._core.state.drop_draft(draft)
             line = self._core.line_in(one, draft.line)
             self._fail(one, line, REASONS[Nack.NOT_MEMBER])
+
+    def _write_again(self, one: Conversation, line: Line) -> None:
+        """Its key was another message's: what the line says is encrypted anew, before what was written after it."""
+        core = self._core
+        line.client_seq = 0
+        core.state.put_line(line)
+        payload = Payload(payloads.VERSION, core.name, line.at_ms, contents.encode(Text(line.text)))
+        draft = core.state.put_draft(one.conv, line.row, payloads.encode(payload))
+        self._drafts.setdefault(one.conv, deque()).appendleft(draft)
 
     def _put(self, conv: int, row: int, payload: Payload) -> None:
         draft = self._core.state.put_draft(conv, row, payloads.encode(payload))

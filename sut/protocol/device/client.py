@@ -43,7 +43,7 @@ __all__ = ["Client", "ClientSettings", "HistoryBusy", "Nacked", "OutboxFull"]
 class Client(Parts):
     """The state machine of one device. Not thread-safe."""
 
-    __slots__ = ("_beats", "_epoch", "_liveness", "_next_client_seq", "_online", "_reconnect")
+    __slots__ = ("_beats", "_epoch", "_liveness", "_online", "_reconnect")
 
     def __init__(
         self,
@@ -63,16 +63,16 @@ class Client(Parts):
             )
         self._liveness = Liveness(self._context)
         self._reconnect = Reconnect(settings.reconnect_fixed_s)
-        self._next_client_seq = next_client_seq
+        self._context.next_client_seq = next_client_seq
         self._online = False
         self._epoch = 0
         self._beats = 0
 
     def submit(self, conv: int, body: bytes | Compose, now: float) -> int:
         """Take a message for sending and return its client_seq. Raises OutboxFull, ValueError (bad size or id)."""
-        client_seq = self._next_client_seq
+        client_seq = self._context.next_client_seq
         self._made_outbox().put(conv, client_seq, body, now=now)
-        self._next_client_seq = client_seq + 1
+        self._context.next_client_seq = client_seq + 1
         if self._signals is not None:
             self._signals.sent(conv)
         return client_seq
@@ -139,8 +139,8 @@ class Client(Parts):
             case Synced():
                 self._synced(decoded, now)
             case Refused():
-                if self._outbox is not None:
-                    self._outbox.refused(decoded, now)
+                self._made_outbox().refused(decoded, now)
+                self._settle_doubts(now)
             case Receipts() | Typists() | PresenceNews():
                 self._made_signals().receive(decoded, now)
             case Welcome():
@@ -229,6 +229,9 @@ class Client(Parts):
         if sure and self._gate is not None:
             self._gate.ended(ended, now)
             self._gate.synced(now)
+        if sure and self._outbox is not None:
+            self._outbox.looked(self._syncs.started)
+            self._settle_doubts(now)
         if not self._online:
             self._online = True
             self._reconnect.succeeded()
@@ -259,6 +262,7 @@ class Client(Parts):
         else:
             self._place(message, now)
         self._send_next(message.conv, now)
+        self._settle_doubts(now)
 
     def _acked(self, conv: int, client_seq: int, seq: int, now: float) -> None:
         outbox, inbox, context = self._made_outbox(), self._inbox, self._context
@@ -293,6 +297,7 @@ class Client(Parts):
         held, head = self._inbox.holds_back(conv), page.head if fault is None else 0
         if self._made_fetches().settle(conv, page_head=head, buffered=held, now=now):
             self._sync(now)
+        self._settle_doubts(now)
 
     def _history_answer(self, frame: Page | Error, now: float) -> None:
         if self._histories is None:
@@ -310,7 +315,20 @@ class Client(Parts):
         if self._signals is not None:
             self._signals.arrived(message.conv, message.user)
         if message.device == self._context.device:
-            self._made_outbox().settled(message.conv, message.client_seq, message.seq)
+            self._context.used_up_to(message.client_seq)
+            self._made_outbox().arrived(message)
+
+    def _settle_doubts(self, now: float) -> None:
+        """Messages whose keys may be others' are looked for; those that did not come by now are not there."""
+        outbox = self._outbox
+        if outbox is None or not outbox.doubted:
+            return
+        for conv, chain in list(outbox.doubted.items()):
+            if chain is None:
+                outbox.doubted[conv] = self._syncs.started + 1
+                self._sync(now)
+            elif chain <= outbox.looked_at and (self._fetches is None or not self._fetches.wants(conv)):
+                outbox.not_there(conv, now)
 
     def _place(self, message: Message, now: float) -> None:
         """Show or hold back; either the gap is closed now, or it is known and has to be fetched."""

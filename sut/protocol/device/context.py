@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 
-from sut.protocol.device.events import ClientEvent, ClientSettings, Violation
+from sut.protocol.device.events import ClientEvent, ClientSettings, Outrun, Violation
 from sut.protocol.device.reconnect import full_jitter
 from sut.protocol.frames import ClientFrame, encode
 
@@ -20,7 +20,7 @@ _LAST_REQ = HISTORY_REQ - 1
 class Context:
     """Identity, settings, randomness and output of one client."""
 
-    __slots__ = ("_req", "asked_at", "device", "events", "frames", "rng", "settings", "user")
+    __slots__ = ("_req", "asked_at", "device", "events", "frames", "next_client_seq", "rng", "settings", "user")
 
     def __init__(self, *, user: int, device: int, rng: random.Random, settings: ClientSettings) -> None:
         self.user = user
@@ -31,7 +31,19 @@ class Context:
         self.events: list[ClientEvent] = []
         self.asked_at = math.inf
         """When the first frame that wants an answer left since anything was heard; inf: none did."""
+        self.next_client_seq = 1
         self._req = 0
+
+    def used_up_to(self, client_seq: int) -> None:
+        """This device has used its keys up to here. If this run has not: it goes on from a copy, above them."""
+        if client_seq >= self.next_client_seq:
+            self.events.append(Outrun(self.next_client_seq, client_seq))
+            self.next_client_seq = client_seq + 1
+
+    def take_client_seq(self) -> int:
+        """A key that this device has never used."""
+        self.next_client_seq += 1
+        return self.next_client_seq - 1
 
     def ask(self, frame: ClientFrame, now: float) -> None:
         """Send a frame that the gateway must answer somehow."""

@@ -42,6 +42,9 @@ class ClientSettings:
     """Not 0 only in the known-bad variant fixed_reconnect: no jitter, and no heed of DRAIN."""
     sync_every_beats: int = 10
     """A SYNC at least this often, should every other sign of a loss be lost too."""
+    renumber: bool = True
+    """A message whose client_seq turns out to be another message's goes out again under a new one. Without: it is
+    Nacked, for an owner who has to encrypt it anew."""
     max_outbox: int = 1000
     """Messages submitted and not yet settled, all conversations together."""
     recv_every_s: float = 0.5
@@ -112,6 +115,24 @@ class Nacked(NamedTuple):
     client_seq: int
     code: int
     definite: bool
+
+
+class Outrun(NamedTuple):
+    """This device has used the client_seqs from `first` to `last` in a run that this one does not know of.
+
+    So this run goes on from an older copy of the device's state. New messages are numbered above `last`.
+    """
+
+    first: int
+    last: int
+
+
+class Renumbered(NamedTuple):
+    """`client_seq` is another message's; this one has the client_seq `new` now, and was not in the conversation."""
+
+    conv: int
+    client_seq: int
+    new: int
 
 
 class GaveUp(NamedTuple):
@@ -242,4 +263,5 @@ class Violation(NamedTuple):
 ClientEvent = (
     Online | Sent | SentAgain | Acked | Nacked | GaveUp | Notified | Wire | Show | MemberChange | RoleChange
     | HistoryPage | HistoryFailed | Drained | Stalled | Violation | Told | Writing | Presence | Unwatched | HeldBack
+    | Outrun | Renumbered
 )  # fmt: skip

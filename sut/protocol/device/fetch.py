@@ -63,6 +63,10 @@ class Fetches:
         cursors = self._cursors
         return any(gap.head > cursors[conv] for conv, gap in self._gaps.items())
 
+    def wants(self, conv: int) -> bool:
+        """More of this conversation is known than its cursor, or was asked for."""
+        return conv in self._gaps
+
     def open(self, now: float) -> None:
         """WELCOME came: ask for every gap."""
         self._open = True

@@ -235,7 +235,10 @@ class PartitionWorker:
                 frame = Ack(record.conv, record.client_seq, 0)
             case rule.Repeated(seq):
                 frame = Ack(record.conv, record.client_seq, seq)
-            case rule.Refused(code):
+            case rule.Refused(code, highest):
+                if highest:
+                    used = Refused(record.conv, highest, Nack.USED_UP_TO)
+                    self._emitter.answer(record.origin, encode(used))
                 close = Close.FOREIGN if code == Nack.FOREIGN and record.kind == Kind.MESSAGE else 0
                 self._emitter.answer(record.origin, encode(Refused(record.conv, record.client_seq, code)), close=close)
                 return
