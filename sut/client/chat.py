@@ -58,6 +58,7 @@ from sut.protocol.device.events import (
     Online,
     Outrun,
     Presence,
+    RolledBack,
     Show,
     Stalled,
     Told,
@@ -110,6 +111,7 @@ class Chat:
         self.connection = Status("connecting")
         self._watched: frozenset[int] = frozenset()
         self._renewed = False
+        self._log = core.machine.log = core.state.get("log")
         ties.read = self.inbound.reading.names
         ties.linked = encryption.linked
         core.machine.resume(
@@ -243,6 +245,9 @@ class Chat:
         assert taken == outgoing.client_seq, "the machine and the state count alike"
 
     def _note_cursors(self) -> None:
+        if self.core.machine.log != self._log:
+            self._log = self.core.machine.log
+            self.core.state.put("log", self._log)
         for conv, cursor in self.core.machine.cursors.items():
             one = self.core.conversations.get(conv)
             if one is not None and one.cursor != cursor:
@@ -270,6 +275,8 @@ class Chat:
                 self.outbound.acked(event)
             case Nacked(definite=True) | GaveUp():
                 self.outbound.lost(event)
+            case RolledBack(conv, head, cursor):
+                self.upkeep.rolled_back(core.conversation(conv), head, cursor)
             case Outrun(first, last):
                 self._restored(first, last)
             case MemberChange(conv, seq, user, added):

@@ -46,6 +46,7 @@ class Connection(asyncio.Protocol):
         "_heard",
         "_session",
         "_state",
+        "_tells_log",
         "_transport",
         "_unwelcome",
         "device",
@@ -64,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._address = address
         self._unwelcome = unwelcome
         self._transport: asyncio.Transport | None = None
+        self._tells_log = False
         self._session: ServerSession | None = None
         self._head = b""  # of the unfinished request
         self._state = _REQUESTING
@@ -145,6 +147,7 @@ class Connection(asyncio.Protocol):
         self._state = _OPEN
         self._heard = gateway.clock.tick
         self._session = ServerSession(gateway.mark())
+        self._tells_log = upgrade.log
         self._transport.set_write_buffer_limits(high=gateway.send_buffer // 4)
         self._transport.write(handshake.accepted(upgrade.key))
         gateway.opened(self)
@@ -183,7 +186,8 @@ class Connection(asyncio.Protocol):
         if self.welcomed or self._state != _OPEN:
             return
         self.welcomed = True
-        frame = Welcome(self.user, self.device, self.epoch, self._gateway.heartbeat_ms, MAX_BODY)
+        log = self._gateway.log if self._tells_log else b""
+        frame = Welcome(self.user, self.device, self.epoch, self._gateway.heartbeat_ms, MAX_BODY, log)
         self.send(websocket.binary(encode(frame)))
 
     def resync(self, *, at_once: bool = False) -> None:

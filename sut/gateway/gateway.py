@@ -29,7 +29,7 @@ from sut.process.revoked import Revoked
 from sut.process.trace import OFF, Hop, Trace
 from sut.protocol import websocket
 from sut.protocol.frames import Close, Drain, Fetch, Nack, Recv, Send, Sync, encode
-from sut.protocol.handshake import PATH
+from sut.protocol.handshake import PATH, log_name
 from sut.protocol.history import History
 from sut.protocol.peer import (
     ANSWER,
@@ -84,6 +84,7 @@ class Gateway:
         self._max_sockets = max_sockets
         self._drain_base_s = settings.drain_base_s
         self.token_key = bytes.fromhex(topology.token_key)
+        self.log = log_name(topology.log_id or topology.run_id)
         self.send_buffer = settings.send_buffer
         self.heartbeat_ms = round(settings.heartbeat_s * 1000)
         self.handshake_timeout_s = settings.handshake_timeout_s

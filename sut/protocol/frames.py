@@ -140,13 +140,17 @@ class Heartbeat(NamedTuple):
 
 
 class Welcome(NamedTuple):
-    """WELCOME 0x81: user u64, device u64, epoch u64, heartbeat_ms u32, max_body u32. The connection is registered."""
+    """WELCOME 0x81: user u64, device u64, epoch u64, heartbeat_ms u32, max_body u32, body. The connection
+    is registered. The body names the log; it is empty unless the device asked for it in the handshake.
+    """
 
     user: int
     device: int
     epoch: int
     heartbeat_ms: int
     max_body: int
+    log: bytes = b""
+    """Names the log that the numbers are of, opaque; empty: not told."""
 
 
 class Ack(NamedTuple):
@@ -291,7 +295,7 @@ def encode(frame: ClientFrame | ServerFrame) -> bytes:
         case Synced():
             return _SYNCED.pack(Type.SYNCED, frame.req, frame.flags) + _entries(frame.entries)
         case Welcome():
-            return _WELCOME.pack(Type.WELCOME, *frame)
+            return _WELCOME.pack(Type.WELCOME, *frame[:5]) + frame.log
         case Beat():
             return _BEAT.pack(Type.BEAT, frame.flags)
         case Drain():
@@ -356,7 +360,7 @@ def decode_server(data: bytes) -> ServerFrame:
             case Type.NACK:
                 return Refused(*_NACK.unpack(data)[1:])
             case Type.WELCOME:
-                return Welcome(*_WELCOME.unpack(data)[1:])
+                return Welcome(*_WELCOME.unpack_from(data)[1:], log=data[_WELCOME.size :])
             case Type.DRAIN:
                 return Drain(_DRAIN.unpack(data)[1])
             case Type.ERROR:

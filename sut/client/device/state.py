@@ -338,6 +338,13 @@ class State:
             line.text, line.edited, line.deleted, line.failed,
         )  # fmt: skip
 
+    def rewind(self, one: Conversation, head: int) -> None:
+        """The service has nothing above `head` any more: other messages will take the numbers of what is here."""
+        for table in ("sealed", "opened"):
+            self._do(f"DELETE FROM {table} WHERE conv = ? AND seq > ?", one.conv, head)  # noqa: S608 (constants)
+        self._do("UPDATE lines SET seq = ? WHERE conv = ? AND seq > ?", head, one.conv, head)
+        self._do("UPDATE receipts SET seq = ? WHERE conv = ? AND seq > ?", head, one.conv, head)
+
     def drop_line(self, line: Line) -> None:
         """A line that turned out to be none."""
         self._unsaved.pop(line.row, None)

@@ -91,6 +91,16 @@ class Inbound:
             self._open(one, message)
         self._core.state.put("cipher", self._core.cipher.state())
 
+    def rewind(self, conv: int, head: int) -> None:
+        """The service has nothing above `head` any more: what could not be read of it never will be."""
+        for waiting in (self._keyless, self._dark, self._unasked, self._rest):
+            for place in [place for place in waiting if place[0] == conv]:
+                waiting[place] = [message for message in waiting[place] if message.seq <= head]
+                if not waiting[place]:
+                    del waiting[place]
+        if conv in self._unplaced:
+            self._unplaced[conv] = [message for message in self._unplaced[conv] if message.seq <= head]
+
     def outrun(self, first: int, last: int) -> None:
         """A run of the program that this state knows nothing of wrote under these client_seqs."""
         self._unknown_own = range(min(first, self._unknown_own.start or first), last + 1)

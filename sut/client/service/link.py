@@ -138,7 +138,7 @@ class Link:
     async def _one_connection(self, url: str, token: str) -> None:
         machine, self.dead = self._desk.machine, ""
         socket = await connect(
-            url,
+            f"{url}?log=1",
             additional_headers={"Authorization": f"Bearer {token}"},
             ssl=self._api.trust if url.startswith("wss:") else None,
             compression=None,

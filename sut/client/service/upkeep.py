@@ -12,10 +12,11 @@ from sut.client.device.accounts import Accounts, Learned, NoKeys, Published
 from sut.client.errors import ApiProblem, ClientError
 from sut.client.messages.inbound import Inbound
 from sut.client.messages.outbound import Outbound
-from sut.client.model import Conversation
+from sut.client.model import Conversation, Line, LineKind
 from sut.client.service.api import Api
 from sut.protocol.signals import ReceiptKind
 
+LOST = "the service lost it when it was put back to an older copy"
 Step = Callable[[Callable[[float], object]], Awaitable[None]]
 
 
@@ -156,6 +157,25 @@ class Upkeep:
         core.updates.append(ConversationChanged(conv))
         self._inbound.resume()
         return one
+
+    def rolled_back(self, one: Conversation, head: int, cursor: int) -> None:
+        """In a step: the service was put back to an older copy. What it lost is kept here, and said to be lost."""
+        core, lost = self._core, cursor - head
+        self._inbound.rewind(one.conv, head)
+        core.state.rewind(one, head)
+        for line in [line for line in one.lines if line.seq > head]:
+            line.seq = head
+            if line.user == core.me and line.kind is LineKind.TEXT:
+                line.failed = LOST
+            core.put_line(one, line, new=False)
+        one.receipts = {key: min(seq, head) for key, seq in one.receipts.items()}
+        one.read = min(one.read, head)
+        core.state.put_conversation(one)
+        text = f"the service was put back to an older copy: the {lost} newest here are on this device only"
+        notice = Line(row=core.state.next_row(), conv=one.conv, kind=LineKind.NOTICE, seq=head, at_ms=core.wall_ms())
+        notice.text = text
+        core.put_line(one, notice, new=True)
+        core.say(f"{core.title(one)}: {text}")
 
     def receipt(self, one: Conversation, by: int, kind: int, seq: int) -> None:
         """In a step: somebody has come so far."""

@@ -13,7 +13,18 @@ from collections.abc import Iterable
 
 from sut.protocol.causal import Causality, Dependency
 from sut.protocol.device.context import HISTORY_REQ
-from sut.protocol.device.events import ClientSettings, Drained, Nacked, Notified, Online, OutboxFull, Stalled, Wire
+from sut.protocol.device.events import (
+    ClientSettings,
+    Drained,
+    LogChanged,
+    Nacked,
+    Notified,
+    Online,
+    OutboxFull,
+    RolledBack,
+    Stalled,
+    Wire,
+)
 from sut.protocol.device.gate import Gate
 from sut.protocol.device.history import HistoryBusy
 from sut.protocol.device.inbox import MEMBERSHIP, page_fault
@@ -43,7 +54,7 @@ __all__ = ["Client", "ClientSettings", "HistoryBusy", "Nacked", "OutboxFull"]
 class Client(Parts):
     """The state machine of one device. Not thread-safe."""
 
-    __slots__ = ("_beats", "_epoch", "_liveness", "_online", "_reconnect")
+    __slots__ = ("_beats", "_epoch", "_liveness", "_low", "_online", "_reconnect", "_same_log", "log")
 
     def __init__(
         self,
@@ -66,6 +77,10 @@ class Client(Parts):
         self._context.next_client_seq = next_client_seq
         self._online = False
         self._epoch = 0
+        self.log = b""
+        """The log that the numbers are of, as WELCOME named it; empty: not told. To be kept from run to run."""
+        self._same_log = False
+        self._low: dict[int, int] = {}  # conversation -> a head below its cursor that is to be confirmed
         self._beats = 0
 
     def submit(self, conv: int, body: bytes | Compose, now: float) -> int:
@@ -203,6 +218,12 @@ class Client(Parts):
                 f"WELCOME to user {frame.user}, device {frame.device}; this is {context.user}, {context.device}"
             )
         self._epoch = frame.epoch
+        self._same_log = frame.log != b"" and frame.log == self.log
+        if frame.log and frame.log != self.log:
+            if self.log:
+                self._context.events.append(LogChanged(frame.log))
+            self.log = frame.log
+        self._low.clear()
         self._beats = 0
         self._liveness.welcome(frame.heartbeat_ms / 1000, now)
         self._open_parts(now)
@@ -219,6 +240,8 @@ class Client(Parts):
             self._signals.synced(now)
 
     def _synced(self, frame: Synced, now: float) -> None:
+        for conv, head in self._syncs.fallen(frame):
+            self._fallen(conv, head, now)
         for conv, head, _flags in frame.entries:
             if self._inbox.follow(conv) and head > self._inbox.cursors[conv]:
                 self._made_fetches().confirm(conv, head, now)
@@ -238,6 +261,34 @@ class Client(Parts):
             self._context.events.append(Online(self._epoch))
             if self._signals is not None:
                 self._signals.opened()
+
+    def _fallen(self, conv: int, head: int, now: float) -> None:
+        """A sure answer says that the service has less of this conversation than was shown here.
+
+        On the log that was known before, which should have it, the next SYNC has to say so too.
+        """
+        if not self._context.settings.rewind:
+            self._context.violation(f"conversation {conv} has come to {head}, and was shown up to a higher number")
+        elif self._same_log and self._low.get(conv) != head:
+            self._low[conv] = head
+            self._sync(now)
+        else:
+            self._low.pop(conv, None)
+            self.rewind(conv, head)
+
+    def rewind(self, conv: int, head: int) -> None:
+        """The service has this conversation up to `head` only, of what was shown here: go on from there."""
+        cursor = self._inbox.cursors.get(conv, 0)
+        if head >= cursor:
+            return
+        self._inbox.rewind(conv, head)
+        if self._gate is not None:
+            self._gate.rewind(conv, head)
+        if self._fetches is not None:
+            self._fetches.rewind(conv)
+        if self._signals is not None:
+            self._signals.rewind(conv, head)
+        self._context.events.append(RolledBack(conv, head, cursor))
 
     def _beat(self, flags: int, now: float) -> None:
         self._beats += 1
@@ -274,6 +325,7 @@ class Client(Parts):
                 context.violation(
                     f"message {client_seq} got number {seq} of conversation {conv}, which was passed over"
                 )
+                self._sync(now)  # the service may have been put back to an earlier copy
             self._place(Message(conv, seq, 0, context.user, context.device, client_seq, body), now)
         outbox.send_next(conv, now)
 
@@ -283,6 +335,7 @@ class Client(Parts):
         fault = page_fault(page, after or 0)
         if fault is not None:
             self._context.violation(fault)
+            self._sync(now)
         if after is None or fault is not None:
             for message in page.messages:
                 self._message(message, now)

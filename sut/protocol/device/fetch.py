@@ -103,6 +103,11 @@ class Fetches:
         self.claim(conv, head, now)
         self._gaps[conv].doubts = 0
 
+    def rewind(self, conv: int) -> None:
+        """The cursor was moved back: what was claimed or asked for was of another time."""
+        if conv in self._gaps:
+            self._drop(conv)
+
     def filled(self, conv: int, cursor: int) -> None:
         """The cursor moved without a page. A FETCH in flight stays until it is answered."""
         gap = self._gaps.get(conv)

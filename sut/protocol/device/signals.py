@@ -53,6 +53,13 @@ class Signals:
         self._owed = [conv for conv, seq in cursors.items() if seq]
         self._read = {conv: min(read[conv], cursors[conv]) for conv in self._owed if read.get(conv)}
 
+    def rewind(self, conv: int, head: int) -> None:
+        """The service has nothing above `head`: receipts beyond it were of another time."""
+        for key in [key for key, seq in self._told.items() if key[0] == conv and seq > head]:
+            self._told[key] = head
+        if self._read.get(conv, 0) > head:
+            self._read[conv] = head
+
     # What the person does.
 
     def mark_read(self, conv: int, seq: int, now: float) -> None:

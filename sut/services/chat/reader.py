@@ -190,6 +190,7 @@ class Reader:
     async def sync(self, user: int, *, req: int, after_conv: int, cursors: Mapping[int, int]) -> Synced:
         """Which of the user's conversations, by rising id above `after_conv`, are ahead of these cursors.
 
+        Those behind them too, where every sequencer knew: the device has seen what the log does not have any more.
         Raises Unavailable.
         """
         entries: list[Entry] = []
@@ -198,7 +199,11 @@ class Reader:
             known = await self._store.conversations_of(user, after_conv, MAX_SYNC_CURSORS)
             heads, complete = await self._heads(user, known)
             stale = stale or not complete
-            ahead = [Entry(conv, head, 0) for conv, head in heads.items() if head > cursors.get(conv, 0)]
+            ahead = [
+                Entry(conv, head, 0)
+                for conv, head in heads.items()
+                if head > cursors.get(conv, 0) or (complete and head < cursors.get(conv, 0))
+            ]
             room = MAX_SYNC_CURSORS - 1 - len(entries)
             entries += ahead[:room]
             if len(ahead) > room:
