@@ -360,7 +360,8 @@ def decode_server(data: bytes) -> ServerFrame:
             case Type.NACK:
                 return Refused(*_NACK.unpack(data)[1:])
             case Type.WELCOME:
-                return Welcome(*_WELCOME.unpack_from(data)[1:], log=data[_WELCOME.size :])
+                _, user, device, epoch, heartbeat_ms, max_body = _WELCOME.unpack_from(data)
+                return Welcome(user, device, epoch, heartbeat_ms, max_body, data[_WELCOME.size :])
             case Type.DRAIN:
                 return Drain(_DRAIN.unpack(data)[1])
             case Type.ERROR:

@@ -136,7 +136,9 @@ class Client(Parts):
     def receive(self, frame: bytes, now: float) -> None:
         """One binary message from the gateway. Raises FrameError: the driver should close and reconnect."""
         decoded = decode_server(frame)
-        self._liveness.heard()
+        if isinstance(decoded, Page) and self._fetches is not None:
+            self._liveness.bps = self._fetches.measured(len(frame), self._liveness.bps, now)
+        self._liveness.heard(now)
         match decoded:
             case Notify(entries):
                 for conv, head, _flags in entries:
@@ -150,6 +152,7 @@ class Client(Parts):
             case Page():
                 self._page(decoded, now)
             case Beat(flags):
+                self._context.beat(now)
                 self._beat(flags, now)
             case Synced():
                 self._synced(decoded, now)
@@ -169,8 +172,16 @@ class Client(Parts):
                 if self._fetches is not None and self._fetches.failed(decoded, now):
                     self._sync(now)
 
+    def heard(self, now: float) -> None:
+        """Bytes came, if only a part of a frame: the connection lives. For a driver that sees them; see liveness.py."""
+        self._context.bytes_told = True
+        self._liveness.heard(now)
+        if self._fetches is not None:
+            self._fetches.heard(now)
+
     def tick(self, now: float) -> None:
         """Do what is due."""
+        self._liveness.be_patient(pages=self._awaits_pages)
         reason = self._liveness.tick(now)
         if reason is not None:
             self._context.events.append(Stalled(reason))
@@ -195,6 +206,7 @@ class Client(Parts):
 
     def next_wakeup(self) -> float:
         """The earliest time at which tick() has something to do; inf when only an input can change anything."""
+        self._liveness.be_patient(pages=self._awaits_pages)
         at = self._liveness.due()
         if self._outbox is not None:
             at = min(at, self._outbox.due())
@@ -207,6 +219,11 @@ class Client(Parts):
             if self._signals is not None:
                 at = min(at, self._signals.due())
         return at
+
+    @property
+    def _awaits_pages(self) -> bool:
+        histories = self._histories is not None and self._histories.asked
+        return histories or (self._fetches is not None and self._fetches.asked)
 
     def _welcome(self, frame: Welcome, now: float) -> None:
         context = self._context

@@ -54,7 +54,7 @@ class Outbox:
         self._begun: dict[int, float] = {}  # conversation -> first transmission of its head, earliest first
         self._failures: dict[int, int] = {}  # conversation -> failed transmissions of its head, on this connection
         self._numbers: dict[int, tuple[int, int]] = {}  # client_seq -> (conversation, seq), the latest few
-        self._retry = Retry()
+        self._retry = Retry(context)
         self._used: set[int] = set()  # conversations of which USED_UP_TO came: a STALE head is no late repetition
         self.doubted: dict[int, int | None] = {}
         """Conversation -> the SYNC chain after which its head is there or never was; None: it is to be begun."""

@@ -25,8 +25,8 @@ class Syncs:
     """One chain of SYNCs at a time."""
 
     __slots__ = (
-        "_after", "_again", "_asked", "_context", "_cursors", "_failures", "_first_req", "_req", "_stale",
-        "_stale_chains", "_until", "started",
+        "_after", "_again", "_asked", "_context", "_cursors", "_failures", "_first_req", "_req", "_resting",
+        "_stale", "_stale_chains", "_until", "started",
     )  # fmt: skip
 
     def __init__(self, context: Context, cursors: dict[int, int]) -> None:
@@ -38,6 +38,7 @@ class Syncs:
         self._asked: tuple[tuple[int, int], ...] = ()  # the cursors of the first SYNC of this page
         self._until = math.inf  # when to repeat the SYNC that is out, or to start the next chain
         self._again = False
+        self._resting = False  # the SYNC that is out was refused for now
         self._stale = False
         self._stale_chains = 0
         self._failures = 0
@@ -108,16 +109,19 @@ class Syncs:
         if req and req == self._req:
             self._until = now + self._context.back_off_s(self._failures)
             self._failures += 1
+            self._resting = True
 
     def due(self) -> float:
         """When tick() has something to do."""
-        return self._until
+        return self._context.due(self._until) if self.under_way and not self._resting else self._until
 
     def tick(self, now: float) -> bool:
         """Repeat what was not answered, or start the chain that is due. True: a chain started."""
         if self._until > now:
             return False
         if self.under_way:
+            if not self._resting and not self._context.overdue(self._until, now):
+                return False
             self._ask(now)
             return False
         return self.begin(now)
@@ -134,4 +138,5 @@ class Syncs:
         cursors = tuple(nsmallest(MAX_SYNC_CURSORS, above))
         self._context.ask(Sync(self._req, self._after, cursors), now)
         self._until = now + self._context.settings.fetch_timeout_s
+        self._resting = False
         return cursors
