@@ -239,6 +239,11 @@ class State:
         condition = "WHERE conv = ? AND device = ? AND client_seq = ? ORDER BY line DESC LIMIT 1"
         return next(self._select_lines(condition, conv, device, _signed(client_seq)), None)
 
+    def last_own(self, conv: int, user: int) -> Line | None:
+        """The newest text of this user that was not deleted, however long ago. As of the last commit."""
+        condition = "WHERE conv = ? AND user = ? AND kind = 'text' AND deleted = 0 ORDER BY seq DESC LIMIT 1"
+        return next(self._select_lines(condition, conv, user), None)
+
     def line_in(self, row: int) -> Line | None:
         """The line of this row."""
         return self._unsaved.get(row) or next(self._select_lines("WHERE line = ?", row), None)
@@ -396,6 +401,23 @@ class State:
         """A message was opened: what comes with its number again is a copy."""
         self._unsaved_refs.add((conv, device, ref))
         self._do("INSERT OR IGNORE INTO opened_refs VALUES (?, ?, ?)", conv, _signed(device), _signed(ref))
+
+    def amend(self, conv: int, user: int, device: int, client_seq: int) -> tuple[bool, str | None]:
+        """Whether a line that was not here was changed by its author, and to which text (None: deleted)."""
+        place = (conv, user, _signed(device), _signed(client_seq))
+        for statement, values in reversed(self._pending):
+            if " amends " in statement and values[:4] == place:
+                return ("INSERT" in statement, str(values[4]) if len(values) > 4 and values[4] is not None else None)
+        query = "SELECT text FROM amends WHERE conv = ? AND user = ? AND device = ? AND client_seq = ?"
+        row = self._db.execute(query, place).fetchone()
+        return row is not None, row[0] if row is not None else None
+
+    def put_amend(self, conv: int, user: int, device: int, client_seq: int, text: str | None) -> None:
+        """Their author changed (None: deleted) a line that cannot be read yet. A deletion stays."""
+        statement = "INSERT INTO amends VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET text = excluded.text"
+        if text is not None:
+            statement += " WHERE text IS NOT NULL"
+        self._do(statement, conv, user, _signed(device), _signed(client_seq), text)
 
     def put_opened(self, conv: int, seq: int, opened: Opened) -> None:
         """What was in a message that waits for its turn to be shown."""

@@ -23,6 +23,10 @@ CREATE TABLE IF NOT EXISTS outbox (
     client_seq INTEGER PRIMARY KEY, conv INTEGER NOT NULL, line INTEGER NOT NULL, ref INTEGER NOT NULL, body BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS sent (conv INTEGER, ref INTEGER, seq INTEGER NOT NULL, PRIMARY KEY (conv, ref)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS amends (
+    conv INTEGER, user INTEGER, device INTEGER, client_seq INTEGER, text TEXT,
+    PRIMARY KEY (conv, user, device, client_seq)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS opened_refs (
     conv INTEGER, device INTEGER, ref INTEGER, PRIMARY KEY (conv, device, ref)
 ) WITHOUT ROWID;

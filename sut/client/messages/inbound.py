@@ -215,25 +215,26 @@ class Inbound:
                 self._tell_quiet(one.conv)
                 line = self._line(one, message)
                 line.text, line.at_ms = payloads.clean(text), payload.sent_ms
+                there, changed = core.state.amend(one.conv, message.user, message.device, message.client_seq)
+                if there:  # it was changed before it could be read
+                    _amend(line, changed)
                 core.put_line(one, line, new=True)
             case Edit(target, text):
-                if (meant := self._own_of_sender(one, message, target)) is not None:
-                    meant.text, meant.edited = payloads.clean(text), True
-                    core.put_line(one, meant, new=False)
+                self._change(one, message, target, payloads.clean(text))
             case Delete(target):
-                if (meant := self._own_of_sender(one, message, target)) is not None:
-                    meant.text, meant.deleted = "", True
-                    core.put_line(one, meant, new=False)
+                self._change(one, message, target, None)
             case _:
                 pass  # reactions are not shown here
 
-    @staticmethod
-    def _own_of_sender(one: Conversation, message: Message, target: Target) -> Line | None:
-        """The text that an edit or a delete means; only its author's counts."""
-        line = one.line_of(target.device, target.client_seq)
-        if line is None or line.user != message.user or line.kind is not LineKind.TEXT or line.deleted:
-            return None
-        return line
+    def _change(self, one: Conversation, message: Message, target: Target, text: str | None) -> None:
+        """An edit, or (None) a deletion. Only the author's counts; a line that cannot be read yet is changed later."""
+        core = self._core
+        line = core.line_of(one, target.device, target.client_seq)
+        if line is None or (line.kind is LineKind.SEALED and line.user == message.user):
+            core.state.put_amend(one.conv, message.user, target.device, target.client_seq, text)
+        elif line.user == message.user and line.kind is LineKind.TEXT and not line.deleted:
+            _amend(line, text)
+            core.put_line(one, line, new=False)
 
     def _about(self, one: Conversation, about: About) -> None:
         core = self._core
@@ -320,6 +321,12 @@ class Inbound:
         if allowed:
             with contextlib.suppress(NeedKeys, Changed, CannotSeal):  # it will ask again
                 self._outbound.control(one.conv, self._core.cipher.answer(one.conv, asker, allowed))
+
+
+def _amend(line: Line, text: str | None) -> None:
+    """The author changed it, or (None) deleted it."""
+    line.text = text or ""
+    line.edited, line.deleted = line.edited or text is not None, text is None
 
 
 def _place(message: Message) -> _Place:

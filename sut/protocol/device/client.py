@@ -181,6 +181,11 @@ class Client(Parts):
 
     def tick(self, now: float) -> None:
         """Do what is due."""
+        self._tick(now)
+        if self._context.pages != self._awaits_pages:  # what waited for a page's sake is due now
+            self._tick(now)
+
+    def _tick(self, now: float) -> None:
         self._liveness.be_patient(pages=self._awaits_pages)
         reason = self._liveness.tick(now)
         if reason is not None:
