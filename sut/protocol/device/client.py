@@ -8,6 +8,7 @@ makes delivery at-least-once on the wire and exactly-once on the screen.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable
 
@@ -139,6 +140,8 @@ class Client(Parts):
         if isinstance(decoded, Page) and self._fetches is not None:
             self._liveness.bps = self._fetches.measured(len(frame), self._liveness.bps, now)
         self._liveness.heard(now)
+        if not isinstance(decoded, Beat):
+            self._context.question_at = math.inf
         match decoded:
             case Notify(entries):
                 for conv, head, _flags in entries:
@@ -353,7 +356,7 @@ class Client(Parts):
 
     def _page(self, page: Page, now: float) -> None:
         conv = page.conv
-        after = self._fetches.answered(conv, page.req) if self._fetches is not None else None
+        after = self._fetches.answered(conv, page.req, now) if self._fetches is not None else None
         fault = page_fault(page, after or 0)
         if fault is not None:
             self._context.violation(fault)

@@ -15,7 +15,7 @@ from sut.protocol.frames import ClientFrame, Heartbeat, encode
 
 HISTORY_REQ = 1 << 31
 """This bit is set in the req of a HISTORY and of no other: a late answer to one must not be taken for a FETCH's."""
-PROOF_S = 0.1
+PROOF_S = 0.2
 """How much longer than a BEAT an answer may take that the gateway has to ask others for."""
 LAST_CHANCE = 0.9
 _LAST_REQ = HISTORY_REQ - 1
@@ -26,7 +26,7 @@ class Context:
 
     __slots__ = (
         "_proof_came_at", "_req", "asked_at", "beats_out", "bytes_told", "device", "events", "frames",
-        "heard_at", "next_client_seq", "pages", "patience_s", "proven_at", "rng", "settings", "user",
+        "heard_at", "next_client_seq", "pages", "patience_s", "proven_at", "question_at", "rng", "settings", "user",
     )  # fmt: skip
 
     def __init__(self, *, user: int, device: int, rng: random.Random, settings: ClientSettings) -> None:
@@ -50,6 +50,8 @@ class Context:
         """How long silence may last while a BEAT is awaited."""
         self.bytes_told = False
         """The driver says when bytes come, of unfinished frames too (`Client.heard`)."""
+        self.question_at = math.inf
+        """The same of all but HEARTBEATs and BEATs: since when the service, rather than the gateway, is silent."""
         self.next_client_seq = 1
         self._req = 0
 
@@ -68,6 +70,8 @@ class Context:
         """Send a frame that the gateway must answer somehow."""
         self.frames.append(encode(frame))
         self.asked_at = min(self.asked_at, now)
+        if not isinstance(frame, Heartbeat):
+            self.question_at = min(self.question_at, now)
 
     def heartbeat(self, now: float) -> None:
         """Send a HEARTBEAT, which is answered at once: its BEAT comes behind all that is on its way to the device."""
@@ -77,7 +81,14 @@ class Context:
     def beat(self, now: float) -> None:
         """A BEAT came. One that was not asked for counts as well: it costs at most a question too many."""
         if self.beats_out:
-            self.proven_at, self._proof_came_at = self.beats_out.popleft(), now
+            self.answered(self.beats_out[0], now)
+
+    def answered(self, asked_at: float, now: float) -> None:
+        """What was asked then is answered: the gateway had sent all before it that it had to send by then."""
+        while self.beats_out and self.beats_out[0] <= asked_at:
+            self.beats_out.popleft()
+        if asked_at > self.proven_at:
+            self.proven_at, self._proof_came_at = asked_at, now
 
     def overdue(self, deadline: float, now: float) -> bool:
         """Whether what should have been answered by `deadline` may be asked again.
@@ -116,6 +127,7 @@ class Context:
         self.beats_out.clear()
         self.proven_at = self.heard_at = -math.inf
         self.bytes_told = False
+        self.question_at = math.inf
 
     def tell(self, frame: ClientFrame) -> None:
         """Send a frame that needs no answer."""

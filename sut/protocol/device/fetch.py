@@ -160,7 +160,7 @@ class Fetches:
         if gap is not None and gap.head <= cursor and gap.state is not _State.IN_FLIGHT:
             self._drop(conv)
 
-    def answered(self, conv: int, req: int) -> int | None:
+    def answered(self, conv: int, req: int, now: float) -> int | None:
         """A PAGE came. Returns what its FETCH asked to follow; None when this page answers no FETCH we remember.
 
         When not None, the caller must call settle() after it has used the page.
@@ -168,7 +168,7 @@ class Fetches:
         gap = self._gaps.get(conv)
         if gap is None or not gap.req or not gap.first_req <= req <= gap.req:
             return None
-        self._retry.forget(conv)
+        self._retry.answered(conv, self._context.settings.fetch_timeout_s, now)
         return gap.after
 
     def settle(self, conv: int, *, page_head: int, buffered: bool, now: float) -> bool:

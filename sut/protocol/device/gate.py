@@ -200,7 +200,7 @@ class Gate:
             self._settle(now)
 
     def _look(self, now: float) -> None:
-        silent = self._context.asked_at <= self._looked_at
+        silent = self._context.question_at <= self._looked_at
         self._awake_s += min(LOOK_S, now - self._looked_at) * (_SILENT_SHARE if silent else 1.0)
         self._looked_at = now
 

@@ -35,6 +35,13 @@ class Retry:
         self.forget(conv)
         self._flights[conv] = deadline
 
+    def answered(self, conv: int, timeout_s: float, now: float) -> None:
+        """It is answered, `timeout_s` being its time limit: that tells of others too (Context.answered)."""
+        deadline = self._flights.get(conv)
+        if deadline is not None and self._context is not None:
+            self._context.answered(deadline - timeout_s, now)
+        self.forget(conv)
+
     def rest(self, conv: int, until: float) -> None:
         """It failed and must wait. Replaces an earlier rest, longer or shorter."""
         self.forget(conv)
