@@ -142,6 +142,9 @@ class Upkeep:
             self._core.state.put_conversation(one)
             self._core.state.put_members(one)
             self._outbound.give_up(one)
+            line = Line(row=self._core.state.next_row(), conv=conv, kind=LineKind.NOTICE, seq=one.cursor)
+            line.at_ms, line.text = self._core.wall_ms(), "you are no member of this group any more"
+            self._core.put_line(one, line, new=True)
             self._inbound.resume()
             self._core.updates.append(ConversationChanged(conv))
 

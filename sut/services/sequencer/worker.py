@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 
 from sut.ports import ConversationWrite, Kind, Logged, LogRecord, MessageLog, MessageStore, Unavailable
 from sut.process.trace import OFF, Hop, Trace
-from sut.protocol.frames import Ack, Close, Entry, Message, Nack, Notify, Refused, encode
+from sut.protocol.frames import Ack, Close, Entry, Flag, Message, Nack, Notify, Refused, encode
 from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED
 from sut.services.sequencer import rule
 from sut.services.sequencer.emitter import Emitter, Notification
@@ -222,7 +222,10 @@ class PartitionWorker:
             frame = encode(Message(state.conv, row.seq, row.flags, row.user, row.device, row.client_seq, row.body))
         else:
             frame = encode(Notify((Entry(state.conv, row.seq, row.flags),)))
-        return Notification(frame, tuple(state.members()), record.device if record.kind == Kind.MESSAGE else 0)
+        told = state.members()
+        if row.flags & Flag.MEMBER_REMOVE:  # it is not theirs to read, but theirs to know
+            told.append(row.user)
+        return Notification(frame, tuple(told), record.device if record.kind == Kind.MESSAGE else 0)
 
     def _answer(self, record: LogRecord, outcome: rule.Outcome) -> None:
         if record.origin is None:
