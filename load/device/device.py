@@ -176,6 +176,7 @@ class Device:
             return
         if data:
             web.receive_data(data)
+            self._client.heard(now)
         else:
             web.receive_eof()
         for event in web.events_received():

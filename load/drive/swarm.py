@@ -129,7 +129,7 @@ class Swarm:
             recorder=self._recorder,
             ties=self._ties(part),
             read_share=self.config.read_share,
-            settings=ClientSettings(reconnect_fixed_s=self.config.reconnect_fixed_s),
+            settings=ClientSettings(reconnect_fixed_s=self.config.reconnect_fixed_s, renumber=False, rewind=False),
         )
         run.groups, run.tracer = self._recorder.groups, self.config.tracer.encode()
         if self.config.crypto_share:

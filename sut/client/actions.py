@@ -239,6 +239,8 @@ class Actions:
         one = self._here(conv)
         me = self._core.me
         own = [line for line in one.lines if line.user == me and line.kind is LineKind.TEXT and not line.deleted]
+        if not own and one.older and (older := self._core.state.last_own(conv, me)) is not None:
+            own = [older]
         if not own:
             raise UserMistake("there is no line of yours here")
         deadline = self._core.clock() + ARRIVAL_S

@@ -56,7 +56,9 @@ from sut.protocol.device.events import (
     Nacked,
     Notified,
     Online,
+    Outrun,
     Presence,
+    RolledBack,
     Show,
     Stalled,
     Told,
@@ -74,7 +76,7 @@ MAX_ASKED: Final = 50
 """Conversations whose members and receipts are asked for after a reconnect, the newest."""
 MAX_PEERS: Final = 200
 """People of 1:1 conversations whose presence is watched."""
-SETTINGS: Final = ClientSettings(give_up_s=GIVE_UP_S)
+SETTINGS: Final = ClientSettings(give_up_s=GIVE_UP_S, renumber=False)
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -108,12 +110,15 @@ class Chat:
         self._link = Link(api, self, clock=core.clock)
         self.connection = Status("connecting")
         self._watched: frozenset[int] = frozenset()
+        self._renewed = False
+        self._log = core.machine.log = core.state.get("log")
         ties.read = self.inbound.reading.names
         ties.linked = encryption.linked
         core.machine.resume(
             {one.conv: one.cursor for one in reversed(core.recent()) if one.cursor},
             self.outbound.unsettled(),
             core.clock(),
+            read={one.conv: one.read for one in core.conversations.values()},
         )
 
     @classmethod
@@ -240,6 +245,9 @@ class Chat:
         assert taken == outgoing.client_seq, "the machine and the state count alike"
 
     def _note_cursors(self) -> None:
+        if self.core.machine.log != self._log:
+            self._log = self.core.machine.log
+            self.core.state.put("log", self._log)
         for conv, cursor in self.core.machine.cursors.items():
             one = self.core.conversations.get(conv)
             if one is not None and one.cursor != cursor:
@@ -267,6 +275,10 @@ class Chat:
                 self.outbound.acked(event)
             case Nacked(definite=True) | GaveUp():
                 self.outbound.lost(event)
+            case RolledBack(conv, head, cursor):
+                self.upkeep.rolled_back(core.conversation(conv), head, cursor)
+            case Outrun(first, last):
+                self._restored(first, last)
             case MemberChange(conv, seq, user, added):
                 self._membership(core.conversation(conv), seq, user, added=added)
             case Online():
@@ -292,6 +304,16 @@ class Chat:
                 _LOGGER.warning("%s", text)
             case _:
                 pass
+
+    def _restored(self, first: int, last: int) -> None:
+        """This device wrote messages that this state knows nothing of: its file was put back to an older copy."""
+        self.core.state.skip_client_seqs(last)
+        self.inbound.outrun(first, last)
+        if not self._renewed:
+            self._renewed = True
+            self.encryption.account.renew()
+            self.core.state.put("cipher", self.encryption.state())
+            self.core.say("this device was put back to an older copy; what it wrote since then cannot be read here")
 
     def _catch_up(self) -> None:
         """The connection is back: what was only told while it was away has to be asked for."""

@@ -102,6 +102,8 @@ class Core:
     updates: list[Update] = field(default_factory=list)
     """To be told when everything is on disk."""
     online: bool = False
+    absent: set[int] = field(default_factory=set)
+    """Users who had published no keys when they were last asked for."""
     device_name: str = DEVICE
     """What the person calls this device."""
     device_names: dict[int, str] = field(default_factory=dict)
@@ -158,6 +160,30 @@ class Core:
         if conv in self.earlier:
             self.earlier.remove(conv)
             self.state.put_earlier(conv, earlier=False)
+
+    def line_at(self, one: Conversation, seq: int) -> Line | None:
+        """The line of this number, in memory or on disk."""
+        found = one.at(seq)
+        return found if found is not None or not one.may_be_older(seq) else self.state.line_at(one.conv, seq)
+
+    def line_of(self, one: Conversation, device: int, client_seq: int) -> Line | None:
+        """The newest line that came with this idempotency key, in memory or on disk."""
+        found = one.line_of(device, client_seq)
+        if found is not None or not one.may_be_older(0):
+            return found
+        return self.state.line_of(one.conv, device, client_seq)
+
+    def line_in(self, one: Conversation, row: int) -> Line | None:
+        """The line of this row, in memory or on disk."""
+        found = next((line for line in reversed(one.lines) if line.row == row), None)
+        return found if found is not None or not one.may_be_older(0) else self.state.line_in(row)
+
+    def drop_line(self, one: Conversation, line: Line) -> None:
+        """A line turned out to be none."""
+        if line in one.lines:
+            one.lines.remove(line)
+        self.state.drop_line(line)
+        self.updates.append(ConversationChanged(one.conv))
 
     def put_line(self, one: Conversation, line: Line, *, new: bool) -> None:
         """A line is new or changed."""

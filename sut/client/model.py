@@ -76,6 +76,8 @@ class Conversation:
     cursor: int = 0
     read: int = 0
     lines: list[Line] = field(default_factory=list)
+    older: bool = False
+    """Some of its lines are on disk only."""
     receipts: dict[tuple[int, int], int] = field(default_factory=dict)
     """(user, kind of receipt) -> number."""
     typing: dict[int, float] = field(default_factory=dict)
@@ -86,7 +88,9 @@ class Conversation:
         if line in self.lines:
             self.lines.remove(line)
         bisect.insort(self.lines, line, key=lambda one: one.order)
-        del self.lines[: max(0, len(self.lines) - MAX_LINES)]
+        if len(self.lines) > MAX_LINES:
+            del self.lines[: len(self.lines) - MAX_LINES]
+            self.older = True
 
     def line_of(self, device: int, client_seq: int) -> Line | None:
         """The newest line that came with this idempotency key."""
@@ -101,6 +105,10 @@ class Conversation:
         if place < len(self.lines) and self.lines[place].seq == seq:
             return self.lines[place]
         return None
+
+    def may_be_older(self, seq: int) -> bool:
+        """Whether a line of this number (0: of any) may be on disk and not in memory."""
+        return self.older and (not self.lines or seq < self.lines[0].order[0])
 
     def unread(self, me: int) -> int:
         """Lines of others that were not read here."""

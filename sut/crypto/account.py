@@ -131,6 +131,17 @@ class Account:
         sealing.make_ready(self._ring, sealing.recipients(self._ring, users))
         self._keep()
 
+    def renew(self) -> None:
+        """This state is an older copy of the device's: what it would send was sent before, for other messages.
+
+        All sessions and own chains begin anew, with keys that are fetched anew, and refs go on far above.
+        """
+        self._ring.peers.clear()
+        self._ring.chains.clear()
+        self._ring.sent.clear()
+        self._ring.next_ref += 1 << 32
+        self._keep()
+
     # Who is who.
 
     def accept(self, user: int) -> None:

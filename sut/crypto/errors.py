@@ -26,6 +26,10 @@ class Repeated(CryptoError):
     """Its key was used and is gone: a copy of a message that was read before."""
 
 
+class KeyGone(Repeated):
+    """Its key is gone: used, or dropped when too many messages were skipped. Only a record of what was read tells."""
+
+
 class IdentityChanged(CryptoError):
     """A user's account key is another one than before. Nothing is encrypted to it until somebody accepts it."""
 

@@ -28,6 +28,8 @@ class Opened(NamedTuple):
     """The sender could not read these messages of ours: `Account.answer`."""
     unlocked: tuple[int, ...] = ()
     """These messages of the sender, which could not be read before, can be now: open them again."""
+    ref: int = 0
+    """The sending device's number of it."""
 
 
 def open_body(ring: Keyring, conv: int, sender: Address, body: bytes) -> Opened:
@@ -37,21 +39,22 @@ def open_body(ring: Keyring, conv: int, sender: Address, body: bytes) -> Opened:
     if late is not None:
         plaintext = _open_payload(envelope, conv, sender, late)
         del ring.late[conv, sender[1], envelope.ref]
-        return Opened(plaintext)
+        return Opened(plaintext, ref=envelope.ref)
     asked, unlocked, problem = _read_sections(ring, conv, sender, envelope)
     if envelope.type is Type.CONTROL:
         if problem is not None:
             raise problem
-        return Opened(None, asked, unlocked)
+        return Opened(None, asked, unlocked, envelope.ref)
     if envelope.type is Type.GROUP:
-        return Opened(_open_group(ring, conv, sender, body=body, problem=problem), asked, unlocked)
+        plaintext = _open_group(ring, conv, sender, body=body, problem=problem)
+        return Opened(plaintext, asked, unlocked, envelope.ref)
     place = (conv, sender[1], envelope.ref)
     key = ring.late.get(place)
     if key is None:
         raise problem or Unreadable("it is not addressed to this device")
     plaintext = _open_payload(envelope, conv, sender, key)
     del ring.late[place]
-    return Opened(plaintext, asked, unlocked)
+    return Opened(plaintext, asked, unlocked, envelope.ref)
 
 
 def _read_sections(

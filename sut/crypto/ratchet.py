@@ -27,12 +27,15 @@ from doubleratchet.models import DoubleRatchetModel
 from doubleratchet.recommended import HashFunction, diffie_hellman_ratchet_curve25519, kdf_hkdf, kdf_separate_hmacs
 
 from sut.crypto import primitives
-from sut.crypto.errors import CryptoError, Malformed, Refused, Repeated, Unreadable
+from sut.crypto.errors import CryptoError, KeyGone, Malformed, Refused, Unreadable
 from sut.crypto.prekeys import Agreed, Bundle, Opening, OwnKeys
 from sut.crypto.wire import KEY_BYTES, Reader, number
 
 MAX_SKIPPED: Final = 1000
-"""Message keys kept for messages that have not come, of one session; and the most that one message may skip."""
+"""Most messages that one message may skip."""
+MAX_KEPT: Final = 4000
+"""Message keys kept for messages that have not come, of one session: two conversations that are read one after the
+other share one."""
 RATCHET_HEAD: Final = KEY_BYTES + 8
 OPENING_BYTES: Final = 2 * KEY_BYTES + 8
 MESSAGE_OVERHEAD: Final = RATCHET_HEAD + primitives.TAG_BYTES
@@ -135,7 +138,7 @@ class Session:
                     _Chain,
                     _CHAIN_STEP,
                     MAX_SKIPPED,
-                    MAX_SKIPPED,
+                    MAX_KEPT,
                     _Aead,
                     agreed.secret,
                     signed_private,
@@ -154,12 +157,12 @@ class Session:
         return Sealed(False, data) if self._opening is None else Sealed(True, self._opening + data)
 
     def open(self, data: bytes, bound: bytes) -> bytes:
-        """Decrypt a ratchet message. Raises Malformed, Repeated, Refused, Unreadable (it skips too many)."""
+        """Decrypt a ratchet message. Raises Malformed, KeyGone, Refused, Unreadable (it skips too many)."""
         message = _parse_message(data)
         try:
             plaintext = primitives.now(self._ratchet.decrypt_message(message, _bind(self._bound, bound)))
         except DuplicateMessageException:
-            raise Repeated("section: its key was used before") from None
+            raise KeyGone("section: its key was used or dropped before") from None
         except DoSProtectionException:
             raise Unreadable(f"section: it skips more than {MAX_SKIPPED} messages") from None
         except (AuthenticationFailedException, DecryptionFailedException, ValueError):
@@ -175,9 +178,7 @@ class Session:
     def load(cls, saved: Saved) -> Session:
         """A session that was saved. Raises Malformed."""
         try:
-            ratchet = _Ratchet.from_json(
-                saved.ratchet, _DH, _Root, _Chain, _CHAIN_STEP, MAX_SKIPPED, MAX_SKIPPED, _Aead
-            )
+            ratchet = _Ratchet.from_json(saved.ratchet, _DH, _Root, _Chain, _CHAIN_STEP, MAX_SKIPPED, MAX_KEPT, _Aead)
         except (ValueError, KeyError, TypeError, CryptoError):
             raise Malformed("saved session: it cannot be read") from None
         return cls(ratchet, saved.bound, saved.base, saved.opening)
@@ -196,7 +197,7 @@ def _encode_opening(opening: Opening) -> bytes:
 
 
 def _restore(model: DoubleRatchetModel) -> _Ratchet:
-    return _Ratchet.from_model(model, _DH, _Root, _Chain, _CHAIN_STEP, MAX_SKIPPED, MAX_SKIPPED, _Aead)
+    return _Ratchet.from_model(model, _DH, _Root, _Chain, _CHAIN_STEP, MAX_SKIPPED, MAX_KEPT, _Aead)
 
 
 def _bind(agreed: Agreed | bytes, bound: bytes) -> bytes:

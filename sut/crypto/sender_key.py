@@ -18,7 +18,7 @@ import msgspec
 
 from sut.crypto import primitives
 from sut.crypto.envelope import Say
-from sut.crypto.errors import Repeated, Unreadable
+from sut.crypto.errors import KeyGone, Unreadable
 from sut.crypto.wire import Reader, number
 
 MAX_SKIPPED: Final = 1000
@@ -103,12 +103,12 @@ class FollowedChain(msgspec.Struct):
     """Iteration -> message key."""
 
     def key_of(self, iteration: int) -> bytes:
-        """The message key. Changes nothing: `used` does. Raises Repeated, Unreadable."""
+        """The message key. Changes nothing: `used` does. Raises KeyGone, Unreadable."""
         if iteration < self.first:
             raise Unreadable("sender key: it lies before what was given to this device")
         if iteration < self.iteration:
             if (key := self.skipped.get(iteration)) is None:
-                raise Repeated("sender key: this iteration was read before")
+                raise KeyGone("sender key: the key of this iteration was used or dropped before")
             return key
         if iteration - self.iteration > MAX_SKIPPED:
             raise Unreadable(f"sender key: it skips more than {MAX_SKIPPED} messages")

@@ -33,7 +33,7 @@ from sut.protocol.frames import (
     Welcome,
     encode,
 )
-from sut.protocol.handshake import HandshakeError
+from sut.protocol.handshake import HandshakeError, log_name
 from sut.protocol.server import Answer, End, Forward, ServerSession, refusal
 from sut.protocol.signals import FromDevice
 from sut.protocol.tokens import TokenError, prove
@@ -61,6 +61,7 @@ class Shared(ABC):
     ) -> None:
         settings = topology.settings
         self.token_key = bytes.fromhex(topology.token_key)
+        self.log = log_name(topology.log_id or topology.run_id)
         self.send_buffer = settings.send_buffer
         self.heartbeat_ms = round(settings.heartbeat_s * 1000)
         self.handshake_timeout_s = settings.handshake_timeout_s
@@ -125,8 +126,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_address", "_blocked", "_gateway", "_head", "_heard", "_session", "_state", "_transport", "_unwelcome",
-        "device", "due", "epoch", "issued_s", "number", "routed", "told", "user",
+        "_address", "_blocked", "_gateway", "_head", "_heard", "_session", "_state", "_tells_log", "_transport",
+        "_unwelcome", "device", "due", "epoch", "issued_s", "number", "routed", "told", "user",
         "welcomed",
     )  # fmt: skip
 
@@ -136,6 +137,7 @@ class Connection(asyncio.Protocol):
         self._address = address
         self._unwelcome = unwelcome
         self._transport: asyncio.Transport | None = None
+        self._tells_log = False
         self._session: ServerSession | None = None
         self._head = b""  # of the unfinished request
         self._state = _REQUESTING
@@ -218,6 +220,7 @@ class Connection(asyncio.Protocol):
         self._state = _OPEN
         self._heard = gateway.clock.tick
         self._session = ServerSession(gateway.mark())
+        self._tells_log = upgrade.log
         self._transport.set_write_buffer_limits(high=gateway.send_buffer // 4)
         self._transport.write(handshake.accepted(upgrade.key))
         gateway.opened(self)
@@ -257,7 +260,8 @@ class Connection(asyncio.Protocol):
         if self.welcomed or self._state != _OPEN:
             return
         self.welcomed = True
-        frame = Welcome(self.user, self.device, self.epoch, self._gateway.heartbeat_ms, MAX_BODY)
+        log = self._gateway.log if self._tells_log else b""
+        frame = Welcome(self.user, self.device, self.epoch, self._gateway.heartbeat_ms, MAX_BODY, log)
         self.send(websocket.binary(encode(frame)))
 
     def resync(self, *, at_once: bool = False) -> None:

@@ -45,6 +45,8 @@ class SenderMark(msgspec.Struct, frozen=True, array_like=True):
     device: int
     client_seq: int
     seq: int
+    digest: int = 0
+    """56 bits of the BLAKE2b of its body (0: not known): the same client_seq with another body is no repetition."""
 
 
 class ConversationRow(msgspec.Struct, frozen=True, array_like=True):

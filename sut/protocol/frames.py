@@ -69,7 +69,8 @@ class Nack(IntEnum):
     GROUP_FULL = 133
     NOT_ALLOWED = 134  # membership of a 1:1 conversation is fixed; your role in the group does not allow it
     OWNER_STAYS = 135  # an owner gives the role away only by naming another owner
-    OTHER_REQUEST = 136  # this idempotency key was used before, for something else
+    REUSED = 136  # this idempotency key (a device's client_seq, a creator's key) was used before, for something else
+    USED_UP_TO = 137  # no refusal: this device's messages here go up to this client_seq. Before STALE and REUSED
 
 
 DEFINITE_FROM: Final = 128
@@ -152,13 +153,17 @@ class Heartbeat(NamedTuple):
 
 
 class Welcome(NamedTuple):
-    """WELCOME 0x81: user u64, device u64, epoch u64, heartbeat_ms u32, max_body u32. The connection is registered."""
+    """WELCOME 0x81: user u64, device u64, epoch u64, heartbeat_ms u32, max_body u32, body. The connection
+    is registered. The body names the log; it is empty unless the device asked for it in the handshake.
+    """
 
     user: int
     device: int
     epoch: int
     heartbeat_ms: int
     max_body: int
+    log: bytes = b""
+    """Names the log that the numbers are of, opaque; empty: not told."""
 
 
 class Ack(NamedTuple):
@@ -303,7 +308,7 @@ def encode(frame: ClientFrame | ServerFrame) -> bytes:
         case Synced():
             return _SYNCED.pack(Type.SYNCED, frame.req, frame.flags) + _entries(frame.entries)
         case Welcome():
-            return _WELCOME.pack(Type.WELCOME, *frame)
+            return _WELCOME.pack(Type.WELCOME, *frame[:5]) + frame.log
         case Beat():
             return _BEAT.pack(Type.BEAT, frame.flags)
         case Drain():
@@ -368,7 +373,8 @@ def decode_server(data: bytes) -> ServerFrame:
             case Type.NACK:
                 return Refused(*_NACK.unpack(data)[1:])
             case Type.WELCOME:
-                return Welcome(*_WELCOME.unpack(data)[1:])
+                _, user, device, epoch, heartbeat_ms, max_body = _WELCOME.unpack_from(data)
+                return Welcome(user, device, epoch, heartbeat_ms, max_body, data[_WELCOME.size :])
             case Type.DRAIN:
                 return Drain(_DRAIN.unpack(data)[1])
             case Type.ERROR:

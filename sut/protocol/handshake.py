@@ -64,6 +64,8 @@ class Upgrade(NamedTuple):
 
     key: str
     token: str
+    log: bool = False
+    """Whether WELCOME may name the log (`log=1` in the query)."""
 
 
 def read_request(data: bytes) -> Request | None:
@@ -118,7 +120,7 @@ def check_upgrade(request: Request) -> Upgrade:
     key = headers.get("sec-websocket-key", "")
     if not _is_key(key):
         raise HandshakeError(400, "sec-websocket-key is not 16 bytes in base64")
-    return Upgrade(key, _token(request))
+    return Upgrade(key, _token(request), "log=1" in request.query.split("&"))
 
 
 def _tokens(headers: dict[str, str], name: str) -> list[str]:
@@ -172,3 +174,8 @@ def response(status: int, text: str) -> bytes:
         f"Content-Length: {len(body)}\r\n{extra}Connection: {connection}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def log_name(log_id: str) -> bytes:
+    """What WELCOME calls the log of this id: 8 bytes."""
+    return hashlib.blake2b(log_id.encode(), digest_size=8).digest()

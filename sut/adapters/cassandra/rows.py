@@ -143,7 +143,7 @@ def state_batch(write: ConversationWrite, rows: Sequence[StoredMessage]) -> Batc
     """Return a write's state together with these rows, which are in the newest bucket."""
     row = write.row
     spans = {(span.user, span.first): span.end for span in write.spans}
-    marks = {mark.device: (signed(mark.client_seq), mark.seq) for mark in write.marks}
+    marks = {mark.device: (signed(mark.client_seq), mark.seq, mark.digest) for mark in write.marks}
     roles = {mark.user: (mark.role, mark.seq) for mark in write.roles}
     state = (row.kind, row.creator, row.head, row.applied, spans, marks, roles)
     if not rows:
@@ -161,7 +161,7 @@ def image_of(conv: int, columns: Sequence[Any]) -> ConversationImage | None:
     return ConversationImage(
         ConversationRow(conv, kind, creator, head, applied),
         spans_of(spans),
-        tuple(SenderMark(device, unsigned(client_seq), seq) for device, (client_seq, seq) in (marks or {}).items()),
+        tuple(SenderMark(device, unsigned(number), *rest) for device, (number, *rest) in (marks or {}).items()),
         tuple(RoleMark(user, role, seq) for user, (role, seq) in (roles or {}).items()),
     )
 

@@ -16,10 +16,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from sut.adapters.shared.bounded_pool import BoundedPool
 from sut.adapters.shared.group_commit import GroupCommit
+from sut.adapters.sqlite.checksum import checked, crc, signed
 from sut.adapters.sqlite.file import MAX_INTEGER, Layout, SqliteFile, open_files
 from sut.ports import (
     ConversationImage,
@@ -33,7 +34,7 @@ from sut.ports import (
 )
 from sut.process.partitioning import partition_of
 
-STORE: Final = Layout(schema="store.sql", application_id=0x53505333, synchronous="FULL")
+STORE: Final = Layout(schema="store.sql", application_id=0x53505334, synchronous="FULL")
 MEMBERSHIPS: Final = Layout(schema="memberships.sql", application_id=0x53504D31, synchronous="FULL")
 CURSORS: Final = Layout(schema="cursors.sql", application_id=0x53504331, synchronous="NORMAL")
 RECEIPTS: Final = Layout(schema="receipts.sql", application_id=0x53505231, synchronous="NORMAL")
@@ -59,15 +60,17 @@ _Membership = tuple[int, int]
 _Receipt = tuple[int, int, int, int]
 
 _PUT_ROW: Final = (
-    "INSERT INTO conversation (conv, kind, creator, head, applied) VALUES (?, ?, ?, ?, ?) ON CONFLICT (conv)"
-    " DO UPDATE SET head = excluded.head, applied = excluded.applied WHERE excluded.applied >= conversation.applied"
+    "INSERT INTO conversation (conv, kind, creator, head, applied, crc) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (conv)"
+    " DO UPDATE SET head = excluded.head, applied = excluded.applied, crc = excluded.crc"
+    " WHERE excluded.applied >= conversation.applied"
 )
 _PUT_MESSAGE: Final = (
-    "INSERT OR REPLACE INTO message (conv, seq, flags, user, device, client_seq, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT OR REPLACE INTO message (conv, seq, flags, user, device, client_seq, body, crc)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_PUT_SPAN: Final = "INSERT OR REPLACE INTO span (conv, user, first, until) VALUES (?, ?, ?, ?)"
-_PUT_MARK: Final = "INSERT OR REPLACE INTO mark (conv, device, client_seq, seq) VALUES (?, ?, ?, ?)"
-_PUT_ROLE: Final = "INSERT OR REPLACE INTO role (conv, user, role, seq) VALUES (?, ?, ?, ?)"
+_PUT_SPAN: Final = "INSERT OR REPLACE INTO span (conv, user, first, until, crc) VALUES (?, ?, ?, ?, ?)"
+_PUT_MARK: Final = "INSERT OR REPLACE INTO mark (conv, device, client_seq, seq, digest, crc) VALUES (?, ?, ?, ?, ?, ?)"
+_PUT_ROLE: Final = "INSERT OR REPLACE INTO role (conv, user, role, seq, crc) VALUES (?, ?, ?, ?, ?)"
 _PUT_REACHED: Final = (
     "INSERT INTO reached (day, conv, seq) VALUES (?, ?, ?) ON CONFLICT (day, conv)"
     " DO UPDATE SET seq = excluded.seq WHERE excluded.seq > reached.seq"
@@ -88,7 +91,8 @@ _PUT_MEMBERSHIP: Final = "INSERT OR IGNORE INTO membership (user, conv) VALUES (
 _CONVERSATIONS: Final = "SELECT conv FROM membership WHERE user = ? AND conv > ? ORDER BY conv LIMIT ?"
 # SQLite takes the other columns from the row that has the max(): the newest stay.
 _HEADS: Final = (
-    "SELECT span.conv, max(span.first), span.until, conversation.head FROM span JOIN conversation USING (conv)"
+    "SELECT span.conv, span.user, max(span.first), span.until, span.crc, conversation.* FROM span JOIN conversation"
+    " USING (conv)"
     " WHERE span.conv IN (SELECT value FROM json_each(?)) AND span.user = ? GROUP BY span.conv"
 )
 
@@ -144,7 +148,7 @@ class SqliteStore:
         """The stored state, None when the conversation is not stored. Every readable state is durable."""
         if conv > MAX_INTEGER:
             return None
-        return await self._read(conv, partial(_load, conv))
+        return await self._read(conv, partial(_load, self._file(conv).path, conv))
 
     async def write(self, partition: int, writes: Sequence[ConversationWrite]) -> None:
         """Store all of them. If it raises Unavailable, it stored none, unless a crash came then. May be repeated."""
@@ -156,13 +160,14 @@ class SqliteStore:
         """Up to `limit` rows with a number above `after`, in order."""
         if max(conv, after) > MAX_INTEGER:
             return []
-        return await self._read(conv, partial(_page, conv, after, limit))
+        return await self._read(conv, partial(_page, self._file(conv).path, conv, after, limit))
 
     async def page_before(self, conv: int, before: int, limit: int) -> list[StoredMessage]:
         """The newest rows with a number below `before`, `limit` at most, in order."""
         if conv > MAX_INTEGER:
             return []
-        return await self._read(conv, partial(_page_before, conv, min(before, MAX_INTEGER), limit))
+        path = self._file(conv).path
+        return await self._read(conv, partial(_page_before, path, conv, min(before, MAX_INTEGER), limit))
 
     async def expire(self, partition: int, older_than_s: float) -> bool:
         """Delete some messages of days that ended so long ago. Return True if more can be deleted."""
@@ -188,7 +193,10 @@ class SqliteStore:
             if conv <= MAX_INTEGER:
                 by_file[partition_of(conv, len(self._files))].append(conv)
         parts = await asyncio.gather(
-            *(self._pool.run(partial(self._files[p].read, partial(_heads, user, part))) for p, part in by_file.items())
+            *(
+                self._pool.run(partial(self._files[p].read, partial(_heads, self._files[p].path, user, part)))
+                for p, part in by_file.items()
+            )
         )
         return {conv: head for part in parts for conv, head in part.items()}
 
@@ -234,8 +242,10 @@ class SqliteStore:
         return int(self._wall_clock() // DAY_S)
 
     async def _read(self, conv: int, action: Callable[[sqlite3.Connection], T]) -> T:
-        file = self._files[partition_of(conv, len(self._files))]
-        return await self._pool.run(partial(file.read, action))
+        return await self._pool.run(partial(self._file(conv).read, action))
+
+    def _file(self, conv: int) -> SqliteFile:
+        return self._files[partition_of(conv, len(self._files))]
 
     async def _put(self, file: SqliteFile, statement: str, rows: Sequence[tuple[int, ...]]) -> list[None]:
         """Run one statement for each row, in one transaction."""
@@ -251,64 +261,68 @@ def _write(writes: Sequence[ConversationWrite], day: int, connection: sqlite3.Co
     """Write the changes that are not stale, in the caller's transaction."""
     for write in writes:
         row = write.row
-        if not connection.execute(_PUT_ROW, (row.conv, row.kind, row.creator, row.head, row.applied)).rowcount:
+        state = (row.conv, row.kind, row.creator, row.head, row.applied)
+        if not connection.execute(_PUT_ROW, (*state, crc(*state))).rowcount:
             continue
-        connection.executemany(
-            _PUT_MESSAGE,
-            ((row.conv, m.seq, m.flags, m.user, m.device, _signed(m.client_seq), m.body) for m in write.messages),
-        )
-        connection.executemany(_PUT_SPAN, ((row.conv, s.user, s.first, s.end) for s in write.spans))
-        connection.executemany(_PUT_MARK, ((row.conv, m.device, _signed(m.client_seq), m.seq) for m in write.marks))
+        messages = ((row.conv, m.seq, m.flags, m.user, m.device, _signed(m.client_seq), m.body) for m in write.messages)
+        connection.executemany(_PUT_MESSAGE, signed(messages))
+        connection.executemany(_PUT_SPAN, signed((row.conv, s.user, s.first, s.end) for s in write.spans))
+        marks = ((row.conv, m.device, _signed(m.client_seq), m.seq, m.digest) for m in write.marks)
+        connection.executemany(_PUT_MARK, signed(marks))
         if write.messages:
             connection.execute(_PUT_REACHED, (day, row.conv, write.messages[-1].seq))
-        connection.executemany(_PUT_ROLE, ((row.conv, m.user, m.role, m.seq) for m in write.roles))
+        connection.executemany(_PUT_ROLE, signed((row.conv, m.user, m.role, m.seq) for m in write.roles))
 
 
-def _load(conv: int, connection: sqlite3.Connection) -> ConversationImage | None:
-    """Read all parts in one transaction, because a sequencer may write meanwhile."""
+def _load(path: Path, conv: int, connection: sqlite3.Connection) -> ConversationImage | None:
+    """Read all parts in one transaction, because a sequencer may write meanwhile. Raises Damaged."""
     connection.execute("BEGIN")
     try:
         rows = connection.execute("SELECT * FROM conversation WHERE conv = ?", (conv,)).fetchall()
-        spans = connection.execute(
-            "SELECT user, first, until FROM span WHERE conv = ? ORDER BY user, first", (conv,)
-        ).fetchall()
-        marks = connection.execute(
-            "SELECT device, client_seq, seq FROM mark WHERE conv = ? ORDER BY device", (conv,)
-        ).fetchall()
-        roles = connection.execute("SELECT user, role, seq FROM role WHERE conv = ? ORDER BY user", (conv,)).fetchall()
+        spans = connection.execute("SELECT * FROM span WHERE conv = ? ORDER BY user, first", (conv,)).fetchall()
+        marks = connection.execute("SELECT * FROM mark WHERE conv = ? ORDER BY device", (conv,)).fetchall()
+        roles = connection.execute("SELECT * FROM role WHERE conv = ? ORDER BY user", (conv,)).fetchall()
     finally:
         connection.rollback()
     if not rows:
         return None
     return ConversationImage(
-        ConversationRow(*rows[0]),
-        tuple(Span(*span) for span in spans),
-        tuple(SenderMark(device, _unsigned(client_seq), seq) for device, client_seq, seq in marks),
-        tuple(RoleMark(*role) for role in roles),
+        ConversationRow(*checked(path, "conversation", rows)[0]),
+        tuple(Span(*span) for _, *span in checked(path, "span", spans)),
+        tuple(
+            SenderMark(device, _unsigned(number), *rest) for _, device, number, *rest in checked(path, "mark", marks)
+        ),
+        tuple(RoleMark(*role) for _, *role in checked(path, "role", roles)),
     )
 
 
-def _heads(user: int, convs: list[int], connection: sqlite3.Connection) -> dict[int, int]:
+def _heads(path: Path, user: int, convs: list[int], connection: sqlite3.Connection) -> dict[int, int]:
     rows = connection.execute(_HEADS, (json.dumps(convs), user)).fetchall()
-    return {conv: min(head, until - 1) if until else head for conv, _, until, head in rows}
+    spans = checked(path, "span", (row[:5] for row in rows))
+    states = checked(path, "conversation", (row[5:] for row in rows))
+    heads = zip(spans, states, strict=True)
+    return {conv: min(head, until - 1) if until else head for (conv, _, _, until), (_, _, _, head, _) in heads}
 
 
-def _page(conv: int, after: int, limit: int, connection: sqlite3.Connection) -> list[StoredMessage]:
-    rows = connection.execute(
-        "SELECT seq, flags, user, device, client_seq, body FROM message"
-        " WHERE conv = ? AND seq > ? ORDER BY seq LIMIT ?",
-        (conv, after, limit),
-    ).fetchall()
-    return [StoredMessage(seq, flags, user, device, _unsigned(cs), body) for seq, flags, user, device, cs, body in rows]
+_ROWS: Final = "SELECT conv, seq, flags, user, device, client_seq, body, crc FROM message WHERE conv = ?"
 
 
-def _page_before(conv: int, before: int, limit: int, connection: sqlite3.Connection) -> list[StoredMessage]:
-    rows = connection.execute(
-        "SELECT seq, flags, user, device, client_seq, body FROM message"
-        " WHERE conv = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
-        (conv, before, limit),
-    ).fetchall()
-    return [StoredMessage(seq, fl, user, dev, _unsigned(cs), body) for seq, fl, user, dev, cs, body in reversed(rows)]
+def _page(path: Path, conv: int, after: int, limit: int, connection: sqlite3.Connection) -> list[StoredMessage]:
+    rows = connection.execute(f"{_ROWS} AND seq > ? ORDER BY seq LIMIT ?", (conv, after, limit)).fetchall()
+    return _messages(path, rows)
+
+
+def _page_before(path: Path, conv: int, before: int, limit: int, connection: sqlite3.Connection) -> list[StoredMessage]:
+    rows = connection.execute(f"{_ROWS} AND seq < ? ORDER BY seq DESC LIMIT ?", (conv, before, limit)).fetchall()
+    return _messages(path, reversed(rows))
+
+
+def _messages(path: Path, rows: Iterable[tuple[Any, ...]]) -> list[StoredMessage]:
+    """Raises Damaged."""
+    return [
+        StoredMessage(seq, flags, user, device, _unsigned(client_seq), body)
+        for _, seq, flags, user, device, client_seq, body in checked(path, "message", rows)
+    ]
 
 
 def _expire(before: int, connection: sqlite3.Connection) -> bool:

@@ -51,7 +51,6 @@ class Accounts:
         self._api = api
         self._account = encryption.account
         self._published_at = float("-inf")
-        self._absent: set[int] = set()
 
     @property
     def joined(self) -> bool:
@@ -95,14 +94,14 @@ class Accounts:
 
     def absent(self, user: int) -> None:
         """This user has no keys; say so once."""
-        if user not in self._absent:
-            self._absent.add(user)
+        if user not in self._core.absent:
+            self._core.absent.add(user)
             name = self._core.called(user)
-            self._core.say(f"{name} has not been here yet; what you write is sent, encrypted, when {name} has")
+            self._core.say(f"{name} has not been here yet: what you write to {name} waits until then; groups do not")
 
     def learn(self, user: int, learned: Learned) -> None:
         """Take what was fetched; what is not genuine is not taken."""
-        self._absent.discard(user)
+        self._core.absent.discard(user)
         try:
             self._account.learn(user, learned.device_list, learned.bundles, complete=True)
         except IdentityChanged:

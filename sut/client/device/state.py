@@ -13,6 +13,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
+from enum import IntEnum
 from importlib.resources import files
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -41,6 +42,14 @@ def _signed(value: int) -> int:
 
 class InUse(UserMistake):
     """Another program has the file open."""
+
+
+class Unread(IntEnum):
+    """Why a message that came is kept unread, as the file has it."""
+
+    WAITS = 0  # for its conversation to be known, or for the keys of its sender
+    TO_ASK = 1  # its sender is to be asked for it
+    ASKED = 2  # the question is in the outbox, or was sent
 
 
 class Draft(NamedTuple):
@@ -96,6 +105,8 @@ class State:
             self._row = int(self._db.execute("SELECT coalesce(max(line), 0) FROM lines").fetchone()[0])
             self._draft = int(self._db.execute("SELECT coalesce(max(draft), 0) FROM drafts").fetchone()[0])
             self._client_seq = self.number("next_client_seq", 1)
+            self._unsaved: dict[int, Line] = {}
+            self._unsaved_refs: set[tuple[int, int, int]] = set()
             if self.get("format", FORMAT) != FORMAT:
                 raise ClientError(f"{path}: made by another version of this program")
             self.put("format", FORMAT)
@@ -114,6 +125,8 @@ class State:
         pending, self._pending = self._pending, []
         if pending:
             await asyncio.to_thread(self._apply_or_say, pending)
+        self._unsaved.clear()
+        self._unsaved_refs.clear()
 
     def close(self) -> None:
         """Commit what is left and release the file. Harmless when closed."""
@@ -173,6 +186,11 @@ class State:
         self._client_seq += 1
         return self._client_seq - 1
 
+    def skip_client_seqs(self, last: int) -> None:
+        """These keys are used: by a run of the program that this state knows nothing of."""
+        self._client_seq = max(self._client_seq, last + 1)
+        self.put("next_client_seq", str(self._client_seq).encode())
+
     @property
     def next_client_seq(self) -> int:
         """What `take_client_seq` returns next."""
@@ -200,13 +218,41 @@ class State:
             found[conv].receipts[user, kind] = seq
         for conversation in found.values():
             conversation.lines = sorted(self._lines(conversation.conv), key=lambda line: line.order)
+            conversation.older = len(conversation.lines) >= MAX_LINES
         return found
 
     def _lines(self, conv: int) -> Iterator[Line]:
+        return self._select_lines(f"WHERE conv = ? ORDER BY line DESC LIMIT {MAX_LINES}", conv)
+
+    def line_at(self, conv: int, seq: int) -> Line | None:
+        """The line of this number, however long ago it came."""
+        for line in self._unsaved.values():
+            if (line.conv, line.seq) == (conv, seq):
+                return line
+        return next(self._select_lines("WHERE conv = ? AND seq = ? LIMIT 1", conv, seq), None)
+
+    def line_of(self, conv: int, device: int, client_seq: int) -> Line | None:
+        """The newest line that came with this idempotency key, however long ago."""
+        for line in reversed(self._unsaved.values()):
+            if (line.conv, line.device, line.client_seq) == (conv, device, client_seq):
+                return line
+        condition = "WHERE conv = ? AND device = ? AND client_seq = ? ORDER BY line DESC LIMIT 1"
+        return next(self._select_lines(condition, conv, device, _signed(client_seq)), None)
+
+    def last_own(self, conv: int, user: int) -> Line | None:
+        """The newest text of this user that was not deleted, however long ago. As of the last commit."""
+        condition = "WHERE conv = ? AND user = ? AND kind = 'text' AND deleted = 0 ORDER BY seq DESC LIMIT 1"
+        return next(self._select_lines(condition, conv, user), None)
+
+    def line_in(self, row: int) -> Line | None:
+        """The line of this row."""
+        return self._unsaved.get(row) or next(self._select_lines("WHERE line = ?", row), None)
+
+    def _select_lines(self, condition: str, *values: int) -> Iterator[Line]:
         columns = "line, conv, kind, seq, user, device, client_seq, at_ms, text, edited, deleted, failed"
-        query = f"SELECT {columns} FROM lines WHERE conv = ? ORDER BY line DESC LIMIT {MAX_LINES}"  # noqa: S608
+        query = f"SELECT {columns} FROM lines {condition}"  # noqa: S608 (constants)
         for row, where, kind, seq, user, device, client_seq, at_ms, text, edited, deleted, failed in self._db.execute(
-            query, (conv,)
+            query, values
         ):
             yield Line(
                 row=row, conv=where, kind=LineKind(kind), seq=seq, user=user, device=device,
@@ -226,11 +272,11 @@ class State:
             for client_seq, conv, line, ref, body in self._db.execute(query)
         ]
 
-    def sealed(self) -> list[tuple[Message, bool]]:
-        """What came and could not be read, by conversation and number; whether its sender was asked for it."""
+    def sealed(self) -> list[tuple[Message, Unread]]:
+        """What came and could not be read, by conversation and number, and why."""
         query = "SELECT conv, seq, user, device, client_seq, body, asked FROM sealed ORDER BY conv, seq"
         return [
-            (Message(conv, seq, 0, user, device, client_seq & _U64, body), bool(asked))
+            (Message(conv, seq, 0, user, device, client_seq & _U64, body), Unread(asked))
             for conv, seq, user, device, client_seq, body, asked in self._db.execute(query)
         ]
 
@@ -289,14 +335,24 @@ class State:
 
     def put_line(self, line: Line) -> None:
         """A line, new or changed."""
+        self._unsaved.pop(line.row, None)
+        self._unsaved[line.row] = line
         self._do(
             "INSERT OR REPLACE INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             line.row, line.conv, str(line.kind), line.seq, line.user, line.device, _signed(line.client_seq), line.at_ms,
             line.text, line.edited, line.deleted, line.failed,
         )  # fmt: skip
 
+    def rewind(self, one: Conversation, head: int) -> None:
+        """The service has nothing above `head` any more: other messages will take the numbers of what is here."""
+        for table in ("sealed", "opened"):
+            self._do(f"DELETE FROM {table} WHERE conv = ? AND seq > ?", one.conv, head)  # noqa: S608 (constants)
+        self._do("UPDATE lines SET seq = ? WHERE conv = ? AND seq > ?", head, one.conv, head)
+        self._do("UPDATE receipts SET seq = ? WHERE conv = ? AND seq > ?", head, one.conv, head)
+
     def drop_line(self, line: Line) -> None:
         """A line that turned out to be none."""
+        self._unsaved.pop(line.row, None)
         self._do("DELETE FROM lines WHERE line = ?", line.row)
 
     def put_draft(self, conv: int, line: int, payload: bytes) -> Draft:
@@ -322,17 +378,46 @@ class State:
         if seq and outgoing.ref:
             self._do("INSERT OR REPLACE INTO sent VALUES (?, ?, ?)", outgoing.conv, _signed(outgoing.ref), seq)
 
-    def put_sealed(self, message: Message, *, asked: bool) -> None:
+    def put_sealed(self, message: Message, why: Unread) -> None:
         """Something that cannot be read yet."""
         conv, seq, _, user, device, client_seq, body = message
         self._do(
             "INSERT OR REPLACE INTO sealed VALUES (?, ?, ?, ?, ?, ?, ?)",
-            conv, seq, user, device, _signed(client_seq), asked, body,
+            conv, seq, user, device, _signed(client_seq), why, body,
         )  # fmt: skip
 
     def drop_sealed(self, message: Message) -> None:
         """It could be read, or never will be."""
         self._do("DELETE FROM sealed WHERE conv = ? AND seq = ?", message.conv, message.seq)
+
+    def was_read(self, conv: int, device: int, ref: int) -> bool:
+        """Whether a message of this device with this number of its own was opened here before."""
+        if (conv, device, ref) in self._unsaved_refs:
+            return True
+        query = "SELECT 1 FROM opened_refs WHERE conv = ? AND device = ? AND ref = ?"
+        return self._db.execute(query, (conv, _signed(device), _signed(ref))).fetchone() is not None
+
+    def note_read(self, conv: int, device: int, ref: int) -> None:
+        """A message was opened: what comes with its number again is a copy."""
+        self._unsaved_refs.add((conv, device, ref))
+        self._do("INSERT OR IGNORE INTO opened_refs VALUES (?, ?, ?)", conv, _signed(device), _signed(ref))
+
+    def amend(self, conv: int, user: int, device: int, client_seq: int) -> tuple[bool, str | None]:
+        """Whether a line that was not here was changed by its author, and to which text (None: deleted)."""
+        place = (conv, user, _signed(device), _signed(client_seq))
+        for statement, values in reversed(self._pending):
+            if " amends " in statement and values[:4] == place:
+                return ("INSERT" in statement, str(values[4]) if len(values) > 4 and values[4] is not None else None)
+        query = "SELECT text FROM amends WHERE conv = ? AND user = ? AND device = ? AND client_seq = ?"
+        row = self._db.execute(query, place).fetchone()
+        return row is not None, row[0] if row is not None else None
+
+    def put_amend(self, conv: int, user: int, device: int, client_seq: int, text: str | None) -> None:
+        """Their author changed (None: deleted) a line that cannot be read yet. A deletion stays."""
+        statement = "INSERT INTO amends VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET text = excluded.text"
+        if text is not None:
+            statement += " WHERE text IS NOT NULL"
+        self._do(statement, conv, user, _signed(device), _signed(client_seq), text)
 
     def put_opened(self, conv: int, seq: int, opened: Opened) -> None:
         """What was in a message that waits for its turn to be shown."""

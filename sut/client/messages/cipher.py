@@ -27,11 +27,12 @@ class Changed(Exception):
 
 
 class CannotRead(Exception):
-    """A body that tells this device nothing. `ask`: its sender may help; otherwise it never will."""
+    """A body that tells this device nothing. `ask`: its sender may help, unless it was read before (`ref`)."""
 
-    def __init__(self, text: str, *, ask: bool) -> None:
+    def __init__(self, text: str, *, ask: bool, ref: int = 0) -> None:
         super().__init__(text)
         self.ask = ask
+        self.ref = ref
 
 
 class CannotSeal(Exception):
@@ -54,6 +55,8 @@ class Opened(NamedTuple):
     """The sender could not read these messages of ours (refs)."""
     unlocked: bool = False
     """Messages of this sender that could not be read may be readable now."""
+    ref: int = 0
+    """The sending device's number of it, authenticated: two bodies of one number are copies."""
 
 
 Address = tuple[int, int]

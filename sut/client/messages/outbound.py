@@ -17,7 +17,7 @@ from sut.client.messages.cipher import CannotSeal, Changed, NeedKeys, Sealed
 from sut.client.messages.payload import About, Payload
 from sut.client.model import Conversation, Line
 from sut.protocol import content as contents
-from sut.protocol.content import Content
+from sut.protocol.content import Content, Text
 from sut.protocol.device.events import Acked, GaveUp, Nacked
 from sut.protocol.frames import Nack
 
@@ -115,8 +115,11 @@ class Outbound:
             return
         code = event.code if isinstance(event, Nacked) else 0
         reason = REASONS.get(Nack(code), f"refused with code {code}") if code in set(Nack) else "no answer for days"
-        one = self._core.conversation(outgoing.conv)
-        self._fail(one, self._line(outgoing), reason)
+        one, line = self._core.conversation(outgoing.conv), self._line(outgoing)
+        if code in (Nack.STALE, Nack.REUSED) and line is not None and line.text:
+            self._write_again(one, line)
+            return
+        self._fail(one, line, reason)
         if code == Nack.NOT_MEMBER:
             one.known = False
             self._core.want(MembersOf(one.conv))
@@ -125,8 +128,17 @@ class Outbound:
         """What was written to a conversation that was left."""
         for draft in self._drafts.pop(one.conv, ()):
             self._core.state.drop_draft(draft)
-            line = next((line for line in one.lines if line.row == draft.line), None)
+            line = self._core.line_in(one, draft.line)
             self._fail(one, line, REASONS[Nack.NOT_MEMBER])
+
+    def _write_again(self, one: Conversation, line: Line) -> None:
+        """Its key was another message's: what the line says is encrypted anew, before what was written after it."""
+        core = self._core
+        line.client_seq = 0
+        core.state.put_line(line)
+        payload = Payload(payloads.VERSION, core.name, line.at_ms, contents.encode(Text(line.text)))
+        draft = core.state.put_draft(one.conv, line.row, payloads.encode(payload))
+        self._drafts.setdefault(one.conv, deque()).appendleft(draft)
 
     def _put(self, conv: int, row: int, payload: Payload) -> None:
         draft = self._core.state.put_draft(conv, row, payloads.encode(payload))
@@ -143,25 +155,46 @@ class Outbound:
             devices=core.cipher.list_version(core.me),
         )
         try:
-            sealed = core.cipher.seal(one.conv, others, plaintext, direct=one.direct)
-        except NeedKeys as need:
-            for user in need.users:
-                core.want(KeysOf(user))
-            return []
-        except Changed as changed:
-            if changed.user not in self._warned:
-                self._warned.add(changed.user)
-                name = core.called(changed.user)
-                core.say(CHANGED.format(name=name))
-            return []
+            sealed = self._seal_for(one, others, plaintext)
         except CannotSeal as problem:
             drafts.popleft()
             core.state.drop_draft(draft)
-            self._fail(one, next((line for line in one.lines if line.row == draft.line), None), str(problem))
+            self._fail(one, core.line_in(one, draft.line), str(problem))
+            return []
+        if not sealed:
             return []
         drafts.popleft()
         core.state.drop_draft(draft)
         return [self._outgoing(one.conv, draft.line if part is sealed[-1] else 0, part) for part in sealed]
+
+    def _seal_for(self, one: Conversation, users: list[int], plaintext: bytes) -> list[Sealed]:
+        """The bodies to send; none while keys have to be fetched or accepted first. Raises CannotSeal.
+
+        A group is not held up by members whose keys have changed or who never published any: they are left out, and
+        ask for what they missed once that is mended.
+        """
+        core, reached = self._core, list(users)
+        while True:
+            try:
+                return core.cipher.seal(one.conv, reached, plaintext, direct=one.direct)
+            except NeedKeys as need:
+                for user in need.users:
+                    core.want(KeysOf(user))
+                without = set(need.users)
+                if one.direct or not without <= core.absent & set(reached):
+                    return []
+            except Changed as changed:
+                self._warn(changed.user, direct=one.direct)
+                without = {changed.user}
+                if one.direct or changed.user not in reached:
+                    return []
+            reached = [user for user in reached if user not in without]
+
+    def _warn(self, user: int, *, direct: bool) -> None:
+        if user not in self._warned:
+            self._warned.add(user)
+            core, name = self._core, self._core.called(user)
+            core.say(CHANGED.format(name=name) + ("" if direct else f"; until then groups go on without {name}"))
 
     def accepted(self, user: int) -> None:
         """A person accepted somebody's changed keys."""
@@ -188,8 +221,7 @@ class Outbound:
     def _line(self, outgoing: Outgoing | None) -> Line | None:
         if outgoing is None or not outgoing.line:
             return None
-        one = self._core.conversation(outgoing.conv)
-        return next((line for line in reversed(one.lines) if line.row == outgoing.line), None)
+        return self._core.line_in(self._core.conversation(outgoing.conv), outgoing.line)
 
     def _fail(self, one: Conversation, line: Line | None, reason: str) -> None:
         if line is None:

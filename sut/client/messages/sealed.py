@@ -9,7 +9,7 @@ from sut.client.errors import ClientError
 from sut.client.messages.cipher import Address, CannotRead, CannotSeal, Changed, NeedKeys, Opened, Sealed
 from sut.crypto import envelope
 from sut.crypto.account import Account
-from sut.crypto.errors import CryptoError, IdentityChanged, Malformed, NoSession, Refused, Repeated, Unreadable
+from sut.crypto.errors import CryptoError, IdentityChanged, KeyGone, Malformed, NoSession, Refused, Repeated, Unreadable
 
 
 class Encryption:
@@ -45,11 +45,11 @@ class Encryption:
             raise NeedKeys(error.users) from None
         except IdentityChanged as error:
             raise Changed(error.user) from None
-        except Unreadable as error:
-            raise CannotRead(str(error), ask=True) from None
+        except (Unreadable, KeyGone) as error:
+            raise CannotRead(str(error), ask=True, ref=envelope.parse(body).ref) from None
         except (Malformed, Refused, Repeated) as error:
             raise CannotRead(str(error), ask=False) from None
-        return Opened(opened.plaintext, opened.asked, bool(opened.unlocked))
+        return Opened(opened.plaintext, opened.asked, bool(opened.unlocked), opened.ref)
 
     def ask(self, conv: int, sender: Address, bodies: Sequence[bytes]) -> Sealed:
         """See Cipher."""

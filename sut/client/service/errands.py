@@ -18,6 +18,9 @@ from sut.protocol.device.reconnect import full_jitter
 
 BASE_S: Final = 0.5
 CAP_S: Final = 5.0
+LONG_CAP_S: Final = 60.0
+"""The longest wait of one that failed LONG_AFTER times: keys that nobody has published, say."""
+LONG_AFTER: Final = 12
 REST_S: Final = 1.0
 """Between two of the same that both were done."""
 
@@ -75,7 +78,8 @@ class Errands:
         except ApiProblem:
             failures = self._failures.get(errand, 0)
             self._failures[errand] = failures + 1
-            rest_s = BASE_S + full_jitter(self._rng, base_s=BASE_S, cap_s=CAP_S, attempt=failures)
+            cap_s = CAP_S if failures < LONG_AFTER else LONG_CAP_S
+            rest_s = BASE_S + full_jitter(self._rng, base_s=BASE_S, cap_s=cap_s, attempt=failures)
             self._due[errand] = self._clock() + rest_s
         else:
             self._forget(errand)

@@ -19,11 +19,12 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from sut.client.errors import ApiProblem, ClientError, sentence
 from sut.client.service.api import Api
 from sut.protocol.device.client import Client
+from sut.protocol.device.liveness import SLOWEST_BPS
 from sut.protocol.frames import Close, FrameError
 
 CONNECT_S: Final = 5.0
 SEND_S: Final = 5.0
-"""A gateway that takes nothing for so long is given up."""
+"""A gateway that takes nothing for so long, beside what the frames take on a slow link, is given up."""
 AVOID_S: Final = 3.0
 """How long a gateway that failed is passed over if there is another."""
 LONGEST_SLEEP_S: Final = 60.0
@@ -60,6 +61,18 @@ class Desk(Protocol):
 
 class Dead(Exception):
     """The connection is of no use any more; the text says why."""
+
+
+class Noticing(ClientConnection):
+    """A connection that says when bytes come, of unfinished messages too: on a slow link one takes a while."""
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        self.heard()
+        super().data_received(data)
+
+    def heard(self) -> None:
+        """Set by whoever wants to know."""
 
 
 class Link:
@@ -116,7 +129,7 @@ class Link:
         if socket is None or self.dead:
             return
         try:
-            async with asyncio.timeout(SEND_S):
+            async with asyncio.timeout(SEND_S + sum(map(len, frames)) / SLOWEST_BPS):
                 for frame in frames:
                     await socket.send(frame)
         except TimeoutError:
@@ -138,7 +151,7 @@ class Link:
     async def _one_connection(self, url: str, token: str) -> None:
         machine, self.dead = self._desk.machine, ""
         socket = await connect(
-            url,
+            f"{url}?log=1",
             additional_headers={"Authorization": f"Bearer {token}"},
             ssl=self._api.trust if url.startswith("wss:") else None,
             compression=None,
@@ -147,7 +160,10 @@ class Link:
             close_timeout=1.0,
             ping_interval=None,
             max_size=MAX_MESSAGE,
+            create_connection=Noticing,
         )
+        assert isinstance(socket, Noticing)
+        socket.heard = lambda: machine.heard(self._clock())  # type: ignore[method-assign]
         gateway = self._api.label(urlsplit(url).netloc)
         self._socket = socket
         tasks: list[asyncio.Task[None]] = []

@@ -12,10 +12,11 @@ from sut.client.device.accounts import Accounts, Learned, NoKeys, Published
 from sut.client.errors import ApiProblem, ClientError
 from sut.client.messages.inbound import Inbound
 from sut.client.messages.outbound import Outbound
-from sut.client.model import Conversation
+from sut.client.model import Conversation, Line, LineKind
 from sut.client.service.api import Api
 from sut.protocol.signals import ReceiptKind
 
+LOST = "the service lost it when it was put back to an older copy"
 Step = Callable[[Callable[[float], object]], Awaitable[None]]
 
 
@@ -92,10 +93,17 @@ class Upkeep:
         try:
             learned = await self._accounts.fetch(user)
         except NoKeys:
-            await self._step(lambda _now: self._accounts.absent(user))
+            await self._step(lambda _now: self._no_keys(user))
+            raise
+        except ApiProblem:
+            await self._step(lambda _now: self._inbound.keys_stay_away(user))
             raise
         await self._step(lambda _now: self._keys_came(user, learned))
         self._must_be_listed()
+
+    def _no_keys(self, user: int) -> None:
+        self._accounts.absent(user)
+        self._inbound.keys_stay_away(user)
 
     def _keys_came(self, user: int, learned: Learned) -> None:
         self._accounts.learn(user, learned)
@@ -134,6 +142,9 @@ class Upkeep:
             self._core.state.put_conversation(one)
             self._core.state.put_members(one)
             self._outbound.give_up(one)
+            line = Line(row=self._core.state.next_row(), conv=conv, kind=LineKind.NOTICE, seq=one.cursor)
+            line.at_ms, line.text = self._core.wall_ms(), "you are no member of this group any more"
+            self._core.put_line(one, line, new=True)
             self._inbound.resume()
             self._core.updates.append(ConversationChanged(conv))
 
@@ -149,6 +160,25 @@ class Upkeep:
         core.updates.append(ConversationChanged(conv))
         self._inbound.resume()
         return one
+
+    def rolled_back(self, one: Conversation, head: int, cursor: int) -> None:
+        """In a step: the service was put back to an older copy. What it lost is kept here, and said to be lost."""
+        core, lost = self._core, cursor - head
+        self._inbound.rewind(one.conv, head)
+        core.state.rewind(one, head)
+        for line in [line for line in one.lines if line.seq > head]:
+            line.seq = head
+            if line.user == core.me and line.kind is LineKind.TEXT:
+                line.failed = LOST
+            core.put_line(one, line, new=False)
+        one.receipts = {key: min(seq, head) for key, seq in one.receipts.items()}
+        one.read = min(one.read, head)
+        core.state.put_conversation(one)
+        text = f"the service was put back to an older copy: the {lost} newest here are on this device only"
+        notice = Line(row=core.state.next_row(), conv=one.conv, kind=LineKind.NOTICE, seq=head, at_ms=core.wall_ms())
+        notice.text = text
+        core.put_line(one, notice, new=True)
+        core.say(f"{core.title(one)}: {text}")
 
     def receipt(self, one: Conversation, by: int, kind: int, seq: int) -> None:
         """In a step: somebody has come so far."""

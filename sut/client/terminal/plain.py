@@ -101,7 +101,7 @@ class Plain:
             said = line.text.replace("\n", " / ")
             title = core.title(core.conversations[line.conv])
             text = f"[{title}] {core.called(line.user)}: {said}{mark}"
-            if line.kind is LineKind.EARLIER:
+            if line.kind is LineKind.EARLIER or not line.user:
                 text = f"[{title}] * {line.text}"
             elif line.kind is LineKind.NOTICE:
                 text = f"[{title}] {core.called(line.user)} {line.text}"

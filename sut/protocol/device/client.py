@@ -8,12 +8,24 @@ makes delivery at-least-once on the wire and exactly-once on the screen.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable
 
 from sut.protocol.causal import Causality, Dependency
 from sut.protocol.device.context import HISTORY_REQ
-from sut.protocol.device.events import ClientSettings, Drained, Nacked, Notified, Online, OutboxFull, Stalled, Wire
+from sut.protocol.device.events import (
+    ClientSettings,
+    Drained,
+    LogChanged,
+    Nacked,
+    Notified,
+    Online,
+    OutboxFull,
+    RolledBack,
+    Stalled,
+    Wire,
+)
 from sut.protocol.device.gate import Gate
 from sut.protocol.device.history import HistoryBusy
 from sut.protocol.device.inbox import MEMBERSHIP, page_fault
@@ -43,7 +55,7 @@ __all__ = ["Client", "ClientSettings", "HistoryBusy", "Nacked", "OutboxFull"]
 class Client(Parts):
     """The state machine of one device. Not thread-safe."""
 
-    __slots__ = ("_beats", "_epoch", "_liveness", "_next_client_seq", "_online", "_reconnect")
+    __slots__ = ("_beats", "_epoch", "_liveness", "_low", "_online", "_reconnect", "_same_log", "log")
 
     def __init__(
         self,
@@ -63,16 +75,20 @@ class Client(Parts):
             )
         self._liveness = Liveness(self._context)
         self._reconnect = Reconnect(settings.reconnect_fixed_s)
-        self._next_client_seq = next_client_seq
+        self._context.next_client_seq = next_client_seq
         self._online = False
         self._epoch = 0
+        self.log = b""
+        """The log that the numbers are of, as WELCOME named it; empty: not told. To be kept from run to run."""
+        self._same_log = False
+        self._low: dict[int, int] = {}  # conversation -> a head below its cursor that is to be confirmed
         self._beats = 0
 
     def submit(self, conv: int, body: bytes | Compose, now: float) -> int:
         """Take a message for sending and return its client_seq. Raises OutboxFull, ValueError (bad size or id)."""
-        client_seq = self._next_client_seq
+        client_seq = self._context.next_client_seq
         self._made_outbox().put(conv, client_seq, body, now=now)
-        self._next_client_seq = client_seq + 1
+        self._context.next_client_seq = client_seq + 1
         if self._signals is not None:
             self._signals.sent(conv)
         return client_seq
@@ -121,7 +137,11 @@ class Client(Parts):
     def receive(self, frame: bytes, now: float) -> None:
         """One binary message from the gateway. Raises FrameError: the driver should close and reconnect."""
         decoded = decode_server(frame)
-        self._liveness.heard()
+        if isinstance(decoded, Page) and self._fetches is not None:
+            self._liveness.bps = self._fetches.measured(len(frame), self._liveness.bps, now)
+        self._liveness.heard(now)
+        if not isinstance(decoded, Beat):
+            self._context.question_at = math.inf
         match decoded:
             case Notify(entries):
                 for conv, head, _flags in entries:
@@ -135,12 +155,13 @@ class Client(Parts):
             case Page():
                 self._page(decoded, now)
             case Beat(flags):
+                self._context.beat(now)
                 self._beat(flags, now)
             case Synced():
                 self._synced(decoded, now)
             case Refused():
-                if self._outbox is not None:
-                    self._outbox.refused(decoded, now)
+                self._made_outbox().refused(decoded, now)
+                self._settle_doubts(now)
             case Receipts() | Typists() | PresenceNews():
                 self._made_signals().receive(decoded, now)
             case Welcome():
@@ -154,8 +175,21 @@ class Client(Parts):
                 if self._fetches is not None and self._fetches.failed(decoded, now):
                     self._sync(now)
 
+    def heard(self, now: float) -> None:
+        """Bytes came, if only a part of a frame: the connection lives. For a driver that sees them; see liveness.py."""
+        self._context.bytes_told = True
+        self._liveness.heard(now)
+        if self._fetches is not None:
+            self._fetches.heard(now)
+
     def tick(self, now: float) -> None:
         """Do what is due."""
+        self._tick(now)
+        if self._context.pages != self._awaits_pages:  # what waited for a page's sake is due now
+            self._tick(now)
+
+    def _tick(self, now: float) -> None:
+        self._liveness.be_patient(pages=self._awaits_pages)
         reason = self._liveness.tick(now)
         if reason is not None:
             self._context.events.append(Stalled(reason))
@@ -180,6 +214,7 @@ class Client(Parts):
 
     def next_wakeup(self) -> float:
         """The earliest time at which tick() has something to do; inf when only an input can change anything."""
+        self._liveness.be_patient(pages=self._awaits_pages)
         at = self._liveness.due()
         if self._outbox is not None:
             at = min(at, self._outbox.due())
@@ -193,6 +228,11 @@ class Client(Parts):
                 at = min(at, self._signals.due())
         return at
 
+    @property
+    def _awaits_pages(self) -> bool:
+        histories = self._histories is not None and self._histories.asked
+        return histories or (self._fetches is not None and self._fetches.asked)
+
     def _welcome(self, frame: Welcome, now: float) -> None:
         context = self._context
         if self._open:
@@ -203,6 +243,12 @@ class Client(Parts):
                 f"WELCOME to user {frame.user}, device {frame.device}; this is {context.user}, {context.device}"
             )
         self._epoch = frame.epoch
+        self._same_log = frame.log != b"" and frame.log == self.log
+        if frame.log and frame.log != self.log:
+            if self.log:
+                self._context.events.append(LogChanged(frame.log))
+            self.log = frame.log
+        self._low.clear()
         self._beats = 0
         self._liveness.welcome(frame.heartbeat_ms / 1000, now)
         self._open_parts(now)
@@ -219,6 +265,8 @@ class Client(Parts):
             self._signals.synced(now)
 
     def _synced(self, frame: Synced, now: float) -> None:
+        for conv, head in self._syncs.fallen(frame):
+            self._fallen(conv, head, now)
         for conv, head, _flags in frame.entries:
             if self._inbox.follow(conv) and head > self._inbox.cursors[conv]:
                 self._made_fetches().confirm(conv, head, now)
@@ -229,12 +277,43 @@ class Client(Parts):
         if sure and self._gate is not None:
             self._gate.ended(ended, now)
             self._gate.synced(now)
+        if sure and self._outbox is not None:
+            self._outbox.looked(self._syncs.started)
+            self._settle_doubts(now)
         if not self._online:
             self._online = True
             self._reconnect.succeeded()
             self._context.events.append(Online(self._epoch))
             if self._signals is not None:
                 self._signals.opened()
+
+    def _fallen(self, conv: int, head: int, now: float) -> None:
+        """A sure answer says that the service has less of this conversation than was shown here.
+
+        On the log that was known before, which should have it, the next SYNC has to say so too.
+        """
+        if not self._context.settings.rewind:
+            self._context.violation(f"conversation {conv} has come to {head}, and was shown up to a higher number")
+        elif self._same_log and self._low.get(conv) != head:
+            self._low[conv] = head
+            self._sync(now)
+        else:
+            self._low.pop(conv, None)
+            self.rewind(conv, head)
+
+    def rewind(self, conv: int, head: int) -> None:
+        """The service has this conversation up to `head` only, of what was shown here: go on from there."""
+        cursor = self._inbox.cursors.get(conv, 0)
+        if head >= cursor:
+            return
+        self._inbox.rewind(conv, head)
+        if self._gate is not None:
+            self._gate.rewind(conv, head)
+        if self._fetches is not None:
+            self._fetches.rewind(conv)
+        if self._signals is not None:
+            self._signals.rewind(conv, head)
+        self._context.events.append(RolledBack(conv, head, cursor))
 
     def _beat(self, flags: int, now: float) -> None:
         self._beats += 1
@@ -259,6 +338,7 @@ class Client(Parts):
         else:
             self._place(message, now)
         self._send_next(message.conv, now)
+        self._settle_doubts(now)
 
     def _acked(self, conv: int, client_seq: int, seq: int, now: float) -> None:
         outbox, inbox, context = self._made_outbox(), self._inbox, self._context
@@ -270,15 +350,17 @@ class Client(Parts):
                 context.violation(
                     f"message {client_seq} got number {seq} of conversation {conv}, which was passed over"
                 )
+                self._sync(now)  # the service may have been put back to an earlier copy
             self._place(Message(conv, seq, 0, context.user, context.device, client_seq, body), now)
         outbox.send_next(conv, now)
 
     def _page(self, page: Page, now: float) -> None:
         conv = page.conv
-        after = self._fetches.answered(conv, page.req) if self._fetches is not None else None
+        after = self._fetches.answered(conv, page.req, now) if self._fetches is not None else None
         fault = page_fault(page, after or 0)
         if fault is not None:
             self._context.violation(fault)
+            self._sync(now)
         if after is None or fault is not None:
             for message in page.messages:
                 self._message(message, now)
@@ -293,6 +375,7 @@ class Client(Parts):
         held, head = self._inbox.holds_back(conv), page.head if fault is None else 0
         if self._made_fetches().settle(conv, page_head=head, buffered=held, now=now):
             self._sync(now)
+        self._settle_doubts(now)
 
     def _history_answer(self, frame: Page | Error, now: float) -> None:
         if self._histories is None:
@@ -310,7 +393,20 @@ class Client(Parts):
         if self._signals is not None:
             self._signals.arrived(message.conv, message.user)
         if message.device == self._context.device:
-            self._made_outbox().settled(message.conv, message.client_seq, message.seq)
+            self._context.used_up_to(message.client_seq)
+            self._made_outbox().arrived(message)
+
+    def _settle_doubts(self, now: float) -> None:
+        """Messages whose keys may be others' are looked for; those that did not come by now are not there."""
+        outbox = self._outbox
+        if outbox is None or not outbox.doubted:
+            return
+        for conv, chain in list(outbox.doubted.items()):
+            if chain is None:
+                outbox.doubted[conv] = self._syncs.started + 1
+                self._sync(now)
+            elif chain <= outbox.looked_at and (self._fetches is None or not self._fetches.wants(conv)):
+                outbox.not_there(conv, now)
 
     def _place(self, message: Message, now: float) -> None:
         """Show or hold back; either the gap is closed now, or it is known and has to be fetched."""

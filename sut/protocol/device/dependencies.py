@@ -48,6 +48,13 @@ class Shown:
         self._latest[conv] = (seq, self._count, now)
         self._numbers[conv] = seq
 
+    def rewind(self, conv: int, head: int) -> None:
+        """The service has nothing above `head`: nobody can wait for what was shown beyond it."""
+        if conv in self._latest:
+            _seq, count, at = self._latest[conv]
+            self._latest[conv] = (head, count, at)
+        self._numbers[conv] = head
+
     def change(self, conv: int, seq: int, now: float, *, added: int = 0) -> None:
         """A membership change is on the screen; somebody may be new there."""
         self._number(conv, seq, now)

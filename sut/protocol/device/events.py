@@ -42,6 +42,11 @@ class ClientSettings:
     """Not 0 only in the known-bad variant fixed_reconnect: no jitter, and no heed of DRAIN."""
     sync_every_beats: int = 10
     """A SYNC at least this often, should every other sign of a loss be lost too."""
+    renumber: bool = True
+    """A message whose client_seq turns out to be another message's goes out again under a new one. Without: it is
+    Nacked, for an owner who has to encrypt it anew."""
+    rewind: bool = True
+    """A head below the cursor moves the cursor back. Without: it is reported as a Violation."""
     max_outbox: int = 1000
     """Messages submitted and not yet settled, all conversations together."""
     recv_every_s: float = 0.5
@@ -112,6 +117,24 @@ class Nacked(NamedTuple):
     client_seq: int
     code: int
     definite: bool
+
+
+class Outrun(NamedTuple):
+    """This device has used the client_seqs from `first` to `last` in a run that this one does not know of.
+
+    So this run goes on from an older copy of the device's state. New messages are numbered above `last`.
+    """
+
+    first: int
+    last: int
+
+
+class Renumbered(NamedTuple):
+    """`client_seq` is another message's; this one has the client_seq `new` now, and was not in the conversation."""
+
+    conv: int
+    client_seq: int
+    new: int
 
 
 class GaveUp(NamedTuple):
@@ -221,6 +244,23 @@ class HeldBack(NamedTuple):
     late: bool
 
 
+class RolledBack(NamedTuple):
+    """The service has this conversation up to `head` only; this device had shown it up to `cursor`.
+
+    It was put back to an earlier copy. The cursor is at `head` now: other messages may take the numbers above it.
+    """
+
+    conv: int
+    head: int
+    cursor: int
+
+
+class LogChanged(NamedTuple):
+    """The numbers are of another log than on the last connection (`log` is its name, as in WELCOME)."""
+
+    log: bytes
+
+
 class Drained(NamedTuple):
     """The gateway is leaving; it will close. disconnected() then draws its wait below `base_ms`."""
 
@@ -242,4 +282,5 @@ class Violation(NamedTuple):
 ClientEvent = (
     Online | Sent | SentAgain | Acked | Nacked | GaveUp | Notified | Wire | Show | MemberChange | RoleChange
     | HistoryPage | HistoryFailed | Drained | Stalled | Violation | Told | Writing | Presence | Unwatched | HeldBack
+    | Outrun | Renumbered | RolledBack | LogChanged
 )  # fmt: skip

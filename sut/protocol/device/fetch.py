@@ -17,10 +17,20 @@ from enum import IntEnum
 from typing import Final
 
 from sut.protocol.device.context import Context
+from sut.protocol.device.liveness import SLOWEST_BPS
 from sut.protocol.device.retry import Retry
 from sut.protocol.frames import DEFINITE_FROM, Error, Fetch
 
 DOUBTS_BEFORE_AUDIT: Final = 3
+PAGE_S: Final = 2
+"""What a page should take on a slow link."""
+SLOW_S: Final = 1.0
+SLOW_BYTES: Final = 8 * 1024
+"""A page of more bytes that took longer came over a slow link."""
+SLOW_FLIGHTS: Final = 2
+"""FETCHes in flight there: one under way, and one that the gateway has already."""
+PAUSE_S: Final = 0.5
+"""Bytes that come after a longer pause begin a frame."""
 
 
 class _State(IntEnum):
@@ -47,7 +57,9 @@ class _Gap:
 class Fetches:
     """The gaps of one device. Reads the cursors of the inbox, never moves them."""
 
-    __slots__ = ("_context", "_cursors", "_gaps", "_line", "_open", "_retry")
+    __slots__ = (
+        "_context", "_cursors", "_flights", "_gaps", "_heard_at", "_limit", "_line", "_open", "_retry", "_since",
+    )  # fmt: skip
 
     def __init__(self, context: Context, cursors: dict[int, int], *, is_open: bool) -> None:
         self._context = context
@@ -55,13 +67,50 @@ class Fetches:
         self._open = is_open
         self._gaps: dict[int, _Gap] = {}
         self._line: dict[int, None] = {}  # an ordered set: a conversation that waits for a free flight
-        self._retry = Retry()
+        self._retry = Retry(context)
+        self._limit = context.settings.page_limit  # messages asked for at once; fewer on a slow link
+        self._flights = context.settings.max_fetches
+        self._since = 0.0  # since when the page that comes next has been coming, as far as is known
+        self._heard_at = 0.0
+
+    @property
+    def asked(self) -> bool:
+        """A page is asked for."""
+        return bool(self._retry.flights)
+
+    def heard(self, now: float) -> None:
+        """Bytes came: after a pause that is when a frame began."""
+        if now - self._heard_at > PAUSE_S:
+            self._since = now
+        self._heard_at = now
+
+    def measured(self, size: int, bps: float, now: float) -> float:
+        """A PAGE of so many bytes came. Returns the bytes a second of the link, `bps` where nothing new was learned.
+
+        The next pages are cut such that each takes about PAGE_S, and where that is slow few are under way.
+        """
+        took_s = now - self._since
+        self._since = self._heard_at = now
+        settings = self._context.settings
+        if took_s > SLOW_S and size > SLOW_BYTES:
+            slow_bps = size / took_s
+            self._limit = max(1, int(self._limit * PAGE_S / took_s))
+            self._flights = SLOW_FLIGHTS
+            return max(SLOWEST_BPS, slow_bps)
+        self._limit = min(settings.page_limit, 2 * self._limit)
+        if self._limit == settings.page_limit:
+            self._flights = settings.max_fetches
+        return max(bps, size / max(took_s, 0.001))
 
     @property
     def behind(self) -> bool:
         """Some conversation is known to be ahead of its cursor."""
         cursors = self._cursors
         return any(gap.head > cursors[conv] for conv, gap in self._gaps.items())
+
+    def wants(self, conv: int) -> bool:
+        """More of this conversation is known than its cursor, or was asked for."""
+        return conv in self._gaps
 
     def open(self, now: float) -> None:
         """WELCOME came: ask for every gap."""
@@ -73,6 +122,7 @@ class Fetches:
     def close(self) -> None:
         """The connection ended: nothing is in flight any more. The gaps stay."""
         self._open = False
+        self._limit, self._flights = self._context.settings.page_limit, self._context.settings.max_fetches
         self._retry.clear()
         self._line.clear()
         for conv, gap in list(self._gaps.items()):
@@ -99,13 +149,18 @@ class Fetches:
         self.claim(conv, head, now)
         self._gaps[conv].doubts = 0
 
+    def rewind(self, conv: int) -> None:
+        """The cursor was moved back: what was claimed or asked for was of another time."""
+        if conv in self._gaps:
+            self._drop(conv)
+
     def filled(self, conv: int, cursor: int) -> None:
         """The cursor moved without a page. A FETCH in flight stays until it is answered."""
         gap = self._gaps.get(conv)
         if gap is not None and gap.head <= cursor and gap.state is not _State.IN_FLIGHT:
             self._drop(conv)
 
-    def answered(self, conv: int, req: int) -> int | None:
+    def answered(self, conv: int, req: int, now: float) -> int | None:
         """A PAGE came. Returns what its FETCH asked to follow; None when this page answers no FETCH we remember.
 
         When not None, the caller must call settle() after it has used the page.
@@ -113,7 +168,7 @@ class Fetches:
         gap = self._gaps.get(conv)
         if gap is None or not gap.req or not gap.first_req <= req <= gap.req:
             return None
-        self._retry.forget(conv)
+        self._retry.answered(conv, self._context.settings.fetch_timeout_s, now)
         return gap.after
 
     def settle(self, conv: int, *, page_head: int, buffered: bool, now: float) -> bool:
@@ -185,7 +240,9 @@ class Fetches:
     def _launch(self, now: float) -> None:
         """Fill the free flights from the head of the line."""
         settings = self._context.settings
-        while self._line and len(self._retry.flights) < settings.max_fetches:
+        if not self._retry.flights:
+            self._since = now
+        while self._line and len(self._retry.flights) < min(self._flights, settings.max_fetches):
             conv = next(iter(self._line))
             del self._line[conv]
             gap, cursor = self._gaps[conv], self._cursors[conv]
@@ -194,7 +251,7 @@ class Fetches:
                 gap.first_req, gap.after = req, cursor
             gap.req = req
             gap.state = _State.IN_FLIGHT
-            self._context.ask(Fetch(gap.req, conv, cursor, settings.page_limit), now)
+            self._context.ask(Fetch(gap.req, conv, cursor, min(self._limit, settings.page_limit)), now)
             self._retry.launch(conv, now + settings.fetch_timeout_s)
 
     def _rest(self, conv: int, gap: _Gap, now: float) -> None:

@@ -139,6 +139,18 @@ class Gate:
         self._move(conv)  # the first part of a page may be shown, and the rest held back
         self._settle(now)
 
+    def rewind(self, conv: int, head: int) -> None:
+        """The service has nothing above `head`: what waits there was of another time."""
+        self.memory.rewind(conv, head)
+        hold = self._held.get(conv)
+        if hold is not None:
+            kept = deque(one for one in hold.queue if one.message.seq <= head)
+            self._size -= len(hold.queue) - len(kept)
+            if not kept:
+                self._unregister(conv, hold.queue[0].needs)
+                del self._held[conv]
+            hold.queue = kept
+
     def heard_of(self, conv: int) -> None:
         """Any frame says that this user has something to see there."""
         if self._ended:
@@ -188,7 +200,7 @@ class Gate:
             self._settle(now)
 
     def _look(self, now: float) -> None:
-        silent = self._context.asked_at <= self._looked_at
+        silent = self._context.question_at <= self._looked_at
         self._awake_s += min(LOOK_S, now - self._looked_at) * (_SILENT_SHARE if silent else 1.0)
         self._looked_at = now
 

@@ -23,12 +23,13 @@ class HistoryBusy(Exception):
 
 
 class _Question:
-    __slots__ = ("asked", "frame", "until")
+    __slots__ = ("asked", "frame", "resting", "until")
 
     def __init__(self, frame: History) -> None:
         self.frame = frame
         self.asked = 0
         self.until = math.inf
+        self.resting = False  # it was refused for now
 
 
 class Histories:
@@ -41,6 +42,11 @@ class Histories:
         self._open = is_open
         self._last = 0
         self._questions: dict[int, _Question] = {}
+
+    @property
+    def asked(self) -> bool:
+        """A question is open."""
+        return bool(self._questions)
 
     def ask(self, conv: int, before: int, limit: int, now: float) -> int:
         """Ask for the newest `limit` messages before a number. Returns the req of the event. Raises HistoryBusy."""
@@ -89,19 +95,23 @@ class Histories:
             self._give_up(question, frame.code)
         else:
             question.until = now + self._context.back_off_s(question.asked)
+            question.resting = True
 
     def due(self) -> float:
         """When tick() has something to do."""
         if not self._open:
             return math.inf
-        return min((question.until for question in self._questions.values()), default=math.inf)
+        due = self._context.due
+        untils = (q.until if q.resting else due(q.until) for q in self._questions.values())
+        return min(untils, default=math.inf)
 
     def tick(self, now: float) -> None:
         """Ask again where no answer came."""
         if not self._open:
             return
         for question in [question for question in self._questions.values() if question.until <= now]:
-            self._send(question, now)
+            if question.resting or self._context.overdue(question.until, now):
+                self._send(question, now)
 
     def _send(self, question: _Question, now: float) -> None:
         settings = self._context.settings
@@ -110,6 +120,7 @@ class Histories:
             return
         question.asked += 1
         question.until = now + settings.fetch_timeout_s
+        question.resting = False
         self._context.ask(question.frame, now)
 
     def _give_up(self, question: _Question, code: int) -> None:

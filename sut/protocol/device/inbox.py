@@ -120,6 +120,11 @@ class Inbox:
         self._move(conv, through, now)
         self._show_held_back(conv, now)
 
+    def rewind(self, conv: int, head: int) -> None:
+        """The service has nothing above `head`: what is held back there was of another time."""
+        self.cursors[conv] = head
+        self._buffers.pop(conv, None)
+
     def due(self) -> float:
         """When tick() has something to do."""
         at = next(iter(self._recv_due.values()), math.inf)

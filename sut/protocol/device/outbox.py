@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 
 from sut.protocol.device.context import Context
 from sut.protocol.device.dependencies import Shown
-from sut.protocol.device.events import Acked, GaveUp, Nacked, OutboxFull, Sent, SentAgain
+from sut.protocol.device.events import Acked, GaveUp, Nacked, OutboxFull, Outrun, Renumbered, Sent, SentAgain
 from sut.protocol.device.retry import Retry
-from sut.protocol.frames import MAX_BODY, Refused, Send
+from sut.protocol.frames import MAX_BODY, Message, Nack, Refused, Send
 
 REMEMBERED_ACKS: Final = 8
 """Own messages whose numbers are remembered, to notice a second number for one of them."""
@@ -40,6 +40,7 @@ class Outbox:
 
     __slots__ = (
         "_begun", "_context", "_draining", "_failures", "_memory", "_numbers", "_open", "_queues", "_retry", "_size",
+        "_used", "doubted", "looked_at",
     )  # fmt: skip
 
     def __init__(self, context: Context, *, is_open: bool, memory: Shown | None = None) -> None:
@@ -53,7 +54,12 @@ class Outbox:
         self._begun: dict[int, float] = {}  # conversation -> first transmission of its head, earliest first
         self._failures: dict[int, int] = {}  # conversation -> failed transmissions of its head, on this connection
         self._numbers: dict[int, tuple[int, int]] = {}  # client_seq -> (conversation, seq), the latest few
-        self._retry = Retry()
+        self._retry = Retry(context)
+        self._used: set[int] = set()  # conversations of which USED_UP_TO came: a STALE head is no late repetition
+        self.doubted: dict[int, int | None] = {}
+        """Conversation -> the SYNC chain after which its head is there or never was; None: it is to be begun."""
+        self.looked_at = 0
+        """The last SYNC chain that had sure answers."""
 
     @property
     def empty(self) -> bool:
@@ -127,7 +133,18 @@ class Outbox:
     def refused(self, frame: Refused, now: float) -> None:
         """A NACK. One for a message that is settled already is a late repetition and says nothing."""
         conv, client_seq, code = frame
+        if code == Nack.USED_UP_TO:
+            self._context.used_up_to(client_seq)
+            self._used.add(conv)
+            return
         if self._head(conv, client_seq) is None:
+            return
+        if code == Nack.REUSED:
+            self._taken(conv, Nack.REUSED, now)
+            return
+        if code == Nack.STALE and conv in self._used:
+            self._retry.forget(conv)
+            self.doubted.setdefault(conv, None)
             return
         self._context.events.append(Nacked(conv, client_seq, code, frame.definite))
         if frame.definite:
@@ -135,6 +152,50 @@ class Outbox:
             self.send_next(conv, now)
         elif conv in self._retry.flights:
             self._rest(conv, now)
+
+    def arrived(self, message: Message) -> None:
+        """An own message came back. It is as good as its ACK, if its key means the same message here."""
+        conv, seq, _, _, _, client_seq, body = message
+        queue = self._queues.get(conv, [])
+        item = next((item for item in queue if item.client_seq == client_seq), None)
+        sent = conv in self._begun and item is queue[0]
+        if item is None or not isinstance(item.body, bytes) or (sent and item.body == body):
+            self.settled(conv, client_seq, seq)
+        elif sent:
+            self.doubted.setdefault(conv, 0)  # nothing to look for: another message is there
+        elif item.body == body:  # an earlier run had sent it
+            queue.remove(item)
+            if not queue:
+                del self._queues[conv]
+            self._size -= 1
+            self._context.events.append(Acked(conv, client_seq, seq))
+
+    def looked(self, chain: int) -> None:
+        """A SYNC chain ended with sure answers."""
+        self.looked_at = chain
+
+    def not_there(self, conv: int, now: float) -> None:
+        """The head of this queue did not come back, or another message did: its key is another message's."""
+        if self.doubted.pop(conv, None) is not None and conv in self._begun:
+            self._taken(conv, Nack.STALE, now)
+
+    def _taken(self, conv: int, code: Nack, now: float) -> None:
+        """The key of the head is another message's: send all that waits here under new ones, or refuse it."""
+        head = self._queues[conv][0]
+        self._context.used_up_to(head.client_seq)
+        self._context.events.append(Outrun(head.client_seq, head.client_seq))
+        if not self._context.settings.renumber:
+            self._context.events.append(Nacked(conv, head.client_seq, code, definite=True))
+            self._drop_head(conv)
+            self.send_next(conv, now)
+            return
+        queue = self._queues[conv]
+        for place, item in enumerate(queue):
+            queue[place] = item._replace(client_seq=self._context.take_client_seq())
+            self._context.events.append(Renumbered(conv, item.client_seq, queue[place].client_seq))
+        del self._begun[conv]
+        self._retry.forget(conv)
+        self.send_next(conv, now)
 
     def due(self) -> float:
         """When tick() has something to do."""
@@ -200,6 +261,7 @@ class Outbox:
         self._size -= 1
         del self._begun[conv]
         self._failures.pop(conv, None)
+        self.doubted.pop(conv, None)
         self._retry.forget(conv)
 
 

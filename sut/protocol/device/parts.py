@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from sut.protocol.device.context import Context
 from sut.protocol.device.events import ClientEvent, ClientSettings
@@ -36,12 +37,23 @@ class Parts:
         self._syncs = Syncs(self._context, self._inbox.cursors)
         self._open = False
 
-    def resume(self, cursors: Mapping[int, int], unsettled: Iterable[tuple[int, int, bytes]], now: float) -> None:
+    def resume(
+        self,
+        cursors: Mapping[int, int],
+        unsettled: Iterable[tuple[int, int, bytes]],
+        now: float,
+        *,
+        read: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
         """Go on where an earlier run of the program ended; before the first connection.
 
-        `unsettled`: (conversation, client_seq, body) in the order of submission, all below `next_client_seq`.
+        `cursors`: the newest conversations last. `unsettled`: (conversation, client_seq, body) in the order of
+        submission, all below `next_client_seq`. `read`: conversation -> the number up to which the person has read.
+        The earlier run may have ended before it said what was shown and read: both are said again after the first SYNC.
         """
         self._inbox.cursors.update(cursors)
+        if cursors:
+            self._made_signals().resumed(cursors, read)
         if self._gate is not None:
             for conv, seq in cursors.items():
                 self._gate.memory.resumed(conv, seq, now)

@@ -10,13 +10,17 @@ from __future__ import annotations
 import math
 from heapq import heappop, heappush
 
+from sut.protocol.device.context import Context
+
 
 class Retry:
     """Deadlines and rests by conversation. A conversation is in flight, resting, or neither."""
 
-    __slots__ = ("_flights", "_heap", "_rests")
+    __slots__ = ("_context", "_flights", "_heap", "_rests")
 
-    def __init__(self) -> None:
+    def __init__(self, context: Context | None = None) -> None:
+        """Without `context` a flight is overdue as soon as its deadline has passed."""
+        self._context = context
         self._flights: dict[int, float] = {}
         self._rests: dict[int, float] = {}
         self._heap: list[tuple[float, int]] = []
@@ -30,6 +34,13 @@ class Retry:
         """It left. `deadline` is now plus a time that never changes, so it never falls from call to call."""
         self.forget(conv)
         self._flights[conv] = deadline
+
+    def answered(self, conv: int, timeout_s: float, now: float) -> None:
+        """It is answered, `timeout_s` being its time limit: that tells of others too (Context.answered)."""
+        deadline = self._flights.get(conv)
+        if deadline is not None and self._context is not None:
+            self._context.answered(deadline - timeout_s, now)
+        self.forget(conv)
 
     def rest(self, conv: int, until: float) -> None:
         """It failed and must wait. Replaces an earlier rest, longer or shorter."""
@@ -59,14 +70,14 @@ class Retry:
             heappop(heap)
         rest = heap[0][0] if heap else math.inf
         for deadline in self._flights.values():
-            return min(deadline, rest)
+            return min(deadline if self._context is None else self._context.due(deadline), rest)
         return rest
 
     def pop_expired(self, now: float) -> list[int]:
-        """Conversations whose flight passed its deadline; they are in neither state afterwards."""
+        """Conversations whose flight is overdue (Context.overdue); they are in neither state afterwards."""
         expired = []
         for conv, deadline in self._flights.items():
-            if deadline > now:
+            if deadline > now or (self._context is not None and not self._context.overdue(deadline, now)):
                 break
             expired.append(conv)
         for conv in expired:

@@ -2,7 +2,8 @@
 
 Outgoing. RECV follows by itself from what was shown (client_inbox.py); READ says how far the person has read, never
 beyond what was shown, as seldom as RECV. Neither is answered, so both may be lost with a connection or a service
-behind it: what was said since the last SYNC is said once more with the next. Typing is said at most every
+behind it: what was said since the last SYNC is said once more with the next, and so is all that an earlier run of the
+program may have left unsaid (`resumed`), `max_restated` conversations at a time. Typing is said at most every
 `typing_every_s`. The watched users are said again on each connection, once it knows what it missed.
 
 Incoming. A receipt lower than one told before says nothing. Somebody who writes has stopped after `typing_lasts_s`
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from sut.protocol.device.context import Context
@@ -28,7 +29,7 @@ class Signals:
     """Of one device, across its connections."""
 
     __slots__ = (
-        "_context", "_pictures", "_read", "_read_due", "_restate_at", "_said", "_shown", "_told", "_typed",
+        "_context", "_owed", "_pictures", "_read", "_read_due", "_restate_at", "_said", "_shown", "_told", "_typed",
         "_watched", "_writing",
     )  # fmt: skip
 
@@ -39,12 +40,25 @@ class Signals:
         self._read: dict[int, int] = {}
         self._read_due: dict[int, float] = {}  # all wait equally long, so their order is the order of their times
         self._said: OrderedDict[int, None] = OrderedDict()  # conversations of RECVs and READs since the last SYNC
+        self._owed: list[int] = []  # conversations of an earlier run that are still to be said, the newest last
         self._restate_at = math.inf
         self._typed: dict[int, float] = {}  # conversation -> until when it need not be said again
         self._told: dict[tuple[int, int, int], int] = {}
         self._writing: dict[tuple[int, int], float] = {}  # (conversation, user) -> until when; the earliest first
         self._watched: dict[int, None] = {}
         self._pictures: dict[int, bool] = {}
+
+    def resumed(self, cursors: Mapping[int, int], read: Mapping[int, int]) -> None:
+        """An earlier run of the program had shown and read up to here, and may not have said so."""
+        self._owed = [conv for conv, seq in cursors.items() if seq]
+        self._read = {conv: min(read[conv], cursors[conv]) for conv in self._owed if read.get(conv)}
+
+    def rewind(self, conv: int, head: int) -> None:
+        """The service has nothing above `head`: receipts beyond it were of another time."""
+        for key in [key for key, seq in self._told.items() if key[0] == conv and seq > head]:
+            self._told[key] = head
+        if self._read.get(conv, 0) > head:
+            self._read[conv] = head
 
     # What the person does.
 
@@ -108,7 +122,7 @@ class Signals:
 
     def synced(self, now: float) -> None:
         """A SYNC is asked: say again, in a moment of its own, what may have been lost since the last."""
-        if self._said:
+        if self._said or self._owed:
             self._restate_at = now + self._context.rng.uniform(0.5, 2.0) * self._context.settings.recv_every_s
 
     def due(self) -> float:
@@ -120,7 +134,10 @@ class Signals:
         """Say what is due, and drop who has stopped writing. Only while the connection is open."""
         if self._restate_at <= now:
             self._restate_at = math.inf
-            said, self._said = self._said, OrderedDict()
+            said, self._said = dict.fromkeys(self._said), OrderedDict()
+            for _ in range(min(len(self._owed), self._context.settings.max_restated - len(said))):
+                said[self._owed.pop()] = None
+            self.synced(now)  # if there is more
             for conv in said:
                 self._context.tell(Recv(conv, self._shown(conv)))
                 if conv in self._read:

@@ -25,8 +25,8 @@ class Syncs:
     """One chain of SYNCs at a time."""
 
     __slots__ = (
-        "_after", "_again", "_context", "_cursors", "_failures", "_first_req", "_req", "_stale", "_stale_chains",
-        "_until", "started",
+        "_after", "_again", "_asked", "_context", "_cursors", "_failures", "_first_req", "_req", "_resting",
+        "_stale", "_stale_chains", "_until", "started",
     )  # fmt: skip
 
     def __init__(self, context: Context, cursors: dict[int, int]) -> None:
@@ -35,8 +35,10 @@ class Syncs:
         self._req = 0  # of the SYNC that is out; 0: none is
         self._first_req = 0  # of the first that asked for the same page: a late answer to it is as good
         self._after = 0
+        self._asked: tuple[tuple[int, int], ...] = ()  # the cursors of the first SYNC of this page
         self._until = math.inf  # when to repeat the SYNC that is out, or to start the next chain
         self._again = False
+        self._resting = False  # the SYNC that is out was refused for now
         self._stale = False
         self._stale_chains = 0
         self._failures = 0
@@ -66,11 +68,22 @@ class Syncs:
     def close(self) -> None:
         """The connection ended."""
         self._req, self._until, self._again = 0, math.inf, False
+        self._asked = ()
         self._failures = self._stale_chains = 0
+
+    def fallen(self, frame: Synced) -> list[tuple[int, int]]:
+        """(conversation, head) of those whose head is below the cursor that was asked with. Before `answered`."""
+        if not self._awaits(frame.req) or frame.flags & SYNCED_STALE:
+            return []
+        asked = dict(self._asked)
+        return [(conv, head) for conv, head, _ in frame.entries if head < asked.get(conv, 0)]
+
+    def _awaits(self, req: int) -> bool:
+        return self._req != 0 and self._first_req <= req <= self._req
 
     def answered(self, frame: Synced, now: float) -> bool | None:
         """None: not the answer that is awaited, or more pages follow. Else the chain ended; True: with sure answers."""
-        if not self._req or not self._first_req <= frame.req <= self._req:
+        if not self._awaits(frame.req):
             return None
         self._failures = 0
         self._stale = self._stale or bool(frame.flags & SYNCED_STALE)
@@ -96,16 +109,19 @@ class Syncs:
         if req and req == self._req:
             self._until = now + self._context.back_off_s(self._failures)
             self._failures += 1
+            self._resting = True
 
     def due(self) -> float:
         """When tick() has something to do."""
-        return self._until
+        return self._context.due(self._until) if self.under_way and not self._resting else self._until
 
     def tick(self, now: float) -> bool:
         """Repeat what was not answered, or start the chain that is due. True: a chain started."""
         if self._until > now:
             return False
         if self.under_way:
+            if not self._resting and not self._context.overdue(self._until, now):
+                return False
             self._ask(now)
             return False
         return self.begin(now)
@@ -113,11 +129,14 @@ class Syncs:
     def _ask_after(self, after_conv: int, now: float) -> None:
         """Ask for the page above this conversation for the first time."""
         self._after = after_conv
-        self._ask(now)
+        self._asked = self._ask(now)
         self._first_req = self._req
 
-    def _ask(self, now: float) -> None:
+    def _ask(self, now: float) -> tuple[tuple[int, int], ...]:
         above = (item for item in self._cursors.items() if item[0] > self._after)
         self._req = self._context.next_req()
-        self._context.ask(Sync(self._req, self._after, tuple(nsmallest(MAX_SYNC_CURSORS, above))), now)
+        cursors = tuple(nsmallest(MAX_SYNC_CURSORS, above))
+        self._context.ask(Sync(self._req, self._after, cursors), now)
         self._until = now + self._context.settings.fetch_timeout_s
+        self._resting = False
+        return cursors

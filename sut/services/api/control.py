@@ -36,7 +36,7 @@ _REASONS: Final[dict[int, str]] = {
     Nack.NO_CONVERSATION: "no such conversation",
     Nack.GROUP_FULL: "the group is full",
     Nack.NOT_ALLOWED: "members of a 1:1 conversation are fixed, and in a group your role does not allow this",
-    Nack.OTHER_REQUEST: "you created another group with this key: its members or who may add were others",
+    Nack.REUSED: "you created another group with this key: its members or who may add were others",
     Nack.OWNER_STAYS: "an owner gives the role away by naming another owner, or by leaving",
 }
 

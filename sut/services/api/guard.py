@@ -45,7 +45,7 @@ _STATUS: Final[dict[int, int]] = {
     Nack.GROUP_FULL: 409,
     Nack.NOT_ALLOWED: 403,
     Nack.OWNER_STAYS: 409,
-    Nack.OTHER_REQUEST: 409,
+    Nack.REUSED: 409,
 }
 
 

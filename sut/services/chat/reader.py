@@ -192,6 +192,7 @@ class Reader:
     async def sync(self, user: int, *, req: int, after_conv: int, cursors: Mapping[int, int]) -> Synced:
         """Return which of the user's conversations are ahead of `cursors`, by rising id above `after_conv`.
 
+        Those behind them too, where every sequencer knew: the device has seen what the log does not have any more.
         Raises Unavailable.
         """
         entries: list[Entry] = []
@@ -201,7 +202,11 @@ class Reader:
             last = known[-1] if len(known) == MAX_SYNC_CURSORS else MAX_ID
             heads, complete = await self._heads(user, known, within=range(after_conv + 1, last + 1))
             stale = stale or not complete
-            ahead = [Entry(conv, head, 0) for conv, head in heads.items() if head > cursors.get(conv, 0)]
+            ahead = [
+                Entry(conv, head, 0)
+                for conv, head in heads.items()
+                if head > cursors.get(conv, 0) or (complete and head < cursors.get(conv, 0))
+            ]
             room = MAX_SYNC_CURSORS - 1 - len(entries)
             entries += ahead[:room]
             if len(ahead) > room:

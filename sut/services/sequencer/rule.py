@@ -7,10 +7,14 @@ protects the order.
 
 A conversation's numbers are 1, 2, 3... without holes, shared by messages and membership changes. Dedup has no time
 window: for each (conversation, device) the last client_seq and its number are kept for ever. That is enough because
-client_seq rises and a device has one unacknowledged SEND a conversation.
+client_seq rises and a device has one unacknowledged SEND a conversation. A digest of the body is kept with them: a
+device that was restored from a copy uses numbers again for other messages, and must not be told that those are there.
 """
 
 from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final
 
 from sut.ports import Kind, LogRecord, SenderMark, Span, StoredMessage
 from sut.protocol.frames import Nack
@@ -32,6 +36,8 @@ __all__ = [
     "DIRECT", "GROUP", "MANAGED", "Conversation", "Created", "Outcome", "Refused", "Repeated", "Replayed", "Sequenced",
     "apply",
 ]  # fmt: skip
+
+DIGEST_BYTES: Final = 7
 
 
 def apply(
@@ -74,14 +80,14 @@ def _create_again(state: Conversation, record: LogRecord) -> Outcome:
     """
     first = {user for user, spans in state.spans.items() if spans[0].first == 1}
     same = record.body.decode("ascii", "replace") == state.kind and set(record.members) | {record.user} == first
-    return Repeated(0) if same else Refused(Nack.OTHER_REQUEST)
+    return Repeated(0) if same else Refused(Nack.REUSED)
 
 
 def _recall(state: Conversation, record: LogRecord) -> Outcome:
     """Return the outcome of a record that was already applied, as far as the state still shows it."""
     if record.kind == Kind.MESSAGE:
         mark = state.marks.get(record.device)
-        if mark is not None and mark.client_seq == record.client_seq:
+        if mark is not None and mark.client_seq == record.client_seq and _is_its_body(mark, record.body):
             return Repeated(mark.seq)
     elif record.kind == Kind.CREATE:
         return _create_again(state, record)
@@ -91,10 +97,20 @@ def _recall(state: Conversation, record: LogRecord) -> Outcome:
 def _message(state: Conversation, record: LogRecord, seq: int | None) -> Outcome:
     mark = state.marks.get(record.device)
     if mark is not None and record.client_seq <= mark.client_seq:
-        return Repeated(mark.seq) if record.client_seq == mark.client_seq else Refused(Nack.STALE)
+        if record.client_seq < mark.client_seq:
+            return Refused(Nack.STALE, mark.client_seq)
+        return Repeated(mark.seq) if _is_its_body(mark, record.body) else Refused(Nack.REUSED, mark.client_seq)
     if not state.is_member(record.user):
         return Refused(Nack.NOT_MEMBER if record.user in state.spans else Nack.FOREIGN)
     number = state.head + 1 if seq is None else seq
     state.head = max(state.head, number)
-    state.marks[record.device] = SenderMark(record.device, record.client_seq, number)
+    state.marks[record.device] = SenderMark(record.device, record.client_seq, number, _digest(record.body))
     return Sequenced(StoredMessage(number, 0, record.user, record.device, record.client_seq, record.body))
+
+
+def _digest(body: bytes) -> int:
+    return int.from_bytes(blake2b(body, digest_size=DIGEST_BYTES).digest()) or 1
+
+
+def _is_its_body(mark: SenderMark, body: bytes) -> bool:
+    return not mark.digest or mark.digest == _digest(body)

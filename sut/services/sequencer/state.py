@@ -95,6 +95,8 @@ class Refused:
     """The record is definitely not in the conversation, now or later."""
 
     code: Nack
+    highest: int = field(default=0, compare=False)
+    """Of STALE and REUSED: the highest client_seq of the device here."""
 
 
 @dataclass(frozen=True, slots=True)

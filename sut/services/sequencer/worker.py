@@ -20,7 +20,7 @@ from typing import Final, TypeVar
 
 from sut.ports import ConversationWrite, Kind, Logged, LogRecord, MessageLog, MessageStore, Unavailable
 from sut.process.trace import OFF, Hop, Trace
-from sut.protocol.frames import Ack, Close, Entry, Message, Nack, Notify, Refused, encode
+from sut.protocol.frames import Ack, Close, Entry, Flag, Message, Nack, Notify, Refused, encode
 from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED
 from sut.services.sequencer import rule
 from sut.services.sequencer.emitter import Emitter, Notification
@@ -227,7 +227,10 @@ class PartitionWorker:
             frame = encode(Message(state.conv, row.seq, row.flags, row.user, row.device, row.client_seq, row.body))
         else:
             frame = encode(Notify((Entry(state.conv, row.seq, row.flags),)))
-        return Notification(frame, tuple(state.members()), record.device if record.kind == Kind.MESSAGE else 0)
+        told = state.members()
+        if row.flags & Flag.MEMBER_REMOVE:  # it is not theirs to read, but theirs to know
+            told.append(row.user)
+        return Notification(frame, tuple(told), record.device if record.kind == Kind.MESSAGE else 0)
 
     def _answer(self, record: LogRecord, outcome: rule.Outcome) -> None:
         if record.origin is None:
@@ -240,7 +243,10 @@ class PartitionWorker:
                 frame = Ack(record.conv, record.client_seq, 0)
             case rule.Repeated(seq):
                 frame = Ack(record.conv, record.client_seq, seq)
-            case rule.Refused(code):
+            case rule.Refused(code, highest):
+                if highest:
+                    used = Refused(record.conv, highest, Nack.USED_UP_TO)
+                    self._emitter.answer(record.origin, encode(used))
                 close = Close.FOREIGN if code == Nack.FOREIGN and record.kind == Kind.MESSAGE else 0
                 self._emitter.answer(record.origin, encode(Refused(record.conv, record.client_seq, code)), close=close)
                 return

@@ -187,8 +187,8 @@ def test_another_creation_under_the_same_key_is_refused_and_changes_nothing():
     """It was acknowledged with the old conversation: the caller believed that its members were in it."""
     for other in (create(1, 2), create(1, 2, 3, 4), create(1, 2, 3, kind=b"m")):
         state, outcomes = run(create(1, 2, 3), change(Kind.ADD, 1, 4), message(1, 1), other, message(1, 2))
-        assert outcomes[3] == Refused(Nack.OTHER_REQUEST)
+        assert outcomes[3] == Refused(Nack.REUSED)
         assert isinstance(outcomes[4], Sequenced)
         assert sorted(state.members()) == [1, 2, 3, 4]
         _, again = rule.apply(state, 4, other, group_cap=500)  # a replay says the same
-        assert again == Refused(Nack.OTHER_REQUEST)
+        assert again == Refused(Nack.REUSED)

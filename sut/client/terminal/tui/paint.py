@@ -51,7 +51,7 @@ def lines(core: Core, one: Conversation, clock: Callable[[float], time.struct_ti
 
 def _line(core: Core, one: Conversation, line: Line, at: str) -> Text:
     text = Text().append(f"{at} ", Style(dim=True))
-    if line.kind is LineKind.EARLIER:
+    if line.kind is LineKind.EARLIER or not line.user:
         return text.append(f"— {line.text}", Style(dim=True, italic=True))
     name = core.called(line.user)
     if line.kind is LineKind.NOTICE:
