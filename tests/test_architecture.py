@@ -24,7 +24,7 @@ MAX_FUNCTION_LINES = 70
 MAX_ENTRIES = 12
 """Of a directory that a newcomer lists first: the top, and sut/, load/, chaos/."""
 
-TOP_DIRECTORIES = {*PACKAGES, "tests", "locks", "docs"}
+TOP_DIRECTORIES = {*PACKAGES, "tests", "locks", "docs", "findings"}
 TOP_FILES = {"pyproject.toml", "Makefile", "README.md", "LICENSE"}
 SUBPACKAGES = {
     "sut": {
