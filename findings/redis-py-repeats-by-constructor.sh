@@ -6,7 +6,7 @@
 #            lost is repeated by both or by neither.
 # Behaviour: Redis(port=...) has a Retry of 10; a client made of a pool, so from_url too, has none. One lost answer:
 #            the first counts 2 and returns 2 as if nothing had been; the second raises ConnectionError and counted 1.
-#            If every answer is lost, one incr() counts 11 and raises. valkey-py, a fork, never repeats.
+#            If every answer is lost, one incr() counts 11 and raises. valkey-py, a fork, repeats nothing by default.
 # Seen:      one answer lost     Redis() 2, server 2          from_url() ConnectionError, server 1
 #            every answer lost   Redis() ConnectionError, server 11   from_url() ConnectionError, server 1
 set -euo pipefail
