@@ -27,14 +27,15 @@ HEAD = """\
 The harness, its fuzzers and attacks found these. Each row is a folder in `tests/defects/`, which says what was wrong,
 how it showed, and what holds now. `python tests/defects/table.py` makes this page.
 
-A check in the last column says `invalid` in a run with the old piece, and not in a run without it. To see one:
+A check in the last column says `invalid` in a run with the old piece, and not in a run without it. Where the folder has
+`trigger.py`, both runs have its conditions. To see one:
 
 ```sh
 petrel run tests/defects/tls_ended_push/experiment.yaml --variant tests.defects.tls_ended_push.old_piece
 ```
 
-Where the folder has `trigger.py`, both runs have its conditions. `make test-long` makes both runs of each. Where the column names a test instead, no run can show the defect. The folder says
-why.
+`make test-long` makes both runs of each. Where the column names a test instead, no run can show the defect. The folder
+says why.
 
 """
 
