@@ -5,6 +5,9 @@ from __future__ import annotations
 from sut.deploy.topology import Topology
 from sut.services.chat.pieces import ChatPieces
 from sut.services.chat.reader import Reader
+from tests.defects.restart_slowed_by_clients.trigger import SlowReader
+
+CAUGHT_BY = ("catch_up", "liveness")
 
 
 class Impatient(Reader):
@@ -14,5 +17,9 @@ class Impatient(Reader):
         return False
 
 
+class ImpatientAndSlow(Impatient, SlowReader):
+    """The old piece under the trigger's condition."""
+
+
 def chat(_topology: Topology) -> ChatPieces:
-    return ChatPieces(reader=Impatient)
+    return ChatPieces(reader=ImpatientAndSlow)
