@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 FOREVER: Final = (1 << 63) - 1
-"""Above every number and every time."""
+"""Greater than every number and every time."""
 EVER: Final = -FOREVER
-"""Below every time."""
+"""Less than every time."""
 SECOND: Final = 1_000_000_000
-"""In ns."""
+"""One second in ns."""
 MESSAGE: Final = ["conv", "msg"]
 PLACE: Final = ["conv", "msg", "seq"]
