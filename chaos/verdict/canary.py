@@ -40,7 +40,7 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True):
     keys: int = 0
     """Number of Redis keys searched."""
     unsearched: tuple[str, ...] = ()
-    """What should have been searched and was not, with the reason."""
+    """Places that should have been searched and were not, with the reason."""
 
 
 class CanaryError(ValueError):

@@ -1,4 +1,4 @@
-"""What a check returns, and the words that all checks use to describe an anomaly."""
+"""The result of a check, and the words that all checks use to describe an anomaly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judges a history: runs the checks and combines their results. Deterministic: the same history gives the same bytes."""
+"""Judges a history: runs the checks and combines the results. Deterministic: the same history gives the same bytes."""
 
 from __future__ import annotations
 

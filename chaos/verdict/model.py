@@ -84,8 +84,8 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 class FaultResult(msgspec.Struct, frozen=True, kw_only=True):
     """The course of one fault.
 
-    Null times: it never happened. `recovery_s` is null if the fault was not healed, the system did not recover in the
-    time allowed, or nothing was due from which to tell. The evidence says which.
+    Null times: it never happened. `recovery_s` is null in three cases: the fault was not healed, the system did not
+    recover in the time allowed, or no delivery was due. The evidence says which.
     """
 
     name: str

@@ -80,7 +80,7 @@ def _missing(history: History, due: pl.DataFrame) -> tuple[pl.DataFrame, pl.Data
 
 
 def _grouped(history: History, due: pl.DataFrame, proven: pl.DataFrame) -> pl.DataFrame:
-    """Return the losses, a row a message and number: lacking devices, number of member devices, ack time, other number."""
+    """Return the losses, a row per message and number: lacking devices, member devices, ack time, other number."""
     moved = facts_of(history).finals.join(proven.select(MESSAGE).unique(), on=MESSAGE, how="semi")
     moved = moved.group_by("device", *MESSAGE).agg(elsewhere=pl.col("seq").min())
     return (

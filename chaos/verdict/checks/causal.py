@@ -104,7 +104,7 @@ def _parts(candidates: pl.DataFrame, shows: pl.DataFrame) -> Iterator[pl.DataFra
 
 
 def _inversions(part: pl.DataFrame, shows: pl.DataFrame, first_shows: pl.DataFrame) -> pl.DataFrame:
-    """Return the candidates whose sender had shown a later-shown message before the send, with one such message each."""
+    """Return the candidates whose sender had shown a later-shown message before the send, and one such message each."""
     causes = shows.select("device", cause_conv="conv", cause="msg", cause_t="t")
     later = part.join(causes, on="device").filter(pl.col("cause_t") > pl.col("t"))
     before = first_shows.select(sender="device", cause_conv="conv", cause="msg", before=pl.col("t"))

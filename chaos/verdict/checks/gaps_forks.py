@@ -66,7 +66,7 @@ def check(history: History) -> Finding:
 
     def change(row: Row) -> str:
         if row["seq"] < 1:
-            return f"somebody is removed from {words.conv(row)} by number 0, which is there at the creation"
+            return f"a user is removed from {words.conv(row)} by number 0, which is the creation"
         return f"{words.place(row)} is {row['changes']} changes"
 
     forked = forks.height + changes.height

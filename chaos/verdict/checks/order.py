@@ -86,7 +86,7 @@ def _after_higher(rows: pl.DataFrame, by: list[str]) -> pl.DataFrame:
 
 
 def _overtaken(sends: pl.DataFrame, acks: pl.DataFrame) -> pl.DataFrame:
-    """Return sends numbered below a message of the conversation that was acked before, with the highest such message."""
+    """Return sends numbered below a message of the conversation that was acked before, and the highest such message."""
     best = pl.col("seq").cum_max().over("conv")
     acked = acks.sort("t", "seq").with_columns(highest=best)
     joined = sends.sort("t").join_asof(

@@ -101,7 +101,7 @@ def _strange(history: History) -> pl.DataFrame:
     parts = {
         "under a wrong name": wrong,
         "in a push with another's content": other,
-        "changed that nobody sent": nowhere,
+        "changed, though it was never sent": nowhere,
     }
     told = [rows.select(columns).unique().with_columns(what=pl.lit(what)) for what, rows in parts.items()]
     return pl.concat(told).sort(*MESSAGE, "device", "what")

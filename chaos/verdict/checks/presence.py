@@ -129,7 +129,7 @@ def _untold(history: History, told: pl.DataFrame, bound_ns: int) -> pl.DataFrame
 
 
 def _truths(history: History) -> pl.DataFrame:
-    """Return user, state, from, to: when a user was online (1: any device in a session) or offline (0: certainly none)."""
+    """Return user, state, from, to: when a user was online (1: any device is) or offline (0: certainly none is)."""
     facts, stays = facts_of(history), facts_of(history).stays
     unwatched = stays.watched.select("device", start="until", end=pl.lit(FOREVER))
     spans = pl.concat(

@@ -80,7 +80,7 @@ def check(history: History) -> Finding:
     kinds = {
         "late or missing": Evidence(proven.rows, untold),
         "to devices online": got("was online throughout, and got", needless),
-        "of nothing": got("got, of a number that nothing has,", nowhere),
+        "of nothing": got("got, for a number that does not exist,", nowhere),
         "to no member": got("belongs to no member there, and got", strangers),
         "of what was shown": got("had shown that before, and got", shown),
         "again and again": got("got again and again", again),

@@ -1,9 +1,11 @@
 """A whole history in memory: all events as one polars frame, and the control data of the run.
 
 `events` has a row per event, by time, with the columns
-  e (EVENT_NAMES), t, due, device, user, conv, msg, seq, hash: as in the exchange format, with ids as integers (`ids`
-  decodes them). `user` is also the `by` of a receipt, `device` the viewer of a presence, `seq` a final's head;
-  arg: 1 for add, planned, definite, read and online; 0 for their opposites; null if the event has none.
+
+- e (EVENT_NAMES), t, due, device, user, conv, msg, seq, hash: as in the exchange format. Ids are integers, which `ids`
+  decodes. `user` is also the `by` of a receipt, `device` the viewer of a presence, `seq` a final's head.
+- arg: 1 for add, planned, definite, read and online; 0 for their opposites; null if the event has none.
+
 Rows of the same time are sorted by their values, so that the order of the lines has no influence.
 """
 
@@ -117,7 +119,7 @@ class History:
 
     @property
     def end_ns(self) -> int:
-        """The time until which devices are watched, in ns: the final read-back of our runs, otherwise the last event."""
+        """The time until which devices are watched, in ns: the final read-back of our runs, or the last event."""
         final = self.phase("final")
         return self.last_ns if final is None else final
 

@@ -1,1 +1,1 @@
-"""What several checks derive from a history: sends, acks, displays, read-backs, presence of devices, fault windows."""
+"""Relations that several checks derive from a history: sends, acks, displays, read-backs, presence, fault windows."""

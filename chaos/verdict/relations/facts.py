@@ -1,4 +1,4 @@
-"""What the checks derive from a history, computed once and shared: sends, acks, displays, read-backs and memberships.
+"""The relations that checks derive from a history, computed once: sends, acks, displays, read-backs, memberships.
 
 All values are plain relations; each docstring lists the columns. A message is identified by (conv, msg), because
 recorders may count messages per conversation. `device` events say to which user a device belongs; a device with several

@@ -1,13 +1,13 @@
-"""When devices were present, from their `online` and `offline` events, in two readings.
+"""Presence of devices, from their `online` and `offline` events, in two readings.
 
 A *session* is the time from one `online` to the next connection event, as the device itself saw it. An *absence* is
 planned: from before the first `online`, or from a planned `offline`, to the next `online`. The rest is *presence*,
-however often the connection broke meanwhile: a service that does not let a device come back must not be excused by
+however often the connection broke meanwhile. A service that does not let a device come back must not be excused by
 that. A device without any connection event is present throughout if it ever did anything, else never. Whether such a
 device was connected is *untold*; so is the time before a first event that is an `offline`.
 
 Connection events of the same time are read as alternating: for a device that was online the `offline` comes first.
-Nobody watches devices after `History.end_ns`. In a history with holes the process that ran a device may have died
+Devices are not watched after `History.end_ns`. In a history with holes the process that ran a device may have died
 unnoticed. There a device is watched only until its own last event.
 """
 
@@ -99,7 +99,7 @@ class Stays:
         return cut.filter(pl.col("start") < pl.col("end")).sort("device", "start")
 
     def without_absence(self, rows: pl.DataFrame, *, start: str, end: str) -> pl.DataFrame:
-        """Return the rows (with `device`) whose time from column `start` to column `end` overlaps no planned absence."""
+        """Return the rows (with `device`) whose time from column `start` to `end` overlaps no planned absence."""
         absences = self.absences.select("device", away="start", back="end")
         last = rows.sort(end).join_asof(
             absences, left_on=end, right_on="away", by="device", allow_exact_matches=False, check_sortedness=False

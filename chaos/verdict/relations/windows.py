@@ -1,9 +1,9 @@
 """The faults of a history: each injection paired with its healing, and the measured recovery time.
 
-A fault's *window* reaches from its injection to its healing plus its recovery. The recovery is the number of whole
-seconds from the healing to the first second whose deliveries (by due) were shown within the latency bound at p99. A
-second in which nothing was due, or another fault was active, proves nothing. `recovery_s` caps the recovery: a delivery
-that is late after that counts as late.
+A fault's *window* reaches from its injection to its healing plus its recovery. The recovery counts whole seconds after
+the healing. It ends at the first second whose deliveries (by due) were shown within the latency bound at p99. A second
+in which nothing was due, or another fault was active, proves nothing. `recovery_s` caps the recovery: a delivery that
+is late after that counts as late.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Windows:
         return sorted((w.inject_ns - lead_ns, w.end_ns(cap_s)) for w in self.all if w.inject_ns is not None)
 
     def deadline(self, since: pl.Expr, bound_ns: int) -> pl.Expr:
-        """Return the end of the bound that counts from `since`, or from the heal of a fault that is active within it."""
+        """Return the end of the bound that counts from `since`, or from the heal of a fault active within it."""
         last = since + bound_ns
         ends = [
             pl.when((pl.lit(w.inject_ns) <= last) & (since < w.heal_ns)).then(w.heal_ns + bound_ns).otherwise(last)
@@ -133,7 +133,7 @@ class Windows:
         return pl.max_horizontal(last, *ends)
 
     def after(self, start: pl.Expr, deadline: pl.Expr, bound_ns: int) -> pl.Expr:
-        """Return the deadline, moved to the bound after the end of each window that overlaps `start` to the deadline."""
+        """Return the deadline, moved to the bound after the end of each window that overlaps the time until it."""
         for first, end in self.spans():
             overlaps = (pl.lit(first) <= deadline) & (start < end)
             later = pl.lit(min(end, self._history.last_ns + 1) + bound_ns)  # no session lasts beyond the history
