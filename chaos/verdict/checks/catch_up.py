@@ -22,7 +22,7 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.base import MESSAGE, not_shown_by
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "catch_up"
@@ -78,7 +78,5 @@ def check(history: History) -> Finding:
 
 def _missed(due: pl.DataFrame, duties: pl.DataFrame, bound_ns: int) -> pl.DataFrame:
     """Return the messages acked before a device's `online` and not shown on it by that duty's deadline."""
-    slow = due.filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("acked") + bound_ns))
-    return slow.join(duties, on="device").filter(
-        (pl.col("acked") < pl.col("online")) & (pl.col("shown").is_null() | (pl.col("shown") > pl.col("deadline")))
-    )
+    slow = due.filter(not_shown_by(pl.col("acked") + bound_ns))
+    return slow.join(duties, on="device").filter(pl.col("acked") < pl.col("online"), not_shown_by(pl.col("deadline")))

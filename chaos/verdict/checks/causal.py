@@ -24,7 +24,7 @@ import polars as pl
 
 from chaos.verdict.finding import MAX_COUNTEREXAMPLES, Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.base import MESSAGE, in_stay
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "causal"
@@ -73,9 +73,8 @@ def check(history: History) -> Finding:
 def _member_shows(history: History) -> pl.DataFrame:
     """Return device, conv, msg, seq, t: first displays at numbers where the device's user is a member, by time."""
     facts = facts_of(history)
-    seq = pl.col("seq")
     spans = facts.first_shows.join(facts.device_spans, on=["device", "conv"])
-    allowed = spans.filter((pl.col("first") < seq) & (seq < pl.col("last"))).drop("first", "last")
+    allowed = spans.filter(in_stay()).drop("first", "last")
     return allowed.unique(["device", *MESSAGE]).sort("t", "device", *MESSAGE)
 
 

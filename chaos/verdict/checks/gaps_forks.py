@@ -23,7 +23,7 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.base import MESSAGE, in_stay
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "gaps_forks"
@@ -127,7 +127,7 @@ def _gaps(history: History) -> pl.DataFrame:
     stays = stays.with_columns(stop=pl.min_horizontal("last", pl.col("head") + 1)).filter(
         pl.col("stop") > pl.col("first") + 1
     )
-    within = (pl.col("first") < pl.col("seq")) & (pl.col("seq") < pl.col("stop"))
+    within = in_stay(last="stop")
     key = ["device", "conv", "first"]
     read = facts.finals.select("device", *NUMBER).unique().join(stays, on=["device", "conv"]).filter(within)
     gone = facts.places.join(facts.deleted, on=MESSAGE, how="semi").select(NUMBER)

@@ -23,7 +23,7 @@ from chaos.verdict.canary import Canary
 from chaos.verdict.finding import MAX_COUNTEREXAMPLES, Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.model import Counterexample, total
-from chaos.verdict.relations.base import MESSAGE, PLACE
+from chaos.verdict.relations.base import MESSAGE, PLACE, in_stay
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "leaks"
@@ -70,10 +70,7 @@ def _copies(history: History) -> Finding:
     copies = facts.seen.select("device", *PLACE).unique()
     if not copies.height:
         return nothing(NAME)
-    seq = pl.col("seq")
-    allowed = copies.join(facts.device_spans, on=["device", "conv"]).filter(
-        (pl.col("first") < seq) & (seq < pl.col("last"))
-    )
+    allowed = copies.join(facts.device_spans, on=["device", "conv"]).filter(in_stay())
     others = copies.join(allowed, on=["device", *PLACE], how="anti")
     judged = others.join(facts.owners, on="device", how="semi").join(facts.of("member"), on="conv", how="semi")
     foreign = _by_strangers(history)
@@ -112,6 +109,5 @@ def _by_strangers(history: History) -> pl.DataFrame:
     facts = facts_of(history)
     places = facts.places.select(PLACE).join(facts.sends.select(*MESSAGE, "device"), on=MESSAGE)
     places = places.join(facts.owners, on="device", how="semi").join(facts.of("member"), on="conv", how="semi")
-    inside = (pl.col("first") < pl.col("seq")) & (pl.col("seq") < pl.col("last"))
-    allowed = places.join(facts.device_spans, on=["device", "conv"]).filter(inside)
+    allowed = places.join(facts.device_spans, on=["device", "conv"]).filter(in_stay())
     return places.join(allowed, on=PLACE, how="anti").sort(PLACE)

@@ -26,7 +26,7 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.base import MESSAGE, not_shown_by
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "liveness"
@@ -46,11 +46,9 @@ def check(history: History) -> Finding:
     at_the_end = _at_the_end(history)
     for part in facts.parts(_known(history)):
         here = _due(history, part)
-        slow = here.filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("known") + bound_ns))
+        slow = here.filter(not_shown_by(pl.col("known") + bound_ns))
         judged = _judged(history, slow, bound_ns)
-        tardy = slow.join(judged, on=["device", *MESSAGE]).filter(
-            pl.col("shown").is_null() | (pl.col("shown") > pl.col("deadline"))
-        )
+        tardy = slow.join(judged, on=["device", *MESSAGE]).filter(not_shown_by(pl.col("deadline")))
         never = slow.filter(pl.col("shown").is_null())
         too_short = (
             never.join(judged, on=["device", *MESSAGE], how="anti")

@@ -34,7 +34,7 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import EVER, MESSAGE
+from chaos.verdict.relations.base import EVER, MESSAGE, not_shown_by
 from chaos.verdict.relations.facts import facts_of
 from chaos.verdict.relations.stays import overlapping
 
@@ -137,7 +137,7 @@ def _missing(history: History, away: pl.DataFrame, pushes: pl.DataFrame) -> pl.D
         & pl.col("pushed").is_between(pl.col("sent").fill_null(EVER), pl.col("until"))
     )
     missing = away.join(told, on=["device", *MESSAGE], how="anti").join(shown, on=["device", *MESSAGE], how="left")
-    return missing.filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("until")))
+    return missing.filter(not_shown_by(pl.col("until")))
 
 
 def _needless(history: History, pushes: pl.DataFrame) -> pl.DataFrame:

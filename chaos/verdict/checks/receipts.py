@@ -26,7 +26,7 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import FOREVER, MESSAGE, PLACE
+from chaos.verdict.relations.base import FOREVER, MESSAGE, PLACE, in_stay
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "receipts"
@@ -94,7 +94,7 @@ def _early(history: History, receipts: pl.DataFrame) -> pl.DataFrame:
     spans = facts.device_spans.select("conv", "first", "last", reader="device")
     spans = spans.join(meant.select("conv", "reader").unique(), on=["conv", "reader"], how="semi")
     allowed = spans.join(numbers, on="conv").filter(pl.col("sender").ne_missing(pl.col("reader")))
-    allowed = allowed.filter((pl.col("first") < pl.col("message")) & (pl.col("message") < pl.col("last")))
+    allowed = allowed.filter(in_stay("message"))
     visible = allowed.select("reader", "conv", "message").unique().sort("message")
     reported = meant.sort("seq").join_asof(
         visible, left_on="seq", right_on="message", by=["reader", "conv"], check_sortedness=False

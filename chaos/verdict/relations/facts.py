@@ -14,7 +14,7 @@ from typing import Final
 import polars as pl
 
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import FOREVER, MESSAGE, PLACE
+from chaos.verdict.relations.base import FOREVER, MESSAGE, PLACE, in_stay
 from chaos.verdict.relations.stays import Stays
 from chaos.verdict.relations.windows import Windows
 from load.history.events import EVENT_NAMES, names_of
@@ -193,9 +193,8 @@ class Facts:
 
     def readers(self, places: pl.DataFrame) -> pl.DataFrame:
         """Return `places` (with conv and seq) joined with each member's devices at that number, as `reader`."""
-        seq = pl.col("seq")
         spans = self.device_spans.rename({"device": "reader"})
-        found = places.join(spans, on="conv").filter((pl.col("first") < seq) & (seq < pl.col("last")))
+        found = places.join(spans, on="conv").filter(in_stay())
         found = found.drop("first", "last")
         shared = self.owners["device"].is_duplicated().any()
         return found.unique(maintain_order=True) if shared else found
