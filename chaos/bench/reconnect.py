@@ -2,9 +2,9 @@
 
 A point is the number of devices. All gateways are killed at once and restart some seconds later. The devices reconnect
 by their backoff, first with full jitter, then with the fixed wait, on the same system. The figures are the maxima in
-any 0.1 s: the dials of devices that got in, and the handshakes that the gateways finished (bounded by their capacity).
-A third figure is the time of one handshake. With few devices a fixed wait need not take longer for all: jitter trades
-time for a lower peak.
+any 0.1 s of two counts. One is the dials of devices that got in. The other is the handshakes that the gateways finished
+(bounded by their capacity). A third figure is the time of one handshake. With few devices a fixed wait need not take
+longer for all: jitter trades time for a lower peak.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class KafkaControllerCrash(_Controller, KafkaCrash):
 class KafkaPause(_Leader, Pause):
     """The Kafka broker that leads a loaded partition stops (SIGSTOP) and then continues as if no time had passed.
 
-    Breaks: calls to it hang instead of failing. If it is stopped longer than its session, it continues as a zombie: it
+    Breaks: calls to it hang instead of failing. If it is stopped longer than its session, it continues as a zombie. It
     still believes that it leads, and must not confirm a single append.
     Proven: the kernel has it in state T and it does not answer. After 6 s, in which the others must notice, every other
     broker has it in sync nowhere and knows another leader for each partition.

@@ -1,7 +1,7 @@
 """One run from start to verdict: a system, a swarm, the faults and the read-back; no process of it remains.
 
 The order is fixed: watchdog, system, schedule, swarm; at t0 the engine begins. After the last send the run waits until
-all is delivered, ends the swarm, kills the sequencers once more and reads everything back from the store. Then it ends
+all is delivered and ends the swarm. Then it kills the sequencers once more, reads everything back from the store, ends
 the system and judges. After an interruption the run skips to the steps that fit into the remaining time. `execute`
 always returns or raises with no process of the run left.
 """

@@ -2,10 +2,10 @@
 
     python -m load.readback.readback SWARM_JSON
 
-A device reads two sets of conversations: those that the service reports by SYNC from 0, and those in which the history
-says that the user is or was a member. Each is fetched page by page to its head. FINAL is written for each message, and
-FINAL_DONE for each conversation read to its end, even an empty one. A conversation that cannot be read after bounded
-retries is a hole in the history, and the exit status is 70.
+A device reads two sets of conversations. The service reports one by SYNC from 0. The history names the other: the user
+is or was a member there. Each is fetched page by page to its head. FINAL is written for each message, and FINAL_DONE
+for each conversation read to its end, even an empty one. A conversation that cannot be read after bounded retries is a
+hole in the history, and the exit status is 70.
 """
 
 from __future__ import annotations

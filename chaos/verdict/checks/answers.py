@@ -11,8 +11,8 @@ Unknown when too few sends are acked in a history with holes: a removal may be u
 Decisions. A send is a member's if two conditions hold. Its device's user is a member when it is sent, by the times of
 the membership changes. The user is not removed within the bound after it, because near a removal a refusal is right. A
 refusal that asks for a retry is not an answer. A send in a fault window is not judged, nor is one that was unanswered
-when a window began. The sender must not be away as planned within the bound, and must be watched until its end, because
-a device that leaves cannot be answered. A late ack is always an anomaly. Sends that are refused or never answered are
+when a window began. The sender must not be away as planned within the bound, and must be watched until its end. A
+device that leaves cannot be answered. A late ack is always an anomaly. Sends that are refused or never answered are
 anomalies once they are more than one in a thousand. In a history with holes only late acks are proven.
 """
 

@@ -14,10 +14,10 @@ Decisions. A message is due if it was acked. An unacked message is due from its 
 A message that only finals have took its place at an unknown time and is not due, nor is one that nobody sent. A device
 is present while it is not away as planned (see stays): an unplanned disconnection excuses nothing. In a history without
 connection events, nothing tells whether a device that never did anything was present. It must be present for the whole
-bound, which counts again from each return, and from the heal of a fault that was active within it. A device that leaves
-as planned before the quiesce phase (without phases: before the end) owes nothing more. The sending device need not
-display its own message. In a history with holes a removal may be unrecorded. There a message counts as missed only if
-it was shown later or is in the device's final.
+bound. The bound counts again from each return, and from the heal of a fault that was active within it. A device that
+leaves as planned before the quiesce phase (without phases: before the end) owes nothing more. The sending device need
+not display its own message. In a history with holes a removal may be unrecorded. There a message counts as missed only
+if it was shown later or is in the device's final.
 """
 
 from __future__ import annotations

@@ -11,18 +11,18 @@ Unknown when a missing or surplus push may follow an unrecorded change in a hist
     {"e":"push","t":9000000000,"device":2,"conv":7,"seq":3}     7 s after the ack
 
 Decisions. A history without a push event has nothing to check, unless it says that it records them. A push with a
-higher number of the same conversation covers the lower ones (pushes may be coalesced), but not a message invoked after
-the push. A device is known to be offline from an `offline` event, or before its first `online`. A device that never did
-anything is away, if the history has connection events at all; one that did something without any is not judged. The
-sending device needs no push for its own message. A message displayed within the bound needs no push. Online throughout
-means one session from the invocation to the push. A session that broke unplanned does not count, unless the message
-arrived within the bound of the push: such a connection may have been half open.
+higher number of the same conversation covers the lower ones (pushes may be coalesced). It does not cover a message
+invoked after the push. A device is known to be offline from an `offline` event, or before its first `online`. A device
+that never did anything is away, if the history has connection events at all; one that did something without any is not
+judged. The sending device needs no push for its own message. A message displayed within the bound needs no push. Online
+throughout means one session from the invocation to the push. A session that broke unplanned may have been half open. It
+does not count unless the message arrived within the bound of the push.
 
 A number exists if any event names a message or a change with it. Its push may go to a member at that number, and to a
-user added or removed by it. A push of a shown message is judged outside fault windows. It is surplus if the display was
-longer than the bound ago, or if one session lasted from the invocation to 2 s after the display. A push may cross a
-display that just happened. The third push of a number to a device, and each later one, is a surplus repeat. In a
-history with holes a removal, an add or a message may be unrecorded. There a push is missing only if the message was
+user added or removed by it. A push of a shown message is judged outside fault windows. It is surplus in two cases. The
+display was longer than the bound ago, or one session lasted from the invocation to 2 s after the display. A push may
+cross a display that just happened. The third push of a number to a device, and each later one, is a surplus repeat. In
+a history with holes a removal, an add or a message may be unrecorded. There a push is missing only if the message was
 shown later or is in the device's final. It is surplus only if the device was online or had shown the message.
 """
 
