@@ -76,7 +76,7 @@ def test_a_second_device_sees_all_from_its_addition_on(running: System, tmp_path
             await bo.until(lambda: bo.texts(group))
             async with person(access, "ada", tmp_path, device="laptop", joins=False) as laptop:
                 assert laptop.core.conversations == {}
-                with pytest.raises(UserMistake, match="no device of yours waits with this code"):
+                with pytest.raises(UserMistake, match="none of your devices waits with this code"):
                     await ada.do.devices.link("laptop", "12345 " * 6)
                 with pytest.raises(UserMistake, match="has to be added itself first"):
                     await laptop.do.devices.link("phone", "12345 " * 6)
