@@ -1,11 +1,12 @@
-"""Reads one partition of the log for push: which conversation has reached which number, and whose members must know.
+"""Reads one partition of the log for push: the new head of each conversation, and the members to notify.
 
 It applies the sequencer's rule (sequencer/rule.py) itself. No service has to inform this one, so nothing is forgotten
 when either of them dies. A conversation's state comes from the store, and from the log after that. Reading begins at
 the lower of two commits, its own and the sequencer's, so nothing between them is missing.
 
-A record is passed on once its sequencer has applied it too (progress.py). A state that is already beyond a record does
-not say which number the record took. Then the present members are told the present head, which covers it.
+A record is passed on once its sequencer has applied it too (progress.py). A loaded state may already include a record:
+then its sequence number is not known. In that case the present members are notified of the present head, which covers
+it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from sut.services.sequencer import rule
 POLL_S: Final = 0.1
 READ_LIMIT: Final = 256
 MAX_LIVE: Final = 20_000
-"""Conversations of one partition kept in memory; more while the store does not have them yet."""
+"""The number of conversations of one partition in memory. More are kept while the store does not have them yet."""
 RETRY_S: Final = 0.2
 
 T = TypeVar("T")
@@ -34,7 +35,7 @@ log = logging.getLogger("push")
 
 
 class Reached(NamedTuple):
-    """A conversation has reached a number: these users' devices are to know, except the sending device."""
+    """A conversation has reached a sequence number. Devices of these users must know, except the sending device."""
 
     hold: Hold
     conv: int
@@ -42,7 +43,7 @@ class Reached(NamedTuple):
     users: tuple[int, ...]
     except_device: int
     at_s: float
-    """When the sequencer was found to have applied it (time.monotonic)."""
+    """When the sequencer was found to have applied the record (time.monotonic)."""
     fresh: bool = True
     """True unless the record was there when this process started."""
 
