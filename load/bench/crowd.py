@@ -16,6 +16,7 @@ import resource
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Final
 
 import msgspec
@@ -389,12 +390,12 @@ _NAMES: Final = {int(one): one.name for one in (*f.Type, *SignalType)}
 CROWDS: Final = {"fanout": fanout, "talkers": talkers, "returning": returning}
 
 
-def main() -> None:
+def main(crowds: Mapping[str, Callable[[Plan], Coroutine[None, None, Measured]]]) -> None:
     """Read a plan from standard input, run the crowd named on the command line and print what it measured."""
     plan = msgspec.json.decode(sys.stdin.readline().encode(), type=Plan)
-    measured = uvloop.run(CROWDS[sys.argv[1]](plan))
+    measured = uvloop.run(crowds[sys.argv[1]](plan))
     print(msgspec.json.encode(measured).decode(), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
-    main()
+    main(CROWDS)

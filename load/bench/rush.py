@@ -9,16 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import msgspec
-import uvloop
-
-from load.bench.crowd import Crowd, Measured, Plan, go
+from load.bench.crowd import Crowd, Measured, Plan, go, main
 from load.bench.phone import Phone
 from load.drive.api import parallel
 from load.history.latency import Histogram
@@ -171,12 +167,5 @@ def _no_matter(_phone: Phone, _frame: f.ServerFrame) -> None:
 RUSHES: Final = {"pressing": pressing, "cut_off": cut_off}
 
 
-def main() -> None:
-    """Read a plan from standard input, run the crowd named on the command line and print what it measured."""
-    plan = msgspec.json.decode(sys.stdin.readline().encode(), type=Plan)
-    measured = uvloop.run(RUSHES[sys.argv[1]](plan))
-    print(msgspec.json.encode(measured).decode(), flush=True)  # noqa: T201
-
-
 if __name__ == "__main__":
-    main()
+    main(RUSHES)
