@@ -65,6 +65,7 @@ _PUT_ROW: Final = (
 _PUT_MESSAGE: Final = (
     "INSERT OR REPLACE INTO message (conv, seq, flags, user, device, client_seq, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
 )
+_MESSAGES: Final = "SELECT seq, flags, user, device, client_seq, body FROM message WHERE conv = ?"
 _PUT_SPAN: Final = "INSERT OR REPLACE INTO span (conv, user, first, until) VALUES (?, ?, ?, ?)"
 _PUT_MARK: Final = "INSERT OR REPLACE INTO mark (conv, device, client_seq, seq) VALUES (?, ?, ?, ?)"
 _PUT_ROLE: Final = "INSERT OR REPLACE INTO role (conv, user, role, seq) VALUES (?, ?, ?, ?)"
@@ -294,21 +295,16 @@ def _heads(user: int, convs: list[int], connection: sqlite3.Connection) -> dict[
 
 
 def _page(conv: int, after: int, limit: int, connection: sqlite3.Connection) -> list[StoredMessage]:
-    rows = connection.execute(
-        "SELECT seq, flags, user, device, client_seq, body FROM message"
-        " WHERE conv = ? AND seq > ? ORDER BY seq LIMIT ?",
-        (conv, after, limit),
-    ).fetchall()
-    return [StoredMessage(seq, flags, user, device, _unsigned(cs), body) for seq, flags, user, device, cs, body in rows]
+    return _messages(connection.execute(f"{_MESSAGES} AND seq > ? ORDER BY seq LIMIT ?", (conv, after, limit)))
 
 
 def _page_before(conv: int, before: int, limit: int, connection: sqlite3.Connection) -> list[StoredMessage]:
-    rows = connection.execute(
-        "SELECT seq, flags, user, device, client_seq, body FROM message"
-        " WHERE conv = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
-        (conv, before, limit),
-    ).fetchall()
-    return [StoredMessage(seq, fl, user, dev, _unsigned(cs), body) for seq, fl, user, dev, cs, body in reversed(rows)]
+    rows = connection.execute(f"{_MESSAGES} AND seq < ? ORDER BY seq DESC LIMIT ?", (conv, before, limit))
+    return _messages(rows)[::-1]
+
+
+def _messages(rows: sqlite3.Cursor) -> list[StoredMessage]:
+    return [StoredMessage(seq, flags, user, device, _unsigned(cs), body) for seq, flags, user, device, cs, body in rows]
 
 
 def _expire(before: int, connection: sqlite3.Connection) -> bool:
