@@ -122,6 +122,11 @@ class Words:
                     told.append(self._counterexample(kind, rows[place]))
         return tuple(told)
 
+    def invalid(self, name: str, detail: str, *evidence: Evidence, anomalies: int) -> Finding:
+        """The finding of the check `name` that found `anomalies`, with counterexamples of each kind as `tell` picks."""
+        examples = self.tell(*evidence)
+        return Finding(name=name, verdict="invalid", detail=detail, counterexamples=examples, anomalies=anomalies)
+
     def _counterexample(self, kind: Evidence, row: Row) -> Counterexample:
         ids = self._history.ids
         named: list[int] = []

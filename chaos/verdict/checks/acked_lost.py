@@ -104,10 +104,9 @@ def _lost(history: History, lost: pl.DataFrame) -> Finding:
 
     messages = lost.select(MESSAGE).unique().height
     lacking = int(lost["device"].list.len().sum())
-    return Finding(
-        name=NAME,
-        verdict="invalid",
-        detail=f"{count(messages, 'acked message')} lost: {count(lacking, 'final')} of member devices lack one",
-        counterexamples=words.tell(Evidence(lost, text)),
+    return words.invalid(
+        NAME,
+        f"{count(messages, 'acked message')} lost: {count(lacking, 'final')} of member devices lack one",
+        Evidence(lost, text),
         anomalies=messages,
     )

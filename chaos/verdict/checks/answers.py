@@ -60,11 +60,11 @@ def check(history: History) -> Finding:
         return f"{sent}{words.at(row['t'])} {end}"
 
     proven = unacked if too_few and not history.holes else unacked.clear()
-    return Finding(
-        name=NAME,
-        verdict="invalid",
-        detail=detail,
-        counterexamples=words.tell(Evidence(late.sort("t", *MESSAGE), waited), Evidence(proven, refused)),
+    return words.invalid(
+        NAME,
+        detail,
+        Evidence(late.sort("t", *MESSAGE), waited),
+        Evidence(proven, refused),
         anomalies=late.height + proven.height,
     )
 

@@ -60,13 +60,7 @@ def check(history: History) -> Finding:
             )
 
         detail = f"{count(proven.height, 'message')} not shown within {history.bounds.catch_up_s:g} s of coming online"
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=detail,
-            counterexamples=words.tell(Evidence(proven.rows, text)),
-            anomalies=proven.height,
-        )
+        return words.invalid(NAME, detail, Evidence(proven.rows, text), anomalies=proven.height)
     if missing:
         detail = f"{count(missing, 'message')} not shown may follow an unrecorded removal"
         return Finding(name=NAME, verdict="unknown", detail=detail)

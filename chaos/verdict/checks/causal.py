@@ -57,11 +57,10 @@ def check(history: History) -> Finding:
 
     if found.height:
         more = "at least " if found.height >= MAX_COUNTEREXAMPLES else ""
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=f"{more}{count(found.height, 'message')} shown before one that its sender had already shown",
-            counterexamples=words.tell(Evidence(found, text, ("sender", "device"))),
+        return words.invalid(
+            NAME,
+            f"{more}{count(found.height, 'message')} shown before one that its sender had already shown",
+            Evidence(found, text, ("sender", "device")),
             anomalies=found.height,
         )
     detail = (

@@ -65,10 +65,10 @@ def check(history: History) -> Finding:
         given = ", ".join(str(seq) for seq in row["numbers"][:10])
         return f"{words.msg(row)} has {len(row['numbers'])} numbers in {words.conv(row)}: {given}"
 
-    return Finding(
-        name=NAME,
-        verdict="invalid",
-        detail=f"{count(surplus_shows, 'surplus display')}, {count(surplus_numbers, 'surplus number')} of messages",
-        counterexamples=words.tell(Evidence(shown, twice), Evidence(numbers, numbered)),
+    return words.invalid(
+        NAME,
+        f"{count(surplus_shows, 'surplus display')}, {count(surplus_numbers, 'surplus number')} of messages",
+        Evidence(shown, twice),
+        Evidence(numbers, numbered),
         anomalies=surplus_shows + surplus_numbers,
     )

@@ -71,11 +71,12 @@ def check(history: History) -> Finding:
 
     forked = forks.height + changes.height
     if gaps.height or forked:
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=f"{count(missing, 'missing number')} in finals, {count(forked, 'number')} not one message",
-            counterexamples=words.tell(Evidence(forks, fork), Evidence(changes, change), Evidence(gaps, gap)),
+        return words.invalid(
+            NAME,
+            f"{count(missing, 'missing number')} in finals, {count(forked, 'number')} not one message",
+            Evidence(forks, fork),
+            Evidence(changes, change),
+            Evidence(gaps, gap),
             anomalies=missing + forked,
         )
     if doubtful.height:

@@ -56,11 +56,10 @@ def check(history: History) -> Finding:
             )
 
         messages = divided.select(MESSAGE).unique().height
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=f"{count(messages, 'unanswered send')} in some finals only",
-            counterexamples=words.tell(Evidence(divided, text, ("device", "holder"))),
+        return words.invalid(
+            NAME,
+            f"{count(messages, 'unanswered send')} in some finals only",
+            Evidence(divided, text, ("device", "holder")),
             anomalies=messages,
         )
     fresh = facts.device_spans.join(nowhere, on="conv", how="semi").join(facts.heads, on=["device", "conv"], how="anti")

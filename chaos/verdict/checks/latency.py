@@ -67,10 +67,4 @@ def check(history: History) -> Finding:
         )
 
     slowest = late.sort("latency_ns", "due", "conv", "msg", "device", descending=[True, False, False, False, False])
-    return Finding(
-        name=NAME,
-        verdict="invalid",
-        detail=detail,
-        counterexamples=words.tell(Evidence(slowest, text)),
-        anomalies=late.height,
-    )
+    return words.invalid(NAME, detail, Evidence(slowest, text), anomalies=late.height)

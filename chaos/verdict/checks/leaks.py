@@ -89,13 +89,7 @@ def _copies(history: History) -> Finding:
         detail = f"{count(judged.height, 'copy', 'copies')} on devices that must not have them"
         if foreign.height:
             detail += f", {count(foreign.height, 'number')} whose sender is no member"
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=detail,
-            counterexamples=words.tell(Evidence(leaked, text), Evidence(foreign, sent)),
-            anomalies=wrong,
-        )
+        return words.invalid(NAME, detail, Evidence(leaked, text), Evidence(foreign, sent), anomalies=wrong)
     if others.height or wrong:
         what = "may follow an unrecorded add" if wrong else "on devices or in conversations without members"
         detail = f"{count(others.height + foreign.height, 'copy', 'copies')} {what}"

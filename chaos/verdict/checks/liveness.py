@@ -72,13 +72,7 @@ def check(history: History) -> Finding:
             )
 
         detail = f"{count(gone, 'delivery', 'deliveries')} never shown, {proven.height - gone:,} shown too late"
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=detail,
-            counterexamples=words.tell(Evidence(proven.rows, text)),
-            anomalies=proven.height,
-        )
+        return words.invalid(NAME, detail, Evidence(proven.rows, text), anomalies=proven.height)
     if late:
         detail = f"{count(late, 'delivery', 'deliveries')} not shown, but " + (
             "the history is incomplete"

@@ -61,16 +61,15 @@ def check(history: History) -> Finding:
             f"but {words.msg(row, 'before')} was acked as number {row['highest']} {words.at(row['acked'])}, before that"
         )
 
-    return Finding(
-        name=NAME,
-        verdict="invalid",
-        detail=(
+    return words.invalid(
+        NAME,
+        (
             f"{count(shown.height, 'display')} after a higher number, {count(sent.height, 'send')} out of the sender's "
             f"order, {count(overtaken.height, 'send')} numbered below a message acked before"
         ),
-        counterexamples=words.tell(
-            Evidence(shown, late_show), Evidence(sent, late_send), Evidence(overtaken, late_ack, ("device", "acker"))
-        ),
+        Evidence(shown, late_show),
+        Evidence(sent, late_send),
+        Evidence(overtaken, late_ack, ("device", "acker")),
         anomalies=anomalies,
     )
 

@@ -59,20 +59,17 @@ def check(history: History) -> Finding:
 
         return Evidence(where(rows), text)
 
-    return Finding(
-        name=NAME,
-        verdict="invalid",
-        detail=(
+    return words.invalid(
+        NAME,
+        (
             f"{unsent.height:,} never sent, {altered.height:,} altered, {refused.height:,} refused for good, "
             f"{twofold.height:,} with two contents, {strange.height:,} with a wrong author, content or target"
         ),
-        counterexamples=words.tell(
-            tell("was never sent there", unsent),
-            tell("has not the content that was sent", altered),
-            tell("was definitely refused", refused),
-            Evidence(twofold, lambda row: f"{words.device(row)} sent {words.msg(row)} with {row['bodies']} contents"),
-            Evidence(strange, lambda row: f"{words.device(row)} has {words.msg(row)} {row['what']}"),
-        ),
+        tell("was never sent there", unsent),
+        tell("has not the content that was sent", altered),
+        tell("was definitely refused", refused),
+        Evidence(twofold, lambda row: f"{words.device(row)} sent {words.msg(row)} with {row['bodies']} contents"),
+        Evidence(strange, lambda row: f"{words.device(row)} has {words.msg(row)} {row['what']}"),
         anomalies=anomalies,
     )
 

@@ -72,11 +72,11 @@ def check(history: History) -> Finding:
         detail = f"{count(stale.height, 'picture')} stale for more than {history.bounds.presence_s:g} s"
         if untold.height:
             detail += f", {untold.height:,} not told within that after a reconnect"
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=detail,
-            counterexamples=words.tell(Evidence(stale, text, ("viewer",)), Evidence(untold, dark, ("viewer",))),
+        return words.invalid(
+            NAME,
+            detail,
+            Evidence(stale, text, ("viewer",)),
+            Evidence(untold, dark, ("viewer",)),
             anomalies=stale.height + untold.height,
         )
     return Finding(name=NAME, verdict="valid", detail=f"{count(states, 'state')} told, none stale for too long")

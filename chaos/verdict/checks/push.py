@@ -89,11 +89,10 @@ def check(history: History) -> Finding:
     found |= {"late or missing": proven.height} if proven.height else {}
     if found:
         detail = ", ".join(f"{number:,} {what}" for what, number in found.items())
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=f"{count(sum(found.values()), 'push', 'pushes')} wrong: {detail}",
-            counterexamples=words.tell(*(evidence for evidence in kinds.values() if evidence.rows.height)),
+        return words.invalid(
+            NAME,
+            f"{count(sum(found.values()), 'push', 'pushes')} wrong: {detail}",
+            *(evidence for evidence in kinds.values() if evidence.rows.height),
             anomalies=sum(found.values()),
         )
     if missing or doubtful:

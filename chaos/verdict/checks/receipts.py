@@ -68,15 +68,12 @@ def check(history: History) -> Finding:
         detail = f"{count(early.height, 'receipt')} before the display, {back.height:,} going back"
         if untold.height:
             detail += f", {count(untold.height, 'display')} without one"
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=detail,
-            counterexamples=words.tell(
-                Evidence(early, lambda row: f"{said(row)}, where it was not shown before that"),
-                Evidence(back, lambda row: f"{said(row)}, after {row['highest']} had been reported"),
-                Evidence(untold, silent, ("device", "sender")),
-            ),
+        return words.invalid(
+            NAME,
+            detail,
+            Evidence(early, lambda row: f"{said(row)}, where it was not shown before that"),
+            Evidence(back, lambda row: f"{said(row)}, after {row['highest']} had been reported"),
+            Evidence(untold, silent, ("device", "sender")),
             anomalies=early.height + back.height + untold.height,
         )
     detail = f"{count(receipts.height, 'receipt')}, none early, none going back"

@@ -41,11 +41,10 @@ def check(history: History) -> Finding:
         return f"{words.device(row)} {row['how']} {words.msg(row)} as {words.place(row)}; its final lacks it"
 
     if missing.height:
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=f"{count(missing.height, 'message')} that a device wrote or showed missing in its final",
-            counterexamples=words.tell(Evidence(missing, text)),
+        return words.invalid(
+            NAME,
+            f"{count(missing.height, 'message')} that a device wrote or showed missing in its final",
+            Evidence(missing, text),
             anomalies=missing.height,
         )
     unread = known.join(facts.heads, on=["device", "conv"], how="anti").select("device", "conv").unique().height

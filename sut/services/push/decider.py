@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple, Protocol
 
 from sut.ports import Provider, RegisteredDevice, Registry, Route, Unavailable
 from sut.services.push.directory import Directory
@@ -27,6 +26,7 @@ from sut.services.push.gateways import Gateways, Life
 from sut.services.push.lane import Lane
 from sut.services.push.reader import Reached
 from sut.services.push.watch import Watch
+from sut.services.waiting import until_available
 
 GRACE_S: Final = 1.0
 """Seconds from the applied record to the decision. Records from before the start of this process do not wait."""
@@ -54,9 +54,6 @@ Beyond it nothing is decided, and the log waits.
 """
 MAX_KNOWN: Final = 200_000
 """The number of devices whose last known gateway is remembered."""
-
-T = TypeVar("T")
-log = logging.getLogger("push")
 
 
 class Generations(Protocol):
@@ -184,7 +181,7 @@ class Decider:
 
     async def _decide(self, batch: list[Reached]) -> None:
         users = {user for reached in batch for user in reached.users}
-        devices = await self._until_available(lambda: self._directory.devices_of(users))
+        devices = await until_available(lambda: self._directory.devices_of(users), "push, for its devices,")
         concerned = [device for of_user in devices.values() for device in of_user if device.push is not None]
         look = await self._look(concerned)
         for reached in batch:
@@ -308,14 +305,6 @@ class Decider:
                 self._unsettled_until_s = now_s + SETTLE_S
             self._generation = generation
         return now_s >= self._unsettled_until_s
-
-    async def _until_available(self, action: Callable[[], Awaitable[T]]) -> T:
-        while True:
-            try:
-                return await action()
-            except Unavailable as error:
-                log.warning("the devices cannot be read: %s", error)
-                await asyncio.sleep(RETRY_S)
 
 
 def _due_s(reached: Reached) -> float:

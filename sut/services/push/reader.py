@@ -12,26 +12,24 @@ it.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, NamedTuple, Protocol, TypeVar
 
-from sut.ports import Follower, Kind, Logged, MessageLog, MessageStore, Unavailable
+from sut.ports import Follower, Kind, Logged, MessageLog, MessageStore
 from sut.services.push.floor import Floor
 from sut.services.push.lane import Hold
 from sut.services.sequencer import rule
+from sut.services.waiting import until_available
 
 POLL_S: Final = 0.1
 READ_LIMIT: Final = 256
 MAX_LIVE: Final = 20_000
 """The number of conversations of one partition in memory. More are kept while the store does not have them yet."""
-RETRY_S: Final = 0.2
 
 T = TypeVar("T")
-log = logging.getLogger("push")
 
 
 class Reached(NamedTuple):
@@ -152,9 +150,4 @@ class PartitionReader:
             del self._states[conv]
 
     async def _until_available(self, action: Callable[[], Awaitable[T]]) -> T:
-        while True:
-            try:
-                return await action()
-            except Unavailable as error:
-                log.warning("partition %d waits: %s", self._partition, error)
-                await asyncio.sleep(RETRY_S)
+        return await until_available(action, f"push of partition {self._partition}")
