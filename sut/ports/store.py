@@ -40,7 +40,10 @@ class RoleMark(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SenderMark(msgspec.Struct, frozen=True, array_like=True):
-    """Dedup state, kept for ever: the last client_seq sequenced from a device in a conversation, and its number."""
+    """Dedup state, kept for ever: the last client_seq decided of a device in a conversation, and its number.
+
+    The number is 0 for a SEND that was refused for good, from a device whose user had been removed.
+    """
 
     device: int
     client_seq: int

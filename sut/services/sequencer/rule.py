@@ -38,6 +38,8 @@ __all__ = [
 ]  # fmt: skip
 
 DIGEST_BYTES: Final = 7
+REFUSED: Final = 0
+"""The number in the mark of a SEND that was refused for good."""
 
 
 def apply(
@@ -88,7 +90,7 @@ def _recall(state: Conversation, record: LogRecord) -> Outcome:
     if record.kind == Kind.MESSAGE:
         mark = state.marks.get(record.device)
         if mark is not None and mark.client_seq == record.client_seq and _is_its_body(mark, record.body):
-            return Repeated(mark.seq)
+            return _again(mark)
     elif record.kind == Kind.CREATE:
         return _create_again(state, record)
     return Replayed()
@@ -99,13 +101,22 @@ def _message(state: Conversation, record: LogRecord, seq: int | None) -> Outcome
     if mark is not None and record.client_seq <= mark.client_seq:
         if record.client_seq < mark.client_seq:
             return Refused(Nack.STALE, mark.client_seq)
-        return Repeated(mark.seq) if _is_its_body(mark, record.body) else Refused(Nack.REUSED, mark.client_seq)
+        return _again(mark) if _is_its_body(mark, record.body) else Refused(Nack.REUSED, mark.client_seq)
     if not state.is_member(record.user):
-        return Refused(Nack.NOT_MEMBER if record.user in state.spans else Nack.FOREIGN)
+        if record.user not in state.spans:
+            return Refused(Nack.FOREIGN)
+        # The user may be added again before a copy of this SEND comes: what was refused for good stays refused.
+        state.marks[record.device] = SenderMark(record.device, record.client_seq, REFUSED, _digest(record.body))
+        return Refused(Nack.NOT_MEMBER)
     number = state.head + 1 if seq is None else seq
     state.head = max(state.head, number)
     state.marks[record.device] = SenderMark(record.device, record.client_seq, number, _digest(record.body))
     return Sequenced(StoredMessage(number, 0, record.user, record.device, record.client_seq, record.body))
+
+
+def _again(mark: SenderMark) -> Outcome:
+    """Return the outcome of a repeated SEND."""
+    return Refused(Nack.NOT_MEMBER) if mark.seq == REFUSED else Repeated(mark.seq)
 
 
 def _digest(body: bytes) -> int:

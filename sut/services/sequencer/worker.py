@@ -217,6 +217,8 @@ class PartitionWorker:
                 if record.kind == Kind.MESSAGE:
                     unstored.marks[record.device] = state.marks[record.device]
                 return self._tell_members(live, record, outcome)
+            case rule.Refused(Nack.NOT_MEMBER) if record.kind == Kind.MESSAGE:
+                live.changed().marks[record.device] = state.marks[record.device]
         return None
 
     def _tell_members(self, live: Live, record: LogRecord, outcome: rule.Sequenced) -> Notification:

@@ -54,6 +54,15 @@ def test_messages_and_membership_changes_share_one_sequence_without_holes():
     assert state.spans[2] == [Span(2, 1, 4)]
 
 
+def test_what_was_refused_for_good_stays_refused_when_its_sender_is_added_again():
+    late = message(2, 7)
+    records = (create(1, 2), change(Kind.REMOVE, 1, 2), late, change(Kind.ADD, 1, 2), late, message(2, 8))
+    state, outcomes = run(*records)
+    assert outcomes[2] == outcomes[4] == Refused(Nack.NOT_MEMBER)
+    assert seqs(outcomes) == [1, 2, 3]
+    assert Conversation.from_image(state.image()).marks == state.marks
+
+
 def test_a_repeat_gets_the_number_it_took_however_late_it_comes():
     _, outcomes = run(create(1, 2), message(1, 5), *(message(2, n) for n in range(1, 1000)), message(1, 5))
     assert outcomes[-1] == Repeated(1)
@@ -152,7 +161,7 @@ def test_a_crash_at_any_point_and_a_replay_from_any_earlier_commit_give_the_same
             assert outcome == was
         else:
             assert state == snapshot
-            assert isinstance(outcome, Repeated | Replayed)
+            assert isinstance(outcome, Repeated | Replayed) or outcome == was == Refused(Nack.NOT_MEMBER)
             if isinstance(outcome, Repeated) and isinstance(was, Sequenced):
                 assert outcome.seq == was.message.seq
     assert state == whole
