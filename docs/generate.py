@@ -13,7 +13,7 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +44,10 @@ PERMISSIVE: Final = {
 }  # fmt: skip
 BY_FILE: Final = {"bidict", "certifi", "hypothesis", "pathspec"}
 """Packages under MPL-2.0, which asks for the source of changed files of the package itself and nothing else."""
+
+
+MAX_TOLD: Final = 10**15
+"""A larger maximum is that of the format, and no range that a person needs."""
 
 
 def docstrings(cls: type) -> dict[str, str]:
@@ -85,11 +89,15 @@ def kind_of(wanted: Any) -> str:
             return "one of " + ", ".join(f"`{value}`" for value in wanted.values)
         case msgspec.inspect.NoneType():
             return "null"
+        case msgspec.inspect.Metadata():
+            return kind_of(wanted.type)
     return type(wanted).__name__.removesuffix("Type").lower()
 
 
 def range_of(number: Any) -> str:
     """The range of a number type: ", 0 to 1" or ", above 0, at most 9", empty where there is none."""
+    if number.le is not None and number.le > MAX_TOLD:
+        return ""
     low = f"{number.ge:,.12g}" if number.ge is not None else f"above {number.gt:,.12g}" if number.gt is not None else ""
     high = (
         f"{number.le:,.12g}" if number.le is not None else f"below {number.lt:,.12g}" if number.lt is not None else ""
@@ -137,8 +145,13 @@ def knobs() -> str:
     """A table of the fields of an experiment, and one for each record in it."""
     from chaos.run.experiment import Experiment
 
+    return fields_of(Experiment)
+
+
+def fields_of(top: type) -> str:
+    """A table of the fields of a record, and one for each record in it."""
     parts = []
-    for struct in structs_in(msgspec.inspect.type_info(Experiment)):
+    for struct in structs_in(msgspec.inspect.type_info(top)):
         info = msgspec.inspect.type_info(struct)
         assert isinstance(info, msgspec.inspect.StructType)
         texts = docstrings(struct)
@@ -155,6 +168,32 @@ def knobs() -> str:
             )
         )
     return "\n\n".join(parts) + "\n"
+
+
+def events() -> str:
+    """A table of the events of a history that are judged, in the order of their numbers."""
+    from load.history.events import Event
+
+    rows = [f"| `{event.label}` | {fields_in(event.fields)} | {event.meaning} |" for event in Event]
+    return "\n".join(["| event | fields beside `e` and `t` | meaning |", "|---|---|---|", *rows]) + "\n"
+
+
+def fields_in(fields: Iterable[Any]) -> str:
+    """The fields of an event, each with the words that it may be; those that a line may lack come last."""
+    told: dict[bool, list[str]] = {False: [], True: []}
+    for field in fields:
+        words = [f"`{word}`" for word in field.words[:2] if isinstance(word, str)]
+        told[field.default is not msgspec.NODEFAULT].append(
+            f"`{field.name}`" + (f" ({' or '.join(words)})" if words else "")
+        )
+    return ", ".join(told[False]) + ("; optional: " + ", ".join(told[True]) if told[True] else "")
+
+
+def meta() -> str:
+    """Tables of the fields of a meta line and of its bounds."""
+    from load.history.control import Meta
+
+    return fields_of(Meta)
 
 
 def shipped() -> str:
@@ -249,6 +288,8 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "faults": faults,
     "variants": variants,
     "promises": promises,
+    "events": events,
+    "meta": meta,
     "licences": licences,
 }
 
