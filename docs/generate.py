@@ -230,31 +230,6 @@ def variants() -> str:
     return "\n".join(["| `--variant` | what is wrong | shown by |", "|---|---|---|", *rows]) + "\n"
 
 
-def a_fault() -> str:
-    """The code of one fault, as it stands."""
-    from chaos.faults import FAULTS
-
-    return f"```python\n{inspect.getsource(FAULTS['gateway_crash'])}```\n"
-
-
-def a_check() -> str:
-    """The begin of one check's docstring: its promise, its guarantee and its example, as they stand."""
-    from chaos.verdict.checks import acked_lost
-
-    text = inspect.getsource(acked_lost)
-    end = re.search(r"^    .*\n(?!    )", text, re.MULTILINE)
-    assert end is not None
-    return f"```python\n{text[: end.end()]}```\n"
-
-
-def promises() -> str:
-    """A table of the checks, in the order of the report, each with its promise."""
-    from chaos.verdict.checks import DESCRIPTIONS
-
-    rows = [f"| `{check.name}` | {check.promise[:1].upper()}{check.promise[1:]} |" for check in DESCRIPTIONS.values()]
-    return "\n".join(["| check | what it promises |", "|---|---|", *rows]) + "\n"
-
-
 def locked() -> dict[str, list[str]]:
     """The locked packages: name in lower case to its versions (one for each range of Python versions)."""
     found: dict[str, list[str]] = {}
@@ -299,17 +274,42 @@ def licences() -> str:
     return "\n".join(["| package | version | licence |", "|---|---|---|", *rows]) + "\n"
 
 
+def a_fault() -> str:
+    """The code of one fault, as it stands."""
+    from chaos.faults import FAULTS
+
+    return f"```python\n{inspect.getsource(FAULTS['gateway_crash'])}```\n"
+
+
+def a_check() -> str:
+    """The begin of one check's docstring: its promise, its guarantee and its example, as they stand."""
+    from chaos.verdict.checks import acked_lost
+
+    text = inspect.getsource(acked_lost)
+    end = re.search(r"^    .*\n(?!    )", text, re.MULTILINE)
+    assert end is not None
+    return f"```python\n{text[: end.end()]}```\n"
+
+
+def promises() -> str:
+    """A table of the checks, in the order of the report, each with its promise."""
+    from chaos.verdict.checks import DESCRIPTIONS
+
+    rows = [f"| `{check.name}` | {check.promise[:1].upper()}{check.promise[1:]} |" for check in DESCRIPTIONS.values()]
+    return "\n".join(["| check | what it promises |", "|---|---|", *rows]) + "\n"
+
+
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "knobs": knobs,
     "experiments": shipped,
     "faults": faults,
     "variants": variants,
+    "licences": licences,
     "promises": promises,
     "a-fault": a_fault,
     "a-check": a_check,
     "events": events,
     "meta": meta,
-    "licences": licences,
 }
 
 
