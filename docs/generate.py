@@ -23,7 +23,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = ROOT / "docs"
 PART: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end of (?P=name) -->)", re.DOTALL)
 
-LOCK: Final = ROOT / "locks/requirements.txt"
+LOCKS: Final = (ROOT / "locks/requirements.txt",)
 LOCKED: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 ELSEWHERE: Final = {"colorama": "BSD-3-Clause", "pywin32": "PSF-2.0"}
 """Locked packages that are not installed on every machine, with the licence that their metadata states."""
@@ -233,10 +233,11 @@ def variants() -> str:
 def locked() -> dict[str, list[str]]:
     """The locked packages: name in lower case to its versions (one for each range of Python versions)."""
     found: dict[str, list[str]] = {}
-    for name, version in LOCKED.findall(LOCK.read_text(encoding="utf-8")):
-        versions = found.setdefault(name.lower(), [])
-        if version not in versions:
-            versions.append(version)
+    for path in LOCKS:
+        for name, version in LOCKED.findall(path.read_text(encoding="utf-8")):
+            versions = found.setdefault(name.lower(), [])
+            if version not in versions:
+                versions.append(version)
     return dict(sorted(found.items()))
 
 
