@@ -1,8 +1,8 @@
-"""An experiment: who sends how much for how long, what breaks meanwhile, and what the verdict holds the system to.
+"""An experiment: the load, its duration, the faults meanwhile, and the bounds of the verdict.
 
-The experiments that ship are the YAML files in chaos/experiments; `petrel run` also takes the path of any other.
-Unknown keys are refused and ranges are checked, with the file and the line.
-The knobs of the workload (`users`, `rate_per_s`, ...) are in load/workload.py.
+The experiments that ship are the YAML files in chaos/experiments; `petrel run` also takes the path of any other file.
+Unknown keys and values out of range are errors that name the file and the line. The knobs of the workload (`users`,
+`rate_per_s`, ...) are in load/workload.py.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Bounds(control.Bounds, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the verdict checks against, as an experiment states it: no bound is zero, none is longer than a day."""
+    """The bounds of the verdict, as an experiment states them: above zero, and at most a day."""
 
     presence_s: control.Bound = 100.0
-    """At least 2.5 heartbeats (of 30 s), the services' period and grace, and what a fault keeps from Redis."""
+    """At least 2.5 heartbeats (of 30 s), the services' period and grace, and the time that a fault blocks Redis."""
     min_acked: control.Least = 1000
     min_deliveries: control.Least = 1000
 
@@ -58,7 +58,7 @@ class FaultSpec(_Strict, frozen=True):
     times: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     """Number of injections."""
     targets: tuple[str, ...] = ()
-    """Only these; all that the topology offers when empty."""
+    """The allowed targets; empty means all that the topology offers."""
     options: Annotated[dict[str, float], msgspec.Meta(max_length=16)] = {}
     """The fault's own settings, such as `latency_ms` of `link_latency`; each has a default."""
 
@@ -71,14 +71,14 @@ class FaultSpec(_Strict, frozen=True):
 
 
 class Timing(_Strict, frozen=True):
-    """Where in the run faults may be."""
+    """The parts of the run in which faults may be, in seconds."""
 
     warm_up_s: Seconds = 10.0
-    """Before the first injection."""
+    """Time before the first injection."""
     settle_s: Seconds = 4.0
-    """At least this long between a planned heal and the next injection."""
+    """Minimum time between a planned heal and the next injection."""
     tail_s: Seconds = 6.0
-    """From the last planned heal to the last send."""
+    """Time from the last planned heal to the last send."""
 
 
 class _Plan(Workload, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,7 +95,7 @@ class _Plan(Workload, frozen=True, kw_only=True, forbid_unknown_fields=True):
 if TYPE_CHECKING:
 
     class Instead(msgspec.Struct):
-        """What an experiment has instead on one profile: any field of `_Plan`, UNSET where it is left out."""
+        """The fields that one profile changes: any field of `_Plan`, UNSET if it is left out."""
 
 else:
     Instead = msgspec.defstruct(
@@ -108,7 +108,7 @@ else:
 
 
 class Experiment(_Plan, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that `petrel run` needs to know besides a seed."""
+    """The whole input of `petrel run`, except the seed."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
     """Its name in reports, verdicts and the names of run directories."""
@@ -119,11 +119,11 @@ class Experiment(_Plan, frozen=True, kw_only=True, forbid_unknown_fields=True):
     without: tuple[str, ...] = ()
     """Checks to leave out of those, by name. `vacuity` is always made."""
     profiles: Annotated[dict[str, Instead], msgspec.Meta(max_length=16)] = {}  # noqa: RUF012 (msgspec copies it)
-    """What is different on a profile, by its name."""
+    """The changes for each profile, by its name."""
 
     @property
     def judged_by(self) -> tuple[str, ...] | None:
-        """The names of the checks; None: all that there are."""
+        """The names of the checks that judge the run; None means all."""
         listed = None if self.checks == "all" else self.checks
         if listed is None and not self.without:
             return None
@@ -133,12 +133,12 @@ class Experiment(_Plan, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def names() -> list[str]:
-    """The experiments that ship."""
+    """Return the names of the experiments that ship."""
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
 def load(name: str) -> Experiment:
-    """The shipped experiment of that name, or the one in the file of that path. Raises UsageError."""
+    """Return the shipped experiment of that name, or the one in the file at that path. Raises UsageError."""
     path = SHIPPED / f"{name}.yaml"
     if name not in names():
         path = Path(name)
@@ -148,13 +148,13 @@ def load(name: str) -> Experiment:
 
 
 def for_profile(experiment: Experiment, profile: str) -> Experiment:
-    """The experiment as it is on this profile. Raises UsageError."""
+    """Return the experiment with the changes for this profile. Raises UsageError."""
     instead = experiment.profiles.get(profile)
     return msgspec.structs.replace(_changed(experiment, msgspec.to_builtins(instead) if instead else {}), profiles={})
 
 
 def _changed(experiment: Experiment, changes: Mapping[str, object]) -> Experiment:
-    """The experiment with some fields changed, which are checked like those of a file. Raises UsageError."""
+    """Return the experiment with some fields changed, which are checked like those of a file. Raises UsageError."""
     try:
         return msgspec.convert(msgspec.to_builtins(experiment) | dict(changes), Experiment)
     except msgspec.ValidationError as error:
@@ -165,7 +165,7 @@ def _changed(experiment: Experiment, changes: Mapping[str, object]) -> Experimen
 
 
 def check_fault(name: str, options: Mapping[str, float]) -> None:
-    """The fault exists and has these options. Raises Mistake."""
+    """Check that the fault exists and has these options. Raises Mistake."""
     from chaos.faults import FAULTS
 
     fault = FAULTS.get(name)
@@ -180,7 +180,7 @@ def check_fault(name: str, options: Mapping[str, float]) -> None:
 
 
 def _check(experiment: Experiment) -> None:
-    """Profiles and checks exist, faults are not too many, and vacuity is not left out. Raises Mistake."""
+    """Check that profiles and checks exist, faults are not too many, and vacuity is not left out. Raises Mistake."""
     from chaos.verdict.checks import CHECKS
 
     for profile in experiment.profiles:
@@ -206,10 +206,9 @@ def _check_count(faults: tuple[FaultSpec, ...] | UnsetType, place: Place) -> Non
 
 
 def override(experiment: Experiment, *, users: int | None, duration_s: float | None, rate: float | None) -> Experiment:
-    """The experiment with what the command line changed. Raises UsageError.
+    """Return the experiment with the changes of the command line. Raises UsageError.
 
-    Fewer users or less time also mean fewer operations, so the least number of them that a verdict needs shrinks
-    in proportion.
+    Fewer users or less time also mean fewer operations, so the minimum that a verdict needs shrinks in proportion.
     """
     changes = {
         key: value

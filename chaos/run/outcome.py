@@ -1,4 +1,4 @@
-"""From a finished run directory to its verdict, and to the files that show it."""
+"""Computes the verdict of a finished run directory and writes the files that show it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def conclude(directory: RunDir, *, say: Callable[[str], None]) -> Verdict:
     """Judge a run that has ended and write verdict.json, junit.xml and report.html. Raises HarnessError.
 
-    A page that cannot be drawn changes no verdict: that is said, and the reason is in the logs.
+    A report that cannot be drawn does not change the verdict: `say` gets a line, and the reason is in the logs.
     """
     from chaos.verdict.history.history import HistoryError, load_run
     from chaos.verdict.judge import judge
@@ -46,7 +46,7 @@ def conclude(directory: RunDir, *, say: Callable[[str], None]) -> Verdict:
         from dashboards.report import render
 
         render(verdict, history, directory.path, shipped=verdict.experiment in experiment.names())
-    except Exception as error:  # noqa: BLE001 (the verdict stands without its picture)
+    except Exception as error:  # noqa: BLE001 (the verdict stands without its report)
         log = directory.logs / "report.log"
         log.write_text(traceback.format_exc(), encoding="utf-8")
         say(f"no report: {type(error).__name__}; see {log}")
@@ -56,8 +56,8 @@ def conclude(directory: RunDir, *, say: Callable[[str], None]) -> Verdict:
 def verify(source: Path, *, foreign: bool) -> Verdict:
     """Judge again: the history of a run directory, or a foreign one in a file of JSON lines.
 
-    Judged in a process of its own, so that one that is ended for want of memory or threads is no verdict. Raises
-    UsageError: the history cannot be judged; HarnessError: there is no verdict.
+    The judge is a process of its own: if it is ended for lack of memory or threads, there is no verdict. Raises
+    UsageError if the history cannot be judged, HarnessError if there is no verdict.
     """
     from chaos.verdict.model import decode
 
@@ -81,7 +81,7 @@ def verify(source: Path, *, foreign: bool) -> Verdict:
 
 
 def load(source: Path, *, foreign: bool = False) -> History:
-    """A history. Raises UsageError: the text names the file and the place that cannot be read."""
+    """Return a history. Raises UsageError; the text names the file and the place that cannot be read."""
     from chaos.verdict.history.history import HistoryError, load_jsonl, load_run
 
     try:

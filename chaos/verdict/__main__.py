@@ -1,8 +1,8 @@
 """Judges one history in a process of its own: `python -m chaos.verdict run|history PATH`, for chaos/run/outcome.py.
 
-A judge that runs out of memory or threads is ended by the operating system, or by a library in the middle of its work.
-Whoever started it still knows then that there is no verdict. On standard output: the verdict as one JSON line. Exit
-status: 0 for any verdict, 64 for a history that cannot be judged, 70 for anything else; standard error says why.
+If a judge runs out of memory or threads, the operating system or a library ends it in the middle of its work. The
+parent process then still knows that there is no verdict. Standard output: the verdict as one JSON line. Exit status: 0
+for any verdict, 64 for a history that cannot be judged, 70 for anything else. Standard error gives the reason.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from chaos.errors import HARNESS, USAGE
 
 
 def main() -> int:
-    """Judge; returns the exit status."""
+    """Judge the history that the arguments name; returns the exit status."""
     kind, path = sys.argv[1:]
     place = ""
     try:
@@ -27,7 +27,7 @@ def main() -> int:
         return HARNESS
     try:
         history = load_jsonl(Path(path)) if kind == "history" else load_run(Path(path))
-        place = f"{printable(path)}: "  # which errors of reading name themselves
+        place = f"{printable(path)}: "  # errors of reading already name the file
         line = encode(judge(history))
     except HistoryError as error:
         print(f"{place}{error}", file=sys.stderr)  # noqa: T201
@@ -42,7 +42,7 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         status = main()
-    except BaseException as error:  # noqa: BLE001 (a library's panic is no Exception, and would end with 1)
+    except BaseException as error:  # noqa: BLE001 (the panic of a library is no Exception, and would exit with 1)
         print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
         status = HARNESS
     sys.exit(status)

@@ -1,4 +1,4 @@
-"""Judges a history: runs the checks, adds up, says one word. Deterministic: the same history, the same bytes."""
+"""Judges a history: runs the checks and combines the results. Deterministic: the same history gives the same bytes."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ __all__ = ["exit_status", "judge"]
 
 
 TIMED: Final = ("catch_up", "liveness", "push", "presence", "receipts", "latency", "answers")
-"""Checks that accuse by how long something took: where clocks cannot be believed they prove nothing."""
+"""Checks that accuse by durations: if the clocks cannot be believed, they prove nothing."""
 BY_EVIDENCE: Final = ("duplicates", "order", "causal", "latency")
-"""Checks that accuse only by events that are there: one that is missing under a misspelled name changes nothing."""
+"""Checks that accuse only by recorded events: an event missing under a misspelled name changes nothing."""
 COUNTED: Final = ("acked_lost", "duplicates", "order", "gaps_forks", "phantoms", "leaks")
 """Checks whose anomalies the verdict counts."""
 
 
 def judge(history: History, *, checks: Collection[str] | None = None) -> Verdict:
-    """The verdict: invalid if any check is, else unknown if any is, else valid.
+    """Return the verdict: invalid if any check is, else unknown if any is, else valid.
 
-    Judged are these checks; None: those that the history's meta line names, or all. Anomalies are counted in any case.
-    Raises HistoryError when the meta line names a check that does not exist.
+    `checks` are the checks to judge by; None means those that the history's meta line names, or all. Anomalies are
+    counted in any case. Raises HistoryError if the meta line names a check that does not exist.
     """
     meta = history.meta
     try:
@@ -63,14 +63,14 @@ def judge(history: History, *, checks: Collection[str] | None = None) -> Verdict
 
 
 def _with_doubt(history: History, findings: list[Finding], clock: Finding) -> list[Finding]:
-    """The findings; an accusation that rests on what cannot be believed is unknown."""
+    """Return the findings; an accusation that rests on doubtful times, ids or kinds becomes unknown."""
     doubted = []
     for finding in findings:
         doubt = ""
         if finding.verdict == "invalid" and history.misspelled and finding.name not in BY_EVIDENCE:
             doubt = f"events may be missing under the unknown kind {next(iter(history.misspelled))!r}"
         elif finding.verdict == "invalid" and history.twins and finding.name not in BY_EVIDENCE:
-            doubt = "some ids are there as numbers and as text, see vacuity"
+            doubt = "some ids occur as numbers and as text, see vacuity"
         elif finding.verdict == "invalid" and clock.verdict != "valid" and finding.name in TIMED:
             doubt = "the clocks cannot be believed, see clocks"
         doubted.append(replace(finding, verdict="unknown", detail=f"{finding.detail}; {doubt}") if doubt else finding)
@@ -78,7 +78,7 @@ def _with_doubt(history: History, findings: list[Finding], clock: Finding) -> li
 
 
 def _narrowed(history: History, wanted: Collection[str]) -> Iterator[str]:
-    """In which ways the meta line asks for less than is usual."""
+    """Yield a line for each check that the meta line leaves out and each bound that it relaxes."""
     if left_out := [name for name in CHECKS if name not in wanted]:
         yield f"not judged, as the meta line names other checks: {', '.join(left_out)}"
     if not history.has_meta or history.own:

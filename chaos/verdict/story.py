@@ -1,4 +1,4 @@
-"""The story of one message: every event that concerns it, by time, in words. For the report's counterexample."""
+"""The history of one message: every event that concerns it, by time, in words. The report shows it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from chaos.verdict.relations.facts import facts_of
 
 
 class Step(NamedTuple):
-    """One event of the story."""
+    """One event of the story of a message."""
 
     t_s: float
-    """From the start of the steady phase, or the first event."""
+    """Seconds from the start of the steady phase, or else from the first event."""
     device: Id | None
     event: str
     text: str
@@ -27,17 +27,17 @@ MAX_STEPS = 500
 
 
 def story_of(history: History, example: Counterexample) -> list[Step]:
-    """The story of a counterexample; empty when it names no place in a conversation."""
+    """Return the story of a counterexample; empty if it names no place in a conversation."""
     if example.conv is None:
         return []
     return story(history, conv=example.conv, msg=example.msg, seq=example.seq)
 
 
 def story(history: History, *, conv: Id, msg: Id | None = None, seq: int | None = None) -> list[Step]:
-    """All events of a message, named by its id or by its number, and of whatever else was at its numbers.
+    """Return all events of a message, named by its id or by its number, and of other messages at its numbers.
 
-    Devices' final read-backs and the membership changes of the conversation are told too, as they say who should have
-    it; at most MAX_STEPS. Empty when the history does not know the ids.
+    They include devices' final read-backs and the membership changes of the conversation, which tell who should have
+    it. There are at most MAX_STEPS; none if the history does not have the ids.
     """
     ids = history.ids
     conv_code = ids.encode("conv", conv)

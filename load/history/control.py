@@ -1,7 +1,7 @@
-"""The control lines of a history: what the run intended, what befell it and by what it is judged, one JSON object each.
+"""The control lines of a history: the plan of the run, its faults and phases, and its bounds, one JSON object each.
 
-Rare events with text in them do not fit the fixed records of load/history/writer.py. Each process writes its own
-NAME.jsonl with one write a line, so that a killed process leaves whole lines and at most one torn tail.
+Rare events with text do not fit the fixed records of load/history/writer.py. Each process writes its own NAME.jsonl
+with one write per line, so that a killed process leaves whole lines and at most one torn tail.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ FOREIGN: Final = "foreign"
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """By what a history is judged. The defaults are those of a history that does not say: it must hold operations."""
+    """The bounds by which a history is judged.
+
+    The defaults apply to a history without bounds; it must hold operations.
+    """
 
     latency_ms: Bound = 200.0
     """`latency`: p99 from the intended send to the display."""
@@ -46,13 +49,13 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     clock_error_ms: Bound = 10.0
     """`clocks`: how far the clocks of two recorders may be apart."""
     min_acked: Least = 1
-    """`vacuity`: fewest acked sends."""
+    """`vacuity`: least number of acked sends."""
     min_deliveries: Least = 0
-    """`vacuity`: fewest deliveries."""
+    """`vacuity`: least number of deliveries."""
 
 
 class Meta(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="meta"):
-    """What the run was, and by what it is judged."""
+    """The parameters of the run, and its bounds."""
 
     t: Time = 0
     """When the line was written."""
@@ -71,11 +74,11 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="meta")
     checks: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
     """The checks that the run is judged by; null: all."""
     push: bool = False
-    """Pushes are recorded: that there is none proves something."""
+    """Pushes are recorded, so the lack of a push proves something."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="plan"):
-    """A fault is to come, `at_s` after the first planned send, for `for_s`."""
+    """A fault is planned `at_s` after the first planned send, for `for_s`."""
 
     t: Time
     fault: str
@@ -86,14 +89,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="plan")
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="phase"):
-    """A phase of the run begins at `t` (which may lie a little ahead). Several processes may say the same."""
+    """A phase of the run begins at `t` (which may lie a little ahead). Several processes may record the same."""
 
     t: Time
     name: str
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="fault"):
-    """A fault was injected or healed; `ok`: seen from outside to be so, with the evidence."""
+    """A fault was injected or healed; `ok`: proven from outside, with the evidence."""
 
     t: Time
     name: str
@@ -105,7 +108,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="fault
 
 
 class Hole(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="hole"):
-    """Something happened that this history does not hold; whatever depends on it can only be judged unknown."""
+    """The history has a gap here; results that depend on it can only be judged unknown."""
 
     t: Time
     process: str
@@ -113,7 +116,7 @@ class Hole(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="hole")
 
 
 ControlEvent: TypeAlias = Phase | Hole | Plan | Fault
-"""What processes of a run append while it goes on."""
+"""The lines that processes append during a run."""
 Control: TypeAlias = Meta | Plan | Phase | Fault | Hole
 CONTROL: Final = (Meta, Plan, Phase, Fault, Hole)
 
@@ -130,28 +133,28 @@ class ControlWriter:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
     def write(self, event: ControlEvent) -> None:
-        """Append one line. Raises OSError when the disk is full."""
+        """Append one line. Raises OSError if the disk is full."""
         os.write(self._fd, _ENCODER.encode(event) + b"\n")
 
     def phase(self, name: PhaseName, t: int = 0) -> None:
-        """A phase begins at `t`; 0 is now."""
+        """Write that a phase begins at `t` in ns; 0 is now."""
         self.write(Phase(t=t or now_ns(), name=name))
 
     def hole(self, detail: str) -> None:
-        """This process's history is incomplete."""
+        """Write that this process's history is incomplete."""
         self.write(Hole(t=now_ns(), process=self.process, detail=detail))
 
     def close(self) -> None:
-        """Release the file. Closing twice is allowed."""
+        """Close the file. Closing twice is allowed."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
 
 class ControlReader:
-    """Follows every *.jsonl of a history directory: each call of `poll` gives what was added since the last one.
+    """Follows every *.jsonl of a history directory: each `poll` returns what was added since the last one.
 
-    A line without its end yet waits for the next call. Lines of other kinds are skipped, for the format may grow.
+    An unfinished line waits for the next call. Lines of other kinds are skipped, because the format may grow.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -159,7 +162,7 @@ class ControlReader:
         self._read: dict[Path, int] = {}
 
     def poll(self) -> list[ControlEvent]:
-        """New events, by time. Raises OSError."""
+        """Return new events, by time. Raises OSError."""
         events: list[ControlEvent] = []
         for path in sorted(self._directory.glob("*.jsonl")):
             with path.open("rb") as file:
@@ -176,5 +179,5 @@ class ControlReader:
 
 
 def control_events(directory: Path) -> ControlReader:
-    """Follow the control lines of a history directory."""
+    """Return a reader that follows the control lines of a history directory."""
     return ControlReader(directory)

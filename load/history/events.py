@@ -1,8 +1,8 @@
 """The format of a history: each event once, with its number, its name, its meaning and its fields.
 
-An event is recorded twice over: as a binary record of 64 bytes (load/history/writer.py) and as a JSON line (the
-exchange format). Both, the frame that the verdict judges, and docs/exchange.schema.json derive from `Event`. A new
-event is a new member of it, and nothing else.
+An event has two encodings: a binary record of 64 bytes (load/history/writer.py) and a JSON line (the exchange format).
+Both, the frame that the verdict judges, and docs/exchange.schema.json derive from `Event`. A new event needs only a new
+member of it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 I64_MIN: Final = -(1 << 63)
 I64_MAX: Final = (1 << 63) - 1
 Time = Annotated[int, msgspec.Meta(ge=I64_MIN // 4, le=I64_MAX // 4, description="nanoseconds")]
-"""ns; a quarter of the i64 range, so that differences and deadlines never overflow. Year 2043 since 1970 fits."""
+"""In ns; a quarter of the i64 range, so that differences and deadlines never overflow. Year 2043 since 1970 fits."""
 Seq = Annotated[int, msgspec.Meta(ge=0, le=I64_MAX // 4)]
 AnyId = int | str
 
@@ -37,27 +37,27 @@ UNKNOWN_STATE: Final = 255
 """`arg` of a presence event whose state is neither online nor offline."""
 Word = str | bool
 Source = Literal["device", "read-back", "told"]
-"""Who brings an event about: the device while it runs, the device's read-back at the end, or nobody's device."""
+"""The cause of an event: the device while it runs, the device's read-back at the end, or no device."""
 
 
 class Field(NamedTuple):
     """One field of an event."""
 
     name: str
-    """In the JSON line."""
+    """The name in the JSON line."""
     type: Any
-    """Of its value there."""
+    """The type of its value in the JSON line."""
     column: str
-    """Of the verdict's frame of events."""
+    """The column of the verdict's frame of events."""
     slot: str
-    """Of the binary record; empty: it is not kept there."""
+    """The slot of the binary record; empty: the record does not hold it."""
     words: tuple[Word, ...] = ()
-    """Of a field kept as `arg`: what 0, 1 and (if named) any other number are in the JSON line."""
+    """For a field kept as `arg`: the values of 0, 1 and (if given) any other number in the JSON line."""
     default: Any = msgspec.NODEFAULT
-    """Of a line without the field."""
+    """The value in a line without the field."""
 
     def number_of(self, value: object) -> int:
-        """The `arg` of a value of the JSON line; UNKNOWN_STATE for one that has no number."""
+        """Return the `arg` of a value of the JSON line; UNKNOWN_STATE for a value that has no number."""
         if isinstance(value, int):
             return int(value) if value in (0, 1) else UNKNOWN_STATE
         return self.words.index(value) if value in self.words[:2] else UNKNOWN_STATE
@@ -78,7 +78,7 @@ _MSG = _plain("msg", AnyId)
 _SEQ = _plain("seq", Seq)
 _HASH = _plain("hash", AnyId)
 _AUTHOR = Field("author", AnyId | None, "user", "", (), None)
-"""The user that the message is shown to be from."""
+"""The user whom the message is shown to be from."""
 _COPY = (_DEVICE, _CONV, _SEQ, _MSG, _HASH, _AUTHOR)
 _UPON = (_DEVICE, _CONV, _plain("of", AnyId, column="msg"), Field("seq", Seq | None, "seq", "seq", (), None))
 
@@ -91,7 +91,7 @@ class Event(IntEnum):
     fields: tuple[Field, ...]
 
     def __new__(cls, number: int, source: Source, meaning: str, fields: tuple[Field, ...]) -> Event:
-        """A member with its attributes; its value is `number`, the kind byte of the binary record."""
+        """Return a member with its attributes; its value is `number`, the kind byte of the binary record."""
         self = int.__new__(cls, number)
         self._value_ = number
         self.source = source
@@ -158,21 +158,21 @@ class Event(IntEnum):
 
 
 class Explanation(IntEnum):
-    """Kinds that explain and are not judged: readers of the history pass over them. Of traced messages only."""
+    """Kinds that explain and are not judged, for traced messages only. Readers of the history skip them."""
 
-    NOTIFIED = 64  # the NOTIFY behind which this device fetched msg arrived at t; seq: the number that it told
+    NOTIFIED = 64  # the NOTIFY that led this device to fetch msg arrived at t; seq: the number in it
     SENT_AGAIN = 65
-    MACHINE = 66  # of the process: msg = machine_id(), seq: it traces one message in so many
+    MACHINE = 66  # of the process: msg = machine_id(), seq: one message in `seq` is traced
 
 
 class Line(msgspec.Struct, tag_field="e", gc=False):
-    """What every JSON line has."""
+    """The fields that every JSON line has."""
 
     t: Time
 
 
 def _line(event: Event) -> type[Line]:
-    """The struct that decodes an event's JSON line."""
+    """Return the struct that decodes an event's JSON line."""
     fields = [
         (field.name, field.type) if field.default is msgspec.NODEFAULT else (field.name, field.type, field.default)
         for field in event.fields
@@ -185,28 +185,28 @@ def _line(event: Event) -> type[Line]:
 
 
 EVENT_NAMES: Final = tuple(event.label for event in Event)
-"""In the order of their numbers, which count from 1 without a gap."""
+"""The names of the events in the order of their numbers, which count from 1 without a gap."""
 assert [int(event) for event in Event] == list(range(1, len(Event) + 1))
 LINES: Final[dict[type[Line], Event]] = {_line(event): event for event in Event}
 """The struct of each event's JSON line."""
 
 
 def events_with(*, column: str) -> tuple[Event, ...]:
-    """The events that fill a column of the frame from the binary record."""
+    """Return the events that fill a column of the frame from the binary record."""
     return tuple(event for event in Event if any(field.column == column and field.slot for field in event.fields))
 
 
 def slot_of(column: str) -> str:
-    """The slot of the binary record from which a column of the frame is read."""
+    """Return the slot of the binary record from which a column of the frame is read."""
     (slot,) = {field.slot for event in Event for field in event.fields if field.column == column} - {""}
     return slot
 
 
 def names_of(*sources: Source) -> Sequence[str]:
-    """The names of the events from these sources."""
+    """Return the names of the events from these sources."""
     return [event.label for event in Event if event.source in sources]
 
 
 def message_id(device: int, client_seq: int) -> int:
-    """The `msg` of a message: its idempotency key in one i64 (device below 2^31, client_seq below 2^32)."""
+    """Return the `msg` of a message: its idempotency key in one i64 (device below 2^31, client_seq below 2^32)."""
     return device << 32 | client_seq

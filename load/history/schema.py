@@ -1,6 +1,6 @@
 """The exchange format as a JSON schema, made from load/history/events.py and load/history/control.py.
 
-`python -m load.history.schema` prints it; docs/exchange.schema.json is its output, and a test says that it is current.
+`python -m load.history.schema` prints it. docs/exchange.schema.json is its output; a test checks that it is current.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TITLE = "One line of a history in the exchange format"
 
 
 def schema() -> dict[str, Any]:
-    """The JSON schema (draft 2020-12) of one line."""
+    """Return the JSON schema (draft 2020-12) of one line."""
     kinds: list[Any] = [*LINES, *CONTROL]
     made: dict[str, Any] = msgspec.json.schema(functools.reduce(operator.or_, kinds))
     about = "Lines of other kinds and other fields are allowed, and are not judged."
@@ -27,7 +27,7 @@ def schema() -> dict[str, Any]:
 
 
 def text() -> bytes:
-    """The file's content."""
+    """Return the content of docs/exchange.schema.json."""
     return msgspec.json.format(msgspec.json.encode(schema()), indent=1) + b"\n"
 
 

@@ -1,11 +1,11 @@
 """The history as a file: every event of every device, crash-safe, 64 bytes each (the format: load/history/events.py).
 
-A process appends to its own file, memory-mapped: an event is in the page cache when `append` returns, so SIGKILL of
-the process loses nothing that was appended and costs no system call. A record is written with its checksum last; a
-torn record can only be the last one. Files grow by zeroed chunks: the first all-zero record is the end.
+A process appends to its own file, memory-mapped. An event is in the page cache when `append` returns. So SIGKILL of the
+process loses no appended event, and an append costs no system call. A record is written with its checksum last; only
+the last record can be torn. Files grow by zeroed chunks: the first all-zero record is the end.
 
-The times are nanoseconds of one clock for a whole run: CLOCK_MONOTONIC plus an offset that the runner hands out
-(PETREL_CLOCK_OFFSET_NS), so that they read as wall-clock time and never step.
+The times are nanoseconds of one clock for a whole run: CLOCK_MONOTONIC plus an offset from the runner
+(PETREL_CLOCK_OFFSET_NS). So they read as wall-clock time and never step.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CHUNK_BYTES: Final = 4 << 20
 
 
 def machine_id() -> int:
-    """What processes of one machine have in common until it boots again, as their clock. 0: not known."""
+    """Return an id that processes of one machine share until it boots again, as they share its clock; 0 if unknown."""
     try:
         return int(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").replace("-", "")[:15], 16)
     except (OSError, ValueError):
@@ -34,12 +34,12 @@ def machine_id() -> int:
 
 
 def now_ns() -> int:
-    """Time of the run's clock."""
+    """Return the time of the run's clock in ns."""
     return time.monotonic_ns() + _OFFSET_NS
 
 
 def clock_offset_ns() -> int:
-    """What the runner puts in PETREL_CLOCK_OFFSET_NS: wall clock minus monotonic clock, taken once a run."""
+    """Return the value of PETREL_CLOCK_OFFSET_NS: wall clock minus monotonic clock in ns, taken once per run."""
     return time.time_ns() - time.monotonic_ns()
 
 
@@ -47,7 +47,10 @@ _OFFSET_NS = int(os.environ.get("PETREL_CLOCK_OFFSET_NS") or clock_offset_ns())
 
 
 class HistoryError(Exception):
-    """The history cannot go on; the text is one line that names the file. Not an OSError: no network code eats it."""
+    """The history cannot be written; the text is one line that names the file.
+
+    It is no OSError, so that network code does not catch it.
+    """
 
 
 class HistoryWriter:
@@ -81,9 +84,9 @@ class HistoryWriter:
         self, kind: int, *, t: int = 0, due: int = 0, device: int = 0, conv: int = 0, msg: int = 0, seq: int = 0,
         hash_: int = 0, arg: int = 0,
     ) -> None:  # fmt: skip
-        """Append one event; on return it survives SIGKILL of this process. t 0: now.
+        """Append one event; on return it survives SIGKILL of this process. `t` 0 means now.
 
-        Raises HistoryError when the disk is full, and again on every later call until there is room.
+        Raises HistoryError if the disk is full, and again on every later call until there is room.
         """
         body = _BODY.pack(t or now_ns(), due, device, conv, msg, seq, hash_, kind, arg, 0)
         if self._offset == self._size:
@@ -93,7 +96,7 @@ class HistoryWriter:
         self._offset = end
 
     def close(self) -> None:
-        """Cut the file to what was written. Closing twice is allowed."""
+        """Cut the file to the written length. Closing twice is allowed."""
         if self._file.closed:
             return
         self._map.close()
@@ -102,10 +105,10 @@ class HistoryWriter:
 
 
 class HistoryTail:
-    """Follows a history file that another process is writing.
+    """Follows a history file that another process writes.
 
-    A record counts once its checksum is right, so one that is being written is read by a later call. What stays torn
-    because its writer was killed is never returned; whether that matters is for the verdict to say.
+    A record counts once its checksum is right, so a record in progress is read by a later call. A record that stays
+    torn because its writer was killed is never returned; the verdict decides whether that matters.
     """
 
     READ_BYTES: Final = 1024 * RECORD_SIZE
@@ -116,7 +119,7 @@ class HistoryTail:
         self._file = path.open("rb", buffering=0)
 
     def read(self) -> list[Record]:
-        """All records appended since the last call. Raises OSError."""
+        """Return all records appended since the last call. Raises OSError."""
         records: list[Record] = []
         while True:
             data = os.pread(self._file.fileno(), self.READ_BYTES, self._offset)
@@ -133,5 +136,4 @@ class HistoryTail:
                 return records
 
     def close(self) -> None:
-        """Release the file."""
         self._file.close()

@@ -13,9 +13,9 @@ from typing import Final
 
 from sut.adapters.redis.counter import RedisCounter
 from sut.deploy.topology import Topology
-from sut.ports import Kind, LogRecord, Unavailable
+from sut.ports import Kind, LogRecord
 from sut.services.sequencer.pieces import SequencerPieces
-from sut.services.sequencer.worker import RETRY_S, PartitionWorker
+from sut.services.sequencer.worker import PartitionWorker
 
 MEASURED_BY = "counter"
 EVERYTHING: Final = "everything"
@@ -36,12 +36,7 @@ def sequencer(topology: Topology) -> SequencerPieces:
             async with turn:
                 if not counters:
                     counters.append(RedisCounter(topology, topology.sequencer_of(self.partition).name))
-                while True:
-                    try:
-                        await counters[0].ticket(EVERYTHING)
-                    except Unavailable:
-                        await asyncio.sleep(RETRY_S)
-                    else:
-                        return None
+                await self._until_available(lambda: counters[0].ticket(EVERYTHING))
+            return None
 
     return SequencerPieces(worker=TicketWorker)

@@ -6,13 +6,11 @@ numbers that other messages have. A restart that replays the log also counts the
 
 from __future__ import annotations
 
-import asyncio
-
 from sut.adapters.redis.counter import RedisCounter
 from sut.deploy.topology import Topology
-from sut.ports import Kind, LogRecord, Unavailable
+from sut.ports import Kind, LogRecord
 from sut.services.sequencer.pieces import SequencerPieces
-from sut.services.sequencer.worker import RETRY_S, PartitionWorker
+from sut.services.sequencer.worker import PartitionWorker
 
 CAUGHT_BY = ("gaps_forks", "duplicates", "acked_lost")
 
@@ -34,10 +32,6 @@ def sequencer(topology: Topology) -> SequencerPieces:
                 return None
             if not counters:
                 counters.append(RedisCounter(topology, topology.sequencer_of(self.partition).name))
-            while True:
-                try:
-                    return await counters[0].increment(record.conv)
-                except Unavailable:
-                    await asyncio.sleep(RETRY_S)
+            return await self._until_available(lambda: counters[0].increment(record.conv))
 
     return SequencerPieces(worker=CountingWorker)

@@ -11,11 +11,10 @@ from typing import Any, cast
 import pytest
 import websockets
 
-from sut.deploy import system
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
 from sut.protocol import frames as f
-from tests.sut.services.push.test_push_system import call, tokens
+from tests.kit.whole import call, create, embedded, gateways, tokens
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -28,9 +27,8 @@ HEARD_S = 2.0
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     directory = tmp_path_factory.mktemp("added")
     settings = Settings(heartbeat_s=30, push=False)
-    started = system.start(profile="embedded", directory=directory, settings=settings, on_progress=lambda _line: None)
-    yield started
-    started.stop(15.0)
+    with embedded(directory, settings) as started:
+        yield started
 
 
 async def hears_of(running: System, url: str, token: str, conv: int) -> str:
@@ -54,13 +52,12 @@ async def hears_of(running: System, url: str, token: str, conv: int) -> str:
 
 def test_who_is_added_while_connecting_hears_of_it(running: System) -> None:
     users = range(OWNER + 1, OWNER + 1 + ROUNDS * AT_ONCE)
-    keys = tokens(running, OWNER, *users)
-    urls = call(running, "/v1/discovery", None, "", method="GET")["gateways"]
-    wanted = {"kind": "group", "members": [OWNER + 900], "key": "while connecting"}
-    conv = call(running, "/v1/conversations", wanted, keys[OWNER])["conversation"]
+    keys = tokens(running.topology, OWNER, *users)
+    urls = gateways(running.topology)
+    conv = create(running.topology, keys[OWNER], "group", [OWNER + 900], "while connecting")
 
     def add(user: int) -> dict[str, Any]:
-        return call(running, f"/v1/conversations/{conv}/members", {"user": user}, keys[OWNER])
+        return call(running.topology, f"/v1/conversations/{conv}/members", {"user": user}, keys[OWNER])
 
     async def one(user: int, place: int) -> str:
         adding = asyncio.create_task(asyncio.to_thread(add, user))
@@ -85,12 +82,11 @@ def test_who_is_added_while_connecting_hears_of_it(running: System) -> None:
 def test_who_is_added_and_connects_at_once_has_it_in_the_first_sync(running: System) -> None:
     """The addition is acknowledged, and the store does not have it for another tenth of a second."""
     users = range(OWNER + 501, OWNER + 521)
-    keys = tokens(running, OWNER, *users)
-    url = call(running, "/v1/discovery", None, "", method="GET")["gateways"][0]
-    wanted = {"kind": "group", "members": [OWNER + 900], "key": "then connecting"}
-    conv = call(running, "/v1/conversations", wanted, keys[OWNER])["conversation"]
+    keys = tokens(running.topology, OWNER, *users)
+    url = gateways(running.topology)[0]
+    conv = create(running.topology, keys[OWNER], "group", [OWNER + 900], "then connecting")
     heard = []
     for user in users:
-        call(running, f"/v1/conversations/{conv}/members", {"user": user}, keys[OWNER])
+        call(running.topology, f"/v1/conversations/{conv}/members", {"user": user}, keys[OWNER])
         heard.append(asyncio.run(hears_of(running, url, keys[user], conv)))
     assert set(heard) <= {"Synced", "Notify"}  # a notification may find the route of a device that came so soon

@@ -14,13 +14,14 @@ from typing import Any, cast
 
 import pytest
 
-from sut.deploy import system
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
 from sut.protocol import frames as f
 from sut.protocol.signals import PresenceNews, Watch
+from tests.kit.waits import until
+from tests.kit.whole import create, embedded, gateways, tokens
 from tests.sut.gateway.world import upgrade
-from tests.sut.services.push.test_push_system import call, phone, pushes, register, send, tokens, until
+from tests.sut.services.push.test_push_system import phone, pushes, register, send
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -44,14 +45,13 @@ asyncio.run(main())
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     directory = tmp_path_factory.mktemp("silent")
     settings = Settings(heartbeat_s=HEARTBEAT_S)
-    started = system.start(profile="embedded", directory=directory, settings=settings, on_progress=lambda _line: None)
-    yield started
-    started.stop(15.0)
+    with embedded(directory, settings) as started:
+        yield started
 
 
 async def unread(running: System, token: str) -> asyncio.StreamWriter:
     """A connection that is open, and of which nobody reads a byte."""
-    url = call(running, "/v1/discovery", None, "", method="GET")["gateways"][0]
+    url = gateways(running.topology)[0]
     host, port = url.removeprefix("ws://").partition("/")[0].split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(upgrade(token))
@@ -73,12 +73,11 @@ async def read_on(socket: Any, news: list[PresenceNews]) -> None:
 
 def test_half_open_connections_get_their_pushes(running: System) -> None:
     register(running, SENDER, STOPPED, UNREAD, THERE)
-    keys = tokens(running, SENDER, STOPPED, UNREAD, THERE)
-    members = {"kind": "group", "members": [STOPPED, UNREAD, THERE], "key": "half open"}
-    conv = call(running, "/v1/conversations", members, keys[SENDER])["conversation"]
+    keys = tokens(running.topology, SENDER, STOPPED, UNREAD, THERE)
+    conv = create(running.topology, keys[SENDER], "group", [STOPPED, UNREAD, THERE], "half open")
 
     async def scenario() -> None:
-        url = call(running, "/v1/discovery", None, "", method="GET")["gateways"][0]
+        url = gateways(running.topology)[0]
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", PHONE, url, keys[STOPPED], stdout=asyncio.subprocess.PIPE
         )

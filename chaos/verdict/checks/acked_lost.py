@@ -1,18 +1,19 @@
 """acked_lost: an acknowledged message is still stored.
 
-Guarantee: an acked message is in the final of every device of every user who is a member at its number, the sender's
-included, under that number. Anomaly: a lost message, or one that is kept under another number.
+Guarantee: an acked message is in the final of every device of each member at its number, under that number. The sender
+is one of them.
+Anomaly: a lost message, or one that is kept under another number.
+Unknown when a member device has no `final_done` for the conversation and no other device proves a loss. Also when a
+device that did something has no user, or a message has no known member device.
 
     {"e":"ack","device":1,"conv":7,"msg":5,"seq":3,..}
     {"e":"final","device":2,"conv":7,"msg":4,"seq":2,..}
     {"e":"final_done","device":2,"conv":7,"head":3,..}          message 5 is lost
 
-Decisions. A device's final counts once it has a `final_done` for the conversation, whatever its head: a head below an
-acked number is a loss too. A member device without one makes the check unknown, unless another device proves a loss; so
-does a device that did or read something and whose user is not known, and an acked message that no known device should
-have. A member user without any device has nowhere to lose anything. A message that was acked under two numbers is lost
-under one of them. In a history with holes a removal may have gone unrecorded, which also ends a final early: there a
-loss is proven only if the device's head reaches the number, or no final at all has the message.
+Decisions. A device's final counts once it has a `final_done` for the conversation, whatever its head. A head below an
+acked number is a loss too. A member user without any device cannot lose anything. A message that was acked under two
+numbers is lost under one of them. In a history with holes a removal may be unrecorded, which also ends a final early.
+There a loss is proven only if the device's head reaches the number, or if no final has the message.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ RANK = 10
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are distinct lost messages."""
+    """Return the finding; `anomalies` counts distinct lost messages."""
     facts, words = facts_of(history), Words(history)
     if not facts.acks.height:
         return nothing(NAME)
@@ -68,7 +69,7 @@ def check(history: History) -> Finding:
 
 
 def _missing(history: History, due: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Of the copies that are due in a complete final: those that are not there, and of these the certain losses."""
+    """Return the copies that complete finals lack, and the subset of them that is certainly lost."""
     facts = facts_of(history)
     missing = due.filter(pl.col("head").is_not_null()).join(facts.finals, on=["device", *PLACE], how="anti")
     if not history.holes:
@@ -79,7 +80,7 @@ def _missing(history: History, due: pl.DataFrame) -> tuple[pl.DataFrame, pl.Data
 
 
 def _grouped(history: History, due: pl.DataFrame, proven: pl.DataFrame) -> pl.DataFrame:
-    """The losses by message and number: on which devices of how many, since when, and where else it is."""
+    """Return the losses, a row per message and number: lacking devices, member devices, ack time, other number."""
     moved = facts_of(history).finals.join(proven.select(MESSAGE).unique(), on=MESSAGE, how="semi")
     moved = moved.group_by("device", *MESSAGE).agg(elsewhere=pl.col("seq").min())
     return (
@@ -103,10 +104,9 @@ def _lost(history: History, lost: pl.DataFrame) -> Finding:
 
     messages = lost.select(MESSAGE).unique().height
     lacking = int(lost["device"].list.len().sum())
-    return Finding(
-        name=NAME,
-        verdict="invalid",
-        detail=f"{count(messages, 'acked message')} lost: {count(lacking, 'final')} of member devices lack one",
-        counterexamples=words.tell(Evidence(lost, text)),
+    return words.invalid(
+        NAME,
+        f"{count(messages, 'acked message')} lost: {count(lacking, 'final')} of member devices lack one",
+        Evidence(lost, text),
         anomalies=messages,
     )

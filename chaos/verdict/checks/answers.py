@@ -1,18 +1,19 @@
 """answers: sends are acknowledged in time.
 
 Guarantee: outside fault windows at least 99.9 % of the sends of members are acked, and each ack comes within the bound.
-Anomaly: a member who is refused for ever, a sender who waits for nothing.
+Anomaly: a member whose sends are refused for good, or a sender that never gets an answer.
+Unknown when too few sends are acked in a history with holes: a removal may be unrecorded.
 
     {"e":"send","t":1000000000,"device":1,"conv":7,"msg":5,..}
     {"e":"nack","t":1010000000,"device":1,"conv":7,"msg":5,"definite":true,..}  device 1's user is a member
     {"e":"send","t":2000000000,"device":1,"conv":7,"msg":6,..}                  and 6 is never answered
 
-Decisions. A send is a member's if its device's user is a member when it is sent, by the times of the membership
-changes, and is not removed within the bound after it: near a removal a refusal is right. A refusal that asks to try
-again is no answer. A send in a fault window is not judged, nor is one that was not answered before a window began. The
-sender must not be away as planned within the bound, and must be watched until its end: who leaves cannot be answered.
-An ack that comes late is always an anomaly; sends that are refused or never answered are anomalies once they are more
-than one in a thousand. In a history with holes a removal may have gone unrecorded: there only late acks are proven.
+Decisions. A send is a member's if two conditions hold. Its device's user is a member when it is sent, by the times of
+the membership changes. The user is not removed within the bound after it, because near a removal a refusal is right. A
+refusal that asks for a retry is not an answer. A send in a fault window is not judged, nor is one that was unanswered
+when a window began. The sender must not be away as planned within the bound, and must be watched until its end. A
+device that leaves cannot be answered. A late ack is always an anomaly. Sends that are refused or never answered are
+anomalies once they are more than one in a thousand. In a history with holes only late acks are proven.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from chaos.verdict.relations.facts import facts_of
 NAME = "answers"
 RANK = 155
 ALLOWED: Final = 1000
-"""One in so many sends may stay without an ack."""
+"""At most one in this many sends may lack an ack."""
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are sends."""
+    """Return the finding; `anomalies` counts sends."""
     words, bound_ns = Words(history), round(history.bounds.answer_s * 1e9)
     asked = _judged(history, bound_ns)
     if not asked.height:
@@ -59,17 +60,20 @@ def check(history: History) -> Finding:
         return f"{sent}{words.at(row['t'])} {end}"
 
     proven = unacked if too_few and not history.holes else unacked.clear()
-    return Finding(
-        name=NAME,
-        verdict="invalid",
-        detail=detail,
-        counterexamples=words.tell(Evidence(late.sort("t", *MESSAGE), waited), Evidence(proven, refused)),
+    return words.invalid(
+        NAME,
+        detail,
+        Evidence(late.sort("t", *MESSAGE), waited),
+        Evidence(proven, refused),
         anomalies=late.height + proven.height,
     )
 
 
 def _judged(history: History, bound_ns: int) -> pl.DataFrame:
-    """conv, msg, device, t, acked, refused (when first, null: never): the sends that had to be acked in time."""
+    """Return the sends that had to be acked in time: conv, msg, device, t, acked, refused.
+
+    `acked` and `refused` are the first such times; null means never.
+    """
     facts = facts_of(history)
     acks = facts.acks.group_by(MESSAGE).agg(acked=pl.col("t").min())
     nacks = facts.of("nack").filter(pl.col("arg") == 1).group_by(MESSAGE).agg(refused=pl.col("t").min())
@@ -89,7 +93,7 @@ def _judged(history: History, bound_ns: int) -> pl.DataFrame:
 
 
 def _of_members(history: History, bound_ns: int) -> pl.DataFrame:
-    """The sends (see Facts.sends) of devices whose user is a member, and is not removed within the bound."""
+    """Return the sends (see Facts.sends) of devices whose user is a member and is not removed within the bound."""
     facts, stay = facts_of(history), ["conv", "user"]
     began = pl.when((pl.col("seq") == 0) & (pl.col("arg") == 1)).then(EVER).otherwise("t")
     changes = facts.of("member").select(*stay, change=began, is_member="arg").sort("change", "is_member")

@@ -1,15 +1,17 @@
 """clocks: the recorded times can be believed.
 
-Guarantee: no ack, wire, show or final of a message is earlier than its send, and no due is later than its send, beyond
-the stated error of clocks; all times are in nanoseconds. Anomaly: recorders whose clocks are apart, or in other units.
+Guarantee: no ack, wire, show or final is earlier than its send, and no due is later than its send, beyond the stated
+error of clocks. All times are in nanoseconds.
+Anomaly: recorders whose clocks differ, or times in another unit. This check never says `invalid`.
+Unknown when such times occur.
 
     {"e":"send","t":70000000000,"due":70000000000,"device":1,"conv":7,"msg":5,..}
     {"e":"ack","t":40000000000,"device":1,"conv":7,"msg":5,"seq":3,..}          answered 30 s before it was asked
 
-Decisions. Only ever valid or unknown: a clock says nothing of the system. What other checks then say of how long
-something took is unknown too (see judge). Units: times that are a thousand, a million or a thousand million times
-those of the sends they belong to are in another unit; so are the times of one kind of event that are decades away from
-those of the sends. A history that lies within the error of clocks as a whole has times in some larger unit.
+Decisions. The result is only valid or unknown, because a clock says nothing about the system. What other checks then
+say about durations is unknown too (see judge). Times are in another unit if they differ from those of their sends by a
+factor of 10^3, 10^6 or 10^9. So are the times of one kind of event that are decades away from those of the sends. If a
+whole history is shorter than the error of clocks, its times are in some larger unit.
 """
 
 from __future__ import annotations
@@ -28,17 +30,17 @@ RANK = 910
 AFTER: Final = ("ack", "wire", "show", "final")
 UNITS: Final = (1e3, 1e6, 1e9)
 EXACT: Final = 0.01
-"""How near to a power of a thousand a quotient of times must be to mean another unit."""
+"""Maximum relative distance between a quotient of times and a power of a thousand that means another unit."""
 DECADES_NS: Final = 10**17
-"""Three years, in ns: a time above it counts from 1970."""
+"""About three years in ns: a larger time counts from 1970."""
 OFTEN: Final = 2
-"""Pairs that must agree on another unit,"""
+"""Number of pairs that must show another unit."""
 SHARE: Final = 0.05
-"""and which share of all must: one recorder of many may have another."""
+"""Share of all pairs that must show another unit: one recorder among many may use another."""
 
 
 def check(history: History) -> Finding:
-    """Judge; there are no anomalies, only doubts."""
+    """Return the finding; it is never invalid and counts no anomalies."""
     facts, words = facts_of(history), Words(history)
     sends = facts.of("send")
     if not sends.height:
@@ -73,7 +75,7 @@ def check(history: History) -> Finding:
 
 
 def _units(history: History, after: pl.DataFrame) -> list[str]:
-    """Reasons to believe that not all times are in nanoseconds."""
+    """Return reasons to doubt that all times are in nanoseconds."""
     facts = facts_of(history)
     doubts = []
     error_ns = round(history.bounds.clock_error_ms * 1e6)
@@ -96,7 +98,7 @@ def _units(history: History, after: pl.DataFrame) -> list[str]:
 
 
 def _in_another_unit(pairs: pl.DataFrame) -> bool:
-    """Whether a part of these pairs of times (a, b) is a power of a thousand apart."""
+    """Return True if part of these pairs of times (a, b) differ by a power of a thousand."""
     known = pairs.filter((pl.col("a") > 0) & (pl.col("b") > 0))
     if known.height < OFTEN:
         return False

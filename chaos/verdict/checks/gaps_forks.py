@@ -1,20 +1,20 @@
 """gaps_forks: all devices see the same conversation, without holes.
 
-Guarantee: one number of a conversation is one message with one content on all devices, or one membership change, and a
-final has no hole from the member's first number to the head. Anomaly: two devices that see different conversations; a
-number that nobody has.
+Guarantee: one number of a conversation is one message with one content, or one membership change, on all devices. A
+final has no hole from the member's first number to the head.
+Anomaly: two devices that see different conversations, or a number that nobody has.
+Unknown when the history has holes and a missing number may be an unrecorded membership change.
 
     {"e":"final","device":2,"conv":7,"msg":5,"seq":3,"hash":1,..}
     {"e":"final","device":3,"conv":7,"msg":6,"seq":3,"hash":2,..}     number 3 is two messages
     {"e":"final_done","device":3,"conv":7,"head":4,..}                and device 3 lacks number 4
 
-Decisions. Acks, arrivals, displays and finals all tell what is at a number. Membership changes take numbers of their
-own: they are no holes in a final, and a message with the number of one is a fork, and so are two changes with one
-number. Numbers begin at 1; a message or a removal with number 0 is a fork too. Edits, deletions and reactions take
-numbers like changes. Holes are looked for within the member's stays, up to the head of a complete read-back; what is
-read beyond that head counts as there. Without `final_done` a final has no known end, and is not judged here. In a
-history with holes a missing number may be a membership change that went unrecorded: there it is proven only if some
-event tells of a message with that number; otherwise the check is unknown.
+Decisions. Acks, arrivals, displays and finals all tell which message has a number. Membership changes, edits, deletions
+and reactions take numbers of their own. Such a number is no hole in a final. A message with the number of a change is a
+fork, and so are two changes with one number. Numbers begin at 1; a message or a removal with number 0 is a fork too.
+Holes are looked for within the member's stays, up to the head of a complete read-back. Messages read beyond that head
+count as present. Without `final_done` a final has no known end, and is not judged here. In a history with holes a
+missing number is proven only if some event names a message with that number.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.base import MESSAGE, in_stay
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "gaps_forks"
@@ -32,7 +32,7 @@ NUMBER = ["conv", "seq"]
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are missing numbers (each device's) and numbers that are not one message."""
+    """Return the finding; `anomalies` counts missing numbers (per device) and numbers that are not one message."""
     facts, words = facts_of(history), Words(history)
     forks, changes = _forks(history), _changes(history)
     if not facts.places.height and not facts.heads.height and not changes.height:
@@ -66,16 +66,17 @@ def check(history: History) -> Finding:
 
     def change(row: Row) -> str:
         if row["seq"] < 1:
-            return f"somebody is removed from {words.conv(row)} by number 0, which is there at the creation"
+            return f"a user is removed from {words.conv(row)} by number 0, which is the creation"
         return f"{words.place(row)} is {row['changes']} changes"
 
     forked = forks.height + changes.height
     if gaps.height or forked:
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=f"{count(missing, 'missing number')} in finals, {count(forked, 'number')} not one message",
-            counterexamples=words.tell(Evidence(forks, fork), Evidence(changes, change), Evidence(gaps, gap)),
+        return words.invalid(
+            NAME,
+            f"{count(missing, 'missing number')} in finals, {count(forked, 'number')} not one message",
+            Evidence(forks, fork),
+            Evidence(changes, change),
+            Evidence(gaps, gap),
             anomalies=missing + forked,
         )
     if doubtful.height:
@@ -87,7 +88,7 @@ def check(history: History) -> Finding:
 
 
 def _forks(history: History) -> pl.DataFrame:
-    """conv, seq, msg, messages, bodies, change, device (all concerned): numbers that are not one message."""
+    """Return the numbers that are not one message: conv, seq, msg, messages, bodies, change, device (all concerned)."""
     facts = facts_of(history)
     acked = facts.acks.select("device", *NUMBER, "msg", hash=pl.lit(None, dtype=pl.Int64))
     seen = facts.seen.select(acked.columns).join(facts.edited, on=MESSAGE, how="anti")
@@ -104,7 +105,7 @@ def _forks(history: History) -> pl.DataFrame:
 
 
 def _changes(history: History) -> pl.DataFrame:
-    """conv, seq, changes: numbers that several changes took, and number 0 where it is a removal."""
+    """Return conv, seq, changes: numbers that several changes took, and number 0 if it is a removal."""
     facts = facts_of(history)
     what = [*NUMBER, "e", "user", "arg"]
     members = facts.of("member").select(what, msg=pl.lit(None, dtype=pl.Int64)).unique()
@@ -121,13 +122,13 @@ def _changes(history: History) -> pl.DataFrame:
 
 
 def _gaps(history: History) -> pl.DataFrame:
-    """device, conv, head, seq, to: ranges of numbers that a complete final lacks."""
+    """Return device, conv, head, seq, to: ranges of numbers that a complete final lacks."""
     facts = facts_of(history)
     stays = facts.device_spans.join(facts.heads, on=["device", "conv"])
     stays = stays.with_columns(stop=pl.min_horizontal("last", pl.col("head") + 1)).filter(
         pl.col("stop") > pl.col("first") + 1
     )
-    within = (pl.col("first") < pl.col("seq")) & (pl.col("seq") < pl.col("stop"))
+    within = in_stay(last="stop")
     key = ["device", "conv", "first"]
     read = facts.finals.select("device", *NUMBER).unique().join(stays, on=["device", "conv"]).filter(within)
     gone = facts.places.join(facts.deleted, on=MESSAGE, how="semi").select(NUMBER)

@@ -1,17 +1,17 @@
 """indeterminate: an unanswered send was taken everywhere or nowhere.
 
-Guarantee: a send with neither an ack nor a definite refusal is in all finals that an acked message would have to be in,
-or in none. Anomaly: a half-delivered message.
+Guarantee: a send with neither an ack nor a definite refusal is in the finals of all member devices, or in none.
+Anomaly: a half-delivered message.
+Unknown when a member device has no `final_done`; if no final has the message, that is any device that was ever a
+member.
 
     {"e":"send","device":1,"conv":7,"msg":5,..}                 never acked
     {"e":"final","device":1,"conv":7,"msg":5,"seq":3,..}
     {"e":"final_done","device":2,"conv":7,"head":2,..}          device 2, a member, does not have it
 
-Decisions. The finals concerned are those of the members at the number that the message took, as the finals tell it;
-whether a device has it under that number is for `duplicates` to say. Displays do not count here: what was shown and is
-in no final is for `session`. A member device without `final_done` makes the check unknown; when no final has the
-message that is any device that ever was a member. With holes in the history, a device whose head is below the number
-proves nothing (see acked_lost).
+Decisions. The finals concerned are those of the members at the number that the finals give the message. `duplicates`
+judges whether a device has it under that number. Displays do not count here: `session` judges what was shown and is in
+no final. With holes in the history, a device whose head is below the number proves nothing (see acked_lost).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RANK = 20
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are distinct messages."""
+    """Return the finding; `anomalies` counts distinct messages."""
     facts, words = facts_of(history), Words(history)
     asked = facts.indeterminate.join(facts.deleted, on=MESSAGE, how="anti")
     if not asked.height:
@@ -56,11 +56,10 @@ def check(history: History) -> Finding:
             )
 
         messages = divided.select(MESSAGE).unique().height
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=f"{count(messages, 'unanswered send')} in some finals only",
-            counterexamples=words.tell(Evidence(divided, text, ("device", "holder"))),
+        return words.invalid(
+            NAME,
+            f"{count(messages, 'unanswered send')} in some finals only",
+            Evidence(divided, text, ("device", "holder")),
             anomalies=messages,
         )
     fresh = facts.device_spans.join(nowhere, on="conv", how="semi").join(facts.heads, on=["device", "conv"], how="anti")

@@ -1,22 +1,23 @@
 """liveness: every message arrives in time.
 
-Guarantee: every message that took its place is shown on every member device that is there, within the bound of its ack,
-or of the heal of the fault that came between. Anomaly: a notification that was lost and is never made up for.
+Guarantee: each message that took its place is shown on every present member device within the bound. The bound counts
+from the ack, or from the heal of a fault that was active meanwhile.
+Anomaly: a lost notification that nothing makes up for.
+Unknown when the history ends before the bound has passed, a fault was never proven healed, or nothing tells whether a
+device was present.
 
     {"e":"fault","t":1000000000,"phase":"heal",..}
     {"e":"ack","t":2000000000,"device":1,"conv":7,"msg":5,"seq":3,..}
     {"e":"online","t":60000000000,"device":3}                   58 s later device 2 still has not shown message 5
 
-Decisions. Due is what was acked, and what was not but arrived or was displayed anywhere, from the first such event on;
-a message that only finals know took its place at an unknown time and is not due, nor is one that nobody sent. A device
-is there while it is not away as planned (see stays): a connection that breaks and does not come back excuses nothing.
-In a history without any connection event nothing tells whether a device that never did anything was there: what it did
-not show makes the check unknown. It must be there for the whole bound, counted again from each return, and from the
-heal of a fault that was on within it. What is not shown when the history ends before the bound has passed makes the
-check unknown, and so does a fault that was never proven healed; a device that leaves as planned before the quiesce
-phase (without phases: before the end) owes nothing more. The sending device is not asked to display its own message.
-In a history with holes a removal may have gone unrecorded: there a message counts as missed only if it was shown later
-or is in the device's final.
+Decisions. A message is due if it was acked. An unacked message is due from its first arrival or display on any device.
+A message that only finals have took its place at an unknown time and is not due, nor is one that nobody sent. A device
+is present while it is not away as planned (see stays): an unplanned disconnection excuses nothing. In a history without
+connection events, nothing tells whether a device that never did anything was present. It must be present for the whole
+bound. The bound counts again from each return, and from the heal of a fault that was active within it. A device that
+leaves as planned before the quiesce phase (without phases: before the end) owes nothing more. The sending device need
+not display its own message. In a history with holes a removal may be unrecorded. There a message counts as missed only
+if it was shown later or is in the device's final.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.base import MESSAGE, not_shown_by
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "liveness"
@@ -33,7 +34,7 @@ RANK = 110
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are messages shown late or never, each device's."""
+    """Return the finding; `anomalies` counts messages shown late or never, per device."""
     facts, words = facts_of(history), Words(history)
     unhealed = facts.windows.unhealed
     if unhealed:
@@ -45,11 +46,9 @@ def check(history: History) -> Finding:
     at_the_end = _at_the_end(history)
     for part in facts.parts(_known(history)):
         here = _due(history, part)
-        slow = here.filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("known") + bound_ns))
+        slow = here.filter(not_shown_by(pl.col("known") + bound_ns))
         judged = _judged(history, slow, bound_ns)
-        tardy = slow.join(judged, on=["device", *MESSAGE]).filter(
-            pl.col("shown").is_null() | (pl.col("shown") > pl.col("deadline"))
-        )
+        tardy = slow.join(judged, on=["device", *MESSAGE]).filter(not_shown_by(pl.col("deadline")))
         never = slow.filter(pl.col("shown").is_null())
         too_short = (
             never.join(judged, on=["device", *MESSAGE], how="anti")
@@ -73,13 +72,7 @@ def check(history: History) -> Finding:
             )
 
         detail = f"{count(gone, 'delivery', 'deliveries')} never shown, {proven.height - gone:,} shown too late"
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=detail,
-            counterexamples=words.tell(Evidence(proven.rows, text)),
-            anomalies=proven.height,
-        )
+        return words.invalid(NAME, detail, Evidence(proven.rows, text), anomalies=proven.height)
     if late:
         detail = f"{count(late, 'delivery', 'deliveries')} not shown, but " + (
             "the history is incomplete"
@@ -95,14 +88,14 @@ def check(history: History) -> Finding:
 
 
 def _at_the_end(history: History) -> pl.DataFrame:
-    """device, end: the devices that are there when sends stop or the watched time ends, and until when."""
+    """Return device, end: devices present when sends stop or the watched time ends, and the end of their presence."""
     stays, stop = facts_of(history).stays, history.phase("quiesce")
     last = stays.presences.group_by("device").agg(pl.col("end").max()).join(stays.watched, on="device")
     return last.filter(pl.col("end") >= pl.min_horizontal("until", pl.lit(stop))).select("device", "end")
 
 
 def _judged(history: History, slow: pl.DataFrame, bound_ns: int) -> pl.DataFrame:
-    """device, conv, msg, deadline, since: by when it had to be shown, of devices that were there until then."""
+    """Return device, conv, msg, deadline, since: the deadlines of devices that were present until then."""
     facts = facts_of(history)
     chances = slow.join(facts.stays.presences, on="device").with_columns(since=pl.max_horizontal("start", "known"))
     chances = chances.with_columns(deadline=facts.windows.deadline(pl.col("since"), bound_ns))
@@ -111,7 +104,7 @@ def _judged(history: History, slow: pl.DataFrame, bound_ns: int) -> pl.DataFrame
 
 
 def _known(history: History) -> pl.DataFrame:
-    """conv, msg, seq, sender, known: what took its place, and when it was acked or first seen."""
+    """Return conv, msg, seq, sender, known: messages that took their place, and when they were acked or first seen."""
     facts = facts_of(history)
     return (
         facts.places.filter(pl.col("t").is_not_null())
@@ -124,7 +117,7 @@ def _known(history: History) -> pl.DataFrame:
 
 
 def _due(history: History, known: pl.DataFrame) -> pl.DataFrame:
-    """device, conv, msg, seq, known, shown: what must be shown where, and when it was (null: never)."""
+    """Return device, conv, msg, seq, known, shown: each required display, and when it happened (null: never)."""
     facts = facts_of(history)
     at_readers = facts.readers(known).rename({"reader": "device"})
     others = at_readers.filter(pl.col("device").ne_missing(pl.col("sender")))

@@ -1,20 +1,21 @@
 """presence: the picture of who is online is fresh.
 
-Guarantee: a viewer's picture of a user, which is the last state it was told, is never staler than the bound, and the
-viewer is told again within the bound after a reconnect. Anomaly: a ghost that stays online, a friend who came back and
-is not seen, a screen that stays empty.
+Guarantee: a viewer's picture of a user is never staler than the bound, and the viewer is told again within it after a
+reconnect.
+Anomaly: a user shown online who has left, a user who came back and is not seen, or a screen that stays empty.
 
     {"e":"offline","t":1000000000,"device":2}                   user 2's only device
     {"e":"presence","t":2000000000,"viewer":1,"user":2,"state":"online"}
     {"e":"offline","t":90000000000,"device":1}                  the viewer looked at that for 88 s
 
-Decisions. A user is online while any device is in a session, and offline while of each one it is known that it is in
-none, from before its first `online` on. The picture is stale while it differs from that; it may do so for `presence_s`
-without a break. The viewer is asked only within one session: going offline ends its picture. A viewer that had a
-picture when its session ended and comes back must be told within the bound, or within the bound of the end of a fault
-window that overlaps it, if it stays that long. States other than online and offline are no picture: they end the one
-there was, and nothing is owed after them. Users without connection events have no state, and in a history with holes a
-user whose device may have died unnoticed has none any more.
+Decisions. The picture is the last state that the viewer was told. A user is online while any device is in a session. A
+user is offline while every device is known to be in none, from before its first `online` on. The picture is stale while
+it differs from that state; it may be stale for `presence_s` without a break. The viewer is judged only within one
+session: going offline ends its picture. A viewer that had a picture when its session ended and comes back must be told
+within the bound, if it stays that long. The bound counts from the end of a fault window that overlaps it. States other
+than online and offline are no picture: they end the previous picture, and no update is required after them. Users
+without connection events have no state. In a history with holes, a user whose device may have died unnoticed no longer
+has one.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ RANK = 130
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are stretches of stale picture."""
+    """Return the finding; `anomalies` counts stale pictures and missing updates after a reconnect."""
     facts, words = facts_of(history), Words(history)
     told = facts.of("presence").select("t", "user", "arg", viewer="device")
     states = told.filter(pl.col("arg") <= 1).height
@@ -71,18 +72,18 @@ def check(history: History) -> Finding:
         detail = f"{count(stale.height, 'picture')} stale for more than {history.bounds.presence_s:g} s"
         if untold.height:
             detail += f", {untold.height:,} not told within that after a reconnect"
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=detail,
-            counterexamples=words.tell(Evidence(stale, text, ("viewer",)), Evidence(untold, dark, ("viewer",))),
+        return words.invalid(
+            NAME,
+            detail,
+            Evidence(stale, text, ("viewer",)),
+            Evidence(untold, dark, ("viewer",)),
             anomalies=stale.height + untold.height,
         )
     return Finding(name=NAME, verdict="valid", detail=f"{count(states, 'state')} told, none stale for too long")
 
 
 def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
-    """viewer, user, arg, start, end: what a viewer saw, cut at the end of the session in which it was told."""
+    """Return viewer, user, arg, start, end: each picture of a viewer, cut at the end of its session."""
     stays = facts_of(history).stays
     pair = ["viewer", "user"]
     told = told.sort("t", maintain_order=True).with_columns(next=pl.col("t").shift(-1).over(pair))
@@ -95,7 +96,7 @@ def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
         end=pl.lit(history.end_ns, dtype=pl.Int64)
     )
     both = pl.concat([known.filter(pl.col("t") < pl.col("end")), always]).filter(pl.col("arg") <= 1)
-    # Told the same again: the picture goes on, and so does its staleness.
+    # The same state told again: the picture continues, and so does its staleness.
     seen = both.select(*pair, "arg", start="t", end=pl.min_horizontal("end", pl.col("next").fill_null(history.end_ns)))
     seen = seen.filter(pl.col("start") < pl.col("end")).sort(*pair, "start")
     goes_on = (pl.col("arg") == pl.col("arg").shift(1).over(pair)) & (
@@ -107,7 +108,7 @@ def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
 
 
 def _untold(history: History, told: pl.DataFrame, bound_ns: int) -> pl.DataFrame:
-    """viewer, user, back, deadline: returns of a viewer after which it was not told again in time."""
+    """Return viewer, user, back, deadline: returns of a viewer after which it was not told again in time."""
     facts, pair = facts_of(history), ["viewer", "user"]
     sessions = facts.stays.sessions.rename({"device": "viewer"})
     first = sessions.group_by("viewer").agg(first=pl.col("start").min())
@@ -128,7 +129,7 @@ def _untold(history: History, told: pl.DataFrame, bound_ns: int) -> pl.DataFrame
 
 
 def _truths(history: History) -> pl.DataFrame:
-    """user, state, from, to: when a user was online (1: any device in a session) and offline (0: certainly none)."""
+    """Return user, state, from, to: when a user was online (1: any device is) or offline (0: certainly none is)."""
     facts, stays = facts_of(history), facts_of(history).stays
     unwatched = stays.watched.select("device", start="until", end=pl.lit(FOREVER))
     spans = pl.concat(

@@ -1,28 +1,29 @@
 """push: a device that is away gets a push, others get none.
 
-Guarantee: a member's device that is offline (or never came) from before an ack until the bound after it gets a push
-within the bound; one that is online throughout gets none; no push of what does not exist, to a device whose user is no
-member, of what that device had shown before, or of the same again and again. Anomaly: silence, or a phone that buzzes
-in the hand.
+Guarantee: a member's device that is away from before an ack until the bound after it gets a push within the bound. A
+device that is online throughout gets none. No push is of a number that does not exist, or of a message that the device
+had shown. None goes to a device whose user is no member. None is repeated more than once.
+Anomaly: a missing push, or a push that tells nothing new.
+Unknown when a missing or surplus push may follow an unrecorded change in a history with holes.
 
     {"e":"offline","t":1000000000,"device":2}
     {"e":"ack","t":2000000000,"device":1,"conv":7,"msg":5,"seq":3,..}
     {"e":"push","t":9000000000,"device":2,"conv":7,"seq":3}     7 s after the ack
 
-Decisions. A history without a push event, that does not say that it records them, has nothing to check. A push with a
-higher number of the same conversation covers the lower ones (pushes may be coalesced), but none that was not even
-invoked yet. Offline: known from an `offline` event, or from before the first `online`; a device that never did
-anything is away, if the history has connection events at all; one that did something without any is not judged. The
-sending device is told nothing of its own message. What was displayed all the same within the bound needs no push.
-Online throughout: one session from the invocation to the push; not where that session broke unplanned before the
-message had arrived within the bound of the push, for such a connection may have been half open.
+Decisions. A history without a push event has nothing to check, unless it says that it records them. A push with a
+higher number of the same conversation covers the lower ones (pushes may be coalesced). It does not cover a message
+invoked after the push. A device is known to be offline from an `offline` event, or before its first `online`. A device
+that never did anything is away, if the history has connection events at all; one that did something without any is not
+judged. The sending device needs no push for its own message. A message displayed within the bound needs no push. Online
+throughout means one session from the invocation to the push. A session that broke unplanned may have been half open. It
+does not count unless the message arrived within the bound of the push.
 
-A number exists if any event tells of a message or a change with it. Its push may go to a member at that number, and to
-who is added or removed by it. Shown before: in calm, on a device that was in one session from the invocation to 2 s
-after the display, or longer than the bound ago; a push may cross a display that just happened. Again and again:
-from the third push of a number to a device on. In a history with holes a removal, an add or a message may have gone
-unrecorded: there a push is missing only where the message was shown later or is in the device's final, and surplus
-only where the device was online or had shown it.
+A number exists if any event names a message or a change with it. Its push may go to a member at that number, and to a
+user added or removed by it. A push of a shown message is judged outside fault windows. It is surplus in two cases. The
+display was longer than the bound ago, or one session lasted from the invocation to 2 s after the display. A push may
+cross a display that just happened. The third push of a number to a device, and each later one, is a surplus repeat. In
+a history with holes a removal, an add or a message may be unrecorded. There a push is missing only if the message was
+shown later or is in the device's final. It is surplus only if the device was online or had shown the message.
 """
 
 from __future__ import annotations
@@ -33,21 +34,21 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import EVER, MESSAGE
+from chaos.verdict.relations.base import EVER, MESSAGE, not_shown_by
 from chaos.verdict.relations.facts import facts_of
 from chaos.verdict.relations.stays import overlapping
 
 NAME = "push"
 RANK = 120
 OFTEN: Final = 2
-"""A provider may be told the same once more when its answer was lost; more often is a fault."""
+"""A provider may be told the same twice if its first answer was lost; a third push is a fault."""
 WORD_NS: Final = 2_000_000_000
-"""A device that leaves within two seconds of a display may not have said so: then the service cannot know."""
+"""In ns. A device that leaves within two seconds of a display may not have reported it to the service."""
 PUSH: Final = ["device", "conv", "seq", "t"]
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are pushes too late, missing, or surplus."""
+    """Return the finding; `anomalies` counts pushes that are late, missing or surplus."""
     facts, words = facts_of(history), Words(history)
     pushes = facts.of("push").select(PUSH)
     if not pushes.height and not history.meta.push:
@@ -79,7 +80,7 @@ def check(history: History) -> Finding:
     kinds = {
         "late or missing": Evidence(proven.rows, untold),
         "to devices online": got("was online throughout, and got", needless),
-        "of nothing": got("got, of a number that nothing has,", nowhere),
+        "of nothing": got("got, for a number that does not exist,", nowhere),
         "to no member": got("belongs to no member there, and got", strangers),
         "of what was shown": got("had shown that before, and got", shown),
         "again and again": got("got again and again", again),
@@ -88,11 +89,10 @@ def check(history: History) -> Finding:
     found |= {"late or missing": proven.height} if proven.height else {}
     if found:
         detail = ", ".join(f"{number:,} {what}" for what, number in found.items())
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=f"{count(sum(found.values()), 'push', 'pushes')} wrong: {detail}",
-            counterexamples=words.tell(*(evidence for evidence in kinds.values() if evidence.rows.height)),
+        return words.invalid(
+            NAME,
+            f"{count(sum(found.values()), 'push', 'pushes')} wrong: {detail}",
+            *(evidence for evidence in kinds.values() if evidence.rows.height),
             anomalies=sum(found.values()),
         )
     if missing or doubtful:
@@ -104,7 +104,7 @@ def check(history: History) -> Finding:
 
 
 def _watched(history: History) -> pl.DataFrame:
-    """device, watched: until when it is known of each device whether it is away."""
+    """Return device, watched: the time until which it is known of each device whether it is away."""
     facts = facts_of(history)
     watched = facts.stays.watched.select("device", watched="until")
     if not facts.stays.told or history.holes:
@@ -114,7 +114,10 @@ def _watched(history: History) -> pl.DataFrame:
 
 
 def _away(history: History, readers: pl.DataFrame, watched: pl.DataFrame) -> pl.DataFrame:
-    """conv, msg, seq, acked, device, until, sent: pushes that are due to devices that are away for the whole bound."""
+    """Return the pushes due to devices that are away for the whole bound.
+
+    Columns: conv, msg, seq, acked, device, until, sent.
+    """
     facts, bound_ns = facts_of(history), round(history.bounds.push_s * 1e9)
     due = readers.filter(pl.col("reader") != pl.col("device"))
     due = due.select(*MESSAGE, "seq", acked="t", device="reader").with_columns(until=pl.col("acked") + bound_ns)
@@ -126,18 +129,18 @@ def _away(history: History, readers: pl.DataFrame, watched: pl.DataFrame) -> pl.
 
 
 def _missing(history: History, away: pl.DataFrame, pushes: pl.DataFrame) -> pl.DataFrame:
-    """Of what is due to who is away, what was not pushed and not shown in time."""
+    """Return the rows of `away` whose message was neither pushed nor shown in time."""
     shown = facts_of(history).shown_of(away)
     told = away.join(pushes.select("device", "conv", covers="seq", pushed="t"), on=["device", "conv"]).filter(
         (pl.col("covers") >= pl.col("seq"))
         & pl.col("pushed").is_between(pl.col("sent").fill_null(EVER), pl.col("until"))
     )
     missing = away.join(told, on=["device", *MESSAGE], how="anti").join(shown, on=["device", *MESSAGE], how="left")
-    return missing.filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("until")))
+    return missing.filter(not_shown_by(pl.col("until")))
 
 
 def _needless(history: History, pushes: pl.DataFrame) -> pl.DataFrame:
-    """Pushes to devices that are online from the invocation to the push, on a connection that was not half open."""
+    """Return pushes to devices online from the invocation to the push, on a connection that was not half open."""
     facts, bound_ns = facts_of(history), round(history.bounds.push_s * 1e9)
     arrived = pl.concat([facts.of(kind).select("device", *MESSAGE, "t") for kind in ("wire", "show")])
     arrived = arrived.group_by("device", *MESSAGE).agg(arrived=pl.col("t").min())
@@ -156,14 +159,14 @@ def _needless(history: History, pushes: pl.DataFrame) -> pl.DataFrame:
 
 
 def _meant(history: History, pushes: pl.DataFrame) -> pl.DataFrame:
-    """The pushes with the messages that have their number, and when those were sent."""
+    """Return the pushes with the messages that have their number, and the times of their sends."""
     facts = facts_of(history)
     sends = facts.sends.select(*MESSAGE, sent="t")
     return pushes.join(facts.places.select(*MESSAGE, "seq"), on=["conv", "seq"]).join(sends, on=MESSAGE)
 
 
 def _shown_before(history: History, pushes: pl.DataFrame) -> pl.DataFrame:
-    """Pushes, in calm, of what their device had shown: long ago, or while it had no reason to be told otherwise."""
+    """Return pushes, outside fault windows, of messages that their device had shown (see Decisions)."""
     facts, bound_ns = facts_of(history), round(history.bounds.push_s * 1e9)
     shown = facts.first_shows.select("device", *MESSAGE, shown="t")
     old = _meant(history, pushes).join(shown, on=["device", *MESSAGE]).filter(pl.col("shown") < pl.col("t"))
@@ -177,20 +180,20 @@ def _shown_before(history: History, pushes: pl.DataFrame) -> pl.DataFrame:
 
 
 def _again(pushes: pl.DataFrame) -> pl.DataFrame:
-    """Pushes of a number to a device that had got OFTEN of it."""
+    """Return the pushes of a number to a device after the first OFTEN."""
     place = pl.col("t").cum_count().over("device", "conv", "seq")
     return pushes.sort("t").filter(place > OFTEN).sort("t", "conv", "seq", "device")
 
 
 def _nowhere(history: History, pushes: pl.DataFrame) -> pl.DataFrame:
-    """Pushes of numbers that no event tells anything of."""
+    """Return pushes of numbers that no event gives to a message or a change."""
     facts = facts_of(history)
     known = pl.concat([facts.places.select("conv", "seq"), facts.changes])
     return pushes.join(known, on=["conv", "seq"], how="anti").sort("t", "conv", "seq", "device")
 
 
 def _to_strangers(history: History, pushes: pl.DataFrame) -> pl.DataFrame:
-    """Pushes to devices whose user is no member at that number, of numbers that are something."""
+    """Return pushes to devices whose user is no member at that number, if the number exists."""
     facts = facts_of(history)
     judged = pushes.join(facts.owners, on="device", how="semi").join(facts.of("member"), on="conv", how="semi")
     judged = judged.join(_nowhere(history, pushes), on=PUSH, how="anti")

@@ -1,21 +1,23 @@
 """receipts: a receipt reports a display, and every display is reported.
 
-Guarantee: a receipt never comes before the display that it reports, and never goes back; what is shown is told to its
-author within the bound while both are online. Anomaly: "read" on a message that nobody has seen, ticks that stop.
+Guarantee: a receipt never comes before the display that it reports, and never goes back. What is shown is told to its
+author within the bound while both are online.
+Anomaly: "read" on a message that nobody has seen, or ticks that stop.
+Unknown when displays lack a receipt in a history with holes: a removal may be unrecorded.
 
     {"e":"show","t":10,"device":2,"conv":7,"msg":5,"seq":3,..}
     {"e":"receipt","t":20,"device":1,"conv":7,"seq":4,"kind":"read","by":2}   number 4 is not shown yet
     {"e":"receipt","t":30,"device":1,"conv":7,"seq":3,"kind":"read","by":2}   and this goes back
 
-Decisions. `by` is a user (any of whose devices may have shown it), or else a device: an id that is both is the user's.
-One whose user the history does not know is not judged. A history without a receipt has nothing to check. What is shown
-must be told of, by either kind and on any device of the author, where the device that shows it and the one that sent
-it are each in one session from the display to the bound, outside fault windows, and neither user is removed later. A
-receipt reports everything up to its number, so what must have been displayed is the last message at or below it that
-`by` may see and did not send, as not every client displays its own; a number that is a membership change has no
-display of its own. Who was not added at or below the number has nothing to report, unless a history with holes may
-lack the add. Kinds are judged alike. Going back is told within one receiving device, conversation, kind and `by`;
-events of the same time prove no order.
+Decisions. `by` is a user (any of whose devices may have shown it), or else a device; an id that is both is the user's.
+A receipt whose user the history does not know is not judged. A history without a receipt has nothing to check. A
+display must be reported, by either kind and on any device of the author, under three conditions. The showing and the
+sending device are each in one session from the display to the bound. No fault window overlaps that time. Neither user
+is removed later. A receipt reports everything up to its number. So the message that must have been displayed is the
+last one at or below it that `by` may see and did not send. Own messages are left out because not every client displays
+them, and a membership change has no display. A user who was not added at or below the number has nothing to report,
+unless a history with holes may lack the add. Kinds are judged alike. Receipts go back within one receiving device,
+conversation, kind and `by`; events of the same time prove no order.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import FOREVER, MESSAGE, PLACE
+from chaos.verdict.relations.base import FOREVER, MESSAGE, PLACE, in_stay
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "receipts"
@@ -32,7 +34,7 @@ RANK = 140
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are receipts."""
+    """Return the finding; `anomalies` counts early receipts, receipts that go back, and displays without one."""
     facts, words = facts_of(history), Words(history)
     receipts = facts.of("receipt").select("device", "conv", "seq", "t", kind="arg", by="user").with_row_index("row")
     if not receipts.height:
@@ -66,15 +68,12 @@ def check(history: History) -> Finding:
         detail = f"{count(early.height, 'receipt')} before the display, {back.height:,} going back"
         if untold.height:
             detail += f", {count(untold.height, 'display')} without one"
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=detail,
-            counterexamples=words.tell(
-                Evidence(early, lambda row: f"{said(row)}, where it was not shown before that"),
-                Evidence(back, lambda row: f"{said(row)}, after {row['highest']} had been reported"),
-                Evidence(untold, silent, ("device", "sender")),
-            ),
+        return words.invalid(
+            NAME,
+            detail,
+            Evidence(early, lambda row: f"{said(row)}, where it was not shown before that"),
+            Evidence(back, lambda row: f"{said(row)}, after {row['highest']} had been reported"),
+            Evidence(untold, silent, ("device", "sender")),
             anomalies=early.height + back.height + untold.height,
         )
     detail = f"{count(receipts.height, 'receipt')}, none early, none going back"
@@ -82,7 +81,7 @@ def check(history: History) -> Finding:
 
 
 def _early(history: History, receipts: pl.DataFrame) -> pl.DataFrame:
-    """The receipts whose message had not been displayed by anybody they may mean."""
+    """Return the receipts whose message had not been displayed by anybody whom `by` may mean."""
     facts = facts_of(history)
     people = _people(history)
     receipts = receipts.join(people, on="by", how="semi")
@@ -92,7 +91,7 @@ def _early(history: History, receipts: pl.DataFrame) -> pl.DataFrame:
     spans = facts.device_spans.select("conv", "first", "last", reader="device")
     spans = spans.join(meant.select("conv", "reader").unique(), on=["conv", "reader"], how="semi")
     allowed = spans.join(numbers, on="conv").filter(pl.col("sender").ne_missing(pl.col("reader")))
-    allowed = allowed.filter((pl.col("first") < pl.col("message")) & (pl.col("message") < pl.col("last")))
+    allowed = allowed.filter(in_stay("message"))
     visible = allowed.select("reader", "conv", "message").unique().sort("message")
     reported = meant.sort("seq").join_asof(
         visible, left_on="seq", right_on="message", by=["reader", "conv"], check_sortedness=False
@@ -108,7 +107,7 @@ def _early(history: History, receipts: pl.DataFrame) -> pl.DataFrame:
 
 
 def _people(history: History) -> pl.DataFrame:
-    """device, by: whose display a receipt by `by` may mean."""
+    """Return device, by: the devices whose display a receipt by `by` may mean."""
     facts = facts_of(history)
     users = facts.owners.select("device", by="user")
     known = pl.concat([users.select("by"), facts.of("member").select(by="user")]).unique()
@@ -117,7 +116,7 @@ def _people(history: History) -> pl.DataFrame:
 
 
 def _untold(history: History, receipts: pl.DataFrame) -> pl.DataFrame:
-    """device, conv, msg, seq, t, sender: first displays of which the author was told nothing in time."""
+    """Return device, conv, msg, seq, t, sender: first displays of which the author was not told in time."""
     facts, bound_ns = facts_of(history), round(history.bounds.receipt_s * 1e9)
     staying = facts.device_spans.filter(pl.col("last") == FOREVER).select("conv", "first", reader="device")
     owners = facts.owners
@@ -130,7 +129,7 @@ def _untold(history: History, receipts: pl.DataFrame) -> pl.DataFrame:
         shown = shown.filter(pl.col("end") >= pl.col("until")).drop("start", "end")
         inside = shown.join(staying.rename({"reader": who}), on=["conv", who]).filter(pl.col("first") < pl.col("seq"))
         shown = inside.drop("first").unique(["device", *MESSAGE])
-    # One user on two devices has nothing to tell itself; a device of several users is any of them.
+    # A user needs no receipt from its own devices; a device of several users counts as each of them.
     own = owners.rename({"device": "sender"}).join(owners, on="user").select("device", "sender").unique()
     due = shown.join(own, on=["device", "sender"], how="anti")
     authors = owners.select(sender="device", author="user")

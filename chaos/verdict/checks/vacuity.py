@@ -1,17 +1,20 @@
 """vacuity: the history holds enough evidence.
 
 Guarantee: every planned fault took effect and was healed, every phase had operations, and the history is whole.
-Anomaly: a "valid" from a fault that did not bite, from a swarm that did not send, from a history that was cut off.
+Anomaly: a "valid" from a fault without effect, from a swarm that did not send, or from a truncated history. This check
+never says `invalid`.
+Unknown when any of these fails, or the history holds fewer acked sends or deliveries than the experiment asks for.
 
     {"e":"plan","fault":"f1","name":"gateway-kill","target":"gateway-1",..}
     {"e":"fault","fault":"f1","phase":"inject","ok":false,..}    it is still running
     {"e":"hole","process":"worker-2",..}                         worker 2 died: what its devices saw is not known
 
-Decisions. Only ever valid or unknown. Every history needs `min_acked` acked sends and `min_deliveries` deliveries; one
-without a meta line needs only one acked send. A message that several devices sent is several messages of one name:
-what became of each cannot be told. The number 1 and the text "1" are two ids, which is nearly always a recorder's
-mistake. One of ours must have a steady phase with sends, and for each fault that was planned sends from its injection
-to the end of its window; with faults, also acked sends before the first one and after the last was healed.
+Decisions. The result is only valid or unknown. Every history needs `min_acked` acked sends and `min_deliveries`
+deliveries; one without a meta line needs only one acked send. If several devices sent one message id, those are several
+messages, and nothing tells which of them an event means. The number 1 and the text "1" are two ids, which is nearly
+always a recorder's mistake. One of our runs must have a steady phase with sends. For each planned fault it needs sends
+from the injection to the end of its window. With faults, it also needs acked sends before the first one and after the
+last was healed.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ MAX_TOLD = 5
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are the reasons for doubt."""
+    """Return the finding; `anomalies` counts the reasons for doubt."""
     facts = facts_of(history)
     acked = facts.sends.join(facts.acks, on=MESSAGE, how="semi")
     doubts = _holes(history) + _volume(history, acked) + _names(history)

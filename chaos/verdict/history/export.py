@@ -1,6 +1,6 @@
-"""Writes a history out again: as JSON lines, the exchange format, or as Parquet for other tools.
+"""Writes a history as JSON lines (the exchange format), or as Parquet for other tools.
 
-The JSON lines hold everything that is judged, our own control data included: `load_jsonl` of them gives the same
+The JSON lines hold everything that is judged, including our own control data. `load_jsonl` of them gives the same
 verdict as the run they came from.
 """
 
@@ -42,7 +42,7 @@ def write_jsonl(history: History, stream: IO[bytes]) -> None:
 
 
 def write_parquet(history: History, path: Path) -> None:
-    """Write the events with their ids as recorded; the control lines go into the file's metadata. Raises OSError."""
+    """Write the events with their ids as recorded, and the control lines as the file's metadata. Raises OSError."""
     ids = history.ids
     events = history.events.with_columns(ids.plain(name) for name in ("device", "user", "conv", "msg", "hash"))
     control = b"\n".join(msgspec.json.encode(line) for line in _controls(history)).decode()
@@ -59,7 +59,7 @@ def _controls(history: History) -> Iterator[Control]:
 
 
 def _slices(history: History) -> Iterator[tuple[pl.Series, pl.Series]]:
-    """Times and JSON texts of the events, some at a time."""
+    """Yield the times and JSON texts of the events, SLICE_ROWS at a time."""
     for events in history.events.iter_slices(SLICE_ROWS):
         numbered = events.with_row_index("row")
         parts = [

@@ -1,7 +1,7 @@
-"""Reads the exchange format: JSON lines that anybody recorded, in any order, into event frames and control data.
+"""Reads the exchange format: JSON lines in any order, into event frames and control data.
 
-Lines are decoded a few megabytes at a time, as typed structs; only a block in which something is wrong, or that holds
-events of other kinds, is gone through again line by line to name the line.
+Lines are decoded a few megabytes at a time, as typed structs. A block with an error or with events of unknown kinds is
+decoded again line by line, to name the line.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Kind(msgspec.Struct):
-    """All of a line but its event's name left out."""
+    """A line of which only the event's name is decoded."""
 
     e: str
 
@@ -51,18 +51,19 @@ _KIND = msgspec.json.Decoder(_Kind)
 
 
 class Reader:
-    """Collects what one or several files hold."""
+    """Collects the events and control data of one or several files."""
 
     def __init__(self) -> None:
         self.frames: list[pl.DataFrame] = []
-        """With columns `e` (number of the event, less one), `t`, and those of the event."""
+        """Columns: `e` (number of the event, minus one), `t`, and those of the event."""
         self.controls: list[Control] = []
         self.unknown: Counter[str] = Counter()
-        """Lines with an event of another kind, by its name (cut at MAX_KIND); beyond MAX_KINDS as one."""
+        """Number of lines per unknown kind (name cut at MAX_KIND); kinds beyond MAX_KINDS are counted together."""
 
     def read(self, path: Path, *, torn_tail: bool = False) -> bool:
-        """Take in a file. Returns whether its last line was torn, which only `torn_tail` tolerates: a last line
-        without its end that is no JSON. Raises HistoryError.
+        """Read a file; returns True if its last line was torn. Raises HistoryError.
+
+        A torn line is a last line without its end that is no JSON. Only `torn_tail` tolerates one.
         """
         try:
             with path.open("rb") as file:
@@ -108,7 +109,7 @@ class Reader:
 
 
 def _blocks(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Whole lines, some megabytes at a time, with the number of the first, from 1."""
+    """Yield blocks of whole lines, some megabytes each, with the number of the first line, from 1."""
     number, rest = 1, b""
     for chunk in chunks:
         whole, end, more = chunk.rpartition(b"\n")
@@ -124,7 +125,7 @@ def _blocks(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def _at_once(block: bytes) -> list[Line | Control] | None:
-    """All lines of a block; None: one is not as it must be, or they are not plainly one object each."""
+    """Return all lines of a block; None if a line is invalid, or if they are not one object a line."""
     try:
         decoded = _DECODER.decode_lines(block)
     except _MALFORMED:
@@ -135,7 +136,7 @@ def _at_once(block: bytes) -> list[Line | Control] | None:
 
 
 def _other_kind(line: bytes) -> str | None:
-    """The `e` of a whole JSON object, where it is text but no event of ours."""
+    """Return the `e` of a whole JSON object if it is text and no known event; else None."""
     try:
         kind = _KIND.decode(line).e
     except _MALFORMED:
@@ -144,7 +145,7 @@ def _other_kind(line: bytes) -> str | None:
 
 
 def _frame(kind: type[Line], of_kind: list[Line]) -> pl.DataFrame:
-    """One event's lines as a frame."""
+    """Return one event's lines as a frame."""
     event = LINES[kind]
     columns = {"t": pl.Series([line.t for line in of_kind], dtype=pl.Int64)}
     for field in event.fields:

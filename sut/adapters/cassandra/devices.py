@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from sut.adapters.cassandra.each import chunks, each
+from sut.adapters.cassandra.opening import Opening
 from sut.adapters.cassandra.policies import Address
 from sut.adapters.cassandra.rows import MAX_INTEGER, Batch
 from sut.adapters.cassandra.schema import Binding
@@ -42,13 +43,8 @@ class CassandraDevices:
 
     def __init__(self, dialed: Mapping[Address, Address], binding: Binding, *, deadline_s: float = DEADLINE_S) -> None:
         """Connects at the first call. `dialed`: each node's own (rpc address, port) -> where to dial it."""
-        self._session = CassandraSession(
-            dialed,
-            binding=binding,
-            statements=statements(binding.keyspace),
-            local_dc=None,
-            deadline_s=deadline_s,
-        )
+        opening = Opening(dialed, binding, statements(binding.keyspace), local_dc=None, deadline_s=deadline_s)
+        self._session = CassandraSession(opening)
 
     async def register(self, devices: Sequence[RegisteredDevice]) -> list[bool]:
         """Add the devices, or replace their push address. False: it is another user's or revoked."""

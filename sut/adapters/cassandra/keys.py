@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+from sut.adapters.cassandra.opening import Opening
 from sut.adapters.cassandra.policies import Address
 from sut.adapters.cassandra.rows import MAX_INTEGER, Batch
 from sut.adapters.cassandra.schema import Binding
@@ -61,13 +62,8 @@ class CassandraKeys:
         deadline_s: float = DEADLINE_S,
     ) -> None:
         """Connects at the first call. `dialed`: each node's own (rpc address, port) -> where to dial it."""
-        self._session = CassandraSession(
-            dialed,
-            binding=binding,
-            statements=statements(binding.keyspace),
-            local_dc=local_dc,
-            deadline_s=deadline_s,
-        )
+        opening = Opening(dialed, binding, statements(binding.keyspace), local_dc=local_dc, deadline_s=deadline_s)
+        self._session = CassandraSession(opening)
         self._turns: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
 
     async def publish(

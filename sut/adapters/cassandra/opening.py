@@ -44,18 +44,21 @@ class Opening:
     def __init__(
         self,
         dialed: Mapping[Address, Address],
-        *,
         binding: Binding,
         statements: Mapping[str, str],
+        *,
         local_dc: str | None,
         deadline_s: float,
     ) -> None:
-        """Takes the arguments of CassandraSession. The first call of `opened` starts the attempts."""
+        """The first call of `opened` starts the attempts; `deadline_s` is that of the session's requests.
+
+        `dialed`: each node's own address -> where to dial it. `statements`: CQL by name.
+        """
         self._dialed = dialed
         self._binding = binding
         self._statements = statements
         self._local_dc = local_dc
-        self._deadline_s = deadline_s
+        self.deadline_s = deadline_s
         self.trouble = "not connected yet"
         """Why there is no session; "" when there is one."""
         self._opened: asyncio.Future[Opened] | None = None
@@ -88,7 +91,7 @@ class Opening:
             self._opened.set_exception(Unavailable("cassandra: closed"))
         if cluster is not None:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._deadline_s):
+                async with asyncio.timeout(self.deadline_s):
                     await asyncio.to_thread(cluster.shutdown)
 
     async def _try(self, opened: asyncio.Future[Opened]) -> None:
@@ -110,7 +113,7 @@ class Opening:
 
     def _open(self) -> Opened:
         """Open a session and prepare all statements; runs on a thread."""
-        cluster = make_cluster(self._dialed, local_dc=self._local_dc, deadline_s=self._deadline_s)
+        cluster = make_cluster(self._dialed, local_dc=self._local_dc, deadline_s=self.deadline_s)
         try:
             session = cluster.connect()
             session.default_fetch_size = None  # whole answers: every SELECT has a bound

@@ -17,9 +17,8 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, NoHostAvailable
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
 from sut.adapters.cassandra.opening import Opened, Opening, told
-from sut.adapters.cassandra.policies import WRITES, Address
+from sut.adapters.cassandra.policies import WRITES
 from sut.adapters.cassandra.rows import Batch
-from sut.adapters.cassandra.schema import Binding
 from sut.adapters.shared.patience import patience
 from sut.ports import Unavailable
 
@@ -35,20 +34,9 @@ _Bind = Callable[[Mapping[str, PreparedStatement]], Any]
 class CassandraSession:
     """The prepared statements of one keyspace, run within deadlines. Belongs to one event loop."""
 
-    def __init__(
-        self,
-        dialed: Mapping[Address, Address],
-        *,
-        binding: Binding,
-        statements: Mapping[str, str],
-        local_dc: str | None,
-        deadline_s: float,
-    ) -> None:
-        """Opens nothing yet. `dialed`: each node's own address -> where to dial it. `statements`: CQL by name."""
-        self._opening = Opening(
-            dialed, binding=binding, statements=statements, local_dc=local_dc, deadline_s=deadline_s
-        )
-        self._deadline_s = deadline_s
+    def __init__(self, opening: Opening) -> None:
+        """Opens nothing before the first request."""
+        self._opening = opening
         self._places = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._waiting = 0
         self._answers: set[asyncio.Future[_Rows]] = set()
@@ -108,7 +96,7 @@ class CassandraSession:
             raise Unavailable(f"cassandra: overloaded, {self._waiting} requests wait")
         self._waiting += 1
         try:
-            async with patience(self._deadline_s):
+            async with patience(self._opening.deadline_s):
                 opened = await self._opening.opened()
                 await self._places.acquire()
                 # From here on the driver owns the place: it is free when the driver is done, not when we give up.
@@ -116,7 +104,7 @@ class CassandraSession:
         except TimeoutError:
             trouble = self._opening.trouble
             raise Unavailable(
-                f"cassandra: no answer in {self._deadline_s} s{f' ({trouble})' if trouble else ''}"
+                f"cassandra: no answer in {self._opening.deadline_s} s{f' ({trouble})' if trouble else ''}"
             ) from None
         finally:
             self._waiting -= 1

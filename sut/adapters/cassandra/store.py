@@ -21,6 +21,7 @@ from typing import Any, Final
 from sut.adapters.cassandra import retention as cassandra_retention
 from sut.adapters.cassandra import rows
 from sut.adapters.cassandra.each import chunks, each
+from sut.adapters.cassandra.opening import Opening
 from sut.adapters.cassandra.policies import Address
 from sut.adapters.cassandra.retention import Retention
 from sut.adapters.cassandra.rows import BATCH_ROWS, MAX_INTEGER, Batch, bucket_of, image_of, last_of, messages_of
@@ -72,13 +73,9 @@ class CassandraStore:
         No request takes much longer than `deadline_s`; a write() of many conversations has several. `expires`: True if
         messages are kept for a limited time. Messages written while it is False are not noted, and stay.
         """
-        self._session = CassandraSession(
-            dialed,
-            binding=binding,
-            statements=rows.statements(binding.keyspace) | cassandra_retention.statements(binding.keyspace),
-            local_dc=local_dc,
-            deadline_s=deadline_s,
-        )
+        statements = rows.statements(binding.keyspace) | cassandra_retention.statements(binding.keyspace)
+        opening = Opening(dialed, binding, statements, local_dc=local_dc, deadline_s=deadline_s)
+        self._session = CassandraSession(opening)
         self._first_states = Gathering(self._ask_first_states, most=ASKED_AT_ONCE)
         self._expires = expires
         self._retention = Retention(

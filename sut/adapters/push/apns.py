@@ -1,9 +1,9 @@
 """PushProvider for Apple: HTTP/2, `POST /3/device/TOKEN`, authenticated by a provider token.
 
-The provider token is a JWT (ES256). Apple wants it at least 20 minutes old at its replacement and at most 60 in use.
-Here it is replaced at 40, and at once when Apple says that it has expired. All pushes share a connection. The
-collapse id is the conversation, so that a later push replaces an earlier one on the device. The payload has the
-conversation and the number, never more: the app fetches and decrypts by itself.
+The provider token is a JWT (ES256). Apple requires that it is replaced after 20 to 60 minutes. Here it is replaced at
+40, and at once when Apple says that it has expired. All pushes share a connection. The collapse id is the conversation,
+so that a later push replaces an earlier one on the device. The payload holds the conversation and the number, and
+nothing else: the app fetches and decrypts the message.
 
 https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns
 """
@@ -29,7 +29,7 @@ TOKEN_LIFE_S: Final = 40 * 60
 TOKEN_MIN_LIFE_S: Final = 20 * 60
 """Apple answers 429 TooManyProviderTokenUpdates if the token changes more often."""
 EXPIRATION_S: Final = 24 * 3600
-"""Seconds that Apple keeps a push for a phone that is off."""
+"""Seconds for which Apple keeps a push for a phone that is off."""
 DEAD: Final = frozenset({"Unregistered", "ExpiredToken"})
 RENEW: Final = frozenset({"ExpiredProviderToken"})
 OUR_FAULT: Final = frozenset({"InvalidProviderToken", "MissingProviderToken", "BadCertificate", "Forbidden"})
@@ -77,7 +77,7 @@ class Apns:
         timeout_s: float,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """`topic`: the app. `timeout_s`: for one push."""
+        """`topic`: names the app. `timeout_s`: for one push, in seconds."""
         self._client = H2Client(url, tls=tls, timeout_s=timeout_s)
         self._key = key
         self._topic = topic
@@ -86,7 +86,7 @@ class Apns:
         self._issued_s = 0.0
 
     async def push(self, token: str, push: Push) -> PushAnswer:
-        """Try once to push."""
+        """Make one attempt to send the push."""
         payload = msgspec.json.encode(_Payload(_APS, push.conv, push.seq))
         provider_token = self._provider_token()
         headers = {
@@ -105,11 +105,11 @@ class Apns:
         return self._answer(response, provider_token)
 
     async def renew(self) -> None:
-        """Give up what is in flight, and begin anew."""
+        """Give up the pushes in flight, and start with new connections."""
         await self._client.renew()
 
     async def close(self) -> None:
-        """End the connections."""
+        """Close all connections of this client."""
         await self._client.renew()
 
     def _answer(self, response: Response, provider_token: str) -> PushAnswer:

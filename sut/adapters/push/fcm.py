@@ -29,9 +29,9 @@ SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
 GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ASSERTION_S: Final = 3600
 SPARE_S: Final = 60.0
-"""Before its end an access token is not used any more."""
+"""Seconds before its expiry at which an access token is not used any more."""
 GRANT_SHARE: Final = 0.5
-"""Of a push's time, at most, goes to the fetching of an access token: a slow one is asked for again."""
+"""The largest share of a push's time for fetching an access token. A slow request is then repeated."""
 TTL: Final = "86400s"
 OUR_FAULT: Final = frozenset({"SENDER_ID_MISMATCH", "THIRD_PARTY_AUTH_ERROR"})
 
@@ -67,7 +67,7 @@ class Fcm:
         timeout_s: float,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """`timeout_s`: for one push."""
+        """`timeout_s`: for one push, in seconds."""
         self._client = H2Client(url, tls=tls, timeout_s=timeout_s)
         self._grants = H2Client(account.token_uri, tls=tls, timeout_s=GRANT_SHARE * timeout_s)
         self._timeout_s = timeout_s
@@ -79,7 +79,7 @@ class Fcm:
         self._fetching: asyncio.Task[str | PushAnswer] | None = None
 
     async def push(self, token: str, push: Push) -> PushAnswer:
-        """Try once to push; fetch an access token first if there is none."""
+        """Make one attempt to send the push; fetch an access token first if there is none."""
         try:
             async with patience(self._timeout_s):
                 access_token = await self._token()
@@ -98,18 +98,18 @@ class Fcm:
         return _answer(response)
 
     async def renew(self) -> None:
-        """Give up what is in flight, and begin anew."""
+        """Give up the pushes in flight, and start with new connections."""
         if self._fetching is not None:
             self._fetching.cancel()
         await self._client.renew()
         await self._grants.renew()
 
     async def close(self) -> None:
-        """End the connections."""
+        """Close all connections of this client."""
         await self.renew()
 
     async def _token(self) -> str | PushAnswer:
-        """An access token; all that need a new one wait for the same. Raises NoAnswer."""
+        """Return an access token. All callers that need a new one wait for the same request. Raises NoAnswer."""
         if self._access_token and self._now_s() < self._until_s:
             return self._access_token
         fetching = self._fetching
@@ -142,7 +142,7 @@ class Fcm:
         try:
             granted = msgspec.json.decode(response.body, type=_Grant)
         except msgspec.DecodeError:
-            # Whatever it is, an operator or time mends it: pushes wait.
+            # An operator or time will fix any cause: pushes wait.
             return PushAnswer(Verdict.LATER, retry_after_s(response.headers), f"no access token: {response.status}")
         self._access_token = granted.access_token
         self._until_s = self._now_s() + max(0.0, granted.expires_in - SPARE_S)

@@ -1,8 +1,10 @@
 """An HTTP/2 client that keeps requests apart: each has its own deadline, and none reads for another. Framing is h2's.
 
-A request that misses its deadline costs itself only. Its stream is reset, and its connection gets no new requests;
-what is in flight there is answered there. GOAWAY is taken as the protocol means it (RFC 9113, 6.8): requests up to the
-stream it names are still answered, those after it were not looked at and go out again on another connection.
+A request that misses its deadline affects only itself. Its stream is reset, and its connection gets no new requests;
+the other requests in flight there are still answered there.
+
+GOAWAY is handled as the protocol defines it (RFC 9113, 6.8). Requests up to the stream that it names are still
+answered. Later ones were not processed, and are sent again on another connection.
 """
 
 from __future__ import annotations
@@ -24,14 +26,14 @@ from h2.settings import SettingCodes, Settings
 from sut.adapters.shared.patience import patience
 
 CONNECT_S: Final = 1.5
-"""From dialling to the server's SETTINGS, at most."""
+"""The limit in seconds from dialling to the server's SETTINGS."""
 DIAL_AGAIN_S: Final = 0.1
 MAX_CONNECTIONS: Final = 4
-"""Those that take requests; one suffices unless the server allows few streams."""
+"""The number of connections that take requests. One suffices unless the server allows few streams."""
 MAX_TRIES: Final = 4
-"""How often a request that the server did not look at goes out, within its one deadline."""
+"""How often a request that the server did not process is sent, within its one deadline."""
 KEEP_S: Final = 60.0
-"""A connection without requests for so long is not used again: what is between may have forgotten it."""
+"""The idle time in seconds after which a connection is not used again: a middlebox may have dropped it."""
 MAX_ANSWER: Final = 8 * 1024
 MAX_STREAM_ID: Final = (1 << 31) - 1_000
 _MAX_FRAME: Final = 16_384
@@ -44,7 +46,7 @@ _SETTINGS: Final = {
 
 
 class NoAnswer(Exception):
-    """The request has none. `own`: nothing is known against others; else the server cannot be reached just now."""
+    """The request has no answer. `own`: only this request failed. Otherwise the server cannot be reached now."""
 
     def __init__(self, reason: str, *, own: bool) -> None:
         super().__init__(reason)
@@ -52,7 +54,7 @@ class NoAnswer(Exception):
 
 
 class Response(NamedTuple):
-    """A whole answer."""
+    """A complete HTTP response."""
 
     status: int
     headers: Mapping[str, str]
@@ -63,7 +65,10 @@ class H2Client:
     """Requests to one origin. Belongs to one event loop; connects with the first request."""
 
     def __init__(self, url: str, *, tls: ssl.SSLContext, timeout_s: float) -> None:
-        """`timeout_s`: for one request, the connecting included. Of the URL scheme, host and port count."""
+        """`timeout_s`: for one request with its connecting, in seconds.
+
+        Only scheme, host and port of the URL are used.
+        """
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or 443
         self._authority = parts.netloc
@@ -72,12 +77,15 @@ class H2Client:
         self._timeout_s = timeout_s
         self._usable: list[_Connection] = []
         self._leaving: set[_Connection] = set()
-        """Connections that take no new requests, and have some in flight."""
+        """Connections with requests in flight that take no new ones."""
         self._dialling: asyncio.Task[None] | None = None
         self._waiting: set[asyncio.Future[None]] = set()
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> Response:
-        """One request, answered or given up within its deadline. Header names are in lower case. Raises NoAnswer."""
+        """Send one POST request, and wait for its response within the deadline. Raises NoAnswer.
+
+        Header names must be in lower case.
+        """
         fields = [
             (":method", "POST"), (":scheme", "https"), (":authority", self._authority), (":path", path),
             *headers.items(), ("content-length", str(len(body))),
@@ -90,7 +98,7 @@ class H2Client:
                     response = await connection.ask(fields, body)
                     if response is not None:
                         return response
-                raise NoAnswer(f"refused before it was looked at, {MAX_TRIES} times", own=True)
+                raise NoAnswer(f"refused without being processed, {MAX_TRIES} times", own=True)
         except TimeoutError:
             if connection is not None:
                 connection.retire()
@@ -98,7 +106,7 @@ class H2Client:
             raise NoAnswer(f"no answer within {self._timeout_s:g} s", own=own) from None
 
     async def renew(self) -> None:
-        """Give up all that is in flight, and begin with a new connection."""
+        """Give up all requests in flight, and start with a new connection."""
         dialling, self._dialling = self._dialling, None
         if dialling is not None:
             dialling.cancel()
@@ -108,7 +116,7 @@ class H2Client:
             await asyncio.wait({dialling})
 
     async def _connection(self, size: int) -> _Connection:
-        """One that has room for a request of this size now. Raises NoAnswer."""
+        """Return a connection that has room for a request of this size now. Raises NoAnswer."""
         while True:
             for connection in tuple(self._usable):
                 connection.retire_if_old()
@@ -131,10 +139,10 @@ class H2Client:
             if (error := dialling.exception()) is not None:
                 if not self._usable:
                     raise NoAnswer(_words(error), own=False)
-                await asyncio.sleep(DIAL_AGAIN_S)  # those that there are will have room
+                await asyncio.sleep(DIAL_AGAIN_S)  # one of the existing connections will have room
 
     async def _dial(self) -> None:
-        """Add a connection whose server has spoken. Raises OSError, ConnectionError."""
+        """Add a connection whose server has sent its SETTINGS. Raises OSError, ConnectionError."""
         made: list[_Connection] = []
 
         def make() -> _Connection:
@@ -158,7 +166,7 @@ class H2Client:
             self._wake()
 
     def _moved(self, connection: _Connection) -> None:
-        """Something has become possible, or impossible, on this connection."""
+        """React to a change of this connection: it has room, is retired or has ended."""
         if connection.retired and connection in self._usable:
             self._usable.remove(connection)
             self._leaving.add(connection)
@@ -174,7 +182,7 @@ class H2Client:
 
 @dataclass(slots=True, eq=False)
 class _Stream:
-    """A request in flight. Its answer is None when the server did not look at it."""
+    """A request in flight. Its answer is None when the server did not process it."""
 
     answer: asyncio.Future[Response | None]
     status: int = 0
@@ -194,22 +202,25 @@ class _Connection(asyncio.Protocol):
         self._pending = b""
         self._used_s = loop.time()
         self.settled: asyncio.Future[None] = loop.create_future()
-        """Done when the server's SETTINGS are known; a ConnectionError when it ended before."""
+        """Done when the server's SETTINGS are known; a ConnectionError when the connection ended before."""
         self.settled.add_done_callback(lambda done: done.cancelled() or done.exception())
         self.retired = False
-        """It takes no new requests."""
+        """True when the connection takes no new requests."""
         self.ended = False
 
-    # What the client asks.
+    # Calls of the client.
 
     def has_room(self, size: int) -> bool:
-        """Whether a request with a body of this size can go out now."""
+        """Return True if a request with a body of this size can be sent now."""
         h2 = self._h2
         window = min(h2.outbound_flow_control_window, h2.remote_settings.initial_window_size)
         return not self.retired and len(self._streams) < h2.remote_settings.max_concurrent_streams and window >= size
 
     async def ask(self, fields: list[tuple[str, str]], body: bytes) -> Response | None:
-        """The answer; None when the server did not look at the request. There is room for it. Raises NoAnswer."""
+        """Send a request and return its response; None when the server did not process it. Needs room.
+
+        Raises NoAnswer.
+        """
         number = self._h2.get_next_available_stream_id()
         stream = self._streams[number] = _Stream(self._loop.create_future())
         try:
@@ -230,24 +241,24 @@ class _Connection(asyncio.Protocol):
             self._moved(self)
 
     def retire(self) -> None:
-        """Take no new requests; end when the last one in flight is answered or given up."""
+        """Take no new requests. The connection ends when the last one in flight is answered or given up."""
         if not self.retired:
             self.retired = True
             self._end_if_done()
             self._moved(self)
 
     def retire_if_old(self) -> None:
-        """Retire it when nothing was asked for KEEP_S."""
+        """Retire the connection if it was idle for KEEP_S."""
         if not self._streams and self._loop.time() - self._used_s > KEEP_S:
             self.retire()
 
     def cut(self, reason: str) -> None:
-        """End at once: nothing in flight is answered."""
+        """End at once: no request in flight is answered."""
         self._lose(reason)
         if self._transport is not None:
             self._transport.abort()
 
-    # What the loop calls.
+    # Calls of the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -277,10 +288,10 @@ class _Connection(asyncio.Protocol):
         self._transport = None
         self._lose(f"the connection ended: {_words(exc)}" if exc else "the connection ended")
 
-    # Inside.
+    # Private helpers.
 
     def _frames(self, data: bytes) -> Iterator[bytes]:
-        """Whole frames: h2 takes nothing more after a GOAWAY, so it does not get to see one. Raises ValueError."""
+        """Yield whole frames. h2 accepts nothing after a GOAWAY, so it never sees one. Raises ValueError."""
         self._pending += data
         while len(self._pending) >= _FRAME_HEAD:
             size = int.from_bytes(self._pending[:3], "big")
@@ -355,5 +366,5 @@ def _fail(stream: _Stream, error: NoAnswer) -> None:
 
 
 def _words(error: BaseException) -> str:
-    """One line."""
+    """Return the error as one line."""
     return f"{type(error).__name__}: {error}".rstrip(": ")

@@ -1,4 +1,4 @@
-"""What the push providers' adapters share: what Retry-After says, and what it means to have no answer."""
+"""Helpers of the push providers' adapters: the Retry-After header, and the verdict for a missing answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sut.ports import PushAnswer, Verdict
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float:
-    """Of a Retry-After header, seconds or a date; 0 when there is none."""
+    """Return the seconds of a Retry-After header, given as a number or a date; 0 when there is none."""
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit():
         return float(text)
@@ -22,5 +22,5 @@ def retry_after_s(headers: Mapping[str, str]) -> float:
 
 
 def unanswered(error: NoAnswer) -> PushAnswer:
-    """LATER where only this push had no answer; UNREACHABLE where the connection failed with all that was on it."""
+    """Return LATER if only this push had no answer; UNREACHABLE if the whole connection failed."""
     return PushAnswer(Verdict.LATER if error.own else Verdict.UNREACHABLE, reason=str(error))

@@ -1,7 +1,7 @@
-"""Redis and Sentinel as an operator sees them: the master, its replicas, who could take over. Blocking, read-only.
+"""Redis and Sentinel as an operator sees them: the master, its replicas, and the possible failovers.
 
-For probes and the supervisor, not for the services. Every call opens its own connection, asks, and closes it within
-its deadline. It raises Unavailable when there is no complete answer.
+Blocking and read-only; for probes and the supervisor, not for the services. Every call opens its own connection, asks,
+and closes it within its deadline. It raises Unavailable when there is no complete answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class RedisRole(NamedTuple):
     """The role that a data node reports."""
 
     role: str
-    """"master" or "slave"."""
+    """The role as Redis names it: "master" or "slave"."""
     master: Address | None
     """The master of a replica; None for a master."""
     linked: bool
@@ -39,11 +39,11 @@ class SentinelView(NamedTuple):
     flags: frozenset[str]
     """Flags of the old master: "master", and in a failover "s_down", "o_down", "failover_in_progress"."""
     replicas: int
-    """Replicas that it could promote now: connected and in sync."""
+    """The number of replicas that it could promote now: connected and in sync."""
     sentinels: int
-    """Other Sentinels it is connected to."""
+    """The number of other Sentinels that it is connected to."""
     tilt: bool = False
-    """It was not run for 2 s, or its clock was set, and so starts no failover for 30 s after that (tilt.py)."""
+    """True in TILT: it was not run for 2 s, or its clock was set. It then starts no failover for 30 s (tilt.py)."""
 
 
 def ping(address: Address, timeout_s: float) -> None:
@@ -116,7 +116,7 @@ def sentinel_members(address: Address, master_name: str, timeout_s: float) -> Se
 
 
 def leased(address: Address, timeout_s: float) -> tuple[str, ...]:
-    """The gateways that hold a lease in the registry on this Redis now (registry.py). Raises Unavailable."""
+    """Return the gateways that hold a lease in this Redis now (registry.py). Raises Unavailable."""
     with asking(address, timeout_s) as ask:
         return tuple(sorted(node for node in map(str, ask("SMEMBERS", "nodes")) if ask("EXISTS", f"lease:{node}")))
 
@@ -128,7 +128,7 @@ def _table(flat: object) -> Mapping[str, str]:
 
 
 def _there(tables: Iterable[Mapping[str, str]]) -> list[Address]:
-    """The addresses of the servers that are not down."""
+    """Return the addresses of the servers that are not down."""
     return [(one["ip"], int(one["port"])) for one in tables if not _flags(one) & _AWAY]
 
 

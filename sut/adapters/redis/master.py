@@ -1,10 +1,10 @@
-"""The connection to the present Redis master: found through Sentinel, dropped at the first doubt, found again.
+"""The connection to the present Redis master: found through Sentinel, dropped on any error, then found again.
 
 The state is a session with a verified master, or none. Any error or missed deadline ends the session, and the next one
 begins by asking Sentinel. Without a session calls fail at once, while a background task tries every 200 ms. A call
 waits only for the first try after a loss, so that a connection that was merely reset costs no second error. The task
-also asks Sentinel every second during a session, because a master that is cut off from its Sentinels takes writes that
-are lost.
+also asks Sentinel every second during a session: a master that is cut off from its Sentinels accepts writes that are
+lost later.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from sut.adapters.shared.patience import patience
 from sut.ports import Unavailable
 
 RETRY_S: Final = 0.2
-"""Wait between tries while there is no session."""
+"""Seconds between tries while there is no session."""
 WATCH_S: Final = 1.0
-"""Wait between checks of Sentinel and of the session, while there is one."""
+"""Seconds between checks of Sentinel and of the session, while there is one."""
 MAX_CONNECTIONS: Final = 8
 
 T = TypeVar("T")
@@ -65,7 +65,7 @@ class RedisMaster:
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
         self.generation = 0
-        """Number of sessions so far. What an earlier one wrote may be lost."""
+        """The number of sessions so far. Data written in an earlier one may be lost."""
         self.on_change: Callable[[], None] | None = None
         """Called from the event loop when a session began or ended."""
 
@@ -224,5 +224,5 @@ async def _close(client: RedisClient, *, after_s: float) -> None:
 
 
 def _text(error: BaseException) -> str:
-    """The error in one line, without our own prefix."""
+    """Return the error in one line, without our own prefix."""
     return str(error).removeprefix("redis: ") or type(error).__name__

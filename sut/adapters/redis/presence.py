@@ -1,10 +1,11 @@
-"""Presence on Redis with Sentinel: a sorted set a user, a member for each gateway incarnation that has the user.
+"""Presence on Redis with Sentinel: one sorted set per user, with a member for each gateway incarnation that has the
+user.
 
 Keys
     presence:{user}   "node/incarnation" -> its last report, "" -> when the user last left a gateway; Unix ms
 
 A member older than the time to live does not count, so a gateway that dies takes its users with it. The time is the
-server's, so gateways' clocks need not agree. Two gateways that hold the same user do not touch each other's member.
+server's, so gateways' clocks need not agree. Two gateways that hold the same user do not change each other's member.
 Members of dead incarnations are removed after a day, and the key a week after the last report on the user.
 """
 
@@ -25,7 +26,7 @@ _HERE: Final = Script("presence_here.lua")
 _GONE: Final = Script("presence_gone.lua")
 _LOOK: Final = Script("presence_look.lua")
 MAX_AT_ONCE: Final = 4
-"""Script calls of one look that run at once."""
+"""The number of script calls of one look that run at once."""
 
 
 class RedisPresence:
@@ -43,7 +44,9 @@ class RedisPresence:
         ttl_s: float,
         deadline_s: float = 0.3,
     ) -> None:
-        """`ttl_s`: how long a report on a user counts; the same in the whole system. Others as for RedisRegistry."""
+        """`ttl_s`: how long a report on a user counts; the same in the whole system. The other arguments as in
+        RedisRegistry.
+        """
         self._master = RedisMaster(
             sentinels=sentinels, master_name=master_name, address_map=address_map, deadline_s=deadline_s
         )
@@ -59,11 +62,11 @@ class RedisPresence:
         await self._note(_HERE, node, incarnation, users)
 
     async def gone(self, node: str, incarnation: int, users: Sequence[int]) -> None:
-        """Record that they no longer are. A user whom this incarnation never had is left unchanged."""
+        """Record that these users have left. A user whom this incarnation never had is left unchanged."""
         await self._note(_GONE, node, incarnation, users)
 
     async def look(self, users: Sequence[int]) -> Mapping[int, tuple[bool, int]]:
-        """Map each user to (online, last seen in Unix ms; 0: not known)."""
+        """Return user -> (online, last seen in Unix ms; 0: not known)."""
         found: dict[int, tuple[bool, int]] = {}
         pieces = parts(users)
         for start in range(0, len(pieces), MAX_AT_ONCE):

@@ -52,7 +52,7 @@ class RedisRegistry:
 
     @property
     def master(self) -> RedisMaster:
-        """The connections, for data kept beside the registry. They end with it."""
+        """The connections, for data kept beside the registry. They are closed with it."""
         return self._master
 
     @property
@@ -88,7 +88,7 @@ class RedisRegistry:
         await self._run(_RELEASE, [f"lease:{node}", "nodes"], [_INCARNATION.pack(incarnation), node])
 
     async def gateways(self) -> dict[str, tuple[int, str]]:
-        """Live leases: node -> (incarnation, address)."""
+        """Return the live leases: node -> (incarnation, address)."""
         answer = await self._run(_GATEWAYS, ["nodes"], [])
         return {
             node.decode(): (_INCARNATION.unpack_from(lease)[0], lease[_INCARNATION.size :].decode())
@@ -96,8 +96,10 @@ class RedisRegistry:
         }
 
     async def register(self, routes: Sequence[tuple[int, Route]]) -> list[Route | None]:
-        """Store routes. Returns for each the entry before it: None, or an entry with a higher epoch that stays, or the
-        replaced one. The latter may be the very same route.
+        """Store routes. Returns the earlier entry of each: None, the replaced one, or one with a higher epoch, which
+        stays.
+
+        The replaced entry may be the very same route.
         """
         before: list[Route | None] = []
         for part in parts(routes):
@@ -110,23 +112,25 @@ class RedisRegistry:
         return before
 
     async def replaced(self, node: str, incarnation: int) -> list[int]:
-        """Connections of this incarnation that were replaced by one at another gateway. Each is returned once."""
+        """Return the connections of this incarnation that were replaced by one at another gateway. Each is returned
+        once.
+        """
         answer = await self._run(_REPLACED, [f"replaced:{node}"], [MAX_BATCH])
         found = [_REPLACED_CONN.unpack(one) for one in answer]
         return [conn for of_incarnation, conn in found if of_incarnation == incarnation]
 
     async def unregister(self, routes: Sequence[tuple[int, Route]]) -> None:
-        """Compare and delete: remove an entry only if it is exactly this one."""
+        """Remove an entry only if it is exactly this one."""
         for part in parts(routes):
             keys, arguments = _entries(part)
             await self._run(_UNREGISTER, keys, arguments)
 
     async def routes(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
-        """Routes of these users whose lease lives; a user without one is left out."""
+        """Return the users' routes whose lease is live; a user without one is left out."""
         return await self._routes(users, leased=True)
 
     async def lapsed(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
-        """Routes of these users whose lease has ended; a user without one is left out."""
+        """Return the users' routes whose lease has ended; a user without one is left out."""
         return await self._routes(users, leased=False)
 
     async def _routes(self, users: Sequence[int], *, leased: bool) -> Mapping[int, tuple[Route, ...]]:

@@ -1,9 +1,9 @@
-"""Cuts the replication of a Redis at its master, so that the replica misses later writes; probes whether it writes.
+"""Cuts the replication of a Redis at its master, so that the replica misses later writes. Blocking; for faults.
 
-Redis replicates so fast that a replica on the same machine hardly ever lags, and a failover there loses nothing. That
-flatters all that relies on Redis. A proxy between the two does not last, because Sentinel points the replica back at
-the master's own address. So the master is told to refuse replicas, and its present link is dropped. Blocking; for
-faults.
+Redis replicates so fast that a replica on the same machine hardly ever lags, and a failover there loses nothing. So a
+test without this fault is too kind to everything that relies on Redis. A proxy between the two does not last, because
+Sentinel points the replica back at the master's own address. So the master is told to refuse replicas, and its present
+link is dropped.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def cut_replication(address: Address) -> bool:
 
 
 def allow_replication(address: Address) -> None:
-    """Accept replicas again. Harmless when none was refused. A Redis that is away lost the setting when it died."""
+    """Accept replicas again. Harmless when none was refused. A Redis that is down lost the setting when it died."""
     try:
         with asking(address, TIMEOUT_S) as ask:
             ask("ACL", "SETUSER", "default", "+psync", "+sync")
@@ -37,7 +37,7 @@ def allow_replication(address: Address) -> None:
 
 
 def takes_writes(address: Address, timeout_s: float) -> bool:
-    """Return True if it takes a write now. The key written means nothing, and expires after a second."""
+    """Return True if the server accepts a write now. The key written has no meaning, and expires after a second."""
     try:
         with asking(address, timeout_s) as ask:
             return bool(ask("SET", "petrel:write-probe", "1", "PX", "1000") == "OK")

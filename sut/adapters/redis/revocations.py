@@ -5,7 +5,7 @@ Keys
     revoked:data    hash: "user:device" -> second of the revocation and second from which it may be forgotten, u64 each
     revoked:last    the last change number
 
-Every process asks once a second for what came after the change it knows, which costs Redis one GET when nothing did. At
+Every process asks once a second for the changes after the one it knows. Without changes that costs Redis one GET. At
 most MAX_REVOKED are kept; expired entries are removed, oldest first, as new ones come in.
 """
 
@@ -21,7 +21,7 @@ from sut.adapters.redis.script import Script
 from sut.ports import Revocation, RevocationPage, Unavailable
 
 MAX_REVOKED: Final = 100_000
-"""Some 15 MB in Redis, and as much in each gateway. More revocations within a token's life are refused."""
+"""About 15 MB in Redis, and as much in each gateway. More revocations within a token's life are refused."""
 PAGE: Final = 1000
 _KEYS: Final = ("revoked:order", "revoked:data", "revoked:last")
 _DATA: Final = struct.Struct("!QQ")
@@ -44,7 +44,7 @@ class RedisRevocations:
         return self._master.generation
 
     async def revoke(self, revocations: Sequence[Revocation], *, now_s: int) -> None:
-        """Add these. Raises Unavailable, also when the list is full."""
+        """Add these revocations. Raises Unavailable, also when the list is full."""
         arguments: list[bytes | str | int] = [now_s, self._most]
         for one in revocations:
             arguments += (f"{one.user}:{one.device}", _DATA.pack(one.at_s, one.until_s))

@@ -1,8 +1,8 @@
 """Finds the present Redis master by asking the Sentinels, for the services.
 
 Sentinels learn of a failover one after the other, and one that was cut off reports an outdated master. Each of them
-numbers the configuration it believes in (config-epoch). So all are asked at once, and the highest number among the
-answers decides.
+numbers the configuration that it believes in (config-epoch). So all are asked at once, and the answer with the highest
+number decides.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sut.adapters.shared.patience import patience
 from sut.ports import Unavailable
 
 _GRACE_S: Final = 0.02
-"""Extra wait for the others after a majority has answered: one may be stopped."""
+"""Extra seconds to wait for the others after a majority has answered: one may be stopped."""
 
 
 class _Claim(NamedTuple):
-    """One Sentinel's answer. Claims order by epoch first."""
+    """One Sentinel's answer. Claims are ordered by epoch first."""
 
     epoch: int
     master: Address

@@ -1,4 +1,4 @@
-"""Checksums of stored rows: SQLite serves a changed byte as it is, so each row carries the CRC-32 of itself."""
+"""Checksums of stored rows. SQLite returns a changed byte without notice, so each row carries its own CRC-32."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def crc(*values: object) -> int:
-    """CRC-32 of a row's values, in the order of its columns."""
+    """Return the CRC-32 of a row's values, in the order of its columns."""
     return zlib.crc32(_encoder.encode(values))
 
 
 def signed(rows: Iterable[tuple[object, ...]]) -> Iterator[tuple[object, ...]]:
-    """The rows with their checksums at the end."""
+    """Yield the rows with their checksums at the end."""
     return ((*row, crc(*row)) for row in rows)
 
 
 def checked(path: Path, table: str, rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """The rows without the checksums at their ends. Raises Damaged when one does not have its checksum."""
+    """Return the rows without their checksums. Raises Damaged when a checksum is wrong."""
     found = []
     for *values, stored in rows:
         if crc(*values) != stored:

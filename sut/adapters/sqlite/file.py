@@ -1,4 +1,4 @@
-"""One SQLite file that several processes write: opened, locked, written in transactions, read, its errors named.
+"""One SQLite file that several processes write: opening, locking, transactions, reading, and error texts.
 
 Blocking; the adapters call it from worker threads (bounded_pool.py). The mode is WAL, so readers and the writer do not
 wait for each other.
@@ -31,10 +31,12 @@ from sut.ports import Unavailable
 MAX_INTEGER: Final = (1 << 63) - 1
 """The largest integer SQLite holds."""
 CHECKPOINT_PAGES: Final = 1000
-"""Pages in the WAL after which a commit also copies them into the database: 4 MB."""
+"""The number of pages in the WAL from which a commit also copies them into the database: 4 MB."""
 WAL_BYTES: Final = 8 << 20
-"""Size that a restarted WAL file is cut back to. Above the usual size: overwriting a file in place costs its fsync half
-of what growing it does."""
+"""The size in bytes to which a restarted WAL file is cut. It is above the usual size.
+
+Overwriting a file in place costs its fsync half of what growing it does.
+"""
 OPEN_WAIT_S: Final = 5.0
 _RETRY_FIRST_S: Final = 0.0003
 _RETRY_MAX_S: Final = 0.004
@@ -43,7 +45,7 @@ T = TypeVar("T")
 
 
 class Damaged(Unavailable):
-    """A file does not hold what was written: an operator has to look. A retry does not help."""
+    """A file does not hold what was written. A retry does not help: an operator has to repair it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,23 +57,25 @@ class Layout:
     application_id: int
     """Four letters in the header: the kind and its version. A file with another id is refused."""
     synchronous: Literal["FULL", "NORMAL"]
-    """FULL: a commit is on the disk when it returns. NORMAL: it survives the end of any process, and a power failure
-    may cost the last ones, never the consistency."""
+    """FULL: a commit is on the disk when it returns. NORMAL: a commit survives the end of any process.
+
+    With NORMAL a power failure may cost the last commits, but never the consistency.
+    """
 
 
 class SqliteFile:
-    """One database file as this process uses it: one connection writes, one reads; both are opened on demand.
+    """One database file as used by this process: one connection writes, one reads; both are opened on demand.
 
-    Safe to use from several threads; writers wait for each other, and so do readers.
+    Safe to use from several threads. Writers wait for each other, and so do readers.
     """
 
     def __init__(
         self, path: Path, layout: Layout, *, partitions: int, lock_wait_s: float, rng: random.Random | None = None
     ) -> None:
-        """Create the file if there is none, else check that it is one of ours. Raises Unavailable, Damaged.
+        """Create the file if there is none, else check its kind. Raises Unavailable, Damaged.
 
         `partitions` is the number of partitions of the directory, stored in each file: another number is refused.
-        `lock_wait_s` bounds how long any call waits for others.
+        `lock_wait_s` limits how long any call waits for others.
         """
         self.path = path
         self._layout = layout
@@ -133,8 +137,9 @@ class SqliteFile:
             self._read_turn.release()
 
     def close(self) -> None:
-        """Close both connections, after the calls that run on them. A call that takes more than `lock_wait_s` is left
-        to the end of the process.
+        """Close both connections, after the calls that run on them.
+
+        A call that takes more than `lock_wait_s` keeps its connection until the process ends.
         """
         self._closed = True
         if self._write_turn.acquire(timeout=self._lock_wait_s):
@@ -262,7 +267,7 @@ def data_version(connection: sqlite3.Connection) -> int:
 
 
 def _named(path: Path, error: sqlite3.DatabaseError) -> Unavailable:
-    """Return SQLite's error as ours, with the file and what to do about it."""
+    """Convert SQLite's error to ours, with the file and what to do about it."""
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     match _code(error):
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
@@ -277,7 +282,7 @@ def _named(path: Path, error: sqlite3.DatabaseError) -> Unavailable:
 
 
 def _code(error: sqlite3.Error) -> int:
-    """The primary result code; 0 for errors of the sqlite3 module itself."""
+    """Return the primary result code; 0 for errors of the sqlite3 module itself."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 

@@ -1,7 +1,7 @@
 """KeyStore on SQLite: one file that every API process opens.
 
-Taking is one transaction that reads and deletes, alone among all processes. It is on the disk before the keys are
-handed out, so nobody else can ever get them. The highest number published is stored, so that no key comes back.
+`take` is one transaction that reads and deletes, alone among all processes. It is on the disk before the keys are
+handed out, so no other caller can get them. The highest published number is stored, so that no key comes back.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class SqliteKeys:
         signed_prekey: SignedPrekey,
         one_time: Sequence[OneTimePrekey],
     ) -> None:
-        """Publish in one transaction."""
+        """Publish the keys of a device in one transaction."""
 
         def write(connection: sqlite3.Connection) -> None:
             query = "SELECT identity, highest FROM device WHERE user = ? AND device = ?"
@@ -94,7 +94,7 @@ class SqliteKeys:
         return await self._pool.run(partial(self._file.write, write))
 
     async def take(self, user: int, *, with_one_time: bool = True) -> UserKeys:
-        """Take in one transaction; without one-time prekeys it only reads."""
+        """Return a user's keys, and delete the one-time prekeys among them. Without one-time prekeys it only reads."""
         if user > MAX_INTEGER:
             return UserKeys((), b"")
 

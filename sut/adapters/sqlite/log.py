@@ -26,14 +26,14 @@ from sut.ports import Follower, Logged, LogRecord, Unavailable
 
 LOG: Final = Layout(schema="log.sql", application_id=0x53504C31, synchronous="FULL")
 OFFSETS: Final = Layout(schema="offsets.sql", application_id=0x53504F31, synchronous="NORMAL")
-"""A commit that a power failure undoes costs a replay, which the store's `applied` makes harmless."""
+"""If a power failure undoes a commit, records are replayed. The store's `applied` makes that harmless."""
 DEADLINE_S: Final = 1.0
 LOCK_SHARE: Final = 0.75
-"""Share of the deadline for the turn to write. A writer that does not get it has written nothing, and learns it."""
+"""The share of the deadline that a writer waits for the lock. A writer that does not get it has written nothing."""
 MAX_WAITING: Final = 10_000
 """Records of one partition that may wait in this process; beyond it an append is refused at once."""
 MAX_BATCH: Final = 1_000
-"""Records in one transaction, unless one append brings more."""
+"""The number of records in one transaction, unless one append brings more."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[LogRecord] = msgspec.msgpack.Decoder(LogRecord)
@@ -87,7 +87,7 @@ class SqliteLog:
             raise Unavailable(f"{self._files[partition].path}: no answer in {self._deadline_s} s") from None
 
     async def read(self, partition: int, after: int, limit: int) -> list[Logged]:
-        """Up to `limit` records above `after`, in order. An empty answer costs microseconds and no thread."""
+        """Return up to `limit` records above `after`, in order. An empty answer costs microseconds and no thread."""
         end = self._ends[partition]
         file = self._files[partition]
         if end is not None and after == end.offset and file.changes() == end.version:
@@ -98,11 +98,11 @@ class SqliteLog:
         return found
 
     async def end(self, partition: int) -> int:
-        """The offset of the last durable record, 0 when there is none."""
+        """Return the offset of the last durable record, 0 when there is none."""
         return await self._pool.run(partial(self._files[partition].read, _last_offset))
 
     async def committed(self, partition: int, follower: Follower = Follower.SEQUENCER) -> int:
-        """The offset that this follower last committed, 0 if it never committed."""
+        """Return the offset that this follower last committed, 0 if it never committed."""
         key = commit_key(partition, follower)
 
         def select(connection: sqlite3.Connection) -> list[tuple[int]]:

@@ -41,7 +41,7 @@ RECEIPTS: Final = Layout(schema="receipts.sql", application_id=0x53505231, synch
 DEADLINE_S: Final = 2.0
 PACE: Final = Pace(rows_s=0.1, cursors_s=0.5)
 LOCK_SHARE: Final = 0.75
-"""Share of the deadline for the turn to write. A writer that does not get it has written nothing, and learns it."""
+"""The share of the deadline that a writer waits for the lock. A writer that does not get it has written nothing."""
 THREADS: Final = 6
 MAX_WAITING: Final = 1_000
 """Calls that may wait in this process; beyond it they are refused at once."""
@@ -52,7 +52,7 @@ MAX_MEMBERSHIPS: Final = 100_000
 DAY_S: Final = 86_400
 EXPIRE_ROWS: Final = 2_000
 EXPIRE_CONVERSATIONS: Final = 200
-"""Rows that one expire() deletes, conversations that it reads: some 50 ms in which nobody else writes the file."""
+"""The limits of one expire(): rows to delete, conversations to read. Other writers wait for about 50 ms."""
 
 T = TypeVar("T")
 _Cursor = tuple[int, int, int]
@@ -145,25 +145,25 @@ class SqliteStore:
         )
 
     async def load(self, conv: int, *, confirmed: int | None = None) -> ConversationImage | None:
-        """The stored state, None when the conversation is not stored. Every readable state is durable."""
+        """Return the stored state; None when the conversation is not stored. Every readable state is durable."""
         if conv > MAX_INTEGER:
             return None
         return await self._read(conv, partial(_load, self._file(conv).path, conv))
 
     async def write(self, partition: int, writes: Sequence[ConversationWrite]) -> None:
-        """Store all of them. If it raises Unavailable, it stored none, unless a crash came then. May be repeated."""
+        """Store all writes. If it raises Unavailable, it stored none, unless a crash came then. May be repeated."""
         await self._joins.submit([(span.user, write.row.conv) for write in writes for span in write.spans])
         if writes:
             await self._pool.run(partial(self._files[partition].write, partial(_write, writes, self._today())))
 
     async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
-        """Up to `limit` rows with a number above `after`, in order."""
+        """Return up to `limit` rows with a sequence number above `after`, in order."""
         if max(conv, after) > MAX_INTEGER:
             return []
         return await self._read(conv, partial(_page, self._file(conv).path, conv, after, limit))
 
     async def page_before(self, conv: int, before: int, limit: int) -> list[StoredMessage]:
-        """The newest rows with a number below `before`, `limit` at most, in order."""
+        """Return the newest rows with a sequence number below `before`, at most `limit`, in order."""
         if conv > MAX_INTEGER:
             return []
         path = self._file(conv).path
@@ -175,7 +175,10 @@ class SqliteStore:
         return await self._pool.run(partial(self._files[partition].write, partial(_expire, before)))
 
     async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:
-        """Ids above `after`, rising, that this user is or was in. May name one whose write did not land."""
+        """Return the ids above `after`, rising, of conversations that this user is or was in.
+
+        The list may name a conversation whose write failed.
+        """
         if max(user, after) > MAX_INTEGER:
             return []
 
@@ -185,7 +188,10 @@ class SqliteStore:
         return await self._pool.run(partial(self._memberships.read, select))
 
     async def heads(self, user: int, convs: Sequence[int]) -> dict[int, int]:
-        """The stored head of each, as far as this user may see; without those not stored or never entered."""
+        """Return the stored head of each conversation, as far as this user may see it.
+
+        Leaves out conversations that are not stored, and those that the user never entered.
+        """
         if user > MAX_INTEGER:
             return {}
         by_file: defaultdict[int, list[int]] = defaultdict(list)
@@ -205,7 +211,7 @@ class SqliteStore:
         await self._saves.submit([cursor for cursor in cursors if max(cursor) <= MAX_INTEGER])
 
     async def cursors(self, device: int) -> dict[int, int]:
-        """Map each conversation to the number that this device has shown."""
+        """Return conversation -> the sequence number up to which this device has shown it."""
         if device > MAX_INTEGER:
             return {}
 
@@ -219,7 +225,7 @@ class SqliteStore:
         await self._progress.submit([receipt for receipt in receipts if max(receipt) <= MAX_INTEGER])
 
     async def receipts(self, conv: int) -> dict[tuple[int, int], int]:
-        """Map (user, kind) to seq in this conversation."""
+        """Return (user, kind) -> seq in this conversation."""
         if conv > MAX_INTEGER:
             return {}
 
@@ -318,7 +324,7 @@ def _page_before(path: Path, conv: int, before: int, limit: int, connection: sql
 
 
 def _messages(path: Path, rows: Iterable[tuple[Any, ...]]) -> list[StoredMessage]:
-    """Raises Damaged."""
+    """Convert rows to messages. Raises Damaged when a checksum is wrong."""
     return [
         StoredMessage(seq, flags, user, device, _unsigned(client_seq), body)
         for _, seq, flags, user, device, client_seq, body in checked(path, "message", rows)

@@ -1,9 +1,9 @@
-"""From a message on the wire to a line on the screen: decryption, names, edits, and what to do when it cannot be read.
+"""From a received message to a line on the screen: decryption, names, edits, and the handling of unreadable messages.
 
-Messages of a conversation are opened in their order, once it is known who is in it. One that cannot be read gets a
-sealed line, and what others wrote goes on: it waits for its sender's keys, or its sender is asked for it, and the line
-becomes the message when they come, in this run of the program or a later one. What one device wrote behind a message
-that waits for keys waits with it.
+The messages of a conversation are decrypted in order, once its members are known. An unreadable message gets a sealed
+line and does not delay other senders. It waits for its sender's keys, or its sender is asked for it. The line becomes
+the message when they arrive, in this run of the program or a later one. Later messages of the same device wait behind a
+message that waits for keys.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from sut.protocol.content import ContentError, Delete, Edit, Target, Text
 from sut.protocol.frames import Message
 
 MAX_ASKED = 64
-"""Messages in one request to a sender."""
+"""The number of messages in one request to a sender."""
 MAX_WAITING = 1_000
-"""Messages of one sender in one conversation that wait for keys; the oldest beyond that are given up."""
+"""The number of messages of one sender in one conversation that may wait for keys. The oldest ones beyond it are
+dropped.
+"""
 UNREADABLE = "a message that cannot be read on this device"
 EARLIER = "what was written before this device was added can be read on your other devices"
 WAITING = "a message that cannot be read yet; its sender was asked"
@@ -35,28 +37,28 @@ OUTRUN = "a message that this device wrote before it was put back to an older co
 UNACCEPTED = "a message that cannot be read yet; the keys of its sender have changed"
 
 _Place = tuple[int, Address]
-"""(conversation, sender)."""
+"""A sender in a conversation: (conversation, (user, device))."""
 
 
 class Inbound:
-    """All that came and what became of it."""
+    """The received messages that are not shown yet, and the reasons for it."""
 
     def __init__(self, core: Core, outbound: Outbound) -> None:
         self._core = core
         self._outbound = outbound
         self.reading = Reading((core.me, core.device), core.cipher, core.state)
         self._unplaced: dict[int, list[Message]] = {}
-        """Conversation -> messages that wait for its members to be known, in order."""
+        """Conversation -> messages that wait until its members are known, in order."""
         self._keyless: dict[_Place, list[Message]] = {}
-        """Messages that wait for the keys of their sender, in order. Each has a sealed line."""
+        """The messages that wait for the keys of their sender, in order. Each has a sealed line."""
         self._unknown_own = range(0)
         self._quiet: dict[int, list[Line]] = {}
-        """Conversation -> sealed lines that nobody was told of: their keys usually come at once."""
+        """Conversation -> sealed lines that were not announced: the keys usually arrive at once."""
         self._dark: dict[_Place, list[Message]] = {}
-        """Messages that could not be read, and that the sender will be or was asked for."""
+        """The unreadable messages for which the sender will be or was asked."""
         self._unasked: dict[_Place, list[Message]] = {}
         self._rest: dict[_Place, list[Message]] = {}
-        """What the sender is asked for when it has answered what it was asked for before."""
+        """The messages to ask for once the sender has answered the earlier request."""
         for message, why in core.state.sealed():
             if why is Unread.WAITS:
                 self._unplaced.setdefault(message.conv, []).append(message)
@@ -66,7 +68,7 @@ class Inbound:
                 self._unasked.setdefault(_place(message), []).append(message)
 
     def resume(self) -> None:
-        """What could not be read or shown is tried again: by a new run, or because a conversation is known now."""
+        """Try again to read and show what is waiting: after a restart, or when a conversation has become known."""
         for conv in list(self._unplaced):
             one = self._core.conversation(conv)
             if one.known:
@@ -77,13 +79,13 @@ class Inbound:
         self._core.state.put("cipher", self._core.cipher.state())
 
     def shown(self, message: Message) -> None:
-        """The machine says that this message's turn has come."""
+        """Handle a message whose turn has come, as decided by the machine."""
         one = self._core.conversation(message.conv)
         if message.device == self._core.device and message.user == self._core.me:
             self._core.in_use(message.conv)
             if message.client_seq in self._unknown_own and self._core.line_of(one, *message[4:6]) is None:
                 self._seal(one, message, OUTRUN)
-            return  # else its line is there, and has its number by its ACK
+            return  # otherwise its line exists, and the ACK numbered it
         if message.conv in self._unplaced or not one.known:
             self._unplaced.setdefault(message.conv, []).append(message)
             self._core.state.put_sealed(message, Unread.WAITS)
@@ -92,7 +94,7 @@ class Inbound:
         self._core.state.put("cipher", self._core.cipher.state())
 
     def rewind(self, conv: int, head: int) -> None:
-        """The service has nothing above `head` any more: what could not be read of it never will be."""
+        """Forget the unreadable messages above `head`: the service has lost them."""
         for waiting in (self._keyless, self._dark, self._unasked, self._rest):
             for place in [place for place in waiting if place[0] == conv]:
                 waiting[place] = [message for message in waiting[place] if message.seq <= head]
@@ -102,11 +104,14 @@ class Inbound:
             self._unplaced[conv] = [message for message in self._unplaced[conv] if message.seq <= head]
 
     def outrun(self, first: int, last: int) -> None:
-        """A run of the program that this state knows nothing of wrote under these client_seqs."""
+        """Note that a run of the program unknown to this state used these client_seqs."""
         self._unknown_own = range(min(first, self._unknown_own.start or first), last + 1)
 
     def keys_came(self, user: int) -> None:
-        """Of somebody; or a person accepted them. Who is not on their list now never will be."""
+        """Read what was waiting for this user's keys, which were fetched or accepted.
+
+        A device that is not on their list now is not waited for any more.
+        """
         for place in [place for place in self._keyless if place[1][0] == user]:
             one = self._core.conversation(place[0])
             for message in self._keyless.pop(place):
@@ -116,7 +121,7 @@ class Inbound:
         self._core.state.put("cipher", self._core.cipher.state())
 
     def keys_stay_away(self, user: int) -> None:
-        """They were asked for and did not come: say what waits for them."""
+        """Announce the lines that wait for this user's keys: they were fetched, and did not arrive."""
         for conv in [conv for conv, sender in self._keyless if sender[0] == user]:
             self._tell_quiet(conv)
 
@@ -126,7 +131,7 @@ class Inbound:
                 self._core.updates.append(LineChanged(line, new=True))
 
     def waits_for(self, user: int) -> bool:
-        """Whether something cannot be read for want of this user's keys."""
+        """Return True if a message cannot be read because this user's keys are missing."""
         if any(place[1][0] == user for places in (self._keyless, self._unasked) for place in places):
             return True
         return any(message.user == user for messages in self._unplaced.values() for message in messages)
@@ -136,9 +141,9 @@ class Inbound:
         self._open(one, message, fresh)
 
     def _open(self, one: Conversation, message: Message, fresh: int = 0) -> None:
-        """`fresh`: of this user the keys just came."""
+        """Decrypt a message and handle it. `fresh`: the user whose keys have just been fetched."""
         core, place = self._core, _place(message)
-        if place in self._keyless:  # behind one that waits: each device is read in its order
+        if place in self._keyless:  # it must wait too: a device's messages stay in order
             self._wait(one, message, KEYLESS)
             return
         try:
@@ -161,7 +166,7 @@ class Inbound:
             self._take(one, message, opened)
 
     def _wait(self, one: Conversation, message: Message, text: str) -> None:
-        """Keep it until the keys of its sender come, with a line that says so. What others write goes on."""
+        """Keep the message until its sender's keys arrive, with a line that says so. Other senders are not delayed."""
         waiting = self._keyless.setdefault(_place(message), [])
         waiting.append(message)
         self._core.state.put_sealed(message, Unread.WAITS)
@@ -186,7 +191,7 @@ class Inbound:
                 self._devices(message.user, payload.devices)
                 self._payload(one, message, payload)
         line = core.line_at(one, message.seq)
-        if line is not None and line.kind is LineKind.SEALED:  # it waited, and is no text
+        if line is not None and line.kind is LineKind.SEALED:  # it waited, and has no text to show
             core.drop_line(one, line)
         if opened.asked:
             self._answer(one, (message.user, message.device), opened.asked)
@@ -194,7 +199,7 @@ class Inbound:
             self._open_dark(one, (message.user, message.device))
 
     def _devices(self, user: int, version: int) -> None:
-        """Somebody has this list of devices: from now on is written to those on it."""
+        """Fetch this user's keys if they announce a device list that is newer than the known one."""
         core = self._core
         if max(core.cipher.list_version(user), core.newer.get(user, 0)) < version:
             core.newer[user] = version
@@ -209,14 +214,14 @@ class Inbound:
         try:
             content = contents.decode(payload.content)
         except ContentError:
-            return  # of a later version, or nothing: not shown
+            return  # a later version, or garbage: not shown
         match content:
             case Text(text):
                 self._tell_quiet(one.conv)
                 line = self._line(one, message)
                 line.text, line.at_ms = payloads.clean(text), payload.sent_ms
                 there, changed = core.state.amend(one.conv, message.user, message.device, message.client_seq)
-                if there:  # it was changed before it could be read
+                if there:  # edited or deleted before it could be read
                     _amend(line, changed)
                 core.put_line(one, line, new=True)
             case Edit(target, text):
@@ -227,7 +232,9 @@ class Inbound:
                 pass  # reactions are not shown here
 
     def _change(self, one: Conversation, message: Message, target: Target, text: str | None) -> None:
-        """An edit, or (None) a deletion. Only the author's counts; a line that cannot be read yet is changed later."""
+        """Apply an edit, or a deletion (None), of the author. If the line cannot be read yet, the change is applied
+        later.
+        """
         core = self._core
         line = core.line_of(one, target.device, target.client_seq)
         if line is None or (line.kind is LineKind.SEALED and line.user == message.user):
@@ -246,7 +253,7 @@ class Inbound:
             core.updates.append(ConversationChanged(one.conv))
 
     def _line(self, one: Conversation, message: Message) -> Line:
-        """The line that stands for this message until now, or a new one."""
+        """Return the sealed line of this message to be filled, or a new line."""
         line = self._core.line_at(one, message.seq)
         if line is None or line.kind is not LineKind.SEALED:
             line = Line(row=self._core.state.next_row(), conv=message.conv, seq=message.seq)
@@ -254,10 +261,10 @@ class Inbound:
         line.client_seq = message.client_seq
         return line
 
-    # What cannot be read.
+    # Unreadable messages.
 
     def _seal(self, one: Conversation, message: Message, text: str) -> None:
-        """The line that stands for a message which cannot be read says this."""
+        """Give the message a sealed line with this text."""
         line = self._line(one, message)
         if (line.kind, line.text) != (LineKind.SEALED, text):
             line.kind, line.at_ms, line.text = LineKind.SEALED, self._core.wall_ms(), text
@@ -276,7 +283,7 @@ class Inbound:
             core.want(KeysOf(message.user))
 
     def _earlier(self, one: Conversation, message: Message) -> None:
-        """Written before this device was there: said once in a conversation, and nobody is asked."""
+        """Add one line per conversation for the messages older than this device. No sender is asked for them."""
         core = self._core
         if not any(line.kind is LineKind.EARLIER for line in one.lines):
             row = core.state.next_row()
@@ -285,14 +292,14 @@ class Inbound:
             core.put_line(one, line, new=True)
 
     def _ask(self, place: _Place) -> None:
-        """Ask a device for the oldest messages of it that could not be read; the rest follows upon its answer."""
+        """Ask a device for the oldest unreadable messages of it. The rest is asked for after its answer."""
         conv, sender = place
         messages = self._unasked.pop(place)
         asked, rest = messages[:MAX_ASKED], messages[MAX_ASKED:]
         try:
             control = self._core.cipher.ask(conv, sender, [message.body for message in asked])
         except (NeedKeys, Changed, CannotSeal):
-            return  # the lines go on to say that they cannot be read; the next run asks again
+            return  # the lines stay sealed; the next run asks again
         self._outbound.control(conv, [control])
         for message in asked:
             self._core.state.put_sealed(message, Unread.ASKED)
@@ -314,7 +321,7 @@ class Inbound:
             self._core.want(KeysOf(sender[0]))
 
     def _answer(self, one: Conversation, asker: Address, refs: tuple[int, ...]) -> None:
-        """Send a device the keys of what it could not read, where its user may see it."""
+        """Send a device the keys of the messages that it could not read, as far as its user may see them."""
         first = one.members.get(asker[0], 0) if asker[0] != self._core.me else 1
         seqs = self._core.state.seqs_of(one.conv, refs)
         allowed = [ref for ref in refs if first and seqs.get(ref, 0) >= first]
@@ -324,7 +331,7 @@ class Inbound:
 
 
 def _amend(line: Line, text: str | None) -> None:
-    """The author changed it, or (None) deleted it."""
+    """Change the line to the author's new text; None: the author deleted it."""
     line.text = text or ""
     line.edited, line.deleted = line.edited or text is not None, text is None
 

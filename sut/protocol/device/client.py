@@ -1,9 +1,9 @@
-"""One device across many connections: sans-I/O. Feed it what happens, then drain what it says.
+"""One device across many connections, sans-I/O: feed it inputs, then drain its frames and events.
 
-A driver calls connected(), receive() for each binary message, tick() when next_wakeup() has come, and disconnected();
-after each call it sends frames() and looks at events(). No clock, no socket, no thread is used here: `now` is any
-monotone clock in seconds. Cursors, the outbox and known gaps live on from one connection to the next, which is what
-makes delivery at-least-once on the wire and exactly-once on the screen.
+A driver calls connected(), receive() for each binary message, tick() at next_wakeup(), and disconnected(). After each
+call it sends frames() and handles events(). There is no clock, socket or thread here: `now` is any monotonic clock in
+seconds. Cursors, the outbox and known gaps survive from one connection to the next. That makes delivery at-least-once
+on the wire and exactly-once on the screen.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Client(Parts):
         next_client_seq: int = 1,
         causality: Causality | None = None,
     ) -> None:
-        """With `causality` it keeps causal order across conversations; without, only that within each."""
+        """With `causality` it keeps causal order across conversations; without it, only the order within each."""
         super().__init__(user=user, device=device, rng=rng, settings=settings)
         if causality is not None:
             self._gate = self._inbox.gate = Gate(
@@ -79,13 +79,13 @@ class Client(Parts):
         self._online = False
         self._epoch = 0
         self.log = b""
-        """The log that the numbers are of, as WELCOME named it; empty: not told. To be kept from run to run."""
+        """The name of the log, from WELCOME; empty if it was not sent. The owner must keep it from run to run."""
         self._same_log = False
-        self._low: dict[int, int] = {}  # conversation -> a head below its cursor that is to be confirmed
+        self._low: dict[int, int] = {}  # conversation -> a head below its cursor, to be confirmed
         self._beats = 0
 
     def submit(self, conv: int, body: bytes | Compose, now: float) -> int:
-        """Take a message for sending and return its client_seq. Raises OutboxFull, ValueError (bad size or id)."""
+        """Queue a message for sending, and return its client_seq. Raises OutboxFull, ValueError (bad size or id)."""
         client_seq = self._context.next_client_seq
         self._made_outbox().put(conv, client_seq, body, now=now)
         self._context.next_client_seq = client_seq + 1
@@ -94,38 +94,39 @@ class Client(Parts):
         return client_seq
 
     def history(self, conv: int, before: int, now: float, *, limit: int = 50) -> int:
-        """Ask for the newest `limit` messages before a number. HistoryPage or HistoryFailed has the req returned.
+        """Ask for the newest `limit` messages before a sequence number. Returns the req of the HistoryPage or
+        HistoryFailed.
 
         Raises HistoryBusy.
         """
         return self._made_histories().ask(conv, before, limit, now)
 
     def mark_read(self, conv: int, seq: int, now: float) -> None:
-        """The person has read everything up to `seq`; what was not shown yet does not count."""
+        """Note that the person has read everything up to `seq`. Messages that were not shown yet do not count."""
         self._made_signals().mark_read(conv, seq, now)
 
     def typing(self, conv: int, now: float) -> None:
-        """The person is writing there: call it with each keystroke. Nothing is said while offline."""
+        """Report that the person is typing. Call it with each keystroke; nothing is sent while offline."""
         self._made_signals().typing(conv, now, is_open=self._online)
 
     def stop_typing(self, conv: int, now: float) -> None:
-        """The person has stopped without sending."""
+        """Report that the person has stopped typing without sending."""
         self._made_signals().stop_typing(conv, now, is_open=self._online)
 
     def watch(self, users: Iterable[int]) -> None:
-        """The person looks at these users, and at nobody else; none: at nobody. Raises ValueError for too many."""
+        """Watch the presence of these users and no others. Raises ValueError for more than MAX_WATCHED."""
         self._made_signals().watch(users, is_open=self._online)
 
     def dependencies(self, conv: int, now: float) -> tuple[Dependency, ...]:
-        """What a message to this conversation has to name if it is sent now. Nothing without `causality`."""
+        """Return what a message to this conversation must name if it is sent now. Empty without `causality`."""
         return self._gate.memory.dependencies(conv, now) if self._gate is not None else ()
 
     def connected(self, now: float) -> None:
-        """The upgrade succeeded. Nothing is sent before WELCOME."""
+        """Note that the upgrade succeeded. Nothing is sent before WELCOME."""
         self._liveness.connected(now)
 
     def disconnected(self, now: float) -> float:
-        """The connection ended, or could not be made. Returns the seconds to wait before the next attempt."""
+        """Note that the connection ended or failed. Returns the seconds to wait before the next attempt."""
         self._online = False
         self._liveness.disconnected()
         self._close_parts()
@@ -135,7 +136,10 @@ class Client(Parts):
         )
 
     def receive(self, frame: bytes, now: float) -> None:
-        """One binary message from the gateway. Raises FrameError: the driver should close and reconnect."""
+        """Process one binary message from the gateway.
+
+        Raises FrameError: then the driver should close and reconnect.
+        """
         decoded = decode_server(frame)
         if isinstance(decoded, Page) and self._fetches is not None:
             self._liveness.bps = self._fetches.measured(len(frame), self._liveness.bps, now)
@@ -176,16 +180,19 @@ class Client(Parts):
                     self._sync(now)
 
     def heard(self, now: float) -> None:
-        """Bytes came, if only a part of a frame: the connection lives. For a driver that sees them; see liveness.py."""
+        """Note that bytes arrived, perhaps of an unfinished frame: the connection is alive.
+
+        For a driver that sees single bytes; see liveness.py.
+        """
         self._context.bytes_told = True
         self._liveness.heard(now)
         if self._fetches is not None:
             self._fetches.heard(now)
 
     def tick(self, now: float) -> None:
-        """Do what is due."""
+        """Do everything that is due."""
         self._tick(now)
-        if self._context.pages != self._awaits_pages:  # what waited for a page's sake is due now
+        if self._context.pages != self._awaits_pages:  # a request that waited for a page is due now
             self._tick(now)
 
     def _tick(self, now: float) -> None:
@@ -209,11 +216,11 @@ class Client(Parts):
 
     @property
     def untold(self) -> bool:
-        """A message was submitted that no connection has carried yet."""
+        """True if a submitted message has not been transmitted on any connection yet."""
         return self._outbox is not None and self._outbox.untold
 
     def next_wakeup(self) -> float:
-        """The earliest time at which tick() has something to do; inf when only an input can change anything."""
+        """Return the earliest time at which tick() has work to do; inf if only an input can change anything."""
         self._liveness.be_patient(pages=self._awaits_pages)
         at = self._liveness.due()
         if self._outbox is not None:
@@ -288,12 +295,12 @@ class Client(Parts):
                 self._signals.opened()
 
     def _fallen(self, conv: int, head: int, now: float) -> None:
-        """A sure answer says that the service has less of this conversation than was shown here.
+        """Handle a certain answer that the service has less of this conversation than was shown here.
 
-        On the log that was known before, which should have it, the next SYNC has to say so too.
+        If the log is the same as before, it should have the messages: the next SYNC must confirm the answer.
         """
         if not self._context.settings.rewind:
-            self._context.violation(f"conversation {conv} has come to {head}, and was shown up to a higher number")
+            self._context.violation(f"conversation {conv} has reached {head}, and was shown up to a higher number")
         elif self._same_log and self._low.get(conv) != head:
             self._low[conv] = head
             self._sync(now)
@@ -302,7 +309,7 @@ class Client(Parts):
             self.rewind(conv, head)
 
     def rewind(self, conv: int, head: int) -> None:
-        """The service has this conversation up to `head` only, of what was shown here: go on from there."""
+        """Lower the cursor to `head`: the service has lost the messages above it."""
         cursor = self._inbox.cursors.get(conv, 0)
         if head >= cursor:
             return
@@ -331,7 +338,7 @@ class Client(Parts):
             self._made_fetches().claim(conv, head, now)
 
     def _message(self, message: Message, now: float) -> None:
-        """A message came on its own, or in a page that covers nothing."""
+        """Take a message that arrived on its own, or in a page that covers nothing."""
         self._note_arrival(message)
         if message.seq < 1:
             self._context.violation(f"number {message.seq} in conversation {message.conv}")
@@ -344,13 +351,13 @@ class Client(Parts):
         outbox, inbox, context = self._made_outbox(), self._inbox, self._context
         body = outbox.settled(conv, client_seq, seq)
         if body is None:
-            self._claim(conv, seq, now)  # of one that was given up: it does exist
+            self._claim(conv, seq, now)  # of a message that was given up: it exists
         elif inbox.follow(conv):
             if seq <= inbox.cursors[conv]:
                 context.violation(
-                    f"message {client_seq} got number {seq} of conversation {conv}, which was passed over"
+                    f"message {client_seq} got number {seq} of conversation {conv}, which is at or below its cursor"
                 )
-                self._sync(now)  # the service may have been put back to an earlier copy
+                self._sync(now)  # the service may have been restored from an older copy
             self._place(Message(conv, seq, 0, context.user, context.device, client_seq, body), now)
         outbox.send_next(conv, now)
 
@@ -386,7 +393,7 @@ class Client(Parts):
             self._histories.answered(frame)
 
     def _note_arrival(self, message: Message) -> None:
-        """An own message that comes back is as good as its ACK."""
+        """Note the arrival of a message. An own message that comes back counts as its ACK."""
         if message.flags & MEMBERSHIP:
             return
         self._context.events.append(Wire(message))
@@ -397,7 +404,7 @@ class Client(Parts):
             self._made_outbox().arrived(message)
 
     def _settle_doubts(self, now: float) -> None:
-        """Messages whose keys may be others' are looked for; those that did not come by now are not there."""
+        """Look for messages whose keys may belong to others. Those that have not arrived by now do not exist."""
         outbox = self._outbox
         if outbox is None or not outbox.doubted:
             return
@@ -409,7 +416,7 @@ class Client(Parts):
                 outbox.not_there(conv, now)
 
     def _place(self, message: Message, now: float) -> None:
-        """Show or hold back; either the gap is closed now, or it is known and has to be fetched."""
+        """Show the message or hold it back. Then the gap is either closed, or known and to be fetched."""
         conv = message.conv
         if not self._inbox.follow(conv):
             return

@@ -17,6 +17,7 @@ from sut.process.peer import PeerLink
 from sut.process.trace import OFF, Hop, Trace
 from sut.protocol.peer import Poke
 from sut.protocol.tracing import is_traced
+from sut.services.waiting import next_batch
 
 MAX_WAITING: Final = 10_000
 """Records that may wait for one partition: beyond it a SEND is refused as OVERLOADED."""
@@ -57,9 +58,7 @@ class Acceptor:
     async def run(self) -> None:
         """Append the waiting records in batches, for ever."""
         while True:
-            batch = [await self._queue.get()]
-            while len(batch) < MAX_BATCH and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
+            batch = await next_batch(self._queue, MAX_BATCH)
             records = [item.record for item in batch]
             every = self._trace.every
             traced = [record for record in records if is_traced(record.device, record.client_seq, every)]

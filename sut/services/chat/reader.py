@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
-from sut.ports import MessageStore, Unavailable
+from sut.ports import MessageStore, Span, Unavailable
 from sut.process.partitioning import partition_of
 from sut.process.peer import PeerLink
 from sut.protocol.frames import MAX_FETCH, MAX_SYNC_CURSORS, SYNCED_MORE, SYNCED_STALE, Entry, Page, Synced
@@ -89,9 +90,14 @@ class Reader:
         finally:
             if mine:
                 self._shared.done(key)
+        stored = partial(self._stored_page, conv, user, after, limit, told=answer.head)
+        return await self._answered(conv, user, answer, stored)
+
+    async def _answered(self, conv: int, user: int, answer: HotPage, stored: Callable[[], Awaitable[bytes]]) -> bytes:
+        """Return the sequencer's page, or what `stored` reads if that was a miss. Raises NotMember, Unavailable."""
         if not answer.hit:
             try:
-                return await self._stored_page(conv, user, after, limit, told=answer.head)
+                return await stored()
             except NotMember:
                 if answer.head == HEAD_STORED:
                     raise
@@ -122,49 +128,37 @@ class Reader:
         """
         self.cold += 1
         rows = await self._store.page(conv, after, limit)
-        image = await self._store.load(conv)  # after the rows: its spans are at least as new as they are
-        if image is None:
-            raise NotMember
-        spans = sorted((span for span in image.spans if span.user == user), key=lambda span: span.first)
-        if not spans:
-            raise NotMember
-        if not rows and image.row.head > after:
+        head, spans = await self._stays(conv, user)  # after the rows: the spans are at least as new as they are
+        if not rows and head > after:
             # Rows came between the two reads, or expired: then everything that the state knows of is covered.
             rows = await self._store.page(conv, after, limit)
-            covered = rows[-1].seq if rows else image.row.head
+            covered = rows[-1].seq if rows else head
         else:
             covered = rows[-1].seq if len(rows) == limit else max(after, rows[-1].seq if rows else 0)
-        page: Page = cut_page(conv, spans, rows, after=after, covered=covered, head=image.row.head)
+        page: Page = cut_page(conv, spans, rows, after=after, covered=covered, head=head)
         if told == HEAD_RECOVERING and page.through <= after:
             raise Unavailable(f"conversation {conv}: its sequencer is away, and nothing is stored beyond {after}")
         return encode_frame(page._replace(head=max(page.head, told)))
+
+    async def _stays(self, conv: int, user: int) -> tuple[int, list[Span]]:
+        """Return the stored head, and the user's stays in order. Raises NotMember, Unavailable."""
+        image = await self._store.load(conv)
+        spans = [] if image is None else [span for span in image.spans if span.user == user]
+        if image is None or not spans:
+            raise NotMember
+        return image.row.head, sorted(spans, key=lambda span: span.first)
 
     async def page_before(self, conv: int, user: int, *, before: int, limit: int) -> bytes:
         """Return an encoded PAGE of the rows before `before`, with req 0. Raises NotMember, Unavailable."""
         limit = _bounded(limit)
         answer = await self._ask(ReadBefore(conv, user, before, limit))
-        if not answer.hit:
-            try:
-                return await self._stored_before(conv, user, before, limit, told=answer.head)
-            except NotMember:
-                if answer.head == HEAD_STORED:
-                    raise
-                raise Unavailable(f"conversation {conv} is not stored as far as user {user} may see it") from None
-        if not answer.member:
-            raise NotMember
-        self.hot += 1
-        return answer.page
+        stored = partial(self._stored_before, conv, user, before, limit, told=answer.head)
+        return await self._answered(conv, user, answer, stored)
 
     async def _stored_before(self, conv: int, user: int, before: int, limit: int, *, told: int) -> bytes:
         """`told`: as in _stored_page. Reads the state before the rows, so that all rows up to its head are there."""
         self.cold += 1
-        image = await self._store.load(conv)
-        if image is None:
-            raise NotMember
-        spans = sorted((span for span in image.spans if span.user == user), key=lambda span: span.first)
-        if not spans:
-            raise NotMember
-        head = image.row.head
+        head, spans = await self._stays(conv, user)
         if spans[-1].end == 0 and min(before - 1, told) > head:
             raise Unavailable(f"conversation {conv} is stored up to {head} only")
         stretch = stretch_before(spans, before, head)

@@ -1,23 +1,23 @@
-"""Decides who gets a push: devices with a push token that are not connected, a moment after the message.
+"""Decides who gets a push: devices with a push token that are not connected, shortly after the message.
 
-The moment lets a device that is just reconnecting be found; then one registry round trip serves all that is due. The
-gateways themselves are asked where the registry's word may be wrong: all of them while it does not answer or has just
-failed over, those that cannot reach it, and the last known one about a device whose route is gone, or whose gateway's
-lease has ended, without the gateway having gone. Where nobody can say (a gateway that is silent), a device that was
-there last is left alone for now, and decided upon again until somebody can: no push is lost because of that, it is
-late. A device that is connected is watched for some seconds more: when its gateway says that it answers nothing, it
-gets its push all the same (watch.py).
+The delay (GRACE_S) lets a reconnecting device register. Then one registry round trip serves all records that are due.
+The gateways themselves are asked where the registry may be wrong. All gateways are asked while the registry does not
+answer or has just failed over. Gateways that cannot reach it are always asked. The last known gateway is asked about a
+device whose route or lease has ended while the gateway may still be there.
+
+If a silent gateway leaves the answer unknown, its last known devices get no push for now. They are decided again until
+the answer is known: such a push is late, not lost. A connected device is watched for some more seconds. If its gateway
+reports that it answers nothing, it gets its push after all (watch.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple, Protocol
 
 from sut.ports import Provider, RegisteredDevice, Registry, Route, Unavailable
 from sut.services.push.directory import Directory
@@ -26,33 +26,34 @@ from sut.services.push.gateways import Gateways, Life
 from sut.services.push.lane import Lane
 from sut.services.push.reader import Reached
 from sut.services.push.watch import Watch
+from sut.services.waiting import until_available
 
 GRACE_S: Final = 1.0
 """Seconds from the applied record to the decision. Records from before the start of this process do not wait."""
 OPEN_S: Final = 15.0
 """Seconds that a decision may stay open. A lease of the registry lives 6 s; after OPEN_S the registry decides."""
 SETTLE_S: Final = 3.0
-"""After a failover gateways write their routes again: until then a missing route says nothing."""
+"""Seconds after a failover in which gateways write their routes again. Until then a missing route proves nothing."""
 LOOK_AGAIN_S: Final = 0.1
-"""Between two looks at who is silent by now."""
+"""Seconds between two checks for silent devices."""
 AGAIN_S: Final = 0.5
 """Seconds between two decisions about the same record."""
 RETRY_S: Final = 0.1
 START_S: Final = 1.0
 """Seconds that a new process waits for its links to the gateways."""
 MAX_UNDECIDED: Final = 5_000
-"""Records that wait for their decision; beyond it the log waits."""
+"""The number of records that wait for their decision. Beyond it the log waits."""
 MAX_BATCH: Final = 200
-"""Records that are decided together."""
+"""The number of records that are decided together."""
 MAX_BATCH_USERS: Final = 5_000
-"""Members of these records, counted once for each record: the registry's answer takes some 20 ms."""
+"""The number of members of these records, counted once per record. The registry's answer takes about 20 ms."""
 MAX_PENDING: Final = 100_000
-"""Pushes that wait for providers, some 500 bytes each. Beyond it nothing is decided, and so the log waits."""
-MAX_KNOWN: Final = 200_000
-"""Devices whose last known gateway is remembered."""
+"""The number of pushes that wait for providers, about 500 bytes each.
 
-T = TypeVar("T")
-log = logging.getLogger("push")
+Beyond it nothing is decided, and the log waits.
+"""
+MAX_KNOWN: Final = 200_000
+"""The number of devices whose last known gateway is remembered."""
 
 
 class Generations(Protocol):
@@ -64,17 +65,17 @@ class Generations(Protocol):
 
 
 class Look(NamedTuple):
-    """The connected devices, as far as can be known."""
+    """The connected devices, as far as they can be known."""
 
     online: set[int]
     unknown: set[int]
     """Devices that may be connected or not."""
     leased: set[int]
-    """The unknown devices that the registry has a live route for."""
+    """The unknown devices that have a live route in the registry."""
 
 
 class Decider:
-    """Takes reached records, and gives the lanes the pushes."""
+    """Takes reached records, and gives the pushes to the lanes."""
 
     def __init__(
         self,
@@ -105,11 +106,11 @@ class Decider:
         self._unsettled_until_s = 0.0
         self.decided = 0
         self.online = 0
-        """Devices with a push token that were connected when a message of theirs was decided upon."""
+        """The number of devices with a push token that were connected when a message for them was decided."""
         self.silent = 0
-        """Pushes to devices that were connected and answered nothing."""
+        """The number of pushes to devices that were connected and answered nothing."""
         self.asked = 0
-        """Decisions that needed an answer from gateways."""
+        """The number of decisions that needed an answer from gateways."""
 
     @property
     def undecided(self) -> int:
@@ -131,7 +132,7 @@ class Decider:
             group.create_task(self._decide_on())
 
     async def _look_after(self) -> None:
-        """Push to whoever was connected and answers nothing, for ever."""
+        """Push to devices that were connected and answer nothing, for ever."""
         while True:
             await asyncio.sleep(LOOK_AGAIN_S)
             missed = self._watch.missed(self._gateways.silent())
@@ -180,7 +181,7 @@ class Decider:
 
     async def _decide(self, batch: list[Reached]) -> None:
         users = {user for reached in batch for user in reached.users}
-        devices = await self._until_available(lambda: self._directory.devices_of(users))
+        devices = await until_available(lambda: self._directory.devices_of(users), "push, for its devices,")
         concerned = [device for of_user in devices.values() for device in of_user if device.push is not None]
         look = await self._look(concerned)
         for reached in batch:
@@ -216,7 +217,9 @@ class Decider:
         return device.device in look.online
 
     async def _decide_again(self) -> None:
-        """Decide the open records again. Pushes that this requests a second time collapse or come twice."""
+        """Decide the open records again. A push that is requested a second time collapses with the first, or comes
+        twice.
+        """
         now_s = time.monotonic()
         if not self._open or now_s < self._open_again_s:
             return
@@ -302,14 +305,6 @@ class Decider:
                 self._unsettled_until_s = now_s + SETTLE_S
             self._generation = generation
         return now_s >= self._unsettled_until_s
-
-    async def _until_available(self, action: Callable[[], Awaitable[T]]) -> T:
-        while True:
-            try:
-                return await action()
-            except Unavailable as error:
-                log.warning("the devices cannot be read: %s", error)
-                await asyncio.sleep(RETRY_S)
 
 
 def _due_s(reached: Reached) -> float:

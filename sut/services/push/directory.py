@@ -1,4 +1,4 @@
-"""The devices of users, cached for a moment: a busy conversation asks for the same ones again and again."""
+"""The devices of users, with a short cache: a busy conversation asks for the same devices repeatedly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from sut.ports import Devices, RegisteredDevice
 
 FRESH_S: Final = 2.0
-"""Seconds until a new device, push token or revocation is noticed, at most."""
+"""The longest time in seconds until a new device, push token or revocation is noticed."""
 MAX_USERS: Final = 100_000
 AT_ONCE: Final = 500
 
@@ -46,6 +46,6 @@ class Directory:
         return found
 
     async def retire(self, device: RegisteredDevice) -> None:
-        """Forget the device's dead push token. Raises Unavailable."""
+        """Delete the device's dead push token. Raises Unavailable."""
         await self._devices.retire(device)
         self._known.pop(device.user, None)

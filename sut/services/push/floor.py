@@ -31,7 +31,7 @@ class Floor:
             del self._held[offset]
 
     def read_to(self, offset: int) -> None:
-        """All records up to `offset` were read, and held if they have open work."""
+        """Note that all records up to `offset` were read, and held if they have open work."""
         self._read_to = max(self._read_to, offset)
 
     @property

@@ -19,9 +19,9 @@ from sut.protocol.peer import AskConnected, Connected
 
 ANSWER_S: Final = 0.5
 AT_ONCE: Final = 2_000
-"""Devices of one question."""
+"""The number of devices in one question."""
 LISTEN_S: Final = 0.25
-"""How often each is asked whether the registry knows all that it knows, and which of its devices are silent."""
+"""Seconds between two questions to each gateway: does the registry know its devices, and which of them are silent?"""
 
 
 class Life(Enum):
@@ -39,7 +39,7 @@ class Gateways:
     def __init__(self, links: Mapping[str, PeerLink]) -> None:
         self._links = links
         self.unsure: set[str] = set()
-        """Gateways that cannot tell the registry who came and went, by their own last word."""
+        """Gateways that, by their last answer, cannot report their connections to the registry."""
         self._silent: dict[str, dict[int, float]] = {}
 
     async def listen(self) -> None:
@@ -63,15 +63,17 @@ class Gateways:
         return Life.DEAD if link.refused else Life.SILENT
 
     def silent_since(self, route: Route) -> float | None:
-        """When the device of this route was told what it has not answered yet (time.monotonic); None: it answers."""
+        """Return when the device of this route was told what it has not answered yet (time.monotonic); None if it
+        answers.
+        """
         return self._silent.get(route.node, {}).get(route.device)
 
     def silent(self) -> dict[int, float]:
-        """All devices that are silent at some gateway, and since when."""
+        """Return device -> since when it is silent, for all devices that are silent at some gateway."""
         return {device: since for of_node in self._silent.values() for device, since in of_node.items()}
 
     async def ask_all(self, devices: Iterable[int]) -> tuple[set[int], set[str]]:
-        """Return which of these are connected to any gateway, and the gateways that did not answer."""
+        """Return which of these devices are connected to any gateway, and the gateways that did not answer."""
         asked = tuple(devices)
         return await self.ask(dict.fromkeys(self._links, asked))
 

@@ -20,12 +20,12 @@ from sut.services.push.floor import Floor
 FIRST_WAIT_S: Final = 0.3
 MAX_WAIT_S: Final = 20.0
 MAX_RETRY_AFTER_S: Final = 300.0
-"""Longest wait that a provider may ask for; afterwards it is asked again."""
+"""The longest wait in seconds that a provider may ask for. Afterwards it is tried again."""
 REACH_FIRST_S: Final = 0.1
 REACH_MAX_S: Final = 3.0
-"""Waits while a provider is unreachable or cuts the connection. Only one push at a time tests whether it is back."""
+"""The waits in seconds while a provider is unreachable or cuts the connection. One push at a time tests it."""
 WIDTH: Final = 64
-"""Pushes in flight: with 50 ms an answer, 1,280 a second."""
+"""The number of pushes in flight: with 50 ms per answer, 1,280 a second."""
 
 
 class Hold(NamedTuple):
@@ -44,9 +44,9 @@ class Due:
     seq: int
     hold: Hold
     flying: int = 0
-    """The number in flight, 0 while there is none."""
+    """The sequence number in flight; 0 while there is none."""
     next_hold: Hold | None = None
-    """The first record with a higher number that came during a flight."""
+    """The first record with a higher number that came while the push was in flight."""
     attempts: int = 0
 
 
@@ -64,14 +64,14 @@ class Lane:
         self._blocked_until_s = 0.0
         self.flying = 0
         self.counts = dict.fromkeys(Verdict, 0)
-        """Answers so far, by verdict."""
+        """The number of answers so far, by verdict."""
 
     def __len__(self) -> int:
         """The number of pushes without a final answer."""
         return len(self._dues)
 
     def add(self, device: RegisteredDevice, conv: int, seq: int, hold: Hold) -> None:
-        """Push to this device that the conversation has reached `seq`."""
+        """Add a push to this device: the conversation has reached `seq`."""
         due = self._dues.get((device.device, conv))
         if due is None:
             self._floors[hold.partition].hold(hold.offset)
@@ -131,7 +131,10 @@ class Lane:
             del self._dues[due.device.device, due.conv]
 
     def readdress(self, devices: Iterable[RegisteredDevice], *, dead: RegisteredDevice) -> bool:
-        """Redirect all pushes of this device to its present token of the same provider. False: it has none."""
+        """Redirect all pushes of this device to its present token of the same provider.
+
+        Returns False if it has none.
+        """
         for device in devices:
             if device.device == dead.device and device.push is not None and dead.push is not None:
                 if device.push.provider != dead.push.provider or device.push.token == dead.push.token:

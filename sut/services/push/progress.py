@@ -1,8 +1,8 @@
-"""Waits until a sequencer has applied a record: only then does it tell the members.
+"""Waits until a sequencer has applied a record: only then does the sequencer notify the members.
 
-Push reads the log by itself. While a sequencer is away, push would decide that a connected device needs no push. The
-device might leave before the sequencer is back and tells it. So a record waits here for its sequencer, and with it its
-partition. The ack waits for the same; pushes are due from the ack on.
+Push reads the log by itself. While a sequencer is away, push would decide that a connected device needs no push. But
+the device might leave before the sequencer is back and notifies it. So a record waits here for its sequencer, and its
+partition waits too. The ack waits for the same; pushes are due from the ack on.
 """
 
 from __future__ import annotations

@@ -1,40 +1,39 @@
-"""Reads one partition of the log for push: which conversation has reached which number, and whose members must know.
+"""Reads one partition of the log for push: the new head of each conversation, and the members to notify.
 
 It applies the sequencer's rule (sequencer/rule.py) itself. No service has to inform this one, so nothing is forgotten
 when either of them dies. A conversation's state comes from the store, and from the log after that. Reading begins at
 the lower of two commits, its own and the sequencer's, so nothing between them is missing.
 
-A record is passed on once its sequencer has applied it too (progress.py). A state that is already beyond a record does
-not say which number the record took. Then the present members are told the present head, which covers it.
+A record is passed on once its sequencer has applied it too (progress.py). A loaded state may already include a record:
+then its sequence number is not known. In that case the present members are notified of the present head, which covers
+it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, NamedTuple, Protocol, TypeVar
 
-from sut.ports import Follower, Kind, Logged, MessageLog, MessageStore, Unavailable
+from sut.ports import Follower, Kind, Logged, MessageLog, MessageStore
 from sut.services.push.floor import Floor
 from sut.services.push.lane import Hold
 from sut.services.sequencer import rule
+from sut.services.waiting import until_available
 
 POLL_S: Final = 0.1
 READ_LIMIT: Final = 256
 MAX_LIVE: Final = 20_000
-"""Conversations of one partition kept in memory; more while the store does not have them yet."""
-RETRY_S: Final = 0.2
+"""The number of conversations of one partition in memory. More are kept while the store does not have them yet."""
 
 T = TypeVar("T")
-log = logging.getLogger("push")
 
 
 class Reached(NamedTuple):
-    """A conversation has reached a number: these users' devices are to know, except the sending device."""
+    """A conversation has reached a sequence number. Devices of these users must know, except the sending device."""
 
     hold: Hold
     conv: int
@@ -42,7 +41,7 @@ class Reached(NamedTuple):
     users: tuple[int, ...]
     except_device: int
     at_s: float
-    """When the sequencer was found to have applied it (time.monotonic)."""
+    """When the sequencer was found to have applied the record (time.monotonic)."""
     fresh: bool = True
     """True unless the record was there when this process started."""
 
@@ -151,9 +150,4 @@ class PartitionReader:
             del self._states[conv]
 
     async def _until_available(self, action: Callable[[], Awaitable[T]]) -> T:
-        while True:
-            try:
-                return await action()
-            except Unavailable as error:
-                log.warning("partition %d waits: %s", self._partition, error)
-                await asyncio.sleep(RETRY_S)
+        return await until_available(action, f"push of partition {self._partition}")

@@ -1,8 +1,8 @@
-"""One provider's pushes on their way: takes from the lane, asks the provider, tells the lane what became of it.
+"""Sends the pushes of one provider: takes them from the lane, asks the provider, and tells the lane the answer.
 
-An adapter bounds its attempts by itself. Should one not come back all the same (a fault in a library that waits past
-its deadline, or past a cancellation), the attempt is left to itself and the adapter has to begin anew. So no push can
-hold its place in the lane for longer than `limit_s`.
+An adapter limits the time of its attempts. A fault in a library may still wait past its deadline or a cancellation.
+Then the attempt is abandoned, and the adapter starts again with new connections. So no push can hold its place in the
+lane for longer than `limit_s`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ log = logging.getLogger("push")
 RETRY_S: Final = 0.5
 LOG_EVERY_S: Final = 1.0
 LIMIT_S: Final = 3.0
-"""Beyond the adapters' own deadline for an attempt."""
+"""The time limit of one attempt in seconds. It is above the adapters' own deadline."""
 RENEW_S: Final = 1.0
-"""How long a provider may take to throw its connections away."""
+"""Seconds that a provider may take to drop its connections."""
 
 
 class Sender:
@@ -42,9 +42,9 @@ class Sender:
         self._something = asyncio.Event()
         self._told_s = 0.0
         self._left: set[asyncio.Task[PushAnswer]] = set()
-        """Attempts that were left to themselves."""
+        """Attempts that were abandoned."""
         self.renewed = 0
-        """How often the provider had to begin anew."""
+        """How often the provider had to start with new connections."""
 
     def poke(self) -> None:
         """Wake up `run`: the lane may have a push."""
@@ -83,7 +83,7 @@ class Sender:
         except TimeoutError:
             self._leave(attempt)
             self.renewed += 1
-            log.error("%s: an attempt did not end within %g s: beginning anew", self._name, self._limit_s)
+            log.error("%s: an attempt did not end within %g s: reconnecting", self._name, self._limit_s)
             renewal = asyncio.create_task(self._provider.renew(), name="push renewal")
             await asyncio.wait({renewal}, timeout=RENEW_S)
             if not renewal.done():
@@ -95,15 +95,15 @@ class Sender:
         return attempt.result()
 
     def _leave(self, attempt: asyncio.Task[PushAnswer]) -> None:
-        """Cancel it, and do not wait for it."""
+        """Cancel the attempt without waiting for it."""
         self._left.add(attempt)
         attempt.add_done_callback(self._left.discard)
         attempt.cancel()
 
     async def _replaced(self, device: RegisteredDevice) -> bool:
-        """Retire the dead token. Return True if the device has another one now, which the lane's next try uses.
+        """Retire the dead token. Returns True if the device has another one now, which the lane's next try uses.
 
-        The push is answered afterwards, not before: a restart must not push to the dead token again.
+        The push is answered after that: otherwise a restart would push to the dead token again.
         """
         while True:
             try:

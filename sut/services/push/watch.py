@@ -1,8 +1,8 @@
-"""Records that were decided upon while some of their devices were connected, kept until those have proven to be there.
+"""Keeps records whose devices were connected at the decision, until those devices have proven that they are there.
 
-A connection may be half open: its device counts as connected, and hears nothing. Its gateway finds that out some
-seconds after it has told the device something (gateway/silence.py). Until then the record stays here, and holds the
-log: a restart decides upon it again.
+A connection may be half open: its device counts as connected, and receives nothing. Its gateway notices that some
+seconds after it has told the device something (gateway/silence.py). Until then the record stays here and holds the log:
+after a restart it is decided again.
 """
 
 from __future__ import annotations
@@ -16,27 +16,29 @@ from sut.ports import RegisteredDevice
 from sut.services.push.reader import Reached
 
 WATCH_S: Final = 4.0
-"""From the record, applied: 2.5 s until a gateway calls a device silent, and time to hear of it."""
+"""Seconds from the applied record: 2.5 s until a gateway calls a device silent, and time to learn of it."""
 EARLIER_S: Final = 0.3
-"""A record is seen here so long after its devices were told, at most; what a device was told before it fell silent it
-has answered."""
+"""The most seconds from the notification of a device to the arrival of its record here.
+
+What a device was told before it fell silent, it has answered.
+"""
 MAX_WATCHED: Final = 50_000
-"""Records; of more, the oldest are let go."""
+"""The number of records. Beyond it the oldest are released."""
 
 
 @dataclass(slots=True, eq=False)
 class Watched:
-    """A record, and the devices that were connected."""
+    """A record, and its devices that were connected at the decision."""
 
     reached: Reached
     devices: list[RegisteredDevice]
 
 
 class Watch:
-    """In the order of the decisions. Pure: time is handed in."""
+    """The watched records, in the order of the decisions. Pure: time is an argument."""
 
     def __init__(self, release: Callable[[Reached], None]) -> None:
-        """`release`: nothing more is to be done about this record."""
+        """`release` is called when nothing more has to be done for the record."""
         self._release = release
         self._records: deque[Watched] = deque()
 
@@ -44,13 +46,13 @@ class Watch:
         return len(self._records)
 
     def add(self, reached: Reached, devices: list[RegisteredDevice]) -> None:
-        """Take the record over."""
+        """Take over a record with its hold on the floor."""
         self._records.append(Watched(reached, devices))
         if len(self._records) > MAX_WATCHED:
             self._release(self._records.popleft().reached)
 
     def missed(self, silent: Mapping[int, float]) -> list[tuple[Watched, RegisteredDevice]]:
-        """What devices that are silent since these times were told and have not answered."""
+        """Return the (record, device) pairs that were not answered. `silent`: device -> since when it is silent."""
         if not silent:
             return []
         return [
@@ -61,6 +63,6 @@ class Watch:
         ]
 
     def expire(self, now_s: float) -> None:
-        """Let go what was watched for long enough."""
+        """Release the records that were watched for WATCH_S."""
         while self._records and self._records[0].reached.at_s + WATCH_S <= now_s:
             self._release(self._records.popleft().reached)

@@ -18,6 +18,7 @@ from typing import Final
 from sut.ports import Origin, Registry, Route, Unavailable
 from sut.process.peer import PeerLink
 from sut.protocol.peer import Deliver, Deliveries, Missed
+from sut.services.waiting import next_batch
 
 MAX_QUEUED: Final = 10_000
 MAX_BATCH: Final = 500
@@ -83,9 +84,7 @@ class Emitter:
     async def run(self) -> None:
         """Route and send notifications, for ever."""
         while True:
-            batch = [await self._queue.get()]
-            while len(batch) < MAX_BATCH and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
+            batch = await next_batch(self._queue, MAX_BATCH)
             routes = await self._routes({user for item in batch for user in item.users})
             for item in batch:
                 self._fan_out(item, routes)

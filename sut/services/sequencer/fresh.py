@@ -1,7 +1,7 @@
-"""Who came into which conversation just now: what a SYNC must know although the store does not have it yet.
+"""Recent changes of members, which a SYNC must see although the store does not have them yet.
 
-The store is written behind. A change of members stays here until it is stored, and for KEPT_S after that, so that
-whoever read the store a moment before the write, and asks here a moment after it, finds the change all the same.
+The store is written behind the log. A change of members stays here until it is stored, and for KEPT_S after that. So a
+reader that read the store just before the write, and asks here just after it, still finds the change.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from typing import Final
 
 KEPT_S: Final = 5.0
 MAX_KEPT: Final = 100_000
-"""Changes that are stored; of more, the oldest go."""
+"""The number of stored changes that are kept. Beyond it the oldest are dropped."""
 
 
 class Fresh:
-    """Of one partition. Pure: time is handed in."""
+    """The recent changes of one partition. Pure: time is an argument."""
 
     def __init__(self) -> None:
         self._unstored: deque[tuple[int, int, int]] = deque()
         """(log offset, user, conversation), in the order of the log."""
         self._stored: deque[tuple[float, int, int]] = deque()
-        """(when it may go, user, conversation)."""
+        """(when it may be dropped, user, conversation)."""
         self._of_user: defaultdict[int, Counter[int]] = defaultdict(Counter)
 
     def __len__(self) -> int:
         return len(self._unstored) + len(self._stored)
 
     def changed(self, offset: int, conv: int, users: Iterable[int]) -> None:
-        """The record at this offset brought these users into the conversation, or took them out."""
+        """Note that the record at this offset added these users to the conversation, or removed them."""
         for user in users:
             self._unstored.append((offset, user, conv))
             self._of_user[user][conv] += 1
 
     def stored(self, offset: int, now_s: float) -> None:
-        """The store has all up to this offset."""
+        """Note that the store has everything up to this offset."""
         while self._unstored and self._unstored[0][0] <= offset:
             _, user, conv = self._unstored.popleft()
             self._stored.append((now_s + KEPT_S, user, conv))
@@ -49,5 +49,5 @@ class Fresh:
                     del self._of_user[user]
 
     def of(self, user: int) -> tuple[int, ...]:
-        """Conversations whose store may not say yet whether this user is in them."""
+        """Return the conversations in which the store may not know yet whether this user is a member."""
         return tuple(self._of_user[user]) if user in self._of_user else ()

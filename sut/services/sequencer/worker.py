@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final, TypeVar
 
-from sut.ports import ConversationWrite, Kind, Logged, LogRecord, MessageLog, MessageStore, Unavailable
+from sut.ports import ConversationWrite, Kind, Logged, LogRecord, MessageLog, MessageStore
 from sut.process.trace import OFF, Hop, Trace
 from sut.protocol.frames import Ack, Close, Entry, Flag, Message, Nack, Notify, Refused, encode
 from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED
@@ -26,6 +26,7 @@ from sut.services.sequencer import rule
 from sut.services.sequencer.emitter import Emitter, Notification
 from sut.services.sequencer.fresh import Fresh
 from sut.services.sequencer.live import Live
+from sut.services.waiting import until_available
 
 POLL_S: Final = 0.25
 """Seconds that a worker without a poke waits before it reads the log: a lost poke costs this much."""
@@ -41,7 +42,6 @@ MAX_LIVE: Final = 20_000
 WARM_AT_ONCE: Final = 32
 MAX_WANTED: Final = 5_000
 """Conversations asked about that are not in memory; more are not remembered."""
-RETRY_S: Final = 0.2
 
 T = TypeVar("T")
 log = logging.getLogger("sequencer")
@@ -313,12 +313,7 @@ class PartitionWorker:
 
     async def _until_available(self, action: Callable[[], Awaitable[T]]) -> T:
         """Repeat an idempotent action until the backend answers: a sequencer cannot continue without it."""
-        while True:
-            try:
-                return await action()
-            except Unavailable as error:
-                log.warning("partition %d waits: %s", self.partition, error)
-                await asyncio.sleep(RETRY_S)
+        return await until_available(action, f"sequencer of partition {self.partition}")
 
 
 def _heads_up(conv: int, head: int, members: list[int]) -> Notification:

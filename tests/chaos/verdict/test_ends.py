@@ -14,12 +14,13 @@ BAD = DIRECTORY / "reported" / "acks_ninety_seconds_late.jsonl"
 VERIFY = [sys.executable, "-m", "chaos.cli", "verify", "--history"]
 PANIC = """
 import sys, tempfile
-from chaos.cli import commands, petrel
+from chaos.cli import petrel
+from chaos.run import outcome
 class Panic(BaseException):
     "As pyo3_runtime.PanicException: no Exception."
-def verify(options):
+def verify(*_, **__):
     raise {error}
-commands.verify = verify
+outcome.verify = verify
 tempfile.tempdir = "/nonexistent"
 sys.exit(petrel.main(["verify", "--history", "x"]))
 """

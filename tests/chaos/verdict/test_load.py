@@ -328,12 +328,12 @@ def test_a_part_of_a_run_is_refused(run_dir: Path) -> None:
     history = run_dir / "history"
     (history / "swarm-2.jsonl").touch()  # of a process that did not get far
     (run_dir / "schedule.yaml").touch()
-    with pytest.raises(HistoryError, match=r"meta\.jsonl: missing; the run had it"):
+    with pytest.raises(HistoryError, match=r"meta\.jsonl: missing; this copy of the run is incomplete"):
         load_run(run_dir)
     (history / "meta.jsonl").write_text('{"e":"meta"}\n')
     assert load_run(run_dir).events.height == 6
     (history / "swarm-2.jsonl").write_text('{"e":"phase","t":1,"name":"steady"}\n')
-    with pytest.raises(HistoryError, match=r"swarm-2\.bin: missing; the run had it"):
+    with pytest.raises(HistoryError, match=r"swarm-2\.bin: missing; this copy of the run is incomplete"):
         load_run(run_dir)
     (history / "swarm-2.bin").touch()
     assert load_run(run_dir).events.height == 6

@@ -18,19 +18,7 @@ from load.drive.gateways import Gateways, NoGateway
 from load.history.recorder import Recorder
 from load.history.writer import HistoryWriter
 from load.plan.plan import DevicePlan
-
-
-class Quiet:
-    """An observer that does not look."""
-
-    def acked(self, latency_ns: int) -> None:
-        pass
-
-    def shown(self, latency_ns: int, *, group: bool, size: int) -> None:
-        pass
-
-    def failed(self, text: str) -> None:
-        pass
+from tests.load.device.crypto_world import Quiet
 
 
 class Alarmed:

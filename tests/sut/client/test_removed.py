@@ -22,4 +22,4 @@ async def scenario(running: System, tmp_path: Path) -> None:
         await owner.do.remove(conv, "out.o")
         await out.until(lambda: out.talk(conv).left, 8.0, others=(owner,))
         assert out.states[seen:] == [], "on the same connection"
-        assert out.talk(conv).lines[-1].text == "you are no member of this group any more"
+        assert out.talk(conv).lines[-1].text == "you are not a member of this group any more"

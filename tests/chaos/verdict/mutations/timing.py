@@ -2,26 +2,24 @@
 
 import random
 
-from tests.chaos.verdict.mutations.common import Line, acked, breaks, m, of, remove_one, senders
+from tests.chaos.verdict.mutations.common import Line, acked, breaks, m, of, one_of, remove_one, senders
 from tests.chaos.verdict.world import MS, S
 
 
 @breaks("session")
-def what_was_shown_is_gone(lines: list[Line], rng: random.Random) -> bool:
+def what_was_shown_is_gone(lines: list[Line], rng: random.Random) -> None:
     shown = {(s["device"], *m(s)) for s in of(lines, "show")}
-    return remove_one(lines, rng, [f for f in of(lines, "final") if (f["device"], *m(f)) in shown])
+    remove_one(lines, rng, [f for f in of(lines, "final") if (f["device"], *m(f)) in shown])
 
 
 @breaks("session")
-def a_writer_cannot_read_its_own(lines: list[Line], rng: random.Random) -> bool:
+def a_writer_cannot_read_its_own(lines: list[Line], rng: random.Random) -> None:
     done = acked(lines)
-    return remove_one(
-        lines, rng, [f for f in of(lines, "final") if m(f) in done and done[m(f)]["device"] == f["device"]]
-    )
+    remove_one(lines, rng, [f for f in of(lines, "final") if m(f) in done and done[m(f)]["device"] == f["device"]])
 
 
 @breaks("catch_up")
-def not_told_on_coming_back(lines: list[Line], rng: random.Random) -> bool:
+def not_told_on_coming_back(lines: list[Line], rng: random.Random) -> None:
     done = acked(lines)
     heals = [line["t"] for line in of(lines, "fault")]
     stays = []
@@ -36,11 +34,11 @@ def not_told_on_coming_back(lines: list[Line], rng: random.Random) -> bool:
         if show["device"] == online["device"] and show["t"] > online["t"]
         and m(show) in done and done[m(show)]["t"] < online["t"] and done[m(show)]["device"] != show["device"]
     ]  # fmt: skip
-    return remove_one(lines, rng, missed)
+    remove_one(lines, rng, missed)
 
 
 @breaks("liveness")
-def never_notified(lines: list[Line], rng: random.Random) -> bool:
+def never_notified(lines: list[Line], rng: random.Random) -> None:
     done = acked(lines)
     heals = [line["t"] for line in of(lines, "fault")]
     leaving = {line["device"] for line in of(lines, "offline")}
@@ -50,7 +48,7 @@ def never_notified(lines: list[Line], rng: random.Random) -> bool:
         if m(show) in done and done[m(show)]["device"] != show["device"] and show["device"] not in leaving
     ]
     assert max(heals, default=0) + 25 * S < max(line["t"] for line in lines)
-    return remove_one(lines, rng, lost)
+    remove_one(lines, rng, lost)
 
 
 @breaks("latency")
@@ -85,47 +83,35 @@ def no_push_to_who_is_away(lines: list[Line], rng: random.Random) -> bool:
 
 
 @breaks("push")
-def a_push_to_who_is_there(lines: list[Line], rng: random.Random) -> bool:
+def a_push_to_who_is_there(lines: list[Line], rng: random.Random) -> None:
     leaving = {line["device"] for line in of(lines, "offline")}
     shows = [s for s in of(lines, "show") if s["device"] not in leaving]
-    if not shows:
-        return False
-    show = rng.choice(shows)
+    show = one_of(rng, shows)
     lines.append({"e": "push", "t": show["t"], **{name: show[name] for name in ("device", "conv", "seq")}})
-    return True
 
 
 @breaks("presence")
-def a_ghost(lines: list[Line], rng: random.Random) -> bool:
+def a_ghost(lines: list[Line], rng: random.Random) -> None:
     leaving = {line["device"] for line in of(lines, "offline")}
     owners = {line["device"]: line["user"] for line in of(lines, "device")}
     people = [(viewer, owners[other]) for viewer in owners for other in owners if not {viewer, other} & leaving]
-    if not people:
-        return False
-    viewer, user = rng.choice(people)
+    viewer, user = one_of(rng, people)
     lines[:] = [line for line in lines if line["e"] != "presence"]
     t = max(line["t"] for line in of(lines, "online")) + S
     lines.append({"e": "presence", "t": t, "viewer": viewer, "user": user, "state": "offline"})
-    return True
 
 
 @breaks("receipts")
-def a_tick_before_the_display(lines: list[Line], rng: random.Random) -> bool:
+def a_tick_before_the_display(lines: list[Line], rng: random.Random) -> None:
     receipts = of(lines, "receipt")
-    if not receipts:
-        return False
-    rng.choice(receipts)["t"] = 1
-    return True
+    one_of(rng, receipts)["t"] = 1
 
 
 @breaks("receipts")
-def a_tick_that_goes_back(lines: list[Line], rng: random.Random) -> bool:
+def a_tick_that_goes_back(lines: list[Line], rng: random.Random) -> None:
     receipts = [r for r in of(lines, "receipt") if r["seq"] > 1]
-    if not receipts:
-        return False
-    receipt = rng.choice(receipts)
+    receipt = one_of(rng, receipts)
     lines.append({**receipt, "t": receipt["t"] + S, "seq": 1})
-    return True
 
 
 @breaks("receipts")
@@ -165,9 +151,7 @@ def not_told_again_after_a_reconnect(lines: list[Line], rng: random.Random) -> b
     leaving = {line["device"] for line in of(lines, "offline")}
     owners = {line["device"]: line["user"] for line in of(lines, "device")}
     staying = [device for device in owners if device not in leaving]
-    if not staying:
-        return False
-    viewer, start = rng.choice(staying), max(line["t"] for line in of(lines, "online"))
+    viewer, start = one_of(rng, staying), max(line["t"] for line in of(lines, "online"))
     lines[:] = [line for line in lines if line["e"] != "presence"]
     fields = {"viewer": viewer, "user": owners[viewer], "state": "online"}
     lines += [
@@ -179,7 +163,7 @@ def not_told_again_after_a_reconnect(lines: list[Line], rng: random.Random) -> b
 
 
 @breaks("liveness")
-def late_in_calm(lines: list[Line], rng: random.Random) -> bool:
+def late_in_calm(lines: list[Line], rng: random.Random) -> None:
     """One display comes 30 s after its ack, far from every fault."""
     done, edges = acked(lines), [line["t"] for line in of(lines, "fault")]
     leaving = {line["device"] for line in of(lines, "offline")}
@@ -190,15 +174,12 @@ def late_in_calm(lines: list[Line], rng: random.Random) -> bool:
         and not any(-25 * S < edge - done[m(show)]["t"] < 35 * S for edge in edges)
         and not any(-25 * S < done[m(show)]["t"] - edge < 25 * S for edge in edges)
     ]  # fmt: skip
-    if not late:
-        return False
-    show = rng.choice(late)
+    show = one_of(rng, late)
     show["t"] = done[m(show)]["t"] + 30 * S
-    return True
 
 
 @breaks("answers")
-def answers_that_stop(lines: list[Line], rng: random.Random) -> bool:
+def answers_that_stop(lines: list[Line], rng: random.Random) -> None:
     """Sends of a device that never leaves, in calm, get no ack any more."""
     edges, members = [line["t"] for line in of(lines, "fault")], of(lines, "member")
     leaving = {line["device"] for line in of(lines, "offline")}
@@ -211,28 +192,21 @@ def answers_that_stop(lines: list[Line], rng: random.Random) -> bool:
         if key in done and send["device"] not in leaving and (send["conv"], owners[send["device"]]) not in removed
         and not any(-25 * S < edge - send["t"] < 25 * S for edge in edges)
     ]  # fmt: skip
-    if not silent:
-        return False
-    key = rng.choice(silent)
+    key = one_of(rng, silent)
     if rng.random() < 0.5:
         done[key]["t"] += 11 * S
     else:
         lines.remove(done[key])
-    return True
 
 
 @breaks("push")
-def a_push_of_nothing(lines: list[Line], rng: random.Random) -> bool:
+def a_push_of_nothing(lines: list[Line], rng: random.Random) -> None:
     device, conv = rng.choice(of(lines, "device"))["device"], rng.choice(of(lines, "member"))["conv"]
     lines.append({"e": "push", "t": rng.choice(of(lines, "online"))["t"], "device": device, "conv": conv, "seq": 999})
-    return True
 
 
 @breaks("push")
-def a_push_again_and_again(lines: list[Line], rng: random.Random) -> bool:
+def a_push_again_and_again(lines: list[Line], rng: random.Random) -> None:
     pushes = of(lines, "push")
-    if not pushes:
-        return False
-    push = rng.choice(pushes)
+    push = one_of(rng, pushes)
     lines += [{**push, "t": push["t"] + n * MS} for n in (1, 2, 3)]
-    return True
