@@ -45,7 +45,7 @@ test-cluster: setup ## break real brokers and nodes: some minutes
 test-long: setup ## whole runs with every variant, and random searches: some minutes
 	PETREL_TEST_LONG=1 $(BIN)/python -m pytest -m long
 
-docs: setup ## write the generated parts of the pages in docs/
+docs: setup ## write the generated parts of the pages, and the JSON schema of a history
 	$(BIN)/python docs/generate.py
 
 test-lowest: ## unit tests with the lowest versions that pyproject.toml names

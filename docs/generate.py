@@ -1,7 +1,8 @@
-"""Writes the generated parts of the pages in docs/: `python docs/generate.py` from the top of the repository.
+"""Writes the generated parts of README.md and of the pages in docs/, and docs/exchange.schema.json.
 
-A generated part stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->`. Everything else in a page is
-written by hand. `python docs/generate.py --check` writes nothing and ends with 1 if a page is not current.
+Run `python docs/generate.py` from the top of the repository, or `make docs`. A generated part stands between
+`<!-- generated: NAME -->` and `<!-- end of NAME -->`. Everything else in a page is written by hand. `python
+docs/generate.py --check` writes nothing and ends with 1 if a file is not current.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +44,10 @@ PERMISSIVE: Final = {
 }  # fmt: skip
 BY_FILE: Final = {"bidict", "certifi", "hypothesis", "pathspec"}
 """Packages under MPL-2.0, which asks for the source of changed files of the package itself and nothing else."""
+
+
+MAX_TOLD: Final = 10**15
+"""A larger maximum is that of the format, and no range that a person needs."""
 
 
 def docstrings(cls: type) -> dict[str, str]:
@@ -84,11 +89,15 @@ def kind_of(wanted: Any) -> str:
             return "one of " + ", ".join(f"`{value}`" for value in wanted.values)
         case msgspec.inspect.NoneType():
             return "null"
+        case msgspec.inspect.Metadata():
+            return kind_of(wanted.type)
     return type(wanted).__name__.removesuffix("Type").lower()
 
 
 def range_of(number: Any) -> str:
     """The range of a number type: ", 0 to 1" or ", above 0, at most 9", empty where there is none."""
+    if number.le is not None and number.le > MAX_TOLD:
+        return ""
     low = f"{number.ge:,.12g}" if number.ge is not None else f"above {number.gt:,.12g}" if number.gt is not None else ""
     high = (
         f"{number.le:,.12g}" if number.le is not None else f"below {number.lt:,.12g}" if number.lt is not None else ""
@@ -136,8 +145,13 @@ def knobs() -> str:
     """A table of the fields of an experiment, and one for each record in it."""
     from chaos.run.experiment import Experiment
 
+    return fields_of(Experiment)
+
+
+def fields_of(top: type) -> str:
+    """A table of the fields of a record, and one for each record in it."""
     parts = []
-    for struct in structs_in(msgspec.inspect.type_info(Experiment)):
+    for struct in structs_in(msgspec.inspect.type_info(top)):
         info = msgspec.inspect.type_info(struct)
         assert isinstance(info, msgspec.inspect.StructType)
         texts = docstrings(struct)
@@ -154,6 +168,32 @@ def knobs() -> str:
             )
         )
     return "\n\n".join(parts) + "\n"
+
+
+def events() -> str:
+    """A table of the events of a history that are judged, in the order of their numbers."""
+    from load.history.events import Event
+
+    rows = [f"| `{event.label}` | {fields_in(event.fields)} | {event.meaning} |" for event in Event]
+    return "\n".join(["| event | fields beside `e` and `t` | meaning |", "|---|---|---|", *rows]) + "\n"
+
+
+def fields_in(fields: Iterable[Any]) -> str:
+    """The fields of an event, each with the words that it may be; those that a line may lack come last."""
+    told: dict[bool, list[str]] = {False: [], True: []}
+    for field in fields:
+        words = [f"`{word}`" for word in field.words[:2] if isinstance(word, str)]
+        told[field.default is not msgspec.NODEFAULT].append(
+            f"`{field.name}`" + (f" ({' or '.join(words)})" if words else "")
+        )
+    return ", ".join(told[False]) + ("; optional: " + ", ".join(told[True]) if told[True] else "")
+
+
+def meta() -> str:
+    """Tables of the fields of a meta line and of its bounds."""
+    from load.history.control import Meta
+
+    return fields_of(Meta)
 
 
 def shipped() -> str:
@@ -255,6 +295,31 @@ def licences() -> str:
     return "\n".join(["| package | version | licence |", "|---|---|---|", *rows]) + "\n"
 
 
+def a_fault() -> str:
+    """The code of one fault, as it stands."""
+    from chaos.faults import FAULTS
+
+    return f"```python\n{inspect.getsource(FAULTS['gateway_crash'])}```\n"
+
+
+def a_check() -> str:
+    """The begin of one check's docstring: its promise, its guarantee and its example, as they stand."""
+    from chaos.verdict.checks import acked_lost
+
+    text = inspect.getsource(acked_lost)
+    end = re.search(r"^    .*\n(?!    )", text, re.MULTILINE)
+    assert end is not None
+    return f"```python\n{text[: end.end()]}```\n"
+
+
+def promises() -> str:
+    """A table of the checks, in the order of the report, each with its promise."""
+    from chaos.verdict.checks import DESCRIPTIONS
+
+    rows = [f"| `{check.name}` | {check.promise[:1].upper()}{check.promise[1:]} |" for check in DESCRIPTIONS.values()]
+    return "\n".join(["| check | what it promises |", "|---|---|", *rows]) + "\n"
+
+
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "knobs": knobs,
     "experiments": shipped,
@@ -262,6 +327,11 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "variants": variants,
     "checks": checks,
     "licences": licences,
+    "promises": promises,
+    "a-fault": a_fault,
+    "a-check": a_check,
+    "events": events,
+    "meta": meta,
 }
 
 
@@ -270,17 +340,22 @@ def current(page: str) -> str:
     return PART.sub(lambda found: found[1] + "\n" + PARTS[found["name"]]() + "\n" + found[3], page)
 
 
+def files() -> dict[Path, str]:
+    """Every file with a generated part, and its text as it must be."""
+    from load.history import schema
+
+    pages = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
+    made = {path: current(path.read_text(encoding="utf-8")) for path in pages}
+    return made | {DOCS / "exchange.schema.json": schema.text().decode()}
+
+
 def main(arguments: list[str]) -> int:
-    """Write the pages, or with --check say which are not current."""
-    stale = 0
-    for path in sorted(DOCS.glob("*.md")):
-        text = path.read_text(encoding="utf-8")
-        if (new := current(text)) == text:
-            continue
-        stale += 1
+    """Write the files that are not current, or with --check only name them."""
+    stale = {path: text for path, text in files().items() if path.read_text(encoding="utf-8") != text}
+    for path, text in stale.items():
         print(path.relative_to(ROOT))  # noqa: T201 (a script: its output)
         if "--check" not in arguments:
-            path.write_text(new, encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
     return 1 if stale and "--check" in arguments else 0
 
 

@@ -52,11 +52,15 @@ class FaultSpec(_Strict, frozen=True):
     """One kind of fault, to be injected `times` times for a time drawn from `for_s` (shortest, longest)."""
 
     name: str
+    """A fault's name in `petrel faults`."""
     for_s: tuple[Positive, Positive]
+    """Shortest and longest time from the injection to the planned heal, in seconds."""
     times: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    """Number of injections."""
     targets: tuple[str, ...] = ()
     """The allowed targets; empty means all that the topology offers."""
     options: Annotated[dict[str, float], msgspec.Meta(max_length=16)] = {}
+    """The fault's own settings, such as `latency_ms` of `link_latency`; each has a default."""
 
     def __post_init__(self) -> None:
         if self.for_s[0] > self.for_s[1]:
@@ -81,8 +85,11 @@ class _Plan(Workload, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The part of an experiment that a profile may change."""
 
     faults: tuple[FaultSpec, ...] = ()
+    """What breaks; the seed draws the order, the times and the targets."""
     timing: Timing = Timing()
+    """Times without faults."""
     bounds: Bounds = Bounds()
+    """The limits that the verdict checks against."""
 
 
 if TYPE_CHECKING:
@@ -104,7 +111,9 @@ class Experiment(_Plan, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole input of `petrel run`, except the seed."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
+    """Its name in reports, verdicts and the names of run directories."""
     summary: str
+    """What it does, in one line."""
     checks: Literal["all"] | tuple[str, ...] | None = "all"
     """The checks that judge the run; `all`, or a list of names. Null, in schedules of version 0.1: all."""
     without: tuple[str, ...] = ()

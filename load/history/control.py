@@ -58,12 +58,19 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="meta")
     """The parameters of the run, and its bounds."""
 
     t: Time = 0
+    """When the line was written."""
     experiment: str = "history"
+    """What the run was called."""
     profile: str = FOREIGN
+    """What ran; `foreign`: another system than ours."""
     variant: str | None = None
+    """The known-bad design that ran; null: none."""
     seed: int = 0
+    """What the run was drawn from."""
     duration_s: float | None = None
+    """Seconds from the first planned send to the last; null: from the first event to the last."""
     bounds: Bounds = Bounds()
+    """By what the history is judged."""
     checks: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
     """The checks that the run is judged by; null: all."""
     push: bool = False

@@ -58,6 +58,8 @@ FENCES = [(path, fence) for path in PAGES for fence in split(path.read_text(enco
 def mistake(command: Command, *, run: bool = True) -> str | None:
     """What is wrong with a command, None when nothing is."""
     words = shlex.split(re.sub(r"\bN\b", "1", command.text.partition(" #")[0]))
+    while re.fullmatch(r"[A-Z_]+=\w*", words[0]):
+        words = words[1:]  # a variable of the environment
     program, arguments = words[0].removeprefix(".venv/bin/"), words[1:]
     match program:
         case "petrel":
@@ -158,6 +160,7 @@ def test_command_works(command: Command) -> None:
         "locust -f load/locustfile.py --petrel-nothing 1",
         "source .venv/bin/nothing",
         ".venv/bin/python nothing.py",
+        "PETREL_TEST_LONG=1 .venv/bin/python nothing.py",
         ".venv/bin/python -m pytest -q tests/nothing.py",
         ".venv/bin/python -m pytest -q tests/docs/test_prose.py -k test_of_nothing",
         "python -m tests.nothing",

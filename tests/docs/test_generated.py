@@ -92,3 +92,18 @@ def test_every_command_of_petrel_is_in_the_readme() -> None:
     listed = next(action.choices for action in _parser()._actions if action.choices)
     former = {"modes", "capacity"}
     assert not [name for name in listed if f"`petrel {name}" not in text and name not in former]
+
+
+def test_every_mechanism_and_its_classes_are_on_the_page() -> None:
+    text = (ROOT / "docs/writing-a-fault.md").read_text(encoding="utf-8")
+    for path in (ROOT / "chaos/faults/mechanisms").glob("[a-z]*.py"):
+        (row,) = (line for line in text.splitlines() if line.startswith(f"| `{path.name}` |"))
+        public = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("class ")]
+        names = [line.removeprefix("class ").partition("(")[0] for line in public if "(Protocol)" not in line]
+        assert not [name for name in names if f"`{name}`" not in row], path.name
+
+
+def test_the_sut_page_names_every_folder() -> None:
+    text = (ROOT / "docs/system.md").read_text(encoding="utf-8")
+    folders = [path.parent.name for path in (ROOT / "sut").glob("*/__init__.py")]
+    assert not [name for name in folders if f"`sut/{name}`" not in text]

@@ -68,3 +68,11 @@ def test_every_page_is_reached_from_the_readme() -> None:
         ahead += [(path.parent / target.partition("#")[0]).resolve() for _, target in links(path.read_text())
                   if not target.startswith(("https://", "mailto:", "#"))]  # fmt: skip
     assert not sorted(path.name for path in set(PAGES) - reached)
+
+
+def test_the_index_has_a_line_for_each_page() -> None:
+    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    listed = [target for line in index.splitlines() if line.startswith("- ") for _, target in links(line)]
+    assert sorted(name for name in listed if "/" not in name) == sorted(
+        path.name for path in (ROOT / "docs").glob("*.md") if path.name != "README.md"
+    )

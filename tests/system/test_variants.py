@@ -59,11 +59,11 @@ def test_without_a_variant_nothing_is_wrong(tmp_path: Path) -> None:
     assert verdict["counts"]["sends_acked"] > 400
 
 
-def test_modes_lists_each_with_what_shows_it(
+def test_variants_lists_each_with_what_shows_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "300")
-    assert cli.main(["modes"]) == 0
+    assert cli.main(["variants"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + len(VARIANTS)
     for variant, line in zip(VARIANTS.values(), lines[1:], strict=True):
