@@ -199,7 +199,7 @@ def test_groups_people_join_and_go_and_read_only_what_is_theirs(running: System,
             await lea.do.look(conv)
             await lea.until(lambda: lea.talk(conv).left)
             assert lea.texts(conv) == ["kim: one", "kim: two", "lea: three"]
-            with pytest.raises(UserMistake, match="no member"):
+            with pytest.raises(UserMistake, match="not a member"):
                 await lea.do.send(conv, "let me in")
             notices = [line for line in max_.talk(conv).lines if line.kind is LineKind.NOTICE]
             assert [(max_.core.called(line.user), line.text) for line in notices] == [("lea", "is gone")]
