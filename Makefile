@@ -10,7 +10,7 @@ SAY    := @printf '%s\n'
 UNIT_TESTS := $(addprefix tests/,kit load dashboards chaos/verdict chaos/screen sut/protocol sut/crypto sut/process sut/services sut/gateway)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cluster test-long test-lowest docs lint lock lock-servers clean
+.PHONY: help setup demo test test-cluster test-long test-defects test-lowest docs lint lock lock-servers clean
 
 help: ## print these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -44,6 +44,10 @@ test-cluster: setup ## break real brokers and nodes: some minutes
 # what searches at random: the API against its document, a million frames.
 test-long: setup ## whole runs with every variant, and random searches: some minutes
 	PETREL_TEST_LONG=1 $(BIN)/python -m pytest -m long
+
+# Two of these defects, the quickest, are in `make test-long` too.
+test-defects: setup ## whole runs with and without each found defect: about 20 minutes
+	PETREL_TEST_DEFECTS=1 PETREL_TEST_LONG=1 $(BIN)/python -m pytest tests/defects
 
 docs: setup ## write the generated parts of the pages, and the JSON schema of a history
 	$(BIN)/python docs/generate.py

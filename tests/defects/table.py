@@ -3,8 +3,9 @@
     python tests/defects/table.py
 
 Each folder is one defect. Its README.md begins with YAML between two lines `---`: title, found_by, check, test, and
-where it applies fixed_in and why_no_run. The table goes to docs/defects.md, and to README.md between the lines
-`<!-- defects -->` and `<!-- /defects -->` where README.md has them.
+where it applies fixed_in and why_no_run. A test is a file, or one function of it: `tests/x/test_y.py::test_z`. The
+table goes to docs/defects.md. Its first rows go to README.md, between the lines `<!-- defects -->` and
+`<!-- /defects -->`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ README = ROOT / "README.md"
 BEGIN, END = "<!-- defects -->", "<!-- /defects -->"
 REQUIRED = {"title", "found_by", "check", "test"}
 OPTIONAL = {"fixed_in", "why_no_run"}
+README_ROWS = 15
 HEAD = """\
 # Defects found in the chat system
 
@@ -34,7 +36,7 @@ A check in the last column says `invalid` in a run with the old piece, and not i
 petrel run tests/defects/tls_ended_push/experiment.yaml --variant tests.defects.tls_ended_push.old_piece
 ```
 
-`make test-long` makes both runs of each. Where the column names a test instead, no run can show the defect. The folder
+`make test-defects` makes both runs of each. Where the column names a test instead, no run shows the defect. The folder
 says why.
 
 """
@@ -54,7 +56,7 @@ class Defect:
     check: str
     """Name of the check that says invalid with the old piece; "" where no run can show the defect."""
     tests: tuple[str, ...]
-    """Paths of regression tests, from the root."""
+    """Regression tests, as paths from the root; behind "::" the one function of the file."""
     fixed_in: str
     why_no_run: str
     text: str
@@ -129,7 +131,8 @@ def table(found: list[Defect], *, base: str) -> str:
 def _shown_by(defect: Defect, base: str) -> str:
     if defect.check and defect.experiment:
         return f"`{defect.check}`"
-    links = [f"[{Path(test).name}]({base}{test})" for test in defect.tests]
+    files = [test.partition("::")[0] for test in defect.tests]
+    links = [f"[{Path(file).name}]({base}{file})" for file in files]
     if (defect.folder / "test_old_piece.py").is_file():
         links.insert(0, f"[old piece]({base}tests/defects/{defect.name}/test_old_piece.py)")
     return ", ".join(links)
@@ -140,13 +143,26 @@ def page() -> str:
     return HEAD + table(defects(), base="../")
 
 
+def short_table(found: list[Defect]) -> str:
+    """Return the table of README.md: README_ROWS rows without links, those that a check shows first."""
+    first = sorted(found, key=lambda defect: not (defect.check and defect.experiment))[:README_ROWS]
+    rows = ["| defect | found by | check |", "|---|---|---|", *map(short_row, first)]
+    return "\n".join(rows) + f"\n\nAll {len(found)} are in [docs/defects.md](docs/defects.md).\n"
+
+
+def short_row(defect: Defect) -> str:
+    """Return the row of README.md."""
+    check = f"`{defect.check}`" if defect.check and defect.experiment else "a test"
+    return f"| {defect.title} | {defect.found_by} | {check} |"
+
+
 def readme(text: str) -> str:
     """Return README.md with the table between its marks; without marks, as it is. Raises BadFolder."""
     before, begin, rest = text.partition(BEGIN + "\n")
     _, end, after = rest.partition(END)
     if not begin or not end:
         return text
-    return f"{before}{begin}{table(defects(), base='')}{end}{after}"
+    return f"{before}{begin}{short_table(defects())}{end}{after}"
 
 
 def main() -> None:

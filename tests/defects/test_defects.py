@@ -11,7 +11,13 @@ import pytest
 from tests.defects import table
 
 SEED = "1"
-RUNNABLE = [defect for defect in table.defects() if defect.experiment is not None]
+QUICK = {"bitflip_store", "sync_trails_the_log"}
+"""The shortest: these runs belong to `make test-long`, all others to `make test-defects`."""
+RUNNABLE = [
+    pytest.param(defect, id=defect.name, marks=pytest.mark.long if defect.name in QUICK else pytest.mark.defects)
+    for defect in table.defects()
+    if defect.experiment is not None
+]
 
 
 def judged(defect: table.Defect, variant: str | None, out: Path) -> tuple[int, dict[str, Any]]:
@@ -30,10 +36,9 @@ def judged(defect: table.Defect, variant: str | None, out: Path) -> tuple[int, d
     return ended.returncode, json.loads(ended.stdout.splitlines()[-1])
 
 
-@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(420)
-@pytest.mark.parametrize("defect", RUNNABLE, ids=lambda defect: defect.name)
+@pytest.mark.parametrize("defect", RUNNABLE)
 def test_with_the_old_piece_the_check_says_invalid(defect: table.Defect, tmp_path: Path) -> None:
     status, verdict = judged(defect, defect.old_piece, tmp_path / "run")
     assert (status, verdict["verdict"], verdict["variant"]) == (1, "invalid", defect.old_piece)
@@ -42,10 +47,9 @@ def test_with_the_old_piece_the_check_says_invalid(defect: table.Defect, tmp_pat
     assert check["counterexamples"]
 
 
-@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(420)
-@pytest.mark.parametrize("defect", RUNNABLE, ids=lambda defect: defect.name)
+@pytest.mark.parametrize("defect", RUNNABLE)
 def test_without_the_old_piece_nothing_is_invalid(defect: table.Defect, tmp_path: Path) -> None:
     _, verdict = judged(defect, defect.trigger, tmp_path / "run")
     assert verdict["verdict"] != "invalid", verdict["checks"]

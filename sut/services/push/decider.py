@@ -191,10 +191,11 @@ class Decider:
 
     def _decide_one(self, reached: Reached, devices: Mapping[int, tuple[RegisteredDevice, ...]], look: Look) -> None:
         still_open, there, late = False, [], time.monotonic() > reached.at_s + OPEN_S
+        pushed: set[int] = set()
         for user in reached.users:
             for device in devices[user]:
                 lane = self._lanes.get(device.push.provider) if device.push is not None else None
-                if lane is None or device.device == reached.except_device:
+                if lane is None or device.device == reached.except_device or device.device in reached.pushed:
                     continue
                 if self.is_online(device, look):
                     self.online += 1
@@ -205,8 +206,9 @@ class Decider:
                     self.online += 1
                 else:
                     lane.add(device, reached.conv, reached.seq, reached.hold)
+                    pushed.add(device.device)
         if still_open:
-            self._open.append(reached)
+            self._open.append(reached._replace(pushed=reached.pushed | pushed))
         elif there:
             self._watch.add(reached, there)
         else:
@@ -217,9 +219,7 @@ class Decider:
         return device.device in look.online
 
     async def _decide_again(self) -> None:
-        """Decide the open records again. A push that is requested a second time collapses with the first, or comes
-        twice.
-        """
+        """Decide the open records again, for the devices that have no push requested yet."""
         now_s = time.monotonic()
         if not self._open or now_s < self._open_again_s:
             return

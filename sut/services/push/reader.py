@@ -44,6 +44,8 @@ class Reached(NamedTuple):
     """When the sequencer was found to have applied the record (time.monotonic)."""
     fresh: bool = True
     """True unless the record was there when this process started."""
+    pushed: frozenset[int] = frozenset()
+    """Devices whose pushes an earlier decision about this record requested."""
 
 
 class Applied(Protocol):

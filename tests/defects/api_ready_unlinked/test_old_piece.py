@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from sut.deploy.topology import Service, Settings, Topology, save
+from sut.ports import Unavailable
 from sut.process.peer import ping
 from sut.services.api import process
 from tests.defects.api_ready_unlinked import old_piece
@@ -35,7 +36,7 @@ async def ready(directory: Path) -> bool:
     try:
         for _ in range(10):
             await asyncio.sleep(0.1)
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(Unavailable):
                 if (await asyncio.to_thread(ping, "127.0.0.1", peer, 2.0)).stats["ready"]:
                     return True
         return False

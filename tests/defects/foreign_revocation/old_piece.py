@@ -9,7 +9,7 @@ from sut.ports import Revocation
 from sut.services.sequencer.pieces import SequencerPieces
 from tests.defects.foreign_revocation import trigger
 
-CAUGHT_BY = ("latency", "liveness")
+CAUGHT_BY = ("answers", "liveness")
 
 
 def unpacked(member: bytes, data: bytes) -> Revocation:

@@ -1,43 +1,37 @@
-"""The TLS connection to APNs ends under the first write of a process, and under every 40th after it.
+"""The TLS connection to a push provider ends under the first push of a process, and under every 40th after it.
 
-That is no defect of the chat system by itself.
-
-httpx passes such an error on as it is: ssl.SSLError.
+That is no defect of the chat system by itself. The event loop then hands the connection its error: ssl.SSLError.
 """
 
 from __future__ import annotations
 
 import ssl
-from typing import Any
 
-import httpx
-
-from sut.adapters.push import apns
+from sut.adapters.push import h2_client
+from sut.adapters.push.h2_client import Response
 from sut.deploy.topology import Topology
 from sut.services.push.pieces import PushPieces
 
 EVERY = 40
-_open_client = apns.client
 
 
-class Ending(httpx.AsyncClient):
-    """Ends under some of the writes."""
+class Ending(h2_client._Connection):
+    """Ends under some of the requests."""
 
-    written = 0
+    asked = 0
 
-    async def post(self, *args: Any, **named: Any) -> httpx.Response:
-        self.written += 1
-        if self.written % EVERY == 1:
-            raise ssl.SSLError(ssl.SSL_ERROR_SSL, "the connection ended under a write")
-        return await super().post(*args, **named)
+    async def ask(self, fields: list[tuple[str, str]], body: bytes) -> Response | None:
+        Ending.asked += 1
+        if Ending.asked % EVERY == 1:
+            self._loop.call_soon(self._end)
+        return await super().ask(fields, body)
 
-
-def _client(url: str, *, tls: ssl.SSLContext, timeout_s: float) -> httpx.AsyncClient:
-    client = _open_client(url, tls=tls, timeout_s=timeout_s)
-    client.__class__ = Ending
-    return client
+    def _end(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+        self.connection_lost(ssl.SSLError(ssl.SSL_ERROR_SSL, "the connection ended under a write"))
 
 
 def push(_topology: Topology) -> PushPieces:
-    apns.client = _client
+    h2_client._Connection = Ending  # type: ignore[misc]
     return PushPieces()

@@ -78,6 +78,22 @@ def test_a_sender_without_keys_withholds_nothing_of_others(world: World, kind: i
     assert world.lines() == expected
 
 
+@pytest.mark.parametrize("body", [
+    b"build finished", b"x", bytes([0xC1, 1]) + struct.pack("!QH", 7, 0) + bytes(40),
+    bytes([0xC1, 2]) + struct.pack("!QH", 7 << 32, 0) + bytes(100), bytes([0xC1, 3]) + struct.pack("!QH", 7, 0),
+], ids=["plain words", "one byte", "direct", "group", "control"])  # fmt: skip
+def test_a_body_with_nothing_for_this_device_withholds_nothing_of_others(world: World, body: bytes) -> None:
+    """Envelopes without sections, and what is no envelope, of a sender who never published keys."""
+    world.inbound.shown(Message(CONV, 1, 0, MAL, MAL_DEVICE, 1, body))
+    world.inbound.shown(world.says(2, "genuine, right after"))
+    world.inbound.shown(world.says(3, "and another"))
+    expected = [(LineKind.TEXT, "genuine, right after"), (LineKind.TEXT, "and another")]
+    assert world.lines()[-2:] == expected
+    assert not [text for kind, text in world.lines()[:-2] if kind is not LineKind.SEALED]
+    restart(world)
+    assert world.lines()[-2:] == expected
+
+
 def test_a_sealed_line_opens_when_the_keys_come_after_a_restart_too(world: World) -> None:
     sender = mal(world)
     world.inbound.shown(written(1, "mine", sender))

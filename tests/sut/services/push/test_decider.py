@@ -271,7 +271,7 @@ async def test_a_stopped_gateway_keeps_its_devices_beyond_its_lease(comes_back: 
             desk.world.there["g1"].discard(2)
             desk.world.routes_of.pop(2)
         desk.world.lives["g1"] = Life.ALIVE if comes_back else Life.DEAD
-        assert await desk.pushed(after_s=0.5) == ([2, 3] if comes_back else [1, 2, 3])
+        assert await desk.pushed(after_s=0.5) == ([2] if comes_back else [1, 2])
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["it was dead", "it was only silent"])
@@ -284,7 +284,7 @@ async def test_a_device_of_a_silent_gateway_is_decided_upon_when_somebody_can_sa
         assert await desk.pushed() == [1]
         assert (desk.floor.value, desk.decider.undecided) == (0, 1)
         await desk.say(3)
-        assert await desk.pushed() in ([], [1])  # told again, perhaps
+        assert await desk.pushed() == [], "1 has its push, however often the first record is decided upon"
         if gone:
             desk.world.disconnect(2)
             desk.world.lives["g1"] = Life.DEAD
