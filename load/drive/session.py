@@ -115,6 +115,7 @@ class Session:
             now = self._fleet.clock()
             until = self.device.away_until(now)
             if until <= now:
+                self.device.seek()
                 return
             self.device.stay_away()
             if until == math.inf:
@@ -230,9 +231,10 @@ class Session:
 
     def _end(self) -> None:
         """The person puts the device away."""
-        if self._sock is None:
-            return
         with contextlib.suppress(HistoryError):  # told already
+            if self._sock is None:
+                self.device.stay_away()
+                return
             self.device.leave(Absence(0, 0, clean=True))
             self._flush()
             self._close()
