@@ -9,9 +9,10 @@ the bound. Anomaly: fan-out without catch-up, a page that is never asked for.
 
 Decisions. The bound counts from `online`, or from the end of the last fault window that overlaps the time until the
 bound. It binds only if the device stays online that long: an `offline` (or another `online`) ends the duty, and the
-next `online` begins a new one. What the device itself sent is not asked for, as not every client displays it. Of a
-device online when the history ends, `liveness` judges. In a history with holes a removal may have gone unrecorded:
-there a message counts as missed only if it was shown later or is in the device's final; else the check is unknown.
+next `online` begins a new one; that `online` comes at all is for `liveness`. What the device itself sent is not asked
+for, as not every client displays it. Of a device online when the history ends, `liveness` judges. In a history with
+holes a removal may have gone unrecorded: there a message counts as missed only if it was shown later or is in the
+device's final; else the check is unknown.
 """
 
 from __future__ import annotations

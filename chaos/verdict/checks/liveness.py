@@ -9,14 +9,14 @@ or of the heal of the fault that came between. Anomaly: a notification that was 
 
 Decisions. Due is what was acked, and what was not but arrived or was displayed anywhere, from the first such event on;
 a message that only finals know took its place at an unknown time and is not due, nor is one that nobody sent. A device
-is there while it is not away as planned (see stays): a connection that breaks and does not come back excuses nothing.
-In a history without any connection event nothing tells whether a device that never did anything was there: what it did
-not show makes the check unknown. It must be there for the whole bound, counted again from each return, and from the
-heal of a fault that was on within it. What is not shown when the history ends before the bound has passed makes the
-check unknown, and so does a fault that was never proven healed; a device that leaves as planned before the quiesce
-phase (without phases: before the end) owes nothing more. The sending device is not asked to display its own message.
-In a history with holes a removal may have gone unrecorded: there a message counts as missed only if it was shown later
-or is in the device's final.
+is there while it is not away as planned (see stays): a connection that breaks and does not come back excuses nothing,
+nor does a device that begins to come back (`due_online`) and is not let in. In a history without any connection event
+nothing tells whether a device that never did anything was there: what it did not show makes the check unknown. It must
+be there for the whole bound, counted again from each return, and from the heal of a fault that was on within it. What
+is not shown when the history ends before the bound has passed makes the check unknown, and so does a fault that was
+never proven healed; a device that leaves as planned before the quiesce phase (without phases: before the end) owes
+nothing more. The sending device is not asked to display its own message. In a history with holes a removal may have
+gone unrecorded: there a message counts as missed only if it was shown later or is in the device's final.
 """
 
 from __future__ import annotations
