@@ -3,6 +3,7 @@
 It joins three machines: the plan (what the person does, and when), the chat client (sut.protocol.device.client), and
 the WebSocket connection (`websockets`' sans-I/O core). Its driver owns the socket and the clock, and must
 - write what `output` returns to the socket after any call; history events are appended before,
+- call `seek` before the first attempt to connect, and `stay_away` when a planned absence begins without a connection,
 - call `on_time` at `wake_at`,
 - drop the connection when `must_drop` is not empty, and call `closed` when a connection or an attempt ended.
 """
@@ -102,8 +103,8 @@ class Device:
     """One simulated device. `now` is always seconds of the clock of `Run.t0_s`."""
 
     __slots__ = (
-        "_broken_off", "_client", "_client_seq", "_crypto", "_doings", "_fragments", "_next_absence", "_next_send",
-        "_now", "_online", "_open", "_plan", "_run", "_unsent", "_web", "device", "leaving", "must_drop", "refusal",
+        "_client", "_client_seq", "_crypto", "_doings", "_due", "_fragments", "_next_absence", "_next_send", "_now",
+        "_online", "_open", "_plan", "_run", "_unsent", "_web", "device", "leaving", "must_drop", "refusal",
         "refusal_text",
     )  # fmt: skip
 
@@ -137,7 +138,8 @@ class Device:
         self._web: ClientProtocol | None = None
         self._open = False
         self._online = False
-        self._broken_off = False
+        self._due = False
+        """The history says that this device is due online, whether it is or not."""
         self._fragments: list[bytes] = []
         self.must_drop = ""
         """The reason to drop the connection now; empty without one."""
@@ -158,6 +160,12 @@ class Device:
         if absence is None or self._run.quiet or now < self._begins_at(absence):
             return now
         return max(now, self._at(absence.to_us))
+
+    def seek(self) -> None:
+        """The person wants to be online: call when an attempt to connect begins."""
+        if not self._due:
+            self._due = True
+            self._run.recorder.due_online(self.device)
 
     def connect(self, url: str, token: str) -> None:
         """Begin a connection once TCP is connected. `output` then holds the upgrade request."""
@@ -226,15 +234,16 @@ class Device:
         self._drain()
         self.leaving = absence
         if self._online:
-            self._online = False
+            self._online = self._due = False
             self._run.recorder.offline(self.device, planned=True)
+        self.stay_away()
         if absence.clean and self._web is not None and self._web.state is OPEN:
             self._web.send_close(CloseCode.GOING_AWAY)
 
     def stay_away(self) -> None:
-        """A planned absence began while the connection was broken: record that nobody waits for this device."""
-        if self._broken_off:
-            self._broken_off = False
+        """A planned absence began while the device was not online: record that nobody waits for it."""
+        if self._due:
+            self._due = False
             self._run.recorder.stays_away(self.device)
 
     def closed(self, now: float) -> float:
@@ -244,7 +253,6 @@ class Device:
         self._drain()
         if self._online:
             self._online = False
-            self._broken_off = True
             self._run.recorder.offline(self.device, planned=False)
         if self.leaving is None:
             self._run.recorder.counters.drops += 1
@@ -394,7 +402,7 @@ class Device:
                     due_ns, hash_ = self._unsent.pop(client_seq)
                     recorder.sent(device, conv, client_seq, due_ns=due_ns, hash_=hash_)
                 case Online():
-                    self._online, self._broken_off = True, False
+                    self._online = self._due = True
                     recorder.online(device)
                 case HeldBack():
                     recorder.held_back(device, event)

@@ -114,6 +114,7 @@ class Session:
             now = self._fleet.clock()
             until = self.device.away_until(now)
             if until <= now:
+                self.device.seek()
                 return
             self.device.stay_away()
             if until == math.inf:
@@ -228,9 +229,10 @@ class Session:
 
     def _end(self) -> None:
         """Take the device offline as planned, at once."""
-        if self._sock is None:
-            return
         with contextlib.suppress(HistoryError):  # reported already
+            if self._sock is None:
+                self.device.stay_away()
+                return
             self.device.leave(Absence(0, 0, clean=True))
             self._flush()
             self._close()

@@ -150,6 +150,10 @@ class Event(IntEnum):
     )  # fmt: skip
     DELETE = 16, "device", "A message (`of`) is taken back, under a number of its own.", _UPON
     REACTION = 17, "device", "Somebody reacts to a message (`of`), under a number of its own.", _UPON
+    DUE_ONLINE = (
+        18, "device", "The device begins to connect: its planned absence is over. Without it, the `online` ends it.",
+        (_DEVICE,),
+    )  # fmt: skip
 
     @property
     def label(self) -> str:

@@ -125,6 +125,10 @@ class Recorder:
         """Set the time from which planned times count."""
         self._t0_ns = t0_ns
 
+    def due_online(self, device: int) -> None:
+        """The device begins to connect, as its user wants; from now on its absence is not planned."""
+        self._history.append(Event.DUE_ONLINE, device=device)
+
     def online(self, device: int) -> None:
         """Record that the device is connected, registered and knows what it missed."""
         self.counters.online += 1
@@ -139,7 +143,7 @@ class Recorder:
             self._there_ns.pop(device, None)
 
     def stays_away(self, device: int) -> None:
-        """Record that a disconnected device has reached its planned absence."""
+        """Record that a device that is due online, and is not, has reached its planned absence."""
         self._history.append(Event.OFFLINE, device=device, arg=1)
         self._there_ns.pop(device, None)
 

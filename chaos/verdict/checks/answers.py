@@ -26,6 +26,7 @@ from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import EVER, MESSAGE
 from chaos.verdict.relations.facts import facts_of
+from chaos.verdict.relations.stays import apart
 
 NAME = "answers"
 RANK = 155
@@ -85,7 +86,7 @@ def _judged(history: History, bound_ns: int) -> pl.DataFrame:
     rest = asked.filter(in_time.fill_null(value=False).not_()).join(
         facts.stays.watched.select("device", watched="until"), on="device"
     )
-    rest = facts.stays.without_absence(rest.filter(pl.col("until") <= pl.col("watched")), start="t", end="until")
+    rest = apart(rest.filter(pl.col("until") <= pl.col("watched")), facts.stays.absences, start="t", end="until")
     upto = pl.min_horizontal("until", "refused")
     rest = facts.windows.clear_of(rest.with_columns(upto=upto), start="t", end="upto")
     columns = [*MESSAGE, "device", "t", "acked", "refused"]

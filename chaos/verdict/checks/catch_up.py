@@ -10,10 +10,11 @@ Unknown when messages are not shown in a history with holes: a removal may be un
     {"e":"online","t":60000000000,"device":2}                   58 s online, message 5 never shown
 
 Decisions. The bound counts from `online`, or from the end of the last fault window that overlaps the time until the
-bound. It applies only if the device stays online that long. An `offline` (or another `online`) ends the duty, and the
-next `online` begins a new one. A device's own messages are not required, because not every client displays them.
-`liveness` judges a device that is online when the history ends. In a history with holes a message counts as missed only
-if it was shown later or is in the device's final.
+bound. It binds only if the device stays online that long: an `offline` (or another `online`) ends the duty, and the
+next `online` begins a new one; that `online` comes at all is for `liveness`. What the device itself sent is not asked
+for, as not every client displays it. Of a device online when the history ends, `liveness` judges. In a history with
+holes a removal may have gone unrecorded: there a message counts as missed only if it was shown later or is in the
+device's final; else the check is unknown.
 """
 
 from __future__ import annotations

@@ -8,11 +8,12 @@ Unknown when one of our own runs has fewer than 100 steady samples.
     {"e":"send","t":900,"due":100,"device":1,"conv":7,"msg":5,..}     the sender hung until 900
     {"e":"show","t":950,"device":2,"conv":7,"msg":5,..}               850 ns, not 50
 
-Decisions. A delivery counts if the device was not away as planned from due to the display; an unplanned disconnection
-excuses nothing. A fault window extends from the injection minus the bound (the message was on its way) to healing plus
-recovery (see windows). A message is in a window if its due is. Steady samples are due from the start of the steady
-phase on (without phases: all) and in no window. The p99 is by nearest rank. `liveness` judges what is never shown.
-Receivers are distinguished by device: the sender's other devices count.
+Decisions. A delivery counts where the device was not away as planned from due to the display, nor on its way back from
+that: then `liveness` and `catch_up` say how long it may take. A connection that broke unplanned excuses nothing. A
+message is in a fault window if its due lies between injection minus the bound (it was on its way) and healing plus
+recovery (see windows). Steady are those due from the start of the steady phase on (without phases: all) and in no
+window. Nearest-rank p99; a run of ours with fewer than 100 steady samples is unknown. What is never shown is for
+`liveness`. Receivers are told apart by device: the sender's other devices count.
 """
 
 from __future__ import annotations

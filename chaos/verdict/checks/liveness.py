@@ -10,14 +10,16 @@ device was present.
     {"e":"ack","t":2000000000,"device":1,"conv":7,"msg":5,"seq":3,..}
     {"e":"online","t":60000000000,"device":3}                   58 s later device 2 still has not shown message 5
 
-Decisions. A message is due if it was acked. An unacked message is due from its first arrival or display on any device.
-A message that only finals have took its place at an unknown time and is not due, nor is one that nobody sent. A device
-is present while it is not away as planned (see stays): an unplanned disconnection excuses nothing. In a history without
-connection events, nothing tells whether a device that never did anything was present. It must be present for the whole
-bound. The bound counts again from each return, and from the heal of a fault that was active within it. A device that
-leaves as planned before the quiesce phase (without phases: before the end) owes nothing more. The sending device need
-not display its own message. In a history with holes a removal may be unrecorded. There a message counts as missed only
-if it was shown later or is in the device's final.
+Decisions. Due is what was acked, and what was not but arrived or was displayed anywhere, from the first such event on;
+a message that only finals know took its place at an unknown time and is not due, nor is one that nobody sent. A device
+is there while it is not away as planned (see stays): a connection that breaks and does not come back excuses nothing,
+nor does a device that begins to come back (`due_online`) and is not let in. In a history without any connection event
+nothing tells whether a device that never did anything was there: what it did not show makes the check unknown. It must
+be there for the whole bound, counted again from each return, and from the heal of a fault that was on within it. What
+is not shown when the history ends before the bound has passed makes the check unknown, and so does a fault that was
+never proven healed; a device that leaves as planned before the quiesce phase (without phases: before the end) owes
+nothing more. The sending device is not asked to display its own message. In a history with holes a removal may have
+gone unrecorded: there a message counts as missed only if it was shown later or is in the device's final.
 """
 
 from __future__ import annotations

@@ -91,10 +91,9 @@ def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
     at = told.sort("t").join_asof(
         spans, left_on="t", right_on="start", by="viewer", coalesce=False, check_sortedness=False
     )
-    known = at.join(spans.select("viewer").unique(), on="viewer", how="semi")
-    always = at.join(known.select("viewer"), on="viewer", how="anti").with_columns(
-        end=pl.lit(history.end_ns, dtype=pl.Int64)
-    )
+    watched = stays.watched.select(viewer="device")
+    known = at.join(watched, on="viewer", how="semi")
+    always = at.join(watched, on="viewer", how="anti").with_columns(end=pl.lit(history.end_ns, dtype=pl.Int64))
     both = pl.concat([known.filter(pl.col("t") < pl.col("end")), always]).filter(pl.col("arg") <= 1)
     # The same state told again: the picture continues, and so does its staleness.
     seen = both.select(*pair, "arg", start="t", end=pl.min_horizontal("end", pl.col("next").fill_null(history.end_ns)))

@@ -1,34 +1,42 @@
 """vacuity: the history holds enough evidence.
 
-Guarantee: every planned fault took effect and was healed, every phase had operations, and the history is whole.
-Anomaly: a "valid" from a fault without effect, from a swarm that did not send, or from a truncated history. This check
-never says `invalid`.
-Unknown when any of these fails, or the history holds fewer acked sends or deliveries than the experiment asks for.
+Guarantee: every planned fault took effect and was healed, every phase had operations, the devices were online as
+planned, and the history is whole. Anomaly: a "valid" from a fault that did not bite, from a swarm that did not send or
+did not get in, from a history that was cut off.
 
     {"e":"plan","fault":"f1","name":"gateway-kill","target":"gateway-1",..}
     {"e":"fault","fault":"f1","phase":"inject","ok":false,..}    it is still running
     {"e":"hole","process":"worker-2",..}                         worker 2 died: what its devices saw is not known
 
-Decisions. The result is only valid or unknown. Every history needs `min_acked` acked sends and `min_deliveries`
-deliveries; one without a meta line needs only one acked send. If several devices sent one message id, those are several
-messages, and nothing tells which of them an event means. The number 1 and the text "1" are two ids, which is nearly
-always a recorder's mistake. One of our runs must have a steady phase with sends. For each planned fault it needs sends
-from the injection to the end of its window. With faults, it also needs acked sends before the first one and after the
-last was healed.
+Decisions. Only ever valid or unknown. Every history needs `min_acked` acked sends and `min_deliveries` deliveries; one
+without a meta line needs only one acked send. A message that several devices sent is several messages of one name:
+what became of each cannot be told. The number 1 and the text "1" are two ids, which is nearly always a recorder's
+mistake. One of ours must have a steady phase with sends, and for each fault that was planned sends from its injection
+to the end of its window; with faults, also acked sends before the first one and after the last was healed.
+
+In the steady phase of one of ours, outside fault windows, devices must be online for 95 % of the time for which the
+plan wants them online. A device is wanted except in its planned absences; one that never did anything is wanted
+throughout. Up to 5 s without a connection do not count as missing, for to connect takes time. Time in which nothing
+tells whether a device was connected does not count as missing either.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import polars as pl
 
 from chaos.verdict.finding import Finding, count
 from chaos.verdict.history.history import History
+from chaos.verdict.relations.attendance import attendance
 from chaos.verdict.relations.base import EVER, FOREVER, MESSAGE
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "vacuity"
 RANK = 900
 MAX_TOLD = 5
+LEAST_ONLINE: Final = 0.95
+"""Of the time for which devices are wanted online."""
 
 
 def check(history: History) -> Finding:
@@ -39,6 +47,9 @@ def check(history: History) -> Finding:
     doubts += _faults(history)
     if history.own or history.plans:
         doubts += _phases(history, acked)
+    there = attendance(history) if history.own else None
+    if there is not None and there.share < LEAST_ONLINE:
+        doubts.append(f"{there} in calm, less than {LEAST_ONLINE:.0%}")
     if doubts:
         more = f"; and {len(doubts) - MAX_TOLD} more" if len(doubts) > MAX_TOLD else ""
         detail = "; ".join(doubts[:MAX_TOLD]) + more
@@ -46,6 +57,8 @@ def check(history: History) -> Finding:
     detail = f"{count(acked.height, 'acked send')}"
     if history.faults:
         detail += f", {count(len(facts.windows.all), 'fault')} that took effect and healed"
+    if there is not None:
+        detail += f", {there} in calm"
     return Finding(name=NAME, verdict="valid", detail=detail)
 
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import FOREVER, MESSAGE, PLACE, in_stay
-from chaos.verdict.relations.stays import Stays
+from chaos.verdict.relations.stays import Stays, apart
 from chaos.verdict.relations.windows import Windows
 from load.history.events import EVENT_NAMES, names_of
 
@@ -241,10 +241,10 @@ class Facts:
     def samples(self) -> pl.DataFrame:
         """device, conv, msg, seq, due, t, latency_ns: the deliveries by which latency is judged, by due.
 
-        These are first displays at devices other than the sending one. The device was not away as planned at any time
-        from due to the display.
+        First displays at devices other than the sending one, of which no time from due to the display lies in a planned
+        absence, or between that and being online again: how long coming back takes is for `liveness` and `catch_up`.
         """
-        kept = self.stays.without_absence(self.deliveries, start="due", end="t")
+        kept = apart(self.deliveries, self.stays.returns, start="due", end="t")
         return kept.with_columns(latency_ns=(pl.col("t") - pl.col("due")).clip(0)).sort("due", "device", *MESSAGE)
 
     @cached_property

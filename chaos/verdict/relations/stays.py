@@ -1,10 +1,12 @@
-"""Presence of devices, from their `online` and `offline` events, in two readings.
+"""When devices were there, from their `due_online`, `online` and `offline` events, in two readings.
 
-A *session* is the time from one `online` to the next connection event, as the device itself saw it. An *absence* is
-planned: from before the first `online`, or from a planned `offline`, to the next `online`. The rest is *presence*,
-however often the connection broke meanwhile. A service that does not let a device come back must not be excused by
-that. A device without any connection event is present throughout if it ever did anything, else never. Whether such a
-device was connected is *untold*; so is the time before a first event that is an `offline`.
+A *session* is a time from one `online` to the next event of the connection: what the device saw for itself. An
+*absence* is planned: from before the first event, or from a planned `offline`, until the device begins to come back.
+That is the next `due_online`, or the next `online` in a history that does not tell the attempt. The rest is *presence*,
+however often the connection broke in between, and however long the device waits to be online: a service that does not
+let a device come back must not be excused by that. A device without any such event is present throughout if it ever did
+anything, else never. Whether such a device was connected is *untold*, and so it is before a first event that is an
+`offline`.
 
 Connection events of the same time are read as alternating: for a device that was online the `offline` comes first.
 Devices are not watched after `History.end_ns`. In a history with holes the process that ran a device may have died
@@ -23,7 +25,9 @@ from chaos.verdict.relations.base import EVER, FOREVER
 from load.history.events import names_of
 
 OWN: Final = names_of("device")
-"""Events by which a device shows that it is present."""
+"""Events by which a device shows that it is there."""
+_CONNECTION: Final = pl.col("online") | ~pl.col("up")
+"""Of the rows of `Stays._events`: `online` and `offline`."""
 
 
 class Stays:
@@ -34,21 +38,23 @@ class Stays:
 
     @cached_property
     def _events(self) -> pl.DataFrame:
-        """device, t, up, planned: connection events, by device and time."""
-        events = self._history.events.filter(pl.col("e").is_in(["online", "offline"]))
-        up = pl.col("e") == "online"
-        events = events.select("device", "t", up=up, planned=~up & (pl.col("arg") == 1))
-        moments = events.group_by("device", "t").agg(pl.col("up").first(), kinds=pl.col("up").n_unique())
-        after = pl.when(pl.col("kinds") == 1).then("up").forward_fill()  # with both kinds, the state stays as before
+        """device, t, up, online, planned: by device and time; up: due_online or online."""
+        e = pl.col("e")
+        events = self._history.events.filter(e.is_in(["due_online", "online", "offline"]))
+        planned = (e == "offline") & (pl.col("arg") == 1)
+        events = events.select("device", "t", up=e != "offline", online=e == "online", planned=planned)
+        of_connection = events.filter(_CONNECTION)
+        moments = of_connection.group_by("device", "t").agg(pl.col("up").first(), kinds=pl.col("up").n_unique())
+        after = pl.when(pl.col("kinds") == 1).then("up").forward_fill()  # of both kinds: afterwards as before
         before = after.shift(1).over("device").fill_null(value=False)
         moments = moments.sort("device", "t").select("device", "t", was_up=before)
-        return events.join(moments, on=["device", "t"]).sort(
-            "device", "t", pl.col("up") == pl.col("was_up"), maintain_order=True
+        return events.join(moments, on=["device", "t"], how="left").sort(
+            "device", "t", (pl.col("up") == pl.col("was_up")).fill_null(value=True), maintain_order=True
         )
 
     @property
     def told(self) -> bool:
-        """True if the history has any connection event."""
+        """Whether any event tells of a connection, or of the wish for one."""
         return self._events.height > 0
 
     @cached_property
@@ -64,7 +70,8 @@ class Stays:
     def sessions(self) -> pl.DataFrame:
         """device, start, end: the device was online without a break that it noticed."""
         after = pl.col("t").shift(-1).over("device")
-        found = self._events.with_columns(end=after).filter("up").join(self.watched, on="device")
+        events = self._events.filter(_CONNECTION)
+        found = events.with_columns(end=after).filter("up").join(self.watched, on="device")
         return found.select("device", start="t", end=pl.min_horizontal(pl.col("end").fill_null(FOREVER), "until"))
 
     @cached_property
@@ -76,12 +83,21 @@ class Stays:
 
     @cached_property
     def absences(self) -> pl.DataFrame:
-        """device, start, end: planned absences, by start, without overlaps. `end` FOREVER: it did not come back."""
+        """device, start, end: planned absences, by start; they do not overlap. `end` FOREVER: it did not come back."""
+        return self._absences(until="up")
+
+    @cached_property
+    def returns(self) -> pl.DataFrame:
+        """device, start, end: the planned absences, each with the time until the device is online again."""
+        return self._absences(until="online")
+
+    def _absences(self, *, until: str) -> pl.DataFrame:
+        """Absences that end with an event that is `until`."""
         first = pl.col("t").cum_count().over("device") == 1
-        back = pl.when("up").then("t").shift(-1).backward_fill().over("device")
+        back = pl.when(until).then("t").backward_fill().over("device").fill_null(FOREVER)
         events = self._events.with_columns(first=first, back=back)
-        before = events.filter(pl.col("first") & pl.col("up")).select("device", start=pl.lit(EVER), end="t")
-        left = events.filter("planned").select("device", start="t", end=pl.col("back").fill_null(FOREVER))
+        before = events.filter(pl.col("first") & pl.col("up")).select("device", start=pl.lit(EVER), end="back")
+        left = events.filter("planned").select("device", start="t", end="back")
         merged = pl.concat([before, left]).group_by("device", "end").agg(pl.col("start").min())
         return merged.select("device", "start", "end").sort("start", "device")
 
@@ -98,13 +114,17 @@ class Stays:
         cut = found.select("device", "start", end=pl.min_horizontal("end", "until"))
         return cut.filter(pl.col("start") < pl.col("end")).sort("device", "start")
 
-    def without_absence(self, rows: pl.DataFrame, *, start: str, end: str) -> pl.DataFrame:
-        """Return the rows (with `device`) whose time from column `start` to `end` overlaps no planned absence."""
-        absences = self.absences.select("device", away="start", back="end")
-        last = rows.sort(end).join_asof(
-            absences, left_on=end, right_on="away", by="device", allow_exact_matches=False, check_sortedness=False
-        )
-        return last.filter(pl.col("back").is_null() | (pl.col("back") <= pl.col(start))).drop("away", "back")
+
+def apart(rows: pl.DataFrame, spans: pl.DataFrame, *, start: str, end: str) -> pl.DataFrame:
+    """The rows (with `device`) whose time from column `start` to column `end` none of the device's spans overlaps.
+
+    `spans` has device, start and end; those of one device do not overlap each other. Times that touch do not overlap.
+    """
+    last = rows.sort(end).join_asof(
+        spans.select("device", away="start", back="end").sort("away", "back"),
+        left_on=end, right_on="away", by="device", allow_exact_matches=False, check_sortedness=False,
+    )  # fmt: skip
+    return last.filter(pl.col("back").is_null() | (pl.col("back") <= pl.col(start))).drop("away", "back")
 
 
 def overlapping(rows: pl.DataFrame, spans: pl.DataFrame, *, start: str, end: str) -> pl.DataFrame:

@@ -246,15 +246,31 @@ def end_of(h: Seen) -> int:
     return max(line["t"] for line in h.lines if line["e"] not in ("fault", "hole"))
 
 
-def conn(h: Seen, device: object) -> list[Line]:
-    """Connection events; of the same time as they alternate: who was online went offline first."""
-    found = [line for line in h.of("online") + h.of("offline") if line["device"] == device]
+def moves(h: Seen, device: object) -> list[Line]:
+    """Connection events and wishes; of the same time as they alternate: who was online went offline first."""
+    found = [line for line in h.of("due_online") + h.of("online") + h.of("offline") if line["device"] == device]
     ordered: list[Line] = []
+    was = "offline"
     for t in sorted({line["t"] for line in found}):
-        was = ordered[-1]["e"] if ordered else "offline"
-        now = [line for line in found if line["t"] == t]
-        ordered += sorted(now, key=lambda line: line["e"] == was)
+        gone = [line for line in found if line["t"] == t and line["e"] == "offline"]
+        come = [line for line in found if line["t"] == t and line["e"] != "offline"]
+        ordered += gone + come if was == "online" else come + gone
+        kinds = {line["e"] for line in gone + come} - {"due_online"}
+        was = kinds.pop() if len(kinds) == 1 else was
     return ordered
+
+
+def conn(h: Seen, device: object) -> list[Line]:
+    """Connection events alone."""
+    return [line for line in moves(h, device) if line["e"] != "due_online"]
+
+
+def absences(h: Seen, device: object, *ends: str) -> list[tuple[float, float]]:
+    """Planned ones, until the next event that is one of `ends`."""
+    events = moves(h, device)
+    starts = [(-INF, 0)] if events and events[0]["e"] != "offline" else []
+    starts += [(e["t"], n) for n, e in enumerate(events) if e["e"] == "offline" and e.get("planned", True)]
+    return [(t, next((e["t"] for e in events[place:] if e["e"] in ends), INF)) for t, place in starts]
 
 
 def windows(h: Seen) -> tuple[list[tuple[int, float]], bool]:
@@ -296,19 +312,19 @@ def catch_up(h: Seen) -> Answer:
     return ("invalid" if bad else "valid", bad)
 
 
-OWN = ("online", "offline", "send", "ack", "nack", "wire", "show")
+OWN = ("due_online", "online", "offline", "send", "ack", "nack", "wire", "show")
 
 
 def present(h: Seen, device: object) -> list[tuple[float, float]]:
     """The times between planned absences, second by second as it were."""
     if not any(line["e"] in OWN and line["device"] == device for line in h.lines):
         return []
-    events = conn(h, device)
-    away = bool(events) and events[0]["e"] == "online"
+    events = moves(h, device)
+    away = bool(events) and events[0]["e"] != "offline"
     found: list[tuple[float, float]] = []
     since = -INF
     for event in events:
-        if event["e"] == "online" and away:
+        if event["e"] in ("due_online", "online") and away:
             away, since = False, event["t"]
         elif event["e"] == "offline" and event.get("planned", True) and not away:
             away = True
@@ -319,19 +335,13 @@ def present(h: Seen, device: object) -> list[tuple[float, float]]:
 
 
 def samples(h: Seen) -> list[tuple]:
-    """(device, conv, msg, latency) of deliveries to devices that were not away as planned."""
+    """(device, conv, msg, latency) of deliveries to devices that were not away as planned, nor on the way back."""
     found = []
     for (device, *key), t in first_shown(h).items():
         send = h.sends.get(tuple(key))
         if send is None or send["device"] == device:
             continue
-        events, away = conn(h, device), []
-        if events and events[0]["e"] == "online":
-            away.append((-INF, events[0]["t"]))
-        for place, event in enumerate(events):
-            if event["e"] == "offline" and event.get("planned", True):
-                back = [later["t"] for later in events[place:] if later["e"] == "online"]
-                away.append((event["t"], back[0] if back else INF))
+        away = absences(h, device, "online")
         due = min(send["due"], send["t"])
         if not any(start < t and end > due for start, end in away):
             found.append((device, *key, max(0, t - due)))
@@ -364,7 +374,7 @@ def liveness(h: Seen) -> Answer:
                 bad += t > known + BOUND
             elif not chances and t == INF:
                 ends = [b for _, b in present(h, device)]
-                doubt |= not h.of("online") + h.of("offline") and device not in acted
+                doubt |= not h.of("due_online") + h.of("online") + h.of("offline") and device not in acted
                 doubt |= bool(ends) and max(ends) == end_of(h) and end_of(h) >= known
     return ("invalid", bad) if bad else ("unknown" if doubt else "valid", 0)
 

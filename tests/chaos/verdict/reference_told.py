@@ -2,7 +2,20 @@
 presence, receipts.
 """
 
-from tests.chaos.verdict.reference import BOUND, INF, OWN, Answer, Line, Seen, conn, end_of, first_shown, windows
+from tests.chaos.verdict.reference import (
+    BOUND,
+    INF,
+    OWN,
+    Answer,
+    Line,
+    Seen,
+    absences,
+    conn,
+    end_of,
+    first_shown,
+    moves,
+    windows,
+)  # fmt: skip
 
 CLOCK_ERROR = 2  # in the random histories, in ns
 
@@ -14,7 +27,8 @@ def connected(h: Seen, device: object, t: int) -> tuple[str, float]:
     last = [line["e"] for line in events if line["t"] <= t][-1:]
     if last:
         return last[0], after
-    return ("offline" if events and events[0]["e"] == "online" else "untold"), after
+    first = [line["e"] for line in moves(h, device)][:1]
+    return ("offline" if first and first[0] != "offline" else "untold"), after
 
 
 def acted(h: Seen, device: object) -> bool:
@@ -34,7 +48,7 @@ def calm(h: Seen, start: float, end: float) -> bool:
 
 def missing_pushes(h: Seen) -> int:
     shown, bad = first_shown(h), 0
-    told = bool(h.of("online") + h.of("offline"))
+    told = bool(h.of("due_online") + h.of("online") + h.of("offline"))
     for (conv, msg, seq), ack in h.acks.items():
         acked, until = ack["t"], ack["t"] + BOUND
         sent = h.sends[conv, msg]["t"] if (conv, msg) in h.sends else -INF
@@ -220,7 +234,7 @@ def answers(h: Seen) -> Answer:
             total += 1
             continue
         nacks = [n["t"] for n in h.of("nack") if n["definite"] and h.m(n) == (conv, msg)]
-        away = any(start < until and end > t for start, end in absences(h, device))
+        away = any(start < until and end > t for start, end in absences(h, device, "online", "due_online"))
         if until > end_of(h) or away or not calm(h, t, min([until, *nacks])):
             continue
         total += 1
@@ -236,17 +250,6 @@ def sure_member(h: Seen, user: object, conv: object, t: int, until: int) -> bool
     changes = [(-INF if c["op"] == "add" and c["seq"] == 0 else c["t"], c["op"] == "add") for c in mine]
     last = sorted(change for change in changes if change[0] <= t)[-1:]
     return bool(last) and last[0][1] and not any(not add and t <= at <= until for at, add in changes)
-
-
-def absences(h: Seen, device: object) -> list[tuple[float, float]]:
-    """Planned ones."""
-    events = conn(h, device)
-    away: list[tuple[float, float]] = [(-INF, events[0]["t"])] if events and events[0]["e"] == "online" else []
-    for place, event in enumerate(events):
-        if event["e"] == "offline" and event.get("planned", True):
-            back = [later["t"] for later in events[place:] if later["e"] == "online"]
-            away.append((event["t"], back[0] if back else INF))
-    return away
 
 
 def clocks(h: Seen) -> Answer:

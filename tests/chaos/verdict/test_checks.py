@@ -274,6 +274,7 @@ FIELDS = {
     "device": {"device": IDS, "user": IDS},
     "online": {"device": IDS},
     "offline": {"device": IDS, "planned": st.booleans()},
+    "due_online": {"device": IDS},
     "send": {"due": TIMES, "device": IDS, "conv": IDS, "msg": IDS, "hash": IDS},
     "ack": {"device": IDS, "conv": IDS, "msg": IDS, "seq": SEQS},
     "nack": {"device": IDS, "conv": IDS, "msg": IDS, "definite": st.booleans()},

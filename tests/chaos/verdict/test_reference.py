@@ -39,7 +39,7 @@ def anything(rng: random.Random) -> list[Line]:
                 op, seq = rng.choice(("add", "remove")), rng.randint(0, 5)
                 lines.append({"e": "member", "t": t(), "conv": conv, "user": device, "op": op, "seq": seq})
         for _ in range(rng.choice((0, 0, 1, 3))):
-            event = rng.choice(("online", "offline"))
+            event = rng.choice(("online", "offline", "online", "offline", "due_online"))
             planned = {"planned": rng.random() < 0.5} if event == "offline" else {}
             lines.append({"e": event, "t": t(), "device": device, **planned})
     head = dict.fromkeys(range(1, convs + 1), 0)

@@ -69,7 +69,11 @@ class World:
         """Online times; records the connection events."""
         rng, found = self.rng, []
         at = self.start - S - rng.randint(0, 20) * MS
+        tries = rng.random() < 0.5  # whether the device tells when it begins to connect
+        planned = True
         while True:
+            if tries and planned:
+                self.add("due_online", at - rng.randint(1, 900) * MS, device=device)
             self.add("online", at, device=device)
             if rng.random() < 0.5:
                 found.append((at, self.end + 5 * S))

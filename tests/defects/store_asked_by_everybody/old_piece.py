@@ -6,6 +6,11 @@ from sut.deploy.topology import Topology
 from sut.services.sequencer.live import Live
 from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.worker import PartitionWorker
+from tests.defects.store_asked_by_everybody.trigger import chat
+
+__all__ = ["chat", "sequencer"]
+
+CAUGHT_BY = ("liveness",)
 
 
 class Indifferent(PartitionWorker):

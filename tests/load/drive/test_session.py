@@ -194,6 +194,7 @@ def test_a_cut_connection_is_made_again_and_nothing_is_lost_or_doubled(rig, chat
     wait_until(lambda: len(it.events(Event.SHOW)) == 4)
     assert [r[8] for r in it.events(Event.OFFLINE)] == [0, 0]
     assert len(it.events(Event.ONLINE)) == 4
+    assert len(it.events(Event.DUE_ONLINE)) == 2, "a broken connection ends nothing that is due"
     assert len(it.events(Event.SEND)) == 2
     assert it.recorder.counters.drops >= 2  # a dial into the cut may fail as well
     assert [f.client_seq for f in chat.received[1] if isinstance(f, Send)].count(1) == 2
@@ -212,6 +213,8 @@ def test_a_planned_absence_happens_as_planned_and_is_caught_up(rig, clean: bool)
     assert 0.15 <= (offline[0] - t0_ns) / 1e9 < 0.55
     assert 0.59 < (second[0] - t0_ns) / 1e9 < 1.5
     assert first[0] < offline[0] < second[0] <= show[0]
+    begun, again = it.events(Event.DUE_ONLINE, 2)
+    assert begun[0] < first[0] < offline[0] < again[0] < second[0]
     assert it.recorder.counters.drops == 0
 
 
@@ -232,6 +235,34 @@ def test_a_planned_absence_that_begins_while_cut_off_is_told_as_planned(rig, cha
     assert (broken[8], planned[8]) == (0, 1)
     assert broken[0] < t0_ns + 0.1e9 <= planned[0]
     assert it.recorder.counters.online == 1
+
+
+def test_a_device_that_waits_to_be_let_in_is_due_online_until_it_leaves_as_planned(rig, chat) -> None:
+    """Else the verdict would take its wait for a planned absence."""
+    chat.swallow = lambda device, frame: device == 1 and isinstance(frame, Sync)
+    it = rig({1: away(0.3, 0.6), 2: DevicePlan()})
+    it.start(begin=False)
+    wait_until(lambda: it.recorder.counters.online == 1)
+    it.fleet.begin(now_ns())
+    wait_until(lambda: it.events(Event.OFFLINE, 1))
+    chat.swallow = lambda _device, _frame: False
+    wait_until(lambda: it.events(Event.ONLINE, 1))
+    first, second = it.events(Event.DUE_ONLINE, 1)
+    (offline,), (online,) = it.events(Event.OFFLINE, 1), it.events(Event.ONLINE, 1)
+    t0_ns = it.fleet._run.t0_ns
+    assert offline[8] == 1
+    assert first[0] < t0_ns + 0.3e9 <= offline[0] < t0_ns + 0.6e9 <= second[0] < online[0]
+    assert it.recorder.counters.online == 2
+
+
+def test_who_is_refused_is_due_online_from_the_first_attempt_on(rig, chat) -> None:
+    chat.refuse_upgrades = HTTPStatus.SERVICE_UNAVAILABLE
+    it = rig({1: DevicePlan()})
+    it.start(begin=False)
+    wait_until(lambda: chat.upgrades >= 2)
+    assert len(it.events(Event.DUE_ONLINE)) == 1
+    gevent.killall(it.users)
+    assert [r[8] for r in it.events(Event.OFFLINE)] == [1], "the user put it away"
 
 
 def test_a_latecomer_comes_late(rig, chat) -> None:

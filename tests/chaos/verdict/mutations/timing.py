@@ -210,3 +210,27 @@ def a_push_again_and_again(lines: list[Line], rng: random.Random) -> None:
     pushes = of(lines, "push")
     push = one_of(rng, pushes)
     lines += [{**push, "t": push["t"] + n * MS} for n in (1, 2, 3)]
+
+
+@breaks("liveness")
+def never_let_in_again(lines: list[Line], rng: random.Random) -> None:
+    """A device comes back for good, as planned, and is never online: nothing is shown there any more."""
+    done, leaving = acked(lines), of(lines, "offline")
+    waits = [
+        (due["t"], due["device"])
+        for due in of(lines, "due_online")
+        if not any(gone["device"] == due["device"] and gone["t"] > due["t"] for gone in leaving)
+    ]
+    missed = [
+        (since, device)
+        for since, device in waits
+        for show in of(lines, "show")
+        if show["device"] == device and show["t"] > since and m(show) in done and done[m(show)]["device"] != device
+    ]
+    since, device = one_of(rng, missed)
+    gone = ("online", "wire", "show", "receipt", "presence")
+    lines[:] = [
+        line
+        for line in lines
+        if not (line["e"] in gone and line.get("device", line.get("viewer")) == device and line["t"] > since)
+    ]
