@@ -19,6 +19,11 @@ def fail(text: str, status: int) -> int:
     return status
 
 
+def note(text: str) -> None:
+    """One line on standard error that changes no status."""
+    fail(text, VALID)
+
+
 def print_json(value: object) -> int:
     """Print one JSON value on the last line of standard output. Returns 0."""
     import msgspec

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from chaos.errors import USAGE, HarnessError, UsageError
-from chaos.run import experiment, junit
+from chaos.run import experiment, junit, manifest
 from chaos.run.rundir import RunDir
 from chaos.verdict.model import printable
 
@@ -24,10 +24,21 @@ if TYPE_CHECKING:
 
 
 def conclude(directory: RunDir, *, say: Callable[[str], None]) -> Verdict:
-    """Judge a run that has ended and write verdict.json, junit.xml and report.html. Raises HarnessError.
+    """Judge a run that has ended, write verdict.json, junit.xml and report.html, and close it. Raises HarnessError.
 
-    A report that cannot be drawn does not change the verdict: `say` gets a line, and the reason is in the logs.
+    A page that cannot be drawn changes no verdict: that is said, and the reason is in the logs. A run without a verdict
+    is closed too, so that it can be judged later.
     """
+    try:
+        return _conclude(directory, say)
+    finally:
+        try:
+            manifest.close(directory.path)
+        except OSError as error:
+            say(f"the run is not closed: {error.filename or directory.path}: {error.strerror}")
+
+
+def _conclude(directory: RunDir, say: Callable[[str], None]) -> Verdict:
     from chaos.verdict.history.history import HistoryError, load_run
     from chaos.verdict.judge import judge
     from chaos.verdict.model import encode
@@ -53,14 +64,16 @@ def conclude(directory: RunDir, *, say: Callable[[str], None]) -> Verdict:
     return verdict
 
 
-def verify(source: Path, *, foreign: bool) -> Verdict:
+def verify(source: Path, *, foreign: bool, say: Callable[[str], None]) -> Verdict:
     """Judge again: the history of a run directory, or a foreign one in a file of JSON lines.
 
-    The judge is a process of its own: if it is ended for lack of memory or threads, there is no verdict. Raises
-    UsageError if the history cannot be judged, HarnessError if there is no verdict.
+    `say` hears what must be known of the evidence. Judged in a process of its own, so that one that is ended for want
+    of memory or threads is no verdict. Raises UsageError: the history cannot be judged; HarnessError: there is no
+    verdict.
     """
     from chaos.verdict.model import decode
 
+    _check_whole(source, foreign=foreign, say=say)
     command = [sys.executable, "-m", "chaos.verdict", "history" if foreign else "run", str(source)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
@@ -80,16 +93,27 @@ def verify(source: Path, *, foreign: bool) -> Verdict:
     raise HarnessError(f"{source}: the judge {ended} without a verdict, perhaps for want of memory or threads: {why}")
 
 
-def load(source: Path, *, foreign: bool = False) -> History:
-    """Return a history. Raises UsageError; the text names the file and the place that cannot be read."""
+def load(source: Path, *, foreign: bool = False, say: Callable[[str], None]) -> History:
+    """A history. Raises UsageError: the text names the file and the place that cannot be read.
+
+    `say` hears what must be known of the evidence.
+    """
     from chaos.verdict.history.history import HistoryError, load_jsonl, load_run
 
+    _check_whole(source, foreign=foreign, say=say)
     try:
         return load_jsonl(source) if foreign else load_run(source)
     except HistoryError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(f"{source}: {error.strerror}") from None
+
+
+def _check_whole(source: Path, *, foreign: bool, say: Callable[[str], None]) -> None:
+    """Raises UsageError when a run directory is not as it was closed."""
+    remark = None if foreign else manifest.check(source)
+    if remark is not None:
+        say(f"{source}: {remark}")
 
 
 def _started_at(history: History) -> str:

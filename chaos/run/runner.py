@@ -142,6 +142,7 @@ class _Run:
             bounds=msgspec.convert(msgspec.to_builtins(self._experiment.bounds), Bounds),
             checks=self._experiment.judged_by,
             push=self._experiment.push,
+            manifest=True,
         )
         (self._directory.history / "meta.jsonl").write_bytes(msgspec.json.encode(meta) + b"\n")
         self._monitor.control.phase("setup")

@@ -12,35 +12,11 @@ from typing import Final
 
 import msgspec
 
+from load.history.control import Canary, Place
+
+__all__ = ["Canary", "CanaryError", "Place", "load", "save"]
+
 NAME: Final = "canary.json"
-
-
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """One file or key in which the hunt found a text."""
-
-    where: str
-    """A file relative to the run directory, or a key of a Redis node."""
-    form: str
-    """raw, hex or base64."""
-    at: int
-    """Byte offset of the first occurrence."""
-    times: int
-
-
-class Canary(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of one hunt."""
-
-    found: tuple[Place, ...] = ()
-    """The places that hold the canary."""
-    tracer: tuple[Place, ...] = ()
-    """At least some of the places that hold the tracer."""
-    tracer_expected: bool = False
-    files: int = 0
-    bytes: int = 0
-    keys: int = 0
-    """Number of Redis keys searched."""
-    unsearched: tuple[str, ...] = ()
-    """Places that should have been searched and were not, with the reason."""
 
 
 class CanaryError(ValueError):

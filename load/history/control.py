@@ -75,6 +75,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="meta")
     """The checks that the run is judged by; null: all."""
     push: bool = False
     """Pushes are recorded, so the lack of a push proves something."""
+    manifest: bool = False
+    """The run directory is closed by a manifest.json; without it the run was cut off."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="plan"):
@@ -115,10 +117,39 @@ class Hole(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="hole")
     detail: str
 
 
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """One file or key in which the hunt found a text."""
+
+    where: str
+    """A file relative to the run directory, or a key of a Redis node."""
+    form: str
+    """raw, hex or base64."""
+    at: int
+    """Byte offset of the first time."""
+    times: int
+
+
+class Canary(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="canary"):
+    """What the hunt for plaintext found: devices with real encryption put a canary into all that they encrypt."""
+
+    t: Time = 0
+    found: tuple[Place, ...] = ()
+    """The canary."""
+    tracer: tuple[Place, ...] = ()
+    """The tracer: some of the places, at most."""
+    tracer_expected: bool = False
+    files: int = 0
+    bytes: int = 0
+    keys: int = 0
+    """Number of Redis keys searched."""
+    unsearched: tuple[str, ...] = ()
+    """What should have been searched and was not, and why."""
+
+
 ControlEvent: TypeAlias = Phase | Hole | Plan | Fault
 """The lines that processes append during a run."""
-Control: TypeAlias = Meta | Plan | Phase | Fault | Hole
-CONTROL: Final = (Meta, Plan, Phase, Fault, Hole)
+Control: TypeAlias = Meta | Plan | Phase | Fault | Hole | Canary
+CONTROL: Final = (Meta, Plan, Phase, Fault, Hole, Canary)
 
 _DECODER = msgspec.json.Decoder(ControlEvent)
 _ENCODER = msgspec.json.Encoder()

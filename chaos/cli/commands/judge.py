@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from chaos.cli.command import as_json, command, run_dir
-from chaos.cli.say import judged
+from chaos.cli.say import judged, note
 from chaos.errors import VALID, UsageError
 
 
@@ -33,7 +33,7 @@ def verify(options: argparse.Namespace) -> int:
     if (options.run_dir is None) == (options.history is None):
         raise UsageError("verify takes either RUN_DIR or --history FILE")
     foreign = options.run_dir is None
-    verdict = outcome.verify(options.history if foreign else options.run_dir, foreign=foreign)
+    verdict = outcome.verify(options.history if foreign else options.run_dir, foreign=foreign, say=note)
     show_verdict(for_people(stderr=options.json), verdict)
     return judged(verdict, as_json=options.json)
 
@@ -41,20 +41,25 @@ def verify(options: argparse.Namespace) -> int:
 @command("history", "write a run's history for other tools", run_dir, _target)
 def history(options: argparse.Namespace) -> int:
     """Write a history as JSON lines or as Parquet."""
-    from chaos.run import outcome
+    from chaos.run import manifest, outcome
     from chaos.verdict.history import export
 
     path: Path | None = options.out
     if path is not None and (path.is_dir() or not path.parent.is_dir()):
         raise UsageError(f"{path}: {os.strerror(errno.EISDIR if path.is_dir() else errno.ENOENT)}")
-    loaded = outcome.load(options.run_dir)
-    if options.format == "parquet":
-        path = path or options.run_dir / "history.parquet"
+    if path is not None and path.resolve().is_relative_to(options.run_dir.resolve()):
+        raise UsageError(f"{path}: in the run directory, which is closed; give a place outside of it")
+    loaded = outcome.load(options.run_dir, say=note)
+    inside = path is None and options.format == "parquet"
+    if inside:
+        path = options.run_dir / "history.parquet"
     try:
         if path is None:
             export.write_jsonl(loaded, sys.stdout.buffer)
         elif options.format == "parquet":
             export.write_parquet(loaded, path)
+            if inside:
+                manifest.add(options.run_dir, path)
             print(path)  # noqa: T201
         else:
             with path.open("wb") as file:

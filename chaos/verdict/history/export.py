@@ -56,6 +56,8 @@ def _controls(history: History) -> Iterator[Control]:
     yield from history.phases
     yield from history.faults
     yield from history.holes
+    if history.canary is not None:
+        yield history.canary
 
 
 def _slices(history: History) -> Iterator[tuple[pl.Series, pl.Series]]:

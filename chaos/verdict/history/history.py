@@ -190,6 +190,7 @@ def _build(reader: Reader, holes: list[Hole], hunted: Canary | None = None) -> H
     controls: list[Control] = sorted([*reader.controls, *holes], key=lambda control: (control.t, repr(control)))
     metas = [control for control in controls if isinstance(control, Meta)]
     found = tuple(control for control in controls if isinstance(control, Hole))
+    hunts = [control for control in controls if isinstance(control, Canary)] if hunted is None else [hunted]
     return History(
         events=events,
         ids=ids,
@@ -200,7 +201,7 @@ def _build(reader: Reader, holes: list[Hole], hunted: Canary | None = None) -> H
         holes=found,
         unknown_kinds=dict(sorted(reader.unknown.items())),
         has_meta=bool(metas),
-        canary=hunted,
+        canary=hunts[-1] if hunts else None,
         meta=metas[-1] if metas else Meta(),
     )
 

@@ -57,7 +57,7 @@ def test_an_interruption_ends_the_search_and_not_only_its_step(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "nothing.jsonl").touch()
-    verdict = outcome.verify(tmp_path / "nothing.jsonl", foreign=True)
+    verdict = outcome.verify(tmp_path / "nothing.jsonl", foreign=True, say=print)
     steps = []
 
     def execute(request: runner.Request, **_: object) -> RunDir:
