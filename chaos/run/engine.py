@@ -2,7 +2,8 @@
 
 Every planned fault has a thread that waits for its time, so faults may overlap. Each step is written to the history as
 it is seen. Every injected fault is healed before `run` returns, even after an exception or `stop`. A fault that could
-not be injected, or had no visible effect, is recorded as such. That makes the verdict unknown and never ends the run.
+not be armed (it is skipped) or injected, or had no visible effect, is recorded as such. That makes the verdict
+unknown and never ends the run.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ class Engine:
         try:
             steps = self._arm(fault)
         except FaultError as error:
-            self._write(planned, "inject", Proof(ok=False, text=str(error)), t=self._now_ns())
+            self._write(planned, "skip", Proof(ok=False, text=str(error)), t=self._now_ns())
             return
         if self._stop.is_set():
             return
@@ -208,7 +209,7 @@ class Engine:
         with self._lock:
             self._active[planned.fault] = Active(planned.fault, planned.name, planned.target, healing)
 
-    def _write(self, planned: PlannedFault, phase: Literal["inject", "heal"], proof: Proof, *, t: int) -> None:
+    def _write(self, planned: PlannedFault, phase: Literal["inject", "heal", "skip"], proof: Proof, *, t: int) -> None:
         self._lines.write(
             FaultLine(
                 t=t,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from chaos.run.schedule import Schedule
 from chaos.run.swarm import ReadBack, SwarmProcess
 from chaos.screen.live import Display
 from load import workload as configs
+from load.drive.machine import Beat
 from load.history.control import Bounds, Meta
 from load.history.writer import now_ns
 from sut.deploy import system as deploy
@@ -196,7 +198,12 @@ class _Run:
         swarm.configure(self._experiment, system.topology, self._directory, planned.seed)
         self._monitor.phase = "ramp"
         self._swarm = self._monitor.swarm = SwarmProcess(self._experiment, self._directory, system.environment())
-        self._sampler = Sampler(system, self._directory.metrics / "processes.jsonl", others=self._other_pids)
+        self._sampler = Sampler(
+            system,
+            self._directory.metrics / "processes.jsonl",
+            others=self._other_pids,
+            tell=self._monitor.control.write,
+        )
         self._sampler.start()
         return self._swarm
 
@@ -228,6 +235,8 @@ class _Run:
             now_ns=now_ns,
             t0_ns=self._monitor.t0_ns,
         )
+        beat = Beat("runner", self._monitor.control.write, time.sleep)
+        threading.Thread(target=beat.run, args=(lambda: self._monitor.phase != "steady",), daemon=True).start()
         self._engine_thread = threading.Thread(target=self._engine.run, name="engine", daemon=True)
         self._engine_thread.start()
 

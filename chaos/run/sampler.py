@@ -1,7 +1,8 @@
 """Samples every process of the run once a second: memory and CPU from the kernel, and its own counters.
 
-Writes one JSON object a line to RUN_DIR/metrics/processes.jsonl. The samples explain a run and never judge it. So a
-process that does not answer or is gone is a missing line or missing numbers, not an error.
+One JSON object a line in RUN_DIR/metrics/processes.jsonl. The samples explain a run and never judge it, so a process
+that does not answer or is gone is a missing line or missing numbers, not an error. Who used the cores is told besides,
+for the check `machine`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Final
 import msgspec
 import psutil
 
+from load.drive.machine import Cores
+from load.history.control import Machine
 from load.history.writer import now_ns
 from sut.deploy.probes import probe
 from sut.deploy.system import System
@@ -38,10 +41,13 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Sampler:
     """Samples in the background from `start` to `stop`. `others` returns processes outside the topology, by name."""
 
-    def __init__(self, system: System, path: Path, *, others: Callable[[], dict[str, int]]) -> None:
+    def __init__(
+        self, system: System, path: Path, *, others: Callable[[], dict[str, int]], tell: Callable[[Machine], None]
+    ) -> None:
         self._system = system
         self._path = path
         self._others = others
+        self._tell = tell
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
 
@@ -55,13 +61,16 @@ class Sampler:
             self._thread.join()
 
     def _run(self) -> None:
-        encoder = msgspec.json.Encoder()
-        # One slow process (such as one stopped by a fault) must not delay the samples of the others.
+        encoder, cores = msgspec.json.Encoder(), Cores()
+        # One slow process (stopped by a fault, say) must not delay the look at the others.
         with ThreadPoolExecutor(max_workers=4) as pool, self._path.open("ab", buffering=0) as file:
             while not self._stop.wait(PERIOD_S):
-                lines = [encoder.encode(sample) + b"\n" for sample in self._sample(pool)]
-                with contextlib.suppress(OSError):  # a full disk costs samples; required writers report it
-                    file.write(b"".join(lines))
+                samples = self._sample(pool)
+                seen = cores.look("runner", {sample.pid: sample.cpu_s for sample in samples})
+                with contextlib.suppress(OSError):  # a full disk costs samples; those who must write tell of it
+                    file.write(b"".join(encoder.encode(sample) + b"\n" for sample in samples))
+                    if seen is not None:
+                        self._tell(seen)
 
     def _sample(self, pool: ThreadPoolExecutor) -> list[Sample]:
         pids = {name: state.pid for name, state in self._system.state().items() if state.pid} | self._others()

@@ -29,6 +29,8 @@ class Finding:
     detail: str
     counterexamples: tuple[Counterexample, ...] = ()
     anomalies: int = 0
+    tardy: bool = False
+    """Every anomaly is something that came, only too late: a machine that is not fit for the run explains it."""
 
     @property
     def result(self) -> CheckResult:
@@ -122,10 +124,16 @@ class Words:
                     told.append(self._counterexample(kind, rows[place]))
         return tuple(told)
 
-    def invalid(self, name: str, detail: str, *evidence: Evidence, anomalies: int) -> Finding:
+    def invalid(self, name: str, detail: str, *evidence: Evidence, anomalies: int, tardy: bool = False) -> Finding:
         """The finding of the check `name` that found `anomalies`, with counterexamples of each kind as `tell` picks."""
-        examples = self.tell(*evidence)
-        return Finding(name=name, verdict="invalid", detail=detail, counterexamples=examples, anomalies=anomalies)
+        return Finding(
+            name=name,
+            verdict="invalid",
+            detail=detail,
+            counterexamples=self.tell(*evidence),
+            anomalies=anomalies,
+            tardy=tardy,
+        )
 
     def _counterexample(self, kind: Evidence, row: Row) -> Counterexample:
         ids = self._history.ids

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from chaos.verdict.checks import CHECKS, chosen, clocks, latency
+from chaos.verdict.checks import CHECKS, chosen, clocks, latency, machine
 from chaos.verdict.finding import Finding
 from chaos.verdict.history.history import History, HistoryError
 from chaos.verdict.model import Counts, Latency, Verdict, exit_status, printable, total
@@ -39,9 +39,9 @@ def judge(history: History, *, checks: Collection[str] | None = None) -> Verdict
         wanted = chosen(meta.checks if checks is None else checks)
     except KeyError as error:
         raise HistoryError(f"the meta line names a check {error}; there are {', '.join(CHECKS)}") from None
-    needed = {*wanted, *COUNTED, clocks.NAME}
+    needed = {*wanted, *COUNTED, clocks.NAME, machine.NAME}
     findings = {name: check(history) for name, check in CHECKS.items() if name in needed}
-    judged = _with_doubt(history, [findings[name] for name in wanted], findings[clocks.NAME])
+    judged = _with_doubt(history, [findings[name] for name in wanted], findings)
     span_s = (history.last_ns - history.first_ns) / 1e9
     return Verdict(
         verdict=total([finding.verdict for finding in judged]),
@@ -62,8 +62,9 @@ def judge(history: History, *, checks: Collection[str] | None = None) -> Verdict
     )
 
 
-def _with_doubt(history: History, findings: list[Finding], clock: Finding) -> list[Finding]:
-    """Return the findings; an accusation that rests on doubtful times, ids or kinds becomes unknown."""
+def _with_doubt(history: History, findings: list[Finding], everything: dict[str, Finding]) -> list[Finding]:
+    """The findings; an accusation that rests on what cannot be believed is unknown."""
+    clock, fitness = everything[clocks.NAME], everything[machine.NAME]
     doubted = []
     for finding in findings:
         doubt = ""
@@ -73,6 +74,8 @@ def _with_doubt(history: History, findings: list[Finding], clock: Finding) -> li
             doubt = "some ids occur as numbers and as text, see vacuity"
         elif finding.verdict == "invalid" and clock.verdict != "valid" and finding.name in TIMED:
             doubt = "the clocks cannot be believed, see clocks"
+        elif finding.verdict == "invalid" and finding.tardy and fitness.verdict != "valid":
+            doubt = f"the machine was not fit for it, see machine: {fitness.detail}"
         doubted.append(replace(finding, verdict="unknown", detail=f"{finding.detail}; {doubt}") if doubt else finding)
     return doubted
 

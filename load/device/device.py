@@ -225,6 +225,11 @@ class Device:
         """Return True if every planned message was sent, or refused by a full outbox."""
         return self._next_send == len(self._plan.sends) and not self._client.untold
 
+    @property
+    def unsent(self) -> int:
+        """How many planned messages were never sent so far, those that wait in the outbox counted as one."""
+        return len(self._plan.sends) - self._next_send + self._client.untold
+
     def output(self) -> bytes:
         """Return the bytes to write to the socket now."""
         return b"".join(self._web.data_to_send()) if self._web else b""

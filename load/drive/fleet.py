@@ -70,6 +70,7 @@ class Fleet:
         self.sessions = [Session(Device(device=device, plan=plan, run=run), self) for device, plan in plans.items()]
         self._by_device = {session.device.device: session for session in self.sessions}
         self._free = deque(self.sessions)
+        self._planned = sum(len(plan.sends) for plan in plans.values())
         self._run.recorder.counters.devices = len(self.sessions)
         self._greenlet: gevent.Greenlet | None = None
 
@@ -106,6 +107,12 @@ class Fleet:
     def wrote_all(self) -> bool:
         """Return True if every planned message of every device was sent."""
         return all(session.device.wrote_all() for session in self.sessions)
+
+    @property
+    def sends(self) -> tuple[int, int]:
+        """(planned, never made so far) of all devices; not made are also those that a full outbox refused."""
+        unsent = sum(session.device.unsent for session in self.sessions)
+        return self._planned, unsent + self._run.recorder.counters.not_invoked
 
     def take(self) -> Session | None:
         """Return a session that no user runs yet; None if all are taken."""

@@ -21,8 +21,9 @@ from load.device.device import Run
 from load.drive.api import ApiClient
 from load.drive.arrange import Changes, create_conversations, record_population
 from load.drive.fleet import Fleet
+from load.drive.machine import Beat
 from load.drive.session import Session
-from load.history.control import ControlWriter, PhaseName
+from load.history.control import ControlWriter, PhaseName, Sends
 from load.history.latency import Histogram
 from load.history.recorder import Counters, Observer, Recorder
 from load.history.writer import HistoryError, HistoryWriter, now_ns
@@ -188,6 +189,7 @@ class Swarm:
         if self._fleet is not None:
             self._fleet.begin(t0_ns)
         self._enter("steady", t0_ns)
+        self._tasks.append(gevent.spawn(Beat(self._control.process, self._control.write, gevent.sleep).run))
         self._tasks.append(gevent.spawn_later((end_ns - now_ns()) / 1e9, self._plan_is_done, end_ns))
         if self._changes is not None:
             changes = self._changes
@@ -235,6 +237,7 @@ class Swarm:
         gevent.killall(self._tasks)
         if self._changes is not None:
             self._changes.abandon()
+        self._tell_sends()
         if self._fleet is not None:
             self._fleet.stop()
         if self._crypto is not None:
@@ -247,6 +250,16 @@ class Swarm:
                          hold.percentile_ms(100), counters.held_late)  # fmt: skip
         self._history.close()
         self._control.close()
+
+    def _tell_sends(self) -> None:
+        """What was planned and what of it was never done."""
+        if self._fleet is None or not self.begun:
+            return
+        planned, unsent = self._fleet.sends
+        try:
+            self._control.write(Sends(t=now_ns(), process=self._control.process, planned=planned, unsent=unsent))
+        except OSError as error:
+            _LOGGER.error("the history lacks what was never sent: %s", error.strerror)
 
     def hole(self, detail: str) -> None:
         """Record a gap in this history."""

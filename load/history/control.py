@@ -20,6 +20,9 @@ Bound = Annotated[float, msgspec.Meta(ge=0, le=1e7)]
 Least = Annotated[int, msgspec.Meta(ge=0)]
 
 
+STALL_S: Final = 0.02
+"""A process that wakes this much too late is late. Above it even a tight bound of latency is not yet in danger; below
+it are the pauses of any Python process."""
 FOREIGN: Final = "foreign"
 """The profile of a history that none of our runs recorded."""
 
@@ -98,12 +101,15 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="phase
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="fault"):
-    """A fault was injected or healed; `ok`: proven from outside, with the evidence."""
+    """A fault was injected or healed; `ok`: seen from outside to be so, with the evidence.
+
+    Phase `skip`: it was due, and nothing was broken; the evidence says why.
+    """
 
     t: Time
     name: str
     target: str
-    phase: Literal["inject", "heal"]
+    phase: Literal["inject", "heal", "skip"]
     fault: str = ""
     ok: bool = True
     evidence: str = ""
@@ -115,6 +121,33 @@ class Hole(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="hole")
     t: Time
     process: str
     detail: str
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="machine"):
+    """What a process of the run saw of the machine in the `span_s` before `t`."""
+
+    t: Time
+    process: str
+    span_s: float
+    stalls_s: tuple[float, ...] = ()
+    """How much too late the process woke from short sleeps, each time that was above STALL_S."""
+    cores: int = 0
+    """0: it did not measure who used them, and the times below mean nothing."""
+    own_s: float = 0.0
+    """CPU seconds of all processes of the run."""
+    others_s: float = 0.0
+    """CPU seconds of everybody else on the machine."""
+    steal_s: float = 0.0
+    """CPU seconds that the host of the virtual machine gave to others."""
+
+
+class Sends(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="sends"):
+    """How many sends a process of the swarm had planned, and how many of them it never made."""
+
+    t: Time
+    process: str
+    planned: int
+    unsent: int
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,10 +179,10 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="cana
     """What should have been searched and was not, and why."""
 
 
-ControlEvent: TypeAlias = Phase | Hole | Plan | Fault
-"""The lines that processes append during a run."""
-Control: TypeAlias = Meta | Plan | Phase | Fault | Hole | Canary
-CONTROL: Final = (Meta, Plan, Phase, Fault, Hole, Canary)
+ControlEvent: TypeAlias = Phase | Hole | Plan | Fault | Machine | Sends
+"""What processes of a run append while it goes on."""
+Control: TypeAlias = Meta | Plan | Phase | Fault | Hole | Machine | Sends | Canary
+CONTROL: Final = (Meta, Plan, Phase, Fault, Hole, Machine, Sends, Canary)
 
 _DECODER = msgspec.json.Decoder(ControlEvent)
 _ENCODER = msgspec.json.Encoder()

@@ -196,6 +196,28 @@ def test_a_dead_part_of_the_swarm_makes_the_verdict_unknown(place: Path) -> None
         assert left_of(out) == []
 
 
+def test_a_runner_that_was_stopped_makes_the_verdict_unknown(place: Path) -> None:
+    text = EXPERIMENT.replace("  - {name: redis_failover, for_s: [6, 7], options: {lag_s: 0.5}}\n", "")
+    (place / "stopped.yaml").write_text(text.partition("checks:")[0] + "without: [latency, push, presence, receipts]\n")
+    out = place / "stopped"
+    with running("run", "stopped.yaml", "--seed", "7", cwd=place, out=out) as process:
+        wait_until(lambda: in_phase(out, "steady"), timeout_s=60)
+        process.send_signal(signal.SIGSTOP)
+        try:
+            at_s = schedule.load(out / "schedule.yaml").faults[0].at_s
+            time.sleep(at_s + 8)
+        finally:
+            process.send_signal(signal.SIGCONT)
+        _, said = process.communicate(timeout=scaled(100))
+    assert process.returncode == 2, said
+    verdict = json.loads((out / "verdict.json").read_text())
+    told = {check["name"]: check for check in verdict["checks"]}
+    assert told["machine"]["verdict"] == "unknown"
+    assert "later than planned" in told["machine"]["detail"]
+    assert "the runner stood still for " in told["machine"]["detail"]
+    assert not [check for check in told.values() if check["verdict"] == "invalid"]
+
+
 def test_a_second_interruption_ends_everything_at_once(place: Path) -> None:
     out = place / "aborted"
     with running("run", "small.yaml", "--seed", "8", cwd=place, out=out) as process:

@@ -67,6 +67,7 @@ def check(history: History) -> Finding:
         Evidence(late.sort("t", *MESSAGE), waited),
         Evidence(proven, refused),
         anomalies=late.height + proven.height,
+        tardy=not proven["refused"].count(),
     )
 
 

@@ -44,13 +44,15 @@ def check(history: History) -> Finding:
     facts, words = facts_of(history), Words(history)
     duties = _duties(history)
     bound_ns = round(history.bounds.catch_up_s * 1e9)
-    due, missing, proven = 0, 0, Tally("online", "device", "conv", "seq", "msg")
+    due, missing, never, proven = 0, 0, 0, Tally("online", "device", "conv", "seq", "msg")
     for part in facts.acked_readers():
         others = part.filter(pl.col("reader") != pl.col("device"))
         others = others.select(*MESSAGE, "seq", acked="t", device="reader")
         missed = _missed(others.join(facts.shown_of(part), on=["device", *MESSAGE], how="left"), duties, bound_ns)
         due, missing = due + others.height, missing + missed.height
-        proven.add(facts.despite_holes(missed))
+        certain = facts.despite_holes(missed)
+        proven.add(certain)
+        never += certain["shown"].null_count()
     if proven.height:
 
         def text(row: Row) -> str:
@@ -61,7 +63,7 @@ def check(history: History) -> Finding:
             )
 
         detail = f"{count(proven.height, 'message')} not shown within {history.bounds.catch_up_s:g} s of coming online"
-        return words.invalid(NAME, detail, Evidence(proven.rows, text), anomalies=proven.height)
+        return words.invalid(NAME, detail, Evidence(proven.rows, text), anomalies=proven.height, tardy=not never)
     if missing:
         detail = f"{count(missing, 'message')} not shown may follow an unrecorded removal"
         return Finding(name=NAME, verdict="unknown", detail=detail)

@@ -8,8 +8,10 @@ Anomaly: the effect is shown before its cause.
     {"e":"send","t":20,"device":1,"conv":8,"msg":5,..}
     {"e":"show","t":30,"device":2,"conv":8,"msg":5,..}          device 2 shows 4 of conversation 7 only at 40
 
-Decisions. First displays count, strictly earlier on both sides. `liveness` judges a device that never shows m1. Only
-what a device itself had shown is a cause; chains are found link by link.
+Decisions. First displays count, strictly earlier on both sides. A device that never shows m1 is for `liveness`. Only
+what a device itself had shown is a cause; chains are found link by link. A device that waited for the cause and showed
+the message in the end without it was too patient for a slow machine: that is tardy (see Finding), and one that did not
+wait is not.
 
 Algorithm. On device d, m2 is a candidate if some m1 was displayed anywhere before m2 was invoked, and on d only after
 m2. The running minimum of first displays, from d's last display backwards, finds the candidates. Only for candidates
@@ -24,11 +26,14 @@ import polars as pl
 
 from chaos.verdict.finding import MAX_COUNTEREXAMPLES, Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import MESSAGE, in_stay
+from chaos.verdict.relations.base import MESSAGE, SECOND, in_stay
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "causal"
 RANK = 80
+HELD_S = 1.0
+"""From the arrival to the display. Our devices wait 15 s for a cause (ClientSettings.hold_s), or for five connections;
+one that does not wait displays at once, within milliseconds even where a process is late."""
 PART_ROWS = 1_000_000
 """Approximate number of pairs that are examined at a time."""
 
@@ -62,11 +67,19 @@ def check(history: History) -> Finding:
             f"{more}{count(found.height, 'message')} shown before one that its sender had already shown",
             Evidence(found, text, ("sender", "device")),
             anomalies=found.height,
+            tardy=_held(history, found).height == found.height,
         )
     detail = (
         f"{count(answers.height, 'display')}, {candidates.height:,} of them looked at closely, none before its cause"
     )
     return Finding(name=NAME, verdict="valid", detail=detail)
+
+
+def _held(history: History, found: pl.DataFrame) -> pl.DataFrame:
+    """The inversions whose message had arrived HELD_S before it was displayed."""
+    arrived = facts_of(history).of("wire").group_by("device", *MESSAGE).agg(arrived=pl.col("t").min())
+    waited = found.join(arrived, on=["device", *MESSAGE])
+    return waited.filter(pl.col("t") - pl.col("arrived") >= HELD_S * SECOND)
 
 
 def _member_shows(history: History) -> pl.DataFrame:

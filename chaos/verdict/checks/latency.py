@@ -68,4 +68,4 @@ def check(history: History) -> Finding:
         )
 
     slowest = late.sort("latency_ns", "due", "conv", "msg", "device", descending=[True, False, False, False, False])
-    return words.invalid(NAME, detail, Evidence(slowest, text), anomalies=late.height)
+    return words.invalid(NAME, detail, Evidence(slowest, text), anomalies=late.height, tardy=True)

@@ -74,7 +74,7 @@ def check(history: History) -> Finding:
             )
 
         detail = f"{count(gone, 'delivery', 'deliveries')} never shown, {proven.height - gone:,} shown too late"
-        return words.invalid(NAME, detail, Evidence(proven.rows, text), anomalies=proven.height)
+        return words.invalid(NAME, detail, Evidence(proven.rows, text), anomalies=proven.height, tardy=not gone)
     if late:
         detail = f"{count(late, 'delivery', 'deliveries')} not shown, but " + (
             "the history is incomplete"

@@ -78,8 +78,14 @@ def check(history: History) -> Finding:
             Evidence(stale, text, ("viewer",)),
             Evidence(untold, dark, ("viewer",)),
             anomalies=stale.height + untold.height,
+            tardy=not untold["again"].null_count() and not _never_corrected(stale, told).height,
         )
     return Finding(name=NAME, verdict="valid", detail=f"{count(states, 'state')} told, none stale for too long")
+
+
+def _never_corrected(stale: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+    """Of the stale pictures, those that nothing that the viewer was told put right."""
+    return stale.join(told.select("viewer", "user", until="t"), on=["viewer", "user", "until"], how="anti")
 
 
 def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
@@ -107,7 +113,7 @@ def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
 
 
 def _untold(history: History, told: pl.DataFrame, bound_ns: int) -> pl.DataFrame:
-    """Return viewer, user, back, deadline: returns of a viewer after which it was not told again in time."""
+    """viewer, user, back, deadline, again: returns of a viewer after which it was not told again in time, or never."""
     facts, pair = facts_of(history), ["viewer", "user"]
     sessions = facts.stays.sessions.rename({"device": "viewer"})
     first = sessions.group_by("viewer").agg(first=pl.col("start").min())
@@ -124,7 +130,7 @@ def _untold(history: History, told: pl.DataFrame, bound_ns: int) -> pl.DataFrame
     owed = owed.join_asof(
         again, left_on="back", right_on="again", by=pair, strategy="forward", check_sortedness=False
     ).filter(pl.col("again").is_null() | (pl.col("again") > pl.col("deadline")))
-    return owed.select(*pair, "back", "deadline").sort("back", *pair)
+    return owed.select(*pair, "back", "deadline", "again").sort("back", *pair)
 
 
 def _truths(history: History) -> pl.DataFrame:

@@ -53,13 +53,15 @@ def check(history: History) -> Finding:
     pushes = facts.of("push").select(PUSH)
     if not pushes.height and not history.meta.push:
         return nothing(NAME)
-    due, missing, proven = 0, 0, Tally("acked", "conv", "seq", "device", "msg")
+    due, missing, never, proven = 0, 0, 0, Tally("acked", "conv", "seq", "device", "msg")
     watched = _watched(history)
     for part in facts.acked_readers():
         away = _away(history, part, watched)
         silent = _missing(history, away, pushes)
         due, missing = due + away.height, missing + silent.height
-        proven.add(facts.despite_holes(silent))
+        certain = facts.despite_holes(silent)
+        proven.add(certain)
+        never += _never(certain, pushes).height
     needless, shown, again = _needless(history, pushes), _shown_before(history, pushes), _again(pushes)
     nowhere, strangers = _nowhere(history, pushes), _to_strangers(history, pushes)
     doubtful = nowhere.height + strangers.height if history.holes else 0
@@ -94,6 +96,7 @@ def check(history: History) -> Finding:
             f"{count(sum(found.values()), 'push', 'pushes')} wrong: {detail}",
             *(evidence for evidence in kinds.values() if evidence.rows.height),
             anomalies=sum(found.values()),
+            tardy=found.keys() == {"late or missing"} and not never,
         )
     if missing or doubtful:
         number = count(missing + doubtful, "missing or surplus push", "missing or surplus pushes")
@@ -137,6 +140,13 @@ def _missing(history: History, away: pl.DataFrame, pushes: pl.DataFrame) -> pl.D
     )
     missing = away.join(told, on=["device", *MESSAGE], how="anti").join(shown, on=["device", *MESSAGE], how="left")
     return missing.filter(not_shown_by(pl.col("until")))
+
+
+def _never(silent: pl.DataFrame, pushes: pl.DataFrame) -> pl.DataFrame:
+    """Of what was not told in time, what was never shown and never pushed."""
+    later = silent.join(pushes.select("device", "conv", covers="seq"), on=["device", "conv"])
+    told = later.filter(pl.col("covers") >= pl.col("seq"))
+    return silent.filter(pl.col("shown").is_null()).join(told, on=["device", *MESSAGE], how="anti")
 
 
 def _needless(history: History, pushes: pl.DataFrame) -> pl.DataFrame:

@@ -75,6 +75,7 @@ def check(history: History) -> Finding:
             Evidence(back, lambda row: f"{said(row)}, after {row['highest']} had been reported"),
             Evidence(untold, silent, ("device", "sender")),
             anomalies=early.height + back.height + untold.height,
+            tardy=not early.height and not back.height,
         )
     detail = f"{count(receipts.height, 'receipt')}, none early, none going back"
     return Finding(name=NAME, verdict="valid", detail=detail)

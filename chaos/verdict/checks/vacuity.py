@@ -88,7 +88,7 @@ def _names(history: History) -> list[str]:
 
 def _faults(history: History) -> list[str]:
     windows = facts_of(history).windows
-    doubts = [f"{window.name} on {window.target} was never injected" for window in windows.missing]
+    doubts = [f"{window.name} on {window.target} was {window.evidence[0]}" for window in windows.missing]
     for window in windows.all:
         what = f"{window.name} on {window.target}"
         if not window.effective:

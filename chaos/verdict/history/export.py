@@ -56,6 +56,8 @@ def _controls(history: History) -> Iterator[Control]:
     yield from history.phases
     yield from history.faults
     yield from history.holes
+    yield from history.machine
+    yield from history.sends
     if history.canary is not None:
         yield history.canary
 

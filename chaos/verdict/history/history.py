@@ -25,7 +25,7 @@ from chaos.verdict.canary import Canary
 from chaos.verdict.history import native
 from chaos.verdict.history.ids import Ids, intern
 from chaos.verdict.history.jsonl import HistoryError, Reader
-from load.history.control import FOREIGN, Bounds, Control, Fault, Hole, Meta, Phase, Plan
+from load.history.control import FOREIGN, Bounds, Control, Fault, Hole, Machine, Meta, Phase, Plan, Sends
 from load.history.events import EVENT_NAMES
 
 T = TypeVar("T")
@@ -56,6 +56,9 @@ class History:
     faults: tuple[Fault, ...] = ()
     phases: tuple[Phase, ...] = ()
     holes: tuple[Hole, ...] = ()
+    machine: tuple[Machine, ...] = ()
+    sends: tuple[Sends, ...] = ()
+    """Of each process of the swarm."""
     canary: Canary | None = None
     """The result of the hunt for plaintext; None if there was none."""
     unknown_kinds: dict[str, int] = field(default_factory=dict)
@@ -199,6 +202,8 @@ def _build(reader: Reader, holes: list[Hole], hunted: Canary | None = None) -> H
         faults=tuple(control for control in controls if isinstance(control, Fault)),
         phases=tuple(control for control in controls if isinstance(control, Phase)),
         holes=found,
+        machine=tuple(control for control in controls if isinstance(control, Machine)),
+        sends=tuple(control for control in controls if isinstance(control, Sends)),
         unknown_kinds=dict(sorted(reader.unknown.items())),
         has_meta=bool(metas),
         canary=hunts[-1] if hunts else None,

@@ -58,6 +58,8 @@ def pair(faults: tuple[Fault, ...]) -> list[Window]:
     windows: list[Window] = []
     current: dict[tuple[str, ...], int] = {}
     for event in sorted(faults, key=lambda event: (event.t, event.phase == "heal")):
+        if event.phase == "skip":
+            continue
         key = _key(event)
         evidence = (event.evidence,) if event.evidence else ()
         place = current.get(key)
@@ -96,14 +98,14 @@ class Windows:
     def missing(self) -> tuple[Window, ...]:
         """The planned faults that were never injected; if several have one key, the last ones."""
         injected = Counter(window.key for window in self._paired)
+        why = {_key(event): event.evidence for event in self._history.faults if event.phase == "skip"}
         missing = []
         for plan in sorted(self._history.plans, key=lambda plan: (plan.at_s, plan.fault)):
             key = _key(plan)
             injected[key] -= 1
             if injected[key] < 0:
-                never = Window(
-                    key=key, name=plan.name, target=plan.target, inject_ns=None, evidence=("never injected",)
-                )
+                reason = f"never injected: {why[key]}" if why.get(key) else "never injected"
+                never = Window(key=key, name=plan.name, target=plan.target, inject_ns=None, evidence=(reason,))
                 missing.append(never)
         return tuple(missing)
 

@@ -245,7 +245,7 @@ def test_stop_heals_what_is_broken_and_injects_nothing_more(world: World, tmp_pa
     assert pending(running.path) == []
 
 
-def test_a_fault_on_a_dead_target_is_recorded_without_effect(
+def test_a_fault_on_a_dead_target_is_recorded_as_skipped(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FAULTS["chat_crash"], "arm_timeout_s", 0.3)
@@ -257,7 +257,7 @@ def test_a_fault_on_a_dead_target_is_recorded_without_effect(
     finally:
         os.kill(pid, signal.SIGCONT)
     (line,) = lines.faults
-    assert (line.phase, line.ok) == ("inject", False)
+    assert (line.phase, line.ok) == ("skip", False)
     assert line.evidence == "chat-1 does not answer a ping"
     assert pending(tmp_path / "undo.jsonl") == []
 

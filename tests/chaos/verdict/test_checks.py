@@ -145,6 +145,9 @@ def test_recovery_without_anything_due_or_under_another_fault_is_not_told() -> N
 
 
 def test_times_of_a_planned_fault_that_never_came() -> None:
+    (skipped,) = judge(history_of(cases.CASES["vacuity.the_fault_could_not_be_armed"].write().lines)).faults
+    assert (skipped.injected_at_s, skipped.healed_at_s, skipped.healed) == (None, None, False)
+    assert skipped.evidence == "never injected: gateway-1 is not healthy"
     (result,) = judge(history_of(cases.CASES["vacuity.never_injected"].write().lines)).faults
     assert result.injected_at_s is None
     assert not result.effective

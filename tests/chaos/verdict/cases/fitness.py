@@ -1,0 +1,141 @@
+"""Runs that were not as planned, or on a machine that was not fit for them: what is late proves nothing there."""
+
+from tests.chaos.verdict.book import Book
+from tests.chaos.verdict.cases.content import causal__the_answer_before_the_question
+from tests.chaos.verdict.cases.registry import bad, good, unknown
+
+UNTIL = 40
+FULL = {"own_s": 0.9, "others_s": 1.0}
+
+
+def measured(
+    book: Book, *, stalls: dict[int, list[float]] | None = None, busy: dict[str, float] | None = None, unsent: int = 0
+) -> Book:
+    """What a run tells of the machine: `stalls` of the swarm by second, `busy` in every second."""
+    for second in range(2, UNTIL):
+        book.add("machine", second + 0.5, process="runner", span_s=1, stalls_s=[])
+        told = {"own_s": 0.6, "others_s": 0.1, "steal_s": 0, **(busy or {})}
+        book.add("machine", second + 0.6, process="runner", span_s=1, cores=2, **told)
+        book.add("machine", second + 0.7, process="swarm-7", span_s=1, stalls_s=(stalls or {}).get(second, []))
+    book.add("sends", UNTIL, process="swarm-7", planned=60, unsent=unsent)
+    return book
+
+
+def run(*, lag: float = 0.05, struck: float = 10, to: tuple[str, ...] | None = None) -> Book:
+    """One of our runs with a fault; of the messages after it `lag` and `to` tell when and where they are shown."""
+    book = Book()
+    book.own(until=UNTIL, min_acked=4, min_deliveries=8)
+    book.add("plan", 0, fault="f1", name="crash", target="gateway-1", at_s=9, for_s=2)
+    book.fault(struck, struck + 2, fault="f1")
+    for second in range(2, UNTIL):
+        late = second > 20
+        book.say(second, "ann", f"m{second}", lag=lag if late else 0.05, to=to if late and to is not None else None)
+    return book
+
+
+@good
+def on_a_fit_machine() -> Book:
+    return measured(run(), stalls={5: [0.03, 0.04]}, busy={"own_s": 1.9, "others_s": 0.05}).read_back(81)
+
+
+@good
+def busy_with_others_while_there_was_room() -> Book:
+    return measured(run(), busy={"own_s": 0.6, "others_s": 0.9}).read_back(81)
+
+
+@good
+def late_only_while_a_fault_was_on() -> Book:
+    return measured(run(), stalls={10: [0.9], 11: [0.9]}).read_back(81)
+
+
+@bad()
+def latency__slow_on_a_fit_machine() -> Book:
+    return measured(run(lag=0.3)).read_back(81)
+
+
+@unknown("latency")
+def machine__the_generator_was_late() -> Book:
+    return measured(run(lag=0.3), stalls={25: [0.3], 26: [0.3, 0.1]}).read_back(81)
+
+
+@unknown("latency")
+def machine__others_took_the_cores() -> Book:
+    return measured(run(lag=0.3), busy=FULL).read_back(81)
+
+
+@unknown()
+def machine__its_host_took_the_cores() -> Book:
+    return measured(run(), busy={"own_s": 1.2, "steal_s": 0.7}).read_back(81)
+
+
+@unknown()
+def machine__the_runner_stood_still_and_a_fault_struck_late() -> Book:
+    book = measured(run(struck=26))
+    book.add("machine", 26, process="runner", span_s=17, stalls_s=[16.0])
+    return book.read_back(81)
+
+
+@unknown()
+def machine__sends_that_were_never_made() -> Book:
+    return measured(run(), unsent=9).read_back(81)
+
+
+@unknown()
+def machine__nothing_was_measured() -> Book:
+    book = run()
+    for line in book.lines:
+        if line["e"] == "meta":
+            line["manifest"] = True
+    return book.read_back(81)
+
+
+@unknown("liveness", "latency")
+def machine__busy_and_all_is_late_by_half_a_minute() -> Book:
+    return measured(run(lag=30), busy=FULL).read_back(81)
+
+
+@bad(doubt=("machine",))
+def liveness__never_shown_on_a_busy_machine() -> Book:
+    return measured(run(to=("bob",)), busy=FULL).read_back(81)
+
+
+@bad("gaps_forks", "session", doubt=("machine",))
+def acked_lost__on_a_busy_machine() -> Book:
+    return measured(run(), busy=FULL).read_back(81, lacking={"cid": ("m30",)})
+
+
+def own_causal(*, waited: bool, busy: dict[str, float] | None) -> Book:
+    """The answer is shown before the question; `waited`: after the device held it for 15 s."""
+    book = causal__the_answer_before_the_question()
+    book.own(until=UNTIL, min_acked=4, min_deliveries=8)
+    for line in book.lines:
+        if waited and line.get("msg") == "answer" and line["e"] == "show" and line["device"] == "cid-1":
+            line["t"] = int(str(line["t"])) + 15_000_000_000
+        if waited and line.get("msg") == "question" and line["e"] == "show" and line["device"] == "cid-1":
+            line["t"] = int(str(line["t"])) + 16_000_000_000
+    return measured(book, busy=busy)
+
+
+@unknown("causal")
+def machine__a_device_waited_in_vain_for_the_cause() -> Book:
+    return own_causal(waited=True, busy=FULL)
+
+
+@bad()
+def causal__waited_in_vain_on_a_fit_machine() -> Book:
+    return own_causal(waited=True, busy=None)
+
+
+@bad(doubt=("machine",))
+def causal__did_not_wait_on_a_busy_machine() -> Book:
+    return own_causal(waited=False, busy=FULL)
+
+
+@unknown()
+def vacuity__the_fault_could_not_be_armed() -> Book:
+    book = measured(run())
+    for line in book.lines:
+        if line["e"] == "fault" and line["phase"] == "inject":
+            line |= {"phase": "skip", "ok": False, "evidence": "gateway-1 is not healthy"}
+    book.lines = [line for line in book.lines if line.get("phase") != "heal"]
+    return book.read_back(81)
