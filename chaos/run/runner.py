@@ -205,7 +205,13 @@ class _Run:
             tell=self._monitor.control.write,
         )
         self._sampler.start()
+        beat = Beat("runner", self._monitor.control.write, time.sleep)
+        threading.Thread(target=beat.run, args=(self._is_over,), name="beat", daemon=True).start()
         return self._swarm
+
+    def _is_over(self) -> bool:
+        """Whether the phases are over in which it matters when the runner wakes."""
+        return self._monitor.phase not in ("ramp", "steady")
 
     def _await_steady(self, swarm_process: SwarmProcess) -> bool:
         """Wait until t0 is known; returns False if interrupted. Raises HarnessError if the swarm fails or hangs."""
@@ -235,8 +241,6 @@ class _Run:
             now_ns=now_ns,
             t0_ns=self._monitor.t0_ns,
         )
-        beat = Beat("runner", self._monitor.control.write, time.sleep)
-        threading.Thread(target=beat.run, args=(lambda: self._monitor.phase != "steady",), daemon=True).start()
         self._engine_thread = threading.Thread(target=self._engine.run, name="engine", daemon=True)
         self._engine_thread.start()
 

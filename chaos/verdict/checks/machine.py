@@ -64,7 +64,7 @@ def check(history: History) -> Finding:
         detail = "; ".join(doubts[:MAX_TOLD]) + more
         return Finding(name=NAME, verdict="unknown", detail=detail, anomalies=len(doubts))
     planned = sum(sends.planned for sends in history.sends)
-    theirs = _share([line for line in _steady(history) if line.cores])
+    theirs = _share([line for line in _calm(history) if line.cores])
     detail = f"{count(planned, 'planned send')} made, others took {100 * theirs:.0f} % of the cores"
     return Finding(name=NAME, verdict="valid", detail=detail)
 
@@ -83,22 +83,22 @@ def _measured(history: History) -> list[str]:
 
 
 def _steady(history: History) -> list[Machine]:
-    """What was measured in the steady phase."""
+    """What was measured in times that overlap the steady phase."""
     start, end = history.phase("steady"), history.phase("quiesce")
     if start is None:
         return []
-    return [
-        line for line in history.machine if line.t - line.span_s * SECOND >= start and (end is None or line.t <= end)
-    ]
+    return [line for line in history.machine if line.t > start and (end is None or _began(line) < end)]
+
+
+def _began(line: Machine) -> float:
+    return line.t - line.span_s * SECOND
 
 
 def _calm(history: History) -> list[Machine]:
     """Of that, what no fault window overlaps."""
     spans = facts_of(history).windows.spans()
     return [
-        line
-        for line in _steady(history)
-        if not any(first <= line.t and line.t - line.span_s * SECOND <= last for first, last in spans)
+        line for line in _steady(history) if not any(first <= line.t and _began(line) <= last for first, last in spans)
     ]
 
 
