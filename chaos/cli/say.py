@@ -6,7 +6,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING
 
-from chaos.errors import VALID, printable
+from chaos.errors import UNKNOWN, VALID, printable
 
 if TYPE_CHECKING:
     from chaos.verdict.model import Verdict
@@ -43,3 +43,18 @@ def judged(verdict: Verdict, *, as_json: bool) -> int:
     reasons = [check for check in verdict.checks if check.verdict == verdict.verdict]
     why = next((check for check in reasons if check.name == "vacuity"), reasons[0])
     return fail(f"{verdict.verdict}: {why.name}: {why.detail}", exit_status(verdict))
+
+
+def caught(verdict: Verdict, *, by: str, as_json: bool) -> int:
+    """Print what machines read, and whether that check found the known-bad design. Returns 0 if so, else 2."""
+    from chaos.verdict.model import encode
+
+    if as_json:
+        print(encode(verdict).decode(), flush=True)  # noqa: T201
+    check = next(check for check in verdict.checks if check.name == by)
+    if check.verdict == "invalid" and check.counterexamples:
+        note(f"caught: {by}: {check.detail}; {check.counterexamples[0].text}")
+        return VALID
+    others = [other.name for other in verdict.checks if other.verdict == "invalid"]
+    seen = f"; invalid by {', '.join(others)}" if others else ""
+    return fail(f"variant {verdict.variant} was not caught: {by} is {check.verdict}: {check.detail}{seen}", UNKNOWN)

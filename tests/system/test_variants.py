@@ -53,6 +53,24 @@ def test_the_named_check_catches_it_with_a_counterexample(variant: str, tmp_path
 @pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+def test_a_sequencer_dies_between_commit_and_store(tmp_path: Path) -> None:
+    """On a busy machine too: the fault waits for the moment."""
+    out = tmp_path / "run"
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "chaos.cli.petrel", "run", str(EXPERIMENT.with_name("crash.yaml"))),
+            *("--variant", "commit_before_store", "--must-be-caught", "--seed", "304", "--json", "--out", str(out)),
+        ],
+        capture_output=True, text=True, check=False, timeout=scaled(280),
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert "petrel: caught: acked_lost: " in ended.stderr
+    assert of(json.loads(ended.stdout.splitlines()[-1]), "invalid")["acked_lost"]["counterexamples"]
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_without_a_variant_nothing_is_wrong(tmp_path: Path) -> None:
     status, verdict = judged(None, tmp_path / "run")
     assert (status, verdict["verdict"]) == (0, "valid"), verdict["checks"]

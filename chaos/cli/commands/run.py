@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 from chaos.cli import servers
 from chaos.cli.asked import check_profile, check_redis, check_variant
 from chaos.cli.command import as_json, command, out, profile, run_dir, scale, variant
-from chaos.cli.say import judged
+from chaos.cli.say import caught, judged
+from chaos.errors import UsageError
 
 if TYPE_CHECKING:
     from chaos.run.experiment import Experiment
@@ -24,6 +25,11 @@ def _experiment(sub: argparse.ArgumentParser) -> None:
     shipped = ", ".join(sorted(path.stem for path in EXPERIMENTS.glob("*.yaml")))
     sub.add_argument("experiment", metavar="EXPERIMENT", help=f"{shipped}, or the path of a YAML file")
     sub.add_argument("--rate", type=float, metavar="R", help="sends a second, all devices together")
+    sub.add_argument(
+        "--must-be-caught",
+        action="store_true",
+        help="with --variant: exit 0 only if the check that the variant names says invalid, with a counterexample",
+    )
 
 
 @command("run", "run an experiment and judge it", _experiment, scale, variant, profile, out, as_json, servers.options)
@@ -40,8 +46,9 @@ def run(options: argparse.Namespace) -> int:
     )
     schedule.check_fits(wanted)
     check_variant(options.variant)
+    check = _named_check(options.variant, wanted) if options.must_be_caught else None
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
-    return _whole(options, wanted, seed=seed, profile=options.profile, variant=options.variant)
+    return _whole(options, wanted, seed=seed, profile=options.profile, variant=options.variant, must_be_caught_by=check)
 
 
 @command("replay", "run again what a run directory's schedule.yaml says", run_dir, out, as_json, servers.options)
@@ -70,6 +77,7 @@ def _whole(
     profile: str,
     variant: str | None,
     recorded: Schedule | None = None,
+    must_be_caught_by: str | None = None,
 ) -> int:
     """Check everything that needs no system, then run the experiment and judge it."""
     from chaos.run import rundir, sketch, whole
@@ -90,4 +98,22 @@ def _whole(
         replay=recorded,
         servers=theirs,
     )
-    return judged(whole.execute(request, as_json=options.json), as_json=options.json)
+    verdict = whole.execute(request, as_json=options.json)
+    if must_be_caught_by is not None:
+        return caught(verdict, by=must_be_caught_by, as_json=options.json)
+    return judged(verdict, as_json=options.json)
+
+
+def _named_check(variant: str | None, wanted: Experiment) -> str:
+    """The check that the variant says must catch it. Raises UsageError where the run could not show that."""
+    from sut import variants
+
+    if variant is None:
+        raise UsageError("--must-be-caught needs --variant; petrel variants lists them")
+    named = variants.find(variant)
+    if not named.caught_by:
+        raise UsageError(f"variant {variant} is caught by no check: petrel bench {named.measured_by} measures it")
+    check = named.caught_by[0]
+    if wanted.judged_by is not None and check not in wanted.judged_by:
+        raise UsageError(f"experiment {wanted.name} is not judged by {check}, which must catch variant {variant}")
+    return check

