@@ -16,7 +16,7 @@ from rich.text import Text
 from chaos.errors import VALID, HarnessError, UsageError
 from chaos.run import rundir, whole
 from chaos.run.interrupt import Aborted, Interrupted
-from chaos.run.swarm import LOCUSTFILE, free_port, last_line
+from chaos.run.swarm import LOCUSTFILE, free_port, last_line, locust_environ
 from chaos.screen.console import for_people
 from sut.deploy.servers.external import Servers
 from sut.deploy.system import System
@@ -77,7 +77,7 @@ def _browse(system: System, directory: rundir.RunDir, users: int, port: int, con
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
-            env={**os.environ, **system.environment()},
+            env={**locust_environ(directory.path), **system.environment()},
             cwd=directory.path,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import site
 import socket
 import subprocess
 import sys
@@ -59,6 +60,16 @@ def configure(experiment: Experiment, topology: Topology, directory: RunDir, see
     return config
 
 
+def locust_environ(directory: Path) -> dict[str, str]:
+    """The environment for a Locust that is told everything on its command line; `directory` is its working directory.
+
+    Locust also listens to LOCUST_* variables and to configuration files in the home and the working directory. None of
+    them may change a run: the variables are left out, and the home is the run's own directory.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    return kept | {"HOME": str(directory), "PYTHONUSERBASE": site.getuserbase()}  # packages stay where they are
+
+
 class SwarmProcess:
     """Locust, headless: a master and its workers, in a session of their own. The constructor starts it."""
 
@@ -73,7 +84,7 @@ class SwarmProcess:
             *("--master-host", "127.0.0.1", "--master-port", port),
         ]
         self.log = directory.logs / "swarm.log"
-        environ = {**os.environ, **environ, "PETREL_SWARM": str(directory.swarm)}
+        environ = {**locust_environ(directory.path), **environ, "PETREL_SWARM": str(directory.swarm)}
         self._process = _start(command, self.log, environ, directory.path)
         self._workers: dict[int, psutil.Process] = {}
         self._dead: set[int] = set()

@@ -1,11 +1,15 @@
 """What the runner says of a swarm that ended."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from chaos.run import experiment, rundir
-from chaos.run.swarm import configure, last_line
+from chaos.run.swarm import LOCUSTFILE, SwarmProcess, configure, last_line, locust_environ
 from load import workload
 from sut.deploy.topology import Service, Topology
 
@@ -37,3 +41,65 @@ def test_the_swarm_gets_every_knob_of_the_experiment(tmp_path: Path) -> None:
     assert config.seed == 7
     for name in workload.Workload.__struct_fields__:
         assert getattr(config, name) == getattr(wanted, name), name
+
+
+HOSTILE = {
+    "LOCUST_TAGS": "nothing",
+    "LOCUST_EXCLUDE_TAGS": "everything",
+    "LOCUST_USER_CLASSES": "NoSuchUser",
+    "LOCUST_LOCUSTFILE": "/nowhere/locustfile.py",
+    "LOCUST_RUN_TIME": "1s",
+    "LOCUST_USERS": "1",
+    "LOCUST_STOP_TIMEOUT": "90",
+    "LOCUST_MODE_WORKER": "true",
+    "LOCUST_EXPECT_WORKERS": "7",
+    "LOCUST_LOGFILE": "elsewhere.log",
+    "LOCUST_CSV": "stats",
+    "LOCUST_ITERATIONS": "1",
+}
+
+
+@pytest.fixture
+def hostile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Variables and a home that would change what Locust does."""
+    for name, value in HOSTILE.items():
+        monkeypatch.setenv(name, value)
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".locust.conf").write_text("tags = nothing\nrun-time = 1s\nno-such-option = 5\nlogfile = elsewhere.log\n")
+    monkeypatch.setenv("HOME", str(home))
+    return home
+
+
+def test_locusts_own_settings_do_not_reach_a_run(hostile: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    directory.mkdir()
+    environ = locust_environ(directory)
+    assert not [name for name in environ if name.startswith("LOCUST")]
+    script = (
+        "import json, sys\n"
+        "from locust.argument_parser import parse_options\n"
+        "options = parse_options(sys.argv[1:])\n"
+        "print(json.dumps({name: getattr(options, name) for name in"
+        " ('tags', 'exclude_tags', 'run_time', 'num_users', 'stop_timeout', 'worker', 'logfile', 'user_classes')}))\n"
+    )
+    command = [sys.executable, "-P", "-c", script, "-f", str(LOCUSTFILE), "--users", "12"]
+    ended = subprocess.run(command, env=environ, cwd=directory, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert msgspec.json.decode(ended.stdout.splitlines()[-1]) == {
+        "tags": None, "exclude_tags": None, "run_time": None, "num_users": 12, "stop_timeout": 0.0, "worker": False,
+        "logfile": None, "user_classes": [],
+    }  # fmt: skip
+    assert str(hostile) != environ["HOME"]
+
+
+@pytest.mark.usefixtures("hostile")
+def test_a_swarm_starts_whatever_locust_is_told_elsewhere(tmp_path: Path) -> None:
+    directory = rundir.make(tmp_path / "run")
+    wanted = msgspec.structs.replace(experiment.load("quick"), users=4)
+    started = SwarmProcess(wanted, directory, {})  # without a swarm.json it ends with a line that says so
+    try:
+        assert os.waitid(os.P_PID, started.pids().popitem()[1], os.WEXITED | os.WNOWAIT) is not None
+    finally:
+        started.stop(lambda: True)
+    assert "swarm.json: No such file or directory" in last_line(started.log)
