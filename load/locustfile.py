@@ -3,7 +3,8 @@
 
     locust -f load/locustfile.py [--headless] [--processes N] [-u USERS -r PER_SECOND]
 
-A manual start swarms the system that `petrel up` started: each start of a test is a run of its own, in DIR/swarm-N. The
+By hand it swarms the system that `petrel up` started: each start of a test is a run of its own, in DIR/swarm-N, which
+is read back and judged when the test is stopped (load/byhand.py). Headless, the exit status is the verdict's. The
 runner sets PETREL_SWARM to a swarm.json instead, which is one run. The master (or the only process) creates the
 conversations and then tells each worker its part. When all users are spawned it sets the time 0 of the plan. SIGTERM
 to the master ends the swarm. SIGUSR1 to each process ends the sends only, and lets the devices settle.
@@ -21,13 +22,13 @@ from typing import Any, Final
 
 import gevent
 import msgspec
-from gevent.event import Event
 from locust import User, constant, events, runners, task
 from locust.env import Environment
 from locust.rpc import Message
-from locust.runners import LocalRunner, MasterRunner, Runner, WorkerRunner
+from locust.runners import STATE_RUNNING, STATE_SPAWNING, LocalRunner, MasterRunner, Runner, WorkerRunner
 from locust.web import WebUI
 
+from load import byhand
 from load import workload as configs
 from load.drive.api import ApiError
 from load.drive.swarm import Part, Report, Swarm, total
@@ -38,16 +39,25 @@ from load.webui import LedgerView, attach
 PART: Final = "petrel-part"
 BEGIN: Final = "petrel-t0"
 FAILED: Final = "petrel-failed"
+MORE: Final = "petrel-more"
+GIVEN: Final = "petrel-given"
+SETTLE: Final = "petrel-settle"
+IDLE_LOOK_S: Final = 0.2
+"""How often a user without a device looks for one."""
+ASK_AGAIN_S: Final = 1.0
+"""How long a worker waits for the devices that it asked for."""
 LEAD_NS: Final = 1_000_000_000
 """From the end of the ramp to the first planned send, in ns."""
 SENDS_PER_USER_S: Final = 0.13
-EXIT_HARNESS: Final = 70
 PATIENCE: Final = 60
 """Seconds without a heartbeat until Locust considers a worker dead.
 
 Its default of 3 s would end a run on a busy machine. A worker that really died is noticed at once, by its connection or
 by the process that started the swarm.
 """
+
+JUDGED_ELSEWHERE: Final = "PETREL_SWARM" in os.environ
+"""A runner started this swarm, and judges the run."""
 
 _LOGGER = logging.getLogger("petrel")
 
@@ -63,13 +73,19 @@ class DeviceUser(User):
     def live(self) -> None:
         """Run the device; ends when Locust stops this user."""
         session = LOCUST.take()
-        if session is None:
-            Event().wait()  # more users than devices: idle
-            return
+        while session is None:
+            LOCUST.ask_for_more()
+            gevent.sleep(IDLE_LOOK_S)
+            session = LOCUST.take()
         try:
             session.run()
         finally:
             LOCUST.give_back(session)
+
+    def stop(self, force: bool = False) -> bool:
+        """Stop at once, whatever --stop-timeout says: a device has no end of its own that could be waited for."""
+        stopped: bool = super().stop(force=True)
+        return stopped
 
 
 class RequestEvents:
@@ -109,8 +125,22 @@ class Locust:
         self._swarm: Swarm | None = None
         self._part: Part | None = None
         self._reports: dict[str, Report] = {}
-        self._extra_users = 0
+        self._idle = 0
+        """Users that looked for a device and found none, since devices were asked for last."""
+        self._asked_s = 0.0
+        self._told_idle = False
         self._failed = False
+        self._pool = byhand.Pool(())
+        self._known: set[str] = set()
+        """Workers that have their part."""
+        self._t0_ns = 0
+        self._watch: gevent.Greenlet | None = None
+        self._judging: gevent.Greenlet | None = None
+        self._stopped = False
+        """The history of the current run is closed."""
+        self._settling = False
+        self._run = ""
+        self._verdict = ""
 
     def attach(self, environment: Environment, web_ui: WebUI | None) -> None:
         """Register the handlers for one environment, whose runner exists already."""
@@ -123,15 +153,22 @@ class Locust:
         if isinstance(runner, WorkerRunner):
             runner.register_message(PART, self.on_part)
             runner.register_message(BEGIN, self.on_begin)
+            runner.register_message(GIVEN, self.on_given, concurrent=True)
+            runner.register_message(SETTLE, self.on_settle)
             hooks.report_to_master.add_listener(self.on_report)
             return
         hooks.test_start.add_listener(self.on_test_start)
         hooks.spawning_complete.add_listener(self.on_spawning_complete)
+        if not JUDGED_ELSEWHERE:
+            hooks.test_stopping.add_listener(self.on_test_stopping)
         if isinstance(runner, MasterRunner):
             runner.register_message(FAILED, self.on_worker_failed)
+            runner.register_message(MORE, self.on_more)
+            hooks.worker_connect.add_listener(self.on_worker_connect)
             hooks.worker_report.add_listener(self.on_worker_report)
         if web_ui is not None:
-            attach(web_ui, self.view)
+            options = environment.parsed_options
+            attach(web_ui, self.view, base=(options.web_base_path or "") if options is not None else "")
 
     def quiesce(self) -> None:
         """Handle SIGUSR1: this process's devices send no more, stay online and settle their open requests."""
@@ -139,13 +176,45 @@ class Locust:
             self._swarm.quiesce()
 
     def take(self) -> Any:
-        """Return a session for a new user, None if there is none left."""
-        session = self._swarm.take() if self._swarm is not None else None
-        if session is None:
-            self._extra_users += 1
-            if self._extra_users == 1:
-                _LOGGER.warning("more users than devices in the plan: the extra ones idle")
-        return session
+        """A device for a new user, None when there is none left."""
+        return self._swarm.take() if self._swarm is not None else None
+
+    def ask_for_more(self) -> None:
+        """A user has no device: by hand there may be some that nobody has."""
+        swarm, runner, now_s = self._swarm, self._runner, time.monotonic()
+        self._idle += 1
+        if swarm is None or now_s < self._asked_s + ASK_AGAIN_S:
+            return
+        wanted, self._idle, self._asked_s = self._idle, 0, now_s
+        if not swarm.config.at_start:
+            self._tell_idle()
+        elif isinstance(runner, WorkerRunner):
+            runner.send_message(MORE, {"count": wanted})
+        else:
+            self._adopt(self._pool.take(wanted))
+
+    def on_more(self, *, msg: Message, **_: object) -> None:
+        """Master: a worker has users without devices."""
+        devices = self._pool.take(int(msg.data["count"]))
+        self._runner.send_message(GIVEN, {"devices": devices}, msg.node_id)
+
+    def on_given(self, *, msg: Message, **_: object) -> None:
+        """Worker: devices that nobody had."""
+        self._adopt(msg.data["devices"])
+
+    def _adopt(self, devices: list[int]) -> None:
+        if not devices:
+            self._tell_idle()
+        elif self._swarm is not None:
+            try:
+                self._swarm.adopt(devices)
+            except ApiError as error:
+                self.fail(str(error))
+
+    def _tell_idle(self) -> None:
+        if not self._told_idle:
+            self._told_idle = True
+            _LOGGER.warning("more users than devices in the plan: the extra ones idle")
 
     def give_back(self, session: Any) -> None:
         """Make a session available again after its user stopped."""
@@ -156,14 +225,18 @@ class Locust:
         """Master or only process: arrange the run, before any user exists."""
         runner = self._runner
         self._reports.clear()
+        self._judging, self._settling, self._told_idle, self._asked_s, self._idle = None, False, False, 0.0, 0
+        self._run, self._verdict, self._swarm, self._stopped = "", "", None, False
         try:
             config = self._configuration(runner.target_user_count)
+            self._run = str(config.history.parent)
             self._swarm = Swarm(config, observer=RequestEvents(self._environment), on_failure=self.fail)
             started_s = time.monotonic()
             self._part = self._swarm.lead()
             took_s = time.monotonic() - started_s
             _LOGGER.info("%d conversations in %.1f s; the run is in %s", len(self._part.conversations), took_s,
                          config.history)  # fmt: skip
+            self._pool = byhand.Pool(self._swarm.spare if config.at_start else ())
             if isinstance(runner, MasterRunner):
                 self._hand_out(runner, self._part)
             else:
@@ -176,6 +249,7 @@ class Locust:
         """Worker: take the master's part and join the run; it spawns users next."""
         part = msgspec.convert(msgspec.json.decode(msg.data["part"]), Part)
         try:
+            self._stopped, self._told_idle, self._asked_s, self._idle = False, False, 0.0, 0
             self._swarm = Swarm(part.config, observer=RequestEvents(self._environment), on_failure=self.fail)
             self._swarm.join(part)
         except (ApiError, HistoryError) as error:
@@ -185,10 +259,40 @@ class Locust:
         """Master or only process: set the time 0 of the plan, as the ramp is over."""
         if self._swarm is None or self._swarm.begun:
             return
-        t0_ns = now_ns() + LEAD_NS
+        t0_ns = self._t0_ns = now_ns() + LEAD_NS
         self._swarm.begin(t0_ns)
+        if not JUDGED_ELSEWHERE:
+            self._watch = gevent.spawn(byhand.watch_cores, self._directory, self._swarm.tell)
         if isinstance(self._environment.runner, MasterRunner):
             self._environment.runner.send_message(BEGIN, {"t0_ns": t0_ns})
+
+    def on_worker_connect(self, *, client_id: str, **_: object) -> None:
+        """Master: a worker is ready. One that joins a test that goes on gets devices as it asks for them."""
+        runner, part = self._runner, self._part
+        late = runner.state in (STATE_SPAWNING, STATE_RUNNING) and client_id not in self._known
+        if part is None or self._swarm is None or not self._swarm.config.at_start or not late:
+            return
+        self._known.add(client_id)
+        own = msgspec.structs.replace(part, workers=0)
+        runner.send_message(PART, {"part": msgspec.json.encode(own)}, client_id)
+        if self._swarm.begun:
+            runner.send_message(BEGIN, {"t0_ns": self._t0_ns}, client_id)
+
+    def on_test_stopping(self, **_: object) -> None:
+        """By hand, master or only process: before the users go, everything under way arrives, or the time is up."""
+        swarm, runner = self._swarm, self._runner
+        if swarm is None or not swarm.begun or self._settling:
+            return
+        self._settling = True
+        swarm.quiesce()
+        if isinstance(runner, MasterRunner):
+            runner.send_message(SETTLE, {})
+        if not self._failed and not byhand.wait_until_drained(swarm.config):
+            _LOGGER.warning("not all was delivered within %g s", byhand.DRAIN_S)
+
+    def on_settle(self, **_: object) -> None:
+        """Worker: no more sends."""
+        self.quiesce()
 
     def on_begin(self, *, msg: Message, **_: object) -> None:
         """Worker: take the time 0 of the plan."""
@@ -210,22 +314,53 @@ class Locust:
         self.fail(f"a worker stopped: {msg.data['reason']}")
 
     def on_test_stop(self, **_: object) -> None:
-        """Close the history once the users have ended."""
-        if self._swarm is not None:
-            self._swarm.stop()
+        """The users are gone: close the history."""
+        if self._watch is not None:
+            self._watch.kill()
+            self._watch = None
+        if self._swarm is None or self._stopped:
+            return
+        self._stopped = True
+        self._swarm.stop()
+        if JUDGED_ELSEWHERE or isinstance(self._runner, WorkerRunner):
+            return
+        if self._swarm.begun:
+            self._verdict = "being judged"
+            self._judging = gevent.spawn(self._conclude, self._swarm.config.history.parent)
+        elif not self._verdict:
+            self._verdict = "none: it was stopped before it began"
+            _LOGGER.warning("the test was stopped before it began: there is no verdict")
+
+    def _conclude(self, run: Path) -> int:
+        """Have the run judged, and say what came of it. Returns the exit status."""
+        status, said = byhand.judge(run)
+        if self._run == str(run):
+            self._verdict = said
+        _LOGGER.info("%s", said)
+        return status
 
     def on_quitting(self, environment: Environment, **_: object) -> None:
-        """Set the exit status: in a run that is judged elsewhere, a refused send is no failure."""
+        """The exit status: by hand the verdict's. In a run that is judged elsewhere a refused send is no failure."""
+        runner, options = self._runner, environment.parsed_options
+        if JUDGED_ELSEWHERE or isinstance(runner, WorkerRunner):
+            environment.process_exit_code = byhand.EXIT_HARNESS if self._failed else 0
+            return
+        runner.quit()  # ends a test that goes on, and its histories
+        judged = self._judging.get() if self._judging is not None else None
         if self._failed:
-            environment.process_exit_code = EXIT_HARNESS
-        elif "PETREL_SWARM" in os.environ:
-            environment.process_exit_code = 0
+            environment.process_exit_code = byhand.EXIT_HARNESS
+        elif judged is not None:
+            environment.process_exit_code = judged
+        elif options is not None and options.headless:
+            _LOGGER.error("the test ended before it began: nothing was tested")
+            environment.process_exit_code = byhand.EXIT_HARNESS
 
     def fail(self, reason: str) -> None:
         """The swarm cannot continue: log one line, record a hole in the history, and stop."""
         if self._failed:
             return
         self._failed = True
+        self._verdict = f"none: {reason}"
         _LOGGER.error("%s", reason)
         if self._swarm is not None:
             self._swarm.hole(reason)
@@ -259,6 +394,8 @@ class Locust:
             to_come=max(0, counters.expected - counters.shown),
             drops=counters.drops,
             violations=counters.violations,
+            run=self._run,
+            verdict=self._verdict,
             ack_ms=_spread(ack),
             show_ms=_spread(show),
         )
@@ -276,18 +413,28 @@ class Locust:
         options = self._environment.parsed_options
         assert options is not None
         rate = options.petrel_rate or users * SENDS_PER_USER_S
-        return configs.by_hand(
-            Path(options.petrel_dir),
+        byhand.require_system(self._directory)
+        config = configs.by_hand(
+            self._directory,
             seed=options.petrel_seed,
             users=users,
             duration_s=options.petrel_seconds,
             rate_per_s=rate,
         )
+        byhand.describe(config, self._directory)
+        return config
 
-    @staticmethod
-    def _hand_out(runner: MasterRunner, part: Part) -> None:
-        """Send each worker its part, in the order in which Locust assigns users to the workers of one host."""
+    @property
+    def _directory(self) -> Path:
+        """Of the running system, by hand."""
+        options = self._environment.parsed_options
+        assert options is not None
+        return Path(options.petrel_dir)
+
+    def _hand_out(self, runner: MasterRunner, part: Part) -> None:
+        """To each worker its part, in the order in which Locust deals users out to the workers of one host."""
         workers = sorted(client.id for client in (*runner.clients.ready, *runner.clients.running))
+        self._known = set(workers)
         for number, client_id in enumerate(workers):
             own = msgspec.structs.replace(part, worker=number, workers=len(workers))
             runner.send_message(PART, {"part": msgspec.json.encode(own)}, client_id)

@@ -15,6 +15,8 @@ import msgspec
 MAX_USERS: Final = 100_000
 """A larger swarm needs a leaner tier than one Locust user per device. Also the distance of the id ranges of runs."""
 MAX_RATE_PER_S: Final = 100_000
+HEADROOM: Final = 2
+"""Devices of a test by hand, as a multiple of those at its start."""
 MAX_SENDS: Final = 50_000_000
 """Maximum number of sends in one plan."""
 
@@ -94,7 +96,10 @@ class SwarmConfig(Workload, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     api_key: Annotated[str, msgspec.Meta(min_length=1)]
     history_dir: Annotated[str, msgspec.Meta(min_length=1)]
     ca_file: str = ""
-    """Certificate authority to trust if the system uses TLS; empty: the machine's."""
+    """Certificate authority to trust where the system speaks TLS; empty: the machine's."""
+    at_start: Annotated[int, msgspec.Meta(ge=0, le=MAX_USERS)] = 0
+    """Of a test by hand, whose number of devices changes as people want it: those at its start. The others are there
+    for who is added, and plan no sends while nobody runs them. 0: all run throughout."""
     first_id: Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - MAX_USERS)] = 1
     """First id of the users. Several swarms with distinct ranges can use one system without sharing messages."""
     reconnect_fixed_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
@@ -135,7 +140,8 @@ def save(config: SwarmConfig, path: Path) -> None:
 def by_hand(directory: Path, *, seed: int, users: int, duration_s: float, rate_per_s: float) -> SwarmConfig:
     """Return a configuration for a new run against the system of DIR, in its own directory DIR/swarm-N.
 
-    Each run has its own range of ids, so one system serves many runs and none sees the messages of another. Raises
+    It has HEADROOM times as many devices as `users`, for the number to be raised; `rate_per_s` is that of `users`.
+    Each run has its own range of ids: one system serves many, and none meets the messages of another. Raises
     ConfigError.
     """
     api_url, api_key, ca_file = discover(directory)
@@ -151,13 +157,14 @@ def by_hand(directory: Path, *, seed: int, users: int, duration_s: float, rate_p
         config = msgspec.convert(
             {
                 "seed": seed,
-                "users": users,
+                "users": (people := min(MAX_USERS, users * HEADROOM)),
+                "at_start": users,
                 "api_url": api_url,
                 "api_key": api_key,
                 "ca_file": ca_file,
                 "history_dir": str((run / "history").resolve()),
                 "duration_s": duration_s,
-                "rate_per_s": rate_per_s,
+                "rate_per_s": rate_per_s * people / max(1, users),
                 "first_id": 1 + (number - 1) * MAX_USERS,
             },
             SwarmConfig,

@@ -87,7 +87,9 @@ class Run:
     tracer: bytes = b""
     """Bytes in every body that is not encrypted."""
     groups: frozenset[int] = frozenset()
-    """The ids of those `conversations` that are groups."""
+    """Which of `conversations`, by id, are groups."""
+    elastic: bool = False
+    """Devices come and go as users do: what was due while nobody ran a device is not sent."""
     quiet: bool = False
     """True once no device sends, goes offline or stays away any more."""
 
@@ -103,9 +105,9 @@ class Device:
     """One simulated device. `now` is always seconds of the clock of `Run.t0_s`."""
 
     __slots__ = (
-        "_client", "_client_seq", "_crypto", "_doings", "_due", "_fragments", "_next_absence", "_next_send", "_now",
-        "_online", "_open", "_plan", "_run", "_unsent", "_web", "device", "leaving", "must_drop", "refusal",
-        "refusal_text",
+        "_broken_off", "_client", "_client_seq", "_crypto", "_doings", "_fragments", "_next_absence", "_next_send",
+        "_now", "_online", "_open", "_plan", "_run", "_skipped", "_unsent", "_web", "device", "leaving", "must_drop",
+        "refusal", "refusal_text", "run_by_nobody",
     )  # fmt: skip
 
     def __init__(self, *, device: int, plan: DevicePlan, run: Run) -> None:
@@ -116,7 +118,10 @@ class Device:
         self._client_seq = 1
         self._next_send = 0
         self._next_absence = 0
-        self._unsent: dict[int, tuple[int, int]] = {}  # client_seq -> (planned ns, hash), until it is recorded
+        self._skipped = 0
+        self.run_by_nobody = True
+        """No user has this device now; its driver's to set."""
+        self._unsent: dict[int, tuple[int, int]] = {}  # client_seq -> (planned ns, hash), until it is written down
         self._crypto = run.crypto.people.get(device) if run.crypto is not None else None
         read = self._crypto.read if self._crypto is not None else None
         self._client = Client(
@@ -226,9 +231,12 @@ class Device:
         return self._next_send == len(self._plan.sends) and not self._client.untold
 
     @property
-    def unsent(self) -> int:
-        """How many planned messages were never sent so far, those that wait in the outbox counted as one."""
-        return len(self._plan.sends) - self._next_send + self._client.untold
+    def sends(self) -> tuple[int, int]:
+        """(planned, never made so far); those that wait in the outbox count as one. Elastic: of those that were due."""
+        waiting = int(self._client.untold)
+        if self._run.elastic:
+            return self._next_send - self._skipped, waiting
+        return len(self._plan.sends), len(self._plan.sends) - self._next_send + waiting
 
     def output(self) -> bytes:
         """Return the bytes to write to the socket now."""
@@ -285,7 +293,11 @@ class Device:
     def _follow_plan(self, now: float) -> None:
         sends = self._plan.sends
         while self._next_send < len(sends) and self._at(sends[self._next_send].due_us) <= now:
-            self._submit(now)
+            if self._run.elastic and self.run_by_nobody:
+                self._next_send += 1
+                self._skipped += 1
+            else:
+                self._submit(now)
         self._doings.follow(now)
         absence = self._absence(now)
         if absence is not None and self._open and self.leaving is None and now >= self._begins_at(absence):

@@ -70,8 +70,8 @@ class Fleet:
         self.sessions = [Session(Device(device=device, plan=plan, run=run), self) for device, plan in plans.items()]
         self._by_device = {session.device.device: session for session in self.sessions}
         self._free = deque(self.sessions)
-        self._planned = sum(len(plan.sends) for plan in plans.values())
-        self._run.recorder.counters.devices = len(self.sessions)
+        if not run.elastic:
+            run.recorder.counters.devices = len(self.sessions)
         self._greenlet: gevent.Greenlet | None = None
 
     @cached_property
@@ -111,15 +111,36 @@ class Fleet:
     @property
     def sends(self) -> tuple[int, int]:
         """(planned, never made so far) of all devices; not made are also those that a full outbox refused."""
-        unsent = sum(session.device.unsent for session in self.sessions)
-        return self._planned, unsent + self._run.recorder.counters.not_invoked
+        each = [session.device.sends for session in self.sessions]
+        unsent = sum(unsent for _, unsent in each) + self._run.recorder.counters.not_invoked
+        return sum(planned for planned, _ in each), unsent
+
+    def adopt(self, plans: Mapping[int, DevicePlan], tokens: Mapping[int, str]) -> None:
+        """Devices that are added while it goes on."""
+        self.tokens |= tokens
+        for device, plan in plans.items():
+            session = Session(Device(device=device, plan=plan, run=self._run), self)
+            self.sessions.append(session)
+            self._by_device[device] = session
+            self._free.append(session)
+            if self.begun.is_set():
+                self.set_alarm(session)
 
     def take(self) -> Session | None:
-        """Return a session that no user runs yet; None if all are taken."""
-        return self._free.popleft() if self._free else None
+        """A device that nobody runs yet; None when all have somebody."""
+        if not self._free:
+            return None
+        session = self._free.popleft()
+        session.device.run_by_nobody = False
+        if self._run.elastic:
+            self._run.recorder.counters.devices += 1
+        return session
 
     def give_back(self, session: Session) -> None:
-        """Make a session available again after its user stopped."""
+        """Whoever ran it stopped."""
+        session.device.run_by_nobody = True
+        if self._run.elastic:
+            self._run.recorder.counters.devices -= 1
         self._free.append(session)
 
     def renew_token(self, device: int) -> None:

@@ -7,6 +7,7 @@ the conversations' ids, each process's devices (`Part`), and t0.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
@@ -23,7 +24,8 @@ from load.drive.arrange import Changes, create_conversations, record_population
 from load.drive.fleet import Fleet
 from load.drive.machine import Beat
 from load.drive.session import Session
-from load.history.control import ControlWriter, PhaseName, Sends
+from load.history.control import ControlWriter, Machine, PhaseName, Sends
+from load.history.history import HistoryError, HistoryWriter, now_ns
 from load.history.latency import Histogram
 from load.history.recorder import Counters, Observer, Recorder
 from load.history.writer import HistoryError, HistoryWriter, now_ns
@@ -53,7 +55,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     """The ids of the conversations, by place in the population."""
     worker: int = 0
     workers: int = 1
-    """This process has the devices with (id - 1) % workers == worker."""
+    """This process has the devices with (id - 1) % workers == worker. 0: none yet, it joined late."""
 
 
 class Report(msgspec.Struct, kw_only=True):
@@ -115,7 +117,7 @@ class Swarm:
 
     def join(self, part: Part) -> None:
         """Take this process's share of the devices. Raises ApiError."""
-        share = self.plan.share(part.worker, part.workers)
+        share = self._share(part)
         if missing := share.keys() - self._tokens.keys():
             self._tokens |= self._api.tokens(self.config.api_key, sorted(missing))
         known = dict(zip(part.conversations, self.population.conversations, strict=True))
@@ -132,7 +134,8 @@ class Swarm:
             recorder=self._recorder,
             ties=self._ties(part),
             read_share=self.config.read_share,
-            settings=ClientSettings(reconnect_fixed_s=self.config.reconnect_fixed_s, renumber=False, rewind=False),
+            elastic=self.config.at_start > 0,
+            settings=ClientSettings(reconnect_fixed_s=self.config.reconnect_fixed_s),
         )
         run.groups, run.tracer = self._recorder.groups, self.config.tracer.encode()
         if self.config.crypto_share:
@@ -150,6 +153,28 @@ class Swarm:
         if self._crypto is not None:
             self._crypto.wake = self._fleet.wake
             self._tasks.append(gevent.spawn(self._crypto.work, gevent.sleep))
+
+    def _share(self, part: Part) -> dict[int, plans.DevicePlan]:
+        """Device -> plan, of those that this process has from the start."""
+        config = self.config
+        share = self.plan.share(part.worker, part.workers) if part.workers else {}
+        if not config.at_start:
+            return share
+        return {device: plan for device, plan in share.items() if device < config.first_id + config.at_start}
+
+    @property
+    def spare(self) -> list[int]:
+        """The devices that no process has from the start."""
+        config = self.config
+        return [device for device in self.population.users if config.at_start <= device - config.first_id]
+
+    def adopt(self, devices: Iterable[int]) -> None:
+        """Take devices that are added while it goes on. Raises ApiError."""
+        if self._fleet is None:
+            return
+        wanted = list(devices)
+        tokens = self._api.tokens(self.config.api_key, wanted)
+        self._fleet.adopt({device: self.plan.devices[device] for device in wanted}, tokens)
 
     def _ties(self, part: Part) -> Ties | None:
         """Return the memberships for causal order; None if devices do not keep it."""
@@ -189,7 +214,8 @@ class Swarm:
         if self._fleet is not None:
             self._fleet.begin(t0_ns)
         self._enter("steady", t0_ns)
-        self._tasks.append(gevent.spawn(Beat(self._control.process, self._control.write, gevent.sleep).run))
+        if self._fleet is not None:
+            self._tasks.append(gevent.spawn(Beat(self._control.process, self._control.write, gevent.sleep).run))
         self._tasks.append(gevent.spawn_later((end_ns - now_ns()) / 1e9, self._plan_is_done, end_ns))
         if self._changes is not None:
             changes = self._changes
@@ -249,7 +275,13 @@ class Swarm:
                          counters.held, counters.shown, hold.percentile_ms(50), hold.percentile_ms(99),
                          hold.percentile_ms(100), counters.held_late)  # fmt: skip
         self._history.close()
+        with contextlib.suppress(OSError):
+            self._enter("end")
         self._control.close()
+
+    def tell(self, event: Machine) -> None:
+        """Write what was seen of the machine. Raises OSError."""
+        self._control.write(event)
 
     def _tell_sends(self) -> None:
         """What was planned and what of it was never done."""

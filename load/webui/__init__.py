@@ -37,6 +37,10 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     """Deliveries that acked messages still require; approximate, because groups change meanwhile."""
     drops: int
     violations: int
+    run: str
+    """The directory of the run that goes on, or was the last."""
+    verdict: str
+    """Of that run, with its report; empty while it goes on."""
     ack_ms: dict[str, float]
     show_ms: dict[str, float]
     """p50, p99 and max since the planned time of the send."""
@@ -46,6 +50,8 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
         latency = " / ".join
         return [
             ("phase", self.phase or "not started"),
+            ("run directory", self.run),
+            ("verdict", self.verdict or ("when the test is stopped" if self.run else "")),
             ("devices online", f"{self.online} of {self.devices}"),
             ("sent", str(self.sends)),
             ("acknowledged", str(self.acked)),
@@ -60,8 +66,9 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
         ]
 
 
-def attach(web_ui: WebUI, view: Callable[[], LedgerView]) -> None:
-    """Add the tab and the routes. Call it before the web UI starts."""
+def attach(web_ui: WebUI, view: Callable[[], LedgerView], *, base: str = "") -> None:
+    """Add the tab and the routes, below the path `base`; call before the web UI starts."""
+    base = base.rstrip("/")
     app = web_ui.app
     assert app is not None
     web_ui.template_args |= {
@@ -84,8 +91,8 @@ def attach(web_ui: WebUI, view: Callable[[], LedgerView]) -> None:
             response.set_data(json.dumps(document))
         return response
 
-    app.add_url_rule("/petrel", "petrel", web_ui.auth_required_if_enabled(page))
-    app.add_url_rule("/petrel/ledger", "petrel-ledger", web_ui.auth_required_if_enabled(ledger))
+    app.add_url_rule(f"{base}/petrel", "petrel", web_ui.auth_required_if_enabled(page))
+    app.add_url_rule(f"{base}/petrel/ledger", "petrel-ledger", web_ui.auth_required_if_enabled(ledger))
     app.after_request(add_tab_data)
 
 
@@ -107,7 +114,8 @@ td + td { text-align: right; font-variant-numeric: tabular-nums }
 <script>
 const spread = v => [v.p50, v.p99, v.max].map(x => x.toFixed(1)).join(" / ");
 const rows = l => [
-  ["phase", l.phase || "not started"], ["swarm processes", l.processes],
+  ["phase", l.phase || "not started"], ["run directory", l.run],
+  ["verdict", l.verdict || (l.run ? "when the test is stopped" : "")], ["swarm processes", l.processes],
   ["devices online", l.online + " of " + l.devices], ["sent", l.sends], ["acknowledged", l.acked],
   ["waiting for an answer", l.pending], ["refused for good", l.refused], ["given up", l.gave_up],
   ["delivered", l.shown], ["still to be delivered (about)", l.to_come], ["connections lost", l.drops],

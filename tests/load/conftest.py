@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -41,6 +42,7 @@ from sut.protocol.frames import (
     decode_client,
     encode,
 )
+from tests.load.locusts import Started
 
 
 @dataclass
@@ -283,3 +285,21 @@ def chat() -> Iterator[MiniChat]:
     service.start()
     yield service
     service.stop()
+
+
+@pytest.fixture
+def locust(tmp_path: Path) -> Iterator[Callable[..., Started]]:
+    """Starts locust, and ends what is left of it."""
+    all_started: list[Started] = []
+
+    def start(*arguments: str, **environment: str) -> Started:
+        all_started.append(Started(tmp_path, *arguments, **environment))
+        return all_started[-1]
+
+    yield start
+    for started in all_started:
+        if started.process.poll() is None:
+            for child in started.workers():
+                child.kill()
+            started.process.kill()
+            started.process.wait(5)

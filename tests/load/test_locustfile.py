@@ -3,77 +3,24 @@
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from load import workload as configs
-from load.history.control import Phase, control_events
-from load.history.events import Event, Record
+from load.history.control import Machine, Phase, Sends, control_events
+from load.history.history import Event, HistoryTail, Record
 from load.history.ledger import LedgerReader
 from load.history.writer import HistoryTail
 from load.plan import plan as plans
 from load.plan import population as populations
 from load.workload import SwarmConfig
 from tests.kit.waits import wait_until
+from tests.load.locusts import free_port
 
-LOCUSTFILE = str(Path(configs.__file__).parent / "locustfile.py")
 MESSAGES_S = 3.0
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-class Started:
-    """A locust command under way."""
-
-    def __init__(self, tmp_path: Path, *arguments: str, **environment: str) -> None:
-        self.log = tmp_path / "locust.log"
-        self.port = free_port()
-        command = [sys.executable, "-m", "locust", "-f", LOCUSTFILE, "--master-bind-port", str(self.port),
-                   "--master-port", str(self.port), *arguments]  # fmt: skip
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=os.environ | environment, cwd=tmp_path
-            )
-
-    def text(self) -> str:
-        return self.log.read_text()
-
-    def workers(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children()
-
-    def stop(self) -> int:
-        """As the runner does."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
-
-
-@pytest.fixture
-def locust(tmp_path: Path) -> Iterator[Callable[..., Started]]:
-    """Starts locust, and ends what is left of it."""
-    all_started: list[Started] = []
-
-    def start(*arguments: str, **environment: str) -> Started:
-        all_started.append(Started(tmp_path, *arguments, **environment))
-        return all_started[-1]
-
-    yield start
-    for started in all_started:
-        if started.process.poll() is None:
-            for child in started.workers():
-                child.kill()
-            started.process.kill()
-            started.process.wait(5)
 
 
 @pytest.fixture
@@ -107,8 +54,9 @@ def test_a_headless_run_does_all_that_was_planned(locust, swarm, chat, processes
     reader = LedgerReader(config.history)
     wait_until(lambda: drained(reader, planned))
     phases = control_events(config.history)
-    seen: list[Phase] = []
-    wait_until(lambda: seen.extend(phases.poll()) or "quiesce" in {event.name for event in seen})
+    told: list[object] = []
+    wait_until(lambda: told.extend(phases.poll()) or "quiesce" in {e.name for e in told if isinstance(e, Phase)})
+    seen = [event for event in told if isinstance(event, Phase)]
     assert started.stop() == 0, started.text()
     assert "Traceback" not in started.text()
 
@@ -117,6 +65,9 @@ def test_a_headless_run_does_all_that_was_planned(locust, swarm, chat, processes
     (t0,) = steady
     assert {event.t - t0 for event in seen if event.name == "quiesce"} == {round(MESSAGES_S * 1e9)}
     assert {"setup", "ramp"} <= {event.name for event in seen}
+    ended = [event for event in [*told, *phases.poll()] if isinstance(event, Sends)]
+    assert (sum(sends.planned for sends in ended), sum(sends.unsent for sends in ended)) == (planned, 0)
+    assert len([event for event in told if isinstance(event, Machine)]) >= MESSAGES_S - 1
     rows = records(config)
     devices = [r[2] for r in rows if r[7] == Event.DEVICE]
     assert sorted(devices) == list(population.users)
@@ -158,7 +109,9 @@ def test_after_sigusr1_nobody_writes_and_everything_settles(locust, swarm) -> No
     wait_until(lambda: reader.update().acked > 20)
     for process in (started.process, *started.workers()):
         os.kill(process.pid, signal.SIGUSR1)
-    wait_until(lambda: [e.name for e in control_events(config.history).poll()].count("quiesce") == 3)
+    wait_until(
+        lambda: [e.name for e in control_events(config.history).poll() if isinstance(e, Phase)].count("quiesce") == 3
+    )
     wait_until(lambda: reader.update() and reader.all_drained())
     settled = reader.update()
     assert settled.online == 12

@@ -1,0 +1,163 @@
+"""What a start of a test by hand needs beside the swarm, so that it is a run that can be judged.
+
+`petrel run` has a runner that does all this. By hand the leading Locust process does it: it writes the meta line,
+measures who uses the cores, lets the devices settle at the end, and has the run read back and judged.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+import gevent
+import gevent.subprocess
+import msgspec
+import psutil
+
+from load.drive.api import ApiClient, ApiError
+from load.drive.machine import SPAN_S, Cores
+from load.history.control import Bounds, Machine, Meta
+from load.history.ledger import LedgerReader
+from load.history.writer import now_ns
+from load.workload import ConfigError, SwarmConfig, discover
+
+EXPERIMENT: Final = "by-hand"
+JUDGE: Final = "chaos.run.byhand"
+"""Module that reads a run back and judges it; a process of its own, for nothing here may import it."""
+REACH_S: Final = 2.0
+"""How long a system may be silent when a test is started, until it is called stopped."""
+DRAIN_S: Final = 25.0
+"""At the end, until the wait for deliveries is given up: the bound of `liveness` and 5 s."""
+LEAST: Final = 50
+"""Acked sends, and deliveries, without which a test by hand proves nothing."""
+VERDICTS: Final = (0, 1, 2)
+"""Exit statuses of the judge: valid, invalid, unknown."""
+EXIT_HARNESS: Final = 70
+
+
+class _Process(msgspec.Struct, frozen=True):
+    pid: int = 0
+
+
+class _State(msgspec.Struct, frozen=True):
+    """The part of a system's state.json that is read here."""
+
+    processes: dict[str, _Process] = {}
+
+
+class _Profile(msgspec.Struct, frozen=True):
+    profile: str = EXPERIMENT
+
+
+def require_system(directory: Path) -> None:
+    """Raises ConfigError where nobody answers: the system of DIR was stopped, or cannot be reached."""
+    api_url, _, ca_file = discover(directory)
+    api = ApiClient(api_url, ca_file=ca_file, timeout_s=4 * REACH_S)
+    deadline_s = time.monotonic() + REACH_S
+    while True:
+        try:
+            api.gateways()
+        except ApiError as error:
+            if time.monotonic() > deadline_s:
+                hint = f"start a system with: petrel up --dir {directory}"
+                raise ConfigError(f"the system of {directory} does not answer: {error}; {hint}") from None
+            gevent.sleep(0.2)
+        else:
+            return
+
+
+def describe(config: SwarmConfig, directory: Path) -> None:
+    """Write the meta line of a run that begins. Raises ConfigError."""
+    try:
+        topology = msgspec.json.decode((directory / "topology.json").read_bytes(), type=_Profile)
+        meta = Meta(
+            t=now_ns(),
+            experiment=EXPERIMENT,
+            profile=topology.profile or EXPERIMENT,
+            seed=config.seed,
+            bounds=Bounds(min_acked=LEAST, min_deliveries=LEAST),
+            manifest=True,
+        )
+        config.history.mkdir()
+        (config.history / "meta.jsonl").write_bytes(msgspec.json.encode(meta) + b"\n")
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: {error.strerror}") from None
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"{directory / 'topology.json'}: {error}") from None
+
+
+def watch_cores(directory: Path, write: Callable[[Machine], None]) -> None:
+    """Tell about each second who used the cores, until the greenlet is killed or nothing can be written."""
+    cores = Cores()
+    while True:
+        seen = cores.look("runner", dict(_used(directory)))
+        try:
+            if seen is not None:
+                write(seen)
+        except OSError:
+            return
+        gevent.sleep(SPAN_S)
+
+
+def _used(directory: Path) -> Iterable[tuple[int, float]]:
+    """(pid, CPU seconds so far) of this process, of its workers, and of the system's processes."""
+    try:
+        state = msgspec.json.decode((directory / "state.json").read_bytes(), type=_State)
+        pids = [process.pid for process in state.processes.values() if process.pid]
+    except (OSError, msgspec.DecodeError):
+        pids = []  # they count as somebody else's
+    me = psutil.Process()
+    for pid in [me.pid, *(child.pid for child in me.children()), *pids]:
+        try:
+            times = psutil.Process(pid).cpu_times()
+        except psutil.Error:
+            continue
+        yield pid, times.user + times.system
+
+
+def wait_until_drained(config: SwarmConfig, *, timeout_s: float = DRAIN_S) -> bool:
+    """Until every send is answered and shown on every device that is online. Returns false where the time was up."""
+    reader = LedgerReader(config.history)
+    deadline_s = time.monotonic() + timeout_s
+    calm = 0
+    try:
+        while time.monotonic() < deadline_s:
+            counts = reader.update()
+            calm = calm + 1 if counts.unanswered <= 0 and not reader.overdue(0.0) else 0
+            if calm > 1:  # what was just received may be answered yet
+                return True
+            gevent.sleep(0.25)
+        return False
+    finally:
+        reader.close()
+
+
+class Pool:
+    """The devices that nobody has yet, in the leading process."""
+
+    def __init__(self, devices: Iterable[int]) -> None:
+        self._free = deque(devices)
+
+    def take(self, count: int) -> list[int]:
+        """At most so many; none when all are gone."""
+        return [self._free.popleft() for _ in range(min(count, len(self._free)))]
+
+
+def judge(run: Path) -> tuple[int, str]:
+    """Have a run read back and judged by another process. Returns its exit status, and what it says in one line."""
+    command = [sys.executable, "-P", "-m", JUDGE, str(run)]
+    try:
+        process = gevent.subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    except OSError as error:
+        return EXIT_HARNESS, f"no verdict: no process to judge: {error.strerror}"
+    out, _ = process.communicate()
+    lines = out.decode(errors="replace").strip().splitlines()
+    status = process.returncode
+    if status in VERDICTS and lines:
+        return status, lines[-1]
+    return EXIT_HARNESS, lines[-1] if lines else f"no verdict: the judge ended with {status} and said nothing"
