@@ -33,6 +33,8 @@ REACH_S: Final = 2.0
 """How long a system may be silent when a test is started, until it is called stopped."""
 DRAIN_S: Final = 25.0
 """At the end, until the wait for deliveries is given up: the bound of `liveness` and 5 s."""
+SILENT_S: Final = 10.0
+"""Without any answer, until sends without one are given up: the bound of `answers`."""
 LEAST: Final = 50
 """Acked sends, and deliveries, without which a test by hand proves nothing."""
 VERDICTS: Final = (0, 1, 2)
@@ -121,14 +123,20 @@ def _used(directory: Path) -> Iterable[tuple[int, float]]:
 
 
 def wait_until_drained(config: SwarmConfig, *, timeout_s: float = DRAIN_S) -> bool:
-    """Until every send is answered and shown on every device that is online. Returns false where the time was up."""
+    """Until every send is answered and shown on every device that is online. Returns false where the time was up.
+
+    Sends of devices that were put away stay without an answer: those that get none for SILENT_S are not waited for.
+    """
     reader = LedgerReader(config.history)
-    deadline_s = time.monotonic() + timeout_s
-    calm = 0
+    changed_s = time.monotonic()
+    deadline_s, unanswered, calm = changed_s + timeout_s, 0, 0
     try:
-        while time.monotonic() < deadline_s:
+        while (now_s := time.monotonic()) < deadline_s:
             counts = reader.update()
-            calm = calm + 1 if counts.unanswered <= 0 and not reader.overdue(0.0) else 0
+            if counts.unanswered != unanswered:
+                unanswered, changed_s = counts.unanswered, now_s
+            answered = unanswered <= 0 or now_s - changed_s > SILENT_S
+            calm = calm + 1 if answered and not reader.overdue(0.0) else 0
             if calm > 1:  # what was just received may be answered yet
                 return True
             gevent.sleep(0.25)

@@ -71,12 +71,8 @@ class DeviceUser(User):
 
     @task
     def live(self) -> None:
-        """Run the device; ends when Locust stops this user."""
-        session = LOCUST.take()
-        while session is None:
-            LOCUST.ask_for_more()
-            gevent.sleep(IDLE_LOOK_S)
-            session = LOCUST.take()
+        """Be the device; ends when Locust stops this user."""
+        session = LOCUST.wait_for_device()
         try:
             session.run()
         finally:
@@ -125,8 +121,8 @@ class Locust:
         self._swarm: Swarm | None = None
         self._part: Part | None = None
         self._reports: dict[str, Report] = {}
-        self._idle = 0
-        """Users that looked for a device and found none, since devices were asked for last."""
+        self._waiting = 0
+        """Users without a device."""
         self._asked_s = 0.0
         self._told_idle = False
         self._failed = False
@@ -176,16 +172,27 @@ class Locust:
             self._swarm.quiesce()
 
     def take(self) -> Any:
-        """A device for a new user, None when there is none left."""
+        """A device that nobody runs, None when there is none."""
         return self._swarm.take() if self._swarm is not None else None
 
-    def ask_for_more(self) -> None:
-        """A user has no device: by hand there may be some that nobody has."""
+    def wait_for_device(self) -> Any:
+        """A device for a new user; waits for one that another user gives up, or that nobody had."""
+        session = self.take()
+        self._waiting += 1
+        try:
+            while session is None:
+                self._ask_for_more()
+                gevent.sleep(IDLE_LOOK_S)
+                session = self.take()
+        finally:
+            self._waiting -= 1
+        return session
+
+    def _ask_for_more(self) -> None:
         swarm, runner, now_s = self._swarm, self._runner, time.monotonic()
-        self._idle += 1
         if swarm is None or now_s < self._asked_s + ASK_AGAIN_S:
             return
-        wanted, self._idle, self._asked_s = self._idle, 0, now_s
+        wanted, self._asked_s = self._waiting, now_s
         if not swarm.config.at_start:
             self._tell_idle()
         elif isinstance(runner, WorkerRunner):
@@ -225,7 +232,7 @@ class Locust:
         """Master or only process: arrange the run, before any user exists."""
         runner = self._runner
         self._reports.clear()
-        self._judging, self._settling, self._told_idle, self._asked_s, self._idle = None, False, False, 0.0, 0
+        self._judging, self._settling, self._told_idle, self._asked_s = None, False, False, 0.0
         self._run, self._verdict, self._swarm, self._stopped = "", "", None, False
         try:
             config = self._configuration(runner.target_user_count)
@@ -249,7 +256,7 @@ class Locust:
         """Worker: take the master's part and join the run; it spawns users next."""
         part = msgspec.convert(msgspec.json.decode(msg.data["part"]), Part)
         try:
-            self._stopped, self._told_idle, self._asked_s, self._idle = False, False, 0.0, 0
+            self._stopped, self._told_idle, self._asked_s = False, False, 0.0
             self._swarm = Swarm(part.config, observer=RequestEvents(self._environment), on_failure=self.fail)
             self._swarm.join(part)
         except (ApiError, HistoryError) as error:

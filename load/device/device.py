@@ -107,7 +107,7 @@ class Device:
     __slots__ = (
         "_broken_off", "_client", "_client_seq", "_crypto", "_doings", "_fragments", "_next_absence", "_next_send",
         "_now", "_online", "_open", "_plan", "_run", "_skipped", "_unsent", "_web", "device", "leaving", "must_drop",
-        "refusal", "refusal_text", "run_by_nobody",
+        "put_away", "refusal", "refusal_text", "run_by_nobody",
     )  # fmt: skip
 
     def __init__(self, *, device: int, plan: DevicePlan, run: Run) -> None:
@@ -121,6 +121,8 @@ class Device:
         self._skipped = 0
         self.run_by_nobody = True
         """No user has this device now; its driver's to set."""
+        self.put_away = False
+        """Nobody wants it any more, while others go on: what waits in it is not sent. Its driver's to set."""
         self._unsent: dict[int, tuple[int, int]] = {}  # client_seq -> (planned ns, hash), until it is written down
         self._crypto = run.crypto.people.get(device) if run.crypto is not None else None
         read = self._crypto.read if self._crypto is not None else None
@@ -235,7 +237,7 @@ class Device:
         """(planned, never made so far); those that wait in the outbox count as one. Elastic: of those that were due."""
         waiting = int(self._client.untold)
         if self._run.elastic:
-            return self._next_send - self._skipped, waiting
+            return self._next_send - self._skipped, 0 if self.put_away else waiting
         return len(self._plan.sends), len(self._plan.sends) - self._next_send + waiting
 
     def output(self) -> bytes:

@@ -131,7 +131,7 @@ class Fleet:
         if not self._free:
             return None
         session = self._free.popleft()
-        session.device.run_by_nobody = False
+        session.device.run_by_nobody = session.device.put_away = False
         if self._run.elastic:
             self._run.recorder.counters.devices += 1
         return session
@@ -139,6 +139,7 @@ class Fleet:
     def give_back(self, session: Session) -> None:
         """Whoever ran it stopped."""
         session.device.run_by_nobody = True
+        session.device.put_away = not self.quiet.is_set()
         if self._run.elastic:
             self._run.recorder.counters.devices -= 1
         self._free.append(session)

@@ -44,8 +44,10 @@ class Web:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}{base}"
         self.started = locust("--web-host", "127.0.0.1", "--web-port", str(port), "--petrel-dir", str(system),
-                              "--petrel-seconds", "300", "--petrel-rate", "30", *arguments)  # fmt: skip
+                              "--petrel-seconds", "3000", "--petrel-rate", "30", *arguments)  # fmt: skip
         wait_until(self.is_up)
+        if "--processes" in arguments:
+            wait_until(lambda: "2 workers connected" in self.started.text())
 
     def is_up(self) -> bool:
         try:
@@ -67,11 +69,14 @@ class Web:
 
     def users(self, count: int) -> None:
         self.post("/swarm", f"user_count={count}&spawn_rate=50".encode())
-        wait_until(lambda: (view := self.ledger())["devices"] == view["online"] == count)
+        wait_until(
+            lambda: (view := self.ledger())["devices"] == view["online"] == count,
+            told=lambda: f"{count} users: {self.ledger()}\n{self.started.text()}",
+        )
 
     def stop(self) -> dict[str, Any]:
         """Stop the test; what the page says once it is judged."""
-        self.get("/stop")
+        self.post("/stop")
         wait_until(lambda: self.ledger()["verdict"] not in ("", "being judged"))
         return self.ledger()
 
@@ -184,7 +189,7 @@ def test_below_a_base_path_with_a_stop_timeout_and_another_locustfile(locust: St
     assert "<h1>Live ledger</h1>" in web.get("/petrel")
     web.post("/swarm", b"user_count=12&spawn_rate=50")
     wait_until(lambda: (view := web.ledger())["devices"] == view["online"] == 10)
-    wait_until(lambda: web.ledger()["shown"] > 60)
+    wait_until(lambda: web.ledger()["acked"] > 60)
     web.get("/stats/requests")
     web.post("/stats/reset")
     rows = json.loads(web.get("/stats/requests"))["extended_stats"][0]["data"]

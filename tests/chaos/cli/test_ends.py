@@ -99,3 +99,44 @@ def test_a_machine_without_memory_is_never_taken_for_a_verdict(megabytes: int, t
         cwd=ROOT, capture_output=True, text=True, check=False, preexec_fn=bounded,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (70, "petrel: out of memory\n")
+
+
+RUN = ["run", "quick", "--users", "4", "--duration", "60", "--out", "run"]
+
+
+@pytest.mark.parametrize("command", [RUN, ["verify", "--history", "history.jsonl"], ["verify", "run"]])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "ulimit -v 200000;",  # no memory
+        "ulimit -u 1;",  # no processes or threads; root has no such limit
+        "ulimit -n 5;",  # no files; the interpreter itself needs that many
+        "ulimit -f 0;",  # nothing can be written
+        "TMPDIR=/proc/nowhere",
+        "HOME=/nowhere",
+        "HOME=",
+    ],
+)
+def test_run_and_verify_end_early_and_never_with_1(command: list[str], limit: str, tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").write_text('{"e":"device","t":1,"device":1,"user":1}\n')
+    script = f'{limit} PETREL_REDIS=/nowhere PATH=/nowhere exec "$0" "$@"'
+    started = [*PETREL[:1], "-m", "chaos.cli", *command]
+    if command is RUN and ("ulimit -u" in limit or "=" in limit):
+        started += ["--variant", "nothing"]  # such a run would go well, and take minutes
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, *started], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode in (0, 2, 64, 70), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_into_a_directory_that_cannot_be_written_is_no_verdict(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "file").touch()
+    for out in (closed, closed / "file", closed / "file" / "run", Path("/proc/run")):
+        done = ended([*PETREL, "run", "quick", "--users", "4", "--out", str(out)])
+        assert done.returncode in (64, 70), done.stderr
+        assert str(out) in done.stderr
+        assert "Traceback" not in done.stderr
