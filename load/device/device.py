@@ -105,7 +105,7 @@ class Device:
     """One simulated device. `now` is always seconds of the clock of `Run.t0_s`."""
 
     __slots__ = (
-        "_broken_off", "_client", "_client_seq", "_crypto", "_doings", "_fragments", "_next_absence", "_next_send",
+        "_client", "_client_seq", "_crypto", "_doings", "_due", "_fragments", "_next_absence", "_next_send",
         "_now", "_online", "_open", "_plan", "_run", "_skipped", "_unsent", "_web", "device", "leaving", "must_drop",
         "put_away", "refusal", "refusal_text", "run_by_nobody",
     )  # fmt: skip

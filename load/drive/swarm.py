@@ -25,7 +25,6 @@ from load.drive.fleet import Fleet
 from load.drive.machine import Beat
 from load.drive.session import Session
 from load.history.control import ControlWriter, Machine, PhaseName, Sends
-from load.history.history import HistoryError, HistoryWriter, now_ns
 from load.history.latency import Histogram
 from load.history.recorder import Counters, Observer, Recorder
 from load.history.writer import HistoryError, HistoryWriter, now_ns
@@ -135,7 +134,7 @@ class Swarm:
             ties=self._ties(part),
             read_share=self.config.read_share,
             elastic=self.config.at_start > 0,
-            settings=ClientSettings(reconnect_fixed_s=self.config.reconnect_fixed_s),
+            settings=ClientSettings(reconnect_fixed_s=self.config.reconnect_fixed_s, renumber=False, rewind=False),
         )
         run.groups, run.tracer = self._recorder.groups, self.config.tracer.encode()
         if self.config.crypto_share:
