@@ -39,8 +39,8 @@ class _Master(_Watched):
     """Whichever node is the master at that moment. The target is the name by which Sentinel knows the master."""
 
     kind = "redis"
-    effect_timeout_s = 12.0
-    """Sentinel takes 1.5 s to believe that the master is dead, and up to 3 s for an election, sometimes for two."""
+    effect_timeout_s = 15.0
+    """Sentinel takes 4 s to believe that the master is dead, and up to 3 s for an election, sometimes for two."""
     heal_timeout_s = 25.0
 
     @classmethod

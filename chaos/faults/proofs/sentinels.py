@@ -11,6 +11,7 @@ from chaos.faults.proofs.observe import LOOK_S, redis_address
 from chaos.faults.proofs.proof import Proof, in_turn
 from sut.adapters.redis.admin import SentinelView
 from sut.adapters.redis.replication import takes_writes
+from sut.adapters.redis.tilt import tilt_problem
 from sut.deploy.probes import health, probe
 from sut.deploy.topology import Service, Topology
 
@@ -23,7 +24,9 @@ class Sentinels:
         self._all = topology.of_kind("sentinel")
 
     def master(self) -> Service:
-        """The master, with a replica in step with it. Raises FaultError when there is none."""
+        """The master, with a replica in step. Raises FaultError when there is none, or nobody to promote a replica."""
+        if tilt := tilt_problem(dict(self._names_and_views())):
+            raise FaultError(tilt)
         master = self._named()
         role = probe.redis_role(redis_address(master), LOOK_S)
         if role is None or role.role != "master" or not role.replicas:
@@ -37,7 +40,8 @@ class Sentinels:
         except FaultError as error:
             return Proof(ok=False, text=str(error))
         if successor.name == old.name:
-            return Proof(ok=False, text=f"the Sentinels still name {successor.name}")
+            tilt = tilt_problem(dict(self._names_and_views()))
+            return Proof(ok=False, text=tilt or f"the Sentinels still name {successor.name}")
         role = probe.redis_role(redis_address(successor), LOOK_S)
         promoted = role is not None and role.role == "master"
         text = f"{successor.name} is master, say it and most Sentinels"
@@ -107,6 +111,9 @@ class Sentinels:
         """What each Sentinel says of the master, None where it does not answer."""
         for sentinel in self._all:
             yield sentinel, probe.sentinel_view(redis_address(sentinel), self._topology.redis_master, LOOK_S)
+
+    def _names_and_views(self) -> Iterator[tuple[str, SentinelView | None]]:
+        return ((sentinel.name, view) for sentinel, view in self._views())
 
     def _named(self) -> Service:
         """The master that most of all Sentinels name. Raises FaultError when there is none."""

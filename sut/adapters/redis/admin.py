@@ -6,18 +6,14 @@ within its deadline; it raises Unavailable when there is no whole answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Final, NamedTuple, cast
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple, cast
 
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
-from redis.retry import Retry
+from redis.exceptions import ResponseError
 
+from sut.adapters.redis.client import Address, asking
 from sut.ports import Unavailable
 
-Address = tuple[str, int]
 _AWAY: Final = frozenset({"s_down", "o_down", "disconnected"})
 """Flags under which Sentinel does not count on somebody."""
 
@@ -46,6 +42,8 @@ class SentinelView(NamedTuple):
     """Those it could promote now: connected and in step."""
     sentinels: int
     """Other Sentinels it is connected to."""
+    tilt: bool = False
+    """It was not run for 2 s, or its clock was set, and so starts no failover for 30 s after that (tilt.py)."""
 
 
 def ping(address: Address, timeout_s: float) -> None:
@@ -78,6 +76,7 @@ def sentinel_view(address: Address, master_name: str, timeout_s: float) -> Senti
             flags=_flags(state),
             replicas=sum(not _flags(one) & _AWAY and one["master-link-status"] == "ok" for one in replicas),
             sentinels=sum(not _flags(one) & _AWAY for one in others),
+            tilt="sentinel_tilt:1" in str(ask("INFO", "sentinel")).split(),
         )
 
 
@@ -120,27 +119,6 @@ def leased(address: Address, timeout_s: float) -> tuple[str, ...]:
     """The gateways that hold a lease in the registry on this Redis now (redis_registry.py). Raises Unavailable."""
     with asking(address, timeout_s) as ask:
         return tuple(sorted(node for node in map(str, ask("SMEMBERS", "nodes")) if ask("EXISTS", f"lease:{node}")))
-
-
-@contextmanager
-def asking(address: Address, timeout_s: float) -> Iterator[Callable[..., Any]]:
-    """A connection without retries and without redis-py's own reading of answers, which differs between versions."""
-    client = Redis(
-        host=address[0],
-        port=address[1],
-        protocol=2,
-        decode_responses=True,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), 0),
-    )
-    client.response_callbacks.clear()
-    try:
-        yield client.execute_command
-    except (RedisError, OSError, LookupError, TypeError, ValueError) as error:
-        raise Unavailable(f"{address[0]}:{address[1]}: {error or type(error).__name__}") from None
-    finally:
-        client.close()
 
 
 def _table(flat: object) -> Mapping[str, str]:

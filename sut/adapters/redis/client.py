@@ -1,28 +1,42 @@
-"""Connections to one Redis server, as the services use them: no retry, no reading of answers, no wait of its own.
+"""Every client of a Redis server is made here: no retry, no reading of answers, no wait of its own.
 
-redis-py retries and reconnects by itself unless told not to. Here the caller decides (redis_master.py): a connection
-that comes back may lead to a server that was restarted empty, or is no master any more.
+redis-py sends a command again by itself unless told not to (three times with growing waits, whether or not the command
+may be repeated), and what it does by default differs between its ways of making a client and between its versions. So
+what it may do is said here once, for the services' asynchronous clients and for the blocking ones of probes and faults.
+A caller decides what is repeated (master.py): a connection that comes back may lead to a server that was restarted
+empty, or is no master any more.
 """
 
 from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.connection import Connection
 from redis.exceptions import RedisError
+from redis.retry import Retry as BlockingRetry
 
 from sut.adapters.shared.patience import patience
+from sut.ports import Unavailable
 
 Address = tuple[str, int]
 Greeting = Callable[[AbstractConnection], Awaitable[None]]
 """Runs on each new connection before it is used; a RedisError closes it."""
 
+_LONE: Final[dict[str, Any]] = {
+    "protocol": 2,
+    "health_check_interval": 0,  # a PING before a command is a wait that nobody asked for
+    "retry_on_timeout": False,
+    "driver_info": None,  # no CLIENT SETINFO on each new connection
+}
+"""Of both kinds of client. Retries are said beside it: their classes differ."""
 _UNANSWERED_MS: Final = 2_000
 _KEEPALIVE: Final = {
     option: value
@@ -52,7 +66,6 @@ class RedisClient:
         pool = BlockingConnectionPool(
             host=address[0],
             port=address[1],
-            protocol=2,
             max_connections=max_connections,
             timeout=None,
             socket_timeout=None,
@@ -60,7 +73,7 @@ class RedisClient:
             socket_keepalive=True,
             socket_keepalive_options=_KEEPALIVE,
             retry=Retry(NoBackoff(), 0),
-            driver_info=None,
+            **_LONE,
             **options,
         )
         self._deadline_s = deadline_s
@@ -77,3 +90,36 @@ class RedisClient:
         with contextlib.suppress(RedisError, OSError):  # TimeoutError is an OSError
             async with patience(self._deadline_s):
                 await self._redis.aclose()
+
+
+@contextlib.contextmanager
+def asking(
+    address: Address, timeout_s: float, *, each: bool = False, decode: bool = True
+) -> Iterator[Callable[..., Any]]:
+    """What sends a command, once, and returns its answer as it came; blocking, on one connection of its own.
+
+    `timeout_s`: for all of it together, in seconds; for connecting and for each answer where `each` says so. Raises
+    Unavailable for whatever comes to nothing inside; a ResponseError may be caught there.
+    """
+    until_s = time.monotonic() + timeout_s
+    connection = Connection(  # type: ignore[no-untyped-call]
+        host=address[0],
+        port=address[1],
+        decode_responses=decode,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=BlockingRetry(NoBackoff(), 0),
+        **_LONE,
+    )
+
+    def ask(*command: bytes | str | int) -> Any:
+        connection.send_command(*command, check_health=False)  # type: ignore[no-untyped-call]
+        left_s = timeout_s if each else until_s - time.monotonic()
+        return connection.read_response(timeout=max(0.001, left_s))
+
+    try:
+        yield ask
+    except (RedisError, OSError, LookupError, TypeError, ValueError) as error:
+        raise Unavailable(f"{address[0]}:{address[1]}: {error or type(error).__name__}") from None
+    finally:
+        connection.disconnect()  # type: ignore[no-untyped-call]

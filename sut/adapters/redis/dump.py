@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
-from redis import Redis
-from redis.exceptions import RedisError
-
+from sut.adapters.redis.client import Address, asking
 from sut.ports import Unavailable
 
 __all__ = ["Unavailable", "dump"]
 
-Address = tuple[str, int]
 _AT_ONCE: Final = 500
 _READ: Final[dict[bytes, tuple[object, ...]]] = {
     b"string": ("GET",), b"hash": ("HGETALL",), b"set": ("SMEMBERS",), b"list": ("LRANGE", 0, -1),
@@ -21,13 +18,11 @@ _READ: Final[dict[bytes, tuple[object, ...]]] = {
 
 
 def dump(address: Address, timeout_s: float) -> Iterator[tuple[bytes, bytes]]:
-    """Each key with all it holds, joined by zero bytes. What expires meanwhile is left out. Raises Unavailable."""
-    client = Redis(
-        host=address[0], port=address[1], protocol=2, socket_timeout=timeout_s, socket_connect_timeout=timeout_s
-    )
-    client.response_callbacks.clear()
-    ask: Callable[..., Any] = client.execute_command
-    try:
+    """Each key with all it holds, joined by zero bytes. What expires meanwhile is left out.
+
+    `timeout_s`: for each answer, in seconds. Raises Unavailable.
+    """
+    with asking(address, timeout_s, each=True, decode=False) as ask:
         cursor = b"0"
         while True:
             cursor, keys = ask("SCAN", cursor, "COUNT", _AT_ONCE)
@@ -36,10 +31,6 @@ def dump(address: Address, timeout_s: float) -> Iterator[tuple[bytes, bytes]]:
                 yield key, b"\0".join(_flat(ask(command, key, *arguments)))
             if cursor == b"0":
                 return
-    except (RedisError, OSError, ValueError, TypeError) as error:
-        raise Unavailable(f"redis at {address[0]}:{address[1]}: {error}") from None
-    finally:
-        client.close()
 
 
 def _flat(answer: Any) -> Iterator[bytes]:

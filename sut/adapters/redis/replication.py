@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sut.adapters.redis.admin import Address, asking
+from sut.adapters.redis.client import Address, asking
 from sut.ports import Unavailable
 
 TIMEOUT_S: Final = 1.0

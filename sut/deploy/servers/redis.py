@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 Address = tuple[str, int]
 
-RESTART_S: Final = 6.0
-"""A dead Redis stays away until Sentinel has seen it (1.5 s) and failed over (1 to 3 s more)."""
+RESTART_S: Final = 8.5
+"""A dead Redis stays away until Sentinel has seen it (4 s, adapters/redis/tilt.py) and failed over (1 to 3 s more)."""
 SENTINEL_PATIENCE_S: Final = 10.0
 """How long a dead Redis waits for a failover under way; then it starts as what Sentinel last said."""
 SENTINEL_TIMEOUT_S: Final = 0.5

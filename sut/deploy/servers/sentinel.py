@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
+from sut.adapters.redis.tilt import DOWN_AFTER_MS, tilt_problem
 from sut.deploy.place import Place
 from sut.deploy.probes import probe
 from sut.deploy.servers import redis
@@ -17,7 +18,7 @@ from sut.deploy.topology import Service, ServiceKind, Topology
 _SENTINEL: Final = """\
 sentinel myid {own_id}
 sentinel monitor {master_name} {master_host} {master_port} {quorum}
-sentinel down-after-milliseconds {master_name} 1500
+sentinel down-after-milliseconds {master_name} {down_after_ms}
 sentinel failover-timeout {master_name} 6000
 sentinel parallel-syncs {master_name} 1
 """
@@ -39,6 +40,7 @@ def conf(topology: Topology, service: Service) -> str:
         master_host=master.host,
         master_port=master.ports["redis"],
         quorum=len(sentinels) // 2 + 1,
+        down_after_ms=DOWN_AFTER_MS,
     )
     for replica in replicas:
         text += f"sentinel known-replica {name} {replica.host} {replica.ports['redis']}\n"
@@ -59,6 +61,8 @@ def problem(topology: Topology, service: Service, timeout_s: float) -> str | Non
     view = probe.sentinel_view((service.host, service.ports["redis"]), topology.redis_master, timeout_s)
     if view is None:
         return "does not answer"
+    if tilt := tilt_problem({service.name: view}):
+        return tilt.removeprefix(f"{service.name} ")
     replicas, others = len(topology.of_kind("redis")) - 1, len(topology.of_kind("sentinel")) - 1
     if view.flags != {"master"}:
         return f"sees the master as {', '.join(sorted(view.flags))}"

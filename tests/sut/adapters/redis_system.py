@@ -27,7 +27,8 @@ class RedisSystem:
 
     name = "petrel"
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, down_after_ms: int = 800) -> None:
+        self._down_after_ms = down_after_ms
         self._directory = directory
         self._server = find_redis_server()
         self._ports = Reservation()
@@ -112,7 +113,7 @@ class RedisSystem:
         lines = [
             f"sentinel myid {address[1]:040x}",
             f"sentinel monitor {self.name} {host} {port} 2",
-            f"sentinel down-after-milliseconds {self.name} 800",
+            f"sentinel down-after-milliseconds {self.name} {self._down_after_ms}",
             f"sentinel failover-timeout {self.name} 3000",
             f"sentinel known-replica {self.name} {host} {self.nodes[1][1]}",
         ]
