@@ -97,7 +97,7 @@ def boot(
     """Start a topology whose ports are reserved, as `start` does for a profile's. Raises DeployError."""
     process = None
     try:
-        with _locked(topology.path) as lock:
+        with _private_files(), _locked(topology.path) as lock:
             try:
                 log_sizes = _prepare(topology, on_progress)
                 process = _start_supervisor(topology, (*reservation.inherit(), lock), lock)
@@ -204,6 +204,16 @@ def _secured(topology: Topology) -> Topology:
         return msgspec.structs.replace(topology, tls=certificates.make(topology.path / "tls"))
     except OSError as error:
         raise _cannot_write(topology.path, error) from None
+
+
+@contextlib.contextmanager
+def _private_files() -> Iterator[None]:
+    """Make what is made inside readable by this user only."""
+    before = os.umask(state.PRIVATE)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextlib.contextmanager

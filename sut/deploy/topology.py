@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from sut.deploy.kinds import KINDS
+from sut.deploy.logins import Login, RedisUser, redis_login
 
 T = TypeVar("T")
 ServiceKind = str
@@ -146,6 +147,10 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     """HMAC key of device tokens, hex, 32 bytes."""
     api_key: str
     """Who holds it may register devices."""
+    peer_key: str = ""
+    """Secret that our own processes show each other, hex, 32 bytes; "" (topologies made by hand): they ask for none."""
+    redis_key: str = ""
+    """Secret of the passwords at our Redis and Sentinels, hex, 32 bytes; "": servers without users, as others' are."""
     redis_master: str = "petrel"
     """The name Sentinel knows the master by."""
     tls: Tls | None = None
@@ -180,6 +185,15 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         sequencers = self.of_kind("sequencer")
         return sequencers[partition % len(sequencers)]
 
+    def redis_login(self, user: RedisUser) -> Login | None:
+        """Return a user's login at Redis and the Sentinels; None where they have no users."""
+        return redis_login(self.redis_key, user)
+
+    @property
+    def peer_secret(self) -> bytes:
+        """The secret of links between our own processes."""
+        return bytes.fromhex(self.peer_key)
+
     @property
     def path(self) -> Path:
         return Path(self.dir)
@@ -213,5 +227,6 @@ def save(topology: Topology) -> Path:
     """Write DIR/topology.json, readable by its owner only (it holds the keys)."""
     path = topology.path / "topology.json"
     path.touch(mode=0o600)
+    path.chmod(0o600)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(topology), indent=1))
     return path

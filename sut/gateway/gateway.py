@@ -113,6 +113,7 @@ class Gateway(Shared):
         self._peers = PeerServer(
             node=service.name,
             incarnation=incarnation,
+            secret=topology.peer_secret,
             on_frame=self._on_peer_question,
             stats=self.gauges,
             on_up=self._peer_up,

@@ -10,35 +10,39 @@ from __future__ import annotations
 from typing import Final
 
 from sut.adapters.redis.client import Address, asking
+from sut.deploy.logins import Login
 from sut.ports import Unavailable
 
 TIMEOUT_S: Final = 1.0
 
 
-def cut_replication(address: Address) -> bool:
-    """Refuse replicas and drop those that are there. Clients notice nothing. False: it did not answer."""
+def cut_replication(address: Address, login: Login | None = None, replica_user: str = "default") -> bool:
+    """Refuse replicas and drop those that are there. Clients notice nothing. False: it did not answer.
+
+    `replica_user`: as whom replicas come.
+    """
     try:
-        with asking(address, TIMEOUT_S) as ask:
-            ask("ACL", "SETUSER", "default", "-psync", "-sync")
+        with asking(address, TIMEOUT_S, login=login) as ask:
+            ask("ACL", "SETUSER", replica_user, "-psync", "-sync")
             ask("CLIENT", "KILL", "TYPE", "replica")
     except Unavailable:
         return False
     return True
 
 
-def allow_replication(address: Address) -> None:
+def allow_replication(address: Address, login: Login | None = None, replica_user: str = "default") -> None:
     """Take replicas again. Harmless when none was refused. A Redis that is away forgot it as it died."""
     try:
-        with asking(address, TIMEOUT_S) as ask:
-            ask("ACL", "SETUSER", "default", "+psync", "+sync")
+        with asking(address, TIMEOUT_S, login=login) as ask:
+            ask("ACL", "SETUSER", replica_user, "+psync", "+sync")
     except Unavailable:
         return
 
 
-def takes_writes(address: Address, timeout_s: float) -> bool:
+def takes_writes(address: Address, timeout_s: float, login: Login | None = None) -> bool:
     """Whether it takes a write now. What is written is of no meaning to anybody, and gone after a second."""
     try:
-        with asking(address, timeout_s) as ask:
+        with asking(address, timeout_s, login=login) as ask:
             return bool(ask("SET", "petrel:write-probe", "1", "PX", "1000") == "OK")
     except Unavailable:
         return False

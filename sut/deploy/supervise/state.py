@@ -31,6 +31,9 @@ CLOCK_OFFSET: Final = "PETREL_CLOCK_OFFSET_NS"
 SERVICE: Final = "PETREL_SERVICE"
 SUPERVISOR: Final = "supervisor"
 
+PRIVATE: Final = 0o077
+"""Umask of all processes of a system: nobody but their user reads a directory or file that they make."""
+
 Status = Literal["starting", "running", "held", "stopped", "external"]
 
 
@@ -83,6 +86,7 @@ class Files(NamedTuple):
         """Make the directories, and forget the holds of an earlier system. Raises OSError."""
         for part in ("hold", "logs", "data"):
             (self.directory / part).mkdir(parents=True, exist_ok=True)
+            (self.directory / part).chmod(0o700)
         for leftover in (self.directory / "hold").iterdir():
             leftover.unlink()
 
@@ -110,7 +114,7 @@ def write_state(directory: Path, state: SystemState) -> None:
 
 def take_lock(directory: Path) -> int | None:
     """Lock the directory until the descriptor is closed here and by its heirs; None: another has it. Raises OSError."""
-    fd = os.open(Files(directory).lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fd = os.open(Files(directory).lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     for _attempt in range(5):  # is_locked of another process holds it for a moment
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

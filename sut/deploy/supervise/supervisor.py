@@ -175,6 +175,7 @@ def main(arguments: list[str]) -> int:
             "usage: python -m sut.deploy.supervise.supervisor TOPOLOGY [DESCRIPTOR OF THE LOCK, IF INHERITED]\n"
         )
         return EXIT_USAGE
+    os.umask(state.PRIVATE)
     path = Path(arguments[0]).absolute()
     log_lines.configure(state.SUPERVISOR)
     try:

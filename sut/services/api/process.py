@@ -40,7 +40,13 @@ async def serve(
     sequencers = by_partition(topology, links)
     control = Control(node=service.name, incarnation=incarnation, message_log=message_log, sequencers=sequencers)
     ready = Ready()
-    server = PeerServer(node=service.name, incarnation=incarnation, on_frame=control.on_frame, stats=ready.stats)
+    server = PeerServer(
+        node=service.name,
+        incarnation=incarnation,
+        secret=topology.peer_secret,
+        on_frame=control.on_frame,
+        stats=ready.stats,
+    )
     revoked = Revoked(backends.revocations(registry), keep_s=topology.settings.token_ttl_s)
     app = make_app(
         topology,
