@@ -226,7 +226,7 @@ ROUTES: Final = (
         who=Who.DEVICE,
         takes=key_model.KeysRequest,
         gives=key_model.KeysLeft,
-        refuses=(409, 503),
+        refuses=(409, 429, 503),
     ),
     Route(
         name="count_keys",
