@@ -67,6 +67,7 @@ def build(profile_name: str, place: Place) -> Topology:
         token_key=secrets.token_hex(32),
         api_key=secrets.token_urlsafe(24),
         peer_key=secrets.token_hex(32),
+        conversation_key=secrets.token_hex(32),
         redis_key="" if "redis" in place.external else secrets.token_hex(32),
     )
 

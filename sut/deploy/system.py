@@ -31,7 +31,7 @@ from sut.deploy.supervise.reaper import reap
 from sut.deploy.supervise.reservation import Reservation
 from sut.deploy.supervise.state import Files, ProcessState
 from sut.deploy.supervise.supervisor import STOP_TIMEOUT_S
-from sut.deploy.topology import Settings, Topology, TopologyError, load, save
+from sut.deploy.topology import PRIVATE, Settings, Topology, TopologyError, load, save
 
 Progress = Callable[[str], None]
 OnWaiting = Callable[[Mapping[str, str], Mapping[str, ProcessState]], None]
@@ -77,7 +77,7 @@ def start(
             external=others,
         )
         try:
-            topology = named(build(profile, place), servers)
+            topology = _with_kept_ids(named(build(profile, place), servers), servers)
         except OSError as error:
             raise DeployError(f"no free ports: {error.strerror}") from None
         if tls:
@@ -198,6 +198,21 @@ class System:
         return reaped.ended
 
 
+def _with_kept_ids(topology: Topology, servers: Servers) -> Topology:
+    """Return the topology with the secret by which the conversations that are there were named.
+
+    It is that of the directory's last system. A keyspace that a user names may be another directory's: ids in it have
+    no key.
+    """
+    if servers.keyspace is not None:
+        return msgspec.structs.replace(topology, conversation_key="")
+    try:
+        before = load(topology.path / "topology.json")
+    except TopologyError:
+        return topology
+    return msgspec.structs.replace(topology, conversation_key=before.conversation_key)
+
+
 def _secured(topology: Topology) -> Topology:
     """Return the topology with new certificates. Raises DeployError."""
     try:
@@ -209,7 +224,7 @@ def _secured(topology: Topology) -> Topology:
 @contextlib.contextmanager
 def _private_files() -> Iterator[None]:
     """Make what is made inside readable by this user only."""
-    before = os.umask(state.PRIVATE)
+    before = os.umask(PRIVATE)
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ socket.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -17,6 +17,8 @@ from sut.deploy.kinds import KINDS
 from sut.deploy.logins import Login, RedisUser, redis_login
 
 T = TypeVar("T")
+PRIVATE: Final = 0o077
+"""Umask of all processes of a system: nobody but their user reads a directory or file that they make."""
 ServiceKind = str
 """A key of sut.deploy.kinds.KINDS."""
 
@@ -151,6 +153,8 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     """Secret that our own processes show each other, hex, 32 bytes; "" (topologies made by hand): they ask for none."""
     redis_key: str = ""
     """Secret of the passwords at our Redis and Sentinels, hex, 32 bytes; "": servers without users, as others' are."""
+    conversation_key: str = ""
+    """Secret of the ids of conversations, hex, 32 bytes, for the life of the data; "": ids are hashes without a key."""
     redis_master: str = "petrel"
     """The name Sentinel knows the master by."""
     tls: Tls | None = None
@@ -193,6 +197,11 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     def peer_secret(self) -> bytes:
         """The secret of links between our own processes."""
         return bytes.fromhex(self.peer_key)
+
+    @property
+    def conversation_secret(self) -> bytes:
+        """The secret of the ids of conversations."""
+        return bytes.fromhex(self.conversation_key)
 
     @property
     def path(self) -> Path:

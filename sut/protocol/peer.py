@@ -240,11 +240,16 @@ class ReadReceipts(_Tagged, frozen=True, tag=23):
 
 
 class ReceiptsOf(_Tagged, frozen=True, tag=24):
-    """Answer to ReadReceipts. `hit`: the conversation is in memory, `member` then counts. Items: (user, kind, seq)."""
+    """Answer to ReadReceipts. `hit`: the conversation is in memory; `head` and `known` then count.
+
+    Items: (user, kind, seq). `head`: the highest number that the user who asked may see. `known`: who had come by then,
+    the asking user included; empty for one who never was a member.
+    """
 
     hit: bool
-    member: bool
     items: tuple[tuple[int, int, int], ...]
+    head: int = 0
+    known: tuple[int, ...] = ()
 
 
 class Changed(_Tagged, frozen=True, tag=25):

@@ -23,8 +23,7 @@ import uvloop
 from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE
 from sut.deploy.kinds import KINDS
 from sut.deploy.supervise import log_lines
-from sut.deploy.supervise.state import PRIVATE
-from sut.deploy.topology import Service, Topology, TopologyError, load
+from sut.deploy.topology import PRIVATE, Service, Topology, TopologyError, load
 from sut.ports import SutError
 
 Serve = Callable[..., Awaitable[None]]

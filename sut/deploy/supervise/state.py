@@ -31,9 +31,6 @@ CLOCK_OFFSET: Final = "PETREL_CLOCK_OFFSET_NS"
 SERVICE: Final = "PETREL_SERVICE"
 SUPERVISOR: Final = "supervisor"
 
-PRIVATE: Final = 0o077
-"""Umask of all processes of a system: nobody but their user reads a directory or file that they make."""
-
 Status = Literal["starting", "running", "held", "stopped", "external"]
 
 

@@ -31,27 +31,29 @@ class Denied(Exception):
 
 
 _REASONS: Final[dict[int, str]] = {
-    Nack.FOREIGN: "you are not a member of this conversation",
+    Nack.FOREIGN: "you have no such conversation",
     Nack.NOT_MEMBER: "not a member of this conversation",
-    Nack.NO_CONVERSATION: "no such conversation",
     Nack.GROUP_FULL: "the group is full",
     Nack.NOT_ALLOWED: "members of a 1:1 conversation are fixed, and in a group your role does not allow this",
     Nack.OWNER_STAYS: "an owner gives the role away by naming another owner, or by leaving",
 }
 
 
-def direct_id(user: int, other: int) -> int:
-    """Return the id of the one conversation between two people, whoever begins it."""
-    return _id(f"direct:{min(user, other)}:{max(user, other)}")
+def direct_id(secret: bytes, user: int, other: int) -> int:
+    """Return the id of the one conversation between two people, whoever begins it.
+
+    `secret`: `Topology.conversation_secret`. Without it nobody can tell from an id, in a push say, whose it is.
+    """
+    return _id(secret, f"direct:{min(user, other)}:{max(user, other)}")
 
 
-def group_id(creator: int, key: str) -> int:
+def group_id(secret: bytes, creator: int, key: str) -> int:
     """Return the id of the group that this creator makes under this idempotency key."""
-    return _id(f"group:{creator}:{key}")
+    return _id(secret, f"group:{creator}:{key}")
 
 
-def _id(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1 or 1
+def _id(secret: bytes, text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8, key=secret).digest(), "big") >> 1 or 1
 
 
 class Control:

@@ -39,9 +39,8 @@ CALLER: Final = web.RequestKey("caller", Identity)
 log = logging.getLogger("api")
 
 _STATUS: Final[dict[int, int]] = {
-    Nack.FOREIGN: 403,
+    Nack.FOREIGN: 404,
     Nack.NOT_MEMBER: 404,
-    Nack.NO_CONVERSATION: 404,
     Nack.GROUP_FULL: 409,
     Nack.NOT_ALLOWED: 403,
     Nack.OWNER_STAYS: 409,

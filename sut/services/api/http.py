@@ -71,6 +71,7 @@ class _Api:
         people: People,
     ) -> None:
         self._settings = topology.settings
+        self._secret = topology.conversation_secret
         self._control = control
         self._registry = registry
         self._conversations = conversations
@@ -100,11 +101,11 @@ class _Api:
         if wanted.kind == "direct":
             if len(others) != 1:
                 raise ProblemError(409, "a direct conversation has exactly one other member")
-            conv = direct_id(creator, others[0])
+            conv = direct_id(self._secret, creator, others[0])
         else:
             if len(others) >= self._settings.group_cap:
                 raise ProblemError(409, f"a group has at most {self._settings.group_cap} members")
-            conv = group_id(creator, wanted.key)
+            conv = group_id(self._secret, creator, wanted.key)
         kind = "m" if wanted.kind == "group" and wanted.adding == "admins" else wanted.kind[0]
         await self._control.create(conv, creator, kind=kind, members=(creator, *others))
         return answer(Created(conv), 201)

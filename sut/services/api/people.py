@@ -16,6 +16,8 @@ from sut.protocol.peer import ReadReceipts, ReceiptsOf
 from sut.protocol.signals import ReceiptKind
 from sut.services.api.control import Denied
 from sut.services.api.model import Progress, Progresses, Seen, SeenUsers
+from sut.services.sequencer.state import Conversation
+from sut.services.visibility import known_to
 
 ASK_TIMEOUT_S: Final = 0.5
 
@@ -32,25 +34,24 @@ class People:
     async def receipts(self, conv: int, user: int) -> Progresses:
         """For somebody who is or was a member: of each user with any, the highest numbers. Raises Denied, Unavailable.
 
+        Who was removed learns nothing from after that: no number beyond, and of nobody who came later.
         The store follows behind; the sequencer knows the newest, unless it has just started.
         """
         link = self._sequencers[partition_of(conv, len(self._sequencers))]
         try:
             answer = await link.ask(ReadReceipts(conv, user), ASK_TIMEOUT_S)
         except Unavailable:
-            answer = ReceiptsOf(hit=False, member=False, items=())
+            answer = ReceiptsOf(hit=False, items=())
         assert isinstance(answer, ReceiptsOf)
-        if not answer.hit:
-            image = await self._store.load(conv)
-            if image is None:
-                raise Denied(Nack.NO_CONVERSATION)
-            if not any(span.user == user for span in image.spans):
-                raise Denied(Nack.FOREIGN)
-        elif not answer.member:
+        head, known = answer.head, frozenset(answer.known)
+        if not answer.hit and (image := await self._store.load(conv)) is not None:
+            head, known = known_to(user, Conversation.from_image(image).spans, image.row.head)
+        if user not in known:
             raise Denied(Nack.FOREIGN)
         highest = await self._store.receipts(conv)
         for by, kind, seq in answer.items:
             highest[by, kind] = max(seq, highest.get((by, kind), 0))
+        highest = {(by, kind): min(seq, head) for (by, kind), seq in highest.items() if by in known}
         users = sorted({by for by, _ in highest})
         return Progresses(
             [

@@ -19,6 +19,8 @@ from sut.services.sequencer.state import DIRECT, MANAGED, Conversation, Outcome,
 
 def change(state: Conversation, record: LogRecord, group_cap: int) -> Outcome:
     """What becomes of a record that changes members or roles; `state` is changed in place."""
+    if record.user not in state.spans:
+        return Refused(Nack.FOREIGN)
     if state.kind == DIRECT:
         return Refused(Nack.NOT_ALLOWED)
     match record.kind:
