@@ -110,14 +110,14 @@ class Shared(ABC):
 
 
 class Connection(asyncio.Protocol):
-    """A device's connection. `number`, `user`, `device`, `issued_s` and `epoch` are set when it opens.
+    """A device's connection. `number`, `user`, `device`, `login_s` and `epoch` are set when it opens.
 
     `routed`: the registry has shown this connection. `welcomed`: WELCOME was sent; it is before all other frames.
     """
 
     __slots__ = (
         "_address", "_blocked", "_gateway", "_head", "_heard", "_session", "_state", "_transport", "_unwelcome",
-        "device", "due", "epoch", "issued_s", "number", "routed", "user", "welcomed",
+        "device", "due", "epoch", "login_s", "number", "routed", "user", "welcomed",
     )  # fmt: skip
 
     def __init__(self, gateway: Shared, *, address: str = "", unwelcome: bool = False) -> None:
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
         self.number = 0
         self.user = 0
         self.device = 0
-        self.issued_s = 0
+        self.login_s = 0
         self.epoch = 0
         self.routed = False
         self.welcomed = False
@@ -190,8 +190,8 @@ class Connection(asyncio.Protocol):
             if self._unwelcome:
                 self._respond(429, "too many connections from your address")
                 return
-            self.user, self.device, self.issued_s = prove(upgrade.token, gateway.token_key)
-            if gateway.revoked.is_void(self.user, self.device, self.issued_s):
+            self.user, self.device, _issued_s, self.login_s = prove(upgrade.token, gateway.token_key)
+            if gateway.revoked.is_void(self.user, self.device, self.login_s):
                 raise TokenError("token was taken back")
             if not gateway.limits.admits(self.user, self.device):
                 self._respond(429, "too many devices of this user are connected here")

@@ -31,7 +31,7 @@ class Devices(Protocol):
 
     async def register(self, devices: Sequence[RegisteredDevice]) -> list[bool]:
         """Add the devices, or set their push address anew. False, and nothing done, for one that is another user's or
-        revoked. Repeating a call changes nothing.
+        revoked. Repeating a call changes nothing. A push address is its newest user's: the devices of others lose it.
         """
 
     async def devices_of(self, users: Sequence[int]) -> dict[int, tuple[RegisteredDevice, ...]]:

@@ -9,7 +9,7 @@ import msgspec
 
 
 class Revocation(msgspec.Struct, frozen=True, array_like=True):
-    """A device of a user whose tokens issued up to `at_s` are void. All have expired at `until_s`. Unix seconds."""
+    """A device of a user whose tokens of logins up to `at_s` are void. All have expired at `until_s`. Unix seconds."""
 
     user: int
     device: int
@@ -32,8 +32,10 @@ class Revocations(Protocol):
     def generation(self) -> int:
         """Rises when entries may have been lost."""
 
-    async def revoke(self, revocations: Sequence[Revocation], *, now_s: int) -> None:
-        """Put these in; of two for the same device the later holds. Unavailable also when the list is full."""
+    async def revoke(self, revocations: Sequence[Revocation], *, now_s: int, always: bool = False) -> None:
+        """Put these in; of two for the same device the later holds. Unavailable also when the list is full, unless
+        `always`.
+        """
 
     async def since(self, position: int) -> RevocationPage:
         """What was put in after a page's position; 0 for all. A position that the list never reached counts as 0."""

@@ -1,7 +1,9 @@
 """Device tokens: who a connection is, signed by the API, checked by a gateway without asking anybody.
 
 A JWT with HS256 and nothing else: the algorithm is pinned, so that neither "none" nor another family can be
-smuggled in by a header. Claims: sub (user, decimal text), dev (device), iat and exp (Unix seconds).
+smuggled in by a header. Claims: sub (user, decimal text), dev (device), iat and exp (Unix seconds), and auth_time, when
+the device logged in (Unix seconds). A refreshed token keeps auth_time: all tokens of one login are a family, which ends
+LOGIN_S after it, and which a revocation voids as a whole.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from typing import Any, Final, NamedTuple
 import jwt
 
 _ALGORITHM: Final = "HS256"
+LOGIN_S: Final = 30 * 86_400.0
+"""How long tokens of one login can be refreshed; no token of it is valid for longer."""
 _MAX_ID: Final = (1 << 63) - 1
 _MAX_DIGITS: Final = 19
 _EXPIRED: Final = "token has expired"
@@ -35,23 +39,30 @@ class Identity(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """What a valid token says. `issued_s`: Unix time."""
+    """What a valid token says. Unix times."""
 
     user: int
     device: int
     issued_s: int
+    login_s: int
+    """When the device logged in; `issued_s` where the token does not say."""
 
 
-def issue(key: bytes, user: int, device: int, ttl_s: float, now_s: float) -> str:
-    """A token for this device, valid from `now_s` (Unix time) for `ttl_s`, at least one second."""
-    claims = {"sub": str(user), "dev": device, "iat": int(now_s), "exp": int(now_s) + max(1, int(ttl_s))}
+def issue(key: bytes, user: int, device: int, ttl_s: float, now_s: float, *, login_s: int | None = None) -> str:
+    """A token for this device, valid from `now_s` (Unix time) for `ttl_s`, at least one second.
+
+    `login_s`: of the token that it refreshes; None: this is a login.
+    """
+    issued_s = int(now_s)
+    claims = {"sub": str(user), "dev": device, "iat": issued_s, "exp": issued_s + max(1, int(ttl_s))}
+    claims["auth_time"] = issued_s if login_s is None else login_s
     return jwt.encode(claims, key, algorithm=_ALGORITHM)
 
 
 def verify(token: str, key: bytes, now_s: float | None = None) -> Identity:
     """Whom the token speaks for at `now_s` (Unix time; None: now). Raises TokenError."""
-    user, device, _ = prove(token, key, now_s)
-    return Identity(user, device)
+    proven = prove(token, key, now_s)
+    return Identity(proven.user, proven.device)
 
 
 def prove(token: str, key: bytes, now_s: float | None = None) -> Proof:
@@ -75,7 +86,7 @@ def prove(token: str, key: bytes, now_s: float | None = None) -> Proof:
     device, issued_s = _identifier(claims["dev"], "dev"), _identifier(claims["iat"], "iat")
     if now_s is not None and _identifier(expires, "exp") <= now_s:
         raise TokenError(_EXPIRED)
-    return Proof(user, device, issued_s)
+    return Proof(user, device, issued_s, _identifier(claims.get("auth_time", issued_s), "auth_time"))
 
 
 def _identifier(value: object, claim: str) -> int:

@@ -5,8 +5,8 @@ Keys
     revoked:data    hash: "user:device" -> second of the revocation and second from which it may be forgotten, u64 each
     revoked:last    the last change number
 
-Everybody asks once a second what came after the change it knows, which costs Redis one GET when nothing did. At most
-MAX_REVOKED are kept; what has expired goes out, oldest first, as new ones come in.
+Everybody asks once a second what came after the change it knows, which costs Redis one GET when nothing did. Beyond
+MAX_REVOKED only registered devices are taken; what has expired goes out, oldest first, as new ones come in.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from sut.adapters.redis.script import Script
 from sut.ports import Revocation, RevocationPage, Unavailable
 
 MAX_REVOKED: Final = 100_000
-"""Some 15 MB in Redis, and as much in each gateway. More revocations within a token's life are refused."""
+"""Some 15 MB in Redis, and as much in each gateway. More are refused while these are kept, but for those of registered
+devices: of them there are no more than the operator has registered."""
+_NO_LIMIT: Final = (1 << 53) - 1
+"""What a number of Redis's Lua can hold."""
 PAGE: Final = 1000
 _KEYS: Final = ("revoked:order", "revoked:data", "revoked:last")
 _DATA: Final = struct.Struct("!QQ")
@@ -43,9 +46,9 @@ class RedisRevocations:
         """Rises with each connection to a master after a failure or a failover."""
         return self._master.generation
 
-    async def revoke(self, revocations: Sequence[Revocation], *, now_s: int) -> None:
-        """Put these in. Raises Unavailable, also when the list is full."""
-        arguments: list[bytes | str | int] = [now_s, self._most]
+    async def revoke(self, revocations: Sequence[Revocation], *, now_s: int, always: bool = False) -> None:
+        """Put these in. Raises Unavailable, also when the list is full, unless `always`."""
+        arguments: list[bytes | str | int] = [now_s, _NO_LIMIT if always else self._most]
         for one in revocations:
             arguments += (f"{one.user}:{one.device}", _DATA.pack(one.at_s, one.until_s))
         refused = await self._master.call(lambda client: _REVOKE.run(client, _KEYS, arguments))

@@ -20,7 +20,7 @@ from aiohttp import web
 from sut.ports import Unavailable
 from sut.process.revoked import Revoked
 from sut.protocol.frames import Nack
-from sut.protocol.tokens import Identity, TokenError, prove
+from sut.protocol.tokens import Identity, Proof, TokenError, prove
 from sut.services.api.control import Denied
 from sut.services.api.errors import ProblemError
 from sut.services.api.model import Problem
@@ -35,6 +35,8 @@ BODY_TIMEOUT_S: Final = 10.0
 """From the headers to the last byte of the body."""
 CALLER: Final = web.RequestKey("caller", Identity)
 """The device that asks, where a token said so."""
+LOGIN: Final = web.RequestKey("login", int)
+"""When that device logged in, Unix time in seconds."""
 
 log = logging.getLogger("api")
 
@@ -174,17 +176,18 @@ class Guard:
             return
         if who is Who.OPERATOR:
             raise ProblemError(401, "wrong API key")
-        request[CALLER] = self.identify(shown)
+        proven = self.identify(shown)
+        request[CALLER], request[LOGIN] = Identity(proven.user, proven.device), proven.login_s
 
-    def identify(self, token: str) -> Identity:
-        """Whom a device token speaks for. Raises ProblemError, 401."""
+    def identify(self, token: str) -> Proof:
+        """What a device token proves. Raises ProblemError, 401."""
         try:
-            user, device, issued_s = prove(token, self._token_key)
+            proven = prove(token, self._token_key)
         except TokenError as error:
             raise ProblemError(401, str(error)) from None
-        if self._revoked.is_void(user, device, issued_s):
+        if self._revoked.is_void(proven.user, proven.device, proven.login_s):
             raise ProblemError(401, "token was taken back")
-        return Identity(user, device)
+        return proven
 
 
 def _method(handlers: tuple[object, ...], name: str) -> Handler:

@@ -14,6 +14,7 @@ from sut.deploy.topology import Topology
 from sut.ports import Devices, KeyStore, Registry, Unavailable
 from sut.process.revoked import Revoked
 from sut.protocol.handshake import PATH
+from sut.protocol.tokens import LOGIN_S
 from sut.services.api import openapi
 from sut.services.api.control import Control, direct_id, group_id
 from sut.services.api.device_routes import DeviceRoutes
@@ -52,7 +53,7 @@ def make_app(
     """The application with all its routes."""
     token_key, ttl_s = bytes.fromhex(topology.token_key), topology.settings.token_ttl_s
     if revoked is None:
-        revoked = Revoked(keep_s=ttl_s)
+        revoked = Revoked(keep_s=LOGIN_S)
     desk = DeviceDesk(devices, keys, revoked, token_key=token_key, token_ttl_s=ttl_s, now_s=time.time)
     app = web.Application(middlewares=[problems], client_max_size=MAX_REQUEST)
     guard = Guard(token_key=token_key, api_key=topology.api_key, revoked=revoked)

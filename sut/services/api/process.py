@@ -17,6 +17,7 @@ from sut.process.ready import Ready
 from sut.process.revoked import Revoked
 from sut.process.serving import peers, work_until
 from sut.process.tls import server_context
+from sut.protocol.tokens import LOGIN_S
 from sut.services.api.control import Control
 from sut.services.api.history import Conversations
 from sut.services.api.http import make_app
@@ -47,7 +48,7 @@ async def serve(
         on_frame=control.on_frame,
         stats=ready.stats,
     )
-    revoked = Revoked(backends.revocations(registry), keep_s=topology.settings.token_ttl_s)
+    revoked = Revoked(backends.revocations(registry), keep_s=LOGIN_S)
     app = make_app(
         topology,
         control,

@@ -138,7 +138,17 @@ ROUTES: Final = (
         who=Who.EITHER,
         query=model.UserOf,
         gives=model.RevokedDevice,
-        refuses=(403, 503),
+        refuses=(403, 429, 503),
+    ),
+    Route(
+        name="log_out",
+        method="DELETE",
+        path="/v1/devices/{device}/tokens",
+        summary="Take back all tokens that a device has, refreshed ones too; it may log in again",
+        who=Who.EITHER,
+        query=model.UserOf,
+        gives=model.RevokedDevice,
+        refuses=(403, 429, 503),
     ),
     Route(
         name="create",
