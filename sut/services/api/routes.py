@@ -159,7 +159,7 @@ ROUTES: Final = (
         takes=model.ConversationRequest,
         gives=model.Created,
         status=201,
-        refuses=(403, 409, 503),
+        refuses=(403, 409, 429, 503),
     ),
     Route(
         name="members",
@@ -178,7 +178,7 @@ ROUTES: Final = (
         who=Who.DEVICE,
         takes=model.MemberRequest,
         gives=model.Changed,
-        refuses=(403, 409, 503),
+        refuses=(403, 409, 429, 503),
     ),
     Route(
         name="set_role",

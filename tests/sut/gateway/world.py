@@ -245,6 +245,7 @@ class World:
             pieces=GatewayPieces(pace=pace),
             trace=self.trace,
         )
+        self.inside = gateway
         self.gateway = asyncio.create_task(process.run(gateway, self.stop))
 
     async def stats(self) -> dict[str, float]:
