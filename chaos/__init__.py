@@ -1,3 +1,4 @@
-"""Breaking the system on purpose, and judging what came of it. Imports sut.deploy (to start and break a system) and
-load.
+"""Breaks the system on purpose and judges the result.
+
+Imports sut.deploy (to start and break a system) and load.
 """

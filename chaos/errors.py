@@ -1,4 +1,4 @@
-"""The errors of the harness. Each one's text is the one line that a person reads; each knows its exit status."""
+"""The errors of the harness. Each text is the one line that a person reads; each class has its exit status."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ class ChaosError(Exception):
 
 
 class UsageError(ChaosError):
-    """What was asked for cannot be done as it was said; the text says what to say instead."""
+    """The request cannot be carried out as given; the text says what to give instead."""
 
     status = USAGE
 
 
 class HarnessError(ChaosError):
-    """The harness could not do its job; nothing is known about the system under test."""
+    """The harness failed; nothing is known about the system under test."""
 
     status = HARNESS
 
 
 class FaultError(ChaosError):
-    """A fault could not be prepared or injected; the run goes on and the fault counts as without effect."""
+    """A fault could not be prepared or injected. The run continues and the fault counts as without effect."""
 
 
 def no_such(kind: str, name: str, known: Iterable[str]) -> str:
-    """What to say of a name that is none: those that it resembles, else all that there are."""
+    """Return a line for an unknown name: the known names that resemble it, else all known names."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=2, cutoff=0.75)
     return f"no {kind} {name!r}; {'perhaps' if near else 'there are'} {', '.join(near or known)}"
 
 
 def printable(text: str) -> str:
-    """The text with its control characters as escapes: what others wrote must not steer a terminal."""
+    """Return the text with its unprintable characters escaped, so that foreign text cannot control a terminal."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

@@ -1,1 +1,1 @@
-"""What people look at: the HTML report of a run. Imports chaos.verdict and nothing else of the project."""
+"""The HTML report of a run. Imports chaos.verdict and nothing else of the project."""

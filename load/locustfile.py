@@ -3,10 +3,10 @@
 
     locust -f load/locustfile.py [--headless] [--processes N] [-u USERS -r PER_SECOND]
 
-By hand it swarms the system that `petrel up` started: each start of a test is a run of its own, in DIR/swarm-N. The
+A manual start swarms the system that `petrel up` started: each start of a test is a run of its own, in DIR/swarm-N. The
 runner sets PETREL_SWARM to a swarm.json instead, which is one run. The master (or the only process) creates the
-conversations and then tells each worker its part; when all users are spawned it sets the time 0 of the plan. SIGTERM
-to the master ends it all; SIGUSR1 to each process ends the writing only, and lets the devices settle.
+conversations and then tells each worker its part. When all users are spawned it sets the time 0 of the plan. SIGTERM
+to the master ends the swarm. SIGUSR1 to each process ends the sends only, and lets the devices settle.
 """
 
 from __future__ import annotations
@@ -31,20 +31,23 @@ from locust.web import WebUI
 from load import workload as configs
 from load.drive.api import ApiError
 from load.drive.swarm import Part, Report, Swarm, total
-from load.history.history import HistoryError, now_ns
 from load.history.latency import Histogram
+from load.history.writer import HistoryError, now_ns
 from load.webui import LedgerView, attach
 
 PART: Final = "petrel-part"
 BEGIN: Final = "petrel-t0"
 FAILED: Final = "petrel-failed"
 LEAD_NS: Final = 1_000_000_000
-"""From the end of the ramp to the first planned send."""
+"""From the end of the ramp to the first planned send, in ns."""
 SENDS_PER_USER_S: Final = 0.13
 EXIT_HARNESS: Final = 70
 PATIENCE: Final = 60
-"""Seconds without a heartbeat until Locust takes a worker for dead. Its own 3 s end a run on a busy machine; a worker
-that really died is seen at once, by its connection or by whoever started the swarm."""
+"""Seconds without a heartbeat until Locust considers a worker dead.
+
+Its default of 3 s would end a run on a busy machine. A worker that really died is noticed at once, by its connection or
+by the process that started the swarm.
+"""
 
 _LOGGER = logging.getLogger("petrel")
 
@@ -54,11 +57,11 @@ class DeviceUser(User):
 
     wait_time = constant(0)
     host = "stormpetrel"
-    """Locust's page asks for one and shows it; where the devices connect to is told by --petrel-dir."""
+    """Required by Locust's page, which shows it; --petrel-dir determines where the devices connect."""
 
     @task
     def live(self) -> None:
-        """Be the device; ends when Locust stops this user."""
+        """Run the device; ends when Locust stops this user."""
         session = LOCUST.take()
         if session is None:
             Event().wait()  # more users than devices: idle
@@ -76,15 +79,15 @@ class RequestEvents:
         self._fire = environment.events.request.fire
 
     def acked(self, latency_ns: int) -> None:
-        """A send was acknowledged."""
+        """Report an acknowledged send."""
         self._tell("send -> ack", latency_ns)
 
     def shown(self, latency_ns: int, *, group: bool, size: int) -> None:
-        """A message was displayed."""
+        """Report a displayed message."""
         self._tell("send -> shown (group)" if group else "send -> shown (1:1)", latency_ns, size)
 
     def failed(self, text: str) -> None:
-        """A send was refused or given up."""
+        """Report a send that was refused or given up."""
         self._tell("send -> ack", 0, error=RuntimeError(text))
 
     def _tell(self, name: str, latency_ns: int, size: int = 0, error: Exception | None = None) -> None:
@@ -99,7 +102,7 @@ class RequestEvents:
 
 
 class Locust:
-    """Ties one Locust process to the swarm: reacts to Locust's events and to the messages between its processes."""
+    """Connects one Locust process to the swarm: handles Locust's events and the messages between its processes."""
 
     def __init__(self) -> None:
         self._environment: Environment
@@ -110,7 +113,7 @@ class Locust:
         self._failed = False
 
     def attach(self, environment: Environment, web_ui: WebUI | None) -> None:
-        """Listen to one environment. Its runner exists already."""
+        """Register the handlers for one environment, whose runner exists already."""
         runners.HEARTBEAT_LIVENESS = PATIENCE
         self._environment = environment
         hooks, runner = environment.events, environment.runner
@@ -131,12 +134,12 @@ class Locust:
             attach(web_ui, self.view)
 
     def quiesce(self) -> None:
-        """SIGUSR1: this process's devices write no more, stay online and settle what is under way."""
+        """Handle SIGUSR1: this process's devices send no more, stay online and settle their open requests."""
         if self._swarm is not None:
             self._swarm.quiesce()
 
     def take(self) -> Any:
-        """A device for a new user, None when there is none left."""
+        """Return a session for a new user, None if there is none left."""
         session = self._swarm.take() if self._swarm is not None else None
         if session is None:
             self._extra_users += 1
@@ -145,7 +148,7 @@ class Locust:
         return session
 
     def give_back(self, session: Any) -> None:
-        """Its user is gone."""
+        """Make a session available again after its user stopped."""
         if self._swarm is not None:
             self._swarm.give_back(session)
 
@@ -170,7 +173,7 @@ class Locust:
             raise gevent.GreenletExit from None  # ends Locust's start of the test
 
     def on_part(self, *, msg: Message, **_: object) -> None:
-        """Worker: the master says what to do; it spawns users next."""
+        """Worker: take the master's part and join the run; it spawns users next."""
         part = msgspec.convert(msgspec.json.decode(msg.data["part"]), Part)
         try:
             self._swarm = Swarm(part.config, observer=RequestEvents(self._environment), on_failure=self.fail)
@@ -179,7 +182,7 @@ class Locust:
             self.fail(str(error))
 
     def on_spawning_complete(self, **_: object) -> None:
-        """Master or only process: the ramp is over."""
+        """Master or only process: set the time 0 of the plan, as the ramp is over."""
         if self._swarm is None or self._swarm.begun:
             return
         t0_ns = now_ns() + LEAD_NS
@@ -188,38 +191,38 @@ class Locust:
             self._environment.runner.send_message(BEGIN, {"t0_ns": t0_ns})
 
     def on_begin(self, *, msg: Message, **_: object) -> None:
-        """Worker: the time 0 of the plan."""
+        """Worker: take the time 0 of the plan."""
         if self._swarm is not None:
             self._swarm.begin(msg.data["t0_ns"])
 
     def on_report(self, *, data: dict[str, Any], **_: object) -> None:
-        """Worker: tell the master how it goes, beside Locust's own statistics."""
+        """Worker: add its report to Locust's own statistics for the master."""
         if self._swarm is not None:
             data["petrel"] = msgspec.to_builtins(self._swarm.report())
 
     def on_worker_report(self, *, client_id: str, data: dict[str, Any], **_: object) -> None:
-        """Master: how a worker goes."""
+        """Master: keep the report of a worker."""
         if "petrel" in data:
             self._reports[client_id] = msgspec.convert(data["petrel"], Report)
 
     def on_worker_failed(self, *, msg: Message, **_: object) -> None:
-        """Master: a worker cannot go on."""
+        """Master: end the run, as a worker cannot continue."""
         self.fail(f"a worker stopped: {msg.data['reason']}")
 
     def on_test_stop(self, **_: object) -> None:
-        """The users are gone: close the history."""
+        """Close the history once the users have ended."""
         if self._swarm is not None:
             self._swarm.stop()
 
     def on_quitting(self, environment: Environment, **_: object) -> None:
-        """In a run that is judged elsewhere, a refused send is no failure of Locust's."""
+        """Set the exit status: in a run that is judged elsewhere, a refused send is no failure."""
         if self._failed:
             environment.process_exit_code = EXIT_HARNESS
         elif "PETREL_SWARM" in os.environ:
             environment.process_exit_code = 0
 
     def fail(self, reason: str) -> None:
-        """The swarm cannot do its job: one line, a hole in the history, the end."""
+        """The swarm cannot continue: log one line, record a hole in the history, and stop."""
         if self._failed:
             return
         self._failed = True
@@ -232,11 +235,11 @@ class Locust:
         elif options is not None and options.headless:
             gevent.spawn(runner.quit)
         else:
-            self._failed = False  # people read the line in the web UI's log, mend it, and start again
+            self._failed = False  # people read the line in the web UI's log, fix it, and start again
             gevent.spawn(runner.stop)
 
     def view(self) -> LedgerView:
-        """For the web page."""
+        """Return the counts for the web page."""
         runner = self._environment.runner
         reports = list(self._reports.values())
         if isinstance(runner, LocalRunner) and self._swarm is not None:
@@ -267,7 +270,7 @@ class Locust:
         return runner
 
     def _configuration(self, users: int) -> configs.SwarmConfig:
-        """The runner's swarm.json, or one made for a start by hand. Raises ConfigError."""
+        """Return the runner's swarm.json, or a new configuration for a manual start. Raises ConfigError."""
         if path := os.environ.get("PETREL_SWARM"):
             return configs.load(Path(path))
         options = self._environment.parsed_options
@@ -283,7 +286,7 @@ class Locust:
 
     @staticmethod
     def _hand_out(runner: MasterRunner, part: Part) -> None:
-        """To each worker its part, in the order in which Locust deals users out to the workers of one host."""
+        """Send each worker its part, in the order in which Locust assigns users to the workers of one host."""
         workers = sorted(client.id for client in (*runner.clients.ready, *runner.clients.running))
         for number, client_id in enumerate(workers):
             own = msgspec.structs.replace(part, worker=number, workers=len(workers))
@@ -303,13 +306,13 @@ LOCUST: Final = Locust()
 
 @events.init.add_listener
 def on_init(environment: Environment, web_ui: WebUI | None = None, **_: object) -> None:
-    """Locust is ready to be listened to."""
+    """Attach to Locust once it is initialised."""
     LOCUST.attach(environment, web_ui)
 
 
 @events.init_command_line_parser.add_listener
 def on_parser(parser: ArgumentParser) -> None:
-    """Options for a start by hand; a swarm.json in PETREL_SWARM overrides them all."""
+    """Add options for a manual start; a swarm.json in PETREL_SWARM overrides them all."""
     parser.add_argument("--petrel-dir", default="runs/up", help="Directory of the running system")
     parser.add_argument("--petrel-seconds", type=float, default=600.0, help="Length of the send plan")
     parser.add_argument("--petrel-rate", type=float, default=0.0, help="Sends a second in all; 0: 0.13 for each user")

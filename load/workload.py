@@ -1,7 +1,7 @@
 """The knobs of a swarm (`Workload`), each once, and the file that a swarm reads: swarm.json (`SwarmConfig`).
 
-The runner writes it and hands its path to the swarm in PETREL_SWARM; the swarm, its workers and the read-back all read
-the same file, so that they agree on who exists and what was planned without talking to each other.
+The runner writes the file and passes its path to the swarm in PETREL_SWARM. The swarm, its workers and the read-back
+read the same file, so they agree on the population and the plan without communication.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from typing import Annotated, Final
 import msgspec
 
 MAX_USERS: Final = 100_000
-"""More need a leaner tier than one Locust user a device. Also the distance between the id ranges of runs."""
+"""A larger swarm needs a leaner tier than one Locust user per device. Also the distance of the id ranges of runs."""
 MAX_RATE_PER_S: Final = 100_000
 MAX_SENDS: Final = 50_000_000
-"""What one plan holds."""
+"""Maximum number of sends in one plan."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class ConfigError(ValueError):
-    """A swarm.json that cannot be used; the text is one line that names the file and what is wrong."""
+    """A swarm.json that cannot be used; the text is one line that names the file and the mistake."""
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The knobs of a swarm: who exists, what they do, how often. Each is a key of an experiment and of swarm.json.
+    """The knobs of a swarm: its users, their actions and their rates.
 
-    A share is a fraction from 0 to 1. Raises ValueError for a number that is not finite, or more sends than one plan
-    holds.
+    Each is a key of an experiment and of swarm.json. A share is a fraction from 0 to 1. Raises ValueError for a number
+    that is not finite, or for more sends than one plan holds.
     """
 
     users: Annotated[int, msgspec.Meta(ge=1, le=MAX_USERS)]
-    """Users; each has one device."""
+    """Number of users; each has one device."""
     duration_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 100.0
     """Seconds from the first planned send to the last."""
     rate_per_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_RATE_PER_S)] = 130.0
@@ -53,7 +53,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     recipients: Annotated[float, msgspec.Meta(ge=1, le=100)] = 5.0
     """Mean number of recipients of a message. It sets the share of group messages."""
     offline_share: Share = 0.1
-    """Share of the devices that go offline and come back, again and again."""
+    """Share of the devices that go offline and come back repeatedly."""
     silent_share: Share = 0.1
     """Share of the devices that only read."""
     churn: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 36
@@ -61,21 +61,21 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     roles: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
     """Role changes in groups during the run. Admins then make a part of the membership changes."""
     probe_share: Share = 0.0
-    """Share of the devices that try, at the end, to read a conversation of others. What they get is a leak."""
+    """Share of the devices that try, at the end, to read a conversation of others. Any message read so is a leak."""
     read_share: Share = 0.0
     """Share of the shown messages that are read at once, with a read receipt. 0: the run has no receipts at all."""
     typing_share: Share = 0.0
-    """Share of the sends before which the writer is seen typing."""
+    """Share of the sends before which the writer sends a typing notice."""
     watch_share: Share = 0.0
     """Share of the devices that watch the presence of some of their contacts."""
     watched: Annotated[int, msgspec.Meta(ge=1, le=500)] = 10
-    """Contacts that such a device watches at a time, at most."""
+    """Maximum number of contacts that such a device watches at a time."""
     crypto_share: Share = 0.0
     """Share of the devices with real end-to-end encryption. Above 0, other bodies have the size of encrypted ones."""
     push: bool = False
     """Run a push service with stand-ins for its providers, and give the devices push tokens."""
     causal: bool = True
-    """Messages name what their sender had seen of other conversations, and devices show that first."""
+    """Messages name the messages of other conversations that their sender had seen, and devices show those first."""
 
     def __post_init__(self) -> None:
         for name in ("duration_s", "rate_per_s", "heartbeat_s"):
@@ -86,7 +86,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class SwarmConfig(Workload, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A workload, and where the system is. User id = device id = first_id .. first_id + users - 1."""
+    """A workload, and the address of the system. User id = device id = first_id .. first_id + users - 1."""
 
     seed: Annotated[int, msgspec.Meta(ge=0)]
     """Makes the population, the send plan and the offline plan; the same on every machine."""
@@ -94,21 +94,21 @@ class SwarmConfig(Workload, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     api_key: Annotated[str, msgspec.Meta(min_length=1)]
     history_dir: Annotated[str, msgspec.Meta(min_length=1)]
     ca_file: str = ""
-    """Certificate authority to trust where the system speaks TLS; empty: the machine's."""
+    """Certificate authority to trust if the system uses TLS; empty: the machine's."""
     first_id: Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - MAX_USERS)] = 1
-    """Lets several swarms use one system without meeting each other's messages."""
+    """First id of the users. Several swarms with distinct ranges can use one system without sharing messages."""
     reconnect_fixed_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
     """Known bad: devices reconnect after exactly this wait. 0: full jitter."""
     canary: Annotated[str, msgspec.Meta(pattern="^([A-Za-z0-9]{16})?$")] = ""
-    """Stands in every plaintext that is really encrypted, and nowhere else."""
+    """Bytes in every plaintext that is really encrypted, and nowhere else."""
     tracer: Annotated[str, msgspec.Meta(pattern="^([A-Za-z0-9]{16})?$")] = ""
-    """Stands in all other bodies; the hunt for the canary must find it, or it proves nothing."""
+    """Bytes in all other bodies; the hunt for the canary must find them, or it proves nothing."""
     crypto_plaintext: bool = False
     """Known bad: the devices with encryption publish keys and then send plaintext."""
     ignore_dependencies: bool = False
-    """Known bad: messages name what they depend on, and devices do not wait for it."""
+    """Known bad: messages name their dependencies, and devices do not wait for them."""
     trace_every: Annotated[int, msgspec.Meta(ge=0)] = 16
-    """The history has more detail of one message in so many, the same ones that the system traces. 0: of none."""
+    """The history has more detail of one message in this many, the same ones that the system traces. 0: none."""
 
     @property
     def history(self) -> Path:
@@ -127,15 +127,15 @@ def load(path: Path) -> SwarmConfig:
 
 
 def save(config: SwarmConfig, path: Path) -> None:
-    """Write a swarm.json, readable by its owner only: it holds the API key. Raises OSError."""
+    """Write a swarm.json, readable by its owner only, because it holds the API key. Raises OSError."""
     path.touch(mode=0o600)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=1))
 
 
 def by_hand(directory: Path, *, seed: int, users: int, duration_s: float, rate_per_s: float) -> SwarmConfig:
-    """A configuration for a new run against the system of DIR, in a directory DIR/swarm-N of its own.
+    """Return a configuration for a new run against the system of DIR, in its own directory DIR/swarm-N.
 
-    Each run has its own range of ids: one system serves many, and none meets the messages of another. Raises
+    Each run has its own range of ids, so one system serves many runs and none sees the messages of another. Raises
     ConfigError.
     """
     api_url, api_key, ca_file = discover(directory)
@@ -185,7 +185,7 @@ class _Tls(msgspec.Struct, frozen=True):
 
 
 class _Topology(msgspec.Struct, frozen=True):
-    """The few fields of a topology.json that a swarm needs; the rest is the system's own affair."""
+    """The fields of a topology.json that a swarm needs."""
 
     api_key: str
     services: tuple[_Service, ...]
@@ -193,7 +193,7 @@ class _Topology(msgspec.Struct, frozen=True):
 
 
 def discover(directory: Path) -> tuple[str, str, str]:
-    """(api_url, api_key, ca_file) of a running system, from DIR/topology.json. Raises ConfigError."""
+    """Return (api_url, api_key, ca_file) of a running system, from DIR/topology.json. Raises ConfigError."""
     path = directory / "topology.json"
     try:
         topology = msgspec.json.decode(path.read_bytes(), type=_Topology)

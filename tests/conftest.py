@@ -5,6 +5,8 @@ a tag of its own, which every child inherits, so that the check at the end sees 
 those of another one on the same machine.
 """
 
+import asyncio
+import inspect
 import os
 import time
 import uuid
@@ -115,6 +117,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     long = {scope(item.nodeid) for item in items if item.get_closest_marker("slow") and not skipped(item)}
     order = {name: rank for rank, name in enumerate(sorted(sizes, key=lambda name: (name not in long, -sizes[name])))}
     items.sort(key=lambda item: order[scope(item.nodeid)])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a coroutine test in a loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

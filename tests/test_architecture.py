@@ -70,7 +70,7 @@ RULES = {
     "sut_knows_no_harness": Rule(
         why="the system under test does not know who breaks it",
         inside=("sut",), forbidden=("load", "chaos", "dashboards"),
-        breaks=("sut.gateway.x", "import load.history.history"),
+        breaks=("sut.gateway.x", "import load.history.writer"),
     ),
     "load_knows_the_wire_only": Rule(
         why="the swarm knows the wire protocol and the encryption, as any client does, and nothing else of the system",

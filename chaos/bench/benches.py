@@ -1,8 +1,8 @@
-"""`petrel bench NAME`: measurements of one cost each, on a system of their own, with a table and a JSON file.
+"""`petrel bench NAME`: each bench measures one cost on a system of its own, with a table and a JSON file.
 
-A bench is a module chaos/bench/NAME.py with a `BENCH`. It starts its system, has a crowd (load/bench/crowd.py) in a
-process of its own do what is to be measured, and returns a row a point; what varies from point to point is the
-bench's own. Figures of one machine on one day: they compare designs, they are no promise.
+A bench is a module chaos/bench/NAME.py with a `BENCH`. It starts its system, and a crowd (load/bench/crowd.py) in a
+separate process makes the load. It returns a row per point; the bench defines what varies from point to point. Figures
+of one machine on one day compare designs; they are no promise.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ OURS: Final = ("gateway", "chat", "sequencer", "api")
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the command line asks of a bench."""
+    """The options of a bench from the command line."""
 
     directory: Path
     variant: str | None
     duration_s: float | None
-    """Of each point; None: the bench's own."""
+    """Seconds of each point; None means the bench's default."""
     points: tuple[int, ...]
-    """What it varies; empty: the bench's own."""
+    """The points to measure; empty means the bench's default."""
     say: Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """One measurement. A row is column -> figure; the columns of the table are those of the first row."""
+    """One measurement. A row is column -> figure; the first row gives the columns of the table."""
 
     summary: str
     run: Callable[[Request], Sequence[Mapping[str, float]]]
 
 
 def find(name: str) -> Bench:
-    """The bench of that name. Raises UsageError."""
+    """Return the bench of that name. Raises UsageError."""
     if name not in NAMES:
         raise UsageError(no_such("bench", name, NAMES))
     bench: Bench = import_module(f"chaos.bench.{name}").BENCH
@@ -73,7 +73,7 @@ def run(
     out: Path | None,
     as_json: bool,
 ) -> int:
-    """Measure, print, write bench.json. Returns the exit status. Raises UsageError, HarnessError."""
+    """Measure, print, and write bench.json. Returns the exit status. Raises UsageError, HarnessError."""
     bench = find(name)
     console = for_people(stderr=as_json)
     directory = rundir.make(out or rundir.default_path(f"bench-{name}", os.getpid())).path
@@ -93,7 +93,7 @@ def run(
 
 
 def table(title: str, rows: Sequence[Mapping[str, float]]) -> Table:
-    """For people: a column a point, a line a figure."""
+    """Return a table for people: a column per point, a line per figure."""
     first, *figures = rows[0]
     shown = plain_table(first, title=title)
     for row in rows:
@@ -111,7 +111,7 @@ def _figure(value: float) -> str:
 
 @contextmanager
 def running(request: Request, *, settings: Settings | None = None) -> Iterator[System]:
-    """An embedded system for as long as the bench measures. Raises HarnessError."""
+    """Yield an embedded system while the bench measures. Raises HarnessError."""
     try:
         with whole.running(
             profile="embedded",
@@ -126,7 +126,7 @@ def running(request: Request, *, settings: Settings | None = None) -> Iterator[S
 
 
 class Crowd:
-    """A crowd in a process of its own. `wait_until_ready`, `begin`, then `result`; end it with `close`."""
+    """A crowd in a process of its own. Call `wait_until_ready`, `begin`, then `result`; end it with `close`."""
 
     def __init__(self, name: str, plan: Plan, *, log: Path, module: str = "load.bench.crowd") -> None:
         self._plan = plan
@@ -142,23 +142,23 @@ class Crowd:
         self._write(msgspec.json.encode(plan).decode())
 
     def wait_until_ready(self) -> None:
-        """All of it is connected. Raises HarnessError."""
+        """Wait until the whole crowd is connected. Raises HarnessError."""
         if self._read() != "ready":
             raise HarnessError(f"the crowd did not get ready: {self._log}")
 
     def begin(self) -> None:
-        """Let it do what it is for."""
+        """Tell the crowd to start its load."""
         self._write("go")
 
     def result(self) -> Measured:
-        """What it measured. Raises HarnessError."""
+        """Wait for the figures that the crowd measured. Raises HarnessError."""
         try:
             return msgspec.json.decode(self._read(), type=Measured)
         except msgspec.DecodeError:
             raise HarnessError(f"the crowd said nothing: {self._log}") from None
 
     def close(self) -> None:
-        """End it, done or not."""
+        """Kill the process if it still runs, and close its pipes."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
@@ -177,7 +177,7 @@ class Crowd:
 
 
 def cpu_s(system: System) -> dict[str, float]:
-    """CPU that our own processes have used, by kind. A process that is away counts nothing."""
+    """Return the CPU seconds used by our own processes, by kind. A process that does not run counts 0."""
     used = dict.fromkeys(OURS, 0.0)
     for service in system.topology.services:
         pid = system.pid(service.name) if service.kind in used else None

@@ -1,8 +1,8 @@
-"""What one counter for all conversations costs: the variant global_counter against the usual system, in one run.
+"""The cost of one counter for all conversations: the variant global_counter against the usual system, in one run.
 
-A point is the number of senders: each sends its next message as soon as the last one has its number, so what is
-measured is how many messages a second go through, and how long one takes. Both systems are up all the time and get
-their load in turn, twice, so that what else goes on on the machine hits both.
+A point is the number of senders. Each sends its next message as soon as the last one has its number. So the figures are
+the messages per second and the time for one message. Both systems run all the time and get their load in turn, twice,
+so that other load on the machine affects both.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ SENDERS: Final = (1, 16, 64)
 ROUNDS: Final = 2
 DURATION_S: Final = 6.0
 SPACING: Final = 10_000
-"""Between the first ids of two crowds."""
+"""Distance between the first user ids of two crowds."""
 
 
 def run(request: Request) -> Sequence[Mapping[str, float]]:
-    """A row a number of senders. Raises UsageError, HarnessError."""
+    """Return a row per number of senders. Raises UsageError, HarnessError."""
     if request.variant:
         raise UsageError(f"this bench has its own variant, {VARIANT}")
     with contextlib.ExitStack() as both:
@@ -67,7 +67,7 @@ def _press(system: System, request: Request, senders: int, first_user: int) -> M
 def row(
     senders: int, usual: Sequence[Measured], counted: Sequence[Measured], *, duration_s: float
 ) -> Mapping[str, float]:
-    """The figures of a point. Raises HarnessError when nothing went through."""
+    """Return the figures of a point. Raises HarnessError if no message was sent."""
     rates = [sum(one.messages for one in found) / (len(found) * duration_s) for found in (usual, counted)]
     if not all(rates):
         raise HarnessError("the crowd sent nothing")

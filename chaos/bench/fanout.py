@@ -1,8 +1,8 @@
-"""What a message of a group costs, by the size of the group: bytes on each member's wire, rows and bytes stored, CPU.
+"""The cost of a group message by the size of the group: bytes on each member's wire, rows and bytes stored, CPU.
 
-One member writes five messages a second; all others are online, are told by NOTIFY, and fetch. The design promises one
-body stored and 16 bytes of notification a member, whatever the size; the variant body_per_member shows what that is
-worth. The crowd runs on the same machine, its CPU is a column.
+One member writes five messages a second. All others are online, get a NOTIFY, and fetch. The design promises one stored
+body and 16 bytes of notification per member at any size; the variant body_per_member shows the gain. The crowd runs on
+the same machine; one column is its CPU.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ENTRY: Final = 16
 
 
 def run(request: Request) -> Sequence[Mapping[str, float]]:
-    """A row a size. Raises HarnessError."""
+    """Return a row per size. Raises HarnessError."""
     with running(request) as system:
         return [_point(system, request, size, 1 + 1000 * number) for number, size in enumerate(request.points or SIZES)]
 
@@ -56,7 +56,7 @@ def _point(system: System, request: Request, size: int, first_user: int) -> Mapp
 
 
 def row(size: int, measured: Measured, used: Mapping[str, float], *, rows: int, stored: int) -> Mapping[str, float]:
-    """The figures of a point. Raises HarnessError when nothing was sent."""
+    """Return the figures of a point. Raises HarnessError if no message was sent."""
     sent, told = measured.messages, measured.messages * (size - 1)
     if not sent:
         raise HarnessError("the crowd sent nothing")
@@ -83,12 +83,12 @@ def row(size: int, measured: Measured, used: Mapping[str, float], *, rows: int, 
 
 
 def _overhead(measured: Measured) -> int:
-    """Bytes of all NOTIFY frames that are no entry: the WebSocket header (2 bytes below 126) and the type byte."""
+    """Return the bytes of all NOTIFY frames beside their entries: WebSocket header (2 bytes up to 125) and type."""
     return 3 * measured.frames.get("NOTIFY", 0)
 
 
 def _stored(directory: Path) -> tuple[int, int]:
-    """Rows in the store, and the bytes of their bodies."""
+    """Return the rows in the store and the bytes of their bodies."""
     rows = size = 0
     for path in (directory / DATA).glob("store-*.db"):
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
@@ -101,7 +101,7 @@ def _stored(directory: Path) -> tuple[int, int]:
 
 
 def _settled(directory: Path) -> tuple[int, int]:
-    """The same when the store has caught up: it writes behind."""
+    """Return the same figures once the store has caught up, because it writes behind."""
     before = _stored(directory)
     while True:
         time.sleep(1.0)

@@ -1,9 +1,9 @@
-"""How many messages a second a system carries on this machine within its latency bound: a short search.
+"""A short search for the messages per second that a system carries on this machine within its latency bound.
 
-Each step is a run of its own, of the experiment `capacity` at another rate, with its own system and its own verdict;
-a rate counts as carried when that verdict is valid: nothing lost, and p99 from the planned send to the display within
-the bound. The swarm runs on the same machine and takes its share. The rate doubles until one is not carried, then the
-interval is halved (by ratio) until its ends are within RESOLUTION.
+Each step is a run of the experiment `capacity` at another rate, with its own system and its own verdict. A rate counts
+as carried if that verdict is valid: nothing lost, and p99 from the planned send to the display within the bound. The
+swarm runs on the same machine and takes its share. The rate doubles until one is not carried. Then the interval is
+halved (by ratio) until its ends are within RESOLUTION.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sut.deploy.servers.external import Servers
 
 RESOLUTION: Final = 1.15
-"""Two runs at the same rate differ by about as much."""
+"""Two runs at the same rate differ by about this ratio."""
 FIRST_PER_S: Final = 200.0
 LOWEST_PER_S: Final = 10.0
 HIGHEST_PER_S: Final = 100_000.0
@@ -45,24 +45,24 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def carried(self) -> bool:
-        """Whether the system held its promises at this rate."""
+        """True if the system kept its guarantees at this rate."""
         return self.verdict == "valid"
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the search found."""
+    """The result of the search."""
 
     profile: str
     users: int
     bound_ms: float
     messages_per_s: float
-    """The highest rate carried; 0 when not even the lowest one was."""
+    """The highest rate carried; 0 if not even the lowest one was."""
     deliveries_per_s: float
     steps: tuple[Step, ...]
 
 
 def next_rate(tried: Mapping[float, bool], *, first: float = FIRST_PER_S) -> float | None:
-    """The rate to try after these (rate -> carried); None when the answer is known well enough."""
+    """Return the rate to try after these (rate -> carried); None if the answer is precise enough."""
     if not tried:
         return first
     if len(tried) >= MAX_STEPS:
@@ -81,7 +81,7 @@ def next_rate(tried: Mapping[float, bool], *, first: float = FIRST_PER_S) -> flo
 
 
 def search(attempt: Callable[[float], Step], *, first: float = FIRST_PER_S) -> tuple[Step, ...]:
-    """Try rates until the answer is known. Raises what `attempt` raises."""
+    """Try rates until the answer is known; returns the steps. Raises what `attempt` raises."""
     steps: list[Step] = []
     while (rate := next_rate({step.rate_per_s: step.carried for step in steps}, first=first)) is not None:
         steps.append(attempt(rate))
@@ -89,7 +89,7 @@ def search(attempt: Callable[[float], Step], *, first: float = FIRST_PER_S) -> t
 
 
 def best(steps: Sequence[Step]) -> Step | None:
-    """The highest rate carried that no refused one is below."""
+    """Return the step with the highest carried rate below every refused one; None without one."""
     refused = min((step.rate_per_s for step in steps if not step.carried), default=math.inf)
     held = [step for step in steps if step.carried and step.rate_per_s < refused]
     return max(held, key=lambda step: step.rate_per_s, default=None)
@@ -105,7 +105,7 @@ def measure(
     first: float,
     as_json: bool,
 ) -> Limits:
-    """Search with runs of `wanted`, each in `directory`; print the steps and write limits.json. Raises ChaosError."""
+    """Search with runs of `wanted` in `directory`; print the steps and write limits.json. Raises ChaosError."""
     from chaos.run.runner import Request
 
     def attempt(rate: float) -> Step:
@@ -147,7 +147,7 @@ def measure(
 
 
 def table(steps: Sequence[Step]) -> Table:
-    """The steps, for people, by rate."""
+    """Return a table of the steps for people, by rate."""
     shown = plain_table("messages/s", "verdict", "p50", "p99", "deliveries/s")
     for step in sorted(steps, key=lambda step: step.rate_per_s):
         latencies = (f"{value:.1f} ms" if value is not None else "-" for value in (step.p50_ms, step.p99_ms))

@@ -1,7 +1,7 @@
-"""What presence costs: states told to devices a second, lazy against eager, at the same population and the same plan.
+"""The cost of presence: states told to devices per second, lazy against eager, at the same population and plan.
 
-A point is the number of devices: for each, two runs of the experiment `presence` with one seed, one of the system as it
-is, one of its known-bad variant `eager_presence`. What is counted is in presence_rates.py.
+A point is the number of devices. Each has two runs of the experiment `presence` with one seed: one of the normal
+system, one of its known-bad variant `eager_presence`. presence_rates.py defines the counters.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DEVICES: Final = (400,)
 
 
 def run(request: Request) -> Sequence[Mapping[str, float]]:
-    """A row a number of devices. Raises UsageError, HarnessError."""
+    """Return a row per number of devices. Raises UsageError, HarnessError."""
     if request.variant:
         raise UsageError(f"this bench has its own variant, {presence_bench.EAGER}")
     whole.share_clock()
@@ -35,7 +35,7 @@ def _point(request: Request, devices: int) -> Mapping[str, float]:
     seed = secrets.randbelow(1 << 31)
     modes = []
     for name, variant in (("lazy", None), ("eager", presence_bench.EAGER)):
-        # Eager presence tells without being asked and forgets whoever a crash took: staleness is not its claim.
+        # Eager presence pushes states unasked and forgets users lost in a crash, so it does not promise freshness.
         without = wanted.without if variant is None else (*wanted.without, "presence")
         directory = request.directory / f"{devices}-{name}"
         verdict = whole.execute(

@@ -1,8 +1,8 @@
-"""What presence costs: states told to devices a second, lazy against eager, at the same population and the same plan.
+"""The cost of presence: states told to devices per second, lazy against eager, at the same population and plan.
 
-Two runs of the experiment `presence`, with one seed: one of the system as it is, one of its known-bad variant
-`eager_presence`, which tells each coming and going to all contacts at once. Counted is what the gateways wrote, between
-the first planned send and the last; a ramp or an end would flatter the lazy one.
+Two runs of the experiment `presence` share one seed: one of the normal system, one of its known-bad variant
+`eager_presence`. The variant tells every change to all contacts at once. The gateways' counters count between the first
+planned send and the last; a ramp or an end would favour the lazy one.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ EAGER: Final = "eager_presence"
 
 
 class Mode(msgspec.Struct, frozen=True, kw_only=True):
-    """What presence cost in one run, per second between the first planned send and the last."""
+    """The cost of presence in one run, per second between the first planned send and the last."""
 
     name: str
     verdict: str
     told_per_s: float
     """States that gateways told devices."""
     looks_per_s: float
-    """Questions to the presence store."""
+    """Queries to the presence store."""
     looked_per_s: float
-    """Users that those were about."""
+    """Users that those queries covered."""
     run_dir: str
 
 
@@ -41,9 +41,10 @@ class _Sample(msgspec.Struct, frozen=True):
 
 
 def rates(lines: Iterable[bytes], *, start_ns: int, end_ns: int) -> dict[str, float]:
-    """Each counter's growth a second over all processes, from samples (chaos/run/sampler.py) between these times.
+    """Return each counter's growth per second over all processes, from samples (chaos/run/sampler.py) between these
+    times.
 
-    A process that was restarted begins at 0 under another pid. Raises HarnessError without two samples of any.
+    A restarted process begins at 0 under another pid. Raises HarnessError if no process has two samples.
     """
     decoder = msgspec.json.Decoder(_Sample)
     first: dict[tuple[str, int], _Sample] = {}
@@ -64,7 +65,7 @@ def rates(lines: Iterable[bytes], *, start_ns: int, end_ns: int) -> dict[str, fl
 
 
 def measure(run_dir: Path, *, name: str, verdict: str, duration_s: float) -> Mode:
-    """What a run directory's samples say. Raises HarnessError."""
+    """Return the rates from a run directory's samples. Raises HarnessError."""
     from chaos.verdict.history.history import load_run
 
     start_ns = load_run(run_dir).start_ns
@@ -81,6 +82,6 @@ def measure(run_dir: Path, *, name: str, verdict: str, duration_s: float) -> Mod
 
 
 def ratio(modes: Sequence[Mode]) -> float:
-    """Eager to lazy; 0 when the lazy one told nothing."""
+    """Return the ratio of eager to lazy; 0 if the lazy one told nothing."""
     told = {mode.name: mode.told_per_s for mode in modes}
     return round(told["eager"] / told["lazy"], 1) if told.get("lazy") else 0.0

@@ -1,10 +1,10 @@
-"""What full jitter saves when everybody comes back at once: against the fixed wait of the variant fixed_reconnect.
+"""The gain of full jitter when all devices reconnect at once, against the fixed wait of the variant fixed_reconnect.
 
-A point is the number of devices. All gateways are killed at once and are back some seconds later; the devices come
-back as their wait tells them, first with full jitter, then with the fixed one, on the same system. What counts is the
-worst tenth of a second: how many of those that got in had dialled in it, how many handshakes the gateways finished in
-it (no more than they can), and how long one took. A fixed wait need not be slower to have all back, as long as they
-are few enough: jitter pays for the peak with time.
+A point is the number of devices. All gateways are killed at once and restart some seconds later. The devices reconnect
+by their backoff, first with full jitter, then with the fixed wait, on the same system. The figures are the maxima in
+any 0.1 s of two counts. One is the dials of devices that got in. The other is the handshakes that the gateways finished
+(bounded by their capacity). A third figure is the time of one handshake. With few devices a fixed wait need not take
+longer for all: jitter trades time for a lower peak.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from sut.variants import fixed_reconnect
 VARIANT: Final = "fixed_reconnect"
 DEVICES: Final = (250, 1000)
 AWAY_S: Final = 3.0
-"""How long the gateways stay dead: some waits, so that both ways have found their pace."""
+"""Seconds that the gateways stay dead: several waits, so that both strategies reach their steady rate."""
 BACK_BY_S: Final = 60.0
 
 
 def run(request: Request) -> Sequence[Mapping[str, float]]:
-    """A row a number of devices. Raises UsageError, HarnessError."""
+    """Return a row per number of devices. Raises UsageError, HarnessError."""
     if request.variant:
         raise UsageError(f"this bench has its own variant, {VARIANT}")
     with running(request) as system:
@@ -62,7 +62,7 @@ def _point(system: System, request: Request, devices: int, first_user: int) -> M
 
 
 def _kill_gateways(system: System) -> None:
-    """All at once; on return they may come back, AWAY_S later."""
+    """Kill all gateways at once, and let them restart AWAY_S later; returns then."""
     names = [service.name for service in system.topology.of_kind("gateway")]
     pids = [system.pid(name) for name in names]
     for name in names:
@@ -77,9 +77,9 @@ def _kill_gateways(system: System) -> None:
 
 
 def row(devices: int, jittered: Measured, fixed: Measured) -> Mapping[str, float]:
-    """The figures of a point. Raises HarnessError when nobody came back."""
+    """Return the figures of a point. Raises HarnessError if no device came back."""
     if not jittered.handshakes_peak or not fixed.handshakes_peak:
-        raise HarnessError("nobody came back")
+        raise HarnessError("no device came back")
     figures: dict[str, float] = {"devices": devices}
     for name, one in (("jitter", jittered), ("fixed", fixed)):
         figures[f"{name}: dials in 100 ms, most"] = one.dials_peak

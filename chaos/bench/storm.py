@@ -1,8 +1,8 @@
-"""What a reconnect storm does to those who stayed: devices come back at once and catch up while others go on talking.
+"""The effect of a reconnect storm on connected devices: others reconnect at once and catch up meanwhile.
 
 A point is the number of devices that return, each with 20 conversations of 20 missed messages; 0 is the quiet system.
-Those who stayed are 100: half of them in pairs, half in a group whose members fetch each message. Their latency is
-what is to hold; how long the returned need to have everything is what it costs them.
+100 devices stay connected: half of them in pairs, half in a group whose members fetch each message. Their latency must
+hold; the cost for the returned devices is the time until they have everything.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ STAYED: Final = 100
 RATE_PER_S: Final = 10.0
 DURATION_S: Final = 20.0
 BEFORE_S: Final = 2.0
-"""How long the others have been talking when the storm begins."""
+"""Seconds that the others have been sending when the storm begins."""
 
 
 def run(request: Request) -> Sequence[Mapping[str, float]]:
-    """A row a number of devices. Raises HarnessError."""
+    """Return a row per number of devices. Raises HarnessError."""
     with running(request) as system:
         return [
             _point(system, request, count, 1 + 10_000 * number)
@@ -68,7 +68,7 @@ def _point(system: System, request: Request, count: int, first_user: int) -> Map
 
 
 def row(count: int, stayed: Measured, back: Measured, used: Mapping[str, float]) -> Mapping[str, float]:
-    """The figures of a point."""
+    """Return the figures of a point."""
     return {
         "returning": count,
         "stayed: messages": stayed.messages,

@@ -1,4 +1,4 @@
-"""`python -m chaos.cli` is `petrel`."""
+"""Makes `python -m chaos.cli` the same as `petrel`."""
 
 import sys
 

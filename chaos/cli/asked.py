@@ -1,4 +1,4 @@
-"""What can be refused before anything is started. Each function raises UsageError."""
+"""Checks of the options before anything is started. Each function raises UsageError."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def check_profile(name: str) -> None:
-    """There is a profile of that name."""
+    """Check that there is a profile of that name."""
     from sut.deploy.profiles import PROFILES
 
     if name not in PROFILES:
@@ -19,7 +19,7 @@ def check_profile(name: str) -> None:
 
 
 def check_variant(name: str | None) -> None:
-    """There is a variant of that name, or none is wanted."""
+    """Check that there is a variant of that name, if one is given."""
     from sut import variants
 
     if name is not None and "." not in name and name not in variants.VARIANTS:
@@ -32,7 +32,7 @@ def check_variant(name: str | None) -> None:
 
 
 def check_redis(servers: Servers | None = None) -> None:
-    """There is a redis-server, ours or somebody else's. The error has the command that gets one."""
+    """Check that there is a redis-server, ours or an external one. The error names the command that installs one."""
     from sut.deploy.errors import DeployError
     from sut.deploy.servers import binaries
 

@@ -1,4 +1,4 @@
-"""`petrel chat USER`: finds the system to talk through and hands it to the client, which knows no deployments."""
+"""`petrel chat USER`: finds the system and starts the client, which knows nothing of deployments."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sut.deploy.errors import DeployError
 from sut.deploy.system import System
 
 SYSTEM_ID = "chat-system.id"
-"""In a system's directory: what clients know it by. With the directory it goes, and they begin anew."""
+"""File in a system's directory with the id that clients use. If the directory is removed, clients start anew."""
 
 
 def chat(
@@ -35,7 +35,7 @@ def chat(
     state: Path | None,
     plain: bool,
 ) -> int:
-    """Chat as this person until they end it. Raises UsageError, HarnessError."""
+    """Chat as this user until they quit. Raises UsageError, HarnessError."""
     try:
         name = check_name(user)
         access, system = _foreign(api, token, name) if api is not None else _local(directory, token, name)
@@ -47,12 +47,12 @@ def chat(
     except ClientError as error:
         raise HarnessError(str(error)) from None
     except KeyboardInterrupt:
-        pass  # that is how a person ends it
+        pass  # Ctrl-C is how a person ends it
     return VALID
 
 
 def _local(directory: Path, token: str | None, name: str) -> tuple[Access, str]:
-    """How to reach the system that runs in a directory, and the id that clients know it by. Raises HarnessError."""
+    """Return the access to the system in a directory, and the id that clients use. Raises HarnessError."""
     try:
         system = System.attach(directory)
     except DeployError as error:
@@ -68,7 +68,10 @@ def _local(directory: Path, token: str | None, name: str) -> tuple[Access, str]:
 
 
 def _system_id(directory: Path) -> str:
-    """The id in the system's directory, made by the first client. Written whole: two clients may start at once."""
+    """Return the id in the system's directory, made by the first client.
+
+    It is written atomically, because two clients may start at once. Raises HarnessError.
+    """
     path, own = directory / SYSTEM_ID, directory / f"{SYSTEM_ID}.{os.getpid()}"
     try:
         if not path.exists():
@@ -82,17 +85,17 @@ def _system_id(directory: Path) -> str:
 
 
 def _foreign(api: str, token: str | None, name: str) -> tuple[Access, str]:
-    """How to reach a system elsewhere, by its URL and a device token. Raises UsageError."""
+    """Return the access to a system elsewhere, by its URL and a device token. Raises UsageError."""
     parts = urlsplit(api)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"--api is a URL like http://host:port, not {api!r}")
     if not token:
-        raise UsageError("--api needs --token, which whoever runs that system gives you")
+        raise UsageError("--api needs --token, which the operator of that system gives you")
     return _with_token(Access(api.rstrip("/"), token=token), name), api.rstrip("/")
 
 
 def _with_token(access: Access, name: str) -> Access:
-    """The access with the device that the token names. Raises UsageError when the token is another user's."""
+    """Return the access with the device that the token names. Raises UsageError if the token is another user's."""
     try:
         part = access.token.split(".")[1]
         claims: Any = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))

@@ -1,7 +1,7 @@
-"""What a command of `petrel` is, and the options that several have.
+"""A command of `petrel`, and the options that several commands share.
 
-A command registers itself: a file in chaos/cli/commands decorates a function with `command`. Such a file imports what
-does the work inside that function, for `petrel --help` must not wait for it.
+A command registers itself: a file in chaos/cli/commands decorates a function with `command`. Such a file imports its
+implementation inside that function, because `petrel --help` must not wait for it.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 DIRECTORY: Final = Path("runs/up")
-"""Where `petrel up` starts a system, unless told otherwise."""
+"""The default directory in which `petrel up` starts a system."""
 Act = Callable[[argparse.Namespace], int]
-"""Does the command. Returns the exit status; raises ChaosError."""
+"""Runs the command. Returns the exit status; raises ChaosError."""
 Options = Callable[[argparse.ArgumentParser], None]
 """Adds options to a command."""
 COMMANDS: Final[dict[str, Command]] = {}
 
 
 class Command(NamedTuple):
-    """One command."""
+    """One command of `petrel`."""
 
     name: str
     summary: str
@@ -42,7 +42,7 @@ def command(name: str, summary: str, *options: Options) -> Callable[[Act], Act]:
 
 
 def find() -> list[Command]:
-    """All commands, by name."""
+    """Return all commands, by name."""
     from chaos.cli import commands
 
     for module in pkgutil.iter_modules(commands.__path__):
@@ -51,37 +51,30 @@ def find() -> list[Command]:
 
 
 def profile(sub: argparse.ArgumentParser) -> None:
-    """Add --profile."""
     sub.add_argument("--profile", default="embedded", metavar="P", help="embedded or cluster; default: embedded")
 
 
 def directory(sub: argparse.ArgumentParser) -> None:
-    """Add --dir."""
     sub.add_argument("--dir", type=Path, default=DIRECTORY, metavar="DIR", help=f"default: {DIRECTORY}")
 
 
 def variant(sub: argparse.ArgumentParser) -> None:
-    """Add --variant."""
     sub.add_argument("--variant", metavar="V", help="switch on a known-bad design; petrel variants lists them")
 
 
 def run_dir(sub: argparse.ArgumentParser) -> None:
-    """Add the argument RUN_DIR."""
     sub.add_argument("run_dir", type=Path, metavar="RUN_DIR")
 
 
 def out(sub: argparse.ArgumentParser) -> None:
-    """Add --out, of a run directory."""
     sub.add_argument("--out", type=Path, metavar="DIR", help="run directory, new or empty; default: one in runs/")
 
 
 def as_json(sub: argparse.ArgumentParser) -> None:
-    """Add --json."""
     sub.add_argument("--json", action="store_true", help="print the result as one JSON value, on the last line")
 
 
 def scale(sub: argparse.ArgumentParser) -> None:
-    """Add --users, --duration and --seed."""
     sub.add_argument("--users", type=int, metavar="N", help="devices, instead of what the experiment says")
     sub.add_argument("--duration", type=float, metavar="S", help="seconds from the first send to the last")
     sub.add_argument("--seed", type=_seed, metavar="N", help="makes everything that is drawn; random if not given")

@@ -1,7 +1,7 @@
-"""`petrel up`, `status`, `down` and `doctor`: a system by hand, without an experiment.
+"""`petrel up`, `status`, `down` and `doctor`: run a system by hand, without an experiment.
 
-Each function does one command, prints for a person and returns the exit status. What a person can mend is raised as
-UsageError or HarnessError, one line, for the command line to print.
+Each function runs one command, prints for a person and returns the exit status. Problems that a person can fix are
+raised as UsageError or HarnessError, one line, which the command line prints.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from sut.deploy.system import System
 
 DEFAULT_PROFILE: Final = "embedded"
 CLOSED_S: Final = 5.0
-"""How long what was killed may still be seen, on a busy machine."""
+"""Seconds that killed processes may still be visible on a busy machine."""
 
 
 def up(
@@ -81,7 +81,7 @@ def up(
 
 
 def status(*, directory: Path = DIRECTORY, console: Console | None = None) -> int:
-    """Show every process and what is wrong with it. 0 when all are healthy, else 70. Raises HarnessError."""
+    """Show every process and its problem. Returns 0 if all are healthy, else 70. Raises HarnessError."""
     console = console or for_people()
     system = _attach(directory)
     if not system.running:
@@ -96,9 +96,9 @@ def status(*, directory: Path = DIRECTORY, console: Console | None = None) -> in
 
 
 def down(*, directory: Path = DIRECTORY, console: Console | None = None) -> int:
-    """Stop the system and whatever else belongs to its run, and see that it left nothing. Raises HarnessError.
+    """Stop the system and all processes of its run, and check that nothing remains. Raises HarnessError.
 
-    Harmless when it is stopped.
+    Does nothing if it is stopped.
     """
     console = console or for_people()
     system = _attach(directory)
@@ -109,7 +109,7 @@ def down(*, directory: Path = DIRECTORY, console: Console | None = None) -> int:
         Packets(system.topology.run_id).clear()
     except DeployError as error:
         raise HarnessError(str(error)) from None
-    # A process that was killed is no process any more a moment before the kernel has closed its ports.
+    # The kernel closes the ports of a killed process a moment after the process is gone.
     deadline_s = time.monotonic() + CLOSED_S
     while (left := remains(system.topology)) and time.monotonic() < deadline_s:
         time.sleep(0.1)
@@ -132,7 +132,10 @@ def doctor(
     console: Console | None = None,
     as_json: bool = False,
 ) -> int:
-    """Say what this machine has and lacks for a profile, and what to do. 0 when nothing needed is missing, else 70."""
+    """Show what this machine has and lacks for a profile, and the remedies.
+
+    Returns 0 if nothing needed is missing, else 70.
+    """
     findings = examine(directory.absolute(), profile)
     status = VALID if all(finding.good or not finding.needed for finding in findings) else HARNESS
     if as_json:
@@ -161,7 +164,7 @@ def _attach(directory: Path) -> System:
 
 
 def hint(command: str, directory: Path) -> str:
-    """The command line of a command for this directory."""
+    """Return the command line of a command for this directory."""
     where = "" if directory == DIRECTORY else f" --dir {shlex.quote(str(directory))}"
     return f"petrel {command}{where}"
 

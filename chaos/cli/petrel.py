@@ -1,8 +1,8 @@
-"""`petrel`: the command line. Reads arguments, calls what does the work, and turns errors into one line and a status.
+"""`petrel`: the command line. Reads arguments, runs the command, and turns errors into one line and a status.
 
 Exit status: 0 valid, 1 invalid, 2 unknown, 64 wrong usage, 70 the harness could not do its job. Only a verdict exits
-with 1. With --json the last line of standard output is the result, and all that is meant for people goes to standard
-error. The commands are in chaos/cli/commands.
+with 1. With --json the last line of standard output is the result, and everything for people goes to standard error.
+The commands are in chaos/cli/commands.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 EXIT_HELP: Final = "exit status: 0 valid, 1 invalid, 2 unknown, 64 wrong usage, 70 the harness could not do its job"
 RENAMED: Final = {"modes": "variants", "capacity": "limits"}
-"""Commands of before -> their names now."""
+"""Former names of commands -> their names now."""
 _MACHINE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
-"""What a machine may lack at any place, and nobody here can mend: no bug."""
+"""Resources that a machine may lack anywhere; such an error is no bug."""
 
 
 ROOM: Final = 1 << 30
@@ -35,7 +35,7 @@ ROOM: Final = 1 << 30
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage text, as every other error is said."""
+    """Reports a mistake in one line, without the usage text, as all other errors are."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see {self.prog} --help")
@@ -50,7 +50,7 @@ class _Version(argparse.Action):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns its exit status; never raises for what a user did or the machine lacks."""
+    """Run one command. Returns its exit status; never raises for a user's mistake or a lack of resources."""
     _open_streams()
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         status = fail("interrupted", HARNESS)
     except BrokenPipeError:
-        status = HARNESS  # whoever read our output has seen enough
+        status = HARNESS  # the reader of our output has closed it
     except SystemExit:
         raise  # argparse after --help: 0
     except BaseException as error:  # noqa: BLE001 (the last resort; a panic of a native library is no Exception)
@@ -76,10 +76,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _open_streams() -> None:
-    """Output to nowhere where a stream is closed, and without errors where the terminal lacks a character."""
+    """Open closed streams on /dev/null, and escape characters that the terminal lacks."""
     with contextlib.suppress(OSError):
         while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-            pass  # it stays open in the place of a closed stream, which else the next file would get
+            pass  # it stays open in the place of a closed stream, which the next file would get otherwise
         os.close(fd)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -90,8 +90,8 @@ def _open_streams() -> None:
 
 
 def _require_room() -> None:
-    """Raises MemoryError where there is too little address space: numpy's OpenBLAS would end the process with 1."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a thread more is 30 MB more
+    """Raise MemoryError if there is too little address space: numpy's OpenBLAS would end the process with 1."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # each further thread takes 30 MB
     try:
         mmap.mmap(-1, ROOM, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ).close()
     except OSError:
@@ -99,7 +99,7 @@ def _require_room() -> None:
 
 
 def _close_output() -> None:
-    """Write what is left; where that cannot be, drop it, or the interpreter would end with a status of its own."""
+    """Flush standard output; if that fails, discard the rest, or the interpreter would exit with its own status."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -108,7 +108,9 @@ def _close_output() -> None:
 
 
 def _unforeseen(error: BaseException) -> str:
-    """One line for what no command expects: something that the machine lacks, or a bug with its traceback in a file."""
+    """Return one line for an unexpected error: a resource that the machine lacks, or a bug with its traceback in a
+    file.
+    """
     if isinstance(error, MemoryError):
         return "out of memory"
     if isinstance(error, OSError) and (error.filename or error.errno in _MACHINE):
@@ -123,7 +125,7 @@ def _unforeseen(error: BaseException) -> str:
 
 
 def _kept(error: Exception) -> str:
-    """Put the traceback into a file. Returns where it is."""
+    """Write the traceback to a file and return a line with its path."""
     import tempfile
     import traceback
 

@@ -1,4 +1,4 @@
-"""What a command says on standard output and standard error."""
+"""The output of commands on standard output and standard error."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def fail(text: str, status: int) -> int:
-    """One line on standard error of why the command ends so. Returns the status."""
+    """Print one line on standard error that gives the reason of the status; returns the status."""
     with contextlib.suppress(OSError, ValueError):
         print(f"petrel: {printable(' '.join(text.split()))}", file=sys.stderr, flush=True)  # noqa: T201
     return status
 
 
 def print_json(value: object) -> int:
-    """One JSON value on the last line of standard output. Returns 0."""
+    """Print one JSON value on the last line of standard output. Returns 0."""
     import msgspec
 
     print(msgspec.json.encode(value).decode(), flush=True)  # noqa: T201
@@ -28,7 +28,7 @@ def print_json(value: object) -> int:
 
 
 def judged(verdict: Verdict, *, as_json: bool) -> int:
-    """Print what machines read, and one line of why the verdict is not valid. Returns the exit status."""
+    """Print the JSON for machines, and one line of the reason if the verdict is not valid. Returns the exit status."""
     from chaos.verdict.model import encode, exit_status
 
     if as_json:

@@ -1,4 +1,4 @@
-"""The options that name servers which somebody else runs, on the command line and as what the deployment takes."""
+"""The options that name external servers, and their translation for the deployment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KEYSPACE: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 
 def options(sub: argparse.ArgumentParser) -> None:
-    """Add them to a command."""
+    """Add the options to a command."""
     group = sub.add_argument_group(
         "servers that somebody else runs",
         "used instead of starting our own, which --profile must have; they are looked at, but never stopped or killed, "
@@ -41,7 +41,7 @@ def options(sub: argparse.ArgumentParser) -> None:
 
 
 def from_options(options: argparse.Namespace, profile: str) -> Servers | None:
-    """What the options say, None when all servers of the profile are to be our own. Raises UsageError."""
+    """Return the servers that the options name; None if all servers of the profile are our own. Raises UsageError."""
     from sut.deploy.profiles import PROFILES
     from sut.deploy.servers.external import Servers
 

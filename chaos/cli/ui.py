@@ -1,4 +1,4 @@
-"""`petrel ui`: a system and Locust's web UI in front of it, for people who want to drive by hand."""
+"""`petrel ui`: a system with Locust's web UI, for manual load."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WORKERS: Final = 2
 
 
 def serve(*, profile: str, users: int, out: Path | None, servers: Servers | None, port: int = 0) -> int:
-    """Until Ctrl-C; then nothing is left running. `port`: the page's, 0 for a free one.
+    """Serve the page until Ctrl-C; then nothing is left running. `port` is the page's, 0 for a free one.
 
     Raises UsageError, HarnessError.
     """
@@ -51,7 +51,7 @@ def serve(*, profile: str, users: int, out: Path | None, servers: Servers | None
 
 
 def check_port(wanted: int) -> int:
-    """This port, or a free one for 0. Raises UsageError when it is not to be had, before anything is started."""
+    """Return this port, or a free one for 0. Raises UsageError if it cannot be bound."""
     if not wanted:
         return free_port()
     try:
@@ -65,7 +65,7 @@ def check_port(wanted: int) -> int:
 
 
 def _browse(system: System, directory: rundir.RunDir, users: int, port: int, console: Console) -> None:
-    """Run Locust until it ends or a signal raises. Raises HarnessError when it ends."""
+    """Run Locust until it ends or a signal raises. Raises HarnessError if it ends."""
     bus = str(free_port())
     log = directory.logs / "swarm.log"
     command = [

@@ -1,8 +1,8 @@
-"""The faults that can be injected. fault.py says what a fault is, mechanisms/ how things are broken, proofs/ how it is
-seen, undo.py how it is undone; each other module declares the faults on one target. Imports chaos.errors, sut.adapters
-and sut.deploy.
+"""The faults that can be injected. Imports chaos.errors, sut.adapters and sut.deploy.
 
-Every class in such a module that has a `name` of its own is a fault. Nothing else lists them.
+fault.py defines a fault, mechanisms/ break things, proofs/ observe the effect, undo.py undoes it. Each other module
+declares the faults on one target. Every class in such a module that has a `name` of its own is a fault. Nothing else
+lists them.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ FAULTS: Mapping[str, type[Fault]]
 
 
 def __getattr__(name: str) -> object:
-    """Find FAULTS when it is first asked for: `python -m chaos.faults.undo` must start fast and does not need it."""
+    """Compute FAULTS on first access: `python -m chaos.faults.undo` must start fast and does not need it."""
     if name == "FAULTS":
         return _found()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def descriptions() -> list[Description]:
-    """All faults as data, in the order of FAULTS."""
+    """Return all faults as data, in the order of FAULTS."""
     return [describe(fault) for fault in _found().values()]
 
 
 @functools.cache
 def _found() -> Mapping[str, type[Fault]]:
-    """Raises TypeError when two classes have the same name, or a class leaves something abstract."""
+    """Return the faults by name. Raises TypeError if two classes share a name or a class is abstract."""
     found: dict[str, type[Fault]] = {}
     for module in sorted(f"{__name__}.{info.name}" for info in pkgutil.iter_modules(__path__)):
         for thing in vars(importlib.import_module(module)).values():

@@ -1,9 +1,9 @@
-"""What a fault is: something broken on purpose, proven broken from outside, undone, and proven whole again.
+"""The interface of a fault: deliberate damage, proven from outside, undone, and proven repaired.
 
-A Fault object is one injection. The engine drives it: `arm` checks the target and returns the undo steps, the undo
-ledger makes them durable, `inject` breaks, and `effective` is asked until the damage shows. After the hold the engine
-applies the undo steps and asks `healed`. Nothing but those steps heals, so the watchdog heals a crashed run in the
-same way as the engine heals a healthy one. Faults look and act; the engine waits.
+A Fault object is one injection. The engine drives it: `arm` checks the target and returns the undo steps, and the undo
+ledger makes them durable. `inject` breaks the target, and the engine asks `effective` until the damage shows. After the
+hold the engine applies the undo steps and asks `healed`. Only those steps heal, so the watchdog heals a crashed run in
+the same way as the engine heals a normal one. Faults observe and act; the engine waits.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ class Fault(ABC):
     """One injection of one fault at one target.
 
     A class with a `name` of its own, in a module of chaos.faults, is a fault that experiments can name. Its docstring
-    is its text: a first sentence, then a part for each of PARTS.
+    is the text of the fault: a first sentence, then a part for each of PARTS.
     """
 
     name: ClassVar[str]
     kind: ClassVar[ServiceKind | Literal["link"]]
-    """What it breaks."""
+    """The kind of service that it breaks, or "link"."""
     effect_timeout_s: ClassVar[float] = 4.0
-    """How long after the injection its effect must be seen."""
+    """Seconds after the injection within which its effect must be seen."""
     heal_timeout_s: ClassVar[float] = 15.0
-    """How long after the undo steps health must be seen."""
+    """Seconds after the undo steps within which health must be seen."""
     arm_timeout_s: ClassVar[float] = 5.0
-    """How long it waits for its target to recover from an earlier fault before the injection is given up."""
+    """Seconds to wait for the target to recover from an earlier fault before the injection is abandoned."""
     usual_heal_s: ClassVar[float] = 0.0
-    """How long health usually takes after the undo steps. A schedule keeps this time free of other faults."""
+    """Seconds that recovery usually takes after the undo steps. A schedule keeps this time free of other faults."""
     needs: ClassVar[frozenset[Need]] = frozenset()
     options: ClassVar[Mapping[str, float]] = {}
     """The options that an experiment may set, with their defaults."""
@@ -56,11 +56,11 @@ class Fault(ABC):
     @classmethod
     @abstractmethod
     def targets(cls, topology: Topology) -> tuple[str, ...]:
-        """The names of the places where it may be applied. Empty when the topology has none."""
+        """Return the names of the targets in this topology; empty if it has none."""
 
     @classmethod
     def why_no_target(cls, topology: Topology) -> str:
-        """The reason to give for a topology without a target."""
+        """Return the reason to give if a topology has no target."""
         return f"the {topology.profile} topology has no target for it"
 
     @abstractmethod
@@ -69,19 +69,22 @@ class Fault(ABC):
 
     @abstractmethod
     def inject(self) -> None:
-        """Break it. Raises FaultError when that was refused."""
+        """Break the target. Raises FaultError if the system refused."""
 
     @abstractmethod
     def effective(self) -> Proof:
-        """One look from outside: is it broken? Takes at most about a second."""
+        """Observe once from outside whether the target is broken. Takes at most about a second."""
 
     @abstractmethod
     def healed(self) -> Proof:
-        """One look from outside, after the undo steps: is it whole again? Takes at most about a second."""
+        """Observe once from outside, after the undo steps, whether the target is repaired.
+
+        Takes at most about a second.
+        """
 
 
 PARTS = ("Breaks", "Proven", "Undone", "Healed")
-"""The parts of a fault's text after its first sentence; each begins a line and ends in a colon."""
+"""The parts of a fault's text after its first sentence; each begins a line and ends with a colon."""
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,11 +96,11 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     """The first sentence of the text."""
     text: str
     options: dict[str, float]
-    """With their defaults."""
+    """The options with their defaults."""
 
 
 def describe(fault: type[Fault]) -> Description:
-    """The description of one fault, read from its class."""
+    """Return the description of one fault, read from its class."""
     text = inspect.cleandoc(fault.__doc__ or "")
     first = " ".join(text.partition("\n\n")[0].split())
     end = first.find(". ")
@@ -108,7 +111,7 @@ def describe(fault: type[Fault]) -> Description:
 def unavailable(
     fault: type[Fault], *, topology: Topology, lacks: Mapping[Need, Callable[[], str | None]]
 ) -> str | None:
-    """Why the fault cannot be applied to this topology, None when it can.
+    """Return the reason why the fault cannot be applied to this topology; None if it can.
 
     `lacks` gives for each need the reason why it is not met here, or None. A need that `lacks` leaves out is met.
     """

@@ -22,10 +22,11 @@ class GatewayCrash(PeerCrash):
 
 
 class GatewayPause(PeerPause):
-    """A gateway stops for a while (SIGSTOP) and then goes on as if no time had passed.
+    """A gateway stops for a while (SIGSTOP) and then continues as if no time had passed.
 
-    Breaks: its sockets stay open and silent, so its devices and the sequencers must notice by themselves. Held longer
-    than its lease, it goes on as a zombie: it still has connections whose devices are elsewhere by now.
+    Breaks: its sockets stay open and silent, so its devices and the sequencers must notice by themselves. If it is
+    stopped longer than its lease, it continues as a zombie: its devices have moved to other gateways, but their
+    connections remain.
     Proven: the kernel has it in state T and it does not answer a peer ping.
     Undone: SIGCONT.
     Healed: it is no longer in state T and the same incarnation answers a peer ping.
@@ -36,9 +37,9 @@ class GatewayPause(PeerPause):
 
 
 class GatewaysCrash(CrashOfAll):
-    """All gateways die by SIGKILL at the same moment, and every device comes back at once.
+    """All gateways die by SIGKILL at the same moment, and every device reconnects at once.
 
-    Breaks: nobody is connected. Then everybody wants to connect, authenticate, register and catch up within the same
+    Breaks: no device is connected. Then all devices connect, authenticate, register and catch up within the same
     seconds. Without jitter in the devices' backoff they would arrive in step.
     Proven: all their pids are gone and all their ports refuse connections.
     Undone: the supervisor may restart them.
@@ -52,10 +53,10 @@ class GatewaysCrash(CrashOfAll):
 class PartitionGatewayRedis(Partition):
     """One gateway is cut off from all Redis nodes: it can register no route and renew no lease.
 
-    Breaks: its devices are connected, but nobody finds them once the lease has expired. New devices on it must still
-    be welcomed, and told to synchronise once they are registered.
+    Breaks: its devices are connected, but no service finds them once the lease has expired. New devices on it must
+    still be welcomed, and told to synchronise once they are registered.
     Proven: a PING through each of its proxies gets no answer, while Redis itself answers.
-    Undone: the toxics are taken off.
+    Undone: the toxics are removed.
     Healed: a PING through each proxy is answered.
     """
 

@@ -19,13 +19,13 @@ from chaos.faults.world import own
 from sut.deploy.topology import Service, Topology
 
 RESTART_S: Final = 10.0
-"""A broker's JVM starts on two busy cores, reads its log again, and the followers catch up."""
+"""Seconds in which a broker's JVM starts on two busy cores, reads its log, and the followers catch up."""
 NOTICED_S: Final = 6.0
-"""A broker's session (2 s without a heartbeat), a new leader, and the news of it, on a busy machine."""
+"""Seconds until the others know a new leader on a busy machine; a broker's session is 2 s without a heartbeat."""
 
 
 class _Broker(OnCluster):
-    """One broker. The target is its name."""
+    """A fault on one broker. The target is its name."""
 
     kind = "kafka"
     looks = Brokers
@@ -35,37 +35,37 @@ class _Broker(OnCluster):
 
 
 class _Leader(_Broker):
-    """Whichever broker leads a partition of the log at that moment. The target is the partition."""
+    """A fault on the broker that leads a partition of the log at that moment. The target is the partition."""
 
     @classmethod
     def targets(cls, topology: Topology) -> tuple[str, ...]:
-        """Every partition of the log."""
+        """Return every partition of the log."""
         partitions = range(topology.settings.partitions) if super().targets(topology) else ()
         return tuple(f"{topology.topic}-{number}" for number in partitions)
 
     def find_victims(self) -> tuple[Service, ...]:
-        """The leader."""
+        """Return the leader of the target partition."""
         return (self.cluster.leader(self.target),)
 
 
 class _Controller(_Broker):
-    """Whichever node is the active controller at that moment."""
+    """A fault on the node that is the active controller at that moment."""
 
     @classmethod
     def targets(cls, topology: Topology) -> tuple[str, ...]:
-        """The one controller."""
+        """Return "controller", if the topology has enough brokers."""
         return ("controller",) if len(own(topology, cls.kind)) >= cls.least else ()
 
     def find_victims(self) -> tuple[Service, ...]:
-        """The controller."""
+        """Return the active controller."""
         return (self.cluster.controller(),)
 
 
 class KafkaCrash(_Leader, Crash):
     """The Kafka broker that leads a loaded partition dies by SIGKILL while it handles appends.
 
-    Breaks: an append under way is on the other replicas or is not, and its sender cannot know. Until another broker
-    leads, nobody takes sends or hands out records for the partitions that it led.
+    Breaks: an append under way may or may not be on the other replicas, and its sender cannot know. Until another
+    broker leads, the partitions that it led take no sends and serve no records.
     Proven: its pid is gone and its ports refuse connections. Every other broker has it in sync nowhere and knows
     another leader for each partition.
     Undone: the supervisor may restart it.
@@ -80,10 +80,10 @@ class KafkaCrash(_Leader, Crash):
 
 
 class KafkaControllerCrash(_Controller, KafkaCrash):
-    """The Kafka node that is the active controller dies by SIGKILL: nobody can appoint leaders until it is replaced.
+    """The Kafka node that is the active controller dies by SIGKILL: no node can appoint leaders until it is replaced.
 
-    Breaks: a broker dies together with the node that would notice it. The partitions that it led wait for the
-    election of a new controller first.
+    Breaks: a broker dies together with the node that would notice it. The partitions that it led wait first for the
+    election of a new controller.
     Proven: its pid is gone and its ports refuse connections. Another node is the controller. Every other broker has it
     in sync nowhere and knows another leader for each partition.
     Undone: the supervisor may restart it.
@@ -93,15 +93,15 @@ class KafkaControllerCrash(_Controller, KafkaCrash):
     name = "kafka_controller_crash"
 
     def symptoms(self) -> Iterable[Look]:
-        """There is another controller, and the other brokers have noticed."""
+        """Yield looks: another controller is active, and the other brokers have noticed the loss."""
         return partial(self.cluster.succeeded, self.victim), *super().symptoms()
 
 
 class KafkaPause(_Leader, Pause):
-    """The Kafka broker that leads a loaded partition stops (SIGSTOP) and then goes on as if no time had passed.
+    """The Kafka broker that leads a loaded partition stops (SIGSTOP) and then continues as if no time had passed.
 
-    Breaks: calls to it hang instead of failing. Held longer than its session, it goes on as a zombie: it still
-    believes that it leads, and must not confirm a single append.
+    Breaks: calls to it hang instead of failing. If it is stopped longer than its session, it continues as a zombie. It
+    still believes that it leads, and must not confirm a single append.
     Proven: the kernel has it in state T and it does not answer. After 6 s, in which the others must notice, every other
     broker has it in sync nowhere and knows another leader for each partition.
     Undone: SIGCONT.
@@ -113,30 +113,30 @@ class KafkaPause(_Leader, Pause):
     usual_heal_s = 4.0
 
     def inject(self) -> None:
-        """SIGSTOP; remember when."""
+        """Send SIGSTOP and record the time."""
         super().inject()
         self._since_s = time.monotonic()
 
     def symptoms(self) -> Iterable[Look]:
-        """The other brokers notice, in time."""
+        """Return one look: the other brokers notice in time."""
         return (self._noticed,)
 
     def noticed(self) -> Proof:
-        """The other brokers have noticed."""
+        """Observe whether the other brokers have noticed the loss."""
         return self.cluster.lost(self.victim)
 
     def _noticed(self) -> Proof:
-        """Holds before NOTICED_S in any case: the others have not had the time yet."""
+        """Return the proof; it holds before NOTICED_S in any case, because the others need that time."""
         seen = self.noticed()
         early = time.monotonic() - self._since_s < NOTICED_S
         return Proof(seen.ok or early, seen.text)
 
 
 class KafkaControllerPause(_Controller, KafkaPause):
-    """The Kafka node that is the active controller stops (SIGSTOP) and then goes on as if no time had passed.
+    """The Kafka node that is the active controller stops (SIGSTOP) and then continues as if no time had passed.
 
-    Breaks: nobody appoints leaders until the others have elected a new controller. The old one goes on believing that
-    it is the controller, and the quorum must refuse all its decisions.
+    Breaks: no node appoints leaders until the others have elected a new controller. The old one still believes that it
+    is the controller, and the quorum must refuse all its decisions.
     Proven: the kernel has it in state T and it does not answer. After 6 s, in which the others must notice, another
     node is the controller.
     Undone: SIGCONT.
@@ -146,24 +146,24 @@ class KafkaControllerPause(_Controller, KafkaPause):
     name = "kafka_controller_pause"
 
     def noticed(self) -> Proof:
-        """Another node is the controller."""
+        """Observe whether another node is the controller."""
         return self.cluster.succeeded(self.victim)
 
 
 class KafkaQuorumLoss(_Broker, QuorumLoss):
-    """Two of three Kafka nodes die by SIGKILL: nothing can be appended, and nobody can be elected.
+    """Two of three Kafka nodes die by SIGKILL: nothing can be appended, and no leader can be elected.
 
     Breaks: an append needs two replicas, so every send waits or fails while it lasts. All waiting must be bounded, and
     nothing that was acknowledged before may be missing afterwards.
-    Proven: both pids are gone and all their ports refuse connections, so each partition has one replica left. The node
-    that is left answers and is not the controller.
+    Proven: both pids are gone and all their ports refuse connections, so each partition has one replica left. The
+    remaining node answers and is not the controller.
     Undone: the supervisor may restart both.
     Healed: both have new pids, and every broker has all in sync in all partitions.
     """
 
     name = "kafka_quorum_loss"
     effect_timeout_s = 15.0
-    """The node that is left needs a moment to see that it is no longer the controller."""
+    """The remaining node needs a moment to see that it is no longer the controller."""
     heal_timeout_s = 90.0
     usual_heal_s = 2 * RESTART_S
 
@@ -171,8 +171,8 @@ class KafkaQuorumLoss(_Broker, QuorumLoss):
 class PartitionKafka(_Broker, PacketPartition):
     """One Kafka broker is cut off from the others, both ways, while clients still reach it.
 
-    Breaks: as a leader it goes on taking appends that nobody copies, and must confirm none of them. As the controller
-    it decides what nobody hears. The others go on without it.
+    Breaks: as a leader it still takes appends that no broker copies, and must confirm none of them. As the controller
+    it makes decisions that no broker receives. The others continue without it.
     Proven: packets between it and the others are dropped. Every other broker has it in sync nowhere and knows another
     leader for each partition.
     Undone: packets pass again.
@@ -182,18 +182,19 @@ class PartitionKafka(_Broker, PacketPartition):
     name = "partition_kafka"
     ports = ("replication", "controller")
     effect_timeout_s = 15.0
-    """2 s until its session ends, or until the others elect a controller first; then new leaders and the news."""
+    """2 s until its session ends, or until the others elect a controller first; then new leaders and their metadata."""
     heal_timeout_s = 60.0
-    """Its connections retry ever more rarely, the longer it was cut off."""
+    """The longer it was cut off, the more rarely its connections retry."""
     usual_heal_s = 8.0
 
 
 class PartitionKafkaOneWay(_Leader, PartitionKafka):
-    """One Kafka broker asks the others in vain while they are answered: a follower that cannot follow.
+    """One Kafka broker's requests to the others are lost while theirs are answered: a follower that cannot follow.
 
     Breaks: it hears no more from leaders and controller, and its heartbeats are lost. The others can still copy from
-    it, so a look from one side finds all well. The broker is a follower of the target partition and not the
-    controller: a broker that leads all partitions and controls has nothing to ask, so the cut would break nothing.
+    it, so a check from one side finds no problem. The broker is a follower of the target partition and not the
+    controller. A broker that leads all partitions and is the controller sends no requests, so the cut would break
+    nothing.
     Proven: packets from it to the others are dropped. Every other broker has it in sync nowhere and knows another
     leader for each partition.
     Undone: packets pass again.
@@ -204,7 +205,7 @@ class PartitionKafkaOneWay(_Leader, PartitionKafka):
     one_way = True
 
     def find_victims(self) -> tuple[Service, ...]:
-        """The first such follower."""
+        """Return the first broker that neither leads the partition nor is the controller. Raises FaultError."""
         busy = (self.cluster.leader(self.target), self.cluster.controller())
         for broker in self.cluster.all:
             if broker not in busy:
@@ -215,12 +216,12 @@ class PartitionKafkaOneWay(_Leader, PartitionKafka):
 class DiskFull(_Broker, FullDisk):
     """The disk of a Kafka broker is full: the broker cannot write another byte, and goes down.
 
-    Breaks: the broker takes appends that it cannot keep. It must confirm none of them and leave its partitions to
+    Breaks: the broker takes appends that it cannot store. It must confirm none of them and leave its partitions to
     others.
     Proven: no byte is free on its disk. The broker has gone down, or every other broker has it in sync nowhere and
     knows another leader for each partition.
     Undone: the file that fills the disk is removed, and the supervisor may restart the broker.
-    Healed: there is room, and every broker, itself included, has it in sync in all partitions.
+    Healed: its disk has free space, and every broker, itself included, has it in sync in all partitions.
     """
 
     name = "disk_full"
@@ -231,7 +232,7 @@ class DiskFull(_Broker, FullDisk):
 
     @classmethod
     def why_no_target(cls, topology: Topology) -> str:
-        """Without root there are no volumes."""
+        """Return the reason: without root there are no volumes."""
         if own(topology, cls.kind):
             return "needs root: a small disk of its own for a broker is a mount"
         return super().why_no_target(topology)

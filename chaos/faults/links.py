@@ -10,12 +10,12 @@ from sut.deploy.probes.question import Answer
 
 
 class PartitionSequencerGateway(Partition):
-    """One sequencer is cut off from one gateway: its deliveries vanish, and neither end is told.
+    """One sequencer is cut off from one gateway: its deliveries are lost, and neither end is told.
 
     Breaks: acks and notifications from this sequencer's partitions to this gateway's devices are lost until both ends
     notice the silence. The devices must learn that they missed something.
     Proven: a ping through the proxy gets no answer, while the gateway itself answers.
-    Undone: the toxics are taken off.
+    Undone: the toxics are removed.
     Healed: a ping through the proxy is answered.
     """
 
@@ -29,10 +29,10 @@ class LinkLatency(LinkToxic):
     """A link becomes slow: everything over it arrives, in order, `latency_ms` later in each direction.
 
     Breaks: the delays of calls that wait for one another add up. Deadlines that were chosen for a fast network are
-    missed although no service is down. Whoever takes a slow service for a dead one makes it worse.
-    Proven: the proxy reports the latency toxic, and the far end answers at once past the proxy. Over the link an
-    answer takes at least one delay there and one back.
-    Undone: the toxics are taken off.
+    missed although no service is down. Services that treat a slow service as dead make it worse.
+    Proven: the proxy reports the latency toxic, and the far end answers at once past the proxy. Over the link an answer
+    takes at least one delay in each direction.
+    Undone: the toxics are removed.
     Healed: the proxy reports no toxic and an answer over the link comes as soon as before.
     """
 
@@ -42,24 +42,24 @@ class LinkLatency(LinkToxic):
     options = MappingProxyType({"latency_ms": 150.0, "jitter_ms": 0.0})
 
     def add(self) -> None:
-        """In both directions."""
+        """Add the toxic in both directions."""
         latency_ms, jitter_ms = round(self.chosen["latency_ms"]), round(self.chosen["jitter_ms"])
         self.world.links.latency(self.target, latency_ms=latency_ms, jitter_ms=jitter_ms)
 
     def bites(self, answer: Answer) -> bool:
-        """The answer is whole and two delays late."""
+        """Return True if the answer is whole and two delays late."""
         least_s = 2 * (self.chosen["latency_ms"] - self.chosen["jitter_ms"]) / 1000
         return answer.how == "whole" and answer.took_s >= least_s
 
 
 class LinkBandwidth(LinkToxic):
-    """A link stalls: it carries nothing, and all that was held back arrives in the end.
+    """A link stalls: it carries nothing during the stall and delivers all held-back bytes afterwards.
 
-    Breaks: senders fill their buffers and must bound them. What arrives after the stall is old, and its sender may
-    have sent it again over another way.
-    Proven: the proxy reports a bandwidth of 0, and the far end answers at once past the proxy. Over the link a
-    question is not answered while its connection stays open.
-    Undone: the toxics are taken off.
+    Breaks: senders fill their buffers and must bound them. Bytes that arrive after the stall are old, and their sender
+    may have sent them again over another way.
+    Proven: the proxy reports a bandwidth of 0, and the far end answers at once past the proxy. Over the link a question
+    is not answered while its connection stays open.
+    Undone: the toxics are removed.
     Healed: the proxy reports no toxic and an answer over the link comes as soon as before.
     """
 
@@ -67,22 +67,23 @@ class LinkBandwidth(LinkToxic):
     toxic = "bandwidth"
 
     def add(self) -> None:
-        """Nothing passes, in both directions."""
+        """Set both directions to a bandwidth of 0."""
         self.world.links.bandwidth(self.target, kb_per_s=0)
 
     def bites(self, answer: Answer) -> bool:
-        """No answer comes."""
+        """Return True if no answer comes while the connection stays open."""
         return answer.how == "silence"
 
 
 class LinkReset(LinkToxic):
-    """Every connection of a link, new ones too, is reset at its first byte, as by a middlebox that lost its state.
+    """Every connection of a link is reset at its first byte, as by a middlebox that lost its state.
 
-    Breaks: what was on its way may be lost, and the sender cannot know. Dialling again at once and without end would
-    be a loop, so there must be a backoff.
+    New connections are reset too.
+    Breaks: bytes on their way may be lost, and the sender cannot know. A client that redials at once would loop without
+    end, so it must back off.
     Proven: the proxy reports the reset_peer toxic, and the far end answers at once past the proxy. Over the link a
     question ends with a broken connection.
-    Undone: the toxics are taken off.
+    Undone: the toxics are removed.
     Healed: the proxy reports no toxic and an answer over the link comes as soon as before.
     """
 
@@ -90,11 +91,11 @@ class LinkReset(LinkToxic):
     toxic = "reset_peer"
 
     def add(self) -> None:
-        """In both directions."""
+        """Add the toxic in both directions."""
         self.world.links.reset(self.target)
 
     def bites(self, answer: Answer) -> bool:
-        """The connection breaks."""
+        """Return True if the connection broke."""
         return answer.how == "broken"
 
 
@@ -102,9 +103,9 @@ class LinkSlicer(LinkToxic):
     """Everything over a link arrives in small pieces with delays between them: no read returns a whole frame.
 
     Breaks: code that takes one read for one message, or that waits for a whole frame under one deadline.
-    Proven: the proxy reports the slicer toxic, and the far end answers at once past the proxy. Over the link an
-    answer comes in more pieces than before, after the delays between them.
-    Undone: the toxics are taken off.
+    Proven: the proxy reports the slicer toxic, and the far end answers at once past the proxy. Over the link an answer
+    comes in more pieces than before, after the delays between them.
+    Undone: the toxics are removed.
     Healed: the proxy reports no toxic and an answer over the link comes as soon as before.
     """
 
@@ -114,12 +115,15 @@ class LinkSlicer(LinkToxic):
     options = MappingProxyType({"size": 12.0, "delay_ms": 1.0})  # size: a fifth of the shortest answer, so it shows
 
     def add(self) -> None:
-        """In both directions."""
+        """Add the toxic in both directions."""
         size, delay_us = round(self.chosen["size"]), round(self.chosen["delay_ms"] * 1000)
         self.world.links.slicer(self.target, size=size, delay_us=delay_us)
 
     def bites(self, answer: Answer) -> bool:
-        """The answer has more pieces than before, and is late by the delays. A late reader finds some joined."""
+        """Return True if the answer has more pieces than before, and is late by the delays.
+
+        A late reader finds some pieces joined.
+        """
         pieces = len(answer.pieces)
         late_s = (pieces - 1) * self.chosen["delay_ms"] / 1000
         return answer.how == "whole" and pieces > len(self.before.pieces) and answer.took_s >= late_s

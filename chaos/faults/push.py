@@ -6,9 +6,9 @@ from chaos.faults.mechanisms.crash import PeerCrash
 
 
 class PushCrash(PeerCrash):
-    """The push service dies by SIGKILL while pushes are decided, on their way or not yet answered.
+    """The push service dies by SIGKILL while it decides, sends or confirms pushes.
 
-    Breaks: what it knew of these pushes is gone. It must read again the part of the log that it had not committed.
+    Breaks: its state of these pushes is lost. It must read again the part of the log that it had not committed.
     Proven: its pid is gone and its port refuses connections.
     Undone: the supervisor may restart it.
     Healed: a new pid answers a peer ping as a newer incarnation.

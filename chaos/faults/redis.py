@@ -29,7 +29,7 @@ MAX_LAG_S: Final = 5.0
 
 
 class _Watched(OnServices):
-    """A service that the Sentinels can be asked about."""
+    """A fault on a service whose state the Sentinels can report."""
 
     def __init__(self, world: World, target: str, options: Mapping[str, float]) -> None:
         super().__init__(world, target, options)
@@ -37,7 +37,7 @@ class _Watched(OnServices):
 
 
 class _Master(_Watched):
-    """Whichever node is the master at that moment. The target is the name by which Sentinel knows the master."""
+    """A fault on the node that is the master at that moment. The target is the name that Sentinel uses for it."""
 
     kind = "redis"
     effect_timeout_s = 15.0
@@ -46,34 +46,34 @@ class _Master(_Watched):
 
     @classmethod
     def targets(cls, topology: Topology) -> tuple[str, ...]:
-        """One, when there are a replica and a Sentinel to promote it, all ours."""
+        """Return one target, if the topology has a replica and a Sentinel to promote it, all ours."""
         possible = len(own(topology, "redis")) > 1 and own(topology, "sentinel")
         return (topology.redis_master,) if possible else ()
 
     def find_victims(self) -> tuple[Service, ...]:
-        """The master, with a replica in step."""
+        """Return the master, which has a replica in step. Raises FaultError."""
         return (self.sentinels.master(),)
 
     def silent(self, victim: Service) -> Proof:
-        """It does not answer a PING."""
+        """Observe whether a PING stays unanswered."""
         return pings(self.world.topology, "redis", redis_address(victim), f"of {victim.name}", expected=False)
 
     def symptoms(self) -> Iterable[Look]:
-        """Another node is promoted."""
+        """Return one look: another node is promoted."""
         return (partial(self.sentinels.promoted, self.victim),)
 
     def recovery(self) -> Iterable[Look]:
-        """The old master follows the new one."""
+        """Return one look: the old master follows the new one."""
         return (partial(self.sentinels.follows, self.victim),)
 
 
 class RedisFailover(_Master, Crash):
     """The Redis master dies by SIGKILL and Sentinel promotes a replica, which may lack the last writes.
 
-    Breaks: registrations and leases have nowhere to go until the promotion. Replication is cut `lag_s` seconds before
-    the kill, so the replica never sees what the master took in that time.
-    Proven: the old master's pid is gone and its port refuses connections. Another node says that it is master, and so
-    do most of the Sentinels.
+    Breaks: no registration or lease can be written until the promotion. Replication is cut `lag_s` seconds before the
+    kill, so the replica never sees what the master took in that time.
+    Proven: the old master's pid is gone and its port refuses connections. Another node says that it is master, and most
+    of the Sentinels say so too.
     Undone: replicas are accepted again, and the supervisor may restart the old master.
     Healed: a new pid is a replica in step with the new master, and every Sentinel sees it.
     """
@@ -82,11 +82,11 @@ class RedisFailover(_Master, Crash):
     options = MappingProxyType({"lag_s": 0.0})
 
     def prepare(self) -> tuple[Undo, ...]:
-        """Replicas are accepted again, besides."""
+        """Return the undo steps, with one that lets replicas follow again."""
         return Replicate(self.victim.name), *super().prepare()
 
     def inject(self) -> None:
-        """Cut the replication, wait for the lag, then kill."""
+        """Cut the replication, wait for the lag, then kill. Raises FaultError."""
         lag_s = min(self.chosen["lag_s"], MAX_LAG_S)
         if lag_s > 0:
             login = self.world.topology.redis_login("operator")
@@ -100,10 +100,10 @@ class RedisFailover(_Master, Crash):
 class RedisPause(_Master, Pause):
     """The Redis master stops (SIGSTOP) until another one is promoted, and still believes that it is the master.
 
-    Breaks: calls hang instead of failing. After the promotion the old master goes on as a zombie with the old routes.
+    Breaks: calls hang instead of failing. After the promotion the old master continues as a zombie with the old routes.
     Until Sentinel turns it into a replica, it answers with old data and loses what is written to it.
-    Proven: the kernel has it in state T and it does not answer a PING. Another node says that it is master, and so do
-    most of the Sentinels.
+    Proven: the kernel has it in state T and it does not answer a PING. Another node says that it is master, and most of
+    the Sentinels say so too.
     Undone: SIGCONT.
     Healed: it runs, is a replica in step with the new master, and every Sentinel sees it.
     """
@@ -117,10 +117,10 @@ class RedisPause(_Master, Pause):
 class RedisPartition(_Master, PacketPartition):
     """The Redis master is cut off from its replicas and all Sentinels while clients still reach it: a split brain.
 
-    Breaks: the old master goes on taking writes, beside the new one, until its clients learn from Sentinel that it is
-    replaced. Nobody else sees these writes, and they are discarded when it comes back.
+    Breaks: the old master still takes writes, beside the new one, until its clients learn from Sentinel that it is
+    replaced. No other node sees these writes, and they are discarded when it comes back.
     Proven: packets from each replica and each Sentinel to it were dropped. It says role master and takes a write.
-    Another node says that it is master, and so do most of the Sentinels.
+    Another node says that it is master, and most of the Sentinels say so too.
     Undone: packets pass again.
     Healed: it is a replica in step with the new master, and every Sentinel sees it.
     """
@@ -130,69 +130,69 @@ class RedisPartition(_Master, PacketPartition):
     usual_heal_s = RedisPause.usual_heal_s
 
     def find_peers(self) -> Iterable[Service]:
-        """Data nodes and Sentinels."""
+        """Return the data nodes and the Sentinels."""
         return *own(self.world.topology, "redis"), *own(self.world.topology, "sentinel")
 
     def cuts(self) -> Iterator[list[Way]]:
-        """First what goes to the master, so that no new connection opens; then its answers over the open ones."""
+        """Yield the packets to the master, so that no new connection opens; then its answers over the open ones."""
         master = redis_address(self.victim)
         yield [Way(service.gid, master) for service in self.peers]
         open_ones = (one for pid in self.peer_pids for one in psutil.Process(pid).net_connections("tcp4"))
         yield [Way(self.victim.gid, (one.laddr.ip, one.laddr.port)) for one in open_ones if one.raddr == master]
 
     def damage(self) -> Iterable[Look]:
-        """Packets of each peer are dropped."""
+        """Return one look: packets of each peer are dropped."""
         return (partial(dropping, self.world, self.reason, self.peers, surely=self.peers),)
 
     def symptoms(self) -> Iterable[Look]:
-        """There are two masters."""
+        """Return one look: there are two masters."""
         return (partial(self.sentinels.split, self.victim),)
 
 
 class RedisOutage(_Master, Crash):
-    """Every Redis data node dies by SIGKILL at once: there is no registry, nobody to promote, and no data is kept.
+    """Every Redis data node dies by SIGKILL at once: no registry, no replica to promote, and no data is kept.
 
     Breaks: no route can be looked up, no lease renewed and no connection registered while it lasts. Afterwards the
-    registry is empty. That may cost latency (routes last known, SYNC within a heartbeat), never a message.
+    registry is empty. That may cost latency (last known routes, SYNC within a heartbeat), never a message.
     Proven: all their pids are gone and all their ports refuse connections. Most Sentinels believe the master down and
-    see nobody to promote.
+    see no replica.
     Undone: the supervisor may restart them.
-    Healed: one is master, the others are replicas in step, and every Sentinel is content. Every gateway that held a
-    lease before holds one again.
+    Healed: one is master, the others are replicas in step, and every Sentinel sees all others and the master. Every
+    gateway that held a lease before holds one again.
     """
 
     name = "redis_outage"
     heal_timeout_s = 60.0
     usual_heal_s = 12.0
-    """Sentinel looks every second at a node that it believes down, and every ten at the replicas of a master."""
+    """Sentinel checks a node that it believes down every second, and the replicas of a master every 10 s."""
 
     @classmethod
     def targets(cls, topology: Topology) -> tuple[str, ...]:
-        """One, named after the kind."""
+        """Return one target, named after the kind, if a failover would be possible."""
         return ("redis",) if super().targets(topology) else ()
 
     def find_victims(self) -> tuple[Service, ...]:
-        """All data nodes."""
+        """Return all data nodes."""
         return own(self.world.topology, "redis")
 
     def look_before(self) -> None:
-        """There is a master with a replica in step. Remember the leases there."""
+        """Record the leases at the master, which has a replica in step. Raises FaultError."""
         self._holders = self.sentinels.leases()
 
     def symptoms(self) -> Iterable[Look]:
-        """Most Sentinels see nobody."""
+        """Return one look: most Sentinels see neither master nor replica."""
         return (self.sentinels.blind,)
 
     def recovery(self) -> Iterable[Look]:
-        """A master, replicas in step, and the leases."""
+        """Return looks: a master, replicas in step, and the leases."""
         in_line = (partial(self.sentinels.in_line, node) for node in self.victims)
         return *in_line, partial(self.sentinels.leased, self._holders)
 
 
 class SentinelCrash(_Watched, Crash):
-    """One Sentinel of several dies by SIGKILL. It is a minority, so the others must go on as before.
+    """One Sentinel of several dies by SIGKILL. It is a minority, so the others must continue as before.
 
-    Breaks: clients that ask it get no answer and must ask another. A failover now needs every Sentinel that is left.
+    Breaks: clients that ask it get no answer and must ask another. A failover now needs every remaining Sentinel.
     Proven: its pid is gone and its port refuses connections. Each of the others says that it still has a quorum
     (SENTINEL CKQUORUM), and they name the same master.
     Undone: the supervisor may restart it.
@@ -205,13 +205,13 @@ class SentinelCrash(_Watched, Crash):
     usual_heal_s = 2.0
 
     def look_before(self) -> None:
-        """Every Sentinel is content."""
+        """Check that every Sentinel sees every other and the master. Raises FaultError."""
         must(self.sentinels.content())
 
     def symptoms(self) -> Iterable[Look]:
-        """The others have a quorum and one opinion."""
+        """Return one look: the others have a quorum and name the same master."""
         return (partial(self.sentinels.agree, without=self.target),)
 
     def recovery(self) -> Iterable[Look]:
-        """Every Sentinel is content again."""
+        """Return one look: every Sentinel sees every other and the master again."""
         return (self.sentinels.content,)

@@ -6,7 +6,7 @@ from chaos.faults.mechanisms.crash import CrashOfAll, PeerCrash
 
 
 class SequencerCrash(PeerCrash):
-    """A sequencer dies by SIGKILL: nobody numbers or fans out the messages of its partitions.
+    """A sequencer dies by SIGKILL: no service numbers or fans out the messages of its partitions.
 
     Breaks: sends to these partitions are durable in the log but get no answer. Messages that it had numbered and not
     yet stored must get the same numbers when it replays the log.
@@ -20,7 +20,7 @@ class SequencerCrash(PeerCrash):
 
 
 class SequencersRestart(CrashOfAll):
-    """All sequencers die by SIGKILL at the same moment: what they held in memory is lost.
+    """All sequencers die by SIGKILL at the same moment: their state in memory is lost.
 
     Breaks: no message gets a number until they are back. Each must rebuild its state from the store and the log. A
     message that was acknowledged under a number must keep it, and no other sequencer can be asked.

@@ -1,10 +1,9 @@
-"""The undo ledger: the steps that leave no fault behind should the harness die now.
+"""The undo ledger: the durable list of the steps that undo every injected fault if the harness dies.
 
-Before each injection the engine writes its undo steps to RUN_DIR/undo.jsonl and waits for the disk; once they are
-taken, it writes that too. Whoever finds a promise without its "done" keeps it. In a living run that is the engine, in
-its `finally`. After a SIGKILL of the runner it is the watchdog (sut/deploy/supervise/watchdog.py), by the command that
-stands in the line: `python -m chaos.faults.undo RUN_DIR`. Every step may be taken twice, or on what is gone already,
-without harm.
+Before each injection the engine writes its undo steps to RUN_DIR/undo.jsonl and fsyncs; once they are taken, it writes
+that too. A promise without its "done" must still be kept. In a living run the engine keeps it, in its `finally`. After
+a SIGKILL of the runner the watchdog does (sut/deploy/supervise/watchdog.py), by the command in the line: `python -m
+chaos.faults.undo RUN_DIR`. Every step is idempotent, and harmless if its object is gone already.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from sut.deploy.supervise.state import belongs
 
 class _Step(msgspec.Struct, frozen=True, tag=str.lower, tag_field="do"):
     def _take(self, world: World) -> None:
-        """Take the step. Raises whatever goes wrong."""
+        """Take the step. Raises any error that occurs."""
         raise NotImplementedError
 
 
@@ -81,7 +80,7 @@ class Allow(_Step, frozen=True):
 
 
 class Remove(_Step, frozen=True):
-    """Remove a file from a volume of the run. `path` is as the process that holds the volume sees it."""
+    """Remove a file from a volume of the run. `path` is as seen by the process that holds the volume."""
 
     volume: str
     path: str
@@ -99,7 +98,7 @@ class Promise(msgspec.Struct, frozen=True, omit_defaults=True):
     """How one injection is undone: the steps, and a command for processes that cannot take the steps themselves."""
 
     undo: str
-    """The injection's id."""
+    """The id of the injection."""
     steps: tuple[Undo, ...]
     argv: tuple[str, ...] = ()
 
@@ -114,12 +113,12 @@ class UndoLedger:
     """The ledger of one run, open for writing. Several threads may use it."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file; create it if there is none. Raises OSError."""
+        """Open the file; create it if it does not exist. Raises OSError."""
         self._argv = (sys.executable, "-m", "chaos.faults.undo", str(path.parent.absolute()))
         self._lock = threading.Lock()
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         directory = os.open(path.parent, os.O_RDONLY)
-        os.fsync(directory)  # the file's name, too, must survive
+        os.fsync(directory)  # the file's name must survive too
         os.close(directory)
 
     def promise(self, fault: str, steps: Iterable[Undo]) -> Promise:
@@ -129,11 +128,10 @@ class UndoLedger:
         return promise
 
     def done(self, fault: str) -> None:
-        """Write that the injection is undone."""
+        """Write that the injection is undone. Raises OSError."""
         self._append(msgspec.json.encode(_Line(done=fault)))
 
     def close(self) -> None:
-        """Close the file."""
         os.close(self._fd)
 
     def _append(self, line: bytes) -> None:
@@ -143,9 +141,9 @@ class UndoLedger:
 
 
 def pending(path: Path) -> list[Promise]:
-    """The promises not yet kept, newest first. A torn last line is no promise: its injection never began.
+    """Return the promises not yet kept, newest first. Raises HarnessError if the file is not a ledger.
 
-    Raises HarnessError when the file is not a ledger.
+    A torn last line is no promise: its injection never began.
     """
     if not path.exists():
         return []
@@ -162,18 +160,18 @@ def pending(path: Path) -> list[Promise]:
 
 
 def apply(steps: Iterable[Undo], world: World) -> list[str]:
-    """Take every step, even if one fails; returns what failed, one line each."""
+    """Take every step, even if one fails; returns one line for each failure."""
     failures = []
     for step in steps:
         try:
             step._take(world)
-        except Exception as error:  # noqa: BLE001 (whatever went wrong, the other steps must be taken)
+        except Exception as error:  # noqa: BLE001 (after any error the other steps must be taken)
             failures.append(f"{step}: {error}")
     return failures
 
 
 def main(arguments: list[str]) -> int:
-    """Keep every open promise of a run directory. Returns the exit status: 0 when all steps were taken."""
+    """Keep every open promise of a run directory. Returns the exit status: 0 if all steps were taken."""
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m chaos.faults.undo RUN_DIR\n")
         return USAGE
@@ -184,10 +182,10 @@ def main(arguments: list[str]) -> int:
     directory = Path(arguments[0])
     try:
         promises = pending(directory / "undo.jsonl")
-        # Rules outlive the processes of the run, and the time may be short: they come before the heavier imports.
+        # Rules outlive the processes of the run, and time may be short: they are removed before the heavier imports.
         packets = Packets(load(directory / "topology.json").run_id)
         if any(isinstance(step, Allow) for promise in promises for step in promise.steps):
-            with contextlib.suppress(PacketError):  # it is tried again, and told, with the other steps
+            with contextlib.suppress(PacketError):  # retried and reported with the other steps
                 packets.clear()
     except (HarnessError, TopologyError, OSError) as error:
         sys.stderr.write(f"{error}\n")

@@ -1,4 +1,4 @@
-"""What a fault may touch: the topology, and three controls over the running system, as interfaces."""
+"""The objects that a fault may use: the topology, and three controls over the running system, as interfaces."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class Processes(Protocol):
     """The part of a running system that faults need (sut.deploy.system.System is one)."""
 
     def pid(self, name: str) -> int | None:
-        """The current process of the service `name`, None while there is none."""
+        """Return the current pid of the service `name`; None while it has no process."""
 
     def hold(self, name: str) -> None:
-        """Do not restart it."""
+        """Do not restart the service until `release`."""
 
     def release(self, name: str) -> None:
-        """Allow restarts again. Harmless when it was not held."""
+        """Allow restarts again. Does nothing if the service is not held."""
 
 
 class LinkControl(Protocol):
     """The part of the link proxies that faults need (sut.deploy.net.links.Links is one)."""
 
     def available(self) -> str | None:
-        """None when links can be broken here, else the reason why not."""
+        """Return None if links can be broken here, else the reason why not."""
 
     def blackhole(self, link: str) -> None:
         """Swallow all bytes in both directions; connections stay open."""
@@ -42,32 +42,32 @@ class LinkControl(Protocol):
         """Limit each direction to this rate. 0 stops it; the bytes held back arrive later."""
 
     def reset(self, link: str) -> None:
-        """End every connection as soon as a byte comes over it."""
+        """Reset every connection at its first byte."""
 
     def slicer(self, link: str, *, size: int, delay_us: int) -> None:
         """Cut the bytes into pieces of about `size`, with `delay_us` between them."""
 
     def toxics(self, link: str) -> tuple[Toxic, ...]:
-        """The toxics that are on the link now."""
+        """Return the toxics that are on the link now."""
 
     def restore(self, link: str) -> None:
-        """Take all toxics off. Harmless when there are none."""
+        """Remove all toxics. Does nothing if there are none."""
 
 
 class PacketControl(Protocol):
     """The part of the packet filter that faults need (sut.deploy.net.packets.Packets is one)."""
 
     def available(self) -> str | None:
-        """None when packets can be dropped here, else the reason why not."""
+        """Return None if packets can be dropped here, else the reason why not."""
 
     def drop(self, reason: str, ways: Iterable[Way]) -> None:
         """Drop these packets from now on. `reason` names the rules for `allow` and `dropped`."""
 
     def allow(self, reason: str) -> None:
-        """Let them pass again. Harmless when they do."""
+        """Let the packets pass again. Does nothing if they do."""
 
     def dropped(self, reason: str) -> Mapping[int, int]:
-        """Packets dropped so far, by the group that sent them."""
+        """Return the number of packets dropped so far, by the group that sent them."""
 
     def clear(self) -> None:
         """Remove every rule of this run."""
@@ -75,7 +75,7 @@ class PacketControl(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """All that a fault may touch."""
+    """Everything that a fault may use."""
 
     topology: Topology
     processes: Processes
@@ -84,5 +84,5 @@ class World:
 
 
 def own(topology: Topology, kind: ServiceKind) -> tuple[Service, ...]:
-    """The services of a kind that this run started. Servers that somebody else runs are never broken."""
+    """Return the services of a kind that this run started. Servers that somebody else runs are never broken."""
     return tuple(service for service in topology.of_kind(kind) if not service.external)

@@ -1,8 +1,8 @@
-"""The hunt for plaintext: every file of a run and every key of its Redis nodes is searched for the run's canary.
+"""The hunt for plaintext: searches every file of a run and every key of its Redis nodes for the run's canary.
 
-Searched in each form that bytes usually take on their way into a log or a store: raw, hexadecimal, base64 at each of
-its three alignments. The canary is letters and digits, so that JSON, Python's repr and CQL show it as it is. Left out
-are the files that hold it on purpose (what the swarm is told) and this hunt's own result.
+It searches for each form that bytes usually take in a log or a store: raw, hexadecimal, and base64 at each of its three
+alignments. The canary is letters and digits, so JSON, Python's repr and CQL show it unchanged. The hunt leaves out the
+files that hold the canary on purpose (the swarm's configuration) and its own result.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _ALPHABET: Final = string.ascii_letters + string.digits
 
 
 def new_mark() -> str:
-    """A canary or a tracer: 16 characters at random, 95 bits."""
+    """Return a canary or a tracer: 16 random characters, 95 bits."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(MARK_CHARACTERS))
 
 
 def forms(mark: bytes) -> dict[bytes, str]:
-    """The byte strings that betray a mark, each with the name of its form."""
+    """Return the byte strings that reveal a mark, each with the name of its form."""
     found = {mark: "raw", mark.hex().encode(): "hex", mark.hex().upper().encode(): "hex"}
     for shift in range(3):
         encoded = base64.b64encode(bytes(shift) + mark)
@@ -48,7 +48,7 @@ def forms(mark: bytes) -> dict[bytes, str]:
 
 
 def search(data: bytes | mmap.mmap, needles: dict[bytes, str], where: str) -> Iterator[Place]:
-    """Each form that is in the data, with its first offset and how often."""
+    """Yield each form that is in the data, with its first offset and its count."""
     for needle, form in needles.items():
         at = first = data.find(needle)
         times = 0
@@ -60,10 +60,10 @@ def search(data: bytes | mmap.mmap, needles: dict[bytes, str], where: str) -> It
 
 
 class Hunt:
-    """One hunt through one run."""
+    """One search through one run."""
 
     def __init__(self, directory: Path, *, canary: str, tracer: str) -> None:
-        """`tracer` "": no body in the clear was sent."""
+        """`tracer` is "" if no body was sent in the clear."""
         self._directory = directory
         self._needles = forms(canary.encode())
         self._tracer = {tracer.encode(): "raw"} if tracer else {}
@@ -73,7 +73,7 @@ class Hunt:
         self._files = self._bytes = self._keys = 0
 
     def redis(self, topology: Topology) -> None:
-        """Every key of every data node; while they run."""
+        """Search every key of every data node; the nodes must be running."""
         login = topology.redis_login("operator")
         for service in topology.of_kind("redis"):
             try:
@@ -85,13 +85,13 @@ class Hunt:
                 self._unsearched.append(f"{service.name}: {error}")
 
     def files(self) -> None:
-        """Every file below the run directory; best when nobody writes any more."""
+        """Search every file below the run directory. Call it once no process writes any more."""
         for path in sorted(self._directory.rglob("*")):
             if path.is_file() and not path.is_symlink() and str(path.relative_to(self._directory)) not in LEFT_OUT:
                 self._file(path)
 
     def save(self) -> Canary:
-        """Write canary.json and return what is in it. Raises OSError."""
+        """Write canary.json and return its contents. Raises OSError."""
         result = Canary(
             found=tuple(self._found[:MAX_PLACES]),
             tracer=tuple(self._traces[:MAX_TRACES]),
@@ -105,7 +105,7 @@ class Hunt:
         return result
 
     def gave_up(self, reason: str) -> None:
-        """Something was not searched."""
+        """Record that something was not searched, with the reason."""
         self._unsearched.append(reason)
 
     def _file(self, path: Path) -> None:
@@ -118,7 +118,7 @@ class Hunt:
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                     self._look(data, name)
         except FileNotFoundError:
-            return  # a temporary one of somebody who still runs
+            return  # a temporary file of a process that still runs
         except (OSError, ValueError) as error:
             self._unsearched.append(f"{name}: {error}")
             return

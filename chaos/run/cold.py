@@ -1,6 +1,6 @@
-"""Before the read-back: every sequencer is killed and comes back, so that what is read comes from the store.
+"""Kills every sequencer before the read-back and waits until it is back, so that the read-back comes from the store.
 
-A sequencer answers for the newest messages from memory. A read-back that trusted it would call a message kept that
+A sequencer answers for the newest messages from memory. A read-back that trusted it would count a message as kept that
 was never stored.
 """
 
@@ -20,7 +20,7 @@ LOOK_S = 0.5
 
 
 def kill_sequencers(system: System) -> dict[str, int]:
-    """SIGKILL all of them. Returns the incarnation that each had, 0 where none answered."""
+    """SIGKILL all sequencers. Returns the previous incarnation of each, 0 if it did not answer."""
     had: dict[str, int] = {}
     for service in system.topology.of_kind("sequencer"):
         pong = probe.peer_ping(peer_address(service), LOOK_S, system.topology.peer_secret)
@@ -35,7 +35,10 @@ def kill_sequencers(system: System) -> dict[str, int]:
 def await_back(
     system: System, had: dict[str, int], *, expired: Callable[[], bool], tick: Callable[[], None]
 ) -> str | None:
-    """Until each is back, another incarnation that has caught up with its log. Returns what is missing when expired."""
+    """Wait until each sequencer is back as another incarnation that has caught up with its log.
+
+    Returns None, or a line that names the missing ones once `expired` is true.
+    """
     topology = system.topology
     waiting = [topology.service(name) for name in had]
     while waiting:

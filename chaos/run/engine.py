@@ -1,9 +1,8 @@
 """Carries out a schedule: inject, prove, hold, heal, prove, for each fault at its time.
 
 Every planned fault has a thread that waits for its time, so faults may overlap. Each step is written to the history as
-it is seen. Whatever happens, in an exception or at `stop` too, what was injected is healed before `run` returns. A
-fault that could not be injected, or did not show, is recorded as such: that makes the verdict unknown, never the run
-fail.
+it is seen. Every injected fault is healed before `run` returns, even after an exception or `stop`. A fault that could
+not be injected, or had no visible effect, is recorded as such. That makes the verdict unknown and never ends the run.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ from load.history.control import Plan
 
 LOOK_EVERY_S: Final = 0.1
 HURRIED_HEAL_S: Final = 3.0
-"""How long a heal is watched once the engine was told to stop."""
+"""Seconds that a heal is watched once the engine was told to stop."""
 
 
 class Lines(Protocol):
-    """Where the history's control lines go (load.history.control.ControlWriter is one)."""
+    """The destination of the history's control lines (load.history.control.ControlWriter is one)."""
 
     def write(self, event: Plan | FaultLine) -> None:
-        """Append one line."""
+        """Append one line to the history."""
 
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """A fault that is in the world now."""
+    """A fault that is injected or being healed now."""
 
     fault: str
     name: str
@@ -68,12 +67,12 @@ class Engine:
         self._lock = threading.Lock()
         self._active: dict[str, Active] = {}
         self.errors: list[str] = []
-        """What went wrong in the harness itself, one line each."""
+        """Errors of the harness itself, one line each."""
         self.healed = 0
-        """Injections that were seen healed."""
+        """Number of injections that were seen healed."""
 
     def run(self) -> None:
-        """Until the last fault is healed, or `stop` was called and all is healed."""
+        """Run until the last fault is healed, or until `stop` was called and all are healed."""
         for planned in self._faults:
             self._lines.write(
                 Plan(
@@ -101,19 +100,19 @@ class Engine:
             self._leave_no_rule()
 
     def stop(self) -> None:
-        """Inject nothing more and heal everything now; `run` returns soon. From any thread, or a signal handler."""
+        """Inject nothing more and heal everything now; `run` returns soon. For any thread or a signal handler."""
         self._stop.set()
 
     def active(self) -> tuple[Active, ...]:
-        """What is injected, or not yet seen healed."""
+        """Return the faults that are injected, or not yet seen healed."""
         with self._lock:
             return tuple(self._active.values())
 
     def _leave_no_rule(self) -> None:
-        """Heals took theirs away; should one have failed, this is the last chance."""
+        """Remove all packet rules. Heals remove their own; this covers a heal that failed."""
         try:
             self._world.packets.clear()
-        except Exception as error:  # noqa: BLE001 (the run goes on to its verdict)
+        except Exception as error:  # noqa: BLE001 (the run continues to its verdict)
             self.errors.append(str(error))
 
     def _guarded(self, planned: PlannedFault) -> None:
@@ -170,7 +169,7 @@ class Engine:
         self._write(planned, "heal", proof, t=healed_ns)
 
     def _lasted(self, fault: Fault) -> Proof:
-        """Whether the damage is still there at the end of the hold. Never raises: the heal must follow."""
+        """Observe whether the damage still shows at the end of the hold. Never raises: the heal must follow."""
         if self._stop.is_set():
             return Proof(ok=True, text="")
         try:
@@ -179,7 +178,7 @@ class Engine:
             return Proof(ok=False, text=f"could not look: {error}")
 
     def _arm(self, fault: Fault) -> tuple[undo.Undo, ...]:
-        """The undo steps, once the target is healthy. Raises FaultError when it is not in the fault's time."""
+        """Return the undo steps once the target is healthy. Raises FaultError if it is not within `arm_timeout_s`."""
         deadline_s = time.monotonic() + fault.arm_timeout_s
         while True:
             try:
@@ -199,7 +198,7 @@ class Engine:
             time.sleep(LOOK_EVERY_S)
 
     def _wait(self, until_ns: int) -> bool:
-        """Sleep until that time; true when `stop` came first."""
+        """Sleep until that time; returns True if `stop` came first."""
         while (left_ns := until_ns - self._now_ns()) > 0:
             if self._stop.wait(left_ns / 1e9):
                 return True
@@ -224,5 +223,5 @@ class Engine:
 
 
 def _says(proof: Proof) -> str:
-    """Without the numbers: counts and times differ from look to look."""
+    """Return the text without digits: counts and times differ from look to look."""
     return re.sub(r"\d+", "", proof.text)

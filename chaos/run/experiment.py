@@ -1,8 +1,8 @@
-"""An experiment: who sends how much for how long, what breaks meanwhile, and what the verdict holds the system to.
+"""An experiment: the load, its duration, the faults meanwhile, and the bounds of the verdict.
 
-The experiments that ship are the YAML files in chaos/experiments; `petrel run` also takes the path of any other.
-Unknown keys are refused and ranges are checked, with the file and the line.
-The knobs of the workload (`users`, `rate_per_s`, ...) are in load/workload.py.
+The experiments that ship are the YAML files in chaos/experiments; `petrel run` also takes the path of any other file.
+Unknown keys and values out of range are errors that name the file and the line. The knobs of the workload (`users`,
+`rate_per_s`, ...) are in load/workload.py.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from msgspec import UNSET, UnsetType
 from chaos.errors import UsageError, no_such
 from chaos.run import yamlfile
 from chaos.run.yamlfile import Mistake, Place
+from load.history import control
 from load.workload import Workload
 from sut.deploy.profiles import PROFILES
 
@@ -32,18 +33,19 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     pass
 
 
-class Bounds(_Strict, frozen=True):
-    """What the verdict checks against; the meaning of each is in chaos/verdict."""
+class Bounds(control.Bounds, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The bounds of the verdict, as an experiment states them: above zero, and at most a day."""
 
-    latency_ms: Positive = 200.0
-    catch_up_s: Positive = 10.0
-    liveness_s: Positive = 20.0
-    recovery_s: Positive = 10.0
-    push_s: Positive = 5.0
-    presence_s: Positive = 100.0
-    """At least 2.5 heartbeats, the period and the grace of Settings, and what a fault keeps from Redis."""
-    min_acked: Annotated[int, msgspec.Meta(ge=0)] = 1000
-    min_deliveries: Annotated[int, msgspec.Meta(ge=0)] = 1000
+    presence_s: control.Bound = 100.0
+    """At least 2.5 heartbeats (of 30 s), the services' period and grace, and the time that a fault blocks Redis."""
+    min_acked: control.Least = 1000
+    min_deliveries: control.Least = 1000
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, float) and not 0 < value <= 86_400:
+                raise ValueError(f"{name} is {value:g}; it must be above 0 and at most 86400")
 
 
 class FaultSpec(_Strict, frozen=True):
@@ -53,7 +55,7 @@ class FaultSpec(_Strict, frozen=True):
     for_s: tuple[Positive, Positive]
     times: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     targets: tuple[str, ...] = ()
-    """Only these; all that the topology offers when empty."""
+    """The allowed targets; empty means all that the topology offers."""
     options: Annotated[dict[str, float], msgspec.Meta(max_length=16)] = {}
 
     def __post_init__(self) -> None:
@@ -65,14 +67,14 @@ class FaultSpec(_Strict, frozen=True):
 
 
 class Timing(_Strict, frozen=True):
-    """Where in the run faults may be."""
+    """The parts of the run in which faults may be, in seconds."""
 
     warm_up_s: Seconds = 10.0
-    """Before the first injection."""
+    """Time before the first injection."""
     settle_s: Seconds = 4.0
-    """At least this long between a planned heal and the next injection."""
+    """Minimum time between a planned heal and the next injection."""
     tail_s: Seconds = 6.0
-    """From the last planned heal to the last send."""
+    """Time from the last planned heal to the last send."""
 
 
 class _Plan(Workload, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,7 +88,7 @@ class _Plan(Workload, frozen=True, kw_only=True, forbid_unknown_fields=True):
 if TYPE_CHECKING:
 
     class Instead(msgspec.Struct):
-        """What an experiment has instead on one profile: any field of `_Plan`, UNSET where it is left out."""
+        """The fields that one profile changes: any field of `_Plan`, UNSET if it is left out."""
 
 else:
     Instead = msgspec.defstruct(
@@ -99,7 +101,7 @@ else:
 
 
 class Experiment(_Plan, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All that `petrel run` needs to know besides a seed."""
+    """The whole input of `petrel run`, except the seed."""
 
     name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
     summary: str
@@ -108,11 +110,11 @@ class Experiment(_Plan, frozen=True, kw_only=True, forbid_unknown_fields=True):
     without: tuple[str, ...] = ()
     """Checks to leave out of those, by name. `vacuity` is always made."""
     profiles: Annotated[dict[str, Instead], msgspec.Meta(max_length=16)] = {}  # noqa: RUF012 (msgspec copies it)
-    """What is different on a profile, by its name."""
+    """The changes for each profile, by its name."""
 
     @property
     def judged_by(self) -> tuple[str, ...] | None:
-        """The names of the checks; None: all that there are."""
+        """The names of the checks that judge the run; None means all."""
         listed = None if self.checks == "all" else self.checks
         if listed is None and not self.without:
             return None
@@ -122,12 +124,12 @@ class Experiment(_Plan, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def names() -> list[str]:
-    """The experiments that ship."""
+    """Return the names of the experiments that ship."""
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
 def load(name: str) -> Experiment:
-    """The shipped experiment of that name, or the one in the file of that path. Raises UsageError."""
+    """Return the shipped experiment of that name, or the one in the file at that path. Raises UsageError."""
     path = SHIPPED / f"{name}.yaml"
     if name not in names():
         path = Path(name)
@@ -137,13 +139,13 @@ def load(name: str) -> Experiment:
 
 
 def for_profile(experiment: Experiment, profile: str) -> Experiment:
-    """The experiment as it is on this profile. Raises UsageError."""
+    """Return the experiment with the changes for this profile. Raises UsageError."""
     instead = experiment.profiles.get(profile)
     return msgspec.structs.replace(_changed(experiment, msgspec.to_builtins(instead) if instead else {}), profiles={})
 
 
 def _changed(experiment: Experiment, changes: Mapping[str, object]) -> Experiment:
-    """The experiment with some fields changed, which are checked like those of a file. Raises UsageError."""
+    """Return the experiment with some fields changed, which are checked like those of a file. Raises UsageError."""
     try:
         return msgspec.convert(msgspec.to_builtins(experiment) | dict(changes), Experiment)
     except msgspec.ValidationError as error:
@@ -154,7 +156,7 @@ def _changed(experiment: Experiment, changes: Mapping[str, object]) -> Experimen
 
 
 def check_fault(name: str, options: Mapping[str, float]) -> None:
-    """The fault exists and has these options. Raises Mistake."""
+    """Check that the fault exists and has these options. Raises Mistake."""
     from chaos.faults import FAULTS
 
     fault = FAULTS.get(name)
@@ -169,7 +171,7 @@ def check_fault(name: str, options: Mapping[str, float]) -> None:
 
 
 def _check(experiment: Experiment) -> None:
-    """Profiles and checks exist, faults are not too many, and vacuity is not left out. Raises Mistake."""
+    """Check that profiles and checks exist, faults are not too many, and vacuity is not left out. Raises Mistake."""
     from chaos.verdict.checks import CHECKS
 
     for profile in experiment.profiles:
@@ -195,10 +197,9 @@ def _check_count(faults: tuple[FaultSpec, ...] | UnsetType, place: Place) -> Non
 
 
 def override(experiment: Experiment, *, users: int | None, duration_s: float | None, rate: float | None) -> Experiment:
-    """The experiment with what the command line changed. Raises UsageError.
+    """Return the experiment with the changes of the command line. Raises UsageError.
 
-    Fewer users or less time also mean fewer operations, so the least number of them that a verdict needs shrinks
-    in proportion.
+    Fewer users or less time also mean fewer operations, so the minimum that a verdict needs shrinks in proportion.
     """
     changes = {
         key: value

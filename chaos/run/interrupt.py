@@ -1,7 +1,7 @@
 """Ctrl-C, SIGTERM and SIGHUP: the first asks a run to end in good order, the second ends it at once.
 
-The handler only takes note, for the runner to see at its next look; only where the runner cannot look, while it waits
-for a system to start, and at the second signal, does it raise.
+The handler only records the signal; the runner checks for it regularly. It raises in two cases: while the runner waits
+for a system to start, and at the second signal.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from types import FrameType, TracebackType
 from typing import Final, Self
 
 TIME_LEFT_S: Final = 13.0
-"""From the first signal to the exit; two seconds below what is promised."""
+"""Seconds from the first signal to the exit; two below the promised time."""
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(BaseException):
-    """The first signal, at a time when waiting for it to be seen would take too long."""
+    """The first signal, while the runner waits for a system to start."""
 
 
 class Aborted(BaseException):
-    """The second signal: leave nothing running, and go."""
+    """The second signal: end every process and exit."""
 
 
 class Interrupt:
@@ -50,23 +50,23 @@ class Interrupt:
 
     @property
     def asked(self) -> bool:
-        """Whether the first signal came."""
+        """True once the first signal came."""
         return self._first_s > 0
 
     def left_s(self, timeout_s: float, *, keep_s: float) -> float:
-        """The timeout, or what is left of the time once interrupted, less `keep_s` for what must come after it."""
+        """Return the timeout in s, or after an interruption the time left, less `keep_s` for later steps."""
         if not self.asked:
             return timeout_s
         return max(0.0, min(timeout_s, self._first_s + TIME_LEFT_S - keep_s - time.monotonic()))
 
     def expiry(self, timeout_s: float, *, keep_s: float) -> Callable[[], bool]:
-        """Tells whether the timeout from now is over, or an interruption leaves only `keep_s`."""
+        """Return a function that is true once the timeout is over, or an interruption leaves only `keep_s`."""
         deadline_s = time.monotonic() + timeout_s
         return lambda: time.monotonic() > deadline_s or self.left_s(1.0, keep_s=keep_s) <= 0
 
     @contextlib.contextmanager
     def raising(self) -> Iterator[None]:
-        """Within it the first signal raises Interrupted."""
+        """Raise Interrupted at the first signal while this context is active."""
         self._raise_now = True
         try:
             yield

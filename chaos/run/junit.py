@@ -1,7 +1,7 @@
 """The verdict as junit.xml, as continuous-integration servers read it.
 
-One test suite a run; a test case for each check and one for each planned fault. A check that is invalid is a failure,
-one that is unknown an error ("could not be determined"), and so is a fault that was not proven or not healed.
+A run is one test suite, with a test case for each check and one for each planned fault. An invalid check is a failure.
+An unknown check is an error ("could not be determined"), and so is a fault that was not proven or not healed.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from chaos.verdict.model import CheckResult, FaultResult, Verdict
 
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML 1.0 cannot hold, not even escaped."""
+"""Characters that XML 1.0 cannot hold, not even escaped."""
 
 
 def render(verdict: Verdict, *, started_at: str = "") -> bytes:
-    """The document. `started_at`: ISO 8601 without a zone, where it is known."""
+    """Return the document. `started_at` is ISO 8601 without a zone, or ""."""
     name = _text(f"petrel {verdict.experiment}")
     suite = ET.Element("testsuite", name=name, hostname="localhost", time=f"{verdict.duration_s:.3f}")
     if started_at:

@@ -1,4 +1,4 @@
-"""Waiting, the way a run waits: it watches the swarm's processes, follows the ledger and shows both meanwhile."""
+"""The waiting loop of a run: watches the swarm's processes, follows the ledger and shows both."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from chaos.run.rundir import RunDir
 from chaos.run.swarm import SwarmProcess
 from chaos.screen.live import Display, View
 from load.history.control import ControlReader, ControlWriter, Hole, Phase
-from load.history.history import now_ns
 from load.history.ledger import Ledger, LedgerReader
+from load.history.writer import now_ns
 
 LOOK_S: Final = 0.1
 LEDGER_EVERY_S: Final = 0.5
 
 
 class Monitor:
-    """What is known of a run while it goes on. The runner sets `phase`, `swarm`, `engine` and `planned`."""
+    """The state of a run while it lasts. The runner sets `phase`, `swarm`, `engine` and `planned`."""
 
     def __init__(self, experiment: Experiment, directory: RunDir, display: Display, interrupt: Interrupt) -> None:
         self._experiment = experiment
@@ -37,13 +37,13 @@ class Monitor:
         self.engine: Engine | None = None
         self.swarm: SwarmProcess | None = None
         self.t0_ns: int | None = None
-        """Time of the first planned send, once the swarm has said it."""
+        """Time of the first planned send in ns, once the swarm has recorded it."""
         self.broken = False
-        """Whether a process of the swarm died."""
+        """True once a process of the swarm died."""
         self._writing = 0
 
     def until(self, condition: Callable[[], bool], *, timeout_s: float) -> bool:
-        """Wait until it holds, an interruption comes or the time is up. Whether it held."""
+        """Wait until the condition holds, an interruption comes or the time is up; returns True if it held."""
         deadline_s = time.monotonic() + timeout_s
         while not condition():
             if self._interrupt.asked or time.monotonic() > deadline_s:
@@ -52,7 +52,7 @@ class Monitor:
         return True
 
     def tick(self) -> None:
-        """One look at everything, and a short wait."""
+        """Check everything once, then wait LOOK_S."""
         if self.swarm is not None and self.phase in ("ramp", "steady", "quiesce"):
             for process, how in self.swarm.deaths():
                 self.broken = True
@@ -71,25 +71,24 @@ class Monitor:
         time.sleep(LOOK_S)
 
     def hole(self, process: str, detail: str) -> None:
-        """Something happened that the history does not hold."""
+        """Record a gap in the history."""
         self.control.write(Hole(t=now_ns(), process=process, detail=detail))
 
     def drained(self) -> bool:
-        """Nobody writes any more, every send is answered and every acked message shown, as far as counted.
+        """Return True once writing has stopped, every send is answered and every acked message shown.
 
-        Never so after a process of the swarm died.
+        Counted as far as the ledger has read. Never true after a process of the swarm died.
         """
         if self._writing:
             return False
-        self._counts = self._ledger.update()  # the last sends are in the files by now
+        self._counts = self._ledger.update()  # the files hold the last sends by now
         return self._ledger.all_drained()
 
     def swarm_is_gone(self) -> bool:
-        """Nobody is left to send."""
+        """Return True if no process is left to send."""
         return self.swarm is None or self.swarm.ended or (self.broken and not self.swarm.workers_left)
 
     def close(self) -> None:
-        """Release the files."""
         self.control.close()
         self._ledger.close()
 

@@ -1,16 +1,22 @@
-"""From a finished run directory to its verdict, and to the files that show it."""
+"""Computes the verdict of a finished run directory and writes the files that show it."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chaos.errors import HarnessError, UsageError
+import msgspec
+
+from chaos.errors import USAGE, HarnessError, UsageError
 from chaos.run import experiment, junit
 from chaos.run.rundir import RunDir
+from chaos.verdict.model import printable
 
 if TYPE_CHECKING:
     from chaos.verdict.history.history import History
@@ -20,7 +26,7 @@ if TYPE_CHECKING:
 def conclude(directory: RunDir, *, say: Callable[[str], None]) -> Verdict:
     """Judge a run that has ended and write verdict.json, junit.xml and report.html. Raises HarnessError.
 
-    A page that cannot be drawn changes no verdict: that is said, and the reason is in the logs.
+    A report that cannot be drawn does not change the verdict: `say` gets a line, and the reason is in the logs.
     """
     from chaos.verdict.history.history import HistoryError, load_run
     from chaos.verdict.judge import judge
@@ -40,7 +46,7 @@ def conclude(directory: RunDir, *, say: Callable[[str], None]) -> Verdict:
         from dashboards.report import render
 
         render(verdict, history, directory.path, shipped=verdict.experiment in experiment.names())
-    except Exception as error:  # noqa: BLE001 (the verdict stands without its picture)
+    except Exception as error:  # noqa: BLE001 (the verdict stands without its report)
         log = directory.logs / "report.log"
         log.write_text(traceback.format_exc(), encoding="utf-8")
         say(f"no report: {type(error).__name__}; see {log}")
@@ -48,18 +54,34 @@ def conclude(directory: RunDir, *, say: Callable[[str], None]) -> Verdict:
 
 
 def verify(source: Path, *, foreign: bool) -> Verdict:
-    """Judge again: the history of a run directory, or a foreign one in a file of JSON lines. Raises UsageError."""
-    from chaos.verdict.history.history import HistoryError
-    from chaos.verdict.judge import judge
+    """Judge again: the history of a run directory, or a foreign one in a file of JSON lines.
 
+    The judge is a process of its own: if it is ended for lack of memory or threads, there is no verdict. Raises
+    UsageError if the history cannot be judged, HarnessError if there is no verdict.
+    """
+    from chaos.verdict.model import decode
+
+    command = [sys.executable, "-m", "chaos.verdict", "history" if foreign else "run", str(source)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
-        return judge(load(source, foreign=foreign))
-    except HistoryError as error:
-        raise UsageError(f"{source}: {error}") from None
+        done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    except OSError as error:
+        raise HarnessError(f"{source}: no process to judge it: {error.strerror}") from None
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    if done.returncode == USAGE:
+        raise UsageError(said[-1] if said else str(source))
+    try:
+        if done.returncode == 0:
+            return decode(done.stdout)
+    except msgspec.DecodeError:
+        pass
+    ended = f"ended by signal {-done.returncode}" if done.returncode < 0 else f"ended with {done.returncode}"
+    why = printable(said[-1]) if said else "it said nothing"
+    raise HarnessError(f"{source}: the judge {ended} without a verdict, perhaps for want of memory or threads: {why}")
 
 
 def load(source: Path, *, foreign: bool = False) -> History:
-    """A history. Raises UsageError: the text names the file and the place that cannot be read."""
+    """Return a history. Raises UsageError; the text names the file and the place that cannot be read."""
     from chaos.verdict.history.history import HistoryError, load_jsonl, load_run
 
     try:

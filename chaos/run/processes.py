@@ -1,4 +1,4 @@
-"""A running system as a table: each process with what the kernel says of it, and what they take together."""
+"""A table of a running system: each process with the kernel's figures, and their totals."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from sut.deploy.topology import Service, Topology
 
 _STYLES: Final = {"running": "red", "starting": "yellow", "held": "yellow", "stopped": "dim"}
 _PORT_WIDTH: Final = 13
-"""A role with its port, or an address."""
+"""Width of a role with its port, or of an address."""
 
 
 class Memory(NamedTuple):
-    """Bytes of one process, or of several."""
+    """Memory of one process, or of several, in bytes."""
 
     resident: int
     proportional: int | None
-    """PSS: shared pages divided among those who share them, so that a sum counts each once. None where the kernel
-    does not say."""
+    """PSS: shared pages divided among the processes that share them, so that a sum counts each once.
+
+    None if the kernel does not report it.
+    """
 
     def __add__(self, other: object) -> Memory:
         assert isinstance(other, Memory)
@@ -36,7 +38,7 @@ class Memory(NamedTuple):
 
 
 def memory_of(pid: int) -> Memory | None:
-    """Memory of a process; None when it is gone or not readable. Takes about 1 ms, for a JVM 5 ms."""
+    """Return the memory of a process; None if it is gone or not readable. Takes about 1 ms, for a JVM 5 ms."""
     try:
         seen = psutil.Process(pid).memory_full_info()
     except psutil.Error:
@@ -47,7 +49,7 @@ def memory_of(pid: int) -> Memory | None:
 def process_table(
     topology: Topology, processes: Mapping[str, ProcessState], *, supervisor_pid: int, problems: Mapping[str, str]
 ) -> Table:
-    """One row a service and one for the supervisor (pid 0: there is none), and the sum of their memory."""
+    """Return a table with one row per service, one for the supervisor (pid 0: none), and the sum of their memory."""
     table = Table("service", "state", "pid", "RSS", "PSS", "up", "restarts", "ports", box=None, pad_edge=False)
     if problems:
         table.add_column("problem")
@@ -102,6 +104,6 @@ def _age(process: ProcessState) -> str:
 
 
 def _ports(service: Service) -> str:
-    """By role; with the address where it is one of its own."""
+    """Return the ports by role, with the address if it is not 127.0.0.1."""
     ports = " ".join(f"{role}:{port}" for role, port in service.ports.items())
     return ports if service.host == "127.0.0.1" else f"{service.host} {ports}"

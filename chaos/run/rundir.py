@@ -1,4 +1,4 @@
-"""The run directory: where it is, and that it is new, empty and ours to write."""
+"""The run directory: its layout, and the check that it is new or empty."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RunDir(NamedTuple):
     """The places in a run directory. sut.deploy adds its own: topology.json, state.json, data/, hold/."""
 
     path: Path
-    """Absolute."""
+    """The absolute path of the run directory."""
 
     @property
     def history(self) -> Path:
@@ -26,27 +26,27 @@ class RunDir(NamedTuple):
 
     @property
     def logs(self) -> Path:
-        """What each process wrote."""
+        """Directory of the processes' logs."""
         return self.path / "logs"
 
     @property
     def metrics(self) -> Path:
-        """Samples of each process, each second."""
+        """Directory of the samples of each process, once a second."""
         return self.path / "metrics"
 
     @property
     def swarm(self) -> Path:
-        """What the swarm is to do."""
+        """Configuration of the swarm."""
         return self.path / "swarm.json"
 
     @property
     def schedule(self) -> Path:
-        """What the run was to be; enough to run it again."""
+        """The schedule, which is enough to run it again."""
         return self.path / "schedule.yaml"
 
     @property
     def ledger(self) -> Path:
-        """How the faults of this run are undone."""
+        """The undo ledger of the run's faults."""
         return self.path / "undo.jsonl"
 
     @property
@@ -66,7 +66,7 @@ class RunDir(NamedTuple):
 
 
 def default_path(experiment: str, seed: int) -> Path:
-    """runs/EXPERIMENT-DATE-SEED below the working directory; a number is added while that is taken."""
+    """Return runs/EXPERIMENT-DATE-SEED below the working directory, with a number added if that is taken."""
     stem = f"{experiment}-{time.strftime('%Y%m%d-%H%M%S')}-{seed}"
     path, number = RUNS / stem, 2
     while path.exists():
@@ -75,7 +75,7 @@ def default_path(experiment: str, seed: int) -> Path:
 
 
 def check_new(path: Path) -> None:
-    """Raises UsageError when there is something at this place."""
+    """Raise UsageError unless this path is new or an empty directory."""
     if path.is_dir() and not any(path.iterdir()):
         return
     if path.exists():
@@ -83,7 +83,7 @@ def check_new(path: Path) -> None:
 
 
 def make(path: Path) -> RunDir:
-    """Make the directory, which must be new or empty. Raises UsageError; HarnessError where nothing can be written."""
+    """Make the directory, which must be new or empty. Raises UsageError, or HarnessError if nothing can be written."""
     directory = RunDir(path.absolute())
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""One run from start to verdict: a system, a swarm, the faults, the read-back, and nothing left behind.
+"""One run from start to verdict: a system, a swarm, the faults and the read-back; no process of it remains.
 
-The order is fixed: watchdog, system, schedule, swarm; at t0 the engine begins; after the last send the run waits until
-all is delivered, ends the swarm, kills the sequencers once more, reads everything back from the store, ends the system
-and judges. An interruption skips ahead to what can still be done in its time. Whatever happens, `execute` returns or
-raises with no process of the run left.
+The order is fixed: watchdog, system, schedule, swarm; at t0 the engine begins. After the last send the run waits until
+all is delivered and ends the swarm. Then it kills the sequencers once more, reads everything back from the store, ends
+the system and judges. After an interruption the run skips to the steps that fit into the remaining time. `execute`
+always returns or raises with no process of the run left.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from chaos.run.sampler import Sampler
 from chaos.run.schedule import Schedule
 from chaos.run.swarm import ReadBack, SwarmProcess
 from chaos.screen.live import Display
-from chaos.verdict.history.lines import Bounds, Meta
 from load import workload as configs
-from load.history.history import now_ns
+from load.history.control import Bounds, Meta
+from load.history.writer import now_ns
 from sut.deploy import system as deploy
 from sut.deploy.errors import DeployError
 from sut.deploy.net.links import Links
@@ -45,21 +45,21 @@ from sut.deploy.system import System
 from sut.deploy.topology import Settings
 
 RAMP_SLACK_S: Final = 60.0
-"""On top of the ramp that the experiment asks for, until the first planned send."""
+"""Seconds beyond the experiment's ramp until the first planned send."""
 DRAIN_SLACK_S: Final = 5.0
-"""On top of the liveness bound, until the wait for deliveries is given up."""
+"""Seconds beyond the liveness bound until the wait for deliveries is abandoned."""
 DRAIN_BROKEN_S: Final = 5.0
-"""That wait when a part of the swarm is dead: its devices never show anything."""
+"""Seconds of that wait if a process of the swarm is dead: its devices never show anything."""
 SWARM_STOP_S: Final = 15.0
 COLD_S: Final = 15.0
-"""Until killed sequencers are back."""
+"""Seconds until killed sequencers are back."""
 READ_BACK_S: Final = 60.0
 SYSTEM_STOP_S: Final = 12.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is to be run. With `replay`, exactly its faults; otherwise the seed draws them."""
+    """A run to execute. With `replay`, exactly its faults; otherwise the seed draws them."""
 
     experiment: Experiment
     seed: int
@@ -68,11 +68,11 @@ class Request:
     directory: Path
     replay: Schedule | None = None
     servers: Servers | None = None
-    """What somebody else runs, instead of servers of ours."""
+    """Servers that somebody else runs, used instead of our own."""
 
 
 def execute(request: Request, *, display: Display, interrupt: Interrupt) -> RunDir:
-    """Run it; what happened is in the run directory, to be judged. Raises UsageError, HarnessError, Aborted."""
+    """Run the experiment and return its directory, to be judged. Raises UsageError, HarnessError, Aborted."""
     directory = rundir.make(request.directory)
     try:
         watchdog = Watchdog("", directory.path)
@@ -107,7 +107,7 @@ class _Run:
         self._hunt: canary.Hunt | None = None
 
     def play(self) -> None:
-        """Everything but the clean-up. An interruption ends each wait, and leaves out what makes no sense then."""
+        """Do everything but the clean-up. An interruption ends each wait, and skips the steps that have no use then."""
         self._write_meta()
         try:
             with self._interrupt.raising():
@@ -200,7 +200,7 @@ class _Run:
         return self._swarm
 
     def _await_steady(self, swarm_process: SwarmProcess) -> bool:
-        """Until t0 is known; false when interrupted. Raises HarnessError when the swarm fails or hangs."""
+        """Wait until t0 is known; returns False if interrupted. Raises HarnessError if the swarm fails or hangs."""
         monitor = self._monitor
         limit_s = self._experiment.users / self._experiment.spawn_per_s + RAMP_SLACK_S
         monitor.until(lambda: monitor.t0_ns is not None or monitor.broken, timeout_s=limit_s)
@@ -231,7 +231,7 @@ class _Run:
         self._engine_thread.start()
 
     def _await_last_send(self) -> None:
-        """Earlier when nobody is left to send."""
+        """Wait until the last planned send, or until no process is left to send."""
         assert self._monitor.t0_ns is not None
         end_ns = self._monitor.t0_ns + round(self._experiment.duration_s * 1e9)
         self._monitor.until(
@@ -239,7 +239,7 @@ class _Run:
         )
 
     def _await_healed(self) -> None:
-        """Until the engine is done by itself; at once when the run ends early."""
+        """Wait until the engine is done by itself, or stop it if the run ends early."""
         assert self._engine is not None
         assert self._engine_thread is not None
         if not self._monitor.swarm_is_gone():
@@ -247,13 +247,13 @@ class _Run:
             thread = self._engine_thread
             self._monitor.until(lambda: not thread.is_alive(), timeout_s=longest_s)
         self._engine.stop()
-        while self._engine_thread.is_alive():  # not for long, now
+        while self._engine_thread.is_alive():  # this takes seconds at most
             self._monitor.tick()
         for error in self._engine.errors:
             self._say(f"a fault failed inside the harness: {error}")
 
     def _await_drained(self) -> None:
-        """Until every send is answered and every acked message shown, within a bound."""
+        """Wait, within a bound, until every send is answered and every acked message shown."""
         self._monitor.phase = "quiesce"
         bound_s = DRAIN_BROKEN_S if self._monitor.broken else self._experiment.bounds.liveness_s + DRAIN_SLACK_S
         expired = self._interrupt.expiry(bound_s, keep_s=9.0)
@@ -266,7 +266,7 @@ class _Run:
             self._monitor.hole("swarm", "it did not stop in time and was killed")
 
     def _empty_memories(self, system: System) -> None:
-        """What is read back shall come from the store."""
+        """Restart the sequencers, so that the read-back comes from the store."""
         expired = self._interrupt.expiry(COLD_S, keep_s=7.0)
         if expired():
             self._monitor.hole("sequencers", "no time was left to kill them before the read-back")
@@ -284,14 +284,14 @@ class _Run:
             self._monitor.hole("readback", problem)
 
     def _look_into_redis(self, system: System) -> None:
-        """The first half of the hunt for plaintext; the second needs the system to have ended."""
+        """Search Redis, the first half of the hunt for plaintext; the second runs after the system has ended."""
         config = configs.load(self._directory.swarm)
         if config.canary:
             self._hunt = canary.Hunt(self._directory.path, canary=config.canary, tracer=config.tracer)
             self._hunt.redis(system.topology)
 
     def hunt(self) -> None:
-        """Search what the run left on the disk for plaintext. After the clean-up."""
+        """Search the files of the run for plaintext. Call it after the clean-up."""
         if self._hunt is None:
             return
         if self._interrupt.asked:
@@ -301,13 +301,13 @@ class _Run:
         self._hunt.save()
 
     def _stop_engine(self) -> None:
-        """Heals whatever is still broken; bounded by the engine's own times."""
+        """Heal everything that is still broken; bounded by the engine's own times."""
         if self._engine is not None and self._engine_thread is not None:
             self._engine.stop()
             self._engine_thread.join()
 
     def clean_up(self) -> None:
-        """End all that runs, in good order if there is time. Called once, whatever happened before."""
+        """End all processes, in good order if there is time. Called exactly once."""
         try:
             self._stop_engine()
             if self._swarm is not None:
@@ -328,7 +328,7 @@ class _Run:
                 self._undo.close()
 
     def _other_pids(self) -> dict[str, int]:
-        """Processes of the run that are not in the topology, for the sampler."""
+        """Return the processes of the run that are not in the topology, for the sampler."""
         pids = {"runner": os.getpid()}
         if self._swarm is not None:
             pids |= self._swarm.pids()

@@ -1,7 +1,7 @@
-"""Samples every process of the run once a second: memory and CPU as the kernel has them, and its own counters.
+"""Samples every process of the run once a second: memory and CPU from the kernel, and its own counters.
 
-One JSON object a line in RUN_DIR/metrics/processes.jsonl. The samples explain a run and never judge it, so a process
-that does not answer or is gone is a missing line or missing numbers, not an error.
+Writes one JSON object a line to RUN_DIR/metrics/processes.jsonl. The samples explain a run and never judge it. So a
+process that does not answer or is gone is a missing line or missing numbers, not an error.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 import psutil
 
-from load.history.history import now_ns
+from load.history.writer import now_ns
 from sut.deploy.probes import probe
 from sut.deploy.system import System
 
@@ -25,7 +25,7 @@ PING_TIMEOUT_S: Final = 0.5
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One process at one time. cpu_s: seconds of both kinds that it has used so far."""
+    """One process at one time. `cpu_s`: user and system seconds used so far."""
 
     t: int
     service: str
@@ -36,7 +36,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Sampler:
-    """Samples in the background from `start` to `stop`. `others` gives the processes outside the topology, by name."""
+    """Samples in the background from `start` to `stop`. `others` returns processes outside the topology, by name."""
 
     def __init__(self, system: System, path: Path, *, others: Callable[[], dict[str, int]]) -> None:
         self._system = system
@@ -46,22 +46,21 @@ class Sampler:
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
 
     def start(self) -> None:
-        """Begin to take a sample each second."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End, after the sample under way. Harmless when it never began."""
+        """Stop after the sample under way. Does nothing if sampling never began."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
 
     def _run(self) -> None:
         encoder = msgspec.json.Encoder()
-        # One slow process (stopped by a fault, say) must not delay the look at the others.
+        # One slow process (such as one stopped by a fault) must not delay the samples of the others.
         with ThreadPoolExecutor(max_workers=4) as pool, self._path.open("ab", buffering=0) as file:
             while not self._stop.wait(PERIOD_S):
                 lines = [encoder.encode(sample) + b"\n" for sample in self._sample(pool)]
-                with contextlib.suppress(OSError):  # a full disk costs samples; those who must write tell of it
+                with contextlib.suppress(OSError):  # a full disk costs samples; required writers report it
                     file.write(b"".join(lines))
 
     def _sample(self, pool: ThreadPoolExecutor) -> list[Sample]:

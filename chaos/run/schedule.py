@@ -1,7 +1,7 @@
 """A schedule: every fault of a run with its target and its times, fixed before the run begins.
 
-A seed, an experiment and a topology make it, and make the same one again; as schedule.yaml it can be read, kept,
-edited and replayed. It carries the whole experiment, so the file alone is enough to run it again. Pure.
+The same seed, experiment and topology always give the same schedule. As schedule.yaml it can be read, kept, edited and
+replayed. It holds the whole experiment, so the file alone is enough to run it again. Pure.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TICKS_PER_S: Final = 10
 
 
 class PlannedFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One injection. Times in seconds; at_s counts from t0, when the load is up."""
+    """One injection. Times are in seconds; `at_s` counts from t0, when the load is up."""
 
     fault: str
     """Its name within the run: f1, f2, ... by time."""
@@ -37,7 +37,7 @@ class PlannedFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All of a run that is decided beforehand."""
+    """All decisions of a run that are made beforehand."""
 
     seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     profile: str
@@ -54,11 +54,11 @@ def plan(
     profile: str,
     variant: str | None = None,
 ) -> Schedule:
-    """Draw a schedule. `targets`: where each fault that can be injected here may be applied.
+    """Draw a schedule. `targets` holds the possible targets of each fault that can be injected here.
 
-    The faults come in seeded order, one after the other, each with the time that its heal usually takes. What the run
-    has left of time is spread at random before, between and after them. Those that do not fit any more are left out.
-    Raises UsageError for a target that the experiment names and the topology lacks.
+    The faults come in seeded order, one after the other, each with the time that its heal usually takes. The remaining
+    time of the run is spread at random before, between and after them. Faults that do not fit are left out. Raises
+    UsageError for a target that the experiment names and the topology lacks.
     """
     rng = stream(seed, "schedule")
     wanted = [spec for spec in experiment.faults if spec.name in targets for _ in range(spec.times)]
@@ -88,7 +88,7 @@ def plan(
 
 
 def check_fits(experiment: Experiment) -> None:
-    """Raises UsageError when the time may hold none of the experiment's faults."""
+    """Raise UsageError if the run is too short for any fault of the experiment."""
     least = min(
         (_least([_ticks(spec.for_s[1]) + _heal(spec)], experiment.timing) for spec in experiment.faults), default=0
     )
@@ -100,14 +100,14 @@ def check_fits(experiment: Experiment) -> None:
 
 
 def check_targets(schedule: Schedule, targets: Mapping[str, tuple[str, ...]]) -> None:
-    """Raises UsageError for a fault at a place that there is not; `targets` as in `plan`."""
+    """Raise UsageError for a fault whose target does not exist; `targets` as in `plan`."""
     for fault in schedule.faults:
         if fault.target not in targets[fault.name]:
             raise UsageError(f"{fault.fault}: {fault.name}: {no_such('target', fault.target, targets[fault.name])}")
 
 
 def check_named(spec: FaultSpec, offered: tuple[str, ...]) -> None:
-    """Raises UsageError for a target that the experiment names and that is not offered."""
+    """Raise UsageError for a target that the experiment names and that is not offered."""
     for target in spec.targets:
         if target not in offered:
             raise UsageError(f"fault {spec.name}: {no_such('target', target, offered)}")
@@ -135,19 +135,19 @@ def _heal(spec: FaultSpec) -> int:
 
 
 def _least(lengths: list[int], timing: Timing) -> int:
-    """The shortest run that holds faults of these lengths, in ticks."""
+    """Return the shortest run that holds faults of these lengths, in ticks."""
     gaps = max(0, len(lengths) - 1) * _ticks(timing.settle_s)
     return _ticks(timing.warm_up_s) + sum(lengths) + gaps + _ticks(timing.tail_s)
 
 
 def left_out(schedule: Schedule) -> list[str]:
-    """The experiment's faults, by name, that the schedule has fewer of than asked."""
+    """Return the names of the faults that the schedule holds fewer times than the experiment asks for."""
     planned = [fault.name for fault in schedule.faults]
     return [spec.name for spec in schedule.experiment.faults if planned.count(spec.name) < spec.times]
 
 
 def save(schedule: Schedule, path: Path) -> None:
-    """Write it as YAML. Raises OSError."""
+    """Write the schedule as YAML. Raises OSError."""
     plain = msgspec.to_builtins(schedule)
     told = plain["experiment"]
     plain["experiment"] = {key: told[key] for key in ("name", "summary")} | told
@@ -160,7 +160,7 @@ def load(path: Path) -> Schedule:
 
 
 def _check(schedule: Schedule) -> None:
-    """Each fault exists, and has an id of its own. Raises Mistake."""
+    """Check that each fault exists and has a unique id. Raises Mistake."""
     seen: set[str] = set()
     for number, fault in enumerate(schedule.faults):
         if fault.fault in seen:

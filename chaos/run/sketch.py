@@ -1,4 +1,4 @@
-"""The topology of a profile, to ask what faults could do to it. Starts and builds nothing."""
+"""The topology of a profile, used to find which faults apply to it. Starts and builds nothing."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from sut.deploy.topology import Settings, Topology
 
 
 class Offer(NamedTuple):
-    """One fault on a profile."""
+    """The availability of one fault on a profile."""
 
     targets: tuple[str, ...]
     unavailable: str | None
-    """Why it cannot be injected here; None: it can."""
+    """The reason why it cannot be injected here; None if it can."""
     remark: str = ""
-    """What has to be done first."""
+    """The preparation that is needed first, such as a build; else ""."""
 
 
 def topology(profile: str, *, push: bool = False) -> Topology:
-    """With the names of the real one; its paths and ports are made up."""
+    """Return a topology with the names of the real one, and with invented paths and ports."""
     ports = itertools.count(1)
     return build(
         profile,
@@ -51,7 +51,7 @@ def topology(profile: str, *, push: bool = False) -> Topology:
 
 
 def offers(profile: str) -> dict[str, Offer]:
-    """Every fault, by name."""
+    """Return the availability of every fault, by name."""
     made = topology(profile)
     toxiproxy = binaries.find_toxiproxy(on_progress=lambda _text: None, install=False)
     packets = Packets("none").available()
@@ -66,7 +66,7 @@ def offers(profile: str) -> dict[str, Offer]:
 
 
 def check_targets(wanted: Experiment | Schedule, profile: str) -> None:
-    """Every target that is named is one of this profile. Raises UsageError."""
+    """Check that every named target exists on this profile. Raises UsageError."""
     experiment = wanted.experiment if isinstance(wanted, Schedule) else wanted
     made = topology(profile, push=experiment.push)
     targets = {name: fault.targets(made) for name, fault in FAULTS.items()}
@@ -74,5 +74,5 @@ def check_targets(wanted: Experiment | Schedule, profile: str) -> None:
         schedule.check_targets(wanted, targets)
         return
     for spec in wanted.faults:
-        if targets[spec.name]:  # else the fault has none on this profile and is left out
+        if targets[spec.name]:  # a fault without any target on this profile is left out
             schedule.check_named(spec, targets[spec.name])

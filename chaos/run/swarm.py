@@ -1,7 +1,7 @@
 """The swarm as seen by the runner: a Locust master with its workers, and afterwards the read-back.
 
 Both are processes of their own that read RUN_DIR/swarm.json. The runner follows the swarm's phases through the control
-lines of the history, and watches its processes: one that dies leaves a hole in what can be judged.
+lines of the history. It watches the processes, because one that dies leaves a hole in the history.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LOCUSTFILE: Final = Path(load.__file__).with_name("locustfile.py")
 
 
 def configure(experiment: Experiment, topology: Topology, directory: RunDir, seed: int) -> SwarmConfig:
-    """Write swarm.json. Raises HarnessError."""
+    """Write swarm.json and return its contents. Raises HarnessError."""
     wanted: dict[str, Any] = {name: getattr(experiment, name) for name in Workload.__struct_fields__} | {
         "seed": seed,
         "api_url": topology.api_url,
@@ -60,10 +60,10 @@ def configure(experiment: Experiment, topology: Topology, directory: RunDir, see
 
 
 class SwarmProcess:
-    """Locust, headless: a master and its workers, in a session of their own. Started by the constructor."""
+    """Locust, headless: a master and its workers, in a session of their own. The constructor starts it."""
 
     def __init__(self, experiment: Experiment, directory: RunDir, environ: Mapping[str, str]) -> None:
-        """Raises HarnessError when it cannot even be started."""
+        """Start the processes. Raises HarnessError if they cannot be started."""
         port = str(free_port())
         command = [
             *(sys.executable, "-P", "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"),
@@ -80,15 +80,15 @@ class SwarmProcess:
 
     @property
     def ended(self) -> bool:
-        """Whether the master is gone."""
+        """True once the master has exited."""
         return self._process.poll() is not None
 
     def pids(self) -> dict[str, int]:
-        """Master and workers by the names of their history files."""
+        """Return the pids of master and workers by the names of their history files."""
         return {f"swarm-{pid}": pid for pid in (self._process.pid, *self._workers)}
 
     def deaths(self) -> list[tuple[str, str]]:
-        """Processes found dead since the last call, each with how it ended; call it regularly, from the start on."""
+        """Return the processes that died since the last call, and how. Call it regularly, from the start on."""
         with contextlib.suppress(psutil.Error):
             for child in psutil.Process(self._process.pid).children():
                 self._workers.setdefault(child.pid, child)
@@ -104,18 +104,21 @@ class SwarmProcess:
 
     @property
     def workers_left(self) -> int:
-        """Number of living workers."""
+        """The number of living workers."""
         return sum(pid not in self._dead for pid in self._workers)
 
     def stop_writing(self) -> None:
-        """SIGUSR1: no more sends; the devices stay online and settle what is under way. Only after t0."""
+        """Send SIGUSR1: no more sends; the devices stay online and settle open requests. Call it only after t0."""
         for pid in self.pids().values():
             if pid not in self._dead:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGUSR1)
 
     def stop(self, expired: Callable[[], bool]) -> bool:
-        """SIGTERM to the master, which ends its workers; what is left once `expired` is killed. Whether none was."""
+        """Stop the master, which ends its workers, by SIGTERM; kill the rest once `expired`.
+
+        Returns True if none was killed.
+        """
         everyone = [worker for worker in self._workers.values() if _lives(worker)]
         with contextlib.suppress(psutil.Error):
             if not self.ended:
@@ -131,21 +134,21 @@ class SwarmProcess:
 
 
 class ReadBack:
-    """`python -m load.readback.readback`: reads every conversation of every device. Started by the constructor."""
+    """`python -m load.readback.readback`: reads every conversation of every device. The constructor starts it."""
 
     def __init__(self, directory: RunDir, environ: Mapping[str, str]) -> None:
-        """Raises HarnessError when it cannot even be started."""
+        """Start the process. Raises HarnessError if it cannot be started."""
         self.log = directory.logs / "readback.log"
         command = [sys.executable, "-P", "-m", "load.readback.readback", str(directory.swarm)]
         self._process = _start(command, self.log, {**os.environ, **environ}, directory.path)
 
     @property
     def pid(self) -> int:
-        """Process id of the read-back."""
+        """The process id of the read-back."""
         return self._process.pid
 
     def wait(self, expired: Callable[[], bool], *, tick: Callable[[], None]) -> str | None:
-        """Until it ends, calling `tick` meanwhile; killed once `expired`. None when it did its work, else why not."""
+        """Wait until it ends, calling `tick`; kill it once `expired`. Returns None on success, else the reason."""
         while self._process.poll() is None:
             if expired():
                 self.kill()
@@ -154,16 +157,16 @@ class ReadBack:
         return None if self._process.returncode == 0 else f"{_how(self._process.returncode)}: {last_line(self.log)}"
 
     def kill(self) -> None:
-        """At once. Harmless when it has ended."""
+        """Kill the process. Does nothing if it has ended."""
         self._process.kill()
         self._process.wait()
 
 
 def last_line(log: Path) -> str:
-    """The last error in a log, else the last thing that was written to it, for an error's one line."""
+    """Return the last error in a log, or else its last line, for an error's one line."""
     with contextlib.suppress(OSError):
         lines = log.read_bytes()[-4096:].decode(errors="replace").strip().splitlines()
-        told = [line for line in lines if "/ERROR/" in line] or lines  # Locust says more after it
+        told = [line for line in lines if "/ERROR/" in line] or lines  # Locust logs more lines after it
         return told[-1].strip() if told else "it wrote nothing"
     return "it has no log"
 
@@ -178,7 +181,7 @@ def _start(command: list[str], log: Path, environ: Mapping[str, str], cwd: Path)
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,  # a Ctrl-C at the terminal is the runner's business
+                start_new_session=True,  # the runner handles a Ctrl-C at the terminal
             )
     except OSError as error:
         raise HarnessError(f"cannot start {command[3]}: {error.strerror}") from None
@@ -196,7 +199,7 @@ def _how(returncode: int) -> str:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now. Raises OSError."""
+    """Return a loopback port that is free now. Raises OSError."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

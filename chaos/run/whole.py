@@ -1,4 +1,4 @@
-"""What a command does as a whole: have a system for a time, or run an experiment, judge it and show both."""
+"""The main steps of a command: run a system for a time, or run an experiment, judge it and show both."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def share_clock() -> None:
-    """One clock for this process and all that it starts; before load.history.history is imported, which reads it."""
+    """Share one clock with all child processes. Call it before load.history.writer is imported, which reads it."""
     os.environ[CLOCK_OFFSET] = str(clock_offset_ns(os.environ))
 
 
@@ -42,7 +42,7 @@ def running(
     servers: Servers | None = None,
     say: Callable[[str], None],
 ) -> Iterator[System]:
-    """A system, started before and ended after; nothing of it is left. Raises HarnessError, Interrupted, Aborted."""
+    """Yield a running system, and end it after. Raises HarnessError, Interrupted, Aborted."""
     watchdog = Watchdog("", directory)
     system: System | None = None
     try:
@@ -70,7 +70,10 @@ def running(
 
 
 def execute(request: Request, *, as_json: bool, alone: bool = True) -> Verdict:
-    """Run it, judge it and show both. Interrupted, one of several (not `alone`) ends all. Raises ChaosError."""
+    """Run the experiment, judge it and show both; returns the verdict.
+
+    An interruption of one of several runs (not `alone`) ends all. Raises ChaosError.
+    """
     from chaos.run import outcome, runner
     from chaos.screen.live import Display, show_verdict
 

@@ -1,8 +1,8 @@
-"""Reads a YAML file into a strict msgspec type. Every mistake in it is one line that names the file and the line.
+"""Reads a YAML file into a strict msgspec type. Each mistake gives one line that names the file and the line.
 
-The reading is bounded: in bytes, in nodes (an alias counts as all that it stands for) and in depth. Plain values are
-those of YAML 1.2's core schema: 0100 is one hundred. What only YAML 1.1 takes for something else than text (1:30,
-2024-01-01, yes) is refused, for its writer may have meant either. Tags and merge keys are refused.
+The reading is bounded: in bytes, in nodes (an alias counts as all its nodes) and in depth. Plain values are those of
+YAML 1.2's core schema: 0100 is one hundred. A plain value that only YAML 1.1 does not read as text (1:30, 2024-01-01,
+yes) is an error, because its writer may have meant either. Tags and merge keys are errors.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_BYTES: Final = 1 << 20
 MAX_NODES: Final = 50_000
 MAX_DEPTH: Final = 32
 MAX_TOLD: Final = 1000
-"""Characters of a mistake that are told."""
+"""Maximum number of characters of a mistake in a message."""
 
 _TEXT: Final = "tag:yaml.org,2002:str"
 _YAML_1_1: Final = yaml.resolver.Resolver()
@@ -42,7 +42,7 @@ _STEP: Final = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 
 
 class Mistake(ValueError):
-    """A value that cannot be used, and where it is: below the value that is checked, as keys and indexes."""
+    """A value that cannot be used, with its place relative to the checked value, as keys and indexes."""
 
     def __init__(self, place: Place, text: str) -> None:
         super().__init__(text)
@@ -50,7 +50,7 @@ class Mistake(ValueError):
 
 
 class _Wrong(Exception):
-    """A mistake in the YAML itself."""
+    """A syntax error or exceeded limit of the YAML text, with its line."""
 
     def __init__(self, line: int, text: str) -> None:
         super().__init__(text)
@@ -59,7 +59,7 @@ class _Wrong(Exception):
 
 @dataclass(slots=True)
 class _Node:
-    """A value of the document. A mapping that is still open has the key whose value comes next in `key`."""
+    """A value of the document. In an open mapping, `key` is the key whose value comes next."""
 
     line: int
     value: Any
@@ -72,9 +72,10 @@ class _Node:
 
 
 def read(path: Path, type_: type[T], *, check: Callable[[T], None] = lambda _value: None) -> T:
-    """The file as a `type_`. Raises UsageError: unreadable, too large, not YAML, a key twice, or not of that type.
+    """Return the file as a `type_`.
 
-    `check` may refuse the value: it raises Mistake.
+    Raises UsageError if it is unreadable, too large, not YAML, has a duplicate key or another type. `check` may reject
+    the value: it raises Mistake.
     """
     try:
         if not path.is_file():
@@ -92,7 +93,7 @@ def read(path: Path, type_: type[T], *, check: Callable[[T], None] = lambda _val
 
 
 def parse(text: str, type_: type[T], *, source: str, check: Callable[[T], None] = lambda _value: None) -> T:
-    """The text as a `type_`; `source` is what errors call it. Raises UsageError."""
+    """Return the text as a `type_`; errors call it `source`. Raises UsageError."""
     try:
         document = _compose(text)
     except _Wrong as error:
@@ -115,13 +116,13 @@ def parse(text: str, type_: type[T], *, source: str, check: Callable[[T], None] 
 
 
 def dump(value: Any) -> str:
-    """A msgspec value as YAML that `parse` reads back, keys in the order of the fields."""
+    """Return a msgspec value as YAML that `parse` reads back, keys in the order of the fields."""
     plain = msgspec.to_builtins(value)
     return yaml.dump(plain, Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Puts all text in quotes that this reader would take for something else."""
+    """Quotes all text that this reader would not read as text."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
@@ -133,7 +134,7 @@ _Dumper.add_representer(str, _represent_text)
 
 
 def _compose(text: str) -> _Node:
-    """The document as a tree, bounded. Raises _Wrong."""
+    """Return the document as a tree, bounded. Raises _Wrong."""
     loader: yaml.SafeLoader | None = None
     try:
         loader = yaml.SafeLoader(text)
@@ -184,7 +185,7 @@ def _build(loader: yaml.SafeLoader) -> _Node:
 
 
 def _begin(event: Any, line: int, anchors: dict[str, _Node | None]) -> _Node:
-    """The node of an event; of a collection, still empty. Raises _Wrong."""
+    """Return the node of an event; a collection is still empty. Raises _Wrong."""
     if isinstance(event, yaml.AliasEvent):
         if event.anchor not in anchors:
             raise _Wrong(line, f"no anchor {event.anchor!r} before this alias")
@@ -202,7 +203,7 @@ def _begin(event: Any, line: int, anchors: dict[str, _Node | None]) -> _Node:
 
 
 def _put(into: _Node, node: _Node, line: int, *, alias: bool) -> None:
-    """Add a finished node to the open collection. Raises _Wrong for a key that is no text, or stands there twice."""
+    """Add a finished node to the open collection. Raises _Wrong for a key that is no text, or a duplicate key."""
     if isinstance(into.value, list):
         into.below[len(into.value)] = node
         into.value.append(node.value)
@@ -222,7 +223,7 @@ def _put(into: _Node, node: _Node, line: int, *, alias: bool) -> None:
 
 
 def _scalar(event: yaml.ScalarEvent, line: int) -> Any:
-    """The value of a scalar. Raises _Wrong."""
+    """Return the value of a scalar. Raises _Wrong."""
     text: str = event.value
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise _Wrong(line, "half of a surrogate pair is no character")
@@ -247,7 +248,10 @@ def _scalar(event: yaml.ScalarEvent, line: int) -> Any:
 
 
 def _exactly(document: _Node, path: str, type_: type[Any], told: str) -> Place:
-    """The place of a msgspec path. `[...]` there is some value of a mapping: the first that alone gives this error."""
+    """Return the place of a msgspec path.
+
+    `[...]` there is some value of a mapping: the first that alone gives this error.
+    """
     place: Place = ()
     node = document
     for key, index in _STEP.findall(path):
@@ -261,7 +265,7 @@ def _exactly(document: _Node, path: str, type_: type[Any], told: str) -> Place:
 
 
 def _fails(document: _Node, place: Place, only: str | int, type_: type[Any], told: str) -> bool:
-    """Whether the document gives the same error when the mapping at `place` has this key alone."""
+    """Return True if the document gives the same error when the mapping at `place` has only this key."""
 
     def cut(value: Any, rest: Place) -> Any:
         if not rest:
@@ -278,7 +282,7 @@ def _fails(document: _Node, place: Place, only: str | int, type_: type[Any], tol
 
 
 def _line(document: _Node, place: Place, message: str) -> int:
-    """The line of the value at a place, or of the nearest one above it; of an unknown field, of its key."""
+    """Return the line of the value at a place, or of the nearest one above it; for an unknown field, of its key."""
     node, line = document, document.line
     for step in place:
         if step not in node.below:
@@ -291,6 +295,6 @@ def _line(document: _Node, place: Place, message: str) -> int:
 
 
 def _told(place: Place) -> str:
-    """A place as people write it: faults[0].for_s."""
+    """Return a place as people write it: faults[0].for_s."""
     text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
     return text.lstrip(".") or "the document"

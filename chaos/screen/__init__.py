@@ -1,1 +1,1 @@
-"""What a person sees in the terminal while a system starts, a run goes on and a verdict is given. Decides nothing."""
+"""The terminal output while a system starts, a run lasts and a verdict is given. Decides nothing."""

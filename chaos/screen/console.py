@@ -1,4 +1,4 @@
-"""The console that people read: as wide as their terminal, and in a pipe or a file wide enough for one line a row."""
+"""The console for people: as wide as their terminal, and in a pipe or a file wide enough for one line per row."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rich.table import Column, Table
 PIPE_WIDTH: Final = 400
 """More than the longest row of a table: lines that are searched or kept must not be folded."""
 MIN_WIDTH: Final = 20
-"""A terminal that says it is narrower, or has 0 columns, gets lines of this width."""
+"""Minimum width of lines, also on a terminal that reports fewer or 0 columns."""
 
 T = TypeVar("T")
 
 
 class _Stream:
-    """A stream that goes silent when its terminal is gone (EIO), where the run must still end in good order."""
+    """A stream that goes silent when its terminal is gone (EIO), so that the run can still end in good order."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -48,7 +48,7 @@ class _Stream:
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Whoever read it has gone: be silent, where rich would end the process with 1, which means invalid here."""
+        """Be silent once the reader has gone; rich would end the process with 1, which means invalid here."""
         self.quiet = True
         _to_nowhere(self.file)
 
@@ -60,7 +60,7 @@ def _to_nowhere(stream: IO[str]) -> None:
 
 
 def for_people(*, stderr: bool = False) -> Console:
-    """On standard output, or standard error. A COLUMNS above 0 counts everywhere."""
+    """Return a console on standard output or standard error. A COLUMNS above 0 sets the width everywhere."""
     columns = os.environ.get("COLUMNS", "")
     wanted = int(columns) if columns.isascii() and columns.isdecimal() else 0
     environ = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
@@ -73,7 +73,7 @@ def for_people(*, stderr: bool = False) -> Console:
 
 
 class Redrawn:
-    """Entered while something is drawn again and again. `live` is None where there is no terminal."""
+    """A context in which something is redrawn repeatedly. `live` is None without a terminal."""
 
     def __init__(self, console: Console, **how: Any) -> None:
         self.console = console
@@ -92,7 +92,7 @@ class Redrawn:
 
 
 def plain_table(first: str, *others: str, title: str | None = None) -> Table:
-    """A table without lines; its first column is never folded."""
+    """Return a table without lines; its first column is never folded."""
     return Table(
         Column(first, no_wrap=True),
         *others,

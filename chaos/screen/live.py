@@ -1,6 +1,6 @@
-"""What a person sees while a run goes on, and the verdict at its end.
+"""The terminal output while a run lasts, and the verdict at its end.
 
-On a terminal: a panel that is drawn anew a few times a second. Elsewhere, and on a dumb one: a plain line every five
+On a terminal: a panel that is redrawn a few times a second. Elsewhere, and on a dumb terminal: a plain line every five
 seconds and at each change. Everything goes to the console that the caller chose (standard error with --json).
 """
 
@@ -37,22 +37,22 @@ MAX_COUNTEREXAMPLES: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """One moment of a run."""
+    """The state of a run at one moment."""
 
     phase: str
     at_s: float | None
-    """Since t0; None before it."""
+    """Seconds since t0; None before it."""
     duration_s: float
     ledger: Ledger | None = None
     overdue: int = 0
-    """Deliveries that should have been made by now."""
+    """Deliveries whose deadline has passed."""
     active: tuple[Active, ...] = ()
     healed: int = 0
     planned: int = 0
 
 
 class Display(Redrawn):
-    """Entered for the time of one run."""
+    """A context for the time of one run."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console, auto_refresh=False)
@@ -62,18 +62,18 @@ class Display(Redrawn):
         self._plain_key: tuple[str, ...] = ()
 
     def say(self, text: str) -> None:
-        """One line that stays."""
+        """Print one line that stays."""
         self.console.print(Text(text))
 
     def starting(self, waiting: Mapping[str, str], processes: Mapping[str, ProcessState]) -> None:
-        """The system before it is all healthy, as sut.deploy.system.OnWaiting has it."""
+        """Draw the system before it is all healthy; arguments as of sut.deploy.system.OnWaiting."""
         self._startup.waiting(waiting, processes)
         if self.live is not None and time.monotonic() - self._drawn_s >= DRAW_EVERY_S:
             self._drawn_s = time.monotonic()
             self.live.update(self._startup.table(), refresh=True)
 
     def show(self, view: View) -> None:
-        """Draw the present state, or print it as a line when it is time for one."""
+        """Draw the present state, or print it as a line every PLAIN_EVERY_S and at each change."""
         if self.live is not None:
             self.live.update(_panel(view), refresh=True)
             return
@@ -92,7 +92,7 @@ def _fault(fault: Active) -> str:
 
 
 def _counts(ledger: Ledger, overdue: int) -> list[tuple[str, str, str]]:
-    """(label, number, style) of each count, in the order shown."""
+    """Return (label, number, style) of each count, in the order shown."""
     return [
         ("online", f"{ledger.online:,}", "" if ledger.online else "dim"),
         ("sends", f"{ledger.sends:,}", ""),
@@ -135,7 +135,7 @@ def _panel(view: View) -> Panel:
 
 
 def show_verdict(console: Console, verdict: Verdict, *, report: Path | None = None) -> None:
-    """The verdict as tables, and where the report is."""
+    """Print the verdict as tables, and the path of the report."""
     checks = plain_table("check", "verdict", "why")
     for check in verdict.checks:
         checks.add_row(check.name, Text(check.verdict, STYLES[check.verdict]), Text(printable(check.detail)))
@@ -148,6 +148,8 @@ def show_verdict(console: Console, verdict: Verdict, *, report: Path | None = No
         console.print(_fault_table(verdict.faults))
     counts, steady = verdict.counts, verdict.latency_ms.steady
     console.print()
+    for note in verdict.notes:
+        console.print(Text(f"note: {note}", "yellow"), soft_wrap=True)
     console.print(
         Text(
             f"{counts.devices:,} devices, {counts.sends_acked:,} of {counts.sends_invoked:,} sends acked, "

@@ -1,7 +1,7 @@
-"""What a person sees while a system starts: which service is up, and what each of the others waits for.
+"""The terminal output while a system starts: which service is up, and what each of the others waits for.
 
-On a terminal: a table that is drawn anew a few times a second, one row a service. Elsewhere: a plain line when a
-service is healthy, and every ten seconds what is still waited for.
+On a terminal: a table that is redrawn a few times a second, one row per service. Elsewhere: a plain line when a service
+is healthy, and every ten seconds a line of the services still waited for.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from sut.deploy.supervise.state import ProcessState
 PLAIN_EVERY_S: Final = 10.0
 REFRESH_PER_S: Final = 4
 _FRAME_ROWS: Final = 3
-"""Heading, a line for those left out, the cursor's."""
+"""The heading, a line for the rows left out, and the cursor's line."""
 
 
 class Startup(Redrawn):
-    """Entered for the time of one start; its methods are the callbacks of sut.deploy.system.start."""
+    """A context for the time of one start; its methods are the callbacks of sut.deploy.system.start."""
 
     def __init__(self, console: Console, *, each: bool = True) -> None:
-        """Without `each`, a service that is healthy is not worth a line."""
+        """Without `each`, no line is printed for a service that becomes healthy."""
         self._each = each
         self._waiting: Mapping[str, str] = {}
         self._processes: Mapping[str, ProcessState] = {}
         self._healthy_s: dict[str, float] = {}
-        """Seconds from a process's start to its first healthy look."""
+        """Seconds from a process's start to its first healthy check."""
         self._told_s = time.monotonic()
         super().__init__(console, refresh_per_second=REFRESH_PER_S, get_renderable=self.table)
 
     def progress(self, text: str) -> None:
-        """One line that stays."""
+        """Print one line that stays."""
         self.console.print(Text(text), soft_wrap=True)
 
     def waiting(self, waiting: Mapping[str, str], processes: Mapping[str, ProcessState]) -> None:
-        """The present state, as OnWaiting has it."""
+        """Take the present state; arguments as of sut.deploy.system.OnWaiting."""
         self._waiting, self._processes = dict(waiting), dict(processes)
         for name, process in processes.items():
             if name not in waiting and name not in self._healthy_s:
@@ -54,7 +54,7 @@ class Startup(Redrawn):
             self.progress(f"waiting for {_told(waiting)}")
 
     def table(self) -> Table:
-        """One row a service; where the terminal is too low for all, only those that are waited for."""
+        """Return one row per service; on a terminal with too few rows only the services still waited for."""
         table = Table("service", "state", "pid", "seconds", "waits for", box=None, pad_edge=False)
         names = list(dict.fromkeys((*self._processes, *self._waiting)))
         shown = names if len(names) + _FRAME_ROWS <= self.console.height else list(self._waiting)
@@ -74,7 +74,7 @@ class Startup(Redrawn):
 
 
 def _told(waiting: Mapping[str, str]) -> str:
-    """Who has the same problem is named together."""
+    """Return the problems, each with all services that have it."""
     names: dict[str, list[str]] = {}
     for name, problem in waiting.items():
         names.setdefault(problem, []).append(name)
@@ -82,5 +82,5 @@ def _told(waiting: Mapping[str, str]) -> str:
 
 
 def _age_s(process: ProcessState) -> float:
-    """How long ago the process began."""
+    """Return the seconds since the process began; 0 if it has not."""
     return max(0.0, time.time() - process.created_s) if process.created_s else 0.0

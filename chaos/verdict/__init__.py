@@ -1,4 +1,5 @@
-"""The verdict: a history goes in, a verdict comes out. Nothing here opens a socket or knows what recorded the history.
+"""The verdict: returns a verdict for a history. Nothing here opens a socket or knows what recorded the history.
 
-history.py reads one, facts.py derives what the checks share, checks/ holds one file a check, judge.py adds up.
+There are four layers, and each imports only those before it. history/ reads a history, relations/ derives what the
+checks share, checks/ holds one file per check, and judge.py combines the results.
 """

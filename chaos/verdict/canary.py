@@ -1,7 +1,8 @@
-"""What the hunt for plaintext found: RUN_DIR/canary.json, written by chaos.run.canary and judged by the check `leaks`.
+"""The result of the hunt for plaintext: RUN_DIR/canary.json.
 
-Devices with real encryption put a canary into all that they encrypt; it must be nowhere in the system. The bodies of
-the others carry a tracer in the clear: where it is not found the hunt was blind, and proves nothing.
+chaos.run.canary writes it and the check `leaks` judges it. Devices with real encryption put a canary into everything
+that they encrypt; it must be nowhere in the system. The bodies of the other devices carry a tracer in the clear. If the
+tracer is not found, the hunt was blind and proves nothing.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ NAME: Final = "canary.json"
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where something was found."""
+    """One file or key in which the hunt found a text."""
 
     where: str
     """A file relative to the run directory, or a key of a Redis node."""
     form: str
     """raw, hex or base64."""
     at: int
-    """Byte offset of the first time."""
+    """Byte offset of the first occurrence."""
     times: int
 
 
@@ -30,24 +31,24 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one hunt."""
 
     found: tuple[Place, ...] = ()
-    """The canary."""
+    """The places that hold the canary."""
     tracer: tuple[Place, ...] = ()
-    """The tracer: some of the places, at most."""
+    """At least some of the places that hold the tracer."""
     tracer_expected: bool = False
     files: int = 0
     bytes: int = 0
     keys: int = 0
-    """Of Redis."""
+    """Number of Redis keys searched."""
     unsearched: tuple[str, ...] = ()
-    """What should have been searched and was not, and why."""
+    """Places that should have been searched and were not, with the reason."""
 
 
 class CanaryError(ValueError):
-    """A canary.json that cannot be read; the text is one line."""
+    """The file canary.json cannot be read; the text is one line."""
 
 
 def load(directory: Path) -> Canary | None:
-    """The result in a run directory; None when nothing was hunted. Raises CanaryError."""
+    """Return the result in a run directory; None if there was no hunt. Raises CanaryError."""
     path = directory / NAME
     if not path.exists():
         return None
@@ -58,5 +59,5 @@ def load(directory: Path) -> Canary | None:
 
 
 def save(canary: Canary, directory: Path) -> None:
-    """Write it. Raises OSError."""
+    """Write the result into a run directory. Raises OSError."""
     (directory / NAME).write_bytes(msgspec.json.format(msgspec.json.encode(canary), indent=1) + b"\n")

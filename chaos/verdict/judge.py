@@ -1,61 +1,110 @@
-"""Judges a history: runs the checks, adds up, says one word. Deterministic: the same history, the same bytes."""
+"""Judges a history: runs the checks and combines the results. Deterministic: the same history gives the same bytes."""
 
 from __future__ import annotations
 
-from chaos.verdict.checks import CHECKS, latency
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from typing import Final
+
+import polars as pl
+
+from chaos.verdict.checks import CHECKS, chosen, clocks, latency
 from chaos.verdict.finding import Finding
 from chaos.verdict.history.history import History, HistoryError
-from chaos.verdict.model import Counts, Latency, Verdict, exit_status, total
+from chaos.verdict.model import Counts, Latency, Verdict, exit_status, printable, total
 from chaos.verdict.percentiles import summarise
-from chaos.verdict.relations.facts import MESSAGE
+from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.facts import facts_of
+from load.history.control import Bounds
 
 __all__ = ["exit_status", "judge"]
 
 
-def judge(history: History) -> Verdict:
-    """The verdict: invalid if any check is, else unknown if any is, else valid.
+TIMED: Final = ("catch_up", "liveness", "push", "presence", "receipts", "latency", "answers")
+"""Checks that accuse by durations: if the clocks cannot be believed, they prove nothing."""
+BY_EVIDENCE: Final = ("duplicates", "order", "causal", "latency")
+"""Checks that accuse only by recorded events: an event missing under a misspelled name changes nothing."""
+COUNTED: Final = ("acked_lost", "duplicates", "order", "gaps_forks", "phantoms", "leaks")
+"""Checks whose anomalies the verdict counts."""
 
-    All checks are run, unless the history's meta line names those that the run is judged by. Anomalies are counted in
-    any case. Raises HistoryError when the meta line names a check that does not exist.
+
+def judge(history: History, *, checks: Collection[str] | None = None) -> Verdict:
+    """Return the verdict: invalid if any check is, else unknown if any is, else valid.
+
+    `checks` are the checks to judge by; None means those that the history's meta line names, or all. Anomalies are
+    counted in any case. Raises HistoryError if the meta line names a check that does not exist.
     """
     meta = history.meta
-    wanted = tuple(CHECKS) if meta.checks is None else meta.checks
-    for name in wanted:
-        if name not in CHECKS:
-            raise HistoryError(f"the meta line names a check {name!r}; there are {', '.join(CHECKS)}")
-    counted = ("acked_lost", "duplicates", "order", "gaps_forks", "phantoms", "leaks")
-    findings = {name: check(history) for name, check in CHECKS.items() if name in wanted or name in counted}
-    judged = [finding for name, finding in findings.items() if name in wanted]
+    try:
+        wanted = chosen(meta.checks if checks is None else checks)
+    except KeyError as error:
+        raise HistoryError(f"the meta line names a check {error}; there are {', '.join(CHECKS)}") from None
+    needed = {*wanted, *COUNTED, clocks.NAME}
+    findings = {name: check(history) for name, check in CHECKS.items() if name in needed}
+    judged = _with_doubt(history, [findings[name] for name in wanted], findings[clocks.NAME])
     span_s = (history.last_ns - history.first_ns) / 1e9
     return Verdict(
         verdict=total([finding.verdict for finding in judged]),
-        experiment=meta.experiment,
-        profile=meta.profile,
-        variant=meta.variant,
+        experiment=printable(meta.experiment),
+        profile=printable(meta.profile),
+        variant=None if meta.variant is None else printable(meta.variant),
         seed=meta.seed,
         duration_s=round(span_s if meta.duration_s is None else meta.duration_s, 3),
         counts=_counts(history, findings),
         latency_ms=Latency(
             steady=summarise(latency.steady(history)["latency_ns"]),
-            all=summarise(history.facts.samples["latency_ns"]),
+            all=summarise(facts_of(history).samples["latency_ns"]),
         ),
-        faults=history.facts.windows.results(),
+        faults=facts_of(history).windows.results(),
         checks=tuple(finding.result for finding in judged),
+        unknown_kinds={printable(kind): number for kind, number in history.unknown_kinds.items()},
+        notes=tuple(printable(note) for note in (*history.unknown_notes, *_narrowed(history, wanted))),
     )
 
 
+def _with_doubt(history: History, findings: list[Finding], clock: Finding) -> list[Finding]:
+    """Return the findings; an accusation that rests on doubtful times, ids or kinds becomes unknown."""
+    doubted = []
+    for finding in findings:
+        doubt = ""
+        if finding.verdict == "invalid" and history.misspelled and finding.name not in BY_EVIDENCE:
+            doubt = f"events may be missing under the unknown kind {next(iter(history.misspelled))!r}"
+        elif finding.verdict == "invalid" and history.twins and finding.name not in BY_EVIDENCE:
+            doubt = "some ids occur as numbers and as text, see vacuity"
+        elif finding.verdict == "invalid" and clock.verdict != "valid" and finding.name in TIMED:
+            doubt = "the clocks cannot be believed, see clocks"
+        doubted.append(replace(finding, verdict="unknown", detail=f"{finding.detail}; {doubt}") if doubt else finding)
+    return doubted
+
+
+def _narrowed(history: History, wanted: Collection[str]) -> Iterator[str]:
+    """Yield a line for each check that the meta line leaves out and each bound that it relaxes."""
+    if left_out := [name for name in CHECKS if name not in wanted]:
+        yield f"not judged, as the meta line names other checks: {', '.join(left_out)}"
+    if not history.has_meta or history.own:
+        return
+    usual = Bounds()
+    for name in Bounds.__struct_fields__:
+        bound, normal = getattr(history.bounds, name), getattr(usual, name)
+        if (bound < normal) if name.startswith("min_") else (bound > normal):
+            yield f"the meta line sets {name} to {bound:g}; usual is {normal:g}"
+
+
 def _counts(history: History, findings: dict[str, Finding]) -> Counts:
-    facts = history.facts
+    facts = facts_of(history)
     acked = facts.sends.join(facts.acks, on=MESSAGE, how="semi").height
     open_ = facts.indeterminate.height
-    expected = facts.acked_readers.filter(facts.acked_readers["reader"] != facts.acked_readers["device"])
+    expected = 0
+    for part in facts.acked_readers():
+        others = part.filter(pl.col("reader") != pl.col("device"))
+        expected += others.select("reader", *MESSAGE).unique().height
     return Counts(
         devices=len(facts.devices),
         sends_invoked=facts.sends.height,
         sends_acked=acked,
         sends_failed=facts.sends.height - acked - open_,
         sends_indeterminate=open_,
-        deliveries_expected=expected.select("reader", *MESSAGE).unique().height,
+        deliveries_expected=expected,
         deliveries=facts.deliveries.height,
         lost=findings["acked_lost"].anomalies,
         duplicates=findings["duplicates"].anomalies,

@@ -1,7 +1,7 @@
 """The verdict as data: exactly the JSON that `petrel run --json` prints and RUN_DIR/verdict.json holds.
 
-Times named `_s` are seconds; those of a fault count from the start of the steady phase (without phases: from the
-first event). Latencies are milliseconds from the intended send to the display at the recipient.
+Times named `_s` are seconds. Those of a fault count from the start of the steady phase (without phases: from the first
+event). Latencies are milliseconds from the intended send to the display at the recipient.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from chaos.errors import INVALID, UNKNOWN, VALID
 
 Outcome = Literal["valid", "invalid", "unknown"]
 Id = int | str
-"""An id as the history gave it."""
+"""An id as recorded in the history."""
 
 _STATUS: Final[dict[Outcome, int]] = {"valid": VALID, "invalid": INVALID, "unknown": UNKNOWN}
 
 
 class Counterexample(msgspec.Struct, frozen=True, kw_only=True):
-    """One anomaly: where it is, and in one line what is wrong. Fields that do not apply are null."""
+    """One anomaly: its place, and one line that describes it. Fields that do not apply are null."""
 
     conv: Id | None = None
     msg: Id | None = None
@@ -30,7 +30,7 @@ class Counterexample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What one check says, and why, in one line."""
+    """The verdict of one check, with its reason in one line."""
 
     name: str
     verdict: Outcome
@@ -42,7 +42,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """How much was judged, and how many anomalies of each kind there are.
 
     `sends_*` count messages: invoked = acked + failed (refused for good) + indeterminate. `deliveries_expected`: acked
-    messages times the member devices at their number, the sending device excepted; devices that stay away count too.
+    messages times the member devices at their number, except the sending device; devices that stay away count too.
     `deliveries`: messages displayed at a device other than the sending one, once each, acked or not. `lost`: acked
     messages that the final of some member device lacks. `duplicates`: surplus displays, and surplus numbers of a
     message. `reordered`: displays and sends out of order. `gaps`: numbers missing in finals, and numbers with two
@@ -75,15 +75,17 @@ class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """Steady: due in the steady phase and outside every fault window. All: every sample."""
+    """Latencies. `steady`: due in the steady phase and outside every fault window. `all`: every sample."""
 
     steady: Percentiles = Percentiles()
     all: Percentiles = Percentiles()
 
 
 class FaultResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one fault. Null times: it never happened. `recovery_s` null: not healed, or not recovered in the
-    time allowed, or nothing was due by which to tell; the evidence says which.
+    """The course of one fault.
+
+    Null times: it never happened. `recovery_s` is null in three cases: the fault was not healed, the system did not
+    recover in the time allowed, or no delivery was due. The evidence says which.
     """
 
     name: str
@@ -109,25 +111,34 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: Latency
     faults: tuple[FaultResult, ...]
     checks: tuple[CheckResult, ...]
+    unknown_kinds: dict[str, int] = {}
+    """Number of events of each unknown kind; they were not judged."""
+    notes: tuple[str, ...] = ()
+    """Lines for people: what was not judged, and which bounds were more lenient than usual."""
+
+
+def printable(text: str) -> str:
+    """Return the text with every unprintable character replaced by its escape."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def exit_status(verdict: Verdict) -> int:
-    """0 valid, 1 invalid, 2 unknown."""
+    """Return the exit status: 0 valid, 1 invalid, 2 unknown."""
     return _STATUS[verdict.verdict]
 
 
 def total(outcomes: list[Outcome]) -> Outcome:
-    """Invalid if any is, else unknown if any is, else valid."""
+    """Return "invalid" if any outcome is, else "unknown" if any is, else "valid"."""
     if "invalid" in outcomes:
         return "invalid"
     return "unknown" if "unknown" in outcomes else "valid"
 
 
 def encode(verdict: Verdict) -> bytes:
-    """One line of JSON, without its end."""
+    """Return one line of JSON, without a newline."""
     return msgspec.json.encode(verdict)
 
 
 def decode(data: bytes) -> Verdict:
-    """Read a verdict back. Raises msgspec.DecodeError."""
+    """Return the verdict of a JSON text. Raises msgspec.DecodeError."""
     return msgspec.json.decode(data, type=Verdict)

@@ -10,13 +10,13 @@ from chaos.verdict.model import Percentiles
 
 
 def nearest_rank(values: pl.Expr, fraction: float) -> pl.Expr:
-    """The percentile of a group, as an expression. Null without values."""
+    """Return the percentile of a group, as an expression; null without values."""
     place = (values.len() * fraction - 1e-9).ceil().cast(pl.Int64) - 1
     return values.sort().get(place.clip(0), null_on_oob=True)
 
 
 def summarise(latency_ns: pl.Series) -> Percentiles:
-    """The percentiles of latencies in ns, as milliseconds."""
+    """Return the percentiles, in ms, of latencies in ns."""
     ordered = latency_ns.sort()
     if not len(ordered):
         return Percentiles()

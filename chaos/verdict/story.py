@@ -1,4 +1,4 @@
-"""The story of one message: every event that concerns it, by time, in words. For the report's counterexample."""
+"""The history of one message: every event that concerns it, by time, in words. The report shows it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import polars as pl
 
 from chaos.verdict.finding import Row, Words
 from chaos.verdict.history.history import History
-from chaos.verdict.model import Counterexample, Id
-from chaos.verdict.relations.facts import MESSAGE
+from chaos.verdict.model import Counterexample, Id, printable
+from chaos.verdict.relations.base import MESSAGE
+from chaos.verdict.relations.facts import facts_of
 
 
 class Step(NamedTuple):
-    """One event of the story."""
+    """One event of the story of a message."""
 
     t_s: float
-    """From the start of the steady phase, or the first event."""
+    """Seconds from the start of the steady phase, or else from the first event."""
     device: Id | None
     event: str
     text: str
@@ -26,17 +27,17 @@ MAX_STEPS = 500
 
 
 def story_of(history: History, example: Counterexample) -> list[Step]:
-    """The story of a counterexample; empty when it names no place in a conversation."""
+    """Return the story of a counterexample; empty if it names no place in a conversation."""
     if example.conv is None:
         return []
     return story(history, conv=example.conv, msg=example.msg, seq=example.seq)
 
 
 def story(history: History, *, conv: Id, msg: Id | None = None, seq: int | None = None) -> list[Step]:
-    """All events of a message, named by its id or by its number, and of whatever else was at its numbers.
+    """Return all events of a message, named by its id or by its number, and of other messages at its numbers.
 
-    Devices' final read-backs and the membership changes of the conversation are told too, as they say who should have
-    it; at most MAX_STEPS. Empty when the history does not know the ids.
+    They include devices' final read-backs and the membership changes of the conversation, which tell who should have
+    it. There are at most MAX_STEPS; none if the history does not have the ids.
     """
     ids = history.ids
     conv_code = ids.encode("conv", conv)
@@ -44,7 +45,7 @@ def story(history: History, *, conv: Id, msg: Id | None = None, seq: int | None 
     if conv_code is None:
         return []
     here = history.events.filter(pl.col("conv") == conv_code)
-    places = history.facts.places.filter(pl.col("conv") == conv_code)
+    places = facts_of(history).places.filter(pl.col("conv") == conv_code)
     numbers = places.filter(pl.col("msg") == msg_code)["seq"].to_list() if msg_code is not None else []
     numbers += [] if seq is None else [seq]
     messages = places.filter(pl.col("seq").is_in(numbers)).select(MESSAGE).unique()["msg"].to_list()
@@ -61,7 +62,7 @@ def story(history: History, *, conv: Id, msg: Id | None = None, seq: int | None 
             t_s=round((row["t"] - history.start_ns) / 1e9, 6),
             device=None if row["device"] is None else ids.decode("device", row["device"]),
             event=row["e"],
-            text=_text(words, row),
+            text=printable(_text(words, row)),
         )
         for row in concerned.head(MAX_STEPS).to_dicts()
     ]

@@ -1,8 +1,8 @@
 """The report of one run: one HTML file that opens from disk, with its plots, its styles and its script inside.
 
-`render` is all there is to call. The numbers come from the verdict and, second by second, from the history
-(series.py); the plots are SVG made here (figures.py on svg.py); page.py gathers what the template places. Nothing on
-the page is fetched, and everything that comes from a run is escaped.
+`render` is the only entry point. The numbers come from the verdict and, second by second, from the history (series.py).
+The plots are SVG made here (figures.py on svg.py); page.py collects the values for the template. The page fetches
+nothing, and everything that comes from a run is escaped.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = ["render"]
 def render(verdict: Verdict, history: History, run_dir: Path, *, shipped: bool = True) -> Path:
     """Write RUN_DIR/report.html, whole or not at all, and return its path. Raises OSError.
 
-    `shipped`: whether the run's experiment is one that `petrel run` finds by its name.
-    What is measured for it alone, the latency budget, is left in RUN_DIR/metrics/hops.json for other programs.
+    `shipped`: True if `petrel run` finds the run's experiment by its name. The latency budget, which only the report
+    measures, is also written to RUN_DIR/metrics/hops.json for other programs.
     """
     budget = measure(history, run_dir)
     if budget is not None:
@@ -46,6 +46,6 @@ def render(verdict: Verdict, history: History, run_dir: Path, *, shipped: bool =
 
 
 def _own(name: str) -> Markup:
-    """A file that ships beside the template, as it is."""
+    """Return a file that ships beside the template, unescaped."""
     text = files(__name__).joinpath("templates", name).read_text(encoding="utf-8")
-    return Markup(text)  # noqa: S704 - written here, holds nothing of a run
+    return Markup(text)  # noqa: S704 - a file of ours, without data of a run

@@ -1,7 +1,7 @@
-"""The latency budget as it stands on the page: a table of the hops, and bars of what deliveries are made of.
+"""The latency budget for the page: a table of the hops, and bars that show the hops of deliveries.
 
-A bar is the hops of the deliveries around one percentile, as shares of their time; so it says what a typical and what
-a slow delivery waits for. Percentiles of single hops are in the table, and do not add up.
+A bar shows the hops of the deliveries around one percentile, as shares of their time. So it shows the waits of a
+typical and of a slow delivery. Percentiles of single hops are in the table, and do not add up.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ TOTALS = 92.0
 ROW = 38.0
 BAR = 26.0
 TEXT_WIDTH = 7.0
-"""About the width of a character in a bar, to name only what has room."""
+"""Approximate width of a character in a bar; a name is drawn only if it fits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HopRow:
-    """One hop, or all together: what it is, and its numbers when steady and in fault windows."""
+    """One hop, or the whole delivery: its name and its figures when steady and in fault windows."""
 
     name: str
     what: str
@@ -35,19 +35,19 @@ class HopRow:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetView:
-    """The section of the page. Without rows `problem` says why."""
+    """The section of the page. Without rows `problem` gives the reason."""
 
     every: str
     problem: str
     rows: Sequence[HopRow]
     picture: Markup | None
     faults: bool
-    """Whether there are columns for fault windows."""
+    """True if there are columns for fault windows."""
     notes: Sequence[str]
 
 
 def budget_view(budget: Budget | None) -> BudgetView | None:
-    """What to show of a budget; None: nothing, not even that something is missing."""
+    """Return the section for a budget; None leaves the section out."""
     if budget is None:
         return None
     shares = [share for share in (budget.steady, budget.faults) if share is not None]
@@ -91,7 +91,7 @@ def _notes(budget: Budget, shares: Sequence[Share]) -> list[str]:
 
 
 def _picture(budget: Budget) -> Markup:
-    """A bar for each percentile of each share."""
+    """Return one bar for each percentile of each share."""
     mixes = [
         (f"{name}, around {rank}", mix)
         for name, share in (("Steady", budget.steady), ("Fault windows", budget.faults))
@@ -107,7 +107,7 @@ def _picture(budget: Budget) -> Markup:
     said = "; ".join(f"{name} ({milliseconds(mix.total)} ms): {_in_words(mix)}" for name, mix in mixes)
     return tag(
         "svg",
-        tag("title", "What deliveries are made of", id="hops-title"),
+        tag("title", "The hops of deliveries", id="hops-title"),
         tag("desc", said, id="hops-desc"),
         *parts,
         viewBox=f"0 0 {WIDTH} {number(ROW * len(mixes))}", role="img", aria_labelledby="hops-title hops-desc",

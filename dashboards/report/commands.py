@@ -1,4 +1,4 @@
-"""How to run it again: the command lines that repeat this run or look at it more closely."""
+"""The command lines that repeat this run or examine it more closely."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class _Swarm(msgspec.Struct, frozen=True):
 
 
 def commands(verdict: Verdict, run_dir: Path, *, shipped: bool) -> list[tuple[str, str]]:
-    """What each does, and the line to type; the directory is relative where it is below the working directory."""
+    """Return (description, command line) pairs; the directory is relative if it is below the working directory."""
     here = Path.cwd()
     directory = str(run_dir.relative_to(here) if run_dir.is_relative_to(here) else run_dir)
     judge_again = ("Judge the saved history again:", shlex.join(["petrel", "verify", directory]))
     if not (run_dir / "schedule.yaml").is_file():
         return [judge_again]
     replay = ("Exactly this schedule, as saved:", shlex.join(["petrel", "replay", directory]))
-    if not shipped:  # the file that it was in may be anywhere, or changed
+    if not shipped:  # the experiment's file may be anywhere, or changed
         return [replay, judge_again]
     return [("The same experiment from its seed:", shlex.join(_run(verdict, run_dir))), replay, judge_again]
 

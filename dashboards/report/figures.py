@@ -1,4 +1,4 @@
-"""The plots of the page: which quantities, on which axes, under which fault windows."""
+"""The plots of the page: their quantities, axes and fault windows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOW = 190.0
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One drawing of a figure; `scale` is how its y axis runs."""
+    """One drawing of a figure; `scale` is the kind of its y axis."""
 
     scale: str
     svg: Markup
@@ -37,18 +37,20 @@ class Figure:
 
     @property
     def values_json(self) -> str:
-        """Per line of the legend, the value of each bucket."""
+        """The values of each bucket, for each line of the legend, as JSON."""
         return msgspec.json.encode([line.values for line in self.legend]).decode()
 
 
 def label_of(place: int) -> str:
-    """How the page calls the fault at a place of the verdict's list."""
+    """Return the page's label of the fault at a place of the verdict's list."""
     return f"f{place + 1}"
 
 
 def lanes_of(faults: Sequence[FaultResult], *, stop_s: float, cap_s: float) -> list[Lane]:
-    """The faults that happened. One that was never healed lasts to the end of the page; one from which the system was
-    not seen to recover is over `cap_s` after it was healed, as the latency check has it.
+    """Return the faults that happened, as lanes.
+
+    A fault that was never healed lasts to the end of the page. If the system was not seen to recover, the window ends
+    `cap_s` after the healing, as in the latency check.
     """
     return [
         Lane(
@@ -66,14 +68,14 @@ def lanes_of(faults: Sequence[FaultResult], *, stop_s: float, cap_s: float) -> l
 
 
 def recovered_s(fault: FaultResult, *, cap_s: float) -> float | None:
-    """When a fault's window ends; None when it was not proven healed."""
+    """Return when a fault's window ends, in s; None if it was not proven healed."""
     if fault.healed_at_s is None or not fault.healed:
         return None
     return fault.healed_at_s + (cap_s if fault.recovery_s is None else fault.recovery_s)
 
 
 def bands_of(lanes: Sequence[Lane]) -> list[Band]:
-    """What to shade behind a plot: each fault, and its recovery."""
+    """Return the spans to shade behind a plot: each fault, and its recovery."""
     bands: list[Band] = []
     for lane in lanes:
         span = f"{lane.label} {lane.name}, {lane.start_s:.1f} s to {lane.stop_s:.1f} s"
@@ -89,7 +91,7 @@ def bands_of(lanes: Sequence[Lane]) -> list[Band]:
 
 
 def latency_figure(latency: Latency, grid: Grid, *, bands: Sequence[Band], bound_ms: float) -> Figure | None:
-    """p50, p99 and maximum by the second in which a message was due; None when nothing was delivered."""
+    """Return p50, p99 and maximum by the second in which a message was due; None if nothing was delivered."""
     if latency.extremes is None:
         return None
     lowest, highest = latency.extremes
@@ -132,7 +134,7 @@ def latency_figure(latency: Latency, grid: Grid, *, bands: Sequence[Band], bound
 
 
 def throughput_figure(rates: dict[str, Values], grid: Grid, *, bands: Sequence[Band]) -> Figure:
-    """Messages sent, acknowledged and shown, each second."""
+    """Return the messages sent, acknowledged and shown per second."""
     lines = [
         Line(name="shown", style="a", values=rates["show"]),
         Line(name="sent", style="b", values=rates["send"]),
@@ -142,13 +144,13 @@ def throughput_figure(rates: dict[str, Values], grid: Grid, *, bands: Sequence[B
 
 
 def online_figure(online: Values, grid: Grid, *, bands: Sequence[Band]) -> Figure:
-    """Devices connected and caught up."""
+    """Return the number of devices that are connected and caught up."""
     lines = [Line(name="online", style="a", values=online)]
     return _simple("online", "Devices online", "devices", lines, grid, bands=bands)
 
 
 def per(grid: Grid) -> str:
-    """The width of a bucket in words."""
+    """Return the width of a bucket in words."""
     return "second" if grid.step_s == 1 else f"{grid.step_s:g} seconds"
 
 

@@ -1,8 +1,8 @@
-"""Where the time of a delivery goes, hop by hop: percentiles, and what a typical and a slow delivery are made of.
+"""The time of a delivery, hop by hop: percentiles, and the hops of a typical and of a slow delivery.
 
 A delivery counts as it does for the latency check, if its message is traced and all its stamps are there (joining.py).
-Each hop begins where the one before ends, so the hops of a delivery add up to its latency; percentiles of hops do not
-add up to percentiles of the whole, which is what the mixes are for. The result is also in RUN_DIR/metrics/hops.json.
+Each hop begins where the one before ends, so the hops of a delivery add up to its latency. Percentiles of hops do not
+add up to percentiles of the whole; the mixes show that instead. The result is also in RUN_DIR/metrics/hops.json.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from dashboards.report.traces import read_traces
 
 NEAR_P50: Final = (0.45, 0.55)
 NEAR_P99: Final = (0.985, 0.995)
-"""Ranks of the deliveries that are averaged to show what one of about that percentile is made of."""
+"""Ranks of the deliveries that are averaged to show the hops of a delivery near that percentile."""
 
 
 class Hop(NamedTuple):
-    """One stretch of the way, between two moments of TIMES."""
+    """One part of the way, between two moments of TIMES."""
 
     name: str
     what: str
     own: bool = False
-    """The swarm's own time, not the system's."""
+    """True for time in the swarm, not in the system."""
     only: str = ""
-    """The column that says whether a delivery has this hop; empty: each has."""
+    """The column that tells whether a delivery has this hop; empty if each has."""
 
 
 HOPS: Final = (
@@ -51,23 +51,23 @@ HOPS: Final = (
 )
 assert len(HOPS) == len(TIMES) - 1
 MISSING: Final = {
-    "body": "nobody saw them arrive",
-    "opened": "the recipient's gateway did not say that it had the recipient",
+    "body": "no arrival was recorded",
+    "opened": "the recipient's gateway did not record the connection",
     "told_by": "the stamp of the notification is lost",
     "applied": "the sequencer's stamp is lost",
-    "durable": "the chat service did not live to say that the append had returned",
-    "appending": "the stamp that the append began is lost",
-    "taken": "the stamp that a chat service had it is lost",
+    "durable": "the chat service ended before it recorded the end of the append",
+    "appending": "the stamp of the append's begin is lost",
+    "taken": "the stamp of the chat service's receipt is lost",
     "handed_on": "the stamp of the sender's gateway is lost",
-    "sent_at": "nobody saw them sent",
-    "attempt_at": "nobody saw them sent before a gateway had them",
+    "sent_at": "no send was recorded",
+    "attempt_at": "no send was recorded before a gateway had them",
     "order": "their stamps contradict each other",
 }
-"""Why deliveries are left out, by the moment that is not known."""
+"""The reason why deliveries are left out, by the missing moment."""
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
-    """Milliseconds."""
+    """Exact percentiles in milliseconds, of `n` values."""
 
     p50: float | None = None
     p99: float | None = None
@@ -77,7 +77,7 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mix(msgspec.Struct, frozen=True, kw_only=True):
-    """What some deliveries of about one latency are made of: means in ms, by hop; `total` is their sum."""
+    """The hops of some deliveries near one latency: means in ms, by hop; `total` is their sum."""
 
     total: float = 0.0
     n: int = 0
@@ -91,7 +91,7 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
     messages: int = 0
     end_to_end: Spread = Spread()
     hops: dict[str, Spread] = {}
-    """Each of the deliveries that had it."""
+    """Over the deliveries that had the hop."""
     near_p50: Mix = Mix()
     near_p99: Mix = Mix()
     rest_ms: float = 0.0
@@ -99,29 +99,29 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """What metrics/hops.json holds."""
+    """The contents of metrics/hops.json."""
 
     every: int
-    """One message in so many is traced."""
+    """One message in this many is traced."""
     problem: str = ""
-    """Why there is no budget, in words; empty: there is one."""
+    """The reason why there is no budget; empty if there is one."""
     traced: int = 0
     """Deliveries of traced messages."""
     complete: int = 0
-    """... that have all their stamps."""
+    """The subset that has all its stamps."""
     repeated: int = 0
-    """... whose first attempt did not get through."""
+    """The subset whose first attempt did not get through."""
     read_early: int = 0
-    """... that the sequencer read before the chat service heard of the append's end: there `apply` is nothing."""
+    """The subset that the sequencer read before the chat service knew the append's end; its `apply` is 0."""
     left_out: dict[str, int] = {}
-    """The others, by the moment that is not known."""
+    """The deliveries without all stamps, by the missing moment."""
     steady: Share | None = None
     faults: Share | None = None
-    """Due in fault windows, or before the steady phase."""
+    """Deliveries due in fault windows, or before the steady phase."""
 
 
 def measure(history: History, run_dir: Path) -> Budget | None:
-    """The budget of a run; None when nothing was traced."""
+    """Return the budget of a run; None if nothing was traced."""
     traces = read_traces(run_dir)
     if not traces.stamps.height:
         return None
@@ -174,7 +174,7 @@ def _spread(length_ns: pl.Series) -> Spread:
 
 
 def _mix(rows: pl.DataFrame, low: float, high: float) -> Mix:
-    """Of rows by their latency: those ranked from `low` to `high`, at least one."""
+    """Return the means of the rows ranked from `low` to `high` by latency, at least one row."""
     first = min(int(rows.height * low), rows.height - 1)
     some = rows.slice(first, max(1, round(rows.height * (high - low))))
     means = some.select(pl.col(hop.name).mean() for hop in HOPS).row(0)

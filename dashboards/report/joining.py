@@ -1,8 +1,8 @@
-"""Each traced delivery with all the stamps on its way, found from the display backwards.
+"""Joins each traced delivery with all the stamps on its way, from the display backwards.
 
-What the recipient saw last tells where it came from: which notification, which life of the sequencer, which append and
-which of several attempts. So a message that was sent twice is not timed from one attempt to the other. A delivery that
-lacks a stamp is left out and counted under the hop that has no end; nothing is filled in.
+The recipient's last moments identify the notification, the incarnation of the sequencer, the append and the attempt
+that led to them. So a message that was sent twice is not timed from one attempt to the other. A delivery that lacks a
+stamp is left out and counted under the hop that has no end; no time is estimated.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Final
 import polars as pl
 
 from chaos.verdict.history.history import History
+from chaos.verdict.relations.facts import facts_of
 from dashboards.report.traces import Traces
 
 ORDER_SLACK_NS: Final = 1_000_000
-"""Stamps that contradict each other by no more are taken as one moment: a few lines of a process lie between."""
+"""In ns. Stamps that contradict each other by no more count as one moment: a few lines of a process lie between."""
 DELIVERY: Final = ["device", "conv", "msg"]
 TIMES: Final = (
     "due", "sent_at", "attempt_at", "handed_on", "appending", "kept", "applied", "written", "arrived", "answered",
@@ -28,23 +29,28 @@ TIMES: Final = (
 
 
 class Joined:
-    """The deliveries of a history that have all their stamps, and how many have not."""
+    """The deliveries of a history that have all their stamps, and the number of those that lack one."""
 
     def __init__(self, history: History, traces: Traces) -> None:
         self.left_out: Counter[str] = Counter()
-        """By the moment that has no stamp; "order": stamps contradict each other."""
+        """Counts by the moment that has no stamp; "order": stamps contradict each other."""
         self._traces = traces
         rows = self._arrivals(history, traces.every)
         self.total = rows.height
         """Deliveries of traced messages."""
         self.rows = self._in_order(self._attempts(self._appends(self._notifications(rows)), history))
-        """DELIVERY, TIMES (none before the one before it), latency_ns, durable, and what it is a case of: `again` (not
-        the first attempt), `announced` (by a notification of its own), `fetched` after that, `brought` otherwise.
+        """Columns: DELIVERY, TIMES (in rising order), latency_ns, durable, and four flags.
+
+        `again`: not the first attempt. `announced`: by a notification of its own. `fetched`: the body came after that.
+        `brought`: not announced.
         """
 
     def _arrivals(self, history: History, every: int) -> pl.DataFrame:
-        """When each was told, when its body came, when it was displayed. `head`: the number that was told."""
-        facts, msg = history.facts, pl.col("msg")
+        """Return when each delivery was notified, when its body came, and when it was displayed.
+
+        `head` is the number in the notification.
+        """
+        facts, msg = facts_of(history), pl.col("msg")
         traced = (msg // (1 << 32) + msg % (1 << 32)) % every == 0
         shown = facts.samples.filter(traced).select(*DELIVERY, "seq", "due", shown="t")
         body = facts.of("wire").filter(traced).group_by(DELIVERY).agg(body=pl.col("t").min())
@@ -60,9 +66,9 @@ class Joined:
         return self._having(rows, "body")
 
     def _notifications(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """When the recipient's gateway wrote it to the connection that the recipient had then.
+        """Add when the recipient's gateway wrote the message to the recipient's connection at that time.
 
-        Of some there is none: the answer to a FETCH for an earlier message, or to a SYNC, brought them first.
+        Some messages have no such time: the answer to a FETCH for an earlier message, or to a SYNC, brought them first.
         """
         opened = self._stamps("opened").select(pl.col("device").cast(pl.Int64), gateway="service", opened="t")
         rows = self._having(_latest(rows, opened, at="arrived", by=["device"]), "opened")
@@ -81,7 +87,7 @@ class Joined:
         )
 
     def _appends(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """When it got its number, and when the append began and ended that it got it from: the first of a message."""
+        """Add when the message got its number, and the begin and end of its first append."""
         applied = self._stamps("applied").select("msg", applied="t")
         rows = self._having(_latest(rows, applied, at="told_by", by=["msg"]), "applied")
         rows = rows.with_columns(
@@ -97,12 +103,12 @@ class Joined:
         return rows.with_columns(kept=pl.min_horizontal("durable", "applied"))
 
     def _attempts(self, rows: pl.DataFrame, history: History) -> pl.DataFrame:
-        """When the attempt was sent, and went through a gateway, that this append had."""
+        """Add when the attempt that led to this append was sent, and when it passed a gateway."""
         taken = self._stamps("taken").select("msg", chat="service", taken="t")
         rows = self._having(_latest(rows, taken, at="appending", by=["msg", "chat"]), "taken")
         handed_on = self._stamps("handed_on").select("msg", handed_on="t")
         rows = self._having(_latest(rows, handed_on, at="taken", by=["msg"]), "handed_on")
-        sends = history.facts.sends.select("conv", "msg", sent_at="t")
+        sends = facts_of(history).sends.select("conv", "msg", sent_at="t")
         rows = self._having(rows.join(sends, on=["conv", "msg"], how="left"), "sent_at")
         again = self._swarm("sent_again").select("msg", attempt_at="t")
         attempts = pl.concat([sends.select("msg", attempt_at="sent_at"), again])
@@ -110,7 +116,7 @@ class Joined:
         return rows.with_columns(again=pl.col("attempt_at") > pl.col("sent_at"))
 
     def _in_order(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Those whose moments follow each other; what is out of order by less than ORDER_SLACK_NS is moved."""
+        """Return the rows whose moments are in order; moments out of order by less than ORDER_SLACK_NS are moved."""
         steps = [pl.col(after) - pl.col(before) for before, after in pairwise(TIMES)]
         fine = pl.min_horizontal(steps) >= -ORDER_SLACK_NS
         self.left_out["order"] += rows.filter(~fine).height
@@ -128,14 +134,17 @@ class Joined:
         return self._traces.swarm.filter(pl.col("name") == name)
 
     def _having(self, rows: pl.DataFrame, moment: str) -> pl.DataFrame:
-        """The rows that have this moment; the others are counted."""
+        """Return the rows that have this moment, and count the others."""
         there = rows.filter(pl.col(moment).is_not_null())
         self.left_out[moment] += rows.height - there.height
         return there
 
 
 def _latest(rows: pl.DataFrame, stamps: pl.DataFrame, *, at: str, by: Sequence[str], slack_ns: int = 0) -> pl.DataFrame:
-    """Each row with the latest stamp that is not after its `at`, or null. The last column of `stamps` is their time."""
+    """Return each row with the latest stamp not after its `at`, or null.
+
+    The last column of `stamps` is their time.
+    """
     found = stamps.columns[-1]
     joined = rows.with_columns(limit=pl.col(at) + slack_ns).sort("limit").join_asof(
         stamps.sort(found), left_on="limit", right_on=found, by=list(by), check_sortedness=False

@@ -1,4 +1,4 @@
-"""The faults of a run as lanes over the page's time axis, and sparklines: small pictures made of the same parts."""
+"""The faults of a run as lanes over the page's time axis, and sparklines of the same parts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dashboards.report.svg import BOTTOM, LEFT, RIGHT, WIDTH, Band, draw_bands, 
 ROW = 24.0
 BAR = 12.0
 TEXT_WIDTH = 6.4
-"""About the width of a character of a lane's name, to keep it inside the picture."""
+"""Approximate width of a character of a lane's name, to keep it inside the picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lane:
-    """One fault: when it was in force, until when its effects lasted (both seconds), and how to call it."""
+    """One fault: when it was in force, until when its effects lasted (both in seconds), and its name."""
 
     label: str
     name: str
@@ -31,7 +31,7 @@ class Lane:
 
 
 def draw_lanes(lanes: Sequence[Lane], grid: Grid) -> Markup:
-    """One row a fault: its number, a bar while it was in force, a hatched tail until recovery, its name."""
+    """Return one row per fault: its number, a bar while it was in force, a hatched tail until recovery, its name."""
     x = time_scale(grid)
     height = ROW * len(lanes) + BOTTOM
     base = height - BOTTOM
@@ -81,7 +81,7 @@ def sparkline(
     bands: Sequence[Band],
     title: str,
 ) -> Markup:
-    """One quantity over the run, from 0 to `highest`, with the fault windows behind it."""
+    """Return one quantity over the run, from 0 to `highest`, with the fault windows behind it."""
     x = Linear(low=grid.start_s, high=grid.stop_s, start=1, stop=SPARK_WIDTH - 1)
     y = Linear(low=0, high=highest if highest > 0 else 1.0, start=SPARK_HEIGHT - 2, stop=2)
     line = path_data((x(at), None if value is None else y(value)) for at, value in points)

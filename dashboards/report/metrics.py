@@ -1,8 +1,8 @@
 """Memory and CPU of every process over the run, from RUN_DIR/metrics/*.jsonl.
 
-One line a sample: {"t": ns, "service": name, "rss_bytes": n, "cpu_s": seconds used so far, "stats": {name: number}}.
-Metrics explain a run, they do not judge it: no directory, unknown fields and unreadable lines are all fine, and the
-number of lines that could not be used is said on the page.
+One line per sample: {"t": ns, "service": name, "rss_bytes": n, "cpu_s": seconds used so far, "stats": {name: number}}.
+Metrics explain a run and never judge it. A missing directory, unknown fields and unreadable lines are no errors, and
+the page gives the number of unused lines.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 import msgspec
 
 MAX_SAMPLES = 500_000
-"""Lines read in all; what is beyond is counted as not used."""
+"""Maximum number of lines to read; lines beyond it count as unused."""
 MAX_POINTS = 160
-"""Points of a sparkline: it is about that many pixels wide."""
+"""Maximum number of points of a sparkline: about its width in pixels."""
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """One line, as far as it is used."""
+    """The fields of one line that are used."""
 
     t: int
     service: str
@@ -31,43 +31,43 @@ class Sample(msgspec.Struct, frozen=True):
 
 @dataclass(kw_only=True)
 class ServiceUsage:
-    """One process name's usage. Restarts keep the name; CPU counts from 0 again after one."""
+    """The usage of the processes with one name. Restarts keep the name; CPU counts from 0 again after one."""
 
     name: str
     times_s: list[float] = field(default_factory=list)
     rss_bytes: list[float | None] = field(default_factory=list)
     cpu_cores: list[float | None] = field(default_factory=list)
-    """CPU seconds used a second since the sample before; None for the first sample and across a restart."""
+    """CPU seconds per second since the sample before; None for the first sample and across a restart."""
     peaks: dict[str, float] = field(default_factory=dict)
     """The highest value of each of the process's own numbers."""
 
     @property
     def peak_rss_bytes(self) -> float | None:
-        """Highest memory sampled."""
+        """Highest sampled memory in bytes; None without samples."""
         return max((value for value in self.rss_bytes if value is not None), default=None)
 
     @property
     def mean_cores(self) -> float | None:
-        """Mean of the samples' CPU share."""
+        """Mean of the samples' CPU use, in cores."""
         known = [value for value in self.cpu_cores if value is not None]
         return sum(known) / len(known) if known else None
 
     @property
     def peak_cores(self) -> float | None:
-        """Highest CPU share between two samples."""
+        """Highest CPU use between two samples, in cores."""
         return max((value for value in self.cpu_cores if value is not None), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What the metrics directory held."""
+    """The contents of the metrics directory."""
 
     services: tuple[ServiceUsage, ...]
     unused_lines: int
 
 
 def read_usage(run_dir: Path, *, origin_ns: int) -> Usage:
-    """All services by name; times in seconds since `origin_ns`. Never raises for what the files hold."""
+    """Return all services by name, with times in seconds since `origin_ns`. Never raises for the files' contents."""
     samples: list[Sample] = []
     unused = 0
     decoder = msgspec.json.Decoder(Sample)
@@ -95,7 +95,7 @@ def read_usage(run_dir: Path, *, origin_ns: int) -> Usage:
 
 
 def _lines(directory: Path) -> Iterator[bytes]:
-    """Non-empty lines of every file there; a file that cannot be read is as one that is not there."""
+    """Yield the non-empty lines of every file; files that cannot be read are skipped."""
     for path in sorted(directory.glob("*.jsonl")):
         try:
             with path.open("rb") as file:
@@ -111,7 +111,7 @@ def _cores(before: tuple[int, float] | None, sample: Sample) -> float | None:
 
 
 def thinned(times: list[float], values: list[float | None]) -> list[tuple[float, float | None]]:
-    """At most about MAX_POINTS points: of each stretch of samples the highest, so that no peak is lost."""
+    """Return about MAX_POINTS points at most: the highest of each stretch of samples, so that no peak is lost."""
     stride = max(1, -(-len(times) // MAX_POINTS))
     points: list[tuple[float, float | None]] = []
     for begin in range(0, len(times), stride):

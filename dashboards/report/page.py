@@ -1,4 +1,4 @@
-"""Everything that the page shows, made ready: the template only places it."""
+"""The values of the page, ready to print: the template only places them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from chaos.verdict.history.history import History
 from chaos.verdict.model import CheckResult, Counts, FaultResult, Percentiles, Verdict
+from chaos.verdict.relations.facts import facts_of
 from dashboards.report import series
 from dashboards.report.budget import BudgetView, budget_view
 from dashboards.report.commands import commands
@@ -32,7 +33,7 @@ from dashboards.report.usage import UsageTable, usage_table
 from dashboards.report.wording import NONE, milliseconds, moment, recovery, seconds, thousands, why
 
 MAX_EXAMPLES = 10
-"""Counterexamples of a check on the page; verdict.json has them all."""
+"""Maximum number of counterexamples of a check on the page; verdict.json has them all."""
 MAX_NOTES = 50
 
 
@@ -47,7 +48,7 @@ class Tile:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckRow:
-    """One check; `more`: counterexamples left out."""
+    """One check; `more` counts the counterexamples left out."""
 
     name: str
     verdict: str
@@ -58,7 +59,7 @@ class CheckRow:
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyRow:
-    """One population of deliveries."""
+    """The latencies of one set of deliveries."""
 
     name: str
     values: Sequence[str]
@@ -66,7 +67,7 @@ class LatencyRow:
 
 @dataclass(frozen=True, kw_only=True)
 class FaultRow:
-    """One fault, labelled as in the plots."""
+    """One fault, with the same label as in the plots."""
 
     label: str
     name: str
@@ -105,7 +106,7 @@ class Page:
 
     @property
     def sections(self) -> list[tuple[str, str]]:
-        """Name and anchor of what is on the page, in its order."""
+        """Name and anchor of each section on the page, in order."""
         there = [("Counts", "counts")]
         if self.verdict != "valid":
             there.append(("Checks", "checks"))
@@ -126,13 +127,13 @@ class Page:
 
 
 def build(verdict: Verdict, history: History, run_dir: Path, budget: Budget | None, *, shipped: bool) -> Page:
-    """Count, draw and word everything. The events are gone through by polars, a few times in all."""
+    """Compute all values and plots of the page. Polars scans the events a few times in all."""
     grid = _grid(verdict, history)
     lanes = lanes_of(verdict.faults, stop_s=grid.stop_s, cap_s=history.bounds.recovery_s)
     bands = bands_of(lanes)
     bound_ms = history.bounds.latency_ms
     figures = [
-        latency_figure(series.latency(history.facts.samples, grid), grid, bands=bands, bound_ms=bound_ms),
+        latency_figure(series.latency(facts_of(history).samples, grid), grid, bands=bands, bound_ms=bound_ms),
         throughput_figure(series.rates(history.events, grid, ("send", "ack", "show")), grid, bands=bands),
         online_figure(series.online(history.events, grid), grid, bands=bands),
     ]
@@ -167,12 +168,12 @@ _RANK = {"invalid": 0, "unknown": 1, "valid": 2}
 
 
 def _grid(verdict: Verdict, history: History) -> Grid:
-    """From the first send or the origin, whichever is first, to the end of what happened under load."""
+    """Return the grid from the first send or the origin, whichever is first, to the end of the load."""
     return series.grid_over(origin_ns=history.start_ns, first_ns=history.start_ns, last_ns=history.end_ns)
 
 
 def _grid_json(grid: Grid) -> Markup:
-    """What the read-out needs of the geometry. Numbers only, so it is safe inside a script element."""
+    """Return the geometry for the read-out. It holds only numbers, so it is safe inside a script element."""
     numbers: dict[str, float] = {
         "start": grid.start_s, "step": grid.step_s, "buckets": grid.buckets,
         "left": LEFT, "right": WIDTH - RIGHT, "width": WIDTH,

@@ -1,8 +1,8 @@
-"""What happened second by second, out of the events: latency, throughput, devices online. Polars does the counting.
+"""Values per second from the events: latency, throughput, devices online. Polars counts.
 
-A bucket is one second, or more when the run is so long that a page could not show them all: the page's size depends
-on MAX_BUCKETS and not on the number of events. Times are seconds since the origin, which is the instant that the
-faults' times in the verdict count from.
+A bucket is one second, or more if the run is too long for the page. So the page's size depends on MAX_BUCKETS and not
+on the number of events. Times are seconds since the origin, the instant from which the faults' times in the verdict
+count.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ class Grid:
 
     @property
     def stop_s(self) -> float:
-        """End of the last bucket."""
+        """The end of the last bucket in s."""
         return self.start_s + self.buckets * self.step_s
 
     def index(self, column: str) -> pl.Expr:
-        """The bucket of a time in ns, as a column named `bucket`; may lie outside the grid."""
+        """Return the bucket of a time in ns, as a column named `bucket`; may lie outside the grid."""
         start_ns = self.origin_ns + round(self.start_s * 1e9)
         return ((pl.col(column) - start_ns) // round(self.step_s * 1e9)).alias("bucket")
 
     def spread(self, frame: pl.DataFrame, column: str, *, missing: float | None) -> Values:
-        """One value a bucket from a frame with `bucket` and `column`; `missing` where it has none."""
+        """Return one value per bucket from a frame with `bucket` and `column`; `missing` if it has none."""
         values: Values = [missing] * self.buckets
         for bucket, value in frame.select("bucket", column).iter_rows():
             if 0 <= bucket < self.buckets and value is not None:
@@ -49,7 +49,7 @@ class Grid:
 
 
 def grid_over(*, origin_ns: int, first_ns: int, last_ns: int) -> Grid:
-    """Whole seconds from the first to the last time, at most MAX_BUCKETS buckets of equal whole seconds."""
+    """Return whole seconds from the first to the last time, in at most MAX_BUCKETS buckets of equal whole seconds."""
     start_s = math.floor((first_ns - origin_ns) / 1e9)
     stop_s = math.floor((last_ns - origin_ns) / 1e9) + 1
     step_s = max(1, math.ceil((stop_s - start_s) / MAX_BUCKETS))
@@ -60,7 +60,7 @@ def grid_over(*, origin_ns: int, first_ns: int, last_ns: int) -> Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """Milliseconds per bucket of the due time, None where nothing was due that was shown."""
+    """Milliseconds per bucket of the due time; None if nothing that was due then was shown."""
 
     p50: Values
     p99: Values
@@ -68,7 +68,7 @@ class Latency:
 
     @property
     def extremes(self) -> tuple[float, float] | None:
-        """Lowest positive and highest value, None when there are none."""
+        """The lowest positive and the highest value; None without values."""
         known = [value for line in (self.p50, self.p99, self.highest) for value in line if value is not None]
         if not known:
             return None
@@ -76,7 +76,7 @@ class Latency:
 
 
 def latency(samples: pl.DataFrame, grid: Grid) -> Latency:
-    """From one row a delivery with `due` and `latency_ns`, as the verdict counts them."""
+    """Return the latencies per bucket from deliveries with `due` and `latency_ns`, as the verdict counts them."""
     value = pl.col("latency_ns")
     frame = samples.group_by(grid.index("due")).agg(
         p50=nearest_rank(value, 0.5) / 1e6, p99=nearest_rank(value, 0.99) / 1e6, highest=value.max() / 1e6
@@ -85,7 +85,7 @@ def latency(samples: pl.DataFrame, grid: Grid) -> Latency:
 
 
 def rates(events: pl.DataFrame, grid: Grid, kinds: Sequence[str]) -> dict[str, Values]:
-    """Events a second of each kind."""
+    """Return the events per second of each kind."""
     frame = (
         events.filter(pl.col("e").is_in(kinds))
         .group_by("e", grid.index("t"))
@@ -95,7 +95,7 @@ def rates(events: pl.DataFrame, grid: Grid, kinds: Sequence[str]) -> dict[str, V
 
 
 def online(events: pl.DataFrame, grid: Grid) -> Values:
-    """Devices online at the end of each bucket. A device that reports the same state twice counts once."""
+    """Return the devices online at the end of each bucket. A device that reports the same state twice counts once."""
     changes = (
         events.filter(pl.col("e").is_in(["online", "offline"]))
         .sort("t", maintain_order=True)

@@ -1,8 +1,8 @@
-"""One counterexample as a table: time downwards, a column a device, every event of the message where it happened.
+"""One counterexample as a table: a row per time, a column per device, every event of the message.
 
-The events come from chaos.verdict.story. Added here is what was going on around them: the faults of the run and the
-connections of the devices shown. A group may have hundreds of devices: those that the counterexample names and the
-sender come first, some others follow as a comparison, the rest is counted.
+The events come from chaos.verdict.story. This module adds the faults of the run and the connections of the devices
+shown. A group may have hundreds of devices. The sender and those that the counterexample names come first, some others
+follow for comparison, and the rest is counted.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from dashboards.report.wording import thousands
 MAX_COLUMNS = 5
 MAX_ROWS = 120
 MAX_LISTED = 6
-"""Membership changes told one by one where several follow each other."""
+"""Maximum number of consecutive membership changes that are listed one by one."""
 AT_ONCE_S = 0.05
-"""A display so soon after the arrival is told with it."""
+"""Seconds. A display this soon after the arrival is merged with it."""
 MARGIN_S = 1.0
-"""Faults and connections are told from so long before the first event of the message to so long after the last."""
+"""Seconds before the first and after the last event of the message in which faults and connections are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoryRow:
-    """One event: a cell a column, or, if it concerns the whole system, one text across all."""
+    """One event: a cell per column or, for an event of the whole system, one text across all columns."""
 
     time: str
     since: str
@@ -44,7 +44,7 @@ class StoryRow:
 
 @dataclass(frozen=True, kw_only=True)
 class StoryTable:
-    """The story of one message."""
+    """The story of one message as a table."""
 
     check: str
     text: str
@@ -55,7 +55,7 @@ class StoryTable:
 
 
 def tell(verdict: Verdict, history: History) -> StoryTable | None:
-    """The story of the first counterexample that has one, of the checks that decided against the run; None: no such."""
+    """Return the story of the first counterexample of an invalid check that has one; None if there is none."""
     for check in verdict.checks:
         if check.verdict != "invalid":
             continue
@@ -84,7 +84,7 @@ def _table(check: str, example: Counterexample, steps: list[Step], verdict: Verd
 
 
 def _columns(example: Counterexample, steps: list[Step]) -> list[Id]:
-    """The devices shown: the sender, those that the counterexample names, then by their first event."""
+    """Return the devices shown: the sender, those that the counterexample names, then others by their first event."""
     senders = [step.device for step in steps if step.event == "send"]
     acting = [step.device for step in steps]
     ordered = dict.fromkeys(device for device in (*senders, *example.devices, *acting) if device is not None)
@@ -97,7 +97,7 @@ def _column_name(device: Id, steps: list[Step]) -> str:
 
 
 def _marked(example: Counterexample, steps: list[Step]) -> list[Step]:
-    """Say where a named device's complete read-back lacks the message."""
+    """Mark the read-backs of named devices that are complete and lack the message."""
     has_it = {step.device for step in steps if step.event == "final"}
     lacks_it = set(example.devices) - has_it if example.msg is not None else set()
     return [
@@ -109,7 +109,7 @@ def _marked(example: Counterexample, steps: list[Step]) -> list[Step]:
 
 
 def _condensed(steps: list[Step]) -> Iterator[Step]:
-    """Leave out what is told already: a display right after the arrival, the end of a read-back that had it."""
+    """Merge a display right after its arrival, and drop the end of a read-back that had the message."""
     has_it = {step.device for step in steps if step.event == "final"}
     arrived_at: dict[Id | None, int] = {}
     shown_at: dict[int, int] = {}
@@ -130,13 +130,13 @@ def _condensed(steps: list[Step]) -> Iterator[Step]:
 
 
 def _span(steps: list[Step]) -> tuple[float, float]:
-    """The time of the message itself: memberships are older, read-backs may be much later."""
+    """Return the time range of the message in s, without memberships (older) and read-backs (much later)."""
     own = [step.t_s for step in steps if step.event in {"send", "ack", "nack", "wire", "show"}]
     return (min(own) - MARGIN_S, max(own) + MARGIN_S) if own else (steps[0].t_s, steps[-1].t_s)
 
 
 def _faults(verdict: Verdict, steps: list[Step]) -> Iterator[Step]:
-    """The faults about then, as steps of no device; of a message that got lost, all those until that was found out."""
+    """Yield the faults in the time range, as steps without a device; for a lost message, until the loss was found."""
     begin, end = _span(steps)
     end = max([end, *(step.t_s for step in steps if step.event == "missing")])
     for place, fault in enumerate(verdict.faults):
@@ -152,7 +152,7 @@ def _faults(verdict: Verdict, steps: list[Step]) -> Iterator[Step]:
 
 
 def _connections(history: History, columns: list[Id], steps: list[Step]) -> Iterator[Step]:
-    """When the shown devices went and came about then."""
+    """Yield the connection events of the shown devices in the time range."""
     begin, end = (history.start_ns + round(t_s * 1e9) for t_s in _span(steps))
     codes = {history.ids.encode("device", device): device for device in columns}
     found = history.events.filter(
@@ -187,7 +187,7 @@ def _rows(steps: list[Step], columns: list[Id], example: Counterexample, *, sent
 
 
 def _text(step: Step, example: Counterexample) -> str:
-    """The step in words, without the names that the table's caption has."""
+    """Return the step in words, without the names that the table's caption has."""
     if step.device is not None:
         return step.text.replace(f"message {example.msg}", "it")
     creation, conv = f" to conversation {example.conv} by 0", f"conversation {example.conv}"

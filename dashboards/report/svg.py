@@ -1,4 +1,4 @@
-"""SVG as text: a tag helper that escapes, and a time plot with bands, rules, lines and an axis on each side.
+"""SVG as text: an escaping tag helper, and a time plot with bands, rules, lines and an axis on each side.
 
 Geometry is in view-box units; the page scales the picture to its width. Colours, widths and dashes are classes of
 report.css, so that one picture serves light, dark and paper.
@@ -21,28 +21,31 @@ RIGHT = 14
 TOP = 26
 BOTTOM = 26
 LABEL_ROWS = 2
-"""Band labels that would touch go to the next of so many rows."""
+"""Band labels that would touch go to the next of this many rows."""
 LABEL_GAP = 26.0
 
 
 def tag(name: str, *children: str, **attributes: str | float | None) -> Markup:
-    """An element. Text is escaped, Markup is not. Of attribute names `class_` is class, `_` is `-`; None: left out."""
+    """Return an element; text is escaped, Markup is not.
+
+    In attribute names a final `_` is dropped (`class_`) and other `_` become `-`. An attribute None is left out.
+    """
     written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(number(value) if isinstance(value, float) else value)}"'
         for key, value in attributes.items()
         if value is not None
     )
     inner = Markup("").join(children)
-    return Markup(f"<{name}{written}>{inner}</{name}>")  # noqa: S704 - made of escaped parts, here and nowhere else
+    return Markup(f"<{name}{written}>{inner}</{name}>")  # noqa: S704 - the only place that joins escaped parts
 
 
 def number(value: float) -> str:
-    """A coordinate: one decimal is a tenth of a pixel."""
+    """Return a coordinate as text: one decimal is a tenth of a pixel."""
     return f"{value:.1f}".removesuffix(".0")
 
 
 def path_data(points: Iterable[tuple[float, float | None]]) -> str:
-    """The d of a polyline through the points, broken where y is None; a lone point is a dot."""
+    """Return the `d` of a polyline through the points, broken where y is None; a lone point is a dot."""
     written: list[str] = []
     run = 0
     for x, y in points:
@@ -59,7 +62,7 @@ def path_data(points: Iterable[tuple[float, float | None]]) -> str:
 
 
 BandKind = Literal["fault", "recovery", "missed"]
-"""A fault that took effect, the time after it until the system was back to normal, a fault that did not bite."""
+"""A fault that took effect, the time after it until the system was back to normal, a fault without effect."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +78,7 @@ class Band:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One value a bucket, None where there is nothing to draw; `style` is a class of report.css."""
+    """One value per bucket, None if there is nothing to draw; `style` is a class of report.css."""
 
     name: str
     style: str
@@ -84,7 +87,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """A horizontal line at a value that means something."""
+    """A labelled horizontal line at a value, such as a bound."""
 
     value: float
     label: str
@@ -92,13 +95,13 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Plot:
-    """Lines over the time axis of a grid; each value stands in the middle of its bucket."""
+    """Lines over the time axis of a grid; each value is drawn in the middle of its bucket."""
 
     key: str
-    """Unique on the page: the ids of the picture's title and description begin with it."""
+    """A name that is unique on the page; the ids of the picture's title and description begin with it."""
     title: str
     description: str
-    """What a reader who cannot see the picture should know."""
+    """A text for readers who cannot see the picture."""
     unit: str
     grid: Grid
     lines: Sequence[Line]
@@ -109,17 +112,17 @@ class Plot:
 
 
 def time_scale(grid: Grid) -> Linear:
-    """The x axis that all plots of a page share."""
+    """Return the x axis that all plots of a page share."""
     return Linear(low=grid.start_s, high=grid.stop_s, start=LEFT, stop=WIDTH - RIGHT, wanted=12)
 
 
 def y_range(height: float) -> tuple[float, float]:
-    """Pixels of the bottom and the top of the plotting area."""
+    """Return the pixels of the bottom and the top of the plotting area."""
     return height - BOTTOM, TOP
 
 
 def draw(plot: Plot) -> Markup:
-    """The plot as one svg element."""
+    """Return the plot as one svg element."""
     x = time_scale(plot.grid)
     xs = [x(plot.grid.start_s + (i + 0.5) * plot.grid.step_s) for i in range(plot.grid.buckets)]
     base, top = y_range(plot.height)
@@ -150,7 +153,7 @@ def draw(plot: Plot) -> Markup:
 
 
 def draw_axes(x: Linear, y: Scale, *, unit: str, top: float, base: float) -> Markup:
-    """Grid lines and numbers of both axes, and the unit of y above its axis."""
+    """Return the grid lines and numbers of both axes, and the unit of y above its axis."""
     parts = [tag("text", unit, class_="unit", x=float(LEFT - 8), y=top - 11)]
     for value in y.ticks():
         parts.append(tag("line", class_="grid", x1=x.start, x2=x.stop, y1=y(value), y2=y(value)))
@@ -163,7 +166,7 @@ def draw_axes(x: Linear, y: Scale, *, unit: str, top: float, base: float) -> Mar
 
 
 def draw_bands(bands: Sequence[Band], x: Linear, *, top: float, base: float) -> Markup:
-    """Shaded spans, at least two pixels wide; labels above, on a second row where they would touch."""
+    """Return shaded spans, at least two pixels wide; labels are above, on a second row if they would touch."""
     parts: list[Markup] = []
     row_ends = [float("-inf")] * LABEL_ROWS
     for band in sorted(bands, key=lambda band: band.start_s):

@@ -1,8 +1,7 @@
-"""The stamps of a run, from RUN_DIR/metrics/trace-SERVICE.bin (written by sut/process/trace.py) and the swarm's
-history.
+"""The stamps of a run, from RUN_DIR/metrics/trace-SERVICE.bin (sut/process/trace.py) and the swarm's history.
 
-Stamps explain a run, they do not judge it: a torn last record is left out, a file that cannot be read is as one that
-is not there. Whether all processes had one clock is told by the machines that they name; `same_clock` says so.
+Stamps explain a run and never judge it: a torn last record is left out, and a file that cannot be read is skipped. The
+machines that the processes name tell whether all had one clock (`same_clock`).
 """
 
 from __future__ import annotations
@@ -28,30 +27,30 @@ RECORD: Final = np.dtype(
 STAMPS: Final = (
     "start", "opened", "handed_on", "taken", "appending", "durable", "applied", "told", "sent",
 )  # fmt: skip
-"""In the order of sut.process.trace.Hop, which counts from 1."""
+"""Names in the order of sut.process.trace.Hop, which counts from 1."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Traces:
-    """What there is of a run's stamps."""
+    """The stamps of a run, read from its files."""
 
     stamps: pl.DataFrame
     """service, t, device, client_seq, conv, seq, name, msg; by time."""
     swarm: pl.DataFrame
     """name (notified, sent_again), t, device, conv, msg, seq."""
     every: int
-    """One message in so many is traced; 0: none, or processes disagree."""
+    """One message in this many is traced; 0: none, or processes disagree."""
     machines: frozenset[int]
-    """Of all processes; 0 is one that does not know."""
+    """The machines of all processes; 0 stands for an unknown one."""
 
     @property
     def same_clock(self) -> bool:
-        """Whether stamps of all processes can be subtracted."""
+        """True if stamps of all processes can be subtracted."""
         return len(self.machines) <= 1
 
 
 def read_traces(run_dir: Path) -> Traces:
-    """All stamps of a run directory; without any where nothing was traced. Never raises for what the files hold."""
+    """Return all stamps of a run directory; empty if nothing was traced. Never raises for the files' contents."""
     files = sorted((run_dir / "metrics").glob("trace-*.bin"))
     stamps = pl.concat([_empty(), *(_stamps(path) for path in files)]).sort("t")
     swarm = pl.concat(_explanations((run_dir / "history").glob("*.bin")))
@@ -78,7 +77,7 @@ def _stamps(path: Path) -> pl.DataFrame:
     frame = pl.DataFrame(columns).with_columns(
         service=pl.lit(path.stem.removeprefix("trace-")),
         name=pl.Series([STAMPS[hop - 1] for hop in records["hop"]], dtype=pl.String),
-        # As the history numbers messages; a device or a client_seq that is too large for that is no swarm's.
+        # The msg as in the history; a device or a client_seq too large for it is not one of the swarm.
         msg=pl.when((pl.col("device") < 1 << 31) & (pl.col("client_seq") < 1 << 32)).then(
             pl.col("device") * (1 << 32) + pl.col("client_seq")
         ),

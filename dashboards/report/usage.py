@@ -16,12 +16,12 @@ from dashboards.report.svg import Band
 from dashboards.report.wording import cores, mebibytes
 
 MAX_ROWS = 60
-"""Processes shown, those that used most memory."""
+"""Maximum number of processes shown: those with the most memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UsageRow:
-    """One process."""
+    """The usage of one process."""
 
     name: str
     memory: Markup
@@ -30,19 +30,19 @@ class UsageRow:
     mean_cpu: str
     peak_cpu: str
     peaks: str
-    """Its own numbers at their highest, one a line; empty when it gave none."""
+    """The maxima of its own numbers, one a line; empty if it gave none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class UsageTable:
-    """All processes, and how many lines of the metrics were of no use."""
+    """All processes, and the number of unused lines of the metrics."""
 
     rows: Sequence[UsageRow]
     unused: int
 
 
 def usage_table(run_dir: Path, grid: Grid, *, bands: Sequence[Band]) -> UsageTable:
-    """The table of a run directory; without rows when there are no metrics."""
+    """Return the table of a run directory; without rows if there are no metrics."""
     usage = read_usage(run_dir, origin_ns=grid.origin_ns)
     services = usage.services
     if len(services) > MAX_ROWS:

@@ -1,4 +1,4 @@
-"""Numbers and outcomes in words, as a person reads them."""
+"""Numbers and outcomes as texts for people."""
 
 from __future__ import annotations
 
@@ -7,52 +7,52 @@ from datetime import UTC, datetime
 from chaos.verdict.model import Verdict
 
 NONE = "-"
-"""Where there is no value."""
+"""Printed if there is no value."""
 
 
 def thousands(value: int) -> str:
-    """12,345."""
+    """Return 12345 as "12,345"."""
     return f"{value:,}"
 
 
 def milliseconds(value: float | None) -> str:
-    """Three digits that matter: 0.85, 12.3, 1,234."""
+    """Return a time in ms with three significant digits: 0.85, 12.3, 1,234."""
     if value is None:
         return NONE
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def seconds(value: float | None) -> str:
-    """12.3 s."""
+    """Return a time in s as "12.3 s"."""
     return NONE if value is None else f"{value:,.1f} s"
 
 
 def recovery(value: float | None) -> str:
-    """Recovery is measured in whole seconds: 0 is a first second that was good already."""
+    """Return a recovery time in whole seconds; 0 means that the first second was good, printed as "under 1 s"."""
     if value is None:
         return NONE
     return "under 1 s" if value == 0 else f"{value:,.0f} s"
 
 
 def mebibytes(value: float | None) -> str:
-    """35 MiB."""
+    """Return bytes as "35 MiB"."""
     return NONE if value is None else f"{value / (1 << 20):,.0f} MiB"
 
 
 def cores(value: float | None) -> str:
-    """0.37: of one core."""
+    """Return CPU use in cores as "0.37"."""
     return NONE if value is None else f"{value:.2f}"
 
 
 def moment(t_ns: int) -> str:
-    """Date and time in UTC; empty when the history's clock is not one that tells the date."""
+    """Return date and time in UTC; empty if the history's clock does not tell the date."""
     if not 946_684_800 <= t_ns // 10**9 <= 4_102_444_800:  # 2000 to 2100
         return ""
     return datetime.fromtimestamp(t_ns // 10**9, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def why(verdict: Verdict) -> str:
-    """The verdict's reason in one line: the first check that decided it, or what was survived."""
+    """Return the verdict's reason in one line: the first check that decided it, or the faults that were survived."""
     deciding = [check for check in verdict.checks if check.verdict == verdict.verdict]
     if verdict.verdict != "valid" and deciding:
         more = f" (and {len(deciding) - 1} more)" if len(deciding) > 1 else ""

@@ -1,1 +1,1 @@
-"""Crowds for benches: the lightest devices there are, in processes of their own."""
+"""Crowds for benches: minimal devices, in processes of their own."""

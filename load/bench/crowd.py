@@ -1,11 +1,13 @@
-"""Crowds for benches: `python -m load.bench.crowd NAME` reads its plan as a line of JSON and says "ready" when all are
-connected. It begins at the next line that it reads, and prints what it measured as a line of JSON.
+"""Crowds for benches: `python -m load.bench.crowd NAME`.
 
-    fanout   one group, everybody online; one member writes at a fixed rate, all read each message
-    talkers  pairs and a group that go on talking while something else happens
-    returning  devices that come back all at once and fetch what they missed in many conversations
+A crowd reads its plan as a line of JSON and prints "ready" when all devices are connected. It begins at the next line
+that it reads, and prints its figures as a line of JSON.
 
-Latencies are from the time a message was planned to when the reader had its body.
+    fanout     one group, all online; one member writes at a fixed rate, all read each message
+    talkers    pairs and a group that write continuously while something else happens
+    returning  devices that connect all at once and fetch what they missed in many conversations
+
+Latencies count from the planned time of a message until the reader has its body.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import resource
 import sys
 import time
 from collections import Counter
-from typing import Final
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
 
 import msgspec
 import uvloop
@@ -31,37 +34,37 @@ CONNECT_S: Final = 60.0
 CONNECT_AT_ONCE: Final = 50
 FETCH_LIMIT: Final = 100
 IN_FLIGHT: Final = 8
-"""FETCHes of one device at once, as a real one."""
+"""FETCHes of one device in flight at once, as of a real one."""
 RECV_EVERY_NS: Final = 500_000_000
 HEARTBEAT_S: Final = 20.0
 RETRY_S: Final = (0.05, 0.25)
 LATE_S: Final = 10.0
-"""How long after the last message its readers may take."""
+"""Seconds after the last message in which its readers may still show it."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a crowd is told."""
+    """The plan of a crowd."""
 
     api_url: str
     api_key: str
     first_user: int = 1
     users: int = 2
-    """Of fanout: members of the group. Of talkers: half of them in pairs, half in a group. Of returning: devices."""
+    """fanout: members of the group. talkers: half of them in pairs, half in a group. returning: devices."""
     rate_per_s: float = 5.0
-    """Messages: of fanout, of the group and of all pairs together of talkers."""
+    """Messages per second. fanout: of the writer. talkers: of the group, and of all pairs together."""
     duration_s: float = 20.0
     body: int = 250
     """Bytes: 150 as people write, 100 of envelope."""
     conversations: int = 20
-    """Of each device of returning."""
+    """returning: conversations of each device."""
     backlog: int = 20
-    """Messages in each of these when they come back."""
+    """returning: messages in each conversation when the devices connect."""
     fixed_s: float = 0.0
-    """Of cut_off (load/bench/rush.py): the wait before each attempt, 0: full jitter."""
+    """cut_off (load/bench/rush.py): the wait before each attempt in s, 0: full jitter."""
 
 
 class Measured(msgspec.Struct, kw_only=True):
-    """What a crowd tells."""
+    """The figures of a crowd."""
 
     messages: int = 0
     deliveries: int = 0
@@ -73,26 +76,26 @@ class Measured(msgspec.Struct, kw_only=True):
     ack_p99_ms: float = 0.0
     caught_up_p50_s: float = 0.0
     caught_up_max_s: float = 0.0
-    """Of returning: from the common start to all read. Of cut_off: to being back."""
+    """returning: from the common start until all is read. cut_off: until WELCOME."""
     back_from_s: float = 0.0
-    """Of cut_off: to the first who is back."""
+    """cut_off: until the first device has its WELCOME."""
     attempts: int = 0
     dials_peak: int = 0
     handshakes_peak: int = 0
-    """Of cut_off: in the fullest tenth of a second; of the dials, those that came to a handshake."""
+    """cut_off: the maximum in 0.1 s; `dials_peak` counts only dials that came to a handshake."""
     handshake_p99_ms: float = 0.0
-    """Of cut_off: from dialling to the gateway's 101."""
+    """cut_off: from dialling to the gateway's 101."""
     errors: dict[str, int] = {}
     """ERROR frames by code."""
     frames: dict[str, int] = {}
     bytes: dict[str, int] = {}
-    """What came over the wire, by type of frame, WebSocket headers included."""
+    """Frames and bytes received, by type of frame, WebSocket headers included."""
     cpu_s: float = 0.0
-    """Of this process while it measured."""
+    """CPU seconds of this process while it measured."""
 
 
 class Crowd:
-    """Devices of one process, which all read what they are told of."""
+    """The devices of one process; each reads every message that it is notified of."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -113,7 +116,7 @@ class Crowd:
         self._acked: dict[tuple[int, int, int], asyncio.Future[int]] = {}
 
     async def connect(self) -> None:
-        """Everybody, some at a time."""
+        """Connect all devices, CONNECT_AT_ONCE at a time. Raises OSError, TimeoutError."""
         waiting = iter(self.users)
 
         async def work() -> None:
@@ -123,21 +126,21 @@ class Crowd:
         await asyncio.gather(*(work() for _ in range(min(CONNECT_AT_ONCE, len(self.users)))))
 
     async def connect_one(self, user: int) -> Phone:
-        """One device. Raises OSError, TimeoutError."""
+        """Connect one device. Raises OSError, TimeoutError."""
         phone = Phone(user, self.urls[user % len(self.urls)], self.tokens[user], self.on_frame)
         await phone.connect(CONNECT_S)
         self.phones[user] = phone
         return phone
 
     async def beat(self) -> None:
-        """Heartbeats, spread over their interval, for ever."""
+        """Send heartbeats, spread over their interval, without end."""
         while True:
             for user in list(self.phones):
                 self.phones[user].send(f.Heartbeat())
                 await asyncio.sleep(HEARTBEAT_S / len(self.phones))
 
     def on_frame(self, phone: Phone, frame: f.ServerFrame) -> None:
-        """Read what there is to read."""
+        """Handle a frame: fetch, count displays, resolve acks, retry after errors."""
         match frame:
             case f.Notify(entries):
                 for conv, seq, _ in entries:
@@ -160,14 +163,14 @@ class Crowd:
                 pass
 
     def reached(self, phone: Phone, conv: int, seq: int) -> None:
-        """The device has been told of this number."""
+        """Note that the device was told of this number, and fetch it if it is new."""
         key = phone.device, conv
         if seq > max(phone.cursors.get(conv, 0), self._heads.get(key, 0)):
             self._heads[key] = seq
             self._line_up(phone, conv)
 
     def behind(self, user: int) -> bool:
-        """Whether the device has something to fetch."""
+        """Return True if the device has something to fetch."""
         return bool(self._flying.get(user) or self._lined_up.get(user))
 
     def _line_up(self, phone: Phone, conv: int) -> None:
@@ -203,7 +206,7 @@ class Crowd:
                 self.shown.add_ns(time.monotonic_ns() - due_ns)
 
     async def send(self, user: int, conv: int, client_seq: int, due_ns: int) -> int:
-        """Write a message and wait for its number. Raises TimeoutError."""
+        """Send a message and wait for its number. Raises TimeoutError after LATE_S."""
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._acked[user, conv, client_seq] = future
         body = due_ns.to_bytes(8, "big") + bytes(self.plan.body - 8)
@@ -217,7 +220,7 @@ class Crowd:
         return seq
 
     async def talk(self, user: int, conv: int, rate_per_s: float, *, offset: float = 0.0, first: int = 1) -> int:
-        """One message after another at their times. Returns how many were sent."""
+        """Send messages at their planned times; returns how many were sent."""
         start_ns = time.monotonic_ns() + round(offset / rate_per_s * 1e9)
         count = max(1, round(rate_per_s * self.plan.duration_s))
         for number in range(count):
@@ -227,13 +230,13 @@ class Crowd:
         return count
 
     async def settle(self, deliveries: int) -> None:
-        """Until so many messages were shown, or it is late."""
+        """Wait for `deliveries` displays or until LATE_S has passed."""
         deadline = time.monotonic() + LATE_S
         while self.shown.count < deliveries and time.monotonic() < deadline:  # noqa: ASYNC110 (plain counters)
             await asyncio.sleep(0.02)
 
     def measured(self, **more: float) -> Measured:
-        """What there is to tell."""
+        """Return the figures so far, with `more` fields."""
         frames: Counter[int] = Counter()
         sizes: Counter[int] = Counter()
         for phone in self.phones.values():
@@ -252,7 +255,7 @@ class Crowd:
         return msgspec.convert(told | more, Measured)
 
     def forget(self) -> None:
-        """Count from now on."""
+        """Reset the counters and start to measure."""
         for phone in self.phones.values():
             phone.frames.clear()
             phone.bytes.clear()
@@ -260,7 +263,7 @@ class Crowd:
 
 
 async def fanout(plan: Plan) -> Measured:
-    """One writer, all members read."""
+    """Run the crowd `fanout`: one member writes, all members read."""
     crowd = Crowd(plan)
     writer = crowd.users[0]
     key = f"fanout {plan.users}"
@@ -279,7 +282,7 @@ async def fanout(plan: Plan) -> Measured:
 
 
 async def talkers(plan: Plan) -> Measured:
-    """Half of the users in pairs, half in one group; all go on for the time of the plan."""
+    """Run the crowd `talkers`: half of the users in pairs, half in one group, for the time of the plan."""
     crowd = Crowd(plan)
     half = plan.users // 2
     paired, grouped = crowd.users[: half // 2 * 2], crowd.users[half // 2 * 2 :]
@@ -310,11 +313,11 @@ async def talkers(plan: Plan) -> Measured:
 
 
 async def returning(plan: Plan) -> Measured:
-    """Everybody connects at once, asks what was missed and fetches it all."""
+    """Run the crowd `returning`: all devices connect at once, SYNC, and fetch what they missed."""
     crowd = Crowd(plan)
     convs = await _backlog(crowd)
     wanted = {user: {conv for conv, members in convs.items() if user in members} for user in crowd.users}
-    await asyncio.sleep(4.0)  # the store has it all
+    await asyncio.sleep(4.0)  # until the store has written everything
     await go()
     cpu_s, start_s = _cpu_s(), time.monotonic()
     took: list[float] = []
@@ -351,7 +354,10 @@ async def returning(plan: Plan) -> Measured:
 
 
 async def _backlog(crowd: Crowd) -> dict[int, range]:
-    """Groups such that each user is in as many as planned, with messages in each that only their writer has read."""
+    """Return the members of each conversation.
+
+    Each user is in as many groups as planned, with messages in each that only their writer has read.
+    """
     plan = crowd.plan
     size = min(50, plan.users)
     blocks = [crowd.users[start : start + size] for start in range(0, plan.users, size)]
@@ -375,7 +381,7 @@ async def _backlog(crowd: Crowd) -> dict[int, range]:
 
 
 async def go() -> None:
-    """All are ready: until the bench says so."""
+    """Print "ready", then wait for a line from the bench."""
     print("ready", flush=True)  # noqa: T201
     await asyncio.to_thread(sys.stdin.readline)
 
@@ -389,12 +395,12 @@ _NAMES: Final = {int(one): one.name for one in (*f.Type, *SignalType)}
 CROWDS: Final = {"fanout": fanout, "talkers": talkers, "returning": returning}
 
 
-def main() -> None:
-    """Read a plan from standard input, run the crowd named on the command line and print what it measured."""
+def main(crowds: Mapping[str, Callable[[Plan], Coroutine[Any, Any, Measured]]]) -> None:
+    """Read a plan from standard input, run the crowd named on the command line and print its figures."""
     plan = msgspec.json.decode(sys.stdin.readline().encode(), type=Plan)
-    measured = uvloop.run(CROWDS[sys.argv[1]](plan))
+    measured = uvloop.run(crowds[sys.argv[1]](plan))
     print(msgspec.json.encode(measured).decode(), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
-    main()
+    main(CROWDS)

@@ -1,7 +1,7 @@
-"""The lightest device there is: for benches that want many of them in one process and count every byte.
+"""A minimal device, for benches that run many in one process and count every byte.
 
-It knows the WebSocket framing of a gateway (whole binary frames, not masked) and nothing of retries: what it measures
-is the system without faults. A swarm whose history is judged uses load/device/device.py.
+It implements the WebSocket framing of a gateway (whole binary frames, not masked) and no retries: the benches measure
+the system without faults. A swarm whose history is judged uses load/device/device.py.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Frames = Callable[["Phone", f.ServerFrame], None]
 
 
 class Phone(asyncio.Protocol):
-    """One connection of one device. `welcomed` is set by WELCOME, `ended` when the connection is gone."""
+    """One connection of one device. WELCOME sets `welcomed`; the end of the connection sets `ended`."""
 
     def __init__(self, device: int, url: str, token: str, on_frame: Frames) -> None:
         self.device = device
@@ -31,21 +31,21 @@ class Phone(asyncio.Protocol):
         self.welcomed = asyncio.Event()
         self.ended = asyncio.Event()
         self.frames: Counter[int] = Counter()
-        """Frames that came, by type."""
+        """Number of received frames, by type."""
         self.bytes: Counter[int] = Counter()
         """Their bytes on the wire, WebSocket header included, by type."""
         self.cursors: dict[int, int] = {}
-        """For whoever drives it: conversation -> how far it was read."""
+        """Conversation -> number up to which it was read; the owner updates it."""
 
     async def connect(self, timeout_s: float) -> None:
-        """Until WELCOME. Raises OSError, TimeoutError."""
+        """Connect and wait for WELCOME. Raises OSError, TimeoutError."""
         async with asyncio.timeout(timeout_s):
             loop = asyncio.get_running_loop()
             await loop.create_connection(lambda: self, self._url.hostname or "", self._url.port or 80)
             await self.welcomed.wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask for the upgrade."""
+        """Send the upgrade request."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.write(
             f"GET {self._url.path} HTTP/1.1\r\nHost: {self._url.netloc}\r\nUpgrade: websocket\r\n"
@@ -54,12 +54,12 @@ class Phone(asyncio.Protocol):
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the owner that the connection ended."""
+        """Set `ended`, as the connection is gone."""
         self._transport = None
         self.ended.set()
 
     def send(self, frame: f.ClientFrame) -> None:
-        """One binary message, masked with zeros; nothing when the connection is gone."""
+        """Send one binary message, masked with zeros; does nothing if the connection is gone."""
         if self._transport is None:
             return
         data = f.encode(frame)
@@ -68,12 +68,12 @@ class Phone(asyncio.Protocol):
         self._transport.write(head + bytes(4) + data)
 
     def close(self) -> None:
-        """Cut the connection."""
+        """Abort the connection, if there is one."""
         if self._transport is not None:
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Cut the stream into messages."""
+        """Split the stream into messages and handle each."""
         self._buffer += data
         if not self.upgraded:
             head, found, rest = bytes(self._buffer).partition(b"\r\n\r\n")
@@ -103,7 +103,7 @@ class Phone(asyncio.Protocol):
 
 
 def _whole(buffer: bytearray, start: int) -> tuple[int, int] | None:
-    """(payload size, header size) of the message at `start`, if all of it is here."""
+    """Return (payload size, header size) of the message at `start`; None if it is incomplete."""
     if len(buffer) < start + 2:
         return None
     size, header = buffer[start + 1] & 127, 2

@@ -1,24 +1,21 @@
-"""Crowds for the benches of two known-bad designs: `python -m load.bench.rush NAME`. As load/bench/crowd.py, they
-are told a plan.
+"""Crowds for the benches of two known-bad designs: `python -m load.bench.rush NAME`.
 
-pressing  pairs whose one half sends its next message as soon as the last one has its number: as fast as it goes
-cut_off   devices whose gateways die under them, and who come back as their wait tells them
+They read a plan as load/bench/crowd.py does.
+
+    pressing  pairs; one half sends its next message as soon as the last one has its number
+    cut_off   devices whose gateways are killed, and which reconnect by their backoff
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import msgspec
-import uvloop
-
-from load.bench.crowd import Crowd, Measured, Plan, go
+from load.bench.crowd import Crowd, Measured, Plan, go, main
 from load.bench.phone import Phone
 from load.drive.api import parallel
 from load.history.latency import Histogram
@@ -27,12 +24,12 @@ from sut.protocol.device.events import ClientSettings
 from sut.protocol.device.reconnect import Reconnect
 
 CONNECT_S: Final = 5.0
-"""From the first SYN to WELCOME, as long as a device of the swarm waits."""
+"""Seconds from the first SYN to WELCOME, as long as a device of the swarm waits."""
 BUCKET_S: Final = 0.1
 
 
 async def pressing(plan: Plan) -> Measured:
-    """Half of the users send, each to one of the other half, for the time of the plan."""
+    """Run the crowd `pressing`: half of the users send, each to one of the other half, for the time of the plan."""
     crowd = Crowd(plan)
     pairs = list(zip(crowd.users[::2], crowd.users[1::2], strict=True))
     convs = parallel(
@@ -59,7 +56,7 @@ async def pressing(plan: Plan) -> Measured:
 
 
 class Timed(Phone):
-    """Notes when its upgrade was answered with 101."""
+    """A Phone that records when its upgrade was answered with 101."""
 
     def __init__(self, device: int, url: str, token: str) -> None:
         super().__init__(device, url, token, _no_matter)
@@ -73,7 +70,7 @@ class Timed(Phone):
 
 
 class Buckets:
-    """Events by the tenth of a second."""
+    """Counts events per 0.1 s."""
 
     def __init__(self) -> None:
         self._counts: Counter[int] = Counter()
@@ -89,7 +86,7 @@ class Buckets:
 
 
 async def cut_off(plan: Plan) -> Measured:
-    """Everybody is connected; then each comes back once after its connection has ended."""
+    """Run the crowd `cut_off`: connect all devices; each reconnects once after its connection has ended."""
     crowd = Crowd(plan)
     settings = ClientSettings()
     dials, handshakes, took = Buckets(), Buckets(), Histogram()
@@ -97,7 +94,7 @@ async def cut_off(plan: Plan) -> Measured:
     back_s: list[float] = []
 
     async def connect(user: int) -> Timed | None:
-        """None when it did not come to a WELCOME."""
+        """Return the phone; None if it got no WELCOME."""
         phone = Timed(user, random.choice(crowd.urls), crowd.tokens[user])
         ways: list[Awaitable[object]] = [phone.connect(CONNECT_S), phone.ended.wait()]
         tasks = [asyncio.ensure_future(way) for way in ways]
@@ -149,7 +146,7 @@ async def cut_off(plan: Plan) -> Measured:
 
 
 async def _in_turn(crowd: Crowd, connect: Callable[[int], Awaitable[Timed | None]]) -> dict[int, Timed]:
-    """Everybody connected, twenty at a time."""
+    """Connect all devices, twenty at a time; returns them by user."""
     phones: dict[int, Timed] = {}
     waiting = iter(crowd.users)
 
@@ -171,12 +168,5 @@ def _no_matter(_phone: Phone, _frame: f.ServerFrame) -> None:
 RUSHES: Final = {"pressing": pressing, "cut_off": cut_off}
 
 
-def main() -> None:
-    """Read a plan from standard input, run the crowd named on the command line and print what it measured."""
-    plan = msgspec.json.decode(sys.stdin.readline().encode(), type=Plan)
-    measured = uvloop.run(RUSHES[sys.argv[1]](plan))
-    print(msgspec.json.encode(measured).decode(), flush=True)  # noqa: T201
-
-
 if __name__ == "__main__":
-    main()
+    main(RUSHES)

@@ -1,1 +1,1 @@
-"""One simulated person with one device, without I/O: bytes and the time go in, bytes and history events come out."""
+"""One simulated person with one device, without I/O: takes bytes and the time, returns bytes and history events."""

@@ -1,12 +1,11 @@
-"""What the swarm's messages say: opaque bytes of realistic sizes, each one unique and checkable.
+"""The bodies of the swarm's messages: opaque bytes of realistic sizes, each one unique and checkable.
 
     msg u64, n u8, due u56, n x (conv u64, seq u48, flags u16), canary, the rest        all big-endian
 
-A body begins with the message's id and the planned time of its send (ns after t0), so whoever shows it knows how long
-it took from the moment the workload wanted it sent, without asking the sender. Then come the messages of other
-conversations that it depends on (sut.protocol.causal), 16 bytes each, and a canary if there is one. The rest comes from
-an extendable-output hash of the seed, the head and the canary: the same on every machine. A device with real encryption
-(crypto.py) encrypts all of this.
+A body begins with the message's id and the planned time of its send (ns after t0). So a device that shows it knows the
+latency from the planned send, without asking the sender. The messages of other conversations that it depends on follow
+(sut.protocol.causal), 16 bytes each, and a canary if there is one. The rest comes from an extendable-output hash of the
+seed, the head and the canary: the same on every machine. A device with real encryption (crypto.py) encrypts it all.
 """
 
 from __future__ import annotations
@@ -23,19 +22,19 @@ MIN_BODY: Final = _HEAD.size
 _DUE_BITS: Final = 56
 _DUE_MASK: Final = (1 << _DUE_BITS) - 1
 _ENCRYPTED: Final = b"\x80"
-"""First bytes from here on are envelopes': ids of messages are below 2^63."""
+"""First byte of envelopes, or above: ids of messages are below 2^63."""
 CANARY_BYTES: Final = 16
 _HASH_MASK: Final = (1 << 63) - 1
 
 
 class Draft(NamedTuple):
-    """A message as its person wants it."""
+    """A message before its body is made."""
 
     conv: int
     msg: int
-    """load.history.history.message_id."""
+    """The id of the message, load.history.events.message_id."""
     due_offset_ns: int
-    """When it was planned, in ns after t0."""
+    """The planned time of its send, in ns after t0."""
     size: int
 
 
@@ -48,10 +47,10 @@ def make(
     canary: bytes = b"",
     dependencies: Sequence[Dependency] = (),
 ) -> bytes:
-    """The body of message `msg` (history.message_id), planned `due_offset_ns` after t0.
+    """Return the body of message `msg` (history.message_id), planned `due_offset_ns` after t0.
 
-    `size`: without the dependencies, of which there are at most MAX_DEPENDENCIES; at least MIN_BODY. `canary`, in a
-    body that may become longer by it: of what is encrypted, to be found nowhere else.
+    `size` is without the dependencies, of which there are at most MAX_DEPENDENCIES; at least MIN_BODY. `canary` marks a
+    body that is encrypted; it must be found nowhere else, and may make the body longer.
     """
     head = _HEAD.pack(msg, len(dependencies) << _DUE_BITS | due_offset_ns)
     rest = hashlib.shake_128(head + canary + seed.to_bytes(16, "big")).digest(max(0, size - len(head) - len(canary)))
@@ -59,12 +58,12 @@ def make(
 
 
 def due_offset_ns(body: bytes) -> int | None:
-    """When this message was planned, in ns after t0; None for a body that no swarm made or that is encrypted."""
+    """Return the planned time of the message, in ns after t0; None if no swarm made it or it is encrypted."""
     return int.from_bytes(body[8:16], "big") & _DUE_MASK if _is_ours(body) else None
 
 
 def dependencies(body: bytes) -> tuple[Dependency, ...]:
-    """What this message depends on; nothing for a body that no swarm made or that is encrypted."""
+    """Return the dependencies of the message; empty if no swarm made it or it is encrypted."""
     count = body[8] if _is_ours(body) else 0
     end = MIN_BODY + count * ENTRY_SIZE
     if not count or count > MAX_DEPENDENCIES or len(body) < end:
@@ -77,5 +76,5 @@ def _is_ours(body: bytes) -> bool:
 
 
 def digest(body: bytes) -> int:
-    """The `hash` of the history: the first 63 bits of BLAKE2b."""
+    """Return the `hash` of the history: the first 63 bits of BLAKE2b."""
     return int.from_bytes(hashlib.blake2b(body, digest_size=8).digest(), "big") & _HASH_MASK

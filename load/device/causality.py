@@ -1,8 +1,8 @@
-"""Causal order in the swarm: who may be where, from the plan, and what a body names.
+"""Causal order in the swarm: memberships from the plan, and the dependencies that a body names.
 
-A person knows the members of their conversations. In the swarm everybody is told from the plan, everyone included who
-will join later: to name one conversation too many costs 16 bytes, to leave one out would cost the order. A device with
-real encryption has to decrypt before it knows what a message names.
+A person knows the members of their conversations. In the swarm each device takes them from the plan, with everyone who
+will join later. A conversation named too many costs 16 bytes; one left out would break the order. A device with real
+encryption must decrypt a message before it knows its dependencies.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sut.protocol.frames import Message
 
 
 def ever(population: Population, changes: Iterable[Change]) -> tuple[frozenset[int], ...]:
-    """Who is or will be in each conversation, by its place in the population."""
+    """Return the users who are or will be in each conversation, by its place in the population."""
     found = [set(one.members) for one in population.conversations]
     for change in changes:
         if change.add:
@@ -27,12 +27,12 @@ def ever(population: Population, changes: Iterable[Change]) -> tuple[frozenset[i
 
 
 class Ties:
-    """Who may be in which conversation, by its id. One for all devices of a process."""
+    """The users who may be in each conversation, by its id. One object for all devices of a process."""
 
     def __init__(
         self, population: Population, plan: Plan, conversations: Sequence[int], *, ignore_dependencies: bool = False
     ) -> None:
-        """`ignore_dependencies`: the known-bad clients, which name what they saw and do not wait for it."""
+        """`ignore_dependencies`: the known-bad clients, which name dependencies and do not wait for them."""
         self.founders = {
             conv: frozenset(one.members) for conv, one in zip(conversations, population.conversations, strict=True)
         }
@@ -43,7 +43,10 @@ class Ties:
         self.ignore_dependencies = ignore_dependencies
 
     def of(self, user: int, read: Callable[[Message], bytes] | None = None) -> Tie:
-        """What this user's device is told. `read`: decrypts a message, once, in the order of its conversation."""
+        """Return the Causality of this user's device.
+
+        `read` decrypts a message, once, in the order of its conversation.
+        """
         return Tie(self, user, read)
 
 
@@ -64,19 +67,19 @@ class Tie:
         return bodies.dependencies(message.body if self._read is None else self._read(message))
 
     def shared(self, conv: int, other: int) -> bool:
-        """Whether somebody else is, was or will be in both."""
+        """Return True if another user is, was or will be in both conversations."""
         ever = self._ties.ever
         both = ever.get(conv, frozenset()) & ever.get(other, frozenset())
         return len(both) > (self._user in both)
 
     def grows(self, conv: int) -> bool:
-        """True for groups: members may be added to them."""
+        """Return True for groups, to which members may be added."""
         return conv in self._ties.growing
 
     def may_be_in(self, user: int, conv: int) -> bool:
-        """Whether that user is, was or will be there."""
+        """Return True if that user is, was or will be a member."""
         return user in self._ties.ever.get(conv, frozenset())
 
     def member_of(self, conv: int) -> bool:
-        """Whether the user was there from the beginning."""
+        """Return True if the user of this device was a member from the beginning."""
         return self._user in self._ties.founders.get(conv, frozenset())

@@ -1,11 +1,11 @@
-"""Devices with real end-to-end encryption: what each encrypts, decrypts, waits for and asks for again.
+"""Devices with real end-to-end encryption: each encrypts, decrypts, waits for keys and requests them again.
 
-A device encrypts what it writes where all members have encryption, and decrypts all it shows. Plaintexts carry the
-run's canary: bytes that must be found nowhere in the system. Keys are fetched elsewhere (load/drive/keys.py).
+A device encrypts the messages that it writes where all members have encryption, and decrypts all it shows. Plaintexts
+carry the run's canary: bytes that must be found nowhere in the system. Keys are fetched elsewhere (load/drive/keys.py).
 
-A message that cannot be read yet waits, and those of its sender in that conversation behind it; the device asks the
-sender for its keys in a new session, and answers those who ask it. What decrypts to something that was not written, or
-cannot be read to the end, goes into the history as another content than was sent.
+A message that cannot be read yet waits, and later ones of its sender in that conversation wait behind it. The device
+requests its keys from the sender in a new session, and answers such requests. A message that decrypts to a wrong
+plaintext, or stays unreadable to the end, goes into the history with another content than was sent.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from load.device import body as bodies
 from load.device.body import Draft
-from load.history.history import message_id
+from load.history.events import message_id
 from load.history.recorder import Recorder
 from sut.crypto import envelope as envelopes
 from sut.crypto.account import Account
@@ -29,17 +29,17 @@ from sut.protocol.device.events import MemberChange
 from sut.protocol.frames import Message
 
 MAX_WAITING: Final = 200
-"""Messages of one device that wait for their keys."""
+"""Maximum number of messages of one device that wait for their keys."""
 MAX_REFS: Final = 1000
-"""Own messages whose numbers a device remembers, to know who may have their keys."""
+"""Number of own messages whose sequence numbers a device keeps, to decide who may have their keys."""
 ASK_AGAIN_S: Final = 5.0
-"""Without an answer a device asks once more."""
+"""Seconds without an answer after which a device asks once more."""
 
 K = TypeVar("K")
 
 
 class Wanted(NamedTuple):
-    """Keys to fetch: of `user`, for a device; `bundle`: to begin a session, else only the device list."""
+    """Keys to fetch for a device, of `user`. With `bundle`, those that begin a session, else only the device list."""
 
     device: int
     user: int
@@ -48,7 +48,7 @@ class Wanted(NamedTuple):
 
 @dataclass(kw_only=True)
 class Cost:
-    """What encryption took of this process, in seconds of CPU time, and how often."""
+    """The cost of encryption in this process: seconds of CPU time, and counts."""
 
     sealed: int = 0
     seal_s: float = 0.0
@@ -57,7 +57,7 @@ class Cost:
     sessions: int = 0
     session_s: float = 0.0
     opaque: int = 0
-    """Messages of crypto devices that went out before their keys were there."""
+    """Messages of crypto devices that were sent unencrypted because keys were missing."""
     asked: int = 0
     """Messages that could not be read at first."""
 
@@ -76,23 +76,23 @@ class _Waiting:
 
     messages: list[Message] = field(default_factory=list)
     since: float = 0.0
-    """When the newest of them came."""
+    """Arrival time of the newest of them."""
     quiet_until: float = 0.0
-    """Asked a moment ago: the answer is given time."""
+    """No further request before this time, so that an answer can arrive."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Encryption:
-    """What the crypto devices of a process share: who they are, and what keys they want and know."""
+    """The state that the crypto devices of a process share: the users, and the keys that they want and have."""
 
     users: frozenset[int]
-    """All crypto devices, of other processes too."""
+    """All crypto devices, also those of other processes."""
     conversations: frozenset[int]
-    """Those in which nobody but these users ever is."""
+    """The conversations whose members are always crypto devices."""
     seed: int
     canary: bytes
     plaintext: bool
-    """The known-bad client, which encrypts nothing."""
+    """True for the known-bad client, which encrypts nothing."""
     recorder: Recorder
     cost: Cost = field(default_factory=Cost)
     people: dict[int, Person] = field(default_factory=dict)
@@ -100,23 +100,23 @@ class Encryption:
     wake: Callable[[int], None] = lambda _device: None
     """Called with a device that has something to send."""
     lists: dict[int, bytes] = field(default_factory=dict)
-    """User -> device list, as far as this process has it."""
+    """User -> device list, as far as this process has fetched it."""
     queue: deque[Wanted] = field(default_factory=deque)
-    """What has to be fetched, in order; each once."""
+    """The fetches to make, in order, without duplicates."""
     _queued: set[Wanted] = field(default_factory=set)
 
     def join(self, device: int, members: Mapping[int, frozenset[int]], *, groups: frozenset[int]) -> None:
-        """A device of this process begins. `members`: of those of its conversations that are encrypted."""
+        """Register a device of this process. `members`: those of its encrypted conversations."""
         self.people[device] = Person(device, members, groups, self)
 
     def want(self, wanted: Wanted) -> None:
-        """Fetch it as soon as possible."""
+        """Queue a fetch, unless it is queued already."""
         if wanted not in self._queued:
             self._queued.add(wanted)
             self.queue.append(wanted)
 
     def next_wanted(self) -> Wanted | None:
-        """Take what was asked for first; None: nothing is."""
+        """Remove and return the oldest queued fetch; None if there is none."""
         if not self.queue:
             return None
         wanted = self.queue.popleft()
@@ -125,7 +125,7 @@ class Encryption:
 
     @staticmethod
     def true_size(size: int, *, group: bool) -> int:
-        """Bytes of an envelope for a plaintext of so many, among devices that know each other."""
+        """Return the bytes of an envelope for a plaintext of `size` bytes, among devices with sessions."""
         return envelopes.group_size(size) if group else envelopes.direct_size(size, devices=1)
 
 
@@ -140,30 +140,30 @@ class Person:
         self._groups = groups
         self._members = {conv: set(users) for conv, users in members.items()}
         self._joined: dict[tuple[int, int], int] = {}
-        """(conversation, user) -> the number of the add, for those who were not there from the start."""
+        """(conversation, user) -> the number of the add, for users who joined later."""
         self._refs: dict[tuple[int, int], int] = {}
         """(conversation, ref) -> our client_seq."""
         self._numbers: dict[int, int] = {}
         """Our client_seq -> number."""
         self._waiting: defaultdict[tuple[int, int], _Waiting] = defaultdict(_Waiting)
         self._early: dict[tuple[int, int], bytes | None] = {}
-        """(conversation, number) -> what it says, of messages that are read and not displayed."""
+        """(conversation, number) -> plaintext of messages that are read and not displayed."""
         self._asked: dict[tuple[int, int], Sequence[int]] = {}
-        """The same -> the refs that it asks for."""
+        """(conversation, number) -> the refs that the message asks for."""
         self.account = Account.create(user=device, device=device, now_s=int(time.time()))
         self.outgoing: list[tuple[int, bytes]] = []
         """(conversation, body): control bodies to be sent."""
 
     def expects_to_write(self, convs: Sequence[int]) -> None:
-        """Have sessions ready with everybody in these."""
+        """Request the keys for sessions with all members of these conversations."""
         for user in {user for conv in convs for user in self._members.get(conv, ())} - {self._device}:
             self._keys.want(Wanted(self._device, user, bundle=True))
 
     def seal(self, draft: Draft, dependencies: Sequence[Dependency] = ()) -> bytes | None:
-        """The body of a message of ours; None: nobody here to encrypt for, or no keys yet.
+        """Return the encrypted body of an own message; None without other members, or without keys.
 
-        What it depends on is encrypted with it. Call it once, when the message is sent for the first time: sessions
-        move on.
+        The dependencies are encrypted with it. Call it once, when the message is sent for the first time, because
+        sessions advance.
         """
         conv, msg, due_offset_ns, size = draft
         others = self._members.get(conv, set()) - {self._device}
@@ -185,7 +185,7 @@ class Person:
                 sealed = self.account.seal_direct(conv, others, plain)
             else:
                 *keys, sealed = self.account.seal_group(conv, self._members[conv], plain)
-                for body in keys:  # more new readers than fit in the message: they read it when these have come
+                for body in keys:  # for more new readers than fit into the message; they can read it once these arrive
                     self._send(conv, body)
         except NoSession as error:
             for user in error.users:
@@ -198,11 +198,11 @@ class Person:
         return sealed
 
     def acked(self, client_seq: int, seq: int) -> None:
-        """One of our messages has its number."""
+        """Record the number of an own message."""
         _remember(self._numbers, client_seq, seq)
 
     def changed(self, change: MemberChange) -> None:
-        """Somebody came or went, at this place among the messages."""
+        """Apply a membership change at its place among the messages."""
         if change.conv not in self._keys.conversations:
             return
         members = self._members.setdefault(change.conv, set())
@@ -215,9 +215,10 @@ class Person:
             self._keys.want(Wanted(self._device, change.user, bundle=True))
 
     def read(self, message: Message) -> bytes:
-        """Its turn in its conversation has come: what it says, or its bytes if nothing is to be read in it (yet).
+        """Return the plaintext of a message whose turn in its conversation has come, or its bytes if it is unreadable.
 
-        Each at most once, and before `shown`: then it is kept until then, as many as the client holds back.
+        Call it at most once for a message, and before `shown`. The plaintext is kept until then; the client bounds how
+        many are held back.
         """
         plain = self._open(message)
         if plain is not None or envelopes.is_envelope(message.body):
@@ -225,7 +226,7 @@ class Person:
         return message.body if plain is None else plain
 
     def shown(self, message: Message) -> bytes | None:
-        """A message is displayed: what it says, None when there is nothing to read in it (yet)."""
+        """Return the plaintext of a displayed message; None if there is nothing to read in it (yet)."""
         place = message.conv, message.seq
         plain = self._early.pop(place) if place in self._early else self._open(message)
         asked = self._asked.pop(place, None)
@@ -244,15 +245,15 @@ class Person:
             and waiting.messages
             and envelopes.parse(message.body).type is not envelopes.Type.CONTROL
         ):
-            self._wait(message)  # those before it first: they may bring its keys
+            self._wait(message)  # earlier ones first: they may bring its keys
             return None
         return self._read(message)
 
     def learn(self, user: int, device_list: bytes, bundles: Sequence[Bundle]) -> None:
-        """Use the device list of a user, and begin sessions with the bundles. Then read again what waited for them."""
+        """Take the device list of a user, begin sessions with the bundles, and read waiting messages again."""
         try:
             self.account.learn(user, device_list, bundles)
-            if bundles and not self._waits_for(user):  # who waits needs the bundle to ask with
+            if bundles and not self._waits_for(user):  # a waiting device needs the bundle to ask with
                 self.account.prepare([user])
         except CryptoError as error:
             self._keys.recorder.violation(self._device, f"keys of user {user}: {error}")
@@ -262,7 +263,7 @@ class Person:
                 self._try_again(conv, device, may_ask=bool(bundles))
 
     def ask_late(self) -> None:
-        """Ask once more where no answer came. Called now and then."""
+        """Request keys again if no answer came. Call it regularly."""
         now = time.monotonic()
         for (_, device), waiting in self._waiting.items():
             if waiting.messages and now >= waiting.quiet_until:
@@ -272,14 +273,14 @@ class Person:
         return any(waiting.messages for (_, device), waiting in self._waiting.items() if device == user)
 
     def give_up(self, grace_s: float) -> None:
-        """What still waits is reported, unless the newest came so short ago that its keys may be under way."""
+        """Report the messages that still wait, unless the newest arrived less than `grace_s` ago."""
         for waiting in self._waiting.values():
             if time.monotonic() - waiting.since >= grace_s:
                 for message in waiting.messages:
                     self._spoiled(message, "it could not be read to the end of the run")
 
     def _read(self, message: Message, *, again: bool = False) -> bytes | None:
-        """Open it; on the way do what it asks, or see to its keys."""
+        """Decrypt a message; also handle its requests, or request its keys. Returns the plaintext or None."""
         conv, sender = message.conv, (message.user, message.device)
         cached = self._keys.lists.get(message.user)
         started = time.thread_time()
@@ -293,7 +294,8 @@ class Person:
             return None
         except Unreadable:
             if envelopes.parse(message.body).type is envelopes.Type.CONTROL:
-                return None  # for others, or of no use without a session: who needs it asks by the message itself
+                # For others, or useless without a session: a device that needs it asks for the message itself.
+                return None
             self._wait(message, again=again)
             if time.monotonic() >= self._waiting[conv, message.device].quiet_until:
                 self._keys.want(Wanted(self._device, message.user, bundle=True))
@@ -303,17 +305,17 @@ class Person:
             return None
         self._keys.cost.opened += 1
         self._keys.cost.open_s += time.thread_time() - started
-        if opened.asked:  # answered when it is displayed, for then it is known who is there
+        if opened.asked:  # answered at the display, when the members at its place are known
             self._asked[conv, message.seq] = opened.asked
         if opened.unlocked:
-            self._waiting[conv, message.device].quiet_until = 0.0  # the rest may be asked for at once
+            self._waiting[conv, message.device].quiet_until = 0.0  # the rest may be requested at once
             self._try_again(conv, message.device, may_ask=False)
         if opened.plaintext is not None:
             self._check(message, opened.plaintext)
         return opened.plaintext
 
     def _check(self, message: Message, plain: bytes) -> None:
-        """Whether it is what its sender wrote: all of a plaintext follows from its head."""
+        """Report a plaintext that its sender did not write: all of a plaintext follows from its head."""
         msg, due_ns = int.from_bytes(plain[:8], "big"), bodies.due_offset_ns(plain)
         last = message_id(message.device, message.client_seq)
         if due_ns is not None and msg == last:
@@ -342,7 +344,7 @@ class Person:
         waiting.since = time.monotonic()
 
     def _try_again(self, conv: int, device: int, *, may_ask: bool) -> None:
-        """Read what waits; what still cannot be read is asked for, if there is a bundle to ask with."""
+        """Read the waiting messages again; request the keys of the rest, if there is a bundle to ask with."""
         waiting = self._waiting[conv, device]
         waiting.messages, left = [], waiting.messages
         unread = []
@@ -357,7 +359,7 @@ class Person:
         waiting.quiet_until = time.monotonic() + ASK_AGAIN_S
         try:
             body = self.account.ask_again(conv, sender=(device, device), bodies=[message.body for message in asked])
-        except NoSession:  # a session that began meanwhile took the bundle
+        except NoSession:  # a session that began meanwhile used the bundle
             waiting.quiet_until = 0.0
             return
         except Unreadable as error:
@@ -368,7 +370,7 @@ class Person:
         self._send(conv, body)
 
     def _answer(self, conv: int, asker: tuple[int, int], refs: Sequence[int]) -> None:
-        """Give the keys of those messages that the asker was there for."""
+        """Send the keys of those messages at which the asker was a member."""
         if asker[0] not in self._members.get(conv, ()):
             return
         since = self._joined.get((conv, asker[0]), 0)

@@ -1,10 +1,10 @@
-"""One simulated person with one device, without I/O: bytes and the time go in, bytes and history events come out.
+"""One simulated person with one device, without I/O: takes bytes and the time, returns bytes and history events.
 
-Three machines in one: the plan (what the person wants, and when), the chat client (sut.protocol.device.client), and the
-WebSocket connection (`websockets`' sans-I/O core). Who drives it owns the socket and the clock, and must
-- after any call, write what `output` returns to the socket; with a history event it was appended before,
+It joins three machines: the plan (what the person does, and when), the chat client (sut.protocol.device.client), and
+the WebSocket connection (`websockets`' sans-I/O core). Its driver owns the socket and the clock, and must
+- write what `output` returns to the socket after any call; history events are appended before,
 - call `on_time` at `wake_at`,
-- drop the connection when `must_drop` says so, and call `closed` when a connection or an attempt ended.
+- drop the connection when `must_drop` is not empty, and call `closed` when a connection or an attempt ended.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from load.device import body as bodies
 from load.device.body import Draft
 from load.device.causality import Ties
 from load.device.doings import Doings
-from load.history.history import message_id, now_ns
+from load.history.events import message_id
 from load.history.recorder import UNWATCHED, Recorder
+from load.history.writer import now_ns
 from load.plan.plan import ALWAYS_US, US, Absence, DevicePlan
 from sut.protocol.causal import Dependency
 from sut.protocol.device.client import Client
@@ -58,47 +59,47 @@ if TYPE_CHECKING:
     from load.device.crypto import Encryption
 
 MAX_MESSAGE: Final = 4 << 20
-"""Largest WebSocket message a device accepts: a PAGE of 200 bodies of 16 KB is below it."""
+"""Largest WebSocket message in bytes that a device accepts: a PAGE of 200 bodies of 16 KB is below it."""
 
 
 @dataclass(kw_only=True)
 class Run:
-    """What all devices of a process share. Before `begin` nobody writes, and latecomers stay away."""
+    """The state that all devices of a process share. Before `begin` no device sends, and latecomers stay away."""
 
     seed: int
     conversations: tuple[int, ...]
     """The id that the API gave to each conversation of the population, by its place there."""
     recorder: Recorder
     ties: Ties | None = None
-    """With them devices keep causal order."""
+    """If set, devices keep causal order."""
     settings: ClientSettings = field(default_factory=ClientSettings)
     rng: random.Random = field(default_factory=random.Random)
-    """For waits and jitter only: what is planned comes from the seed."""
+    """For waits and jitter only: the plan comes from the seed."""
     t0_s: float = math.inf
-    """When the plan's time 0 is, on the monotonic clock that drives the devices."""
+    """The plan's time 0, on the monotonic clock that drives the devices."""
     t0_ns: int = 0
-    """The same on the history's clock."""
+    """The plan's time 0 on the history's clock."""
     read_share: float = 0.0
     """Share of the shown messages that people read at once."""
     crypto: Encryption | None = None
     """Real encryption for some of the devices."""
     tracer: bytes = b""
-    """In every body that is not encrypted."""
+    """Bytes in every body that is not encrypted."""
     groups: frozenset[int] = frozenset()
-    """Which of `conversations`, by id, are groups."""
+    """The ids of those `conversations` that are groups."""
     quiet: bool = False
-    """Nobody writes any more, and nobody goes offline or stays away."""
+    """True once no device sends, goes offline or stays away any more."""
 
 
 class Refusal(Enum):
-    """Why an attempt to connect did not end in a connection."""
+    """The reason why an attempt to connect did not end in a connection."""
 
     TOKEN = 401
     OTHER = 0
 
 
 class Device:
-    """One of them. `now` is always seconds of the clock of `Run.t0_s`."""
+    """One simulated device. `now` is always seconds of the clock of `Run.t0_s`."""
 
     __slots__ = (
         "_broken_off", "_client", "_client_seq", "_crypto", "_doings", "_fragments", "_next_absence", "_next_send",
@@ -114,7 +115,7 @@ class Device:
         self._client_seq = 1
         self._next_send = 0
         self._next_absence = 0
-        self._unsent: dict[int, tuple[int, int]] = {}  # client_seq -> (planned ns, hash), until it is written down
+        self._unsent: dict[int, tuple[int, int]] = {}  # client_seq -> (planned ns, hash), until it is recorded
         self._crypto = run.crypto.people.get(device) if run.crypto is not None else None
         read = self._crypto.read if self._crypto is not None else None
         self._client = Client(
@@ -139,27 +140,27 @@ class Device:
         self._broken_off = False
         self._fragments: list[bytes] = []
         self.must_drop = ""
-        """Why the connection must be dropped now; empty: it need not."""
+        """The reason to drop the connection now; empty without one."""
         self.refusal: Refusal | None = None
-        """Set when the gateway answered the upgrade with something else than 101."""
+        """Set if the gateway answered the upgrade with a status other than 101."""
         self.refusal_text = ""
         self.leaving: Absence | None = None
-        """Set when the person goes offline as planned: output what there is, then end the connection."""
+        """Set when the person goes offline as planned: write `output`, then end the connection."""
 
     @property
     def open(self) -> bool:
-        """The WebSocket connection is established."""
+        """True while the WebSocket connection is established."""
         return self._open
 
     def away_until(self, now: float) -> float:
-        """When the person wants to be online: `now`, or the end of a planned absence (inf: not known before t0)."""
+        """Return when the person wants to be online: `now`, or the end of an absence (inf: unknown before t0)."""
         absence = self._absence(now)
         if absence is None or self._run.quiet or now < self._begins_at(absence):
             return now
         return max(now, self._at(absence.to_us))
 
     def connect(self, url: str, token: str) -> None:
-        """Begin a connection, whose TCP part stands. `output` holds the upgrade request."""
+        """Begin a connection once TCP is connected. `output` then holds the upgrade request."""
         self._web = ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE)
         request = self._web.connect()
         request.headers["Authorization"] = f"Bearer {token}"
@@ -168,13 +169,14 @@ class Device:
         self.must_drop, self.refusal, self.refusal_text, self.leaving = "", None, "", None
 
     def receive(self, data: bytes, now: float) -> None:
-        """Bytes came from the gateway; empty: the end of its stream."""
+        """Handle bytes from the gateway; empty means the end of its stream."""
         self._now = now
         web = self._web
         if web is None or self.leaving is not None:
             return
         if data:
             web.receive_data(data)
+            self._client.heard(now)
         else:
             web.receive_eof()
         for event in web.events_received():
@@ -188,7 +190,7 @@ class Device:
         self._drain()
 
     def on_time(self, now: float) -> None:
-        """Do what is due: write messages, let the client retry, go offline as planned."""
+        """Do what is due: send messages, let the client retry, go offline as planned."""
         self._now = now
         if not self._run.quiet:
             self._follow_plan(now)
@@ -197,7 +199,7 @@ class Device:
         self._drain()
 
     def wake_at(self) -> float:
-        """When `on_time` has something to do; inf: not before something arrives."""
+        """Return when `on_time` has something to do; inf: not before something arrives."""
         at = self._client.next_wakeup()
         if self._crypto is not None and self._crypto.outgoing:
             return -math.inf
@@ -212,15 +214,15 @@ class Device:
         return at
 
     def wrote_all(self) -> bool:
-        """Every planned message was sent, or refused by a full outbox."""
+        """Return True if every planned message was sent, or refused by a full outbox."""
         return self._next_send == len(self._plan.sends) and not self._client.untold
 
     def output(self) -> bytes:
-        """What must be written to the socket now."""
+        """Return the bytes to write to the socket now."""
         return b"".join(self._web.data_to_send()) if self._web else b""
 
     def leave(self, absence: Absence) -> None:
-        """Go offline on purpose. What arrives from now on is seen by nobody."""
+        """Go offline on purpose. Bytes that arrive from now on are ignored."""
         self._drain()
         self.leaving = absence
         if self._online:
@@ -230,7 +232,7 @@ class Device:
             self._web.send_close(CloseCode.GOING_AWAY)
 
     def stay_away(self) -> None:
-        """A planned absence began while the connection was broken off: from now on nobody waits for this device."""
+        """A planned absence began while the connection was broken: record that nobody waits for this device."""
         if self._broken_off:
             self._broken_off = False
             self._run.recorder.stays_away(self.device)
@@ -258,7 +260,7 @@ class Device:
         return -math.inf if absence.from_us == ALWAYS_US else self._at(absence.from_us)
 
     def _absence(self, now: float) -> Absence | None:
-        """The current or next planned absence; those that are over are forgotten."""
+        """Return the current or next planned absence; forgets those that are over."""
         absences = self._plan.absences
         while self._next_absence < len(absences):
             absence = absences[self._next_absence]
@@ -288,10 +290,10 @@ class Device:
         self._hand_in(conv, make, self._run.t0_ns + offset_ns, now)
 
     def _compose(self, draft: Draft, dependencies: Sequence[Dependency]) -> bytes:
-        """The body of a message, encrypted where this device encrypts and has the keys.
+        """Return the body of a message, encrypted if this device encrypts and has the keys.
 
-        Called once for a message, at its first transmission: encryption moves on with each message, and a repetition
-        is the same bytes.
+        Called once for a message, at its first transmission, because encryption advances with each message. A retry
+        sends the same bytes.
         """
         run, size = self._run, draft.size
         if self._crypto is not None:
@@ -310,14 +312,14 @@ class Device:
         )
 
     def _send_controls(self, now: float) -> None:
-        """What encryption has to say to other devices."""
+        """Send the control messages of encryption."""
         if self._crypto is not None:
             outgoing, self._crypto.outgoing = self._crypto.outgoing, []
             for conv, body in outgoing:
                 self._hand_in(conv, lambda _now, body=body: body, now_ns(), now)  # type: ignore[misc]
 
     def _hand_in(self, conv: int, make: Compose, due_ns: int, now: float) -> None:
-        """Have it sent. `make` is called once, when it is transmitted for the first time."""
+        """Submit a message. `make` is called once, when it is transmitted for the first time."""
         client_seq = self._client_seq
 
         def made(now: float) -> bytes:
@@ -334,7 +336,7 @@ class Device:
         self._client_seq += 1
 
     def _upgraded(self, web: ClientProtocol, now: float) -> None:
-        """The answer to the upgrade may have come."""
+        """Check whether the answer to the upgrade has come."""
         if web.state is OPEN:
             self._open = True
             self._run.recorder.counters.connects += 1
@@ -372,7 +374,7 @@ class Device:
             self._web.send_close(CloseCode.PROTOCOL_ERROR)
 
     def _drain(self) -> None:
-        """Events to the history first, then frames to the connection."""
+        """Pass events to the history first, then frames to the connection."""
         client, recorder, device = self._client, self._run.recorder, self.device
         for event in client.events():
             match event:

@@ -1,11 +1,11 @@
-"""What a person does beside writing: reading, typing, looking at people. Follows its plan; no I/O of its own."""
+"""The actions of a person beside sends: reading, typing, watching presence. Follows the plan; no I/O."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
-from load.history.history import message_id
+from load.history.events import message_id
 from load.plan.people import is_read
 from load.plan.plan import DevicePlan
 from sut.protocol.device.client import Client
@@ -13,7 +13,7 @@ from sut.protocol.device.events import Show
 
 
 class Doings:
-    """What one device's person does beside writing. `at` turns us after t0 into seconds of the driver's clock."""
+    """The planned actions of one device's person. `at` turns us after t0 into seconds of the driver's clock."""
 
     __slots__ = ("_at", "_client", "_conversations", "_device", "_keystroke", "_look", "_plan", "_read_share", "_seed")
 
@@ -39,7 +39,7 @@ class Doings:
         self._look = 0  # 2 x place in the plan, + 1 while looking
 
     def wake_at(self) -> float:
-        """When `follow` has something to do."""
+        """Return when `follow` has something to do; inf: never."""
         at = math.inf
         if self._keystroke < len(self._plan.keystrokes):
             at = self._at(self._plan.keystrokes[self._keystroke].at_us)
@@ -50,7 +50,7 @@ class Doings:
         return at
 
     def follow(self, now: float) -> None:
-        """Do what is due."""
+        """Do the actions that are due."""
         strokes, looks = self._plan.keystrokes, self._plan.looks
         while self._keystroke < len(strokes) and self._at(strokes[self._keystroke].at_us) <= now:
             self._client.typing(self._conversations[strokes[self._keystroke].conversation], now)
@@ -63,7 +63,7 @@ class Doings:
             self._look += 1
 
     def shown(self, event: Show, now: float) -> None:
-        """A message is on the screen; the person may read it at once. What was read is in the history as shown."""
+        """Mark a displayed message as read if the person reads it at once. The history records it as shown."""
         message = event.message
         if self._read_share and message.device != self._device:
             msg = message_id(message.device, message.client_seq)

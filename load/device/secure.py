@@ -1,7 +1,7 @@
-"""TLS for a device's connection, without I/O: bytes of the socket in, bytes of the WebSocket out, and back.
+"""TLS for a device's connection, without I/O: turns bytes of the socket into bytes of the WebSocket, and back.
 
-Python's own TLS sockets would do their reads and writes themselves, and wait; a device's are done by its session, which
-never does. So the TLS engine works on two memory buffers between them.
+Python's own TLS sockets would read, write and wait by themselves. A device's reads and writes belong to its session,
+which never waits. So the TLS engine works on two memory buffers between them.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ import ssl
 
 
 def client_context(ca_file: str) -> ssl.SSLContext:
-    """For clients: trusts this authority alone, or the machine's where there is none. Raises OSError."""
+    """Return a client context that trusts only this authority, or the machine's if it is "". Raises OSError."""
     context = ssl.create_default_context(cafile=ca_file or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 
 class SecureStream:
-    """One TLS connection as a client. After `receive` and `send`, what `output` returns goes to the socket."""
+    """One TLS connection as a client. After `receive` and `send`, write what `output` returns to the socket."""
 
     def __init__(self, context: ssl.SSLContext, host: str) -> None:
-        """Begin; `output` holds the first words of the handshake."""
+        """Begin the handshake; `output` holds its first bytes."""
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._in, self._out, server_hostname=host)
         self._unsent = b""
         self.ready = False
-        """Whether the handshake is done. Until then what is sent waits."""
+        """True once the handshake is done. Until then sent bytes wait."""
         self._shake()
 
     def receive(self, data: bytes) -> bytes:
-        """Bytes came from the socket; returns what they say. Raises ssl.SSLError, an OSError."""
+        """Take bytes from the socket and return their plaintext. Raises ssl.SSLError, an OSError."""
         self._in.write(data)
         if not self.ready:
             self._shake()
@@ -45,14 +45,14 @@ class SecureStream:
         return plain
 
     def send(self, data: bytes) -> None:
-        """Have this go out. Raises ssl.SSLError."""
+        """Encrypt bytes for `output`. Raises ssl.SSLError."""
         self._unsent += data
         if self.ready and self._unsent:
-            self._tls.write(self._unsent)  # to memory: all of it, at once
+            self._tls.write(self._unsent)  # to memory: takes all of it at once
             self._unsent = b""
 
     def output(self) -> bytes:
-        """What must be written to the socket now."""
+        """Return the bytes to write to the socket now."""
         return self._out.read()
 
     def _shake(self) -> None:

@@ -1,9 +1,9 @@
 """The HTTP API as the swarm uses it: tokens, conversations, members, discovery.
 
-Plain http.client, one kept-alive connection a thread, so that it works under gevent (where a thread is a greenlet),
-in a plain process, and in tests. Every call can be repeated without harm: creations carry a key, a repeated membership
-change answers with the number that it took the first time. So an unknown outcome (503, a time-out, a broken
-connection) is asked again, with a growing random wait, until it is known or the time is up.
+It uses plain http.client with one kept-alive connection per thread. So it works under gevent (where a thread is a
+greenlet), in a plain process, and in tests. Every call is idempotent: creations carry a key, and a repeated membership
+change answers with the number that it took the first time. A call with an unknown outcome (503, a time-out, a broken
+connection) is repeated after a growing random wait. It ends when the outcome is known or the time is up.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sut.protocol.api_answers import Created, Gateways, IssuedTokens, KeysLeft, 
 from sut.protocol.push_tokens import push_token
 
 MAX_TOKENS: Final = 1000
-"""Devices in one request for tokens, or of registrations."""
+"""Maximum number of devices in one request for tokens or registrations."""
 Provider = Literal["apns", "fcm"]
 _PROVIDERS: Final[tuple[Provider, ...]] = ("apns", "fcm")
 _RETRY_BASE_S: Final = 0.05
@@ -37,7 +37,7 @@ R = TypeVar("R")
 
 
 class ApiError(Exception):
-    """The API did not do as asked; the text is one line. `definite`: it certainly had no effect."""
+    """A call of the API failed; the text is one line. `definite`: it certainly had no effect."""
 
     def __init__(self, text: str, *, status: int = 0, definite: bool = False) -> None:
         super().__init__(text)
@@ -66,7 +66,7 @@ class _Registered(msgspec.Struct, frozen=True):
 
 
 class ApiClient:
-    """A client of one API. May be used from several threads (or greenlets) at once."""
+    """A client of one API. Several threads (or greenlets) may use it at once."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class ApiClient:
         self._local = threading.local()
 
     def tokens(self, api_key: str, devices: Iterable[int]) -> dict[int, str]:
-        """A token for each device (of the user with the same id). Raises ApiError."""
+        """Return a token for each device (of the user with the same id). Raises ApiError."""
         wanted = list(devices)
         tokens: dict[int, str] = {}
         for start in range(0, len(wanted), MAX_TOKENS):
@@ -103,7 +103,7 @@ class ApiClient:
         return tokens
 
     def register(self, api_key: str, devices: Iterable[int]) -> None:
-        """Register each device (of the user with the same id) with a push token at one of the providers, by turns.
+        """Register each device (of the user with the same id) with a push token at alternating providers.
 
         Raises ApiError.
         """
@@ -121,22 +121,22 @@ class ApiClient:
         return self._call("POST", "/v1/conversations", token, Created, body).conversation
 
     def add(self, token: str, conv: int, user: int, *, give_up_s: float | None = None) -> int:
-        """Add a user to a group. Returns the number the change took. Raises ApiError."""
+        """Add a user to a group. Returns the number that the change took. Raises ApiError."""
         path = f"/v1/conversations/{conv}/members"
         return self._call("POST", path, token, Seq, {"user": user}, give_up_s=give_up_s).seq
 
     def remove(self, token: str, conv: int, user: int, *, give_up_s: float | None = None) -> int:
-        """Remove a user from a group. Returns the number the change took. Raises ApiError."""
+        """Remove a user from a group. Returns the number that the change took. Raises ApiError."""
         path = f"/v1/conversations/{conv}/members/{user}"
         return self._call("DELETE", path, token, Seq, give_up_s=give_up_s).seq
 
     def name(self, token: str, conv: int, user: int, *, role: str, give_up_s: float | None = None) -> int:
-        """Give a member of a group a role. Returns the number the change took. Raises ApiError."""
+        """Give a member of a group a role. Returns the number that the change took. Raises ApiError."""
         path = f"/v1/conversations/{conv}/members/{user}"
         return self._call("PUT", path, token, Seq, {"role": role}, give_up_s=give_up_s).seq
 
     def publish_keys(self, token: str, publication: Publication, *, device_list: bytes, version: int) -> int:
-        """Publish a device's keys. Returns how many one-time prekeys there are now. Raises ApiError."""
+        """Publish a device's keys. Returns the number of one-time prekeys left at the service. Raises ApiError."""
         identity_key, number, key, signature, one_time = publication
         body = {
             "identity_key": identity_key,
@@ -147,12 +147,12 @@ class ApiClient:
         return self._call("PUT", "/v1/keys", token, KeysLeft, body).one_time
 
     def keys_of(self, token: str, user: int, *, one_time: bool) -> KeysOf:
-        """A user's published keys, with a one-time prekey of each device if asked. Raises ApiError."""
+        """Return a user's published keys, with a one-time prekey of each device if `one_time`. Raises ApiError."""
         path = f"/v1/users/{user}/keys{'' if one_time else '?one_time=no'}"
         return self._call("GET", path, token, KeysOf, give_up_s=5.0)
 
     def gateways(self) -> tuple[str, ...]:
-        """WebSocket URLs of live gateways, shuffled; one attempt. Raises ApiError."""
+        """Return the WebSocket URLs of live gateways, shuffled; one attempt. Raises ApiError."""
         return self._call("GET", "/v1/discovery", "", Gateways, give_up_s=0.0).gateways
 
     def _call(
@@ -165,7 +165,7 @@ class ApiClient:
         *,
         give_up_s: float | None = None,
     ) -> R:
-        """One call, repeated while its outcome is unknown."""
+        """Make one call, repeated while its outcome is unknown. Raises ApiError."""
         deadline = self._clock() + (self._give_up_s if give_up_s is None else give_up_s)
         wait_s = _RETRY_BASE_S
         while True:
@@ -197,7 +197,7 @@ class ApiClient:
             connection.close()
             self._local.connection = None
             if reused and isinstance(error, http.client.RemoteDisconnected | ConnectionError):
-                return self._attempt(method, path, token, body)  # kept alive too long: once, on a fresh one
+                return self._attempt(method, path, token, body)  # an idle connection was closed: retry once
             reason = str(error) or type(error).__name__
             raise ApiError(f"{method} {path} at {self._host}:{self._port}: {reason}") from None
         self._local.connection = connection
@@ -220,7 +220,7 @@ def _refusal(what: str, status: int, data: bytes) -> ApiError:
 
 
 def parallel(work: Callable[[T], R], items: Sequence[T], *, at_once: int) -> list[R]:
-    """`work` on every item, `at_once` of them in parallel, results in order. The first error is raised."""
+    """Call `work` on every item, `at_once` in parallel; returns the results in order. Raises the first error."""
     if not items:
         return []
     with ThreadPoolExecutor(min(at_once, len(items)), thread_name_prefix="api") as pool:

@@ -1,11 +1,12 @@
-"""Before and beside the sends: conversations are created, members recorded, and groups change during the run.
+"""Creates conversations, records members, and changes groups during the run.
 
-One process of a swarm does this, the one that leads it (Locust's master, or the only one). What the API answered is in
-the history; what it left open after many tries is a hole in it, said so in the control lines.
+One process of a swarm does this: the leader (Locust's master, or the only process). The history holds the API's
+answers. A change without an answer after many attempts is a hole, written to the control lines.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,14 +15,17 @@ from typing import Final
 
 from load.drive.api import ApiClient, ApiError, parallel
 from load.history.control import ControlWriter
-from load.history.history import Event, HistoryWriter, now_ns
+from load.history.events import Event
+from load.history.writer import HistoryWriter, now_ns
 from load.plan.changes import Change
 from load.plan.population import Conversation, Population
 
 AT_ONCE: Final = 16
 CHANGE_GIVE_UP_S: Final = 180.0
-"""Longer than any planned outage: a change whose outcome is not known leaves a hole in the history. Repeating it is
-harmless, it takes one number."""
+"""Seconds, longer than any planned outage: a change whose outcome is unknown leaves a hole in the history.
+
+Repeating it is harmless: it takes one number.
+"""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -34,14 +38,22 @@ def create_conversations(api: ApiClient, population: Population, tokens: Mapping
             tokens[conversation.creator],
             kind=conversation.kind,
             members=conversation.members,
-            key=conversation.key,
+            key=f"{conversation.key}/{_digest(conversation.members)}",
         )
 
     return tuple(parallel(create, population.conversations, at_once=AT_ONCE))
 
 
+def _digest(members: Sequence[int]) -> str:
+    """Return a digest that separates groups of different members.
+
+    A running system may know the key from an earlier, larger swarm.
+    """
+    return hashlib.blake2b(",".join(map(str, sorted(members))).encode(), digest_size=6).hexdigest()
+
+
 def record_population(history: HistoryWriter, population: Population, conversations: Sequence[int]) -> None:
-    """Write who owns which device and who was in which conversation at its creation."""
+    """Write the owner of each device and the members of each conversation at its creation."""
     for user in population.users:
         history.append(Event.DEVICE, device=user, msg=user)
     for conv, conversation in zip(conversations, population.conversations, strict=True):
@@ -76,7 +88,7 @@ class Changes:
         """Set by the owner: no further change is begun."""
 
     def run(self, changes: Sequence[Change], *, t0_ns: int, end_ns: int) -> None:
-        """Each change at its time after `t0_ns`; those that the API's silence delayed beyond `end_ns` are left out."""
+        """Make each change at its time after `t0_ns`; leaves out changes that are delayed beyond `end_ns`."""
         for change in changes:
             due_ns = t0_ns + change.at_us * 1000
             while (wait_ns := due_ns - now_ns()) > 0:
@@ -86,7 +98,7 @@ class Changes:
             self._carry_out(change)
 
     def abandon(self) -> None:
-        """The run ends now: say so if a change is under way whose answer nobody will hear."""
+        """The run ends now: record a hole if a change is under way."""
         if self._open is not None:
             self._hole(self._open, "the swarm stopped before the answer")
 
@@ -105,7 +117,7 @@ class Changes:
             else:
                 self._hole(change, str(error))
         else:
-            # A role took a number too; to a reader of the history it is the adding of somebody who is there already.
+            # A role took a number too; readers of the history see it as the add of a user who is a member already.
             self._history.append(Event.MEMBER, conv=conv, msg=change.user, seq=seq, arg=int(change.add))
             self.done += 1
         self._open = None

@@ -1,8 +1,8 @@
-"""All devices of one process, and the one greenlet that keeps their time.
+"""All devices of one process, and the one greenlet that runs their timers.
 
 One heap of alarms serves every device: its next planned send, retry, heartbeat or absence. An alarm that moves to an
-earlier time is entered again; the later entry is passed over when it comes up. That costs a device nothing while it
-has nothing to do, and no greenlet or timer of its own.
+earlier time is pushed again, and the stale entry is skipped when it comes up. So an idle device costs nothing, and no
+device needs its own greenlet or timer.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from load.device.secure import client_context
 from load.drive.api import ApiClient
 from load.drive.gateways import Gateways
 from load.drive.session import Session
-from load.history.history import HistoryError, now_ns
+from load.history.writer import HistoryError, now_ns
 from load.plan.plan import DevicePlan
 
 LONGEST_SLEEP_S: Final = 0.02
-"""How late an alarm can be that was set to an earlier time while the greenlet slept."""
+"""Maximum delay in s of an alarm that was set to an earlier time while the greenlet slept."""
 PAUSE_S: Final = 0.002
-"""Between two alarms of a device: whatever a device thinks is due, the others get their turn."""
+"""Minimum seconds between two alarms of a device, so that one device cannot starve the others."""
 BURST: Final = 64
 """Alarms handled before the readers get a turn."""
 
@@ -52,7 +52,7 @@ class Fleet:
         ca_file: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_failure` hears once, in one line, why the swarm cannot go on (a full disk)."""
+        """`on_failure` is called once, with a line that says why the swarm cannot continue (such as a full disk)."""
         self.clock = clock
         self.tokens = dict(tokens)
         self.gateways = Gateways(api, rng=random.Random())
@@ -60,7 +60,7 @@ class Fleet:
         self.begun = Event()
         """Set when t0 is known."""
         self.quiet = Event()
-        """Set when nobody writes or stays away any more."""
+        """Set when no device sends or stays away any more."""
         self._run = run
         self._api = api
         self._api_key = api_key
@@ -75,21 +75,21 @@ class Fleet:
 
     @cached_property
     def secure(self) -> ssl.SSLContext:
-        """For connections to gateways that want TLS."""
+        """TLS settings for connections to gateways with wss URLs."""
         return client_context(self._ca_file)
 
     def start(self) -> None:
-        """Start keeping time."""
+        """Start the timer greenlet."""
         self._greenlet = gevent.spawn(self._keep_time)
 
     def stop(self) -> None:
-        """Stop keeping time. The sessions end when their greenlets are killed."""
+        """Stop the timer greenlet. The sessions end when their greenlets are killed."""
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
 
     def begin(self, t0_ns: int) -> None:
-        """Plans count from this time of the history's clock; it should lie a little ahead. Once a fleet."""
+        """Set t0, on the history's clock; it should lie a little ahead. Call it once per fleet."""
         assert not self.begun.is_set()
         self._run.t0_s = self.clock() + (t0_ns - now_ns()) / 1e9
         self._run.t0_ns = t0_ns
@@ -99,32 +99,32 @@ class Fleet:
             self.set_alarm(session)
 
     def quiesce(self) -> None:
-        """No more writing, no more absences: everybody comes or stays online and settles what is under way."""
+        """Stop sends and absences: every device comes or stays online and settles its open requests."""
         self._run.quiet = True
         self.quiet.set()
 
     def wrote_all(self) -> bool:
-        """Every planned message of every device was sent: nothing that is due waits for a connection or its turn."""
+        """Return True if every planned message of every device was sent."""
         return all(session.device.wrote_all() for session in self.sessions)
 
     def take(self) -> Session | None:
-        """A device that nobody runs yet; None when all have somebody."""
+        """Return a session that no user runs yet; None if all are taken."""
         return self._free.popleft() if self._free else None
 
     def give_back(self, session: Session) -> None:
-        """Whoever ran it stopped."""
+        """Make a session available again after its user stopped."""
         self._free.append(session)
 
     def renew_token(self, device: int) -> None:
-        """The gateway did not accept the token. Raises ApiError."""
+        """Replace a token that the gateway did not accept. Raises ApiError."""
         self.tokens |= self._api.tokens(self._api_key, [device])
 
     def wake(self, device: int) -> None:
-        """A device has something to do that nobody was told of."""
+        """Set the alarm of a device that has new work."""
         self.set_alarm(self._by_device[device])
 
     def set_alarm(self, session: Session) -> None:
-        """See to it that the session's `on_alarm` runs when it has something to do."""
+        """Make sure that the session's `on_alarm` runs when it has something to do."""
         self._alarm_not_before(session, -math.inf)
 
     def _alarm_not_before(self, session: Session, earliest: float) -> None:
@@ -134,7 +134,7 @@ class Fleet:
             heapq.heappush(self._heap, (at, next(self._order), session))
 
     def failed(self, reason: str) -> None:
-        """The history cannot be written any more: without it nothing here makes sense."""
+        """The history cannot be written any more: report it once; the swarm must end."""
         tell, self._on_failure = self._on_failure, _already_told
         tell(reason)
 
@@ -151,7 +151,7 @@ class Fleet:
             self.failed(str(error))
 
     def _next_alarm(self, now: float) -> bool:
-        """Handle the first alarm if it is due. Returns whether it was."""
+        """Handle the first alarm if it is due; returns True if it was."""
         heap = self._heap
         if not heap or heap[0][0] > now:
             return False

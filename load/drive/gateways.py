@@ -1,8 +1,8 @@
-"""Which gateway to connect to: service discovery, asked rarely and shared by all devices of a process.
+"""Chooses the gateway to connect to: service discovery, asked rarely and shared by all devices of a process.
 
-A thousand devices that lost their gateway must not become a thousand questions to the API. The list lives for a second;
-one asks, the others wait for the answer. Without the API the last list serves. A gateway that just refused or did not
-answer is passed over for a while if there is another.
+A thousand devices that lost their gateway must not make a thousand requests to the API. The list is valid for FRESH_S;
+one device asks, the others wait for the answer. Without the API the last list serves. A gateway that refused or did not
+answer is avoided for a while if there is another.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from load.drive.api import ApiClient, ApiError
 
 FRESH_S: Final = 1.0
 AVOID_S: Final = 3.0
-"""How long a gateway that failed is passed over: less than a lease, after which discovery knows itself."""
+"""Seconds that a failed gateway is avoided: less than a lease, after which discovery no longer lists it."""
 
 
 class NoGateway(Exception):
-    """There is no gateway to try now; the text says why."""
+    """There is no gateway to try now; the text gives the reason."""
 
 
 class Gateways:
@@ -37,7 +37,7 @@ class Gateways:
         self._turn = int(rng.random() * 1000)
 
     def pick(self) -> str:
-        """The WebSocket URL to try next; devices are spread evenly. Raises NoGateway."""
+        """Return the WebSocket URL to try next; devices are spread evenly. Raises NoGateway."""
         reason = "discovery lists no gateway"
         with self._lock:
             if self._clock() - self._asked_at >= FRESH_S:
@@ -54,5 +54,5 @@ class Gateways:
             return good[self._turn % len(good)]
 
     def failed(self, url: str) -> None:
-        """A connection to this gateway could not be made: prefer others for a while."""
+        """Avoid this gateway for AVOID_S, because a connection to it could not be made."""
         self._avoid[url] = self._clock() + AVOID_S

@@ -1,11 +1,11 @@
-"""Which devices have real encryption, and the fetching of their keys.
+"""Chooses the devices with real encryption, and fetches their keys.
 
-The share is made of whole conversations, so that those in it have somebody to talk to. Nothing is encrypted where
-somebody outside the share is or will be: whoever shows a message must be able to read what it depends on. There, and
-from all other devices, bodies have the size that encryption would give them.
+The share is made of whole conversations, so that its users can write to each other. A conversation is not encrypted if
+a user outside the share is or will be in it. The reason is that every device that shows a message must be able to read
+its dependencies. There, and from all other devices, bodies have the size that encryption would give them.
 
-Keys come over HTTP, which waits; sending must not. So they are fetched by one greenlet (`Keys.work`), and what is due
-before they are there goes out as an opaque body.
+Keys come over HTTP, which waits; sends must not wait. So one greenlet (`Keys.work`) fetches them, and a message that is
+due before they arrive is sent as an opaque body.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from sut.crypto.prekeys import Bundle
 from sut.protocol.api_answers import KeysOf
 
 AT_ONCE: Final = 8
-"""Publications under way."""
+"""Publications in flight at once."""
 PATIENCE_S: Final = 20.0
 GRACE_S: Final = 15.0
-"""Three requests for keys, and their answers. A run ends when all is delivered, without a thought of these."""
+"""Time for three requests for keys and their answers. A run ends once all is delivered, without regard to these."""
 IDLE_S: Final = 0.05
 RETRY_S: Final = 0.5
 
@@ -37,8 +37,9 @@ RETRY_S: Final = 0.5
 def choose(
     population: Population, share: float, seed: int, changes: Iterable[Change] = ()
 ) -> tuple[frozenset[int], frozenset[int]]:
-    """The users with real encryption: all of some conversations, a group among them if one fits. And those
-    conversations, by place, in which nobody else is or will be.
+    """Return the users with real encryption, and the conversations, by place, in which no other user is or will be.
+
+    The users are all members of some conversations, with a group among them if one fits.
     """
     members = ever(population, changes)
     users = _chosen(population, members, share, seed)
@@ -65,7 +66,7 @@ class Keys(Encryption):
 
     api: ApiClient
     tokens: Mapping[int, str]
-    """Of the devices of this process."""
+    """Tokens of the devices of this process."""
 
     def join_all(
         self,
@@ -75,10 +76,10 @@ class Keys(Encryption):
         patience_s: float = PATIENCE_S,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """All devices of this process that are meant publish their keys and get those of whom they will write to.
+        """Publish the keys of this process's crypto devices, and fetch those of the users whom they will write to.
 
-        `conversations`: by id, in the order of the population. Waits: for what other processes publish meanwhile
-        `patience_s`; the rest comes later. Raises ApiError.
+        `conversations`: by id, in the order of the population. Waits up to `patience_s` for keys that other processes
+        publish; missing ones come later. Raises ApiError.
         """
         members = {conv: frozenset(c.members) for conv, c in conversations.items() if conv in self.conversations}
         groups = frozenset(conv for conv in members if conversations[conv].kind == "group")
@@ -99,14 +100,14 @@ class Keys(Encryption):
                 sleep(IDLE_S)
 
     def publish(self, device: int) -> None:
-        """Put its keys on the shelf. Waits; raises ApiError."""
+        """Publish the keys of a device. Waits; raises ApiError."""
         account = self.people[device].account
         publication = account.publication()
         self.api.publish_keys(self.tokens[device], publication, device_list=account.device_list, version=1)
         account.published(publication)
 
     def step(self) -> bool:
-        """Fetch what was asked for first. Returns false when there was nothing, or nothing came. Waits."""
+        """Fetch the oldest request. Returns False if there was none, or if its keys did not come. Waits."""
         wanted = self.next_wanted()
         if wanted is None:
             return False
@@ -117,7 +118,7 @@ class Keys(Encryption):
             found = self.api.keys_of(self.tokens[wanted.device], wanted.user, one_time=wanted.bundle)
         except ApiError:
             found = KeysOf()
-        if not found.device_list:  # not published yet, or the API is away: again, after the others
+        if not found.device_list:  # not published yet, or the API does not answer: retry after the others
             self.want(wanted)
             return False
         self.lists[wanted.user] = found.device_list
@@ -129,7 +130,7 @@ class Keys(Encryption):
         return True
 
     def work(self, sleep: Callable[[float], None]) -> None:
-        """Fetch what is wanted, until the greenlet is killed."""
+        """Fetch requested keys until the greenlet is killed."""
         failures, look_at = 0, 0.0
         while True:
             failures = 0 if self.step() else failures + 1
@@ -144,7 +145,7 @@ class Keys(Encryption):
                 failures = 0
 
     def finish(self, *, grace_s: float = GRACE_S) -> None:
-        """The run is over: what could not be read for so long is lost."""
+        """Report messages that are still unreadable at the end of the run and older than `grace_s`."""
         for person in self.people.values():
             person.give_up(grace_s)
 

@@ -1,7 +1,7 @@
-"""Probes: a device asks for a conversation that its user never was in, by FETCH or by HISTORY, and notes what it gets.
+"""Probes: a device requests a conversation that its user never was in, by FETCH or by HISTORY, and records the answer.
 
-The answer must be a refusal and the end of the connection. Whatever comes instead goes to the history as WIRE events of
-this device, which is what the check `leaks` looks at.
+The service must refuse and end the connection. Any message that comes instead goes to the history as a WIRE event of
+this device, which the check `leaks` judges.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from load.device import body as bodies
-from load.history.history import Event, HistoryWriter, message_id
+from load.history.events import Event, message_id
+from load.history.writer import HistoryWriter
 from sut.protocol.frames import MAX_FETCH, MAX_SEQ, Error, Fetch, FrameError, History, Page, decode_server, encode
 
 ANSWER_S: Final = 3.0
@@ -24,9 +25,9 @@ _I64: Final = (1 << 63) - 1
 
 
 def draw(known: Mapping[int, Set[int]], *, share: float, seed: int, users: range) -> dict[int, int]:
-    """User -> the foreign conversation to ask for, for a share of the users: the same for a seed.
+    """Return user -> the foreign conversation to request, for a share of the users: the same for a seed.
 
-    Of each user who is in no foreign one there is nothing to draw.
+    A user without any foreign conversation is left out.
     """
     rng = random.Random(f"probes {seed}")
     everywhere = sorted(set().union(*known.values()))
@@ -40,7 +41,7 @@ def draw(known: Mapping[int, Set[int]], *, share: float, seed: int, users: range
 
 
 async def probe(connection: ClientConnection, device: int, conv: int, history: HistoryWriter) -> int:
-    """Ask once. Returns how many messages came that should not have; no answer is no leak."""
+    """Send one probe. Returns the number of messages that should not have come; no answer is no leak."""
     question = Fetch(_REQ, conv, 0, MAX_FETCH) if device % 2 else History(_REQ, conv, MAX_SEQ, MAX_FETCH)
     came = 0
     try:

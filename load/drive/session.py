@@ -1,9 +1,8 @@
 """Drives one device over a plain socket under gevent.
 
-The greenlet that calls `run` (a Locust user's) connects, reads and reconnects; nothing else waits for this device. What
-time makes due (sends, retries, going offline) is done by the one alarm greenlet of the process, see
-load/drive/fleet.py. It must never wait for a device, so writes go to the socket as far as it takes them and the rest
-is tried again soon.
+The greenlet that calls `run` (a Locust user's) connects, reads and reconnects; nothing else waits for this device. The
+one alarm greenlet of the process does timed work (sends, retries, going offline), see load/drive/fleet.py. It must
+never wait for a device. So a write passes only as many bytes as the socket takes, and the rest is retried soon.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ from load.device.device import Device, Refusal
 from load.device.secure import SecureStream
 from load.drive.api import ApiError
 from load.drive.gateways import Gateways, NoGateway
-from load.history.history import HistoryError
+from load.history.writer import HistoryError
 from load.plan.plan import Absence
 
 CONNECT_S: Final = 5.0
-"""From the first SYN to the 101 of the gateway."""
+"""Seconds from the first SYN to the 101 of the gateway."""
 CLOSE_S: Final = 1.0
-"""After a close frame, how long the gateway may take to end the connection."""
+"""Seconds after a close frame in which the gateway may end the connection."""
 WRITE_AGAIN_S: Final = 0.02
 MAX_UNWRITTEN: Final = 1 << 20
 """Bytes kept for a socket that takes none; beyond it the connection is dropped."""
@@ -40,7 +39,7 @@ _READ: Final = 64 * 1024
 
 
 class Fleet(Protocol):
-    """What a session needs of the devices of its process (load/drive/fleet.py)."""
+    """The part of a fleet that a session needs (load/drive/fleet.py)."""
 
     tokens: dict[int, str]
     """Device -> its token."""
@@ -48,21 +47,21 @@ class Fleet(Protocol):
     begun: Event
     """Set when t0 is known."""
     quiet: Event
-    """Set when nobody writes or stays away any more."""
+    """Set when no device sends or stays away any more."""
 
     @property
     def clock(self) -> Callable[[], float]:
-        """Seconds on the clock of `Run.t0_s`."""
+        """Returns seconds on the clock of `Run.t0_s`."""
 
     @property
     def secure(self) -> ssl.SSLContext:
-        """For connections to gateways that want TLS."""
+        """TLS settings for connections to gateways with wss URLs."""
 
     def renew_token(self, device: int) -> None:
         """Replace the device's token. Raises ApiError."""
 
     def set_alarm(self, session: Session) -> None:
-        """See to it that the session's `on_alarm` runs when it has something to do."""
+        """Make sure that the session's `on_alarm` runs when it has something to do."""
 
     def failed(self, reason: str) -> None:
         """The history cannot be written any more."""
@@ -76,7 +75,7 @@ class Session:
     def __init__(self, device: Device, fleet: Fleet) -> None:
         self.device = device
         self.alarm_at = math.inf
-        """When the fleet has this session's alarm; the fleet's to set."""
+        """When the fleet has this session's alarm; only the fleet sets it."""
         self._fleet = fleet
         self._sock: socket.socket | None = None
         self._fd = -1
@@ -85,7 +84,7 @@ class Session:
         self._kill_at = math.inf
 
     def run(self) -> None:
-        """Be this device until the greenlet is killed; then the device goes offline as planned, at once."""
+        """Run this device until the greenlet is killed; then the device goes offline as planned, at once."""
         try:
             while True:
                 self._wait_until_wanted()
@@ -106,7 +105,7 @@ class Session:
             self._drop()
 
     def wake_at(self, now: float) -> float:
-        """When `on_alarm` has something to do."""
+        """Return when `on_alarm` has something to do."""
         at = min(self.device.wake_at(), self._kill_at)
         return min(at, now + WRITE_AGAIN_S) if self._unwritten else at
 
@@ -151,7 +150,7 @@ class Session:
         return wait_s
 
     def _connect(self, url: str) -> None:
-        """TCP and the upgrade. Raises OSError or gevent.Timeout; a refusal is left in the device."""
+        """Connect TCP and send the upgrade. Raises OSError or gevent.Timeout; the device holds a refusal."""
         device, fleet = self.device, self._fleet
         parts = urlsplit(url)
         secure = parts.scheme == "wss"
@@ -170,7 +169,7 @@ class Session:
                     return
 
     def _read(self) -> None:
-        """Until the connection ends, from either side. Raises OSError when it breaks."""
+        """Read until the connection ends, from either side. Raises OSError if it breaks."""
         device, fleet, sock = self.device, self._fleet, self._sock
         assert sock is not None
         while not device.must_drop:
@@ -179,7 +178,7 @@ class Session:
                 return
 
     def _take(self, sock: socket.socket) -> bool:
-        """Wait for bytes and hand them on; whether there were any. Raises OSError."""
+        """Wait for bytes and pass them on; returns False at the end of the stream. Raises OSError."""
         data = sock.recv(_READ)
         plain = self._tls.receive(data) if self._tls is not None and data else data
         if plain or not data:
@@ -188,7 +187,7 @@ class Session:
         return bool(data)
 
     def _flush(self) -> None:
-        """Write what the socket takes now and keep the rest. gevent's sockets never block below Python."""
+        """Write as many bytes as the socket takes now and keep the rest. gevent's sockets never block below Python."""
         data = self.device.output()
         if self._tls is not None:
             data = self._sealed(self._tls, data)
@@ -224,15 +223,14 @@ class Session:
             self._sock.close()
 
     def _close(self) -> None:
-        """End the connection."""
         self._drop()
         self._sock = None
 
     def _end(self) -> None:
-        """The person puts the device away."""
+        """Take the device offline as planned, at once."""
         if self._sock is None:
             return
-        with contextlib.suppress(HistoryError):  # told already
+        with contextlib.suppress(HistoryError):  # reported already
             self.device.leave(Absence(0, 0, clean=True))
             self._flush()
             self._close()

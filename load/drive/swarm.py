@@ -1,8 +1,8 @@
-"""One process's part of a swarm run, whoever spawns its users: history, population, plan, fleet.
+"""One process's part of a swarm run: history, population, plan, fleet.
 
-A run has one leading process, which creates the conversations and changes memberships, and any number of processes with
-devices; the only process of a small run is both. They agree by the configuration, and by what the leader hands out:
-the conversations' ids, who takes which devices (`Part`), and t0.
+A run has one leading process, which creates the conversations and changes memberships. It has any number of processes
+with devices; the only process of a small run is both. They agree by the configuration, and by the data of the leader:
+the conversations' ids, each process's devices (`Part`), and t0.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from load.drive.arrange import Changes, create_conversations, record_population
 from load.drive.fleet import Fleet
 from load.drive.session import Session
 from load.history.control import ControlWriter, PhaseName
-from load.history.history import HistoryError, HistoryWriter, now_ns
 from load.history.latency import Histogram
 from load.history.recorder import Counters, Observer, Recorder
+from load.history.writer import HistoryError, HistoryWriter, now_ns
 from load.plan import plan as plans
 from load.plan import population as populations
 from load.workload import SwarmConfig
@@ -37,29 +37,31 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 
 WRITE_OUT_NS: Final = 15_000_000_000
-"""How long after the plan's end a message may still wait to be sent for the first time. A device that finds no gateway
-for so long is not waited for."""
+"""Time after the plan's end in which a message may still wait for its first transmission, in ns.
+
+The run does not wait longer for a device that finds no gateway.
+"""
 LOOK_S: Final = 0.05
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """What the leader tells a process with devices."""
+    """The leader's message to a process with devices."""
 
     config: SwarmConfig
     conversations: tuple[int, ...]
-    """Their ids, by place in the population."""
+    """The ids of the conversations, by place in the population."""
     worker: int = 0
     workers: int = 1
     """This process has the devices with (id - 1) % workers == worker."""
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """What a process tells about itself while it runs."""
+    """The figures of a process while it runs."""
 
     counters: Counters = msgspec.field(default_factory=Counters)
     ack: dict[str, int] = {}
     show: dict[str, int] = {}
-    """Exported histograms."""
+    """Latencies to the ack and to the display, as exported histograms."""
 
 
 class Swarm:
@@ -86,7 +88,7 @@ class Swarm:
         self._recorder: Recorder | None = None
         self._tasks: list[gevent.Greenlet] = []
         self.begun = False
-        """Whether t0 is known."""
+        """True once t0 is known."""
         self._tokens: dict[int, str] = {}
         self._crypto: Keys | None = None
 
@@ -129,7 +131,7 @@ class Swarm:
             recorder=self._recorder,
             ties=self._ties(part),
             read_share=self.config.read_share,
-            settings=ClientSettings(reconnect_fixed_s=self.config.reconnect_fixed_s),
+            settings=ClientSettings(reconnect_fixed_s=self.config.reconnect_fixed_s, renumber=False, rewind=False),
         )
         run.groups, run.tracer = self._recorder.groups, self.config.tracer.encode()
         if self.config.crypto_share:
@@ -149,14 +151,14 @@ class Swarm:
             self._tasks.append(gevent.spawn(self._crypto.work, gevent.sleep))
 
     def _ties(self, part: Part) -> Ties | None:
-        """Who may be where, if devices are to keep causal order."""
+        """Return the memberships for causal order; None if devices do not keep it."""
         if not self.config.causal:
             return None
         ignore = self.config.ignore_dependencies
         return Ties(self.population, self.plan, part.conversations, ignore_dependencies=ignore)
 
     def _join_crypto(self, run: Run, part: Part, share: Mapping[int, plans.DevicePlan]) -> None:
-        """Real encryption for those of this process's devices that the configuration means. Raises ApiError."""
+        """Set up real encryption for the devices of this process that are chosen for it. Raises ApiError."""
         from load.drive import keys
 
         config = self.config
@@ -175,11 +177,11 @@ class Swarm:
         self._crypto.join_all(share, known, sleep=gevent.sleep)
 
     def begin(self, t0_ns: int) -> None:
-        """The plan's time 0 is set. Only the first call counts."""
+        """Set the plan's time 0. Only the first call counts."""
         if self.begun:
             return
         self.begun = True
-        # Everything that lives as long as the run exists now: collections need not walk it again and again.
+        # All objects that live as long as the run exist now, so garbage collections need not scan them again.
         gc.collect()
         gc.freeze()
         end_ns = t0_ns + round(self.config.duration_s * 1e9)
@@ -192,7 +194,7 @@ class Swarm:
             self._tasks.append(gevent.spawn(changes.run, self.plan.changes, t0_ns=t0_ns, end_ns=end_ns))
 
     def quiesce(self) -> None:
-        """Before the plan is done: no more sends, absences or changes; the devices settle what is under way."""
+        """End the plan early: no more sends, absences or changes; the devices settle their open requests."""
         if not self.begun or self.phase == "quiesce":
             return
         if self._fleet is not None:
@@ -202,7 +204,7 @@ class Swarm:
         self._enter("quiesce")
 
     def _plan_is_done(self, end_ns: int) -> None:
-        """Nothing is planned from here on, once what a busy process or a broken connection is late with is sent."""
+        """Enter the phase quiesce once the last planned messages are sent, or WRITE_OUT_NS after the plan's end."""
         give_up_ns = now_ns() + WRITE_OUT_NS
         while self._fleet is not None and not self._fleet.wrote_all() and now_ns() < give_up_ns:
             gevent.sleep(LOOK_S)
@@ -210,16 +212,16 @@ class Swarm:
             self._enter("quiesce", end_ns)
 
     def take(self) -> Session | None:
-        """A device for a new user; None when all of this process's devices have one."""
+        """Return a session for a new user; None if all of this process's devices are taken."""
         return self._fleet.take() if self._fleet is not None else None
 
     def give_back(self, session: Session) -> None:
-        """Its user is gone."""
+        """Make a session available again after its user stopped."""
         if self._fleet is not None:
             self._fleet.give_back(session)
 
     def report(self) -> Report:
-        """Counters and latencies of this process so far."""
+        """Return the counters and latencies of this process so far."""
         if self._recorder is None:
             return Report()
         recorder = self._recorder
@@ -228,7 +230,7 @@ class Swarm:
         )
 
     def stop(self) -> None:
-        """End this part; its users must be gone. The history is whole afterwards."""
+        """End this part; its users must have ended. The history is complete afterwards."""
         gc.unfreeze()
         gevent.killall(self._tasks)
         if self._changes is not None:
@@ -247,11 +249,11 @@ class Swarm:
         self._control.close()
 
     def hole(self, detail: str) -> None:
-        """Something happened that this history does not hold."""
+        """Record a gap in this history."""
         try:
             self._control.hole(detail)
         except OSError as error:
-            _LOGGER.error("not even this could be written (%s): %s", error.strerror, detail)
+            _LOGGER.error("this could not be written either (%s): %s", error.strerror, detail)
 
     def _enter(self, phase: PhaseName, t: int = 0) -> None:
         self.phase = phase
@@ -259,7 +261,7 @@ class Swarm:
 
 
 def total(reports: Iterable[Report]) -> tuple[Counters, Histogram, Histogram]:
-    """All processes together: counters, latencies to the ack and to the display."""
+    """Return counters, latencies to the ack and latencies to the display of all processes together."""
     counters, ack, show = Counters(), Histogram(), Histogram()
     for report in reports:
         counters = counters.plus(report.counters)

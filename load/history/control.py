@@ -1,42 +1,79 @@
-"""The control lines beside a binary history: what the run intended and what befell it, one JSON object a line.
+"""The control lines of a history: the plan of the run, its faults and phases, and its bounds, one JSON object each.
 
-Rare events with text in them (phases, faults, holes) do not fit the fixed records of load/history/history.py. Each
-process writes its own NAME.jsonl with one write a line, so that a killed process leaves whole lines and at most one
-torn tail.
+Rare events with text do not fit the fixed records of load/history/writer.py. Each process writes its own NAME.jsonl
+with one write per line, so that a killed process leaves whole lines and at most one torn tail.
 """
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
-from load.history.history import now_ns
+from load.history.events import Time
+from load.history.writer import now_ns
 
 PhaseName = Literal["setup", "ramp", "steady", "quiesce", "final", "end"]
+Bound = Annotated[float, msgspec.Meta(ge=0, le=1e7)]
+Least = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class Phase(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="phase"):
-    """A phase of the run begins at `t` (which may lie a little ahead). Several processes may say the same."""
-
-    t: int
-    name: str
+FOREIGN: Final = "foreign"
+"""The profile of a history that none of our runs recorded."""
 
 
-class Hole(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="hole"):
-    """Something happened that this history does not hold; whatever depends on it can only be judged unknown."""
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """The bounds by which a history is judged.
 
-    t: int
-    process: str
-    detail: str
+    The defaults apply to a history without bounds; it must hold operations.
+    """
+
+    latency_ms: Bound = 200.0
+    """`latency`: p99 from the intended send to the display."""
+    catch_up_s: Bound = 10.0
+    """`catch_up`: from coming online to the display of what was missed."""
+    liveness_s: Bound = 20.0
+    """`liveness`: from the ack, or from the heal of the fault, to the display."""
+    recovery_s: Bound = 10.0
+    """Longest time after a heal that still counts as the fault's window."""
+    push_s: Bound = 5.0
+    """`push`: from the ack to the push on a device that is away."""
+    presence_s: Bound = 60.0
+    """`presence`: how stale a picture may be, and when a watcher is told again after a reconnect."""
+    answer_s: Bound = 10.0
+    """`answers`: from the send to its ack."""
+    receipt_s: Bound = 10.0
+    """`receipts`: from the display to the receipt at the author."""
+    clock_error_ms: Bound = 10.0
+    """`clocks`: how far the clocks of two recorders may be apart."""
+    min_acked: Least = 1
+    """`vacuity`: least number of acked sends."""
+    min_deliveries: Least = 0
+    """`vacuity`: least number of deliveries."""
+
+
+class Meta(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="meta"):
+    """The parameters of the run, and its bounds."""
+
+    t: Time = 0
+    experiment: str = "history"
+    profile: str = FOREIGN
+    variant: str | None = None
+    seed: int = 0
+    duration_s: float | None = None
+    bounds: Bounds = Bounds()
+    checks: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
+    """The checks that the run is judged by; null: all."""
+    push: bool = False
+    """Pushes are recorded, so the lack of a push proves something."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="plan"):
-    """A fault is to come, `at_s` after the first planned send, for `for_s`."""
+    """A fault is planned `at_s` after the first planned send, for `for_s`."""
 
-    t: int
+    t: Time
     fault: str
     name: str
     target: str
@@ -44,19 +81,37 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="plan")
     for_s: float
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="fault"):
-    """A fault was injected or healed; `ok`: seen from outside to be so, with the evidence."""
+class Phase(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="phase"):
+    """A phase of the run begins at `t` (which may lie a little ahead). Several processes may record the same."""
 
-    t: int
-    fault: str
+    t: Time
+    name: str
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="fault"):
+    """A fault was injected or healed; `ok`: proven from outside, with the evidence."""
+
+    t: Time
     name: str
     target: str
     phase: Literal["inject", "heal"]
-    ok: bool
+    fault: str = ""
+    ok: bool = True
     evidence: str = ""
 
 
-ControlEvent = Phase | Hole | Plan | Fault
+class Hole(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="hole"):
+    """The history has a gap here; results that depend on it can only be judged unknown."""
+
+    t: Time
+    process: str
+    detail: str
+
+
+ControlEvent: TypeAlias = Phase | Hole | Plan | Fault
+"""The lines that processes append during a run."""
+Control: TypeAlias = Meta | Plan | Phase | Fault | Hole
+CONTROL: Final = (Meta, Plan, Phase, Fault, Hole)
 
 _DECODER = msgspec.json.Decoder(ControlEvent)
 _ENCODER = msgspec.json.Encoder()
@@ -71,28 +126,28 @@ class ControlWriter:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
 
     def write(self, event: ControlEvent) -> None:
-        """Append one line. Raises OSError when the disk is full."""
+        """Append one line. Raises OSError if the disk is full."""
         os.write(self._fd, _ENCODER.encode(event) + b"\n")
 
     def phase(self, name: PhaseName, t: int = 0) -> None:
-        """A phase begins at `t`; 0 is now."""
+        """Write that a phase begins at `t` in ns; 0 is now."""
         self.write(Phase(t=t or now_ns(), name=name))
 
     def hole(self, detail: str) -> None:
-        """This process's history is incomplete."""
+        """Write that this process's history is incomplete."""
         self.write(Hole(t=now_ns(), process=self.process, detail=detail))
 
     def close(self) -> None:
-        """Release the file. Closing twice is allowed."""
+        """Close the file. Closing twice is allowed."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
 
 class ControlReader:
-    """Follows every *.jsonl of a history directory: each call of `poll` gives what was added since the last one.
+    """Follows every *.jsonl of a history directory: each `poll` returns what was added since the last one.
 
-    A line without its end yet waits for the next call. Lines of other kinds are skipped, for the format may grow.
+    An unfinished line waits for the next call. Lines of other kinds are skipped, because the format may grow.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -100,7 +155,7 @@ class ControlReader:
         self._read: dict[Path, int] = {}
 
     def poll(self) -> list[ControlEvent]:
-        """New events, by time. Raises OSError."""
+        """Return new events, by time. Raises OSError."""
         events: list[ControlEvent] = []
         for path in sorted(self._directory.glob("*.jsonl")):
             with path.open("rb") as file:
@@ -117,5 +172,5 @@ class ControlReader:
 
 
 def control_events(directory: Path) -> ControlReader:
-    """Follow the control lines of a history directory."""
+    """Return a reader that follows the control lines of a history directory."""
     return ControlReader(directory)

@@ -1,7 +1,7 @@
 """Latencies as a log-bucketed histogram: integers only, 864 buckets, at most 1.6 % error, mergeable across processes.
 
-Each power of two is cut into 32 equal buckets, so the error is relative: a microsecond and a minute are equally well
-known. Times are counted from when the workload wanted the operation, not from when it got round to it.
+Each power of two has 32 equal buckets, so the error is relative: it is the same for a microsecond and a minute. Times
+count from the planned time of the operation, not from its actual start.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from typing import Final
 
 MAX_US: Final = (1 << 30) - 1
-"""About 18 minutes; longer ones count as this long (`max_us` still tells the truth)."""
+"""About 18 minutes; a longer time counts as this one (`max_us` keeps the true maximum)."""
 _BITS: Final = 6
 _HALF: Final = 1 << (_BITS - 1)
 BUCKETS: Final = _HALF * (30 - _BITS) + (1 << _BITS)
 
 
 def bucket_of(us: int) -> int:
-    """The bucket of a time in microseconds; negative ones count as 0."""
+    """Return the bucket of a time in microseconds; negative times count as 0."""
     if us < 1 << _BITS:
         return max(0, us)
     us = min(us, MAX_US)
@@ -27,7 +27,7 @@ def bucket_of(us: int) -> int:
 
 
 def middle_of(bucket: int) -> int:
-    """The time in microseconds that stands for a bucket."""
+    """Return the time in microseconds that represents a bucket."""
     if bucket < 1 << _BITS:
         return bucket
     shift = bucket // _HALF - 1
@@ -53,7 +53,7 @@ class Histogram:
         self.max_us = max(us, self.max_us)
 
     def percentile_ms(self, percent: float) -> float:
-        """The time in milliseconds that `percent` of all stay at or below (nearest rank); 0 when there are none."""
+        """Return the time in ms that `percent` of all stay at or below (nearest rank); 0 without latencies."""
         if not self.count:
             return 0.0
         rank = max(1, math.ceil(self.count * percent / 100))
@@ -73,12 +73,12 @@ class Histogram:
         self.max_us = max(self.max_us, other.max_us)
 
     def export(self) -> dict[str, int]:
-        """The non-empty buckets and the maximum, for a message to another process."""
+        """Return the non-empty buckets and the maximum, for a message to another process."""
         return {"max": self.max_us} | {str(i): count for i, count in enumerate(self._counts) if count}
 
     @classmethod
     def load(cls, exported: Mapping[str, int]) -> Histogram:
-        """What `export` gave. Raises ValueError or IndexError for anything else."""
+        """Return the histogram that `export` described. Raises ValueError or IndexError for anything else."""
         histogram = cls()
         for key, count in exported.items():
             if key == "max":

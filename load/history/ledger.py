@@ -1,7 +1,7 @@
-"""The live ledger: what the swarm's histories say so far, for the progress line and to know when all is delivered.
+"""The live ledger: counts from the swarm's histories so far, for the progress line and to know when all is delivered.
 
-Read-only and incremental: each `update` takes in what the swarm's processes appended since the last one. It is for
-people who watch a run; the verdict reads the same files afterwards and owes nothing to this.
+Read-only and incremental: each `update` reads what the swarm's processes appended since the last one. It is for people
+who watch a run; the verdict reads the same files afterwards and does not depend on it.
 """
 
 from __future__ import annotations
@@ -10,24 +10,25 @@ from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
-from load.history.history import Event, HistoryTail, Record, now_ns
+from load.history.events import Event, Record
+from load.history.writer import HistoryTail, now_ns
 
 S_NS = 1_000_000_000
 
 
 class Ledger(NamedTuple):
-    """The counts of one moment."""
+    """The counts at one moment."""
 
     devices: int
     online: int
     sends: int
     acked: int
     nacked: int
-    """Definite refusals."""
+    """Number of definite refusals."""
     shown: int
     """Deliveries: displayed at a device other than the sender's, once each."""
     expected: int
-    """Deliveries that the acked messages call for, each member device other than the sender's."""
+    """Deliveries that the acked messages require: one at each member device other than the sender's."""
     duplicates: int
     """Messages displayed at or below a number that the device had displayed."""
 
@@ -64,12 +65,12 @@ class LedgerReader:
         self._members: defaultdict[int, list[tuple[int, int, bool]]] = defaultdict(list)  # conv -> (seq, user, add)
         self._acks: defaultdict[int, list[tuple[int, int, int]]] = defaultdict(list)  # conv -> (seq, msg, acked at)
         self._open: dict[int, _Acked] = {}  # msg -> not displayed everywhere yet
-        self._early: defaultdict[int, set[int]] = defaultdict(set)  # msg -> devices that displayed it unexpectedly yet
+        self._early: defaultdict[int, set[int]] = defaultdict(set)  # msg -> devices that displayed it early
         self._shown_to: dict[tuple[int, int], int] = {}  # (device, conv) -> last number displayed
         self._sends = self._acked = self._nacked = self._shown = self._expected = self._duplicates = 0
 
     def update(self) -> Ledger:
-        """Take in what is new. Raises OSError."""
+        """Read the new records and return the counts. Raises OSError."""
         for path in self._directory.glob("*.bin"):
             if path not in self._tails:
                 self._tails[path] = HistoryTail(path)
@@ -89,7 +90,7 @@ class LedgerReader:
         return self.ledger()
 
     def ledger(self) -> Ledger:
-        """The counts as of the last `update`."""
+        """Return the counts as of the last `update`."""
         return Ledger(
             devices=len(self._devices),
             online=len(self._online),
@@ -102,19 +103,19 @@ class LedgerReader:
         )
 
     def overdue(self, after_s: float, *, at_ns: int = 0) -> int:
-        """Deliveries not made to a device that is online now, of messages acked more than `after_s` ago."""
+        """Return the missing deliveries to devices that are online now, of messages acked more than `after_s` ago."""
         limit_ns = (at_ns or now_ns()) - int(after_s * S_NS)
         return sum(len(item.waiting & self._online) for item in self._open.values() if item.acked_ns < limit_ns)
 
     def all_drained(self) -> bool:
-        """Every send has its final answer, and every acked message is displayed at all its members' devices.
+        """Return True if every send has its final answer and every acked message is displayed at all member devices.
 
-        May never come true: a send can be given up, a swarm process can die with its devices. Wait with a bound.
+        It may never become true: a device can abandon a send, and a swarm process can die with its devices. Wait with a
+        bound.
         """
         return self._sends > 0 and self._sends <= self._acked + self._nacked and not self._open
 
     def close(self) -> None:
-        """Release the files."""
         for tail in self._tails.values():
             tail.close()
         self._tails.clear()
@@ -141,7 +142,7 @@ class LedgerReader:
         if seq == 0:
             return
         self._members[conv].sort()
-        # The answer to a change may come after messages behind it were counted with the members before it.
+        # The answer to a change may come after messages behind it were counted with the old members.
         for acked_seq, msg, acked_ns in self._acks[conv]:
             if acked_seq > seq:
                 devices = self._devices_of[user] - {msg >> 32}

@@ -1,6 +1,6 @@
-"""Where everything that happens to a process's devices goes: history, live counters, latencies, Locust's statistics.
+"""Records the events of a process's devices: history, live counters, latencies, Locust's statistics.
 
-The history comes first and is the only thing that is judged; the rest is for people who watch.
+The history comes first and is the only part that is judged; the rest is for people who watch.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Final, Protocol
 import msgspec
 
 from load.device import body as bodies
-from load.history.history import Event, Explanation, HistoryWriter, machine_id, message_id, now_ns
+from load.history.events import Event, Explanation, message_id
 from load.history.latency import Histogram
+from load.history.writer import HistoryWriter, machine_id, now_ns
 from sut.protocol.device.events import Acked, GaveUp, HeldBack, Nacked, Notified, SentAgain, Show, Told, Wire
 from sut.protocol.frames import Message
 from sut.protocol.signals import ReceiptKind
@@ -22,29 +23,29 @@ from sut.protocol.tracing import is_traced
 _LOGGER = logging.getLogger(__name__)
 _LOGGED_VIOLATIONS: Final = 20
 _I64: Final = (1 << 63) - 1
-"""Whatever a broken service claims to have been sent must fit the history, so that it can be judged a phantom."""
+"""Mask for ids: even an invalid id from a broken service must fit the history, so that it can be judged a phantom."""
 UNWATCHED: Final = 2
-"""The state in a presence event by which a picture ends: nobody looks any more."""
+"""The state in a presence event that ends a picture: the viewer stopped watching."""
 MAX_NOTIFIED: Final = 100_000
-"""Conversations of devices that wait for a body after a NOTIFY; what is told beyond it is not traced."""
+"""Maximum number of (device, conversation) pairs that wait for a body after a NOTIFY; others are not traced."""
 MAX_NOTIFIED_HERE: Final = 64
-"""NOTIFYs of one of them that are remembered."""
+"""Maximum number of NOTIFYs kept for one of them."""
 
 
 class Counters(msgspec.Struct, kw_only=True):
-    """What a process's devices did so far, and how many are online now."""
+    """Counts of what a process's devices did so far, and how many are online now."""
 
     devices: int = 0
     online: int = 0
     sends: int = 0
     acked: int = 0
     refused: int = 0
-    """Definite NACKs."""
+    """Number of definite NACKs."""
     not_taken: int = 0
-    """NACKs that ask to try again."""
+    """NACKs that ask for a retry."""
     gave_up: int = 0
     expected: int = 0
-    """Deliveries that the acked messages call for; about, for groups change while the run goes on."""
+    """Deliveries that the acked messages require; approximate, because groups change during the run."""
     shown: int = 0
     """Deliveries: displayed at a device other than the sender's."""
     wire: int = 0
@@ -54,29 +55,29 @@ class Counters(msgspec.Struct, kw_only=True):
     violations: int = 0
     receipts: int = 0
     typing: int = 0
-    """Times that somebody was seen beginning to write."""
+    """Typing notices that devices received."""
     presence: int = 0
     """States that viewers were told."""
     not_invoked: int = 0
-    """Planned, but the device's outbox was full."""
+    """Planned sends that were dropped because the device's outbox was full."""
     held: int = 0
-    """Displays that waited for what they name, or behind one that did."""
+    """Displays that waited for their dependencies, or behind one that did."""
     held_late: int = 0
-    """Of these, those shown after all without it."""
+    """The subset of `held` that was shown in the end without its dependencies."""
 
     @property
     def pending(self) -> int:
-        """Sent, and no answer yet."""
+        """Sends without an answer yet."""
         return self.sends - self.acked - self.refused - self.gave_up
 
     def plus(self, other: Counters) -> Counters:
-        """Both together."""
+        """Return the sums of both."""
         names = self.__struct_fields__
         return Counters(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 class Observer(Protocol):
-    """Who else wants to know; latencies in ns from the planned time."""
+    """Receives the events for Locust's statistics; latencies are in ns from the planned time."""
 
     def acked(self, latency_ns: int) -> None:
         """A send was acknowledged."""
@@ -100,19 +101,19 @@ class Recorder:
         observer: Observer,
         trace_every: int = 0,
     ) -> None:
-        """`recipients`: of a message to each conversation, as planned (membership changes aside)."""
+        """`recipients`: recipients of a message to each conversation, as planned, without membership changes."""
         self._history = history
         self.groups = groups
-        """The conversations that are groups."""
+        """The ids of the conversations that are groups."""
         self._recipients = recipients
         self._observer = observer
         self._t0_ns = 0
         self._due: dict[int, int] = {}  # message id -> when an unsettled send was planned
         self._there_ns: dict[int, int] = {}
-        """Device -> since when it is online as far as the plan goes, cut off meanwhile or not."""
+        """Device -> time since which it is online by its plan, whether or not the connection broke meanwhile."""
         self._trace_every = trace_every
         self._notified: dict[tuple[int, int], list[tuple[int, int]]] = {}
-        """(device, conv) -> numbers told by NOTIFY whose bodies are not here yet, each with when that was."""
+        """(device, conv) -> numbers in NOTIFYs whose bodies have not arrived, each with its arrival time."""
         if trace_every:
             history.append(Explanation.MACHINE, msg=machine_id(), seq=trace_every)
         self.counters = Counters()
@@ -121,42 +122,42 @@ class Recorder:
         self.hold = Histogram()
 
     def begin(self, t0_ns: int) -> None:
-        """Planned times count from `t0_ns`."""
+        """Set the time from which planned times count."""
         self._t0_ns = t0_ns
 
     def online(self, device: int) -> None:
-        """The device is connected, registered and knows what it missed."""
+        """Record that the device is connected, registered and knows what it missed."""
         self.counters.online += 1
         self._history.append(Event.ONLINE, device=device)
         self._there_ns.setdefault(device, now_ns())
 
     def offline(self, device: int, *, planned: bool) -> None:
-        """An online device no longer is."""
+        """Record that an online device went offline."""
         self.counters.online -= 1
         self._history.append(Event.OFFLINE, device=device, arg=int(planned))
         if planned:
             self._there_ns.pop(device, None)
 
     def stays_away(self, device: int) -> None:
-        """A device that was cut off would by now have gone offline as planned."""
+        """Record that a disconnected device has reached its planned absence."""
         self._history.append(Event.OFFLINE, device=device, arg=1)
         self._there_ns.pop(device, None)
 
     def sent(self, device: int, conv: int, client_seq: int, *, due_ns: int, hash_: int) -> None:
-        """A message is about to be transmitted for the first time: call before the bytes reach the socket."""
+        """Record the first transmission of a message. Call it before the bytes reach the socket."""
         msg = message_id(device, client_seq)
         self._history.append(Event.SEND, due=due_ns, device=device, conv=conv, msg=msg, hash_=hash_)
         self._due[msg] = due_ns
         self.counters.sends += 1
 
     def sent_again(self, device: int, event: SentAgain) -> None:
-        """A message is about to be transmitted once more."""
+        """Record a further transmission of a message."""
         if is_traced(device, event.client_seq, self._trace_every):
             msg = message_id(device, event.client_seq)
             self._history.append(Explanation.SENT_AGAIN, device=device, conv=event.conv, msg=msg)
 
     def acked(self, device: int, event: Acked) -> None:
-        """A send has its number."""
+        """Record the ack of a send."""
         t = now_ns()
         msg = message_id(device, event.client_seq)
         self._history.append(Event.ACK, t=t, device=device, conv=event.conv, msg=msg, seq=event.seq)
@@ -168,7 +169,7 @@ class Recorder:
             self._observer.acked(t - due_ns)
 
     def nacked(self, device: int, event: Nacked) -> None:
-        """A send was refused, for good or for now."""
+        """Record a NACK, definite or not."""
         msg = message_id(device, event.client_seq)
         self._history.append(Event.NACK, device=device, conv=event.conv, msg=msg, arg=int(event.definite))
         if event.definite:
@@ -180,23 +181,23 @@ class Recorder:
             self._observer.failed(f"not taken, to be tried again, NACK code {event.code}")
 
     def gave_up(self, device: int, event: GaveUp) -> None:
-        """Nobody answered for so long that the device stopped asking; the outcome stays open."""
+        """Record that the device stopped waiting for an answer; the outcome stays open."""
         self.counters.gave_up += 1
         self._due.pop(message_id(device, event.client_seq), None)
         self._observer.failed("given up without an answer")
 
     def not_invoked(self) -> None:
-        """A planned send was not even tried: too much waits at this device. The history does not hold it."""
+        """Count a planned send that was dropped because the outbox was full. The history does not hold it."""
         self.counters.not_invoked += 1
 
     def violation(self, device: int, text: str) -> None:
-        """The service broke its protocol. The first few are logged in full."""
+        """Count a protocol violation of the service. The first _LOGGED_VIOLATIONS are logged."""
         self.counters.violations += 1
         if self.counters.violations <= _LOGGED_VIOLATIONS:
             _LOGGER.warning("device %d: the service broke its protocol: %s", device, text)
 
     def held_back(self, device: int, event: HeldBack) -> None:
-        """A message that is displayed next waited for what it, or one before it, names."""
+        """Record that the next displayed message waited for its dependencies, or behind one that did."""
         self.counters.held += 1
         self.hold.add_ns(round(event.for_s * 1e9))
         if event.late:
@@ -206,14 +207,14 @@ class Recorder:
                             event.conv, event.for_s)  # fmt: skip
 
     def notified(self, device: int, event: Notified) -> None:
-        """A conversation has grown. Which message that is, and whether it is traced, is not known before it is here."""
+        """Keep a NOTIFY until its messages arrive: only then is it known whether they are traced."""
         if self._trace_every and len(self._notified) < MAX_NOTIFIED:
             waiting = self._notified.setdefault((device, event.conv), [])
             if len(waiting) < MAX_NOTIFIED_HERE:
                 waiting.append((event.head, now_ns()))
 
     def receipt(self, device: int, event: Told) -> None:
-        """The author is told how far somebody has got or read."""
+        """Record a receipt at the author's device."""
         if event.kind in (ReceiptKind.DELIVERED, ReceiptKind.READ):
             self.counters.receipts += 1
             self._history.append(
@@ -226,7 +227,7 @@ class Recorder:
             )
 
     def presence(self, viewer: int, user: int, state: int) -> None:
-        """A viewer is told that a user is online (1) or offline (0), or looks no more (UNWATCHED)."""
+        """Record that a viewer is told that a user is online (1) or offline (0), or stops watching (UNWATCHED)."""
         self.counters.presence += state != UNWATCHED
         self._history.append(Event.PRESENCE, device=viewer, msg=user, arg=state)
 
@@ -246,7 +247,7 @@ class Recorder:
             del self._notified[device, conv]
 
     def wire(self, device: int, event: Wire) -> None:
-        """A message arrived, perhaps again."""
+        """Record the arrival of a message, duplicates included."""
         self.counters.wire += 1
         conv, seq, _, _, sender, client_seq, body = event.message
         msg = message_id(sender, client_seq) & _I64
@@ -256,14 +257,14 @@ class Recorder:
         self._history.append(Event.WIRE, device=device, conv=conv, msg=msg, seq=seq, hash_=bodies.digest(body))
 
     def spoiled(self, device: int, message: Message, text: str) -> None:
-        """An encrypted message arrived that is not what was sent: the history has it as one of another content."""
+        """Record an encrypted message that is not what was sent, with another content."""
         self.violation(device, f"number {message.seq} of conversation {message.conv}: {text}")
         msg = message_id(message.device, message.client_seq) & _I64
         hash_ = bodies.digest(message.body + b"spoiled")
         self._history.append(Event.WIRE, device=device, conv=message.conv, msg=msg, seq=message.seq, hash_=hash_)
 
     def shown(self, device: int, event: Show, *, plain: bytes | None = None) -> None:
-        """A message was displayed; `plain`: what it says, if it was decrypted."""
+        """Record the display of a message; `plain` is its plaintext if it was encrypted."""
         t = now_ns()
         conv, seq, _, _, sender, client_seq, body = event.message
         msg = message_id(sender, client_seq) & _I64
@@ -274,7 +275,7 @@ class Recorder:
         offset_ns = bodies.due_offset_ns(body if plain is None else plain)
         if offset_ns is None or not self._t0_ns:
             return
-        # As the verdict has it: what waited for a device that was away as planned says nothing of the system.
+        # As in the verdict: a message that waited for a device away as planned says nothing about the system.
         since_ns = self._there_ns.get(device)
         if since_ns is not None and since_ns <= self._t0_ns + offset_ns:
             latency_ns = t - self._t0_ns - offset_ns

@@ -1,1 +1,1 @@
-"""Who exists, who talks to whom, who writes, looks and leaves when: made in advance from the seed. Pure."""
+"""The plan of the swarm, made in advance from the seed: users, conversations, sends, looks and absences. Pure."""

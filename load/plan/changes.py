@@ -1,6 +1,6 @@
-"""Who joins and leaves which group, and who becomes admin, when: planned from the seed. Pure.
+"""The plan of membership and role changes in groups, made from the seed. Pure.
 
-Role changes are added to the membership changes, which stay what they are. Only users who stay in the group throughout
+Role changes are added to the membership changes, which stay as they are. Only users who stay in the group throughout
 get a role, so that no change undoes another.
 """
 
@@ -18,7 +18,7 @@ WINDOW: Final = (0.05, 0.9)
 
 
 class Change(NamedTuple):
-    """A change of members, or of a role, that a group's creator (or `by`, if not 0) asks for at `at_us` after t0."""
+    """A change of members, or of a role, that a group's creator (or `by`, if not 0) requests at `at_us` after t0."""
 
     at_us: int
     conversation: int
@@ -30,7 +30,7 @@ class Change(NamedTuple):
 
 
 def members(rng: random.Random, population: Population, count: int, cap: int, duration_us: int) -> tuple[Change, ...]:
-    """Adds and removes in turn, evenly spread over the middle of the run; never the creator, never above the cap."""
+    """Return adds and removes in turn, spread over WINDOW; never of the creator, never above the cap."""
     groups = [i for i, c in enumerate(population.conversations) if c.kind == "group" and len(c.members) >= 3]
     if not groups:
         return ()
@@ -65,7 +65,10 @@ def members(rng: random.Random, population: Population, count: int, cap: int, du
 def roles(
     rng: random.Random, population: Population, changes: Sequence[Change], count: int, duration_us: int
 ) -> tuple[Change, ...]:
-    """The changes with `count` changes of roles among them, in rising time; admins ask for half of those after them."""
+    """Return the changes with `count` role changes among them, in rising time.
+
+    Admins request half of the changes after their appointment.
+    """
     leaving = {(change.conversation, change.user) for change in changes}
     staying = {
         place: [user for user in sorted(group.members) if user != group.creator and (place, user) not in leaving]

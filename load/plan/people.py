@@ -1,7 +1,7 @@
-"""Who looks at whom when, where somebody is seen writing, and what is read: planned from the seed, like the sends.
+"""The plan of presence looks, typing and reads, made from the seed like the sends.
 
-Each part has a source of chance of its own, so a run without them has the same population and sends as one with.
-Pure; the same for a seed on every machine.
+Each part has its own random stream, so a run without them has the same population and sends as one with them. Pure; the
+same for a seed on every machine.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from load.plan.population import Population, shuffled, stream
 from load.workload import SwarmConfig
 
 LOOK_S: Final = (10.0, 30.0)
-"""Shortest and longest time that somebody looks at the same people, where the run is long enough for it."""
+"""Shortest and longest time in s that a user looks at the same people, if the run is long enough for it."""
 PAUSE_S: Final = (1.0, 5.0)
-"""Between two such times."""
+"""Shortest and longest time in s between two looks."""
 TYPING_S: Final = (0.5, 4.0)
-"""How long before a send its writer begins to type."""
+"""Shortest and longest time in s from the begin of typing to the send."""
 MAX_CONTACTS: Final = 1_000
-"""Contacts of a user among whom those to look at are drawn."""
+"""Number of a user's contacts from which those to look at are drawn."""
 _MIX: Final = 0x9E3779B97F4A7C15
 _MASK: Final = (1 << 64) - 1
 
@@ -35,20 +35,20 @@ class Look(NamedTuple):
 
 
 class Keystroke(NamedTuple):
-    """The person begins to write at `at_us` after t0, in the conversation of that place in the population."""
+    """The person begins to type at `at_us` after t0, in the conversation at that place in the population."""
 
     at_us: int
     conversation: int
 
 
 def is_read(seed: int, device: int, msg: int, share: float) -> bool:
-    """Whether the person reads this message as soon as it is shown; of many, that share."""
+    """Return True if the person reads this message as soon as it is shown; `share` of all messages are."""
     mixed = ((msg ^ device << 1 ^ seed << 17) * _MIX) & _MASK
     return (mixed >> 32) < share * (1 << 32)
 
 
 def looks(config: SwarmConfig, population: Population, duration_us: int) -> dict[int, tuple[Look, ...]]:
-    """Per user who looks at people at all, in rising time; they do not overlap."""
+    """Return the looks of each user who has any, in rising time, without overlaps."""
     count = round(len(population.users) * config.watch_share)
     if not count:
         return {}
@@ -85,7 +85,7 @@ def _contacts(population: Population, viewers: frozenset[int]) -> Mapping[int, l
 def keystrokes(
     config: SwarmConfig, sends: Mapping[int, Iterable[tuple[int, int, int]]]
 ) -> dict[int, tuple[Keystroke, ...]]:
-    """Per user, in rising time. `sends`: per user, (due_us, conversation, size) of what will be sent."""
+    """Return the keystrokes of each user, in rising time. `sends`: each user's (due_us, conversation, size)."""
     if not config.typing_share:
         return {}
     rng = stream(config.seed, "typing")

@@ -1,12 +1,12 @@
-"""Who sends what when, who is offline when, and who joins and leaves which group: made in advance from the seed.
+"""The plan of sends, absences and group changes of every device, made in advance from the seed.
 
-Sends are a Poisson process, conditioned on its expected number of events, so that a run has the operations its
-configuration promises: uniform times, the conversation drawn by its weight, the sender among its members by activity.
-Latency counts from these planned times, so a stall of the system (or of the swarm) is not hidden.
+Sends are a Poisson process, conditioned on its expected number of events, so that a run has the operations that its
+configuration asks for. Times are uniform, the conversation is drawn by its weight, the sender among its members by
+activity. Latency counts from these planned times, so a stall of the system (or of the swarm) is not hidden.
 
-People do not write while their device is planned to be offline, nor just before it goes or after it is back: the
-person waits. Nor do they write to a group they were removed from, or joined during the run.
-Pure; the same for a seed on every machine. A worker of several computes the whole plan and takes its share.
+No send is planned while a device is planned to be offline, nor PAUSE_US before or after. No send is planned to a group
+after the user was removed, or if the user joined it during the run. Pure; the same for a seed on every machine. Each of
+several workers computes the whole plan and takes its share.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ US: Final = 1_000_000
 ALWAYS_US: Final = -(1 << 62)
 """`from_us` of an absence that begins before the run: the device comes later."""
 AWAY_S: Final = (8.0, 20.0)
-"""Shortest and longest absence, where the run is long enough for it."""
+"""Shortest and longest absence in s, if the run is long enough for it."""
 PAUSE_US: Final = 1 * US
-"""Nobody writes in the last second before going offline and the first after."""
+"""No sends are planned in the last second before an absence and the first after it."""
 LATECOMERS: Final = 0.2
-"""Of the devices that go offline at all, the share that starts offline."""
+"""Share of the devices with absences that start offline."""
 _REDRAWS: Final = 50
 
 
 class PlannedSend(NamedTuple):
-    """A message to write at `due_us` after t0, to the conversation of that place in the population."""
+    """A message to send at `due_us` after t0, to the conversation at that place in the population."""
 
     due_us: int
     conversation: int
@@ -56,7 +56,7 @@ class Absence(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevicePlan:
-    """What one device does. Each in rising time; absences do not touch each other, looks do not overlap."""
+    """The plan of one device. Each part is in rising time; absences do not touch each other, looks do not overlap."""
 
     sends: tuple[PlannedSend, ...] = ()
     absences: tuple[Absence, ...] = ()
@@ -66,20 +66,20 @@ class DevicePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What every device does, and the changes of groups."""
+    """The plan of every device, and the changes of groups."""
 
     devices: Mapping[int, DevicePlan]
-    """By device id; every device is there."""
+    """The plans by device id, with every device."""
     changes: tuple[Change, ...]
-    """In rising time."""
+    """The changes of groups in rising time."""
 
     def share(self, worker: int, workers: int) -> dict[int, DevicePlan]:
-        """The devices of one worker: those with (id - 1) % workers == worker."""
+        """Return the devices of one worker: those with (id - 1) % workers == worker."""
         return {device: plan for device, plan in self.devices.items() if (device - 1) % workers == worker}
 
 
 def make(config: SwarmConfig, population: Population) -> Plan:
-    """The plan of a configuration, whose population was made from the same one."""
+    """Return the plan of a configuration, whose population was made from the same one."""
     duration_us = round(config.duration_s * US)
     absences = _absences(stream(config.seed, "absences"), population, config.offline_share, duration_us)
     changes = groups.members(stream(config.seed, "changes"), population, config.churn, config.group_cap, duration_us)
@@ -109,7 +109,7 @@ def make(config: SwarmConfig, population: Population) -> Plan:
 def _absences(
     rng: random.Random, population: Population, share: float, duration_us: int
 ) -> dict[int, tuple[Absence, ...]]:
-    """Absences of a share of the devices. Everybody is back a while before the last send."""
+    """Return the absences of a share of the devices. All end a while before the last send."""
     longest = min(AWAY_S[1] * US, duration_us * 0.25)
     shortest = min(AWAY_S[0] * US, longest * 0.4)
     last_back = int(duration_us * 0.9)
@@ -135,7 +135,7 @@ def _absences(
 
 
 class _Presence:
-    """Answers whether a person may be writing at a time."""
+    """The times at which each person may send."""
 
     def __init__(self, absences: Mapping[int, tuple[Absence, ...]]) -> None:
         self._edges = {
@@ -143,11 +143,11 @@ class _Presence:
             for user, plan in absences.items()
         }
         for edges in self._edges.values():
-            # Absences closer than the pauses: what lies between counts as away.
+            # Absences closer than the pauses: the time between counts as away.
             assert all(a <= b for a, b in pairwise(edges[::2]))
 
     def may_write(self, user: int, at_us: int) -> bool:
-        """Whether no absence, widened by its pauses, covers this time."""
+        """Return True if no absence, widened by its pauses, covers this time."""
         edges = self._edges.get(user)
         if edges is None:
             return True
@@ -164,7 +164,7 @@ def _sends(
     absences: Mapping[int, tuple[Absence, ...]],
     changes: tuple[Change, ...],
 ) -> dict[int, list[PlannedSend]]:
-    """Per sender, in rising time."""
+    """Return the sends of each sender, in rising time."""
     conversations = Weighted(c.weight for c in population.conversations)
     if not conversations.total:
         return {}

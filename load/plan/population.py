@@ -1,12 +1,12 @@
-"""Who exists and who talks to whom: users, 1:1 pairs, groups, and how active each is. Pure and seeded.
+"""The population: users, 1:1 pairs and groups, and how active each is. Pure and seeded.
 
-Shapes: activity of users and conversations falls off with rank as 1 / (rank + q) (Zipf-Mandelbrot), a few being busy
+Shapes: the activity of users and conversations falls off with rank as 1 / (rank + q) (Zipf-Mandelbrot): a few are busy
 and most quiet. Group sizes are log-normal, as measured for online groups (arXiv:2206.06732, "Universal growth of social
-groups"), here with a median of 6, from 2 to the cap, and with one group at the cap. The share of group messages is
-whatever gives the mean number of recipients that the configuration asks for.
+groups"). Here the median is 6, sizes are from 2 to the cap, and one group has the cap. The share of group messages
+follows from the mean number of recipients that the configuration asks for.
 
-The same seed gives the same population on every machine: all chance comes from `random.Random.random`, whose sequence
-Python promises to keep, and decisions use only exactly rounded arithmetic (no pow, exp or log on the way).
+The same seed gives the same population on every machine. All randomness comes from `random.Random.random`, whose
+sequence Python promises to keep. Decisions use only exactly rounded arithmetic (no pow, exp or log on the way).
 """
 
 from __future__ import annotations
@@ -35,29 +35,32 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
-    """A 1:1 pair or a group, before the API gave it an id."""
+    """A 1:1 pair or a group, before the API has given it an id."""
 
     key: str
-    """Idempotency key of its creation."""
+    """The idempotency key of its creation."""
     kind: Literal["direct", "group"]
     members: tuple[int, ...]
-    """Users there at the creation; the first one creates it."""
+    """The members at the creation; the first one creates it."""
     weight: float
-    """Its share of all messages; the weights of a population add up to 1. 0: nobody in it ever writes."""
+    """Its share of all messages; the weights of a population add up to 1. 0: no member ever sends."""
 
     @property
     def creator(self) -> int:
-        """Who creates it and manages its members."""
+        """The user who creates it and manages its members."""
         return self.members[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
-    """All of it. A conversation is named by its place in `conversations` until the API has given it an id."""
+    """All users and conversations.
+
+    A conversation is named by its place in `conversations` until the API has given it an id.
+    """
 
     first_id: int
     activity: tuple[float, ...]
-    """How much each user writes, relative to the others; 0 for silent readers."""
+    """How much each user sends, relative to the others; 0 for silent readers."""
     conversations: tuple[Conversation, ...]
 
     @property
@@ -66,26 +69,26 @@ class Population:
         return range(self.first_id, self.first_id + len(self.activity))
 
     def activity_of(self, user: int) -> float:
-        """How much this user writes."""
+        """Return how much this user sends, relative to the others."""
         return self.activity[user - self.first_id]
 
     def expected_recipients(self) -> float:
-        """Mean number of recipients of a message."""
+        """Return the mean number of recipients of a message."""
         return sum(c.weight * (len(c.members) - 1) for c in self.conversations)
 
 
 def stream(seed: int, name: str) -> random.Random:
-    """An independent source of chance for one purpose."""
+    """Return an independent random stream for one purpose."""
     return random.Random(f"petrel/{seed}/{name}")
 
 
 def below(rng: random.Random, bound: int) -> int:
-    """A uniform integer in [0, bound)."""
+    """Return a uniform integer in [0, bound)."""
     return int(rng.random() * bound)
 
 
 def shuffled(rng: random.Random, items: Iterable[T]) -> list[T]:
-    """The items in random order (Fisher-Yates)."""
+    """Return the items in random order (Fisher-Yates)."""
     result = list(items)
     for i in range(len(result) - 1, 0, -1):
         j = below(rng, i + 1)
@@ -101,12 +104,12 @@ class Weighted:
         self.total = self._sums[-1] if self._sums else 0.0
 
     def draw(self, rng: random.Random) -> int:
-        """An index. The total must be above 0."""
+        """Return a random index. The total must be above 0."""
         return min(bisect_right(self._sums, rng.random() * self.total), len(self._sums) - 1)
 
 
 def _log_normal(count: int, *, median: float, sigma: float, low: int, high: int) -> tuple[int, ...]:
-    """`count` rounded, bounded quantiles of a log-normal distribution, rising: a sample without its noise."""
+    """Return `count` rounded, bounded quantiles of a log-normal distribution, rising: a sample without noise."""
     normal = NormalDist()
     values = (exp(log(median) + sigma * normal.inv_cdf((i + 0.5) / count)) for i in range(count))
     return tuple(min(high, max(low, round(value))) for value in values)
@@ -115,12 +118,15 @@ def _log_normal(count: int, *, median: float, sigma: float, low: int, high: int)
 BODY_SIZES: Final = _log_normal(
     1024, median=MEAN_BODY / exp(_SIGMA_BODY**2 / 2), sigma=_SIGMA_BODY, low=MIN_BODY, high=MAX_BODY
 )
-"""Draw one uniformly for a body: log-normal with a mean of 150 B, bounded. Python's floats round the same everywhere
-that matters here: no quantile is near enough to a half to flip with the last bit of `exp`."""
+"""Sizes of bodies to draw from uniformly: log-normal with a mean of 150 bytes, bounded.
+
+Python's floats give the same sizes on every machine: no quantile is near enough to a half to flip with the last bit of
+`exp`.
+"""
 
 
 def make(config: SwarmConfig) -> Population:
-    """The population of a configuration."""
+    """Return the population of a configuration."""
     users = config.users
     ids = range(config.first_id, config.first_id + users)
     activity = _ranked(stream(config.seed, "activity"), users)
@@ -149,13 +155,13 @@ def make(config: SwarmConfig) -> Population:
 
 
 def _ranked(rng: random.Random, count: int) -> list[float]:
-    """Zipf-Mandelbrot weights in random order; q keeps the busiest few from dwarfing everyone."""
+    """Return Zipf-Mandelbrot weights in random order; q keeps the busiest few from dominating."""
     q = max(1, count // 10)
     return shuffled(rng, [1.0 / (rank + q) for rank in range(1, count + 1)])
 
 
 def _pairs(rng: random.Random, ids: range, count: int) -> list[tuple[int, ...]]:
-    """Distinct pairs, spread so that (with enough of them) everybody is in one. Fewer where there are not as many."""
+    """Return distinct pairs, spread so that (if there are enough) every user is in one; fewer if not so many exist."""
     users = len(ids)
     wanted = min(count, users * (users - 1) // 2)
     order = shuffled(rng, ids)
@@ -163,7 +169,7 @@ def _pairs(rng: random.Random, ids: range, count: int) -> list[tuple[int, ...]]:
     for turn in range(20 * wanted):
         if len(pairs) == wanted:
             break
-        if turn * 2 < users:  # the first round pairs neighbours of a random order: everybody has somebody
+        if turn * 2 < users:  # the first round pairs neighbours of a random order, so every user gets a pair
             one, other = order[turn * 2], order[(turn * 2 + 1) % users]
         else:
             one, other = order[turn % users], ids[below(rng, users)]
@@ -173,7 +179,7 @@ def _pairs(rng: random.Random, ids: range, count: int) -> list[tuple[int, ...]]:
 
 
 def _groups(rng: random.Random, ids: range, count: int, cap: int) -> list[tuple[int, ...]]:
-    """Member lists, creator first, of log-normal sizes; the largest has `cap` members."""
+    """Return member lists, creator first, of log-normal sizes; the largest has `cap` members."""
     if cap < 2 or count == 0:
         return []
     sizes = list(_log_normal(count, median=_MEDIAN_GROUP, sigma=_SIGMA_GROUP, low=2, high=cap))
@@ -190,7 +196,7 @@ def _groups(rng: random.Random, ids: range, count: int, cap: int) -> list[tuple[
 def _weights(
     rng: random.Random, members: Sequence[tuple[int, ...]], active: frozenset[int], factors: Sequence[float]
 ) -> list[float]:
-    """Relative weights that add up to 1; 0 where nobody writes."""
+    """Return relative weights that add up to 1; 0 for a conversation in which nobody sends."""
     ranked = _ranked(rng, len(members))
     raw = [
         weight * factor if active.intersection(group) else 0.0
@@ -201,7 +207,7 @@ def _weights(
 
 
 def _group_share(groups: Sequence[tuple[int, ...]], weights: Sequence[float], recipients: float) -> float:
-    """The share of group messages with which the mean number of recipients is as asked, within sane bounds."""
+    """Return the share of group messages that gives the mean number of recipients, within _GROUP_SHARE_BOUNDS."""
     low, high = _GROUP_SHARE_BOUNDS
     in_groups = sum(weight * (len(members) - 1) for members, weight in zip(groups, weights, strict=True))
     if in_groups <= recipients:

@@ -2,10 +2,10 @@
 
     python -m load.readback.readback SWARM_JSON
 
-For each device: which conversations does the service say are ahead of nothing (SYNC from 0), and which does the history
-say the user is or was in; each of those is fetched page by page to its head. FINAL is written for each message,
-FINAL_DONE for each conversation read to its end, an empty one too. What cannot be read after bounded retries is a hole
-in the history, and the exit status is 70.
+A device reads two sets of conversations. The service reports one by SYNC from 0. The history names the other: the user
+is or was a member there. Each is fetched page by page to its head. FINAL is written for each message, and FINAL_DONE
+for each conversation read to its end, even an empty one. A conversation that cannot be read after bounded retries is a
+hole in the history, and the exit status is 70.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ from load.device.secure import client_context
 from load.drive.api import ApiClient, ApiError
 from load.drive.probe import draw, probe
 from load.history.control import ControlWriter
-from load.history.history import Event, HistoryError, HistoryTail, HistoryWriter
+from load.history.events import Event
+from load.history.writer import HistoryError, HistoryTail, HistoryWriter
 from load.readback.reader import ANSWER_S, AskAgain, Reader, Unreadable
 from load.workload import ConfigError, SwarmConfig
 from load.workload import load as load_config
 from sut.protocol.frames import FrameError
 
 AT_ONCE: Final = 64
-"""Devices that read at the same time."""
+"""Number of devices that read at the same time."""
 ATTEMPTS: Final = 12
-"""Connections that one device may use; a failed one is followed by a growing wait, 20 s in all at most."""
+"""Connections that one device may use; a growing wait follows a failed one, 20 s in all at most."""
 WAIT_CAP_S: Final = 3.0
 MAX_MESSAGE: Final = 4 << 20
 EXIT_USAGE: Final = 64
@@ -56,9 +57,9 @@ async def read_device(
     after: Callable[[ClientConnection], Awaitable[object]] | None = None,
     secure: ssl.SSLContext | None = None,
 ) -> list[str]:
-    """Read one device with bounded retries. Returns what could not be read, a line each.
+    """Read one device with bounded retries. Returns a line for each part that could not be read.
 
-    `after` is done on the connection when all is read.
+    `after` is called with the connection when all is read.
     """
     holes: list[str] = []
     reason = "no gateway"
@@ -97,7 +98,7 @@ async def read_device(
 
 
 def memberships(directory: Path) -> Mapping[int, set[int]]:
-    """User -> every conversation that the history says the user is or was in. Raises OSError."""
+    """Return user -> every conversation in which the history says the user is or was a member. Raises OSError."""
     found: defaultdict[int, set[int]] = defaultdict(set)
     for path in sorted(directory.glob("*.bin")):
         tail = HistoryTail(path)
@@ -109,7 +110,7 @@ def memberships(directory: Path) -> Mapping[int, set[int]]:
 
 
 class Discovery:
-    """The gateways, asked at most once a second."""
+    """The gateways, requested at most once a second."""
 
     def __init__(self, api: ApiClient) -> None:
         self._api = api
@@ -118,7 +119,7 @@ class Discovery:
         self._lock = asyncio.Lock()
 
     async def __call__(self) -> tuple[str, ...]:
-        """Their URLs; the last known ones while the API does not answer."""
+        """Return their URLs; the last known ones while the API does not answer."""
         loop = asyncio.get_running_loop()
         async with self._lock:
             if loop.time() - self._asked_at >= 1.0:
@@ -129,7 +130,7 @@ class Discovery:
 
 
 async def read_all(config: SwarmConfig, history: HistoryWriter) -> tuple[int, list[str]]:
-    """Read every device. Returns the number of FINAL rows and what could not be read. Raises ApiError."""
+    """Read every device. Returns the number of FINAL rows and a line for each unread part. Raises ApiError."""
     api = ApiClient(config.api_url, ca_file=config.ca_file)
     secure = client_context(config.ca_file) if config.api_url.startswith("https:") else None
     known = memberships(config.history)

@@ -1,8 +1,8 @@
-"""One device's read-back: SYNC from 0, every conversation page by page, and SYNC again: on one connection or several.
+"""One device's read-back: SYNC from 0, every conversation page by page, and SYNC again, on one or more connections.
 
-What was read stays read: after a broken connection the next one goes on where it ended, so each message is written to
-the history once. A page's word that there is no more may be an old one; that the read-back is complete is written only
-after a SYNC that was not STALE found nothing ahead of what was read.
+After a broken connection the next one continues where it ended, so each message is written to the history once. A
+page's statement that there is no more may be outdated. So the read-back counts as complete only after a SYNC that was
+not STALE found nothing new.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from load.device import body as bodies
-from load.history.history import Event, HistoryWriter, message_id
+from load.history.events import Event, message_id
+from load.history.writer import HistoryWriter
 from sut.protocol.frames import (
     MAX_FETCH,
     MAX_SYNC_CURSORS,
@@ -34,7 +35,7 @@ from sut.protocol.frames import (
 
 ANSWER_S: Final = 5.0
 MAX_STALE: Final = 20
-"""How often a SYNC is asked again, STALE_WAIT_S later, because a sequencer was away."""
+"""How often a SYNC is repeated, STALE_WAIT_S later, because a sequencer did not answer."""
 STALE_WAIT_S: Final = 0.5
 _I64: Final = (1 << 63) - 1
 
@@ -42,7 +43,7 @@ F = TypeVar("F", Welcome, Synced, Page)
 
 
 class Unreadable(Exception):
-    """The service refuses, for good, what the history says this user may read."""
+    """The service refuses for good what this user may read according to the history."""
 
     def __init__(self, conv: int, text: str) -> None:
         super().__init__(text)
@@ -54,21 +55,21 @@ class AskAgain(Exception):
 
 
 class Reader:
-    """One device's read-back, over as many connections as it takes."""
+    """One device's read-back, over as many connections as necessary."""
 
     def __init__(self, device: int, expected: Iterable[int], history: HistoryWriter) -> None:
         self.device = device
         self._history = history
         self._after = dict.fromkeys(expected, 0)
-        """Conversation -> read up to here; those that are done are gone from it."""
+        """Conversation -> number up to which it was read; finished ones are removed."""
         self._done: dict[int, int] = {}
-        """Conversation -> the head it was read to."""
+        """Conversation -> the head up to which it was read."""
         self._refused: set[int] = set()
         self._req = 0
         self.rows = 0
 
     async def read(self, connection: ClientConnection) -> None:
-        """Go on where the last connection ended. Raises Unreadable, AskAgain, ConnectionClosed, FrameError."""
+        """Continue where the last connection ended. Raises Unreadable, AskAgain, ConnectionClosed, FrameError."""
         await self._answer(connection, Welcome, None)
         while True:
             for conv in set(await self._ahead(connection)) - self._refused:
@@ -90,12 +91,12 @@ class Reader:
             raise
 
     def forget(self, conv: int) -> None:
-        """This conversation cannot be read."""
+        """Give up a conversation that cannot be read."""
         self._after.pop(conv, None)
         self._refused.add(conv)
 
     async def _ahead(self, connection: ClientConnection) -> list[int]:
-        """All that the service has beyond what was read to its end. Raises AskAgain while nobody can say."""
+        """Return the conversations with messages beyond what was read. Raises AskAgain if the answer stays STALE."""
         found: dict[int, None] = {}
         after_conv = asked_again = 0
         stale = False
@@ -121,7 +122,7 @@ class Reader:
                 return list(found)
 
     async def _conversation(self, connection: ClientConnection, conv: int) -> None:
-        """One conversation to its head."""
+        """Read one conversation to its head. Raises Unreadable, AskAgain."""
         waits = 0
         while True:
             after = self._after[conv]
@@ -145,7 +146,7 @@ class Reader:
                 return
             if page.through > after:
                 self._after[conv] = page.through
-            elif waits < MAX_STALE:  # numbered, not stored yet
+            elif waits < MAX_STALE:  # numbered, but not stored yet
                 waits += 1
                 await asyncio.sleep(STALE_WAIT_S)
             else:
@@ -156,7 +157,7 @@ class Reader:
         return self._req
 
     async def _answer(self, connection: ClientConnection, kind: type[F], req: int | None) -> F:
-        """The next frame of this kind that is an answer to the last request."""
+        """Return the next frame of this kind that answers the last request. Raises AskAgain."""
         try:
             async with asyncio.timeout(ANSWER_S):
                 while True:

@@ -1,7 +1,8 @@
 # mypy: disable-error-code="no-untyped-call"
 """The live ledger in Locust's web UI: a tab beside the statistics, a page of its own (/petrel), and its JSON.
 
-Shows what the swarm's processes count, reported every few seconds; the verdict comes from the history, not from here.
+It shows the counts of the swarm's processes, reported every few seconds. The verdict comes from the history, not from
+here.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ KEY: Final = "petrel"
 
 
 class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
-    """What the page shows."""
+    """The counts that the page shows."""
 
     phase: str
     processes: int
@@ -27,13 +28,13 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     sends: int
     acked: int
     pending: int
-    """Sent and not answered yet."""
+    """Sends without an answer yet."""
     refused: int
     gave_up: int
     shown: int
-    """Deliveries."""
+    """Number of deliveries so far."""
     to_come: int
-    """Deliveries that acked messages still call for; about, for groups change meanwhile."""
+    """Deliveries that acked messages still require; approximate, because groups change meanwhile."""
     drops: int
     violations: int
     ack_ms: dict[str, float]
@@ -41,7 +42,7 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     """p50, p99 and max since the planned time of the send."""
 
     def rows(self) -> list[tuple[str, str]]:
-        """(label, text) of each row of the table."""
+        """Return (label, text) of each row of the table."""
         latency = " / ".join
         return [
             ("phase", self.phase or "not started"),
@@ -60,7 +61,7 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def attach(web_ui: WebUI, view: Callable[[], LedgerView]) -> None:
-    """Add the tab and the routes; call before the web UI starts."""
+    """Add the tab and the routes. Call it before the web UI starts."""
     app = web_ui.app
     assert app is not None
     web_ui.template_args |= {
@@ -78,7 +79,7 @@ def attach(web_ui: WebUI, view: Callable[[], LedgerView]) -> None:
 
     def add_tab_data(response: Response) -> Response:
         if request.path.endswith("/stats/requests") and response.status_code == 200:
-            rows = [{"row": name, "value": value} for name, value in view().rows()]  # by "name" the page would sort
+            rows = [{"row": name, "value": value} for name, value in view().rows()]  # "name" would sort
             document = {**json.loads(response.get_data()), "extended_stats": [{"key": KEY, "data": rows}]}
             response.set_data(json.dumps(document))
         return response

@@ -1,3 +1,3 @@
-"""The servers behind the ports: a folder a backend. Only here are redis, cassandra and aiokafka imported. May import
-sut.ports, sut.protocol and sut.process.
+"""The servers behind the ports: one folder per backend. Only here are redis, cassandra and aiokafka imported. May
+import sut.ports, sut.protocol and sut.process.
 """

@@ -1,7 +1,7 @@
-"""Which backend stands behind each port of a service. The only place that knows both.
+"""The backend behind each port of a service. The only module that knows both.
 
 The topology names the backend of the log and the one of the store. A backend's library is imported only where it is
-used: each takes some 0.2 s and 15 MB of every process.
+used: each costs some 0.2 s and 15 MB in every process.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ BACKENDS: Final[Mapping[str, str]] = {
     "kafka": "sut.adapters.kafka.backend",
     "cassandra": "sut.adapters.cassandra.backend",
 }
-"""Module of each backend by its name.
+"""The module of each backend, by name.
 
-The one of a log has `open_log(site)`; the one of a store has `open_store`, `open_keys` and `open_devices`.
+A log's module has `open_log(site)`; a store's has `open_store`, `open_keys` and `open_devices`.
 """
 REDIS_DEADLINE_S: Final = 0.3
 
@@ -48,10 +48,10 @@ class UnknownBackend(SutError):
 
 
 class Backends:
-    """What one service has opened. Each method opens a new one, and may raise SutError."""
+    """The connections that one service has opened. Each method opens a new one and may raise SutError."""
 
     def __init__(self, topology: Topology, node: str) -> None:
-        """`node`: name of the service, whose links are used."""
+        """`node`: the name of the service, whose links are used."""
         self._site = Site(topology, node)
         self._closings: list[Callable[[], Awaitable[None]]] = []
 
@@ -77,16 +77,16 @@ class Backends:
         return RedisRevocations(registry.master)
 
     def presence(self, *, ttl_s: float | None = None) -> RedisPresence:
-        """Open presence on a connection of its own, so that a slow look delays no route. None: the system's TTL."""
+        """Open presence on its own connection, so that a slow look delays no route. `ttl_s` None: the system's TTL."""
         ttl_s = self._site.topology.settings.presence_ttl_s if ttl_s is None else ttl_s
         return self._kept(RedisPresence(**self._redis(), ttl_s=ttl_s))
 
     def master(self) -> RedisMaster:
-        """Open the registry's Redis itself."""
+        """Open a client of the registry's Redis."""
         return self._kept(RedisMaster(**self._redis()))
 
     async def close(self) -> None:
-        """Close all that was opened, the newest first. An error of one does not keep the others open."""
+        """Close all that was opened, the newest first. An error in one does not keep the others open."""
         while self._closings:
             with contextlib.suppress(Exception):
                 await self._closings.pop()()

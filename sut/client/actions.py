@@ -1,6 +1,6 @@
-"""What a person can do, each a method: it asks the service where it must, and then changes everything in one step.
+"""The actions of a person, one method each. An action asks the service first, then changes the local state in one step.
 
-Raises UserMistake, in words for the person, when it cannot be done; then nothing has changed.
+An action that cannot be done raises UserMistake with a text for the person, and changes nothing.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from sut.crypto.fingerprint import grouped
 from sut.protocol.content import Delete, Edit, Target, Text
 
 ARRIVAL_S: Final = 10.0
-"""How long a line that was just written may take before it can be changed."""
+"""The longest wait, in seconds, for a line that was just written to get its sequence number, before it can be
+changed.
+"""
 TYPING_EVERY_S: Final = 3.0
 
 
 class Actions:
-    """Of one person."""
+    """The actions of the person whose device `chat` is."""
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
@@ -39,7 +41,7 @@ class Actions:
         self._typed_at: dict[int, float] = {}
 
     async def begin(self, name: str) -> int:
-        """The 1:1 conversation with somebody, made if need be. Returns its id."""
+        """Find or create the 1:1 conversation with this user. Returns its id."""
         user = self._other(name)
         conv = await asked(lambda: self._chat.api.create("direct", [user], "d"))
         if not self._known(conv):
@@ -48,7 +50,7 @@ class Actions:
         return conv
 
     async def group(self, title: str, names: Sequence[str]) -> int:
-        """A new group with these people. Returns its id."""
+        """Create a group with these users. Returns its id."""
         if not 0 < len(title.strip()) <= MAX_TITLE:
             raise UserMistake(f"a title has 1 to {MAX_TITLE} characters")
         users = [self._other(name) for name in names]
@@ -63,10 +65,9 @@ class Actions:
         return conv
 
     async def add(self, conv: int, name: str) -> None:
-        """Add somebody to a group."""
         one, user = self._group(conv), self._other(name)
         if user in one.members:
-            raise UserMistake(f"{check_name(name)} is in it already")
+            raise UserMistake(f"{check_name(name)} is a member already")
         await self._must_be_here(user, name)
         seq = await asked(lambda: self._chat.api.add(conv, user))
 
@@ -80,10 +81,10 @@ class Actions:
         await self._chat.step(added)
 
     async def remove(self, conv: int, name: str) -> None:
-        """Remove somebody from a group. What is written from now on is encrypted with keys that they do not get."""
+        """Remove a user from a group. Later messages are encrypted with keys that this user does not get."""
         one, user = self._group(conv), self._other(name)
         if user not in one.members:
-            raise UserMistake(f"{check_name(name)} is not in it")
+            raise UserMistake(f"{check_name(name)} is not a member")
         await asked(lambda: self._chat.api.remove(conv, user))
 
         def removed(_now: float) -> None:
@@ -94,20 +95,19 @@ class Actions:
         await self._chat.step(removed)
 
     async def leave(self, conv: int) -> None:
-        """Leave a group."""
         self._group(conv)
         await asked(lambda: self._chat.api.remove(conv, self._core.me))
         await self._chat.step(lambda _now: self._chat.upkeep.gone(conv))
 
     async def send(self, conv: int, text: str) -> None:
-        """Write a line; it is on disk on return, and sent as soon as it can be."""
+        """Write a line. On return it is on disk; it is sent as soon as possible."""
         one = self._here(conv)
         _check_length(text)
         await self._write(one, Text(text), text=text)
         self._typed_at.pop(conv, None)
 
     async def edit(self, conv: int, text: str) -> None:
-        """Change the last line that this person wrote here."""
+        """Change the newest line that this person wrote in the conversation."""
         _check_length(text)
         one, line = await self._own_last(conv)
 
@@ -119,7 +119,7 @@ class Actions:
         await self._chat.step(edited)
 
     async def delete(self, conv: int) -> None:
-        """Take back the last line that this person wrote here."""
+        """Delete the newest line that this person wrote in the conversation."""
         one, line = await self._own_last(conv)
 
         def deleted(_now: float) -> None:
@@ -130,13 +130,15 @@ class Actions:
         await self._chat.step(deleted)
 
     async def safety(self, conv: int, name: str = "") -> str:
-        """The number to compare with somebody: by default the other one of this conversation."""
+        """Return the safety number to compare with user `name`; by default with the other member of a 1:1
+        conversation.
+        """
         if self._chat.joining.waiting:
             raise UserMistake("this device has to be added to your others first")
         one = self._core.conversations.get(conv)
         user = self._other(name) if name else one.peer if one is not None and one.direct else 0
         if not user:
-            raise UserMistake("say whose: /safety NAME")
+            raise UserMistake("name a person: /safety NAME")
         account, called = self._chat.encryption.account, self._core.called(user)
         try:
             digits = await asyncio.to_thread(account.safety_number, user)
@@ -144,10 +146,11 @@ class Actions:
             learned = await asked(lambda: self._chat.accounts.fetch(user))
             await self._chat.step(lambda _now: self._chat.accounts.learn(user, learned))
             digits = await asyncio.to_thread(account.safety_number, user)
-        return f"safety number with {called}:\n{grouped(digits)}\nthe same on both sides: nobody is in between"
+        proof = "if both sides see the same, nobody intercepts your messages"
+        return f"safety number with {called}:\n{grouped(digits)}\n{proof}"
 
     async def accept(self, name: str) -> str:
-        """Somebody's keys have changed, and the person believes that they are theirs."""
+        """Accept the changed keys of this user, after the person has checked that they are genuine."""
         user = self._other(name)
         try:
             self._chat.encryption.account.devices(user)
@@ -157,14 +160,16 @@ class Actions:
         raise UserMistake(f"the keys of {self._core.called(user)} have not changed")
 
     async def read(self, conv: int) -> None:
-        """The person has seen all that is there."""
+        """Mark every line of the conversation as read."""
         one = self._core.conversations.get(conv)
         if one is None or one.last_seq() <= one.read:
             return
         await self._chat.step(lambda now: self._read(one, now))
 
     async def typing(self, conv: int) -> None:
-        """The person is writing. May be called at each key."""
+        """Tell the members that the person is typing. May be called for each keystroke: sends at most every
+        TYPING_EVERY_S.
+        """
         one, now = self._core.conversations.get(conv), self._core.clock()
         if one is None or not self._core.online or now - self._typed_at.get(conv, -TYPING_EVERY_S) < TYPING_EVERY_S:
             return
@@ -172,18 +177,18 @@ class Actions:
         await self._chat.step(lambda at: self._core.machine.typing(conv, at))
 
     async def stop_typing(self, conv: int) -> None:
-        """The person wiped out what they wrote."""
+        """Tell the members that the person cleared the input without sending it."""
         if self._typed_at.pop(conv, None) is not None:
             await self._chat.step(lambda at: self._core.machine.stop_typing(conv, at))
 
     async def look(self, conv: int) -> None:
-        """This conversation is in front now; the presence of its members is wanted."""
+        """Bring this conversation to the front: its members are checked, and their presence is watched."""
         if self._core.front != conv:
             self._core.front = conv
             await self._chat.step(lambda _now: self._chat.ask_whether_still_in(conv))
 
     async def settled(self, timeout_s: float) -> bool:
-        """Wait until everything that was written has its number. False: it has not, in this time."""
+        """Wait until the outbox is empty and the client is online and idle. Returns False after `timeout_s` seconds."""
         deadline = self._core.clock() + timeout_s
         while not (self._chat.outbound.empty and self._core.online and self._core.machine.idle()):
             if self._core.clock() > deadline:
@@ -192,7 +197,7 @@ class Actions:
         return True
 
     def find(self, name: str) -> int:
-        """The conversation with this title, or with this person; 0: there is none."""
+        """Return the id of the conversation with this title, or with this user; 0 if there is none."""
         wanted = name.strip().lower().removeprefix("@")
         for conv, one in self._core.conversations.items():
             if self._core.title(one).lower() == wanted:
@@ -200,7 +205,9 @@ class Actions:
         return 0
 
     async def _must_be_here(self, user: int, name: str) -> None:
-        """A group would wait for a member who has no keys yet. Raises UserMistake."""
+        """Fetch this user's keys if none are known: a group must not wait for a member without keys. Raises
+        UserMistake.
+        """
         await self._chat.step(lambda _now: self._core.learn_name(user, check_name(name)))
         account = self._chat.encryption.account
         with contextlib.suppress(IdentityChanged):
@@ -235,16 +242,20 @@ class Actions:
             raise UserMistake(str(problem)) from None
 
     async def _own_last(self, conv: int) -> tuple[Conversation, Line]:
-        """The last line of this person here, once it has its number."""
+        """Wait until the newest own line of the conversation has its sequence number, and return it. Raises
+        UserMistake.
+        """
         one = self._here(conv)
         me = self._core.me
         own = [line for line in one.lines if line.user == me and line.kind is LineKind.TEXT and not line.deleted]
+        if not own and one.older and (older := self._core.state.last_own(conv, me)) is not None:
+            own = [older]
         if not own:
             raise UserMistake("there is no line of yours here")
         deadline = self._core.clock() + ARRIVAL_S
         while not own[-1].seq:
             if own[-1].failed or self._core.clock() > deadline:
-                raise UserMistake("your last line here has not arrived")
+                raise UserMistake("your last message here has not been sent yet")
             await asyncio.sleep(0.05)
         return one, own[-1]
 
@@ -257,7 +268,7 @@ class Actions:
         if one is None:
             raise UserMistake("choose a conversation first, or begin one with /new NAME")
         if one.left:
-            raise UserMistake("you are no member of this group any more")
+            raise UserMistake("you are not a member of this group any more")
         return one
 
     def _group(self, conv: int) -> Conversation:

@@ -1,12 +1,13 @@
-"""One person's client without a screen: keeps the device connected, the model current, and does what the person says.
+"""One person's client without a user interface. It keeps the device connected, updates the model and runs actions.
 
     async with Chat.open(access, name="alice", path=state_file, listener=show) as chat:
         running = asyncio.create_task(chat.run())
         conv = await chat.begin("bob")
         await chat.send(conv, "hello")
 
-Everything happens in steps under one lock: something is told to the machine, its events change the model, all of it is
-committed to disk, then frames leave and the listener hears of it. A step is never cut short by a cancellation.
+Every change is a step under one lock. A step passes an input to the protocol machine and applies its events to the
+model. It then commits all changes to disk, sends the frames and calls the listener. Cancellation never interrupts
+a step.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ from sut.protocol.device.events import (
     Nacked,
     Notified,
     Online,
+    Outrun,
     Presence,
+    RolledBack,
     Show,
     Stalled,
     Told,
@@ -67,19 +70,22 @@ from sut.protocol.device.events import (
 from sut.protocol.signals import MAX_WATCHED
 
 GIVE_UP_S: Final = 7 * 24 * 3600.0
-"""A message is sent again and again for a week; a person would rather wait than not know."""
+"""Seconds (one week) after which an unanswered message is given up.
+
+People prefer a late message to an unknown outcome.
+"""
 CHECK_S: Final = 1.5
-"""After a notification of a number that then cannot be fetched: ask whether this user still is a member."""
+"""Seconds after a notification. If its message cannot be fetched by then, ask whether this user is still a member."""
 MAX_ASKED: Final = 50
-"""Conversations whose members and receipts are asked for after a reconnect, the newest."""
+"""The number of conversations, newest first, whose members and receipts are fetched after a reconnect."""
 MAX_PEERS: Final = 200
-"""People of 1:1 conversations whose presence is watched."""
-SETTINGS: Final = ClientSettings(give_up_s=GIVE_UP_S)
+"""The number of people in 1:1 conversations whose presence is watched."""
+SETTINGS: Final = ClientSettings(give_up_s=GIVE_UP_S, renumber=False)
 _LOGGER = logging.getLogger(__name__)
 
 
 class Chat:
-    """Everything of one person's device. Methods that change something are for one event loop; see also Actions."""
+    """The whole client of one device. All methods must be called in one event loop; see also Actions."""
 
     def __init__(
         self,
@@ -91,7 +97,7 @@ class Chat:
         listener: Callable[[Update], None],
         rng: random.Random,
     ) -> None:
-        """See `open`."""
+        """Use `open` to create one."""
         self.core = core
         self.api = api
         self._listener = listener
@@ -108,12 +114,15 @@ class Chat:
         self._link = Link(api, self, clock=core.clock)
         self.connection = Status("connecting")
         self._watched: frozenset[int] = frozenset()
+        self._renewed = False
+        self._log = core.machine.log = core.state.get("log")
         ties.read = self.inbound.reading.names
         ties.linked = encryption.linked
         core.machine.resume(
             {one.conv: one.cursor for one in reversed(core.recent()) if one.cursor},
             self.outbound.unsettled(),
             core.clock(),
+            read={one.conv: one.read for one in core.conversations.values()},
         )
 
     @classmethod
@@ -129,9 +138,10 @@ class Chat:
         clock: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
     ) -> AsyncIterator[Chat]:
-        """A person's device (checked names) whose state is in this file. Raises ClientError, UserMistake.
+        """Open the chat of device `device_name` of user `name`, with its state in file `path`. Both names must be
+        checked.
 
-        A program that has the file is asked to end, and waited for.
+        Another program that has the file open is asked to end first. Raises ClientError, UserMistake.
         """
         rng = random.SystemRandom()
         with contextlib.closing(await take(path)) as state:
@@ -163,9 +173,9 @@ class Chat:
                     await chat.quiet()
 
     async def run(self) -> None:
-        """Be connected, until cancelled. Raises ClientError when it makes no sense to go on.
+        """Stay connected until cancelled. Raises ClientError when the client cannot go on.
 
-        Replaced among them: then the state is wanted by another program, and has to be closed now.
+        Raises Replaced when another program wants the state: then close it at once.
         """
         await self.step(lambda _now: self._begin())
         doings = (self._connect(), self.errands.run(), until_wanted(self.core.state.path))
@@ -187,7 +197,7 @@ class Chat:
         await self._link.run()
 
     async def quiet(self) -> None:
-        """Wait for the steps that are under way; after `run` has ended nothing changes any more on return."""
+        """Wait for the steps that are in progress. After `run` has ended, nothing changes once this returns."""
         while self._steps:
             await asyncio.gather(*self._steps, return_exceptions=True)
 
@@ -195,18 +205,21 @@ class Chat:
 
     @property
     def machine(self) -> Client:
-        """See Desk."""
+        """Return the protocol machine; see Desk."""
         return self.core.machine
 
     async def step(self, act: Callable[[float], object]) -> None:
-        """See Desk. What `act` raises comes out here, and then nothing else was done."""
+        """Run `act` as one step; see Desk.
+
+        An exception from `act` is raised here, and the rest of the step is skipped.
+        """
         task = asyncio.create_task(self._locked(act))
         self._steps.add(task)
         task.add_done_callback(self._steps.discard)
         await asyncio.shield(task)
 
     def status(self, status: Status) -> None:
-        """See Desk."""
+        """Store the status and tell the listener; see Desk."""
         self.connection = status
         if status.state != "online":
             self.core.online = False
@@ -235,11 +248,14 @@ class Chat:
 
     def _submit(self, outgoing: Outgoing) -> None:
         body = outgoing.body
-        made = (lambda _now: body) if outgoing.ref else body  # only a message, which has a ref, names something
+        made = (lambda _now: body) if outgoing.ref else body  # only a message (with a ref) names dependencies
         taken = self.core.machine.submit(outgoing.conv, made, self.core.clock())
         assert taken == outgoing.client_seq, "the machine and the state count alike"
 
     def _note_cursors(self) -> None:
+        if self.core.machine.log != self._log:
+            self._log = self.core.machine.log
+            self.core.state.put("log", self._log)
         for conv, cursor in self.core.machine.cursors.items():
             one = self.core.conversations.get(conv)
             if one is not None and one.cursor != cursor:
@@ -267,6 +283,10 @@ class Chat:
                 self.outbound.acked(event)
             case Nacked(definite=True) | GaveUp():
                 self.outbound.lost(event)
+            case RolledBack(conv, head, cursor):
+                self.upkeep.rolled_back(core.conversation(conv), head, cursor)
+            case Outrun(first, last):
+                self._restored(first, last)
             case MemberChange(conv, seq, user, added):
                 self._membership(core.conversation(conv), seq, user, added=added)
             case Online():
@@ -293,8 +313,20 @@ class Chat:
             case _:
                 pass
 
+    def _restored(self, first: int, last: int) -> None:
+        """Go on after an outrun: this device used client_seqs that the state does not know, so its file is an older
+        copy.
+        """
+        self.core.state.skip_client_seqs(last)
+        self.inbound.outrun(first, last)
+        if not self._renewed:
+            self._renewed = True
+            self.encryption.account.renew()
+            self.core.state.put("cipher", self.encryption.state())
+            self.core.say("this device was put back to an older copy; what it wrote since then cannot be read here")
+
     def _catch_up(self) -> None:
-        """The connection is back: what was only told while it was away has to be asked for."""
+        """Fetch what the service sent only to connected devices while this one was offline."""
         if self.core.arriving:
             self._arrived()
         if self.accounts.due:
@@ -305,7 +337,7 @@ class Chat:
                 self.core.want(ReceiptsOf(one.conv))
 
     def _arrived(self) -> None:
-        """This device was added to others, and knows now which conversations were there before."""
+        """Fetch the receipts of all conversations, on the first connection of a device that was just linked."""
         core = self.core
         for conv in core.machine.cursors:
             core.conversation(conv)
@@ -314,13 +346,13 @@ class Chat:
         core.state.put("arriving", b"")
 
     def ask_whether_still_in(self, conv: int) -> None:
-        """Nobody tells a user who was removed from a group: ask when it matters."""
+        """Fetch the members of a group: the service does not tell a user that they were removed."""
         one = self.core.conversations.get(conv)
         if one is not None and not one.direct and not one.left:
             self.core.want(MembersOf(conv))
 
     def _watch(self) -> None:
-        """Ask for the presence of whom the person sees: the others of recent 1:1 conversations, and who is in front."""
+        """Watch the presence of people in recent 1:1 conversations, and of the members of the conversation in front."""
         core = self.core
         peers = [one.peer for one in core.recent()[:MAX_PEERS] if one.direct and one.peer and not one.left]
         front = core.conversations.get(core.front)
@@ -346,7 +378,7 @@ class Chat:
         core.updates.append(ConversationChanged(one.conv))
 
     def _check(self, conv: int, head: int) -> None:
-        """Something was announced; if it is still not here, this user may be no member any more."""
+        """Fetch the members if the announced message is still missing: this user may have been removed."""
         one = self.core.conversations.get(conv)
         if one is not None and one.known and not one.direct and one.cursor < head:
             self.errands.want(MembersOf(conv))

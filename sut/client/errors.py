@@ -1,4 +1,4 @@
-"""What can keep a person from chatting, as one line each."""
+"""The errors of the client. Each text is one line for the person."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ class ClientError(Exception):
 
 
 class UserMistake(ClientError):
-    """What was typed cannot be done as it was said; nothing has changed."""
+    """The person's command cannot be executed. Nothing has changed."""
 
 
 class Replaced(ClientError):
-    """The same device goes on in another program; this one has to let go of everything at once."""
+    """Another program has taken over this device. This one must close its state at once."""
 
 
 class ApiProblem(Exception):
-    """The HTTP API did not do as asked; one line. `definite`: it had no effect and asking again will not help."""
+    """A request to the HTTP API failed; the text is one line.
+
+    `definite`: it had no effect, and a retry will not help.
+    """
 
     def __init__(self, text: str, *, status: int = 0, definite: bool = False) -> None:
         super().__init__(text)
@@ -28,7 +31,7 @@ class ApiProblem(Exception):
 
 
 def sentence(error: Exception) -> str:
-    """What a person reads of an error of the network: "Connection refused", without a number in brackets."""
+    """Return the text of a network error for the person, without an errno in brackets: "Connection refused"."""
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return re.sub(r"\[Errno -?\d+\] ", "", str(error)) or type(error).__name__

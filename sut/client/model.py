@@ -1,4 +1,4 @@
-"""What a person sees: conversations, their lines in order, ticks, who is there. Pure data and questions about it."""
+"""The view of a person: conversations, their lines in order, receipts and presence. Pure data and queries; no I/O."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from enum import IntEnum, StrEnum
 from typing import Final
 
 MAX_LINES: Final = 1_000
-"""Lines of a conversation in memory; older ones stay on disk."""
+"""The number of lines of a conversation in memory. Older lines are on disk only."""
 TYPING_S: Final = 6.0
-"""Somebody who is said to be typing is believed for so long."""
+"""Seconds for which a user counts as typing after each sign of it."""
 
 
 class Delivery(IntEnum):
-    """How far an own line has come."""
+    """How far an own line has come on its way to the other members."""
 
     WAITING = 0
     SENT = 1  # durable and numbered
     DELIVERED = 2  # shown by a device of everybody else
-    READ = 3  # by everybody else
+    READ = 3  # read by everybody else
     FAILED = 4  # will never be in the conversation
 
 
 class LineKind(StrEnum):
-    """What a line is."""
+    """The kinds of lines in a conversation."""
 
     TEXT = "text"
-    NOTICE = "notice"  # somebody came or went
-    SEALED = "sealed"  # came, and cannot be read (yet)
-    EARLIER = "earlier"  # stands for all that was written before this device was there
+    NOTICE = "notice"  # a member joined or left
+    SEALED = "sealed"  # a message that cannot be decrypted (yet)
+    EARLIER = "earlier"  # stands for all messages older than this device
 
 
 @dataclass(slots=True, kw_only=True)
 class Line:
-    """One line of a conversation. `row` is its place in the local state."""
+    """One line of a conversation. `row` is its row number in the local state."""
 
     row: int
     conv: int
     kind: LineKind = LineKind.TEXT
     seq: int = 0
-    """0: not numbered yet; such lines come last."""
+    """0 until the service has numbered the message. Lines without a sequence number come last."""
     user: int = 0
     device: int = 0
     client_seq: int = 0
@@ -49,11 +49,11 @@ class Line:
     edited: bool = False
     deleted: bool = False
     failed: str = ""
-    """Why it will never be in the conversation."""
+    """Why the message will never be in the conversation; empty if it did not fail."""
 
     @property
     def order(self) -> tuple[int, int]:
-        """By number; what has none after all that have one, as it was written."""
+        """Return the sort key: by sequence number; lines without one come last, in the order of writing."""
         return (self.seq or 1 << 62, self.row)
 
 
@@ -64,46 +64,54 @@ class Conversation:
     conv: int
     direct: bool
     title: str = ""
-    """Of a group."""
+    """The title of a group; empty for a 1:1 conversation."""
     peer: int = 0
-    """The other one, of a direct conversation."""
+    """The other user of a 1:1 conversation; 0 for a group."""
     members: dict[int, int] = field(default_factory=dict)
-    """Who is in it now -> the first number they may see."""
+    """User -> the first sequence number that this member may see."""
     known: bool = False
-    """Kind and members were learned; until then nothing can be sent."""
+    """True once kind and members are known. Nothing can be sent before that."""
     left: bool = False
-    """This user is no member any more."""
+    """True if this user is not a member any more."""
     cursor: int = 0
     read: int = 0
     lines: list[Line] = field(default_factory=list)
+    older: bool = False
+    """True if some of the lines are on disk only."""
     receipts: dict[tuple[int, int], int] = field(default_factory=dict)
-    """(user, kind of receipt) -> number."""
+    """(user, kind of receipt) -> the sequence number up to which it holds."""
     typing: dict[int, float] = field(default_factory=dict)
-    """User -> until when, on the client's clock."""
+    """User -> the time until which they count as typing, by the client's clock."""
 
     def put(self, line: Line) -> None:
-        """Add a line, or move one that got its number, to its place."""
+        """Insert a line at its place. A line that is already there moves to the place of its new sequence number."""
         if line in self.lines:
             self.lines.remove(line)
         bisect.insort(self.lines, line, key=lambda one: one.order)
-        del self.lines[: max(0, len(self.lines) - MAX_LINES)]
+        if len(self.lines) > MAX_LINES:
+            del self.lines[: len(self.lines) - MAX_LINES]
+            self.older = True
 
     def line_of(self, device: int, client_seq: int) -> Line | None:
-        """The newest line that came with this idempotency key."""
+        """Return the newest line in memory with this idempotency key."""
         for line in reversed(self.lines):
             if client_seq and line.device == device and line.client_seq == client_seq:
                 return line
         return None
 
     def at(self, seq: int) -> Line | None:
-        """The line of this number."""
+        """Return the line in memory with this sequence number."""
         place = bisect.bisect_left(self.lines, (seq, 0), key=lambda one: one.order)
         if place < len(self.lines) and self.lines[place].seq == seq:
             return self.lines[place]
         return None
 
+    def may_be_older(self, seq: int) -> bool:
+        """Return True if the line with this sequence number (0: any line) may be on disk only."""
+        return self.older and (not self.lines or seq < self.lines[0].order[0])
+
     def unread(self, me: int) -> int:
-        """Lines of others that were not read here."""
+        """Return the number of messages of other users that this person has not read."""
         count = 0
         for line in reversed(self.lines):
             if line.seq and line.seq <= self.read:
@@ -112,15 +120,19 @@ class Conversation:
         return count
 
     def last_seq(self) -> int:
-        """The highest number of a line."""
+        """Return the highest sequence number among the newest 50 lines; 0 if there is none."""
         return max((line.seq for line in self.lines[-50:]), default=0)
 
-    def last_at_ms(self) -> int:
-        """When the newest line was written."""
-        return max((line.at_ms for line in self.lines[-50:]), default=0)
+    def last_row(self) -> int:
+        """Return the row number of the newest line, numbered or not: the order of arrival at this device.
+
+        The times in the lines are no substitute: they come from the senders' clocks, which may run ahead.
+        """
+        numbered = next((line.row for line in reversed(self.lines) if line.seq), 0)
+        return max(numbered, self.lines[-1].row) if self.lines else 0
 
     def delivery(self, line: Line, me: int) -> Delivery:
-        """How far an own line has come."""
+        """Return how far an own line has come, judged by the receipts of the members."""
         if line.failed:
             return Delivery.FAILED
         if not line.seq:
@@ -133,19 +145,19 @@ class Conversation:
         return Delivery.SENT
 
     def unconfirmed(self, me: int) -> bool:
-        """Whether some own line of late has not been read by everybody."""
+        """Return True if one of the newest 50 lines is an own message that not all members have read."""
         own = [line for line in self.lines[-50:] if line.user == me and line.kind is LineKind.TEXT and line.seq]
         return any(self.delivery(line, me) < Delivery.READ for line in own)
 
     def typists(self, now: float) -> list[int]:
-        """Who is typing now."""
+        """Return the users who are typing now."""
         return [user for user, until in self.typing.items() if until > now]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presence:
-    """Of somebody whom this device watches."""
+    """The presence of a user whom this device watches."""
 
     online: bool
     last_seen_ms: int = 0
-    """0: not known."""
+    """Unix time in milliseconds; 0 if not known."""

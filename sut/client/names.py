@@ -1,7 +1,7 @@
-"""People's names and the user ids of the system. There is no directory: an id is a hash of the name.
+"""Names of people, and the user ids derived from them. There is no directory: an id is a hash of the name.
 
-So every client finds the same id for a name, and a name that somebody claims to have can be checked against their id.
-It cannot be turned round: a person whose name has not been heard yet is shown by a piece of the id.
+So every client computes the same id for a name, and can check whether a name belongs to an id. The reverse is not
+possible: a user whose name is not known yet is shown by a part of the id.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from sut.client.errors import UserMistake
 
 MAX_NAME: Final = 32
 DEVICE: Final = "terminal"
-"""What a person's device is called unless they say so."""
+"""The default name of a device."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 def check_name(text: str) -> str:
-    """The name as all use it: lower case, without an @ in front. Raises UserMistake."""
+    """Return the name in its common form: lower case, without a leading @. Raises UserMistake."""
     name = text.strip().removeprefix("@").lower()
     if len(name) > MAX_NAME or not _NAME.fullmatch(name):
         shown = text.strip()[:MAX_NAME]
@@ -30,13 +30,13 @@ def check_name(text: str) -> str:
 
 
 def user_of(name: str) -> int:
-    """The user id of a checked name: 63 bits, never 0."""
+    """Return the user id of a checked name: 63 bits, never 0."""
     digest = hashlib.blake2b(name.encode(), digest_size=8, person=b"petrel name").digest()
     return int.from_bytes(digest, "big") >> 1 or 1
 
 
 def is_named(user: int, name: str) -> bool:
-    """Whether this user may call themselves so."""
+    """Return True if `name` is in its common form and its hash is this user's id."""
     try:
         return check_name(name) == name and user_of(name) == user
     except UserMistake:
@@ -44,5 +44,5 @@ def is_named(user: int, name: str) -> bool:
 
 
 def stand_in(user: int) -> str:
-    """What to call somebody whose name is not known."""
+    """Return a short text for a user whose name is not known."""
     return f"#{user:016x}"[:7]

@@ -1,1 +1,1 @@
-"""End-to-end encryption, client side and sans-I/O: X3DH, Double Ratchet, sender keys, device lists, safety numbers."""
+"""End-to-end encryption for clients, sans-I/O: X3DH, Double Ratchet, sender keys, device lists, safety numbers."""

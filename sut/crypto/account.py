@@ -1,8 +1,8 @@
-"""One device's end-to-end encryption, whole: what a chat client calls.
+"""The end-to-end encryption of one device: the interface for chat clients.
 
-Sans-I/O: the client fetches and publishes keys over the HTTP API, sends the bodies and writes the saved state. The
-order is the point of `save`: it is called with the new state before a ciphertext is returned, so that a crash between
-the two costs a message and never uses a key twice.
+Sans-I/O: the client fetches and publishes keys over the HTTP API, sends the bodies and writes the saved state. `save`
+is called with the new state before a ciphertext is returned. So a crash between the two costs a message, and never
+uses a key twice.
 
     account = Account.create(user=1, device=11, now_s=..., save=write_file)
     publish(account.publication(), account.device_list)         PUT /v1/keys
@@ -32,10 +32,12 @@ _FIRST_VERSION: Final = 1
 
 
 class Account:
-    """A device of a user. Not thread-safe. Errors are CryptoError; what failed has changed nothing that matters."""
+    """The keys and sessions of one device. Not thread-safe. Errors are CryptoError; a failed call changes nothing
+    important.
+    """
 
     def __init__(self, ring: Keyring, save: Save | None) -> None:
-        """See `create` and `restore`."""
+        """Use `create` or `restore`."""
         self._ring = ring
         self._save = save
 
@@ -43,7 +45,7 @@ class Account:
     def create(
         cls, *, user: int, device: int, now_s: int, save: Save | None = None, one_time: int = ONE_TIME_BATCH
     ) -> Account:
-        """A user's first device, with fresh keys. `now_s`: seconds since 1970."""
+        """Create a user's first device, with fresh keys. `now_s`: Unix time in seconds."""
         own = OwnKeys(primitives.random_key())
         own.rotate(now_s)
         own.make_one_time(one_time)
@@ -55,12 +57,12 @@ class Account:
 
     @classmethod
     def restore(cls, state: bytes, save: Save | None = None) -> Account:
-        """From what `save` was given last. Raises Malformed."""
+        """Restore the account from the state that `save` got last. Raises Malformed."""
         return cls(Keyring.load(state), save)
 
     @property
     def address(self) -> Address:
-        """(user, device)."""
+        """The device's address: (user, device)."""
         return self._ring.address
 
     @property
@@ -69,22 +71,24 @@ class Account:
         return self._ring.own.identity_key
 
     def state(self) -> bytes:
-        """All of it, secrets included, as JSON."""
+        """Return the whole state, secrets included, as JSON."""
         return self._ring.save()
 
-    # What the service is told, and tells.
+    # Keys to and from the service.
 
     def publication(self) -> Publication:
-        """What to publish now; call `published` when the service has it."""
+        """Return the keys to publish now. Call `published` when the service has them."""
         return self._ring.own.publication()
 
     def published(self, publication: Publication) -> None:
-        """The service has it."""
+        """Note that the service has these keys."""
         self._ring.own.published(publication)
         self._keep()
 
     def tend(self, *, now_s: int, one_time_left: int) -> bool:
-        """Rotate the signed prekey and make one-time prekeys when it is time. Returns whether to publish; daily."""
+        """Rotate the signed prekey and make one-time prekeys when needed. Call it daily. Returns True if keys must be
+        published.
+        """
         due = self._ring.own.rotate(now_s)
         if one_time_left < ONE_TIME_LOW:
             self._ring.own.make_one_time(ONE_TIME_BATCH - one_time_left)
@@ -94,7 +98,7 @@ class Account:
         return due
 
     def missing(self, users: Iterable[int]) -> tuple[int, ...]:
-        """Whose keys must be fetched before something can be sent to all of these."""
+        """Return the users whose keys must be fetched before something can be sent to all of `users`."""
         found = []
         for user in sorted(set(users)):
             devices = self._ring.directory.devices(user)
@@ -106,10 +110,10 @@ class Account:
         return tuple(found)
 
     def learn(self, user: int, device_list: bytes, bundles: Iterable[Bundle], *, complete: bool = False) -> None:
-        """What the service says of a user. Bundles of devices that the list does not name are ignored.
+        """Store what the service says of a user. Bundles of devices that are not on the list are ignored.
 
-        `complete`: these are all that it has; a listed device without one holds up nobody's messages from now on.
-        Raises Malformed, Refused, IdentityChanged: nothing is sent to this user until `accept`.
+        `complete`: the bundles are all that the service has. From now on no message waits for a listed device without
+        one. Raises Malformed, Refused, IdentityChanged: nothing is sent to this user until `accept`.
         """
         before = self._ring.directory.lists(user)
         found = self._ring.directory.learn(user, device_list)
@@ -127,31 +131,45 @@ class Account:
         self._keep()
 
     def prepare(self, users: Iterable[int]) -> None:
-        """Begin sessions with all devices of these users now rather than with the first message. Raises as sealing."""
+        """Start sessions with all devices of these users now, and not with the first message.
+
+        Raises as sealing does.
+        """
         sealing.make_ready(self._ring, sealing.recipients(self._ring, users))
         self._keep()
 
-    # Who is who.
+    def renew(self) -> None:
+        """Restart all sessions and own chains: this state is an older copy, and its keys were used for other messages.
+
+        Sessions start again with freshly fetched keys, and refs continue far above the old ones.
+        """
+        self._ring.peers.clear()
+        self._ring.chains.clear()
+        self._ring.sent.clear()
+        self._ring.next_ref += 1 << 32
+        self._keep()
+
+    # Identities of users.
 
     def accept(self, user: int) -> None:
-        """Somebody accepts that this user has another account key now."""
+        """Accept the changed account key of this user, by the decision of a person."""
         before = self._ring.directory.lists(user)
         self._ring.directory.accept(user)
         self._forget_gone(user, before)
         self._keep()
 
     def verify(self, user: int) -> None:
-        """Somebody compared the safety number."""
+        """Note that a person has compared the safety number."""
         self._ring.directory.verify(user)
         self._keep()
 
     def verified(self, user: int) -> bool:
-        """Whether somebody has, and the account key is still that one."""
+        """Return True if a person has compared the safety number, and the account key has not changed since."""
         known = self._ring.directory.known.get(user)
         return known is not None and known.verified and known.changed is None
 
     def safety_number(self, user: int) -> str:
-        """The 60 digits to compare with this user. Raises NoSession when nothing is known of them."""
+        """Return the 60 digits to compare with this user. Raises NoSession when nothing is known of them."""
         own, other = self._ring.directory.lists(self.address[0]), self._ring.directory.lists(user)
         if own is None or other is None:
             raise NoSession((user,))
@@ -160,47 +178,47 @@ class Account:
         )
 
     def devices(self, user: int) -> tuple[int, ...]:
-        """The devices that count for this user. Raises IdentityChanged."""
+        """Return the devices on this user's list. Raises IdentityChanged."""
         return tuple(self._ring.directory.devices(user))
 
     def list_version(self, user: int) -> int:
-        """Of the newest list of this user that is known; 0: none is."""
+        """Return the version of this user's newest known list; 0 if none is known."""
         found = self._ring.directory.lists(user)
         return found.version if found is not None else 0
 
-    # Our own devices.
+    # The user's own devices.
 
     @property
     def first(self) -> bool:
-        """Whether this is the device that signs our user's list."""
+        """True if this is the device that signs the user's list."""
         return self._own_list().devices[0] == (self.address[1], self.identity_key)
 
     @property
     def device_code(self) -> str:
-        """What a person brings from this device to the first one, to have it linked: 30 digits."""
+        """The 30 digits that a person types on the first device to link this one."""
         return fingerprint.device_code(*self.address, self.identity_key)
 
     @property
     def account_number(self) -> str:
-        """What is the same on all devices of our user: our half of every safety number, 30 digits."""
+        """The 30 digits that are the same on all devices of the user: this user's half of every safety number."""
         return fingerprint.half(self._own_list().account_key, fingerprint.name_of(self.address[0]))
 
     @property
     def device_list(self) -> bytes:
-        """Our user's list, to be published."""
+        """The user's own list, to be published."""
         return self._ring.directory.known[self.address[0]].current
 
     def link(self, device: int, identity_key: bytes) -> bytes:
-        """Add a device of our user, whose key was brought here by hand; only the first device can. Returns the list."""
+        """Add a device of this user, whose key a person brought here; only the first device can. Returns the list."""
         others = [entry for entry in self._own_list().devices if entry[0] != device]
         return self._relist([*others, (device, identity_key)])
 
     def unlink(self, device: int) -> bytes:
-        """Take a device off, lost or stolen; only the first device can, and not itself. Returns the list."""
+        """Remove a lost or stolen device; only the first device can, and not itself. Returns the list."""
         return self._relist([entry for entry in self._own_list().devices if entry[0] != device])
 
     def adopt(self, device_list: bytes) -> None:
-        """This device was linked: the list of our user, which names it. Raises Malformed, Refused."""
+        """Adopt the user's list, which names this device: it was linked. Raises Malformed, Refused."""
         found = lists.parse(device_list)
         if found.user != self.address[0] or found.keys.get(self.address[1]) != self.identity_key:
             raise Refused("device list: it does not name this device with its key")
@@ -213,34 +231,39 @@ class Account:
     # Messages.
 
     def seal_direct(self, conv: int, users: Iterable[int], plaintext: bytes) -> bytes:
-        """A body for a 1:1 conversation. Raises NoSession (fetch keys of its `users`), IdentityChanged, TooLarge."""
+        """Return a body for a 1:1 conversation. Raises NoSession (fetch the keys of its `users`), IdentityChanged,
+        TooLarge.
+        """
         body = sealing.direct(self._ring, conv, users, plaintext)
         self._keep()
         return body
 
     def seal_group(self, conv: int, users: Iterable[int], plaintext: bytes) -> list[bytes]:
-        """The bodies for a group whose members now are `users`, to be sent in this order. Raises the same."""
+        """Return the bodies for a group whose members are `users` now, in the order to send them. Raises as
+        `seal_direct`.
+        """
         bodies = sealing.group(self._ring, conv, users, plaintext)
         self._keep()
         return bodies
 
     def open(self, conv: int, *, sender: Address, body: bytes) -> Opened:
-        """What a body holds for this device. Raises Malformed, Refused, Unreadable, Repeated, NoSession,
-        IdentityChanged. Unreadable: keep the body, fetch the sender's keys anew, and send what `ask_again` returns.
+        """Decrypt a body. Raises Malformed, Refused, Unreadable, Repeated, NoSession, IdentityChanged.
+
+        Unreadable: keep the body, fetch the sender's keys again, and send what `ask_again` returns.
         """
         opened = opening.open_body(self._ring, conv, sender, body)
         self._keep()
         return opened
 
     def ask_again(self, conv: int, *, sender: Address, bodies: Sequence[bytes]) -> bytes:
-        """A body that asks for these messages, which could not be read, in a new session. Takes an unused bundle."""
+        """Return a body that asks for these unreadable messages, in a new session. Needs an unused bundle."""
         refs = [envelopes.parse(body).ref for body in bodies]
         body = sealing.ask_again(self._ring, conv, sender, refs)
         self._keep()
         return body
 
     def answer(self, conv: int, *, asker: Address, refs: Iterable[int]) -> list[bytes]:
-        """Bodies that answer `Opened.asked`, of which the caller leaves out what the asker's user may not see."""
+        """Return bodies that answer `Opened.asked`. The caller must leave out what the asker's user may not see."""
         bodies = sealing.answer(self._ring, conv, asker, refs)
         self._keep()
         return bodies
@@ -266,7 +289,7 @@ class Account:
         return signed
 
     def _forget_gone(self, user: int, before: DeviceList | None) -> None:
-        """Sessions, chains and bundles of devices that are not on the list any more, or have another key."""
+        """Drop the sessions, chains and bundles of devices that have left the list or have another key."""
         devices = self._ring.directory.devices(user)
         gone = {device for device, key in before.devices if devices.get(device) != key} if before is not None else ()
         for place in [place for place in self._ring.followers if place[1] in gone]:

@@ -1,13 +1,13 @@
-"""Which devices a user has: a list signed by the user's account key, which is the identity key of the first device.
+"""The list of a user's devices, signed by the user's account key, which is the identity key of the first device.
 
-The account key is what others remember and what a safety number stands for. A device counts when the newest list names
-it with its identity key; so linking a device needs the first one, and the service can neither add one nor hide that one
-was taken off from those who saw a newer list: versions only rise.
+Other users remember the account key, and a safety number stands for it. A device is valid when the newest list names it
+with its identity key. So only the first device can link another one. The service can neither add a device nor hide a
+removal from a user who saw a newer list: versions only rise.
 
     version u8 (1), user u64, list version u32, count u8, count x (device u64, identity key 32), signature 64
 
-The first entry's key is the account key. The signature (XEdDSA) is over the context "petrel device list" and all before
-it. Of a user without a list nothing is known but the first identity key that was seen.
+The first entry's key is the account key. The signature (XEdDSA) covers the context "petrel device list" and all bytes
+before it. For a user without a list, only the first identity key that was seen is known.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sut.crypto.errors import Malformed
 from sut.crypto.wire import SIGNATURE_BYTES, Reader, number
 
 MAX_DEVICES: Final = 16
-"""Of one user."""
+"""The most devices of one user."""
 MAX_BYTES: Final = 14 + MAX_DEVICES * 40 + SIGNATURE_BYTES
 _VERSION: Final = 1
 _CONTEXT: Final = b"petrel device list"
@@ -29,16 +29,16 @@ _CONTEXT: Final = b"petrel device list"
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceList:
-    """One version of it, signature checked."""
+    """One version of a user's list, with its signature checked."""
 
     user: int
     version: int
     devices: tuple[tuple[int, bytes], ...]
-    """(device, identity key), the first one's key being the account key."""
+    """(device, identity key); the key of the first one is the account key."""
 
     @property
     def account_key(self) -> bytes:
-        """Who signed it."""
+        """The account key, which signed the list."""
         return self.devices[0][1]
 
     @property
@@ -48,7 +48,7 @@ class DeviceList:
 
 
 def signed(devices: DeviceList, account_private: bytes) -> bytes:
-    """The list as bytes."""
+    """Return the list as bytes with its signature. Raises ValueError for a wrong count or key."""
     if not 1 <= len(devices.devices) <= MAX_DEVICES:
         raise ValueError(f"a user has 1 to {MAX_DEVICES} devices, not {len(devices.devices)}")
     if primitives.public_of(account_private) != devices.account_key:
@@ -66,7 +66,7 @@ def signed(devices: DeviceList, account_private: bytes) -> bytes:
 
 
 def parse(data: bytes) -> DeviceList:
-    """Raises Malformed, and Refused when the signature is not the first entry's."""
+    """Parse a list. Raises Malformed, and Refused when the first entry's key did not sign it."""
     reader = Reader(data, "device list")
     if (version := reader.number(1)) != _VERSION:
         raise Malformed(f"device list: version {version} is not known")

@@ -1,7 +1,7 @@
-"""What this device remembers of users: their account keys and device lists, and that a key is not what it was.
+"""This device's knowledge of users: their account keys, their device lists, and changed account keys.
 
-Trust on first use: the first account key that is seen of a user is believed, and shown to people as a safety number.
-Another one later is believed by nobody until somebody accepts it, and an older list never replaces a newer one.
+Trust on first use: the first account key that is seen of a user is believed, and shown to people as a safety number. A
+different one later is not used until a person accepts it. An older list never replaces a newer one.
 """
 
 from __future__ import annotations
@@ -19,26 +19,27 @@ MAX_USERS: Final = 20_000
 
 
 class Known(msgspec.Struct):
-    """Of one user, as it is saved. Lists are as they came, signature included."""
+    """One user as saved. The lists are kept as received, with their signatures."""
 
     current: bytes
     changed: bytes | None = None
-    """A list of another account key, that nobody has accepted."""
+    """A list signed by a different account key, which no person has accepted."""
     verified: bool = False
-    """Somebody compared the safety number."""
+    """True if a person has compared the safety number."""
 
 
 class Directory:
     """The users that this device knows."""
 
     def __init__(self, known: dict[int, Known] | None = None) -> None:
-        """`known`: what was saved. Raises Malformed, Refused."""
+        """`known`: the saved users. Raises Malformed, Refused."""
         self.known = known or {}
         self._lists = {user: device_list.parse(entry.current) for user, entry in self.known.items()}
 
     def learn(self, user: int, data: bytes) -> DeviceList:
-        """The service says that this is a user's list. Returns the newest one. Raises Malformed, Refused, and
-        IdentityChanged when it is not of the account key that is known.
+        """Take a user's list from the service. Returns the newest list. Raises Malformed, Refused.
+
+        Raises IdentityChanged when the known account key did not sign it.
         """
         found = device_list.parse(data)
         if found.user != user:
@@ -57,22 +58,22 @@ class Directory:
         return self._lists[user]
 
     def accept(self, user: int) -> None:
-        """Somebody accepts the changed account key: from now on it is the known one, not verified."""
+        """Make the changed account key the known one, not verified; a person has accepted it."""
         entry = self.known[user]
         if entry.changed is not None:
             self._lists[user] = device_list.parse(entry.changed)
             self.known[user] = Known(entry.changed)
 
     def verify(self, user: int) -> None:
-        """Somebody compared the safety number, and it was the same."""
+        """Note that a person has compared the safety number, and it was the same."""
         self.known[user].verified = True
 
     def lists(self, user: int) -> DeviceList | None:
-        """The list in force."""
+        """Return the newest list signed by the known account key; None for an unknown user."""
         return self._lists.get(user)
 
     def devices(self, user: int) -> Mapping[int, bytes]:
-        """Identity keys by device; empty for a user that is not known. Raises IdentityChanged."""
+        """Return identity keys by device; empty for an unknown user. Raises IdentityChanged."""
         entry = self.known.get(user)
         if entry is None:
             return {}

@@ -1,8 +1,8 @@
-"""Safety numbers: what two people compare to be sure that nobody sits between them.
+"""Safety numbers: two people compare them to be sure that nobody intercepts their messages.
 
-Signal's numeric fingerprint, version 0: SHA-512 iterated 5,200 times over a user's account key and name, of which 30
-digits are shown; the two halves in rising order, so that both people see the same 60 digits. The iterations
-make it slow to find another key with the same digits.
+Signal's numeric fingerprint, version 0: SHA-512 iterated 5,200 times over a user's account key and name, shown as 30
+digits. The two halves are joined in rising order, so that both people see the same 60 digits. The iterations make it
+slow to find another key with the same digits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _CHUNKS: Final = 6
 
 
 def half(account_key: bytes, name: bytes) -> str:
-    """One side's 30 digits. `account_key`: 32 bytes; `name`: what identifies the user, the same at both sides."""
+    """Return one side's 30 digits. `account_key`: 32 bytes; `name`: the user's identifier, the same on both sides."""
     key = CURVE25519 + account_key
     value = _VERSION + key + name
     for _ in range(ITERATIONS):
@@ -29,20 +29,20 @@ def half(account_key: bytes, name: bytes) -> str:
 
 
 def safety_number(*, own_key: bytes, own_user: int, other_key: bytes, other_user: int) -> str:
-    """The 60 digits that two users compare."""
+    """Return the 60 digits that two users compare."""
     return "".join(sorted((half(own_key, name_of(own_user)), half(other_key, name_of(other_user)))))
 
 
 def device_code(user: int, device: int, identity_key: bytes) -> str:
-    """The 30 digits by which a person tells a first device which other one to add: nobody else's key has them."""
+    """Return the 30 digits that identify a device to the first device. They depend on its key."""
     return half(identity_key, f"{user}/{device}".encode())
 
 
 def name_of(user: int) -> bytes:
-    """A user's id as fingerprints have it: decimal digits."""
+    """Return a user's id as it enters fingerprints: decimal digits."""
     return str(user).encode()
 
 
 def grouped(digits: str) -> str:
-    """For reading aloud: groups of five."""
+    """Return the digits in groups of five, for reading aloud."""
     return " ".join(digits[at : at + _CHUNK_BYTES] for at in range(0, len(digits), _CHUNK_BYTES))

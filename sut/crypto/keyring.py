@@ -1,7 +1,7 @@
-"""Everything one device holds, and its form as JSON: keys, sessions, chains, and the keys of the newest own messages.
+"""The keys of one device and their form as JSON: keys, sessions, chains, and the keys of the newest own messages.
 
-Each collection is bounded; what falls out is what is oldest. `SavedKeyring` is the whole of it: nothing else survives a
-restart, and nothing in it is needed by anybody else.
+Each collection is bounded; the oldest entries are dropped first. `SavedKeyring` is the whole state: nothing else
+survives a restart.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from sut.crypto.sender_key import Follower, OwnChain
 
 MAX_PEERS: Final = 5_000
 MAX_SENT: Final = 500
-"""Own messages whose keys are kept, for devices that ask again."""
+"""Own messages whose keys are kept, for devices that ask for them again."""
 MAX_LATE: Final = 500
-"""Keys that came for messages which are still to be read."""
+"""Keys that were received for messages which are still to be read."""
 MAX_FOLLOWED: Final = 50_000
 """(conversation, device) pairs whose sender keys are kept."""
 FORMAT: Final = 1
@@ -31,7 +31,7 @@ V = TypeVar("V")
 
 
 class SavedKeyring(msgspec.Struct):
-    """All of it, secrets included."""
+    """The whole state of a device, secrets included."""
 
     format: int
     user: int
@@ -48,7 +48,7 @@ class SavedKeyring(msgspec.Struct):
 
 
 class Keyring:
-    """The same, alive."""
+    """The keys and sessions of a device, in memory."""
 
     def __init__(self, address: Address, own: OwnKeys, known: dict[int, Known] | None = None) -> None:
         self.address = address
@@ -57,9 +57,11 @@ class Keyring:
         self.next_ref = 1
         self.peers: dict[Address, PeerSessions] = {}
         self.bundles: dict[Address, Bundle] = {}
-        """Fetched, and not used for a session yet."""
+        """Bundles that were fetched, and not used for a session yet."""
         self.keyless: set[Address] = set()
-        """On a list, and the service has no keys of theirs: revoked there, perhaps by a thief. They wait for nobody."""
+        """Devices on a list whose keys the service does not have: revoked there, perhaps by a thief. Nothing waits for
+        them.
+        """
         self.chains: dict[int, OwnChain] = {}
         """Conversation -> the chain that this device sends with."""
         self.followers: dict[Address, Follower] = {}
@@ -67,10 +69,10 @@ class Keyring:
         self.sent: dict[tuple[int, int], Unwrapped] = {}
         """(conversation, ref) -> the key of an own message."""
         self.late: dict[tuple[int, int, int], Unwrapped] = {}
-        """(conversation, device, ref) -> a key for somebody's message that is still to be read."""
+        """(conversation, device, ref) -> a key for another device's message that is still to be read."""
 
     def peer(self, address: Address) -> PeerSessions:
-        """The sessions with a device of a known user's list. Raises NoSession, IdentityChanged."""
+        """Return the sessions with a device on a known user's list. Raises NoSession, IdentityChanged."""
         user, device = address
         identity_key = self.directory.devices(user).get(device)
         if identity_key is None:
@@ -78,18 +80,20 @@ class Keyring:
         peer = self.peers.pop(address, None)
         if peer is None or peer.identity_key != identity_key:
             peer = PeerSessions(self.own, self.address, address, identity_key)
-        keep(self.peers, address, peer, MAX_PEERS)  # the last one used is the last one to go
+        keep(self.peers, address, peer, MAX_PEERS)  # the last one used is the last one dropped
         return peer
 
     def reachable(self, address: Address) -> bool:
-        """Whether something can be encrypted for it, now or once its keys are fetched."""
+        """Return True if something can be encrypted for the device, now or once its keys are fetched."""
         if address not in self.keyless:
             return True
         peer = self.peers.get(address)
         return peer is not None and peer.ready
 
     def ready_peer(self, address: Address) -> PeerSessions:
-        """The same, with a session to send with, begun now if there is a bundle. Raises NoSession and what that has."""
+        """Return `peer` with a session to send with, started from a bundle if needed. Raises NoSession, and as `peer`
+        does.
+        """
         peer = self.peer(address)
         if not peer.ready:
             bundle = self.bundles.pop(address, None)
@@ -99,13 +103,13 @@ class Keyring:
         return peer
 
     def take_ref(self) -> int:
-        """A number that this device uses once."""
+        """Return a number that this device uses only once."""
         ref = self.next_ref
         self.next_ref += 1
         return ref
 
     def save(self) -> bytes:
-        """As JSON."""
+        """Return the whole state as JSON."""
         saved = SavedKeyring(
             format=FORMAT,
             user=self.address[0],
@@ -124,7 +128,7 @@ class Keyring:
 
     @classmethod
     def load(cls, data: bytes) -> Keyring:
-        """What was saved. Raises Malformed."""
+        """Restore what `save` returned. Raises Malformed."""
         try:
             saved = msgspec.json.decode(data, type=SavedKeyring)
             if saved.format != FORMAT:
@@ -146,7 +150,7 @@ class Keyring:
 
 
 def keep(where: dict[K, V], key: K, value: V, limit: int) -> None:
-    """Put an entry last; the first ones go when there are more than `limit`."""
+    """Put an entry last, and drop the first ones while there are more than `limit`."""
     where.pop(key, None)
     where[key] = value
     while len(where) > limit:

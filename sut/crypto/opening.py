@@ -1,7 +1,8 @@
-"""How a device decrypts: sections first, which may bring keys, then the payload. What is not genuine changes nothing.
+"""Decrypts bodies: first the sections, which may bring keys, then the payload. Data that is not genuine changes
+nothing.
 
-A section is read once: its key is gone then. So a payload key that a section brought is kept until the payload opened;
-a service that spoils the payload of one copy does not make the good one unreadable.
+A section can be read only once, because its key is then gone. So its payload key is kept until the payload was
+decrypted: a spoiled payload in one copy does not make the good copy unreadable.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from sut.crypto.wire import SIGNATURE_BYTES, Reader
 
 
 class Opened(NamedTuple):
-    """What a body held for this device."""
+    """The content of a body for this device."""
 
     plaintext: bytes | None
-    """None: nothing to show."""
+    """None if there is nothing to show."""
     asked: tuple[int, ...] = ()
-    """The sender could not read these messages of ours: `Account.answer`."""
+    """The refs of own messages that the sender could not read; see `Account.answer`."""
     unlocked: tuple[int, ...] = ()
-    """These messages of the sender, which could not be read before, can be now: open them again."""
+    """The refs of earlier messages of the sender that can be read now: open them again."""
+    ref: int = 0
+    """The sending device's number of the message."""
 
 
 def open_body(ring: Keyring, conv: int, sender: Address, body: bytes) -> Opened:
@@ -37,27 +40,31 @@ def open_body(ring: Keyring, conv: int, sender: Address, body: bytes) -> Opened:
     if late is not None:
         plaintext = _open_payload(envelope, conv, sender, late)
         del ring.late[conv, sender[1], envelope.ref]
-        return Opened(plaintext)
+        return Opened(plaintext, ref=envelope.ref)
     asked, unlocked, problem = _read_sections(ring, conv, sender, envelope)
     if envelope.type is Type.CONTROL:
         if problem is not None:
             raise problem
-        return Opened(None, asked, unlocked)
+        return Opened(None, asked, unlocked, envelope.ref)
     if envelope.type is Type.GROUP:
-        return Opened(_open_group(ring, conv, sender, body=body, problem=problem), asked, unlocked)
+        plaintext = _open_group(ring, conv, sender, body=body, problem=problem)
+        return Opened(plaintext, asked, unlocked, envelope.ref)
     place = (conv, sender[1], envelope.ref)
     key = ring.late.get(place)
     if key is None:
         raise problem or Unreadable("it is not addressed to this device")
     plaintext = _open_payload(envelope, conv, sender, key)
     del ring.late[place]
-    return Opened(plaintext, asked, unlocked)
+    return Opened(plaintext, asked, unlocked, envelope.ref)
 
 
 def _read_sections(
     ring: Keyring, conv: int, sender: Address, envelope: Envelope
 ) -> tuple[tuple[int, ...], tuple[int, ...], CryptoError | None]:
-    """What the sections for this device ask and unlock, and why one of them could not be read."""
+    """Return (asked refs, unlocked refs, error) from the sections for this device.
+
+    The error is the last one, or None.
+    """
     asked: list[int] = []
     unlocked: list[int] = []
     problem: CryptoError | None = None
@@ -92,7 +99,7 @@ def _read_sections(
 
 
 def _open_group(ring: Keyring, conv: int, sender: Address, *, body: bytes, problem: CryptoError | None) -> bytes:
-    """With the sender's chain: signature, then payload, then the chain moves on."""
+    """Decrypt with the sender's chain: check the signature, decrypt the payload, then advance the chain."""
     envelope = envelopes.parse(body)
     follower = ring.followers.get((conv, sender[1]))
     if follower is None:
@@ -112,7 +119,7 @@ def _open_group(ring: Keyring, conv: int, sender: Address, *, body: bytes, probl
 
 
 def _open_payload(envelope: Envelope, conv: int, sender: Address, key: Unwrapped) -> bytes:
-    """With a key that came over a pairwise session, which also says what it may open."""
+    """Decrypt with a key from a pairwise session. The key came with the digest of the payload that it may decrypt."""
     if primitives.digest(envelope.payload) != key.digest:
         raise Refused("payload: it is not the one that the key was sent for")
     ciphertext = envelope.payload[:-SIGNATURE_BYTES] if envelope.type is Type.GROUP else envelope.payload

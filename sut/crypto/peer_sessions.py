@@ -1,7 +1,7 @@
-"""All sessions with one other device: one to send with, and the older ones for what is still under way.
+"""All sessions with one other device: one to send with, and older ones for messages in transit.
 
-Two devices that write to each other at the same moment begin two sessions; each receives in both and sends in the one
-it received in last, so they meet in one. A session that repair replaced can still read what was sent in it before.
+Two devices that write to each other at the same time start two sessions. Each device receives in both, and sends in the
+one that it last received in, so they converge on one. A replaced session can still read what was sent in it before.
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ from sut.crypto.ratchet import Saved, Sealed, Session, split_opening
 from sut.crypto.wire import number
 
 Address = tuple[int, int]
-"""(user, device)."""
+"""A device's address: (user, device)."""
 MAX_SESSIONS: Final = 5
-"""With one device, the one in use included; the one that was read in longest ago goes first."""
+"""The most sessions with one device, the current one included. The one read in longest ago is dropped first."""
 MAX_READ: Final = 100
-"""Sections read last from one device, remembered to tell a copy from what cannot be read: a ratchet cannot, once it has
-turned."""
+"""The sections of one device that are remembered as read. They tell a copy from an unreadable section.
+
+A ratchet cannot tell them apart once it has turned.
+"""
 MAX_ASKS: Final = 8
-"""Requests for repair that one device gets from us until one of its messages could be read again."""
+"""The most repair requests to one device, until one of its messages can be read again."""
 
 
 class SavedPeer(msgspec.Struct):
-    """As they are saved."""
+    """The sessions with one device as saved."""
 
     identity_key: bytes
     sessions: list[Saved]
@@ -46,26 +48,28 @@ class PeerSessions:
         self.identity_key = identity_key
         self._sessions: list[Session] = []
         self.asks = 0
-        """Requests for repair since something could be read."""
+        """The repair requests since a message could last be read."""
         self._read: dict[bytes, None] = {}
 
     @property
     def ready(self) -> bool:
-        """Whether there is a session to send with."""
+        """True if there is a session to send with."""
         return bool(self._sessions)
 
     def begin(self, bundle: Bundle) -> None:
-        """A new session to send with. Raises Malformed, Refused, IdentityChanged."""
+        """Start a new session to send with. Raises Malformed, Refused, IdentityChanged."""
         if bundle.identity_key != self.identity_key:
             raise IdentityChanged(self._address[0])
         self._put_first(Session.begin(self._own, bundle, _addresses(self._own_address, self._address)))
 
     def seal(self, plaintext: bytes, bound: bytes) -> Sealed:
-        """Encrypt in the session in use; there must be one."""
+        """Encrypt in the current session; there must be one."""
         return self._sessions[0].seal(plaintext, bound)
 
     def open(self, *, first: bool, data: bytes, bound: bytes) -> bytes:
-        """Decrypt in whichever session it belongs to. Raises Malformed, Unreadable, Repeated, Refused."""
+        """Decrypt in the session that the data belongs to. Raises Malformed, Unreadable, Repeated, Refused,
+        IdentityChanged.
+        """
         mark = digest(data)[:16]
         if mark in self._read:
             raise Repeated("section: it was read before")
@@ -110,16 +114,16 @@ class PeerSessions:
         self._sessions = [session, *others][:MAX_SESSIONS]
 
     def save(self) -> SavedPeer:
-        """All of it, secrets included."""
+        """Return the sessions, secrets included."""
         return SavedPeer(self.identity_key, [session.save() for session in self._sessions], self.asks, list(self._read))
 
     def load(self, saved: SavedPeer) -> None:
-        """What was saved. Raises Malformed."""
+        """Restore what `save` returned. Raises Malformed."""
         self._sessions = [Session.load(session) for session in saved.sessions[:MAX_SESSIONS]]
         self.asks = saved.asks
         self._read = dict.fromkeys(saved.read)
 
 
 def _addresses(initiator: Address, responder: Address) -> bytes:
-    """Who speaks with whom, bound into every message of the session."""
+    """Return the addresses of both devices, which are bound into every message of the session."""
     return b"".join(number(part, 8) for part in (*initiator, *responder))

@@ -1,9 +1,11 @@
-"""A device's own keys, what it publishes of them, and X3DH with them (the x3dh library, Signal's specification).
+"""A device's own keys, the public part of them, and X3DH with them (the x3dh library, Signal's specification).
 
-Identity key: Curve25519, for ever; it signs (XEdDSA) and agrees. Signed prekey: changed every week, the last four are
-kept for what is under way. One-time prekeys: used by one session each, then deleted. Keys are named by numbers that
-only rise; 0 is none. The library gets a state with just the keys that one agreement needs: it would derive the public
-key of every one-time prekey anew each time.
+Identity key: Curve25519, permanent; it signs (XEdDSA) and agrees. Signed prekey: replaced every week; the last four are
+kept for messages in transit. One-time prekeys: used by one session each, then deleted. Keys are named by numbers that
+only rise; 0 is none.
+
+The library gets only the keys that one agreement needs. Otherwise it would derive the public key of every one-time
+prekey each time.
 """
 
 from __future__ import annotations
@@ -23,18 +25,18 @@ from sut.crypto.errors import Malformed, Refused, Unreadable
 from sut.crypto.wire import KEY_BYTES, SIGNATURE_BYTES
 
 SIGNED_PREKEY_S: Final = 7 * 24 * 3600
-"""A signed prekey is replaced after a week."""
+"""The age in seconds (one week) at which a signed prekey is replaced."""
 MAX_SIGNED: Final = 4
 ONE_TIME_BATCH: Final = 100
 ONE_TIME_LOW: Final = 20
-"""When the service has fewer left, a device publishes more."""
+"""When the service has fewer left, the device publishes more."""
 MAX_ONE_TIME: Final = 1000
-"""Private halves that a device keeps; the oldest go first."""
+"""The most private one-time prekeys that a device keeps. The oldest are dropped first."""
 INFO: Final = b"petrel x3dh 1"
 
 
 class Bundle(NamedTuple):
-    """What the service hands out of a device, for one session. `one_time_number` 0: they are used up."""
+    """A device's keys from the service, for one session. `one_time_number` 0: no one-time prekey was left."""
 
     device: int
     identity_key: bytes
@@ -45,14 +47,14 @@ class Bundle(NamedTuple):
     one_time_key: bytes = b""
 
     def check(self) -> None:
-        """Raises Malformed when a length is wrong."""
+        """Raise Malformed when a length is wrong."""
         keys = (self.identity_key, self.signed_key, *((self.one_time_key,) if self.one_time_number else ()))
         if any(len(key) != KEY_BYTES for key in keys) or len(self.signature) != SIGNATURE_BYTES:
             raise Malformed("bundle: a key or the signature has a wrong length")
 
 
 class Publication(NamedTuple):
-    """What a device gives the service: public halves only."""
+    """The public keys that a device publishes to the service."""
 
     identity_key: bytes
     signed_number: int
@@ -62,7 +64,7 @@ class Publication(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """The part of a first message from which its recipient computes the same secret."""
+    """The part of a first message from which its recipient computes the shared secret."""
 
     identity_key: bytes
     ephemeral_key: bytes
@@ -71,7 +73,7 @@ class Opening(NamedTuple):
 
 
 class Agreed(NamedTuple):
-    """What both sides have after X3DH."""
+    """The result of X3DH, the same on both sides."""
 
     secret: bytes
     bound: bytes
@@ -79,7 +81,7 @@ class Agreed(NamedTuple):
 
 
 class SignedPrekey(msgspec.Struct):
-    """One of ours."""
+    """A signed prekey of this device."""
 
     number: int
     private: bytes
@@ -95,11 +97,11 @@ class _Agreement(BaseState):
 
 
 class OwnKeys(msgspec.Struct):
-    """The private keys of one device, as they are saved."""
+    """The private keys of one device, as saved."""
 
     identity: bytes
     signed: list[SignedPrekey] = []
-    """The newest first."""
+    """The signed prekeys, newest first."""
     one_time: dict[int, bytes] = {}
     unpublished: list[int] = []
     """One-time prekeys that the service has not confirmed."""
@@ -107,11 +109,11 @@ class OwnKeys(msgspec.Struct):
 
     @property
     def identity_key(self) -> bytes:
-        """The public one."""
+        """The public identity key."""
         return primitives.public_of(self.identity)
 
     def rotate(self, now_s: int) -> bool:
-        """Make a new signed prekey if it is time (or there is none). Returns whether there is something to publish."""
+        """Make a new signed prekey if it is due or there is none. Returns True if there is something to publish."""
         if self.signed and now_s - self.signed[0].made_at_s < SIGNED_PREKEY_S:
             return False
         private = primitives.random_key()
@@ -121,7 +123,7 @@ class OwnKeys(msgspec.Struct):
         return True
 
     def make_one_time(self, count: int) -> None:
-        """More of them, to be published."""
+        """Make `count` one-time prekeys, to be published."""
         for _ in range(count):
             self.last_number += 1
             self.one_time[self.last_number] = primitives.random_key()
@@ -130,7 +132,7 @@ class OwnKeys(msgspec.Struct):
             del self.one_time[number]
 
     def publication(self) -> Publication:
-        """The current signed prekey, and up to a batch of the unpublished one-time prekeys."""
+        """Return the current signed prekey, and up to ONE_TIME_BATCH unpublished one-time prekeys."""
         signed = self.signed[0]
         fresh = [number for number in self.unpublished if number in self.one_time][:ONE_TIME_BATCH]
         return Publication(
@@ -142,12 +144,15 @@ class OwnKeys(msgspec.Struct):
         )
 
     def published(self, publication: Publication) -> None:
-        """The service has it."""
+        """Note that the service has these keys."""
         done = {number for number, _ in publication.one_time}
         self.unpublished = [number for number in self.unpublished if number not in done]
 
     def begin(self, bundle: Bundle, addresses: bytes) -> tuple[Agreed, Opening]:
-        """X3DH with another device's bundle. Raises Malformed, Refused (its prekey is not signed by its identity)."""
+        """Run X3DH with another device's bundle.
+
+        Raises Malformed, Refused (its prekey is not signed by its identity).
+        """
         bundle.check()
         one_time = frozenset([bundle.one_time_key]) if bundle.one_time_number else frozenset()
         theirs = X3dhBundle(bundle.identity_key, bundle.signed_key, bundle.signature, one_time)
@@ -162,9 +167,9 @@ class OwnKeys(msgspec.Struct):
         return Agreed(secret, bound), opening
 
     def answer(self, opening: Opening, addresses: bytes) -> tuple[Agreed, bytes]:
-        """The other side of it: also the private signed prekey, the first ratchet key. Changes nothing.
+        """Run the other side of X3DH. Returns also the private signed prekey, which is the first ratchet key.
 
-        Raises Unreadable when a prekey that it names is gone, Refused.
+        Changes nothing. Raises Unreadable when a prekey that the opening names is gone, Refused.
         """
         signed = next((key for key in self.signed if key.number == opening.signed_number), None)
         if signed is None:
@@ -186,7 +191,7 @@ class OwnKeys(msgspec.Struct):
         return Agreed(secret, bound), signed.private
 
     def used(self, one_time_number: int) -> None:
-        """A session began with it: it is deleted."""
+        """Delete a one-time prekey with which a session has started."""
         self.one_time.pop(one_time_number, None)
 
     def _state(self, signed: SignedPrekey, one_time: frozenset[bytes]) -> _Agreement:

@@ -1,4 +1,4 @@
-"""The few primitives that everything here is made of, each from a library: `cryptography` and XEdDSA's own.
+"""The cryptographic primitives of this package, each from a library: `cryptography`, and XEdDSA's own.
 
 - X25519 (RFC 7748) and XEdDSA signatures with the same Curve25519 key: identity keys;
 - Ed25519 (RFC 8032): signatures of sender keys;
@@ -25,39 +25,39 @@ from sut.crypto.errors import CryptoError, Refused
 
 TAG_BYTES: Final = 16
 CURVE25519: Final = b"\x05"
-"""Stands before a public key of this curve where keys are signed, compared or hashed, as in Signal."""
+"""Precedes a public key of this curve where keys are signed, compared or hashed, as in Signal."""
 _NONCE_BYTES: Final = 12
 
 T = TypeVar("T")
 
 
 def now(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine returns that never waits. Raises what it raises; CryptoError if it did wait."""
+    """Return the result of a coroutine that never waits. Raises what it raises; CryptoError if it did wait."""
     try:
         coroutine.send(None)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
     coroutine.close()
-    raise CryptoError("a cryptographic library waits for something: it must not")
+    raise CryptoError("a cryptographic library waited, which it must not do")
 
 
 def random_key() -> bytes:
-    """32 bytes from the system's source of randomness."""
+    """Return 32 bytes from the system's source of randomness."""
     return secrets.token_bytes(32)
 
 
 def public_of(private: bytes) -> bytes:
-    """The Curve25519 public key."""
+    """Return the Curve25519 public key."""
     return bytes(xeddsa.priv_to_curve25519_pub(private))
 
 
 def sign(private: bytes, message: bytes) -> bytes:
-    """XEdDSA: a signature with a Curve25519 key."""
+    """Return an XEdDSA signature with a Curve25519 key."""
     return bytes(xeddsa.ed25519_priv_sign(xeddsa.priv_force_sign(private, False), message))
 
 
 def check_signature(public: bytes, message: bytes, signature: bytes, *, what: str) -> None:
-    """XEdDSA. Raises Refused, which names `what` was signed."""
+    """Check an XEdDSA signature. Raises Refused, whose text names `what` was signed."""
     try:
         genuine = xeddsa.ed25519_verify(signature, xeddsa.curve25519_pub_to_ed25519_pub(public, False), message)
     except (ValueError, xeddsa.XEdDSAException):
@@ -67,18 +67,18 @@ def check_signature(public: bytes, message: bytes, signature: bytes, *, what: st
 
 
 def new_signing_key() -> tuple[bytes, bytes]:
-    """An Ed25519 pair: (private, public)."""
+    """Return a new Ed25519 pair: (private, public)."""
     private = Ed25519PrivateKey.generate()
     return private.private_bytes_raw(), private.public_key().public_bytes_raw()
 
 
 def sign_with(private: bytes, message: bytes) -> bytes:
-    """Ed25519."""
+    """Return an Ed25519 signature."""
     return Ed25519PrivateKey.from_private_bytes(private).sign(message)
 
 
 def check_signed_with(public: bytes, message: bytes, signature: bytes, *, what: str) -> None:
-    """Ed25519. Raises Refused."""
+    """Check an Ed25519 signature. Raises Refused, whose text names `what` was signed."""
     try:
         Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
     except (InvalidSignature, ValueError):
@@ -86,22 +86,25 @@ def check_signed_with(public: bytes, message: bytes, signature: bytes, *, what: 
 
 
 def mac(key: bytes, data: bytes) -> bytes:
-    """HMAC-SHA-256."""
+    """Return the HMAC-SHA-256 of `data`."""
     return hmac.digest(key, data, "sha256")
 
 
 def digest(data: bytes) -> bytes:
-    """SHA-256."""
+    """Return the SHA-256 digest of `data`."""
     return hashlib.sha256(data).digest()
 
 
 def seal_once(key: bytes, plaintext: bytes, bound: bytes) -> bytes:
-    """Encrypt with a key that encrypts nothing else, ever; `bound` is authenticated and not part of the result."""
+    """Encrypt with a key that must never encrypt anything else.
+
+    `bound` is authenticated, and not part of the result.
+    """
     return ChaCha20Poly1305(key).encrypt(bytes(_NONCE_BYTES), plaintext, bound)
 
 
 def open_once(key: bytes, ciphertext: bytes, bound: bytes, *, what: str) -> bytes:
-    """What `seal_once` encrypted. Raises Refused."""
+    """Decrypt the result of `seal_once`. Raises Refused."""
     try:
         return ChaCha20Poly1305(key).decrypt(bytes(_NONCE_BYTES), ciphertext, bound)
     except (InvalidTag, ValueError):

@@ -1,12 +1,12 @@
 """One Double Ratchet session between two devices (the doubleratchet library, Signal's specification).
 
-Chosen: X25519; root chain HKDF-SHA-256; message chains HMAC-SHA-256; ChaCha20-Poly1305 with a key for each message.
-The library's recommended AES-CBC with HMAC compares its tag in variable time and is up to 31 bytes longer.
+Choices: X25519; root chain HKDF-SHA-256; message chains HMAC-SHA-256; ChaCha20-Poly1305 with a key for each message.
+The library's recommended AES-CBC with HMAC compares its tag in variable time, and is up to 31 bytes longer.
 
     ratchet message: ratchet key 32, length of the previous chain u32, number u32, ciphertext and tag (the rest)
     first messages:  identity key 32, ephemeral key 32, signed prekey u32, one-time prekey u32 (0: none), then the same
 
-Who begins a session sends first messages until it has read an answer, so that the loss of one costs only that one.
+The device that starts a session sends first messages until it has read an answer. So a lost one costs only itself.
 """
 
 from __future__ import annotations
@@ -27,17 +27,22 @@ from doubleratchet.models import DoubleRatchetModel
 from doubleratchet.recommended import HashFunction, diffie_hellman_ratchet_curve25519, kdf_hkdf, kdf_separate_hmacs
 
 from sut.crypto import primitives
-from sut.crypto.errors import CryptoError, Malformed, Refused, Repeated, Unreadable
+from sut.crypto.errors import CryptoError, KeyGone, Malformed, Refused, Unreadable
 from sut.crypto.prekeys import Agreed, Bundle, Opening, OwnKeys
 from sut.crypto.wire import KEY_BYTES, Reader, number
 
 MAX_SKIPPED: Final = 1000
-"""Message keys kept for messages that have not come, of one session; and the most that one message may skip."""
+"""The most messages that one message may skip."""
+MAX_KEPT: Final = 4000
+"""The message keys that one session keeps for messages that have not arrived.
+
+Two conversations that are read one after the other share a session.
+"""
 RATCHET_HEAD: Final = KEY_BYTES + 8
 OPENING_BYTES: Final = 2 * KEY_BYTES + 8
 MESSAGE_OVERHEAD: Final = RATCHET_HEAD + primitives.TAG_BYTES
 _CHAIN_STEP: Final = b"\x02\x01"
-"""The chain key after, and the message key: HMACs of these bytes under the chain key, as in Signal."""
+"""The HMACs of these bytes under the chain key are the next chain key and the message key, as in Signal."""
 
 
 class _Root(kdf_hkdf.KDF):
@@ -79,7 +84,7 @@ _DH: Final = diffie_hellman_ratchet_curve25519.DiffieHellmanRatchet
 
 
 class Saved(msgspec.Struct):
-    """A session as it is saved."""
+    """A session as saved."""
 
     ratchet: dict[str, Any]
     bound: bytes
@@ -95,18 +100,18 @@ class Sealed(NamedTuple):
 
 
 class Session:
-    """Sends and receives with one device. What fails to decrypt changes nothing."""
+    """Sends to and receives from one device. Data that fails to decrypt changes nothing."""
 
     def __init__(self, ratchet: _Ratchet, agreed_bound: bytes, base: bytes, opening: bytes | None) -> None:
         self._ratchet = ratchet
         self._bound = agreed_bound
         self.base = base
-        """The ephemeral key that it began with: names the session."""
+        """The ephemeral key with which the session started; it identifies the session."""
         self._opening = opening
 
     @classmethod
     def begin(cls, own: OwnKeys, bundle: Bundle, addresses: bytes) -> Session:
-        """From another device's bundle. Raises Malformed, Refused."""
+        """Start a session from another device's bundle. Raises Malformed, Refused."""
         agreed, opening = own.begin(bundle, addresses)
         try:
             chain = primitives.now(
@@ -121,9 +126,10 @@ class Session:
     def answer(
         cls, own: OwnKeys, opening: Opening, data: bytes, bound: bytes, addresses: bytes
     ) -> tuple[Session, bytes]:
-        """From somebody's first message: the session and the plaintext. Raises Malformed, Unreadable, Refused.
+        """Return the session and the plaintext from another device's first message. Raises Malformed, Unreadable,
+        Refused.
 
-        The one-time prekey is still there: the caller deletes it once it keeps the session.
+        The one-time prekey is not deleted: the caller deletes it once it keeps the session.
         """
         agreed, signed_private = own.answer(opening, addresses)
         message = _parse_message(data)
@@ -135,7 +141,7 @@ class Session:
                     _Chain,
                     _CHAIN_STEP,
                     MAX_SKIPPED,
-                    MAX_SKIPPED,
+                    MAX_KEPT,
                     _Aead,
                     agreed.secret,
                     signed_private,
@@ -148,18 +154,20 @@ class Session:
         return cls(ratchet, agreed.bound, opening.ephemeral_key, None), plaintext
 
     def seal(self, plaintext: bytes, bound: bytes) -> Sealed:
-        """Encrypt the next message; `bound` is authenticated with it. The state must be saved before it is sent."""
+        """Encrypt the next message; `bound` is authenticated with it. The state must be saved before the message is
+        sent.
+        """
         message = primitives.now(self._ratchet.encrypt_message(plaintext, _bind(self._bound, bound)))
         data = _head(message.header) + message.ciphertext
         return Sealed(False, data) if self._opening is None else Sealed(True, self._opening + data)
 
     def open(self, data: bytes, bound: bytes) -> bytes:
-        """Decrypt a ratchet message. Raises Malformed, Repeated, Refused, Unreadable (it skips too many)."""
+        """Decrypt a ratchet message. Raises Malformed, KeyGone, Refused, Unreadable (it skips too many)."""
         message = _parse_message(data)
         try:
             plaintext = primitives.now(self._ratchet.decrypt_message(message, _bind(self._bound, bound)))
         except DuplicateMessageException:
-            raise Repeated("section: its key was used before") from None
+            raise KeyGone("section: its key was used or dropped before") from None
         except DoSProtectionException:
             raise Unreadable(f"section: it skips more than {MAX_SKIPPED} messages") from None
         except (AuthenticationFailedException, DecryptionFailedException, ValueError):
@@ -168,23 +176,21 @@ class Session:
         return plaintext
 
     def save(self) -> Saved:
-        """All of it, secrets included."""
+        """Return the session, secrets included."""
         return Saved(dict(self._ratchet.json), self._bound, self.base, self._opening)
 
     @classmethod
     def load(cls, saved: Saved) -> Session:
-        """A session that was saved. Raises Malformed."""
+        """Restore a saved session. Raises Malformed."""
         try:
-            ratchet = _Ratchet.from_json(
-                saved.ratchet, _DH, _Root, _Chain, _CHAIN_STEP, MAX_SKIPPED, MAX_SKIPPED, _Aead
-            )
+            ratchet = _Ratchet.from_json(saved.ratchet, _DH, _Root, _Chain, _CHAIN_STEP, MAX_SKIPPED, MAX_KEPT, _Aead)
         except (ValueError, KeyError, TypeError, CryptoError):
             raise Malformed("saved session: it cannot be read") from None
         return cls(ratchet, saved.bound, saved.base, saved.opening)
 
 
 def split_opening(data: bytes) -> tuple[Opening, bytes]:
-    """A first message's opening and its ratchet message. Raises Malformed."""
+    """Return a first message's opening and its ratchet message. Raises Malformed."""
     reader = Reader(data, "first message")
     opening = Opening(reader.key(), reader.key(), reader.number(4), reader.number(4))
     return opening, reader.rest()
@@ -196,11 +202,11 @@ def _encode_opening(opening: Opening) -> bytes:
 
 
 def _restore(model: DoubleRatchetModel) -> _Ratchet:
-    return _Ratchet.from_model(model, _DH, _Root, _Chain, _CHAIN_STEP, MAX_SKIPPED, MAX_SKIPPED, _Aead)
+    return _Ratchet.from_model(model, _DH, _Root, _Chain, _CHAIN_STEP, MAX_SKIPPED, MAX_KEPT, _Aead)
 
 
 def _bind(agreed: Agreed | bytes, bound: bytes) -> bytes:
-    """What a message's tag covers beside it, as a digest."""
+    """Return a digest of the data that a message's tag covers besides the message."""
     first = agreed.bound if isinstance(agreed, Agreed) else agreed
     return primitives.digest(number(len(first), 4) + first + bound)
 

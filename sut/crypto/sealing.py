@@ -1,6 +1,6 @@
-"""How a device encrypts: envelopes for 1:1 conversations and for groups, and the control envelopes around them.
+"""Encrypts: envelopes for 1:1 conversations and for groups, and control envelopes.
 
-Functions over a Keyring, which they change: the caller saves it before anything leaves (account.py).
+The functions change the Keyring. The caller must save it before it sends anything (account.py).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sut.crypto.sender_key import OwnChain, new_chain, ref_of
 from sut.crypto.wire import SIGNATURE_BYTES, number
 
 MAX_CHAINS_OWN: Final = 5_000
-"""Groups that a device sends to with a chain that it remembers."""
+"""The groups whose own sending chain a device remembers."""
 
 
 class Place(NamedTuple):
-    """Where something is encrypted: the kind of envelope, its conversation and its ref."""
+    """The place of an encryption: the type of its envelope, the conversation and the ref."""
 
     kind: Type
     conv: int
@@ -30,14 +30,14 @@ class Place(NamedTuple):
 
     @property
     def encoded(self) -> bytes:
-        """Of fixed length."""
+        """The place as bytes of fixed length."""
         return number(self.kind, 1) + _numbers(self.conv, self.ref)
 
 
 def recipients(ring: Keyring, users: Iterable[int]) -> dict[Address, bytes]:
-    """All devices of these users and our own other ones: address -> identity key. Raises NoSession, IdentityChanged.
+    """Return address -> identity key for all devices of these users and this user's other devices.
 
-    Without those of which the service has no keys and with which there is no session.
+    Leaves out devices without a session whose keys the service does not have. Raises NoSession, IdentityChanged.
     """
     wanted: dict[Address, bytes] = {}
     unknown = []
@@ -53,7 +53,7 @@ def recipients(ring: Keyring, users: Iterable[int]) -> dict[Address, bytes]:
 
 
 def make_ready(ring: Keyring, addresses: Iterable[Address]) -> None:
-    """A session with each of them. Raises NoSession, with all users that lack one, before anything is used."""
+    """Start a session with each address. Raises NoSession, with all users that lack keys, before anything is used."""
     without = set()
     for address in addresses:
         try:
@@ -65,7 +65,7 @@ def make_ready(ring: Keyring, addresses: Iterable[Address]) -> None:
 
 
 def direct(ring: Keyring, conv: int, users: Iterable[int], plaintext: bytes) -> bytes:
-    """One body for all devices of a 1:1 conversation. Raises NoSession, IdentityChanged, TooLarge."""
+    """Return one body for all devices of a 1:1 conversation. Raises NoSession, IdentityChanged, TooLarge."""
     wanted = recipients(ring, users)
     if envelopes.direct_size(len(plaintext), devices=len(wanted), first=len(wanted)) > MAX_BODY:
         raise TooLarge(f"{len(plaintext)} bytes for {len(wanted)} devices are more than one message holds")
@@ -80,9 +80,9 @@ def direct(ring: Keyring, conv: int, users: Iterable[int], plaintext: bytes) -> 
 
 
 def group(ring: Keyring, conv: int, users: Iterable[int], plaintext: bytes) -> list[bytes]:
-    """The bodies to send, in this order: those that bring our sender key to who lacks it, the message last.
+    """Return the bodies to send, in order: those that bring the sender key to devices that lack it, then the message.
 
-    `users` are the members now: if a device that follows our chain is not theirs any more, a new chain begins. Raises
+    `users` are the members now. If a device that follows the chain is not theirs any more, a new chain starts. Raises
     NoSession, IdentityChanged, TooLarge.
     """
     wanted = recipients(ring, users)
@@ -97,7 +97,7 @@ def group(ring: Keyring, conv: int, users: Iterable[int], plaintext: bytes) -> l
     keep(ring.chains, conv, chain, MAX_CHAINS_OWN)
     said = chain.distribution.say()
     next_ref = ref_of(chain.chain, chain.iteration)
-    # Sections are bound to the envelope that they travel in: first it is known which travel with the message.
+    # Sections are bound to their envelope, so first decide which of them travel with the message.
     room = MAX_BODY - envelopes.group_size(len(plaintext))
     riding = min(len(lacking), room // envelopes.section_size(envelopes.CHAIN_PLAIN, first=True))
     before, with_it = lacking[: len(lacking) - riding], lacking[len(lacking) - riding :]
@@ -118,7 +118,7 @@ def _group_body(ring: Keyring, conv: int, chain: OwnChain, sections: tuple[Secti
 
 
 def control(ring: Keyring, conv: int, said: Sequence[tuple[Address, bytes]]) -> list[bytes]:
-    """Control envelopes that say something to each of these devices, as many as it takes."""
+    """Return control envelopes with these plaintexts for these devices, as many envelopes as needed."""
     bodies = []
     size = max((len(what) for _, what in said), default=0)
     each = (MAX_BODY - envelopes.HEAD_BYTES) // envelopes.section_size(size, first=True)
@@ -131,13 +131,13 @@ def control(ring: Keyring, conv: int, said: Sequence[tuple[Address, bytes]]) -> 
 
 
 def ask_again(ring: Keyring, conv: int, sender: Address, refs: Sequence[int]) -> bytes:
-    """Ask a device for what could not be read, in a new session with it. It takes a bundle that no session began with.
+    """Return a body that asks a device for unreadable messages, in a new session. Needs an unused bundle.
 
-    Raises NoSession, IdentityChanged, and Unreadable when it was asked often enough without anything to read since.
+    Raises NoSession, IdentityChanged, and Unreadable when it was asked MAX_ASKS times and nothing could be read since.
     """
     peer = ring.peer(sender)
     if peer.asks >= MAX_ASKS:
-        raise Unreadable(f"device {sender[1]} was asked {peer.asks} times in vain")
+        raise Unreadable(f"device {sender[1]} was asked {peer.asks} times without success")
     bundle = ring.bundles.pop(sender, None)
     if bundle is None:
         raise NoSession((sender[0],))
@@ -148,9 +148,9 @@ def ask_again(ring: Keyring, conv: int, sender: Address, refs: Sequence[int]) ->
 
 
 def answer(ring: Keyring, conv: int, asker: Address, refs: Iterable[int]) -> list[bytes]:
-    """The keys of these own messages, as far as they are kept, and our sender key if the asker is to follow it.
+    """Return the kept keys of these own messages, and the sender key if the asker is to follow it.
 
-    The caller lets only those refs through whose messages the asker's user may see. Raises NoSession, IdentityChanged.
+    The caller must pass only refs of messages that the asker's user may see. Raises NoSession, IdentityChanged.
     """
     identity_key = recipients(ring, [asker[0]]).get(asker)
     if identity_key is None:
@@ -166,24 +166,24 @@ def answer(ring: Keyring, conv: int, asker: Address, refs: Iterable[int]) -> lis
 
 
 def section(ring: Keyring, place: Place, address: Address, said: bytes) -> Section:
-    """What is said to one device, in its session."""
+    """Encrypt a section for one device, in its session."""
     context = section_context(place, ring.address, address)
     first, data = ring.ready_peer(address).seal(said, context)
     return Section(address[1], SectionKind.FIRST if first else SectionKind.RATCHET, data)
 
 
 def section_context(place: Place, sender: Address, recipient: Address) -> bytes:
-    """What a section is bound to."""
+    """Return the data to which a section is bound."""
     return b"petrel section" + place.encoded + _numbers(*sender, *recipient)
 
 
 def payload_context(place: Place, sender: Address) -> bytes:
-    """What a payload is bound to."""
+    """Return the data to which a payload is bound."""
     return b"petrel payload" + place.encoded + _numbers(*sender)
 
 
 def signed_context(conv: int, sender: Address) -> bytes:
-    """What stands before a group envelope where it is signed."""
+    """Return the prefix of a group envelope in its signature."""
     return b"petrel group" + _numbers(conv, *sender)
 
 

@@ -1,9 +1,10 @@
-"""A saved state under a passphrase: bytes in, bytes out. Who owns the file writes it with mode 0600 and renames it.
+"""Encrypts a saved state with a passphrase: bytes in, bytes out. The owner of the file writes it with mode 0600.
 
     version u8 (1), salt 16, nonce 12, ciphertext and tag: ChaCha20-Poly1305
     key: scrypt(passphrase, salt; N 2^15, r 8, p 1)
 
-The nonce is new each time; the key stays for one opening, because scrypt is slow on purpose.
+The owner renames the written file into place. The nonce is new each time. The key is kept in memory while the vault is
+open, because scrypt is slow on purpose.
 """
 
 from __future__ import annotations
@@ -24,23 +25,26 @@ _NONCE_BYTES: Final = 12
 
 
 class Vault:
-    """Seals states with one passphrase."""
+    """Encrypts states with one passphrase."""
 
     def __init__(self, passphrase: str, salt: bytes | None = None) -> None:
-        """A new vault, or with `salt` one that was sealed before."""
+        """Create a new vault, or with `salt` reopen an existing one."""
         self._salt = salt or secrets.token_bytes(_SALT_BYTES)
         key = Scrypt(salt=self._salt, length=32, n=1 << 15, r=8, p=1).derive(passphrase.encode())
         self._cipher = ChaCha20Poly1305(key)
 
     def seal(self, state: bytes) -> bytes:
-        """The state, unreadable without the passphrase."""
+        """Return the state, encrypted with the passphrase."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         head = _VERSION + self._salt + nonce
         return head + self._cipher.encrypt(nonce, state, head)
 
     @classmethod
     def open(cls, passphrase: str, sealed: bytes) -> tuple[Vault, bytes]:
-        """The vault and the state. Raises Malformed, Refused: a wrong passphrase, or somebody changed it."""
+        """Return the vault and the state.
+
+        Raises Malformed, Refused: the passphrase is wrong, or the data was changed.
+        """
         reader = Reader(sealed, "vault")
         if reader.take(1) != _VERSION:
             raise Refused("vault: of another version")

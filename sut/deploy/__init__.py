@@ -1,3 +1,3 @@
-"""Starting, watching and stopping a system: which processes, where, with which servers. Imports the product only to
+"""Starts, watches and stops a system: its processes, their addresses and their servers. Imports the product only to
 launch it.
 """

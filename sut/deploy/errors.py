@@ -1,4 +1,4 @@
-"""What can go wrong around a system's processes. Each text is the one line that a person reads."""
+"""The errors around a system's processes. Each text is one line for people."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sut.ports import SutError
 
 EXIT_USAGE: Final = 64
 EXIT_CANNOT: Final = 70
-"""Exit status of a process that could not do its job for a reason that a person can mend."""
+"""Exit status of a process that failed for a reason that a person can fix."""
 
 
 class DeployError(SutError):
@@ -20,7 +20,7 @@ class AlreadyRunningError(DeployError):
 
 
 class LinkError(DeployError):
-    """The link proxies did not do what was asked; what they do now is unknown unless the text says so."""
+    """The link proxies did not do what was asked. Their present state is unknown unless the text says it."""
 
 
 class PacketError(DeployError):

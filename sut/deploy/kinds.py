@@ -1,8 +1,8 @@
-"""The kinds of services, one record each. Everything that has to know what kinds there are reads it here.
+"""The kinds of services, one record each. All code that depends on the existing kinds reads them here.
 
-To add a service of our own: its folder with `process.py`, and one record. To add a server that somebody else wrote:
-its module in sut/deploy/servers/, and one record. topologies/*.yaml say how many of a kind a system has, where that is
-not `count`, and which connections go through a proxy.
+To add a service of our own: its folder with `process.py`, and one record. To add a foreign server: its module in
+sut/deploy/servers/, and one record. topologies/*.yaml say how many of a kind a system has, where that is not `count`,
+and which connections go through a proxy.
 
 Modules are named, not imported: a process imports only what its own kind needs, which keeps starts short.
 """
@@ -23,32 +23,32 @@ class Kind:
     name: str
     """Also the first part of its services' names: gateway-1, gateway-2..."""
     count: int = 0
-    """How many of it are in a system whose profile does not say."""
+    """Number of services in a system whose profile does not say."""
     serves: str = ""
     """Module whose `serve(topology, service, incarnation, stop)` is the process, for our own kinds."""
     ports: tuple[str, ...] = ("peer",)
     """Roles of its ports, for our own kinds. All have "peer", which answers pings; "http" answers GET /v1/health."""
     sign: tuple[str, str] | None = None
-    """For our own kinds: the counter in its Pong that is 0 while it is not healthy, and what that means."""
+    """For our own kinds: the counter in its Pong that is 0 while it is not healthy, and the meaning of that."""
     server: str = ""
-    """Module in sut.deploy.servers. Somebody else's server needs the first two, and may have the others:
+    """Module in sut.deploy.servers. A foreign server needs the first two functions, and may have the others:
 
     - services(kind, count, place) -> its services, with their ports and commands
-    - problem(topology, service, timeout_s) -> what is wrong, in one line; None: healthy
+    - problem(topology, service, timeout_s) -> the problem in one line; None: healthy
     - write_conf(topology, service): writes the files of a service before the system starts; raises OSError
-    - start_arguments(topology, service, waited_s) -> what its command ends with at this start; None: not now
+    - start_arguments(topology, service, waited_s) -> the end of its command line at this start; None: not now
     """
     start: int = 2
     """Stage of the start: the next stage begins when the ports of this one accept connections."""
     stop: int = 4
-    """Stage of the stop: the next stage begins when all of this one are gone."""
+    """Stage of the stop: the next stage begins when all of this one have ended."""
     grace_s: float = 1.0
     """Seconds that it may take to stop before SIGKILL."""
     only_with: str = ""
     """Field of the topology's Settings without which a system has none of this kind."""
 
     def own(self, part: str) -> Any:
-        """Return what `server` has under this name, None where it has nothing."""
+        """Return the function of this name in `server`, None if there is none."""
         return getattr(importlib.import_module(self.server), part, None) if self.server else None
 
 

@@ -1,4 +1,4 @@
-"""What this machine offers a profile: servers found or fetched, loopback addresses, groups and mounts of its own."""
+"""The parts of this machine that a profile needs: servers (found or fetched), loopback addresses, groups and mounts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sut.deploy.topology import Service, ServiceKind, Settings
 Progress = Callable[[str], None]
 
 MIN_GID: Final = 1_000_000_000
-"""Far above the groups of people, of distributions (to 65,534) and of containers' users."""
+"""Far above the group ids of people, of distributions (to 65,534) and of containers' users."""
 
 
 def place_on_this_machine(
@@ -32,9 +32,9 @@ def place_on_this_machine(
     on_progress: Progress,
     external: Mapping[ServiceKind, tuple[Service, ...]] | None = None,
 ) -> Place:
-    """All that the profile needs, fetched where it is missing. Raises DeployError: what cannot be had, and why."""
+    """Return what the profile needs, fetched where it is missing. Raises DeployError: what is missing, and why."""
     others = external or {}
-    # A server that is not to be started need not be here.
+    # A server that is not started by us need not be installed.
     redis_server = Path("redis-server") if "redis" in others else binaries.find_redis_server()
     toxiproxy = binaries.find_toxiproxy(on_progress=on_progress)
     if toxiproxy.path is None:
@@ -64,5 +64,5 @@ def place_on_this_machine(
 
 
 def may_isolate() -> bool:
-    """Whether processes may be given groups and mount namespaces of their own: root on Linux, with util-linux."""
+    """Return True if processes may get their own groups and mount namespaces: root on Linux, with util-linux."""
     return os.geteuid() == 0 and all(map(shutil.which, ("unshare", "nsenter")))

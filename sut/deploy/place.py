@@ -1,4 +1,4 @@
-"""Where a system is to be built, and with what: what a profile needs to become a topology."""
+"""The place of a system to be built: what a profile needs to become a topology."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sut.deploy.topology import Service, ServiceKind, Settings
 
 
 class Ports(Protocol):
-    """Gives a port that is free on 127.0.0.1, or on each of the hosts; another one each time."""
+    """Returns a port that is free on 127.0.0.1, or on each of the hosts; a different one each time."""
 
     def __call__(self, *hosts: str) -> int:
         """Return a port. Raises OSError when there is none."""
@@ -22,10 +22,10 @@ class Place:
     """The directory, servers and free resources that a profile is built with."""
 
     directory: Path
-    """Absolute."""
+    """The absolute path of the directory of the system."""
     redis_server: Path
     toxiproxy: Path | None
-    """None: the topology has no links, and every process dials the other itself."""
+    """None: the topology has no links, and every process dials the others directly."""
     port: Ports
     settings: Settings
     variant: str | None
@@ -33,10 +33,10 @@ class Place:
     """Directory of Kafka's jars, for profiles with brokers."""
     cassandra_jars: Path | None = None
     subnet: str = "127.0.0"
-    """First three octets of the loopback addresses of servers that have one each."""
+    """First three octets of the loopback addresses of servers with an address of their own."""
     root: bool = False
-    """Whether processes can have groups and mount namespaces of their own."""
+    """True if processes can have their own groups and mount namespaces."""
     gid: Callable[[], int] = lambda: 0
-    """Gives a group id that nobody has, another one each time; 0 where processes cannot have one."""
+    """Returns an unused group id, a different one each time; 0 where processes cannot have one."""
     external: Mapping[ServiceKind, tuple[Service, ...]] = field(default_factory=dict)
-    """Servers that somebody else runs, instead of ours of that kind."""
+    """Foreign servers in use, instead of ours of that kind."""

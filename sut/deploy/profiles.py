@@ -1,7 +1,7 @@
-"""From a profile to a topology. Each profile is one YAML file in topologies/.
+"""Builds a topology from a profile. Each profile is one YAML file in topologies/.
 
-`build` starts nothing and writes nothing. Given a directory, free ports and the servers found on this machine, it says
-which processes there are, where they listen, and which connections between them go through a proxy.
+`build` starts nothing and writes nothing. It gets a directory, free ports and the servers found on this machine. It
+decides which processes there are, where they listen, and which connections between them go through a proxy.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PROFILES: Final[dict[str, Profile]] = _profiles()
 
 
 def build(profile_name: str, place: Place) -> Topology:
-    """The topology of a profile at this place. Raises OSError when there is no free port, KeyError for the name."""
+    """Return the topology of a profile at this place. Raises OSError without a free port, KeyError for the name."""
     profile = PROFILES[profile_name]
     services: list[Service] = []
     others = {kind.name: kind.count for kind in KINDS.values() if kind.count and kind.name not in profile.services}
@@ -88,7 +88,7 @@ def _services(kind: Kind, count: int, place: Place) -> tuple[Service, ...]:
 
 
 def _on_volume(service: Service, volumes: list[Service]) -> Service:
-    """Return the service, with the volume that is meant for it."""
+    """Return the service with its volume, if there is one for it."""
     for volume in volumes:
         if volume.name == f"volume-{service.name}":
             return msgspec.structs.replace(service, volume=volume.name)

@@ -1,8 +1,8 @@
-"""A whole running system, for those who run experiments on it or ask how it is.
+"""A whole running system, for callers that run experiments on it or check its state.
 
-`start` builds the topology, starts the supervisor and returns when every service is healthy, or leaves nothing and
-says why. `System.attach` finds one that runs already. Both give the same handle: it holds no state of its own, all is
-in the directory (sut/deploy/supervise/state.py).
+`start` builds the topology, starts the supervisor and returns when every service is healthy; otherwise it leaves
+nothing and says why. `System.attach` finds a system that already runs. Both return the same handle: it holds no state
+of its own, all is in the directory (sut/deploy/supervise/state.py).
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ from sut.deploy.topology import PRIVATE, Settings, Topology, TopologyError, load
 
 Progress = Callable[[str], None]
 OnWaiting = Callable[[Mapping[str, str], Mapping[str, ProcessState]], None]
-"""Called at each look of a start: what is wrong with each service that was not healthy yet, and every process."""
+"""Called at each look of a start with the problem of each service that was not healthy yet, and every process."""
 
 HEALTH_TIMEOUT_S: Final = 0.5
 LOOK_S: Final = 0.05
 SPAWN_S: Final = 1.0
-"""How long a new process may take until its environment shows whose it is, on a busy machine."""
+"""Time until a new process's environment shows its run, on a busy machine."""
 
 
 def start(
@@ -55,11 +55,10 @@ def start(
     on_waiting: OnWaiting | None = None,
     timeout_s: float | None = None,
 ) -> System:
-    """Start a system in `directory` (made if need be) and return when all of it is healthy.
+    """Start a system in `directory` (created if missing) and return when all of it is healthy.
 
-    `servers`: what somebody else runs already. `tls`: clients come by TLS, with certificates of an authority made here,
-    in DIR/tls. `timeout_s` None: what the profile allows. Raises DeployError, one
-    line; then no process and no open file of it is left.
+    `servers`: foreign servers that already run. `tls`: clients connect by TLS; an authority is made in DIR/tls.
+    `timeout_s` None: the profile's limit. Raises DeployError, one line; then no process and no open file of it is left.
     """
     if profile not in PROFILES:
         raise DeployError(f"no profile {profile!r}; there are {', '.join(PROFILES)}")
@@ -110,14 +109,14 @@ def boot(
         if process is not None:
             reap(topology.run_id, grace_s=0.3)
             process.wait()
-        elif not isinstance(error, DeployError):  # interrupted in the middle of the start of the supervisor, perhaps
+        elif not isinstance(error, DeployError):  # perhaps interrupted during the start of the supervisor
             reap(topology.run_id, grace_s=0.3, settle_s=SPAWN_S)
         raise
     return System(topology, process)
 
 
 class System:
-    """One running system. `topology` says what it is made of."""
+    """One running system, described by its `topology`."""
 
     def __init__(self, topology: Topology, supervisor: subprocess.Popen[bytes] | None = None) -> None:
         self.topology = topology
@@ -134,11 +133,11 @@ class System:
 
     @property
     def running(self) -> bool:
-        """Whether its supervisor runs."""
+        """True while its supervisor runs."""
         return state.is_locked(self.topology.path)
 
     def state(self) -> dict[str, ProcessState]:
-        """Return every process as the supervisor last saw it; all stopped when there is no supervisor."""
+        """Return the supervisor's last state of every process; all stopped when there is no supervisor."""
         now = state.read_state(self.topology.path)
         if now is None or now.run_id != self.topology.run_id or not self.running:
             return {service.name: ProcessState(status="stopped") for service in self.topology.services}
@@ -160,7 +159,7 @@ class System:
         self._files.hold(self.topology.service(name).name).unlink(missing_ok=True)
 
     def problems(self, timeout_s: float = HEALTH_TIMEOUT_S) -> dict[str, str]:
-        """Return what is wrong, by service, seen from outside; empty when all are healthy."""
+        """Return each service's problem, seen from outside; empty when all are healthy."""
         found = {}
         for service in self.topology.services:
             problem = health.problem(self.topology, service, timeout_s)
@@ -169,7 +168,7 @@ class System:
         return found
 
     def environment(self) -> dict[str, str]:
-        """Return what marks a process of this run in its environment: the run's id and its clock."""
+        """Return the environment variables that mark a process of this run: the run's id and its clock."""
         now = state.read_state(self.topology.path)
         offset_ns = now.clock_offset_ns if now is not None else state.clock_offset_ns(os.environ)
         return state.environment(self.topology, offset_ns)
@@ -177,8 +176,8 @@ class System:
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> tuple[str, ...]:
         """Stop in good order; after timeout_s, by force. On return no process of the run is left but the caller's own.
 
-        Returns who was there beside the system, or had to be forced. Harmless when it is stopped already. Raises
-        DeployError when a process cannot be ended.
+        Returns the names of processes that were not the system's own, or had to be forced. Harmless when it is stopped
+        already. Raises DeployError when a process cannot be ended.
         """
         deadline_s = time.monotonic() + timeout_s
         now = state.read_state(self.topology.path)

@@ -1,9 +1,8 @@
-"""A topology as data: which services, replicas, links and addresses make up one running system.
+"""A topology as data: the services, replicas, links and addresses that make up one running system.
 
-`petrel up` builds one from a profile, allocates every port and writes it to DIR/topology.json; each process is
-started as `python -m sut.deploy.supervise.launch DIR/topology.json NAME` (or as a foreign server's own command) and
-finds all it needs there. Faults address services and links by the names used here. Pure data: nothing here opens a
-socket.
+`petrel up` builds one from a profile, allocates every port and writes it to DIR/topology.json. Each process is started
+as `python -m sut.deploy.supervise.launch DIR/topology.json NAME` (or as a foreign server's own command) and finds all
+it needs there. Faults address services and links by the names used here. Pure data: nothing here opens a socket.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ ServiceKind = str
 
 
 class TopologyError(ValueError):
-    """A topology file that cannot be used; the text names the file and the field."""
+    """A topology file cannot be used; the text names the file and the field."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,19 +36,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_base_s: float = 1.0
     """Base of the reconnect back-off that DRAIN hands to devices."""
     presence_period_s: float = 1.0
-    """How often a gateway looks after the users that its devices watch."""
+    """Interval at which a gateway looks up the users that its devices watch."""
     presence_grace_s: float = 3.0
-    """How long a user must be away before it is told: a connection that flaps is no news."""
+    """Seconds that a user must be away before it is told: a connection that flaps is no news."""
     group_cap: int = 500
     send_buffer: int = 256 * 1024
-    """Bytes a gateway holds for a device that does not read, before it is dropped to catch-up."""
+    """Bytes that a gateway holds for a device that does not read, before it ends the connection as SLOW."""
     token_ttl_s: float = 86_400.0
     retention_days: float = 0.0
-    """How long messages are kept at least, see docs/system.md; 0: for ever."""
+    """Days that messages are kept at least, see docs/system.md; 0: for ever."""
     push: bool = True
-    """Whether the system has the push service, and stand-ins for its providers, at all."""
+    """True if the system has the push service, and stand-ins for its providers."""
     receipts: bool = True
-    """Whether authors are told how far others have come: a receipt for each author, reader and moment."""
+    """True if authors get receipts: one for each author, reader and moment."""
     user_connections: int = 64
     """Devices of one user that one gateway serves at once."""
     user_frames_per_s: int = 10_000
@@ -59,19 +58,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     address_handshakes_per_s: int = 5_000
     """New sockets of one client address in one second at one gateway."""
     trace_every: int = 16
-    """One message in so many leaves stamps of where it was and when, see sut/process/trace.py; 0: none does."""
+    """One message in this many leaves stamps of its steps and times, see sut/process/trace.py; 0: none does."""
 
     @property
     def presence_ttl_s(self) -> float:
-        """How long a gateway's word on a user counts: one lost heartbeat is made good by the next."""
+        """Seconds that a gateway's report on a user counts: the next heartbeat makes up for a lost one."""
         return 2.5 * self.heartbeat_s
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True):
-    """What gateways and the API show to clients: PEM files. Links between our own processes have none."""
+    """The PEM files of gateways and the API for TLS towards clients. Links between our own processes have none."""
 
     certificate: str
-    """The certificate, and those between it and the authority."""
+    """The certificate, followed by those between it and the authority."""
     key: str
     ca: str
     """The authority's certificate, for clients; it signed `certificate`."""
@@ -84,29 +83,29 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     kind: ServiceKind
     host: str = "127.0.0.1"
     ports: dict[str, int] = {}
-    """By role. Those of our own processes are in kinds.py; redis and sentinel have "redis", toxiproxy "api", kafka
-    "client", "replication" and "controller", cassandra "cql" and "storage"."""
+    """Role -> port. The roles of our own processes are in kinds.py; redis and sentinel have "redis", toxiproxy "api",
+    kafka "client", "replication" and "controller", cassandra "cql" and "storage"."""
     index: int = 0
-    """Among its kind, from 0. A sequencer owns the partitions p with p % (number of sequencers) == index."""
+    """Position among its kind, from 0. A sequencer owns partitions p with p % (number of sequencers) == index."""
     command: tuple[str, ...] = ()
-    """For foreign servers; ours are started by sut.deploy.supervise.launch."""
+    """The command of a foreign server; ours are started by sut.deploy.supervise.launch."""
     restart_delay_s: float = 0.3
-    """How long the supervisor waits before it restarts the process."""
+    """Seconds that the supervisor waits before it restarts the process."""
     gid: int = 0
-    """The group that the process runs as, its alone: the kernel can tell its packets from all others. 0: inherited."""
+    """The process's own group, by which the kernel can tell its packets from all others. 0: inherited."""
     volume: str = ""
     """The service of kind "volume" in whose mount namespace the process runs; its disk can be filled."""
     external: bool = False
-    """Somebody else's server: looked at and dialed, never started, stopped or killed."""
+    """A foreign server: probed and dialed, never started, stopped or killed."""
     public_host: str = ""
-    """What clients dial, where it is not `host`: needed when that is "::" (or 0.0.0.0), every address there is."""
+    """The host that clients dial, if not `host`: required when that is "::" or 0.0.0.0 (every address)."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"no kind of service {self.kind!r}; there are {', '.join(KINDS)}")
 
     def authority(self, role: str) -> str:
-        """Return HOST:PORT for clients, as in a URL."""
+        """Return HOST:PORT for clients, in the form of a URL."""
         host = self.public_host or self.host
         return f"[{host}]:{self.ports[role]}" if ":" in host else f"{host}:{self.ports[role]}"
 
@@ -119,7 +118,7 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     port: str
     """Role of the target's port, as in Service.ports."""
     listen: int
-    """The proxy's listening port on 127.0.0.1; what `source` dials."""
+    """The proxy's listening port on 127.0.0.1, which `source` dials."""
 
     @property
     def name(self) -> str:
@@ -128,12 +127,12 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything about one running system."""
+    """The complete description of one running system."""
 
     run_id: str
     profile: str
     dir: str
-    """Absolute: logs/, data/ (SQLite files), state.json (pids) live here."""
+    """An absolute path: logs/, data/ (SQLite files) and state.json (pids) are in it."""
     services: tuple[Service, ...]
     links: tuple[Link, ...] = ()
     settings: Settings = Settings()
@@ -142,29 +141,29 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     store: str = "sqlite"
     """Backend of the store."""
     variant: str | None = None
-    """The known-bad design that runs, as sut.variants.find takes it."""
+    """The known-bad design that runs, a name that sut.variants.find accepts."""
     variant_dir: str = ""
     """Directory from which a variant with a dotted path is imported."""
     token_key: str
     """HMAC key of device tokens, hex, 32 bytes."""
     api_key: str
-    """Who holds it may register devices."""
+    """The operator's key: its holder may register devices."""
     peer_key: str = ""
-    """Secret that our own processes show each other, hex, 32 bytes; "" (topologies made by hand): they ask for none."""
+    """Secret that our own processes prove to each other, hex, 32 bytes; "" (made by hand): they ask for none."""
     redis_key: str = ""
     """Secret of the passwords at our Redis and Sentinels, hex, 32 bytes; "": servers without users, as others' are."""
     conversation_key: str = ""
     """Secret of the ids of conversations, hex, 32 bytes, for the life of the data; "": ids are hashes without a key."""
     redis_master: str = "petrel"
-    """The name Sentinel knows the master by."""
+    """The name by which Sentinel knows the master."""
     tls: Tls | None = None
-    """None: clients come in plain text, and whoever ends their TLS stands in front."""
+    """None: clients connect in plain text, or a proxy in front ends their TLS."""
     log_id: str = ""
-    """Whose offsets the store's write timestamps are; another log needs another keyspace. "": the run's own."""
+    """The log whose offsets are the store's write timestamps; another log needs another keyspace. "": the run's own."""
     topic: str = "petrel"
-    """Of the log, where it is on Kafka."""
+    """Name of the log's topic, if it is on Kafka."""
     keyspace: str = "petrel"
-    """Of the store, where it is on Cassandra."""
+    """Name of the store's keyspace, if it is on Cassandra."""
 
     def service(self, name: str) -> Service:
         """Return the service of that name. Raises TopologyError."""
@@ -209,7 +208,7 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def api_url(self) -> str:
-        """Base URL of the HTTP API."""
+        """The base URL of the HTTP API."""
         return f"http{'s' if self.tls else ''}://{self.of_kind('api')[0].authority('http')}"
 
     def gateway_url(self, gateway: Service, path: str) -> str:

@@ -1,3 +1,3 @@
-"""The gateway: sockets, heartbeats, its lease, local delivery. Stateful. Knows no business rule. Imports
+"""The gateway: sockets, heartbeats, its lease, local delivery. Stateful. Contains no business rule. Imports
 sut.process, sut.ports and sut.protocol.
 """

@@ -1,7 +1,7 @@
-"""One device's socket: the edge between asyncio and the pure session. One small object a connection, no task, no timer.
+"""One device's socket: the edge between asyncio and the pure session. One small object, without a task or a timer.
 
-A connection is first an HTTP request with a deadline, then a session, then for a moment a socket that only waits for
-the peer to read our last words: closing at once would have the kernel answer what the peer still sends with a reset,
+A connection is first an HTTP request with a deadline, then a session. At the end it is a socket that waits briefly for
+the peer to read the last bytes. If it closed at once, the kernel would answer what the peer still sends with a reset,
 and the close code would be lost.
 """
 
@@ -16,6 +16,7 @@ from typing import Final, cast
 from sut.deploy.topology import Topology
 from sut.gateway import budget
 from sut.gateway.limits import Limits, address_of
+from sut.gateway.silence import Silence, Told
 from sut.gateway.stats import Stats
 from sut.gateway.timers import NEVER, AwakeClock, Wheel, ticks
 from sut.process.revoked import Revoked
@@ -34,7 +35,7 @@ from sut.protocol.frames import (
     Welcome,
     encode,
 )
-from sut.protocol.handshake import HandshakeError
+from sut.protocol.handshake import HandshakeError, log_name
 from sut.protocol.server import Answer, End, Forward, ServerSession, refusal
 from sut.protocol.signals import FromDevice
 from sut.protocol.tokens import TokenError, prove
@@ -43,10 +44,12 @@ SLICE: Final = 16 << 10
 """Bytes of one connection that are looked at before the others have their turn: some milliseconds at worst."""
 MAX_TURNED_AWAY: Final = 64
 """Sockets beyond `max_sockets` that get a 503; more are cut."""
+BEAT_SPARE_S: Final = 1.0
+"""How late a heartbeat may be before its device is asked whether it is there."""
 LINGER_TICKS: Final = ticks(2.0)
-"""How long a closed connection may take to read our close frame and hang up, before it is cut."""
+"""Time that a closed connection gets to read our close frame and hang up, before it is cut."""
 ABNORMAL: Final = 1006
-"""Counted for a connection that ended without a close frame; never on the wire."""
+"""The code that counts connections that ended without a close frame; never sent."""
 
 _REQUESTING: Final = 0
 _OPEN: Final = 1
@@ -55,18 +58,21 @@ _LOST: Final = 3
 
 
 class Shared(ABC):
-    """What the connections of one gateway share: settings, limits, timers, counters, and the gateway's own part."""
+    """State that the connections of one gateway share: settings, limits, timers and counters. Gateway adds its own."""
 
     def __init__(
         self, topology: Topology, *, max_sockets: int, revoked: Revoked | None, clock: Callable[[], float]
     ) -> None:
         settings = topology.settings
         self.token_key = bytes.fromhex(topology.token_key)
+        self.log = log_name(topology.log_id or topology.run_id)
         self.send_buffer = settings.send_buffer
         self.heartbeat_ms = round(settings.heartbeat_s * 1000)
         self.handshake_timeout_s = settings.handshake_timeout_s
         self.handshake_ticks = ticks(settings.handshake_timeout_s)
         self.idle_ticks = ticks(2 * settings.heartbeat_s)
+        self.beat_ticks = ticks(min(settings.heartbeat_s + BEAT_SPARE_S, 2 * settings.heartbeat_s))
+        self.silence = Silence(self.on_silent)
         self.clock = AwakeClock(clock())
         self.wheel: Wheel[Connection] = Wheel()
         self.stats = Stats()
@@ -79,7 +85,7 @@ class Shared(ABC):
         """Set when the last socket of a draining gateway is gone."""
 
     def accepted(self, address: str) -> int:
-        """Count a socket of this address. Returns 0: welcome, 1: refuse its request, 2: cut it."""
+        """Count a socket of this address. Returns 0: accept it, 1: refuse its request, 2: cut it."""
         self._sockets += 1
         verdict = self.limits.came(address, self.clock.second)
         return 2 if self._sockets > self._max_sockets + MAX_TURNED_AWAY else verdict
@@ -105,32 +111,37 @@ class Shared(ABC):
         """Forget an open connection that has ended with this close code."""
 
     @abstractmethod
+    def on_silent(self, connection: Told, silent: bool) -> None:
+        """Note that a connection fell silent, or is heard again."""
+
+    @abstractmethod
     def mark(self) -> int:
         """Return the number that sessions compare for RESYNC (losses.py)."""
 
     @abstractmethod
     def forward(self, connection: Connection, frame: Send | Recv | Fetch | Sync | History | FromDevice) -> None:
-        """Hand a device's frame on; refuse it when nobody can take it."""
+        """Pass a device's frame on; refuse it when no service can take it."""
 
 
 class Connection(asyncio.Protocol):
     """A device's connection. `number`, `user`, `device`, `login_s` and `epoch` are set when it opens.
 
-    `routed`: the registry has shown this connection. `welcomed`: WELCOME was sent; it is before all other frames.
+    `routed`: the registry has stored this connection. `welcomed`: WELCOME was sent; it precedes all other frames.
     """
 
     __slots__ = (
         "_address", "_blocked", "_gateway", "_head", "_heard", "_indebted", "_saved_at_s", "_saved_s", "_session",
-        "_state", "_transport", "_unread", "_unwelcome",
-        "device", "due", "epoch", "login_s", "number", "routed", "user", "welcomed",
+        "_state", "_tells_log", "_transport", "_unread", "_unwelcome",
+        "device", "due", "epoch", "login_s", "number", "routed", "told", "user", "welcomed",
     )  # fmt: skip
 
     def __init__(self, gateway: Shared, *, address: str = "", unwelcome: bool = False) -> None:
-        """`address`: who accepted the socket has counted it, and says whether its request is to be refused."""
+        """`address`: set if the caller has counted the socket. `unwelcome`: its request is to be refused."""
         self._gateway = gateway
         self._address = address
         self._unwelcome = unwelcome
         self._transport: asyncio.Transport | None = None
+        self._tells_log = False
         self._session: ServerSession | None = None
         self._head = b""  # of the unfinished request
         self._state = _REQUESTING
@@ -147,20 +158,21 @@ class Connection(asyncio.Protocol):
         self.login_s = 0
         self.epoch = 0
         self.routed = False
+        self.told = NEVER
         self.welcomed = False
 
     @property
     def begun(self) -> bool:
-        """Whether there is or was a transport; with TLS, whether the handshake ended."""
+        """True once there was a transport; with TLS, once the handshake has ended."""
         return self._transport is not None or self._state != _REQUESTING
 
     @property
     def is_open(self) -> bool:
-        """Whether frames are still exchanged."""
+        """True while frames are exchanged."""
         return self._state == _OPEN
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the deadline of the upgrade request. It does not move, however slowly bytes come."""
+        """Start the deadline of the upgrade request. Slowly arriving bytes do not extend it."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from it
         gateway = self._gateway
         gateway.wheel.put(self, gateway.clock.tick + gateway.handshake_ticks)
@@ -172,7 +184,7 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes from the peer. Those after the end are dropped."""
+        """Process bytes from the peer. Bytes after the end are dropped."""
         if self._state == _OPEN:
             self._receive(data)
         elif self._state == _REQUESTING:
@@ -201,7 +213,7 @@ class Connection(asyncio.Protocol):
                 return
             self.user, self.device, _issued_s, self.login_s = prove(upgrade.token, gateway.token_key)
             if gateway.revoked.is_void(self.user, self.device, self.login_s):
-                raise TokenError("token was taken back")
+                raise TokenError("token was revoked")
             if not gateway.limits.admits(self.user, self.device):
                 self._respond(429, "too many devices of this user are connected here")
                 return
@@ -216,10 +228,11 @@ class Connection(asyncio.Protocol):
         self._state = _OPEN
         self._heard = gateway.clock.tick
         self._session = ServerSession(gateway.mark())
+        self._tells_log = upgrade.log
         self._transport.set_write_buffer_limits(high=gateway.send_buffer // 4)
         self._transport.write(handshake.accepted(upgrade.key))
         gateway.opened(self)
-        gateway.wheel.put(self, self._heard + gateway.idle_ticks)
+        gateway.wheel.put(self, self._heard + gateway.beat_ticks)
         if request.rest:
             self._receive(request.rest)
 
@@ -249,8 +262,10 @@ class Connection(asyncio.Protocol):
         assert session is not None
         began_s = time.thread_time()
         self._heard = gateway.clock.tick
+        if self.told != NEVER:
+            gateway.silence.heard(self)
         if not self.routed:
-            session.forget_mark()  # nothing can be routed to it yet: each BEAT says RESYNC
+            session.forget_mark()  # frames cannot be routed to it yet, so each BEAT says RESYNC
         decisions = session.receive(data, mark=gateway.mark(), second=gateway.clock.second)
         gateway.stats.frames_in += len(decisions)
         too_fast = gateway.limits.too_fast(self.user, len(decisions), gateway.clock.second)
@@ -294,7 +309,8 @@ class Connection(asyncio.Protocol):
         if self.welcomed or self._state != _OPEN:
             return
         self.welcomed = True
-        frame = Welcome(self.user, self.device, self.epoch, self._gateway.heartbeat_ms, MAX_BODY)
+        log = self._gateway.log if self._tells_log else b""
+        frame = Welcome(self.user, self.device, self.epoch, self._gateway.heartbeat_ms, MAX_BODY, log)
         self.send(websocket.binary(encode(frame)))
 
     def resync(self, *, at_once: bool = False) -> None:
@@ -306,7 +322,7 @@ class Connection(asyncio.Protocol):
             self._session.forget_mark()
 
     def send(self, data: bytes) -> None:
-        """Write one whole WebSocket frame. Ends the connection as SLOW when more than the send buffer waits already.
+        """Write one whole WebSocket frame. Ends the connection as SLOW if more than the send buffer waits already.
 
         So at most the send buffer and one frame wait. The device loses nothing: it catches up when it reconnects.
         """
@@ -336,13 +352,16 @@ class Connection(asyncio.Protocol):
         self._blocked = False
 
     def expire(self) -> None:
-        """Act on the deadline that the wheel announces: of the handshake, of idleness or of lingering."""
+        """Act on the deadline that the wheel reports: of the handshake, of idleness or of the close."""
         gateway = self._gateway
         if self._state == _REQUESTING:
             self._respond(408, f"no whole request within {gateway.handshake_timeout_s:g} s")
         elif self._state == _OPEN:
             idle_at = self._heard + gateway.idle_ticks
-            if gateway.clock.tick < idle_at:
+            if gateway.clock.tick < self._heard + gateway.beat_ticks:
+                gateway.wheel.put(self, self._heard + gateway.beat_ticks)
+            elif gateway.clock.tick < idle_at:
+                gateway.silence.told(self, gateway.clock.tick)  # a heartbeat is missing
                 gateway.wheel.put(self, idle_at)
             elif self._indebted:
                 gateway.wheel.put(self, gateway.clock.tick + gateway.idle_ticks)
@@ -354,7 +373,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def close(self, code: int, reason: str = "", *, hang_up: bool = False) -> None:
-        """Send a close frame and end. Nothing when it has ended already. `hang_up`: it answers the peer's own."""
+        """Send a close frame and end, unless it has ended already. `hang_up`: this answers the peer's close frame."""
         if self._state != _OPEN:
             return
         self._gateway.left(self, code)

@@ -1,7 +1,7 @@
-"""The gateway: its connections, and what goes between them and the rest of the system.
+"""The gateway: its connections, and the frames between them and the rest of the system.
 
-Frames of devices go to any chat service that is up; frames that sequencers, chat services and the API hand over go
-to the connections they name. A gateway knows no business rule: bodies, conversations and members mean nothing here.
+Frames of devices go to any chat service that is up. Frames that sequencers, chat services and the API pass on go to the
+connections that they name. A gateway contains no business rule: it does not read bodies, conversations or members.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from sut.deploy.topology import Service, Topology
 from sut.gateway.connection import Connection, Shared
@@ -18,6 +18,7 @@ from sut.gateway.losses import Losses
 from sut.gateway.pieces import GatewayPieces
 from sut.gateway.presence import GatewayPresence
 from sut.gateway.registrar import Pace, Registrar
+from sut.gateway.silence import Told, is_news
 from sut.gateway.timers import TICK_S
 from sut.gateway.tls import TlsListener
 from sut.ports import Presence, Registry, Revocation
@@ -51,11 +52,11 @@ from sut.protocol.server import refusal
 from sut.protocol.signals import FromDevice, Read, Typing, Watch
 
 LINGER_S: Final = 2.5
-"""How long a drained gateway waits for devices to read their close frames."""
+"""Time that a drained gateway waits for devices to read their close frames."""
 
 
 class Gateway(Shared):
-    """One gateway process's state. Start it, run `registrar`'s loops beside it, drain it, close it."""
+    """The state of one gateway process. Start it, run the loops of `registrar` beside it, drain it, close it."""
 
     def __init__(
         self,
@@ -124,7 +125,7 @@ class Gateway(Shared):
         self._ticking: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
-        """Listen for devices and peers, dial the chat services. Raises PortInUse, TlsError."""
+        """Listen for devices and peers, and dial the chat services. Raises PortInUse, TlsError."""
         loop = asyncio.get_running_loop()
         host, port = self._service.host, self._service.ports["ws"]
         try:
@@ -144,9 +145,10 @@ class Gateway(Shared):
         self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
         for connection in self.wheel.advance(self.clock.advance(self._clock())):
             connection.expire()
+        self.silence.advance(self.clock.tick)
         self.registrar.tick()
 
-    # What a connection calls.
+    # Called by connections.
 
     def opened(self, connection: Connection) -> None:
         """Number a connection whose device has authenticated, register it, and close an older one of the device."""
@@ -155,10 +157,11 @@ class Gateway(Shared):
         connection.number = self._last_number
         connection.epoch = int(self._wall_clock() * 1000)
         older = self.limits.older(connection.user, connection.device)
-        if older is not None:  # whatever the registry says in a moment, or cannot say
+        if older is not None:  # independent of the registry, which may answer later or not at all
             older.close(Close.REPLACED, "a newer connection of this device took over")
         self.connections[connection.number] = connection
         self.limits.opened(connection)
+        self.silence.opened(connection)
         self.registrar.add(connection)
         if self.presence is not None:
             self.presence.opened(connection)
@@ -170,8 +173,17 @@ class Gateway(Shared):
         self.limits.left(connection)
         self.stats.closed[code] += 1
         self.registrar.remove(connection)
+        silent = self.silence.left(connection)
         if self.presence is not None:
+            if silent:
+                self.presence.heard(connection)  # it leaves once
             self.presence.left(connection)
+
+    def on_silent(self, connection: Told, silent: bool) -> None:
+        """A connection fell silent, or is heard again."""
+        there = self.connections.get(cast("Connection", connection).number)
+        if self.presence is not None and there is connection:
+            (self.presence.silent if silent else self.presence.heard)(there)
 
     def on_revoked(self, revocations: Sequence[Revocation]) -> None:
         """Close the connections that were opened with a revoked token."""
@@ -185,7 +197,7 @@ class Gateway(Shared):
         return self.losses.mark(self._clock())
 
     def forward(self, connection: Connection, frame: Send | Recv | Fetch | Sync | History | FromDevice) -> None:
-        """Hand a device's frame to a chat service that is up; refuse it when there is none.
+        """Pass a device's frame to a chat service that is up; refuse it when there is none.
 
         All sends of a partition go to the same chat service while it is up, so that more of them share an append.
         Other frames go to the chat services in turn.
@@ -212,22 +224,23 @@ class Gateway(Shared):
             connection.send(refused.data)
 
     def _tell_chats(self, frame: Changed) -> None:
-        """Hand the frame to the first chat service that is up."""
+        """Pass the frame to the first chat service that is up."""
         any(chat.send(frame) for chat in self._chats)
 
-    # What peers cause.
+    # Called for frames of peers.
 
     def _on_peer_question(self, peer: PeerConnection, correlation: int, frame: PeerFrame) -> None:
         if isinstance(frame, AskConnected):
             asked = frozenset(frame.devices)
-            there = {c.device for c in self.connections.values() if c.device in asked}
+            there = {c.device for c in self.connections.values() if c.device in asked and c not in self.silence}
             sure = self.registrar.up and not self.registrar.waiting
-            peer.send(Connected(tuple(there), sure), correlation | ANSWER)
+            silent = tuple((device, round(age * TICK_S * 1000)) for device, age in self.silence.since(self.clock.tick))
+            peer.send(Connected(tuple(there), sure, silent), correlation | ANSWER)
         else:
             self.on_peer_frame(frame)
 
     def on_peer_frame(self, frame: PeerFrame) -> None:
-        """Deliver what a sequencer, a chat service or the API hands over."""
+        """Deliver the frames of a sequencer, a chat service or the API."""
         if isinstance(frame, Deliveries):
             for item in frame.items:
                 self._deliver(item)
@@ -239,7 +252,7 @@ class Gateway(Shared):
 
     def _deliver(self, item: Deliver) -> None:
         data = websocket.binary(item.frame)  # once, whatever the number of connections
-        begun_ns, there = self._trace.now_ns(), len(item.conns)
+        begun_ns, there, news = self._trace.now_ns(), len(item.conns), is_news(item.frame)
         for number in item.conns:
             connection = self.connections.get(number)
             if connection is None:
@@ -247,6 +260,8 @@ class Gateway(Shared):
                 there -= 1
                 continue
             connection.send(data)
+            if news:
+                self.silence.told(connection, self.clock.tick)
             if item.close:
                 connection.close(item.close, _reason(item.close))
         if there and self.presence is not None:
@@ -274,17 +289,19 @@ class Gateway(Shared):
                 "lease_lapses": float(self.registrar.lapses),
                 "whole": float(self.losses.whole(self._clock())),
                 "stalls": float(self.clock.stalls),
+                "silent": float(len(self.silence)),
+                "probes": float(self.silence.pings),
                 "draining": float(self.draining),
             }
             | (self.presence.stats() if self.presence is not None else {})
         )
 
-    # The end.
+    # Shutdown.
 
     async def drain(self) -> None:
-        """Send every device elsewhere: DRAIN, then the close frames spread over `drain_base_s`, then the sockets.
+        """Send every device elsewhere: DRAIN, then the close frames spread over `drain_base_s`, then end the sockets.
 
-        Takes at most `drain_base_s` and LINGER_S. The lease is to be released before, so that nobody is sent here.
+        Takes at most `drain_base_s` and LINGER_S. Release the lease before, so that no device is sent here.
         """
         self.draining = True
         if self._listener is not None:
@@ -305,7 +322,7 @@ class Gateway(Shared):
                 await self._emptied.wait()
 
     async def close(self) -> None:
-        """Close listeners and links, and the connections that are left."""
+        """Close listeners and links, and the connections that remain."""
         if self._ticking is not None:
             self._ticking.cancel()
         if self._listener is not None:
@@ -318,7 +335,7 @@ class Gateway(Shared):
 
 
 def _for_chat(connection: Connection, frame: Send | Recv | Fetch | Sync | History | Read | Typing) -> PeerFrame:
-    """Return the frame with its sender: a chat service trusts the gateway for that."""
+    """Return the frame with its sender, which a chat service takes from the gateway unchecked."""
     number, user, device = connection.number, connection.user, connection.device
     match frame:
         case Send(conv, client_seq, body):

@@ -1,8 +1,8 @@
-"""How much one address and one user may take of a gateway. What one connection may take is its session's affair.
+"""Limits on what one address and one user may use of a gateway. The limits of one connection are in its session.
 
-An address is judged before a byte of it is read, a user when the token has been verified. Every count here is bounded
-by what is open now or by what came in one second; nothing is remembered of those who are gone. The defaults are those
-of a machine that holds a whole swarm behind one address, or a proxy in front of many gateways; a public gateway wants
+An address is checked before a byte of it is read, a user when the token has been verified. Every count here is bounded
+by what is open now or by what came in one second; nothing is kept of connections that are gone. The defaults suit a
+machine that holds a whole swarm behind one address, or a proxy in front of many gateways. A public gateway should use
 lower ones.
 """
 
@@ -14,11 +14,11 @@ from typing import Final, Generic, Protocol, TypeVar
 from sut.deploy.topology import Settings
 
 TURNED_AWAY: Final = 64
-"""Sockets of one address beyond its limit that are told so; more are cut without a word."""
+"""Sockets of one address beyond its limit that get an answer; more are cut without one."""
 
 
 def address_of(host: str) -> str:
-    """Who a peer's address counts as: an IPv6 network of 64 bits is one customer, an IPv4 address in IPv6 is itself."""
+    """Return the address to count: the /64 network of an IPv6 address, the IPv4 address of one mapped into IPv6."""
     if ":" not in host:
         return host
     packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
@@ -38,7 +38,7 @@ C = TypeVar("C", bound=Owned)
 
 
 class Limits(Generic[C]):
-    """The counts of one gateway. `second`: whole seconds of the gateway's clock."""
+    """The counts of one gateway. `second` is in whole seconds of the gateway's clock."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -48,7 +48,7 @@ class Limits(Generic[C]):
         self._frames: dict[int, int] = {}  # in this second, by user
         self._second = 0
         self.crowded = 0
-        """Sockets turned away for their address."""
+        """Sockets refused because of their address."""
         self.users_full = 0
         """Upgrades refused because the user has enough devices here."""
         self.users_fast = 0
@@ -57,7 +57,7 @@ class Limits(Generic[C]):
     # Addresses.
 
     def came(self, address: str, second: int) -> int:
-        """Count a socket of this address. Returns 0: welcome, 1: refuse it, 2: cut it. `gone` must follow each call."""
+        """Count a socket of this address. Returns 0: accept, 1: refuse, 2: cut it. `gone` must follow each call."""
         self._turn(second)
         settings = self._settings
         sockets = self._sockets[address] = self._sockets.get(address, 0) + 1
@@ -79,14 +79,14 @@ class Limits(Generic[C]):
     # Users.
 
     def older(self, user: int, device: int) -> C | None:
-        """Return the open connection that this device has here, None without one."""
+        """Return the open connection that this device has here; None if it has none."""
         for connection in self._users.get(user, ()):
             if connection.device == device:
                 return connection
         return None
 
     def admits(self, user: int, device: int) -> bool:
-        """Return whether another connection of this device fits. A device that is here already replaces itself."""
+        """Return True if a connection of this device fits. A device that is here already replaces itself."""
         there = self._users.get(user, ())
         if len(there) < self._settings.user_connections or self.older(user, device) is not None:
             return True
@@ -104,7 +104,7 @@ class Limits(Generic[C]):
             del self._users[connection.user]
 
     def too_fast(self, user: int, frames: int, second: int) -> bool:
-        """Count frames of a user. Returns whether all of the user's devices have sent too many in this second."""
+        """Count frames of a user. Returns True if the user's devices together have sent too many in this second."""
         self._turn(second)
         count = self._frames[user] = self._frames.get(user, 0) + frames
         if count <= self._settings.user_frames_per_s:

@@ -1,8 +1,8 @@
-"""Whether notifications for this gateway's devices may have been lost: the number behind RESYNC.
+"""The number behind RESYNC, which rises when notifications for this gateway's devices may have been lost.
 
-A notification finds its way only while our lease lives (the registry then shows the routes) and while every
-sequencer has a link to us. Each event that may have cost notifications moves the mark by one; while one of the two
-conditions does not hold, every look at it does. A session compares the mark with the one of its last BEAT.
+A notification arrives only while our lease lives (the registry then shows the routes) and while every sequencer has a
+link to us. Each event that may have lost notifications raises the mark by one. While one of the two conditions does
+not hold, every read of the mark raises it. A session compares the mark with the one of its last BEAT.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 
 class Losses:
-    """The mark of one gateway. Times are of one monotonic clock, in seconds."""
+    """The mark of one gateway. Times are in seconds of one monotonic clock."""
 
     def __init__(self, sequencers: Iterable[str]) -> None:
         self._sequencers = frozenset(sequencers)
@@ -26,11 +26,11 @@ class Losses:
         self._mark += 1
 
     def linked(self, node: str) -> None:
-        """A link from this node is up. Others than sequencers (probes, the API) do not count."""
+        """A link from this node is up. Nodes other than sequencers (probes, the API) do not count."""
         self._count_link(node, 1)
 
     def unlinked(self, node: str) -> None:
-        """A link from this node is gone; a restarted node may have a newer one already."""
+        """A link from this node is gone. A restarted node may have a newer one already."""
         self._count_link(node, -1)
 
     def _count_link(self, node: str, change: int) -> None:
@@ -40,7 +40,7 @@ class Losses:
             self.note()
 
     def lease_renewed(self, *, asked_s: float, now_s: float, ttl_s: float) -> bool:
-        """The lease asked for at `asked_s` was granted. Returns whether it may have lapsed before."""
+        """Record a lease granted for a request sent at `asked_s`. Returns True if it may have lapsed before."""
         lapsed = now_s > self._lease_until_s
         if lapsed:
             self.note()
@@ -48,11 +48,11 @@ class Losses:
         return lapsed
 
     def whole(self, now_s: float) -> bool:
-        """Whether notifications can reach us: the lease certainly lives and every sequencer is linked."""
+        """Return True if notifications can reach us: the lease certainly lives and every sequencer is linked."""
         return self._all_linked and now_s <= self._lease_until_s
 
     def mark(self, now_s: float) -> int:
-        """Return the mark as of now."""
+        """Return the mark at the time `now_s`."""
         if not self.whole(now_s):
             self._mark += 1
         return self._mark

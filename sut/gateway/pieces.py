@@ -18,8 +18,8 @@ def _same(registry: Registry) -> Registry:
 class GatewayPieces:
     presence: type[GatewayPresence] = GatewayPresence
     presence_ttl_s: float | None = None
-    """How long a gateway's word on a user counts, in seconds; None: as long as the topology's settings say."""
+    """Seconds that a gateway's report on a user counts; None: as the topology's settings say."""
     registry: Callable[[Registry], Registry] = _same
-    """What keeps the gateway's lease and routes, around the registry given."""
+    """Wraps the given registry for the gateway's lease and routes."""
     pace: Pace | None = None
     """How often routes are written; None: every heartbeat interval."""

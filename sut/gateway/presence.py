@@ -1,14 +1,14 @@
-"""Presence at a gateway: it says who is connected here, and looks after those whom its devices watch. Lazy.
+"""Presence at a gateway: reports who is connected here, and looks up the users whom its devices watch. Lazy.
 
-What it says (`Keeper`): a user whose first connection opens is noted at once, one whose last has ended is taken out at
-once, and all are noted again in every heartbeat interval, some each few seconds. A gateway that dies says nothing more,
-and its word lapses (Settings.presence_ttl_s).
+Reports (`Keeper`): the first connection of a user is reported at once, and so is the end of the last one. All users are
+reported again in every heartbeat interval, a share every few seconds. When a gateway dies its reports lapse
+(Settings.presence_ttl_s).
 
-What it looks at (`Watchers`, presence_watch.py): only users whom some device here watches, only while one does, all
-in one look a period. Users connected here need no look.
+Look-ups (`Watchers`, presence_watch.py): only users whom a device here watches, only while one does, all in one look
+per period. Users connected here need no look.
 
-While the presence store is away pictures stay as they are; it is back for longest one period when they are right
-again, but for who went away meanwhile, told a grace later.
+While the presence store is away, pictures stay as they are. They are right again at most one period after it is back;
+only users who left meanwhile are told one grace later.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from sut.protocol.peer import Changed
 from sut.protocol.signals import PresenceNews, SignalType
 
 JOIN_S: Final = 0.05
-"""Comings and goings of this long share a round trip."""
+"""Changes within this time share a round trip."""
 MAX_CHANGES: Final = 500
-"""Of one round trip."""
+"""Changes written in one round trip."""
 MAX_DIRTY: Final = 100_000
-"""Users whose change may wait; of more, those who went are left to lapse."""
+"""Users whose change may wait. Beyond it, users who left are not written and lapse."""
 STEP_S: Final = 2.0
-"""All users are noted again a share at a time, so often at most."""
+"""Interval in which one share of all users is reported again, at most."""
 RETRY_S: Final = (0.2, 1.0)
 
 log = logging.getLogger("presence")
@@ -54,7 +54,7 @@ class Client(Protocol):
 
 
 class Keeper:
-    """Tells the presence store who is connected here."""
+    """Reports to the presence store who is connected here."""
 
     def __init__(self, presence: Presence, *, node: str, incarnation: int, heartbeat_s: float) -> None:
         self._presence = presence
@@ -67,13 +67,13 @@ class Keeper:
         self._generation = -1
         self._round: list[int] = []
         self.lapses = 0
-        """Times that all had to be noted again because the store may have forgotten."""
+        """Times that all users had to be reported again because the store may have forgotten them."""
 
     def __contains__(self, user: int) -> bool:
         return user in self._connections
 
     def opened(self, user: int) -> bool:
-        """Count a connection. Returns whether it is the user's first here."""
+        """Count a connection. Returns True if it is the user's first here."""
         self._connections[user] += 1
         if self._connections[user] > 1:
             return False
@@ -81,7 +81,7 @@ class Keeper:
         return True
 
     def left(self, user: int) -> bool:
-        """Stop counting a connection. Returns whether it was the user's last here."""
+        """Stop counting a connection. Returns True if it was the user's last here."""
         self._connections[user] -= 1
         if self._connections[user] > 0:
             return False
@@ -125,7 +125,7 @@ class Keeper:
         self._generation = generation
 
     async def _note_some(self, count: int) -> None:
-        """The next of the present round. Raises Unavailable; those lapse only if it does so in the next round too."""
+        """Write the next users of the present round. Raises Unavailable; they lapse only if the next round fails."""
         self._round = self._round or list(self._connections)
         some, self._round = self._round[:count], self._round[count:]
         here = [user for user in some if user in self._connections]
@@ -143,7 +143,7 @@ class Keeper:
         await asyncio.sleep(JOIN_S)
 
     async def _write_changes(self) -> None:
-        """Write the changes that wait; on Unavailable, which it raises, they wait on."""
+        """Write the waiting changes. Raises Unavailable; the changes then wait again."""
         self._work.clear()
         while self._dirty:
             some = list(islice(self._dirty, MAX_CHANGES))
@@ -161,7 +161,7 @@ class Keeper:
                 raise
 
     async def leave(self) -> None:
-        """Write the last changes at the gateway's end. Users that cannot be written lapse."""
+        """Write the last changes when the gateway ends. Users that cannot be written lapse."""
         try:
             await self._write_changes()
         except Unavailable:
@@ -169,7 +169,7 @@ class Keeper:
 
 
 class GatewayPresence:
-    """The two parts of a gateway's presence together."""
+    """The reports and look-ups of a gateway's presence together."""
 
     def __init__(
         self,
@@ -183,25 +183,25 @@ class GatewayPresence:
         tell_chats: Callable[[Changed], object] = lambda _frame: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`tell_chats` hands a frame to a chat service. Only the variant eager_presence calls it."""
+        """`tell_chats` passes a frame to a chat service. Only the variant eager_presence calls it."""
         self._presence = presence
         self._tell_chats = tell_chats
         self._period_s = period_s
         self._clock = clock
         self._clients: dict[int, Client] = {}
-        """By number: those that watch somebody."""
+        """Connection number -> the client, for those that watch users."""
         self._wanted: dict[int, tuple[int, ...]] = {}
-        """By number: whom each asked for since the last look. Only the last word counts."""
+        """Connection number -> the users that it asked for since the last look. Only the last request counts."""
         self.keeper = Keeper(presence, node=node, incarnation=incarnation, heartbeat_s=heartbeat_s)
         self.watchers = Watchers(grace_s=grace_s)
         self._watched = asyncio.Event()
         self.told = 0
-        """States told to devices: the events that presence costs."""
+        """States sent to devices: the events that presence costs."""
         self.looks = 0
         self.looked = 0
-        """Users asked about in all looks."""
+        """Users asked about in all looks together."""
         self.frozen = 0
-        """Looks that were not answered."""
+        """Looks that got no answer."""
 
     def opened(self, client: Client) -> None:
         self.keeper.opened(client.user)
@@ -212,9 +212,18 @@ class GatewayPresence:
         self._wanted.pop(client.number, None)
         self.watchers.forget(client.number)
 
+    def silent(self, client: Client) -> None:
+        """A device that is connected answers nothing: it counts as gone."""
+        self.keeper.left(client.user)
+
+    def heard(self, client: Client) -> None:
+        """A silent device is heard again."""
+        self.keeper.opened(client.user)
+
     def watch(self, client: Client, users: tuple[int, ...]) -> None:
-        """The device looks at these users from now on, and at nobody else. Takes effect with the next look, so that
-        any number of these within a period cost no more than one.
+        """Make the device watch these users and no others. The next look includes them.
+
+        So any number of calls within a period cost no more than one.
         """
         self._clients[client.number] = client
         self._wanted[client.number] = users

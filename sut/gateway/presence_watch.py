@@ -1,8 +1,8 @@
-"""Who watches whom at a gateway, and what each has been told: pure, so that damping can be tried without a clock.
+"""The watches of users at a gateway, and what each viewer was told. Pure, so that tests of damping need no clock.
 
 A watched user has one picture here, whoever watches. Coming online changes it with the first look that sees it. Going
-offline changes it only when all looks of `grace_s` have said so without a break: a connection that flaps, or a gateway
-that dies and whose devices are elsewhere in a moment, is no news. A viewer is told the picture once, then its changes.
+offline changes it only when all looks of `grace_s` without a break have said so. So a connection that flaps is no news,
+nor is a gateway that dies and whose devices reconnect at once. A viewer is told the picture once, then its changes.
 """
 
 from __future__ import annotations
@@ -15,43 +15,43 @@ from typing import Final
 from sut.protocol.signals import Seen
 
 MAX_PAIRS: Final = 500_000
-"""(viewer, user) pairs of a gateway: ten for each of 50,000 devices. Of a WATCH beyond it the rest is left out."""
+"""(viewer, user) pairs of a gateway: ten for each of 50,000 devices. A WATCH beyond it is cut short."""
 MAX_LOOKED: Final = 5_000
-"""Users of one look. With more of them a picture is looked at every second, third... period."""
+"""Users in one look. With more watched users each one is looked up every second, third... period."""
 
 
 @dataclass(slots=True)
 class _Picture:
     viewers: set[int] = field(default_factory=set)
     online: bool | None = None
-    """None: not looked at yet."""
+    """None: not looked up yet."""
     last_seen_ms: int = 0
     away_since_s: float | None = None
-    """The first of the looks, without a break, that did not see an online user."""
+    """The first of the consecutive looks that did not see this online user; None without such a look."""
 
 
 class Watchers:
-    """Of one gateway. Viewers are connection numbers."""
+    """The watches of one gateway. Viewers are connection numbers."""
 
     def __init__(self, *, grace_s: float, max_pairs: int = MAX_PAIRS, max_looked: int = MAX_LOOKED) -> None:
         self._grace_s = grace_s
         self._max_pairs = max_pairs
         self._max_looked = max_looked
         self._told: dict[int, dict[int, bool | None]] = {}
-        """Viewer -> user -> what it was told."""
+        """Viewer -> user -> the state that it was told."""
         self._pictures: dict[int, _Picture] = {}
-        """The one to be looked at next first."""
+        """The pictures by user; the first is the next to look up."""
         self._pairs = 0
         self.cut = 0
-        """Users that a WATCH asked for and that were left out."""
+        """Users of a WATCH that were left out because of `max_pairs`."""
 
     @property
     def watched(self) -> int:
-        """Users that somebody watches."""
+        """The number of watched users."""
         return len(self._pictures)
 
     def watch(self, viewer: int, users: tuple[int, ...]) -> None:
-        """Watch these users and nobody else. One watched before is not told again."""
+        """Watch these users and no others. A user watched before is not reported again."""
         before = self._told.get(viewer, {})
         wanted = dict.fromkeys(users)
         for user in before.keys() - wanted.keys():
@@ -72,7 +72,7 @@ class Watchers:
             self._told.pop(viewer, None)
 
     def forget(self, viewer: int) -> None:
-        """The viewer is gone."""
+        """Drop all watches of a viewer that is gone."""
         self.watch(viewer, ())
 
     def _drop(self, viewer: int, user: int) -> None:
@@ -83,7 +83,7 @@ class Watchers:
             del self._pictures[user]
 
     def due(self) -> list[int]:
-        """Whom to look at now, those longest not looked at first."""
+        """Return the users to look up now, those that have waited longest first."""
         users = list(islice(self._pictures, self._max_looked))
         if len(users) < len(self._pictures):
             for user in users:
@@ -91,16 +91,16 @@ class Watchers:
         return users
 
     def freeze(self) -> None:
-        """A look was not answered. What was seen before it is no proof that somebody is away throughout."""
+        """Handle a look without an answer: the time before it no longer proves that a user was away throughout."""
         for picture in self._pictures.values():
             picture.away_since_s = None
 
     def news(self, found: Mapping[int, tuple[bool, int]], now_s: float) -> dict[int, list[Seen]]:
-        """What to tell each viewer after a look that found these users (online, last seen)."""
+        """Return what to tell each viewer after a look that found these users (online, last seen)."""
         news: dict[int, list[Seen]] = {}
         for user, (online, last_seen_ms) in found.items():
             picture = self._pictures.get(user)
-            if picture is None:  # nobody watches any more
+            if picture is None:  # no viewer is left
                 continue
             self._look(picture, online=online, last_seen_ms=last_seen_ms, now_s=now_s)
             seen = Seen(user, int(bool(picture.online)), 0 if picture.online else picture.last_seen_ms)

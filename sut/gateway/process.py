@@ -1,4 +1,4 @@
-"""The gateway process: from listening to the last device sent elsewhere."""
+"""The gateway process: from listening to the redirection of the last device."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sut.process.trace import open_trace
 from sut.protocol.tokens import LOGIN_S
 
 RESERVED_FILES: Final = 192
-"""Open files kept for links, the registry, logs and sockets turned away. The rest of the limit is for devices."""
+"""Open files kept for links, the registry, logs and refused sockets. The rest of the limit is for devices."""
 
 
 async def serve(
@@ -33,7 +33,7 @@ async def serve(
     revoked = Revoked(backends.revocations(registry), keep_s=LOGIN_S)
     trace = open_trace(topology, service.name)
     gc.collect()
-    gc.freeze()  # what is imported stays: no collection need look at it again
+    gc.freeze()  # imported objects stay, so that no collection has to visit them again
     gateway = Gateway(
         topology,
         service,

@@ -1,12 +1,13 @@
 """This gateway's entries in the registry: its lease, and the route of every connection.
 
-Many registrations and removals share a round trip. While Redis is away they wait, the oldest removals are forgotten
-(deliveries to a connection that is gone are skipped, and the device's next one replaces its entry), and devices are
-welcomed all the same. When it is back, all routes are written again, at a pace, because a failover may have lost any
-of them; once a heartbeat interval as well, because one may be lost unnoticed: a gateway that was stopped finds the
-handshake of a device that has long gone elsewhere, registers it as the newest, and takes it out again when it sees
-that nobody is there. A route that was missing means that notifications were: that device is told to resync. A failover
-may also have lost a removal, and whoever seems to be here gets no push: the latest ones are made again as well.
+Many registrations and removals share a round trip. While Redis is away they wait, and devices are welcomed all the
+same. The oldest removals are forgotten: deliveries to a connection that is gone are skipped, and the device's next
+connection replaces its entry. When Redis is back, all routes are written again, at a limited rate, because a failover
+may have lost any of them. They are also written once a heartbeat interval, because one may be lost unnoticed. An
+example is a gateway that was stopped. It finds the handshake of a device that reconnected elsewhere and registers it as
+the newest. It removes the route when it sees that the socket is dead. A missing route means missing notifications, so
+that device is told to resync. A failover may also have lost a removal, and a device that seems to be here gets no push.
+So the latest removals are repeated as well.
 """
 
 from __future__ import annotations
@@ -31,26 +32,26 @@ log = logging.getLogger("registrar")
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """Batch sizes and intervals."""
+    """Batch sizes and intervals of the registrar."""
 
     batch: int = 500
     """Routes in one round trip."""
     welcome_by_s: float = 0.5
     """A device is welcomed this long after its upgrade, registered or not."""
     refresh_s: float = 30.0
-    """All routes are written again in this time: the heartbeat interval, so that a lost one costs no more."""
+    """All routes are written again in this time: the heartbeat interval, which limits the cost of a lost one."""
     recovery_gap_s: float = 0.02
-    """Between batches when they are written again after Redis was away: 25,000 routes a second at most."""
+    """Wait between batches that are written again after Redis was away: 25,000 routes a second at most."""
     retry_s: tuple[float, float] = (0.1, 1.0)
     """Bounds of the growing, jittered wait between failed attempts."""
     max_gone: int = 50_000
-    """Removals that may wait, and as many that are made again."""
+    """Removals that may wait, and as many that are repeated."""
     doubt_s: float = 60.0
-    """A removal older than this has come to stay: replicas do not lag as much."""
+    """A removal older than this is permanent: replicas do not lag as much."""
 
 
 class Registrar:
-    """Keeps the registry in step with `connections`, the open connections by number."""
+    """Keeps the registry equal to `connections`, the open connections by number."""
 
     def __init__(
         self,
@@ -83,23 +84,23 @@ class Registrar:
         self._recovered = asyncio.Event()
         self._was_leased = False
         self.up = False
-        """Whether the registry answered the last time."""
+        """True if the registry's last answer was no failure."""
         self.lapses = 0
-        """Times that the lease may have ended before it was renewed."""
+        """Times that the lease may have ended before its renewal."""
 
     @property
     def waiting(self) -> int:
-        """Number of registrations and removals that have not reached the registry."""
+        """The number of registrations and removals that have not reached the registry."""
         return len(self._new) + len(self._gone)
 
     def add(self, connection: Connection) -> None:
-        """Register it as soon as possible, and welcome it then, or in `welcome_by_s`."""
+        """Register it as soon as possible, and welcome it then, or after `welcome_by_s`."""
         self._new[connection.number] = connection
         self._unwelcomed.append((self._clock() + self._pace.welcome_by_s, connection))
         self._work.set()
 
     def remove(self, connection: Connection) -> None:
-        """Take its route out. Also when no registration is known to have arrived: its effect may be unknown."""
+        """Remove its route, even if no registration is known to have arrived: its effect may be unknown."""
         self._new.pop(connection.number, None)
         self._gone.append(self._entry(connection))
         self._work.set()
@@ -125,9 +126,9 @@ class Registrar:
                 await asyncio.sleep(self._ttl_s / 3)
 
     async def _look_at_replaced(self) -> None:
-        """Write the routes again that a newer connection elsewhere took: if that is there, ours ends now.
+        """Write the routes again that a newer connection elsewhere took. If that one is there, ours ends now.
 
-        If it is gone already (a handshake that its device had given up), ours is back.
+        If it is gone already (a handshake that its device had given up), our route is restored.
         """
         with contextlib.suppress(Unavailable):
             numbers = await self._registry.replaced(self._node, self._incarnation)
@@ -149,12 +150,12 @@ class Registrar:
         self.up = False
 
     async def release_lease(self) -> None:
-        """Let go of the lease: nothing is routed to us any more. Only after hold_lease was cancelled."""
+        """Release the lease, so that nothing is routed to us any more. Only after hold_lease was cancelled."""
         with contextlib.suppress(Unavailable):
             await self._registry.release(self._node, self._incarnation)
 
     async def write_changes(self) -> None:
-        """Register what is new and unregister what is gone, in batches, for ever."""
+        """Register new connections and unregister closed ones, in batches, for ever."""
         low_s, high_s = self._pace.retry_s
         delay_s = low_s
         while True:
@@ -204,13 +205,13 @@ class Registrar:
                 await self._registry.unregister(entries[start : start + self._pace.batch])
 
     async def rewrite_routes(self) -> None:
-        """Write all routes again: over `refresh_s` as a rule, at once after Redis was away. For ever."""
+        """Write all routes again, for ever: within `refresh_s` normally, at once after Redis was away."""
         recovered = False
         while True:
             recovered = await self._rewrite_all(fast=recovered)
 
     async def _rewrite_all(self, *, fast: bool) -> bool:
-        """One round. Returns whether Redis came back meanwhile, which asks for another, fast one."""
+        """Write one round. Returns True if Redis came back meanwhile, which requires another, fast one."""
         pace = self._pace
         numbers = list(self._connections)
         starts = range(0, max(1, len(numbers)), pace.batch)
@@ -241,7 +242,7 @@ class Registrar:
             await self._write([c for c in found if c is not None and c.routed], at_once=at_once)
 
     async def _write(self, connections: list[Connection], *, at_once: bool = False) -> None:
-        """`at_once`: who was not to be found is told now, not with the next BEAT, which would spread a storm."""
+        """Write routes; `at_once`: now resync devices without one. Their next BEAT, the default, avoids a storm."""
         if not connections:
             return
         entries = [self._entry(connection) for connection in connections]
@@ -250,14 +251,14 @@ class Registrar:
             self._settle(connection, route, found, at_once=at_once)
 
     def _settle(self, connection: Connection, mine: Route, found: Route | None, *, at_once: bool) -> None:
-        """Act on what the registry held in the place of this route."""
+        """Act on the entry that the registry held before this route."""
         if not connection.is_open:
             return
         same = found is not None and _place(found) == _place(mine)
         if found is not None and not same and found.epoch > mine.epoch:
             if connection.welcomed:
                 connection.close(Close.REPLACED, "a newer connection of this device took over")
-            else:  # the clock of the gateway it was on before is ahead of ours
+            else:  # the clock of its previous gateway is ahead of ours
                 connection.epoch = found.epoch + 1
                 self._new[connection.number] = connection
             return
@@ -266,7 +267,7 @@ class Registrar:
             if older is not None:
                 older.close(Close.REPLACED, "a newer connection of this device took over")
         if connection.welcomed and not (same and connection.routed):
-            connection.resync(at_once=at_once)  # for a time nobody could see this connection
+            connection.resync(at_once=at_once)  # the connection had no route for a time
         connection.routed = True
         connection.welcome()
 

@@ -1,4 +1,4 @@
-"""What a gateway counts. It answers every Ping with it, for probes, the supervisor and dashboards."""
+"""The counters of a gateway. It answers every Ping with them, for probes, the supervisor and dashboards."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Time for many connections at once: a clock that a stopped process cannot misread, and a timer wheel.
+"""Time for many connections at once: a clock that ignores stalls of the process, and a timer wheel.
 
-A loop timer a connection would cost more than the connection. Instead the gateway ticks ten times a second and a
-wheel says whose time has come. The clock counts the ticks this process has lived through: after a SIGSTOP of a minute
-the devices were not idle for a minute, the gateway was away, and nobody is closed for it.
+A loop timer per connection would cost more than the connection. Instead the gateway ticks ten times a second, and a
+wheel reports the items that are due. The clock counts the ticks that this process has run. After a SIGSTOP of a minute
+the devices were not idle for a minute, the gateway was stopped, and no connection is closed for it.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Final, Generic, Protocol, TypeVar
 
 TICK_S: Final = 0.1
 MAX_STEP: Final = 5
-"""Ticks that one step of the clock may count: a longer pause was not lived through."""
+"""Ticks that one step of the clock may count: in a longer pause the process did not run."""
 NEVER: Final = -1
 
 
 def ticks(seconds: float) -> int:
-    """Return the seconds as ticks, at least one."""
+    """Return the seconds in ticks, at least one."""
     return max(1, round(seconds / TICK_S))
 
 
 class AwakeClock:
-    """Counts ticks while the process runs. Fed with a monotonic clock; never steps by more than MAX_STEP."""
+    """Counts ticks while the process runs. Fed from a monotonic clock; never steps by more than MAX_STEP."""
 
     __slots__ = ("_last_s", "stalls", "tick")
 
@@ -45,12 +45,12 @@ class AwakeClock:
 
     @property
     def second(self) -> int:
-        """Whole seconds that the process has run."""
+        """The whole seconds that the process has run."""
         return int(self.tick * TICK_S)
 
 
 class Timed(Protocol):
-    """What a wheel holds. `due` belongs to the wheel: the tick it was last put at, NEVER when it is in no hurry."""
+    """An item of a wheel. `due` belongs to the wheel: the tick it was last put at, or NEVER."""
 
     due: int
 
@@ -59,10 +59,11 @@ T = TypeVar("T", bound=Timed)
 
 
 class Wheel(Generic[T]):
-    """Hands out items when their tick has come. Putting one again moves it; setting its `due` to NEVER takes it out.
+    """Returns items when their tick has come. Putting one again moves it; setting its `due` to NEVER removes it.
 
-    What was moved or taken out stays referenced by its old slot until that comes up, at most `horizon` ticks later. A
-    due tick beyond the horizon comes up early: whoever gets an item looks at its own deadline and may put it again.
+    An item that was moved or removed stays referenced by its old slot until that comes up, at most `horizon` ticks
+    later. A due tick beyond the horizon comes up early. So the caller compares an item with its own deadline and may
+    put it again.
     """
 
     __slots__ = ("_now", "_slots")
@@ -72,7 +73,7 @@ class Wheel(Generic[T]):
         self._now = 0
 
     def put(self, item: T, due: int) -> None:
-        """Have `advance` return it at tick `due`, at the earliest the next."""
+        """Make `advance` return it at tick `due`, or at the next tick if that is later."""
         item.due = min(max(due, self._now + 1), self._now + len(self._slots) - 1)
         self._slots[item.due % len(self._slots)].append(item)
 

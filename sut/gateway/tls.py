@@ -1,7 +1,7 @@
-"""Devices that come by TLS: accepted and counted here, before the first byte is decrypted.
+"""Devices that connect by TLS: accepted and counted here, before the first byte is decrypted.
 
-asyncio's own TLS server shows a connection only when its handshake is done; until then nobody would count it, and a
-few thousand half-finished handshakes would use up the files. Here a socket counts from its accept, for the gateway and
+asyncio's own TLS server shows a connection only when its handshake is done. Until then it would not be counted, and a
+few thousand incomplete handshakes would use up the files. Here a socket counts from its accept, for the gateway and
 for its address, and its handshake has the deadline of the upgrade request.
 """
 
@@ -18,11 +18,11 @@ from sut.process.listening import BACKLOG
 from sut.process.tls import server_context
 
 AT_ONCE: Final = 64
-"""Sockets accepted in one turn of the loop."""
+"""Sockets accepted in one turn of the event loop."""
 PAUSE_S: Final = 0.1
-"""When the system gives no more files: how long nothing is accepted."""
+"""Pause of accepting after the system has no more files."""
 GOODBYE_S: Final = 2.0
-"""How long the peer may take to answer the end of a TLS stream."""
+"""Time that the peer gets to answer the end of a TLS stream."""
 
 
 class TlsListener:
@@ -45,7 +45,7 @@ class TlsListener:
         self._loop.add_reader(sock, self._accept)
 
     def close(self) -> None:
-        """Stop accepting, and end the handshakes under way. Connections stay."""
+        """Stop accepting, and end the handshakes in progress. Connections stay."""
         if self._closed:
             return
         self._closed = True

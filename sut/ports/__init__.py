@@ -1,8 +1,8 @@
 """The interfaces between the chat system's rules and the servers it stands on.
 
-One adapter a backend implements each (sut/adapters/). The contract tests in tests/adapters run unchanged against
-every backend. All methods are coroutines; all may raise Unavailable, which says that the backend could not answer
-in its deadline and that the effect of a write is unknown.
+One adapter per backend implements each interface (sut/adapters/). The contract tests in tests/adapters run
+unchanged against every backend. All methods are coroutines. All may raise Unavailable: the backend did not answer
+within its deadline, and the effect of a write is unknown.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What may go wrong behind a port, for whoever calls one."""
+"""The exceptions that ports raise."""
 
 from __future__ import annotations
 

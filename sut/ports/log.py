@@ -1,4 +1,4 @@
-"""The durable, ordered log, and what is in it."""
+"""The durable, ordered log and its records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Kind(IntEnum):
-    """What a log record asks for."""
+    """The type of a log record."""
 
     MESSAGE = 0
     CREATE = 1
@@ -20,7 +20,7 @@ class Kind(IntEnum):
 
 
 class Role(IntEnum):
-    """What a member of a group may do; a higher one may all that a lower one may."""
+    """The rights of a group member. A higher role includes the rights of the lower ones."""
 
     MEMBER = 0
     ADMIN = 1
@@ -28,7 +28,7 @@ class Role(IntEnum):
 
 
 class Origin(msgspec.Struct, frozen=True, array_like=True):
-    """Where the answer to a record goes: a connection of one incarnation of an edge node (a gateway or the API)."""
+    """The address for an answer to a record: a connection of one incarnation of an edge node (gateway or API)."""
 
     node: str
     incarnation: int
@@ -38,9 +38,9 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
 class LogRecord(msgspec.Struct, frozen=True, array_like=True):
     """One record of the log. For MESSAGE: user and device are the sender, body is opaque.
 
-    CREATE: `members` are there from the start, `user` is the creator, body b"d" for 1:1, b"g" for a group and b"m" for
-    one to which only admins add. ADD, REMOVE, ROLE: `members` holds the one user concerned, `user` asked for it; the
-    body of ROLE is the new role, one byte.
+    CREATE: `members` are the first members, `user` is the creator. Its body is b"d" for 1:1, b"g" for a group, b"m"
+    for a group to which only admins add. ADD, REMOVE, ROLE: `members` holds the one user concerned, `user` asked for
+    it; the body of ROLE is the new role, one byte.
     """
 
     kind: int
@@ -54,14 +54,14 @@ class LogRecord(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Logged(msgspec.Struct, frozen=True, array_like=True):
-    """A record with its place in its partition. Offsets rise; they need not be dense."""
+    """A record with its offset in its partition. Offsets rise; they may have gaps."""
 
     offset: int
     record: LogRecord
 
 
 class Follower(IntEnum):
-    """Who follows the log to its end and remembers how far it came. The number is part of what adapters store."""
+    """A reader that follows the log to its end and commits its position. Adapters store the number."""
 
     SEQUENCER = 0
     PUSH = 1
@@ -71,25 +71,23 @@ class MessageLog(Protocol):
     """The durable, ordered log. Partition of a conversation: `sut.process.partitioning.partition_of`."""
 
     async def append(self, partition: int, records: Sequence[LogRecord]) -> list[int]:
-        """Append in order; on return all are durable: they survive SIGKILL of any process."""
+        """Append in order and return the offsets. On return all records survive SIGKILL of any process."""
 
     async def read(self, partition: int, after: int, limit: int) -> list[Logged]:
-        """Up to `limit` records with an offset above `after`, in order. Empty when there are none yet.
+        """Return up to `limit` records with an offset above `after`, in order; empty when there are none yet.
 
-        May wait a moment, 0.1 s at most, for a first one. Unavailable when `after` is beyond the end: the log has lost
-        what it had, or the offset is another log's.
+        May wait up to 0.1 s for the first record. Raises Unavailable when `after` is beyond the end: the log has lost
+        records, or the offset belongs to another log.
         """
 
     async def end(self, partition: int) -> int:
         """The offset of the last durable record now, 0 when there is none."""
 
     async def committed(self, partition: int, follower: Follower = Follower.SEQUENCER) -> int:
-        """The offset that this follower last committed, 0 when none was."""
+        """The offset that this follower last committed, 0 if it never committed."""
 
     async def commit(self, partition: int, offset: int, follower: Follower = Follower.SEQUENCER) -> None:
-        """Remember that the follower is done with everything up to `offset` (the sequencer: it is in the store). Never
-        moves back.
-        """
+        """Record that the follower is done up to `offset` (the sequencer: it is in the store). Never moves back."""
 
     async def close(self) -> None:
         """Release files and connections."""

@@ -1,4 +1,4 @@
-"""Devices with their push addresses, and the services that wake them up."""
+"""The directory of devices and push addresses, and the push services that wake devices up."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Provider = Literal["apns", "fcm"]
 
 
 class PushAddress(msgspec.Struct, frozen=True, array_like=True):
-    """Where a device is reached while it is not connected: its token at a push provider."""
+    """A device's token at a push provider, used while the device is not connected."""
 
     provider: Provider
     token: str
 
 
 class RegisteredDevice(msgspec.Struct, frozen=True, array_like=True):
-    """A device of a user, for ever; `push` None: it gets none."""
+    """A device and its user, who never changes. `push` None: the device gets no pushes."""
 
     user: int
     device: int
@@ -27,57 +27,57 @@ class RegisteredDevice(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Devices(Protocol):
-    """Whose device is which, where it gets its pushes, and which are revoked. Ids are below 2^63."""
+    """The user, push address and revocation of each device. Ids are below 2^63."""
 
     async def register(self, devices: Sequence[RegisteredDevice]) -> list[bool]:
-        """Add the devices, or set their push address anew. False, and nothing done, for one that is another user's or
-        revoked. Repeating a call changes nothing. A push address is its newest user's: the devices of others lose it.
+        """Add the devices, or replace their push addresses. Repeating a call changes nothing.
+
+        A device that belongs to another user or is revoked is left unchanged and yields False. A push address is its
+        newest user's: the devices of other users lose it.
         """
 
     async def devices_of(self, users: Sequence[int]) -> dict[int, tuple[RegisteredDevice, ...]]:
-        """The devices of these users that are not revoked, by device; users without one are left out."""
+        """Map each user to their devices that are not revoked; users without one are left out."""
 
     async def owner(self, device: int) -> int | None:
-        """Whose device it is or was; None when it was never registered."""
+        """The user that the device belongs or belonged to; None if it was never registered."""
 
     async def retire(self, device: RegisteredDevice) -> None:
-        """The provider says that this push token is dead: forget it, unless the device has another one by now."""
+        """Forget a push token that its provider reported dead, unless the device has a different one now."""
 
     async def revoke(self, device: int, user: int) -> None:
-        """From now on the device gets no token, no push and no connection, for ever. `user`: whose it is; 0 when
-        it was never registered.
-        """
+        """Revoke the device for ever: no token, push or connection. `user`: its user, 0 if it was never registered."""
 
     async def revoked(self, devices: Sequence[int]) -> set[int]:
-        """Those of these that are revoked. What hands out tokens, and what accepts connections, asks this."""
+        """The subset of `devices` that is revoked. Issuers of tokens and acceptors of connections ask this."""
 
     async def close(self) -> None:
         """Release files and connections."""
 
 
 class Push(msgspec.Struct, frozen=True, array_like=True):
-    """What a push says: this conversation has reached this number. Never a body: providers are blind relays."""
+    """The content of a push: the conversation has reached `seq`. Never a body: a provider must learn no content."""
 
     conv: int
     seq: int
 
 
 class Verdict(IntEnum):
-    """What became of one attempt to push."""
+    """The result of one push attempt."""
 
     ACCEPTED = 0
     REFUSED = 1
-    """For ever: repeating the very same push would not help."""
+    """Permanent: repeating the same push would not help."""
     UNREGISTERED = 2
     """Refused, and the token is dead."""
     LATER = 3
-    """Not now: slow, overloaded or failing. It may have been accepted all the same."""
+    """Temporary: slow, overloaded or failing. The provider may have accepted the push nevertheless."""
     UNREACHABLE = 4
-    """The connection failed: others would have no answer either just now. It may have been accepted all the same."""
+    """The connection failed, so other pushes would fail now too. The push may have been accepted nevertheless."""
 
 
 class PushAnswer(msgspec.Struct, frozen=True, array_like=True):
-    """The verdict, after how many seconds the provider wants to be asked again (0: it did not say), and its words."""
+    """The verdict, the seconds to wait before the next attempt (0: not said), and the provider's reason."""
 
     verdict: Verdict
     retry_after_s: float = 0.0
@@ -85,10 +85,13 @@ class PushAnswer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PushProvider(Protocol):
-    """One of the services that wake up phones. Never raises for what a provider or a network may do."""
+    """A push service that wakes phones up. Never raises for a failure of the provider or the network."""
 
     async def push(self, token: str, push: Push) -> PushAnswer:
-        """One attempt, within a bounded time. A later push of a conversation replaces an earlier one on the device."""
+        """Try once, within a bounded time. A later push of a conversation replaces an earlier one on the device."""
+
+    async def renew(self) -> None:
+        """Throw away all connections with what is in flight on them, and begin anew."""
 
     async def close(self) -> None:
-        """End the connections."""
+        """Close the connections to the provider."""

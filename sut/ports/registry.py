@@ -1,4 +1,4 @@
-"""Who is connected where, and who is there."""
+"""Which gateway each device is connected to, and which users are online."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 
 class Route(msgspec.Struct, frozen=True, array_like=True):
-    """Where a device is connected. Valid only while the lease of (node, incarnation) lives."""
+    """The connection of a device. Valid only while the lease of (node, incarnation) lives."""
 
     device: int
     node: str
@@ -19,54 +19,54 @@ class Route(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Registry(Protocol):
-    """Who is connected where. Losing all of it costs latency, never a message."""
+    """The routes of connected devices. Losing all of it costs latency, never a message."""
 
     async def lease(self, node: str, incarnation: int, ttl_s: float, address: str) -> None:
         """Take or renew the lease of a gateway incarnation; `address` is what clients dial."""
 
     async def release(self, node: str, incarnation: int) -> None:
-        """End the lease, if it is still this incarnation's."""
+        """End the lease if this incarnation holds it."""
 
     async def gateways(self) -> dict[str, tuple[int, str]]:
         """Live leases: node -> (incarnation, address)."""
 
     async def register(self, routes: Sequence[tuple[int, Route]]) -> list[Route | None]:
-        """Put (user, route)s in; an entry with a newer epoch stays. Returns what each replaced."""
+        """Store (user, route)s; an entry with a newer epoch stays. Returns the entry before each, or None."""
 
     async def replaced(self, node: str, incarnation: int) -> list[int]:
-        """Some of the connections of this incarnation whose device has registered a newer one at another node.
+        """Return some connections of this incarnation whose device has registered a newer one at another node.
 
-        Each is told once, soon after; some may never be (then the gateway finds out as it writes its routes again).
+        Each is reported once, soon after; some may be missed (the gateway then finds out when it renews its routes).
         """
 
     async def unregister(self, routes: Sequence[tuple[int, Route]]) -> None:
-        """Compare and delete: removes an entry only if it is exactly this connection's."""
+        """Compare and delete: remove an entry only if it is exactly this connection's."""
 
     async def routes(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
         """Routes of these users whose lease lives. One round trip for all of them."""
 
     async def lapsed(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
-        """Routes of these users whose lease has ended and which nobody has taken out: where they were last."""
+        """Routes of these users whose lease has ended and that nobody has removed: the last known places."""
 
     async def close(self) -> None:
-        """Release connections."""
+        """Release the connections to the backend."""
 
 
 class Presence(Protocol):
-    """Who is there, on any gateway, and when they last were. Losing all of it makes pictures old, nothing else."""
+    """Which users are online on any gateway, and when they were last seen. Losing it makes this stale, no more."""
 
     @property
     def generation(self) -> int:
-        """Rises when what was written before may be gone: write it again."""
+        """Rises when earlier entries may be lost; the caller then writes them again."""
 
     async def here(self, node: str, incarnation: int, users: Sequence[int]) -> None:
-        """These users are connected to this incarnation of a gateway. Holds for the presence's time to live."""
+        """Record that these users are connected to this gateway incarnation. Holds for the presence's time to live."""
 
     async def gone(self, node: str, incarnation: int, users: Sequence[int]) -> None:
-        """They no longer are; what other gateways or incarnations said of them stands. They were last seen now."""
+        """Record that they left and were last seen now. Entries of other gateways or incarnations stay."""
 
     async def look(self, users: Sequence[int]) -> Mapping[int, tuple[bool, int]]:
-        """Of each user: online, and when last seen in Unix ms (0: not known). One round trip for some hundreds."""
+        """Map each user to (online, last seen in Unix ms; 0: not known). One round trip for some hundreds."""
 
     async def close(self) -> None:
-        """Release connections."""
+        """Release the connections to the backend."""

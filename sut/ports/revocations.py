@@ -1,4 +1,4 @@
-"""Which devices' tokens were taken back."""
+"""The list of devices whose tokens were revoked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Revocation(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RevocationPage(msgspec.Struct, frozen=True, array_like=True):
-    """Some of the list. `position`: where to go on; `more`: at once."""
+    """A page of the list. `position`: where the next page begins. `more`: it can be read at once."""
 
     position: int
     more: bool
@@ -26,16 +26,17 @@ class RevocationPage(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Revocations(Protocol):
-    """The list of revoked devices. May lose entries when its server does: whoever knows them puts them back."""
+    """The list of revoked devices. It may lose entries when its server does; those who know them put them back."""
 
     @property
     def generation(self) -> int:
         """Rises when entries may have been lost."""
 
     async def revoke(self, revocations: Sequence[Revocation], *, now_s: int, always: bool = False) -> None:
-        """Put these in; of two for the same device the later holds. Unavailable also when the list is full, unless
-        `always`.
+        """Add these; of two for the same device the later holds.
+
+        Raises Unavailable, also when the list is full, unless `always`.
         """
 
     async def since(self, position: int) -> RevocationPage:
-        """What was put in after a page's position; 0 for all. A position that the list never reached counts as 0."""
+        """Entries added after a page's position; 0 for all. A position that the list never reached counts as 0."""

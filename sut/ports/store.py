@@ -1,4 +1,4 @@
-"""Messages by conversation and number, with the sequencer's state beside them."""
+"""Messages by conversation and number, stored with the sequencer's state."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class StoredMessage(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Span(msgspec.Struct, frozen=True, array_like=True):
-    """A stay of a user in a conversation: sees the numbers n with first <= n < end.
+    """A stay of a user in a conversation: the user sees the numbers n with first <= n < end.
 
-    An add that took number s opens a span with first s + 1 (1 at the creation); a removal that took number s closes
-    it with end s. end 0: still there.
+    An add that took number s opens a span with first s + 1 (1 at the creation). A removal that took number s closes it
+    with end s. end 0: the user is still there.
     """
 
     user: int
@@ -32,7 +32,7 @@ class Span(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RoleMark(msgspec.Struct, frozen=True, array_like=True):
-    """The role of a user of a group and the number that gave it. Who has none: the creator is owner, others members."""
+    """The role of a group member and the number that set it. Without one, the creator is owner, others are members."""
 
     user: int
     role: int
@@ -45,6 +45,8 @@ class SenderMark(msgspec.Struct, frozen=True, array_like=True):
     device: int
     client_seq: int
     seq: int
+    digest: int = 0
+    """56 bits of the BLAKE2b of its body (0: not known): the same client_seq with another body is no repetition."""
 
 
 class ConversationRow(msgspec.Struct, frozen=True, array_like=True):
@@ -58,7 +60,7 @@ class ConversationRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ConversationImage(msgspec.Struct, frozen=True, array_like=True):
-    """All of a conversation but its messages."""
+    """The stored state of a conversation, without its messages."""
 
     row: ConversationRow
     spans: tuple[Span, ...]
@@ -67,7 +69,7 @@ class ConversationImage(msgspec.Struct, frozen=True, array_like=True):
 
 
 class ConversationWrite(msgspec.Struct, frozen=True, array_like=True):
-    """What became of one conversation since the last write; lands whole or not at all."""
+    """The changes of one conversation since the last write. They are stored together or not at all."""
 
     row: ConversationRow
     messages: tuple[StoredMessage, ...]
@@ -77,33 +79,33 @@ class ConversationWrite(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
-    """How long changes are gathered before they are written, in seconds: what a write costs decides."""
+    """The seconds that changes are gathered before a write. Each backend chooses it by the cost of a write."""
 
     rows_s: float
-    """For write(). Also how much of the log a restart replays, beside what was under way."""
+    """For write(). A restart replays this much of the log, besides the records in progress."""
     cursors_s: float
     """For save_cursors() and save_receipts()."""
 
 
 class MessageStore(Protocol):
-    """Messages by conversation and number, with the sequencer's state beside them."""
+    """Messages by conversation and number, stored with the sequencer's state."""
 
     @property
     def pace(self) -> Pace:
-        """How often to write here."""
+        """The pace at which the caller should write to this backend."""
 
     async def load(self, conv: int, *, confirmed: int | None = None) -> ConversationImage | None:
-        """The stored state, None when the conversation is not stored.
+        """Return the stored state, None when the conversation is not stored.
 
-        An owner passes the log offset up to which writes are known to have returned: a state from beyond it is on
-        return as durable as if its write had. Readers leave it out.
+        An owner passes the log offset up to which writes are known to have returned. A state beyond that offset is as
+        durable on return as if its own write had returned. Readers leave `confirmed` out.
         """
 
     async def write(self, partition: int, writes: Sequence[ConversationWrite]) -> None:
         """Store each conversation's change atomically. Repeating a write changes nothing.
 
-        What is written is a function of the log up to the row's `applied`; a write with an `applied` below the stored
-        one leaves the stored state as it is (a zombie owner does no harm). Numbers have no holes: a row comes with or
+        What is written is a function of the log up to the row's `applied`. A write with an `applied` below the stored
+        one changes nothing, so an owner that was replaced does no harm. Numbers have no holes: a row is stored with or
         after those before it.
         """
 
@@ -114,33 +116,33 @@ class MessageStore(Protocol):
         """The newest rows with a number below `before`, `limit` at most, in order."""
 
     async def expire(self, partition: int, older_than_s: float) -> bool:
-        """Delete some messages of a partition stored more than so long ago; whether there is more to delete.
+        """Delete some messages of a partition that are older than this. Return True if more can be deleted.
 
-        One call is bounded work. The oldest of a conversation go first; states, stays, roles and marks stay. By whole
-        days or whole buckets of numbers, as the backend can: later than asked, never earlier.
+        One call is bounded work. The oldest of a conversation go first; states, stays, roles and marks stay. A backend
+        deletes whole days or whole buckets of numbers: later than asked, never earlier.
         """
 
     async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:
-        """Up to `limit` ids above `after`, rising, of the conversations that this user is or was in.
+        """Return up to `limit` ids above `after`, rising, of the conversations that this user is or was in.
 
-        One that is not stored may be among them (a crash came between it and this index), none that is stored is
-        missing.
+        The result may name one that is not stored (a crash came between it and this index). It misses none that is
+        stored.
         """
 
     async def heads(self, user: int, convs: Sequence[int]) -> dict[int, int]:
-        """The stored head of each of these as far as this user may see; without those not stored or never entered."""
+        """The stored head of each, as far as this user may see; without those not stored or never entered."""
 
     async def save_cursors(self, cursors: Iterable[tuple[int, int, int]]) -> None:
-        """(device, conv, seq): what devices have shown. Cursors only rise."""
+        """Store (device, conv, seq): the last number that a device has shown. Cursors only rise."""
 
     async def cursors(self, device: int) -> dict[int, int]:
-        """conv -> seq shown by this device."""
+        """Map each conversation to the number that this device has shown."""
 
     async def save_receipts(self, receipts: Iterable[tuple[int, int, int, int]]) -> None:
-        """(conv, user, kind, seq): how far people have got (kind 0) and read (1). They only rise."""
+        """Store (conv, user, kind, seq): the last number delivered to a user (kind 0) or read (1). They only rise."""
 
     async def receipts(self, conv: int) -> dict[tuple[int, int], int]:
-        """(user, kind) -> seq in this conversation."""
+        """Map (user, kind) to seq in this conversation."""
 
     async def close(self) -> None:
         """Release files and connections."""

@@ -1,3 +1,1 @@
-"""What every service process is made of: links to peers, listening, TLS, tracing, partitioning. Imports sut.protocol
-and sut.ports.
-"""
+"""The parts that every service process uses: links to peers, listening, TLS, tracing, partitioning."""

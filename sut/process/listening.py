@@ -10,11 +10,11 @@ UNSENT_BYTES: Final = 64 << 10
 """Of each accepted connection the kernel takes so much that it has not sent, one page of history, and no more. Its own
 bound is some megabytes; what waits for a device that does not read is to wait where it is counted."""
 ANY: Final = "::"
-"""As a service's host: every address of the machine, IPv4 and IPv6."""
+"""The host that means every address of the machine, IPv4 and IPv6."""
 
 
 def listener(host: str, port: int) -> socket.socket:
-    """A bound socket, not listening yet; what it accepts has TCP_NODELAY. Raises OSError."""
+    """Return a bound socket that does not listen yet; sockets accepted from it have TCP_NODELAY. Raises OSError."""
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,4 @@
-"""Which log partition a conversation lives in: one pure function that every process and every tool computes alike.
+"""The log partition of a conversation: one pure function that all processes and tools share.
 
 The number of partitions is fixed for the life of a data directory. Changing it would move conversations away from
 their own history, so the adapters refuse a directory that was made with another number.
@@ -12,10 +12,10 @@ _MASK: Final = (1 << 64) - 1
 
 
 def partition_of(conv: int, partitions: int) -> int:
-    """The partition of a conversation, 0 to partitions - 1.
+    """Return the partition of a conversation, 0 to partitions - 1.
 
-    Ids may be sequential or share low bits, so they are mixed first (the finaliser of splitmix64, a bijection on 64
-    bits whose output bits each depend on every input bit).
+    Ids may be sequential or share low bits, so they are mixed first by the finaliser of splitmix64. It is a bijection
+    on 64 bits whose output bits each depend on every input bit.
     """
     z = conv & _MASK
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK

@@ -1,10 +1,10 @@
 """Persistent TCP links between our own processes: frames, correlation, deadlines, bounded queues.
 
-A PeerServer accepts, a PeerLink dials and dials again. Both ends say Hello first, with the incarnation of their
-process, so that nobody mistakes a restarted process for the one before, and prove that they know the system's secret.
-Who does not within HELLO_S is dropped. A link that is silent is pinged, and
-dropped when the ping stays unanswered: a partition that swallows packets looks like that. What was sent on a link
-that broke may be lost; whoever needs to know watches on_down and on_up.
+A PeerServer accepts; a PeerLink dials, and dials again after a failure. Both ends first send Hello with the
+incarnation of their process, so that a restarted process is not mistaken for the one before. Then both prove that they
+know the system's secret; a peer that has not done so within HELLO_S is dropped. A silent link is pinged, and dropped
+when no answer comes: a partition that swallows packets looks like that. Frames sent on a link that broke may be lost;
+callers that need to know use on_down and on_up.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ HELLO_S: Final = 3.0
 MAX_UNPROVEN: Final = 256
 """Accepted connections that have not proven themselves. One more costs the oldest of them its place."""
 STALL_S: Final = 1.5
-"""A watch that wakes this late was itself stopped (SIGSTOP, a busy machine): silence then proves nothing."""
+"""A watch that wakes this late was itself stopped (SIGSTOP, a busy machine), so silence proves nothing."""
 
 
 class PortInUse(SutError):
@@ -96,7 +96,7 @@ class PeerConnection(asyncio.Protocol):
         self._transport.write(encode(self._hello))
 
     def data_received(self, data: bytes) -> None:
-        """Cut the stream into frames; a peer that breaks the format is dropped."""
+        """Cut the stream into frames; drop a peer that breaks the format."""
         self.heard_s = time.monotonic()
         self._buffer += data
         try:
@@ -128,9 +128,9 @@ class PeerConnection(asyncio.Protocol):
         self._on_lost(self)
 
     def send(self, frame: PeerFrame, correlation: int = 0) -> bool:
-        """Hand a frame to the link. False: it is down or its buffer is full, and the frame was not taken.
+        """Send a frame. False: the link is down or its buffer is full, and the frame was not taken.
 
-        Frames of one turn of the event loop share a system call, here, in a proxy between, and at the other end.
+        Frames of one turn of the event loop share a system call: here, in a proxy between, and at the other end.
         """
         transport = self._transport
         if transport is None or transport.is_closing():
@@ -160,7 +160,7 @@ def _ignore(_connection: PeerConnection) -> None:
 
 
 class PeerServer:
-    """Accepts links, and answers Ping by itself.
+    """Accepts links and answers Ping itself.
 
     `on_frame(connection, correlation, frame)` gets everything else and must not block; an answer goes out by
     `connection.send(answer, correlation | ANSWER)`.
@@ -191,7 +191,7 @@ class PeerServer:
         """Accepted when, the oldest first."""
 
     async def start(self, host: str, port: int) -> None:
-        """Listen. Raises PortInUse."""
+        """Start to listen. Raises PortInUse."""
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(self._accept, host, port, backlog=512)
@@ -268,7 +268,7 @@ class PeerLink:
         """`secret`: as the target's PeerServer has it."""
         self.target = target
         self.refused = False
-        """Whether nobody listens there: the last dial was refused. A peer that is silent does not refuse."""
+        """True if the last dial was refused, so nobody listens there. A silent peer does not refuse."""
         self._hello = Hello(node, incarnation)
         self._secret = secret
         self._address = address
@@ -292,20 +292,20 @@ class PeerLink:
 
     @property
     def up(self) -> bool:
-        """Whether both ends have said Hello on the present connection, and proven that they know the secret."""
+        """True while both ends have said Hello on the present connection, and proven that they know the secret."""
         return self._connection is not None
 
     @property
     def peer_incarnation(self) -> int:
-        """Of the process at the other end; 0 while the link is down."""
+        """The incarnation of the process at the other end; 0 while the link is down."""
         return self._connection.incarnation if self._connection is not None else 0
 
     def send(self, frame: PeerFrame) -> bool:
-        """Hand over a one-way frame. False: the link is down or full. True is no promise that it arrives."""
+        """Send a one-way frame. False: the link is down or full. True does not promise that it arrives."""
         return self._connection is not None and self._connection.send(frame)
 
     async def ask(self, frame: PeerFrame, timeout_s: float) -> PeerFrame:
-        """Send a question and await its answer. Raises Unavailable: link down, full, broken, too late."""
+        """Send a question and return its answer. Raises Unavailable: link down, full or broken, or answer too late."""
         if len(self._asked) >= MAX_ASKED:
             raise Unavailable(f"{self.target}: {MAX_ASKED} questions wait already")
         self._next = self._next % (ANSWER - 1) + 1
@@ -362,7 +362,7 @@ class PeerLink:
             return None
         if not connection.node or self._lost.is_set():
             return None
-        if connection.node != self.target:  # a port that another system's process took over
+        if connection.node != self.target:  # another system's process took over the port
             connection.abort()
             return None
         self._connection, self.refused = connection, False
@@ -407,7 +407,7 @@ class PeerLink:
 
 
 def ping(host: str, port: int, timeout_s: float, secret: bytes = b"") -> Pong:
-    """Ask a process how it is, over a fresh connection, blocking. Raises Unavailable. For probes from outside."""
+    """Ping a process over a fresh connection and return its answer. Blocks. Raises Unavailable. For outside probes."""
     deadline_s = time.monotonic() + timeout_s
     asker = Asker(secret)
     try:
@@ -458,7 +458,7 @@ class Asker:
 
 
 def _cut(stream: bytearray) -> list[tuple[int, PeerFrame]]:
-    """The whole frames at the start of the stream, which loses them. Raises FrameError."""
+    """Remove the complete frames from the start of the stream and return them. Raises FrameError."""
     frames: list[tuple[int, PeerFrame]] = []
     start, end = 0, len(stream)
     while end - start >= 4:

@@ -1,6 +1,6 @@
-"""Whether a process has reached what it stands on, once: until then nobody is to be sent to it.
+"""Reports when a process has reached its backends. Until then the starter of the system sends it no users.
 
-Clients of Kafka and Cassandra take a second or more to connect and to prepare. Whoever starts a system waits for
+Clients of Kafka and Cassandra take a second or more to connect and to prepare. The starter of a system waits for
 `ready` in the answers to pings (sut/deploy/probes/health.py), so that the first user does not have to.
 """
 
@@ -16,7 +16,7 @@ AGAIN_S: Final = 0.1
 
 
 class Ready:
-    """False until `reach` has returned."""
+    """Reports ready = 0 until `reach` has returned, then 1."""
 
     def __init__(self) -> None:
         self._ready = False
@@ -25,7 +25,7 @@ class Ready:
         return {"ready": float(self._ready)}
 
     async def reach(self, *looks: Callable[[], Awaitable[Any]]) -> None:
-        """Repeat each look until it does not raise Unavailable."""
+        """Call each of `looks` until it does not raise Unavailable."""
         for look in looks:
             while True:
                 try:

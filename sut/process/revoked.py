@@ -1,10 +1,10 @@
 """Devices whose tokens are void before they expire: the list that a gateway and the API keep in memory.
 
-A token is checked without asking anybody, so taking one back needs a list of those taken back. It is short and of
-bounded age: a revocation voids all tokens of logins up to its second, refreshed ones too. It can be forgotten when the
-last such token has expired. It lives in Redis, where everybody looks once a second, and in the memory of everybody who
-looked: when Redis lost it, each puts its own copy back, as gateways do with their routes. While Redis is away the last
-known list holds.
+A token is checked without asking a server, so revoking one needs a list of revoked tokens. The list is short and
+bounded in age. A revocation voids all tokens of logins up to its second, refreshed ones too. It can be forgotten when
+the last such token has expired. It lives in Redis, which every process reads once a second, and in the memory of each
+process. When Redis lost it, each process puts its own copy back, as gateways do with their routes. While Redis is
+unreachable, the last known list holds.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from typing import Final
 from sut.ports import Revocation, Revocations, Unavailable
 
 LOOK_S: Final = 1.0
-"""Between two looks: a revoked device is closed about this long after its revocation."""
+"""Seconds between two looks: a revoked device is disconnected about this long after its revocation."""
 BATCH: Final = 500
-"""Revocations put back at once."""
+"""Revocations that one call puts back."""
 TRIM_EVERY: Final = 600
-"""Looks between two that forget what has expired."""
+"""Looks between two removals of expired entries."""
 
 log = logging.getLogger("revoked")
 
 
 class Revoked:
-    """What one process knows. Without a backend it knows what it is told."""
+    """The revocations that one process knows. Without a backend these are only its own."""
 
     def __init__(
         self, backend: Revocations | None = None, *, keep_s: float = 0, clock: Callable[[], float] = time.time
     ) -> None:
-        """`keep_s`: how long tokens of one login live at most. `clock`: Unix time."""
+        """`keep_s`: the longest life of the tokens of one login, in seconds. `clock`: Unix time."""
         self._backend = backend
         self._keep_s = keep_s
         self._clock = clock
@@ -46,7 +46,7 @@ class Revoked:
         return len(self._at)
 
     def is_void(self, user: int, device: int, login_s: int) -> bool:
-        """Whether the tokens of a login at that second have been taken back since."""
+        """Return True if the tokens of a login at `login_s` have been revoked since."""
         found = self._at.get((user, device))
         return found is not None and login_s <= found.at_s
 
@@ -63,7 +63,7 @@ class Revoked:
         return revocation
 
     async def look(self) -> list[Revocation]:
-        """What is new. Puts back what Redis may have lost. Raises Unavailable."""
+        """Return the new revocations. Puts back those that Redis may have lost. Raises Unavailable."""
         if self._backend is None:
             return []
         found = await self._read()
@@ -81,7 +81,7 @@ class Revoked:
         return new
 
     async def watch(self, on_revoked: Callable[[Sequence[Revocation]], object]) -> None:
-        """Look every second, for ever, and tell what is new."""
+        """Look every second, for ever, and pass on what is new."""
         away = False
         while True:
             try:

@@ -1,4 +1,4 @@
-"""The frame around every service process: listen for peers, dial others, work until told to stop, close everything."""
+"""The life of every service process: listen for peers, dial others, work until told to stop, close everything."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """TLS towards clients: one context for gateways and the API. TLS 1.2 or newer, no compression, no renegotiation.
 
-Session tickets stay on: after a gateway's crash thousands of devices come back at once, and a resumed handshake costs
+Session tickets stay on. After a gateway's crash thousands of devices come back at once, and a resumed handshake costs
 a tenth of a full one.
 """
 

@@ -1,10 +1,10 @@
-"""Stamps of where a traced message is, and when: DIR/metrics/trace-SERVICE.bin, one file a process name.
+"""Time stamps of the steps of traced messages: DIR/metrics/trace-SERVICE.bin, one file for each process name.
 
-A stamp is one record of RECORD_SIZE bytes with the time of the run's clock, so stamps of different processes of one
-machine can be subtracted. START opens each life of a process and says on which machine it runs. Stamps explain a run
-and judge nothing: what a killed process had not written yet is lost, and so is what does not fit.
+A stamp is one record of RECORD_SIZE bytes. Its time is that of the run's clock, so stamps of different processes of one
+machine can be subtracted. START opens each life of a process and names its machine. Stamps explain a run and judge
+nothing. Stamps that a killed process had not written are lost, and so are stamps beyond the limits below.
 
-What it costs is at `Trace`.
+`Trace` states what tracing costs.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ RECORD: Final = struct.Struct("<qQQQQB7x")
 RECORD_SIZE: Final = 48
 assert RECORD.size == RECORD_SIZE
 FLUSH_S: Final = 0.1
-"""How long a stamp waits to be written: what SIGKILL costs."""
+"""Seconds that a stamp may wait to be written: SIGKILL loses these."""
 MAX_BUFFERED: Final = 1 << 20
-"""Bytes that wait while the disk does not take any; beyond it stamps are dropped."""
+"""Bytes that wait while the disk accepts none; beyond it stamps are dropped."""
 MAX_FILE: Final = 128 << 20
 """Bytes of one file, all lives together (2.8 million stamps); then tracing ends. A system may be up for weeks."""
 
@@ -38,13 +38,13 @@ log = logging.getLogger("trace")
 
 
 class Hop(IntEnum):
-    """What has just happened, and which fields tell of what."""
+    """One step of a message. The comments say which fields its stamp has."""
 
-    START = 1  # of the process; device = machine (see machine_id), client_seq = every
+    START = 1  # the process has started; device = machine (see machine_id), client_seq = every
     OPENED = 2  # gateway: `device` connected
     HANDED_ON = 3  # gateway: took this SEND from its socket and gave it to a chat service
-    TAKEN = 4  # chat service: has it from the gateway
-    APPENDING = 5  # chat service: now begins the append that has it
+    TAKEN = 4  # chat service: has received it from the gateway
+    APPENDING = 5  # chat service: now begins the append that includes it
     DURABLE = 6  # chat service: that append has returned
     APPLIED = 7  # sequencer: has given it conv and seq, and tells the members next
     TOLD = 8  # gateway: now writes NOTIFY (conv, seq) to the members that it has
@@ -54,19 +54,19 @@ class Hop(IntEnum):
 class Trace:
     """One process's stamps. Belongs to one event loop; nothing here waits for the disk or raises.
 
-    Cost, one message in 16 traced, measured by tests/sut/process/trace_cost.py as CPU of our own code: 0.1 us for
-    the gateway that takes a message, 0.1 us for its chat service, 0.2 us for its sequencer; for each gateway that
-    tells members 0.9 us for a group message (every NOTIFY is stamped, once a gateway), 0.4 us for a direct one. A
-    quick run spends 0.8 ms CPU of gateways, 1.2 ms of chat services and 1.3 ms of sequencers a message, system calls
-    and idling included.
+    CPU cost of our own code, one message in 16 traced, measured by tests/sut/process/trace_cost.py. Each message costs
+    0.1 us in its gateway, 0.1 us in its chat service and 0.2 us in its sequencer. Each gateway that tells members
+    spends 0.9 us on a group message (a stamp for its NOTIFYs) and 0.4 us on a direct one. For comparison, a message of
+    a quick run costs 0.8 ms CPU of gateways, 1.2 ms of chat services and 1.3 ms of sequencers. That includes system
+    calls and idling.
     """
 
     def __init__(self, path: Path | None, *, every: int, offset_ns: int = 0) -> None:
-        """Trace one message in `every` to this file; without a path, or when it cannot be opened, nothing is traced."""
+        """Trace one message in `every` to this file. Nothing is traced without a path or if it cannot be opened."""
         self.every = max(0, every) if path is not None else 0
-        """0: off. Callers on a hot path look here before they ask for more."""
+        """0: off. Callers on a hot path check this first."""
         self.dropped = 0
-        """Stamps that did not fit."""
+        """Stamps dropped because the buffer was full."""
         self._offset_ns = offset_ns
         self._path = path
         self._buffer = bytearray()
@@ -92,7 +92,7 @@ class Trace:
         self.stamp(Hop.START, device=machine_id(), client_seq=self.every)
 
     def message(self, hop: int, device: int, client_seq: int, conv: int = 0, seq: int = 0) -> None:
-        """Stamp this message if it is one of the traced."""
+        """Stamp this message if it is a traced one."""
         if is_traced(device, client_seq, self.every):
             self.stamp(hop, device=device, client_seq=client_seq, conv=conv, seq=seq)
 
@@ -101,9 +101,9 @@ class Trace:
         return time.monotonic_ns() + self._offset_ns if self.every else 0
 
     def delivered(self, frame: bytes, at_ns: int) -> None:
-        """Stamp that this frame was written to those it is for from `at_ns` on, if it announces a traced message.
+        """Stamp that writing this frame to its recipients began at `at_ns`, if it announces a traced message.
 
-        A device may have read it before the writing is over, so that time has to be taken before.
+        A device may read the frame before the write ends, so the caller takes the time before it.
         """
         place = announced(frame, self.every)
         if place is not None:
@@ -113,7 +113,7 @@ class Trace:
     def stamp(
         self, hop: int, *, device: int = 0, client_seq: int = 0, conv: int = 0, seq: int = 0, at_ns: int = 0
     ) -> None:
-        """Stamp with the time it is now, or was."""
+        """Add a stamp with the time `at_ns`; 0: now."""
         buffer = self._buffer
         if not self.every:
             return
@@ -128,7 +128,7 @@ class Trace:
     def _flush(self) -> None:
         self._flush_at = None
         if self._writing is not None or self._writer is None or not self._buffer:
-            return  # _written comes back to what a write under way leaves
+            return  # _written schedules what arrives during a write
         data, self._buffer = bytes(self._buffer), bytearray()
         if self._size + len(data) > MAX_FILE:
             self._give_up(f"{self._path} has grown to {self._size >> 20} MiB")
@@ -145,12 +145,12 @@ class Trace:
             self._flush_at = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
 
     def _give_up(self, why: str) -> None:
-        """The system goes on without."""
+        """Log `why` and stop tracing; the system continues without it."""
         log.warning("no more tracing: %s", why)
         self.every = 0
 
     async def close(self) -> None:
-        """Write what waits and close the file. Nothing is traced after it."""
+        """Write the waiting stamps and close the file. Nothing is traced afterwards."""
         if self._flush_at is not None:
             self._flush_at.cancel()
         if self._writing is not None:
@@ -170,18 +170,18 @@ class Trace:
 
 
 OFF: Final = Trace(None, every=0)
-"""Traces nothing."""
+"""A trace that records nothing."""
 
 
 def open_trace(topology: Topology, name: str) -> Trace:
-    """The trace of a service's process, as its topology wants it. Call on its event loop."""
+    """Return the trace of a service's process, as its topology configures it. Call on its event loop."""
     offset_ns = int(os.environ.get("PETREL_CLOCK_OFFSET_NS") or time.time_ns() - time.monotonic_ns())
     path = topology.path / "metrics" / f"trace-{name}.bin"
     return Trace(path, every=topology.settings.trace_every, offset_ns=offset_ns)
 
 
 def machine_id() -> int:
-    """What processes of one machine have in common until it boots again, as their clock. 0: not known."""
+    """A number that processes of one machine share until it reboots, as they share its clock. 0: not known."""
     try:
         return int(Path("/proc/sys/kernel/random/boot_id").read_text("ascii").replace("-", "")[:15], 16)
     except (OSError, ValueError):
@@ -189,7 +189,7 @@ def machine_id() -> int:
 
 
 def _write(fd: int, data: bytes) -> None:
-    """In the writing thread: all of it, or whole records of it and OSError."""
+    """Write all of `data`; runs in the writing thread. Raises OSError."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]

@@ -1,7 +1,7 @@
-"""Answers of the HTTP API, as clients read them: a person's and the swarm's (see docs/protocol.md, "HTTP API").
+"""The answers of the HTTP API as clients read them: a person's client and the swarm (see docs/protocol.md, "HTTP API").
 
-Only what a client uses is named here; fields that are not are passed over, so a service may add some. What a request
-must look like is the service's to check (sut/services/api).
+Only the fields that a client uses are named. Other fields are ignored, so a service may add some. The service checks
+the form of requests (sut/services/api).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import msgspec
 
 
 class IssuedToken(msgspec.Struct, frozen=True):
-    """A device's token. `expires` in seconds since 1970."""
+    """A device's token. `expires` is Unix time in seconds."""
 
     device: int
     token: str
@@ -18,31 +18,31 @@ class IssuedToken(msgspec.Struct, frozen=True):
 
 
 class IssuedTokens(msgspec.Struct, frozen=True):
-    """POST /v1/tokens."""
+    """The answer to POST /v1/tokens."""
 
     tokens: tuple[IssuedToken, ...]
 
 
 class Created(msgspec.Struct, frozen=True):
-    """POST /v1/conversations."""
+    """The answer to POST /v1/conversations."""
 
     conversation: int
 
 
 class Seq(msgspec.Struct, frozen=True):
-    """The number that a change of members or of a role took."""
+    """The sequence number of a change of members or of a role."""
 
     seq: int
 
 
 class Gateways(msgspec.Struct, frozen=True):
-    """GET /v1/discovery."""
+    """The answer to GET /v1/discovery."""
 
     gateways: tuple[str, ...]
 
 
 class SignedPrekeyOf(msgspec.Struct, frozen=True):
-    """As it was published."""
+    """A signed prekey as its device published it."""
 
     number: int
     key: bytes
@@ -50,14 +50,14 @@ class SignedPrekeyOf(msgspec.Struct, frozen=True):
 
 
 class OneTimePrekeyOf(msgspec.Struct, frozen=True):
-    """Handed out to nobody else."""
+    """A one-time prekey. The service hands it out only once."""
 
     number: int
     key: bytes
 
 
 class BundleOf(msgspec.Struct, frozen=True):
-    """What begins a session with one device."""
+    """The keys that start a session with one device."""
 
     device: int
     identity_key: bytes
@@ -66,19 +66,19 @@ class BundleOf(msgspec.Struct, frozen=True):
 
 
 class KeysOf(msgspec.Struct, frozen=True):
-    """GET /v1/users/{user}/keys; the default: nothing was published."""
+    """The answer to GET /v1/users/{user}/keys; the default means that nothing was published."""
 
     devices: tuple[BundleOf, ...] = ()
     device_list: bytes = b""
 
 
 class KeysLeft(msgspec.Struct, frozen=True):
-    """PUT /v1/keys: how many one-time prekeys of the device there are now."""
+    """The answer to PUT /v1/keys: the number of one-time prekeys that the service now holds for the device."""
 
     one_time: int
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Any refusal: one line."""
+    """The answer to any refused request: one line of text."""
 
     error: str

@@ -1,8 +1,8 @@
-"""The WebSocket protocol as an AsyncAPI 3 document, made of the frames themselves: `python -m sut.protocol.asyncapi`
-prints it, asyncapi.json beside this file is the same for readers.
+"""Generates an AsyncAPI 3 document of the WebSocket protocol from the frames; asyncapi.json beside this file is a copy.
 
-A frame's layout is the first sentence of its docstring (`NAME 0xNN: field type, ...`), its example is encoded here, its
-direction follows from its type byte. README.md stays the page to write a client from: rules are not in here.
+`python -m sut.protocol.asyncapi` prints it. A frame's layout is the first sentence of its docstring (`NAME 0xNN: field
+type, ...`). Its example is encoded here, and its direction follows from its type byte. To write a client, read
+docs/protocol.md: the document here has no rules.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ REPLIES: Final = {
     "HISTORY": ("PAGE", "ERROR"),
     "HEARTBEAT": ("BEAT",),
 }
-"""What answers a device's frame that has an answer of its own."""
+"""A device's frame -> the frames that may answer it."""
 TYPES: Final = {int(kind): kind.name for kind in (*Type, *SignalType)}
-"""Every frame's name, by its type byte."""
+"""Type byte -> name, for every frame."""
 _LAYOUT: Final = re.compile(r"([A-Z]+) 0x([0-9A-F]{2}): (.+?)\.(?:\s|$)\s*(.*)", re.DOTALL)
 _CHANNEL: Final = {"$ref": "#/channels/connection"}
 _DESCRIPTION: Final = (
@@ -40,7 +40,7 @@ _DESCRIPTION: Final = (
 
 
 class Described(NamedTuple):
-    """What the document says of one frame."""
+    """The description of one frame in the document."""
 
     name: str
     code: int
@@ -50,7 +50,7 @@ class Described(NamedTuple):
 
 
 def described() -> tuple[Described, ...]:
-    """Every frame, by its type byte. Raises ValueError when a docstring does not begin with the layout."""
+    """Return every frame, ordered by type byte. Raises ValueError when a docstring does not begin with the layout."""
     kinds = (*typing.get_args(frames.ClientFrame), *typing.get_args(frames.ServerFrame))
     return tuple(sorted((_describe(kind) for kind in kinds), key=lambda one: one.code))
 
@@ -64,7 +64,7 @@ def _describe(kind: type) -> Described:
 
 
 def _example(kind: Any) -> Any:
-    """An instance with small numbers, a short body and one of whatever there may be many of."""
+    """Return an instance with small numbers, a short body and one entry in each list."""
     values: dict[str, Any] = {}
     for number, (name, hint) in enumerate(typing.get_type_hints(kind).items(), 1):
         if hint is bytes:
@@ -79,7 +79,7 @@ def _example(kind: Any) -> Any:
 
 
 def document() -> dict[str, Any]:
-    """The whole document as JSON values."""
+    """Return the whole document as JSON values."""
     there = described()
     return {
         "asyncapi": "3.0.0",
@@ -154,7 +154,7 @@ def _message(one: Described) -> dict[str, Any]:
 
 
 def encoded() -> bytes:
-    """The document as JSON text that people can read."""
+    """Return the document as indented JSON text."""
     return msgspec.json.format(msgspec.json.encode(document()), indent=1) + b"\n"
 
 

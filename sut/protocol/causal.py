@@ -1,8 +1,8 @@
-"""Causal order across conversations: what a message names, and what a client's owner has to know for it.
+"""Causal order across conversations: the dependencies that a message names, and the interface to the client's owner.
 
-The service keeps order within a conversation only. A message therefore names, inside what its sender encrypts, what the
-sender's device had shown of other conversations; who shows it waits for those. The service sees nothing of it.
-The rules are in client_dependencies.py (what to name) and client_gate.py (what to wait for).
+The service keeps order only within a conversation. So a message names, in its encrypted part, what its sender's device
+had shown of other conversations. A recipient waits for those messages before it shows this one. The service sees none
+of it. device/dependencies.py decides what to name, device/gate.py what to wait for.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import Final, NamedTuple, Protocol
 from sut.protocol.frames import Message
 
 MAX_DEPENDENCIES: Final = 64
-"""That one message names. Of more, the ones that changed last; what is left out may be shown late by somebody."""
+"""The largest number of dependencies in one message: those that changed last. Others may be shown out of order."""
 CHANGED: Final = 1
-"""Flag of a dependency: the conversation was new to the sender less than CHANGED_S ago, or somebody in it was who may
-read the message that names it. Who thinks not to be in it had better ask."""
+"""A flag of a dependency: its conversation, or a reader of the message in it, was new to the sender within CHANGED_S.
+
+A recipient that is not known to be a member should therefore ask the service again.
+"""
 CHANGED_S: Final = 60.0
-"""Two heartbeat intervals: by then every member has heard of it, for a lost notification heals within one."""
+"""Two heartbeat intervals. By then every member knows of the change: a lost notification is repaired within one."""
 _ENTRY: Final = struct.Struct("!QHIH")
 ENTRY_SIZE: Final = _ENTRY.size
 assert ENTRY_SIZE == 16
@@ -34,31 +36,39 @@ class Dependency(NamedTuple):
 
 
 class Causality(Protocol):
-    """What only the owner of a client knows. Called from within the client's own calls; must not call it back."""
+    """The knowledge of a client's owner. The client calls it from within its own calls; it must not call back."""
 
     def named_by(self, message: Message) -> Sequence[Dependency]:
-        """What this message names; nothing if it cannot be read. Once a message, in rising seq in a conversation."""
+        """Return what this message names; empty if it cannot be decrypted.
+
+        Called once per message, in rising seq within a conversation.
+        """
 
     def shared(self, conv: int, other: int) -> bool:
-        """Whether somebody else may be in both. True when in doubt, and for a user with several devices."""
+        """Return True if another user may be in both conversations. True when in doubt, or if this user has several
+        devices.
+        """
 
     def grows(self, conv: int) -> bool:
-        """Whether somebody may be added there. True when in doubt."""
+        """Return True if members may be added to the conversation. True when in doubt."""
 
     def may_be_in(self, user: int, conv: int) -> bool:
-        """Whether that user may be there. True when in doubt."""
+        """Return True if that user may be a member. True when in doubt."""
 
     def member_of(self, conv: int) -> bool:
-        """Whether it is known, other than by frames, that this user is or was a member. False when in doubt."""
+        """Return True if this user is known, other than by frames, as a present or former member.
+
+        False when in doubt.
+        """
 
 
 def pack(dependencies: Sequence[Dependency]) -> bytes:
-    """As bytes, ENTRY_SIZE each."""
+    """Return the dependencies as bytes, ENTRY_SIZE each."""
     return b"".join(_ENTRY.pack(conv, seq >> 32 & 0xFFFF, seq & 0xFFFFFFFF, flags) for conv, seq, flags in dependencies)
 
 
 def unpack(data: bytes | memoryview) -> tuple[Dependency, ...]:
-    """The reverse. Raises ValueError when that is no whole number of entries."""
+    """Parse the result of `pack`. Raises ValueError when the length is no multiple of ENTRY_SIZE."""
     if len(data) % ENTRY_SIZE:
-        raise ValueError(f"{len(data)} bytes are no whole number of dependencies")
+        raise ValueError(f"{len(data)} bytes of dependencies; the length must be a multiple of {ENTRY_SIZE}")
     return tuple(Dependency(conv, high << 32 | low, flags) for conv, high, low, flags in _ENTRY.iter_unpack(data))

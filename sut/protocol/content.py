@@ -1,19 +1,19 @@
-"""What the clients put into a body: text, and edits, deletions and reactions that refer to earlier messages.
+"""The content of a body: text, and edits, deletions and reactions that refer to earlier messages.
 
-The service never looks inside a body, least of all an encrypted one, so an edit is a message like any other: it takes a
-number, and clients apply it in the order of the numbers. This is the plaintext, before encryption:
+The service never reads a body, least of all an encrypted one. So an edit is a message like any other: it has a sequence
+number, and clients apply it in that order. This is the plaintext, before encryption:
 
     version u8 (1), kind u8, then by kind
     0 TEXT    text (UTF-8, to the end)
     1 EDIT    target, text
     2 DELETE  target
     3 REACT   target, reaction (UTF-8, to the end, at most 64 bytes; empty takes the reaction back)
-    target:   device u64, client_seq u64: the idempotency key of the message meant, which its author knows before its
-              number, and which no retry changes
+    target:   device u64, client_seq u64: the idempotency key of the message meant. Its author knows it before the
+              sequence number, and no retry changes it
 
-`apply` is the whole meaning, a pure function. Who may: only the author's devices edit and delete; anybody who sees a
-message reacts to it. What breaks these rules, refers to nothing seen, or is of a kind or version not known is ignored
-by all clients alike, so all who see the same numbers show the same.
+`apply` defines the meaning, as a pure function. Only the author's devices may edit and delete; anybody who sees a
+message may react to it. All clients ignore content that breaks these rules, refers to an unknown message, or has an
+unknown kind or version. So all clients that see the same messages show the same conversation.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TARGET: Final = struct.Struct("!QQ")
 
 
 class Kind(IntEnum):
-    """The kind byte."""
+    """The kind byte of a content."""
 
     TEXT = 0
     EDIT = 1
@@ -42,7 +42,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The message meant."""
+    """The message that an edit, a deletion or a reaction refers to, by its idempotency key."""
 
     device: int
     client_seq: int
@@ -50,14 +50,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A new message."""
+    """The text of a new message."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """The target's text is this from here on."""
+    """Replaces the text of the target."""
 
     target: Target
     text: str
@@ -65,14 +65,14 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The target has no text from here on; that it was there stays visible."""
+    """Removes the text of the target. The message itself stays visible as deleted."""
 
     target: Target
 
 
 @dataclass(frozen=True, slots=True)
 class React:
-    """The user's reaction to the target, instead of an earlier one of the same user."""
+    """The user's reaction to the target. It replaces an earlier one of the same user."""
 
     target: Target
     reaction: str
@@ -82,11 +82,11 @@ Content = Text | Edit | Delete | React
 
 
 class ContentError(ValueError):
-    """Bytes that are no content this client knows; the text says why. A reader shows or skips them, and goes on."""
+    """The bytes are not a content that this client knows; the text says why. A reader shows or skips the message."""
 
 
 def encode(content: Content) -> bytes:
-    """The plaintext of a body. Raises ContentError for a reaction that is too long."""
+    """Return the plaintext of a body. Raises ContentError for a reaction that is too long."""
     match content:
         case Text(text):
             return _HEAD.pack(VERSION, Kind.TEXT) + text.encode()
@@ -102,9 +102,9 @@ def encode(content: Content) -> bytes:
 
 
 def decode(plaintext: bytes) -> Content:
-    """What a body says. Raises ContentError."""
+    """Parse the plaintext of a body. Raises ContentError."""
     if len(plaintext) < _HEAD.size or plaintext[0] != VERSION:
-        raise ContentError("no content of a version that is known")
+        raise ContentError("unknown content version")
     kind, rest = plaintext[1], plaintext[_HEAD.size :]
     try:
         if kind == Kind.TEXT:
@@ -123,7 +123,7 @@ def decode(plaintext: bytes) -> Content:
         case Kind.REACT if len(rest) - _TARGET.size <= MAX_REACTION:
             return React(target, text)
         case _:
-            raise ContentError(f"kind {kind} is not known, or not so")
+            raise ContentError(f"kind {kind} is unknown or malformed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,28 +133,28 @@ class Shown:
     seq: int
     user: int
     target: Target
-    """Itself, as later messages refer to it."""
+    """The idempotency key of this message, by which later messages refer to it."""
     text: str
     edited: int = 0
-    """The number of the last edit; 0: none."""
+    """The sequence number of the last edit; 0 if there is none."""
     deleted: bool = False
     reactions: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
-    """User -> reaction."""
+    """User -> their reaction."""
 
 
 Conversation = Mapping[Target, Shown]
-"""The messages of one conversation, in the order of their numbers."""
+"""The messages of one conversation, in the order of their sequence numbers."""
 
 
 def apply(
     conversation: Conversation, *, seq: int, user: int, device: int, client_seq: int, content: Content
 ) -> Shown | None:
-    """What the message that took this number changes: put it at its `target`. None: nothing.
+    """Return the message as changed by this content, to be stored under its `target`; None if nothing changes.
 
-    To be called in rising `seq`, once a number.
+    Call it once for each message, in rising `seq`.
     """
     target = Target(device, client_seq)
-    if isinstance(content, Text):  # a message has one number: of a service that gave it another, the first counts
+    if isinstance(content, Text):  # if the service numbered it twice, the first counts
         return None if target in conversation else Shown(seq, user, target, content.text)
     meant = conversation.get(content.target)
     if meant is None or meant.deleted:

@@ -1,9 +1,9 @@
-"""The frames between a device and a gateway, byte for byte.
+"""The frames between a device and a gateway, byte for byte. docs/protocol.md describes them in prose.
 
-One WebSocket binary message is one frame: a type byte, then a fixed layout, big-endian. README.md says it in prose.
+One WebSocket binary message is one frame: a type byte, then a fixed layout, big-endian.
 
-A 16-byte entry (conversation u64, seq u48, flags u16) is the unit of notification: NOTIFY carries any number of
-them, so a group message costs each online member 16 bytes, whatever its size.
+A 16-byte entry (conversation u64, seq u48, flags u16) is the unit of notification. NOTIFY carries any number of them,
+so a group message costs each online member 16 bytes, whatever its size.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import Final, NamedTuple
 from sut.protocol import signals
 
 MAX_BODY: Final = 16 * 1024
-"""Largest message body in bytes. 150 B is the mean of the design; a Signal envelope adds about 100 B."""
+"""The largest message body in bytes. The design assumes 150 B on average; a Signal envelope adds about 100 B."""
 MAX_FRAME: Final = MAX_BODY + 64
-"""Largest frame a gateway accepts from a device; beyond it the connection closes with 1009."""
+"""The largest frame in bytes that a gateway accepts from a device. A larger one closes the connection with 1009."""
 MAX_SYNC_CURSORS: Final = 1000
-"""Most conversations in one SYNC or SYNCED (16 KB): more are paged by `after_conv`."""
+"""The most conversations in one SYNC or SYNCED (16 KB). More are paged by `after_conv`."""
 MAX_FETCH: Final = 200
-"""Most messages in one PAGE."""
+"""The most messages in one PAGE."""
 MAX_SEQ: Final = (1 << 48) - 1
 
 
 class Type(IntEnum):
-    """The type byte. Below 0x80: from the device; above: from the gateway. Further ones: signals.SignalType."""
+    """The type byte: below 0x80 from the device, above from the gateway. signals.SignalType has the other ones."""
 
     SEND = 0x01
     RECV = 0x02
@@ -51,24 +51,29 @@ class Flag(IntFlag):
     """The flags u16 of a 16-byte entry, a MESSAGE or a page entry."""
 
     NONE = 0
-    MEMBER_ADD = 1  # this number is a membership change: the entry's user was added
+    MEMBER_ADD = 1  # a membership change: the entry's user was added
     MEMBER_REMOVE = 2
     MEMBER_ROLE = 4
 
 
 class Nack(IntEnum):
-    """Why a SEND was refused. DEFINITE_FROM and above are definite: this message will never be in the conversation."""
+    """Why a SEND was refused.
+
+    Codes from DEFINITE_FROM on are definite: this message will never be in the conversation.
+    """
 
     UNAVAILABLE = 1  # the log could not be reached or is full: try again
     OVERLOADED = 2  # a bounded queue is full: try again
-    NOT_MEMBER = 128  # the sender was removed before this message's place in the log
+    NOT_MEMBER = 128  # the sender was removed before this message was logged
     FOREIGN = 129  # the sender never was a member; the gateway closes the connection with 4403
     STALE = 130  # client_seq is below one already sequenced from this device here
     TOO_LARGE = 131
     NO_CONVERSATION = 132
     GROUP_FULL = 133
-    NOT_ALLOWED = 134  # membership of a 1:1 conversation is fixed; your role in the group does not allow it
-    OWNER_STAYS = 135  # an owner gives the role away only by naming another owner
+    NOT_ALLOWED = 134  # the members of a 1:1 conversation are fixed, or your role does not allow it
+    OWNER_STAYS = 135  # an owner keeps the role until they name another owner
+    REUSED = 136  # this idempotency key (a device's client_seq, a creator's key) was used before, for something else
+    USED_UP_TO = 137  # not a refusal: the highest client_seq of this device here. Sent before STALE and REUSED
 
 
 DEFINITE_FROM: Final = 128
@@ -78,7 +83,7 @@ BEAT_RESYNC: Final = 1
 
 
 class Close(IntEnum):
-    """WebSocket close codes a gateway uses, besides the standard 1001, 1002, 1003, 1009 and 1013."""
+    """The WebSocket close codes of a gateway: the standard 1001, 1002, 1003, 1009 and 1013, and its own."""
 
     GOING_AWAY = 1001  # after DRAIN
     PROTOCOL = 1002  # unmasked frame, bad opcode, bad length
@@ -93,7 +98,7 @@ class Close(IntEnum):
 
 
 class FrameError(ValueError):
-    """A frame that does not have its documented layout; the text names what is wrong."""
+    """A frame does not have its documented layout; the text names what is wrong."""
 
 
 class Send(NamedTuple):
@@ -123,9 +128,9 @@ class Fetch(NamedTuple):
 class History(NamedTuple):
     """HISTORY 0x09: req u32, conv u64, before u64, limit u16. Asks for a PAGE of what comes before `before`.
 
-    The PAGE covers [through, before): of what the user may see there the newest `limit` messages at most, in rising
-    order; a number that is not in it is not for this user. Go on with before = through while through > 1. `head` is
-    the highest number the user may see now.
+    The PAGE covers [through, before). It holds the newest messages there that the user may see, at most `limit`, in
+    rising order. A number that is not in it is not for this user. Go on with before = through while through > 1.
+    `head` is the highest number that the user may see now.
     """
 
     req: int
@@ -151,13 +156,17 @@ class Heartbeat(NamedTuple):
 
 
 class Welcome(NamedTuple):
-    """WELCOME 0x81: user u64, device u64, epoch u64, heartbeat_ms u32, max_body u32. The connection is registered."""
+    """WELCOME 0x81: user u64, device u64, epoch u64, heartbeat_ms u32, max_body u32, body. The connection
+    is registered. The body names the log; it is empty unless the device asked for it in the handshake.
+    """
 
     user: int
     device: int
     epoch: int
     heartbeat_ms: int
     max_body: int
+    log: bytes = b""
+    """The name of the log to which the sequence numbers belong. An opaque value; empty if it was not asked for."""
 
 
 class Ack(NamedTuple):
@@ -169,7 +178,7 @@ class Ack(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """NACK 0x83: conv u64, client_seq u64, code u8."""
+    """NACK 0x83: conv u64, client_seq u64, code u8. The message was refused for the reason that `code` gives."""
 
     conv: int
     client_seq: int
@@ -177,12 +186,12 @@ class Refused(NamedTuple):
 
     @property
     def definite(self) -> bool:
-        """Whether the message is certain never to appear."""
+        """True if the message will certainly never appear."""
         return self.code >= DEFINITE_FROM
 
 
 class Entry(NamedTuple):
-    """The 16 bytes: conv u64, seq u48, flags u16."""
+    """One entry of 16 bytes: conv u64, seq u48, flags u16."""
 
     conv: int
     seq: int
@@ -272,9 +281,9 @@ _ERROR = struct.Struct("!BIB")
 
 
 def encode(frame: ClientFrame | ServerFrame) -> bytes:
-    """One frame as the bytes of one WebSocket binary message.
+    """Encode one frame as the bytes of one WebSocket binary message.
 
-    Raises struct.error when a number does not fit its field: a caller's mistake, never a peer's.
+    Raises struct.error when a number does not fit its field: a mistake of the caller, never of the peer.
     """
     match frame:
         case Send():
@@ -302,7 +311,7 @@ def encode(frame: ClientFrame | ServerFrame) -> bytes:
         case Synced():
             return _SYNCED.pack(Type.SYNCED, frame.req, frame.flags) + _entries(frame.entries)
         case Welcome():
-            return _WELCOME.pack(Type.WELCOME, *frame)
+            return _WELCOME.pack(Type.WELCOME, *frame[:5]) + frame.log
         case Beat():
             return _BEAT.pack(Type.BEAT, frame.flags)
         case Drain():
@@ -314,7 +323,7 @@ def encode(frame: ClientFrame | ServerFrame) -> bytes:
 
 
 def decode_client(data: bytes) -> ClientFrame:
-    """What a gateway does with a message from a device. Raises FrameError for anything but a documented layout."""
+    """Decode a message from a device, in a gateway. Raises FrameError unless it has a documented layout."""
     try:
         match data[0]:
             case Type.SEND:
@@ -347,7 +356,7 @@ def decode_client(data: bytes) -> ClientFrame:
 
 
 def decode_server(data: bytes) -> ServerFrame:
-    """What a device does with a message from a gateway. Raises FrameError for anything but a documented layout."""
+    """Decode a message from a gateway, in a device. Raises FrameError unless it has a documented layout."""
     try:
         match data[0]:
             case Type.NOTIFY:
@@ -367,7 +376,8 @@ def decode_server(data: bytes) -> ServerFrame:
             case Type.NACK:
                 return Refused(*_NACK.unpack(data)[1:])
             case Type.WELCOME:
-                return Welcome(*_WELCOME.unpack(data)[1:])
+                _, user, device, epoch, heartbeat_ms, max_body = _WELCOME.unpack_from(data)
+                return Welcome(user, device, epoch, heartbeat_ms, max_body, data[_WELCOME.size :])
             case Type.DRAIN:
                 return Drain(_DRAIN.unpack(data)[1])
             case Type.ERROR:

@@ -1,8 +1,8 @@
-"""The upgrade request of a device, read and answered: HTTP/1.1 as far as a WebSocket server needs it.
+"""Reads and answers the upgrade request of a device: HTTP/1.1 as far as a WebSocket server needs it. Pure functions.
 
-Pure functions. The request is bounded (8 KB), strict where laxness is how servers get fooled (line ends, header
-names, doubled headers), and every refusal is a status and one line of text that says what to change. Offers of
-extensions and subprotocols are declined by silence, as RFC 6455 has it.
+The request is bounded (8 KB). Line ends, header names and doubled headers are checked strictly, because lax parsing is
+how servers get fooled. Every refusal is a status and one line of text that says what to change. Offered extensions and
+subprotocols are declined by leaving them out of the answer, as in RFC 6455.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import re
 from typing import Final, NamedTuple
 
 MAX_REQUEST: Final = 8192
-"""Bytes of request line and headers together."""
+"""The largest request in bytes: request line and headers together."""
 PATH: Final = "/v1/ws"
 HEALTH_PATH: Final = "/v1/health"
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
@@ -42,7 +42,7 @@ _SINGLE: Final = frozenset(
 
 
 class HandshakeError(ValueError):
-    """A request that is answered with an HTTP status and closed; the text is the body, one line."""
+    """The request is answered with an HTTP status, and the connection closes. The text is the body, one line."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
@@ -50,7 +50,7 @@ class HandshakeError(ValueError):
 
 
 class Request(NamedTuple):
-    """A parsed request. Header names in lower case; `rest` is what followed the headers."""
+    """A parsed request. Header names are in lower case; `rest` holds the bytes after the headers."""
 
     method: str
     path: str
@@ -60,14 +60,16 @@ class Request(NamedTuple):
 
 
 class Upgrade(NamedTuple):
-    """A valid upgrade request: the key to answer and the token, unverified."""
+    """A valid upgrade request: the key to answer, and the token, not verified yet."""
 
     key: str
     token: str
+    log: bool = False
+    """True if WELCOME may name the log (`log=1` in the query)."""
 
 
 def read_request(data: bytes) -> Request | None:
-    """The request at the start of the stream, None while it is incomplete. Raises HandshakeError."""
+    """Parse the request at the start of the stream; None while it is incomplete. Raises HandshakeError."""
     end = data.find(_END)
     head = data if end < 0 else data[:end]
     if head.translate(None, _ALLOWED):
@@ -101,7 +103,7 @@ def _headers(lines: list[str]) -> dict[str, str]:
 
 
 def check_upgrade(request: Request) -> Upgrade:
-    """What a request for PATH asks for. Raises HandshakeError: 404, 405, 400, 426 or 401, in that order."""
+    """Check a request for PATH. Raises HandshakeError: 404, 405, 400, 426 or 401, in that order."""
     headers = request.headers
     if request.path != PATH:
         raise HandshakeError(404, f"no such path; connect to {PATH}")
@@ -118,7 +120,7 @@ def check_upgrade(request: Request) -> Upgrade:
     key = headers.get("sec-websocket-key", "")
     if not _is_key(key):
         raise HandshakeError(400, "sec-websocket-key is not 16 bytes in base64")
-    return Upgrade(key, _token(request))
+    return Upgrade(key, _token(request), "log=1" in request.query.split("&"))
 
 
 def _tokens(headers: dict[str, str], name: str) -> list[str]:
@@ -145,12 +147,12 @@ def _token(request: Request) -> str:
 
 
 def accept_key(key: str) -> str:
-    """The Sec-WebSocket-Accept that answers a Sec-WebSocket-Key."""
+    """Return the Sec-WebSocket-Accept value that answers a Sec-WebSocket-Key."""
     return base64.b64encode(hashlib.sha1(key.encode() + _MAGIC, usedforsecurity=False).digest()).decode()
 
 
 def accepted(key: str) -> bytes:
-    """The 101 response. No extension, no subprotocol."""
+    """Return the 101 response, without extensions or subprotocol."""
     return (
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n"
@@ -158,7 +160,7 @@ def accepted(key: str) -> bytes:
 
 
 def response(status: int, text: str) -> bytes:
-    """A whole plain-text response of one line, after which the connection closes."""
+    """Return a whole plain-text response of one line. The connection closes after it."""
     body = text.encode() + b"\n"
     extra = {
         401: 'WWW-Authenticate: Bearer realm="petrel"\r\n',
@@ -172,3 +174,8 @@ def response(status: int, text: str) -> bytes:
         f"Content-Length: {len(body)}\r\n{extra}Connection: {connection}\r\n\r\n"
     )
     return head.encode() + body
+
+
+def log_name(log_id: str) -> bytes:
+    """Return the name of this log in WELCOME: an 8-byte hash of its id."""
+    return hashlib.blake2b(log_id.encode(), digest_size=8).digest()

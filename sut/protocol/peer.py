@@ -1,9 +1,9 @@
-"""What our own processes say to each other over persistent TCP.
+"""The frames between the system's own processes, over persistent TCP connections.
 
-On the wire: length u32 (of what follows), correlation u32, then one msgpack array whose first item is the tag.
-Correlation 0 is one-way; otherwise the answer carries the same number with the top bit set. The first frame in
-each direction is Hello, with a nonce; the second is Proof, an HMAC over both Hellos under the secret of the system.
-Before a valid Proof nothing else is taken. sut/process/peer.py moves these over sockets; nothing here does I/O.
+On the wire: length u32 (of the rest), correlation u32, then one msgpack array whose first item is the tag. Correlation
+0 is one-way. Otherwise the answer carries the same number with the top bit set. The first frame in each direction is
+Hello, with a nonce. The second is Proof, an HMAC over both Hellos under the secret of the system; other frames are not
+accepted before a valid Proof. sut/process/peer.py moves these frames over sockets; nothing here does I/O.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ MAX_UNPROVEN_FRAME: Final = 4096
 """Bytes of a frame from a peer that has not proven itself: enough for a Hello."""
 NONCE_SIZE: Final = 16
 HEAD_STORED: Final = -1
-"""A head: the conversation is not in memory, the store knows all of it."""
+"""In place of a head: the conversation is not in memory, and the store has all of it."""
 HEAD_RECOVERING: Final = -2
-"""A head: the sequencer has not caught up with its log since it started; the store may lack the newest."""
+"""In place of a head: the sequencer has not caught up with its log since its start; the store may lack the newest
+records.
+"""
 ANSWER: Final = 1 << 31
-"""Set in the correlation of an answer."""
+"""The bit that marks the correlation of an answer."""
 
 
 class _Tagged(msgspec.Struct, frozen=True, array_like=True, tag_field="t"):
@@ -33,7 +35,7 @@ class _Tagged(msgspec.Struct, frozen=True, array_like=True, tag_field="t"):
 
 
 class Hello(_Tagged, frozen=True, tag=0):
-    """First frame of a link, both ways: who is there."""
+    """The first frame of a link, in both directions: the sender's node and incarnation."""
 
     node: str
     incarnation: int
@@ -48,11 +50,11 @@ class Proof(_Tagged, frozen=True, tag=44):
 
 
 class Ping(_Tagged, frozen=True, tag=1):
-    """Are you there? Answered by Pong. What `petrel` probes use from outside."""
+    """Asks for a Pong. The probes of `petrel` send it from outside."""
 
 
 class Pong(_Tagged, frozen=True, tag=2):
-    """Counters and gauges of the process, by name."""
+    """Answer to Ping: the counters and gauges of the process, by name."""
 
     node: str
     incarnation: int
@@ -101,9 +103,10 @@ class Shown(_Tagged, frozen=True, tag=6):
 
 
 class Deliver(_Tagged, frozen=True, tag=7):
-    """To an edge (gateway or API): write `frame` to these connections; close them with `close` after it if not 0.
+    """To an edge (gateway or API): write `frame` to these connections. If `close` is not 0, close them with it
+    afterwards.
 
-    Valid only for the incarnation the link said Hello to. Connections that are gone are skipped.
+    Valid only for the incarnation that the link's Hello named. Connections that are gone are skipped.
     """
 
     conns: tuple[int, ...]
@@ -112,13 +115,13 @@ class Deliver(_Tagged, frozen=True, tag=7):
 
 
 class Deliveries(_Tagged, frozen=True, tag=8):
-    """A batch of Deliver, in order."""
+    """A batch of Deliver frames, in order."""
 
     items: tuple[Deliver, ...]
 
 
 class Missed(_Tagged, frozen=True, tag=9):
-    """Sequencer to gateways: some notifications could not be routed; have devices SYNC at their next heartbeat."""
+    """Sequencer to gateways: notifications were lost; let the devices SYNC at their next heartbeat."""
 
 
 class Poke(_Tagged, frozen=True, tag=10):
@@ -128,7 +131,7 @@ class Poke(_Tagged, frozen=True, tag=10):
 
 
 class ReadHot(_Tagged, frozen=True, tag=11):
-    """Chat service to sequencer: what follows `after`, as this user may see it, if it is still in memory."""
+    """Chat service to sequencer: read what follows `after` and this user may see, if it is still in memory."""
 
     conv: int
     user: int
@@ -139,8 +142,8 @@ class ReadHot(_Tagged, frozen=True, tag=11):
 class HotPage(_Tagged, frozen=True, tag=12):
     """Answer to ReadHot: an encoded PAGE with req 0; b"" when the store must be asked (hit false).
 
-    `member`: whether the user is or was a member as far as the sequencer knows (false with hit true: refuse).
-    `readers`: of a page of a large group, the users for whom this page is the same.
+    `member`: the user is or was a member as far as the sequencer knows; false with hit true: refuse. `readers`: for a
+    page of a large group, the users for whom this page is the same.
     """
 
     hit: bool
@@ -151,22 +154,28 @@ class HotPage(_Tagged, frozen=True, tag=12):
 
 
 class ReadHeads(_Tagged, frozen=True, tag=13):
-    """Chat service to sequencer: the numbers these conversations have reached, as this user may see them."""
+    """Chat service to sequencer: the heads of these conversations, as far as this user may see them."""
 
     user: int
     convs: tuple[int, ...]
 
 
 class Heads(_Tagged, frozen=True, tag=14):
-    """Answer to ReadHeads, in the order asked; below 0: HEAD_STORED, HEAD_RECOVERING."""
+    """Answer to ReadHeads, in the order asked. Values below 0: HEAD_STORED, HEAD_RECOVERING.
+
+    `fresh`: (conversation, head) of the user's conversations that the store may not list as theirs yet. `complete`: the
+    sequencer is up to date with its log, and `fresh` lists all of them.
+    """
 
     heads: tuple[int, ...]
+    fresh: tuple[tuple[int, int], ...] = ()
+    complete: bool = True
 
 
 class Early(_Tagged, frozen=True, tag=15):
-    """Chat service to sequencer: a LogRecord, msgpack, that the log does not have yet.
+    """Chat service to sequencer: a LogRecord, in msgpack, that the log does not have yet.
 
-    Only the known-bad variant ack_before_durable sends it; only that variant's sequencer listens.
+    Only the known-bad variant ack_before_durable sends it, and only the sequencer of that variant reads it.
     """
 
     partition: int
@@ -185,7 +194,7 @@ class FetchHistory(_Tagged, frozen=True, tag=30):
 
 
 class ReadBefore(_Tagged, frozen=True, tag=31):
-    """Chat service or API to sequencer: what comes before `before`, as this user may see it. Answered by HotPage."""
+    """Chat service or API to sequencer: read what comes before `before` and this user may see. Answered by HotPage."""
 
     conv: int
     user: int
@@ -194,18 +203,18 @@ class ReadBefore(_Tagged, frozen=True, tag=31):
 
 
 class ReadMembers(_Tagged, frozen=True, tag=32):
-    """API to sequencer: who is in the conversation."""
+    """API to sequencer: read the members of the conversation."""
 
     conv: int
 
 
 class Members(_Tagged, frozen=True, tag=33):
-    """Answer to ReadMembers. `head` below 0 (HEAD_STORED, HEAD_RECOVERING): not in memory, the rest is empty."""
+    """Answer to ReadMembers. `head` below 0 (HEAD_STORED, HEAD_RECOVERING): not in memory, and the rest is empty."""
 
     head: int
     kind: str
     members: tuple[tuple[int, int, int], ...]
-    """(user, role, first number the user may see)."""
+    """(user, role, first sequence number that the user may see)."""
 
 
 class ReadUpTo(_Tagged, frozen=True, tag=20):
@@ -218,7 +227,7 @@ class ReadUpTo(_Tagged, frozen=True, tag=20):
 
 
 class TypingIn(_Tagged, frozen=True, tag=21):
-    """A TYPING: gateway to chat service, which hands it to the sequencer of the conversation."""
+    """A TYPING: from gateway to chat service, which passes it to the sequencer of the conversation."""
 
     user: int
     device: int
@@ -227,23 +236,23 @@ class TypingIn(_Tagged, frozen=True, tag=21):
 
 
 class Progress(_Tagged, frozen=True, tag=22):
-    """Chat service to sequencer: (conv, user, kind, seq), kinds as in signals.ReceiptKind; the highest of each."""
+    """Chat service to sequencer: (conv, user, kind, seq), the highest of each. Kinds as in signals.ReceiptKind."""
 
     items: tuple[tuple[int, int, int, int], ...]
 
 
 class ReadReceipts(_Tagged, frozen=True, tag=23):
-    """API to sequencer: what is known of this conversation's receipts, and of this user in it?"""
+    """API to sequencer: read the receipts of this conversation, and the membership of this user."""
 
     conv: int
     user: int
 
 
 class ReceiptsOf(_Tagged, frozen=True, tag=24):
-    """Answer to ReadReceipts. `hit`: the conversation is in memory; `head` and `known` then count.
+    """Answer to ReadReceipts. `hit`: the conversation is in memory; `head` and `known` are then valid.
 
-    Items: (user, kind, seq). `head`: the highest number that the user who asked may see. `known`: who had come by then,
-    the asking user included; empty for one who never was a member.
+    Items: (user, kind, seq). `head`: the highest number that the asking user may see. `known`: the users who had joined
+    by then, the asking user included; empty for one who never was a member.
     """
 
     hit: bool
@@ -253,9 +262,9 @@ class ReceiptsOf(_Tagged, frozen=True, tag=24):
 
 
 class Changed(_Tagged, frozen=True, tag=25):
-    """Gateway to sequencers by way of a chat service: a user came (1) or went (0).
+    """Gateway to sequencers through a chat service: a user came online (1) or went offline (0).
 
-    Only the known-bad variant eager_presence sends it; only that variant's chat service and sequencer listen.
+    Only the known-bad variant eager_presence sends it. Only its chat service and sequencer read it.
     """
 
     user: int
@@ -263,24 +272,29 @@ class Changed(_Tagged, frozen=True, tag=25):
 
 
 class AskConnected(_Tagged, frozen=True, tag=40):
-    """Push service to gateway: which of these devices are connected to you?"""
+    """Push service to gateway: which of these devices are connected?"""
 
     devices: tuple[int, ...]
 
 
 class Connected(_Tagged, frozen=True, tag=41):
-    """Answer to AskConnected: those that are. `sure`: the registry has been told of all who are, as far as we know."""
+    """Answer to AskConnected: the devices that are connected and not silent.
+
+    `sure`: as far as the gateway knows, the registry has been told of all connected devices. `silent`: (device, ms) for
+    each connected device that has owed an answer for too long.
+    """
 
     devices: tuple[int, ...]
     sure: bool = True
+    silent: tuple[tuple[int, int], ...] = ()
 
 
 class AskApplied(_Tagged, frozen=True, tag=42):
-    """Push service to sequencer: how far have you applied your partitions?"""
+    """Push service to sequencer: how far are the partitions applied?"""
 
 
 class Applied(_Tagged, frozen=True, tag=43):
-    """Answer to AskApplied: by partition, the offset of the last record applied, and answered or notified."""
+    """Answer to AskApplied: partition -> the offset of the last record that was applied, and answered or notified."""
 
     positions: dict[int, int]
 
@@ -298,13 +312,13 @@ _decoder: msgspec.msgpack.Decoder[PeerFrame] = msgspec.msgpack.Decoder(PeerFrame
 
 
 def encode(frame: PeerFrame, correlation: int = 0) -> bytes:
-    """The frame with its length and correlation, ready for the socket."""
+    """Return the frame with its length and correlation, ready for the socket."""
     payload = _encoder.encode(frame)
     return (len(payload) + 4).to_bytes(4, "big") + correlation.to_bytes(4, "big") + payload
 
 
 def decode(body: bytes) -> tuple[int, PeerFrame]:
-    """(correlation, frame) of what followed a length. Raises FrameError."""
+    """Return (correlation, frame) from the bytes after a length. Raises FrameError."""
     try:
         return int.from_bytes(body[:4], "big"), _decoder.decode(memoryview(body)[4:])
     except (msgspec.DecodeError, UnicodeError) as error:

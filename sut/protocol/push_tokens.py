@@ -1,7 +1,7 @@
-"""Push tokens of phones that do not exist: what the swarm registers, and what the providers' stand-ins know.
+"""Push tokens of phones that do not exist: the swarm registers them, and the providers' stand-ins recognise them.
 
-They look like the providers' own (64 hexadecimal digits at APNs, a long opaque text at FCM) and say which device they
-are of, as a provider knows which phone a token belongs to. Nothing in the chat system looks into them.
+They look like real ones (64 hexadecimal digits at APNs, a long opaque text at FCM). They contain their device, because
+a provider knows which phone a token belongs to. Nothing in the chat system parses them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _SIZE = 24
 
 
 def push_token(provider: Literal["apns", "fcm"], device: int, generation: int = 0) -> str:
-    """The token of this device; each generation (an installation of the app) has another one."""
+    """Return the token of this device. Each generation (an installation of the app) has another one."""
     body = device.to_bytes(8, "big") + generation.to_bytes(2, "big")
     check = hashlib.blake2b(_MARK + provider.encode() + body, digest_size=_SIZE - 2).digest()
     if provider == "apns":
@@ -26,7 +26,7 @@ def push_token(provider: Literal["apns", "fcm"], device: int, generation: int = 
 
 
 def device_of(provider: Literal["apns", "fcm"], token: str) -> int | None:
-    """Whose token it is; None when this provider never gave it out."""
+    """Return the device of a token; None if this provider never issued it."""
     try:
         raw = bytes.fromhex(token) if provider == "apns" else base64.urlsafe_b64decode(token.removeprefix(_PREFIX))
     except (ValueError, binascii.Error):

@@ -1,10 +1,11 @@
-"""The gateway's half of a device's session: bytes of one connection in, decisions out. Nothing here does I/O.
+"""The gateway's half of a device's session: the bytes of one connection in, decisions out. Nothing here does I/O.
 
-The session knows the wire and nothing of the chat: a SEND, FETCH, SYNC or RECV is a decision to forward, a HEARTBEAT
-is answered here, everything that breaks the protocol is a decision to end. What notifications may have been lost is
-told by a `mark`: a number of the whole gateway that moves whenever something may have been lost. A session remembers
-the mark of its last BEAT; when it has moved since, the next BEAT carries RESYNC. So an event that concerns fifty
-thousand devices costs one addition.
+The session knows the wire format and nothing of the chat. It forwards SEND, FETCH, SYNC and RECV, answers HEARTBEAT,
+and ends the session on a protocol error.
+
+A `mark` is a number of the whole gateway that changes whenever notifications may have been lost. A session remembers
+the mark of its last BEAT. If it has changed since, the next BEAT carries RESYNC. So an event that concerns 50,000
+devices costs one addition.
 """
 
 from __future__ import annotations
@@ -33,26 +34,29 @@ from sut.protocol.signals import FromDevice
 from sut.protocol.websocket import FrameReader, Op, Violation
 
 MAX_FRAMES_PER_S: Final = 2_000
-"""Frames of one device in one second that are acted on; SEND, FETCH and SYNC beyond it are refused as OVERLOADED."""
+"""Frames of one device per second that are processed.
+
+Further SEND, FETCH, SYNC and HISTORY are refused as OVERLOADED.
+"""
 NO_MARK: Final = -1
-"""Differs from every mark: a session that has it gets RESYNC with its next BEAT."""
+"""Differs from every mark: a session with it gets RESYNC in its next BEAT."""
 
 
 class Forward(NamedTuple):
-    """Pass this on to a chat service; a WATCH is for the gateway itself."""
+    """Pass this frame to a chat service; the gateway handles WATCH itself."""
 
     frame: Send | Recv | Fetch | Sync | History | FromDevice
 
 
 class Answer(NamedTuple):
-    """Write these bytes, one whole WebSocket frame. `resync`: it is a BEAT that says so."""
+    """Write these bytes, one whole WebSocket frame. `resync`: it is a BEAT with RESYNC."""
 
     data: bytes
     resync: bool = False
 
 
 class End(NamedTuple):
-    """Write a close frame with this code and reason, then close. Nothing that follows is acted on."""
+    """Write a close frame with this code and reason, then close. Later input is ignored."""
 
     code: int
     reason: str
@@ -80,15 +84,17 @@ class ServerSession:
 
     @property
     def held(self) -> int:
-        """Bytes kept for an unfinished frame or message; bounded."""
+        """The number of bytes kept for an unfinished frame or message; bounded."""
         return self._reader.held
 
     def forget_mark(self) -> None:
-        """Something may have been lost for this device alone: RESYNC with its next BEAT."""
+        """Send RESYNC in the next BEAT: notifications for this device alone may have been lost."""
         self._mark = NO_MARK
 
     def receive(self, data: bytes, *, mark: int, second: int) -> list[Decision]:
-        """What to do about these bytes; nothing after an End. `mark`: the gateway's. `second`: whole, for the rate."""
+        """Return the decisions for these bytes; none after an End. `mark`: the gateway's. `second`: whole seconds, for
+        the rate.
+        """
         if self._ended:
             return []
         decisions: list[Decision] = []
@@ -113,7 +119,7 @@ class ServerSession:
 
     def _decide(self, op: int, payload: bytes, mark: int) -> Decision | None:
         if op == _BINARY:
-            if payload == _HEARTBEAT:  # nearly all that an idle device sends
+            if payload == _HEARTBEAT:  # an idle device sends hardly anything else
                 return self._beat(mark)
             try:
                 frame = decode_client(payload)
@@ -125,7 +131,7 @@ class ServerSession:
             return Answer(websocket.pong(payload)) if self._count <= MAX_FRAMES_PER_S else None
         if op == Op.CLOSE:
             return End(websocket.close_code(payload), "")
-        return None  # an unasked pong: allowed, means nothing
+        return None  # an unsolicited pong: allowed, and ignored
 
     def _beat(self, mark: int) -> Answer:
         if mark == self._mark:
@@ -135,7 +141,7 @@ class ServerSession:
 
 
 def refusal(frame: Send | Recv | Fetch | Sync | History | FromDevice, code: Nack) -> Answer | None:
-    """How the gateway itself refuses what it cannot pass on. What is not answered is dropped: a RECV is repeated."""
+    """Return the answer with which the gateway refuses a frame; None to drop it: a RECV is repeated, for example."""
     if isinstance(frame, Send):
         return Answer(websocket.binary(encode(Refused(frame.conv, frame.client_seq, code))))
     if isinstance(frame, Fetch | Sync | History):

@@ -1,7 +1,7 @@
-"""The frames that tell of people rather than of messages: receipts, typing, presence. Byte for byte, as in frames.py.
+"""The frames about people, not messages: receipts, typing, presence. Byte for byte, as in frames.py. No I/O.
 
-None of them is answered and none is needed for a message to arrive. A receipt is cumulative, so a lost one is made
-good by the next; typing is forgotten; presence is told again when it changes. Nothing here does I/O.
+None of them is answered, and no message depends on one. A receipt is cumulative, so the next one replaces a lost one.
+Typing expires, and presence is sent again when it changes.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 MAX_WATCHED: Final = 500
-"""Most users in one WATCH (4 KB)."""
+"""The most users in one WATCH (4 KB)."""
 
 
 class SignalType(IntEnum):
-    """The type byte, beside those of frames.Type."""
+    """The type bytes of these frames, beside those of frames.Type."""
 
     READ = 0x06
     TYPING = 0x07
@@ -26,7 +26,7 @@ class SignalType(IntEnum):
 
 
 class ReceiptKind(IntEnum):
-    """What a receipt says of the messages up to its number."""
+    """The kind of a receipt for the messages up to its sequence number."""
 
     DELIVERED = 0  # shown by a device of the user
     READ = 1
@@ -40,14 +40,18 @@ class Read(NamedTuple):
 
 
 class Typing(NamedTuple):
-    """TYPING 0x07: conv u64, state u8. 1: the person is writing there, again at most every 3 s; 0: no longer."""
+    """TYPING 0x07: conv u64, state u8. 1: the person is writing there, repeated at most every 3 s; 0: they have
+    stopped.
+    """
 
     conv: int
     state: int
 
 
 class Watch(NamedTuple):
-    """WATCH 0x08: n x user u64, n up to MAX_WATCHED. Tell me of these users, of nobody else; none: of nobody."""
+    """WATCH 0x08: n x user u64, n up to MAX_WATCHED. Report the presence of these users and no others; none: report
+    nobody.
+    """
 
     users: tuple[int, ...]
 
@@ -62,13 +66,13 @@ class Receipt(NamedTuple):
 
 
 class Receipts(NamedTuple):
-    """RECEIPT 0x8B: n x (conv u64, seq u48, kind u16, by u64). To the authors of messages concerned."""
+    """RECEIPT 0x8B: n x (conv u64, seq u48, kind u16, by u64). To the authors of the messages concerned."""
 
     entries: tuple[Receipt, ...]
 
 
 class Typist(NamedTuple):
-    """17 bytes: conv u64, user u64, state u8. The user is writing there (1), or no longer (0)."""
+    """17 bytes: conv u64, user u64, state u8. The user is writing there (1), or has stopped (0)."""
 
     conv: int
     user: int
@@ -76,7 +80,7 @@ class Typist(NamedTuple):
 
 
 class Typists(NamedTuple):
-    """TYPISTS 0x8C: n x (conv u64, user u64, state u8). What is not repeated within 6 s is over."""
+    """TYPISTS 0x8C: n x (conv u64, user u64, state u8). An entry that is not repeated within 6 s has expired."""
 
     entries: tuple[Typist, ...]
 
@@ -90,7 +94,7 @@ class Seen(NamedTuple):
 
 
 class PresenceNews(NamedTuple):
-    """PRESENCE 0x8D: n x (user u64, state u8, last_seen_ms u64). First on each watched user, then each change."""
+    """PRESENCE 0x8D: n x (user u64, state u8, last_seen_ms u64). The state of each watched user, then each change."""
 
     entries: tuple[Seen, ...]
 
@@ -107,7 +111,7 @@ _SEEN: Final = struct.Struct("!QBQ")
 
 
 def encode(frame: FromDevice | FromGateway) -> bytes:
-    """As the bytes of one WebSocket binary message. Raises struct.error when a number does not fit its field."""
+    """Encode as one WebSocket binary message. Raises struct.error when a number does not fit its field."""
     match frame:
         case Read():
             return _READ.pack(SignalType.READ, *frame)
@@ -125,7 +129,7 @@ def encode(frame: FromDevice | FromGateway) -> bytes:
 
 
 def decode_client(data: bytes) -> FromDevice | None:
-    """What a gateway makes of it; None: a type of others. Raises struct.error for a wrong layout."""
+    """Decode a message from a device; None: the type belongs to frames.py. Raises struct.error for a wrong layout."""
     match data[0]:
         case SignalType.READ:
             return Read(*_READ.unpack(data)[1:])
@@ -141,7 +145,7 @@ def decode_client(data: bytes) -> FromDevice | None:
 
 
 def decode_server(data: bytes) -> FromGateway | None:
-    """What a device makes of it; None: a type of others. Raises struct.error for a wrong layout."""
+    """Decode a message from a gateway; None: the type belongs to frames.py. Raises struct.error for a wrong layout."""
     body = memoryview(data)[1:]
     match data[0]:
         case SignalType.RECEIPT:

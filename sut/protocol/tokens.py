@@ -1,9 +1,9 @@
-"""Device tokens: who a connection is, signed by the API, checked by a gateway without asking anybody.
+"""Device tokens: they identify a connection, are signed by the API, and are checked by a gateway without a request.
 
-A JWT with HS256 and nothing else: the algorithm is pinned, so that neither "none" nor another family can be
-smuggled in by a header. Claims: sub (user, decimal text), dev (device), iat and exp (Unix seconds), and auth_time, when
-the device logged in (Unix seconds). A refreshed token keeps auth_time: all tokens of one login are a family, which ends
-LOGIN_S after it, and which a revocation voids as a whole.
+A token is a JWT with HS256. The algorithm is pinned, so that a header cannot switch to "none" or another family.
+Claims: sub (user, decimal text), dev (device), iat and exp (Unix seconds), and auth_time, the time of the device's
+login (Unix seconds). A refreshed token keeps auth_time: all tokens of one login are a family. The family ends LOGIN_S
+after the login, and a revocation voids all of it.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ _MAX_DIGITS: Final = 19
 _EXPIRED: Final = "token has expired"
 _OPTIONS: Final[dict[str, Any]] = {
     "require": ["sub", "dev", "iat", "exp"],
-    # iat is not judged: the clocks of two machines may differ by more than the age of a fresh token, and exp alone
-    # bounds its life.
+    # iat is not checked: two clocks may differ by more than the age of a fresh token. exp alone
+    # limits its lifetime.
     "verify_iat": False,
     "verify_nbf": False,
 }
 
 
 class TokenError(ValueError):
-    """A token that proves nothing; the text says why in one line."""
+    """A token is not valid; the text says why in one line."""
 
 
 class Identity(NamedTuple):
-    """Whom a valid token speaks for."""
+    """The user and the device that a valid token names."""
 
     user: int
     device: int
 
 
 class Proof(NamedTuple):
-    """What a valid token says. Unix times."""
+    """The content of a valid token. Unix times."""
 
     user: int
     device: int
@@ -49,9 +49,9 @@ class Proof(NamedTuple):
 
 
 def issue(key: bytes, user: int, device: int, ttl_s: float, now_s: float, *, login_s: int | None = None) -> str:
-    """A token for this device, valid from `now_s` (Unix time) for `ttl_s`, at least one second.
+    """Return a token for this device, valid from `now_s` (Unix time) for `ttl_s`, at least one second.
 
-    `login_s`: of the token that it refreshes; None: this is a login.
+    `login_s`: the login of the token that it refreshes; None: this is a login.
     """
     issued_s = int(now_s)
     claims = {"sub": str(user), "dev": device, "iat": issued_s, "exp": issued_s + max(1, int(ttl_s))}
@@ -60,13 +60,13 @@ def issue(key: bytes, user: int, device: int, ttl_s: float, now_s: float, *, log
 
 
 def verify(token: str, key: bytes, now_s: float | None = None) -> Identity:
-    """Whom the token speaks for at `now_s` (Unix time; None: now). Raises TokenError."""
+    """Return the identity in a token that is valid at `now_s` (Unix time; None: now). Raises TokenError."""
     proven = prove(token, key, now_s)
     return Identity(proven.user, proven.device)
 
 
 def prove(token: str, key: bytes, now_s: float | None = None) -> Proof:
-    """What the token says, if it is valid at `now_s` (Unix time; None: now). Raises TokenError."""
+    """Return the content of a token that is valid at `now_s` (Unix time; None: now). Raises TokenError."""
     try:
         options: Any = {**_OPTIONS, "verify_exp": now_s is None}
         claims = jwt.decode(token, key, algorithms=[_ALGORITHM], options=options)

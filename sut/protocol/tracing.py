@@ -1,9 +1,11 @@
-"""Which messages are traced: a pure rule, so that every process picks the same ones without a word on the wire.
+"""Selects the messages to trace, by a pure rule: every process picks the same ones without communication.
 
-One message in `every` of each device, devices out of step with each other. A process that sees a message by its
-(device, client_seq) asks `is_traced`. A gateway sees recipients' frames as bytes: `announced` reads from them what they
-are about. A MESSAGE names its sender, so the rule decides; a NOTIFY has conversation and number only, so all of them
-count, and whoever joins the traces throws away those of other messages.
+One message in `every` of each device is traced, and devices are out of step with each other. A process that sees a
+message by its (device, client_seq) asks `is_traced`.
+
+A gateway sees recipients' frames as bytes; `announced` reads from them what they are about. A MESSAGE names its sender,
+so the rule decides. A NOTIFY has only conversation and sequence number, so all of them count. The process that joins
+the traces drops those of other messages.
 """
 
 from __future__ import annotations
@@ -20,14 +22,15 @@ _MESSAGE_TYPE: Final = int(Type.MESSAGE)
 
 
 def is_traced(device: int, client_seq: int, every: int) -> bool:
-    """Whether this message of this device is one in `every`; 0: none is."""
+    """Return True if this message is one in `every` of its device; `every` 0: no message is."""
     return every > 0 and (device + client_seq) % every == 0
 
 
 def announced(frame: bytes, every: int) -> tuple[int, int, bool] | None:
-    """(conversation, number, whether the body is with it) of a frame to a recipient, when that is to be traced.
+    """Return (conversation, sequence number, True if it has the body) for a recipient's frame that is to be traced.
 
-    None for an untraced MESSAGE, for a NOTIFY of several conversations (nobody sends one), and for everything else.
+    Returns None for an untraced MESSAGE, for a NOTIFY of several conversations (nobody sends one), and for other
+    frames.
     """
     kind = frame[0] if frame else 0
     if kind == _NOTIFY_TYPE and len(frame) == _PLACE.size:

@@ -1,10 +1,11 @@
-"""The server's half of RFC 6455 as a codec: bytes in, messages out; nothing here does I/O.
+"""The server's half of RFC 6455 as a codec: bytes in, messages out. Nothing here does I/O.
 
-Small on purpose. A gateway holds tens of thousands of connections, nearly all idle, and a device sends one short
-binary message at a time: an idle reader here is three words and holds no buffer. What is not needed is refused:
-text (1003), extensions, anything beyond the size limit, which is judged by the header, before a byte of the payload
-is kept. permessage-deflate is never agreed to: a body is about 150 B of ciphertext, which does not compress, and a
-compression window costs tens of KB a connection.
+It is small on purpose. A gateway holds tens of thousands of connections, nearly all idle. A device sends one short
+binary message at a time. An idle reader is three words and holds no buffer.
+
+It refuses what is not needed: text (1003), extensions, and any frame beyond the size limit. The limit is checked
+against the header, before any payload is kept. permessage-deflate is never agreed to. A body is about 150 B of
+ciphertext, which does not compress, and a compression window costs tens of KB per connection.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sut.protocol.frames import MAX_FRAME, Close
 
 
 class Op(IntEnum):
-    """WebSocket opcodes."""
+    """WebSocket opcodes (RFC 6455)."""
 
     CONTINUATION = 0x0
     TEXT = 0x1
@@ -28,11 +29,11 @@ class Op(IntEnum):
 
 
 CLOSE_BYTE: Final = 0x80 | Op.CLOSE
-"""First byte of a close frame."""
+"""The first byte of a close frame."""
 NO_STATUS: Final = 1005
 """Stands for a close frame without a code; never on the wire."""
 INVALID_DATA: Final = 1007
-"""The reason of a close frame is not UTF-8."""
+"""The close code for a close reason that is not UTF-8."""
 MAX_CONTROL: Final = 125
 MAX_REASON: Final = MAX_CONTROL - 2
 
@@ -45,7 +46,7 @@ class Received(NamedTuple):
 
 
 class Violation(NamedTuple):
-    """The peer broke the protocol: close with this code. Nothing that follows is read."""
+    """The peer broke the protocol: close with this code. Later input is not read."""
 
     code: int
     reason: str
@@ -54,16 +55,16 @@ class Violation(NamedTuple):
 _FIN: Final = 0x80
 _RSV: Final = 0x70
 _MASKED: Final = 0x80
-_BINARY: Final = int(Op.BINARY)  # plain integers: looking up an enum's member takes longer than using it
+_BINARY: Final = int(Op.BINARY)  # plain integers: the lookup of an enum member is slow
 _CLOSE: Final = int(Op.CLOSE)
 _BINARY_WHOLE: Final = _FIN | _BINARY
 _OPS: Final = frozenset(map(int, Op))
 
 
 class FrameReader:
-    """Cuts what a client sends into messages. One per connection; feed it every chunk, in order.
+    """Splits a client's bytes into messages. One per connection; feed it every chunk, in order.
 
-    Holds at most one unfinished frame and one unfinished message, together below twice `limit` and a header.
+    It holds at most one unfinished frame and one unfinished message, together below twice `limit` and a header.
     """
 
     __slots__ = ("_ended", "_limit", "_message", "_pending", "frames")
@@ -78,16 +79,18 @@ class FrameReader:
 
     @property
     def held(self) -> int:
-        """Bytes kept for later."""
+        """The number of bytes kept for an unfinished frame or message."""
         return len(self._pending) + (len(self._message) if self._message is not None else 0)
 
     @property
     def ended(self) -> bool:
-        """Whether a close frame or a violation was seen: nothing that follows counts."""
+        """True after a close frame or a violation: later input is ignored."""
         return self._ended
 
     def feed(self, data: bytes) -> list[Received | Violation]:
-        """What these bytes complete, in order. A Violation or a CLOSE is the last thing a reader ever returns."""
+        """Return the messages that these bytes complete, in order. A Violation or a CLOSE is the last one ever
+        returned.
+        """
         out: list[Received | Violation] = []
         if self._pending:
             data = self._pending + data
@@ -170,7 +173,7 @@ class FrameReader:
 
 
 def unmask(payload: bytes, mask: bytes) -> bytes:
-    """The payload xor the repeated mask (4 bytes). Its own inverse. As one big integer: 16 KB take some 10 us."""
+    """Return the payload xor the repeated 4-byte mask. Its own inverse. As one big integer: 16 KB take about 10 us."""
     size = len(payload)
     if not size:
         return payload
@@ -180,7 +183,7 @@ def unmask(payload: bytes, mask: bytes) -> bytes:
 
 
 def close_code(payload: bytes) -> int:
-    """The code in the payload of a valid close frame, NO_STATUS when it has none."""
+    """Return the code in the payload of a valid close frame; NO_STATUS when it has none."""
     return int.from_bytes(payload[:2], "big") if payload else NO_STATUS
 
 
@@ -213,17 +216,22 @@ def _frame(op: int, payload: bytes) -> bytes:
 
 
 def binary(payload: bytes) -> bytes:
-    """A server's binary message: unmasked, unfragmented. The same bytes may go to any number of connections."""
+    """Return a server's binary message: unmasked, unfragmented. The same bytes may go to any number of connections."""
     return _frame(Op.BINARY, payload)
 
 
 def pong(payload: bytes) -> bytes:
-    """The answer to a ping with this payload (at most MAX_CONTROL bytes)."""
+    """Return the answer to a ping with this payload (at most MAX_CONTROL bytes)."""
     return _frame(Op.PONG, payload)
 
 
+def ping() -> bytes:
+    """Return a ping without a payload. Every WebSocket client answers it automatically."""
+    return _frame(Op.PING, b"")
+
+
 def close(code: int, reason: str = "") -> bytes:
-    """A close frame. NO_STATUS makes an empty one; a reason is cut to what fits."""
+    """Return a close frame. NO_STATUS gives an empty one; a reason is cut to MAX_REASON bytes."""
     if code == NO_STATUS:
         return _frame(Op.CLOSE, b"")
     text = reason.encode()[:MAX_REASON].decode(errors="ignore").encode()

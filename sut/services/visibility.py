@@ -1,4 +1,4 @@
-"""What a user may see of a conversation: the numbers inside the user's spans, and nothing else."""
+"""The part of a conversation that a user may see: the numbers inside the user's spans, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sut.ports import Span, StoredMessage
 from sut.protocol.frames import MAX_BODY, Message, Page
 
 PAGE_BYTES = 4 * MAX_BODY
-"""Bodies of one PAGE: beyond it the page ends early (at least one message is given)."""
+"""Bytes of the bodies in one PAGE. Beyond it the page ends early, after at least one message."""
 
 
 def visible_head(spans: Sequence[Span], head: int) -> int:
-    """The highest number this user may see, given the user's spans in order; 0 when none."""
+    """Return the highest number this user may see, given the user's spans in order; 0 when there is none."""
     if not spans:
         return 0
     end = spans[-1].end
@@ -33,14 +33,14 @@ def known_to(user: int, spans: Mapping[int, Sequence[Span]], head: int) -> tuple
 
 
 def sees(spans: Sequence[Span], seq: int) -> bool:
-    """Whether a user with these spans may see the number."""
+    """Return True if a user with these spans may see the number."""
     return any(span.first <= seq and (span.end == 0 or seq < span.end) for span in spans)
 
 
 def cut_page(
     conv: int, spans: Sequence[Span], rows: Iterable[StoredMessage], *, after: int, covered: int, head: int
 ) -> Page:
-    """A PAGE of what this user may see of `rows`, which are all rows of (after, covered] in order.
+    """Return a PAGE of what this user may see of `rows`, which are all rows of (after, covered] in order.
 
     Ends early, with a lower `through`, when the bodies would exceed PAGE_BYTES.
     """
@@ -62,7 +62,7 @@ def cut_page(
 
 
 class Stretch(NamedTuple):
-    """Numbers [first, end) in a row that a user may see; `older` is where the stay before ended, 1 without one."""
+    """Consecutive numbers [first, end) that a user may see. `older`: the end of the stay before, 1 if there is none."""
 
     first: int
     end: int
@@ -70,7 +70,7 @@ class Stretch(NamedTuple):
 
 
 def stretch_before(spans: Sequence[Span], before: int, head: int) -> Stretch:
-    """The newest stretch below `before` of a user with these spans, in order; [1, 1) when there is none."""
+    """Return the newest stretch below `before` for a user with these ordered spans; [1, 1) when there is none."""
     for index in range(len(spans) - 1, -1, -1):
         span = spans[index]
         end = min(before, span.end or head + 1, head + 1)
@@ -82,10 +82,10 @@ def stretch_before(spans: Sequence[Span], before: int, head: int) -> Stretch:
 def cut_back(
     conv: int, spans: Sequence[Span], rows: Sequence[StoredMessage], stretch: Stretch, *, exhausted: bool, head: int
 ) -> Page:
-    """A PAGE of the newest of `rows`, which are the newest rows below the end of the stretch, in order.
+    """Return a PAGE of the newest of `rows`, which are the newest rows below the end of the stretch, in order.
 
-    `exhausted`: there are no rows below these. Covers [through, end): down to the stay before where the stretch is
-    used up, else down to the oldest message given. Bodies are limited as in `cut_page`.
+    `exhausted`: there are no rows below these. The page covers [through, end). `through` is the end of the stay before
+    if the stretch is used up, else the oldest message given. Bodies are limited as in `cut_page`.
     """
     visible = visible_head(spans, head)
     messages: list[Message] = []

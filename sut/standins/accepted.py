@@ -1,6 +1,6 @@
-"""What was accepted, as a phone would have got it: a line a push, in DIR/pushes/NAME.jsonl.
+"""The file of accepted pushes, as phones would have got them: DIR/pushes/NAME.jsonl, one line per push.
 
-A line is written by one system call that appends, before the sender hears that the push was accepted: SIGKILL of this
+One appending system call writes the line before the sender hears that the push was accepted: SIGKILL of this
 process loses none. The times are the run's clock. The lines are `push` events of the history's exchange format.
 """
 
@@ -17,7 +17,7 @@ DIRECTORY: Final = "pushes"
 
 
 class Accepted(msgspec.Struct, frozen=True, tag_field="e", tag="push"):
-    """One push on its way to a phone."""
+    """A line of the file: one push that its provider accepted for a phone."""
 
     t: int
     device: int
@@ -28,10 +28,10 @@ class Accepted(msgspec.Struct, frozen=True, tag_field="e", tag="push"):
 
 
 class AcceptedPushes:
-    """The file of one stand-in."""
+    """The file of one stand-in's accepted pushes."""
 
     def __init__(self, directory: Path, name: str) -> None:
-        """Raises OSError."""
+        """Open the file, or create it. Raises OSError."""
         path = directory / DIRECTORY / f"{name}.jsonl"
         path.parent.mkdir(exist_ok=True)
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -39,12 +39,11 @@ class AcceptedPushes:
         self.count = 0
 
     def add(self, *, provider: str, token: str, device: int, conv: int, seq: int) -> None:
-        """Now. Raises OSError."""
+        """Append a line with the present time. Raises OSError."""
         now_ns = time.monotonic_ns() + self._offset_ns
         line = Accepted(now_ns, device, conv, seq, provider, token)
         os.write(self._fd, msgspec.json.encode(line) + b"\n")
         self.count += 1
 
     def close(self) -> None:
-        """Release the file."""
         os.close(self._fd)

@@ -1,4 +1,4 @@
-"""Apple's side of a push: checks what Apple checks, and answers with Apple's statuses and reasons.
+"""Stand-in for APNs: makes Apple's checks and answers with Apple's statuses and reasons.
 
 https://developer.apple.com/documentation/usernotifications/handling-notification-responses-from-apns
 """
@@ -17,7 +17,7 @@ import msgspec
 
 from sut.protocol.push_tokens import device_of
 from sut.standins.accepted import AcceptedPushes
-from sut.standins.behaviour import Behaviour, harm_to, is_gone, strikes
+from sut.standins.behaviour import Behaviour, Waits, harm_to, is_gone, strikes
 from sut.standins.h2_server import Harm, Request, Response
 
 MAX_PAYLOAD: Final = 4096
@@ -30,7 +30,7 @@ _PATH: Final = re.compile(r"/3/device/([^/]*)")
 class _Reason(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str
     timestamp: int = 0
-    """Of a dead token: since when, in milliseconds."""
+    """When the token died, in Unix milliseconds; 0: not about a dead token."""
 
 
 class _Payload(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class _Payload(msgspec.Struct, frozen=True):
 
 
 class ApnsStandIn:
-    """The handler of an H2Server."""
+    """Answers the requests of an H2Server as APNs would."""
 
     def __init__(
         self,
@@ -61,18 +61,19 @@ class ApnsStandIn:
         self._behaviour = behaviour
         self._rng = rng
         self._tokens: dict[str, int] = {}
-        """Provider tokens with a good signature, and when they were issued."""
+        """Provider tokens with a valid signature, and when each was issued (Unix seconds)."""
         self.dead: dict[str, int] = {}
         """Tokens that are dead, since when (ms): what a test says, besides what the behaviour says."""
+        self.waits = Waits()
 
     async def handle(self, request: Request) -> Response | Harm:
-        """One push."""
+        """Answer one push, or return the harm to do to its connection."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
         return await self._trouble(request)
 
     def _refusal(self, request: Request) -> Response | None:
-        """What is wrong with the request itself, in Apple's order as far as it is known."""
+        """Return the refusal of an invalid request, or None. The order is Apple's, as far as it is known."""
         path = _PATH.fullmatch(request.path)
         if path is None:
             return _no(404, "BadPath")
@@ -106,6 +107,11 @@ class ApnsStandIn:
     async def _trouble(self, request: Request) -> Response | Harm:
         behaviour, rng = self._behaviour(), self._rng
         token = request.path.rpartition("/")[2]
+        try:
+            payload = msgspec.json.decode(request.body, type=_Payload)
+        except msgspec.DecodeError:  # Apple would pass it on; here nobody could tell what it was for
+            return _no(400, "BadMessageId")
+        self.waits.came(token, payload.conv)
         if harm := await harm_to(behaviour, rng):
             return harm
         if token in self.dead or is_gone(token, behaviour.gone):
@@ -113,21 +119,20 @@ class ApnsStandIn:
         if strikes(rng, behaviour.expired):
             return _no(403, "ExpiredProviderToken")
         if strikes(rng, behaviour.throttled):
+            self.waits.told(token, payload.conv, behaviour.retry_after_s)
             return _no(429, "TooManyRequests", after_s=behaviour.retry_after_s)
         if strikes(rng, behaviour.failing):
             if rng.random() < 0.5:
                 return _no(500, "InternalServerError")
+            self.waits.told(token, payload.conv, behaviour.retry_after_s)
             return _no(503, "ServiceUnavailable", after_s=behaviour.retry_after_s)
-        try:
-            payload = msgspec.json.decode(request.body, type=_Payload)
-        except msgspec.DecodeError:  # Apple would pass it on; here nobody could tell what it was for
-            return _no(400, "BadMessageId")
         device = device_of("apns", token)
         assert device is not None
         self._accepted.add(provider="apns", token=token, device=device, conv=payload.conv, seq=payload.seq)
         if strikes(rng, behaviour.lost):
             return Harm.CUT
-        return Response(200, headers={"apns-id": request.headers.get("apns-id") or str(uuid.uuid4()).upper()})
+        headers = {"apns-id": request.headers.get("apns-id") or str(uuid.uuid4()).upper()}
+        return Response(200, headers=headers, goaway=strikes(rng, behaviour.drained))
 
     def _provider_token(self, authorization: str) -> Response | None:
         scheme, _, token = authorization.partition(" ")

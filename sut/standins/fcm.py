@@ -1,4 +1,4 @@
-"""Google's side of a push: an OAuth 2 token endpoint and FCM's HTTP v1 endpoint, with Google's errors.
+"""Stand-in for FCM: an OAuth 2 token endpoint and FCM's HTTP v1 endpoint, with Google's errors.
 
 https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode
 """
@@ -17,7 +17,7 @@ import msgspec
 
 from sut.protocol.push_tokens import device_of
 from sut.standins.accepted import AcceptedPushes
-from sut.standins.behaviour import Behaviour, harm_to, is_gone, strikes
+from sut.standins.behaviour import Behaviour, Waits, harm_to, is_gone, strikes
 from sut.standins.h2_server import Harm, Request, Response
 
 GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -49,7 +49,7 @@ class _Send(msgspec.Struct, frozen=True):
 
 
 class FcmStandIn:
-    """The handler of an H2Server."""
+    """Answers the requests of an H2Server as FCM would."""
 
     def __init__(
         self,
@@ -74,9 +74,10 @@ class FcmStandIn:
         self.grants = 0
         self.dead: dict[str, int] = {}
         """Tokens that are dead: what a test says, besides what the behaviour says."""
+        self.waits = Waits()
 
     async def handle(self, request: Request) -> Response | Harm:
-        """One token request or one push."""
+        """Answer one token request or one push, or return the harm to do to its connection."""
         if request.method != "POST":
             return _no(405, "INVALID_ARGUMENT", "")
         if request.path == "/token":
@@ -99,6 +100,7 @@ class FcmStandIn:
 
     async def _trouble(self, token: str, conv: int, seq: int) -> Response | Harm:
         behaviour, rng = self._behaviour(), self._rng
+        self.waits.came(token, conv)
         if harm := await harm_to(behaviour, rng):
             return harm
         if token in self.dead or is_gone(token, behaviour.gone):
@@ -107,10 +109,12 @@ class FcmStandIn:
             self._granted.clear()
             return _no(401, "UNAUTHENTICATED", "")
         if strikes(rng, behaviour.throttled):
+            self.waits.told(token, conv, behaviour.retry_after_s)
             return _no(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", after_s=behaviour.retry_after_s)
         if strikes(rng, behaviour.failing):
             if rng.random() < 0.5:
                 return _no(500, "INTERNAL", "INTERNAL")
+            self.waits.told(token, conv, behaviour.retry_after_s)
             return _no(503, "UNAVAILABLE", "UNAVAILABLE", after_s=behaviour.retry_after_s)
         device = device_of("fcm", token)
         assert device is not None
@@ -118,7 +122,7 @@ class FcmStandIn:
         if strikes(rng, behaviour.lost):
             return Harm.CUT
         name = f"{self._send_path.removeprefix('/v1/').removesuffix(':send')}/0:{time.time_ns()}"
-        return _json(200, {"name": name})
+        return _json(200, {"name": name}, goaway=strikes(rng, behaviour.drained))
 
     def _grant(self, request: Request) -> Response:
         form = parse_qs(request.body.decode("ascii", "replace"))
@@ -144,11 +148,11 @@ class FcmStandIn:
         return _json(200, {"access_token": token, "expires_in": ACCESS_S - 1, "token_type": "Bearer"})
 
 
-def _json(status: int, body: dict[str, Any], *, after_s: int = 0) -> Response:
+def _json(status: int, body: dict[str, Any], *, after_s: int = 0, goaway: bool = False) -> Response:
     headers = {"content-type": "application/json; charset=UTF-8"}
     if after_s:
         headers["retry-after"] = str(after_s)
-    return Response(status, msgspec.json.encode(body), headers)
+    return Response(status, msgspec.json.encode(body), headers, goaway)
 
 
 def _no(status: int, text: str, code: str, *, after_s: int = 0) -> Response:

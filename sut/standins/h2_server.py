@@ -1,7 +1,8 @@
-"""A small HTTP/2 server over TLS: requests in, responses or worse out. Framing is the h2 library's.
+"""A small HTTP/2 server over TLS that can also fail as a provider does. The h2 library does the framing.
 
-What a provider does to its clients when it is ill is part of it: a response may be late, a stream reset, the
-connection cut, or closed by GOAWAY. Every request is handled by a task of its own.
+What a provider does to its clients is part of it: a response may be late or never come, a stream be reset, the
+connection be cut, or closed by GOAWAY, with a word (what came before it is still answered) or without. Every request
+is handled by a task of its own.
 """
 
 from __future__ import annotations
@@ -25,15 +26,16 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import ProtocolError
+from hyperframe.frame import GoAwayFrame
 
 MAX_BODY: Final = 64 * 1024
-"""Of one request; a longer one is reset."""
+"""Bytes of one request's body; the stream of a longer one is reset."""
 HIGH_WATER: Final = 1 << 20
 
 
 @dataclass(slots=True)
 class Request:
-    """One whole request."""
+    """One request; `body` grows until its stream ends."""
 
     method: str = ""
     path: str = ""
@@ -43,29 +45,33 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer. Bodies are small: they fit in the peer's window."""
+    """An answer. Its body must be small: it has to fit in the peer's window."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    goaway: bool = False
+    """Before it GOAWAY, which names this stream: those before it are answered, those after it are not looked at."""
 
 
 class Harm(Enum):
-    """Instead of an answer."""
+    """A failure that a connection or stream gets instead of an answer."""
 
     RESET = "reset"
     """RST_STREAM (REFUSED_STREAM is for requests that were not looked at; this one is INTERNAL_ERROR)."""
     CUT = "cut"
-    """The TCP connection ends without a word."""
+    """The TCP connection is aborted."""
     GOAWAY = "goaway"
     """GOAWAY, then the end of the connection: no answer to what is under way."""
+    SILENCE = "silence"
+    """No answer to this request, ever; the others on the connection have theirs."""
 
 
 Handler = Callable[[Request], Awaitable["Response | Harm"]]
 
 
 class H2Server:
-    """One listener."""
+    """One listener and its connections."""
 
     def __init__(self, handler: Handler, tls: ssl.SSLContext) -> None:
         self._handler = handler
@@ -75,13 +81,13 @@ class H2Server:
         self._address = ("", 0)
 
     async def start(self, host: str, port: int) -> None:
-        """Listen. Raises OSError."""
+        """Start to listen. Raises OSError."""
         self._address = (host, port)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._accept, host, port, ssl=self._tls, backlog=256)
 
     async def set_away(self, away: bool) -> None:
-        """Away: nobody listens, and every connection ends without a word. Raises OSError."""
+        """True: stop listening and cut every connection. False: listen again. Raises OSError."""
         if away:
             self.close()
         elif self._server is None:
@@ -91,7 +97,7 @@ class H2Server:
         return _Connection(self._handler, self.connections)
 
     def close(self) -> None:
-        """Stop listening, end all connections."""
+        """Stop listening and cut all connections."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -107,6 +113,8 @@ class _Connection(asyncio.Protocol):
         self._requests: dict[int, Request] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._transport: asyncio.Transport | None = None
+        self._last: int | None = None
+        """The last stream that is looked at, after GOAWAY."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -150,13 +158,14 @@ class _Connection(asyncio.Protocol):
                         self._h2.reset_stream(stream, ErrorCodes.ENHANCE_YOUR_CALM)
             case StreamEnded():
                 request = self._requests.pop(event.stream_id or 0, None)
-                if request is not None:
+                if request is not None and self._looks_at(event.stream_id or 0):
                     self._tasks[event.stream_id or 0] = asyncio.create_task(self._handle(event.stream_id or 0, request))
             case StreamReset():
                 self._requests.pop(event.stream_id or 0, None)
                 task = self._tasks.pop(event.stream_id or 0, None)
                 if task is not None:
                     task.cancel()
+                self._end_if_done()
             case ConnectionTerminated():
                 self.cut()
             case WindowUpdated() | _:
@@ -165,15 +174,34 @@ class _Connection(asyncio.Protocol):
     async def _handle(self, stream: int, request: Request) -> None:
         try:
             answer = await self._handler(request)
+            if answer is Harm.SILENCE:
+                await asyncio.get_running_loop().create_future()
         finally:
             self._tasks.pop(stream, None)
         if self._transport is None:
             return
         try:
             self._answer(stream, answer)
-        except ProtocolError:  # the client gave the stream up meanwhile
+        except ProtocolError:  # the client reset the stream meanwhile
             return
         self._flush()
+        self._end_if_done()
+
+    def _looks_at(self, stream: int) -> bool:
+        return self._last is None or stream <= self._last
+
+    def _say_goaway(self, last: int) -> None:
+        """Past h2, which takes a connection that has said GOAWAY for one that is over."""
+        if self._last is None and self._transport is not None:
+            self._last = last
+            self._flush()
+            self._transport.write(GoAwayFrame(last_stream_id=last).serialize())
+            for stream in [stream for stream in self._tasks if stream > last]:
+                self._tasks.pop(stream).cancel()
+
+    def _end_if_done(self) -> None:
+        if self._last is not None and not self._tasks and self._transport is not None:
+            self._transport.close()
 
     def _answer(self, stream: int, answer: Response | Harm) -> None:
         match answer:
@@ -186,7 +214,9 @@ class _Connection(asyncio.Protocol):
                     self._transport.close()
             case Harm.RESET:
                 self._h2.reset_stream(stream, ErrorCodes.INTERNAL_ERROR)
-            case Response(status, body, headers):
+            case Response(status, body, headers, goaway):
+                if goaway:
+                    self._say_goaway(stream)
                 self._h2.send_headers(stream, [(":status", str(status)), *headers.items()], end_stream=not body)
                 if body:
                     self._h2.send_data(stream, body, end_stream=True)
@@ -199,4 +229,4 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None and (data := self._h2.data_to_send()):
             self._transport.write(data)
             if self._transport.get_write_buffer_size() > HIGH_WATER:
-                self.cut()  # a client that does not read
+                self.cut()  # the client does not read

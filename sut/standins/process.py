@@ -1,9 +1,9 @@
 """The process that stands in for both push providers. Tests and faults set its behaviour over HTTP.
 
     GET  /behaviour      what is set now
-    PUT  /behaviour      set it: {"apns": {"throttled": 0.1}, "fcm": {"away": true}}; one that is left out is well
+    PUT  /behaviour      set it: {"apns": {"throttled": 0.1}, "fcm": {"away": true}}; a provider left out has no faults
     POST /dead           {"apns": ["token", ...], "fcm": [...]}: the apps of these phones were deleted just now
-    GET  /counts         {"accepted": 12}
+    GET  /counts         {"accepted": 12, "too_soon": 0}: too_soon are pushes that did not wait for their Retry-After
 
 Ports: "apns" and "fcm" speak HTTP/2 over TLS; "control" is plain, and local.
 """
@@ -64,6 +64,11 @@ class StandIns:
         tls.set_alpn_protocols(["h2"])
         self.apns_server, self.fcm_server = H2Server(self.apns.handle, tls), H2Server(self.fcm.handle, tls)
 
+    @property
+    def too_soon(self) -> int:
+        """Pushes that came again before their Retry-After was over."""
+        return self.apns.waits.too_soon + self.fcm.waits.too_soon
+
     async def behave(self, wanted: Behaviours) -> None:
         """Set the behaviour. Raises OSError."""
         self.behaviours = wanted
@@ -71,13 +76,13 @@ class StandIns:
         await self.fcm_server.set_away(wanted.fcm.away)
 
     def kill_tokens(self, apns: tuple[str, ...] = (), fcm: tuple[str, ...] = ()) -> None:
-        """Mark these tokens as those of apps that were deleted just now."""
+        """Mark these tokens dead from now on: their apps were deleted."""
         now_ms = time.time_ns() // 1_000_000
         self.apns.dead |= dict.fromkeys(apns, now_ms)
         self.fcm.dead |= dict.fromkeys(fcm, now_ms)
 
     def close(self) -> None:
-        """End all connections."""
+        """Stop both servers, cut their connections and close the file."""
         self.apns_server.close()
         self.fcm_server.close()
         self.accepted.close()
@@ -122,7 +127,7 @@ def _control(stand_ins: StandIns) -> web.Application:
             return web.json_response({"error": str(error)}, status=400)
         return await show(request)
 
-    async def bury(request: web.Request) -> web.Response:
+    async def kill(request: web.Request) -> web.Response:
         try:
             dead = msgspec.json.decode(await request.read(), type=_Dead)
         except msgspec.DecodeError as error:
@@ -131,14 +136,14 @@ def _control(stand_ins: StandIns) -> web.Application:
         return web.json_response({"dead": len(dead.apns) + len(dead.fcm)})
 
     async def counts(_request: web.Request) -> web.Response:
-        return web.json_response({"accepted": stand_ins.accepted.count})
+        return web.json_response({"accepted": stand_ins.accepted.count, "too_soon": stand_ins.too_soon})
 
     app = web.Application()
     app.add_routes(
         [
             web.get("/behaviour", show),
             web.put("/behaviour", change),
-            web.post("/dead", bury),
+            web.post("/dead", kill),
             web.get("/counts", counts),
         ]
     )

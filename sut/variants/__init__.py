@@ -12,8 +12,8 @@ A variant is one module of this package; a module whose name begins with "_" is 
 - `swarm(settings)`, where the devices behave differently: it takes the swarm's settings (fields of
   load.workload.SwarmConfig) and returns those that change.
 
-The name of a variant may also be a dotted path, such as `tests.defects.x.old_piece`: a module of the same form outside
-this package, which can be imported from the current directory.
+The name of a variant may also be a dotted path, such as `tests.defects.x.old_piece`. It names a module of the same form
+outside this package that can be imported from the current directory.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ class UnknownVariant(SutError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Variant:
-    """One known-bad design."""
+    """One known-bad design: its module, its defect in words, and the checks or bench that show it."""
 
     name: str
     module: ModuleType
     wrong: str
-    """What is wrong with it, in one line."""
+    """The defect in one line, from the module's docstring."""
     caught_by: tuple[str, ...]
-    """Names of the checks that catch it, the one that must first; empty where only a bench shows it."""
+    """Names of the checks that catch it, the required one first; empty if only a bench shows it."""
     measured_by: str
-    """Name of the bench that shows what it costs; "" where checks catch it."""
+    """Name of the bench that shows its cost; "" if checks catch it."""
 
     def pieces(self, kind: str, topology: Topology) -> Any:
         """Return the pieces for `serve` of this kind of service; None: the variant does not change the kind."""
@@ -85,7 +85,7 @@ def _load(name: str, path: str) -> Variant:
 
 
 class _Table(Mapping[str, Variant]):
-    """The variants of this package by name, in alphabetical order. A module is imported when it is asked for."""
+    """The variants of this package by name, in alphabetical order. A module is imported on first access."""
 
     def __init__(self) -> None:
         self._names = [found.name for found in pkgutil.iter_modules(__path__) if not found.name.startswith("_")]
@@ -108,7 +108,7 @@ VARIANTS: Final = _Table()
 def find(name: str, directory: str = "") -> Variant:
     """Return the variant of this name or dotted path. Raises UnknownVariant.
 
-    A dotted path is looked for in `directory` too ("": the current one), after the usual places.
+    A dotted path is also looked for in `directory` ("": the current one), after Python's usual places.
     """
     if "." not in name:
         if name not in VARIANTS:

@@ -1,4 +1,4 @@
-"""The base of the variants that spoil a registry. No variant itself."""
+"""The base class of the variants that damage a registry. It is no variant itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sut.ports import Registry
 
 
 class PassingOn:
-    """Passes every call to the registry behind it. A variant overrides what it does worse."""
+    """Passes every call on to the inner registry. A variant overrides what it does wrong."""
 
     def __init__(self, inner: Registry) -> None:
         self.inner = inner

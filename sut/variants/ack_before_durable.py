@@ -30,10 +30,10 @@ _decode = msgspec.msgpack.Decoder(LogRecord).decode
 
 
 class VolatileAcceptor(Acceptor):
-    """Tells the sequencer of records that are in memory only."""
+    """Sends the sequencer records that are in memory only."""
 
     async def append(self, partition: int, records: Sequence[LogRecord]) -> None:
-        """Tell the sequencer now, the log later."""
+        """Send the records to the sequencer now, and append them to the log DELAY_S later."""
         for record in records:
             self._sequencer.send(Early(partition, _encode(record)))
         await asyncio.sleep(DELAY_S)
@@ -66,7 +66,7 @@ class EarlyWorker(PartitionWorker):
             task.add_done_callback(self._tasks.discard)
 
     def settle(self, live: Live, record: LogRecord, outcome: rule.Outcome) -> Notification | None:
-        """A repeat of an early record is its arrival in the log: now it is stored."""
+        """Store an early record when its copy arrives in the log, which the rule sees as a repeat."""
         key = (record.conv, record.device, record.client_seq)
         message = self._early.pop(key, None)
         if message is not None and isinstance(outcome, rule.Repeated):

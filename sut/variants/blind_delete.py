@@ -1,6 +1,6 @@
 """Known bad: the late clean-up after a disconnect deletes the device's route, whichever connection owns it by then.
 
-The clean-up is off the hot path: disconnects are collected, and a sweep at each renewal of the lease deletes their
+The clean-up is off the hot path. Disconnects are collected, and a sweep at each renewal of the lease deletes their
 routes by user and device. A device that is back by then, on whichever gateway, loses the route of its new connection.
 Routes are not refreshed either: a gateway writes a route when a device connects, and again only after Redis was away.
 So nothing restores the route while the connection lasts. Only the SYNC of every tenth heartbeat shows what was missed.
@@ -26,21 +26,21 @@ NEVER_S: Final = 1e9
 
 
 class BlindDelete(PassingOn):
-    """Deletes late, and by key."""
+    """Deletes routes late, by user and device instead of by connection."""
 
     def __init__(self, inner: Registry, *, late_s: float = LATE_S) -> None:
         super().__init__(inner)
         self._late_s = late_s
         self._waiting: deque[tuple[float, int, int]] = deque(maxlen=MAX_WAITING)
-        """When it is due, user, device; by time."""
+        """(time of the deletion in monotonic s, user, device), in order of time."""
 
     async def unregister(self, routes: Sequence[tuple[int, Route]]) -> None:
-        """Note who has gone."""
+        """Note the disconnected devices for the sweep."""
         due_s = time.monotonic() + self._late_s
         self._waiting.extend((due_s, user, route.device) for user, route in routes)
 
     async def lease(self, node: str, incarnation: int, ttl_s: float, address: str) -> None:
-        """Renew it, and sweep."""
+        """Renew the lease, then sweep the due routes."""
         await self.inner.lease(node, incarnation, ttl_s, address)
         now_s = time.monotonic()
         swept: set[tuple[int, int]] = set()

@@ -23,16 +23,16 @@ MEASURED_BY = "fanout"
 
 
 def inbox_of(conv: int, user: int) -> int:
-    """The id under which a member's copies of a conversation are stored; none that the API gives."""
+    """Return the id that stores a member's copies of a conversation. The API never gives this id."""
     digest = hashlib.blake2b(f"inbox:{conv}:{user}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1 or 1
 
 
 class CopyingWorker(PartitionWorker):
-    """Writes and sends each body once a member."""
+    """Writes and sends each body once per member."""
 
     def settle(self, live: Live, record: LogRecord, outcome: Outcome) -> Notification | None:
-        """As usual, but what is told to a group is the whole message."""
+        """Settle as the sequencer does, but notify a group with the whole message."""
         notification = super().settle(live, record, outcome)
         message = getattr(outcome, "message", None)
         if notification is None or message is None or live.state.kind == DIRECT:
@@ -51,7 +51,7 @@ class CopyingWorker(PartitionWorker):
         return Notification(frame, notification.users, notification.except_device)
 
     def take_writes(self) -> list[ConversationWrite]:
-        """As usual, and a copy for the inbox of each member of a group."""
+        """Return the normal writes, and a copy for the inbox of each member of a group."""
         writes = super().take_writes()
         copies = [
             ConversationWrite(replace(write.row, conv=inbox_of(write.row.conv, user)), write.messages, (), ())

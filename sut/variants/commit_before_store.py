@@ -18,10 +18,10 @@ DELAY_S = 0.5
 
 
 class HastyWorker(PartitionWorker):
-    """Promises first, writes later."""
+    """Commits the log before it writes the store."""
 
     async def store(self) -> None:
-        """Commit, wait, write."""
+        """Commit, wait DELAY_S, then write."""
         position, count, size = self._position, self._unstored, self._unstored_bytes
         await self._until_available(partial(self._log.commit, self.partition, position))
         self.committed = position

@@ -22,15 +22,15 @@ MAX_REMEMBERED: Final = 100_000
 
 
 class ForgetfulWorker(PartitionWorker):
-    """Drops a sender's mark when it is asked for later than the window."""
+    """Drops a sender's mark when a repeat comes later than the window."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._taken: dict[tuple[int, int], tuple[int, float]] = {}
-        """By conversation and device: the last client_seq, and when it came."""
+        """(conversation, device) -> (its last client_seq, monotonic s of its arrival)."""
 
     async def number(self, record: LogRecord) -> int | None:
-        """The rule's, which finds no mark of a message that came long ago."""
+        """Return None, for the rule to decide; removes the mark of a message that is older than the window."""
         live = self._live.get(record.conv)
         if record.kind == Kind.MESSAGE and live is not None:
             key, now_s = (record.conv, record.device), time.monotonic()

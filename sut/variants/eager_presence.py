@@ -1,7 +1,7 @@
 """Known bad: each coming and going is told to all contacts at once, whether they look or not: correct, but a storm.
 
-Nothing that it tells is wrong, but it costs. A user with two hundred contacts who loses the network for a second makes
-four hundred events, and a gateway that dies makes them for each of its users. The bench counts them.
+Nothing that it tells is wrong, but it costs. A user with two hundred contacts who loses the network for a second causes
+four hundred events. A gateway that dies causes them for each of its users. The bench counts them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MEASURED_BY = "presence"
 
 
 class EagerPresence(GatewayPresence):
-    """Tells of each change at once, and does not care who watches."""
+    """Reports each change at once, whether or not anybody watches."""
 
     def opened(self, client: Client) -> None:
         """Tell all contacts if the user was not here."""
@@ -33,14 +33,14 @@ class EagerPresence(GatewayPresence):
             self._tell_chats(Changed(client.user, 0))
 
     def watch(self, client: Client, users: tuple[int, ...]) -> None:
-        """Ignore it: everybody is told anyway."""
+        """Ignore the request: all contacts are told in any case."""
 
 
 class EagerSignals(Signals):
-    """Sends each change to whoever shares a conversation with the user."""
+    """Sends each change to all users who share a conversation with the user."""
 
     def changed(self, frame: Changed) -> None:
-        """To all contacts, as far as their conversations are in this sequencer's memory."""
+        """Tell all contacts whose conversations are in this sequencer's memory."""
         contacts = {
             user
             for worker in self._workers.values()

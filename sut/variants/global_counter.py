@@ -13,21 +13,21 @@ from typing import Final
 
 from sut.adapters.redis.counter import RedisCounter
 from sut.deploy.topology import Topology
-from sut.ports import Kind, LogRecord, Unavailable
+from sut.ports import Kind, LogRecord
 from sut.services.sequencer.pieces import SequencerPieces
-from sut.services.sequencer.worker import RETRY_S, PartitionWorker
+from sut.services.sequencer.worker import PartitionWorker
 
 MEASURED_BY = "counter"
 EVERYTHING: Final = "everything"
 
 
 def sequencer(topology: Topology) -> SequencerPieces:
-    """All partitions of the process wait in one queue for tickets."""
+    """Return a worker whose partitions share one queue for tickets in this process."""
     turn = asyncio.Lock()
     counters: list[RedisCounter] = []
 
     class TicketWorker(PartitionWorker):
-        """Takes a ticket for each message before it goes on."""
+        """Takes a ticket for each message before it numbers it."""
 
         async def number(self, record: LogRecord) -> int | None:
             """Take a ticket, and leave the number to the rule."""
@@ -36,12 +36,7 @@ def sequencer(topology: Topology) -> SequencerPieces:
             async with turn:
                 if not counters:
                     counters.append(RedisCounter(topology, topology.sequencer_of(self.partition).name))
-                while True:
-                    try:
-                        await counters[0].ticket(EVERYTHING)
-                    except Unavailable:
-                        await asyncio.sleep(RETRY_S)
-                    else:
-                        return None
+                await self._until_available(lambda: counters[0].ticket(EVERYTHING))
+            return None
 
     return SequencerPieces(worker=TicketWorker)

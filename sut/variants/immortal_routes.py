@@ -23,19 +23,19 @@ _HIGHEST: Final = (1 << 64) - 1
 
 
 class ImmortalRoutes(PassingOn):
-    """Turns the order of epochs round: where the newest entry would win, now the oldest does."""
+    """Reverses the order of epochs: the oldest entry wins instead of the newest."""
 
     async def lease(self, node: str, incarnation: int, ttl_s: float, address: str) -> None:
-        """Never ends by itself."""
+        """Take a lease that lasts a day instead of `ttl_s`."""
         await self.inner.lease(node, incarnation, FOR_EVER_S, address)
 
     async def register(self, routes: Sequence[tuple[int, Route]]) -> list[Route | None]:
-        """Write each route that has no other in its place, and say that all were written."""
+        """Write each route whose place is free, and report that all were written."""
         before = await self.inner.register([(user, _turned(route)) for user, route in routes])
         return [route if found is not None else None for (_, route), found in zip(routes, before, strict=True)]
 
     async def unregister(self, routes: Sequence[tuple[int, Route]]) -> None:
-        """Compare and delete, as it should be."""
+        """Compare and delete, as the real registry does."""
         await self.inner.unregister([(user, _turned(route)) for user, route in routes])
 
 

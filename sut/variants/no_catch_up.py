@@ -18,10 +18,10 @@ CAUGHT_BY = ("catch_up", "liveness")
 
 
 class NoNews(Reader):
-    """Knows nothing of what a device has missed."""
+    """Answers every SYNC as if the device had missed nothing."""
 
     async def sync(self, user: int, *, req: int, after_conv: int, cursors: Mapping[int, int]) -> Synced:
-        """Nothing is ahead of these cursors."""
+        """Return an answer without entries."""
         return Synced(req, 0, ())
 
 

@@ -17,14 +17,14 @@ CAUGHT_BY = ("leaks",)
 
 
 class OpenReader(Reader):
-    """Gives anybody what a member from the beginning may see."""
+    """Gives every user what a member since the beginning may see."""
 
     def at_hand(self, conv: int, user: int, *, after: int, limit: int) -> bytes | None:
-        """Never: members are not known here."""
+        """Return None always: the answer would depend on the members."""
         return None
 
     async def page(self, conv: int, user: int, *, after: int, limit: int) -> bytes:
-        """To a member as usual, if nothing is stored yet; else what there is. Raises NotMember, Unavailable."""
+        """Return the stored page to anybody, or a normal answer if nothing is stored. Raises NotMember, Unavailable."""
         limit = max(1, min(limit, MAX_FETCH))
         rows = await self._store.page(conv, after, limit)
         image = await self._store.load(conv)
@@ -36,7 +36,7 @@ class OpenReader(Reader):
         )
 
     async def page_before(self, conv: int, user: int, *, before: int, limit: int) -> bytes:
-        """What there is. Raises NotMember, Unavailable."""
+        """Return the stored rows to anybody. Raises NotMember, Unavailable."""
         limit = max(1, min(limit, MAX_FETCH))
         image = await self._store.load(conv)
         if image is None:

@@ -1,7 +1,7 @@
 """Known bad: some clients send in the clear what they should encrypt, and it reaches the log and the store.
 
-The swarm does it (load/device/crypto.py), in a tenth of the devices at least. The services are unchanged: they keep
-whatever a body holds, and the hunt for plaintext looks through what they keep.
+The swarm does it (load/device/crypto.py), in at least a tenth of the devices. The services are unchanged: they keep
+what a body holds, and the check for plaintext searches what they keep.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Known bad: a gateway's word on who is online never expires, so the users of a crashed gateway stay online.
 
-Whoever looks at such a user sees "online" for as long as the picture is watched.
+A user who watches such a user sees "online" for as long as the watch lasts.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ CAUGHT_BY = ("push",)
 
 
 class HastyFloor(Floor):
-    """Done with whatever was seen."""
+    """Counts every record as done once it was read."""
 
     @property
     def value(self) -> int:

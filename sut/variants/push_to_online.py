@@ -11,10 +11,10 @@ CAUGHT_BY = ("push",)
 
 
 class EagerDecider(Decider):
-    """Does not care who is connected."""
+    """Treats every device as not connected."""
 
     def is_online(self, device: RegisteredDevice, look: Look) -> bool:
-        """Never."""
+        """Return False for every device."""
         return False
 
 

@@ -21,10 +21,10 @@ CAUGHT_BY = ("receipts",)
 
 
 class HastyReceipts(PartitionWorker):
-    """Promises delivery along with the notification."""
+    """Sends receipts of delivery together with the notification."""
 
     def settle(self, live: Live, record: LogRecord, outcome: rule.Outcome) -> Notification | None:
-        """Tell the author at once that everybody has it."""
+        """Tell the author at once that everybody has received the message."""
         notification = super().settle(live, record, outcome)
         if isinstance(outcome, rule.Sequenced) and record.kind == Kind.MESSAGE:
             others = [user for user in live.state.members() if user != record.user][:MAX_ENTRIES]

@@ -6,26 +6,24 @@ numbers that other messages have. A restart that replays the log also counts the
 
 from __future__ import annotations
 
-import asyncio
-
 from sut.adapters.redis.counter import RedisCounter
 from sut.deploy.topology import Topology
-from sut.ports import Kind, LogRecord, Unavailable
+from sut.ports import Kind, LogRecord
 from sut.services.sequencer.pieces import SequencerPieces
-from sut.services.sequencer.worker import RETRY_S, PartitionWorker
+from sut.services.sequencer.worker import PartitionWorker
 
 CAUGHT_BY = ("gaps_forks", "duplicates", "acked_lost")
 
 
 def sequencer(topology: Topology) -> SequencerPieces:
-    """All partitions of the process share one connection to Redis."""
+    """Return a worker whose partitions share one connection to Redis in this process."""
     counters: list[RedisCounter] = []
 
     class CountingWorker(PartitionWorker):
         """Asks Redis for the number of each new message."""
 
         async def number(self, record: LogRecord) -> int | None:
-            """Return the answer of INCR; None where the record is a repeat or gets no number."""
+            """Return the answer of INCR; None if the record is a repeat or gets no number."""
             live = self._live.get(record.conv)
             if record.kind != Kind.MESSAGE or live is None:
                 return None
@@ -34,10 +32,6 @@ def sequencer(topology: Topology) -> SequencerPieces:
                 return None
             if not counters:
                 counters.append(RedisCounter(topology, topology.sequencer_of(self.partition).name))
-            while True:
-                try:
-                    return await counters[0].increment(record.conv)
-                except Unavailable:
-                    await asyncio.sleep(RETRY_S)
+            return await self._until_available(lambda: counters[0].increment(record.conv))
 
     return SequencerPieces(worker=CountingWorker)

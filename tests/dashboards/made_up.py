@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from chaos.verdict.history.history import SCHEMA, History
-from chaos.verdict.history.lines import Bounds, Fault, Meta, Phase
+from load.history.control import Bounds, Fault, Meta, Phase
 
 START_NS = 1_790_000_000 * 10**9
 SECOND = 10**9

@@ -12,7 +12,8 @@ from dashboards.report.hops import HOPS, Budget, Share, measure
 from dashboards.report.joining import TIMES
 from dashboards.report.traces import RECORD as READ
 from dashboards.report.traces import STAMPS, read_traces
-from load.history.history import Event, Explanation, HistoryWriter, message_id
+from load.history.events import Event, Explanation, message_id
+from load.history.writer import HistoryWriter
 from sut.process.trace import RECORD, RECORD_SIZE, Hop
 from tests.dashboards.traced import EVERY, USUAL_MS, TracedRun, ns
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from chaos.verdict.history.history import FOREIGN_BOUNDS, History
-from chaos.verdict.history.lines import Hole, Meta
+from chaos.verdict.history.history import History
 from chaos.verdict.judge import judge
 from chaos.verdict.model import Counterexample, FaultResult, Verdict
 from dashboards.report import render
+from load.history.control import Hole, Meta
 from tests.dashboards.made_up import Trouble, made_up_history, write_metrics
 
 TROUBLES = (
@@ -137,7 +137,7 @@ def test_a_single_message(tmp_path: Path) -> None:
 def test_holes_and_notes_are_on_the_page(tmp_path: Path) -> None:
     whole = made_up_history(messages=50)
     history = History(
-        events=whole.events, phases=whole.phases, notes=("swarm-2: torn record 7",),
+        events=whole.events, phases=whole.phases,
         holes=(Hole(t=0, process="swarm-2", detail="torn record 7"),),
     )  # fmt: skip
     _, page = page_of(judge(history), history, tmp_path)
@@ -147,8 +147,8 @@ def test_holes_and_notes_are_on_the_page(tmp_path: Path) -> None:
 def test_everything_that_comes_from_a_run_is_escaped(tmp_path: Path) -> None:
     whole = made_up_history(messages=300, lose=100)
     history = History(
-        events=whole.events, own=True, phases=whole.phases, notes=(SCRIPT,),
-        meta=Meta(experiment=SCRIPT, profile=SCRIPT, variant=SCRIPT, bounds=FOREIGN_BOUNDS),
+        events=whole.events, own=True, phases=whole.phases, unknown_kinds={SCRIPT: 1},
+        meta=Meta(experiment=SCRIPT, profile=SCRIPT, variant=SCRIPT),
     )  # fmt: skip
     verdict = judge(history)
     fault = FaultResult(

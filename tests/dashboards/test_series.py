@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.verdict.history.history import History
+from chaos.verdict.relations.facts import facts_of
 from dashboards.report.series import MAX_BUCKETS, Grid, grid_over, latency, online, rates
 from tests.dashboards.made_up import SECOND, START_NS, Trouble, frame, made_up_history
 
@@ -36,7 +37,7 @@ def test_rates_add_up_to_the_events() -> None:
 
 def test_latency_stands_where_the_messages_were_due() -> None:
     history = made_up_history(messages=6000, troubles=(TROUBLE,))
-    found = latency(history.facts.samples, grid_of(history))
+    found = latency(facts_of(history).samples, grid_of(history))
     calm, slow = found.p99[10], found.p99[22]
     assert calm is not None
     assert slow is not None
@@ -46,7 +47,7 @@ def test_latency_stands_where_the_messages_were_due() -> None:
             assert 0 < p50 <= p99 <= highest
     assert found.p50[-1] is None  # nothing was due any more
     assert found.extremes is not None
-    exact = history.facts.samples["latency_ns"].max()
+    exact = facts_of(history).samples["latency_ns"].max()
     assert isinstance(exact, int)
     assert found.extremes[1] == pytest.approx(exact / 1e6, abs=0.001)
 
@@ -70,6 +71,6 @@ def test_a_state_reported_twice_counts_once() -> None:
 def test_nothing_gives_nothing() -> None:
     history = History(events=made_up_history(messages=1).events.clear())
     grid = grid_of(history)
-    assert latency(history.facts.samples, grid).extremes is None
+    assert latency(facts_of(history).samples, grid).extremes is None
     assert rates(history.events, grid, ("send",)) == {"send": [0.0]}
     assert online(history.events, grid) == [0.0]

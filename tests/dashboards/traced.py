@@ -5,7 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from load.history.history import Event, Explanation, HistoryWriter, message_id
+from load.history.events import Event, Explanation, message_id
+from load.history.writer import HistoryWriter
 from sut.process.trace import RECORD, Hop
 
 T0_NS = 1_790_000_000 * 10**9

@@ -99,8 +99,8 @@ def petrel(arguments: list[str], *, run: bool) -> str | None:
 
 
 def saved(name: str) -> bool:
-    """Whether a page shows an experiment that the reader saves under this name."""
-    return any(
+    """Whether there is such a file, or a page shows an experiment that the reader saves under this name."""
+    return (ROOT / name).is_file() or any(
         f"`{name}`" in path.read_text(encoding="utf-8") or f"name: {name.removesuffix('.yaml')}\n" in fence.text
         for path, fence in FENCES
         if fence.language == "yaml"

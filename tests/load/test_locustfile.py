@@ -16,8 +16,9 @@ import pytest
 
 from load import workload as configs
 from load.history.control import Phase, control_events
-from load.history.history import Event, HistoryTail, Record
+from load.history.events import Event, Record
 from load.history.ledger import LedgerReader
+from load.history.writer import HistoryTail
 from load.plan import plan as plans
 from load.plan import population as populations
 from load.workload import SwarmConfig

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from load import workload as configs
-from load.history.history import Event, HistoryTail
+from load.history.events import Event
 from load.history.ledger import LedgerReader
+from load.history.writer import HistoryTail
 from load.plan import plan as plans
 from load.plan import population as populations
 from sut.deploy import system

@@ -18,10 +18,10 @@ from chaos.run.canary import Hunt, new_mark
 from sut.crypto.account import Account
 from sut.crypto.errors import NoSession, Unreadable
 from sut.crypto.prekeys import Bundle
-from sut.deploy import system
 from sut.deploy.topology import Settings, Topology
 from sut.protocol import frames as f
 from tests.kit.pace import scaled
+from tests.kit.whole import call, create, embedded, gateways, tokens
 
 NOW_S = 1_800_000_000
 T = TypeVar("T")
@@ -34,29 +34,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running(directory: Path):
-    started = system.start(
-        profile="embedded",
-        directory=directory,
-        variant=None,
-        settings=Settings(heartbeat_s=5),
-        on_progress=lambda _line: None,
-    )
-    yield started
-    started.stop(15.0)
-
-
-def call(topology: Topology, method: str, path: str, key: str, body: object = None) -> dict:
-    data = json.dumps(body).encode() if body is not None else None
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    request = urllib.request.Request(topology.api_url + path, data, headers, method=method)
-    with urllib.request.urlopen(request, timeout=scaled(10)) as answer:
-        return json.load(answer)
-
-
-def tokens_of(topology: Topology, *users: int) -> dict[int, str]:
-    devices = {"devices": [{"user": user, "device": user} for user in users]}
-    issued = call(topology, "POST", "/v1/tokens", topology.api_key, devices)["tokens"]
-    return {one["device"]: one["token"] for one in issued}
+    with embedded(directory, Settings(heartbeat_s=5)) as started:
+        yield started
 
 
 def text(data: bytes) -> str:
@@ -84,13 +63,13 @@ class Person:
             "one_time": [{"number": number, "key": text(key)} for number, key in publication.one_time],
             "device_list": {"version": 1, "data": text(self.account.device_list)},
         }
-        left = call(self.topology, "PUT", "/v1/keys", self.token, body)["one_time"]
+        left = call(self.topology, "/v1/keys", body, self.token, "PUT")["one_time"]
         self.account.published(publication)
         return left
 
     def learn(self, user: int) -> None:
         decode = base64.b64decode
-        found = call(self.topology, "GET", f"/v1/users/{user}/keys", self.token)
+        found = call(self.topology, f"/v1/users/{user}/keys", None, self.token, "GET")
         bundles = [
             Bundle(
                 one["device"],
@@ -119,7 +98,7 @@ class Person:
         return self.knowing(lambda: self.account.seal_group(conv, users, said))
 
     async def connect(self) -> None:
-        urls = call(self.topology, "GET", "/v1/discovery", "")["gateways"]
+        urls = gateways(self.topology)
         headers = {"Authorization": f"Bearer {self.token}"}
         self.socket = await websockets.connect(urls[0], additional_headers=headers, compression=None)
         assert isinstance(await self.next(), f.Welcome)
@@ -152,17 +131,14 @@ class Person:
 
 def test_the_api_guards_the_shelf(running) -> None:
     topology = running.topology
-    devices = {"devices": [{"user": user, "device": user} for user in (11, 12)]}
-    tokens = {
-        one["device"]: one["token"] for one in call(topology, "POST", "/v1/tokens", topology.api_key, devices)["tokens"]
-    }
-    bob, alice = Person(topology, 12, tokens[12]), Person(topology, 11, tokens[11])
-    assert call(topology, "GET", "/v1/keys/count", bob.token) == {"one_time": 100}
+    token_of = tokens(topology, 11, 12)
+    bob, alice = Person(topology, 12, token_of[12]), Person(topology, 11, token_of[11])
+    assert call(topology, "/v1/keys/count", None, bob.token, "GET") == {"one_time": 100}
     assert bob.publish() == 100, "nothing new"
 
     def status(method: str, path: str, key: str, body: object = None) -> int:
         try:
-            call(topology, method, path, key, body)
+            call(topology, path, body, key, method)
         except urllib.error.HTTPError as error:
             assert "error" in json.load(error)
             return error.code
@@ -177,30 +153,25 @@ def test_the_api_guards_the_shelf(running) -> None:
     body = {"identity_key": text(bytes(32)), "signed_prekey": keys, "device_list": older}
     assert status("PUT", "/v1/keys", alice.token, body) == 409
     assert status("GET", f"/v1/users/{1 << 63}/keys", alice.token) == 404
-    assert call(topology, "GET", "/v1/users/99/keys", alice.token) == {"devices": [], "device_list": ""}
-    before = call(topology, "GET", "/v1/keys/count", bob.token)["one_time"]
-    assert call(topology, "GET", "/v1/users/12/keys?one_time=no", alice.token)["devices"][0]["one_time"] is None
-    assert call(topology, "GET", "/v1/keys/count", bob.token)["one_time"] == before
-    taken = [call(topology, "GET", "/v1/users/12/keys", alice.token)["devices"][0]["one_time"] for _ in range(12)]
+    assert call(topology, "/v1/users/99/keys", None, alice.token, "GET") == {"devices": [], "device_list": ""}
+    before = call(topology, "/v1/keys/count", None, bob.token, "GET")["one_time"]
+    assert call(topology, "/v1/users/12/keys?one_time=no", None, alice.token, "GET")["devices"][0]["one_time"] is None
+    assert call(topology, "/v1/keys/count", None, bob.token, "GET")["one_time"] == before
+    taken = [call(topology, "/v1/users/12/keys", None, alice.token, "GET")["devices"][0]["one_time"] for _ in range(12)]
     numbers = [one["number"] for one in taken if one]
     assert len(numbers) == len(set(numbers)) == 8, "then the signed prekey has to do"
-    assert call(topology, "GET", "/v1/keys/count", bob.token)["one_time"] == before - 8
+    assert call(topology, "/v1/keys/count", None, bob.token, "GET")["one_time"] == before - 8
     assert {status("GET", "/v1/users/12/keys?one_time=no", alice.token) for _ in range(700)} == {200, 429}
 
 
 def test_three_people_chat_and_the_system_knows_not_a_byte_of_it(running, directory: Path) -> None:
     topology = running.topology
-    users = (1, 2, 3)
-    devices = {"devices": [{"user": user, "device": user} for user in users]}
-    tokens = {
-        one["device"]: one["token"] for one in call(topology, "POST", "/v1/tokens", topology.api_key, devices)["tokens"]
-    }
+    token_of = tokens(topology, 1, 2, 3)
     canary, tracer = new_mark(), new_mark()
     secret = canary.encode()
-    alice, bob, carol = (Person(topology, user, tokens[user]) for user in users)
-    direct = call(topology, "POST", "/v1/conversations", alice.token, {"kind": "direct", "members": [2], "key": "d"})
-    group = call(topology, "POST", "/v1/conversations", alice.token, {"kind": "group", "members": [2, 3], "key": "g"})
-    direct, group = direct["conversation"], group["conversation"]
+    alice, bob, carol = (Person(topology, user, token_of[user]) for user in token_of)
+    direct = create(topology, alice.token, "direct", [2], "d")
+    group = create(topology, alice.token, "group", [2, 3], "g")
 
     async def scenario() -> None:
         for person in (alice, bob, carol):
@@ -214,11 +185,11 @@ def test_three_people_chat_and_the_system_knows_not_a_byte_of_it(running, direct
         read = {person.user: 0 for person in (alice, bob, carol)}
         for person in (alice, bob, carol):
             said = b"group " + secret
-            last = await person.say(group, *person.group(group, users, said))
+            last = await person.say(group, *person.group(group, (1, 2, 3), said))
             for reader in (alice, bob, carol):
                 if reader is not person:
                     assert (await reader.read(group, max(read[reader.user], last - 1)))[-1] == said
-        removed = call(topology, "DELETE", f"/v1/conversations/{group}/members/3", alice.token)["seq"]
+        removed = call(topology, f"/v1/conversations/{group}/members/3", None, alice.token, "DELETE")["seq"]
         bodies = alice.group(group, (1, 2), b"carol is gone " + secret)
         await alice.say(group, *bodies)
         assert await bob.read(group, removed) == [b"carol is gone " + secret]

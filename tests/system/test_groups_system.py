@@ -11,25 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sut.deploy import system
 from sut.deploy.topology import Settings
 from sut.protocol import frames as f
-from tests.system.test_whole_system import call, phone, tokens
+from tests.kit.whole import call, embedded, tokens
+from tests.system.test_whole_system import phone
 
 CAP = 12
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    started = system.start(
-        profile="embedded",
-        directory=tmp_path_factory.mktemp("system"),
-        variant=None,
-        settings=Settings(heartbeat_s=5, group_cap=CAP),
-        on_progress=lambda _line: None,
-    )
-    yield started
-    started.stop(15.0)
+    with embedded(tmp_path_factory.mktemp("system"), Settings(heartbeat_s=5, group_cap=CAP)) as started:
+        yield started
 
 
 class Group:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import time
@@ -15,7 +14,6 @@ from collections.abc import AsyncIterator
 import pytest
 import websockets
 
-from sut.deploy import system
 from sut.deploy.topology import Settings
 from sut.protocol import frames as f
 from sut.protocol.signals import (
@@ -31,6 +29,7 @@ from sut.protocol.signals import (
 )
 from tests.kit.pace import scaled
 from tests.kit.waits import until
+from tests.kit.whole import call, create, embedded, tokens
 
 HEARTBEAT_S = 2.0
 TTL_S = 2.5 * HEARTBEAT_S
@@ -43,28 +42,9 @@ pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    started = system.start(
-        profile="embedded",
-        directory=tmp_path_factory.mktemp("system"),
-        variant=None,
-        settings=Settings(heartbeat_s=HEARTBEAT_S, presence_period_s=PERIOD_S, presence_grace_s=GRACE_S),
-        on_progress=lambda _line: None,
-    )
-    yield started
-    started.stop(15.0)
-
-
-def call(topology, path: str, body: object, key: str, method: str = "POST") -> dict:
-    data = json.dumps(body).encode() if body is not None else None
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    request = urllib.request.Request(topology.api_url + path, data, headers, method=method)
-    with urllib.request.urlopen(request, timeout=scaled(10)) as answer:
-        return json.load(answer)
-
-
-def tokens(topology, *users: int) -> dict[int, str]:
-    wanted = {"devices": [{"user": user, "device": user} for user in users]}
-    return {item["device"]: item["token"] for item in call(topology, "/v1/tokens", wanted, topology.api_key)["tokens"]}
+    settings = Settings(heartbeat_s=HEARTBEAT_S, presence_period_s=PERIOD_S, presence_grace_s=GRACE_S)
+    with embedded(tmp_path_factory.mktemp("system"), settings) as started:
+        yield started
 
 
 class Phone:
@@ -116,8 +96,7 @@ async def phone(topology, token: str, gateway: int) -> AsyncIterator[Phone]:
 
 
 def direct(topology, keys: dict[int, str], one: int, other: int) -> int:
-    body = {"kind": "direct", "members": [other], "key": "d"}
-    return call(topology, "/v1/conversations", body, keys[one])["conversation"]
+    return create(topology, keys[one], "direct", [other], "d")
 
 
 def test_receipts_reach_the_author_rising_and_stay_with_the_system(running):
@@ -188,8 +167,7 @@ def test_an_author_who_was_away_asks_and_a_sequencer_that_died_has_forgotten_not
 def test_typing_reaches_the_other_members_and_no_one_else(running):
     topology = running.topology
     keys = tokens(topology, 301, 302, 303, 309)
-    group = {"kind": "group", "members": [302, 303], "key": "typing"}
-    conv = call(topology, "/v1/conversations", group, keys[301])["conversation"]
+    conv = create(topology, keys[301], "group", [302, 303], "typing")
 
     async def scenario() -> None:
         async with (
@@ -250,8 +228,7 @@ def test_two_devices_of_a_user_are_one_presence_and_both_get_receipts(running):
     wanted = {"devices": [{"user": 501, "device": 5011}, {"user": 501, "device": 5012}, {"user": 502, "device": 502}]}
     answer = call(topology, "/v1/tokens", wanted, topology.api_key)["tokens"]
     keys = {item["device"]: item["token"] for item in answer}
-    body = {"kind": "direct", "members": [502], "key": "d"}
-    conv = call(topology, "/v1/conversations", body, keys[5011])["conversation"]
+    conv = create(topology, keys[5011], "direct", [502], "d")
 
     async def scenario() -> None:
         async with phone(topology, keys[502], 0) as bob, phone(topology, keys[5011], 2) as first:

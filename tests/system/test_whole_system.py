@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 
 import pytest
 import websockets
 
-from sut.deploy import system
 from sut.deploy.topology import Settings
 from sut.protocol import frames as f
 from tests.kit.pace import scaled
+from tests.kit.whole import call, create, embedded, gateways, tokens
 
 PLAIN_CLIENT = Path(__file__).parents[1] / "kit" / "plain_client.py"
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    started = system.start(
-        profile="embedded",
-        directory=tmp_path_factory.mktemp("system"),
-        variant=None,
-        settings=Settings(heartbeat_s=5),
-        on_progress=lambda _line: None,
-    )
-    yield started
-    started.stop(15.0)
-
-
-def call(topology, path: str, body: object, key: str, method: str = "POST") -> dict:
-    data = json.dumps(body).encode() if body is not None else None
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    request = urllib.request.Request(topology.api_url + path, data, headers, method=method)
-    with urllib.request.urlopen(request, timeout=scaled(10)) as answer:
-        return json.load(answer)
+    with embedded(tmp_path_factory.mktemp("system"), Settings(heartbeat_s=5)) as started:
+        yield started
 
 
 class Phone:
@@ -67,17 +50,12 @@ class Phone:
 
 
 async def phone(topology, token: str) -> Phone:
-    urls = call(topology, "/v1/discovery", None, "", method="GET")["gateways"]
+    urls = gateways(topology)
     headers = {"Authorization": f"Bearer {token}"}
     socket = await websockets.connect(urls[0], additional_headers=headers, compression=None)
     connected = Phone(socket)
     assert isinstance(await connected.next(), f.Welcome)
     return connected
-
-
-def tokens(topology, *users: int) -> dict[int, str]:
-    wanted = {"devices": [{"user": user, "device": user} for user in users]}
-    return {item["device"]: item["token"] for item in call(topology, "/v1/tokens", wanted, topology.api_key)["tokens"]}
 
 
 def test_a_plain_client_written_from_the_page_sends_and_receives(running):
@@ -90,8 +68,7 @@ def test_a_plain_client_written_from_the_page_sends_and_receives(running):
 def test_a_stranger_is_refused_definitely_and_closed_and_the_gateway_goes_on(running):
     topology = running.topology
     keys = tokens(topology, 101, 102, 109)
-    group = {"kind": "group", "members": [102], "key": "strangers"}
-    conv = call(topology, "/v1/conversations", group, keys[101])["conversation"]
+    conv = create(topology, keys[101], "group", [102], "strangers")
 
     async def scenario() -> None:
         stranger, member = await phone(topology, keys[109]), await phone(topology, keys[101])
@@ -108,8 +85,7 @@ def test_a_stranger_is_refused_definitely_and_closed_and_the_gateway_goes_on(run
 def test_a_removed_member_keeps_what_it_saw_and_gets_nothing_new(running):
     topology = running.topology
     keys = tokens(topology, 201, 202)
-    group = {"kind": "group", "members": [202], "key": "removed"}
-    conv = call(topology, "/v1/conversations", group, keys[201])["conversation"]
+    conv = create(topology, keys[201], "group", [202], "removed")
 
     async def scenario() -> None:
         stays, leaves = await phone(topology, keys[201]), await phone(topology, keys[202])
@@ -127,8 +103,7 @@ def test_a_removed_member_keeps_what_it_saw_and_gets_nothing_new(running):
 def test_a_message_outlives_the_sequencer_and_is_not_numbered_twice(running):
     topology = running.topology
     keys = tokens(topology, 301, 302)
-    direct = {"kind": "direct", "members": [302], "key": "d"}
-    conv = call(topology, "/v1/conversations", direct, keys[301])["conversation"]
+    conv = create(topology, keys[301], "direct", [302], "d")
 
     async def scenario() -> None:
         sender = await phone(topology, keys[301])

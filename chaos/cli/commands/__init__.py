@@ -1,1 +1,1 @@
-"""The commands, one file a group. A file registers its commands by itself (chaos/cli/command.py)."""
+"""The commands, one file per group. A file registers its commands by itself (chaos/cli/command.py)."""

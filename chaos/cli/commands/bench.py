@@ -1,4 +1,4 @@
-"""`petrel bench NAME`: one cost of the design, measured."""
+"""`petrel bench NAME`: measures one cost of the design."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _points(text: str) -> tuple[int, ...]:
 
 @command("bench", "measure one cost: fanout, storm, counter, reconnect, presence", _options, variant, out, as_json)
 def bench(options: argparse.Namespace) -> int:
-    """Measure it and print a table."""
+    """Run the bench and print a table."""
     from chaos.bench import benches
 
     benches.find(options.name)

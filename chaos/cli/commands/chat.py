@@ -1,4 +1,4 @@
-"""`petrel chat USER`: a person's client."""
+"""`petrel chat USER`: the client for people."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _options(sub: argparse.ArgumentParser) -> None:
 
 @command("chat", "chat as somebody through a running system", _options, directory)
 def chat(options: argparse.Namespace) -> int:
-    """Chat until the person ends it."""
+    """Chat until the user quits."""
     from chaos.cli import chat as client
 
     return client.chat(

@@ -1,4 +1,4 @@
-"""`petrel verify` and `petrel history`: a recorded run, judged again or written for other tools."""
+"""`petrel verify` and `petrel history`: judge a recorded run again, or write it for other tools."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def _first(sub: argparse.ArgumentParser) -> None:
     *(scale, _first, profile, out, as_json, servers.options),
 )
 def limits(options: argparse.Namespace) -> int:
-    """Search for the highest rate. Returns 0 when some rate is carried, else 2."""
+    """Search for the highest rate. Returns 0 if some rate is carried, else 2."""
     from chaos.bench import limits as searching
     from chaos.run import experiment, rundir, whole
 

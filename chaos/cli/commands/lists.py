@@ -1,4 +1,4 @@
-"""`petrel faults`, `petrel variants` and `petrel checks`: what there is to choose from."""
+"""`petrel faults`, `petrel variants` and `petrel checks`: list the available ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chaos.errors import VALID
 
 @command("faults", "list the faults and whether they can be injected here", profile, as_json)
 def faults(options: argparse.Namespace) -> int:
-    """Say what each fault breaks, and whether that is possible on this machine. Starts and builds nothing."""
+    """List what each fault breaks, and whether that is possible on this machine. Starts and builds nothing."""
     from rich.text import Text
 
     from chaos.faults import descriptions

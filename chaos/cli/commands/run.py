@@ -1,4 +1,4 @@
-"""`petrel run` and `petrel replay`: a run, judged."""
+"""`petrel run` and `petrel replay`: run an experiment and judge it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from chaos.run.schedule import Schedule
 
 EXPERIMENTS: Final = Path(__file__).parents[2] / "experiments"
-"""Looked at here too, so that the help need not import what reads them."""
+"""Also defined here, so that the help need not import the reader of experiments."""
 
 
 def _experiment(sub: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def _experiment(sub: argparse.ArgumentParser) -> None:
 
 @command("run", "run an experiment and judge it", _experiment, scale, variant, profile, out, as_json, servers.options)
 def run(options: argparse.Namespace) -> int:
-    """Run an experiment with what the options change."""
+    """Run an experiment with the changes of the options."""
     from chaos.run import experiment, schedule
 
     check_profile(options.profile)
@@ -71,12 +71,12 @@ def _whole(
     variant: str | None,
     recorded: Schedule | None = None,
 ) -> int:
-    """Run it and judge it, after what can be refused before anything is started."""
+    """Check everything that needs no system, then run the experiment and judge it."""
     from chaos.run import rundir, sketch, whole
 
     theirs = servers.from_options(options, profile)
     check_redis(theirs)
-    if theirs is None:  # of somebody else's servers the names are known only when they answer
+    if theirs is None:  # the target names on external servers are known only when they answer
         sketch.check_targets(recorded or wanted, profile)
     whole.share_clock()
     from chaos.run.runner import Request

@@ -1,4 +1,4 @@
-"""`petrel up`, `status`, `down` and `doctor`: a system by hand, without an experiment."""
+"""`petrel up`, `status`, `down` and `doctor`: run a system by hand, without an experiment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _tls(sub: argparse.ArgumentParser) -> None:
 
 @command("up", "start a system and leave it running", profile, _tls, variant, directory, servers.options)
 def up(options: argparse.Namespace) -> int:
-    """Start a system."""
+    """Start a system and leave it running."""
     from chaos.cli import lifecycle
 
     check_profile(options.profile)
@@ -31,7 +31,7 @@ def up(options: argparse.Namespace) -> int:
 
 @command("status", "show a running system", directory)
 def status(options: argparse.Namespace) -> int:
-    """Show each process."""
+    """Show each process of a running system."""
     from chaos.cli import lifecycle
 
     return lifecycle.status(directory=options.dir)
@@ -39,7 +39,7 @@ def status(options: argparse.Namespace) -> int:
 
 @command("down", "stop a running system", directory)
 def down(options: argparse.Namespace) -> int:
-    """Stop it."""
+    """Stop a running system."""
     from chaos.cli import lifecycle
 
     return lifecycle.down(directory=options.dir)
@@ -47,7 +47,7 @@ def down(options: argparse.Namespace) -> int:
 
 @command("doctor", "say what this machine has and lacks for a profile", profile, directory, as_json)
 def doctor(options: argparse.Namespace) -> int:
-    """Look at this machine."""
+    """List what this machine has and lacks for a profile."""
     from chaos.cli import lifecycle
 
     check_profile(options.profile)

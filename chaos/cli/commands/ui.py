@@ -1,4 +1,4 @@
-"""`petrel ui`: a system with Locust's web UI in front of it."""
+"""`petrel ui`: a system with Locust's web UI."""
 
 from __future__ import annotations
 

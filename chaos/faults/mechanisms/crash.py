@@ -1,4 +1,4 @@
-"""Crashes: SIGKILL of one service, of all services of a kind, or of all nodes of a cluster but one."""
+"""Crashes: SIGKILL of one service, of all services of a kind, or of two nodes of a cluster of three."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Crash(OnServices):
     """SIGKILL of the victims. They stay dead until the heal: the supervisor is told not to restart them."""
 
     def prepare(self) -> tuple[Undo, ...]:
-        """The supervisor may restart the victims."""
+        """Return the undo steps: the supervisor may restart the victims."""
         return tuple(Release(service.name) for service in self.victims)
 
     def inject(self) -> None:
-        """Hold all of them first, then kill: no restart can slip in between."""
+        """Hold all victims, then kill them, so that no restart can come in between."""
         for service in self.victims:
             self.world.processes.hold(service.name)
         for pid in self.pids.values():
@@ -35,13 +35,13 @@ class Crash(OnServices):
                 raise FaultError(f"pid {pid} was gone before it could be killed") from None
 
     def damage(self) -> Iterable[Look]:
-        """The pids are gone and the ports refuse."""
+        """Yield looks: the pids are gone and the ports refuse connections."""
         for service in self.victims:
             yield partial(gone, self.pids[service.name])
             yield partial(refuses, service)
 
     def repair(self) -> Iterable[Look]:
-        """Each has a new pid."""
+        """Return looks: each victim has a new pid."""
         return (partial(replaced, self.world, service, self.pids[service.name]) for service in self.victims)
 
 
@@ -49,7 +49,7 @@ class PeerCrash(OnPeers, Crash):
     """SIGKILL of one service of the chat system."""
 
     def recovery(self) -> Iterable[Look]:
-        """Each answers as a newer incarnation."""
+        """Return looks: each victim answers as a newer incarnation."""
         topology = self.world.topology
         return (partial(reborn, topology, service, self.incarnations[service.name]) for service in self.victims)
 
@@ -59,11 +59,11 @@ class CrashOfAll(PeerCrash):
 
     @classmethod
     def targets(cls, topology: Topology) -> tuple[str, ...]:
-        """One, when there are any such services."""
+        """Return one target, the kind in the plural, if the topology has such services."""
         return (f"{cls.kind}s",) if own(topology, cls.kind) else ()
 
     def find_victims(self) -> tuple[Service, ...]:
-        """All of the kind."""
+        """Return all services of the kind."""
         return own(self.world.topology, self.kind)
 
 
@@ -72,15 +72,15 @@ class QuorumLoss(OnCluster, Crash):
 
     @classmethod
     def targets(cls, topology: Topology) -> tuple[str, ...]:
-        """Every pair of three nodes."""
+        """Return every pair of three nodes."""
         nodes = own(topology, cls.kind)
         return tuple(f"{one.name}+{two.name}" for one, two in combinations(nodes, 2)) if len(nodes) == 3 else ()
 
     def find_victims(self) -> tuple[Service, ...]:
-        """The two."""
+        """Return the two nodes that the target names."""
         return tuple(self.world.topology.service(name) for name in self.target.split("+"))
 
     def symptoms(self) -> Iterable[Look]:
-        """The third node has no quorum."""
+        """Return one look: the third node has no quorum."""
         survivor = next(node for node in own(self.world.topology, self.kind) if node not in self.victims)
         return (partial(self.cluster.alone, survivor),)

@@ -1,6 +1,6 @@
 """A full disk: one file takes all the space on the disk of one node of a cluster.
 
-The disk is a small tmpfs in a mount namespace of its own (a service of kind "volume"), so no other disk is filled.
+The disk is a small tmpfs in its own mount namespace (a service of kind "volume"), so no other disk is filled.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ MAX_TRIES: Final = 50
 
 
 class FullDisk(OnCluster):
-    """The victim's volume is filled. Once the victim is down it is held there until the heal."""
+    """Fills the victim's volume. Once the victim is down it is held there until the heal."""
 
     @classmethod
     def targets(cls, topology: Topology) -> tuple[str, ...]:
-        """Every node on a volume."""
+        """Return every node on a volume."""
         return tuple(node.name for node in own(topology, cls.kind) if node.volume)
 
     def prepare(self) -> tuple[Undo, ...]:
@@ -40,7 +40,7 @@ class FullDisk(OnCluster):
         return Remove(volume.name, f"{directory}/filler"), Release(self.target)
 
     def inject(self) -> None:
-        """Take all the free space."""
+        """Hold the victim and allocate all free space. Raises FaultError."""
         self.world.processes.hold(self.target)
         try:
             with (self._disk / "filler").open("wb") as file:
@@ -58,19 +58,19 @@ class FullDisk(OnCluster):
             raise FaultError(f"the disk of {self.target} could not be filled: {error}") from None
 
     def damage(self) -> Iterable[Look]:
-        """No byte is free."""
+        """Return one look: no byte is free."""
         return (self._full,)
 
     def symptoms(self) -> Iterable[Look]:
-        """The victim went down, or the other nodes have noticed that it no longer takes part."""
+        """Return one look: the victim went down, or the other nodes have noticed its loss."""
         return (self._out,)
 
     def repair(self) -> Iterable[Look]:
-        """There is room."""
+        """Return one look: the disk has free space."""
         return (partial(self._full, expected=False),)
 
     def _free(self) -> int:
-        """Free bytes on the disk. Raises OSError."""
+        """Return the free bytes on the disk. Raises OSError."""
         seen = os.statvfs(self._disk)
         return seen.f_bavail * seen.f_frsize
 

@@ -1,7 +1,7 @@
 """Packet partitions: one node of a cluster is cut off from the others by dropping packets.
 
-No proxy stands between the nodes of a cluster. Only the ports at which the nodes talk among themselves are cut, so
-clients still reach all of them.
+No proxy stands between the nodes of a cluster. Only the ports that the nodes use among themselves are cut, so clients
+still reach all of them.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from sut.deploy.topology import Service
 
 
 class PacketPartition(OnServices):
-    """Packets between one node and each of its peers are dropped, both ways or only those that it sends first.
+    """Drops packets between one node and each of its peers, both ways or only those of connections to the peers.
 
-    One way means that its questions to the others are lost while their questions are answered. Its answers are not
+    One way means that its requests to the others are lost while their requests are answered. Its answers are not
     dropped: TCP needs both directions, so that would close their connections as well.
     """
 
     needs = frozenset({"packets"})
     least = 2
     ports: ClassVar[tuple[str, ...]] = ()
-    """Roles of the ports at which the nodes talk among themselves."""
+    """Roles of the ports that the nodes use among themselves."""
     one_way: ClassVar[bool] = False
     peers: tuple[Service, ...]
-    """The services that the victim is cut off from. Known once it is armed."""
+    """The services that the victim is cut off from. Known once the fault is armed."""
     peer_pids: tuple[int, ...]
 
     def find_peers(self) -> Iterable[Service]:
-        """All services that the victim may be cut off from; the victim may be among them."""
+        """Return all services that the victim may be cut off from; the victim may be among them."""
         return own(self.world.topology, self.kind)
 
     def prepare(self) -> tuple[Undo, ...]:
-        """The victim and its peers are there, and their packets can be told apart."""
+        """Check that the victim and its peers run, each in its own group; return the undo step. Raises FaultError."""
         self.peers = tuple(service for service in self.find_peers() if service.name != self.victim.name)
         self.peer_pids = tuple(living_pid(self.world, service.name) for service in self.peers)
         everybody = (self.victim, *self.peers)
@@ -53,7 +53,7 @@ class PacketPartition(OnServices):
         return (Allow(self.reason),)
 
     def inject(self) -> None:
-        """Drop the packets, one list after the other."""
+        """Add the rules that drop the packets, one list after the other. Raises FaultError."""
         try:
             for ways in self.cuts():
                 self.world.packets.drop(self.reason, ways)
@@ -61,7 +61,7 @@ class PacketPartition(OnServices):
             raise FaultError(str(error)) from None
 
     def cuts(self) -> Iterator[list[Way]]:
-        """The packets to drop. Each list is asked for once those before it are dropped."""
+        """Yield lists of packets to drop. Each list is requested once those before it are dropped."""
         ways = []
         for peer in self.peers:
             for role in self.ports:
@@ -71,7 +71,10 @@ class PacketPartition(OnServices):
         yield ways
 
     def damage(self) -> Iterable[Look]:
-        """Packets of the victim are dropped. A peer may have none to send: one that follows nothing that it leads."""
+        """Return one look: packets of the victim are dropped.
+
+        A peer may have none to send if it follows no partition that the victim leads.
+        """
         senders = (self.victim,) if self.one_way else (self.victim, *self.peers)
         return (partial(dropping, self.world, self.reason, senders, surely=[self.victim]),)
 

@@ -17,7 +17,7 @@ from sut.deploy.topology import Link, ServiceKind, Topology
 class Partition(Fault):
     """A black hole in every link from one service to all services of a kind, or in one link (kind "link").
 
-    Connections stay open, new ones open too, and nothing gets through.
+    Connections stay open, new ones open too, and no bytes arrive.
     """
 
     needs = frozenset({"links"})
@@ -26,7 +26,7 @@ class Partition(Fault):
 
     @classmethod
     def cut(cls, topology: Topology) -> Mapping[str, tuple[Link, ...]]:
-        """The links that are cut, by target."""
+        """Return the links that are cut, by target."""
         sources, ends = topology.of_kind(cls.source), {service.name for service in topology.of_kind(cls.to)}
         names = {source.name for source in sources}
         links = [link for link in topology.links if link.source in names and link.target in ends]
@@ -37,17 +37,17 @@ class Partition(Fault):
 
     @classmethod
     def targets(cls, topology: Topology) -> tuple[str, ...]:
-        """Every link, or every source with such links."""
+        """Return every link, or every source with such links."""
         return tuple(cls.cut(topology))
 
     def arm(self) -> tuple[Undo, ...]:
-        """All the links carry questions now."""
+        """Check that all the links answer pings; return the undo steps. Raises FaultError."""
         self._links = self.cut(self.world.topology)[self.target]
         must(self.healed())
         return tuple(Restore(link.name) for link in self._links)
 
     def inject(self) -> None:
-        """Blackhole them all."""
+        """Blackhole all the links. Raises FaultError."""
         try:
             for link in self._links:
                 self.world.links.blackhole(link.name)
@@ -55,12 +55,12 @@ class Partition(Fault):
             raise FaultError(str(error)) from None
 
     def effective(self) -> Proof:
-        """No link answers a ping, and every far end does: only the links are cut."""
+        """Observe that no link answers a ping and every far end does: only the links are cut."""
         silent = every(self._through(link, expected=False) for link in self._links)
         return every((silent, *map(self._direct, self._links))) if silent else silent
 
     def healed(self) -> Proof:
-        """Every link answers again."""
+        """Observe whether every link answers again."""
         return every(self._through(link, expected=True) for link in self._links)
 
     def _through(self, link: Link, *, expected: bool) -> Proof:

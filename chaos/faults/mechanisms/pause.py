@@ -17,18 +17,18 @@ from sut.deploy.topology import Service
 
 
 class Pause(OnServices):
-    """A stopped process. Its sockets stay open and silent; when it goes on it believes that no time has passed."""
+    """A stopped process. Its sockets stay open and silent; when it continues it believes that no time has passed."""
 
     @abstractmethod
     def silent(self, victim: Service) -> Proof:
-        """It does not answer a question."""
+        """Observe whether the victim leaves a question unanswered."""
 
     def prepare(self) -> tuple[Undo, ...]:
-        """SIGCONT."""
+        """Return the undo step: SIGCONT."""
         return (Continue(self.pids[self.victim.name]),)
 
     def inject(self) -> None:
-        """SIGSTOP."""
+        """Send SIGSTOP. Raises FaultError if the process is gone."""
         pid = self.pids[self.victim.name]
         try:
             os.kill(pid, signal.SIGSTOP)
@@ -36,12 +36,12 @@ class Pause(OnServices):
             raise FaultError(f"pid {pid} was gone before it could be stopped") from None
 
     def damage(self) -> Iterable[Look]:
-        """The kernel has it in state T, and it is silent."""
+        """Return looks: the kernel has the process in state T, and it is silent."""
         stopped = partial(in_state, self.pids[self.victim.name], stopped=True)
         return stopped, partial(self.silent, self.victim)
 
     def repair(self) -> Iterable[Look]:
-        """It is alive and not in state T."""
+        """Return one look: the process is alive and not in state T."""
         return (partial(in_state, self.pids[self.victim.name], stopped=False),)
 
 

@@ -1,4 +1,4 @@
-"""What the faults share that break services: who is hit, and what shows from outside that it is hit and whole again.
+"""The common part of faults on services: the victims, and the looks from outside that prove damage and health.
 
 A mechanism (crash, pause, ...) gives `prepare`, `inject`, `damage` and `repair`; a target gives `find_victims`,
 `look_before`, `symptoms` and `recovery`. A fault joins the two, the target first: `class X(Target, Mechanism)`.
@@ -26,13 +26,13 @@ class OnServices(Fault):
     least: ClassVar[int] = 1
     """The number of services of the kind that the topology must have."""
     victims: tuple[Service, ...]
-    """The services that this injection hits. Known once it is armed."""
+    """The services that this injection hits. Known once the fault is armed."""
     pids: Mapping[str, int]
-    """The processes of the victims when it was armed."""
+    """The pids of the victims when the fault was armed."""
 
     @classmethod
     def targets(cls, topology: Topology) -> tuple[str, ...]:
-        """Every service of the kind."""
+        """Return every service of the kind, if there are at least `least`."""
         services = own(topology, cls.kind)
         return tuple(service.name for service in services) if len(services) >= cls.least else ()
 
@@ -42,18 +42,18 @@ class OnServices(Fault):
         return self.victims[0]
 
     def find_victims(self) -> tuple[Service, ...]:
-        """The services that this injection is to hit. Raises FaultError when that cannot be told."""
+        """Return the services that this injection is to hit. Raises FaultError if they cannot be determined."""
         return (self.world.topology.service(self.target),)
 
     def look_before(self) -> None:
-        """Remember what later looks compare with. Raises FaultError when something is not healthy."""
+        """Record what later looks compare with. Raises FaultError if something is not healthy."""
 
     def symptoms(self) -> Iterable[Look]:
-        """What shows, beside the damage itself, that the system suffers from it."""
+        """Return looks which prove, beside the damage itself, that the system suffers from it."""
         return ()
 
     def recovery(self) -> Iterable[Look]:
-        """What shows, beside the repair itself, that the system is whole again."""
+        """Return looks which prove, beside the repair itself, that the system has recovered."""
         return ()
 
     @abstractmethod
@@ -62,14 +62,14 @@ class OnServices(Fault):
 
     @abstractmethod
     def damage(self) -> Iterable[Look]:
-        """What shows that the mechanism did its work."""
+        """Return looks which prove that the mechanism took effect."""
 
     def repair(self) -> Iterable[Look]:
-        """What shows that the undo steps did theirs."""
+        """Return looks which prove that the undo steps took effect."""
         return ()
 
     def arm(self) -> tuple[Undo, ...]:
-        """Find the victims and their processes, and check that all is healthy."""
+        """Find the victims and their processes, and check that all is healthy. Raises FaultError."""
         self.victims = self.find_victims()
         self.pids = {service.name: living_pid(self.world, service.name) for service in self.victims}
         steps = self.prepare()
@@ -77,11 +77,11 @@ class OnServices(Fault):
         return steps
 
     def effective(self) -> Proof:
-        """The damage, then the symptoms."""
+        """Observe the damage, then the symptoms."""
         return in_turn(*self.damage(), *self.symptoms())
 
     def healed(self) -> Proof:
-        """The repair, then the recovery."""
+        """Observe the repair, then the recovery."""
         return in_turn(*self.repair(), *self.recovery())
 
 
@@ -89,42 +89,42 @@ class OnPeers(OnServices):
     """Services of the chat system itself. They answer a peer ping with their incarnation, which each start renews."""
 
     def look_before(self) -> None:
-        """Remember the incarnations."""
+        """Record the incarnations of the victims."""
         self.incarnations = {service.name: incarnation(self.world.topology, service) for service in self.victims}
 
     def silent(self, victim: Service) -> Proof:
-        """It does not answer a ping."""
+        """Observe whether a ping stays unanswered."""
         return pings(self.world.topology, "peer", peer_address(victim), "of its port", expected=False)
 
     def recovery(self) -> Iterable[Look]:
-        """The same incarnations answer."""
+        """Return looks: the same incarnations answer."""
         topology = self.world.topology
         return (partial(same, topology, service, self.incarnations[service.name]) for service in self.victims)
 
 
 class Cluster(Protocol):
-    """Looks at the nodes of a cluster. May remember what it saw: there is one for each injection."""
+    """Looks at the nodes of a cluster. May keep state: there is one object for each injection."""
 
     def __init__(self, topology: Topology) -> None: ...
 
     def ready(self) -> Proof:
-        """The cluster can lose a node now. Two faults at once could cost the quorum."""
+        """Observe whether the cluster can lose a node now; two faults at once could cost the quorum."""
 
     def lost(self, node: Service) -> Proof:
-        """The other nodes have noticed that this one is gone."""
+        """Observe whether the other nodes have noticed the loss of this one."""
 
     def silent(self, node: Service) -> Proof:
-        """The node accepts a question and does not answer."""
+        """Observe whether the node accepts a question and does not answer."""
 
     def alone(self, node: Service) -> Proof:
-        """The last node answers and says that it lacks a quorum."""
+        """Observe whether the last node answers and says that it lacks a quorum."""
 
     def whole(self) -> Proof:
-        """Every node sees every other and holds all that it should."""
+        """Observe whether every node sees every other and holds all its data."""
 
 
 class OnCluster(OnServices):
-    """Nodes of a cluster, whose state the other nodes can be asked about."""
+    """Nodes of a cluster, whose state the other nodes can report."""
 
     looks: ClassVar[type[Cluster]]
 
@@ -133,17 +133,17 @@ class OnCluster(OnServices):
         self.cluster = self.looks(world.topology)
 
     def look_before(self) -> None:
-        """The cluster can lose a node."""
+        """Check that the cluster can lose a node. Raises FaultError."""
         must(self.cluster.ready())
 
     def silent(self, victim: Service) -> Proof:
-        """It does not answer a question."""
+        """Observe whether a question stays unanswered."""
         return self.cluster.silent(victim)
 
     def symptoms(self) -> Iterable[Look]:
-        """The other nodes have noticed."""
+        """Return one look: the other nodes have noticed the loss."""
         return (partial(self.cluster.lost, self.victim),)
 
     def recovery(self) -> Iterable[Look]:
-        """The cluster is whole."""
+        """Return one look: the cluster is whole."""
         return (self.cluster.whole,)

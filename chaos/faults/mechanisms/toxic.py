@@ -16,7 +16,7 @@ from sut.deploy.probes.question import Answer
 from sut.deploy.topology import Topology
 
 CALM_S: Final = 0.1
-"""An answer within this time counts as fast as before, however fast that was."""
+"""An answer within this time in s counts as fast as before, however fast that was."""
 
 
 class LinkToxic(Fault):
@@ -25,13 +25,13 @@ class LinkToxic(Fault):
     kind = "link"
     needs = frozenset({"links"})
     toxic: ClassVar[str]
-    """Its type, as the proxy names it."""
+    """The type of the toxic, as the proxy names it."""
     ask_s: ClassVar[float] = 0.8
-    """How long a question over the link is waited for."""
+    """How many seconds to wait for an answer over the link."""
 
     @classmethod
     def targets(cls, topology: Topology) -> tuple[str, ...]:
-        """Every link: the proxy is ours, whoever runs the server."""
+        """Return every link: the proxy is ours, whoever runs the server."""
         return tuple(link.name for link in topology.links)
 
     @abstractmethod
@@ -40,10 +40,13 @@ class LinkToxic(Fault):
 
     @abstractmethod
     def bites(self, answer: Answer) -> bool:
-        """Whether the toxic shows in this answer to a question over the link."""
+        """Return True if this answer to a question over the link shows the toxic."""
 
     def arm(self) -> tuple[Undo, ...]:
-        """A question over the link is answered now. Remembers the answer."""
+        """Record the answer to a question over the link; return the undo step.
+
+        Raises FaultError without a whole answer.
+        """
         topology = self.world.topology
         link = next(link for link in topology.links if link.name == self.target)
         service = topology.service(link.target)
@@ -55,18 +58,18 @@ class LinkToxic(Fault):
         return (Restore(self.target),)
 
     def inject(self) -> None:
-        """Put the toxic on."""
+        """Put the toxic on the link. Raises FaultError."""
         try:
             self.add()
         except LinkError as error:
             raise FaultError(str(error)) from None
 
     def effective(self) -> Proof:
-        """The proxy reports the toxic, the far end answers past it, and the answer over the link shows it."""
+        """Observe that the proxy reports the toxic, the far end answers directly, and the link disturbs its answer."""
         return in_turn(self._in_force, self._far_end_is_well, self._disturbed)
 
     def healed(self) -> Proof:
-        """The proxy reports no toxic, and a question over the link is answered as before."""
+        """Observe that the proxy reports no toxic, and a question over the link is answered as before."""
         return in_turn(partial(self._in_force, expected=False), self._as_before)
 
     def _ask(self, address: tuple[str, int]) -> Answer:

@@ -1,6 +1,6 @@
 """Single looks at the Kafka brokers from outside.
 
-A broker that was stopped or cut off reports what it last knew, so all the others are asked about it.
+A broker that was stopped or cut off reports outdated state, so all the others are asked about it.
 """
 
 from __future__ import annotations
@@ -25,24 +25,27 @@ class Brokers:
         self._named = {service.index + 1: service for service in self.all}
 
     def leader(self, partition: str) -> Service:
-        """The broker that leads a partition. Raises FaultError when no broker knows a leader."""
+        """Return the broker that leads a partition. Raises FaultError if no broker knows a leader."""
         number = int(partition.removeprefix(f"{self._topic}-"))
         for broker in self.all:
             view = self._view(broker)
             if view is not None and number in view.leaders:
                 return self._named[view.leaders[number]]
-        raise FaultError(f"nobody leads {partition}")
+        raise FaultError(f"no broker leads {partition}")
 
     def controller(self, *, without: Collection[str] = ()) -> Service:
-        """The active controller, as the brokers not in `without` report it. Raises FaultError when there is none."""
+        """Return the active controller, as reported by the brokers not in `without`.
+
+        Raises FaultError if there is none.
+        """
         for broker in self._besides(without):
             node = probe.kafka_controller(_controller(broker), LOOK_S)
             if node is not None and node in self._named:
                 return self._named[node]
-        raise FaultError("nobody is the controller")
+        raise FaultError("no node is the controller")
 
     def whole(self) -> Proof:
-        """Every broker answers, sees all alive, and sees each partition led and all its replicas in sync."""
+        """Observe that every broker answers, sees all alive, and sees all partitions led and all replicas in sync."""
         count = 0
         for broker in self.all:
             view = self._view(broker)
@@ -57,7 +60,7 @@ class Brokers:
         return Proof(ok=True, text=f"every broker sees all {len(self.all)} alive and in sync in {count} partitions")
 
     def lost(self, lost: Service) -> Proof:
-        """Every other broker has this one in sync in no partition, and knows another leader for each partition."""
+        """Observe that every other broker has this one in sync nowhere, and knows another leader for each partition."""
         node = lost.index + 1
         leaders: set[int] = set()
         for broker in self._besides([lost.name]):
@@ -73,7 +76,7 @@ class Brokers:
         return Proof(ok=True, text=text)
 
     def succeeded(self, old: Service) -> Proof:
-        """The other brokers report a controller that is not the old one."""
+        """Observe that the other brokers report a controller that is not the old one."""
         try:
             now = self.controller(without=[old.name])
         except FaultError as error:
@@ -81,7 +84,7 @@ class Brokers:
         return Proof(now.name != old.name, f"{now.name} is the controller")
 
     def alone(self, broker: Service) -> Proof:
-        """The last broker answers, and it is not the controller: without a quorum there is none."""
+        """Observe that the last broker answers and is not the controller: without a quorum there is none."""
         view = self._view(broker)
         if view is None:
             return Proof(ok=False, text=f"{broker.name} does not answer")
@@ -91,12 +94,12 @@ class Brokers:
         return Proof(ok=True, text=f"{broker.name} answers and is not the controller")
 
     def silent(self, broker: Service) -> Proof:
-        """It accepts a question and does not answer."""
+        """Observe that the broker accepts a question and does not answer."""
         answer = question.ask("client", _client(broker), LOOK_S)
         return Proof(answer.how == "silence", f"{broker.name}: {answer}")
 
     def ready(self) -> Proof:
-        """As `whole`: a broker that is out of sync must not be the only one left."""
+        """Observe the same as `whole`: a broker that is out of sync must not be the only one left."""
         return self.whole()
 
     def _besides(self, names: Collection[str]) -> tuple[Service, ...]:
@@ -110,14 +113,14 @@ class Brokers:
 
 
 def _client(broker: Service) -> tuple[str, int]:
-    """The broker's own address, not a proxy's."""
+    """Return the broker's own address, not a proxy's."""
     return broker.host, broker.ports["client"]
 
 
 def _controller(broker: Service) -> tuple[str, int]:
-    """The address at which it answers for the quorum, if it is the controller.
+    """Return the address at which the broker answers for the quorum, if it is the controller.
 
-    At its client port it forwards the question to the controller. That one may be stopped, and then everything else
-    that this broker forwards waits behind the question.
+    At its client port it forwards the question to the controller. If that one is stopped, everything else that this
+    broker forwards waits behind the question.
     """
     return broker.host, broker.ports["controller"]

@@ -1,7 +1,7 @@
 """Single looks at the Cassandra nodes from outside.
 
-Each node counts its own heartbeats, and gossip spreads the counts. Two looks at one node's counts show whom it hears:
-a count that has not risen between them was not heard.
+Each node counts its own heartbeats, and gossip spreads the counts. Two looks at one node's counts show which nodes it
+hears: a count that has not risen between them was not heard.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from sut.deploy.probes import probe, question
 from sut.deploy.topology import Service, Topology
 
 LOOK_S: Final = 1.5
-"""How long one look waits for an answer. A node that asks others gives up after 1 s, and says so."""
+"""Seconds that one look waits for an answer. A node that asks others gives up after 1 s, and says so."""
 UNHEARD_S: Final = 4.0
-"""Silence for this long shows that no heartbeat arrives. A direct one takes 1 s, one through another node 2 s."""
+"""Seconds of silence that prove that no heartbeat arrives. A direct one takes 1 s, one through another node 2 s."""
 
 
 class Nodes:
-    """The nodes of one topology. It remembers what it saw, so each injection needs its own."""
+    """The nodes of one topology. It keeps earlier views, so each injection needs its own."""
 
     def __init__(self, topology: Topology) -> None:
         self.all = own(topology, "cassandra")
@@ -31,7 +31,7 @@ class Nodes:
         self._unheard: dict[str, tuple[float, CassandraView]] = {}
 
     def lost(self, lost: Service) -> Proof:
-        """Every other node has heard nothing of this one for UNHEARD_S, and has heard all others in that time."""
+        """Observe that every other node has heard all others for UNHEARD_S, and nothing of this one."""
         longest_s = UNHEARD_S
         for node in self._besides([lost.name]):
             now = probe.cassandra_view(_cql(node), LOOK_S)
@@ -50,14 +50,14 @@ class Nodes:
         return Proof(ok=True, text=f"the others hear each other and have not heard {lost.name} for {longest_s:.0f} s")
 
     def alone(self, node: Service) -> Proof:
-        """This node finds at most one of three replicas; a quorum is two."""
+        """Observe that this node finds at most one of three replicas; a quorum is two."""
         found = probe.cassandra_replicas(_cql(node), LOOK_S)
         if found is None:
             return Proof(ok=False, text=f"{node.name} does not answer")
         return Proof(found.alive <= 1, f"{node.name} finds {found.alive} of {found.required} replicas")
 
     def ready(self) -> Proof:
-        """Every node answers and finds all replicas."""
+        """Observe that every node answers and finds all replicas."""
         for node in self.all:
             found = probe.cassandra_replicas(_cql(node), LOOK_S)
             if found is None or found.alive < found.required:
@@ -65,7 +65,7 @@ class Nodes:
         return Proof(ok=True, text="every node finds every replica")
 
     def whole(self) -> Proof:
-        """Every node answers, finds all replicas, and has heard every node since its first look here."""
+        """Observe that every node answers, finds all replicas, and has heard every node since its first look here."""
         views = {}
         for node in self.all:
             now = probe.cassandra_view(_cql(node), LOOK_S)
@@ -84,7 +84,7 @@ class Nodes:
         )
 
     def silent(self, node: Service) -> Proof:
-        """It accepts a question and does not answer."""
+        """Observe that the node accepts a question and does not answer."""
         answer = question.ask("cql", _cql(node), LOOK_S / 2)
         return Proof(answer.how == "silence", f"{node.name}: {answer}")
 
@@ -93,5 +93,5 @@ class Nodes:
 
 
 def _cql(node: Service) -> tuple[str, int]:
-    """The node's own address, not a proxy's."""
+    """Return the node's own address, not a proxy's."""
     return node.host, node.ports["cql"]

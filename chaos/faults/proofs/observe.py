@@ -16,21 +16,21 @@ from sut.deploy.topology import Service, Topology
 Address = tuple[str, int]
 
 LOOK_S: Final = 0.8
-"""How long one look waits for an answer. A healthy service on this machine answers in milliseconds."""
+"""Seconds that one look waits for an answer. A healthy service on this machine answers in milliseconds."""
 
 
 def peer_address(service: Service) -> Address:
-    """The address at which a service of the chat system answers a ping."""
+    """Return the address at which a service of the chat system answers a ping."""
     return service.host, service.ports["peer"]
 
 
 def redis_address(service: Service) -> Address:
-    """The address at which a Redis or a Sentinel listens."""
+    """Return the address at which a Redis or a Sentinel listens."""
     return service.host, service.ports["redis"]
 
 
 def living_pid(world: World, name: str) -> int:
-    """The pid of the service `name`. Raises FaultError when it has none now."""
+    """Return the pid of the service `name`. Raises FaultError if it has none now."""
     pid = world.processes.pid(name)
     if pid is None:
         raise FaultError(f"{name} is not running")
@@ -38,7 +38,7 @@ def living_pid(world: World, name: str) -> int:
 
 
 def incarnation(topology: Topology, service: Service) -> int:
-    """The incarnation that answers a ping now. Raises FaultError when none does."""
+    """Return the incarnation that answers a ping now. Raises FaultError if none does."""
     pong = probe.peer_ping(peer_address(service), LOOK_S, topology.peer_secret)
     if pong is None:
         raise FaultError(f"{service.name} does not answer a ping")
@@ -46,20 +46,20 @@ def incarnation(topology: Topology, service: Service) -> int:
 
 
 def gone(pid: int) -> Proof:
-    """The process is dead."""
+    """Observe whether the process is dead."""
     state = probe.process_state(pid)
     return Proof(state is None, f"pid {pid} is gone" if state is None else f"pid {pid} still lives (state {state})")
 
 
 def in_state(pid: int, *, stopped: bool) -> Proof:
-    """The kernel has the process stopped (T), or alive and not stopped."""
+    """Observe that the kernel has the process stopped (T), or alive and not stopped."""
     state = probe.process_state(pid)
     text = f"pid {pid} is gone" if state is None else f"pid {pid} is in state {state}"
     return Proof(state is not None and (state == "T") == stopped, text)
 
 
 def refuses(service: Service) -> Proof:
-    """All its ports refuse connections."""
+    """Observe whether all its ports refuse connections."""
     for role, port in service.ports.items():
         try:
             socket.create_connection((service.host, port), timeout=LOOK_S).close()
@@ -73,7 +73,7 @@ def refuses(service: Service) -> Proof:
 
 
 def pings(topology: Topology, role: str, address: Address, way: str, *, expected: bool) -> Proof:
-    """A ping of a port of this role is answered, or is not, as expected: Redis's own PING, else a peer ping.
+    """Observe whether a ping of a port of this role is answered as expected: Redis's own PING, else a peer ping.
 
     `way` says in the text what was asked.
     """
@@ -85,7 +85,7 @@ def pings(topology: Topology, role: str, address: Address, way: str, *, expected
 
 
 def replaced(world: World, service: Service, old_pid: int) -> Proof:
-    """The service has another process than `old_pid`."""
+    """Observe whether the service has another process than `old_pid`."""
     pid = world.processes.pid(service.name)
     if pid is None or pid == old_pid:
         return Proof(ok=False, text=f"{service.name} has no new process yet")
@@ -93,7 +93,7 @@ def replaced(world: World, service: Service, old_pid: int) -> Proof:
 
 
 def reborn(topology: Topology, service: Service, before: int) -> Proof:
-    """The service answers as a newer incarnation than `before`."""
+    """Observe whether the service answers as a newer incarnation than `before`."""
     pong = probe.peer_ping(peer_address(service), LOOK_S, topology.peer_secret)
     if pong is None:
         return Proof(ok=False, text=f"{service.name} does not answer yet")
@@ -102,7 +102,7 @@ def reborn(topology: Topology, service: Service, before: int) -> Proof:
 
 
 def same(topology: Topology, service: Service, before: int) -> Proof:
-    """The service answers as the incarnation `before`."""
+    """Observe whether the service answers as the incarnation `before`."""
     pong = probe.peer_ping(peer_address(service), LOOK_S, topology.peer_secret)
     if pong is None:
         return Proof(ok=False, text="it does not answer")
@@ -111,7 +111,7 @@ def same(topology: Topology, service: Service, before: int) -> Proof:
 
 
 def dropping(world: World, reason: str, senders: Collection[Service], *, surely: Collection[Service]) -> Proof:
-    """Packets of every service in `surely` were dropped. The text counts them for each of `senders`."""
+    """Observe whether packets of every service in `surely` were dropped. The text counts them for each of `senders`."""
     try:
         packets = world.packets.dropped(reason)
     except PacketError as error:

@@ -10,7 +10,7 @@ from chaos.errors import FaultError
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Whether one look from outside saw what was claimed, and what it saw, in words that a report can print."""
+    """The result of one look from outside: whether the claim holds, and a printable text of what was seen."""
 
     ok: bool
     text: str
@@ -23,7 +23,10 @@ Look = Callable[[], Proof]
 
 
 def every(proofs: Iterable[Proof]) -> Proof:
-    """Holds if all hold. Reads lazily and stops at the first proof that does not hold; the text ends with that one."""
+    """Return a proof that holds if all hold.
+
+    Reads lazily and stops at the first proof that does not hold; the text ends with that one.
+    """
     texts = []
     for proof in proofs:
         texts.append(proof.text)
@@ -33,11 +36,11 @@ def every(proofs: Iterable[Proof]) -> Proof:
 
 
 def in_turn(*looks: Look) -> Proof:
-    """Take one look after the other, up to the first that does not hold."""
+    """Take one look after the other, up to the first that does not hold; returns their combined proof."""
     return every(look() for look in looks)
 
 
 def must(proof: Proof) -> None:
-    """Raises FaultError with the proof's text when it does not hold."""
+    """Raise FaultError with the proof's text if it does not hold."""
     if not proof:
         raise FaultError(proof.text)

@@ -1,4 +1,4 @@
-"""Single looks at the Redis data nodes and at what the Sentinels say of them."""
+"""Single looks at the Redis data nodes and at what the Sentinels report of them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ class Sentinels:
         self._login = topology.redis_login("operator")
 
     def master(self) -> Service:
-        """The master, with a replica in step. Raises FaultError when there is none, or nobody to promote a replica."""
-        if tilt := tilt_problem(dict(self._names_and_views())):
+        """Return the master, which has a replica in step.
+
+        Raises FaultError if there is no such master, or if a Sentinel in TILT cannot promote a replica.
+        """
+        if tilt := self._tilt():
             raise FaultError(tilt)
         master = self._named()
         role = probe.redis_role(redis_address(master), LOOK_S, self._login)
@@ -35,21 +38,20 @@ class Sentinels:
         return master
 
     def promoted(self, old: Service) -> Proof:
-        """Another node says that it is master, and so do most of the Sentinels."""
+        """Observe that another node says that it is master, and most of the Sentinels say so too."""
         try:
             successor = self._named()
         except FaultError as error:
             return Proof(ok=False, text=str(error))
         if successor.name == old.name:
-            tilt = tilt_problem(dict(self._names_and_views()))
-            return Proof(ok=False, text=tilt or f"the Sentinels still name {successor.name}")
+            return Proof(ok=False, text=self._tilt() or f"the Sentinels still name {successor.name}")
         role = probe.redis_role(redis_address(successor), LOOK_S, self._login)
         promoted = role is not None and role.role == "master"
         text = f"{successor.name} is master, say it and most Sentinels"
         return Proof(promoted, text if promoted else f"{successor.name} is no master yet")
 
     def follows(self, old: Service) -> Proof:
-        """The old master is a replica in step, no node but the new master is one, and every Sentinel is content."""
+        """Observe that the old master is a replica in step and every Sentinel sees it."""
         role = probe.redis_role(redis_address(old), LOOK_S, self._login)
         if role is None or role.role != "slave" or not role.linked:
             seen = "does not answer" if role is None else f"is a {role.role}{'' if role.linked else ', not in step'}"
@@ -58,31 +60,31 @@ class Sentinels:
         return Proof(ok=True, text=f"{old.name} is a replica in step; every Sentinel sees it") if content else content
 
     def in_line(self, node: Service) -> Proof:
-        """The node is the master of some replica, or a replica in step."""
+        """Observe that the node is the master of some replica, or a replica in step."""
         role = probe.redis_role(redis_address(node), LOOK_S, self._login)
         if role is not None and role.role == "master":
             return Proof(bool(role.replicas), f"{node.name} is master of {len(role.replicas)}")
         return self.follows(node)
 
     def split(self, old: Service) -> Proof:
-        """The old master still believes that it is master and takes a write, while another node was promoted."""
+        """Observe that the old master still claims its role and takes a write, while another node was promoted."""
         return in_turn(partial(self._still_master, old), partial(self._takes_a_write, old), partial(self.promoted, old))
 
     def blind(self) -> Proof:
-        """Most of the Sentinels believe the master down and see no replica."""
+        """Observe that most of the Sentinels believe the master down and see no replica."""
         seen = [view is not None and "o_down" in view.flags and not view.replicas for _, view in self._views()]
         text = f"{sum(seen)} of {len(seen)} Sentinels see no master and no replica"
         return Proof(sum(seen) * 2 > len(seen), text)
 
     def content(self) -> Proof:
-        """Every Sentinel sees every other and the master."""
+        """Observe that every Sentinel sees every other and the master."""
         for sentinel in self._all:
             if problem := health.problem(self._topology, sentinel, LOOK_S):
                 return Proof(ok=False, text=f"{sentinel.name} {problem}")
         return Proof(ok=True, text="every Sentinel sees every other and the master")
 
     def agree(self, *, without: str) -> Proof:
-        """Each of the other Sentinels says that it has a quorum, and they name the same master."""
+        """Observe that each of the other Sentinels reports a quorum, and that they name the same master."""
         masters = set()
         for sentinel, view in self._views():
             if sentinel.name == without:
@@ -95,11 +97,11 @@ class Sentinels:
         return Proof(agreed, f"the others have a quorum and {'agree' if agreed else 'do not agree'} on the master")
 
     def leases(self) -> Collection[str]:
-        """The gateways that hold a lease at the master. Raises FaultError when there is no master."""
+        """Return the gateways that hold a lease at the master. Raises FaultError if there is no master."""
         return probe.gateway_leases(redis_address(self.master()), LOOK_S, self._login) or ()
 
     def leased(self, holders: Collection[str]) -> Proof:
-        """Each of these gateways holds a lease."""
+        """Observe that each of these gateways holds a lease."""
         try:
             held = self.leases()
         except FaultError as error:
@@ -109,18 +111,19 @@ class Sentinels:
         return Proof(ok=True, text=f"{len(holders)} gateways hold leases again")
 
     def _views(self) -> Iterator[tuple[Service, SentinelView | None]]:
-        """What each Sentinel says of the master, None where it does not answer."""
+        """Yield each Sentinel with its view of the master; None if it does not answer."""
         for sentinel in self._all:
             yield (
                 sentinel,
                 probe.sentinel_view(redis_address(sentinel), self._topology.redis_master, LOOK_S, self._login),
             )
 
-    def _names_and_views(self) -> Iterator[tuple[str, SentinelView | None]]:
-        return ((sentinel.name, view) for sentinel, view in self._views())
+    def _tilt(self) -> str | None:
+        """Return a line that names the Sentinels in TILT, which promote no replica; None if there are none."""
+        return tilt_problem({sentinel.name: view for sentinel, view in self._views()})
 
     def _named(self) -> Service:
-        """The master that most of all Sentinels name. Raises FaultError when there is none."""
+        """Return the master that most of all Sentinels name. Raises FaultError if there is none."""
         named = Counter(view.master for _, view in self._views() if view is not None).most_common(1)
         if not named or named[0][1] * 2 <= len(self._all):
             raise FaultError("no majority of the Sentinels names a master")

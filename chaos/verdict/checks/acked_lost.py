@@ -1,18 +1,19 @@
-"""acked_lost: what was acknowledged is still there.
+"""acked_lost: an acknowledged message is still stored.
 
-Guarantee: an acked message is in the final of every device of every user who is a member at its number, the sender's
-included, under that number. Anomaly: a lost message, or one that is kept under another number.
+Guarantee: an acked message is in the final of every device of each member at its number, under that number. The sender
+is one of them.
+Anomaly: a lost message, or one that is kept under another number.
+Unknown when a member device has no `final_done` for the conversation and no other device proves a loss. Also when a
+device that did something has no user, or a message has no known member device.
 
     {"e":"ack","device":1,"conv":7,"msg":5,"seq":3,..}
     {"e":"final","device":2,"conv":7,"msg":4,"seq":2,..}
     {"e":"final_done","device":2,"conv":7,"head":3,..}          message 5 is lost
 
-Decisions. A device's final counts once it has a `final_done` for the conversation, whatever its head: a head below an
-acked number is a loss too. A member device without one makes the check unknown, unless another device proves a loss; so
-does a device that did or read something and whose user is not known, and an acked message that no known device should
-have. A member user without any device has nowhere to lose anything. A message that was acked under two numbers is lost
-under one of them. In a history with holes a removal may have gone unrecorded, which also ends a final early: there a
-loss is proven only if the device's head reaches the number, or no final at all has the message.
+Decisions. A device's final counts once it has a `final_done` for the conversation, whatever its head. A head below an
+acked number is a loss too. A member user without any device cannot lose anything. A message that was acked under two
+numbers is lost under one of them. In a history with holes a removal may be unrecorded, which also ends a final early.
+There a loss is proven only if the device's head reaches the number, or if no final has the message.
 """
 
 from __future__ import annotations
@@ -21,39 +22,41 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE, PLACE
+from chaos.verdict.relations.base import MESSAGE, PLACE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "acked_lost"
+RANK = 10
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are distinct lost messages."""
-    facts, words = history.facts, Words(history)
+    """Return the finding; `anomalies` counts distinct lost messages."""
+    facts, words = facts_of(history), Words(history)
     if not facts.acks.height:
         return nothing(NAME)
-    due = facts.acked_readers.select(*PLACE, "t", device="reader").join(facts.heads, on=["device", "conv"], how="left")
-    read = due.filter(pl.col("head").is_not_null())
-    missing = read.join(facts.finals, on=["device", *PLACE], how="anti")
-    if history.holes:
-        kept = facts.finals.select(MESSAGE).unique().with_columns(kept=True)
-        missing = missing.join(kept, on=MESSAGE, how="left")
-        proven = missing.filter((pl.col("head") >= pl.col("seq")) | pl.col("kept").is_null())
-    else:
-        proven = missing
-    if proven.height:
-        return _lost(history, due, proven)
-
-    unread = due.filter(pl.col("head").is_null())
-    nowhere = facts.acks.join(due, on=PLACE, how="anti")
+    copies = nowhere = missing = 0
+    lost, unread = [], []
+    for part in facts.parts(facts.acks.join(facts.deleted, on=MESSAGE, how="anti")):
+        due = facts.readers(part).select(*PLACE, "t", device="reader")
+        due = due.join(facts.heads, on=["device", "conv"], how="left")
+        lacking, proven = _missing(history, due)
+        copies, missing = copies + due.height, missing + lacking.height
+        nowhere += part.join(due, on=PLACE, how="anti").height
+        lost.append(_grouped(history, due, proven))
+        unread.append(due.filter(pl.col("head").is_null()).group_by("device", "conv").agg(pl.len()))
+    if any(rows.height for rows in lost):
+        return _lost(history, pl.concat(lost))
+    none = pl.DataFrame(schema={"device": pl.Int64, "conv": pl.Int64, "len": pl.UInt32})
+    unfinished = pl.concat([none, *unread]).group_by("device", "conv").agg(pl.col("len").sum())
     doubts = [
-        (missing.height, f"{count(missing.height, 'missing message')} may follow an unrecorded removal"),
-        (unread.height, f"no complete read-back of {count(_pairs(unread), 'conversation')} at member devices"),
-        (nowhere.height, f"{count(nowhere.height, 'acked message')} with no known member device"),
+        (missing, f"{count(missing, 'missing message')} may follow an unrecorded removal"),
+        (unfinished.height, f"no complete read-back of {count(unfinished.height, 'conversation')} at member devices"),
+        (nowhere, f"{count(nowhere, 'acked message')} with no known member device"),
         (facts.strangers.height, f"{count(facts.strangers.height, 'device')} without a user"),
     ]
     if any(number for number, _ in doubts):
         evidence = Evidence(
-            unread.group_by("device", "conv").agg(pl.len()).sort("conv", "device"),
+            unfinished.sort("conv", "device"),
             lambda row: (
                 f"{words.device(row)} has no complete read-back of {words.conv(row)}, where it should have "
                 f"{count(row['len'], 'acked message')}"
@@ -61,24 +64,36 @@ def check(history: History) -> Finding:
         )
         detail = "; ".join(text for number, text in doubts if number)
         return Finding(name=NAME, verdict="unknown", detail=detail, counterexamples=words.tell(evidence))
-    detail = f"{count(facts.acks.height, 'acked message')}, {count(due.height, 'final copy', 'final copies')}"
+    detail = f"{count(facts.acks.height, 'acked message')}, {count(copies, 'final copy', 'final copies')}"
     return Finding(name=NAME, verdict="valid", detail=f"{detail}, all there")
 
 
-def _pairs(frame: pl.DataFrame) -> int:
-    return frame.select("device", "conv").unique().height
+def _missing(history: History, due: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the copies that complete finals lack, and the subset of them that is certainly lost."""
+    facts = facts_of(history)
+    missing = due.filter(pl.col("head").is_not_null()).join(facts.finals, on=["device", *PLACE], how="anti")
+    if not history.holes:
+        return missing, missing
+    kept = facts.finals.select(MESSAGE).unique().with_columns(kept=True)
+    missing = missing.join(kept, on=MESSAGE, how="left")
+    return missing, missing.filter((pl.col("head") >= pl.col("seq")) | pl.col("kept").is_null())
 
 
-def _lost(history: History, due: pl.DataFrame, proven: pl.DataFrame) -> Finding:
-    words = Words(history)
-    moved = history.facts.finals.group_by("device", *MESSAGE).agg(elsewhere=pl.col("seq").min())
-    lost = (
+def _grouped(history: History, due: pl.DataFrame, proven: pl.DataFrame) -> pl.DataFrame:
+    """Return the losses, a row per message and number: lacking devices, member devices, ack time, other number."""
+    moved = facts_of(history).finals.join(proven.select(MESSAGE).unique(), on=MESSAGE, how="semi")
+    moved = moved.group_by("device", *MESSAGE).agg(elsewhere=pl.col("seq").min())
+    return (
         proven.join(moved, on=["device", *MESSAGE], how="left")
         .group_by(PLACE)
         .agg(pl.col("device").sort(), pl.col("t").min(), pl.col("elsewhere").min())
         .join(due.group_by(PLACE).agg(all=pl.len()), on=PLACE)
-        .sort("t", *PLACE)
     )
+
+
+def _lost(history: History, lost: pl.DataFrame) -> Finding:
+    words = Words(history)
+    lost = lost.sort("t", *PLACE)
 
     def text(row: Row) -> str:
         moved_to = "" if row["elsewhere"] is None else f" (it is there under number {row['elsewhere']})"
@@ -88,10 +103,10 @@ def _lost(history: History, due: pl.DataFrame, proven: pl.DataFrame) -> Finding:
         )
 
     messages = lost.select(MESSAGE).unique().height
-    return Finding(
-        name=NAME,
-        verdict="invalid",
-        detail=f"{count(messages, 'acked message')} lost: {count(proven.height, 'final')} of member devices lack one",
-        counterexamples=words.tell(Evidence(lost, text)),
+    lacking = int(lost["device"].list.len().sum())
+    return words.invalid(
+        NAME,
+        f"{count(messages, 'acked message')} lost: {count(lacking, 'final')} of member devices lack one",
+        Evidence(lost, text),
         anomalies=messages,
     )

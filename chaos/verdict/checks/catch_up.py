@@ -1,59 +1,56 @@
-"""catch_up: who comes back sees what was missed.
+"""catch_up: a device that comes back shows what it missed.
 
-Guarantee: after `online`, everything acked before it, at numbers where the device's user is a member, is shown within
-the bound. Anomaly: fan-out without catch-up, a page that is never asked for.
+Guarantee: after `online`, everything acked before it is shown within the bound, at numbers where the device's user is a
+member.
+Anomaly: fan-out without catch-up, or a page that is never asked for.
+Unknown when messages are not shown in a history with holes: a removal may be unrecorded.
 
     {"e":"ack","t":1000000000,"conv":7,"msg":5,"seq":3,..}
     {"e":"online","t":2000000000,"device":2}
     {"e":"online","t":60000000000,"device":2}                   58 s online, message 5 never shown
 
 Decisions. The bound counts from `online`, or from the end of the last fault window that overlaps the time until the
-bound. It binds only if the device stays online that long: an `offline` (or another `online`) ends the duty, and the
-next `online` begins a new one. What the device itself sent is not asked for, as not every client displays it. Of a
-device online when the history ends, `liveness` judges. In a history with holes a removal may have gone unrecorded:
-there a message counts as missed only if it was shown later or is in the device's final; else the check is unknown.
+bound. It applies only if the device stays online that long. An `offline` (or another `online`) ends the duty, and the
+next `online` begins a new one. A device's own messages are not required, because not every client displays them.
+`liveness` judges a device that is online when the history ends. In a history with holes a message counts as missed only
+if it was shown later or is in the device's final.
 """
 
 from __future__ import annotations
 
 import polars as pl
 
-from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE
+from chaos.verdict.relations.base import MESSAGE, not_shown_by
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "catch_up"
+RANK = 100
 
 
 def _duties(history: History) -> pl.DataFrame:
-    """device, online, deadline: each coming online that lasted until its bound."""
+    """Return device, online, deadline: each `online` after which the device stayed until its bound."""
     bound_ns = round(history.bounds.catch_up_s * 1e9)
-    sessions = history.facts.stays.sessions.with_columns(deadline=pl.col("start") + bound_ns)
-    deadline = pl.col("deadline")
-    for start, end in history.facts.windows.spans():
-        overlaps = (pl.lit(start) <= deadline) & (pl.col("start") < end)
-        later = pl.lit(min(end, history.last_ns + 1) + bound_ns)  # beyond the history: nobody stays that long
-        sessions = sessions.with_columns(
-            deadline=pl.when(overlaps).then(pl.max_horizontal(deadline, later)).otherwise(deadline)
-        )
-    return sessions.filter(deadline <= pl.col("end")).select("device", "deadline", online="start")
+    facts, start = facts_of(history), pl.col("start")
+    deadline = facts.windows.after(start, start + bound_ns, bound_ns)
+    sessions = facts.stays.sessions.with_columns(deadline=deadline)
+    return sessions.filter(pl.col("deadline") <= pl.col("end")).select("device", "deadline", online="start")
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are messages shown late or never, each device's and each coming online."""
-    facts, words = history.facts, Words(history)
+    """Return the finding; `anomalies` counts messages shown late or never, per device and `online`."""
+    facts, words = facts_of(history), Words(history)
     duties = _duties(history)
-    others = facts.acked_readers.filter(pl.col("reader") != pl.col("device"))
-    due = others.select(*MESSAGE, "seq", acked="t", device="reader")
-    due = due.join(facts.first_shows.select("device", *MESSAGE, shown="t"), on=["device", *MESSAGE], how="left")
     bound_ns = round(history.bounds.catch_up_s * 1e9)
-    slow = due.filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("acked") + bound_ns))
-    missed = slow.join(duties, on="device").filter(
-        (pl.col("acked") < pl.col("online")) & (pl.col("shown").is_null() | (pl.col("shown") > pl.col("deadline")))
-    )
-    proven = facts.despite_holes(missed)
+    due, missing, proven = 0, 0, Tally("online", "device", "conv", "seq", "msg")
+    for part in facts.acked_readers():
+        others = part.filter(pl.col("reader") != pl.col("device"))
+        others = others.select(*MESSAGE, "seq", acked="t", device="reader")
+        missed = _missed(others.join(facts.shown_of(part), on=["device", *MESSAGE], how="left"), duties, bound_ns)
+        due, missing = due + others.height, missing + missed.height
+        proven.add(facts.despite_holes(missed))
     if proven.height:
-        first = proven.sort("online", "device", "conv", "seq", "msg")
 
         def text(row: Row) -> str:
             shown = "never shown there" if row["shown"] is None else f"shown {words.at(row['shown'])}"
@@ -63,17 +60,17 @@ def check(history: History) -> Finding:
             )
 
         detail = f"{count(proven.height, 'message')} not shown within {history.bounds.catch_up_s:g} s of coming online"
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=detail,
-            counterexamples=words.tell(Evidence(first, text)),
-            anomalies=proven.height,
-        )
-    if missed.height:
-        detail = f"{count(missed.height, 'message')} not shown may follow an unrecorded removal"
+        return words.invalid(NAME, detail, Evidence(proven.rows, text), anomalies=proven.height)
+    if missing:
+        detail = f"{count(missing, 'message')} not shown may follow an unrecorded removal"
         return Finding(name=NAME, verdict="unknown", detail=detail)
-    if not duties.height or not due.height:
+    if not duties.height or not due:
         return nothing(NAME)
     detail = f"{duties.height:,} times a device came online and caught up within {history.bounds.catch_up_s:g} s"
     return Finding(name=NAME, verdict="valid", detail=detail)
+
+
+def _missed(due: pl.DataFrame, duties: pl.DataFrame, bound_ns: int) -> pl.DataFrame:
+    """Return the messages acked before a device's `online` and not shown on it by that duty's deadline."""
+    slow = due.filter(not_shown_by(pl.col("acked") + bound_ns))
+    return slow.join(duties, on="device").filter(pl.col("acked") < pl.col("online"), not_shown_by(pl.col("deadline")))

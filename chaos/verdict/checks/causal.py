@@ -1,18 +1,19 @@
-"""causal: nobody sees the answer before the question.
+"""causal: an answer is not shown before its question.
 
-Guarantee: if a device showed m1 before it invoked m2, in whatever conversations, no device that is a member of both
-shows m2 before m1. Anomaly: effect before cause.
+Guarantee: if a device showed m1 before it invoked m2, no device that is a member of both conversations shows m2 before
+m1.
+Anomaly: the effect is shown before its cause.
 
     {"e":"show","t":10,"device":1,"conv":7,"msg":4,..}          then device 1 answers elsewhere
     {"e":"send","t":20,"device":1,"conv":8,"msg":5,..}
     {"e":"show","t":30,"device":2,"conv":8,"msg":5,..}          device 2 shows 4 of conversation 7 only at 40
 
-Decisions. First displays count, strictly earlier on both sides. A device that never shows m1 is for `liveness`. Only
+Decisions. First displays count, strictly earlier on both sides. `liveness` judges a device that never shows m1. Only
 what a device itself had shown is a cause; chains are found link by link.
 
-How. On device d, m2 is a candidate if some m1 was displayed anywhere before m2 was invoked, and on d only after m2. The
-running minimum of first displays, from d's last display backwards, tells that at once. Only for candidates is it
-looked up whether m2's sender had shown that m1, in parts of bounded size.
+Algorithm. On device d, m2 is a candidate if some m1 was displayed anywhere before m2 was invoked, and on d only after
+m2. The running minimum of first displays, from d's last display backwards, finds the candidates. Only for candidates
+does the check look up whether m2's sender had shown that m1, in parts of bounded size.
 """
 
 from __future__ import annotations
@@ -23,16 +24,18 @@ import polars as pl
 
 from chaos.verdict.finding import MAX_COUNTEREXAMPLES, Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE
+from chaos.verdict.relations.base import MESSAGE, in_stay
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "causal"
+RANK = 80
 PART_ROWS = 1_000_000
-"""About how many pairs are looked at in one go."""
+"""Approximate number of pairs that are examined at a time."""
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are the inversions found until enough were."""
-    facts, words = history.facts, Words(history)
+    """Return the finding; `anomalies` counts the inversions in the first part that has any."""
+    facts, words = facts_of(history), Words(history)
     shows = _member_shows(history)
     sends = facts.sends.select(*MESSAGE, sender="device", sent="t")
     answers = shows.join(sends, on=MESSAGE)
@@ -54,11 +57,10 @@ def check(history: History) -> Finding:
 
     if found.height:
         more = "at least " if found.height >= MAX_COUNTEREXAMPLES else ""
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=f"{more}{count(found.height, 'message')} shown before one that its sender had already shown",
-            counterexamples=words.tell(Evidence(found, text, ("sender", "device"))),
+        return words.invalid(
+            NAME,
+            f"{more}{count(found.height, 'message')} shown before one that its sender had already shown",
+            Evidence(found, text, ("sender", "device")),
             anomalies=found.height,
         )
     detail = (
@@ -68,16 +70,15 @@ def check(history: History) -> Finding:
 
 
 def _member_shows(history: History) -> pl.DataFrame:
-    """device, conv, msg, seq, t: first displays at numbers where the device's user is a member, by time."""
-    facts = history.facts
-    seq = pl.col("seq")
+    """Return device, conv, msg, seq, t: first displays at numbers where the device's user is a member, by time."""
+    facts = facts_of(history)
     spans = facts.first_shows.join(facts.device_spans, on=["device", "conv"])
-    allowed = spans.filter((pl.col("first") < seq) & (seq < pl.col("last"))).drop("first", "last")
+    allowed = spans.filter(in_stay()).drop("first", "last")
     return allowed.unique(["device", *MESSAGE]).sort("t", "device", *MESSAGE)
 
 
 def _candidates(shows: pl.DataFrame, answers: pl.DataFrame, first_shows: pl.DataFrame) -> pl.DataFrame:
-    """The rows of `answers` (with t, sent) for which the device later shows something first shown before `sent`."""
+    """Return the rows of `answers` whose device later shows something that was first shown anywhere before `sent`."""
     born = first_shows.group_by(MESSAGE).agg(born=pl.col("t").min())
     later = shows.join(born, on=MESSAGE).sort("t", "born", descending=[True, False])
     later = later.with_columns(oldest=pl.col("born").cum_min().over("device")).sort("t")
@@ -90,7 +91,7 @@ def _candidates(shows: pl.DataFrame, answers: pl.DataFrame, first_shows: pl.Data
 
 
 def _parts(candidates: pl.DataFrame, shows: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """The candidates in slices that meet about PART_ROWS displays of their devices each."""
+    """Yield the candidates in slices whose devices have about PART_ROWS displays in total."""
     if not candidates.height:
         return
     sizes = shows.group_by("device").agg(size=pl.len())
@@ -101,7 +102,7 @@ def _parts(candidates: pl.DataFrame, shows: pl.DataFrame) -> Iterator[pl.DataFra
 
 
 def _inversions(part: pl.DataFrame, shows: pl.DataFrame, first_shows: pl.DataFrame) -> pl.DataFrame:
-    """The candidates whose sender had shown one of the later messages before it sent; one such message each."""
+    """Return the candidates whose sender had shown a later-shown message before the send, and one such message each."""
     causes = shows.select("device", cause_conv="conv", cause="msg", cause_t="t")
     later = part.join(causes, on="device").filter(pl.col("cause_t") > pl.col("t"))
     before = first_shows.select(sender="device", cause_conv="conv", cause="msg", before=pl.col("t"))

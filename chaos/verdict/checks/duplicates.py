@@ -1,14 +1,15 @@
-"""duplicates: once means once.
+"""duplicates: a message is shown once and has one number.
 
-Guarantee: a device shows a message at most once, and a message has one number, everywhere. Anomaly: a message
-displayed twice, or sequenced twice (a retry taken for a new message).
+Guarantee: a device shows a message at most once, and a message has one number, everywhere.
+Anomaly: a message displayed twice, or sequenced twice (a retry taken for a new message).
 
     {"e":"show","device":2,"conv":7,"msg":5,"seq":3,..}
     {"e":"show","device":2,"conv":7,"msg":5,"seq":3,..}         shown twice
     {"e":"ack","device":1,"conv":7,"msg":5,"seq":4,..}          two numbers
 
-Decisions. Acks, arrivals, displays and finals all tell a message's number. The same number arriving several times is
-no anomaly: delivery is at least once, the device sorts that out. A final may list a copy twice (overlapping pages).
+Decisions. Acks, arrivals, displays and finals all give a message's number. Repeated arrivals of one number are no
+anomaly: delivery is at least once, and the device removes duplicates. A final may list a copy twice (overlapping
+pages).
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE, PLACE
+from chaos.verdict.relations.base import MESSAGE, PLACE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "duplicates"
+RANK = 30
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are surplus displays and surplus numbers."""
-    facts, words = history.facts, Words(history)
+    """Return the finding; `anomalies` counts surplus displays and surplus numbers."""
+    facts, words = facts_of(history), Words(history)
     if not facts.places.height:
         return nothing(NAME)
     shown = (
@@ -62,10 +65,10 @@ def check(history: History) -> Finding:
         given = ", ".join(str(seq) for seq in row["numbers"][:10])
         return f"{words.msg(row)} has {len(row['numbers'])} numbers in {words.conv(row)}: {given}"
 
-    return Finding(
-        name=NAME,
-        verdict="invalid",
-        detail=f"{count(surplus_shows, 'surplus display')}, {count(surplus_numbers, 'surplus number')} of messages",
-        counterexamples=words.tell(Evidence(shown, twice), Evidence(numbers, numbered)),
+    return words.invalid(
+        NAME,
+        f"{count(surplus_shows, 'surplus display')}, {count(surplus_numbers, 'surplus number')} of messages",
+        Evidence(shown, twice),
+        Evidence(numbers, numbered),
         anomalies=surplus_shows + surplus_numbers,
     )

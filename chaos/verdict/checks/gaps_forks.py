@@ -1,18 +1,20 @@
-"""gaps_forks: one history of a conversation, and all of it.
+"""gaps_forks: all devices see the same conversation, without holes.
 
-Guarantee: one number of a conversation is one message with one content on all devices, and a final has no hole from the
-member's first number to the head. Anomaly: two devices that see different conversations; a number that nobody has.
+Guarantee: one number of a conversation is one message with one content, or one membership change, on all devices. A
+final has no hole from the member's first number to the head.
+Anomaly: two devices that see different conversations, or a number that nobody has.
+Unknown when the history has holes and a missing number may be an unrecorded membership change.
 
     {"e":"final","device":2,"conv":7,"msg":5,"seq":3,"hash":1,..}
     {"e":"final","device":3,"conv":7,"msg":6,"seq":3,"hash":2,..}     number 3 is two messages
     {"e":"final_done","device":3,"conv":7,"head":4,..}                and device 3 lacks number 4
 
-Decisions. Acks, arrivals, displays and finals all tell what is at a number. Membership changes take numbers of their
-own: they are no holes in a final, and a message with the number of one is a fork. Numbers begin at 1; a message with
-number 0 is a fork too. Holes are looked for within the member's stays, up to the head of a complete read-back; what is
-read beyond that head counts as there. Without `final_done` a final has no known end, and is not judged here.
-In a history with holes a missing number may be a membership change that went unrecorded: there it is proven only if
-some event tells of a message with that number; otherwise the check is unknown.
+Decisions. Acks, arrivals, displays and finals all tell which message has a number. Membership changes, edits, deletions
+and reactions take numbers of their own. Such a number is no hole in a final. A message with the number of a change is a
+fork, and so are two changes with one number. Numbers begin at 1; a message or a removal with number 0 is a fork too.
+Holes are looked for within the member's stays, up to the head of a complete read-back. Messages read beyond that head
+count as present. Without `final_done` a final has no known end, and is not judged here. In a history with holes a
+missing number is proven only if some event names a message with that number.
 """
 
 from __future__ import annotations
@@ -21,17 +23,20 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
+from chaos.verdict.relations.base import MESSAGE, in_stay
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "gaps_forks"
+RANK = 50
 NUMBER = ["conv", "seq"]
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are missing numbers (each device's) and numbers that are not one message."""
-    facts, words = history.facts, Words(history)
-    if not facts.places.height and not facts.heads.height:
+    """Return the finding; `anomalies` counts missing numbers (per device) and numbers that are not one message."""
+    facts, words = facts_of(history), Words(history)
+    forks, changes = _forks(history), _changes(history)
+    if not facts.places.height and not facts.heads.height and not changes.height:
         return nothing(NAME)
-    forks = _forks(history)
     gaps = _gaps(history)
     doubtful = gaps.clear()
     if history.holes:
@@ -59,13 +64,20 @@ def check(history: History) -> Finding:
         )
         return f"{words.place(row)} is {what}: {words.devices(row)} do not agree"
 
-    if gaps.height or forks.height:
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=f"{count(missing, 'missing number')} in finals, {count(forks.height, 'number')} not one message",
-            counterexamples=words.tell(Evidence(forks, fork), Evidence(gaps, gap)),
-            anomalies=missing + forks.height,
+    def change(row: Row) -> str:
+        if row["seq"] < 1:
+            return f"a user is removed from {words.conv(row)} by number 0, which is the creation"
+        return f"{words.place(row)} is {row['changes']} changes"
+
+    forked = forks.height + changes.height
+    if gaps.height or forked:
+        return words.invalid(
+            NAME,
+            f"{count(missing, 'missing number')} in finals, {count(forked, 'number')} not one message",
+            Evidence(forks, fork),
+            Evidence(changes, change),
+            Evidence(gaps, gap),
+            anomalies=missing + forked,
         )
     if doubtful.height:
         detail = f"{count(doubtful.height, 'hole')} in finals may be membership changes that went unrecorded"
@@ -76,10 +88,12 @@ def check(history: History) -> Finding:
 
 
 def _forks(history: History) -> pl.DataFrame:
-    """conv, seq, msg, messages, bodies, change, device (all concerned): numbers that are not one message."""
-    facts = history.facts
+    """Return the numbers that are not one message: conv, seq, msg, messages, bodies, change, device (all concerned)."""
+    facts = facts_of(history)
     acked = facts.acks.select("device", *NUMBER, "msg", hash=pl.lit(None, dtype=pl.Int64))
-    told = pl.concat([facts.seen.select(acked.columns), acked])
+    seen = facts.seen.select(acked.columns).join(facts.edited, on=MESSAGE, how="anti")
+    changing = facts.seen.join(facts.edited, on=MESSAGE, how="semi").with_columns(hash=pl.lit(None, dtype=pl.Int64))
+    told = pl.concat([seen, changing.select(acked.columns), acked])
     numbers = told.group_by(NUMBER).agg(
         pl.col("msg").min(), messages=pl.col("msg").n_unique(), bodies=pl.col("hash").drop_nulls().n_unique()
     )
@@ -90,17 +104,35 @@ def _forks(history: History) -> pl.DataFrame:
     return wrong.join(who, on=NUMBER).sort(NUMBER)
 
 
+def _changes(history: History) -> pl.DataFrame:
+    """Return conv, seq, changes: numbers that several changes took, and number 0 if it is a removal."""
+    facts = facts_of(history)
+    what = [*NUMBER, "e", "user", "arg"]
+    members = facts.of("member").select(what, msg=pl.lit(None, dtype=pl.Int64)).unique()
+    nobody = {"user": pl.lit(None, dtype=pl.Int64), "arg": pl.lit(None, dtype=pl.UInt8)}
+    upon = facts.upon.join(facts.changes, on=NUMBER, how="semi").with_columns(**nobody)
+    several = (
+        pl.concat([members.filter(pl.col("seq") > 0), upon.select(members.columns).unique()])
+        .group_by(NUMBER)
+        .agg(changes=pl.len())
+        .filter(pl.col("changes") > 1)
+    )
+    removed = members.filter((pl.col("seq") == 0) & (pl.col("arg") == 0)).group_by(NUMBER).agg(changes=pl.len())
+    return pl.concat([several, removed]).sort(NUMBER)
+
+
 def _gaps(history: History) -> pl.DataFrame:
-    """device, conv, head, seq, to: ranges of numbers that a complete final lacks."""
-    facts = history.facts
+    """Return device, conv, head, seq, to: ranges of numbers that a complete final lacks."""
+    facts = facts_of(history)
     stays = facts.device_spans.join(facts.heads, on=["device", "conv"])
     stays = stays.with_columns(stop=pl.min_horizontal("last", pl.col("head") + 1)).filter(
         pl.col("stop") > pl.col("first") + 1
     )
-    within = (pl.col("first") < pl.col("seq")) & (pl.col("seq") < pl.col("stop"))
+    within = in_stay(last="stop")
     key = ["device", "conv", "first"]
     read = facts.finals.select("device", *NUMBER).unique().join(stays, on=["device", "conv"]).filter(within)
-    changed = facts.changes.join(stays, on="conv").filter(within)
+    gone = facts.places.join(facts.deleted, on=MESSAGE, how="semi").select(NUMBER)
+    changed = pl.concat([facts.changes, gone]).unique().join(stays, on="conv").filter(within)
     there = pl.concat(
         [
             read.select(*key, "seq"),

@@ -1,16 +1,18 @@
-"""latency: people wait no longer than promised, unless something is broken.
+"""latency: messages are fast outside fault windows.
 
-Guarantee: the p99 of show.t - due, over deliveries to other devices than the sending one, is within the bound, outside
-fault windows. It counts from the time when the workload wanted the message sent, so a stall of the sender shows.
+Guarantee: outside fault windows, the p99 of show.t - due is within the bound. It is over deliveries to devices other
+than the sending one. It counts from the time when the workload wanted the message sent, so a stall of the sender shows.
+Anomaly: people wait longer than promised, or a stalled sender hides the wait.
+Unknown when one of our own runs has fewer than 100 steady samples.
 
     {"e":"send","t":900,"due":100,"device":1,"conv":7,"msg":5,..}     the sender hung until 900
     {"e":"show","t":950,"device":2,"conv":7,"msg":5,..}               850 ns, not 50
 
-Decisions. A delivery counts where the device was not away as planned from due to the display; a connection that broke
-unplanned excuses nothing. A message is in a fault window if its due lies between injection minus the bound (it was on
-its way) and healing plus recovery (see windows). Steady are those due from the start of the steady phase on (without
-phases: all) and in no window. Nearest-rank p99; a run of ours with fewer than 100 steady samples is unknown. What is
-never shown is for `liveness`. Receivers are told apart by device: the sender's other devices count.
+Decisions. A delivery counts if the device was not away as planned from due to the display; an unplanned disconnection
+excuses nothing. A fault window extends from the injection minus the bound (the message was on its way) to healing plus
+recovery (see windows). A message is in a window if its due is. Steady samples are due from the start of the steady
+phase on (without phases: all) and in no window. The p99 is by nearest rank. `liveness` judges what is never shown.
+Receivers are distinguished by device: the sender's other devices count.
 """
 
 from __future__ import annotations
@@ -20,25 +22,27 @@ import polars as pl
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.percentiles import summarise
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "latency"
+RANK = 150
 MIN_STEADY = 100
-"""Below that many samples a p99 is no more than the maximum."""
+"""Minimum number of samples; with fewer, the p99 is no more than the maximum."""
 
 
 def steady(history: History) -> pl.DataFrame:
-    """The samples (see Facts.samples) outside fault windows."""
-    samples = history.facts.samples
+    """Return the samples (see Facts.samples) outside fault windows."""
+    samples = facts_of(history).samples
     start = history.phase("steady")
     if start is not None:
         samples = samples.filter(pl.col("due") >= start)
-    for first, end in history.facts.windows.spans(lead_ns=round(history.bounds.latency_ms * 1e6)):
+    for first, end in facts_of(history).windows.spans(lead_ns=round(history.bounds.latency_ms * 1e6)):
         samples = samples.filter(~pl.col("due").is_between(first, end))
     return samples
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are steady deliveries later than the bound, if the p99 is."""
+    """Return the finding; `anomalies` counts steady deliveries later than the bound, if the p99 is."""
     samples = steady(history)
     least = min(MIN_STEADY, history.bounds.min_deliveries) if history.own else 0
     if samples.height < least:
@@ -63,10 +67,4 @@ def check(history: History) -> Finding:
         )
 
     slowest = late.sort("latency_ns", "due", "conv", "msg", "device", descending=[True, False, False, False, False])
-    return Finding(
-        name=NAME,
-        verdict="invalid",
-        detail=detail,
-        counterexamples=words.tell(Evidence(slowest, text)),
-        anomalies=late.height,
-    )
+    return words.invalid(NAME, detail, Evidence(slowest, text), anomalies=late.height)

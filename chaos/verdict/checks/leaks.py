@@ -1,16 +1,18 @@
-"""leaks: only members read.
+"""leaks: only members read and write.
 
-Guarantee: nothing in wire, show or final on a device whose user is no member at that number; and no plaintext in our
-own system: not in the log, the store, Redis or a log file. Anomalies: somebody who was removed, was not yet there, or
-never was, can read; bytes that only encrypted messages hold are found on a disk.
+Guarantee: nothing is in wire, show or final on a device whose user is no member at that number. Nothing is anywhere at
+a number at which its sender is no member. In our own runs, no plaintext is in the log, the store, Redis or a log file.
+Anomaly: a removed user, or one who never joined or has not joined yet, can read. Bytes that only encrypted messages
+hold are found on a disk.
+Unknown when a device has no `device` event, a conversation has no membership event, or the hunt for plaintext was
+incomplete or blind. In a history with holes an add may be unrecorded.
 
     {"e":"member","conv":7,"user":2,"op":"remove","seq":4,..}
     {"e":"wire","device":2,"conv":7,"msg":5,"seq":5,..}         device 2 is user 2's
     {"e":"member","conv":7,"user":3,"op":"add","seq":6,..}      and user 3's devices must not have number 5 either
 
-Decisions. A device without a `device` event, and a conversation without any membership event, cannot be judged:
-unknown. In a history with holes an add may have gone unrecorded, so nothing is proven: unknown. Plaintext is hunted in
-our own runs with encryption only (canary.json); a hunt that did not even see the bodies in the clear is blind: unknown.
+Decisions. In a history with holes no leak of a copy is proven. Plaintext is hunted in our own runs with encryption only
+(canary.json). A hunt that did not find the bodies in the clear either is blind.
 """
 
 from __future__ import annotations
@@ -21,13 +23,15 @@ from chaos.verdict.canary import Canary
 from chaos.verdict.finding import MAX_COUNTEREXAMPLES, Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.model import Counterexample, total
-from chaos.verdict.relations.facts import PLACE
+from chaos.verdict.relations.base import MESSAGE, PLACE, in_stay
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "leaks"
+RANK = 70
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are copies (a message on a device) and places with plaintext."""
+    """Return the finding; `anomalies` counts copies (a message on a device) and places with plaintext."""
     copies, hunted = _copies(history), _hunted(history.canary)
     if hunted is None:
         return copies
@@ -41,7 +45,7 @@ def check(history: History) -> Finding:
 
 
 def _hunted(canary: Canary | None) -> Finding | None:
-    """What the hunt for plaintext says."""
+    """Return the finding of the hunt for plaintext; None if there was no hunt."""
     if canary is None:
         return None
     if canary.found:
@@ -62,33 +66,42 @@ def _hunted(canary: Canary | None) -> Finding | None:
 
 
 def _copies(history: History) -> Finding:
-    facts, words = history.facts, Words(history)
+    facts, words = facts_of(history), Words(history)
     copies = facts.seen.select("device", *PLACE).unique()
     if not copies.height:
         return nothing(NAME)
-    seq = pl.col("seq")
-    allowed = copies.join(facts.device_spans, on=["device", "conv"]).filter(
-        (pl.col("first") < seq) & (seq < pl.col("last"))
-    )
+    allowed = copies.join(facts.device_spans, on=["device", "conv"]).filter(in_stay())
     others = copies.join(allowed, on=["device", *PLACE], how="anti")
     judged = others.join(facts.owners, on="device", how="semi").join(facts.of("member"), on="conv", how="semi")
-    if judged.height and not history.holes:
+    foreign = _by_strangers(history)
+    wrong = judged.height + foreign.height
+    if wrong and not history.holes:
         leaked = judged.group_by(PLACE).agg(pl.col("device").sort()).sort(PLACE)
 
         def text(row: Row) -> str:
             return f"{words.msg(row)}, {words.place(row)}, is on {words.devices(row)}, whose user is no member there"
 
+        def sent(row: Row) -> str:
+            return (
+                f"{words.msg(row)} took {words.place(row)}; {words.device(row)} sent it, whose user is no member there"
+            )
+
         detail = f"{count(judged.height, 'copy', 'copies')} on devices that must not have them"
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=detail,
-            counterexamples=words.tell(Evidence(leaked, text)),
-            anomalies=judged.height,
-        )
-    if others.height:
-        what = "may follow an unrecorded add" if judged.height else "on devices or in conversations without members"
-        detail = f"{count(others.height, 'copy', 'copies')} {what}"
+        if foreign.height:
+            detail += f", {count(foreign.height, 'number')} whose sender is no member"
+        return words.invalid(NAME, detail, Evidence(leaked, text), Evidence(foreign, sent), anomalies=wrong)
+    if others.height or wrong:
+        what = "may follow an unrecorded add" if wrong else "on devices or in conversations without members"
+        detail = f"{count(others.height + foreign.height, 'copy', 'copies')} {what}"
         return Finding(name=NAME, verdict="unknown", detail=detail)
     detail = f"{count(copies.height, 'copy', 'copies')}, all on members' devices"
     return Finding(name=NAME, verdict="valid", detail=detail)
+
+
+def _by_strangers(history: History) -> pl.DataFrame:
+    """Return conv, msg, seq, device: numbers at which no user of the sending device is a member."""
+    facts = facts_of(history)
+    places = facts.places.select(PLACE).join(facts.sends.select(*MESSAGE, "device"), on=MESSAGE)
+    places = places.join(facts.owners, on="device", how="semi").join(facts.of("member"), on="conv", how="semi")
+    allowed = places.join(facts.device_spans, on=["device", "conv"]).filter(in_stay())
+    return places.join(allowed, on=PLACE, how="anti").sort(PLACE)

@@ -1,70 +1,68 @@
-"""liveness: when all is healed, all arrives.
+"""liveness: every message arrives in time.
 
-Guarantee: every message that took its place is shown on every member device that is there, within the bound of the
-last heal, or of its ack if that is later. Anomaly: a notification that was lost and is never made up for.
+Guarantee: each message that took its place is shown on every present member device within the bound. The bound counts
+from the ack, or from the heal of a fault that was active meanwhile.
+Anomaly: a lost notification that nothing makes up for.
+Unknown when the history ends before the bound has passed, a fault was never proven healed, or nothing tells whether a
+device was present.
 
     {"e":"fault","t":1000000000,"phase":"heal",..}
     {"e":"ack","t":2000000000,"device":1,"conv":7,"msg":5,"seq":3,..}
     {"e":"online","t":60000000000,"device":3}                   58 s later device 2 still has not shown message 5
 
-Decisions. Due is what was acked, and what was not but arrived or was displayed anywhere, from the first such event on;
-a message that only finals know took its place at an unknown time and is not due, nor is one that nobody sent. A device
-is there while it is not away as planned (see stays): a connection that breaks and does not come back excuses nothing.
-In a history without any connection event nothing tells whether a device that never did anything was there: what it did
-not show makes the check unknown. It must be there for the whole bound, counted again from each return. What is not
-shown when the history ends before the bound has passed makes the check unknown, and so does a fault that was never
-proven healed; a device that leaves as planned before the quiesce phase (without phases: before the end) owes nothing
-more. The sending device is not asked to display its own message. In a history with holes a removal may have gone
-unrecorded: there a message counts as missed only if it was shown later or is in the device's final.
+Decisions. A message is due if it was acked. An unacked message is due from its first arrival or display on any device.
+A message that only finals have took its place at an unknown time and is not due, nor is one that nobody sent. A device
+is present while it is not away as planned (see stays): an unplanned disconnection excuses nothing. In a history without
+connection events, nothing tells whether a device that never did anything was present. It must be present for the whole
+bound. The bound counts again from each return, and from the heal of a fault that was active within it. A device that
+leaves as planned before the quiesce phase (without phases: before the end) owes nothing more. The sending device need
+not display its own message. In a history with holes a removal may be unrecorded. There a message counts as missed only
+if it was shown later or is in the device's final.
 """
 
 from __future__ import annotations
 
 import polars as pl
 
-from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE
-from chaos.verdict.relations.stays import EVER
+from chaos.verdict.relations.base import MESSAGE, not_shown_by
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "liveness"
+RANK = 110
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are messages shown late or never, each device's."""
-    facts, words = history.facts, Words(history)
+    """Return the finding; `anomalies` counts messages shown late or never, per device."""
+    facts, words = facts_of(history), Words(history)
     unhealed = facts.windows.unhealed
     if unhealed:
         detail = f"{count(len(unhealed), 'fault')} never proven healed: {unhealed[0].name} on {unhealed[0].target}"
         return Finding(name=NAME, verdict="unknown", detail=detail)
     bound_ns = round(history.bounds.liveness_s * 1e9)
-    healed = facts.windows.last_heal_ns
-    due = _due(history, healed)
-    if not due.height:
+    due = away = silent = late = 0
+    proven, gone = Tally("deadline", "device", "conv", "seq", "msg"), 0
+    at_the_end = _at_the_end(history)
+    for part in facts.parts(_known(history)):
+        here = _due(history, part)
+        slow = here.filter(not_shown_by(pl.col("known") + bound_ns))
+        judged = _judged(history, slow, bound_ns)
+        tardy = slow.join(judged, on=["device", *MESSAGE]).filter(not_shown_by(pl.col("deadline")))
+        never = slow.filter(pl.col("shown").is_null())
+        too_short = (
+            never.join(judged, on=["device", *MESSAGE], how="anti")
+            .join(at_the_end, on="device")
+            .filter((pl.col("end") >= pl.col("known")) | pl.lit(bool(history.holes)))
+        )
+        certain = facts.despite_holes(tardy)
+        proven.add(certain)
+        gone += certain["shown"].null_count()
+        due, away, late = due + here.height, away + never.height, late + tardy.height + too_short.height
+        silent += never.join(facts.stays.watched, on="device", how="anti").height
+    if not due:
         return nothing(NAME)
-    slow = due.filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("since") + bound_ns))
-    there = facts.stays.presences
-    chances = (
-        slow.join(there, on="device")
-        .with_columns(begin=pl.max_horizontal("start", "since"))
-        .filter(pl.col("end") - pl.col("begin") >= bound_ns)
-    )
-    judged = chances.group_by("device", *MESSAGE).agg(deadline=pl.col("begin").min() + bound_ns)
-    late = slow.join(judged, on=["device", *MESSAGE]).filter(
-        pl.col("shown").is_null() | (pl.col("shown") > pl.col("deadline"))
-    )
-    never = slow.filter(pl.col("shown").is_null())
-    stop = history.phase("quiesce")
-    at_the_end = there.group_by("device").agg(pl.col("end").max()).join(facts.stays.watched, on="device")
-    at_the_end = at_the_end.filter(pl.col("end") >= pl.min_horizontal("until", pl.lit(stop)))
-    too_short = (
-        never.join(judged, on=["device", *MESSAGE], how="anti")
-        .join(at_the_end.select("device", "end"), on="device")
-        .filter((pl.col("end") >= pl.col("known")) | pl.lit(bool(history.holes)))
-    )
-    proven = facts.despite_holes(late)
     if proven.height:
-        first = proven.sort("deadline", "device", "conv", "seq", "msg")
 
         def text(row: Row) -> str:
             shown = "never shown" if row["shown"] is None else f"shown {words.at(row['shown'])}"
@@ -73,48 +71,56 @@ def check(history: History) -> Finding:
                 f"{words.time(row['since'])} and had until {words.time(row['deadline'])}: {shown}"
             )
 
-        gone = int(proven["shown"].null_count())
         detail = f"{count(gone, 'delivery', 'deliveries')} never shown, {proven.height - gone:,} shown too late"
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=detail,
-            counterexamples=words.tell(Evidence(first, text)),
-            anomalies=proven.height,
-        )
-    if late.height or too_short.height:
-        detail = f"{count(late.height + too_short.height, 'delivery', 'deliveries')} not shown, but " + (
+        return words.invalid(NAME, detail, Evidence(proven.rows, text), anomalies=proven.height)
+    if late:
+        detail = f"{count(late, 'delivery', 'deliveries')} not shown, but " + (
             "the history is incomplete"
             if history.holes
             else f"it ends before {history.bounds.liveness_s:g} s have passed"
         )
         return Finding(name=NAME, verdict="unknown", detail=detail)
-    away = never.height
-    if not facts.of("online").height + facts.of("offline").height:
-        silent = never.join(facts.stays.watched, on="device", how="anti").height
-        if silent:
-            detail = f"{count(silent, 'delivery', 'deliveries')} not shown on devices that may have been there or not"
-            return Finding(name=NAME, verdict="unknown", detail=detail)
-    detail = f"{count(due.height - away, 'delivery', 'deliveries')} shown, {away:,} not due on devices that were away"
+    if silent and not facts.stays.told:
+        detail = f"{count(silent, 'delivery', 'deliveries')} not shown on devices that may have been there or not"
+        return Finding(name=NAME, verdict="unknown", detail=detail)
+    detail = f"{count(due - away, 'delivery', 'deliveries')} shown, {away:,} not due on devices that were away"
     return Finding(name=NAME, verdict="valid", detail=detail)
 
 
-def _due(history: History, healed: int | None) -> pl.DataFrame:
-    """device, conv, msg, seq, known, since, shown: what must be shown where; when it was acked or first seen; since
-    when it is due (that, or the last heal); when it was shown, null when never.
-    """
-    facts = history.facts
-    known = (
+def _at_the_end(history: History) -> pl.DataFrame:
+    """Return device, end: devices present when sends stop or the watched time ends, and the end of their presence."""
+    stays, stop = facts_of(history).stays, history.phase("quiesce")
+    last = stays.presences.group_by("device").agg(pl.col("end").max()).join(stays.watched, on="device")
+    return last.filter(pl.col("end") >= pl.min_horizontal("until", pl.lit(stop))).select("device", "end")
+
+
+def _judged(history: History, slow: pl.DataFrame, bound_ns: int) -> pl.DataFrame:
+    """Return device, conv, msg, deadline, since: the deadlines of devices that were present until then."""
+    facts = facts_of(history)
+    chances = slow.join(facts.stays.presences, on="device").with_columns(since=pl.max_horizontal("start", "known"))
+    chances = chances.with_columns(deadline=facts.windows.deadline(pl.col("since"), bound_ns))
+    chances = chances.filter(pl.col("end") >= pl.col("deadline")).sort("deadline", "since")
+    return chances.group_by("device", *MESSAGE).agg(pl.col("deadline", "since").first())
+
+
+def _known(history: History) -> pl.DataFrame:
+    """Return conv, msg, seq, sender, known: messages that took their place, and when they were acked or first seen."""
+    facts = facts_of(history)
+    return (
         facts.places.filter(pl.col("t").is_not_null())
         .join(facts.acks.group_by(MESSAGE).agg(acked=pl.col("t").min()), on=MESSAGE, how="left")
         .join(facts.sends.select(*MESSAGE, sender="device"), on=MESSAGE, how="left")
         .filter(pl.col("acked").is_not_null() | pl.col("sender").is_not_null())
+        .join(facts.deleted, on=MESSAGE, how="anti")
         .with_columns(known=pl.coalesce("acked", "t"))
-        .with_columns(since=pl.max_horizontal("known", pl.lit(EVER if healed is None else healed)))
     )
+
+
+def _due(history: History, known: pl.DataFrame) -> pl.DataFrame:
+    """Return device, conv, msg, seq, known, shown: each required display, and when it happened (null: never)."""
+    facts = facts_of(history)
     at_readers = facts.readers(known).rename({"reader": "device"})
     others = at_readers.filter(pl.col("device").ne_missing(pl.col("sender")))
     others = others.sort("seq").unique(["device", *MESSAGE], keep="first", maintain_order=True)
-    shown = facts.first_shows.select("device", *MESSAGE, shown="t")
-    found = others.join(shown, on=["device", *MESSAGE], how="left")
-    return found.select("device", *MESSAGE, "seq", "known", "since", "shown")
+    found = others.join(facts.shown_of(known), on=["device", *MESSAGE], how="left")
+    return found.select("device", *MESSAGE, "seq", "known", "shown")

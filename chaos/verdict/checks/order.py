@@ -1,16 +1,17 @@
-"""order: one order, the one people lived through.
+"""order: messages are shown and numbered in the order of their sends.
 
-Guarantee: a device shows a conversation in rising numbers; one device's messages in one conversation have rising
-numbers in the order of their sends; if m1 was acked before m2 was invoked, in the same conversation and on any
-devices, m1's number is the lower. Anomaly: an answer above its question.
+Guarantee: a device shows a conversation in rising numbers. One device's messages in one conversation have rising
+numbers in the order of their sends. If m1 was acked before m2 was invoked in the same conversation, on any devices, m1
+has the lower number.
+Anomaly: an answer above its question.
 
     {"e":"ack","t":10,"device":1,"conv":7,"msg":4,"seq":9,..}
     {"e":"send","t":20,"device":2,"conv":7,"msg":5,..}
     {"e":"ack","t":30,"device":2,"conv":7,"msg":5,"seq":8,..}   invoked after 9 was acked, numbered 8
 
-Decisions. Only the first display of a message under a number counts: repeating it is for `duplicates`, and two
-messages under one number are for `gaps_forks`. Events of the same time prove no order. A message's number is the
-lowest that any event tells; one whose number no event tells is not judged. A send's time is its first transmission.
+Decisions. Only the first display of a message under a number counts. `duplicates` judges repeated displays, and
+`gaps_forks` two messages under one number. Events of the same time prove no order. A message's number is the lowest
+that any event gives it; a message without a number is not judged. A send's time is its first transmission.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE, PLACE
+from chaos.verdict.relations.base import MESSAGE, PLACE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "order"
+RANK = 40
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are displays and sends that come after a higher number."""
-    facts = history.facts
+    """Return the finding; `anomalies` counts displays and sends that come after a higher number."""
+    facts = facts_of(history)
     numbered = facts.places.group_by(MESSAGE).agg(pl.col("seq").min())
     sends = facts.sends.join(numbered, on=MESSAGE)
     if not facts.shows.height and not sends.height:
@@ -58,29 +61,31 @@ def check(history: History) -> Finding:
             f"but {words.msg(row, 'before')} was acked as number {row['highest']} {words.at(row['acked'])}, before that"
         )
 
-    return Finding(
-        name=NAME,
-        verdict="invalid",
-        detail=(
+    return words.invalid(
+        NAME,
+        (
             f"{count(shown.height, 'display')} after a higher number, {count(sent.height, 'send')} out of the sender's "
             f"order, {count(overtaken.height, 'send')} numbered below a message acked before"
         ),
-        counterexamples=words.tell(
-            Evidence(shown, late_show), Evidence(sent, late_send), Evidence(overtaken, late_ack, ("device", "acker"))
-        ),
+        Evidence(shown, late_show),
+        Evidence(sent, late_send),
+        Evidence(overtaken, late_ack, ("device", "acker")),
         anomalies=anomalies,
     )
 
 
 def _after_higher(rows: pl.DataFrame, by: list[str]) -> pl.DataFrame:
-    """Rows (with t and seq) whose seq is below one of an earlier time in the same group, with that as `highest`."""
-    ordered = rows.sort("t", "seq")  # of the same time: by number, which proves nothing
+    """Return the rows (with t and seq) whose seq is below one of an earlier time in the same group.
+
+    Column `highest` is the highest earlier seq.
+    """
+    ordered = rows.sort("t", "seq")  # rows of the same time by number, because they prove no order
     highest = pl.col("seq").cum_max().shift(1).over(by)
     return ordered.with_columns(highest=highest).filter(pl.col("seq") < pl.col("highest"))
 
 
 def _overtaken(sends: pl.DataFrame, acks: pl.DataFrame) -> pl.DataFrame:
-    """Sends numbered below a message of the conversation that was acked before, with the highest such message."""
+    """Return sends numbered below a message of the conversation that was acked before, and the highest such message."""
     best = pl.col("seq").cum_max().over("conv")
     acked = acks.sort("t", "seq").with_columns(highest=best)
     joined = sends.sort("t").join_asof(

@@ -1,17 +1,21 @@
-"""presence: the picture of who is there is fresh.
+"""presence: the picture of who is online is fresh.
 
-Guarantee: a viewer's picture of a user, which is the last state it was told, is never staler than the bound. Anomaly: a
-ghost that stays online, a friend who came back and is not seen.
+Guarantee: a viewer's picture of a user is never staler than the bound, and the viewer is told again within it after a
+reconnect.
+Anomaly: a user shown online who has left, a user who came back and is not seen, or a screen that stays empty.
 
     {"e":"offline","t":1000000000,"device":2}                   user 2's only device
     {"e":"presence","t":2000000000,"viewer":1,"user":2,"state":"online"}
     {"e":"offline","t":90000000000,"device":1}                  the viewer looked at that for 88 s
 
-Decisions. A user is online while any device is in a session, and offline while of each one it is known that it is in
-none, from before its first `online` on. The picture is stale while it differs from that; it may do so for `presence_s`
-without a break. The viewer is asked only within one session: going offline ends its picture. States other than online
-and offline are no picture: they end the one there was. Users without connection events have no state, and in a history
-with holes a user whose device may have died unnoticed has none any more.
+Decisions. The picture is the last state that the viewer was told. A user is online while any device is in a session. A
+user is offline while every device is known to be in none, from before its first `online` on. The picture is stale while
+it differs from that state; it may be stale for `presence_s` without a break. The viewer is judged only within one
+session: going offline ends its picture. A viewer that had a picture when its session ended and comes back must be told
+within the bound, if it stays that long. The bound counts from the end of a fault window that overlaps it. States other
+than online and offline are no picture: they end the previous picture, and no update is required after them. Users
+without connection events have no state. In a history with holes, a user whose device may have died unnoticed no longer
+has one.
 """
 
 from __future__ import annotations
@@ -20,16 +24,17 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.history.jsonl import UNKNOWN_STATE
-from chaos.verdict.relations.facts import FOREVER
-from chaos.verdict.relations.stays import EVER
+from chaos.verdict.relations.base import EVER, FOREVER
+from chaos.verdict.relations.facts import facts_of
+from load.history.events import UNKNOWN_STATE
 
 NAME = "presence"
+RANK = 130
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are stretches of stale picture."""
-    facts, words = history.facts, Words(history)
+    """Return the finding; `anomalies` counts stale pictures and missing updates after a reconnect."""
+    facts, words = facts_of(history), Words(history)
     told = facts.of("presence").select("t", "user", "arg", viewer="device")
     states = told.filter(pl.col("arg") <= 1).height
     if not states:
@@ -55,20 +60,31 @@ def check(history: History) -> Finding:
             f"{words.time(row['until'])}, while that user was {real}"
         )
 
-    if stale.height:
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=f"{count(stale.height, 'picture')} stale for more than {history.bounds.presence_s:g} s",
-            counterexamples=words.tell(Evidence(stale, text, ("viewer",))),
-            anomalies=stale.height,
+    untold = _untold(history, told, bound_ns)
+
+    def dark(row: Row) -> str:
+        return (
+            f"{words.device(row, 'viewer')} came back {words.at(row['back'])}, had looked at {words.user(row)} before, "
+            f"and was told nothing until {words.time(row['deadline'])}"
+        )
+
+    if stale.height or untold.height:
+        detail = f"{count(stale.height, 'picture')} stale for more than {history.bounds.presence_s:g} s"
+        if untold.height:
+            detail += f", {untold.height:,} not told within that after a reconnect"
+        return words.invalid(
+            NAME,
+            detail,
+            Evidence(stale, text, ("viewer",)),
+            Evidence(untold, dark, ("viewer",)),
+            anomalies=stale.height + untold.height,
         )
     return Finding(name=NAME, verdict="valid", detail=f"{count(states, 'state')} told, none stale for too long")
 
 
 def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
-    """viewer, user, arg, start, end: what a viewer saw, cut at the end of the session in which it was told."""
-    stays = history.facts.stays
+    """Return viewer, user, arg, start, end: each picture of a viewer, cut at the end of its session."""
+    stays = facts_of(history).stays
     pair = ["viewer", "user"]
     told = told.sort("t", maintain_order=True).with_columns(next=pl.col("t").shift(-1).over(pair))
     spans = pl.concat([stays.sessions, stays.untold]).rename({"device": "viewer"}).sort("start", "end")
@@ -80,7 +96,7 @@ def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
         end=pl.lit(history.end_ns, dtype=pl.Int64)
     )
     both = pl.concat([known.filter(pl.col("t") < pl.col("end")), always]).filter(pl.col("arg") <= 1)
-    # Told the same again: the picture goes on, and so does its staleness.
+    # The same state told again: the picture continues, and so does its staleness.
     seen = both.select(*pair, "arg", start="t", end=pl.min_horizontal("end", pl.col("next").fill_null(history.end_ns)))
     seen = seen.filter(pl.col("start") < pl.col("end")).sort(*pair, "start")
     goes_on = (pl.col("arg") == pl.col("arg").shift(1).over(pair)) & (
@@ -91,9 +107,30 @@ def _pictures(history: History, told: pl.DataFrame) -> pl.DataFrame:
     return grouped.agg(pl.col("start").min(), pl.col("end").max()).drop("run")
 
 
+def _untold(history: History, told: pl.DataFrame, bound_ns: int) -> pl.DataFrame:
+    """Return viewer, user, back, deadline: returns of a viewer after which it was not told again in time."""
+    facts, pair = facts_of(history), ["viewer", "user"]
+    sessions = facts.stays.sessions.rename({"device": "viewer"})
+    first = sessions.group_by("viewer").agg(first=pl.col("start").min())
+    deadline = facts.windows.after(pl.col("back"), pl.col("back") + bound_ns, bound_ns)
+    returns = sessions.select("viewer", "end", back="start").with_columns(deadline=deadline)
+    returns = returns.filter(pl.col("deadline") <= pl.col("end"))
+    owed = returns.join(told.select(pair).unique(), on="viewer").join(first, on="viewer").sort("back")
+    told = told.sort("t", "arg")
+    before = told.select(*pair, "arg", last="t")
+    owed = owed.join_asof(
+        before, left_on="back", right_on="last", by=pair, allow_exact_matches=False, check_sortedness=False
+    ).filter((pl.col("arg") <= 1) & (pl.col("last") >= pl.col("first")))
+    again = told.select(*pair, again="t")
+    owed = owed.join_asof(
+        again, left_on="back", right_on="again", by=pair, strategy="forward", check_sortedness=False
+    ).filter(pl.col("again").is_null() | (pl.col("again") > pl.col("deadline")))
+    return owed.select(*pair, "back", "deadline").sort("back", *pair)
+
+
 def _truths(history: History) -> pl.DataFrame:
-    """user, state, from, to: when a user was online (1: any device in a session) and offline (0: certainly none)."""
-    facts, stays = history.facts, history.facts.stays
+    """Return user, state, from, to: when a user was online (1: any device is) or offline (0: certainly none is)."""
+    facts, stays = facts_of(history), facts_of(history).stays
     unwatched = stays.watched.select("device", start="until", end=pl.lit(FOREVER))
     spans = pl.concat(
         [

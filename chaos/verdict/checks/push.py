@@ -1,84 +1,202 @@
-"""push: who is away is told, who is there is not.
+"""push: a device that is away gets a push, others get none.
 
-Guarantee: a member's device that is offline from before an ack until the bound after it gets a push within the bound;
-one that is online throughout gets none. Anomaly: silence, or a phone that buzzes in the hand.
+Guarantee: a member's device that is away from before an ack until the bound after it gets a push within the bound. A
+device that is online throughout gets none. No push is of a number that does not exist, or of a message that the device
+had shown. None goes to a device whose user is no member. None is repeated more than once.
+Anomaly: a missing push, or a push that tells nothing new.
+Unknown when a missing or surplus push may follow an unrecorded change in a history with holes.
 
     {"e":"offline","t":1000000000,"device":2}
     {"e":"ack","t":2000000000,"device":1,"conv":7,"msg":5,"seq":3,..}
     {"e":"push","t":9000000000,"device":2,"conv":7,"seq":3}     7 s after the ack
 
-Decisions. A history without a push event, that does not say that it records them, has nothing to check. A push with a
-higher number of the same conversation covers the lower ones (pushes may be coalesced), but none that was not even
-invoked yet. Online throughout: one session from the invocation to the push. Offline: known from an `offline` event, or
-from before the first `online`; a device without any connection event is not judged. The sending device is told nothing
-of its own message. What was displayed all the same within the bound needs no push. In a history with holes a removal
-may have gone unrecorded: there a push is missing only where the message was shown later or is in the device's final.
+Decisions. A history without a push event has nothing to check, unless it says that it records them. A push with a
+higher number of the same conversation covers the lower ones (pushes may be coalesced). It does not cover a message
+invoked after the push. A device is known to be offline from an `offline` event, or before its first `online`. A device
+that never did anything is away, if the history has connection events at all; one that did something without any is not
+judged. The sending device needs no push for its own message. A message displayed within the bound needs no push. Online
+throughout means one session from the invocation to the push. A session that broke unplanned may have been half open. It
+does not count unless the message arrived within the bound of the push.
+
+A number exists if any event names a message or a change with it. Its push may go to a member at that number, and to a
+user added or removed by it. A push of a shown message is judged outside fault windows. It is surplus in two cases. The
+display was longer than the bound ago, or one session lasted from the invocation to 2 s after the display. A push may
+cross a display that just happened. The third push of a number to a device, and each later one, is a surplus repeat. In
+a history with holes a removal, an add or a message may be unrecorded. There a push is missing only if the message was
+shown later or is in the device's final. It is surplus only if the device was online or had shown the message.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
-from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
+from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import MESSAGE
-from chaos.verdict.relations.stays import EVER, overlapping
+from chaos.verdict.relations.base import EVER, MESSAGE, not_shown_by
+from chaos.verdict.relations.facts import facts_of
+from chaos.verdict.relations.stays import overlapping
 
 NAME = "push"
+RANK = 120
+OFTEN: Final = 2
+"""A provider may be told the same twice if its first answer was lost; a third push is a fault."""
+WORD_NS: Final = 2_000_000_000
+"""In ns. A device that leaves within two seconds of a display may not have reported it to the service."""
+PUSH: Final = ["device", "conv", "seq", "t"]
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are pushes too late, missing, or to somebody online."""
-    facts, words = history.facts, Words(history)
-    pushes = facts.of("push").select("device", "conv", "seq", "t")
+    """Return the finding; `anomalies` counts pushes that are late, missing or surplus."""
+    facts, words = facts_of(history), Words(history)
+    pushes = facts.of("push").select(PUSH)
     if not pushes.height and not history.meta.push:
         return nothing(NAME)
-    bound_ns = round(history.bounds.push_s * 1e9)
-    sends = facts.sends.select(*MESSAGE, sent="t")
-    due = facts.acked_readers.filter(pl.col("reader") != pl.col("device"))
-    due = due.select(*MESSAGE, "seq", acked="t", device="reader").with_columns(until=pl.col("acked") + bound_ns)
-    watched = facts.stays.watched.select("device", watched="until")
-    away = due.join(watched, on="device").filter(pl.col("until") <= pl.col("watched"))
-    there = pl.concat([facts.stays.sessions, facts.stays.untold])
-    online = overlapping(away, there, start="acked", end="until")
-    away = away.join(online, on=["device", *MESSAGE], how="anti").join(sends, on=MESSAGE, how="left")
-    shown = facts.first_shows.select("device", *MESSAGE, shown="t")
-    told = away.join(pushes.select("device", "conv", covers="seq", pushed="t"), on=["device", "conv"]).filter(
-        (pl.col("covers") >= pl.col("seq"))
-        & pl.col("pushed").is_between(pl.col("sent").fill_null(EVER), pl.col("until"))
-    )
-    missing = away.join(told, on=["device", *MESSAGE], how="anti").join(shown, on=["device", *MESSAGE], how="left")
-    missing = missing.filter(pl.col("shown").is_null() | (pl.col("shown") > pl.col("until")))
-    proven = facts.despite_holes(missing).sort("acked", "conv", "seq", "device")
-    needless = (
-        pushes.join(facts.places.select(*MESSAGE, "seq"), on=["conv", "seq"])
-        .join(sends, on=MESSAGE)
-        .join(facts.stays.sessions, on="device")
-        .filter(pl.min_horizontal("sent", "t") >= pl.col("start"), pl.max_horizontal("sent", "t") < pl.col("end"))
-        .unique(["device", *MESSAGE, "t"])
-        .sort("t", "conv", "seq", "device")
-    )
+    due, missing, proven = 0, 0, Tally("acked", "conv", "seq", "device", "msg")
+    watched = _watched(history)
+    for part in facts.acked_readers():
+        away = _away(history, part, watched)
+        silent = _missing(history, away, pushes)
+        due, missing = due + away.height, missing + silent.height
+        proven.add(facts.despite_holes(silent))
+    needless, shown, again = _needless(history, pushes), _shown_before(history, pushes), _again(pushes)
+    nowhere, strangers = _nowhere(history, pushes), _to_strangers(history, pushes)
+    doubtful = nowhere.height + strangers.height if history.holes else 0
+    if history.holes:
+        nowhere, strangers = nowhere.clear(), strangers.clear()
 
-    def silent(row: Row) -> str:
+    def untold(row: Row) -> str:
         return (
             f"{words.device(row)} was offline when {words.place(row)} was acked {words.at(row['acked'])}, "
             f"and got no push until {words.time(row['until'])}"
         )
 
-    def buzzed(row: Row) -> str:
-        return f"{words.device(row)} was online throughout, and got a push for {words.place(row)} {words.at(row['t'])}"
-
-    if proven.height or needless.height:
-        detail = f"{count(proven.height, 'push', 'pushes')} late or missing, {needless.height:,} to devices online"
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=detail,
-            counterexamples=words.tell(Evidence(proven, silent), Evidence(needless, buzzed)),
-            anomalies=proven.height + needless.height,
+    def got(what: str, rows: pl.DataFrame) -> Evidence:
+        return Evidence(
+            rows, lambda row: f"{words.device(row)} {what} a push for {words.place(row)} {words.at(row['t'])}"
         )
-    if missing.height:
-        detail = f"{count(missing.height, 'missing push', 'missing pushes')} may follow an unrecorded removal"
+
+    kinds = {
+        "late or missing": Evidence(proven.rows, untold),
+        "to devices online": got("was online throughout, and got", needless),
+        "of nothing": got("got, for a number that does not exist,", nowhere),
+        "to no member": got("belongs to no member there, and got", strangers),
+        "of what was shown": got("had shown that before, and got", shown),
+        "again and again": got("got again and again", again),
+    }
+    found = {what: evidence.rows.height for what, evidence in kinds.items() if evidence.rows.height}
+    found |= {"late or missing": proven.height} if proven.height else {}
+    if found:
+        detail = ", ".join(f"{number:,} {what}" for what, number in found.items())
+        return words.invalid(
+            NAME,
+            f"{count(sum(found.values()), 'push', 'pushes')} wrong: {detail}",
+            *(evidence for evidence in kinds.values() if evidence.rows.height),
+            anomalies=sum(found.values()),
+        )
+    if missing or doubtful:
+        number = count(missing + doubtful, "missing or surplus push", "missing or surplus pushes")
+        detail = f"{number} may follow an unrecorded change"
         return Finding(name=NAME, verdict="unknown", detail=detail)
-    detail = f"{count(pushes.height, 'push', 'pushes')}; {away.height:,} were due"
+    detail = f"{count(pushes.height, 'push', 'pushes')}; {due:,} were due"
     return Finding(name=NAME, verdict="valid", detail=detail)
+
+
+def _watched(history: History) -> pl.DataFrame:
+    """Return device, watched: the time until which it is known of each device whether it is away."""
+    facts = facts_of(history)
+    watched = facts.stays.watched.select("device", watched="until")
+    if not facts.stays.told or history.holes:
+        return watched
+    never = facts.owners.select("device").unique().join(watched, on="device", how="anti")
+    return pl.concat([watched, never.with_columns(watched=pl.lit(history.end_ns, dtype=pl.Int64))])
+
+
+def _away(history: History, readers: pl.DataFrame, watched: pl.DataFrame) -> pl.DataFrame:
+    """Return the pushes due to devices that are away for the whole bound.
+
+    Columns: conv, msg, seq, acked, device, until, sent.
+    """
+    facts, bound_ns = facts_of(history), round(history.bounds.push_s * 1e9)
+    due = readers.filter(pl.col("reader") != pl.col("device"))
+    due = due.select(*MESSAGE, "seq", acked="t", device="reader").with_columns(until=pl.col("acked") + bound_ns)
+    due = due.join(watched, on="device").filter(pl.col("until") <= pl.col("watched"))
+    there = pl.concat([facts.stays.sessions, facts.stays.untold])
+    online = overlapping(due, there, start="acked", end="until")
+    away = due.join(online, on=["device", *MESSAGE], how="anti").drop("watched")
+    return away.join(facts.sends.select(*MESSAGE, sent="t"), on=MESSAGE, how="left")
+
+
+def _missing(history: History, away: pl.DataFrame, pushes: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of `away` whose message was neither pushed nor shown in time."""
+    shown = facts_of(history).shown_of(away)
+    told = away.join(pushes.select("device", "conv", covers="seq", pushed="t"), on=["device", "conv"]).filter(
+        (pl.col("covers") >= pl.col("seq"))
+        & pl.col("pushed").is_between(pl.col("sent").fill_null(EVER), pl.col("until"))
+    )
+    missing = away.join(told, on=["device", *MESSAGE], how="anti").join(shown, on=["device", *MESSAGE], how="left")
+    return missing.filter(not_shown_by(pl.col("until")))
+
+
+def _needless(history: History, pushes: pl.DataFrame) -> pl.DataFrame:
+    """Return pushes to devices online from the invocation to the push, on a connection that was not half open."""
+    facts, bound_ns = facts_of(history), round(history.bounds.push_s * 1e9)
+    arrived = pl.concat([facts.of(kind).select("device", *MESSAGE, "t") for kind in ("wire", "show")])
+    arrived = arrived.group_by("device", *MESSAGE).agg(arrived=pl.col("t").min())
+    broken = facts.of("offline").filter(pl.col("arg") == 0).select("device", end="t", broken=True).unique()
+    in_time = (pl.col("arrived") <= pl.col("t") + bound_ns).fill_null(value=False)
+    return (
+        _meant(history, pushes)
+        .join(facts.stays.sessions, on="device")
+        .filter(pl.min_horizontal("sent", "t") >= pl.col("start"), pl.max_horizontal("sent", "t") < pl.col("end"))
+        .join(arrived, on=["device", *MESSAGE], how="left")
+        .join(broken, on=["device", "end"], how="left")
+        .filter(in_time | pl.col("broken").is_null())
+        .unique(["device", *MESSAGE, "t"])
+        .sort("t", "conv", "seq", "device")
+    )
+
+
+def _meant(history: History, pushes: pl.DataFrame) -> pl.DataFrame:
+    """Return the pushes with the messages that have their number, and the times of their sends."""
+    facts = facts_of(history)
+    sends = facts.sends.select(*MESSAGE, sent="t")
+    return pushes.join(facts.places.select(*MESSAGE, "seq"), on=["conv", "seq"]).join(sends, on=MESSAGE)
+
+
+def _shown_before(history: History, pushes: pl.DataFrame) -> pl.DataFrame:
+    """Return pushes, outside fault windows, of messages that their device had shown (see Decisions)."""
+    facts, bound_ns = facts_of(history), round(history.bounds.push_s * 1e9)
+    shown = facts.first_shows.select("device", *MESSAGE, shown="t")
+    old = _meant(history, pushes).join(shown, on=["device", *MESSAGE]).filter(pl.col("shown") < pl.col("t"))
+    old = facts.windows.clear_of(old, start="sent", end="t")
+    spans = facts.stays.sessions.sort("start", "end")
+    at = old.sort("sent").join_asof(spans, left_on="sent", right_on="start", by="device", check_sortedness=False)
+    live = (pl.col("end") >= pl.col("shown") + WORD_NS).fill_null(value=False)
+    surplus = at.filter((pl.col("shown") + bound_ns < pl.col("t")) | live)
+    surplus = surplus.join(_needless(history, pushes), on=["device", *MESSAGE, "t"], how="anti")
+    return surplus.select(PUSH).unique().sort("t", "conv", "seq", "device")
+
+
+def _again(pushes: pl.DataFrame) -> pl.DataFrame:
+    """Return the pushes of a number to a device after the first OFTEN."""
+    place = pl.col("t").cum_count().over("device", "conv", "seq")
+    return pushes.sort("t").filter(place > OFTEN).sort("t", "conv", "seq", "device")
+
+
+def _nowhere(history: History, pushes: pl.DataFrame) -> pl.DataFrame:
+    """Return pushes of numbers that no event gives to a message or a change."""
+    facts = facts_of(history)
+    known = pl.concat([facts.places.select("conv", "seq"), facts.changes])
+    return pushes.join(known, on=["conv", "seq"], how="anti").sort("t", "conv", "seq", "device")
+
+
+def _to_strangers(history: History, pushes: pl.DataFrame) -> pl.DataFrame:
+    """Return pushes to devices whose user is no member at that number, if the number exists."""
+    facts = facts_of(history)
+    judged = pushes.join(facts.owners, on="device", how="semi").join(facts.of("member"), on="conv", how="semi")
+    judged = judged.join(_nowhere(history, pushes), on=PUSH, how="anti")
+    inside = (pl.col("first") <= pl.col("seq")) & (pl.col("seq") <= pl.col("last"))
+    allowed = judged.join(facts.device_spans, on=["device", "conv"]).filter(inside)
+    return judged.join(allowed, on=PUSH, how="anti").sort("t", "conv", "seq", "device")

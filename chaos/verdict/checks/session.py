@@ -1,14 +1,15 @@
-"""session: a device's own past does not change.
+"""session: a device keeps what it wrote and showed.
 
-Guarantee: a device reads its own acked writes, and what it once showed is in its final. Anomaly: a message that was
-there and is gone; a write that only its writer cannot see.
+Guarantee: a device reads its own acked writes, and what it once showed is in its final.
+Anomaly: a message that was there and is gone, or a write that its writer cannot see.
+Unknown when the device has no complete read-back of a conversation in which it wrote or showed.
 
     {"e":"show","device":2,"conv":7,"msg":5,"seq":3,..}
     {"e":"final","device":2,"conv":7,"msg":6,"seq":3,..}
     {"e":"final_done","device":2,"conv":7,"head":3,..}          what device 2 showed as number 3 is gone
 
 Decisions. Both are looked up in the device's own final of that conversation, under the same number, whoever is a
-member. Without a complete read-back of a conversation in which the device wrote or showed: unknown.
+member.
 """
 
 from __future__ import annotations
@@ -17,18 +18,20 @@ import polars as pl
 
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import PLACE
+from chaos.verdict.relations.base import MESSAGE, PLACE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "session"
+RANK = 90
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are messages missing in a final, each device's."""
-    facts, words = history.facts, Words(history)
+    """Return the finding; `anomalies` counts messages missing in a final, per device."""
+    facts, words = facts_of(history), Words(history)
     columns = ["device", *PLACE]
     wrote = facts.acks.select(*columns, how=pl.lit("wrote"))
     showed = facts.shows.select(columns).unique().with_columns(how=pl.lit("showed"))
-    known = pl.concat([wrote, showed.join(wrote, on=columns, how="anti")])
+    known = pl.concat([wrote, showed.join(wrote, on=columns, how="anti")]).join(facts.deleted, on=MESSAGE, how="anti")
     if not known.height:
         return nothing(NAME)
     read = known.join(facts.heads, on=["device", "conv"])
@@ -38,11 +41,10 @@ def check(history: History) -> Finding:
         return f"{words.device(row)} {row['how']} {words.msg(row)} as {words.place(row)}; its final lacks it"
 
     if missing.height:
-        return Finding(
-            name=NAME,
-            verdict="invalid",
-            detail=f"{count(missing.height, 'message')} that a device wrote or showed missing in its final",
-            counterexamples=words.tell(Evidence(missing, text)),
+        return words.invalid(
+            NAME,
+            f"{count(missing.height, 'message')} that a device wrote or showed missing in its final",
+            Evidence(missing, text),
             anomalies=missing.height,
         )
     unread = known.join(facts.heads, on=["device", "conv"], how="anti").select("device", "conv").unique().height

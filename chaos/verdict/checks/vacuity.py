@@ -1,17 +1,20 @@
-"""vacuity: a run in which nothing happened proves nothing.
+"""vacuity: the history holds enough evidence.
 
 Guarantee: every planned fault took effect and was healed, every phase had operations, and the history is whole.
-Anomaly: a "valid" from a fault that did not bite, from a swarm that did not send, from a history that was cut off.
+Anomaly: a "valid" from a fault without effect, from a swarm that did not send, or from a truncated history. This check
+never says `invalid`.
+Unknown when any of these fails, or the history holds fewer acked sends or deliveries than the experiment asks for.
 
     {"e":"plan","fault":"f1","name":"gateway-kill","target":"gateway-1",..}
     {"e":"fault","fault":"f1","phase":"inject","ok":false,..}    it is still running
     {"e":"hole","process":"worker-2",..}                         worker 2 died: what its devices saw is not known
 
-Decisions. Only ever valid or unknown. Every history needs `min_acked` acked sends and `min_deliveries` deliveries; one
-without a meta line needs only one acked send. A message that several devices sent is several messages of one name: what
-became of each cannot be told. One of ours must have a steady phase with sends, and for each fault that
-was planned sends from its injection to the end of its window; with faults, also acked sends before the first one and
-after the last was healed.
+Decisions. The result is only valid or unknown. Every history needs `min_acked` acked sends and `min_deliveries`
+deliveries; one without a meta line needs only one acked send. If several devices sent one message id, those are several
+messages, and nothing tells which of them an event means. The number 1 and the text "1" are two ids, which is nearly
+always a recorder's mistake. One of our runs must have a steady phase with sends. For each planned fault it needs sends
+from the injection to the end of its window. With faults, it also needs acked sends before the first one and after the
+last was healed.
 """
 
 from __future__ import annotations
@@ -20,16 +23,17 @@ import polars as pl
 
 from chaos.verdict.finding import Finding, count
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.facts import FOREVER, MESSAGE
-from chaos.verdict.relations.stays import EVER
+from chaos.verdict.relations.base import EVER, FOREVER, MESSAGE
+from chaos.verdict.relations.facts import facts_of
 
 NAME = "vacuity"
+RANK = 900
 MAX_TOLD = 5
 
 
 def check(history: History) -> Finding:
-    """Judge; anomalies are the reasons for doubt."""
-    facts = history.facts
+    """Return the finding; `anomalies` counts the reasons for doubt."""
+    facts = facts_of(history)
     acked = facts.sends.join(facts.acks, on=MESSAGE, how="semi")
     doubts = _holes(history) + _volume(history, acked) + _names(history)
     doubts += _faults(history)
@@ -54,21 +58,23 @@ def _volume(history: History, acked: pl.DataFrame) -> list[str]:
     doubts = []
     if acked.height < bounds.min_acked:
         doubts.append(f"{count(acked.height, 'acked send')}; {bounds.min_acked:,} are needed")
-    deliveries = history.facts.deliveries.height
+    deliveries = facts_of(history).deliveries.height
     if deliveries < bounds.min_deliveries:
         doubts.append(f"{count(deliveries, 'delivery', 'deliveries')}; {bounds.min_deliveries:,} are needed")
     return doubts
 
 
 def _names(history: History) -> list[str]:
-    first = history.facts.sends.select(*MESSAGE, sender="device")
-    others = history.facts.of("send").join(first, on=MESSAGE).filter(pl.col("device") != pl.col("sender"))
+    first = facts_of(history).sends.select(*MESSAGE, sender="device")
+    others = facts_of(history).of("send").join(first, on=MESSAGE).filter(pl.col("device") != pl.col("sender"))
     shared = others.select(MESSAGE).unique().height
-    return [f"{count(shared, 'message')} sent by several devices"] if shared else []
+    doubts = [f"{count(shared, 'message')} sent by several devices"] if shared else []
+    twins = history.twins.items()
+    return doubts + [f'{what} {ids[0]} and "{ids[0]}" are two; write an id alike everywhere' for what, ids in twins]
 
 
 def _faults(history: History) -> list[str]:
-    windows = history.facts.windows
+    windows = facts_of(history).windows
     doubts = [f"{window.name} on {window.target} was never injected" for window in windows.missing]
     for window in windows.all:
         what = f"{window.name} on {window.target}"
@@ -80,7 +86,7 @@ def _faults(history: History) -> list[str]:
 
 
 def _phases(history: History, acked: pl.DataFrame) -> list[str]:
-    facts = history.facts
+    facts = facts_of(history)
     sends = facts.sends["t"]
 
     def any_in(times: pl.Series, start: int, end: int) -> bool:

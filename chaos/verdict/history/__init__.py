@@ -1,3 +1,4 @@
-"""Histories: read from our binary records or from JSON lines that anybody recorded, held as one polars frame,
-written out. Imports load.history for the formats.
+"""Reads histories into one polars frame, from our binary records or from JSON lines, and writes them out again.
+
+Imports load.history for the formats.
 """

@@ -1,18 +1,22 @@
-"""A whole history in memory: all events as one polars frame, and what the run said about itself.
+"""A whole history in memory: all events as one polars frame, and the control data of the run.
 
-`events` has a row an event, by time, with the columns
-  e (EVENT_NAMES), t, due, device, user, conv, msg, seq, hash: as in the exchange format, ids as integers (`ids` has
-  what they stand for); `user` is also the `by` of a receipt, `device` the viewer of a presence, `seq` a final's head;
-  arg: 1 for add, planned, definite, read and online; 0 for their opposites; null where the event has none.
-Rows of the same time are in a fixed order of their values, so that the order of the lines has no influence.
+`events` has a row per event, by time, with the columns
+
+- e (EVENT_NAMES), t, due, device, user, conv, msg, seq, hash: as in the exchange format. Ids are integers, which `ids`
+  decodes. `user` is also the `by` of a receipt, `device` the viewer of a presence, `seq` a final's head.
+- arg: 1 for add, planned, definite, read and online; 0 for their opposites; null if the event has none.
+
+Rows of the same time are sorted by their values, so that the order of the lines has no influence.
 """
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final, TypeVar
 
 import polars as pl
 
@@ -21,52 +25,85 @@ from chaos.verdict.canary import Canary
 from chaos.verdict.history import native
 from chaos.verdict.history.ids import Ids, intern
 from chaos.verdict.history.jsonl import HistoryError, Reader
-from chaos.verdict.history.lines import EVENT_NAMES, Bounds, Control, Fault, Hole, Meta, Phase, Plan
+from load.history.control import FOREIGN, Bounds, Control, Fault, Hole, Meta, Phase, Plan
+from load.history.events import EVENT_NAMES
 
-if TYPE_CHECKING:
-    from chaos.verdict.relations.facts import Facts
+T = TypeVar("T")
+LIKENESS: Final = 0.74
+"""Minimum difflib ratio, from 0 to 1, of a misspelled kind. `shown` is like `show` by 0.89, `acked` like `ack` by 0.75.
+"""
 
-__all__ = ["FOREIGN_BOUNDS", "History", "HistoryError", "load_jsonl", "load_run"]
+__all__ = ["History", "HistoryError", "load_jsonl", "load_run"]
 
 EVENT: Final = pl.Enum(EVENT_NAMES)
 SCHEMA: Final[dict[str, type[pl.DataType] | pl.DataType]] = {
     "e": EVENT, "t": pl.Int64, "due": pl.Int64, "device": pl.Int64, "user": pl.Int64, "conv": pl.Int64,
     "msg": pl.Int64, "seq": pl.Int64, "hash": pl.Int64, "arg": pl.UInt8,
 }  # fmt: skip
-FOREIGN_BOUNDS: Final = Bounds(min_acked=1, min_deliveries=0)
-"""For a history that does not say by what it is to be judged: it only must hold operations."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class History:
-    """What happened. Read-only; compares by identity."""
+    """All events and control data of one history. Read-only; compares by identity."""
 
     events: pl.DataFrame
     ids: Ids = field(default_factory=Ids)
-    meta: Meta = field(default_factory=lambda: Meta(bounds=FOREIGN_BOUNDS))
+    meta: Meta = field(default_factory=Meta)
     own: bool = False
-    """One of our runs: it has a meta line, so it must also have phases, and its plan must have been carried out."""
+    """True for one of our runs, as its meta line says. Such a run must also have phases and carry out its plan."""
+    has_meta: bool = False
     plans: tuple[Plan, ...] = ()
     faults: tuple[Fault, ...] = ()
     phases: tuple[Phase, ...] = ()
     holes: tuple[Hole, ...] = ()
     canary: Canary | None = None
-    """What the hunt for plaintext found; None: there was none."""
-    notes: tuple[str, ...] = ()
-    """For people: what was left out or tolerated on reading."""
+    """The result of the hunt for plaintext; None if there was none."""
+    unknown_kinds: dict[str, int] = field(default_factory=dict)
+    """Number of lines of each unknown kind; such events are not judged."""
+
+    @cached_property
+    def misspelled(self) -> dict[str, str]:
+        """The unknown kinds that look like a known kind, with that kind; their events are probably missing."""
+        near: dict[str, str] = {}
+        for kind in self.unknown_kinds:
+            found = difflib.get_close_matches(kind.lower(), EVENT_NAMES, n=1, cutoff=LIKENESS)
+            near |= {kind: found[0]} if found else {}
+        return near
+
+    @cached_property
+    def twins(self) -> dict[str, list[str]]:
+        """For each kind of id, the ids that occur both as a number and as the text of that number."""
+        named = self.events.filter(pl.col("e").is_in(["member", "device", "presence"]))
+        parts = {"user": named, **dict.fromkeys(("device", "conv", "msg", "hash"), self.events)}
+        found = {column: self.ids.twins(column, frame[column]) for column, frame in parts.items()}
+        return {column: ids for column, ids in found.items() if ids}
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Lines for people: what was left out or tolerated when the history was read."""
+        return (*(f"{hole.process}: {hole.detail}" for hole in self.holes), *self.unknown_notes)
+
+    @cached_property
+    def unknown_notes(self) -> tuple[str, ...]:
+        """Lines for people: the events of unknown kinds."""
+        notes = []
+        for kind, number in self.unknown_kinds.items():
+            perhaps = f"; perhaps {self.misspelled[kind]!r} is meant" if kind in self.misspelled else ""
+            notes.append(f"{number:,} line{'s' * (number != 1)} of the unknown kind {kind!r} not judged{perhaps}")
+        return tuple(notes)
 
     @property
     def bounds(self) -> Bounds:
-        """By what it is judged."""
+        """The bounds by which the history is judged."""
         return self.meta.bounds
 
     def phase(self, name: str) -> int | None:
-        """When a phase began, the earliest that was recorded."""
+        """Return the earliest recorded time at which a phase began, in ns; None if it never did."""
         return min((phase.t for phase in self.phases if phase.name == name), default=None)
 
     @cached_property
     def first_ns(self) -> int:
-        """Time of the first event; 0 without events."""
+        """Time of the first event in ns; 0 without events."""
         return int(self.events["t"][0]) if self.events.height else 0
 
     @cached_property
@@ -76,26 +113,33 @@ class History:
 
     @property
     def start_ns(self) -> int:
-        """Where times in reports count from: the start of the steady phase, or the first event."""
+        """The time from which reports count: the start of the steady phase, or else the first event, in ns."""
         steady = self.phase("steady")
         return self.first_ns if steady is None else steady
 
     @property
     def end_ns(self) -> int:
-        """Until when devices are watched: the final read-back of our runs, otherwise the last event."""
+        """The time until which devices are watched, in ns: the final read-back of our runs, or the last event."""
         final = self.phase("final")
         return self.last_ns if final is None else final
 
     @cached_property
-    def facts(self) -> Facts:
-        """What the checks derive from the events, computed once."""
-        from chaos.verdict.relations.facts import Facts
+    def _made(self) -> dict[Any, Any]:
+        return {}
 
-        return Facts(self)
+    def once(self, make: Callable[[History], T]) -> T:
+        """Return `make(self)`, computed once for each `make` and kept with the history."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        made: T = self._made[make]
+        return made
 
 
 def load_run(run_dir: Path) -> History:
-    """The history of one of our runs. Raises HistoryError: none there, or damaged; the text names file and place."""
+    """Return the history of one of our runs.
+
+    Raises HistoryError if there is none or it is damaged; the text names file and place.
+    """
     directory = run_dir / "history"
     if not directory.is_dir():
         raise HistoryError(f"{directory}: no such directory; a run directory holds its history there")
@@ -103,7 +147,7 @@ def load_run(run_dir: Path) -> History:
     if not binaries and not texts:
         raise HistoryError(f"{directory}: no history files")
     _check_complete(directory, planned=(run_dir / "schedule.yaml").exists())
-    texts += sorted((run_dir / "pushes").glob("*.jsonl"))  # what the stand-ins of the push providers accepted
+    texts += sorted((run_dir / "pushes").glob("*.jsonl"))  # what the stand-ins for the push providers accepted
     reader = Reader()
     holes: list[Hole] = []
     for path in binaries:
@@ -121,19 +165,19 @@ def load_run(run_dir: Path) -> History:
 
 
 def _check_complete(directory: Path, *, planned: bool) -> None:
-    """Raises HistoryError when a file of the run is not there, in a copy of a part of it.
+    """Raise HistoryError if a file of the run is missing, as in a partial copy.
 
-    Its events would be held against the system, or not be looked for. A process of the swarm has both files once it has
-    said anything; a run with a schedule has a meta line.
+    Without its events the checks would blame the system or find nothing. A process of the swarm has both files once it
+    has recorded anything; a run with a schedule has a meta line.
     """
     told = [path for kind in ("swarm", "readback") for path in directory.glob(f"{kind}-*.jsonl") if path.stat().st_size]
     must = [*(path.with_suffix(".bin") for path in told), *([directory / "meta.jsonl"] if planned else [])]
     if missing := sorted(path for path in must if not path.exists()):
-        raise HistoryError(f"{missing[0]}: missing; the run had it")
+        raise HistoryError(f"{missing[0]}: missing; this copy of the run is incomplete")
 
 
 def load_jsonl(path: Path) -> History:
-    """A history in the exchange format, recorded by anybody. Raises HistoryError; the text names file and line."""
+    """Return a history in the exchange format. Raises HistoryError; the text names file and line."""
     reader = Reader()
     reader.read(path)
     return _build(reader, [])
@@ -146,20 +190,18 @@ def _build(reader: Reader, holes: list[Hole], hunted: Canary | None = None) -> H
     controls: list[Control] = sorted([*reader.controls, *holes], key=lambda control: (control.t, repr(control)))
     metas = [control for control in controls if isinstance(control, Meta)]
     found = tuple(control for control in controls if isinstance(control, Hole))
-    notes = [f"{hole.process}: {hole.detail}" for hole in found]
-    if reader.ignored:
-        notes.append(f"{reader.ignored} lines with events of other kinds were ignored")
     return History(
         events=events,
         ids=ids,
-        own=bool(metas),
+        own=bool(metas) and metas[-1].profile != FOREIGN,
         plans=tuple(control for control in controls if isinstance(control, Plan)),
         faults=tuple(control for control in controls if isinstance(control, Fault)),
         phases=tuple(control for control in controls if isinstance(control, Phase)),
         holes=found,
-        notes=tuple(notes),
+        unknown_kinds=dict(sorted(reader.unknown.items())),
+        has_meta=bool(metas),
         canary=hunted,
-        meta=metas[-1] if metas else Meta(bounds=FOREIGN_BOUNDS),
+        meta=metas[-1] if metas else Meta(),
     )
 
 
@@ -168,6 +210,6 @@ def _empty() -> pl.DataFrame:
 
 
 def _typed(frame: pl.DataFrame) -> pl.DataFrame:
-    """All columns of SCHEMA, in its order."""
+    """Return the frame with all columns of SCHEMA, in its order."""
     missing = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in SCHEMA.items() if name not in frame.columns]
     return frame.with_columns(pl.col("e").cat.to(EVENT), *missing).select(list(SCHEMA))

@@ -1,9 +1,9 @@
-"""Ids of any kind as 64-bit integers, so that every check works on plain numbers.
+"""Maps ids of any kind to 64-bit integers, so that every check works on plain numbers.
 
 There are four spaces: people and devices (`who`, one space because a receipt's `by` may be either), conversations,
-messages, and body hashes. A space whose ids are all 64-bit integers stays as it is. Otherwise its ids (text, or
-larger integers) become their places in a sorted dictionary: integers by value, then text; so the order of the lines
-has no influence. The integer 1 and the text "1" are two ids.
+messages, and body hashes. A space whose ids are all 64-bit integers stays as it is. Otherwise its ids (text, or larger
+integers) become their places in a sorted dictionary: integers by value, then text. So the order of the lines has no
+influence. The integer 1 and the text "1" are two ids.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ SPACES: Final = {"device": "who", "user": "who", "conv": "conv", "msg": "msg", "
 
 
 class Ids:
-    """The dictionaries of a history. A space that is not in `texts` holds its own integers."""
+    """The dictionaries of a history. A space that is not in `texts` keeps its own integers."""
 
     def __init__(self, texts: dict[str, pl.Series] | None = None) -> None:
-        """`texts`: by space, the JSON text of every id, by its integer."""
+        """`texts`: for each space, the JSON text of every id, indexed by its integer."""
         self._texts = texts or {}
 
     def decode(self, column: str, value: int) -> Id:
-        """The id that the history gave, of one value of an id column."""
+        """Return the id that the history gave, for one value of an id column."""
         texts = self._texts.get(SPACES[column])
         if texts is None:
             return value
@@ -36,22 +36,30 @@ class Ids:
         return decoded
 
     def encode(self, column: str, value: Id) -> int | None:
-        """The integer of an id; None: the history knows no such id."""
+        """Return the integer of an id; None if the history has no such id."""
         texts = self._texts.get(SPACES[column])
         if texts is None:
             return value if isinstance(value, int) else None
         found: int | None = texts.index_of(msgspec.json.encode(value).decode())
         return found
 
+    def twins(self, column: str, values: pl.Series) -> list[str]:
+        """Return the ids among a column's values that occur both as a number and as the text of that number."""
+        texts = self._texts.get(SPACES[column])
+        if texts is None:
+            return []
+        known = {texts[value] for value in values.drop_nulls().unique().sort()}
+        return sorted(text for text in known if f'"{text}"' in known)
+
     def json_text(self, column: str) -> pl.Expr:
-        """A column's ids as JSON text."""
+        """Return a column's ids as JSON text."""
         texts = self._texts.get(SPACES[column])
         if texts is None:
             return pl.col(column).cast(pl.String)
         return pl.lit(texts).gather(pl.col(column)).alias(column)
 
     def plain(self, column: str) -> pl.Expr:
-        """A column's ids as they are: integers where all of the space are, otherwise text."""
+        """Return a column's ids: as integers if all ids of the space are, otherwise as text."""
         texts = self._texts.get(SPACES[column])
         if texts is None:
             return pl.col(column)
@@ -59,16 +67,17 @@ class Ids:
         return pl.lit(decoded).gather(pl.col(column)).alias(column)
 
 
-def column_of(values: Sequence[Id]) -> pl.Series:
-    """Ids as a column: integers when all fit, otherwise JSON text."""
+def column_of(values: Sequence[Id | None]) -> pl.Series:
+    """Return ids as a column: integers if all fit into 64 bits, otherwise JSON text."""
     try:
         return pl.Series(values, dtype=pl.Int64)
     except (TypeError, OverflowError):
-        return pl.Series([msgspec.json.encode(value).decode() for value in values], dtype=pl.String)
+        texts = [None if value is None else msgspec.json.encode(value).decode() for value in values]
+        return pl.Series(texts, dtype=pl.String)
 
 
 def intern(frames: Iterable[pl.DataFrame]) -> tuple[list[pl.DataFrame], Ids]:
-    """Turn the id columns of event frames, each integer or JSON text, into integers throughout."""
+    """Return the frames with all id columns (integers or JSON text) as integers, and the dictionaries."""
     frames = list(frames)
     texts: dict[str, pl.Series] = {}
     for space in dict.fromkeys(SPACES.values()):

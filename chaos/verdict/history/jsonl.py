@@ -1,12 +1,14 @@
-"""Reads the exchange format: JSON lines that anybody recorded, in any order, into event frames and control data.
+"""Reads the exchange format: JSON lines in any order, into event frames and control data.
 
-Lines are decoded a few megabytes at a time, as typed structs; only a block in which something is wrong, or that holds
-events of other kinds, is gone through again line by line to name the line.
+Lines are decoded a few megabytes at a time, as typed structs. A block with an error or with events of unknown kinds is
+decoded again line by line, to name the line.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import functools
+import operator
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -15,66 +17,53 @@ import msgspec
 import polars as pl
 
 from chaos.errors import ChaosError
-from chaos.verdict.history import lines as li
 from chaos.verdict.history.ids import SPACES, column_of
+from chaos.verdict.model import printable
+from load.history.control import CONTROL, Control
+from load.history.events import LINES, Line
 
 
 class HistoryError(ChaosError):
-    """A history that cannot be judged; the text is one line that names the file and the place."""
+    """A history that cannot be judged; the text is one printable line that names the file and the place."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(printable(text))
 
 
 BLOCK_BYTES: Final = 8 << 20
+MAX_KIND: Final = 40
+MAX_KINDS: Final = 100
+OTHERS: Final = "(others)"
 _BOM: Final = b"\xef\xbb\xbf"
-_DECODER = msgspec.json.Decoder(li.Event | li.Control)
-_KNOWN: Final = {*li.EVENT_NAMES, "meta", "plan", "phase", "fault", "hole"}
+_KINDS: Final[tuple[type[msgspec.Struct], ...]] = (*LINES, *CONTROL)
+_DECODER: Final[msgspec.json.Decoder[Line | Control]] = msgspec.json.Decoder(functools.reduce(operator.or_, _KINDS))
+_KNOWN: Final = {str(kind.__struct_config__.tag) for kind in _KINDS}
 _MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class _Kind(msgspec.Struct):
-    """All of a line but its event's name left out."""
+    """A line of which only the event's name is decoded."""
 
     e: str
 
 
 _KIND = msgspec.json.Decoder(_Kind)
 
-_FIELDS: Final[dict[type[li.Line], dict[str, str]]] = {
-    li.Member: {"conv": "conv", "user": "user", "op": "arg", "seq": "seq"},
-    li.Device: {"device": "device", "user": "user"},
-    li.Online: {"device": "device"},
-    li.Offline: {"device": "device", "planned": "arg"},
-    li.Send: {"due": "due", "device": "device", "conv": "conv", "msg": "msg", "hash": "hash"},
-    li.Ack: {"device": "device", "conv": "conv", "msg": "msg", "seq": "seq"},
-    li.Nack: {"device": "device", "conv": "conv", "msg": "msg", "definite": "arg"},
-    li.Wire: {"device": "device", "conv": "conv", "seq": "seq", "msg": "msg", "hash": "hash"},
-    li.Show: {"device": "device", "conv": "conv", "seq": "seq", "msg": "msg", "hash": "hash"},
-    li.FinalRead: {"device": "device", "conv": "conv", "seq": "seq", "msg": "msg", "hash": "hash"},
-    li.FinalDone: {"device": "device", "conv": "conv", "head": "seq"},
-    li.Push: {"device": "device", "conv": "conv", "seq": "seq"},
-    li.Presence: {"viewer": "device", "user": "user", "state": "arg"},
-    li.Receipt: {"device": "device", "conv": "conv", "seq": "seq", "kind": "arg", "by": "user"},
-}
-"""For each event, the frame's column of each field."""
-UNKNOWN_STATE: Final = 255
-_ARGS: Final[dict[str | bool | int, int]] = {
-    "add": 1, "remove": 0, "read": 1, "delivered": 0, "online": 1, "offline": 0, 1: 1, 0: 0,
-}  # fmt: skip
-"""What the words become in `arg`; true and false are 1 and 0. Any other state of presence is UNKNOWN_STATE."""
-
 
 class Reader:
-    """Collects what one or several files hold."""
+    """Collects the events and control data of one or several files."""
 
     def __init__(self) -> None:
         self.frames: list[pl.DataFrame] = []
-        """With columns `e` (place in EVENT_NAMES), `t`, and those of the event."""
-        self.controls: list[li.Control] = []
-        self.ignored = 0
-        """Lines with an event of another kind."""
+        """Columns: `e` (number of the event, minus one), `t`, and those of the event."""
+        self.controls: list[Control] = []
+        self.unknown: Counter[str] = Counter()
+        """Number of lines per unknown kind (name cut at MAX_KIND); kinds beyond MAX_KINDS are counted together."""
 
     def read(self, path: Path, *, torn_tail: bool = False) -> bool:
-        """Take in a file. Returns whether its last line was torn, which only `torn_tail` tolerates: a last line
-        without its end that is no JSON. Raises HistoryError.
+        """Read a file; returns True if its last line was torn. Raises HistoryError.
+
+        A torn line is a last line without its end that is no JSON. Only `torn_tail` tolerates one.
         """
         try:
             with path.open("rb") as file:
@@ -91,16 +80,17 @@ class Reader:
 
     def _one_by_one(
         self, path: Path, number: int, block: bytes, *, torn_tail: bool
-    ) -> tuple[list[li.Event | li.Control], bool]:
-        decoded: list[li.Event | li.Control] = []
+    ) -> tuple[list[Line | Control], bool]:
+        decoded: list[Line | Control] = []
         for place, line in enumerate(block.split(b"\n")):
             if not line.strip():
                 continue
             try:
                 decoded.append(_DECODER.decode(line))
             except _MALFORMED as error:
-                if _is_of_another_kind(line):
-                    self.ignored += 1
+                if (kind := _other_kind(line)) is not None:
+                    name = kind[:MAX_KIND]
+                    self.unknown[name if name in self.unknown or len(self.unknown) < MAX_KINDS else OTHERS] += 1
                     continue
                 is_json = isinstance(error, msgspec.ValidationError)
                 if torn_tail and not is_json and block.endswith(line) and not block.endswith(b"\n"):
@@ -108,10 +98,10 @@ class Reader:
                 raise HistoryError(f"{path}, line {number + place}: {error}") from None
         return decoded, False
 
-    def _take(self, decoded: list[li.Event | li.Control]) -> None:
-        kinds: dict[type, list[li.Line]] = defaultdict(list)
+    def _take(self, decoded: list[Line | Control]) -> None:
+        kinds: dict[type, list[Line]] = defaultdict(list)
         for line in decoded:
-            if isinstance(line, li.CONTROL):
+            if isinstance(line, CONTROL):
                 self.controls.append(line)
             else:
                 kinds[type(line)].append(line)
@@ -119,7 +109,7 @@ class Reader:
 
 
 def _blocks(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Whole lines, some megabytes at a time, with the number of the first, from 1."""
+    """Yield blocks of whole lines, some megabytes each, with the number of the first line, from 1."""
     number, rest = 1, b""
     for chunk in chunks:
         whole, end, more = chunk.rpartition(b"\n")
@@ -134,8 +124,8 @@ def _blocks(chunks: Iterator[bytes]) -> Iterator[tuple[int, bytes]]:
         yield number, rest.removeprefix(_BOM) if number == 1 else rest
 
 
-def _at_once(block: bytes) -> list[li.Event | li.Control] | None:
-    """All lines of a block; None: one is not as it must be, or they are not plainly one object each."""
+def _at_once(block: bytes) -> list[Line | Control] | None:
+    """Return all lines of a block; None if a line is invalid, or if they are not one object a line."""
     try:
         decoded = _DECODER.decode_lines(block)
     except _MALFORMED:
@@ -145,25 +135,26 @@ def _at_once(block: bytes) -> list[li.Event | li.Control] | None:
     return decoded if len(decoded) == ends == starts else None
 
 
-def _is_of_another_kind(line: bytes) -> bool:
-    """A whole JSON object whose `e` is text, but no event of ours."""
+def _other_kind(line: bytes) -> str | None:
+    """Return the `e` of a whole JSON object if it is text and no known event; else None."""
     try:
-        return _KIND.decode(line).e not in _KNOWN
+        kind = _KIND.decode(line).e
     except _MALFORMED:
-        return False
+        return None
+    return None if kind in _KNOWN else kind
 
 
-def _frame(kind: type[li.Line], of_kind: list[li.Line]) -> pl.DataFrame:
-    """One event's lines as a frame."""
-    event = str(kind.__struct_config__.tag)
+def _frame(kind: type[Line], of_kind: list[Line]) -> pl.DataFrame:
+    """Return one event's lines as a frame."""
+    event = LINES[kind]
     columns = {"t": pl.Series([line.t for line in of_kind], dtype=pl.Int64)}
-    for name, column in _FIELDS[kind].items():
-        values = [getattr(line, name) for line in of_kind]
-        if column == "arg":
-            columns[column] = pl.Series([_ARGS.get(value, UNKNOWN_STATE) for value in values], dtype=pl.UInt8)
-        elif column in SPACES:
-            columns[column] = column_of(values)
+    for field in event.fields:
+        values = [getattr(line, field.name) for line in of_kind]
+        if field.column == "arg":
+            columns["arg"] = pl.Series([field.number_of(value) for value in values], dtype=pl.UInt8)
+        elif field.column in SPACES:
+            columns[field.column] = column_of(values)
         else:
-            columns[column] = pl.Series(values, dtype=pl.Int64)
+            columns[field.column] = pl.Series(values, dtype=pl.Int64)
     frame = pl.DataFrame(columns)
-    return frame.with_columns(pl.lit(li.EVENT_NAMES.index(event), dtype=pl.UInt8).alias("e"))
+    return frame.with_columns(pl.lit(event - 1, dtype=pl.UInt8).alias("e"))

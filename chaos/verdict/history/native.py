@@ -1,8 +1,7 @@
-"""Reads the binary histories of load/history/history.py: fixed records with a checksum each, appended by one process
-a file.
+"""Reads the binary histories of load/history/writer.py: fixed records with a checksum each, one process per file.
 
-What a process that died leaves is taken as it is: a torn last record is left out, a file that was never cut to its
-length is read up to its first empty record; both are holes. Damage anywhere else is refused, with its place.
+A torn last record is left out. A file that was never cut to its length is read up to its first empty record. Both are
+holes, left by a process that died. Damage anywhere else raises an error that names its place.
 """
 
 from __future__ import annotations
@@ -15,36 +14,22 @@ import numpy as np
 import polars as pl
 
 from chaos.verdict.history.jsonl import HistoryError
-from chaos.verdict.history.lines import EVENT_NAMES, Hole
-from load.history.history import DTYPE, RECORD_SIZE, Event, Explanation
-
-assert tuple(kind.name.lower() for kind in Event) == EVENT_NAMES
+from load.history.control import Hole
+from load.history.events import DTYPE, RECORD_SIZE, Event, Explanation, events_with, slot_of
 
 _BODY_SIZE: Final = RECORD_SIZE - 4
 _RECORD: Final = np.dtype(list(DTYPE))
-_USER_IN_MSG: Final = (Event.MEMBER, Event.DEVICE, Event.PRESENCE, Event.RECEIPT)
-_COLUMNS: Final[dict[str, tuple[Event, ...]]] = {
-    "device": tuple(kind for kind in Event if kind != Event.MEMBER),
-    "conv": tuple(kind for kind in Event if kind not in (Event.DEVICE, Event.ONLINE, Event.OFFLINE, Event.PRESENCE)),
-    "due": (Event.SEND,),
-    "msg": (Event.SEND, Event.ACK, Event.NACK, Event.WIRE, Event.SHOW, Event.FINAL),
-    "user": _USER_IN_MSG,
-    "seq": (
-        Event.MEMBER, Event.ACK, Event.WIRE, Event.SHOW, Event.FINAL, Event.FINAL_DONE, Event.PUSH, Event.RECEIPT,
-    ),
-    "hash": (Event.SEND, Event.WIRE, Event.SHOW, Event.FINAL),
-    "arg": (Event.MEMBER, Event.OFFLINE, Event.NACK, Event.PRESENCE, Event.RECEIPT),
-}  # fmt: skip
-"""The events to which each column applies; it is null in the others."""
+_COLUMNS: Final = ("device", "conv", "due", "msg", "user", "seq", "hash", "arg")
+"""Columns that are null in the events that do not have them."""
 _EXPLANATION: Final[dict[str, type[pl.DataType]]] = {
     "name": pl.String, "t": pl.Int64, "device": pl.Int64, "conv": pl.Int64, "msg": pl.Int64, "seq": pl.Int64,
 }  # fmt: skip
 
 
 def read(path: Path) -> tuple[pl.DataFrame, Hole | None]:
-    """A file's events, with columns as the exchange format's, and what is missing at its end.
+    """Return a file's events, with the columns of the exchange format, and the hole at its end if there is one.
 
-    Raises HistoryError for a record that is damaged and not the last one, naming its number (from 0) and byte offset.
+    Raises HistoryError for a damaged record that is not the last one, with its number (from 0) and byte offset.
     """
     try:
         data = path.read_bytes()
@@ -81,9 +66,9 @@ def read(path: Path) -> tuple[pl.DataFrame, Hole | None]:
 
 
 def explanations(path: Path) -> pl.DataFrame:
-    """name, t, device, conv, msg, seq of the records that explain and are not judged. Raises HistoryError.
+    """Return the records that explain and are not judged: name, t, device, conv, msg, seq. Raises HistoryError.
 
-    A record that does not match its checksum is left out: nothing hangs on it.
+    A record that does not match its checksum is left out, because no check depends on it.
     """
     try:
         data = path.read_bytes()
@@ -108,16 +93,11 @@ def _damaged(path: Path, record: int, what: str) -> HistoryError:
 def _events(records: np.ndarray) -> pl.DataFrame:
     raw = {name: np.ascontiguousarray(records[name]) for name, _ in DTYPE if name not in ("reserved", "crc")}
     kind = pl.col("kind")
-    frame = pl.DataFrame(raw).filter(kind.is_between(1, len(EVENT_NAMES)))
-    frame = frame.with_columns(
-        user=pl.col("msg"),
-        due=pl.when(pl.col("due") == 0).then("t").otherwise("due"),  # 0: it was wanted when it was sent
-    )
+    frame = pl.DataFrame(raw).filter(kind.is_between(1, len(Event)))
+    due = pl.when(pl.col("due") == 0).then("t").otherwise("due")  # 0: the send was due when it was sent
+    frame = frame.with_columns(due=due)
     return frame.select(
         (kind - 1).alias("e"),
         "t",
-        *(
-            pl.when(kind.is_in([int(k) for k in kinds])).then(column).alias(column)
-            for column, kinds in _COLUMNS.items()
-        ),
+        *(pl.when(kind.is_in(events_with(column=column))).then(slot_of(column)).alias(column) for column in _COLUMNS),
     )

@@ -1,3 +1,1 @@
-"""What several checks derive from a history: who sent, acked, showed and read back what; who was where when; fault
-windows.
-"""
+"""Relations that several checks derive from a history: sends, acks, displays, read-backs, presence, fault windows."""

@@ -1,30 +1,30 @@
-"""What the checks derive from a history, computed once and shared: who sent, acked, showed and read back what, and who
-was allowed to see which numbers. All frames are plain relations; the columns are in each docstring.
+"""The relations that checks derive from a history, computed once: sends, acks, displays, read-backs, memberships.
 
-A message is identified by (conv, msg): recorders may count messages per conversation. A device that is whose is told
-by `device` events; a device with several users sees what any of them sees.
+All values are plain relations; each docstring lists the columns. A message is identified by (conv, msg), because
+recorders may count messages per conversation. `device` events say to which user a device belongs; a device with several
+users sees what any of them sees.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 
-from chaos.verdict.history.lines import EVENT_NAMES
+from chaos.verdict.history.history import History
+from chaos.verdict.relations.base import FOREVER, MESSAGE, PLACE, in_stay
+from chaos.verdict.relations.stays import Stays
+from chaos.verdict.relations.windows import Windows
+from load.history.events import EVENT_NAMES, names_of
 
-if TYPE_CHECKING:
-    from chaos.verdict.history.history import History
-    from chaos.verdict.relations.stays import Stays
-    from chaos.verdict.relations.windows import Windows
-
-FOREVER: Final = (1 << 63) - 1
-"""Above every number and every time."""
-MESSAGE: Final = ["conv", "msg"]
-PLACE: Final = ["conv", "msg", "seq"]
-_TOLD: Final = ("device", "member", "push", "presence", "receipt")
-"""Events that no device brings about."""
+PART_ROWS: Final = 200_000
+"""Approximate number of readers in one part: some 100 MB."""
+UPON: Final = ("edit", "delete", "reaction")
+"""Events that concern another message."""
+DOINGS: Final = names_of("device", "read-back")
+"""Events that a device causes."""
 
 
 class Facts:
@@ -39,29 +39,61 @@ class Facts:
         return {str(key[0]): frame for key, frame in parts.items()}
 
     def of(self, kind: str) -> pl.DataFrame:
-        """The events of one kind, by time, with all columns."""
+        """Return the events of one kind, by time, with all columns."""
         assert kind in EVENT_NAMES
         found = self._by_kind.get(kind)
         return self._history.events.clear() if found is None else found
 
     @cached_property
     def sends(self) -> pl.DataFrame:
-        """conv, msg, device, t, due: each message's invocation; a repeated send is a retry of the first."""
-        return self.of("send").unique(MESSAGE, keep="first", maintain_order=True).select(*MESSAGE, "device", "t", "due")
+        """conv, msg, device, t, due: each message's first invocation; a repeated send is a retry.
+
+        A due later than its send counts as the time of the send; `clocks` judges it.
+        """
+        first = self.of("send").unique(MESSAGE, keep="first", maintain_order=True)
+        return first.select(*MESSAGE, "device", "t", due=pl.min_horizontal("due", "t"))
 
     @cached_property
     def bodies(self) -> pl.DataFrame:
-        """conv, msg, hash: what was sent."""
-        return self.of("send").select(*MESSAGE, "hash").unique()
+        """conv, msg, hash: the contents that were sent, and those they were edited to."""
+        edited = self.upon.filter((pl.col("e") == "edit") & pl.col("hash").is_not_null())
+        return pl.concat([self.of("send").select(*MESSAGE, "hash"), edited.select(*MESSAGE, "hash")]).unique()
+
+    @cached_property
+    def upon(self) -> pl.DataFrame:
+        """e, t, device, conv, msg, seq, hash: edits, deletions and reactions; msg is the message that they concern.
+
+        An event names it by its id, or by its number if no message of the conversation has that id.
+        """
+        rows = pl.concat([self.of(kind) for kind in UPON]).select("e", "t", "device", *MESSAGE, "seq", "hash")
+        sent = self.of("send").select(MESSAGE).unique()
+        other = rows.join(sent, on=MESSAGE, how="anti")
+        if not other.height:
+            return rows
+        at = {(conv, seq): msg for conv, msg, seq in self.places.select(PLACE).iter_rows()}
+        decode = self._history.ids.decode
+        msgs = [at.get((conv, decode("msg", of)), of) for conv, of in other.select(MESSAGE).iter_rows()]
+        named = other.with_columns(pl.Series("msg", msgs, dtype=pl.Int64))
+        return pl.concat([rows.join(sent, on=MESSAGE, how="semi"), named])
+
+    @cached_property
+    def deleted(self) -> pl.DataFrame:
+        """conv, msg: deleted messages; no device must still have them."""
+        return self.upon.filter(pl.col("e") == "delete").select(MESSAGE).unique()
+
+    @cached_property
+    def edited(self) -> pl.DataFrame:
+        """conv, msg: edited messages; they may have several contents."""
+        return self.upon.filter(pl.col("e") == "edit").select(MESSAGE).unique()
 
     @cached_property
     def acks(self) -> pl.DataFrame:
-        """conv, msg, seq, device, t: each number that a message was acked under, when first, and to whom."""
+        """conv, msg, seq, device, t: each number that a message was acked under, with the first such ack."""
         return self.of("ack").unique(PLACE, keep="first", maintain_order=True).select(*PLACE, "device", "t")
 
     @cached_property
     def refused(self) -> pl.DataFrame:
-        """conv, msg: refused for good."""
+        """conv, msg: messages that were definitely refused."""
         return self.of("nack").filter(pl.col("arg") == 1).select(MESSAGE).unique()
 
     @cached_property
@@ -81,13 +113,14 @@ class Facts:
 
     @cached_property
     def finals(self) -> pl.DataFrame:
-        """device, conv, msg, seq, hash: what was read back, each once."""
+        """device, conv, msg, seq, hash: the messages that were read back, each once."""
         return self.of("final").select("device", *PLACE, "hash").unique()
 
     def despite_holes(self, missed: pl.DataFrame) -> pl.DataFrame:
-        """Of what devices did not show in time (device, conv, msg, shown): what they certainly should have.
+        """Return the rows of `missed` (device, conv, msg, shown) that certainly should have been shown in time.
 
-        In a history with holes a removal may have gone unrecorded: there only what was shown later or is in the final.
+        In a history with holes a removal may be unrecorded. There only messages shown later or in the final are
+        certain.
         """
         if not self._history.holes:
             return missed
@@ -102,14 +135,15 @@ class Facts:
 
     @cached_property
     def seen(self) -> pl.DataFrame:
-        """device, conv, msg, seq, hash: all that arrived, was displayed or was read back, each once."""
+        """device, conv, msg, seq, hash: all messages that arrived, were displayed or were read back, each once."""
         columns = ["device", *PLACE, "hash"]
         return pl.concat([self.of("wire").select(columns), self.shows.select(columns), self.finals]).unique()
 
     @cached_property
     def places(self) -> pl.DataFrame:
-        """conv, msg, seq, t: every number that any event gives a message; t: the first such event outside finals, null
-        when only finals have it.
+        """conv, msg, seq, t: every number that any event gives a message.
+
+        `t` is the first such event outside finals; null if only finals have it.
         """
         columns = [*PLACE, "t"]
         live = [self.acks.select(columns), self.of("wire").select(columns), self.shows.select(columns)]
@@ -118,26 +152,29 @@ class Facts:
 
     @cached_property
     def owners(self) -> pl.DataFrame:
-        """device, user."""
+        """device, user: the users of each device."""
         return self.of("device").select("device", "user").unique()
 
     @cached_property
     def strangers(self) -> pl.DataFrame:
-        """device: those that did or read something, and whose user is not known."""
-        parts = [part.select("device").unique() for kind, part in self._by_kind.items() if kind not in _TOLD]
+        """device: devices that caused an event and whose user is not known."""
+        parts = [part.select("device").unique() for kind, part in self._by_kind.items() if kind in DOINGS]
         did = pl.concat([self.owners.select("device").clear(), *parts]).unique()
         return did.join(self.owners, on="device", how="anti")
 
     @cached_property
     def changes(self) -> pl.DataFrame:
-        """conv, seq: the numbers that membership changes took."""
-        return self.of("member").filter(pl.col("seq") > 0).select("conv", "seq").unique()
+        """conv, seq: the numbers that membership changes, edits, deletions and reactions took."""
+        number = ["conv", "seq"]
+        own = self.upon.filter(pl.col("seq").is_not_null()).join(self.places, on=PLACE, how="anti")
+        members = self.of("member").filter(pl.col("seq") > 0)
+        return pl.concat([members.select(number), own.select(number)]).unique()
 
     @cached_property
     def spans(self) -> pl.DataFrame:
-        """conv, user, first, last: a stay; its user is a member for the numbers strictly between first and last.
+        """conv, user, first, last: the user is a member for the numbers strictly between first and last.
 
-        By number, not by time. An add of a member and a removal of somebody who is none change nothing.
+        Counted by number, not by time. An add of a member and a removal of a non-member change nothing.
         """
         stay = ["conv", "user"]
         changes = self.of("member").select(*stay, "seq", "arg").unique().sort(*stay, "seq", "arg")
@@ -155,18 +192,34 @@ class Facts:
         return self.owners.join(self.spans, on="user").select("device", "conv", "first", "last").unique()
 
     def readers(self, places: pl.DataFrame) -> pl.DataFrame:
-        """`places` (with conv and seq) times the devices, as `reader`, of every user who is a member at that number."""
-        seq = pl.col("seq")
+        """Return `places` (with conv and seq) joined with each member's devices at that number, as `reader`."""
         spans = self.device_spans.rename({"device": "reader"})
-        found = places.join(spans, on="conv").filter((pl.col("first") < seq) & (seq < pl.col("last")))
+        found = places.join(spans, on="conv").filter(in_stay())
         found = found.drop("first", "last")
         shared = self.owners["device"].is_duplicated().any()
         return found.unique(maintain_order=True) if shared else found
 
-    @cached_property
-    def acked_readers(self) -> pl.DataFrame:
-        """conv, msg, seq, device, t, reader: each acked message at each device that must have it."""
-        return self.readers(self.acks)
+    def parts(self, places: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """Yield `places` (with conv, msg and seq) in parts of whole messages, with about PART_ROWS readers at most.
+
+        There may be far more readers than events, so a caller that needs all readers must work part by part.
+        """
+        sizes = self.device_spans.group_by("conv").agg(size=pl.len())
+        sized = places.join(sizes, on="conv", how="left").sort(*MESSAGE, "seq")
+        sized = sized.with_columns(part=pl.col("size").fill_null(1).cast(pl.Int64).cum_sum() // PART_ROWS)
+        sized = sized.with_columns(part=pl.col("part").first().over(MESSAGE)).drop("size")
+        for part in sized.partition_by("part", maintain_order=True):
+            yield part.drop("part")
+
+    def acked_readers(self) -> Iterator[pl.DataFrame]:
+        """Yield conv, msg, seq, device, t, reader: each acked message at each device that must have it, in parts."""
+        for part in self.parts(self.acks.join(self.deleted, on=MESSAGE, how="anti")):
+            yield self.readers(part)
+
+    def shown_of(self, part: pl.DataFrame) -> pl.DataFrame:
+        """Return device, conv, msg, shown: the first displays of a part's messages."""
+        shows = self.first_shows.join(part.select(MESSAGE).unique(), on=MESSAGE, how="semi")
+        return shows.select("device", *MESSAGE, shown="t")
 
     @cached_property
     def devices(self) -> pl.Series:
@@ -176,27 +229,23 @@ class Facts:
 
     @cached_property
     def stays(self) -> Stays:
-        """When devices were there."""
-        from chaos.verdict.relations.stays import Stays
-
+        """The sessions and absences of devices."""
         return Stays(self._history)
 
     @cached_property
     def windows(self) -> Windows:
-        """When faults were there."""
-        from chaos.verdict.relations.windows import Windows
-
-        return Windows(self._history)
+        """The fault windows of the history."""
+        return Windows(self._history, self.samples)
 
     @cached_property
     def samples(self) -> pl.DataFrame:
-        """device, conv, msg, seq, due, t, latency_ns: deliveries by which latency is judged, by due.
+        """device, conv, msg, seq, due, t, latency_ns: the deliveries by which latency is judged, by due.
 
-        First displays at devices other than the sending one, while the device was not away as planned at any time from
-        due to the display.
+        These are first displays at devices other than the sending one. The device was not away as planned at any time
+        from due to the display.
         """
         kept = self.stays.without_absence(self.deliveries, start="due", end="t")
-        return kept.with_columns(latency_ns=pl.col("t") - pl.col("due")).sort("due", "device", *MESSAGE)
+        return kept.with_columns(latency_ns=(pl.col("t") - pl.col("due")).clip(0)).sort("due", "device", *MESSAGE)
 
     @cached_property
     def deliveries(self) -> pl.DataFrame:
@@ -204,3 +253,8 @@ class Facts:
         sends = self.sends.select(*MESSAGE, "due", sender="device")
         shown = self.first_shows.join(sends, on=MESSAGE)
         return shown.filter(pl.col("device") != pl.col("sender")).drop("sender")
+
+
+def facts_of(history: History) -> Facts:
+    """Return the relations of a history, computed once."""
+    return history.once(Facts)

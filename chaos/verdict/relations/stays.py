@@ -1,36 +1,33 @@
-"""When devices were there, from their `online` and `offline` events, in two readings.
+"""Presence of devices, from their `online` and `offline` events, in two readings.
 
-A *session* is a time from one `online` to the next event of the connection: what the device saw for itself. An
-*absence* is planned: from before the first `online`, or from a planned `offline`, to the next `online`; the rest is
-*presence*, however often the connection broke in between, for a service that does not let a device come back must not
-be excused by that. A device without any connection event is present throughout if it ever did anything, else never.
-Whether such a device was connected is *untold*, and so it is before a first event that is an `offline`.
+A *session* is the time from one `online` to the next connection event, as the device itself saw it. An *absence* is
+planned: from before the first `online`, or from a planned `offline`, to the next `online`. The rest is *presence*,
+however often the connection broke meanwhile. A service that does not let a device come back must not be excused by
+that. A device without any connection event is present throughout if it ever did anything, else never. Whether such a
+device was connected is *untold*; so is the time before a first event that is an `offline`.
 
-Connection events of the same time are read as they alternate: of a device that was online the `offline` comes first.
-Nobody watches devices after `History.end_ns`. In a history with holes the process that ran a device may have died
-unnoticed: there a device is watched only until the last event of its own.
+Connection events of the same time are read as alternating: for a device that was online the `offline` comes first.
+Devices are not watched after `History.end_ns`. In a history with holes the process that ran a device may have died
+unnoticed. There a device is watched only until its own last event.
 """
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import polars as pl
 
-from chaos.verdict.relations.facts import FOREVER
+from chaos.verdict.history.history import History
+from chaos.verdict.relations.base import EVER, FOREVER
+from load.history.events import names_of
 
-if TYPE_CHECKING:
-    from chaos.verdict.history.history import History
-
-EVER: Final = -FOREVER
-"""Below every time."""
-_OWN = ("online", "offline", "send", "ack", "nack", "wire", "show")
-"""Events by which a device shows that it is there."""
+OWN: Final = names_of("device")
+"""Events by which a device shows that it is present."""
 
 
 class Stays:
-    """The devices' times of one history."""
+    """Sessions, absences and presences of the devices of one history."""
 
     def __init__(self, history: History) -> None:
         self._history = history
@@ -42,39 +39,44 @@ class Stays:
         up = pl.col("e") == "online"
         events = events.select("device", "t", up=up, planned=~up & (pl.col("arg") == 1))
         moments = events.group_by("device", "t").agg(pl.col("up").first(), kinds=pl.col("up").n_unique())
-        after = pl.when(pl.col("kinds") == 1).then("up").forward_fill()  # of both kinds: afterwards as before
+        after = pl.when(pl.col("kinds") == 1).then("up").forward_fill()  # with both kinds, the state stays as before
         before = after.shift(1).over("device").fill_null(value=False)
         moments = moments.sort("device", "t").select("device", "t", was_up=before)
         return events.join(moments, on=["device", "t"]).sort(
             "device", "t", pl.col("up") == pl.col("was_up"), maintain_order=True
         )
 
+    @property
+    def told(self) -> bool:
+        """True if the history has any connection event."""
+        return self._events.height > 0
+
     @cached_property
     def watched(self) -> pl.DataFrame:
-        """device, until: every device that did anything, and the end of the time for which that is known."""
+        """device, until: every device that did anything, and the end of the time for which its presence is known."""
         history = self._history
-        own = history.events.filter(pl.col("e").is_in(_OWN)).group_by("device").agg(until=pl.col("t").max())
+        own = history.events.filter(pl.col("e").is_in(OWN)).group_by("device").agg(until=pl.col("t").max())
         if history.holes:
             return own.with_columns(pl.min_horizontal("until", pl.lit(history.end_ns)))
         return own.with_columns(until=pl.lit(history.end_ns, dtype=pl.Int64))
 
     @cached_property
     def sessions(self) -> pl.DataFrame:
-        """device, start, end: online without a break that the device noticed."""
+        """device, start, end: the device was online without a break that it noticed."""
         after = pl.col("t").shift(-1).over("device")
         found = self._events.with_columns(end=after).filter("up").join(self.watched, on="device")
         return found.select("device", start="t", end=pl.min_horizontal(pl.col("end").fill_null(FOREVER), "until"))
 
     @cached_property
     def untold(self) -> pl.DataFrame:
-        """device, start, end: when nothing tells whether a device that did something was connected."""
+        """device, start, end: times at which nothing tells whether a device that did something was connected."""
         first = self._events.group_by("device").agg(pl.col("t").first(), pl.col("up").first())
         ends = self.watched.join(first, on="device", how="left").filter(~pl.col("up").fill_null(value=False))
         return ends.select("device", start=pl.lit(EVER), end=pl.min_horizontal("t", "until"))
 
     @cached_property
     def absences(self) -> pl.DataFrame:
-        """device, start, end: planned absences, by start; they do not overlap. `end` FOREVER: it did not come back."""
+        """device, start, end: planned absences, by start, without overlaps. `end` FOREVER: it did not come back."""
         first = pl.col("t").cum_count().over("device") == 1
         back = pl.when("up").then("t").shift(-1).backward_fill().over("device")
         events = self._events.with_columns(first=first, back=back)
@@ -85,7 +87,7 @@ class Stays:
 
     @cached_property
     def presences(self) -> pl.DataFrame:
-        """device, start, end: what is between the absences, cut at the end of the watched time."""
+        """device, start, end: the time between the absences, cut at the end of the watched time."""
         absences = self.absences.sort("device", "start")
         back = pl.col("end").shift(1, fill_value=EVER).over("device")
         until_next = absences.select("device", start=back, end="start")
@@ -97,7 +99,7 @@ class Stays:
         return cut.filter(pl.col("start") < pl.col("end")).sort("device", "start")
 
     def without_absence(self, rows: pl.DataFrame, *, start: str, end: str) -> pl.DataFrame:
-        """The rows (with `device`) whose time from column `start` to column `end` no planned absence overlaps."""
+        """Return the rows (with `device`) whose time from column `start` to `end` overlaps no planned absence."""
         absences = self.absences.select("device", away="start", back="end")
         last = rows.sort(end).join_asof(
             absences, left_on=end, right_on="away", by="device", allow_exact_matches=False, check_sortedness=False
@@ -106,9 +108,9 @@ class Stays:
 
 
 def overlapping(rows: pl.DataFrame, spans: pl.DataFrame, *, start: str, end: str) -> pl.DataFrame:
-    """The rows (with `device`) whose time from column `start` to column `end` one of the device's spans overlaps.
+    """Return the rows (with `device`) whose time from column `start` to column `end` overlaps a span of the device.
 
-    `spans` has device, start and end; those of one device do not overlap each other.
+    `spans` has device, start and end; the spans of one device do not overlap each other.
     """
     last = rows.sort(end).join_asof(
         spans.select("device", begin="start", stop="end").sort("begin", "stop"),

@@ -1,9 +1,9 @@
-"""The faults of a history: each injection paired with its healing, and how long the system took to recover.
+"""The faults of a history: each injection paired with its healing, and the measured recovery time.
 
-A fault's *window* reaches from its injection to its healing plus its recovery. The recovery is measured: the whole
-seconds after the healing until the first one whose deliveries (by due) were shown within the latency bound at p99. A
-second in which nothing was due, or another fault was active, tells nothing. It is capped by `recovery_s`: what is
-late after that counts as late.
+A fault's *window* reaches from its injection to its healing plus its recovery. The recovery counts whole seconds after
+the healing. It ends at the first second whose deliveries (by due) were shown within the latency bound at p99. A second
+in which nothing was due, or another fault was active, proves nothing. `recovery_s` caps the recovery: a delivery that
+is late after that counts as late.
 """
 
 from __future__ import annotations
@@ -11,27 +11,22 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
-from chaos.verdict.model import FaultResult
+from chaos.verdict.history.history import History
+from chaos.verdict.model import FaultResult, printable
 from chaos.verdict.percentiles import nearest_rank
-from chaos.verdict.relations.facts import FOREVER
-
-if TYPE_CHECKING:
-    from chaos.verdict.history.history import History
-    from chaos.verdict.history.lines import Fault, Plan
-
-SECOND: Final = 1_000_000_000
+from chaos.verdict.relations.base import FOREVER, SECOND
+from load.history.control import Fault, Plan
 
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
-    """One fault."""
+    """The window of one fault."""
 
     key: tuple[str, ...]
-    """What its events have in common: the `fault` where there is one, otherwise name and target."""
+    """The key that its events share: `fault` if there is one, otherwise name and target."""
     name: str
     target: str
     inject_ns: int | None
@@ -43,7 +38,7 @@ class Window:
     recovery_s: float | None = None
 
     def end_ns(self, cap_s: float) -> int:
-        """The end of the window; FOREVER when it was never proven healed."""
+        """Return the end of the window in ns; FOREVER if it was never proven healed."""
         if self.heal_ns is None or not self.healed:
             return FOREVER
         recovery_s = cap_s if self.recovery_s is None else self.recovery_s
@@ -55,10 +50,10 @@ def _key(event: Fault | Plan) -> tuple[str, ...]:
 
 
 def pair(faults: tuple[Fault, ...]) -> list[Window]:
-    """Injections with their healings, by time.
+    """Return injections with their healings, by time.
 
-    An injection after a healing begins a new window. A healing that was proven stands, one that was not is replaced by
-    the next. A healing without an injection is left out.
+    An injection after a healing begins a new window. A proven healing is final; an unproven one is replaced by the
+    next. A healing without an injection is left out.
     """
     windows: list[Window] = []
     current: dict[tuple[str, ...], int] = {}
@@ -84,10 +79,12 @@ def pair(faults: tuple[Fault, ...]) -> list[Window]:
 
 
 class Windows:
-    """All faults of one history."""
+    """All fault windows of one history."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, samples: pl.DataFrame) -> None:
+        """`samples`: the deliveries by which recovery is measured (Facts.samples)."""
         self._history = history
+        self._samples = samples
         self._paired = pair(history.faults)
 
     @cached_property
@@ -97,7 +94,7 @@ class Windows:
 
     @cached_property
     def missing(self) -> tuple[Window, ...]:
-        """The planned faults that were never injected; of several with one key as many, the last ones."""
+        """The planned faults that were never injected; if several have one key, the last ones."""
         injected = Counter(window.key for window in self._paired)
         missing = []
         for plan in sorted(self._history.plans, key=lambda plan: (plan.at_s, plan.fault)):
@@ -117,16 +114,40 @@ class Windows:
 
     @property
     def last_heal_ns(self) -> int | None:
-        """When the last fault was healed; None without faults."""
+        """Time of the last healing in ns; None if no fault was healed."""
         return max((window.heal_ns for window in self._paired if window.heal_ns is not None), default=None)
 
     def spans(self, *, lead_ns: int = 0) -> list[tuple[int, int]]:
-        """(start, end) of each window, by start; `lead_ns` earlier than the injection."""
+        """Return (start, end) of each window in ns, by start, with the start `lead_ns` before the injection."""
         cap_s = self._history.bounds.recovery_s
         return sorted((w.inject_ns - lead_ns, w.end_ns(cap_s)) for w in self.all if w.inject_ns is not None)
 
+    def deadline(self, since: pl.Expr, bound_ns: int) -> pl.Expr:
+        """Return the end of the bound that counts from `since`, or from the heal of a fault active within it."""
+        last = since + bound_ns
+        ends = [
+            pl.when((pl.lit(w.inject_ns) <= last) & (since < w.heal_ns)).then(w.heal_ns + bound_ns).otherwise(last)
+            for w in self._paired
+            if w.healed and w.heal_ns is not None
+        ]
+        return pl.max_horizontal(last, *ends)
+
+    def after(self, start: pl.Expr, deadline: pl.Expr, bound_ns: int) -> pl.Expr:
+        """Return the deadline, moved to the bound after the end of each window that overlaps the time until it."""
+        for first, end in self.spans():
+            overlaps = (pl.lit(first) <= deadline) & (start < end)
+            later = pl.lit(min(end, self._history.last_ns + 1) + bound_ns)  # no session lasts beyond the history
+            deadline = pl.when(overlaps).then(pl.max_horizontal(deadline, later)).otherwise(deadline)
+        return deadline
+
+    def clear_of(self, rows: pl.DataFrame, *, start: str, end: str) -> pl.DataFrame:
+        """Return the rows whose time from column `start` to column `end` overlaps no window."""
+        for first, last in self.spans():
+            rows = rows.filter((pl.col(end) < first) | (pl.col(start) > last))
+        return rows
+
     def results(self) -> tuple[FaultResult, ...]:
-        """The faults as the verdict tells them: injected ones by time, then those that never were."""
+        """Return the faults as the verdict lists them: injected ones by time, then those that were never injected."""
         return tuple(self._result(window) for window in (*self.all, *self.missing))
 
     def _with_recovery(self, window: Window) -> Window:
@@ -134,10 +155,9 @@ class Windows:
             return replace(window, evidence=(*window.evidence, "not proven healed"))
         bounds, heal_ns = self._history.bounds, window.heal_ns
         lead_ns = round(bounds.latency_ms * 1e6)
-        samples = self._history.facts.samples
         cap_ns = round(bounds.recovery_s * SECOND)
         place = (pl.col("due") - heal_ns) // SECOND
-        late = samples.filter(pl.col("due").is_between(heal_ns, heal_ns + cap_ns, closed="left"))
+        late = self._samples.filter(pl.col("due").is_between(heal_ns, heal_ns + cap_ns, closed="left"))
         seconds = late.group_by(second=place).agg(p99=nearest_rank(pl.col("latency_ns"), 0.99)).sort("second")
         told = False
         for second, p99_ns in seconds.iter_rows():
@@ -152,7 +172,7 @@ class Windows:
 
     @staticmethod
     def _active(other: Window, start: int, end: int, lead_ns: int) -> bool:
-        """Whether another fault is on, from its injection to its healing, at some time from start to end."""
+        """Return True if another fault is active, from its injection to its healing, at some time from start to end."""
         assert other.inject_ns is not None
         until = other.heal_ns if other.heal_ns is not None and other.healed else FOREVER
         return other.inject_ns - lead_ns < end and start < until
@@ -164,12 +184,12 @@ class Windows:
             return None if t is None else round((t - start) / SECOND, 3)
 
         return FaultResult(
-            name=window.name,
-            target=window.target,
+            name=printable(window.name),
+            target=printable(window.target),
             injected_at_s=at_s(window.inject_ns),
             healed_at_s=at_s(window.heal_ns),
             effective=window.effective,
             healed=window.healed,
-            evidence="; ".join(window.evidence),
+            evidence=printable("; ".join(window.evidence)),
             recovery_s=window.recovery_s,
         )

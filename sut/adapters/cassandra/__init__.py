@@ -1,1 +1,1 @@
-"""Cassandra: the message store, keys and devices; a session with deadlines; looks at a node from outside."""
+"""Cassandra: the message store, keys and devices; a session with deadlines; a probe of one node from outside."""

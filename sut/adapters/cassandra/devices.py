@@ -1,8 +1,8 @@
-"""The device directory on Cassandra: by device, whose it is; by user, where to push (see cassandra.cql).
+"""The device directory on Cassandra: the user of each device, and the push address by user (see schema.cql).
 
-No lightweight transactions: each fact is a cell of its own that only one kind of write sets, so what two writers do
-at once never mixes. A token is retired by writing down which one is dead; a newer one is another, and counts.
-Registering a device for two users in the same moment is the operator's mistake: the later one has it.
+No lightweight transactions: each fact is a cell of its own that only one kind of write sets, so concurrent writes
+never mix. Retiring a token stores which one is dead; a newer token differs from it, and counts. Registering a device
+for two users at the same moment is the operator's mistake: the later one gets it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from sut.adapters.cassandra.each import chunks, each
+from sut.adapters.cassandra.opening import Opening
 from sut.adapters.cassandra.policies import Address
 from sut.adapters.cassandra.rows import MAX_INTEGER, Batch
 from sut.adapters.cassandra.schema import Binding
@@ -21,11 +22,11 @@ from sut.ports import Provider, PushAddress, RegisteredDevice
 DEADLINE_S: Final = 2.0
 WIDTH: Final = 32
 AT_ONCE: Final = 32
-"""Partitions of one question: one request to a node instead of one each."""
+"""Partitions in one query: one request to a node instead of one each."""
 
 
 def statements(keyspace: str) -> dict[str, str]:
-    """Every statement of the directory, all idempotent, by name."""
+    """Return every statement of the directory, all idempotent, by name."""
     device, of_user, address = f"{keyspace}.device", f"{keyspace}.device_of_user", f"{keyspace}.push_address"
     at = "provider = ? AND push_token = ?"
     return {
@@ -43,31 +44,26 @@ def statements(keyspace: str) -> dict[str, str]:
 
 
 class CassandraDevices:
-    """The directory in a keyspace. Belongs to one event loop; other processes open the same keyspace."""
+    """The directory in one keyspace. Belongs to one event loop; other processes open the same keyspace."""
 
     def __init__(self, dialed: Mapping[Address, Address], binding: Binding, *, deadline_s: float = DEADLINE_S) -> None:
-        """Connects with the first call. `dialed`: where to dial each node, by its own (rpc address, port)."""
-        self._session = CassandraSession(
-            dialed,
-            binding=binding,
-            statements=statements(binding.keyspace),
-            local_dc=None,
-            deadline_s=deadline_s,
-        )
+        """Connects at the first call. `dialed`: each node's own (rpc address, port) -> where to dial it."""
+        opening = Opening(dialed, binding, statements(binding.keyspace), local_dc=None, deadline_s=deadline_s)
+        self._session = CassandraSession(opening)
 
     async def register(self, devices: Sequence[RegisteredDevice]) -> list[bool]:
-        """Add the devices, or set their push address anew; False for one that is another user's or revoked."""
+        """Add the devices, or replace their push address. False: it is another user's or revoked."""
         known = await self._known([device.device for device in devices])
         may = [known.get(device.device, (device.user, False)) == (device.user, False) for device in devices]
         taken = [device for device, allowed in zip(devices, may, strict=True) if allowed]
-        # Whose it is comes first: a push address without an owner would count, an owner without an address is fine.
+        # The owner is written first: a push address without an owner would count, the reverse is harmless.
         fresh = [device for device in taken if device.device not in known]
         await each(fresh, lambda d: self._write("put_device", d.user, d.device), width=WIDTH)
         await each(taken, self._put_push, width=WIDTH)
         return may
 
     async def devices_of(self, users: Sequence[int]) -> dict[int, tuple[RegisteredDevice, ...]]:
-        """The devices of these users that are not revoked, by device; users without one are left out."""
+        """Map each user to their devices that are not revoked; users without one are left out."""
         found: dict[int, tuple[RegisteredDevice, ...]] = {}
 
         async def ask(part: Sequence[int]) -> None:
@@ -79,34 +75,34 @@ class CassandraDevices:
                 found[user] = (*found.get(user, ()), RegisteredDevice(user, device, push))
 
         await each(chunks([user for user in users if user <= MAX_INTEGER], AT_ONCE), ask, width=WIDTH)
-        return {user: found[user] for user in users if user in found}  # in the order asked, not as answers came
+        return {user: found[user] for user in users if user in found}  # in the order of `users`, not of the answers
 
     async def owner(self, device: int) -> int | None:
-        """Whose device it is or was; None when it was never registered."""
+        """The user that the device belongs or belonged to; None if it was never registered."""
         return (await self._known([device])).get(device, (None, False))[0]
 
     async def retire(self, device: RegisteredDevice) -> None:
-        """Forget this push token of the device, unless it has another one by now."""
+        """Forget this push token of the device, unless it has a different one now."""
         if device.push is not None:
             dead = f"{device.push.provider} {device.push.token}"
             await self._write("retire", dead, device.user, device.device)
 
     async def revoke(self, device: int, user: int) -> None:
-        """From now on the device gets nothing."""
+        """Revoke the device. Does nothing if it is known as another user's."""
         if (await self._known([device])).get(device, (user, False))[0] == user:
             await self._write("revoke_device", user, device)
             await self._write("revoke_push", user, device)
 
     async def revoked(self, devices: Sequence[int]) -> set[int]:
-        """Those of these that are revoked."""
+        """The subset of `devices` that is revoked."""
         return {device for device, (_, revoked) in (await self._known(devices)).items() if revoked}
 
     async def close(self) -> None:
-        """End the connections; what is under way becomes Unavailable."""
+        """Close the connections; requests in progress raise Unavailable."""
         await self._session.close()
 
     async def _known(self, devices: Sequence[int]) -> dict[int, tuple[int, bool]]:
-        """By device that was ever registered or revoked: its user, and whether it is revoked."""
+        """Map each device that was ever registered or revoked to (its user, True if revoked)."""
         found: dict[int, tuple[int, bool]] = {}
 
         async def ask(part: Sequence[int]) -> None:

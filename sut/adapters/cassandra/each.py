@@ -1,4 +1,4 @@
-"""Many requests to Cassandra, some at a time."""
+"""Many requests to Cassandra with a limit on how many run at once."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 
 def chunks(items: Sequence[T], size: int) -> list[Sequence[T]]:
-    """The items in parts of at most `size`."""
+    """Split the items into parts of at most `size`."""
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 async def each(items: Sequence[T], action: Callable[[T], Awaitable[None]], *, width: int) -> None:
-    """Do it for all, `width` at a time. Raises the first error when those under way have ended; begins no more then."""
+    """Run `action` on all items, `width` at a time. After a first error it starts no more, and raises at the end."""
     left = iter(items)
     errors: list[Unavailable] = []
 

@@ -1,8 +1,8 @@
-"""KeyStore on Cassandra (see cassandra.cql): lightweight transactions decide who gets a one-time prekey.
+"""KeyStore on Cassandra (see schema.cql): lightweight transactions decide who gets a one-time prekey.
 
-A take reads a few one-time prekeys and deletes one IF it EXISTS; of all who try, consensus tells one that it did. When
-that answer is lost the prekey is lost too, and nobody has it. Publishing raises the device's highest number and adds
-the prekeys above it in one conditional batch: of two publications at once one finds the number changed and tries again.
+A take reads a few one-time prekeys and deletes one IF it EXISTS; consensus confirms that to one taker only. When its
+answer is lost, the prekey is lost too, and nobody has it. Publishing raises the device's highest number and adds the
+prekeys above it in one conditional batch. Of two publications at once, one finds the number changed and tries again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+from sut.adapters.cassandra.opening import Opening
 from sut.adapters.cassandra.policies import Address
 from sut.adapters.cassandra.rows import MAX_INTEGER, Batch
 from sut.adapters.cassandra.schema import Binding
@@ -24,12 +25,12 @@ DEADLINE_S: Final = 3.0
 ATTEMPTS: Final = 5
 MAX_APART_S: Final = 0.2
 OFFERED: Final = 16
-"""One-time prekeys that a taker looks at: it takes one at random, so that takers at once seldom meet."""
+"""One-time prekeys that a taker reads. It takes one at random, so that concurrent takers seldom meet."""
 MAX_PREKEYS: Final = 10_000
 
 
 def statements(keyspace: str) -> dict[str, str]:
-    """Every statement of the key store, by the name that the rest of it uses."""
+    """Return every statement of the key store by name."""
     device, one_time, lists = (f"{keyspace}.{table}" for table in ("key_device", "one_time_prekey", "device_list"))
     whose = "WHERE user = ? AND device = ?"
     return {
@@ -50,7 +51,7 @@ def statements(keyspace: str) -> dict[str, str]:
 
 
 class CassandraKeys:
-    """The shelf in a keyspace. Belongs to one event loop; other processes open the same keyspace."""
+    """The keys in one keyspace. Belongs to one event loop; other processes open the same keyspace."""
 
     def __init__(
         self,
@@ -60,14 +61,9 @@ class CassandraKeys:
         local_dc: str | None = None,
         deadline_s: float = DEADLINE_S,
     ) -> None:
-        """Connects with the first call. `dialed`: where to dial each node, by its own (rpc address, port)."""
-        self._session = CassandraSession(
-            dialed,
-            binding=binding,
-            statements=statements(binding.keyspace),
-            local_dc=local_dc,
-            deadline_s=deadline_s,
-        )
+        """Connects at the first call. `dialed`: each node's own (rpc address, port) -> where to dial it."""
+        opening = Opening(dialed, binding, statements(binding.keyspace), local_dc=local_dc, deadline_s=deadline_s)
+        self._session = CassandraSession(opening)
         self._turns: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
 
     async def publish(
@@ -79,7 +75,7 @@ class CassandraKeys:
         signed_prekey: SignedPrekey,
         one_time: Sequence[OneTimePrekey],
     ) -> None:
-        """The one-time prekeys first: a device whose row is there has them."""
+        """Publish; the one-time prekeys are written first, so that a visible device row has them."""
         before = await self._session.read("device", (user, device))
         if before and before[0][0] != identity_key:
             await self.remove(user, device)
@@ -90,14 +86,14 @@ class CassandraKeys:
         await self._session.write(Batch((("put_device", row),)))
 
     async def put_device_list(self, user: int, version: int, data: bytes) -> bool:
-        """Compare and replace. Repeating a list that is there is true too."""
+        """Replace the list if `version` is higher. Returns True also for the list that is already stored."""
         if not await self._session.conditional([("first_list", (user, version, data))]):
             await self._session.conditional([("next_list", (version, data, user, version))])
         found = await self._session.read("list", (user,))
         return bool(found and found[0][0] == data)
 
     async def take(self, user: int, *, with_one_time: bool = True) -> UserKeys:
-        """A bundle of each device; taking is a transaction each."""
+        """Return a bundle of each device. Each one-time prekey costs one transaction."""
         if user > MAX_INTEGER:
             return UserKeys((), b"")
         lists = await self._session.read("list", (user,))
@@ -111,17 +107,16 @@ class CassandraKeys:
         return UserKeys(tuple(bundles), lists[0][0] if lists else b"")
 
     async def count(self, user: int, device: int) -> int:
-        """One-time prekeys left."""
         return len(await self._all(user, device))
 
     async def remove(self, user: int, device: int) -> None:
-        """All but the highest number."""
+        """Delete all keys of the device; its highest number stays."""
         await self._session.write(Batch((("delete_device", (user, device)),)))
         for number, _, _ in await self._all(user, device):
             await self._session.conditional([("take", (user, device, number))])
 
     async def close(self) -> None:
-        """End the connections; what is under way becomes Unavailable."""
+        """Close the connections; requests in progress raise Unavailable."""
         await self._session.close()
 
     async def _add(self, user: int, device: int, identity: bytes, one_time: Sequence[OneTimePrekey]) -> None:
@@ -136,7 +131,7 @@ class CassandraKeys:
             try:
                 if await self._session.conditional([("raise", (max(fresh), user, device, highest)), *adds]):
                     return
-            except Unavailable as error:  # it may have happened, or may yet: the next transaction settles that
+            except Unavailable as error:  # it may have happened, or may still: the next transaction settles that
                 unsure = error
             await self._apart()
         raise unsure or Unavailable(f"cassandra: the keys of device {device} change too fast")
@@ -152,7 +147,7 @@ class CassandraKeys:
             try:
                 if await self._session.conditional([("take", (user, device, number))]):
                     return OneTimePrekey(number, key)
-            except Unavailable as error:  # whether it was taken or not, nobody may have this one now: another
+            except Unavailable as error:  # taken or not, nobody may get this one now: take another
                 unsure = error
             await self._apart()
         if unsure is not None:
@@ -160,14 +155,14 @@ class CassandraKeys:
         return None
 
     def _turn(self, user: int, device: int) -> asyncio.Lock:
-        """Transactions on one device's keys are on one partition: those of this process need not meet there at all."""
+        """Return a lock: one device's keys are one partition, so this process runs their transactions one by one."""
         return self._turns.setdefault((user, device), asyncio.Lock())
 
     async def _apart(self) -> None:
-        """Transactions that meet hinder each other: whoever lost waits a while of its own."""
+        """Wait a random time: concurrent transactions on a partition hinder each other."""
         await asyncio.sleep(random.uniform(0, MAX_APART_S))
 
     async def _all(self, user: int, device: int) -> list[tuple[Any, ...]]:
-        """The rows of a device's one-time prekeys. A partition with only its static column has one row without one."""
+        """The rows of a device's one-time prekeys. A partition with only its static column yields a row without one."""
         rows = await self._session.read("offered", (user, device, MAX_PREKEYS))
         return [row for row in rows if row[0] is not None]

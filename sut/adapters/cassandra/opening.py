@@ -1,8 +1,8 @@
-"""From addresses to a session with every statement prepared: tried again and again until it works.
+"""Opens a session with every statement prepared; tries again until it works.
 
-A process may start before its store. Connecting, making or waiting for the tables and preparing block, so they happen
-on a thread; what stands in the way is there for the calls that wait meanwhile to tell. Only a keyspace of another log
-ends the trying: it will not become ours by itself.
+A process may start before its store. Connecting, making or awaiting the tables, and preparing all block, so they run
+on a thread. `trouble` tells waiting callers what failed last. Only a keyspace of another log ends the attempts: it
+will not become ours by itself.
 """
 
 from __future__ import annotations
@@ -26,38 +26,41 @@ from sut.ports import Unavailable
 SCHEMA_DEADLINE_S: Final = 60.0
 CONNECT_AGAIN_S: Final = 0.5
 PREPARED_AT_ONCE: Final = 8
-"""Statements. One after the other all took 5 s where nodes had much to do, and a sequencer's conversations waited."""
+"""Statements prepared at once. One by one took 5 s on busy nodes, and a sequencer's conversations waited."""
 
 log = logging.getLogger("cassandra_store")
 
 
 class Opened(NamedTuple):
-    """What statements are run with."""
+    """A session and its prepared statements by name."""
 
     session: Session
     prepared: Mapping[str, PreparedStatement]
 
 
 class Opening:
-    """One session on its way, then there, then closed. Belongs to one event loop."""
+    """One session: being opened, then open, then closed. Belongs to one event loop."""
 
     def __init__(
         self,
         dialed: Mapping[Address, Address],
-        *,
         binding: Binding,
         statements: Mapping[str, str],
+        *,
         local_dc: str | None,
         deadline_s: float,
     ) -> None:
-        """As for CassandraSession. Begins with the first call of `opened`."""
+        """The first call of `opened` starts the attempts; `deadline_s` is that of the session's requests.
+
+        `dialed`: each node's own address -> where to dial it. `statements`: CQL by name.
+        """
         self._dialed = dialed
         self._binding = binding
         self._statements = statements
         self._local_dc = local_dc
-        self._deadline_s = deadline_s
+        self.deadline_s = deadline_s
         self.trouble = "not connected yet"
-        """Why there is none; "" when there is."""
+        """Why there is no session; "" when there is one."""
         self._opened: asyncio.Future[Opened] | None = None
         self._trying: asyncio.Task[None] | None = None
         self._closing = threading.Event()
@@ -65,7 +68,7 @@ class Opening:
         self._cluster: Cluster | None = None
 
     async def opened(self) -> Opened:
-        """The session, as soon as there is one. Raises Unavailable when closed, WrongLog."""
+        """Return the session, as soon as there is one. Raises Unavailable when closed, WrongLog."""
         if self._closing.is_set():
             raise Unavailable("cassandra: closed")
         if self._opened is None:
@@ -75,9 +78,9 @@ class Opening:
         return await asyncio.shield(self._opened)
 
     async def close(self) -> None:
-        """End the session, within the deadline; those who wait for it get Unavailable. Harmless when it is closed.
+        """Close the session, within the deadline; callers of `opened` get Unavailable. May be called again.
 
-        An attempt that is under way ends by itself, on its thread, in about a second.
+        An attempt in progress ends by itself, on its thread, in about a second.
         """
         with self._lock:
             self._closing.set()
@@ -88,7 +91,7 @@ class Opening:
             self._opened.set_exception(Unavailable("cassandra: closed"))
         if cluster is not None:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._deadline_s):
+                async with asyncio.timeout(self.deadline_s):
                     await asyncio.to_thread(cluster.shutdown)
 
     async def _try(self, opened: asyncio.Future[Opened]) -> None:
@@ -98,7 +101,7 @@ class Opening:
             except WrongLog as error:
                 log.error("%s", error)
                 opened.set_exception(error)
-            except Exception as error:  # noqa: BLE001 (the driver raises many kinds; whatever it is, it is tried again)
+            except Exception as error:  # noqa: BLE001 (the driver raises many kinds; all of them are tried again)
                 trouble = str(error) if isinstance(error, Unavailable) else told(error)
                 if trouble != self.trouble:
                     log.warning("not connected: %s", trouble)
@@ -109,8 +112,8 @@ class Opening:
             return
 
     def _open(self) -> Opened:
-        """On a thread: a session with everything prepared."""
-        cluster = make_cluster(self._dialed, local_dc=self._local_dc, deadline_s=self._deadline_s)
+        """Open a session and prepare all statements; runs on a thread."""
+        cluster = make_cluster(self._dialed, local_dc=self._local_dc, deadline_s=self.deadline_s)
         try:
             session = cluster.connect()
             session.default_fetch_size = None  # whole answers: every SELECT has a bound
@@ -132,13 +135,13 @@ class Opening:
 
 
 def _retrieved(opened: asyncio.Future[Opened]) -> None:
-    """Nobody may be waiting for it any more; that is no reason for asyncio to complain."""
+    """Fetch the exception, so that asyncio does not complain when nobody waits for it any more."""
     if not opened.cancelled():
         opened.exception()
 
 
 def told(error: BaseException) -> str:
-    """The driver's error in one line."""
+    """Return the driver's error in one line of at most 500 characters."""
     if isinstance(error, NoHostAvailable) and error.errors:
         reasons = "; ".join(f"{host}: {reason}" for host, reason in error.errors.items())
         return f"no node can be asked ({reasons})"[:500]

@@ -1,9 +1,9 @@
-"""How the Cassandra driver behaves here: which node it asks, when it asks another one, when it gives a node up.
+"""The Cassandra driver's policies: which node it asks, when it asks another one, when it leaves a node out.
 
-A node that was killed costs what is on its way to it, which is asked again elsewhere at once. A node that was stopped
-accepts and says nothing: a read goes to a second node after READ_PATIENCE_S, a write after WRITE_PATIENCE_S, and after
-two to three seconds without a sign of life the node is left out until it answers again. All statements of this system
-are idempotent, so each may be sent twice.
+When a node is killed, its requests in progress are sent to another node at once. A stopped node accepts requests and
+says nothing. A read then goes to a second node after READ_PATIENCE_S, a write after WRITE_PATIENCE_S. After two to
+three seconds without a sign of life the node is left out until it answers again. All statements of this system are
+idempotent, so each may be sent twice.
 """
 
 from __future__ import annotations
@@ -27,43 +27,43 @@ from cassandra.query import tuple_factory
 Address = tuple[str, int]
 
 READ_PATIENCE_S: Final = 0.1
-"""Above the p99 of a healthy read under load (30 ms), so that it seldom doubles the work."""
+"""Above the p99 of a healthy read under load (30 ms), so that a second request is rare."""
 WRITE_PATIENCE_S: Final = 0.3
 """Nobody waits for a write: acknowledgements do not depend on it."""
 SECOND_ASKED: Final = 1
-"""Patience ends once: a request goes to two nodes, or a cluster that is slow would have three times the work."""
+"""Requests to further nodes. More would triple the work of a cluster that is merely slow."""
 MAX_RETRIES: Final = 2
-"""After an error that a node tells. Each goes to the next node, all within the request's deadline."""
+"""Retries after an error that a node reports. Each goes to the next node, within the request's deadline."""
 HEARTBEAT_S: Final = 1.0
-"""On connections that brought nothing meanwhile."""
+"""Sent on connections that received nothing meanwhile."""
 HEARTBEAT_TIMEOUT_S: Final = 2.0
-"""One that is not answered ends the connection. A node that has just started, under its first load, needs up to 1 s."""
+"""A missing answer ends the connection. A node that has just started, under its first load, needs up to 1 s."""
 RECONNECT_S: Final = 0.5
 CONNECT_TIMEOUT_S: Final = 2.0
 SCHEMA_AGREEMENT_S: Final = 20.0
 WRITES: Final = "writes"
-"""Name of the execution profile for writes; reads have the default one."""
+"""Name of the execution profile for writes; reads use the default one."""
 
-logging.getLogger("cassandra.pool").setLevel(logging.ERROR)  # below it, a line for each attempt to reconnect
+logging.getLogger("cassandra.pool").setLevel(logging.ERROR)  # lower levels log each attempt to reconnect
 
 
 class IdempotentRetry(RetryPolicy):  # type: ignore[misc]
-    """Ask the next node, a few times, when a statement that may be repeated failed; tell the caller otherwise."""
+    """Retry an idempotent statement on the next node, up to MAX_RETRIES times; else raise its error."""
 
     def on_read_timeout(self, query: Any, consistency: int, *, retry_num: int, **_: Any) -> tuple[int, int | None]:
-        """Too few replicas answered this coordinator in time."""
+        """Decide when too few replicas answered this coordinator in time."""
         return self._again(query, consistency, retry_num)
 
     def on_write_timeout(self, query: Any, consistency: int, *, retry_num: int, **_: Any) -> tuple[int, int | None]:
-        """Too few replicas confirmed to this coordinator in time."""
+        """Decide when too few replicas confirmed to this coordinator in time."""
         return self._again(query, consistency, retry_num)
 
     def on_unavailable(self, query: Any, consistency: int, *, retry_num: int, **_: Any) -> tuple[int, int | None]:
-        """This coordinator believes too few replicas alive; another one may know better."""
+        """Decide when this coordinator believes too few replicas alive; another one may know better."""
         return self._again(query, consistency, retry_num)
 
     def on_request_error(self, query: Any, consistency: int, *, retry_num: int, **_: Any) -> tuple[int, int | None]:
-        """The connection broke, or the node is overloaded or starting."""
+        """Decide when the connection broke, or the node is overloaded or starting."""
         return self._again(query, consistency, retry_num)
 
     def _again(self, query: Any, consistency: int, retry_num: int) -> tuple[int, int | None]:
@@ -73,23 +73,23 @@ class IdempotentRetry(RetryPolicy):  # type: ignore[misc]
 
 
 class Endpoints(DefaultEndPointFactory):  # type: ignore[misc]
-    """Where to dial a node that the cluster names by its own address: the listener of our link to it."""
+    """Maps a node's own address, as the cluster names it, to the listener of our link to it."""
 
     def __init__(self, dialed: Mapping[Address, Address]) -> None:
         super().__init__()
         self._dialed = dialed
 
     def create(self, row: Mapping[str, Any]) -> DefaultEndPoint:
-        """Of a row of system.local or system.peers_v2. A node that is not in the map is dialed directly."""
+        """Map a row of system.local or system.peers_v2. A node that is not in the map is dialed directly."""
         named = super().create(row)
         return DefaultEndPoint(*self._dialed.get((named.address, named.port), (named.address, named.port)))
 
 
 def make_cluster(dialed: Mapping[Address, Address], *, local_dc: str | None, deadline_s: float) -> Cluster:
-    """The driver's Cluster for these nodes, by their own address; nothing is connected yet.
+    """Return the driver's Cluster for these nodes, given by their own address. Nothing is connected yet.
 
-    `local_dc` None: the data centre of the first node that answers. Protocol 4: version 5 adds checksums that cost a
-    third more of the client's CPU a request, and loopback and TCP have theirs.
+    `local_dc` None: the data centre of the first node that answers. Protocol 4, because version 5 adds checksums that
+    cost a third more of the client's CPU a request, and loopback and TCP have theirs.
     """
 
     def profile(patience_s: float) -> ExecutionProfile:
@@ -114,7 +114,7 @@ def make_cluster(dialed: Mapping[Address, Address], *, local_dc: str | None, dea
         idle_heartbeat_interval=HEARTBEAT_S,
         idle_heartbeat_timeout=HEARTBEAT_TIMEOUT_S,
         max_schema_agreement_wait=SCHEMA_AGREEMENT_S,
-        # A node that does not know a statement asks for it, once. Telling it before would wait for one that is stopped.
+        # A node that does not know a statement asks for it, once. Telling it in advance would wait for a stopped node.
         prepare_on_all_hosts=False,
         reprepare_on_up=False,
     )

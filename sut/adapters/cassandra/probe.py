@@ -1,7 +1,7 @@
-"""Looking at one Cassandra node from outside: does it answer, whose heartbeats does it hear, do all replicas answer it.
+"""Probes one Cassandra node from outside: it answers, it hears these heartbeats, this many replicas answer it.
 
-A few frames of the native protocol over a socket of its own: a look must not start a driver with its threads, must
-not ask any other node, and must end in time. Rows are asked for as JSON, so that each is one text.
+It speaks a few frames of the native protocol over its own socket. A probe must not start a driver with its threads,
+must not ask any other node, and must end in time. Rows are read as JSON, so that each is one text.
 https://cassandra.apache.org/doc/latest/cassandra/reference/native-protocol.html (version 4)
 """
 
@@ -25,7 +25,7 @@ _STARTUP, _READY, _QUERY, _RESULT, _ERROR = 0x01, 0x02, 0x07, 0x08, 0x00
 _ONE, _ALL = 0x0001, 0x0005
 _ROWS: Final = 2
 _NO_METADATA: Final = 0x02
-"""Of a QUERY: leave out the description of the columns, here always one text."""
+"""QUERY flag: leave out the description of the columns, which here is always one text."""
 _UNAVAILABLE, _READ_TIMEOUT = 0x1000, 0x1200
 _MAX_FRAME: Final = 4 << 20
 
@@ -33,7 +33,7 @@ _GOSSIP: Final = "SELECT JSON address, generation, heartbeat FROM system_views.g
 _LOCAL: Final = "SELECT JSON rpc_address FROM system.local"
 _OWN: Final = "SELECT JSON data_center, rpc_address, rpc_port FROM system.local"
 _OTHERS: Final = "SELECT JSON data_center, native_address, native_port FROM system.peers_v2"
-# A table that every cluster has with three replicas; the partition is empty, the answers count.
+# A table that every cluster has with three replicas. The partition is empty; only the replicas' answers count.
 _REPLICATED: Final = (
     "SELECT JSON status FROM system_distributed.view_build_status"
     " WHERE keyspace_name = 'petrel' AND view_name = 'probe'"
@@ -42,29 +42,29 @@ _REPLICATED: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class CassandraView:
-    """What one node says of itself and of the others."""
+    """One node's report about itself and the others."""
 
     host: str
-    """Its own address, as clients are told it."""
+    """Its own address, as it is told to clients."""
     heartbeats: Mapping[str, tuple[int, int]]
-    """By address, itself included: (generation, heartbeat) as last heard. A living node's rises every second; a
-    restart raises the generation."""
+    """By address, itself included: (generation, heartbeat) as last heard. A living node's heartbeat rises every
+    second; a restart raises the generation."""
 
     def heard_since(self, earlier: CassandraView) -> frozenset[str]:
-        """Whose heartbeat went on between the two looks. Two seconds apart is enough on an idle machine."""
+        """Nodes whose heartbeat advanced between the two views. Two seconds between them suffice on an idle machine."""
         return frozenset(host for host, beat in self.heartbeats.items() if beat > earlier.heartbeats.get(host, (0, 0)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Replicas:
-    """How many of a partition's replicas are there, as one coordinator sees it."""
+    """The replicas of a partition that one coordinator counts."""
 
     alive: int
     required: int
 
 
 class _Refused(Exception):
-    """An ERROR frame."""
+    """The node sent an ERROR frame."""
 
     def __init__(self, code: int, text: str, rest: bytes) -> None:
         super().__init__(text)
@@ -73,7 +73,7 @@ class _Refused(Exception):
 
 
 def view(address: Address, timeout_s: float) -> CassandraView:
-    """One look at the node. Raises Unavailable when it has not answered in time or refuses."""
+    """Query the node once. Raises Unavailable if it does not answer in time or refuses."""
     with _Session(address, timeout_s) as session:
         local = session.rows(_LOCAL, _ONE)
         beats = session.rows(_GOSSIP, _ONE)
@@ -84,9 +84,9 @@ def view(address: Address, timeout_s: float) -> CassandraView:
 
 
 def replicas(address: Address, timeout_s: float) -> Replicas:
-    """Read with consistency ALL through this node: how many of three replicas it believes alive or that answered it.
+    """Read with consistency ALL through this node. Return how many of three replicas it believes alive or answered it.
 
-    Raises Unavailable when the node itself does not answer in time (its own time-out for reads is longer, perhaps).
+    Raises Unavailable when the node itself does not answer in time (its own read time-out may be longer).
     """
     with _Session(address, timeout_s) as session:
         try:
@@ -103,7 +103,7 @@ def replicas(address: Address, timeout_s: float) -> Replicas:
 
 
 def members(address: Address, timeout_s: float) -> tuple[Address, ...]:
-    """Where clients dial the nodes of this node's data centre, itself first. Raises Unavailable."""
+    """The addresses that clients dial in this node's data centre, its own first. Raises Unavailable."""
     with _Session(address, timeout_s) as session:
         (own,) = session.rows(_OWN, _ONE)
         others = session.rows(_OTHERS, _ONE)
@@ -118,7 +118,7 @@ def members(address: Address, timeout_s: float) -> tuple[Address, ...]:
 
 
 class _Session:
-    """One connection, one question at a time, all before one deadline."""
+    """One connection that asks one question at a time, all before one deadline."""
 
     def __init__(self, address: Address, timeout_s: float) -> None:
         self.name = f"cassandra {address[0]}:{address[1]}"
@@ -147,7 +147,7 @@ class _Session:
             raise Unavailable(f"{self.name}: {error}") from None
 
     def rows(self, query: str, consistency: int) -> list[dict[str, object]]:
-        """The rows of a SELECT JSON. Raises _Refused, OSError."""
+        """Return the rows of a SELECT JSON. Raises _Refused, OSError."""
         text = query.encode()
         _, body = self._ask(_QUERY, struct.pack(">i", len(text)) + text + struct.pack(">HB", consistency, _NO_METADATA))
         kind, _, columns = struct.unpack_from(">iii", body)

@@ -1,21 +1,21 @@
-"""Retention on Cassandra: whole buckets of rows go, each by one range tombstone, and never the newest one.
+"""Retention on Cassandra: deletes whole buckets of rows, each by one range tombstone, and never the newest one.
 
-A write that opens a bucket first notes those that it leaves behind as full, by partition and day. `expire` looks at the
-notes of the oldest day that ended long enough ago. Why it harms nobody:
+A write that opens a bucket first notes the buckets that it leaves behind as full, by partition and day. `expire` reads
+the notes of the oldest day that ended long enough ago. Why it is safe:
 
-- It builds on a durable state only (`load` settles it), and deletes below that state's bucket. An owner who loads from
-  then on begins above; the rows that make a state trustworthy are beside it, in its bucket; states, in static columns,
+- It relies on a durable state only (`load` settles it), and deletes below that state's bucket. An owner who loads from
+  then on begins above. The rows that make a state trustworthy are beside it, in its bucket. States, in static columns,
   stay in every bucket.
-- The tombstone's timestamp is above every log offset. That of the state would not do: a zombie that stood still before
-  a write from further on in the log would bring rows back. Nobody needs a row of such a bucket again, so all lose.
-- A note whose write has not landed, so that the bucket is not below a durable state, is put off to today.
-- A retried write may land days after its first attempt noted the bucket. `full_on` only rises, and a note that is older
-  than it does not count. A writer that stood still between its note and its rows looks at the clock again afterwards.
-- "Everything below this bucket went" (`emptied`) is durable before the first tombstone is sent. Who finds a bucket
-  empty reads it: so an emptied bucket is not the end of a conversation, and thousands are passed over in one read.
+- The tombstone's timestamp is above every log offset. The state's own timestamp would not do: an owner that stalled
+  before a write from further on in the log would bring rows back. Nobody needs such rows again, so all lose.
+- A note whose write has not landed is moved to today: its bucket is not yet below a durable state.
+- A retried write may land days after its first attempt noted the bucket. `full_on` only rises, and an older note does
+  not count. A writer that stalled between its note and its rows checks the clock again afterwards.
+- "Everything below this bucket went" (`emptied`) is durable before the first tombstone is sent. A reader that finds a
+  bucket empty reads it: an emptied bucket is not the end of a conversation, and one read passes over thousands.
 
-Write timestamps in the tables of notes are days and buckets: the same note twice is one note, and once taken away it
-stays away.
+Write timestamps in the tables of notes are days and buckets: the same note twice is one note, and a deleted note
+stays deleted.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from sut.ports import ConversationImage
 
 DAY_S: Final = 86_400
 EXPIRE_BUCKETS: Final = 100
-"""Most that one expire() looks at: a few hundred small requests, for up to 400,000 messages."""
+"""Buckets that one expire() handles at most: a few hundred small requests, for up to 400,000 messages."""
 FOR_GOOD: Final = 1 << 62
 """A write timestamp above all offsets of a log."""
 WIDTH: Final = 4
-"""Conversations of one expire() under way at once: nobody waits for it."""
+"""Conversations that one expire() handles at once. Nobody waits for it."""
 
 _Note = tuple[int, int]
-"""(conv, bucket)"""
+"""(conv, bucket) of a full bucket."""
 
 
 def statements(keyspace: str) -> dict[str, str]:
-    """Every statement of this file, all idempotent."""
+    """Return every statement of this file, all idempotent, by name."""
     full, days, retention = (f"{keyspace}.{table}" for table in ("full_bucket", "bucket_day", "retention"))
     return {
         "put_full": f"INSERT INTO {full} (partition, day, conv, bucket) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
@@ -62,7 +62,7 @@ def statements(keyspace: str) -> dict[str, str]:
 
 
 class Retention:
-    """Notes full buckets, empties old ones, says where a conversation begins. Raises Unavailable throughout."""
+    """Notes full buckets, empties old ones, knows where a conversation begins. All methods may raise Unavailable."""
 
     def __init__(
         self,
@@ -71,33 +71,33 @@ class Retention:
         load_durable: Callable[[int], Awaitable[ConversationImage | None]],
         wall_clock: Callable[[], float],
     ) -> None:
-        """`load_durable`: the newest state of a conversation, on a quorum when it returns. Clock in s since 1970."""
+        """`load_durable`: returns a conversation's newest state once a quorum has it. `wall_clock`: Unix time in s."""
         self._session = session
         self._load_durable = load_durable
         self._wall_clock = wall_clock
 
     def today(self) -> int:
-        """Days since 1970."""
+        """The number of days since 1970."""
         return int(self._wall_clock() // DAY_S)
 
     async def note(self, partition: int, conv: int, buckets: Sequence[int]) -> int:
-        """These are full as of today, which is returned. Who leaves them full calls this before it sends a row."""
+        """Note these buckets as full today, and return today. A writer calls this before it sends a row beyond them."""
         day = self.today()
         for part in chunks(buckets, EXPIRE_BUCKETS):
             full = Batch(tuple(("put_full", (partition, day, conv, bucket, day)) for bucket in part))
             full_on = Batch(tuple(("put_full_on", (conv, bucket, day, day)) for bucket in part))
-            # In this order: where `full_on` names a day, a note of that day will be found.
+            # This order ensures that a note exists for the day that `full_on` names.
             for batch in (full, Batch((("put_day", (partition, day, day)),)), full_on):
                 await self._session.write(batch)
         return day
 
     async def first_kept(self, conv: int) -> int:
-        """All buckets below this one were emptied, as far as they had messages; 0 when none was."""
+        """The lowest bucket that may have messages: all below were emptied. 0 when none was."""
         found = await self._session.read("emptied", (conv,))
         return (found[0][0] or 0) if found else 0
 
     async def expire(self, partition: int, older_than_s: float) -> bool:
-        """Empty some buckets that became full on the oldest day that ended so long ago; whether there is more."""
+        """Empty some buckets that became full on the oldest day that ended so long ago. True if more are due."""
         before = int((self._wall_clock() - older_than_s) // DAY_S)
         days = [day for (day,) in await self._session.read("due_days", (partition, before))]
         if not days:
@@ -114,7 +114,7 @@ class Retention:
         return len(days) > 1
 
     async def _expire(self, partition: int, day: int, notes: list[_Note]) -> None:
-        """Empty those of one conversation's buckets whose last note is of this day."""
+        """Empty the buckets of one conversation whose last note is of this day."""
         conv, buckets = notes[0][0], [bucket for _, bucket in notes]
         full_on: dict[int, int] = dict(await self._session.read("full_on", (conv, buckets[0], buckets[-1])))
         due = [bucket for bucket in buckets if full_on.get(bucket, day) <= day]

@@ -1,20 +1,19 @@
-"""What a write to the Cassandra store is made of: which cells, in which partitions, in which order. Pure.
+"""The contents of a write to the Cassandra store: which cells, in which partitions, in which order. Pure.
 
 Why a partition's cells are right whoever writes them, in whatever order they arrive:
 
 - The state of a conversation at log offset T, f(T), is a function of the log, and so is every row. A write with
-  `applied` T carries timestamp T and holds, of f(T), each cell that changed since the writer's own last write (or
-  since the state that it loaded). A cell that changed last at offset o has been written with a timestamp of o or
-  later by everyone who has come as far as T >= o, always with the value that it has had since o.
-- So of two values for a cell, the one with the later timestamp is the newer or the same one: a zombie's late write
-  only fills in what was already there. Equal timestamps carry equal values.
+  `applied` T carries timestamp T. Of f(T) it holds each cell that changed since the writer's last write, or since the
+  state that it loaded. Take a cell that changed last at offset o. Every writer that has reached T >= o has written it
+  with a timestamp of o or later. It wrote the value that the cell has had since o.
+- So of two values for a cell, the one with the later timestamp is the newer or the same one. A late write by an owner
+  that was replaced only fills in what was already there. Equal timestamps carry equal values.
 - Cells of a state never go away. A collection is only ever added to (`spans + ?`): each of its elements is a cell with
-  a timestamp of its own. Setting it whole (`spans = ?`) would first delete it up to T - 1, and with it elements that
-  other writers put there; an INSERT of a collection does the same, so there is none.
-- A new bucket starts with the whole of f(T), taken from the bucket before, whose last state is older than T since
+  a timestamp of its own. Setting it whole (`spans = ?`) would first delete it up to T - 1, and with it elements of
+  other writers. An INSERT of a collection does the same, so there is none.
+- A new bucket starts with the whole of f(T), taken from the bucket before. That one's last state is older than T since
   the boundary lies between them. From then on the same holds there.
-- Only rows are ever deleted, whole buckets of them, below the newest one: cassandra_retention.py says why that does no
-  harm here.
+- Only rows are ever deleted, whole buckets of them, below the newest one: retention.py says why that is safe.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ from sut.ports import (
 )
 
 BUCKET_ROWS: Final = 4096
-"""Numbers of a partition. With the largest bodies (16 KB) 64 MB, below the 100 MB that Cassandra likes."""
+"""Numbers of a partition. With the largest bodies (16 KB) 64 MB, below the 100 MB that Cassandra recommends."""
 BATCH_ROWS: Final = 64
-"""Rows of one batch: 1 MB of the largest bodies, far below commitlog_segment_size / 2, the most a mutation may have."""
+"""Rows of one batch: 1 MB of the largest bodies, far below the limit of a mutation (commitlog_segment_size / 2)."""
 MAX_INTEGER: Final = (1 << 63) - 1
-"""The largest bigint."""
+"""The largest Cassandra bigint."""
 
 _STATE: Final = "kind = ?, creator = ?, head = ?, applied = ?, spans = spans + ?, marks = marks + ?, roles = roles + ?"
 _ROW: Final = "flags = ?, user = ?, device = ?, client_seq = ?, body = ?"
@@ -49,15 +48,15 @@ _ROW_COLUMNS: Final = "seq, flags, user, device, client_seq, body"
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Statements for one partition, by name, with their parameters; they land together."""
+    """Named statements for one partition with their parameters; they take effect together."""
 
     statements: tuple[tuple[str, tuple[Any, ...]], ...]
 
 
 def statements(keyspace: str) -> dict[str, str]:
-    """Every statement of the store, all idempotent, by the name that the rest of it uses.
+    """Return every statement of the store, all idempotent, by name.
 
-    Tables are named with their keyspace: which one a connection "uses" must not matter.
+    Tables are named with their keyspace, so that it does not matter which one a connection "uses".
     """
     message, membership, cursor = (f"{keyspace}.{table}" for table in ("message", "membership", "cursor"))
     receipt = f"{keyspace}.receipt"
@@ -87,28 +86,28 @@ def statements(keyspace: str) -> dict[str, str]:
 
 
 def bucket_of(seq: int) -> int:
-    """The bucket that a number is in."""
+    """The number of the bucket that holds `seq`."""
     return seq // BUCKET_ROWS
 
 
 def last_of(bucket: int) -> int:
-    """The last number of a bucket."""
+    """The last number that a bucket holds."""
     return (bucket + 1) * BUCKET_ROWS - 1
 
 
 def fills(write: ConversationWrite) -> range:
-    """The buckets below the newest one in which the write has rows, or in which the number before its rows is."""
+    """The buckets below the newest that hold a row of the write, or the number before its rows."""
     before = write.messages[0].seq - 1 if write.messages else write.row.head
     return range(bucket_of(before), bucket_of(write.row.head))
 
 
 def opens_bucket(write: ConversationWrite) -> bool:
-    """Whether the write's state is the first in its bucket: the numbers before it were in an earlier one."""
+    """Return True if the write's state is the first in its bucket: earlier numbers are in an earlier bucket."""
     return bool(fills(write))
 
 
 def whole(base: ConversationImage | None, write: ConversationWrite) -> ConversationWrite:
-    """The write with the whole state that follows from it and the state before."""
+    """Return the write with the whole state after it, computed from `base`, the state before."""
     if base is None:
         return write
     spans = {(span.user, span.first): span for span in (*base.spans, *write.spans)}
@@ -120,10 +119,10 @@ def whole(base: ConversationImage | None, write: ConversationWrite) -> Conversat
 
 
 def batches(write: ConversationWrite, *, opens: bool) -> Iterator[Batch]:
-    """What to write, in order; each is to be durable before the next one is sent.
+    """Yield what to write, in order. Each batch must be durable before the next one is sent.
 
-    All but the last are harmless without it: rows beyond what the state says, which a replay writes again with the
-    same contents, and the pointer, which is above a bucket without a state until the last one lands. The last has
+    All but the last are harmless without it. They hold rows beyond the state, which a replay writes again with the same
+    contents. They also hold the pointer, which is above a bucket without a state until the last one lands. The last has
     the state and the newest rows; usually it is the only one, and mostly a single statement.
     """
     conv, applied = write.row.conv, write.row.applied
@@ -141,10 +140,10 @@ def batches(write: ConversationWrite, *, opens: bool) -> Iterator[Batch]:
 
 
 def state_batch(write: ConversationWrite, rows: Sequence[StoredMessage]) -> Batch:
-    """The state of a write with these rows, which are in the newest bucket."""
+    """Return a write's state together with these rows, which are in the newest bucket."""
     row = write.row
     spans = {(span.user, span.first): span.end for span in write.spans}
-    marks = {mark.device: (signed(mark.client_seq), mark.seq) for mark in write.marks}
+    marks = {mark.device: (signed(mark.client_seq), mark.seq, mark.digest) for mark in write.marks}
     roles = {mark.user: (mark.role, mark.seq) for mark in write.roles}
     state = (row.kind, row.creator, row.head, row.applied, spans, marks, roles)
     if not rows:
@@ -162,18 +161,18 @@ def image_of(conv: int, columns: Sequence[Any]) -> ConversationImage | None:
     return ConversationImage(
         ConversationRow(conv, kind, creator, head, applied),
         spans_of(spans),
-        tuple(SenderMark(device, unsigned(client_seq), seq) for device, (client_seq, seq) in (marks or {}).items()),
+        tuple(SenderMark(device, unsigned(number), *rest) for device, (number, *rest) in (marks or {}).items()),
         tuple(RoleMark(user, role, seq) for user, (role, seq) in (roles or {}).items()),
     )
 
 
 def spans_of(cells: Mapping[tuple[int, int], int] | None) -> tuple[Span, ...]:
-    """The stays in a `spans` column, or in a part of one, by user and first number."""
+    """The stays in a `spans` column, or in a slice of one, by user and first number."""
     return tuple(Span(user, first, end) for (user, first), end in (cells or {}).items())
 
 
 def messages_of(rows: Iterable[Sequence[Any]]) -> list[StoredMessage]:
-    """The messages in the last six columns of rows."""
+    """The messages in the last six columns of each row."""
     return [
         StoredMessage(seq, flags, user, device, unsigned(client_seq), body)
         for seq, flags, user, device, client_seq, body in (row[-6:] for row in rows)
@@ -189,10 +188,10 @@ def _cells(row: StoredMessage) -> tuple[Any, ...]:
 
 
 def signed(number: int) -> int:
-    """64 bits without a sign as a bigint."""
+    """Convert an unsigned 64-bit number to a bigint."""
     return number - (1 << 64) if number > MAX_INTEGER else number
 
 
 def unsigned(number: int) -> int:
-    """The reverse of `signed`."""
+    """Convert a bigint back: the reverse of `signed`."""
     return number + (1 << 64) if number < 0 else number

@@ -1,9 +1,9 @@
-"""The tables of the Cassandra store: made once, waited for by everybody else, bound to the log that they belong to.
+"""The tables of the Cassandra store: one process creates them, the others wait; bound to the log they belong to.
 
-Schema changes of several clients at once are where Cassandra is weakest: two nodes that create a table at the same
-moment may give it two identities. Here one process makes the tables by rule (`Binding.creates`), the others wait
-until they see them; and each table's id is derived from its name, so that even two creators would make the same
-table. Anybody may call this at any time, again and again.
+Concurrent schema changes are where Cassandra is weakest: two nodes that create a table at the same moment may give it
+two identities. Here one process creates the tables by rule (`Binding.creates`), and the others wait until they see
+them. Each table's id is derived from its name, so that even two creators would make the same table. Any process may
+call this at any time, again and again.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from sut.ports import Unavailable
 
 POLL_S: Final = 0.1
 DDL_TIMEOUT_S: Final = 30.0
-"""A schema change goes to all nodes and to their disks: seconds on a busy machine."""
+"""A schema change reaches all nodes and their disks: seconds on a busy machine."""
 _ID_NAMESPACE: Final = uuid.UUID("7e1c1a52-6f0e-5c0b-9c43-7f6f6b1f0a5e")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _CREATE: Final = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
 
 
 class WrongLog(Unavailable):
-    """The keyspace holds what follows from another log. Trying again does not help; it needs a keyspace of its own."""
+    """The keyspace holds data of another log. A retry does not help: use another keyspace."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +42,10 @@ class Binding:
 
     keyspace: str
     log_id: str
-    """Differs for each log, and from a topic that was deleted to the one of the same name after it."""
+    """Unique for each log. Differs even between a deleted topic and a later one of the same name."""
     partitions: int
     creates: bool
-    """Whether this process makes what is missing. At most one process of a system should."""
+    """True if this process creates what is missing. At most one process of a system should."""
     replication: int = 3
 
     def __post_init__(self) -> None:
@@ -54,7 +54,7 @@ class Binding:
 
 
 def ensure_schema(session: Session, binding: Binding, *, deadline: float, closing: threading.Event) -> None:
-    """On return all tables are there, all reachable nodes agree on them, and they are this log's.
+    """Return when all tables exist, all reachable nodes agree on them, and they are this log's.
 
     Blocks until then; `deadline` on time.monotonic. Raises Unavailable when it passes or when `closing` is set,
     WrongLog, and what the driver raises.
@@ -83,7 +83,7 @@ def ensure_schema(session: Session, binding: Binding, *, deadline: float, closin
 
 
 def statements() -> list[str]:
-    """The statements of cassandra.cql, without comments."""
+    """Return the statements of schema.cql, without comments."""
     text = files("sut.adapters.cassandra").joinpath("schema.cql").read_text()
     bare = re.sub(r"--.*", "", text)
     return [statement.strip() for statement in bare.split(";") if statement.strip()]
@@ -91,7 +91,7 @@ def statements() -> list[str]:
 
 def _table(statement: str) -> str:
     found = _CREATE.match(statement)
-    assert found is not None, f"cassandra.cql: {statement[:40]}"
+    assert found is not None, f"schema.cql: {statement[:40]}"
     return found[1]
 
 
@@ -114,7 +114,7 @@ def _are_there(session: Session, binding: Binding, wanted: Mapping[str, str]) ->
 
 
 def _bound(session: Session, binding: Binding) -> tuple[str, int] | None:
-    """Whose offsets the keyspace's timestamps are, None when nobody has said yet."""
+    """Return the log id and partitions that the keyspace is bound to, None when nobody has bound it yet."""
     select = SimpleStatement(
         f"SELECT log_id, partitions FROM {binding.keyspace}.log_of_this_store WHERE one = 1", is_idempotent=True
     )
@@ -122,7 +122,7 @@ def _bound(session: Session, binding: Binding) -> tuple[str, int] | None:
 
 
 def _bind(session: Session, binding: Binding) -> None:
-    """Say whose they are, unless somebody was first: by consensus, so that there is one answer for ever."""
+    """Bind the keyspace unless it is bound. Consensus decides, so that there is one answer for ever."""
     insert = SimpleStatement(
         f"INSERT INTO {binding.keyspace}.log_of_this_store (one, log_id, partitions) VALUES (1, %s, %s) IF NOT EXISTS",
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
@@ -132,6 +132,6 @@ def _bind(session: Session, binding: Binding) -> None:
 
 
 def _wait(reason: str, deadline: float, closing: threading.Event) -> None:
-    """A moment. Raises Unavailable with the reason when there is no time left for one."""
+    """Wait POLL_S. Raises Unavailable with `reason` when the deadline has passed or `closing` is set."""
     if time.monotonic() >= deadline or closing.wait(POLL_S):
         raise Unavailable(reason)

@@ -1,8 +1,8 @@
 """Cassandra from an event loop: bounded, each request with a deadline, results handed over to the loop.
 
-The driver has threads of its own (libev where it is compiled in). A request is given to it without waiting; its
-callback comes on the driver's thread and goes back with call_soon_threadsafe, which uvloop has too. Connecting is a
-matter of its own (cassandra_opening.py): a call that comes before it succeeded waits, within its deadline.
+The driver has its own threads (libev where it is compiled in). It takes a request without waiting. Its callback runs on
+the driver's thread and returns with call_soon_threadsafe, which uvloop has too. opening.py connects: a call that comes
+before it succeeded waits, within its deadline.
 """
 
 from __future__ import annotations
@@ -17,16 +17,15 @@ from cassandra.cluster import EXEC_PROFILE_DEFAULT, NoHostAvailable
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
 from sut.adapters.cassandra.opening import Opened, Opening, told
-from sut.adapters.cassandra.policies import WRITES, Address
+from sut.adapters.cassandra.policies import WRITES
 from sut.adapters.cassandra.rows import Batch
-from sut.adapters.cassandra.schema import Binding
 from sut.adapters.shared.patience import patience
 from sut.ports import Unavailable
 
 MAX_IN_FLIGHT: Final = 64
-"""Requests with the driver. Two cores that also run the nodes serve no more at once; the rest waits here, in order."""
+"""Requests with the driver. Two cores that also run the nodes serve no more at once; others wait here, in order."""
 MAX_WAITING: Final = 5_000
-"""Requests under way, those that wait for their turn included; beyond it they are refused at once."""
+"""Requests in progress, including those that wait for their turn. Beyond it they are refused at once."""
 
 _Rows = list[tuple[Any, ...]]
 _Bind = Callable[[Mapping[str, PreparedStatement]], Any]
@@ -35,31 +34,20 @@ _Bind = Callable[[Mapping[str, PreparedStatement]], Any]
 class CassandraSession:
     """The prepared statements of one keyspace, run within deadlines. Belongs to one event loop."""
 
-    def __init__(
-        self,
-        dialed: Mapping[Address, Address],
-        *,
-        binding: Binding,
-        statements: Mapping[str, str],
-        local_dc: str | None,
-        deadline_s: float,
-    ) -> None:
-        """Opens nothing yet. `dialed`: by a node's own address, where to dial it. `statements`: CQL by name."""
-        self._opening = Opening(
-            dialed, binding=binding, statements=statements, local_dc=local_dc, deadline_s=deadline_s
-        )
-        self._deadline_s = deadline_s
+    def __init__(self, opening: Opening) -> None:
+        """Opens nothing before the first request."""
+        self._opening = opening
         self._places = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._waiting = 0
         self._answers: set[asyncio.Future[_Rows]] = set()
         self._closed = False
 
     async def read(self, name: str, parameters: Sequence[Any]) -> _Rows:
-        """The rows of a SELECT of at most a few thousand. Raises Unavailable."""
+        """Return the rows of a SELECT of at most a few thousand. Raises Unavailable."""
         return await self._run(lambda prepared: prepared[name].bind(parameters), EXEC_PROFILE_DEFAULT)
 
     async def write(self, batch: Batch) -> None:
-        """Write to one partition; on return a quorum has it. Raises Unavailable, with an unknown outcome."""
+        """Write to one partition; on return a quorum has it. Raises Unavailable: the outcome is unknown."""
 
         def bind(prepared: Mapping[str, PreparedStatement]) -> Any:
             if len(batch.statements) == 1:
@@ -74,9 +62,9 @@ class CassandraSession:
         await self._run(bind, WRITES)
 
     async def conditional(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> bool:
-        """Statements of one partition, one of which has an IF; whether it held, and then all of them took effect.
+        """Run statements of one partition, one of which has an IF. True: it held, and all of them took effect.
 
-        Sent once: a repeat of what took effect would be told that it did not. Raises Unavailable, outcome unknown.
+        Sent once: a repeat of a success would be told that the IF failed. Raises Unavailable: the outcome is unknown.
         """
 
         def bind(prepared: Mapping[str, PreparedStatement]) -> Any:
@@ -94,13 +82,13 @@ class CassandraSession:
         return bool(rows and rows[0][0])
 
     async def close(self) -> None:
-        """End the connections, within the deadline. What is under way becomes Unavailable at once."""
+        """Close the connections, within the deadline. Requests in progress raise Unavailable at once."""
         self._closed = True
         for answer in tuple(self._answers):
             if not answer.done():
                 answer.set_exception(Unavailable("cassandra: closed"))
         for _ in range(self._waiting):
-            self._places.release()  # those who wait for one find out; the driver may never give its own back
+            self._places.release()  # wakes those who wait for one; the driver may never release its own
         await self._opening.close()
 
     async def _run(self, bind: _Bind, profile: Any) -> _Rows:
@@ -108,21 +96,21 @@ class CassandraSession:
             raise Unavailable(f"cassandra: overloaded, {self._waiting} requests wait")
         self._waiting += 1
         try:
-            async with patience(self._deadline_s):
+            async with patience(self._opening.deadline_s):
                 opened = await self._opening.opened()
                 await self._places.acquire()
-                # From here on the place is the driver's: it is free when the driver is done, not when we give up.
+                # From here on the driver owns the place: it is free when the driver is done, not when we give up.
                 return await self._hand_over(opened, bind, profile)
         except TimeoutError:
             trouble = self._opening.trouble
             raise Unavailable(
-                f"cassandra: no answer in {self._deadline_s} s{f' ({trouble})' if trouble else ''}"
+                f"cassandra: no answer in {self._opening.deadline_s} s{f' ({trouble})' if trouble else ''}"
             ) from None
         finally:
             self._waiting -= 1
 
     def _hand_over(self, opened: Opened, bind: _Bind, profile: Any) -> asyncio.Future[_Rows]:
-        """Give it to the driver, with the place that was taken for it; the answer comes in its time, or never."""
+        """Pass the request to the driver with the place taken for it. The answer may come late, or never."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[_Rows] = loop.create_future()
         self._answers.add(answer)
@@ -130,7 +118,7 @@ class CassandraSession:
         place_taken = True
 
         def done(rows: Any, error: BaseException | None) -> None:
-            # A request that went to two nodes is called back for each of their answers. The first counts.
+            # A request sent to two nodes is called back for each of their answers. The first counts.
             nonlocal place_taken
             if place_taken:
                 place_taken = False

@@ -1,13 +1,13 @@
-"""MessageStore on Cassandra: a partition a conversation (see cassandra.cql), one batch a write, a quorum of three.
+"""MessageStore on Cassandra: a partition a conversation (see schema.cql), one batch a write, a quorum of three.
 
-Which cells are written and why concurrent owners do no harm is in cassandra_rows.py; here is what order that needs,
-and what a quorum does not give by itself. A write that never returned, because its owner died, may be on one replica
-only: readers may see it or not, and a state that an owner saw there must not be built upon, since its rows could go
-with that replica. So an owner's `load` makes such a state, and the rows that came with it, durable first. Everything
-up to the committed offset did return; only what is beyond it needs that.
+rows.py says which cells are written and why concurrent owners do no harm. This module keeps the order that needs, and
+adds what a quorum alone does not give. A write that never returned, because its owner died, may be on one replica
+only. Readers may see it or not. An owner must not build on a state that it saw there, since its rows could go with
+that replica. So an owner's `load` first makes such a state, and the rows that came with it, durable. Everything up to
+the committed offset did return; only what is beyond it needs that.
 
-While a sequencer is away nothing is lost but time: it replays what is in the log and not committed, at most
-`pace.rows_s` and what was under way.
+While a sequencer is away only time is lost. It replays the uncommitted part of the log: at most `pace.rows_s` and the
+records in progress.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, Final
 from sut.adapters.cassandra import retention as cassandra_retention
 from sut.adapters.cassandra import rows
 from sut.adapters.cassandra.each import chunks, each
+from sut.adapters.cassandra.opening import Opening
 from sut.adapters.cassandra.policies import Address
 from sut.adapters.cassandra.retention import Retention
 from sut.adapters.cassandra.rows import BATCH_ROWS, MAX_INTEGER, Batch, bucket_of, image_of, last_of, messages_of
@@ -31,28 +32,28 @@ from sut.ports import ConversationImage, ConversationWrite, Pace, Span, StoredMe
 
 DEADLINE_S: Final = 2.0
 PACE: Final = Pace(rows_s=10.0, cursors_s=60.0)
-"""A write costs three nodes work, hardly more for ten rows than for one. Ten seconds join what a conversation gets in
-a burst (300 messages/s make 77 writes/s and not 130 as after five); cursors of a device share a batch."""
+"""A write costs three nodes work, hardly more for ten rows than for one. Ten seconds join a conversation's burst:
+300 messages/s make 77 writes/s, against 130 after five seconds. Cursors of a device share a batch."""
 WRITE_WIDTH: Final = 2
-"""Conversations of one write() under way at once: nobody waits for it, and a burst would keep those waiting whose
-messages are on their way."""
+"""Conversations of one write() in progress at once. Nobody waits for it, and a burst would delay messages on their
+way."""
 JOIN_WIDTH: Final = 16
-"""The same for who is in a conversation: small, seldom, and until it is there a SYNC does not tell of it."""
+"""The same for memberships. They are small and rare, and a SYNC does not name a conversation before its own."""
 READ_WIDTH: Final = 32
 ASKED_AT_ONCE: Final = 32
-"""Conversations of one question for heads or states: one request to a node instead of one each."""
+"""Conversations in one query for heads or states: one request to a node instead of one each."""
 PAGE_ROWS: Final = 500
-"""Rows of one answer, 8 MB of the largest bodies."""
+"""Rows of one answer: 8 MB of the largest bodies."""
 LOAD_ATTEMPTS: Final = 5
 NOTHING_CONFIRMED: Final = -1
-"""Below every offset."""
+"""Below every log offset."""
 
 
 class CassandraStore:
-    """The store in a keyspace. Belongs to one event loop; other processes open the same keyspace.
+    """The store in one keyspace. Belongs to one event loop; other processes open the same keyspace.
 
-    Ids and numbers go up to 2^63 - 1. A question about a larger one is answered as about one that does not exist;
-    client_seq, which devices choose, may have all 64 bits.
+    Ids and numbers go up to 2^63 - 1. A larger one is treated as one that does not exist. Only client_seq, which
+    devices choose, may use all 64 bits.
     """
 
     pace = PACE
@@ -67,18 +68,14 @@ class CassandraStore:
         expires: bool = False,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Connects with the first call. `dialed`: where to dial each node, by its own (rpc address, port).
+        """Connects at the first call. `dialed`: each node's own (rpc address, port) -> where to dial it.
 
-        No request takes much longer than `deadline_s`; a write() of many conversations has several. `expires`: whether
-        messages are kept for a time only. What is written while it is not so is noted nowhere and stays.
+        No request takes much longer than `deadline_s`; a write() of many conversations has several. `expires`: True if
+        messages are kept for a limited time. Messages written while it is False are not noted, and stay.
         """
-        self._session = CassandraSession(
-            dialed,
-            binding=binding,
-            statements=rows.statements(binding.keyspace) | cassandra_retention.statements(binding.keyspace),
-            local_dc=local_dc,
-            deadline_s=deadline_s,
-        )
+        statements = rows.statements(binding.keyspace) | cassandra_retention.statements(binding.keyspace)
+        opening = Opening(dialed, binding, statements, local_dc=local_dc, deadline_s=deadline_s)
+        self._session = CassandraSession(opening)
         self._first_states = Gathering(self._ask_first_states, most=ASKED_AT_ONCE)
         self._expires = expires
         self._retention = Retention(
@@ -86,7 +83,7 @@ class CassandraStore:
         )
 
     async def load(self, conv: int, *, confirmed: int | None = None) -> ConversationImage | None:
-        """The stored state, None when the conversation is not stored. With `confirmed`: for an owner to build on."""
+        """Return the stored state, None when the conversation is not stored. With `confirmed`: safe to build on."""
         if conv > MAX_INTEGER:
             return None
         for _ in range(LOAD_ATTEMPTS):
@@ -99,7 +96,7 @@ class CassandraStore:
         raise Unavailable(f"cassandra: conversation {conv} changes too fast to be taken over")
 
     async def write(self, partition: int, writes: Sequence[ConversationWrite]) -> None:
-        """Store each conversation's change whole or not at all; all of them when this returns. Repeatable."""
+        """Store each conversation's change whole or not at all; all of them on return. May be repeated."""
         memberships = dict.fromkeys((span.user, write.row.conv) for write in writes for span in write.spans)
         joins = [Batch((("put_membership", pair),)) for pair in memberships]
         await each(joins, self._session.write, width=JOIN_WIDTH)
@@ -116,8 +113,8 @@ class CassandraStore:
             after = part[-1].seq if part else after
             if len(part) == wanted or after == last_of(bucket):
                 continue
-            # Numbers have no holes: a short answer that does not reach the end of its bucket ends the conversation,
-            # unless it is empty because the bucket was emptied.
+            # Numbers have no holes. A short answer that does not reach the end of its bucket ends the conversation,
+            # unless the bucket was emptied.
             kept = 0 if found else await self._retention.first_kept(conv)
             if kept <= bucket:
                 break
@@ -127,9 +124,9 @@ class CassandraStore:
     async def page_before(self, conv: int, before: int, limit: int) -> list[StoredMessage]:
         """The newest rows with a number below `before`, `limit` at most, in order.
 
-        From the bucket of `before`, or the newest one, downwards. Of a bucket that is not the first of these no row is
-        missing, so every further one gives what is asked for or all that it has; an empty one ends it: it is before the
-        first message, or was emptied.
+        It reads downwards from the bucket of `before`, or from the newest one. Only the first bucket read may lack
+        rows, so every further one yields what is asked for or all that it has. An empty one ends the search: it is
+        before the first message, or was emptied.
         """
         found: list[StoredMessage] = []
         if conv > MAX_INTEGER or before <= 1:
@@ -154,17 +151,17 @@ class CassandraStore:
         return found
 
     async def expire(self, partition: int, older_than_s: float) -> bool:
-        """Empty some buckets that became full on a day that ended so long ago; the newest one of each stays."""
+        """Empty some buckets that became full on a day that ended so long ago. The newest bucket of each stays."""
         return await self._retention.expire(partition, older_than_s)
 
     async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:
-        """Ids above `after`, rising, of what this user is or was in; one whose write did not land may be among them."""
+        """Ids above `after`, rising, that this user is or was in. May name one whose write did not land."""
         if max(user, after) > MAX_INTEGER:
             return []
         return [conv for (conv,) in await self._session.read("conversations", (user, after, limit))]
 
     async def heads(self, user: int, convs: Sequence[int]) -> dict[int, int]:
-        """The stored head of each of these as far as this user may see; without those not stored or never entered."""
+        """The stored head of each, as far as this user may see; without those not stored or never entered."""
         if user > MAX_INTEGER:
             return {}
         asked = [conv for conv in convs if conv <= MAX_INTEGER]
@@ -192,7 +189,7 @@ class CassandraStore:
         return found
 
     async def save_cursors(self, cursors: Iterable[tuple[int, int, int]]) -> None:
-        """(device, conv, seq): what devices have shown. Cursors only rise; one that cannot be is ignored."""
+        """Store (device, conv, seq): what devices have shown. Cursors only rise; ids out of range are ignored."""
         by_device: defaultdict[int, dict[int, int]] = defaultdict(dict)
         for device, conv, seq in cursors:
             if max(device, conv, seq) <= MAX_INTEGER:
@@ -206,13 +203,13 @@ class CassandraStore:
         await each(batches, self._session.write, width=WRITE_WIDTH)
 
     async def cursors(self, device: int) -> dict[int, int]:
-        """conv -> seq shown by this device."""
+        """Map each conversation to the number that this device has shown."""
         if device > MAX_INTEGER:
             return {}
         return dict(await self._session.read("cursors", (device,)))
 
     async def save_receipts(self, receipts: Iterable[tuple[int, int, int, int]]) -> None:
-        """(conv, user, kind, seq). They only rise; one that cannot be is ignored."""
+        """Store (conv, user, kind, seq). They only rise; ids out of range are ignored."""
         by_conv: defaultdict[int, dict[tuple[int, int], int]] = defaultdict(dict)
         for conv, user, kind, seq in receipts:
             if max(conv, user, kind, seq) <= MAX_INTEGER:
@@ -226,13 +223,13 @@ class CassandraStore:
         await each(batches, self._session.write, width=WRITE_WIDTH)
 
     async def receipts(self, conv: int) -> dict[tuple[int, int], int]:
-        """(user, kind) -> seq in this conversation."""
+        """Map (user, kind) to seq in this conversation."""
         if conv > MAX_INTEGER:
             return {}
         return {(user, kind): seq for user, kind, seq in await self._session.read("receipts", (conv,))}
 
     async def close(self) -> None:
-        """End the connections; what is under way becomes Unavailable."""
+        """Close the connections; requests in progress raise Unavailable."""
         await self._session.close()
 
     async def _write(self, partition: int, write: ConversationWrite) -> None:
@@ -247,7 +244,7 @@ class CassandraStore:
             await self._retention.note(partition, conv, full)
 
     async def _state(self, conv: int, *, below: int | None = None) -> ConversationImage | None:
-        """The newest state, or the newest one in a bucket under `below`."""
+        """Return the newest state, or the newest one in a bucket below `below`."""
         first = await self._first_states.ask(conv)
         if first is None:
             return None
@@ -262,9 +259,9 @@ class CassandraStore:
         return image_of(conv, first)
 
     async def _ask_first_states(self, convs: Sequence[int]) -> dict[int, Sequence[Any]]:
-        """What bucket 0 of each holds of the state: the state's columns, then the newest bucket.
+        """Map each conversation to the state's columns in its bucket 0, followed by the newest bucket.
 
-        A sequencer that begins loads hundreds at once, when the nodes have most to do.
+        A starting sequencer loads hundreds at once, when the nodes have most to do.
         """
         if len(convs) == 1:
             found = await self._session.read("state", (convs[0], 0))
@@ -274,8 +271,8 @@ class CassandraStore:
     async def _settle(self, seen: ConversationImage) -> ConversationImage | None:
         """Make the newest state and the rows of its batch durable, as one replica at least has them; return it.
 
-        None when the state was not found again with its rows: it was on a replica that did not answer now, or
-        somebody writes. Rows and state come from one read, in which each replica answers with both or neither.
+        Returns None when the state was not found again with its rows: its replica did not answer now, or another owner
+        writes. Rows and state come from one read, in which each replica answers with both or neither.
         """
         conv, head = seen.row.conv, seen.row.head
         image: ConversationImage | None = seen
@@ -292,11 +289,11 @@ class CassandraStore:
 
 
 def _stays(user: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First and last possible key of a user's stays."""
+    """The first and last possible key of a user's stays."""
     return (user, 0), (user, MAX_INTEGER)
 
 
 def _seen(spans: Sequence[Span], head: int) -> int:
-    """The head as far as the user of these stays, in order, may see."""
+    """The head as far as the user of these ordered stays may see."""
     end = spans[-1].end
     return min(head, end - 1) if end else head

@@ -1,1 +1,1 @@
-"""Kafka: the message log on three brokers, by aiokafka's connections and protocol; looks at a broker from outside."""
+"""Kafka: the message log on three brokers, over aiokafka's connections and protocol; a probe of one broker."""

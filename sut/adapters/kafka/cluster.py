@@ -1,12 +1,12 @@
-"""The brokers of one Kafka cluster, from an event loop: connections, requests with deadlines, who leads what.
+"""The brokers of one Kafka cluster, from an event loop: connections, requests with deadlines, leaders of partitions.
 
 The wire is aiokafka's: its connections, its requests and answers, its record batches. Its clients above that are not
-used, because what they wait for has no bound: an idempotent producer repeats a batch for ever (long after its caller
-was told that the outcome is unknown), a connection to a broker that was stopped holds the lock that the connections to
-all others need, and a fetch that waits for one partition keeps the next one waiting.
+used, because their waits have no bound. An idempotent producer repeats a batch for ever, long after its caller was
+told that the outcome is unknown. A connection to a stopped broker holds the lock that the connections to all others
+need. A fetch that waits for one partition keeps the next one waiting.
 
-A broker answers the requests of one connection one after the other. So what may wait long has a connection, here
-called a lane, of its own: a fetch of one partition must not hold up a produce, nor the fetch of another.
+A broker answers the requests of one connection in turn. So requests that may wait long have their own connection, here
+called a lane. A fetch of one partition must not delay a produce or the fetch of another.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from sut.adapters.shared.patience import patience
 from sut.ports import Unavailable
 
 REQUEST_S: Final = 1.0
-"""For one answer of one broker; then the connection is given up. Long polls ask for less (see kafka_fetch.py)."""
+"""Deadline of one answer of one broker; then its connection is closed. Long polls ask for less (see fetch.py)."""
 REDIAL_S: Final = 0.2
-"""A broker that could not be reached is not dialed again before."""
+"""Wait before an unreachable broker is dialed again."""
 RETRY_S: Final = 0.05
-"""Between two attempts while a partition changes its leader."""
+"""Wait between two attempts while a partition changes its leader."""
 RENEW_S: Final = 2.0
-"""How old the map may get: a leader that was cut off from the others looks idle to its readers, not gone."""
+"""Largest age of the map: a leader that was cut off from the others looks idle to its readers, not gone."""
 META: Final = "meta"
-"""The lane of what is answered at once."""
+"""The lane of requests that are answered at once."""
 
 _NEVER_MS: Final = 3_600_000
 """aiokafka's own time limit counts what this process lost while it was stopped; ours (patience) does not."""
@@ -59,7 +59,7 @@ _TRANSIENT: Final = frozenset(
 )
 
 Part = tuple[Any, ...]
-"""Of an answer, what concerns one partition: its number, an error code, and more."""
+"""The part of an answer about one partition: its number, an error code, and more."""
 
 log = logging.getLogger("kafka_log")
 
@@ -69,7 +69,7 @@ class Unreachable(Exception):
 
 
 class Refused(Unavailable):
-    """A broker answered that it will not, and asking again will not help."""
+    """A broker refused, and asking again will not help."""
 
     def __init__(self, text: str, code: int = -1) -> None:
         super().__init__(text)
@@ -77,16 +77,16 @@ class Refused(Unavailable):
 
 
 def error_name(code: int) -> str:
-    """The protocol's error code in words."""
+    """Return the name of the protocol's error code."""
     name = for_code(code).__name__
     return f"error {code}" if name == "UnknownError" else name
 
 
 class KafkaCluster:
-    """Connections to the brokers and the map of their topics. Belongs to one event loop; connects when first asked."""
+    """Connections to the brokers, and the map of their topics. Belongs to one event loop; connects when first asked."""
 
     def __init__(self, dialed: Mapping[Address, Address], topics: tuple[str, ...], *, client_id: str) -> None:
-        """`dialed`: by a broker's own address, as the cluster names it, where to dial it. A broker that the cluster
+        """`dialed`: a broker's own address, as the cluster names it -> where to dial it. A broker that the cluster
         names and that is not in the map is dialed directly.
         """
         self.map = ClusterMap()
@@ -100,7 +100,6 @@ class KafkaCluster:
         self._closed = False
 
     async def close(self) -> None:
-        """End all connections."""
         self._closed = True
         tasks = [*self._asking.values(), *self._lanes.values()]
         for task in tasks:
@@ -111,9 +110,9 @@ class KafkaCluster:
         self._lanes.clear()
 
     async def ask(self, address: Address, request: Any, *, lane: str, timeout_s: float = REQUEST_S) -> Any:
-        """One broker's answer. Raises Unreachable; a request that was sent may have had its effect.
+        """Return one broker's answer. Raises Unreachable; a request that was sent may have had its effect.
 
-        A caller that is cancelled leaves the answer to be thrown away when it comes.
+        If the caller is cancelled, the answer is discarded when it comes.
         """
         connection = await self._connected(address, lane)
         try:
@@ -127,12 +126,12 @@ class KafkaCluster:
             raise Unreachable(f"{_at(address)}: {error}") from None
 
     async def ask_leader(self, place: Place, request: Any, *, lane: str, within_s: float) -> Part:
-        """What the partition's leader answers about the partition; as `at_leader`."""
+        """Return the leader's answer about the partition. Raises as `at_leader` does."""
 
         async def ask(address: Address, timeout_s: float) -> Part:
             answer = await self.ask(address, request, lane=lane, timeout_s=timeout_s)
             if not answer.topics:
-                raise Unreachable(f"{_at(address)}: an answer that says nothing")
+                raise Unreachable(f"{_at(address)}: an empty answer")
             part: Part = answer.topics[0][1][0]
             return part
 
@@ -141,10 +140,10 @@ class KafkaCluster:
     async def at_leader(
         self, place: Place, ask: Callable[[Address, float], Awaitable[Part]], *, within_s: float
     ) -> Part:
-        """The answer of `ask`(where to dial the leader, time limit) once it has no error.
+        """Return the answer of `ask`(where to dial the leader, time limit) once it has no error.
 
-        Asks again, and whoever leads by then, while the cluster is changing. Raises Refused, or Unavailable when it
-        has not settled `within_s`.
+        While the cluster is changing it asks again, each time the present leader. Raises Refused, or Unavailable if the
+        cluster has not settled `within_s`.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + within_s
@@ -168,7 +167,7 @@ class KafkaCluster:
             await asyncio.sleep(min(RETRY_S, left_s))
 
     async def renew(self, *, timeout_s: float) -> None:
-        """Ask all brokers what they know, and wait for the first that answers; the others are heard when they do."""
+        """Ask all brokers for the map and wait for the first answer; later answers are learned when they come."""
         loop = asyncio.get_running_loop()
         self._renewed = loop.time()
         until = self._renewed + timeout_s
@@ -179,19 +178,19 @@ class KafkaCluster:
                 return
 
     def keep_fresh(self) -> None:
-        """Begin to renew the map if it has become old. Never waits."""
+        """Start to renew the map if it has become old. Never waits."""
         now = asyncio.get_running_loop().time()
         if now - self._renewed >= RENEW_S:
             self._renewed = now
             self._ask_all()
 
     def brokers(self) -> list[Address]:
-        """Where to dial those that are known."""
+        """Return where to dial the known brokers."""
         known = [*self._dialed.values(), *(self._dialed.get(own, own) for own in self.map.brokers.values())]
         return list(dict.fromkeys(known))
 
     def trouble(self) -> str:
-        """What stood in the way of the last connections."""
+        """Return why the last connections failed."""
         told = dict.fromkeys(told for _, told in self._unreachable.values())
         if not told:
             return "the brokers answer, but not in time" if self.map.brokers else "no broker has answered yet"
@@ -204,7 +203,7 @@ class KafkaCluster:
         return self._dialed.get(own, own)
 
     def _ask_all(self) -> set[asyncio.Task[bool]]:
-        """One question a broker at a time."""
+        """Start one question to each broker that has none in progress."""
         for address in self.brokers():
             if address not in self._asking or self._asking[address].done():
                 self._asking[address] = asyncio.create_task(self._learn_from(address), name="kafka map")
@@ -233,7 +232,7 @@ class KafkaCluster:
         return found
 
     async def _dial(self, address: Address) -> AIOKafkaConnection | str:
-        """A connection whose versions are agreed, or why there is none."""
+        """Return a connection with agreed versions, or the reason why there is none."""
         try:
             async with patience(REQUEST_S):
                 connection = await create_conn(*address, client_id=self._client_id, request_timeout_ms=_NEVER_MS)

@@ -1,13 +1,13 @@
-"""How far each follower of the log is with each partition: commits that never move back, whoever writes them and
-however late. Both are one number here (commit_key.py), called the partition.
+"""The committed position of each follower in each partition. Commits never move back, whoever writes them and however
+late. Partition and follower are one number here (commit_key.py), called the partition.
 
-Kafka's own group offsets take what comes last, so a zombie that wakes up would move them back, and reading before
-writing is a race. Here a commit is a record of a topic, its key (partition, writer), its value the offset, and what
-is committed is the largest value of all writers. A writer's values only rise in the order of the log, so compaction,
-which keeps the last value of each key, keeps each writer's largest: the maximum over all never falls.
+Kafka's own group offsets keep the last write, so an owner that stalled would move them back, and reading before
+writing is a race. Here a commit is a record of a topic: its key is (partition, writer), its value the offset. The
+committed offset is the largest value of all writers. A writer's values only rise in the order of the log. So
+compaction, which keeps the last value of each key, keeps each writer's largest: the maximum over all never falls.
 
-A writer's order is certain as long as each of its writes had an answer. After one without, which may land late, it
-goes on under another name. So there is a key for each life of a sequencer and each such failure; a life costs some
+A writer's order is certain while each of its writes has an answer. After one without, which may land late, it
+continues under another name. So there is a key for each life of a sequencer and each such failure; a life costs some
 80 bytes for good.
 """
 
@@ -29,13 +29,13 @@ from sut.adapters.shared.group_commit import GroupCommit
 MAX_WAITING: Final = 1_000
 MAX_BATCH: Final = 1_000
 WAIT_S: Final = 0.1
-"""For what the end promised and a new leader does not show yet."""
+"""Wait for records that the end promised and a new leader does not show yet."""
 _KEY: Final = struct.Struct(">I8s")
 _VALUE: Final = struct.Struct(">Q")
 
 
 class Commits:
-    """The commits of all partitions, in a topic of one partition."""
+    """The commits of all partitions, in a topic with one partition."""
 
     def __init__(self, cluster: KafkaCluster, produce: Produce, topic: str, *, within_s: float) -> None:
         self._cluster = cluster
@@ -70,15 +70,15 @@ class Commits:
         return self._highest.get(partition, 0)
 
     async def commit(self, partition: int, offset: int) -> None:
-        """On return it is as durable as a record. Raises Unavailable, with an unknown outcome."""
+        """Commit; on return it is as durable as a record. Raises Unavailable: the outcome is unknown."""
         await self._group.submit([(partition, offset)])
 
     async def close(self) -> None:
-        """Wait for what was handed in."""
+        """Wait for the commits in progress."""
         await self._group.close()
 
     async def _write(self, writer: PartitionWriter, commits: list[tuple[int, int]]) -> list[None]:
-        """Only what is above all that is known goes out: that keeps this writer's values rising."""
+        """Write only offsets above all that are known, so that this writer's values rise."""
         rising: dict[int, int] = {}
         for partition, offset in commits:
             if offset > max(self._highest.get(partition, 0), rising.get(partition, 0)):

@@ -1,7 +1,7 @@
 """Reading a partition of a topic: one page at a time, from any offset, and where the partition begins and ends.
 
-There is no group and no subscription. Who reads which partition is fixed by the topology, a hand-over is a restart,
-and two readers of a partition do each other no harm: so no session time-out and no rebalance ever stops a reader.
+There is no group and no subscription. The topology fixes who reads which partition, a hand-over is a restart, and two
+readers of a partition do no harm. So no session time-out and no rebalance ever stops a reader.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sut.adapters.kafka.map import Place
 from sut.ports import Unavailable
 
 PAGE_BYTES: Final = 1 << 20
-"""Of one answer, unless its first batch is larger; what a reader holds at most."""
+"""Bytes of one answer, unless its first batch is larger. A reader holds no more."""
 _LATEST: Final = -1
 _EARLIEST: Final = -2
 _OUT_OF_RANGE: Final = 1
@@ -40,13 +40,13 @@ class Page(NamedTuple):
 
 
 class Missing(Unavailable):
-    """The partition does not have the offset asked for: records are gone, or somebody else's offset is meant."""
+    """The partition does not have the offset: records are gone, or it is an offset of another log."""
 
 
 async def fetch(cluster: KafkaCluster, place: Place, offset: int, *, wait_s: float, within_s: float) -> Page:
-    """What the partition has from `offset` on, as far as it is confirmed; `wait_s` for a first record.
+    """Return the confirmed records from `offset` on; waits up to `wait_s` for the first one.
 
-    Raises Missing when `offset` is before its beginning or behind its end, Unavailable.
+    Raises Missing when `offset` is before the beginning or after the end, and Unavailable.
     """
     cluster.keep_fresh()
     request = FetchRequest(
@@ -67,15 +67,14 @@ async def fetch(cluster: KafkaCluster, place: Place, offset: int, *, wait_s: flo
 
 
 async def beginning(cluster: KafkaCluster, place: Place, *, within_s: float) -> int:
-    """The lowest offset that is kept. Raises Unavailable."""
+    """Return the lowest offset that is kept. Raises Unavailable."""
     return await _offset_at(cluster, place, _EARLIEST, within_s)
 
 
 async def end(cluster: KafkaCluster, place: Place, *, within_s: float) -> int:
-    """The offset that the next confirmed record will have. Nothing that was confirmed before is above. Raises
-    Unavailable.
+    """Return the offset of the next confirmed record; all confirmed ones are below. Raises Unavailable.
 
-    A new leader answers when it knows how far its log was confirmed under the one before, not earlier.
+    A new leader answers once it knows how far its log was confirmed under the leader before, not earlier.
     """
     return await _offset_at(cluster, place, _LATEST, within_s)
 
@@ -87,7 +86,7 @@ async def _offset_at(cluster: KafkaCluster, place: Place, moment: int, within_s:
 
 
 def _page(place: Place, offset: int, data: Any) -> Page:
-    """The records from `offset` on in an answer, which begins with whole batches and may end with a part of one."""
+    """Return the records from `offset` on. `data` is whole batches, the last of which may be incomplete."""
     found: list[Raw] = []
     batches = MemoryRecords(data or b"")
     try:

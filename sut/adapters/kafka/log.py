@@ -1,19 +1,19 @@
 """MessageLog on Kafka: a topic of records, a topic of commits, three replicas of each.
 
-An append is durable when all replicas in sync have it, and at least two are (acks=all, min.insync.replicas=2). What
-waits in this process for the same partition shares a batch (group_commit.py). The port's offsets are Kafka's plus
-one, because 0 says that there is nothing.
+An append is durable when all replicas in sync have it, and at least two are (acks=all, min.insync.replicas=2). Records
+that wait in this process for one partition share a batch (group_commit.py). The port's offsets are Kafka's plus one,
+because 0 means that there is nothing.
 
-An append that was Unavailable may be in the log whole, in part (from its beginning), or not at all, and may still
-land for as long as some connection holds it: a link that was cut gives it up when it heals. That keeps every promise:
-- Order of a sender: a device has one SEND a conversation on its way, and the next one leaves after an answer for the
-  first or when it was given up. Whatever of it lands later finds a higher client_seq of that device sequenced and is
-  refused as STALE (services/sequencer/rule.py), which a device that has moved on ignores.
-- Dedup: the device sends it again under the same client_seq, perhaps through another process, and whichever copy
-  comes first in the log is numbered; the rule knows the other by (device, client_seq), for ever.
-- Of one append the first records may be there without the last: each stands for itself, is repeated by its own
-  device, and those of one device are in their order.
-- A membership change whose outcome was unknown may take place late. That is what its caller was told.
+An append that was Unavailable may be in the log whole, in part (from its beginning), or not at all. It may still land
+for as long as some connection holds it: a link that was cut delivers it when it heals. All promises hold even so:
+- Order of a sender: a device has one SEND a conversation in progress. The next one leaves after an answer to the first,
+  or after the first was given up. If that one lands later, a higher client_seq of the device is already sequenced. It
+  is refused as STALE (services/sequencer/rule.py); the device has moved on and ignores that.
+- Dedup: the device repeats it under the same client_seq, perhaps through another process. The copy that comes first in
+  the log is numbered; the rule recognises the other by (device, client_seq), for ever.
+- An append may be there without its last records. Each record stands for itself, is repeated by its own device, and
+  those of one device are in their order.
+- A membership change whose outcome was unknown may take place late. Its caller was told so.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ from sut.adapters.shared.patience import patience
 from sut.ports import Follower, Logged, LogRecord, Unavailable
 
 DEADLINE_S: Final = 2.0
-"""A broker's death costs more (two to four seconds until others lead): devices repeat, nobody waits here for it."""
+"""A broker's death costs more (two to four seconds until others lead). Devices repeat; nobody waits here for it."""
 ATTEMPT_SHARE: Final = 0.85
-"""Of the deadline, for the attempts: then it is they that give up, and say what stood in the way."""
+"""Share of the deadline for the attempts, so that they give up first and can say what failed."""
 READ_WAIT_S: Final = 0.1
 MAX_WAITING: Final = 10_000
 """Records of one partition that may wait in this process; beyond it an append is refused at once."""
 MAX_WAITING_BYTES: Final = 8 << 20
-"""The same by size: bodies have up to 16 KB."""
+"""The same limit in bytes: bodies have up to 16 KB."""
 MAX_BATCH: Final = 1_000
 TICK_S: Final = 0.03
-"""An append costs the brokers four requests, whatever it carries: worth waiting 15 ms, in the mean, for other records,
-those of other partitions and processes too, for a broker's followers fetch them together."""
+"""An append costs the brokers four requests, whatever it carries. So it waits 15 ms, in the mean, for other records,
+also of other partitions and processes: a broker's followers fetch them together."""
 
 _KEY: Final = struct.Struct(">Q")
 _encoder = msgspec.msgpack.Encoder()
@@ -70,9 +70,10 @@ class KafkaLog:
         node: str = "petrel",
         deadline_s: float = DEADLINE_S,
     ) -> None:
-        """Connects, and makes the topics if need be, with the first call. `dialed`: by a broker's own address, as the
-        cluster names it, where to dial it. `node`: what the brokers' logs call this client. No call takes much longer
-        than `deadline_s`, the first ones twice that.
+        """Connects at the first call, and makes the topics if they are missing.
+
+        `dialed`: a broker's own address, as the cluster names it -> where to dial it. `node`: this client's name in the
+        brokers' logs. No call takes much longer than `deadline_s`, the first ones twice that.
         """
         records, commits = records_topic(topic, partitions), commits_topic(f"{topic}-commits")
         self._topics = (records, commits)
@@ -121,8 +122,8 @@ class KafkaLog:
                 self._none_appending.set()
 
     async def read(self, partition: int, after: int, limit: int) -> list[Logged]:
-        """Up to `limit` records above `after`, in order; waits READ_WAIT_S for a first one. Raises Unavailable, also
-        when `after` is beyond the end: then confirmed records are gone, and going on would skip what took their place.
+        """Return up to `limit` records above `after`, in order; waits READ_WAIT_S for a first one. Raises Unavailable,
+        also when `after` is beyond the end: confirmed records are gone, and to continue would skip their replacements.
         """
         await self._ready()
         return await self._readers[partition].read(after, limit)
@@ -133,19 +134,19 @@ class KafkaLog:
         return await kafka_fetch.end(self._cluster, self._places[partition], within_s=self._deadline_s)
 
     async def committed(self, partition: int, follower: Follower = Follower.SEQUENCER) -> int:
-        """The offset that this follower last committed, 0 when none was."""
+        """The offset that this follower last committed, 0 if it never committed."""
         await self._ready()
         async with self._in_time("commits"):
             return await self._commits.committed(commit_key(partition, follower))
 
     async def commit(self, partition: int, offset: int, follower: Follower = Follower.SEQUENCER) -> None:
-        """Remember that the follower is done with everything up to `offset`. Never moves back."""
+        """Record that the follower has finished everything up to `offset`. Never moves back."""
         await self._ready()
         async with self._in_time("commits"):
             await self._commits.commit(commit_key(partition, follower), offset)
 
     async def close(self) -> None:
-        """Finish what was handed in, within the deadline, and end the connections."""
+        """Finish the appends and commits in progress, within the deadline, and close the connections."""
         self._closed = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._deadline_s):
@@ -159,7 +160,7 @@ class KafkaLog:
         await self._cluster.close()
 
     async def _ready(self) -> None:
-        """Once the topics are there. Raises Unavailable when they are not within the deadline, or it was closed."""
+        """Wait until the topics are there. Raises Unavailable after the deadline, or when the log is closed."""
         if self._closed:
             raise Unavailable("kafka: closed")
         if self._preparing is None or _failed(self._preparing):
@@ -173,7 +174,7 @@ class KafkaLog:
 
     @contextlib.asynccontextmanager
     async def _in_time(self, what: object) -> AsyncIterator[None]:
-        """Unavailable in the place of what takes longer than the deadline."""
+        """Raise Unavailable in the block if it takes longer than the deadline."""
         try:
             async with patience(self._deadline_s):
                 yield
@@ -190,7 +191,7 @@ def _failed(task: asyncio.Task[None]) -> bool:
 
 
 class _Reader:
-    """One partition, read on from where the last read ended, or from anywhere else."""
+    """Reads one partition on from where the last read ended, or from any other offset."""
 
     def __init__(self, cluster: KafkaCluster, place: Place, *, within_s: float) -> None:
         self._cluster = cluster
@@ -198,13 +199,13 @@ class _Reader:
         self._within_s = within_s
         self._position = 0
         self._ahead: deque[kafka_fetch.Raw] = deque()
-        """What was fetched beyond the position: less than a page."""
+        """Records fetched beyond the position: less than a page."""
 
     async def read(self, after: int, limit: int) -> list[Logged]:
         # The port's `after` is the Kafka offset of the next record.
         if after != self._position or not self._ahead:
             ahead = await self._fetch(after)
-            self._position, self._ahead = after, ahead  # nothing is awaited from here on: reads do not mix
+            self._position, self._ahead = after, ahead  # no await from here on, so that reads do not mix
         found = [self._ahead.popleft() for _ in range(min(limit, len(self._ahead)))]
         if found:
             self._position = found[-1].offset + 1
@@ -217,7 +218,7 @@ class _Reader:
             )
             if page.records or page.next == offset:
                 return deque(page.records)
-            offset = page.next  # nothing but marks of the brokers' own
+            offset = page.next  # only control records of the brokers
 
     def _decode(self, raw: kafka_fetch.Raw) -> LogRecord:
         try:

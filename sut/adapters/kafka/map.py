@@ -1,8 +1,8 @@
-"""Who the brokers are and who leads which partition, put together from what several brokers said. No I/O.
+"""The brokers and the leader of each partition, merged from the answers of several brokers. No I/O.
 
-A broker that was stopped or cut off tells an old story with full conviction. Each change of a partition's leader
-raises its epoch, so the answer with the highest epoch is the latest, whoever gave it and whenever it came. aiokafka
-asks for a version of Metadata that has no epochs; version 7 has them, hence the structures here.
+A broker that was stopped or cut off reports an outdated state as if it were current. Each change of a partition's
+leader raises its epoch. So the answer with the highest epoch is the latest, whoever gave it and whenever it came.
+aiokafka asks for a version of Metadata that has no epochs; version 7 has them, hence the structures here.
 https://kafka.apache.org/protocol.html#The_Messages_Metadata
 """
 
@@ -69,7 +69,7 @@ class _Question(RequestStruct):  # type: ignore[misc]
 
 
 class AskMap(Request[_Question]):  # type: ignore[misc]
-    """Asks one broker what it knows of these topics; creates none."""
+    """Asks one broker what it knows about these topics; creates none."""
 
     API_KEY = _METADATA
 
@@ -77,21 +77,21 @@ class AskMap(Request[_Question]):  # type: ignore[misc]
         self._topics = topics
 
     def build(self, request_struct_class: Any) -> Any:
-        """As aiokafka's connection asks for it."""
+        """Build the request; aiokafka's connection calls this."""
         return request_struct_class(list(self._topics), False)
 
 
 class ClusterMap:
-    """The latest that is known."""
+    """The latest known brokers, leaders and numbers of partitions."""
 
     def __init__(self) -> None:
         self.brokers: dict[int, Address] = {}
-        """By node: its own address. One that is gone stays: it may come back, and its address is its own."""
+        """Node id -> own address. A broker that is gone stays: it may come back, at the same address."""
         self._leaders: dict[Place, tuple[int, int]] = {}
         self._partitions: dict[str, int] = {}
 
     def learn(self, answer: Any) -> None:
-        """Take what is newer from a broker's answer to AskMap."""
+        """Take the newer facts from a broker's answer to AskMap."""
         self.brokers |= {node: (host, port) for node, host, port, _rack in answer.brokers}
         for _error, topic, _internal, partitions in answer.topics:
             if partitions:
@@ -102,10 +102,10 @@ class ClusterMap:
                     self._leaders[place] = (leader, epoch)
 
     def leader(self, place: Place) -> Address | None:
-        """The own address of the partition's leader, None while it is not known or there is none."""
+        """Return the own address of the partition's leader; None while it is unknown or there is none."""
         node, _ = self._leaders.get(place, (-1, -1))
         return self.brokers.get(node)
 
     def partitions(self, topic: str) -> int:
-        """How many partitions the topic has, 0 when it is not there as far as is known."""
+        """Return how many partitions the topic has; 0 while the topic is unknown."""
         return self._partitions.get(topic, 0)

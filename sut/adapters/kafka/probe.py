@@ -1,8 +1,8 @@
-"""Looking at one Kafka broker from outside: which nodes it sees alive, who leads and who is in sync, who controls.
+"""Probes one Kafka broker from outside: nodes it believes alive, leaders, nodes in sync, the controller.
 
-A few frames of the protocol over a socket of its own: a look must not start a client with its tasks, must not ask any
-other broker, and must end in time.
-https://kafka.apache.org/protocol.html (Metadata version 7, DescribeQuorum version 0)
+It speaks a few frames of the protocol over its own socket. A probe must not start a client with its tasks, must not ask
+any other broker, and must end in time. https://kafka.apache.org/protocol.html (Metadata version 7, DescribeQuorum
+version 0)
 """
 
 from __future__ import annotations
@@ -30,35 +30,33 @@ _MAX_ANSWER: Final = 4 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class KafkaView:
-    """What one broker says of the cluster. One that was stopped or cut off tells what it last knew."""
+    """The cluster as one broker reports it. A stopped or cut-off broker reports what it last knew."""
 
     node_ids: frozenset[int]
-    """Brokers that it believes alive."""
+    """Brokers that this one believes alive."""
     leaders: Mapping[int, int]
-    """By partition of the topic: the leading node; a partition without one is left out. Empty without the topic."""
+    """Partition of the topic -> leading node. A partition without a leader is left out. Empty without the topic."""
     isr: Mapping[int, frozenset[int]]
-    """By partition: the nodes in sync."""
+    """Partition -> the nodes in sync."""
     replicas: Mapping[int, frozenset[int]]
-    """By partition: the nodes that have a copy, in sync or not."""
+    """Partition -> the nodes that have a copy, in sync or not."""
 
 
 def view(address: Address, timeout_s: float, topic: str) -> KafkaView:
-    """One look. Raises Unavailable when the broker has not answered in time."""
-    body = struct.pack(">i", 1) + _text(topic.encode()) + b"\0"  # and do not make the topic
+    """Query the broker once. Raises Unavailable if it does not answer in time."""
+    body = struct.pack(">i", 1) + _text(topic.encode()) + b"\0"  # 0: do not create the topic
     header = _header(_METADATA, _METADATA_VERSION)
     return _ask(address, timeout_s, header + body, _read_view)
 
 
 def brokers(address: Address, timeout_s: float) -> Mapping[int, Address]:
-    """By node id, where each broker that this one believes alive tells clients to dial it. Raises Unavailable."""
+    """Map each node that this broker believes alive to the address that clients dial. Raises Unavailable."""
     header = _header(_METADATA, _METADATA_VERSION)
-    return _ask(address, timeout_s, header + struct.pack(">ib", 0, 0), _read_brokers)  # of no topic
+    return _ask(address, timeout_s, header + struct.pack(">ib", 0, 0), _read_brokers)  # no topics
 
 
 def controller(address: Address, timeout_s: float) -> int:
-    """The node that controls the cluster now, as the quorum says through this broker. Raises Unavailable, also when
-    there is none.
-    """
+    """Return the controller's node, as the quorum says through this broker. Raises Unavailable, also without one."""
     partitions = b"\x02" + struct.pack(">i", 0) + b"\0"  # a compact array of one
     body = b"\x02" + bytes([len(_QUORUM_TOPIC) + 1]) + _QUORUM_TOPIC + partitions + b"\0" + b"\0"
     header = _header(_DESCRIBE_QUORUM, _QUORUM_VERSION) + b"\0"
@@ -66,7 +64,7 @@ def controller(address: Address, timeout_s: float) -> int:
 
 
 class _Answer:
-    """Reads an answer's fields one after the other. Raises struct.error behind the end."""
+    """Reads an answer's fields one after the other. Raises struct.error beyond the end."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -78,7 +76,7 @@ class _Answer:
         return int(value)
 
     def skip_text(self) -> None:
-        length = self.take("h")  # moves the place: not to be read in one expression with it
+        length = self.take("h")  # moves _place, so it must not be evaluated inside the next expression
         self._place += max(0, length)
 
     def text(self) -> str:
@@ -117,7 +115,7 @@ def _read_brokers(answer: _Answer) -> dict[int, Address]:
 def _read_view(answer: _Answer) -> KafkaView:
     nodes = _read_brokers(answer).keys()
     answer.skip_text()  # cluster id
-    answer.take("i")  # some broker that passes requests on to the controller
+    answer.take("i")  # a broker that forwards requests to the controller
     leaders, isr, replicas = {}, {}, {}
     for _ in range(answer.take("i")):
         if (code := answer.take("h")) not in (0, _UNKNOWN_TOPIC):
@@ -151,7 +149,7 @@ def _read_controller(answer: _Answer) -> int:
 
 
 class _Odd(Exception):
-    """An answer that is not what was asked for."""
+    """The answer does not fit the question."""
 
 
 def _ask(address: Address, timeout_s: float, request: bytes, read: Callable[[_Answer], T]) -> T:

@@ -1,8 +1,8 @@
-"""Produce requests: one a broker at a time, each carrying what waits for that broker.
+"""Produce requests: one per broker at a time, each with everything that waits for that broker.
 
-A broker answers the requests of one connection one after the other, and a produce waits there for the other replicas.
-So what comes meanwhile waits anyhow; here it goes together afterwards, whatever its partition, and costs the broker
-and its followers one round instead of one each.
+A broker answers the requests of one connection in turn, and a produce waits there for the other replicas. Batches that
+come meanwhile would wait anyhow. Here they go together afterwards, whatever their partition, and cost the broker and
+its followers one round instead of one each.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sut.adapters.shared.group_commit import GroupCommit
 from sut.adapters.shared.patience import patience
 
 CONFIRM_S: Final = 0.8
-"""How long the leader waits for the others before it answers that they did not confirm: less than our patience."""
+"""Seconds that the leader waits for the others before it answers that they did not confirm. Below REQUEST_S."""
 TURN_S: Final = 1.0
-"""For what is on its way before, beyond the time for a request's own answer."""
+"""Allowance for the request in progress before it, beyond the time for the request's own answer."""
 MAX_TOGETHER: Final = 64
-"""Batches in one request; each is of another partition."""
+"""Batches in one request; each has a different partition."""
 MAX_WAITING: Final = 1_000
 LANE: Final = "produce"
 _ALL_IN_SYNC: Final = -1
@@ -43,7 +43,7 @@ class Produce:
         self._lanes: dict[Address, GroupCommit[Batch, Part]] = {}
 
     async def send(self, batch: Batch, address: Address, timeout_s: float) -> Part:
-        """What the broker says of the batch. A partition has one batch under way at a time. Raises Unreachable."""
+        """Return the broker's answer about the batch. A partition has one batch in progress. Raises Unreachable."""
         lane = self._lanes.get(address)
         if lane is None:
             write = partial(self._write, address)

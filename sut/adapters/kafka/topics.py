@@ -1,4 +1,4 @@
-"""The topics of the log: made by whoever comes first, checked by everybody, used when every partition has a leader."""
+"""The topics of the log: any process creates and checks them; they are used once every partition has a leader."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger("kafka_log")
 
 @dataclass(frozen=True, kw_only=True)
 class Topic:
-    """A topic as it is to be."""
+    """A topic's wanted name, partitions and settings."""
 
     name: str
     partitions: int
@@ -35,22 +35,22 @@ class Topic:
 
 
 def records_topic(name: str, partitions: int) -> Topic:
-    """Holds every record for ever: it is the source of all numbers."""
+    """The topic that holds every record for ever: it is the source of all numbers."""
     settings = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
     return Topic(name=name, partitions=partitions, settings=_COMMON | settings)
 
 
 def commits_topic(name: str) -> Topic:
-    """Holds the last commit of each writer. Compacted in small pieces, so that a reader has little to read."""
+    """The topic that holds each writer's last commit. Compacted in small segments, so that there is little to read."""
     settings = {"cleanup.policy": "compact", "segment.bytes": str(1 << 20), "min.cleanable.dirty.ratio": "0.1"}
     return Topic(name=name, partitions=1, settings=_COMMON | settings)
 
 
 async def until_ready(cluster: KafkaCluster, topics: tuple[Topic, ...], tell: Callable[[str], None]) -> None:
-    """Return when each topic is there and each partition has a leader; makes those that are missing.
+    """Create missing topics; return when each topic exists and each partition has a leader.
 
-    Tries for ever, and tells what stands in the way. Raises Unavailable when a topic has another number of
-    partitions: conversations would move away from their own history.
+    Tries for ever, and passes to `tell` what failed. Raises Unavailable when a topic has another number of partitions:
+    conversations would move away from their own history.
     """
     told = ""
     while True:
@@ -69,7 +69,7 @@ async def until_ready(cluster: KafkaCluster, topics: tuple[Topic, ...], tell: Ca
 
 
 def _missing(cluster: KafkaCluster, topics: tuple[Topic, ...]) -> str | None:
-    """What is not there yet. Raises Unavailable when waiting is in vain."""
+    """Return what is still missing, or None. Raises Unavailable when waiting cannot help."""
     for topic in topics:
         found = cluster.map.partitions(topic.name)
         if not found:
@@ -83,7 +83,7 @@ def _missing(cluster: KafkaCluster, topics: tuple[Topic, ...]) -> str | None:
 
 
 async def _create(cluster: KafkaCluster, topics: list[Topic]) -> str | None:
-    """Ask one broker after the other to make them; what went wrong, None when all are there."""
+    """Ask one broker after another to create the topics. Return what failed, None when all exist."""
     wanted: list[Any] = [(topic.name, topic.partitions, REPLICAS, [], list(topic.settings.items())) for topic in topics]
     trouble: str | None = None
     for address in cluster.brokers():

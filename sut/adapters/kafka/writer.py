@@ -1,12 +1,12 @@
-"""Appending to one partition of a topic: one batch on its way at a time, confirmed by a majority, repeated safely.
+"""Appends to one partition of a topic: one batch in progress at a time, confirmed by a majority, repeated safely.
 
-Each batch carries a producer id and the number of its first record under it (Kafka's idempotence), so one whose
-answer was lost is sent again within the time limit without landing twice. When the time is up the outcome is
-unknown, and the id is given up with it: a fresh one begins at 0 and owes nothing to the old. That is all there is to
-recover, so a partition that fails again and again never fails for good, and never another partition.
+Each batch carries a producer id and the number of its first record under it (Kafka's idempotence). So a batch whose
+answer was lost is sent again within the time limit without landing twice. When the time is up the outcome is unknown,
+and the id is abandoned: a fresh one begins at 0, independent of the old one. Nothing else has to be recovered, so
+repeated failures of a partition are never permanent, and never affect another partition.
 
-What was given up may still land, for as long as it sits in a connection that nobody has closed. Why that does no
-harm is said in kafka_log.py.
+A batch that was given up may still land, for as long as it sits in a connection that nobody has closed. log.py says why
+that does no harm.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from sut.adapters.kafka.produce import Batch, Produce
 from sut.ports import Unavailable
 
 BATCH_BYTES: Final = 900_000
-"""Of one batch, unless it is one record. A broker takes 1 MiB (message.max.bytes)."""
+"""Size of one batch, unless it is one record. A broker takes 1 MiB (message.max.bytes)."""
 RECORD_OVERHEAD: Final = 32
-"""Bytes of a record in a batch beside its key and value, at most."""
+"""Most bytes that a record adds to a batch besides its key and value."""
 _MAX_SEQUENCE: Final = 1 << 30
 _NO_TRANSACTION: Final = 1000
 
 
 class Item(NamedTuple):
-    """A record to be."""
+    """A record to be written."""
 
     key: bytes
     value: bytes
@@ -43,14 +43,14 @@ class _Producer(NamedTuple):
     id: int
     epoch: int
     sequence: int
-    """Of the next record."""
+    """The sequence number of the next record."""
 
 
 class PartitionWriter:
-    """The way to one partition. Its caller has one write under way at a time."""
+    """Writes to one partition. Its caller has one write in progress at a time."""
 
     def __init__(self, cluster: KafkaCluster, produce: Produce, place: Place, *, within_s: float) -> None:
-        """No batch takes much longer than `within_s`."""
+        """`within_s`: no batch takes much longer than this many seconds."""
         self._cluster = cluster
         self._produce = produce
         self._place = place
@@ -58,9 +58,9 @@ class PartitionWriter:
         self._producer: _Producer | None = None
 
     async def write(self, items: Sequence[Item]) -> list[int]:
-        """Append in order; returns the offsets, with all of them confirmed.
+        """Append in order; return the offsets when all are confirmed.
 
-        Raises Unavailable: a part of them from the beginning, none or all may be there, or be there later.
+        Raises Unavailable: none, all or the first of the items may be in the log, now or later.
         """
         offsets: list[int] = []
         for batch in in_batches(items):
@@ -79,7 +79,7 @@ class PartitionWriter:
         return int(part[2])
 
     async def _fresh(self) -> _Producer:
-        """An id that nobody else has; any broker gives one, after it got some itself. Raises Unavailable."""
+        """Return a producer id that nobody else has; any broker can give one, once it has some. Raises Unavailable."""
         loop = asyncio.get_running_loop()
         until = loop.time() + self._within_s
         trouble = "no broker known"
@@ -99,7 +99,7 @@ class PartitionWriter:
 
 
 def in_batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    """The items in order, cut where a batch would become too large."""
+    """Yield the items in order, in parts that fit in a batch."""
     start = size = 0
     for index, item in enumerate(items):
         length = len(item.key) + len(item.value) + RECORD_OVERHEAD

@@ -1,9 +1,9 @@
-"""PushProvider at Apple: HTTP/2, `POST /3/device/TOKEN`, authenticated by a provider token.
+"""PushProvider for Apple: HTTP/2, `POST /3/device/TOKEN`, authenticated by a provider token.
 
-The provider token is a JWT (ES256) that Apple wants no younger than 20 minutes at its replacement and no older than
-60 in use; here it is replaced at 40, and at once when Apple says that it has expired. All pushes share a connection;
-a conversation is the collapse id, so that on the device a later push replaces an earlier one. The payload says which
-conversation and which number, never more: the app fetches, and decrypts, by itself.
+The provider token is a JWT (ES256). Apple requires that it is replaced after 20 to 60 minutes. Here it is replaced at
+40, and at once when Apple says that it has expired. All pushes share a connection. The collapse id is the conversation,
+so that a later push replaces an earlier one on the device. The payload holds the conversation and the number, and
+nothing else: the app fetches and decrypts the message.
 
 https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns
 """
@@ -16,23 +16,24 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import quote
 
-import httpx
 import jwt
 import msgspec
 
-from sut.adapters.push.http import NO_ANSWER, client, retry_after_s, unreached
+from sut.adapters.push.h2_client import H2Client, NoAnswer, Response
+from sut.adapters.push.http import retry_after_s, unanswered
 from sut.ports import Push, PushAnswer, Verdict
 
 TOKEN_LIFE_S: Final = 40 * 60
 TOKEN_MIN_LIFE_S: Final = 20 * 60
-"""Apple answers 429 TooManyProviderTokenUpdates to who changes it more often."""
+"""Apple answers 429 TooManyProviderTokenUpdates if the token changes more often."""
 EXPIRATION_S: Final = 24 * 3600
-"""How long Apple keeps a push for a phone that is off."""
+"""Seconds for which Apple keeps a push for a phone that is off."""
 DEAD: Final = frozenset({"Unregistered", "ExpiredToken"})
 RENEW: Final = frozenset({"ExpiredProviderToken"})
 OUR_FAULT: Final = frozenset({"InvalidProviderToken", "MissingProviderToken", "BadCertificate", "Forbidden"})
-"""Refusals that an operator can mend: the pushes wait for that."""
+"""Refusals that an operator can fix: pushes are kept until then."""
 
 
 class _Aps(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -55,16 +56,16 @@ _APS: Final = _Aps({"loc-key": "NEW_MESSAGE"}, 1)
 
 @dataclass(frozen=True, kw_only=True)
 class ApnsKey:
-    """What signs provider tokens."""
+    """The key that signs provider tokens."""
 
     private_key: str = field(repr=False)
-    """PEM (a .p8 file)."""
+    """PEM text (the content of a .p8 file)."""
     key_id: str
     team_id: str
 
 
 class Apns:
-    """Pushes of one app. Belongs to one event loop; connects with the first push."""
+    """Sends the pushes of one app. Belongs to one event loop; connects with the first push."""
 
     def __init__(
         self,
@@ -76,8 +77,8 @@ class Apns:
         timeout_s: float,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """`topic`: the app. `timeout_s`: for one push."""
-        self._client = client(url, tls=tls, timeout_s=timeout_s)
+        """`topic`: names the app. `timeout_s`: for one push, in seconds."""
+        self._client = H2Client(url, tls=tls, timeout_s=timeout_s)
         self._key = key
         self._topic = topic
         self._now_s = now_s
@@ -85,7 +86,7 @@ class Apns:
         self._issued_s = 0.0
 
     async def push(self, token: str, push: Push) -> PushAnswer:
-        """One attempt."""
+        """Make one attempt to send the push."""
         payload = msgspec.json.encode(_Payload(_APS, push.conv, push.seq))
         provider_token = self._provider_token()
         headers = {
@@ -98,27 +99,31 @@ class Apns:
             "apns-id": str(uuid.uuid4()),
         }
         try:
-            response = await self._client.post(f"/3/device/{token}", content=payload, headers=headers)
-        except NO_ANSWER as error:
-            return unreached(error)
+            response = await self._client.post(f"/3/device/{quote(token, safe='')}", payload, headers)
+        except NoAnswer as error:
+            return unanswered(error)
         return self._answer(response, provider_token)
 
-    async def close(self) -> None:
-        """End the connection."""
-        await self._client.aclose()
+    async def renew(self) -> None:
+        """Give up the pushes in flight, and start with new connections."""
+        await self._client.renew()
 
-    def _answer(self, response: httpx.Response, provider_token: str) -> PushAnswer:
-        if response.status_code == 200:
+    async def close(self) -> None:
+        """Close all connections of this client."""
+        await self._client.renew()
+
+    def _answer(self, response: Response, provider_token: str) -> PushAnswer:
+        if response.status == 200:
             return PushAnswer(Verdict.ACCEPTED)
         try:
-            reason = msgspec.json.decode(response.content, type=_Refusal).reason
+            reason = msgspec.json.decode(response.body, type=_Refusal).reason
         except msgspec.DecodeError:
             reason = ""
-        told = f"{response.status_code} {reason}".strip()
-        if reason in DEAD or response.status_code == 410:
+        told = f"{response.status} {reason}".strip()
+        if reason in DEAD or response.status == 410:
             return PushAnswer(Verdict.UNREGISTERED, reason=told)
-        if response.status_code == 429 or response.status_code >= 500:
-            return PushAnswer(Verdict.LATER, retry_after_s(response), told)
+        if response.status == 429 or response.status >= 500:
+            return PushAnswer(Verdict.LATER, retry_after_s(response.headers), told)
         if reason in RENEW:
             if provider_token == self._token and self._now_s() - self._issued_s >= TOKEN_MIN_LIFE_S:
                 self._token = ""

@@ -1,46 +1,19 @@
-"""What the push providers' adapters share: an HTTP/2 client over verified TLS, and what its errors mean."""
+"""Helpers of the push providers' adapters: the Retry-After header, and the verdict for a missing answer."""
 
 from __future__ import annotations
 
 import email.utils
-import logging
-import ssl
 import time
-from typing import Final
+from collections.abc import Mapping
 
-import anyio
-import httpx
-
+from sut.adapters.push.h2_client import NoAnswer
 from sut.ports import PushAnswer, Verdict
 
-CONNECT_S: Final = 3.0
-MAX_CONNECTIONS: Final = 4
-KEEP_S: Final = 60.0
-NO_ANSWER: Final = (httpx.HTTPError, httpx.InvalidURL, anyio.EndOfStream, ssl.SSLError)
-"""How a push ends without an answer. httpx has names of its own for most of it, but what TLS finds while it writes (the
-connection has ended meanwhile, a record is broken) comes through as it is."""
 
-logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs each URL, and Apple's hold push tokens
-
-
-def client(url: str, *, tls: ssl.SSLContext, timeout_s: float) -> httpx.AsyncClient:
-    """For pushes to this URL. Nothing of the environment (proxies, .netrc) is used."""
-    return httpx.AsyncClient(
-        base_url=url,
-        http2=True,
-        verify=tls,
-        trust_env=False,
-        timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_S, timeout_s)),
-        limits=httpx.Limits(
-            max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS, keepalive_expiry=KEEP_S
-        ),
-    )
-
-
-def retry_after_s(response: httpx.Response) -> float:
-    """Of a Retry-After header, seconds or a date; 0 when there is none."""
-    text = response.headers.get("retry-after", "").strip()
-    if text.isdigit():
+def retry_after_s(headers: Mapping[str, str]) -> float:
+    """Return the seconds of a Retry-After header, given as a number or a date; 0 when there is none."""
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
         return float(text)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
@@ -48,8 +21,6 @@ def retry_after_s(response: httpx.Response) -> float:
         return 0.0
 
 
-def unreached(error: Exception) -> PushAnswer:
-    """No answer: this push was too slow or its stream was reset, or the connection failed with all that was on it."""
-    reason = f"{type(error).__name__}: {error}".rstrip(": ")
-    own = isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout | httpx.PoolTimeout) or "StreamReset" in reason
-    return PushAnswer(Verdict.LATER if own else Verdict.UNREACHABLE, reason=reason)
+def unanswered(error: NoAnswer) -> PushAnswer:
+    """Return LATER if only this push had no answer; UNREACHABLE if the whole connection failed."""
+    return PushAnswer(Verdict.LATER if error.own else Verdict.UNREACHABLE, reason=str(error))

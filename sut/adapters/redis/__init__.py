@@ -1,1 +1,1 @@
-"""Redis under Sentinel: registry, presence, revocations; looks at a node from outside."""
+"""Redis under Sentinel: registry, presence, revocations; and probes of one node from outside."""

@@ -1,7 +1,8 @@
-"""Redis and Sentinel as an operator sees them: who is master, who follows, who could take over. Blocking, read-only.
+"""Redis and Sentinel as an operator sees them: the master, its replicas, and the possible failovers.
 
-For probes and for the supervisor, not for the services. Every call opens a connection of its own, asks, and closes it
-within its deadline; it raises Unavailable when there is no whole answer. `login`: None for a server without users.
+Blocking and read-only; for probes and the supervisor, not for the services. Every call opens its own connection, asks,
+and closes it within its deadline. It raises Unavailable when there is no complete answer. `login`: None for a server
+without users.
 """
 
 from __future__ import annotations
@@ -16,45 +17,45 @@ from sut.deploy.logins import Login
 from sut.ports import Unavailable
 
 _AWAY: Final = frozenset({"s_down", "o_down", "disconnected"})
-"""Flags under which Sentinel does not count on somebody."""
+"""Flags of a server that Sentinel believes down or cannot reach."""
 
 
 class RedisRole(NamedTuple):
-    """What a data node says of itself."""
+    """The role that a data node reports."""
 
     role: str
-    """"master" or "slave"."""
+    """The role as Redis names it: "master" or "slave"."""
     master: Address | None
-    """Whom it follows; None for a master."""
+    """The master of a replica; None for a master."""
     linked: bool
-    """A replica: whether it is in step with its master. A master: true."""
+    """A replica: True while it is connected to its master and in sync. A master: always True."""
     replicas: tuple[Address, ...]
-    """A master's replicas that are connected."""
+    """The connected replicas of a master."""
 
 
 class SentinelView(NamedTuple):
-    """What one Sentinel says of the master it watches."""
+    """The master as one Sentinel reports it."""
 
     master: Address
-    """During a failover the promoted replica, as soon as it is one."""
+    """During a failover: the promoted replica, as soon as it is master."""
     flags: frozenset[str]
-    """Of the master it had: "master", and "s_down", "o_down", "failover_in_progress" in a failover."""
+    """Flags of the old master: "master", and in a failover "s_down", "o_down", "failover_in_progress"."""
     replicas: int
-    """Those it could promote now: connected and in step."""
+    """The number of replicas that it could promote now: connected and in sync."""
     sentinels: int
-    """Other Sentinels it is connected to."""
+    """The number of other Sentinels that it is connected to."""
     tilt: bool = False
-    """It was not run for 2 s, or its clock was set, and so starts no failover for 30 s after that (tilt.py)."""
+    """True in TILT: it was not run for 2 s, or its clock was set. It then starts no failover for 30 s (tilt.py)."""
 
 
 def ping(address: Address, timeout_s: float, login: Login | None = None) -> None:
-    """Have a node or Sentinel answer. Raises Unavailable."""
+    """Send PING to a node or Sentinel. Raises Unavailable."""
     with asking(address, timeout_s, login=login) as ask:
         ask("PING")
 
 
 def role(address: Address, timeout_s: float, login: Login | None = None) -> RedisRole:
-    """A data node's role. Raises Unavailable."""
+    """Return a data node's role. Raises Unavailable."""
     with asking(address, timeout_s, login=login) as ask:
         answer = ask("ROLE")
         if answer[0] == "master":
@@ -64,7 +65,7 @@ def role(address: Address, timeout_s: float, login: Login | None = None) -> Redi
 
 
 def sentinel_view(address: Address, master_name: str, timeout_s: float, login: Login | None = None) -> SentinelView:
-    """One Sentinel's view. Raises Unavailable, also when it does not know the master."""
+    """Return one Sentinel's view. Raises Unavailable, also when it does not know the master."""
     with asking(address, timeout_s, login=login) as ask:
         master = ask("SENTINEL GET-MASTER-ADDR-BY-NAME", master_name)
         if master is None:
@@ -82,7 +83,7 @@ def sentinel_view(address: Address, master_name: str, timeout_s: float, login: L
 
 
 def quorum(address: Address, master_name: str, timeout_s: float, login: Login | None = None) -> str:
-    """What one Sentinel says of whether those it reaches suffice for a failover: "OK ..." or why not.
+    """Return "OK ..." if the Sentinels that this one reaches suffice for a failover, else its reason.
 
     Raises Unavailable when it does not answer.
     """
@@ -94,18 +95,18 @@ def quorum(address: Address, master_name: str, timeout_s: float, login: Login | 
 
 
 class SentinelMembers(NamedTuple):
-    """Who a Sentinel knows, each by the address it names to clients."""
+    """The servers that a Sentinel knows, by the addresses that it tells clients."""
 
     nodes: tuple[Address, ...]
-    """The master, then its replicas that are there."""
+    """The master, then its replicas that are not down."""
     sentinels: tuple[Address, ...]
-    """The other Sentinels that are there."""
+    """The other Sentinels that are not down."""
 
 
 def sentinel_members(
     address: Address, master_name: str, timeout_s: float, login: Login | None = None
 ) -> SentinelMembers:
-    """Who belongs to this master. Raises Unavailable, also when the Sentinel watches another one."""
+    """Return the members of this master's group. Raises Unavailable, also when the Sentinel watches another one."""
     with asking(address, timeout_s, login=login) as ask:
         master = ask("SENTINEL GET-MASTER-ADDR-BY-NAME", master_name)
         if master is None:
@@ -119,19 +120,19 @@ def sentinel_members(
 
 
 def leased(address: Address, timeout_s: float, login: Login | None = None) -> tuple[str, ...]:
-    """The gateways that hold a lease in the registry on this Redis now (redis_registry.py). Raises Unavailable."""
+    """Return the gateways that hold a lease in this Redis now (registry.py). Raises Unavailable."""
     with asking(address, timeout_s, login=login) as ask:
         return tuple(sorted(node for node in map(str, ask("SMEMBERS", "nodes")) if ask("EXISTS", f"lease:{node}")))
 
 
 def _table(flat: object) -> Mapping[str, str]:
-    """Sentinel's answers: name, value, name, value."""
+    """Convert Sentinel's flat answer (name, value, name, value) to a mapping."""
     items = cast("list[str]", flat)
     return dict(zip(items[::2], items[1::2], strict=True))
 
 
 def _there(tables: Iterable[Mapping[str, str]]) -> list[Address]:
-    """The addresses of those that are not down."""
+    """Return the addresses of the servers that are not down."""
     return [(one["ip"], int(one["port"])) for one in tables if not _flags(one) & _AWAY]
 
 

@@ -1,10 +1,11 @@
-"""Every client of a Redis server is made here: no retry, no reading of answers, no wait of its own.
+"""Creates every client of a Redis server: without retries, parsing or waits of its own.
 
-redis-py sends a command again by itself unless told not to (three times with growing waits, whether or not the command
-may be repeated), and what it does by default differs between its ways of making a client and between its versions. So
-what it may do is said here once, for the services' asynchronous clients and for the blocking ones of probes and faults.
-A caller decides what is repeated (master.py): a connection that comes back may lead to a server that was restarted
-empty, or is no master any more.
+By default redis-py repeats a command (three times with growing waits, even if it must not be repeated). Its defaults
+differ between its kinds of client and between its versions. So the settings are here once: for the asynchronous clients
+of the services, and for the blocking ones of probes and faults.
+
+The caller decides what is repeated (master.py). A new connection may lead to a server that was restarted empty, or is
+not the master any more.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ Greeting = Callable[[AbstractConnection], Awaitable[None]]
 
 _LONE: Final[dict[str, Any]] = {
     "protocol": 2,
-    "health_check_interval": 0,  # a PING before a command is a wait that nobody asked for
+    "health_check_interval": 0,  # no extra PING before a command
     "retry_on_timeout": False,
     "driver_info": None,  # no CLIENT SETINFO on each new connection
 }
-"""Of both kinds of client. Retries are said beside it: their classes differ."""
+"""The settings of both kinds of client. Retries are set at each of them, because their classes differ."""
 _UNANSWERED_MS: Final = 2_000
 _KEEPALIVE: Final = {
     option: value
@@ -49,7 +50,9 @@ _KEEPALIVE: Final = {
     )
     if (option := getattr(socket, name, None)) is not None
 }
-"""So that the kernel forgets a connection into a black hole in seconds, also one that is being closed."""
+"""With these settings the kernel drops a connection whose packets are lost, also one that is being closed, within
+seconds.
+"""
 
 
 class RedisClient:
@@ -64,10 +67,10 @@ class RedisClient:
         greeting: Greeting | None = None,
         login: Login | None = None,
     ) -> None:
-        """A command that finds all connections in use waits for one.
+        """A command waits for a connection when all of them are in use.
 
-        `deadline_s` bounds close(). Commands have no time limit: their caller sets one. redis-py's own limits are
-        not used, since they rest on asyncio.wait_for, which before Python 3.12 can lose a cancellation.
+        `deadline_s` limits close(). Commands have no time limit: their caller sets one. redis-py's own limits are not
+        used: they rely on asyncio.wait_for, which before Python 3.12 can lose a cancellation.
         """
         options: dict[str, Any] = {} if greeting is None else {"redis_connect_func": greeting}
         pool = BlockingConnectionPool(
@@ -90,11 +93,11 @@ class RedisClient:
         self._execute: Callable[..., Awaitable[Any]] = self._redis.execute_command
 
     async def ask(self, *command: bytes | str | int) -> Any:
-        """The answer as it came: integers, bytes, None, lists. Raises RedisError, OSError."""
+        """Return the unparsed answer: integers, bytes, None, lists. Raises RedisError, OSError."""
         return await self._execute(*command)
 
     async def close(self) -> None:
-        """Close all connections, those in use too. Raises nothing."""
+        """Close all connections, also those in use. Raises nothing."""
         with contextlib.suppress(RedisError, OSError):  # TimeoutError is an OSError
             async with patience(self._deadline_s):
                 await self._redis.aclose()
@@ -104,10 +107,10 @@ class RedisClient:
 def asking(
     address: Address, timeout_s: float, *, login: Login | None = None, each: bool = False, decode: bool = True
 ) -> Iterator[Callable[..., Any]]:
-    """What sends a command, once, and returns its answer as it came; blocking, on one connection of its own.
+    """Yield a function that sends a command once and returns its unparsed answer. Blocking, on its own connection.
 
-    `timeout_s`: for all of it together, in seconds; for connecting and for each answer where `each` says so. Raises
-    Unavailable for whatever comes to nothing inside; a ResponseError may be caught there.
+    `timeout_s`: for the whole block, in seconds; with `each`, for connecting and for each answer. Any failure inside is
+    raised as Unavailable; the block may catch a ResponseError itself.
     """
     until_s = time.monotonic() + timeout_s
     connection = Connection(  # type: ignore[no-untyped-call]

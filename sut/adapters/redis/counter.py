@@ -1,7 +1,7 @@
 """Counters in Redis by INCR. Only known-bad variants use them.
 
-Asynchronous replication makes such a counter repeat itself after a failover: that is the point of redis_incr. One that
-waits for the replica does not, and costs a second round trip: that is the point of global_counter.
+Asynchronous replication makes such a counter repeat numbers after a failover: redis_incr shows that. A counter that
+waits for the replica does not repeat, but costs a second round trip: global_counter shows that.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ REPLICATED_BY_MS: Final = 200
 
 
 class RedisCounter:
-    """One counter a conversation, as seen from one service."""
+    """A counter for each conversation, as one service uses it."""
 
     def __init__(self, topology: Topology, node: str) -> None:
         self._master = Backends(topology, node).master()
 
     async def increment(self, conv: int) -> int:
-        """The next number of this conversation. Raises Unavailable: the counter may or may not have moved."""
+        """Return the next number of the conversation. Raises Unavailable: the counter may or may not have moved."""
         return int(await self._master.call(lambda client: client.ask("INCR", f"seq:{conv}")))
 
     async def ticket(self, name: str) -> int:
-        """The next of a counter, which a replica has too on return. Raises Unavailable: it may have moved.
+        """Return the next number of a counter once a replica has it too. Raises Unavailable: it may have moved.
 
-        One call at a time: WAIT tells of what its own connection has written.
+        One call at a time: WAIT covers only what its own connection has written.
         """
 
         async def take(client: RedisClient) -> tuple[int, int]:
@@ -44,5 +44,5 @@ class RedisCounter:
         return ticket
 
     async def close(self) -> None:
-        """Release connections."""
+        """Release the connection to Redis."""
         await self._master.close()

@@ -1,4 +1,4 @@
-"""Everything that a Redis node holds, as bytes: for those who look for what must not be there. Blocking, read-only."""
+"""Returns everything that a Redis node holds, as bytes, for checks that something is absent. Blocking, read-only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _READ: Final[dict[bytes, tuple[object, ...]]] = {
 
 
 def dump(address: Address, timeout_s: float, login: Login | None = None) -> Iterator[tuple[bytes, bytes]]:
-    """Each key with all it holds, joined by zero bytes. What expires meanwhile is left out.
+    """Yield each key with its whole value, parts joined by zero bytes. A key that expires meanwhile is left out.
 
     `timeout_s`: for each answer, in seconds. Raises Unavailable.
     """

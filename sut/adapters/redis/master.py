@@ -1,10 +1,10 @@
-"""The connection to whichever Redis is master: found through Sentinel, dropped at the first doubt, found again.
+"""The connection to the present Redis master: found through Sentinel, dropped on any error, then found again.
 
-One state: a session with a verified master, or none. Any error or missed deadline ends the session, and the next one
-begins with asking Sentinel. While there is none, calls fail at once: a keeper in the background tries every 200 ms.
-Only the first try after a loss is waited for, so that a connection that was merely reset costs nobody an error more
-than the one it broke. The keeper also asks Sentinel every second while all is well: a master that was cut off from
-its Sentinels goes on taking writes that nobody else will see.
+The state is a session with a verified master, or none. Any error or missed deadline ends the session, and the next one
+begins by asking Sentinel. Without a session calls fail at once, while a background task tries every 200 ms. A call
+waits only for the first try after a loss, so that a connection that was merely reset costs no second error. The task
+also asks Sentinel every second during a session: a master that is cut off from its Sentinels accepts writes that are
+lost later.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from sut.deploy.logins import Login
 from sut.ports import Unavailable
 
 RETRY_S: Final = 0.2
-"""Between tries while there is no session."""
+"""Seconds between tries while there is no session."""
 WATCH_S: Final = 1.0
-"""Between looks at Sentinel, and at the session, while there is one."""
+"""Seconds between checks of Sentinel and of the session, while there is one."""
 MAX_CONNECTIONS: Final = 8
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ log = logging.getLogger("redis")
 
 
 class _Session(NamedTuple):
-    """A verified master. `address` is what Sentinel says, before it is mapped."""
+    """A verified master. `address` is the one that Sentinel names, before it is mapped."""
 
     address: Address
     client: RedisClient
@@ -54,9 +54,9 @@ class RedisMaster:
         deadline_s: float,
         login: Login | None = None,
     ) -> None:
-        """`address_map`: where to dial a server that Sentinel names by its own address; others are dialled directly.
+        """`address_map`: the address Sentinel names -> where to dial it; others are dialled directly.
 
-        `login`: at the Sentinels and at the master; None where they have no users.
+        `login`: for the Sentinels and the master; None where they have no users.
         """
         self._finder = MasterFinder(sentinels, master_name, deadline_s=deadline_s, login=login)
         self._login = login
@@ -65,26 +65,26 @@ class RedisMaster:
         self._session: _Session | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._first_try: asyncio.Future[None] | None = None
-        """Pending while the first try since the last session is under way."""
+        """Pending during the first try after the last session."""
         self._lost = asyncio.Event()
         self._reason = "not connected yet"
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
         self.generation = 0
-        """Sessions so far. What was written in an earlier one may be gone."""
+        """The number of sessions so far. Data written in an earlier one may be lost."""
         self.on_change: Callable[[], None] | None = None
         """Called from the event loop when a session began or ended."""
 
     @property
     def up(self) -> bool:
-        """Whether there is a session."""
+        """True while there is a session."""
         return self._session is not None
 
     async def call(self, operation: Callable[[RedisClient], Awaitable[T]]) -> T:
-        """What `operation` returns. Raises Unavailable: at once while Redis is known to be away, else within the
-        deadline, and another one where the first try for a session is under way.
+        """Return what `operation` returns. Raises Unavailable, at once while Redis is known to be away.
 
-        On any failure the session ends; whether the operation had an effect is unknown.
+        Otherwise it raises within the deadline, and within a second one if it had to wait for the first try of a
+        session. On any failure the session ends, and it is unknown whether the operation had an effect.
         """
         session = self._session or await self._next_session()
         try:
@@ -98,7 +98,7 @@ class RedisMaster:
         raise Unavailable(f"redis: {reason}")
 
     async def close(self) -> None:
-        """End the session and the keeper. Calls fail from now on."""
+        """End the session and the background task. Later calls fail."""
         self._closed = True
         if self._keeper is not None:
             self._keeper.cancel()
@@ -111,7 +111,7 @@ class RedisMaster:
         await self._finder.close()
 
     async def _next_session(self) -> _Session:
-        """The session of the first try; without a first try under way there is none, and no point in waiting."""
+        """Return the session, waiting only for a first try in progress. Raises Unavailable if there is none."""
         if self._closed:
             raise Unavailable("redis: closed")
         if self._keeper is None:
@@ -148,7 +148,7 @@ class RedisMaster:
             self._first_try = None
 
     async def _connect(self) -> _Session:
-        """Ask who is master and have it say so itself. Raises RedisError, OSError, Unavailable."""
+        """Ask Sentinel for the master and verify it. Raises RedisError, OSError, Unavailable."""
         address = await self._finder.find()
         dialled = self._address_map.get(address, address)
         client = RedisClient(
@@ -181,11 +181,11 @@ class RedisMaster:
         log.warning("redis master %s:%d lost: %s", *session.address, reason)
         self._expect_first_try()
         self._lost.set()
-        self._retire(session.client, after_s=self._deadline_s)  # other calls on it have ended by then
+        self._retire(session.client, after_s=self._deadline_s)  # its other calls have ended by then
         self._announce()
 
     async def _look_at(self, session: _Session) -> None:
-        """End a session whose master is no master any more, or does not answer."""
+        """End a session whose server is no longer master or does not answer."""
         with contextlib.suppress(Unavailable):
             address = await self._finder.find()
             if address != session.address:
@@ -209,7 +209,7 @@ class RedisMaster:
 
 
 def _same_master() -> Callable[[AbstractConnection], Awaitable[None]]:
-    """A greeting that lets connections through to one life of one master: pools reconnect without telling anybody."""
+    """Return a greeting that accepts one life of one master only: pools reconnect without a notice."""
     first: list[bytes] = []
 
     async def greet(connection: AbstractConnection) -> None:
@@ -234,5 +234,5 @@ async def _close(client: RedisClient, *, after_s: float) -> None:
 
 
 def _text(error: BaseException) -> str:
-    """One line, without our own prefix."""
+    """Return the error in one line, without our own prefix."""
     return str(error).removeprefix("redis: ") or type(error).__name__

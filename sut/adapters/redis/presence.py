@@ -1,11 +1,12 @@
-"""Presence on Redis with Sentinel: a sorted set a user, a member for each gateway incarnation that has the user.
+"""Presence on Redis with Sentinel: one sorted set per user, with a member for each gateway incarnation that has the
+user.
 
 Keys
-    presence:{user}   "node/incarnation" -> when that gateway last said so, "" -> when the user last left one; Unix ms
+    presence:{user}   "node/incarnation" -> its last report, "" -> when the user last left a gateway; Unix ms
 
-A member older than the time to live counts no more, so a gateway that dies takes its users with it; the time is the
-server's, so clocks of gateways need not agree. Two gateways that hold the same user do not touch each other's member.
-Members of dead incarnations go after a day, and the key a week after the last word on the user.
+A member older than the time to live does not count, so a gateway that dies takes its users with it. The time is the
+server's, so gateways' clocks need not agree. Two gateways that hold the same user do not change each other's member.
+Members of dead incarnations are removed after a day, and the key a week after the last report on the user.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ _HERE: Final = Script("presence_here.lua")
 _GONE: Final = Script("presence_gone.lua")
 _LOOK: Final = Script("presence_look.lua")
 MAX_AT_ONCE: Final = 4
-"""Script calls of one look that are under way side by side."""
+"""The number of script calls of one look that run at once."""
 
 
 class RedisPresence:
-    """Presence on the current master. Belongs to one event loop; connects with the first call.
+    """Presence on the present master. Belongs to one event loop; connects at the first call.
 
     Each method raises Unavailable within about `deadline_s`, and at once while Redis is known to be away.
     """
@@ -45,7 +46,9 @@ class RedisPresence:
         deadline_s: float = 0.3,
         login: Login | None = None,
     ) -> None:
-        """`ttl_s`: how long a word on a user counts; the same in the whole system. Others as for RedisRegistry."""
+        """`ttl_s`: how long a report on a user counts; the same in the whole system. The other arguments as in
+        RedisRegistry.
+        """
         self._master = RedisMaster(
             sentinels=sentinels,
             master_name=master_name,
@@ -61,15 +64,15 @@ class RedisPresence:
         return self._master.generation
 
     async def here(self, node: str, incarnation: int, users: Sequence[int]) -> None:
-        """These users are connected to this incarnation of a gateway."""
+        """Record that these users are connected to this gateway incarnation."""
         await self._note(_HERE, node, incarnation, users)
 
     async def gone(self, node: str, incarnation: int, users: Sequence[int]) -> None:
-        """They no longer are. Of a user that this incarnation never had, nothing is noted."""
+        """Record that these users have left. A user whom this incarnation never had is left unchanged."""
         await self._note(_GONE, node, incarnation, users)
 
     async def look(self, users: Sequence[int]) -> Mapping[int, tuple[bool, int]]:
-        """Of each user: online, and when last seen in Unix ms."""
+        """Return user -> (online, last seen in Unix ms; 0: not known)."""
         found: dict[int, tuple[bool, int]] = {}
         pieces = parts(users)
         for start in range(0, len(pieces), MAX_AT_ONCE):
@@ -80,7 +83,7 @@ class RedisPresence:
         return found
 
     async def close(self) -> None:
-        """Release connections."""
+        """Release the connections to Redis."""
         await self._master.close()
 
     async def _look(self, users: Sequence[int]) -> Any:

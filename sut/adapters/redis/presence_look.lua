@@ -1,4 +1,4 @@
--- Who is there. KEYS[i]: presence:{user}. ARGV: how old an entry may be, in milliseconds.
+-- Which users are online. KEYS[i]: presence:{user}. ARGV: how old an entry may be, in milliseconds.
 -- Answers, for each key, with 1 or 0 and when the user was last known to be there (ms; 0: never, or long ago).
 -- Entries too old are left to the expiry of the key: a look writes nothing.
 local time = redis.call('TIME')

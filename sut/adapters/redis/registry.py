@@ -2,15 +2,15 @@
 
 Keys
     lease:{node}    string with a time to live: the incarnation that lives, and the address that clients dial
-    nodes           set: nodes that had a lease when somebody last looked
+    nodes           set: nodes that had a lease at the last read of all leases
     route:{user}    hash: device -> packed route
     replaced:{node} list: connections of this node whose device has registered a newer one elsewhere; kept for a minute
 
 A packed route is epoch, incarnation and connection (u64 each, big-endian), then the node's name. It counts only while
-lease:{node} holds the same incarnation, so a gateway that dies takes its routes with it. Keys of routes expire a day
-after the last registration, for hygiene; who holds a connection longer registers it again. Each method is one script
-(the .lua files here) for any number of entries, so one round trip. Redis replicates asynchronously: after a failover
-the newest entries may be gone, which `generation` tells.
+lease:{node} holds the same incarnation, so a gateway that dies takes its routes with it. Route keys expire a day after
+the last registration, to remove garbage; a gateway that holds a connection longer registers it again. Each method is
+one script (the .lua files here) for up to MAX_BATCH entries, so one round trip. Redis replicates asynchronously: after
+a failover the newest entries may be lost, which `generation` tells.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _REPLACED_CONN: Final = struct.Struct("!QQ")
 
 
 class RedisRegistry:
-    """The registry on the current master. Belongs to one event loop; connects with the first call.
+    """The registry on the present master. Belongs to one event loop; connects at the first call.
 
     Each method raises Unavailable within about `deadline_s` (a round trip), and at once while Redis is known to be
     away. After an error a write may have happened.
@@ -47,7 +47,7 @@ class RedisRegistry:
         deadline_s: float = 0.3,
         login: Login | None = None,
     ) -> None:
-        """`address_map`: where to dial a Redis that Sentinel names by its own address (a proxy); others directly."""
+        """`address_map`: the address Sentinel names -> where to dial it (a proxy); others are dialled directly."""
         self._master = RedisMaster(
             sentinels=sentinels,
             master_name=master_name,
@@ -58,24 +58,25 @@ class RedisRegistry:
 
     @property
     def master(self) -> RedisMaster:
-        """The connections, for what else is kept beside the registry. They end with it."""
+        """The connections, for data kept beside the registry. They are closed with it."""
         return self._master
 
     @property
     def up(self) -> bool:
-        """Whether a master is connected, as far as is known: looked at every second without calls."""
+        """True while a master is connected. Checked every second, also without calls."""
         return self._master.up
 
     @property
     def generation(self) -> int:
-        """Rises with each connection to a master after a failure or a failover. What was written before a rise may
-        be gone: register it again.
+        """Rises with each connection to a master after a failure or a failover.
+
+        Entries written before may be lost: register them again.
         """
         return self._master.generation
 
     @property
     def on_change(self) -> Callable[[], None] | None:
-        """Called from the event loop when the master was lost or found. Settable."""
+        """The callback that runs in the event loop when the master was lost or found. Settable."""
         return self._master.on_change
 
     @on_change.setter
@@ -89,11 +90,11 @@ class RedisRegistry:
             raise Unavailable(f"redis: a later incarnation holds the lease of {node}")
 
     async def release(self, node: str, incarnation: int) -> None:
-        """End the lease, if it is still this incarnation's."""
+        """End the lease if this incarnation still holds it."""
         await self._run(_RELEASE, [f"lease:{node}", "nodes"], [_INCARNATION.pack(incarnation), node])
 
     async def gateways(self) -> dict[str, tuple[int, str]]:
-        """Live leases: node -> (incarnation, address)."""
+        """Return the live leases: node -> (incarnation, address)."""
         answer = await self._run(_GATEWAYS, ["nodes"], [])
         return {
             node.decode(): (_INCARNATION.unpack_from(lease)[0], lease[_INCARNATION.size :].decode())
@@ -101,8 +102,10 @@ class RedisRegistry:
         }
 
     async def register(self, routes: Sequence[tuple[int, Route]]) -> list[Route | None]:
-        """Put routes in. Returns for each what was there before: None when nothing, an entry with a higher epoch
-        when that stays, else what was replaced, which may be the very same route.
+        """Store routes. Returns the earlier entry of each: None, the replaced one, or one with a higher epoch, which
+        stays.
+
+        The replaced entry may be the very same route.
         """
         before: list[Route | None] = []
         for part in parts(routes):
@@ -115,23 +118,25 @@ class RedisRegistry:
         return before
 
     async def replaced(self, node: str, incarnation: int) -> list[int]:
-        """Connections of this incarnation that lost their place to one of another gateway. Each is told once."""
+        """Return the connections of this incarnation that were replaced by one at another gateway. Each is returned
+        once.
+        """
         answer = await self._run(_REPLACED, [f"replaced:{node}"], [MAX_BATCH])
         found = [_REPLACED_CONN.unpack(one) for one in answer]
         return [conn for of_incarnation, conn in found if of_incarnation == incarnation]
 
     async def unregister(self, routes: Sequence[tuple[int, Route]]) -> None:
-        """Compare and delete: removes an entry only if it is exactly this one."""
+        """Remove an entry only if it is exactly this one."""
         for part in parts(routes):
             keys, arguments = _entries(part)
             await self._run(_UNREGISTER, keys, arguments)
 
     async def routes(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
-        """Routes of these users whose lease lives; a user without one is left out."""
+        """Return the users' routes whose lease is live; a user without one is left out."""
         return await self._routes(users, leased=True)
 
     async def lapsed(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
-        """Routes of these users whose lease has ended; a user without one is left out."""
+        """Return the users' routes whose lease has ended; a user without one is left out."""
         return await self._routes(users, leased=False)
 
     async def _routes(self, users: Sequence[int], *, leased: bool) -> Mapping[int, tuple[Route, ...]]:
@@ -145,7 +150,7 @@ class RedisRegistry:
         return found
 
     async def close(self) -> None:
-        """Release connections."""
+        """Release the connections to Redis."""
         await self._master.close()
 
     async def _run(self, script: Script, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
@@ -162,7 +167,7 @@ _ROUTES: Final = Script("routes.lua")
 
 
 def _entries(routes: Sequence[tuple[int, Route]]) -> tuple[list[str], list[bytes | str | int]]:
-    """Keys, and for each key the device and its packed route."""
+    """Return the keys, and for each key the device and its packed route."""
     arguments: list[bytes | str | int] = []
     for _, route in routes:
         packed = _ROUTE.pack(route.epoch, route.incarnation, route.conn) + route.node.encode()

@@ -1,8 +1,9 @@
-"""Cuts the replication of a Redis at its master, so that the replica misses what is written; tries whether it writes.
+"""Cuts the replication of a Redis at its master, so that the replica misses later writes. Blocking; for faults.
 
-Redis replicates so fast that a replica on the same machine hardly ever lags, and a failover there loses nothing: that
-flatters whatever relies on Redis. A proxy between the two does not last, for Sentinel points the replica back at the
-master's own address. So the master is told to refuse replicas, and the link it has is dropped. Blocking; for faults.
+Redis replicates so fast that a replica on the same machine hardly ever lags, and a failover there loses nothing. So a
+test without this fault is too kind to everything that relies on Redis. A proxy between the two does not last, because
+Sentinel points the replica back at the master's own address. So the master is told to refuse replicas, and its present
+link is dropped.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ TIMEOUT_S: Final = 1.0
 
 
 def cut_replication(address: Address, login: Login | None = None, replica_user: str = "default") -> bool:
-    """Refuse replicas and drop those that are there. Clients notice nothing. False: it did not answer.
+    """Refuse replicas and drop the connected ones. Clients notice nothing. False: the server did not answer.
 
-    `replica_user`: as whom replicas come.
+    `replica_user`: the user as which replicas log in.
     """
     try:
         with asking(address, TIMEOUT_S, login=login) as ask:
@@ -31,7 +32,7 @@ def cut_replication(address: Address, login: Login | None = None, replica_user: 
 
 
 def allow_replication(address: Address, login: Login | None = None, replica_user: str = "default") -> None:
-    """Take replicas again. Harmless when none was refused. A Redis that is away forgot it as it died."""
+    """Accept replicas again. Harmless when none was refused. A Redis that is down lost the setting when it died."""
     try:
         with asking(address, TIMEOUT_S, login=login) as ask:
             ask("ACL", "SETUSER", replica_user, "+psync", "+sync")
@@ -40,7 +41,7 @@ def allow_replication(address: Address, login: Login | None = None, replica_user
 
 
 def takes_writes(address: Address, timeout_s: float, login: Login | None = None) -> bool:
-    """Whether it takes a write now. What is written is of no meaning to anybody, and gone after a second."""
+    """Return True if the server accepts a write now. The key written has no meaning, and expires after a second."""
     try:
         with asking(address, timeout_s, login=login) as ask:
             return bool(ask("SET", "petrel:write-probe", "1", "PX", "1000") == "OK")

@@ -1,12 +1,13 @@
-"""The list of revoked devices on Redis, beside the registry and by its connections.
+"""The list of revoked devices on Redis, beside the registry and over its connections.
 
 Keys
     revoked:order   sorted set: "user:device" by the number of the change that put it there
     revoked:data    hash: "user:device" -> second of the revocation and second from which it may be forgotten, u64 each
     revoked:last    the last change number
 
-Everybody asks once a second what came after the change it knows, which costs Redis one GET when nothing did. Beyond
-MAX_REVOKED only registered devices are taken; what has expired goes out, oldest first, as new ones come in.
+Every process asks once a second for the changes after the one it knows. Without changes that costs Redis one GET.
+Beyond MAX_REVOKED only revocations of registered devices are added. Expired entries are removed, oldest first, as new
+ones come in.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from sut.adapters.redis.script import Script
 from sut.ports import Revocation, RevocationPage, Unavailable
 
 MAX_REVOKED: Final = 100_000
-"""Some 15 MB in Redis, and as much in each gateway. More are refused while these are kept, but for those of registered
-devices: of them there are no more than the operator has registered."""
+"""About 15 MB in Redis, and as much in each gateway. Beyond it only revocations of registered devices are added.
+
+There are no more of those than the operator has registered devices.
+"""
 _NO_LIMIT: Final = (1 << 53) - 1
-"""What a number of Redis's Lua can hold."""
+"""The largest integer that a number in Redis's Lua holds exactly."""
 PAGE: Final = 1000
 _KEYS: Final = ("revoked:order", "revoked:data", "revoked:last")
 _DATA: Final = struct.Struct("!QQ")
@@ -35,7 +38,7 @@ _SINCE: Final = Script("revoked_since.lua")
 
 
 class RedisRevocations:
-    """On the connections of a registry, which stays their owner."""
+    """The list on the connections of a registry, which remains their owner."""
 
     def __init__(self, master: RedisMaster, *, most: int = MAX_REVOKED) -> None:
         self._master = master
@@ -47,7 +50,7 @@ class RedisRevocations:
         return self._master.generation
 
     async def revoke(self, revocations: Sequence[Revocation], *, now_s: int, always: bool = False) -> None:
-        """Put these in. Raises Unavailable, also when the list is full, unless `always`."""
+        """Add these revocations. Raises Unavailable, also when the list is full, unless `always`."""
         arguments: list[bytes | str | int] = [now_s, _NO_LIMIT if always else self._most]
         for one in revocations:
             arguments += (f"{one.user}:{one.device}", _DATA.pack(one.at_s, one.until_s))
@@ -56,14 +59,14 @@ class RedisRevocations:
             raise Unavailable(f"redis: {self._most} devices are revoked already; {refused} did not fit")
 
     async def since(self, position: int) -> RevocationPage:
-        """What came after this position. Raises Unavailable."""
+        """Return the entries after this position. Raises Unavailable."""
         answer = await self._master.call(lambda client: _SINCE.run(client, _KEYS, [position, PAGE]))
         found = [_unpacked(member, data) for member, data in zip(answer[2::2], answer[3::2], strict=True) if data]
         return RevocationPage(answer[0], bool(answer[1]), tuple(one for one in found if one is not None))
 
 
 def _unpacked(member: bytes, data: bytes) -> Revocation | None:
-    """None for what nobody of ours wrote: the others of the list still hold."""
+    """Return None, and log it, for an entry that this system did not write: the others of the list still hold."""
     user, _, device = member.partition(b":")
     try:
         at_s, until_s = _DATA.unpack(data)

@@ -1,4 +1,4 @@
-"""Lua scripts on Redis: sent by their hash, one call for some hundreds of keys, so one round trip."""
+"""Lua scripts on Redis, sent by their hash. One call handles some hundreds of keys in one round trip."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError
 from sut.adapters.redis.client import RedisClient
 
 MAX_BATCH: Final = 500
-"""Entries in one script call, which Redis runs in about a millisecond; more take several round trips."""
+"""The number of entries in one script call, which Redis runs in about a millisecond. More take several round trips."""
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ class Script:
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, client: RedisClient, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
-        """The script's answer: integers, bytes, None and lists of them."""
+        """Run the script. Returns integers, bytes, None and lists of them."""
         try:
             return await client.ask("EVALSHA", self._sha, len(keys), *keys, *arguments)
         except NoScriptError:
@@ -33,5 +33,5 @@ class Script:
 
 
 def parts(items: Sequence[T]) -> list[Sequence[T]]:
-    """The items, MAX_BATCH at a time."""
+    """Split the items into parts of MAX_BATCH."""
     return [items[start : start + MAX_BATCH] for start in range(0, len(items), MAX_BATCH)]

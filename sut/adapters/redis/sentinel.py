@@ -1,8 +1,8 @@
-"""Who is the Redis master now, asked of the Sentinels, for the services.
+"""Finds the present Redis master by asking the Sentinels, for the services.
 
-Sentinels learn of a failover one after the other, and one that was cut off tells an old story. Each of them numbers
-the configuration it believes in (config-epoch), so all are asked at once and the highest number of those that answer
-decides.
+Sentinels learn of a failover one after the other, and one that was cut off reports an outdated master. Each of them
+numbers the configuration that it believes in (config-epoch). So all are asked at once, and the answer with the highest
+number decides.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from sut.deploy.logins import Login
 from sut.ports import Unavailable
 
 _GRACE_S: Final = 0.02
-"""How much longer than for a majority is waited for the others: one may be stopped."""
+"""Extra seconds to wait for the others after a majority has answered: one may be stopped."""
 
 
 class _Claim(NamedTuple):
-    """What one Sentinel says. Claims order by epoch first."""
+    """One Sentinel's answer. Claims are ordered by epoch first."""
 
     epoch: int
     master: Address
 
 
 class MasterFinder:
-    """Asks the Sentinels. Belongs to one event loop."""
+    """Asks the Sentinels for the master. Belongs to one event loop."""
 
     def __init__(
         self, sentinels: Sequence[Address], master_name: str, *, deadline_s: float, login: Login | None = None
@@ -42,7 +42,7 @@ class MasterFinder:
         self._clients: tuple[RedisClient, ...] = ()
 
     async def find(self) -> Address:
-        """The master's own address. Raises Unavailable when no Sentinel knows one within the deadline."""
+        """Return the master's own address. Raises Unavailable when no Sentinel names one within the deadline."""
         if not self._clients:
             self._clients = tuple(
                 RedisClient(address, deadline_s=self._deadline_s, login=self._login) for address in self._sentinels
@@ -68,7 +68,7 @@ class MasterFinder:
         return max(claims).master
 
     async def close(self) -> None:
-        """Release connections."""
+        """Release the connections to the Sentinels."""
         for client in self._clients:
             await client.close()
 

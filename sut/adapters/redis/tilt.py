@@ -1,8 +1,8 @@
-"""What a Sentinel's TILT is, and the down-after time with which a failover comes all the same. Pure.
+"""A Sentinel's TILT, and the down-after time with which a failover still happens. Pure.
 
-A Sentinel that was not run for 2 s, or whose clock was set, does not trust what it sees: for TILT_S it watches and
-answers, and starts no failover. When the master dies meanwhile, the Sentinels begin to look only after that, and a
-replica that has been without its master for too long by then is never promoted (src/sentinel.c, Redis 6.2 to 7.4).
+A Sentinel that was not run for 2 s, or whose clock was set, does not trust what it sees. For TILT_S it watches and
+answers, and starts no failover. If the master dies meanwhile, the Sentinels start to judge only after that. A replica
+that has been without its master for too long by then is never promoted (src/sentinel.c, Redis 6.2 to 7.4).
 """
 
 from __future__ import annotations
@@ -12,23 +12,32 @@ from typing import Final, Protocol
 
 TILT_S: Final = 30.0
 LINK_DOWN_FACTOR: Final = 10
-"""A replica may have been without its master for so many down-after times when the master is taken for down."""
+"""A replica can be promoted only if its link to the master was down for at most this many down-after times.
+
+That time counts up to the moment when the master is taken for down.
+"""
 DOWN_AFTER_MS: Final = 4_000
-"""After so long a silence a Sentinel takes the master for down. Seen with Redis 6.2: a master that died in the stall
-that caused the TILT is replaced 31 s later with 4,000 and with 5,000, and never with 1,500. 4 s allow 40 s without a
-master: TILT, a silence of 4 s before it that was not yet enough, and stalls of 6 s."""
+"""The silence in milliseconds after which a Sentinel takes the master for down.
+
+Seen with Redis 6.2, for a master that died in the stall that caused the TILT. With 4,000 and with 5,000 it is replaced
+31 s later; with 1,500 it never is. 4 s allow 40 s without a master: 30 s of TILT, a silence of 4 s before it, and
+stalls of 6 s.
+"""
 
 
 class SeesTilt(Protocol):
-    """What one Sentinel says."""
+    """The part of a Sentinel's answer that concerns TILT."""
 
     @property
     def tilt(self) -> bool:
-        """Whether it is in TILT."""
+        """True while the Sentinel is in TILT."""
 
 
 def tilt_problem(views: Mapping[str, SeesTilt | None]) -> str | None:
-    """Why no failover can follow now, in one line; None: most Sentinels could. `views`: None of one that is silent."""
+    """Return why no failover is possible now, in one line; None if most Sentinels could start one.
+
+    `views`: the view of each Sentinel by name; None for one that does not answer.
+    """
     tilted = sorted(name for name, view in views.items() if view is not None and view.tilt)
     if not tilted or 2 * (len(views) - len(tilted)) > len(views):
         return None

@@ -1,1 +1,1 @@
-"""What several backends need: joined questions and writes, bounded threads, time limits."""
+"""Shared by several backends: joined questions and writes, bounded threads, time limits."""

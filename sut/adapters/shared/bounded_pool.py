@@ -1,4 +1,4 @@
-"""Blocking work on a fixed number of threads, with a bounded queue and a deadline, for an event loop that never waits.
+"""Blocking work on a fixed number of threads, with a bounded queue and a deadline; the event loop never waits.
 
 concurrent.futures gives the threads; its queue has no bound, so the bound is here.
 """
@@ -22,16 +22,16 @@ class BoundedPool:
     """Threads for one backend's blocking calls."""
 
     def __init__(self, name: str, *, threads: int, max_waiting: int, deadline_s: float) -> None:
-        """At most `max_waiting` calls run or wait; each is answered or given up within `deadline_s`."""
+        """`max_waiting`: calls that may run or wait. `deadline_s`: each is answered or given up within this time."""
         self._name = name
         self._deadline_s = deadline_s
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._places = threading.BoundedSemaphore(max_waiting)
 
     async def run(self, work: Callable[[], T]) -> T:
-        """What `work` returns or raises.
+        """Return what `work` returns, or raise what it raises.
 
-        Raises Unavailable when the queue is full (it never began) or when the deadline passes. In the latter case
+        Raises Unavailable when the queue is full (`work` never began) or when the deadline passes. After the deadline,
         work that has begun goes on: its effect is unknown.
         """
         if not self._places.acquire(blocking=False):
@@ -49,7 +49,7 @@ class BoundedPool:
             raise Unavailable(f"{self._name}: no answer in {self._deadline_s} s") from None
 
     async def close(self) -> None:
-        """Take no more work, drop what has not begun, wait for the rest, within the deadline."""
+        """Take no more work, drop what has not begun, and wait for the rest within the deadline."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._deadline_s):
                 await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)

@@ -1,6 +1,6 @@
-"""Under which number a follower's commits of a partition are kept, in every log: the sequencer's under the partition's.
+"""The number under which every log stores a follower's commits of a partition. The sequencer's is the partition itself.
 
-So a log that was written before there were other followers is read as it is.
+So a log that was written before other followers existed remains readable.
 """
 
 from __future__ import annotations
@@ -9,5 +9,5 @@ from sut.ports import Follower
 
 
 def commit_key(partition: int, follower: Follower) -> int:
-    """Below 2^32 for any partition below 2^16."""
+    """Return the key: below 2^32 for any partition below 2^16."""
     return int(follower) << 16 | partition

@@ -1,7 +1,7 @@
-"""Many askers, one question: what is asked of a backend in the same moment goes to it together.
+"""Joins questions to a backend: those asked in one turn of the event loop go to it together.
 
-Whoever asks gets an answer to a question that was put after they asked, never to one that was under way already: it
-would be older than they may assume.
+A caller gets an answer to a question that was sent after the call, never to one already in progress. That answer would
+be older than the caller may assume.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ V = TypeVar("V")
 
 
 class Gathering(Generic[K, V]):
-    """Questions by key. Belongs to one event loop."""
+    """Joined questions by key. Belongs to one event loop."""
 
     def __init__(self, question: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], *, most: int) -> None:
-        """`question` answers for at most `most` keys; a key that is not in its answer has none."""
+        """`question` answers for at most `most` keys; a key missing from its answer has none."""
         self._question = question
         self._most = most
         self._asked: dict[K, asyncio.Future[V | None]] = {}
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def ask(self, key: K) -> V | None:
-        """The answer for this key, None when there is none. Raises what the question raises."""
+        """Return the answer for this key, None when there is none. Raises what `question` raises."""
         loop = asyncio.get_running_loop()
         if not self._asked:
             loop.call_soon(self._put)
@@ -47,7 +47,7 @@ class Gathering(Generic[K, V]):
         except Exception as error:  # noqa: BLE001 (each asker gets it)
             for future in part.values():
                 future.set_exception(error)
-                future.exception()  # an asker who gave up does not fetch it
+                future.exception()  # a caller that was cancelled does not fetch it
         else:
             for key, future in part.items():
                 future.set_result(found.get(key))

@@ -1,8 +1,8 @@
-"""Concurrent writes to one place, joined into one: the cost of making them durable is shared.
+"""Joins concurrent writes to one place into one, so that they share the cost of durability.
 
-While a write is on its way, those that come meanwhile wait in a bounded queue and then go together. Where a write is
-dear, a first item may wait for the next tick of the clock (`tick_s`), which is the same for all places and for all
-processes of a machine: what goes to one server then arrives together. Otherwise a write that comes alone goes at once.
+Writes that come during a write wait in a bounded queue and then go together. Where a write is expensive, a first item
+may wait for the next tick of the clock (`tick_s`). The tick is the same for all places and all processes of a machine,
+so that writes for one server arrive together. Otherwise a write that comes alone goes at once.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ R = TypeVar("R")
 
 
 class _Group(NamedTuple, Generic[T, R]):
-    """What one caller handed in: goes whole, in order, and fails whole."""
+    """One caller's items: written whole and in order, or failed as a whole."""
 
     items: Sequence[T]
     done: asyncio.Future[list[R]]
 
 
 class GroupCommit(Generic[T, R]):
-    """One place's writes, one at a time, each carrying all that waits. Belongs to one event loop."""
+    """Writes to one place, one at a time, each with all that waits. Belongs to one event loop."""
 
     def __init__(
         self,
@@ -38,8 +38,9 @@ class GroupCommit(Generic[T, R]):
         max_waiting: int,
         tick_s: float = 0.0,
     ) -> None:
-        """`write` gets the items of whole groups in the order of their arrival, about `max_batch` at most (a larger
-        group goes alone), and returns a result for each.
+        """`write` gets the items of whole groups in order of arrival and returns a result for each item.
+
+        It gets about `max_batch` items at most; a larger group goes alone.
         """
         self._tick_s = tick_s
         self._name = name
@@ -51,10 +52,10 @@ class GroupCommit(Generic[T, R]):
         self._leader: asyncio.Task[None] | None = None
 
     async def submit(self, items: Sequence[T]) -> list[R]:
-        """Write these together with whatever else waits; returns their results when they are written.
+        """Write these together with everything else that waits; return their results when they are written.
 
-        Raises what the write raised, or Unavailable, without effect, when more than `max_waiting` items wait. A
-        caller that is cancelled before its turn has written nothing.
+        Raises what `write` raised, or Unavailable, without effect, when more than `max_waiting` items wait. A caller
+        that is cancelled before its turn has written nothing.
         """
         if not items:
             return []
@@ -68,7 +69,7 @@ class GroupCommit(Generic[T, R]):
         return await done
 
     async def close(self) -> None:
-        """Wait for what was handed in."""
+        """Wait for the writes in progress."""
         if self._leader is not None:
             await self._leader
 
@@ -82,7 +83,7 @@ class GroupCommit(Generic[T, R]):
                     await self._write_groups(groups)
         finally:
             self._leader = None
-            while self._groups:  # the loop is ending: nobody will lead again
+            while self._groups:  # the loop is ending: no other leader will start
                 self._groups.popleft().done.cancel()
             self._waiting = 0
 
@@ -114,7 +115,7 @@ class GroupCommit(Generic[T, R]):
 
 
 def _copy(error: Exception) -> Exception:
-    """One exception a caller: a shared one would collect the tracebacks of all."""
+    """Return a copy of Unavailable for each caller: a shared one would collect the tracebacks of all."""
     if isinstance(error, Unavailable):
         return type(error)(*error.args)
     return error

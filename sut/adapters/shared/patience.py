@@ -1,7 +1,7 @@
-"""A time limit for answers from elsewhere that does not count what this process itself lost.
+"""A time limit for answers of others that does not count the time that this process itself was stalled.
 
-A process that was not run for half a second (a busy machine, a long collection, SIGSTOP) finds all its timers due and
-its answers unread. Giving up then would drop healthy connections just when there is no time to make new ones.
+A process that did not run for half a second (busy machine, long collection, SIGSTOP) finds all its timers due and its
+answers unread. To give up then would drop healthy connections just when there is no time to make new ones.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _TICKS: Final = 4
 
 @contextlib.asynccontextmanager
 async def patience(seconds: float) -> AsyncIterator[asyncio.Timeout]:
-    """As asyncio.timeout, TimeoutError included, but a stall of the event loop counts as a quarter at most.
+    """Works like asyncio.timeout, but a stall of the event loop counts as a quarter of `seconds` at most.
 
-    The time runs in four ticks, each set when the one before was handled; what arrived during a stall is handled
-    before the next.
+    Raises TimeoutError. The time runs in four ticks, each set when the one before was handled; what arrived during a
+    stall is handled before the next.
     """
     loop = asyncio.get_running_loop()
     left = _TICKS

@@ -1,4 +1,4 @@
-"""Where an adapter is opened: in which system, and for which of its services."""
+"""The service that opens an adapter, and the system that it belongs to."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""SQLite: the log and the store of the embedded profile, keys and devices."""
+"""SQLite: the log, the store, keys and devices of the embedded profile."""

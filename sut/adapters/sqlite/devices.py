@@ -1,7 +1,7 @@
-"""The device directory on SQLite: one small file, read by whoever hands out tokens or pushes.
+"""The device directory on SQLite: one small file, opened by every process that issues tokens or sends pushes.
 
-Changes share transactions (group_commit.py). The order in which they were handed in is the order in which they land,
-and each decides by what the ones before left: that is what makes `retire` a compare-and-forget.
+Changes share transactions (group_commit.py). They take effect in the order of their submission, and each sees the
+effect of those before it. That makes `retire` a compare-and-delete.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ class SqliteDevices:
     """The directory in data/devices.db. Belongs to one event loop; other processes open the same file."""
 
     def __init__(self, directory: Path, partitions: int, *, deadline_s: float = DEADLINE_S) -> None:
-        """Open the file, making it if it is missing. Raises Unavailable, Damaged. `partitions`: of the directory."""
+        """Open the file, or create it. Raises Unavailable, Damaged. `partitions`: the number of partitions of the
+        directory.
+        """
         [self._file] = open_files(
             directory, [("devices.db", DEVICES)], partitions=partitions, lock_wait_s=LOCK_SHARE * deadline_s
         )
@@ -62,14 +64,15 @@ class SqliteDevices:
         )
 
     async def register(self, devices: Sequence[RegisteredDevice]) -> list[bool]:
-        """Add the devices, or set their push address anew; False for one that is another user's or revoked.
+        """Add the devices, or replace their push addresses. False for a device that is revoked or belongs to another
+        user.
 
         Other users' devices with the same address lose it, in the same transaction.
         """
         return await self._changes.submit([_put(device) for device in devices])
 
     async def devices_of(self, users: Sequence[int]) -> dict[int, tuple[RegisteredDevice, ...]]:
-        """The devices of these users that are not revoked, by device; users without one are left out."""
+        """Return user -> their devices that are not revoked, by device. Users without one are left out."""
         asked = json.dumps([user for user in users if user <= MAX_INTEGER])
         rows = await self._pool.run(lambda: self._file.read(lambda c: c.execute(_OF_USERS, (asked,)).fetchall()))
         found: dict[int, tuple[RegisteredDevice, ...]] = {}
@@ -79,7 +82,7 @@ class SqliteDevices:
         return found
 
     async def owner(self, device: int) -> int | None:
-        """Whose device it is or was; None when it was never registered."""
+        """Return the user that the device belongs or belonged to; None if it was never registered."""
         if device > MAX_INTEGER:
             return None
 
@@ -90,29 +93,29 @@ class SqliteDevices:
         return rows[0][0] if rows else None
 
     async def retire(self, device: RegisteredDevice) -> None:
-        """Forget this push token of the device, unless it has another one by now."""
+        """Delete this push token of the device, unless it has a different one now."""
         push = device.push
         if push is not None:
             await self._changes.submit([_run(_RETIRE, (device.device, push.provider, push.token))])
 
     async def revoke(self, device: int, user: int) -> None:
-        """From now on the device gets nothing."""
+        """Revoke the device. Does nothing if it belongs to another user."""
         await self._changes.submit([_run(_REVOKE, (device, user))])
 
     async def revoked(self, devices: Sequence[int]) -> set[int]:
-        """Those of these that are revoked."""
+        """The subset of `devices` that is revoked."""
         asked = json.dumps([device for device in devices if device <= MAX_INTEGER])
         rows = await self._pool.run(lambda: self._file.read(lambda c: c.execute(_REVOKED, (asked,)).fetchall()))
         return {device for (device,) in rows}
 
     async def close(self) -> None:
-        """Finish what was handed in, within the deadline, and close the file."""
+        """Finish the changes in progress, within the deadline, and close the file."""
         await self._changes.close()
         await self._pool.close()
         self._file.close()
 
     async def _apply(self, changes: list[_Change]) -> list[bool]:
-        """All in one transaction, in order."""
+        """Apply all changes in one transaction, in order."""
 
         def apply(connection: sqlite3.Connection) -> list[bool]:
             return [change(connection) for change in changes]

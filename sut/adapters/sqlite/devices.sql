@@ -1,4 +1,4 @@
--- Whose device is which, and where it gets its pushes: data/devices.db, written by the API and the push service.
+-- The user of each device, and where it gets its pushes: data/devices.db, written by the API and the push service.
 CREATE TABLE device (
     device   INTEGER PRIMARY KEY,
     user     INTEGER NOT NULL,

@@ -1,14 +1,14 @@
-"""One SQLite file that several processes write: opened, locked, written in transactions, read, and its errors named.
+"""One SQLite file that several processes write: opening, locking, transactions, reading, and error texts.
 
 Blocking; the adapters call it from worker threads (bounded_pool.py). The mode is WAL, so readers and the writer do not
 wait for each other.
 
-Writers take turns by an advisory lock on a file of their own beside the database, asked for again after short random
-waits. SQLite's busy handler would sleep up to 100 ms at a time. The lock is also what makes checkpoints safe: SQLite
-before 3.51.3 can corrupt a WAL database when a checkpoint and another connection's write meet (the "WAL-reset bug",
-https://www.sqlite.org/wal.html#walresetbug). Here a commit and the checkpoint that may follow it happen under the
-lock, and nobody checkpoints without it; closing the last connection does, but then there is no other. The kernel
-drops the lock with the process, however that ends.
+Writers take turns by an advisory lock on a separate file beside the database, tried again after short random waits.
+SQLite's busy handler would sleep up to 100 ms at a time. The lock also makes checkpoints safe: SQLite before 3.51.3 can
+corrupt a WAL database when a checkpoint and another connection's write meet (the "WAL-reset bug",
+https://www.sqlite.org/wal.html#walresetbug). Here a commit and the checkpoint that may follow it happen under the lock,
+and nothing checkpoints without it. Closing the last connection does, but then there is no other. The kernel drops the
+lock when the process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ from sut.ports import Unavailable
 MAX_INTEGER: Final = (1 << 63) - 1
 """The largest integer SQLite holds."""
 CHECKPOINT_PAGES: Final = 1000
-"""Pages in the WAL after which a commit also copies them into the database: 4 MB."""
+"""The number of pages in the WAL from which a commit also copies them into the database: 4 MB."""
 WAL_BYTES: Final = 8 << 20
-"""What the WAL file is cut back to when it begins anew. Above the usual size: overwriting a file in place costs its
-fsync half of what growing it does."""
+"""The size in bytes to which a restarted WAL file is cut. It is above the usual size.
+
+Overwriting a file in place costs its fsync half of what growing it does.
+"""
 OPEN_WAIT_S: Final = 5.0
 _RETRY_FIRST_S: Final = 0.0003
 _RETRY_MAX_S: Final = 0.004
@@ -43,35 +45,37 @@ T = TypeVar("T")
 
 
 class Damaged(Unavailable):
-    """A file that is not what was written: somebody has to look. Trying again does not help."""
+    """A file does not hold what was written. A retry does not help: an operator has to repair it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """A kind of file."""
+    """The schema and settings of one kind of file."""
 
     schema: str
     """Name of the .sql file in this package."""
     application_id: int
-    """Four letters in the header: the kind and its version. A file with others is refused."""
+    """Four letters in the header: the kind and its version. A file with another id is refused."""
     synchronous: Literal["FULL", "NORMAL"]
-    """FULL: a commit is on the disk when it returns. NORMAL: it survives the end of any process, and a power failure
-    may cost the last ones, never the consistency."""
+    """FULL: a commit is on the disk when it returns. NORMAL: a commit survives the end of any process.
+
+    With NORMAL a power failure may cost the last commits, but never the consistency.
+    """
 
 
 class SqliteFile:
-    """One database file as this process sees it: a connection that writes and one that reads, both opened on demand.
+    """One database file as used by this process: one connection writes, one reads; both are opened on demand.
 
-    Safe to use from several threads; writers wait for each other, and so do readers.
+    Safe to use from several threads. Writers wait for each other, and so do readers.
     """
 
     def __init__(
         self, path: Path, layout: Layout, *, partitions: int, lock_wait_s: float, rng: random.Random | None = None
     ) -> None:
-        """Make the file if there is none, else check that it is one of ours. Raises Unavailable, Damaged.
+        """Create the file if there is none, else check its kind. Raises Unavailable, Damaged.
 
-        `partitions` is the number of partitions of the directory, written down in each file: another one is refused.
-        `lock_wait_s` bounds how long any call waits for others.
+        `partitions` is the number of partitions of the directory, stored in each file: another number is refused.
+        `lock_wait_s` limits how long any call waits for others.
         """
         self.path = path
         self._layout = layout
@@ -93,11 +97,11 @@ class SqliteFile:
             raise
 
     def write(self, action: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `action` in one transaction of its own, alone among all processes; on return it is committed.
+        """Run `action` in one transaction, alone among all processes; on return it is committed.
 
-        Raises Unavailable when the turn does not come in `lock_wait_s`, when the disk is full or fails. A failed
-        transaction is rolled back; when that was the COMMIT itself, a crash right then may still bring its effect
-        to light, so the outcome is unknown.
+        Raises Unavailable when the turn does not come in `lock_wait_s`, or when the disk is full or fails. A failed
+        transaction is rolled back. If the COMMIT itself failed, a crash right then may still make its effect visible,
+        so the outcome is unknown.
         """
         with self._naming_errors(), self._alone(self._lock_wait_s):
             connection = self._writer = self._writer or self._connect()
@@ -113,14 +117,14 @@ class SqliteFile:
             return result
 
     def read(self, action: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `action` on the connection that reads. It must fetch all it asks for: an open cursor pins the WAL."""
+        """Run `action` on the connection that reads. It must fetch all its rows: an open cursor pins the WAL."""
         with self._naming_errors(), self._turn(self._read_turn, self._lock_wait_s):
             return self._read(action)
 
     def changes(self) -> int | None:
-        """A number that differs from the one before when another connection committed since. None: not known now.
+        """Return a number that changes whenever another connection has committed. None: not known now.
 
-        Never waits and reads nothing from the disk: what an event loop may call itself (6 us, measured).
+        Never waits and reads nothing from the disk, so an event loop may call it directly (6 us, measured).
         """
         if not self._read_turn.acquire(blocking=False):
             return None
@@ -133,8 +137,9 @@ class SqliteFile:
             self._read_turn.release()
 
     def close(self) -> None:
-        """Close both connections, after what is running on them. What takes more than `lock_wait_s` is left to the
-        end of the process.
+        """Close both connections, after the calls that run on them.
+
+        A call that takes more than `lock_wait_s` keeps its connection until the process ends.
         """
         self._closed = True
         if self._write_turn.acquire(timeout=self._lock_wait_s):
@@ -151,7 +156,7 @@ class SqliteFile:
             self._read_turn.release()
 
     def _make(self, partitions: int) -> None:
-        """The first opener makes the tables, under the lock; a half-made file is finished by the next."""
+        """Create the tables if missing, under the lock; the next opener finishes a half-made file. Raises Damaged."""
 
         def identity(connection: sqlite3.Connection) -> tuple[int, int]:
             return _pragma(connection, "application_id"), _pragma(connection, "user_version")
@@ -171,7 +176,7 @@ class SqliteFile:
             raise Damaged(f"{self.path}: made for {found[1]} partitions, not {partitions}: use that number")
 
     def _connect(self) -> sqlite3.Connection:
-        """A connection that never waits by itself and begins no transaction by itself."""
+        """Return a connection that neither waits nor begins a transaction by itself."""
         connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
         try:
             deadline = time.monotonic() + self._lock_wait_s
@@ -195,7 +200,7 @@ class SqliteFile:
 
     @contextmanager
     def _alone(self, wait_s: float) -> Iterator[None]:
-        """This thread among those of the process, then this process among all."""
+        """Hold the turn among this process's threads, then the lock among all processes."""
         with self._turn(self._write_turn, wait_s):
             deadline = time.monotonic() + wait_s
             self._until_free(lambda: fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB), deadline)
@@ -216,7 +221,7 @@ class SqliteFile:
             lock.release()
 
     def _until_free(self, attempt: Callable[[], T], deadline: float) -> T:
-        """Repeat while another process holds what is needed, after short random waits. Raises Unavailable."""
+        """Repeat `attempt`, after short random waits, while another process holds the lock. Raises Unavailable."""
         wait_s = _RETRY_FIRST_S
         while True:
             try:
@@ -244,7 +249,7 @@ class SqliteFile:
 def open_files(
     directory: Path, parts: Sequence[tuple[str, Layout]], *, partitions: int, lock_wait_s: float
 ) -> list[SqliteFile]:
-    """All of these files, or none when one cannot be opened. Raises Unavailable, Damaged."""
+    """Open all of these files, or none when one cannot be opened. Raises Unavailable, Damaged."""
     opened: list[SqliteFile] = []
     try:
         for name, layout in parts:
@@ -257,12 +262,12 @@ def open_files(
 
 
 def data_version(connection: sqlite3.Connection) -> int:
-    """What SqliteFile.changes gives; asked before a read, it belongs to what that read saw, or to less."""
+    """Return the number of SqliteFile.changes. Asked before a read, it is never newer than what the read saw."""
     return _pragma(connection, "data_version")
 
 
 def _named(path: Path, error: sqlite3.DatabaseError) -> Unavailable:
-    """SQLite's error as ours, with the file and a text that says what to do about it."""
+    """Convert SQLite's error to ours, with the file and what to do about it."""
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     match _code(error):
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
@@ -277,7 +282,7 @@ def _named(path: Path, error: sqlite3.DatabaseError) -> Unavailable:
 
 
 def _code(error: sqlite3.Error) -> int:
-    """The primary result code; 0 for errors of the sqlite3 module itself."""
+    """Return the primary result code; 0 for errors of the sqlite3 module itself."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
@@ -286,7 +291,7 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 
 def _discard(connection: sqlite3.Connection) -> None:
-    """End a connection, and with it the transaction that it may be in."""
+    """Close a connection, and roll back the transaction that it may be in."""
     with suppress(sqlite3.Error):
         connection.rollback()
     with suppress(sqlite3.Error):

@@ -1,7 +1,7 @@
 """KeyStore on SQLite: one file that every API process opens.
 
-Taking is one transaction that reads and deletes, alone among all processes; it is on the disk before the keys are
-handed out, so nobody else can ever get them. What was published once is remembered by its highest number.
+`take` is one transaction that reads and deletes, alone among all processes. It is on the disk before the keys are
+handed out, so no other caller can get them. The highest published number is stored, so that no key comes back.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _DELETE_ALL: Final = "DELETE FROM one_time WHERE user = ? AND device = ?"
 
 
 class SqliteKeys:
-    """The shelf in a directory. Belongs to one event loop; other processes open the same directory."""
+    """The keys in one directory. Belongs to one event loop; other processes open the same directory."""
 
     def __init__(self, directory: Path, partitions: int, *, deadline_s: float = DEADLINE_S) -> None:
-        """Open the file, making it if it is missing. Raises Unavailable, Damaged. No call takes much longer."""
+        """Open the file, or create it. Raises Unavailable, Damaged. No call takes much longer than `deadline_s`."""
         (self._file,) = open_files(
             directory, [("keys.db", KEYS)], partitions=partitions, lock_wait_s=LOCK_SHARE * deadline_s
         )
@@ -59,7 +59,7 @@ class SqliteKeys:
         signed_prekey: SignedPrekey,
         one_time: Sequence[OneTimePrekey],
     ) -> None:
-        """One transaction."""
+        """Publish the keys of a device in one transaction."""
 
         def write(connection: sqlite3.Connection) -> None:
             query = "SELECT identity, highest FROM device WHERE user = ? AND device = ?"
@@ -84,7 +84,7 @@ class SqliteKeys:
         await self._pool.run(partial(self._file.write, write))
 
     async def put_device_list(self, user: int, version: int, data: bytes) -> bool:
-        """Compare and replace. Repeating a list that is there is true too."""
+        """Replace the list if `version` is higher. Returns True also for the list that is already stored."""
 
         def write(connection: sqlite3.Connection) -> bool:
             connection.execute(_PUT_LIST, (user, version, data))
@@ -94,7 +94,7 @@ class SqliteKeys:
         return await self._pool.run(partial(self._file.write, write))
 
     async def take(self, user: int, *, with_one_time: bool = True) -> UserKeys:
-        """In one transaction when it takes something, else just a read."""
+        """Return a user's keys, and delete the one-time prekeys among them. Without one-time prekeys it only reads."""
         if user > MAX_INTEGER:
             return UserKeys((), b"")
 
@@ -114,7 +114,6 @@ class SqliteKeys:
         return await self._pool.run(partial(self._file.write if with_one_time else self._file.read, look))
 
     async def count(self, user: int, device: int) -> int:
-        """One-time prekeys left."""
 
         def select(connection: sqlite3.Connection) -> int:
             query = "SELECT count(*) FROM one_time WHERE user = ? AND device = ?"
@@ -123,7 +122,7 @@ class SqliteKeys:
         return await self._pool.run(partial(self._file.read, select))
 
     async def remove(self, user: int, device: int) -> None:
-        """All but the highest number."""
+        """Delete all keys of the device; its highest number stays."""
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute(_DELETE_ALL, (user, device))
@@ -136,7 +135,7 @@ class SqliteKeys:
         await self._pool.run(partial(self._file.write, write))
 
     async def close(self) -> None:
-        """Finish what was handed in, within the deadline, and close the file."""
+        """Finish the calls in progress, within the deadline, and close the file."""
         await self._pool.close()
         self._file.close()
 

@@ -1,8 +1,8 @@
 """MessageLog on SQLite: one file a partition, appended to by several processes, followed by its sequencer.
 
-An append is durable when its transaction is committed with synchronous=FULL; readers see nothing before that. What
-waits in this process for the same partition shares a transaction (group_commit.py); processes take turns by the
-file's lock (sqlite_file.py). A group of records lands whole or not at all.
+An append is durable when its transaction is committed with synchronous=FULL; readers see nothing before that. Records
+that wait in this process for one partition share a transaction (group_commit.py). Processes take turns by the file's
+lock (file.py). A group of records is stored whole or not at all.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from sut.ports import Follower, Logged, LogRecord, Unavailable
 
 LOG: Final = Layout(schema="log.sql", application_id=0x53504C31, synchronous="FULL")
 OFFSETS: Final = Layout(schema="offsets.sql", application_id=0x53504F31, synchronous="NORMAL")
-"""A commit that a power failure undoes costs a replay, which the store's `applied` makes harmless."""
+"""If a power failure undoes a commit, records are replayed. The store's `applied` makes that harmless."""
 DEADLINE_S: Final = 1.0
 LOCK_SHARE: Final = 0.75
-"""Of the deadline, for the turn to write: who waits in vain has written nothing, and learns it in time."""
+"""The share of the deadline that a writer waits for the lock. A writer that does not get it has written nothing."""
 MAX_WAITING: Final = 10_000
 """Records of one partition that may wait in this process; beyond it an append is refused at once."""
 MAX_BATCH: Final = 1_000
-"""Records in one transaction, unless one append brings more."""
+"""The number of records in one transaction, unless one append brings more."""
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[LogRecord] = msgspec.msgpack.Decoder(LogRecord)
@@ -42,7 +42,7 @@ _Row = tuple[int, bytes]
 
 
 class _End(NamedTuple):
-    """Nothing is above `offset` as long as the file has this version."""
+    """The end of the file: no record is above `offset` while the file has this version."""
 
     version: int
     offset: int
@@ -52,7 +52,7 @@ class SqliteLog:
     """The log in a directory. Belongs to one event loop; other processes open the same directory."""
 
     def __init__(self, directory: Path, partitions: int, *, deadline_s: float = DEADLINE_S) -> None:
-        """Open the files, making those that are missing. Raises Unavailable, Damaged.
+        """Open the files, or create them. Raises Unavailable, Damaged.
 
         No call takes much longer than `deadline_s`.
         """
@@ -61,7 +61,7 @@ class SqliteLog:
         *self._files, self._offsets = open_files(
             directory, [*parts, ("offsets.db", OFFSETS)], partitions=partitions, lock_wait_s=LOCK_SHARE * deadline_s
         )
-        # One append and one read a partition, and a commit, may be stuck: the rest still has threads.
+        # One append and one read a partition, and a commit, may be stuck: the others still have threads.
         self._pool = BoundedPool(
             "log", threads=2 * partitions + 2, max_waiting=8 * partitions + 64, deadline_s=deadline_s
         )
@@ -75,7 +75,7 @@ class SqliteLog:
         )
 
     async def append(self, partition: int, records: Sequence[LogRecord]) -> list[int]:
-        """Append in order; on return all are durable. Raises Unavailable: in the log whole, or not at all."""
+        """Append in order; on return all are durable. Raises Unavailable: the log has all of them, or none."""
         rows = []
         for record in records:
             encoded = _encoder.encode(record)
@@ -87,22 +87,22 @@ class SqliteLog:
             raise Unavailable(f"{self._files[partition].path}: no answer in {self._deadline_s} s") from None
 
     async def read(self, partition: int, after: int, limit: int) -> list[Logged]:
-        """Up to `limit` records above `after`, in order. Finding that there are none costs microseconds, no thread."""
+        """Return up to `limit` records above `after`, in order. An empty answer costs microseconds and no thread."""
         end = self._ends[partition]
         file = self._files[partition]
         if end is not None and after == end.offset and file.changes() == end.version:
-            await asyncio.sleep(0)  # a caller that asks again at once must not stop the loop
+            await asyncio.sleep(0)  # a caller that asks again at once must not block the loop
             return []
         self._ends[partition] = None
         found, self._ends[partition] = await self._pool.run(partial(file.read, partial(_read, file.path, after, limit)))
         return found
 
     async def end(self, partition: int) -> int:
-        """The offset of the last durable record, 0 when there is none."""
+        """Return the offset of the last durable record, 0 when there is none."""
         return await self._pool.run(partial(self._files[partition].read, _last_offset))
 
     async def committed(self, partition: int, follower: Follower = Follower.SEQUENCER) -> int:
-        """The offset that this follower last committed, 0 when none was."""
+        """Return the offset that this follower last committed, 0 if it never committed."""
         key = commit_key(partition, follower)
 
         def select(connection: sqlite3.Connection) -> list[tuple[int]]:
@@ -112,11 +112,11 @@ class SqliteLog:
         return rows[0][0] if rows else 0
 
     async def commit(self, partition: int, offset: int, follower: Follower = Follower.SEQUENCER) -> None:
-        """Remember that the follower is done with everything up to `offset`. Never moves back."""
+        """Record that the follower has finished everything up to `offset`. Never moves back."""
         await self._commits.submit([(commit_key(partition, follower), offset)])
 
     async def close(self) -> None:
-        """Finish what was handed in, within the deadline, and close the files."""
+        """Finish the appends and commits in progress, within the deadline, and close the files."""
         for appends in self._appends:
             await appends.close()
         await self._commits.close()
@@ -147,7 +147,7 @@ class SqliteLog:
 
 
 def _read(path: Path, after: int, limit: int, connection: sqlite3.Connection) -> tuple[list[Logged], _End | None]:
-    """The records, and where the file ends if they reach it."""
+    """Return the records, and the end of the file if they reach it."""
     version = data_version(connection)
     rows = connection.execute(
         "SELECT offset, crc, record FROM log WHERE offset > ? ORDER BY offset LIMIT ?", (after, limit)

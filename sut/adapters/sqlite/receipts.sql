@@ -1,5 +1,5 @@
--- How far people have got and read each conversation: data/receipts.db, written by the sequencers. What is lost here
--- is said again by the devices, or was not to be known.
+-- The last number delivered to and read by each user: data/receipts.db, written by the sequencers. Devices report again
+-- what is lost here.
 CREATE TABLE receipt (
     conv INTEGER NOT NULL,
     user INTEGER NOT NULL,

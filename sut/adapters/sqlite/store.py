@@ -1,9 +1,9 @@
 """MessageStore on SQLite: one file a partition, written by its sequencer, read by the chat services.
 
-A write() is one transaction, so rows, spans, marks and the sequencer's state land together. The state's `applied`
-guards it: what comes from further back in the log than what is stored changes nothing. Which conversations a user is
-in has a file of its own, so that a SYNC looks into one file and not into all: a write() commits there first, and an
-entry whose conversation did not follow is harmless. Cursors have one too, which all chat services write.
+A write() is one transaction, so rows, spans, marks and the sequencer's state are stored together. The state's `applied`
+guards it: a write from further back in the log than the stored state changes nothing. A separate file holds each
+user's conversations, so that a SYNC reads one file and not all. A write() commits there first, and an entry whose
+conversation did not follow is harmless. Cursors have a file too, which all chat services write.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from sut.adapters.shared.bounded_pool import BoundedPool
 from sut.adapters.shared.group_commit import GroupCommit
+from sut.adapters.sqlite.checksum import checked, crc, signed
 from sut.adapters.sqlite.file import MAX_INTEGER, Layout, SqliteFile, open_files
 from sut.ports import (
     ConversationImage,
@@ -33,14 +34,14 @@ from sut.ports import (
 )
 from sut.process.partitioning import partition_of
 
-STORE: Final = Layout(schema="store.sql", application_id=0x53505333, synchronous="FULL")
+STORE: Final = Layout(schema="store.sql", application_id=0x53505334, synchronous="FULL")
 MEMBERSHIPS: Final = Layout(schema="memberships.sql", application_id=0x53504D31, synchronous="FULL")
 CURSORS: Final = Layout(schema="cursors.sql", application_id=0x53504331, synchronous="NORMAL")
 RECEIPTS: Final = Layout(schema="receipts.sql", application_id=0x53505231, synchronous="NORMAL")
 DEADLINE_S: Final = 2.0
 PACE: Final = Pace(rows_s=0.1, cursors_s=0.5)
 LOCK_SHARE: Final = 0.75
-"""Of the deadline, for the turn to write: who waits in vain has written nothing, and learns it in time."""
+"""The share of the deadline that a writer waits for the lock. A writer that does not get it has written nothing."""
 THREADS: Final = 6
 MAX_WAITING: Final = 1_000
 """Calls that may wait in this process; beyond it they are refused at once."""
@@ -51,7 +52,7 @@ MAX_MEMBERSHIPS: Final = 100_000
 DAY_S: Final = 86_400
 EXPIRE_ROWS: Final = 2_000
 EXPIRE_CONVERSATIONS: Final = 200
-"""Most that one expire() deletes and looks at: some 50 ms in which nobody else writes the file."""
+"""The limits of one expire(): rows to delete, conversations to read. Other writers wait for about 50 ms."""
 
 T = TypeVar("T")
 _Cursor = tuple[int, int, int]
@@ -59,15 +60,17 @@ _Membership = tuple[int, int]
 _Receipt = tuple[int, int, int, int]
 
 _PUT_ROW: Final = (
-    "INSERT INTO conversation (conv, kind, creator, head, applied) VALUES (?, ?, ?, ?, ?) ON CONFLICT (conv)"
-    " DO UPDATE SET head = excluded.head, applied = excluded.applied WHERE excluded.applied >= conversation.applied"
+    "INSERT INTO conversation (conv, kind, creator, head, applied, crc) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (conv)"
+    " DO UPDATE SET head = excluded.head, applied = excluded.applied, crc = excluded.crc"
+    " WHERE excluded.applied >= conversation.applied"
 )
 _PUT_MESSAGE: Final = (
-    "INSERT OR REPLACE INTO message (conv, seq, flags, user, device, client_seq, body) VALUES (?, ?, ?, ?, ?, ?, ?)"
+    "INSERT OR REPLACE INTO message (conv, seq, flags, user, device, client_seq, body, crc)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_PUT_SPAN: Final = "INSERT OR REPLACE INTO span (conv, user, first, until) VALUES (?, ?, ?, ?)"
-_PUT_MARK: Final = "INSERT OR REPLACE INTO mark (conv, device, client_seq, seq) VALUES (?, ?, ?, ?)"
-_PUT_ROLE: Final = "INSERT OR REPLACE INTO role (conv, user, role, seq) VALUES (?, ?, ?, ?)"
+_PUT_SPAN: Final = "INSERT OR REPLACE INTO span (conv, user, first, until, crc) VALUES (?, ?, ?, ?, ?)"
+_PUT_MARK: Final = "INSERT OR REPLACE INTO mark (conv, device, client_seq, seq, digest, crc) VALUES (?, ?, ?, ?, ?, ?)"
+_PUT_ROLE: Final = "INSERT OR REPLACE INTO role (conv, user, role, seq, crc) VALUES (?, ?, ?, ?, ?)"
 _PUT_REACHED: Final = (
     "INSERT INTO reached (day, conv, seq) VALUES (?, ?, ?) ON CONFLICT (day, conv)"
     " DO UPDATE SET seq = excluded.seq WHERE excluded.seq > reached.seq"
@@ -88,16 +91,17 @@ _PUT_MEMBERSHIP: Final = "INSERT OR IGNORE INTO membership (user, conv) VALUES (
 _CONVERSATIONS: Final = "SELECT conv FROM membership WHERE user = ? AND conv > ? ORDER BY conv LIMIT ?"
 # SQLite takes the other columns from the row that has the max(): the newest stay.
 _HEADS: Final = (
-    "SELECT span.conv, max(span.first), span.until, conversation.head FROM span JOIN conversation USING (conv)"
+    "SELECT span.conv, span.user, max(span.first), span.until, span.crc, conversation.* FROM span JOIN conversation"
+    " USING (conv)"
     " WHERE span.conv IN (SELECT value FROM json_each(?)) AND span.user = ? GROUP BY span.conv"
 )
 
 
 class SqliteStore:
-    """The store in a directory. Belongs to one event loop; other processes open the same directory.
+    """The store in one directory. Belongs to one event loop; other processes open the same directory.
 
-    Ids and numbers go up to 2^63 - 1. A question about a larger one is answered as about one that does not exist;
-    client_seq, which devices choose, may have all 64 bits.
+    Ids and numbers go up to 2^63 - 1. A larger one is treated as one that does not exist. Only client_seq, which
+    devices choose, may use all 64 bits.
     """
 
     pace = PACE
@@ -110,7 +114,7 @@ class SqliteStore:
         deadline_s: float = DEADLINE_S,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Open the files, making those that are missing. Raises Unavailable, Damaged.
+        """Open the files, or create them. Raises Unavailable, Damaged.
 
         No call takes much longer than `deadline_s`, a write with new stays twice that.
         """
@@ -141,36 +145,40 @@ class SqliteStore:
         )
 
     async def load(self, conv: int, *, confirmed: int | None = None) -> ConversationImage | None:
-        """The stored state, None when the conversation is not stored. What can be read here is durable anyway."""
+        """Return the stored state; None when the conversation is not stored. Every readable state is durable."""
         if conv > MAX_INTEGER:
             return None
-        return await self._read(conv, partial(_load, conv))
+        return await self._read(conv, partial(_load, self._file(conv).path, conv))
 
     async def write(self, partition: int, writes: Sequence[ConversationWrite]) -> None:
-        """Store all of them, or none when this raises Unavailable without a crash at that moment. Repeatable."""
+        """Store all writes. If it raises Unavailable, it stored none, unless a crash came then. May be repeated."""
         await self._joins.submit([(span.user, write.row.conv) for write in writes for span in write.spans])
         if writes:
             await self._pool.run(partial(self._files[partition].write, partial(_write, writes, self._today())))
 
     async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
-        """Up to `limit` rows with a number above `after`, in order."""
+        """Return up to `limit` rows with a sequence number above `after`, in order."""
         if max(conv, after) > MAX_INTEGER:
             return []
-        return await self._read(conv, partial(_page, conv, after, limit))
+        return await self._read(conv, partial(_page, self._file(conv).path, conv, after, limit))
 
     async def page_before(self, conv: int, before: int, limit: int) -> list[StoredMessage]:
-        """The newest rows with a number below `before`, `limit` at most, in order."""
+        """Return the newest rows with a sequence number below `before`, at most `limit`, in order."""
         if conv > MAX_INTEGER:
             return []
-        return await self._read(conv, partial(_page_before, conv, min(before, MAX_INTEGER), limit))
+        path = self._file(conv).path
+        return await self._read(conv, partial(_page_before, path, conv, min(before, MAX_INTEGER), limit))
 
     async def expire(self, partition: int, older_than_s: float) -> bool:
-        """Delete some messages of days that ended so long ago; whether there is more to delete."""
+        """Delete some messages of days that ended so long ago. Return True if more can be deleted."""
         before = int((self._wall_clock() - older_than_s) // DAY_S)
         return await self._pool.run(partial(self._files[partition].write, partial(_expire, before)))
 
     async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:
-        """Ids above `after`, rising, of what this user is or was in; one whose write did not land may be among them."""
+        """Return the ids above `after`, rising, of conversations that this user is or was in.
+
+        The list may name a conversation whose write failed.
+        """
         if max(user, after) > MAX_INTEGER:
             return []
 
@@ -180,7 +188,10 @@ class SqliteStore:
         return await self._pool.run(partial(self._memberships.read, select))
 
     async def heads(self, user: int, convs: Sequence[int]) -> dict[int, int]:
-        """The stored head of each of these as far as this user may see; without those not stored or never entered."""
+        """Return the stored head of each conversation, as far as this user may see it.
+
+        Leaves out conversations that are not stored, and those that the user never entered.
+        """
         if user > MAX_INTEGER:
             return {}
         by_file: defaultdict[int, list[int]] = defaultdict(list)
@@ -188,16 +199,19 @@ class SqliteStore:
             if conv <= MAX_INTEGER:
                 by_file[partition_of(conv, len(self._files))].append(conv)
         parts = await asyncio.gather(
-            *(self._pool.run(partial(self._files[p].read, partial(_heads, user, part))) for p, part in by_file.items())
+            *(
+                self._pool.run(partial(self._files[p].read, partial(_heads, self._files[p].path, user, part)))
+                for p, part in by_file.items()
+            )
         )
         return {conv: head for part in parts for conv, head in part.items()}
 
     async def save_cursors(self, cursors: Iterable[_Cursor]) -> None:
-        """(device, conv, seq): what devices have shown. Cursors only rise; one that cannot be is ignored."""
+        """Store (device, conv, seq): what devices have shown. Cursors only rise; ids out of range are ignored."""
         await self._saves.submit([cursor for cursor in cursors if max(cursor) <= MAX_INTEGER])
 
     async def cursors(self, device: int) -> dict[int, int]:
-        """conv -> seq shown by this device."""
+        """Return conversation -> the sequence number up to which this device has shown it."""
         if device > MAX_INTEGER:
             return {}
 
@@ -207,11 +221,11 @@ class SqliteStore:
         return await self._pool.run(partial(self._cursors.read, select))
 
     async def save_receipts(self, receipts: Iterable[_Receipt]) -> None:
-        """(conv, user, kind, seq). They only rise; one that cannot be is ignored."""
+        """Store (conv, user, kind, seq). They only rise; ids out of range are ignored."""
         await self._progress.submit([receipt for receipt in receipts if max(receipt) <= MAX_INTEGER])
 
     async def receipts(self, conv: int) -> dict[tuple[int, int], int]:
-        """(user, kind) -> seq in this conversation."""
+        """Return (user, kind) -> seq in this conversation."""
         if conv > MAX_INTEGER:
             return {}
 
@@ -222,7 +236,7 @@ class SqliteStore:
         return await self._pool.run(partial(self._receipts.read, select))
 
     async def close(self) -> None:
-        """Finish what was handed in, within the deadline, and close the files."""
+        """Finish the calls in progress, within the deadline, and close the files."""
         await self._saves.close()
         await self._progress.close()
         await self._joins.close()
@@ -234,8 +248,10 @@ class SqliteStore:
         return int(self._wall_clock() // DAY_S)
 
     async def _read(self, conv: int, action: Callable[[sqlite3.Connection], T]) -> T:
-        file = self._files[partition_of(conv, len(self._files))]
-        return await self._pool.run(partial(file.read, action))
+        return await self._pool.run(partial(self._file(conv).read, action))
+
+    def _file(self, conv: int) -> SqliteFile:
+        return self._files[partition_of(conv, len(self._files))]
 
     async def _put(self, file: SqliteFile, statement: str, rows: Sequence[tuple[int, ...]]) -> list[None]:
         """Run one statement for each row, in one transaction."""
@@ -248,71 +264,75 @@ class SqliteStore:
 
 
 def _write(writes: Sequence[ConversationWrite], day: int, connection: sqlite3.Connection) -> None:
-    """In the caller's transaction: what is not stale."""
+    """Write the changes that are not stale, in the caller's transaction."""
     for write in writes:
         row = write.row
-        if not connection.execute(_PUT_ROW, (row.conv, row.kind, row.creator, row.head, row.applied)).rowcount:
+        state = (row.conv, row.kind, row.creator, row.head, row.applied)
+        if not connection.execute(_PUT_ROW, (*state, crc(*state))).rowcount:
             continue
-        connection.executemany(
-            _PUT_MESSAGE,
-            ((row.conv, m.seq, m.flags, m.user, m.device, _signed(m.client_seq), m.body) for m in write.messages),
-        )
-        connection.executemany(_PUT_SPAN, ((row.conv, s.user, s.first, s.end) for s in write.spans))
-        connection.executemany(_PUT_MARK, ((row.conv, m.device, _signed(m.client_seq), m.seq) for m in write.marks))
+        messages = ((row.conv, m.seq, m.flags, m.user, m.device, _signed(m.client_seq), m.body) for m in write.messages)
+        connection.executemany(_PUT_MESSAGE, signed(messages))
+        connection.executemany(_PUT_SPAN, signed((row.conv, s.user, s.first, s.end) for s in write.spans))
+        marks = ((row.conv, m.device, _signed(m.client_seq), m.seq, m.digest) for m in write.marks)
+        connection.executemany(_PUT_MARK, signed(marks))
         if write.messages:
             connection.execute(_PUT_REACHED, (day, row.conv, write.messages[-1].seq))
-        connection.executemany(_PUT_ROLE, ((row.conv, m.user, m.role, m.seq) for m in write.roles))
+        connection.executemany(_PUT_ROLE, signed((row.conv, m.user, m.role, m.seq) for m in write.roles))
 
 
-def _load(conv: int, connection: sqlite3.Connection) -> ConversationImage | None:
-    """All parts of one moment: a sequencer may write meanwhile."""
+def _load(path: Path, conv: int, connection: sqlite3.Connection) -> ConversationImage | None:
+    """Read all parts in one transaction, because a sequencer may write meanwhile. Raises Damaged."""
     connection.execute("BEGIN")
     try:
         rows = connection.execute("SELECT * FROM conversation WHERE conv = ?", (conv,)).fetchall()
-        spans = connection.execute(
-            "SELECT user, first, until FROM span WHERE conv = ? ORDER BY user, first", (conv,)
-        ).fetchall()
-        marks = connection.execute(
-            "SELECT device, client_seq, seq FROM mark WHERE conv = ? ORDER BY device", (conv,)
-        ).fetchall()
-        roles = connection.execute("SELECT user, role, seq FROM role WHERE conv = ? ORDER BY user", (conv,)).fetchall()
+        spans = connection.execute("SELECT * FROM span WHERE conv = ? ORDER BY user, first", (conv,)).fetchall()
+        marks = connection.execute("SELECT * FROM mark WHERE conv = ? ORDER BY device", (conv,)).fetchall()
+        roles = connection.execute("SELECT * FROM role WHERE conv = ? ORDER BY user", (conv,)).fetchall()
     finally:
         connection.rollback()
     if not rows:
         return None
     return ConversationImage(
-        ConversationRow(*rows[0]),
-        tuple(Span(*span) for span in spans),
-        tuple(SenderMark(device, _unsigned(client_seq), seq) for device, client_seq, seq in marks),
-        tuple(RoleMark(*role) for role in roles),
+        ConversationRow(*checked(path, "conversation", rows)[0]),
+        tuple(Span(*span) for _, *span in checked(path, "span", spans)),
+        tuple(
+            SenderMark(device, _unsigned(number), *rest) for _, device, number, *rest in checked(path, "mark", marks)
+        ),
+        tuple(RoleMark(*role) for _, *role in checked(path, "role", roles)),
     )
 
 
-def _heads(user: int, convs: list[int], connection: sqlite3.Connection) -> dict[int, int]:
+def _heads(path: Path, user: int, convs: list[int], connection: sqlite3.Connection) -> dict[int, int]:
     rows = connection.execute(_HEADS, (json.dumps(convs), user)).fetchall()
-    return {conv: min(head, until - 1) if until else head for conv, _, until, head in rows}
+    spans = checked(path, "span", (row[:5] for row in rows))
+    states = checked(path, "conversation", (row[5:] for row in rows))
+    heads = zip(spans, states, strict=True)
+    return {conv: min(head, until - 1) if until else head for (conv, _, _, until), (_, _, _, head, _) in heads}
 
 
-def _page(conv: int, after: int, limit: int, connection: sqlite3.Connection) -> list[StoredMessage]:
-    rows = connection.execute(
-        "SELECT seq, flags, user, device, client_seq, body FROM message"
-        " WHERE conv = ? AND seq > ? ORDER BY seq LIMIT ?",
-        (conv, after, limit),
-    ).fetchall()
-    return [StoredMessage(seq, flags, user, device, _unsigned(cs), body) for seq, flags, user, device, cs, body in rows]
+_ROWS: Final = "SELECT conv, seq, flags, user, device, client_seq, body, crc FROM message WHERE conv = ?"
 
 
-def _page_before(conv: int, before: int, limit: int, connection: sqlite3.Connection) -> list[StoredMessage]:
-    rows = connection.execute(
-        "SELECT seq, flags, user, device, client_seq, body FROM message"
-        " WHERE conv = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
-        (conv, before, limit),
-    ).fetchall()
-    return [StoredMessage(seq, fl, user, dev, _unsigned(cs), body) for seq, fl, user, dev, cs, body in reversed(rows)]
+def _page(path: Path, conv: int, after: int, limit: int, connection: sqlite3.Connection) -> list[StoredMessage]:
+    rows = connection.execute(f"{_ROWS} AND seq > ? ORDER BY seq LIMIT ?", (conv, after, limit)).fetchall()
+    return _messages(path, rows)
+
+
+def _page_before(path: Path, conv: int, before: int, limit: int, connection: sqlite3.Connection) -> list[StoredMessage]:
+    rows = connection.execute(f"{_ROWS} AND seq < ? ORDER BY seq DESC LIMIT ?", (conv, before, limit)).fetchall()
+    return _messages(path, reversed(rows))
+
+
+def _messages(path: Path, rows: Iterable[tuple[Any, ...]]) -> list[StoredMessage]:
+    """Convert rows to messages. Raises Damaged when a checksum is wrong."""
+    return [
+        StoredMessage(seq, flags, user, device, _unsigned(client_seq), body)
+        for _, seq, flags, user, device, client_seq, body in checked(path, "message", rows)
+    ]
 
 
 def _expire(before: int, connection: sqlite3.Connection) -> bool:
-    """In the caller's transaction: delete rows of days below this one; whether there may be more."""
+    """Delete rows of days below `before`, in the caller's transaction. Return True if there may be more."""
     left = EXPIRE_ROWS
     due = connection.execute(
         "SELECT day, conv, seq FROM reached WHERE day < ? ORDER BY day, conv LIMIT ?", (before, EXPIRE_CONVERSATIONS)
@@ -326,7 +346,7 @@ def _expire(before: int, connection: sqlite3.Connection) -> bool:
 
 
 def _signed(number: int) -> int:
-    """64 bits without a sign as SQLite holds them."""
+    """Convert an unsigned 64-bit number to SQLite's signed integer."""
     return number - (1 << 64) if number > MAX_INTEGER else number
 
 

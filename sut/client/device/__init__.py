@@ -1,1 +1,1 @@
-"""What belongs to this one device: its state on disk, its keys, its place among its owner's devices."""
+"""The data of one device: its state on disk, its keys, and its place among its owner's devices."""

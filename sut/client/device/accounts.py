@@ -1,8 +1,8 @@
-"""Keys over the HTTP API: what this device publishes, what it learns of others.
+"""Key exchange over the HTTP API: what this device publishes, and what it learns of other users.
 
-Publishing tells the service the signed prekey, one-time prekeys and the user's device list; it is repeated when the
-connection is back and an hour has passed. Fetching takes a one-time prekey of each device of the user, so it is done
-only when something waits for it, or when somebody says that their list is newer than the one that is known.
+Publishing sends the signed prekey, one-time prekeys and the user's device list. It is repeated after a reconnect if an
+hour has passed. Fetching uses up a one-time prekey of each device of the user. So keys are fetched only when something
+waits for them, or when a user announces a device list newer than the known one.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from sut.protocol.api_answers import BundleOf, OneTimePrekeyOf, SignedPrekeyOf
 
 EVERY_S: Final = 3600.0
 MAX_STEPS: Final = 1_000
-"""How far a new device's list may have to step over the versions of the one before."""
+"""The largest number of versions by which a new list can be raised above the list that it replaces."""
 
 
 class NoKeys(ApiProblem):
-    """This user has never published any: they have not been here yet."""
+    """This user has never published keys: they have never used the client."""
 
 
 class Learned(NamedTuple):
-    """What the service says of a user."""
+    """A user's device list and key bundles, as fetched from the service."""
 
     device_list: bytes
     bundles: tuple[Bundle, ...]
 
 
 class Published(NamedTuple):
-    """What the service has of this device now."""
+    """The keys of this device that the service has now."""
 
     publication: Publication
     one_time_left: int
@@ -44,23 +44,22 @@ class Published(NamedTuple):
 
 
 class Accounts:
-    """Of one device. Calls that do I/O raise ApiProblem; the others belong in a step."""
+    """The keys of one device. Methods that do I/O raise ApiProblem; the others must be called in a step."""
 
     def __init__(self, core: Core, api: Api, encryption: Encryption) -> None:
         self._core = core
         self._api = api
         self._account = encryption.account
         self._published_at = float("-inf")
-        self._absent: set[int] = set()
 
     @property
     def joined(self) -> bool:
-        """Whether this device is one of its person's, as of the last commit."""
+        """True if this device is one of the person's devices, as of the last commit."""
         return bool(self._core.state.get("joined"))
 
     @property
     def listed(self) -> bool:
-        """Whether it still is, by the newest list that is known."""
+        """True if this device is on the newest known device list of its person."""
         try:
             return self._core.device in self._account.devices(self._core.me)
         except IdentityChanged:
@@ -68,51 +67,53 @@ class Accounts:
 
     @property
     def identity_key(self) -> bytes:
-        """This device's."""
+        """This device's public identity key."""
         return self._account.identity_key
 
     @property
     def code(self) -> str:
-        """What the first device needs to add this one."""
+        """The code that the first device needs to add this one."""
         return self._account.device_code
 
     @property
     def number(self) -> str:
-        """What is the same on all devices of this person."""
+        """The account number, which is the same on all devices of this person."""
         return self._account.account_number
 
     @property
     def due(self) -> bool:
-        """Whether to publish again."""
+        """True if it is time to publish again."""
         return self._core.clock() - self._published_at >= EVERY_S
 
     async def fetch(self, user: int) -> Learned:
-        """A user's device list and a bundle of each device. Raises NoKeys too."""
+        """Return a user's device list and one bundle per device. Raises ApiProblem, and NoKeys if nothing was
+        published.
+        """
         found = await self._api.keys(user)
         if not found.device_list:
             raise NoKeys(f"{self._core.called(user)} has not been here yet")
         return Learned(found.device_list, tuple(_bundle(one) for one in found.devices))
 
     def absent(self, user: int) -> None:
-        """This user has no keys; say so once."""
-        if user not in self._absent:
-            self._absent.add(user)
+        """Note that this user has no keys, and tell the person once."""
+        if user not in self._core.absent:
+            self._core.absent.add(user)
             name = self._core.called(user)
-            self._core.say(f"{name} has not been here yet; what you write is sent, encrypted, when {name} has")
+            self._core.say(f"{name} has not been here yet: what you write to {name} waits until then; groups do not")
 
     def learn(self, user: int, learned: Learned) -> None:
-        """Take what was fetched; what is not genuine is not taken."""
-        self._absent.discard(user)
+        """Store fetched keys. Keys that are not genuine are reported and dropped."""
+        self._core.absent.discard(user)
         try:
             self._account.learn(user, learned.device_list, learned.bundles, complete=True)
         except IdentityChanged:
-            pass  # said when something is encrypted or read
+            pass  # reported when something is encrypted or read
         except CryptoError as error:
             self._core.say(f"the service offers keys of {self._core.called(user)} that are not genuine: {error}")
         self._save()
 
     async def publish(self, *, listed: bool = True) -> Published:
-        """Tell the service this device's keys, and the list of the person's devices."""
+        """Publish this device's keys and, if `listed`, the person's device list."""
         publication = self._account.publication()
         data = self._account.device_list if listed else b""
         left = await self._api.publish(
@@ -125,50 +126,50 @@ class Accounts:
         return Published(publication, left, data)
 
     def published(self, done: Published) -> bool:
-        """It was told. Returns whether there is more to tell."""
+        """Note what was published. Returns True if there is more to publish."""
         self._published_at = self._core.clock()
         self._account.published(done.publication)
         more = self._account.tend(now_s=self._core.wall_ms() // 1000, one_time_left=done.one_time_left)
         self._save()
         return more
 
-    # In a step: what this device is to its person.
+    # In a step: the standing of this device among the person's devices.
 
     def begun(self, published: Published) -> None:
-        """It is the first of its person's account."""
+        """Note that this device is the first one of its person's account."""
         self._joined(arriving=device_list.parse(self._account.device_list).version > 1)
         self.published(published)
 
     def offered(self, published: Published) -> None:
-        """The service has the keys by which it will be known, once it is added."""
+        """Note that the service has this device's keys, before the device is added."""
         self._account.published(published.publication)
         self._save()
 
     def added(self, listed: bytes) -> None:
-        """The first device has added it, or had it before. Raises CryptoError."""
+        """Adopt a device list that names this device. Raises CryptoError."""
         self._account.adopt(listed)
         self._joined(arriving=not self._account.first)
         self._save()
 
     def outranked(self, learned: Learned) -> None:
-        """The service refused our list for this one; as the first device of the account it has the last word."""
+        """Raise the version of the own list if the service refused it for `learned`: the first device decides."""
         mine = self._account.device_list
         self.learn(self._core.me, learned)
         if self.listed and self._account.first and self._account.device_list == mine != learned.device_list:
-            with contextlib.suppress(CryptoError):  # not genuine, which was said
+            with contextlib.suppress(CryptoError):  # not genuine; reported already
                 self.outrank(learned.device_list)
 
     def outrank(self, listed: bytes) -> None:
-        """Our list gets a higher version than this one."""
+        """Raise the version of the own list above that of `listed`."""
         theirs = device_list.parse(listed).version
         for _ in range(MAX_STEPS):
             if device_list.parse(self._account.device_list).version > theirs:
                 break
-            self._account.unlink(0)  # changes nothing but the version
+            self._account.unlink(0)  # changes only the version
         self._save()
 
     def is_news(self, published: Published) -> bool:
-        """Whether this device, the first, has changed the list since people were told. Asking takes note of it."""
+        """Return True if this is the first device and the list has changed since the last call that returned True."""
         version = device_list.parse(published.device_list).version
         if not self._account.first or version <= self._core.state.number("told_list", 1):
             return False

@@ -1,7 +1,7 @@
-"""Who has a state file: one program at a time, and the newest one that wants it.
+"""Ownership of a state file: one program at a time, and the newest one that asks for it.
 
-Who comes and finds it taken leaves a word beside it, and waits; who has it looks for that word, ends and says why. So
-two programs never use the same keys, and neither of them ever takes anything back.
+A program that finds the file in use creates a marker file beside it and waits. The owner polls for that marker, ends
+and reports why. So two programs never use the same keys, and a program that has ended never takes the file back.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sut.client.device.state import InUse, State
 from sut.client.errors import Replaced
 
 PATIENCE_S: Final = 15.0
-"""For the other program to save and end."""
+"""Seconds that the other program has to save its state and end."""
 LOOK_S: Final = 0.2
 
 
@@ -24,7 +24,7 @@ def _word(path: Path) -> Path:
 
 
 async def take(path: Path, *, patience_s: float | None = None) -> State:
-    """The state in this file, as soon as nobody else has it. Raises InUse when somebody keeps it, ClientError."""
+    """Open the state in this file as soon as it is free. Raises InUse when the other program keeps it, ClientError."""
     word, deadline_s = _word(path), time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
     try:
         while True:
@@ -40,7 +40,7 @@ async def take(path: Path, *, patience_s: float | None = None) -> State:
 
 
 async def until_wanted(path: Path) -> None:
-    """Somebody else wants this state. Raises Replaced."""
+    """Wait until another program asks for this state. Raises Replaced."""
     word = _word(path)
     while True:
         if word.exists():

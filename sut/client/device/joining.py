@@ -1,9 +1,9 @@
-"""How a device becomes one of its person's, before it connects for the first time.
+"""Makes a device one of its person's devices, before its first connection.
 
-Where the person has no device yet, this one is the first: its key is the account. Where there are some, the first one
-has to add this one, and needs its code for that, which the person brings there by hand: neither the service nor whoever
-has a token can add a device. Until then this one only waits. A person who has lost the others can begin anew instead:
-then this is the first device of another account key, of which everybody is told.
+If the person has no device yet, this one is the first: its key is the account key. Otherwise the first device must add
+this one. It needs this device's code, which the person types there. So neither the service nor the holder of a token
+can add a device. Until then this device waits. A person who has lost all other devices can start over. Then this device
+becomes the first one of a new account key, and everybody is told.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sut.crypto.fingerprint import grouped
 
 WAITING: Final = Status("waiting to be added")
 LOOK_S: Final = 2.0
-"""How often a device that waits looks whether it was added."""
+"""Seconds between two checks of a waiting device whether it was added."""
 HOW: Final = """{name} has another device already. To add this one, type there:
 /link {device} {code}
 If you have lost all others: /anew here makes this one the first, and everybody is told that your keys have changed"""
@@ -34,7 +34,7 @@ compare: on {name}'s other devices /devices says the same account number, {numbe
 
 
 class Standing(Enum):
-    """What a person's device list says of a device."""
+    """The standing of a device on its person's device list."""
 
     FIRST = "the person has no devices"
     LISTED = "it is one of them"
@@ -42,7 +42,7 @@ class Standing(Enum):
 
 
 def standing(listed: bytes, *, user: int, device: int, identity_key: bytes) -> Standing:
-    """By the list that the service has of its user, b"" for none. Raises ClientError."""
+    """Judge by `listed`, the list that the service holds; b"" if it holds none. Raises ClientError."""
     if not listed:
         return Standing.FIRST
     try:
@@ -55,7 +55,7 @@ def standing(listed: bytes, *, user: int, device: int, identity_key: bytes) -> S
 
 
 class Joining:
-    """Of one device. `status` is told of the wait."""
+    """The joining of one device. `status` is called with each status of the wait."""
 
     def __init__(
         self,
@@ -73,22 +73,22 @@ class Joining:
         self._status = status
         self._anew = asyncio.Event()
         self.waiting = False
-        """For the first device to add this one."""
+        """True while this device waits for the first device to add it."""
 
     @property
     def how(self) -> str:
-        """What the person can do to end the wait."""
+        """The instructions with which the person can end the wait."""
         core = self._core
         return HOW.format(name=core.name, device=core.device_name, code=grouped(self._accounts.code))
 
     def begin_anew(self) -> None:
-        """The person has none of the other devices any more. Raises UserMistake."""
+        """Start over on this device: the person has lost all others. Raises UserMistake."""
         if not self.waiting:
             raise UserMistake("this is one of your devices already")
         self._anew.set()
 
     async def run(self) -> None:
-        """Until this device is one of its person's. Raises ClientError when it cannot be."""
+        """Wait until this device is one of its person's devices. Raises ClientError when it cannot become one."""
         while not self._accounts.joined:
             try:
                 await self._look()
@@ -116,7 +116,7 @@ class Joining:
                 published = await accounts.publish()
                 await self._step(lambda _now: accounts.begun(published))
                 for device in device_list.parse(listed).keys if listed else ():
-                    with contextlib.suppress(ApiProblem):  # nobody writes to them any more, revoked or not
+                    with contextlib.suppress(ApiProblem):  # nobody writes to them any more, even if this fails
                         await self._api.revoke(device)
             case Standing.LISTED:
                 await self._step(lambda _now: self._added(listed))

@@ -1,6 +1,6 @@
-"""What a person does about their own devices: add one, take one off, list them. The first device has the say.
+"""A person's actions on their own devices: add, remove, list. Only the first device may change the list.
 
-Raises UserMistake, in words for the person, when it cannot be done; then nothing has changed.
+An action that cannot be done raises UserMistake with a text for the person, and changes nothing.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from sut.crypto.prekeys import Bundle
 
 ADDED: Final = """{device} is one of your devices now
 compare: it must say the same account number there, {number}"""
-ANEW: Final = "this device begins anew as your first one; the others are cut off"
+ANEW: Final = "this device starts over as your first one; the others are disconnected"
 
 
 class OwnDevices:
-    """Of one person."""
+    """The device actions of one person."""
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
@@ -32,17 +32,17 @@ class OwnDevices:
         self._account = chat.encryption.account
 
     async def link(self, name: str, code: str) -> str:
-        """Add the device that shows this code."""
+        """Add the device that shows this code. Returns the text to show."""
         self._must_be_first()
         called, digits = check_name(name), "".join(letter for letter in code if letter.isdigit())
         if self._named(called) or called == self._core.device_name:
             raise UserMistake(f"you have a device {called} already; give this one another name here")
         if len(self._account.devices(self._core.me)) >= MAX_DEVICES:
-            raise UserMistake(f"{MAX_DEVICES} devices are the most; /unlink one first")
+            raise UserMistake(f"you have {MAX_DEVICES} devices, and no more are allowed; /unlink one first")
         learned = await asked(lambda: self._chat.accounts.fetch(self._core.me))
         found = await asyncio.to_thread(self._with_code, learned.bundles, digits)
         if found is None:
-            raise UserMistake("no device of yours waits with this code; it is shown where you started petrel chat")
+            raise UserMistake("none of your devices waits with this code; it is shown where you started petrel chat")
 
         def linked(_now: float) -> None:
             listed = self._account.link(found.device, found.identity_key)
@@ -56,7 +56,9 @@ class OwnDevices:
         return ADDED.format(device=called, number=grouped(number))
 
     async def unlink(self, name: str) -> str:
-        """Take a device off: nobody writes to it any more, and the service closes its connection for ever."""
+        """Remove a device: nobody writes to it any more, and the service closes its connection for ever. Returns the
+        text to show.
+        """
         self._must_be_first()
         device = self._named(check_name(name))
         if not device:
@@ -70,15 +72,17 @@ class OwnDevices:
         await self._chat.step(unlinked)
         await asked(lambda: self._chat.api.revoke(device))
         await self._chat.step(lambda _now: self._name(device, ""))
-        return f"{check_name(name)} is none of your devices any more"
+        return f"{check_name(name)} is not one of your devices any more"
 
     async def anew(self) -> str:
-        """Make this device the first of a new account key, for who has lost the others."""
+        """Make this device the first of a new account key, for a person who has lost all others. Returns the text to
+        show.
+        """
         self._chat.joining.begin_anew()
         return ANEW
 
     async def listing(self) -> str:
-        """All of them, and what is the same on each."""
+        """Return the list of devices with the account number, which is the same on each; while joining: how to join."""
         if self._chat.joining.waiting:
             return self._chat.joining.how
         listed = self._account.devices(self._core.me)
@@ -109,7 +113,10 @@ class OwnDevices:
         self._core.state.put_device(device, name)
 
     def _with_code(self, bundles: tuple[Bundle, ...], digits: str) -> Bundle | None:
-        """The one that is meant; the service may offer others."""
+        """Return the bundle whose code is `digits`; None if there is none.
+
+        The service may offer other bundles as well.
+        """
         for bundle in bundles:
             try:
                 bundle.check()

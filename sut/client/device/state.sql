@@ -11,6 +11,8 @@ CREATE TABLE IF NOT EXISTS lines (
     edited INTEGER NOT NULL, deleted INTEGER NOT NULL, failed TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS lines_by_conv ON lines (conv, line);
+CREATE INDEX IF NOT EXISTS lines_by_seq ON lines (conv, seq);
+CREATE INDEX IF NOT EXISTS lines_by_key ON lines (conv, device, client_seq);
 CREATE TABLE IF NOT EXISTS receipts (
     conv INTEGER, user INTEGER, kind INTEGER, seq INTEGER NOT NULL, PRIMARY KEY (conv, user, kind)
 ) WITHOUT ROWID;
@@ -21,6 +23,13 @@ CREATE TABLE IF NOT EXISTS outbox (
     client_seq INTEGER PRIMARY KEY, conv INTEGER NOT NULL, line INTEGER NOT NULL, ref INTEGER NOT NULL, body BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS sent (conv INTEGER, ref INTEGER, seq INTEGER NOT NULL, PRIMARY KEY (conv, ref)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS amends (
+    conv INTEGER, user INTEGER, device INTEGER, client_seq INTEGER, text TEXT,
+    PRIMARY KEY (conv, user, device, client_seq)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS opened_refs (
+    conv INTEGER, device INTEGER, ref INTEGER, PRIMARY KEY (conv, device, ref)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sealed (
     conv INTEGER, seq INTEGER, user INTEGER NOT NULL, device INTEGER NOT NULL, client_seq INTEGER NOT NULL,
     asked INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (conv, seq)

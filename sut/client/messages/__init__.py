@@ -1,1 +1,1 @@
-"""Between the wire and the screen: encryption, payloads, causal order, what is read and what is written."""
+"""Between the network and the screen: encryption, payloads, causal order, incoming and outgoing messages."""

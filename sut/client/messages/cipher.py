@@ -1,7 +1,8 @@
-"""What the client asks of encryption: bodies from plaintexts and back, and what is missing where it cannot.
+"""The interface between the client and its encryption: it turns plaintexts into bodies and back, and reports missing
+keys.
 
-A narrow interface over sut.crypto (see sealed.py), so that the rest of the client can be read, and tested, without it.
-No I/O: keys are fetched by whoever gets NeedKeys. Everything changes `state`, which is saved with what it belongs to.
+It is narrow, so that the rest of the client can be read and tested without sut.crypto (see sealed.py). It does no I/O:
+the caller that gets NeedKeys fetches the keys. Every call changes `state`, which is saved together with its results.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 
 class NeedKeys(Exception):
-    """Nothing can be done before the keys of these users were fetched."""
+    """The keys of these users must be fetched first."""
 
     def __init__(self, users: tuple[int, ...]) -> None:
         super().__init__(f"keys of {len(users)} users are needed")
@@ -19,7 +20,7 @@ class NeedKeys(Exception):
 
 
 class Changed(Exception):
-    """This user's identity is not the one that is known; a person has to decide (`accept`)."""
+    """This user's identity key has changed. A person has to decide whether to `accept` it."""
 
     def __init__(self, user: int) -> None:
         super().__init__(f"the identity of user {user} has changed")
@@ -27,59 +28,63 @@ class Changed(Exception):
 
 
 class CannotRead(Exception):
-    """A body that tells this device nothing. `ask`: its sender may help; otherwise it never will."""
+    """This device cannot read the body. `ask`: the sender can help, unless message `ref` was read before."""
 
-    def __init__(self, text: str, *, ask: bool) -> None:
+    def __init__(self, text: str, *, ask: bool, ref: int = 0) -> None:
         super().__init__(text)
         self.ask = ask
+        self.ref = ref
 
 
 class CannotSeal(Exception):
-    """A plaintext that cannot be sent; the text says why."""
+    """The plaintext cannot be sent; the text says why."""
 
 
 class Sealed(NamedTuple):
-    """A body to be sent. `ref`: what a recipient that cannot read it asks for; 0: nothing to ask for."""
+    """A body to send. `ref`: the number by which a recipient that cannot read it asks for it; 0: there is nothing to
+    ask for.
+    """
 
     body: bytes
     ref: int
 
 
 class Opened(NamedTuple):
-    """What a body held for this device."""
+    """The content of a body for this device."""
 
     plaintext: bytes | None
-    """None: nothing to show."""
+    """None if there is nothing to show."""
     asked: tuple[int, ...] = ()
-    """The sender could not read these messages of ours (refs)."""
+    """The refs of messages of this device that the sender could not read."""
     unlocked: bool = False
-    """Messages of this sender that could not be read may be readable now."""
+    """True if earlier messages of this sender may be readable now."""
+    ref: int = 0
+    """The sending device's number of the message, authenticated. Two bodies with the same number are copies."""
 
 
 Address = tuple[int, int]
-"""(user, device)."""
+"""A device's address: (user, device)."""
 
 
 class Cipher(Protocol):
     """The encryption of one device."""
 
     def seal(self, conv: int, users: Iterable[int], plaintext: bytes, *, direct: bool) -> list[Sealed]:
-        """Bodies for the devices of these users and our own others, to be sent in this order.
-
-        Raises NeedKeys, Changed, CannotSeal.
-        """
+        """Return bodies for the devices of these users and this user's other devices, in the order to send them."""
 
     def open(self, conv: int, sender: Address, body: bytes) -> Opened:
-        """Raises NeedKeys, Changed, CannotRead."""
+        """Decrypt a body. Raises NeedKeys, Changed, CannotRead."""
 
     def ask(self, conv: int, sender: Address, bodies: Sequence[bytes]) -> Sealed:
-        """A body that asks for what could not be read; wants fresh keys of the sender. Raises as `seal`."""
+        """Return a body that asks the sender for unreadable messages. Needs freshly fetched keys. Raises as `seal`
+        does.
+        """
 
     def answer(self, conv: int, asker: Address, refs: Sequence[int]) -> list[Sealed]:
-        """Bodies that answer what a device asked for. Raises as `seal`."""
+        """Return bodies that answer the request of another device. Raises as `seal` does."""
 
     def list_version(self, user: int) -> int:
-        """Of the newest device list that is known of this user; 0: none."""
+        """Return the version of this user's newest known device list; 0 if none is known."""
 
     def state(self) -> bytes:
-        """All of it, to be saved."""
+        """Return the whole state, secrets included, to be saved."""

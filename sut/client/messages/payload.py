@@ -1,9 +1,9 @@
-"""What is inside the encryption: who speaks and when, and a content record or what one has to know of a conversation.
+"""The encrypted content of a message: sender name, time, and a content record or information about a conversation.
 
-A message also names what its sender's device had shown of other conversations (sut.protocol.causal).
-The service sees none of it. The sender's name is in every message, because there is no directory to ask; it counts only
-if it hashes to the sender's id. Titles and names of groups travel the same way, as an About. msgpack; unknown fields
-are ignored, an unknown version is not shown.
+A message also names the messages of other conversations that its sender had seen (sut.protocol.causal). The service
+sees none of it. Every message carries the sender's name, because there is no directory. The name is accepted only if it
+hashes to the sender's id. Titles and names of groups travel the same way, in an About. The format is msgpack; unknown
+fields are ignored, and an unknown version is not shown.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import msgspec
 from sut.protocol.causal import MAX_DEPENDENCIES, Dependency, pack, unpack
 
 MAX_TEXT: Final = 4_000
-"""Characters of one text."""
+"""The largest number of characters in one text."""
 MAX_TEXT_BYTES: Final = 8_000
-"""... and bytes, so that with all it can name, encrypted for 31 other devices, it fits one body."""
+"""The largest number of bytes in one text. With its dependencies, encrypted for 31 other devices, it fits one body."""
 MAX_TITLE: Final = 60
 MAX_MS: Final = 4_102_444_800_000
-"""The year 2100."""
+"""The start of the year 2100, in Unix milliseconds."""
 MAX_NAMES: Final = 500
 
 Name = Annotated[str, msgspec.Meta(max_length=64)]
 
 
 class About(msgspec.Struct, frozen=True, array_like=True):
-    """Of a conversation: its title, and what the people in it are called (id -> name follows from the name)."""
+    """The title of a conversation and the names of its members. The id of each follows from the name."""
 
     title: Annotated[str, msgspec.Meta(max_length=MAX_TITLE)]
     names: Annotated[tuple[Name, ...], msgspec.Meta(max_length=MAX_NAMES)]
@@ -39,31 +39,31 @@ class Payload(msgspec.Struct, frozen=True, array_like=True):
 
     version: int
     name: Name
-    """Of the sender."""
+    """The name of the sender."""
     sent_ms: Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
-    """By the sender's clock, since 1970."""
+    """Unix time in milliseconds, by the sender's clock."""
     content: bytes = b""
     about: About | None = None
     names: bytes = b""
-    """What it names of other conversations, as entries."""
+    """The dependencies on other conversations, packed (sut.protocol.causal.pack)."""
     devices: int = 0
-    """Version of the sender's device list: who knows an older one has to look again."""
+    """The version of the sender's device list. A recipient that knows an older one fetches it again."""
 
 
 VERSION: Final = 1
 _JOINERS: Final = "\u200c\u200d"
-"""Not printable by themselves, and part of emoji and of some scripts."""
+"""Joiners are not printable by themselves, but are part of emoji and of some scripts."""
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Payload)
 
 
 def encode(payload: Payload) -> bytes:
-    """As bytes to be encrypted."""
+    """Return the payload as bytes to encrypt."""
     return _encoder.encode(payload)
 
 
 def decode(data: bytes) -> Payload | None:
-    """What was encrypted; None: nothing that this program understands."""
+    """Return the payload in a decrypted plaintext; None if this program does not understand it."""
     try:
         payload = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -72,12 +72,12 @@ def decode(data: bytes) -> Payload | None:
 
 
 def sent(data: bytes, *, names: Sequence[Dependency] = (), devices: int = 0) -> bytes:
-    """The payload that `encode` made, with what is only known when it is sent."""
+    """Return the encoded payload `data` with the fields that are known only when it is sent."""
     return encode(msgspec.structs.replace(_decoder.decode(data), names=pack(names), devices=devices))
 
 
 def named_by(data: bytes) -> tuple[Dependency, ...]:
-    """What a plaintext names; nothing where that is not as it should be."""
+    """Return the dependencies that a plaintext names; empty if they are malformed or too many."""
     payload = decode(data)
     if payload is None:
         return ()
@@ -89,6 +89,9 @@ def named_by(data: bytes) -> tuple[Dependency, ...]:
 
 
 def clean(text: str) -> str:
-    """A text of somebody else's as it may go to a terminal: no control characters, no turned direction, not endless."""
+    """Return a text of another user made safe for a terminal: at most MAX_TEXT characters, no control characters.
+
+    Characters that are not printable, such as changes of the writing direction, become U+FFFD.
+    """
     kept = (letter if letter.isprintable() or letter in "\n" + _JOINERS else "\ufffd" for letter in text[:MAX_TEXT])
     return "".join(kept)

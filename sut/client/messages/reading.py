@@ -1,7 +1,7 @@
-"""Opens each message once, when its turn in its conversation has come, and keeps what was in it until it is shown.
+"""Decrypts each message once, when its turn in its conversation comes, and keeps the result until it is shown.
 
-Between the two it may wait for messages of other conversations. A key is used up by the first look, so what it gave is
-saved with the encryption's state: a program that ends meanwhile finds it again when the message comes again.
+A decrypted message may have to wait for messages of other conversations. Decryption uses up the key, so the result is
+saved together with the state of the encryption. After a restart it is found when the message arrives again.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from sut.protocol.causal import Dependency
 from sut.protocol.frames import Message
 
 _Place = tuple[int, int]
-"""(conversation, number)."""
+"""The place of a message: (conversation, sequence number)."""
 
 
 class Reading:
-    """Of one device, whose own messages are nothing to be read."""
+    """The decryption of one device. `own`: that device, whose own messages need no decryption."""
 
     def __init__(self, own: Address, cipher: Cipher, state: State) -> None:
         self._own = own
@@ -30,7 +30,7 @@ class Reading:
         self._moved = False
 
     def names(self, message: Message) -> Sequence[Dependency]:
-        """What a message names; nothing where it cannot be read (yet): then it holds nothing up."""
+        """Return the dependencies that a message names. Empty if it cannot be read (yet): then it delays nothing."""
         if (message.user, message.device) == self._own:
             return ()
         place = message.conv, message.seq
@@ -43,7 +43,7 @@ class Reading:
         return payloads.named_by(opened.plaintext) if opened.plaintext is not None else ()
 
     def take(self, message: Message) -> Opened:
-        """What is in it, for whoever shows it; after that it is forgotten. Raises NeedKeys, Changed, CannotRead."""
+        """Return the content of a message to show, and forget it. Raises NeedKeys, Changed, CannotRead."""
         place = message.conv, message.seq
         opened = self._opened.pop(place, None)
         if opened is None:
@@ -54,7 +54,7 @@ class Reading:
         return opened
 
     def save(self) -> None:
-        """At the end of each step: what is not shown yet, and the keys that it took."""
+        """Save the contents that are not shown yet, and the state of the encryption. Called at the end of each step."""
         for place in self._opened.keys() - self._saved:
             self._state.put_opened(*place, self._opened[place])
             self._saved.add(place)

@@ -1,4 +1,4 @@
-"""The client's encryption, on sut.crypto: 1:1 messages by pairwise sessions, group messages by sender keys."""
+"""The client's encryption on sut.crypto: pairwise sessions for 1:1 messages, sender keys for group messages."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from sut.client.errors import ClientError
 from sut.client.messages.cipher import Address, CannotRead, CannotSeal, Changed, NeedKeys, Opened, Sealed
 from sut.crypto import envelope
 from sut.crypto.account import Account
-from sut.crypto.errors import CryptoError, IdentityChanged, Malformed, NoSession, Refused, Repeated, Unreadable
+from sut.crypto.errors import CryptoError, IdentityChanged, KeyGone, Malformed, NoSession, Refused, Repeated, Unreadable
 
 
 class Encryption:
-    """A device's Account as a Cipher. What it needs from the network, others bring to `account`."""
+    """A device's Account as a Cipher. Other parts of the client fetch the keys for `account`."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
 
     @classmethod
     def load(cls, saved: bytes, *, user: int, device: int, now_s: Callable[[], float]) -> Encryption:
-        """From what `state` returned last; empty: a new device with fresh keys. Raises ClientError."""
+        """Restore from the result of `state`; empty: create a new device with fresh keys. Raises ClientError."""
         if not saved:
             return cls(Account.create(user=user, device=device, now_s=int(now_s())))
         try:
@@ -29,7 +29,6 @@ class Encryption:
             raise ClientError(f"the saved keys are broken: {error}") from None
 
     def seal(self, conv: int, users: Iterable[int], plaintext: bytes, *, direct: bool) -> list[Sealed]:
-        """See Cipher."""
         with _errors():
             if direct:
                 bodies = [self.account.seal_direct(conv, users, plaintext)]
@@ -38,42 +37,37 @@ class Encryption:
         return [_sealed(body) for body in bodies]
 
     def open(self, conv: int, sender: Address, body: bytes) -> Opened:
-        """See Cipher."""
         try:
             opened = self.account.open(conv, sender=sender, body=body)
         except NoSession as error:
             raise NeedKeys(error.users) from None
         except IdentityChanged as error:
             raise Changed(error.user) from None
-        except Unreadable as error:
-            raise CannotRead(str(error), ask=True) from None
+        except (Unreadable, KeyGone) as error:
+            raise CannotRead(str(error), ask=True, ref=envelope.parse(body).ref) from None
         except (Malformed, Refused, Repeated) as error:
             raise CannotRead(str(error), ask=False) from None
-        return Opened(opened.plaintext, opened.asked, bool(opened.unlocked))
+        return Opened(opened.plaintext, opened.asked, bool(opened.unlocked), opened.ref)
 
     def ask(self, conv: int, sender: Address, bodies: Sequence[bytes]) -> Sealed:
-        """See Cipher."""
         with _errors():
             return _sealed(self.account.ask_again(conv, sender=sender, bodies=bodies))
 
     def answer(self, conv: int, asker: Address, refs: Sequence[int]) -> list[Sealed]:
-        """See Cipher."""
         with _errors():
             return [_sealed(body) for body in self.account.answer(conv, asker=asker, refs=refs)]
 
     def linked(self) -> bool:
-        """Whether this user has other devices."""
+        """Return True if this user has other devices."""
         try:
             return len(self.account.devices(self.account.address[0])) > 1
         except IdentityChanged:
             return True
 
     def list_version(self, user: int) -> int:
-        """See Cipher."""
         return self.account.list_version(user)
 
     def state(self) -> bytes:
-        """See Cipher."""
         return self.account.state()
 
 

@@ -1,1 +1,1 @@
-"""Talking to the service: the HTTP API, the WebSocket connection, and errands that are repeated until done."""
+"""Communication with the service: the HTTP API, the WebSocket connection, and background requests with retries."""

@@ -1,7 +1,6 @@
-"""The HTTP API as a person's client uses it, on aiohttp. Each call is one attempt; who calls decides about the next.
+"""The HTTP API as a person's client uses it, with aiohttp. Each call is one attempt; the caller decides about retries.
 
-Every call may be repeated without harm, see docs/protocol.md. Nothing here keeps anything but the connection
-pool and the tokens.
+Every call may be repeated without harm, see docs/protocol.md. This module keeps only the connection pool and the token.
 """
 
 from __future__ import annotations
@@ -32,26 +31,29 @@ from sut.protocol.api_answers import (
 )
 
 TIMEOUT_S: Final = 8.0
-"""Of one attempt; the API itself answers within 5 s."""
+"""The time limit of one attempt in seconds. The API itself answers within 5 s."""
 RENEW_S: Final = 60.0
-"""A token is replaced so long before its end."""
+"""Seconds before its expiry at which a token is replaced."""
 AGAIN_S: Final = 60.0
-"""After so long a token that could not be refreshed is refreshed again."""
+"""Seconds after a failed refresh at which the token is refreshed again."""
 
 
 class Access(NamedTuple):
-    """How to reach a system, and by what right."""
+    """The address of a system and the credentials for it."""
 
     url: str
     operator_key: str = ""
-    """Gets a token for anybody. Empty: `token` is all there is."""
+    """Authorizes tokens for any device. If empty, `token` is the only token."""
     token: str = ""
     device: int = 0
-    """The device that `token` is for; 0: any."""
+    """The device that `token` is for; 0: any device."""
     ca: str = ""
-    """PEM file of the authority that signed the system's certificates; empty: those that the machine trusts."""
+    """PEM file of the authority that signed the system's certificates.
+
+    Empty: the authorities that the machine trusts.
+    """
     labels: Mapping[str, str] = MappingProxyType({})
-    """host:port of a gateway -> its name, for the person."""
+    """host:port of a gateway -> its name, for display."""
 
 
 class _Member(msgspec.Struct, frozen=True):
@@ -60,14 +62,14 @@ class _Member(msgspec.Struct, frozen=True):
 
 
 class Members(msgspec.Struct, frozen=True):
-    """Who is in a conversation."""
+    """The kind and the members of a conversation."""
 
     kind: str
     members: tuple[_Member, ...]
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far somebody has got and read."""
+    """The numbers up to which a user has received and read the messages of a conversation."""
 
     user: int
     delivered: int
@@ -111,16 +113,18 @@ class Api:
 
     @property
     def trust(self) -> ssl.SSLContext:
-        """For connections by TLS, also those to gateways."""
+        """The TLS settings, which the connections to gateways use as well."""
         return self._trust
 
     def label(self, gateway: str) -> str:
-        """What to call the gateway at this host:port."""
+        """Return the display name of the gateway at this host:port."""
         name = self._access.labels.get(gateway)
         return f"{name} ({gateway})" if name else gateway
 
     async def token(self, *, fresh: bool = False) -> str:
-        """This device's token; `fresh`: the last was refused. Raises ApiProblem, definite when there is no other."""
+        """Return this device's token. `fresh`: the last one was refused. Raises ApiProblem, definite if there is no
+        other token.
+        """
         if not self._access.operator_key:
             if fresh:
                 raise ApiProblem("the token was refused; start again with a new --token", status=401, definite=True)
@@ -144,28 +148,32 @@ class Api:
         self._token, self._refresh_at_s = issued.token, now_s + (issued.expires - now_s) / 2
 
     async def create(self, kind: Literal["direct", "group"], members: Sequence[int], key: str) -> int:
-        """Create a conversation, or find the one that was made with this key. Raises ApiProblem."""
+        """Create a conversation, or find the one that was created with this key. Returns its id. Raises ApiProblem."""
         body = {"kind": kind, "members": list(members), "key": key}
         return (await self._ask("POST", "/v1/conversations", Created, body)).conversation
 
     async def members(self, conv: int) -> Members:
-        """Who is in a conversation, and what kind it is. Raises ApiProblem."""
+        """Return the kind and the members of a conversation. Raises ApiProblem."""
         return await self._ask("GET", f"/v1/conversations/{conv}/members", Members)
 
     async def add(self, conv: int, user: int) -> int:
-        """Add somebody to a group. Returns the number that it took. Raises ApiProblem."""
+        """Add a user to a group. Returns the sequence number of the change. Raises ApiProblem."""
         return (await self._ask("POST", f"/v1/conversations/{conv}/members", Seq, {"user": user})).seq
 
     async def remove(self, conv: int, user: int) -> int:
-        """Remove somebody from a group, or leave. Returns the number that it took. Raises ApiProblem."""
+        """Remove a user from a group; one's own id means leaving it. Returns the change's sequence number. Raises
+        ApiProblem.
+        """
         return (await self._ask("DELETE", f"/v1/conversations/{conv}/members/{user}", Seq)).seq
 
     async def receipts(self, conv: int) -> tuple[Progress, ...]:
-        """How far the members of a conversation have come. Raises ApiProblem."""
+        """Return the receipts of the members of a conversation. Raises ApiProblem."""
         return (await self._ask("GET", f"/v1/conversations/{conv}/receipts", _Progresses)).receipts
 
     async def keys(self, user: int, *, one_time: bool = True) -> KeysOf:
-        """A user's keys; takes a one-time prekey of each device unless `one_time` is False. Raises ApiProblem."""
+        """Return a user's keys. Uses up one one-time prekey of each device unless `one_time` is False. Raises
+        ApiProblem.
+        """
         query = "" if one_time else "?one_time=no"
         return await self._ask("GET", f"/v1/users/{user}/keys{query}", KeysOf)
 
@@ -178,8 +186,10 @@ class Api:
         list_version: int,
         list_data: bytes,
     ) -> int:
-        """Publish this device's keys, and a device list unless it is empty. Returns how many one-time prekeys the
-        service has of it. Raises ApiProblem."""
+        """Publish this device's keys, and the device list unless it is empty. Raises ApiProblem.
+
+        Returns the number of one-time prekeys that the service holds for this device.
+        """
         body = {
             "identity_key": identity_key,
             "signed_prekey": signed,
@@ -189,23 +199,24 @@ class Api:
         return (await self._ask("PUT", "/v1/keys", KeysLeft, body)).one_time
 
     async def register(self) -> None:
-        """Make this device known to the service, without pushes: so it can be revoked. Raises ApiProblem.
+        """Register this device with the service, without push notifications, so that it can be revoked. Raises
+        ApiProblem.
 
-        Not with a token of somebody else's making: whoever made it has registered the device, maybe with pushes.
+        Does nothing if the token was given from outside: its issuer has registered the device, perhaps with push.
         """
         if not self._access.token:
             await self._ask("PUT", f"/v1/devices/{self._device}/push", msgspec.Raw, {"push": None})
 
     async def revoke(self, device: int) -> None:
-        """Take another device of this user off, for ever. May be repeated. Raises ApiProblem."""
+        """Revoke another device of this user for ever. May be repeated. Raises ApiProblem."""
         await self._ask("DELETE", f"/v1/devices/{device}", msgspec.Raw)
 
     async def gateways(self) -> tuple[str, ...]:
-        """WebSocket URLs of live gateways, in random order. Raises ApiProblem."""
+        """Return the WebSocket URLs of live gateways, in random order. Raises ApiProblem."""
         return (await self._ask("GET", "/v1/discovery", Gateways, bearer="")).gateways
 
     async def _ask(self, method: str, path: str, kind: type[T], body: object = None, *, bearer: str | None = None) -> T:
-        """One call; with the device's token, which is renewed once if it is refused, unless `bearer` is given."""
+        """Make one call with `bearer`. Without it the device's token is used, and renewed once if it is refused."""
         if bearer is not None:
             return await self._attempt(method, path, kind, body, bearer)
         try:

@@ -1,4 +1,4 @@
-"""A question of a person's to the service, who waits for the answer."""
+"""Requests to the service for whose answer a person waits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 async def asked(call: Callable[[], Awaitable[T]]) -> T:
-    """Ask the service, some times while nobody knows whether it was done. Raises UserMistake."""
+    """Call the service, at most ATTEMPTS times while the outcome is unknown. Raises UserMistake."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return await call()

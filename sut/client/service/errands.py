@@ -1,7 +1,7 @@
-"""What has to be fetched from the API while the person goes on: one thing at a time, again and again until it is done.
+"""Requests to the API that run in the background: one at a time, each repeated until it succeeds.
 
-A failed errand goes to the end of the line and waits, longer each time; others are not held up by it. One that nobody
-needs any more is dropped.
+A failed errand goes to the end of the queue and waits, longer after each failure, without delaying the others. An
+errand that is not needed any more is dropped.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from sut.protocol.device.reconnect import full_jitter
 
 BASE_S: Final = 0.5
 CAP_S: Final = 5.0
+LONG_CAP_S: Final = 60.0
+"""The longest wait in seconds after LONG_AFTER failures, for example for keys that nobody has published."""
+LONG_AFTER: Final = 12
 REST_S: Final = 1.0
-"""Between two of the same that both were done."""
+"""The shortest time in seconds between two successful runs of the same errand."""
 
 
 class Errands:
-    """The line of them. `do` does one and raises ApiProblem; `needed` says whether one still makes sense."""
+    """The queue of errands. `do` executes one and raises ApiProblem; `needed` returns False if it can be dropped."""
 
     def __init__(
         self,
@@ -43,18 +46,18 @@ class Errands:
         self._wake = asyncio.Event()
 
     def want(self, errand: Errand) -> None:
-        """Have it done. Does not wait; harmless when it is in line already."""
+        """Queue an errand. Does not wait; has no effect if it is queued already."""
         if errand not in self._due:
             self._due[errand] = max(self._clock(), self._done_at.get(errand, float("-inf")) + REST_S)
             self._wake.set()
 
     @property
     def waiting(self) -> list[Errand]:
-        """Those in line."""
+        """The errands in the queue."""
         return list(self._due)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Execute errands until cancelled."""
         while True:
             errand = min(self._due, key=self._due.__getitem__, default=None)
             wait_s = None if errand is None else self._due[errand] - self._clock()
@@ -75,7 +78,8 @@ class Errands:
         except ApiProblem:
             failures = self._failures.get(errand, 0)
             self._failures[errand] = failures + 1
-            rest_s = BASE_S + full_jitter(self._rng, base_s=BASE_S, cap_s=CAP_S, attempt=failures)
+            cap_s = CAP_S if failures < LONG_AFTER else LONG_CAP_S
+            rest_s = BASE_S + full_jitter(self._rng, base_s=BASE_S, cap_s=cap_s, attempt=failures)
             self._due[errand] = self._clock() + rest_s
         else:
             self._forget(errand)

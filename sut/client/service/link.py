@@ -1,7 +1,7 @@
-"""Keeps one device connected: discovery, token, WebSocket, and the clock of the protocol's client machine.
+"""Keeps one device connected: discovery, token, WebSocket, and the timers of the protocol's client machine.
 
-`Link` owns the socket and the waits; what the machine says is done by its `Desk`. The link never touches the machine
-without the desk's lock, and hands frames to the socket only after the desk has put on disk what they rest on.
+`Link` owns the socket and the waits; its `Desk` handles the events of the machine. The link touches the machine only
+under the desk's lock. Frames reach the socket only after the desk has committed the state that they depend on.
 """
 
 from __future__ import annotations
@@ -19,51 +19,70 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from sut.client.errors import ApiProblem, ClientError, sentence
 from sut.client.service.api import Api
 from sut.protocol.device.client import Client
+from sut.protocol.device.liveness import SLOWEST_BPS
 from sut.protocol.frames import Close, FrameError
 
 CONNECT_S: Final = 5.0
 SEND_S: Final = 5.0
-"""A gateway that takes nothing for so long is given up."""
+"""Seconds for a gateway to take frames, plus their transfer time at SLOWEST_BPS.
+
+After that the connection is dropped.
+"""
 AVOID_S: Final = 3.0
-"""How long a gateway that failed is passed over if there is another."""
+"""Seconds for which a gateway that failed is avoided, if there is another one."""
 LONGEST_SLEEP_S: Final = 60.0
 REVOKED: Final = 4410
-"""Close code of a device that was taken off."""
+"""The WebSocket close code for a device that was revoked."""
 MAX_MESSAGE: Final = 4 << 20
-"""Largest WebSocket message: a PAGE of 200 bodies of 16 KB is below it."""
+"""The largest WebSocket message in bytes. A PAGE of 200 bodies of 16 KB is below it."""
 _LOGGER = logging.getLogger(__name__)
 
 
 class Status(NamedTuple):
-    """Of the connection, for the person. `until`: of a wait, when the next attempt begins, on the link's clock."""
+    """The status of the connection, for the person. `until`: when a wait ends, by the link's clock."""
 
     state: str
-    """waiting to be added, connecting, syncing, online, waiting, stopped"""
+    """One of: waiting to be added, connecting, syncing, online, waiting, stopped."""
     gateway: str = ""
     reason: str = ""
     until: float = 0.0
 
 
 class Desk(Protocol):
-    """Who works with the machine. `act` runs under its lock; then events are handled and saved, and frames leave."""
+    """The owner of the machine.
+
+    It runs `act` under its lock, handles and saves the events, and then sends the frames.
+    """
 
     @property
     def machine(self) -> Client:
-        """The client machine; only touched in `act`."""
+        """The client machine. It may be touched only in `act`."""
 
     async def step(self, act: Callable[[float], object]) -> None:
-        """Do something with the machine at the time given, and all that follows from it."""
+        """Call `act` with the current time, and handle everything that follows from it."""
 
     def status(self, status: Status) -> None:
-        """The connection is so now."""
+        """Take the new status of the connection."""
 
 
 class Dead(Exception):
-    """The connection is of no use any more; the text says why."""
+    """The connection is not usable any more; the text says why."""
+
+
+class Noticing(ClientConnection):
+    """A connection that reports every chunk of bytes. On a slow link an unfinished message takes a while to arrive."""
+
+    def data_received(self, data: bytes) -> None:
+        """Report the bytes, then process them. See asyncio.Protocol."""
+        self.heard()
+        super().data_received(data)
+
+    def heard(self) -> None:
+        """Called for each chunk of bytes. The owner of the connection replaces it."""
 
 
 class Link:
-    """The connection of one device. Use: desk.send = link.send; then `run`, once."""
+    """The connection of one device. Set desk.send = link.send, then call `run` once."""
 
     def __init__(self, api: Api, desk: Desk, *, clock: Callable[[], float]) -> None:
         self._api = api
@@ -74,10 +93,10 @@ class Link:
         self._urls: tuple[str, ...] = ()
         self._alarm = asyncio.Event()
         self.dead = ""
-        """Why the machine wants the connection dropped; set by the desk when the machine is Stalled."""
+        """Why the machine wants the connection dropped; empty while it does not. The desk sets it on Stalled."""
 
     async def run(self) -> None:
-        """Until cancelled. Raises ClientError when it makes no sense to go on."""
+        """Connect again and again until cancelled. Raises ClientError when a new attempt would be pointless."""
         fresh_token = False
         while True:
             reason = "connection lost"
@@ -110,19 +129,21 @@ class Link:
             await self._wait(" ".join(reason.split()))
 
     async def send(self, frames: list[bytes]) -> None:
-        """Hand frames to the socket, if there is one, and look at the machine's alarm anew. Called by the desk."""
+        """Write frames to the socket, if there is one, and let the timer read the machine's next wakeup. Called by the
+        desk.
+        """
         self._alarm.set()
         socket = self._socket
         if socket is None or self.dead:
             return
         try:
-            async with asyncio.timeout(SEND_S):
+            async with asyncio.timeout(SEND_S + sum(map(len, frames)) / SLOWEST_BPS):
                 for frame in frames:
                     await socket.send(frame)
         except TimeoutError:
-            self.dead = "the gateway takes nothing"
+            self.dead = "the gateway accepts no data"
         except ConnectionClosed:
-            pass  # the reader says so
+            pass  # the reader raises it
 
     async def _pick(self) -> str:
         with contextlib.suppress(ApiProblem):
@@ -131,14 +152,14 @@ class Link:
         self._avoid = {url: until for url, until in self._avoid.items() if until > now}
         good = [url for url in self._urls if url not in self._avoid] or list(self._urls)
         if not good:
-            self._urls = await self._api.gateways()  # to say why there is none
+            self._urls = await self._api.gateways()  # raises the reason
             raise Dead("no gateway is known")
         return good[0]
 
     async def _one_connection(self, url: str, token: str) -> None:
         machine, self.dead = self._desk.machine, ""
         socket = await connect(
-            url,
+            f"{url}?log=1",
             additional_headers={"Authorization": f"Bearer {token}"},
             ssl=self._api.trust if url.startswith("wss:") else None,
             compression=None,
@@ -147,7 +168,10 @@ class Link:
             close_timeout=1.0,
             ping_interval=None,
             max_size=MAX_MESSAGE,
+            create_connection=Noticing,
         )
+        assert isinstance(socket, Noticing)
+        socket.heard = lambda: machine.heard(self._clock())  # type: ignore[method-assign]
         gateway = self._api.label(urlsplit(url).netloc)
         self._socket = socket
         tasks: list[asyncio.Task[None]] = []
@@ -201,10 +225,10 @@ class Link:
 
     @staticmethod
     def _ended(closed: ConnectionClosed) -> str:
-        """Why the gateway closed. Raises ClientError when coming back would be wrong."""
+        """Return why the gateway closed the connection. Raises ClientError when this device must not reconnect."""
         code = closed.rcvd.code if closed.rcvd is not None else 0
         if code == Close.REPLACED:
-            raise ClientError("another program connected as this very device; this one stops")
+            raise ClientError("another program connected as this device; this one stops")
         if code == REVOKED:
             raise ClientError("this device was revoked")
         return f"closed by the gateway with {code}" if code else "the connection broke"

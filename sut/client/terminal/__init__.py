@@ -1,1 +1,1 @@
-"""The client in a terminal: line by line, or on a screen (tui/)."""
+"""The client in a terminal: line by line (plain.py), or on a screen (tui/)."""

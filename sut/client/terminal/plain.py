@@ -1,12 +1,12 @@
-"""The client without a screen: lines in, lines out; for scripts, tests, and terminals that can do no more.
+"""The client without a screen: lines in, lines out; for scripts, tests and simple terminals.
 
     * connected to 127.0.0.1:40001        the connection
-    * ...                                 something to know
-    [bob] alice: hello                    a line of a conversation that has its number: of others, and own ones
-    [bob] alice: hello (edited)           it changed;  (deleted): it was taken back
-    ! ...                                 what was typed cannot be done, or was not sent
+    * ...                                 a notice
+    [bob] alice: hello                    a numbered line of a conversation, of others or of this person
+    [bob] alice: hello (edited)           the same line after an edit;  (deleted): after a deletion
+    ! ...                                 a command that cannot be executed, or a message that was not sent
 
-At the end of the input it waits until everything that was written has its number.
+At the end of the input it waits until every message has its sequence number.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from sut.client.terminal import slash
 
 SETTLE_S: Final = 60.0
 MAX_QUEUED: Final = 1_000
-"""Typed lines that are read ahead."""
+"""The number of typed lines that are read ahead."""
 MAX_LINE: Final = 1 << 20
-"""Bytes without a line's end; more are dropped."""
+"""The longest line in bytes. A longer one is dropped."""
 
 
 class Plain:
-    """Prints updates, does typed lines."""
+    """Prints the updates of a chat, and executes the typed lines."""
 
     def __init__(self, output: TextIO) -> None:
         self._output = output
@@ -43,7 +43,7 @@ class Plain:
         self.chat: Chat | None = None
 
     def show(self, update: Update) -> None:
-        """The chat's listener."""
+        """Print one update; the chat's listener."""
         match update:
             case LineChanged(line, _):
                 self._line(line)
@@ -55,7 +55,9 @@ class Plain:
                 pass
 
     async def run(self, chat: Chat, typed: asyncio.Queue[str | None]) -> None:
-        """Until the input ends or /quit. Raises ClientError when it cannot go on, or something stays unsent."""
+        """Run until the input ends or /quit. Raises ClientError when the client cannot go on, or a message stays
+        unsent.
+        """
         self.chat = chat
         actions = Actions(chat)
         running = asyncio.create_task(chat.run())
@@ -101,7 +103,7 @@ class Plain:
             said = line.text.replace("\n", " / ")
             title = core.title(core.conversations[line.conv])
             text = f"[{title}] {core.called(line.user)}: {said}{mark}"
-            if line.kind is LineKind.EARLIER:
+            if line.kind is LineKind.EARLIER or not line.user:
                 text = f"[{title}] * {line.text}"
             elif line.kind is LineKind.NOTICE:
                 text = f"[{title}] {core.called(line.user)} {line.text}"
@@ -126,10 +128,11 @@ class Plain:
 
 
 def read_lines(fd: int) -> asyncio.Queue[str | None]:
-    """Lines of a file as they come, None at its end. Call it in the loop that takes them from the queue.
+    """Return a queue of the lines of a file as they arrive, with None at the end. Call it in the loop that reads the
+    queue.
 
-    A thread of its own reads: any kind of file can be waited for so, and the end of the program does not wait for it
-    (it holds no lock of a Python file object).
+    A separate daemon thread reads the file, so any kind of file can be awaited. The thread holds no lock of a Python
+    file object, so the program can end without waiting for it.
     """
     queue: asyncio.Queue[str | None] = asyncio.Queue(MAX_QUEUED)
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What a typed line means: a message, or a command that begins with a slash. The same on the screen and without it."""
+"""The meaning of a typed line: a message, or a command that starts with a slash. Both user interfaces share it."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ class _Command(NamedTuple):
 COMMANDS: Final = {
     "new": _Command("/new NAME", "a conversation with somebody", 1, 1),
     "group": _Command("/group TITLE NAME...", "a new group; quote a title of several words", 2, 500),
-    "open": _Command("/open NAME", "go to a conversation, by name or title", 1, 1),
+    "open": _Command("/open NAME", "open a conversation, by name or title", 1, 1),
     "add": _Command("/add NAME", "add somebody to this group", 1, 1),
     "remove": _Command("/remove NAME", "remove somebody from this group", 1, 1),
     "leave": _Command("/leave", "leave this group", 0, 0),
     "edit": _Command("/edit TEXT", "change your last message here", 1, 1),
-    "delete": _Command("/delete", "take back your last message here", 0, 0),
+    "delete": _Command("/delete", "delete your last message here", 0, 0),
     "safety": _Command("/safety [NAME]", "the number to compare with somebody", 0, 1),
     "accept": _Command("/accept NAME", "accept somebody's changed keys", 1, 1),
     "devices": _Command("/devices", "your own devices", 0, 0),
     "link": _Command("/link NAME CODE", "add a device of yours, by the code that it shows", 2, 20),
-    "unlink": _Command("/unlink NAME", "take a device of yours off", 1, 1),
-    "anew": _Command("/anew", "on a new device: you have lost all others", 0, 0),
+    "unlink": _Command("/unlink NAME", "remove one of your devices", 1, 1),
+    "anew": _Command("/anew", "start over on this device: you have lost all others", 0, 0),
     "who": _Command("/who", "who is in this conversation", 0, 0),
     "help": _Command("/help", "these commands", 0, 0),
-    "quit": _Command("/quit", "end; everything is kept", 0, 0),
+    "quit": _Command("/quit", "end the program; everything is kept", 0, 0),
 }
 HELP: Final = "\n".join(f"{command.usage:<22} {command.summary}" for command in COMMANDS.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What came of a typed line."""
+    """The outcome of one typed line."""
 
     conv: int
-    """The conversation that is in front now."""
+    """The conversation that is in front afterwards; 0 for none."""
     said: str = ""
     quit: bool = False
 
 
 async def do(actions: Actions, core: Core, conv: int, typed: str) -> Result:
-    """Do what a typed line says, in the conversation in front (0: none). Raises UserMistake."""
+    """Execute a typed line in conversation `conv` (0: none is in front). Raises UserMistake."""
     text = typed.strip()
     if not text:
         return Result(conv=conv)
@@ -65,7 +65,7 @@ async def do(actions: Actions, core: Core, conv: int, typed: str) -> Result:
         raise UserMistake(f"there is no /{word[:20]}; /help lists what there is")
     words = _words(rest) if command.most != 1 else [rest.strip()] * bool(rest.strip())
     if not command.least <= len(words) <= command.most:
-        raise UserMistake(f"say {command.usage}")
+        raise UserMistake(f"usage: {command.usage}")
     return await _do(actions, core, conv, word.lower(), words)
 
 
@@ -113,7 +113,9 @@ async def _do(actions: Actions, core: Core, conv: int, word: str, words: list[st
 
 
 def who(core: Core, one: Conversation | None) -> str:
-    """The members of a conversation, one a line."""
+    """Return the names of the members with their presence, one per line. Raises UserMistake if there is no
+    conversation.
+    """
     if one is None:
         raise UserMistake("choose a conversation first")
     lines = []

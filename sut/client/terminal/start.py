@@ -1,4 +1,4 @@
-"""Runs a person's client in this terminal, until they end it: on the screen, or line by line."""
+"""Runs a person's client in this terminal until they quit: on the screen, or line by line."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from sut.client.terminal.plain import Plain, read_lines
 
 
 class Person(NamedTuple):
-    """Who chats, and at which of their devices; checked names."""
+    """The checked names of the user and of the device."""
 
     name: str
     device: str
 
 
 def state_path(directory: Path | None, *, system: str, name: str, device: str) -> Path:
-    """Where the state of a person's device in a system is. `system`: what tells it from others."""
+    """Return the path of a device's state file. `system` identifies the chat system, so that two systems do not share a
+    file.
+    """
     if directory is None:
         home = os.environ.get("XDG_STATE_HOME", "")
         base = Path(home) if Path(home).is_absolute() else Path.home() / ".local" / "state"
@@ -33,10 +35,10 @@ def state_path(directory: Path | None, *, system: str, name: str, device: str) -
 
 
 def chat(access: Access, *, name: str, device: str, system: str, state: Path | None, plain: bool) -> None:
-    """Until the person ends it. Raises ClientError, UserMistake."""
+    """Run the client until the person quits. Raises ClientError, UserMistake."""
     person = Person(check_name(name), check_name(device))
     if not plain and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UserMistake("this is no terminal; with --plain it takes lines and prints lines")
+        raise UserMistake("this is not a terminal; use --plain to read and print lines")
     path = state_path(state, system=system, name=person.name, device=person.device)
     asyncio.run(_plain(access, person, path) if plain else _screen(access, person, path))
 
@@ -48,7 +50,7 @@ async def _plain(access: Access, person: Person, path: Path) -> None:
 
 
 async def _screen(access: Access, person: Person, path: Path) -> None:
-    from sut.client.terminal.tui.app import ChatApp  # Textual takes a moment; the plain mode does without
+    from sut.client.terminal.tui.app import ChatApp  # importing Textual is slow; the plain mode does not need it
 
     app, (name, device) = ChatApp(), person
     async with Chat.open(access, name=name, device_name=device, path=path, listener=app.show) as opened:

@@ -1,1 +1,1 @@
-"""Links and packets between processes, broken and mended. Only here is toxiproxy imported."""
+"""Links and packets between processes, broken and restored. Only here is toxiproxy imported."""

@@ -1,7 +1,7 @@
-"""The links between processes, broken and mended through Toxiproxy. The only place that imports its client library.
+"""The links between processes, broken and restored through Toxiproxy. The only module that imports its client library.
 
-toxiproxy-python keeps the server's address in a class that all its objects share, has no time-outs, obeys HTTP proxies
-from the environment and takes a 500 for success. So each Links has a consumer class of its own, made from the
+toxiproxy-python keeps the server's address in a class that all its objects share, and has no time-outs. It obeys HTTP
+proxies from the environment and takes a 500 for success. So each Links has its own consumer class, made from the
 library's, and calls it with a deadline and a check.
 
 The proxies themselves come from the file that toxiproxy-server reads when it starts (servers/toxiproxy.py): a
@@ -83,15 +83,15 @@ class Links:
         self._add_both(link_name, "latency", {"latency": latency_ms, "jitter": jitter_ms})
 
     def bandwidth(self, link_name: str, *, kb_per_s: int) -> None:
-        """Let so much through in each direction; 0: nothing, and when restored all of it, late. Raises LinkError."""
+        """Pass kb_per_s in each direction; 0: nothing, and after restore all of it, late. Raises LinkError."""
         self._add_both(link_name, "bandwidth", {"rate": kb_per_s})
 
     def reset(self, link_name: str) -> None:
-        """End every connection, old or new, as soon as a byte comes over it; new ones by a reset. Raises LinkError."""
+        """End every connection, old or new, at its first byte; new ones by a reset. Raises LinkError."""
         self._add_both(link_name, "reset_peer", {"timeout": 0})
 
     def slicer(self, link_name: str, *, size: int, delay_us: int) -> None:
-        """Cut what passes into pieces of about so many bytes (half of it more or less), each so much later.
+        """Cut the stream into pieces of about `size` bytes (half of it more or less), each delayed by `delay_us`.
 
         Raises LinkError.
         """
@@ -99,11 +99,11 @@ class Links:
         self._add_both(link_name, "slicer", attributes)
 
     def restore(self, link_name: str) -> None:
-        """Take all toxics off. Harmless when there are none. Raises LinkError.
+        """Remove all toxics. Harmless when there are none. Raises LinkError.
 
-        Connections that a black hole swallowed bytes of are closed by the server: their streams have holes. The server
-        waits with its answer until every connection has let go of the toxic, which one that holds much may do late; it
-        is asked again then.
+        The server closes connections whose bytes a black hole swallowed: their streams have holes. It answers only when
+        every connection has released the toxic, which can take long for one that holds much data. So it is asked up to
+        RESTORE_TRIES times.
         """
         for left in reversed(range(RESTORE_TRIES)):
             try:
@@ -122,7 +122,7 @@ class Links:
                 continue
 
     def toxics(self, link_name: str) -> tuple[Toxic, ...]:
-        """Return what the server does to the link now. Raises LinkError."""
+        """Return the toxics that the server has on the link now. Raises LinkError."""
         try:
             answer = self._call("get", f"{self._path(link_name)}/toxics")
         except NotFound:

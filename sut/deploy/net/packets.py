@@ -1,12 +1,12 @@
-"""Packets between processes of this machine, dropped by iptables: what no proxy stands between can be cut too.
+"""Drops packets between processes of this machine by iptables, so that connections without a proxy can be cut too.
 
-All servers share the loopback, and an outgoing connection does not bind its own address. So a rule says who sends, by
-the group id that each server has for itself (`-m owner --gid-owner`, which the kernel knows on the way out), and where
-to. Connections stay open; neither end is told.
+All servers share the loopback, and an outgoing connection does not bind its own address. So a rule names the
+destination and, by `-m owner --gid-owner`, the sender. Each server has its own group id, which the kernel knows for
+outgoing packets. Connections stay open; neither end is told.
 
-Each run has one chain, named by its id, that the first rule makes and the last one takes along. A rule's comment says
-on whose behalf it is there. So runs side by side never see each other's rules, and whoever knows a run's id can remove
-all that it left.
+Each run has one chain, named by its id. The first rule creates it and the last one removes it. A rule's comment says
+for which fault it is there. So concurrent runs never see each other's rules, and a caller that knows a run's id can
+remove all that it left.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Address = tuple[str, int]
 
 TIMEOUT_S: Final = 2.0
 _LOCK_S: Final = "2"
-"""How long iptables waits for another one to finish."""
+"""Seconds that iptables waits for another instance to finish."""
 _COUNTED: Final = re.compile(r"-c (\d+) \d+ ")
 _COMMENT: Final = re.compile(r'--comment (?:"((?:\\.|[^"\\])*)"|(\S+))')
 _SENDER: Final = re.compile(r"--gid-owner (\d+) ")
@@ -41,7 +41,7 @@ class Way:
     to: Address
 
     def spec(self) -> str:
-        """As iptables is told."""
+        """Return the match part of an iptables rule."""
         return f"-p tcp -m owner --gid-owner {self.gid} -d {self.to[0]} --dport {self.to[1]}"
 
 
@@ -53,7 +53,7 @@ class Packets:
         self._lock = threading.Lock()
 
     def available(self) -> str | None:
-        """None when packets can be dropped here by their sender, else why not. Tries it, in a chain nobody uses."""
+        """Return None if packets can be dropped here by their sender, else why not. Tries it in a scratch chain."""
         if os.geteuid() != 0:
             return "needs root: iptables drops the packets"
         if shutil.which("iptables") is None:
@@ -84,7 +84,7 @@ class Packets:
                 raise
 
     def allow(self, reason: str) -> None:
-        """Take away what `drop` put there for that reason. Harmless when nothing is. Raises PacketError."""
+        """Remove the rules that `drop` added for that reason. Harmless when there are none. Raises PacketError."""
         with self._lock:
             found = [rule for rule in self._rules() if _comment(rule) == reason]
             if found:
@@ -92,7 +92,7 @@ class Packets:
             self._remove_if_empty()
 
     def dropped(self, reason: str) -> Mapping[int, int]:
-        """Packets dropped so far for that reason, by the group that sent them. Raises PacketError."""
+        """Return the packets dropped so far for that reason, by sending group. Raises PacketError."""
         packets: Counter[int] = Counter()
         for rule in self._rules():
             counted, sender = _COUNTED.search(rule), _SENDER.search(rule)
@@ -101,7 +101,7 @@ class Packets:
         return packets
 
     def clear(self) -> None:
-        """Take away all rules of the run, and its chain. Harmless when there are none. Raises PacketError."""
+        """Remove all rules of the run, and its chain. Harmless when there are none. Raises PacketError."""
         if os.geteuid() != 0 or shutil.which("iptables") is None:
             return
         with self._lock:
@@ -110,7 +110,7 @@ class Packets:
                 self._remove_if_empty()
 
     def _rules(self) -> list[str]:
-        """With their counters."""
+        """Return the rules of the chain with their counters."""
         return [line for line in _iptables("-v", "-S").splitlines() if line.startswith(f"-A {self._chain} ")]
 
     def _exists(self) -> bool:
@@ -123,12 +123,12 @@ class Packets:
 
 
 def _quoted(text: str) -> str:
-    """As iptables-restore reads it."""
+    """Quote a text for iptables-restore."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _comment(rule: str) -> str | None:
-    """As it was given; iptables shows it quoted where it need be."""
+    """Return the comment of a rule; iptables quotes it only where needed."""
     found = _COMMENT.search(rule)
     return re.sub(r"\\(.)", r"\1", found[1] or found[2]) if found else None
 
@@ -144,7 +144,7 @@ def _iptables(*arguments: str) -> str:
 
 
 def _run(command: list[str], text: str = "") -> str:
-    """Its output. Raises PacketError."""
+    """Run the command and return its output. Raises PacketError."""
     try:
         ended = subprocess.run(
             command, input=text, capture_output=True, text=True, timeout=TIMEOUT_S + float(_LOCK_S), check=False

@@ -1,1 +1,1 @@
-"""Looks from outside: does a process answer, is a service well, what has this machine, what was left behind."""
+"""Checks from outside: process answers, service health, the machine's abilities, remains of a stopped system."""

@@ -1,4 +1,4 @@
-"""What this machine has and lacks to run a system, each with what to do about it. Changes nothing, builds nothing."""
+"""The abilities and gaps of this machine for running a system, each with a remedy. Changes nothing, builds nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sut.deploy.servers.java import JAVA_COMMAND, find_java
 
 MIN_PYTHON: Final = (3, 11)
 MIN_FILES: Final = 4096
-"""The demo's swarm and a gateway each hold some 1,000 sockets; the rest is room."""
+"""The demo's swarm and a gateway each hold some 1,000 sockets; the rest is reserve."""
 MIN_MEMORY: Final = 2 << 30
 CLUSTER_MEMORY: Final = 6 << 30
 """Three brokers of 0.45 GB, three Cassandra nodes of 0.9 GB, our own processes, the swarm."""
@@ -31,7 +31,7 @@ CLUSTER_DISK: Final = 4 << 30
 LEAST_DISK: Final = 0.25
 """Below this share of that a system is not even started."""
 LOOPBACK: Final = "127.99.99.99"
-"""Servers of the cluster have an address each; on Linux every one of 127.0.0.0/8 is there."""
+"""The cluster's servers have an address each; on Linux all of 127.0.0.0/8 exist."""
 LOOK_TIMEOUT_S: Final = 5.0
 
 
@@ -42,13 +42,13 @@ class Finding(NamedTuple):
     good: bool
     found: str
     remedy: str = ""
-    """What to do; empty when it is good."""
+    """The remedy; empty when the finding is good."""
     needed: bool = True
-    """Without it nothing runs; otherwise something is limited."""
+    """True: nothing runs without it. False: only some features need it."""
 
 
 def examine(directory: Path, profile: str) -> list[Finding]:
-    """All findings for a profile. `directory` is where systems are to run; it need not exist."""
+    """Return all findings for a profile. `directory` is where systems will run; it need not exist."""
     servers = PROFILES[profile].services.keys() & set(jars.SERVERS)
     looks: list[Callable[[], Finding]] = [_python, _redis, _toxiproxy, _files]
     if servers:
@@ -107,7 +107,7 @@ def _jars(server: jars.Server) -> Finding:
     found = jars.find(server, on_progress=lambda _text: None, install=False)
     if found.path is not None:
         return Finding(f"{server} jars", True, str(found.path))
-    # What is missing is then Java or Maven, and told there.
+    # Then Java or Maven is missing, which its own finding reports.
     return Finding(f"{server} jars", found.can_build, found.reason, "" if found.can_build else "see java and mvn")
 
 
@@ -129,7 +129,7 @@ def _loopback() -> Finding:
 
 
 def _packets() -> Finding:
-    """Look whether packets can be dropped, for partitions between servers that no proxy separates."""
+    """Check that packets can be dropped, for partitions between servers that no proxy separates."""
     problem = Packets("doctor").available()
     remedy = "for packet faults, as root: apt-get install iptables, or your system's package of it"
     return Finding(
@@ -138,7 +138,7 @@ def _packets() -> Finding:
 
 
 def _namespaces() -> Finding:
-    """Look whether mount namespaces can be made, for a broker's disk that can be filled."""
+    """Check that mount namespaces can be made, for a broker's disk that can be filled."""
     what, remedy = "mount namespaces", "for the disk-full fault, as root: apt-get install util-linux"
     if not may_isolate():
         return Finding(what, False, "needs root, unshare and nsenter", remedy, False)

@@ -1,4 +1,4 @@
-"""Whether a service works, asked from outside: what a start waits for."""
+"""Checks from outside that a service works; a start waits for this."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sut.deploy.topology import Service, Topology
 
 
 def problem(topology: Topology, service: Service, timeout_s: float) -> str | None:
-    """Return what is wrong with a service, in one line, None when it is healthy. Each question takes `timeout_s`."""
+    """Return a service's problem in one line, None when it is healthy. Each question takes `timeout_s` at most."""
     kind = KINDS[service.kind]
     if not kind.serves:
         return cast("str | None", kind.own("problem")(topology, service, timeout_s))

@@ -1,6 +1,6 @@
-"""Looking at a process from outside: whether it answers, what it reports, and what the kernel says about it.
+"""Probes of a process from outside: that it answers, what it reports, and what the kernel says about it.
 
-Each look is bounded by its timeout, and returns None instead of raising when nothing useful came back.
+Each probe is bounded by its timeout, and returns None instead of raising when it got no useful answer.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 def peer_ping(address: Address, timeout_s: float, secret: bytes = b"") -> Pong | None:
-    """Return what one of our own processes answers on its peer port: its name, incarnation and counters.
+    """Return the Pong of one of our own processes on its peer port: its name, incarnation and counters.
 
     `secret`: that of its topology (`peer_secret`).
     """
@@ -37,7 +37,7 @@ def peer_ping(address: Address, timeout_s: float, secret: bytes = b"") -> Pong |
 
 
 def redis_ping(address: Address, timeout_s: float, login: Login | None = None) -> bool:
-    """Return whether a Redis or Sentinel answers. `login`, here and below: the operator's of its topology."""
+    """Return True if a Redis or Sentinel answers. `login`, here and below: the operator's of its topology."""
     try:
         redis_admin.ping(address, timeout_s, login)
     except Unavailable:
@@ -58,7 +58,7 @@ def sentinel_view(
 
 
 def sentinel_quorum(address: Address, master_name: str, timeout_s: float, login: Login | None = None) -> str | None:
-    """Return whether a Sentinel reaches enough others for a failover: "OK ..." or why not."""
+    """Return "OK ..." if a Sentinel reaches enough others for a failover, else why it does not."""
     return _answer(redis_admin.quorum, address, master_name, timeout_s, login)
 
 
@@ -110,7 +110,7 @@ def http_status(address: Address, path: str, timeout_s: float, ca: str | None = 
 
 
 def process_state(pid: int) -> str | None:
-    """Return "T": stopped, "R": running, "S": anything else that lives; None: no such process, or it is dead."""
+    """Return "T": stopped, "R": running, "S": any other living state; None: no such process, or it is dead."""
     try:
         status = psutil.Process(pid).status()
     except psutil.Error:

@@ -1,8 +1,7 @@
-"""One question to a service in raw bytes, and how the answer came: when, in how many pieces, or not at all.
+"""One question to a service in raw bytes, and the course of the answer: its time, its pieces, or its absence.
 
-What a broken link does to an answer is seen here without a client library that would retry, reconnect or wait. The
-question fits the port: a peer ping, Redis PING with a payload (both after a login), CQL OPTIONS,
-Kafka ApiVersions.
+This shows the effect of a broken link on an answer without a client library that would retry, reconnect or wait. The
+question fits the port: a peer ping, Redis PING with a payload (both after a login), CQL OPTIONS, Kafka ApiVersions.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Answer:
     """broken: refused, reset or closed before the answer was whole."""
     took_s: float
     pieces: tuple[int, ...] = ()
-    """Bytes of each read, as they came."""
+    """Sizes in bytes of the reads, in order of arrival."""
 
     def __str__(self) -> str:
         if self.how == "whole":
@@ -45,9 +44,9 @@ class Answer:
 class _Question:
     text: bytes
     whole: Callable[[bytes], bool]
-    """Whether these bytes are all of the answer."""
+    """Returns True if these bytes are the whole answer."""
     more: Callable[[bytes], bytes] = lambda _piece: b""
-    """What is to be sent after this piece of the answer. May raise FrameError."""
+    """Returns what to send after this piece of the answer. May raise FrameError."""
 
 
 def ask(role: str, address: Address, timeout_s: float, topology: Topology | None = None) -> Answer:
@@ -110,7 +109,7 @@ def _command(*words: bytes) -> bytes:
 
 
 def _framed(header: int, size_at: int) -> Callable[[bytes], bool]:
-    """Make a test for answers of `header` bytes, whose end from `size_at` on says how many bytes follow."""
+    """Return a test for answers with a header of `header` bytes that ends, from `size_at` on, with the body's size."""
 
     def whole(received: bytes) -> bool:
         return len(received) >= header and len(received) >= header + int.from_bytes(received[size_at:header], "big")

@@ -1,4 +1,4 @@
-"""What a stopped system may have left on this machine, looked for where it would be found. Changes nothing."""
+"""Finds what a stopped system has left on this machine. Changes nothing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sut.deploy.supervise.reaper import members
 from sut.deploy.topology import Topology
 
 CONNECT_TIMEOUT_S: Final = 0.2
-"""Loopback refuses at once."""
+"""Enough for loopback, which refuses at once."""
 
 
 def remains(topology: Topology) -> list[str]:
-    """One line for each process, listening port and mounted disk of a run that is over; empty when it left nothing."""
+    """Return a line for each process, listening port and mounted disk of a run that is over; empty if none is left."""
     found = [f"process {process.pid} ({name})" for process, name in members(topology.run_id).items()]
     for service in topology.services:
         if not service.external:
@@ -42,7 +42,7 @@ def _answers(host: str, port: int) -> bool:
 
 
 def _taken(port: int, run_id: str) -> bool:
-    """Whether a process of another run listens there by now: the kernel hands free ports out again."""
+    """Return True if a process of another run listens there now: the kernel hands out free ports again."""
     with contextlib.suppress(psutil.Error):
         for one in psutil.net_connections("tcp"):
             if one.laddr[1:] == (port,) and one.status == psutil.CONN_LISTEN and one.pid is not None:

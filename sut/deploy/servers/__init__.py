@@ -1,1 +1,1 @@
-"""Foreign servers: where they come from, their configuration, their keys, and servers that somebody else runs."""
+"""Foreign servers: their files, configuration and keys, and servers that are already running elsewhere."""

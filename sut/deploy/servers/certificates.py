@@ -1,7 +1,7 @@
-"""A certificate authority for one machine, and a certificate of it: for a system's gateways and API, or its stand-ins.
+"""Makes a certificate authority for one machine and a certificate from it: for gateways and the API, or the stand-ins.
 
-For tests and for systems that run on loopback. A public system gets its certificates from elsewhere and names the files
-in its topology.
+For tests and for systems on loopback. A public system gets its certificates from elsewhere and names the files in its
+topology.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LEEWAY: Final = datetime.timedelta(hours=1)
 
 
 class Issued(NamedTuple):
-    """An authority's certificate, a certificate that it signed, and the key to that: each PEM."""
+    """An authority's certificate, a certificate that it signed, and that one's key: each in PEM."""
 
     ca: bytes
     certificate: bytes
@@ -49,9 +49,9 @@ def make(directory: Path, hosts: Iterable[str] = LOOPBACK) -> Tls:
 
 
 def issue(authority: str, subject: str, hosts: Iterable[str]) -> Issued:
-    """A new authority of this name, and a server's certificate of it for these names and addresses.
+    """Return a new authority of this name, and a server certificate that it signed for these names and addresses.
 
-    The authority's key is not kept: nobody can sign another certificate with it.
+    The authority's key is not kept, so it can never sign another certificate.
     """
     now = datetime.datetime.now(datetime.UTC)
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
@@ -77,14 +77,14 @@ def issue(authority: str, subject: str, hosts: Iterable[str]) -> Issued:
 
 
 def private_pem(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> bytes:
-    """A private key as PEM (PKCS #8), not encrypted."""
+    """Return a private key as PEM (PKCS #8), not encrypted."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file that is readable by its owner only, from the first byte on. Raises OSError."""
+    """Write a file that only its owner can read, from the first byte on. Raises OSError."""
     path.touch(mode=0o600)
     path.chmod(0o600)
     path.write_bytes(data)

@@ -1,9 +1,9 @@
-"""Servers that somebody else runs, by address: who belongs to them, and services of a topology in their place.
+"""Foreign servers that already run, found by address: their members, and the services of a topology for them.
 
-A user names one address or more; the servers themselves name all members, each by the address that it tells its
-clients. That own address is the service's, and what a link's proxy dials; our processes dial the proxy. Nothing is
-started, stopped or changed here, and only a few questions are asked. Neither passwords nor TLS: servers that want
-them are not spoken to yet.
+A user names one address or more. The servers themselves name all members, each by the address that it tells its
+clients. That own address is the service's, and a link's proxy dials it; our processes dial the proxy. Nothing is
+started, stopped or changed here, and only a few questions are asked. Passwords and TLS are not supported, so servers
+that require them cannot be used yet.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ Address = tuple[str, int]
 T = TypeVar("T")
 
 TIMEOUT_S: Final = 3.0
-"""For each question. Somebody else's network is not the loopback."""
+"""Time limit of each question. A foreign network is slower than the loopback."""
 REPLICAS: Final = 3
-"""Of each partition of the log and each row of the store; two of them confirm a write."""
+"""Replicas of each partition of the log and each row of the store; two of them confirm a write."""
 _ADDRESS: Final = re.compile(r"(?:\[([0-9a-fA-F:]+)\]|([\w.-]+)):(\d{1,5})", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Servers:
-    """What a user says of them. A kind that has no address is run by ourselves."""
+    """The servers that a user names. A kind without an address is run by us."""
 
     kafka: tuple[Address, ...] = ()
     cassandra: tuple[Address, ...] = ()
     sentinels: tuple[Address, ...] = ()
     redis_master: str = "petrel"
     topic: str | None = None
-    """None: one that no other run has."""
+    """None: a name that no other run has."""
     keyspace: str | None = None
-    """None: one that no other run has."""
+    """None: a name that no other run has."""
     log_id: str | None = None
-    """None: the run's id, as a new topic needs it."""
+    """None: the run's id, which is right for a new topic."""
 
     @property
     def kinds(self) -> frozenset[ServiceKind]:
-        """What is not to be started."""
+        """The kinds that we must not start."""
         kinds: set[ServiceKind] = set()
         if self.kafka:
             kinds.add("kafka")
@@ -61,7 +61,7 @@ class Servers:
 
 
 def parse_addresses(text: str) -> tuple[Address, ...]:
-    """`HOST:PORT[,HOST:PORT...]`, each once. Raises ValueError, one line."""
+    """Parse `HOST:PORT[,HOST:PORT...]` and drop duplicates. Raises ValueError, one line."""
     found = []
     for part in text.split(","):
         match = _ADDRESS.fullmatch(part.strip())
@@ -72,7 +72,7 @@ def parse_addresses(text: str) -> tuple[Address, ...]:
 
 
 def discover(servers: Servers) -> Mapping[ServiceKind, tuple[Service, ...]]:
-    """The services that stand for them, all seen to answer at their own address. Raises DeployError, one line."""
+    """Return a service for each member after it answered at its own address. Raises DeployError, one line."""
     found: dict[ServiceKind, tuple[Service, ...]] = {}
     if servers.kafka:
         brokers = _first("", servers.kafka, lambda address: kafka_probe.brokers(address, TIMEOUT_S))
@@ -103,7 +103,7 @@ def discover(servers: Servers) -> Mapping[ServiceKind, tuple[Service, ...]]:
 
 
 def named(topology: Topology, servers: Servers) -> Topology:
-    """The topology with names of its own on servers that it shares with other runs."""
+    """Return the topology with its own names on servers that it shares with other runs."""
     run = topology.run_id
     return msgspec.structs.replace(
         topology,
@@ -115,7 +115,7 @@ def named(topology: Topology, servers: Servers) -> Topology:
 
 
 def _first(label: str, addresses: Iterable[Address], ask: Callable[[Address], T]) -> T:
-    """The answer of the first that gives one. Raises DeployError with what each of them said."""
+    """Return the first answer. Raises DeployError with the error of each address."""
     refusals = []
     for address in addresses:
         try:
@@ -131,7 +131,7 @@ def _enough(server: str, member: str, count: int) -> None:
 
 
 def _reach(server: str, own: Iterable[Address], asked: Iterable[Address], look: Callable[[Address], object]) -> None:
-    """Each member at its own address. Raises DeployError."""
+    """Query each member at its own address. Raises DeployError."""
     for address in own:
         try:
             look(address)

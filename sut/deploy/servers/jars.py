@@ -41,17 +41,17 @@ _LOOK_S: Final = 0.05
 _LOCK_LINE: Final = re.compile(r"([0-9a-f]{64})  ([\w.+-]+\.jar)")
 
 Lock = Mapping[str, str]
-"""sha256 by the jar's name."""
+"""The sha256 of each jar, by name."""
 
 
 class JarError(Exception):
-    """Jars that are not to be had or are not those of the lock; the text is one line."""
+    """Jars cannot be fetched or differ from the lock; the text is one line."""
 
 
 def find(server: Server, *, on_progress: Progress, install: bool = True) -> FoundServer:
-    """The directory with all jars of the server, each as in the lock. With `install`, fetched when there is none yet.
+    """Return the directory with all jars of the server, each as in the lock. With `install`, fetches them if missing.
 
-    Takes about 0.1 s when it is there, and at most FETCH_TIMEOUT_S.
+    Takes about 0.1 s when they are there, and at most FETCH_TIMEOUT_S.
     """
     try:
         java = find_java()
@@ -78,7 +78,7 @@ def find(server: Server, *, on_progress: Progress, install: bool = True) -> Foun
 
 
 def find_all(servers: Sequence[Server], *, on_progress: Progress) -> dict[Server, FoundServer]:
-    """`find` for each, at once. on_progress is called in the caller's thread only."""
+    """Run `find` for all servers at once. on_progress is called in the caller's thread only."""
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     with ThreadPoolExecutor(len(SERVERS)) as pool:
         found = {server: pool.submit(find, server, on_progress=lines.put) for server in servers}
@@ -89,13 +89,13 @@ def find_all(servers: Sequence[Server], *, on_progress: Progress) -> dict[Server
 
 
 def directory(server: Server, lock: Lock) -> Path:
-    """Where the jars of this lock are kept; another lock has another place."""
+    """Return the directory for the jars of this lock; each lock has its own."""
     text = "".join(f"{digest} {name}\n" for name, digest in sorted(lock.items()))
     return cache_dir() / "jars" / f"{server}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def read_lock(server: Server) -> Lock:
-    """The jars that make up the server. Raises JarError."""
+    """Return the jars that make up the server. Raises JarError."""
     path = LOCKS / server / "sha256.txt"
     try:
         lines = path.read_text().splitlines()
@@ -112,7 +112,7 @@ def read_lock(server: Server) -> Lock:
 
 
 def difference(jars: Path, lock: Lock) -> str | None:
-    """None when the directory holds exactly the jars of the lock, else the first that is wrong. Raises OSError."""
+    """Return None if the directory holds exactly the jars of the lock, else the first difference. Raises OSError."""
     there = {path.name for path in jars.iterdir()}
     if missing := sorted(lock.keys() - there):
         return f"{missing[0]} is missing"
@@ -125,7 +125,7 @@ def difference(jars: Path, lock: Lock) -> str | None:
 
 
 def write_lock(server: Server, *, on_progress: Progress) -> int:
-    """Resolve the pom anew and write the lock; how many jars it names. Raises JarError, OSError."""
+    """Resolve the pom again, write the lock and return its number of jars. Raises JarError, OSError."""
     if (mvn := shutil.which("mvn")) is None:
         raise JarError(f"no mvn on PATH: {MVN_COMMAND}")
     with tempfile.TemporaryDirectory(prefix=f"lock-{server}-") as scratch:
@@ -136,7 +136,7 @@ def write_lock(server: Server, *, on_progress: Progress) -> int:
 
 
 def _install(server: Server, mvn: str, lock: Lock, target: Path, on_progress: Progress) -> None:
-    """Fetch, compare, move in place. Raises JarError, OSError."""
+    """Fetch the jars, compare them and move them in place. Raises JarError, OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
     for abandoned in target.parent.glob(f"fetch-{server}-*"):
         with contextlib.suppress(OSError):
@@ -160,7 +160,7 @@ def _install(server: Server, mvn: str, lock: Lock, target: Path, on_progress: Pr
 def _fetch(server: Server, mvn: str, scratch: Path, *, expected: tuple[str, ...], on_progress: Progress) -> Path:
     """Let Maven put the jars in a directory of `scratch`, unchecked. Raises JarError, OSError.
 
-    Its local repository is in `scratch` too: Maven does not promise that two of it may share one.
+    Its local repository is in `scratch` too: Maven does not promise that two instances may share one.
     """
     shutil.copyfile(LOCKS / server / "pom.xml", scratch / "pom.xml")
     on_progress(f"{server}: fetching it with mvn, only this once")
@@ -195,12 +195,12 @@ def _fetch(server: Server, mvn: str, scratch: Path, *, expected: tuple[str, ...]
 
 
 def _count(scratch: Path, expected: tuple[str, ...]) -> int:
-    """How many of the jars Maven's local repository has so far; its own parts are there too."""
+    """Return how many of the jars Maven's local repository has so far. It also contains Maven's own parts."""
     return len({path.name for path in scratch.glob("repository/**/*.jar")}.intersection(expected))
 
 
 def _first_error(output: str) -> str:
-    """The line of Maven's output that says most, without its tag."""
+    """Return the first line of Maven's output, without its tag."""
     lines = [line.removeprefix("[ERROR] ").strip() for line in output.splitlines() if line.strip()]
     return lines[0] if lines else "it gave no reason"
 

@@ -1,4 +1,4 @@
-"""A Java that Kafka and Cassandra run on: where it is on this machine, or why there is none."""
+"""Finds a Java that Kafka and Cassandra run on, or says why there is none."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 MIN_JAVA: Final = 17
-"""Kafka 4's oldest for brokers."""
+"""The oldest version that Kafka 4 brokers accept."""
 LAST_WITH_SECURITY_MANAGER: Final = 23
-"""Cassandra 5.0 sets one at its start, and Java 24 has none. Started here with 17 and 21."""
+"""Cassandra 5.0 sets a security manager at its start, and Java 24 has none. Tested here with 17 and 21."""
 JAVA_COMMAND: Final = "apt-get install openjdk-17-jre-headless, or your system's package of Java 17 or 21"
 
 
 class FoundJava(NamedTuple):
-    """Its `java`, or None and why there is none."""
+    """The path of `java`, or None and the reason."""
 
     path: Path | None
     reason: str = ""
     version: int = 0
-    """Feature release: 17, 21."""
+    """Feature release, such as 17 or 21; 0: no Java."""
 
 
 def find_java() -> FoundJava:
-    """The `java` of JAVA_HOME, else of PATH."""
+    """Return the `java` of JAVA_HOME, else of PATH."""
     home = os.environ.get("JAVA_HOME", "")
     found = shutil.which("java", path=str(Path(home) / "bin")) if home else None
     found = found or shutil.which("java")
@@ -40,7 +40,7 @@ def find_java() -> FoundJava:
 
 
 def java_version(java: Path) -> int:
-    """The feature release that `java -version` says (8, 17, 21), 0 when it does not say."""
+    """Return the feature release that `java -version` prints (8, 17, 21), 0 when it prints none."""
     try:
         shown = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=20, check=False).stderr
     except (OSError, subprocess.TimeoutExpired):
@@ -49,6 +49,6 @@ def java_version(java: Path) -> int:
 
 
 def parse_version(shown: str) -> int:
-    """Of the text that `java -version` writes. Before Java 9 it began with "1."."""
+    """Parse the output of `java -version`. Before Java 9 the version began with "1."."""
     match = re.search(r'version "(?:1\.)?(\d+)', shown)
     return int(match[1]) if match else 0

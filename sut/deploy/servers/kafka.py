@@ -1,12 +1,12 @@
-"""Three Kafka nodes on one machine: their processes, their configuration, whether one of them is well.
+"""Three Kafka nodes on one machine: their processes, their configuration, and the check of one node's health.
 
-Each is broker and controller in one JVM, on a loopback address of its own, with three listeners: CLIENT for our
-processes (through Toxiproxy), REPLICATION among the brokers, CONTROLLER for the quorum that elects leaders. The quorum
-is static. Nothing is formatted by a tool: with a static quorum all that a node needs on its disk before its first
-start is a meta.properties in each directory, and Kafka's own tool costs a JVM a node to write it.
+Each is broker and controller in one JVM, on its own loopback address. It has three listeners: CLIENT for our processes
+(through Toxiproxy), REPLICATION among the brokers, CONTROLLER for the quorum that elects leaders. The quorum is static.
+No tool formats the disks. With a static quorum a node needs only a meta.properties in each directory before its first
+start. Kafka's own tool costs a JVM per node to write it.
 
-Records are not flushed to the disk before they are confirmed, as in any Kafka: what survives a SIGKILL is the page
-cache, what survives a machine is the other replicas.
+Records are not flushed to the disk before they are confirmed, as is usual for Kafka. The page cache survives a SIGKILL,
+and the other replicas survive the loss of a machine.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _SETTINGS: Final[dict[str, object]] = {
     "listener.security.protocol.map": "CLIENT:PLAINTEXT,REPLICATION:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "inter.broker.listener.name": "REPLICATION",
     "controller.listener.names": "CONTROLLER",
-    # What is confirmed is on two brokers at least, and only a broker that has it may lead.
+    # A confirmed record is on two brokers at least, and only a broker that has it may lead.
     "default.replication.factor": 3,
     "min.insync.replicas": 2,
     "unclean.leader.election.enable": "false",
     "auto.create.topics.enable": "false",
-    # A dead or stopped broker leads no more after this long (9 s by default).
+    # A dead or stopped broker loses its leadership after this long (9 s by default).
     "broker.session.timeout.ms": 2000,
     "broker.heartbeat.interval.ms": 400,
     # A dead or stopped controller is succeeded after this long (2 s by default), and an election takes no longer.
@@ -56,7 +56,7 @@ _SETTINGS: Final[dict[str, object]] = {
     "controller.quorum.election.timeout.ms": 500,
     "controller.quorum.election.backoff.max.ms": 300,
     "controller.quorum.request.timeout.ms": 1000,
-    # A follower that lives and does not follow (30 s by default): so long does a cut between two brokers stop appends.
+    # A lagging follower is dropped after this long (30 s by default). Until then a cut between brokers stops appends.
     "replica.lag.time.max.ms": 3000,
     "replica.fetch.wait.max.ms": 500,  # how long an idle follower's question waits: each costs CPU
     "replica.socket.timeout.ms": 2000,
@@ -72,7 +72,7 @@ _SETTINGS: Final[dict[str, object]] = {
     "metadata.log.segment.bytes": 8 << 20,
     "log.cleaner.threads": 1,
     "log.cleaner.dedupe.buffer.size": 4 << 20,  # 128 MiB of the heap by default; the commits have few keys
-    # Nobody here is in a group; if somebody is, its offsets are on all three.
+    # Nothing here uses consumer groups; if something does, its offsets are on all three nodes.
     "offsets.topic.replication.factor": 3,
     "offsets.topic.num.partitions": 1,
     "transaction.state.log.replication.factor": 3,
@@ -82,7 +82,7 @@ _SETTINGS: Final[dict[str, object]] = {
 
 
 def services(_kind: ServiceKind, _count: int, place: Place) -> tuple[Service, ...]:
-    """The three nodes; each one's command is complete. Raises OSError when there are no free ports."""
+    """Return the three nodes with their complete commands. Raises OSError when there are no free ports."""
     java = find_java().path or "java"
     jars = place.kafka_jars
     assert jars is not None, "a profile with Kafka nodes needs their jars"
@@ -108,7 +108,7 @@ def services(_kind: ServiceKind, _count: int, place: Place) -> tuple[Service, ..
 
 
 def write_conf(topology: Topology, service: Service) -> None:
-    """Write the configuration and the identity, which is the run's, of a node that begins empty. Raises OSError."""
+    """Write the configuration and the run's identity of a node that begins empty. Raises OSError."""
     shutil.rmtree(topology.path / "data" / service.name, ignore_errors=True)
     conf = conf_dir(topology.path, service.name)
     conf.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def write_conf(topology: Topology, service: Service) -> None:
 
 
 def problem(topology: Topology, service: Service, timeout_s: float) -> str | None:
-    """None when it answers, sees all brokers alive and the log's partitions whole. Takes at most about `timeout_s`."""
+    """Return None if it answers, sees all brokers alive and all replicas in sync. Takes at most about `timeout_s`."""
     try:
         view = kafka_probe.view((service.host, service.ports["client"]), timeout_s, topology.topic)
     except Unavailable:
@@ -173,7 +173,7 @@ def _properties(values: Mapping[str, object]) -> str:
 
 
 def _uuid(seed: str) -> str:
-    """16 bytes as Kafka writes them. None of the few that it reserves, which begin with zeros."""
+    """Return 16 bytes as Kafka writes them. The few ids that it reserves begin with zeros, unlike these."""
     return base64.urlsafe_b64encode(b"\x01" + hashlib.sha256(seed.encode()).digest()[:15]).decode().rstrip("=")
 
 

@@ -1,12 +1,12 @@
-"""What the push service needs to reach its providers, as files in DIR/push, and the stand-ins' half of it.
+"""The files in DIR/push that the push service needs to reach its providers, and the stand-ins' part of them.
 
-    providers.json            where each provider is, whose certificates are believed, and with which keys we sign
+    providers.json            the URL of each provider, the authorities to trust, and the keys to sign with
     apns.p8                   the key that signs APNs provider tokens (ES256), as Apple hands it out
     fcm.json                  the service account, as Google hands it out
-    ca.pem                    believed by us; signs the stand-ins' certificate
+    ca.pem                    trusted by us; signs the stand-ins' certificate
     stand-in/                 the stand-ins' certificate and key, and the public halves of our two keys
 
-Where the topology has stand-ins all of it is made anew at each start. Whoever has accounts with the real ones writes
+If the topology has stand-ins, all of it is made again at each start. A user with accounts at the real providers writes
 the first three files, and runs a topology without stand-ins.
 """
 
@@ -21,7 +21,7 @@ from sut.deploy.topology import Topology, read
 
 
 class ApnsAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """Our account with Apple."""
+    """Our account with Apple (APNs)."""
 
     url: str
     """https://api.push.apple.com, or the stand-in."""
@@ -35,7 +35,7 @@ class ApnsAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FcmAccount(msgspec.Struct, frozen=True, kw_only=True):
-    """Our account with Google."""
+    """Our account with Google (FCM)."""
 
     url: str
     """https://fcm.googleapis.com, or the stand-in."""
@@ -55,7 +55,7 @@ class ServiceAccount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Accounts(msgspec.Struct, frozen=True, kw_only=True):
-    """providers.json. File names are relative to its directory."""
+    """The content of providers.json. File names are relative to its directory."""
 
     apns: ApnsAccount | None = None
     fcm: FcmAccount | None = None
@@ -84,5 +84,5 @@ def read_accounts(topology: Topology) -> Accounts:
 
 
 def read_service_account(path: Path) -> ServiceAccount:
-    """Return Google's file. Raises TopologyError."""
+    """Return the account in Google's file. Raises TopologyError."""
     return read(path, ServiceAccount)

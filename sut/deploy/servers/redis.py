@@ -1,4 +1,4 @@
-"""Redis for the registry and presence: its data nodes, and what Sentinels share with them (sentinel.py).
+"""Redis for the registry and presence: its data nodes, and the functions shared with Sentinels (sentinel.py).
 
 Redis keeps nothing on disk: the gateways rebuild the registry, and losing it costs latency, never a message. The
 configuration does not say who is master: the supervisor asks the Sentinels at each start.
@@ -23,10 +23,10 @@ Address = tuple[str, int]
 RESTART_S: Final = 8.5
 """A dead Redis stays away until Sentinel has seen it (4 s, adapters/redis/tilt.py) and failed over (1 to 3 s more)."""
 SENTINEL_PATIENCE_S: Final = 10.0
-"""How long a dead Redis waits for a failover under way; then it starts as what Sentinel last said."""
+"""Seconds that a dead Redis waits for a failover in progress; then it starts as Sentinel last said."""
 SENTINEL_TIMEOUT_S: Final = 0.5
 FIRST_START_S: Final = 0.5
-"""At a start this soon after the last end there is no Sentinel to ask yet: it is the first start."""
+"""A start this soon after the last end is the first start: no Sentinel can be asked yet."""
 
 USERS: Final = "users.acl"
 """The file of users, beside the configuration: Sentinel has nodes rewrite that, and never this."""
@@ -109,17 +109,17 @@ def write(topology: Topology, service: Service, text: str, users: str) -> None:
 
 
 def problem(topology: Topology, service: Service, timeout_s: float) -> str | None:
-    """Return what is wrong with a data node, None when it is well. Takes at most about `timeout_s`."""
+    """Return a data node's problem, None when it is healthy. Takes at most about `timeout_s`."""
     from sut.deploy.probes import probe  # redis-py takes 0.2 s to import: not before the first start
 
     role = probe.redis_role((service.host, service.ports["redis"]), timeout_s, topology.redis_login("operator"))
     if role is None:
         return "does not answer"
-    return None if role.linked else "a replica that is not in step with its master"
+    return None if role.linked else "a replica that is not in sync with its master"
 
 
 def start_arguments(topology: Topology, service: Service, waited_s: float) -> tuple[str, ...] | None:
-    """Return whom a data node is to follow, as arguments; None while it has to wait for a failover.
+    """Return the arguments that name the master to follow; None while the node has to wait for a failover.
 
     `waited_s`: seconds since it died. Asks the Sentinels, SENTINEL_TIMEOUT_S each.
     """
@@ -144,7 +144,7 @@ def start_arguments(topology: Topology, service: Service, waited_s: float) -> tu
 
 
 class RedisStart(NamedTuple):
-    """The role that a Redis is started in."""
+    """The role in which a Redis starts."""
 
     follow: Address | None
     """The master to follow; None: it is the master."""

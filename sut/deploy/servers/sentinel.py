@@ -1,7 +1,7 @@
 """Sentinels, which watch the Redis nodes and choose a new master.
 
-They know the replicas and each other from the start, under ids derived from the run. So a failover is possible as soon
-as they answer, instead of after ten seconds of discovery.
+They know the replicas and each other from the start, by ids derived from the run. So a failover is possible as soon as
+they answer, instead of after ten seconds of discovery.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ sentinel parallel-syncs {master_name} 1
 
 
 def services(kind: ServiceKind, count: int, place: Place) -> tuple[Service, ...]:
-    """Return the Sentinels."""
+    """Return the Sentinels as services."""
     return redis.servers(kind, count, place, "--sentinel")
 
 
 def conf(topology: Topology, service: Service) -> str:
-    """Return its configuration: the first redis of the topology is the master it begins with. Sentinel rewrites it."""
+    """Return its configuration. The first redis of the topology is its first master. Sentinel rewrites the file."""
     master, *replicas = topology.of_kind("redis")
     sentinels = topology.of_kind("sentinel")
     name = topology.redis_master
@@ -62,7 +62,7 @@ def write_conf(topology: Topology, service: Service) -> None:
 
 
 def problem(topology: Topology, service: Service, timeout_s: float) -> str | None:
-    """Return what is wrong with a Sentinel, None when it sees the others and a master. Each look takes `timeout_s`."""
+    """Return a Sentinel's problem, None when it sees the others and a master. Each look takes `timeout_s` at most."""
     login = topology.redis_login("operator")
     view = probe.sentinel_view((service.host, service.ports["redis"]), topology.redis_master, timeout_s, login)
     if view is None:
@@ -75,9 +75,9 @@ def problem(topology: Topology, service: Service, timeout_s: float) -> str | Non
     if (view.replicas, view.sentinels) != (replicas, others):
         return f"sees {view.replicas} of {replicas} replicas and {view.sentinels} of {others} other sentinels"
     role = probe.redis_role(view.master, timeout_s, login)
-    return None if role is not None and role.role == "master" else "names a master that is none"
+    return None if role is not None and role.role == "master" else "names a master that is not one"
 
 
 def _sentinel_id(topology: Topology, service: Service) -> str:
-    """Return 40 hex digits, which no other Sentinel has."""
+    """Return an id of 40 hex digits that no other Sentinel has."""
     return hashlib.sha256(f"{topology.run_id}/{service.name}".encode()).hexdigest()[:40]

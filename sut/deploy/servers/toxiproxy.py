@@ -1,6 +1,6 @@
-"""Toxiproxy, through which the links of a topology go.
+"""Toxiproxy, which carries the links of a topology.
 
-It reads its proxies from a file: a restarted one has them all, without toxics, before it answers its API.
+It reads its proxies from a file. A restarted one has them all, without toxics, before its API answers.
 """
 
 from __future__ import annotations
@@ -55,5 +55,5 @@ def write_conf(topology: Topology, _service: Service) -> None:
 
 
 def problem(topology: Topology, _service: Service, timeout_s: float) -> str | None:
-    """Return what is wrong, None when it has all proxies."""
+    """Return the problem, None when it has all proxies."""
     return Links(topology, timeout_s=timeout_s).available()

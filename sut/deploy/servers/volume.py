@@ -1,4 +1,4 @@
-"""Small disks for brokers, which a fault can fill. Each is a tmpfs in a mount namespace of its own."""
+"""Small disks for brokers, which a fault can fill. Each is a tmpfs in its own mount namespace."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from sut.deploy.servers import kafka as kafka_server
 from sut.deploy.topology import Service, ServiceKind, Topology
 
 VOLUME_MB: Final = 192
-"""Size of the disk, in MiB: room for a run's log, and filled in a moment. It takes memory only as it is used."""
+"""Size of the disk in MiB: enough for a run's log, and quick to fill. It takes memory only as it is used."""
 _VOLUME: Final = (
     'mkdir -p "$0.disk" && mount -t tmpfs -o "size=$1m" petrel "$0.disk"'
     ' && cp -a "$0/." "$0.disk/" && mount --bind "$0.disk" "$0" && exec sleep infinity'
 )
-"""Runs in a mount namespace: the disk is gone with the last process in it, however that ends."""
+"""Runs in a mount namespace, so the disk vanishes with the last process in it, however that ends."""
 
 
 def services(kind: ServiceKind, count: int, place: Place) -> tuple[Service, ...]:

@@ -1,1 +1,1 @@
-"""The supervisor and what it needs: processes started, restarted, ended; the watchdog behind a killed runner."""
+"""The supervisor and its parts: starts, restarts and ends processes; the watchdog cleans up after a killed runner."""

@@ -1,7 +1,7 @@
-"""One service's process under supervision: started, awaited, started again, and in the end stopped.
+"""One service's process under supervision: started, awaited, started again, and finally stopped.
 
-A process is started when it is due and not held, and when the `command` given says with what; it is due at once the
-first time and after a wait that restart.py computes each time it has died.
+A process is started when it is due, not held, and its `command` returns a command line. It is due at once the first
+time, and after each death when the wait that restart.py computes is over.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sut.deploy.supervise.state import Files, ProcessState
 from sut.deploy.topology import Service
 
 LOOK_S: Final = 0.1
-"""How often a dead process's hold file and command are looked at."""
+"""Interval of checking a dead process's hold file and command."""
 
 Command = Callable[[Service, float], Awaitable[tuple[str, ...] | None]]
 """(service, seconds since it died) -> its command line, None: not now."""
@@ -59,11 +59,11 @@ class Child:
         self._task = asyncio.create_task(self._keep_running())
 
     def retire(self) -> None:
-        """Start it no more. A running process is left alone."""
+        """Do not start it again. A running process is left alone."""
         self._stopping.set()
 
     async def stop(self, grace_s: float) -> None:
-        """End it: SIGTERM (to a stopped process too), and SIGKILL after `grace_s`. On return it is gone."""
+        """End it: SIGTERM (also to a stopped process), then SIGKILL after `grace_s`. On return it is gone."""
         self.retire()
         if self._task is None:
             self._change(status="stopped")
@@ -101,7 +101,7 @@ class Child:
         self._change(status="stopped")
 
     async def _when_due(self, wait_s: float, died_s: float) -> tuple[str, ...] | None:
-        """Its command line once it is to be started, None when it is to be started no more."""
+        """Return its command line once it is due, None when it must not start any more."""
         hold = self._files.hold(self.service.name)
         while not self._stopping.is_set():
             held = hold.exists()

@@ -1,8 +1,8 @@
 """`python -m sut.deploy.supervise.launch TOPOLOGY NAME`: one of our own processes, from its start to its clean end.
 
-Runs serve() of the service's kind on uvloop until SIGTERM or SIGINT sets the stop event. What a person can mend (a
-port in use, a topology that cannot be read) ends as one log line and exit status 70; a bug ends as a traceback in
-the log and status 1. Either way the supervisor starts the process again.
+Runs serve() of the service's kind on uvloop until SIGTERM or SIGINT sets the stop event. An error that a person can fix
+(a port in use, an unreadable topology) ends as one log line and exit status 70. A bug ends as a traceback in the log
+and status 1. In both cases the supervisor starts the process again.
 """
 
 from __future__ import annotations

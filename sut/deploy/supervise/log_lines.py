@@ -1,7 +1,7 @@
-"""One line a log record, alike in every process: time in UTC to the millisecond, level, logger, text.
+"""One line per log record, alike in every process: time in UTC to the millisecond, level, logger, text.
 
-Only a defect of our own brings its traceback. Drivers attach one to each connection that is refused or broken, which
-is weather here: of those the error's own words stay.
+Only a bug of our own brings its traceback. Drivers attach one to each refused or broken connection, which is normal
+here: only the error's text is kept.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import time
 from typing import Final
 
 DRIVERS: Final = ("cassandra", "aiokafka", "kafka", "redis")
-"""Loggers of libraries that speak to servers, which come and go."""
+"""Loggers of the libraries that connect to servers."""
 
 
 class OneLine(logging.Formatter):
-    """The format; a driver's records never have more than a line."""
+    """The format; a driver's records never have more than one line."""
 
     def __init__(self) -> None:
         super().__init__("{asctime}.{msecs:03.0f} {levelname} {name}: {message}", "%Y-%m-%dT%H:%M:%S", "{")
         self.converter = time.gmtime
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, and below it the traceback of a defect of ours."""
+        """Return the line, followed by the traceback for a bug of our own."""
         if record.name.partition(".")[0] not in DRIVERS:
             return super().format(record)
         error = record.exc_info[1] if record.exc_info else None

@@ -1,4 +1,4 @@
-"""Ends every process of a run, whoever started it and whatever became of its parents.
+"""Ends every process of a run, whoever started it and whether or not its parents live.
 
 A process belongs to the run that its environment names; it cannot lose that by being orphaned, stopped or renamed.
 """
@@ -14,23 +14,23 @@ import psutil
 from sut.deploy.supervise.state import RUN_ID, SERVICE
 
 KILL_TIMEOUT_S: Final = 3.0
-"""How long SIGKILL may take to show, on a busy machine."""
+"""Time that SIGKILL may take to show, on a busy machine."""
 LOOK_S: Final = 0.05
 
 
 class Reaped(NamedTuple):
-    """What a reaping did."""
+    """The result of a reaping."""
 
     ended: tuple[str, ...]
-    """Who was there: the service's name, else the program's."""
+    """Names of the processes found: the service's, else the program's."""
     left: tuple[int, ...]
     """Pids that are still there; empty unless the kernel could not end them in time."""
 
 
 def reap(run_id: str, *, grace_s: float, settle_s: float = 0.1) -> Reaped:
-    """SIGTERM to all (stopped ones are continued), SIGKILL after grace_s; returns when none was seen for settle_s.
+    """Send SIGTERM to all and continue stopped ones; SIGKILL after grace_s. Returns after settle_s without any.
 
-    Takes at most grace_s + settle_s + KILL_TIMEOUT_S. Never touches the caller or those it descends from.
+    Takes at most grace_s + settle_s + KILL_TIMEOUT_S. Never touches the caller or its ancestors.
     """
     begun_s = time.monotonic()
     seen_s = begun_s
@@ -54,7 +54,7 @@ def reap(run_id: str, *, grace_s: float, settle_s: float = 0.1) -> Reaped:
 
 
 def members(run_id: str) -> dict[psutil.Process, str]:
-    """The living processes of the run with their names, without the caller and those it descends from."""
+    """Return the living processes of the run with their names, without the caller and its ancestors."""
     me = psutil.Process()
     spared = {me.pid, *(parent.pid for parent in me.parents())}
     found = {}

@@ -1,10 +1,9 @@
-"""Ports that are free, and stay free until the process they are meant for has bound them.
+"""Free ports that stay free until the process they are meant for has bound them.
 
 A reservation is a bound socket that never listens, with SO_REUSEADDR. On Linux a server that sets SO_REUSEADDR too
-(ours, Redis and Toxiproxy do) may bind the same port and listen on it, while nobody is given the port by chance:
-neither another system that binds port 0, nor an outgoing connection that needs any port. The supervisor inherits the
-sockets and holds them while it lives, so a restarted process finds its port free. Elsewhere they are closed before
-the start.
+(ours, Redis and Toxiproxy do) may bind the same port and listen on it. Meanwhile the kernel gives the port neither to
+another system that binds port 0, nor to an outgoing connection that needs any port. The supervisor inherits the sockets
+and holds them while it lives, so a restarted process finds its port free. Elsewhere they are closed before the start.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Final, Self
 HOST: Final = "127.0.0.1"
 ATTEMPTS: Final = 100
 OUTLAST_START: Final = sys.platform == "linux"
-"""Whether a server can bind a port while it is reserved."""
+"""True if a server can bind a port while it is reserved."""
 
 
 class Reservation:
@@ -29,7 +28,7 @@ class Reservation:
         self._sockets: list[socket.socket] = []
 
     def port(self, *hosts: str) -> int:
-        """One more port: of 127.0.0.1, or the same one of each of these hosts."""
+        """Return one more port: of 127.0.0.1, or the same one of each of these hosts."""
         first, *others = hosts or (HOST,)
         for _attempt in range(ATTEMPTS):
             with contextlib.ExitStack() as stack:
@@ -44,13 +43,13 @@ class Reservation:
         raise OSError(errno.EADDRINUSE, f"no port is free on all of {', '.join(hosts)}")
 
     def inherit(self) -> tuple[int, ...]:
-        """The descriptors that the supervisor is to inherit; the reservations are closed where none can outlast."""
+        """Return the descriptors for the supervisor; closes the reservations first if they cannot outlast the start."""
         if not OUTLAST_START:
             self.close()
         return tuple(sock.fileno() for sock in self._sockets)
 
     def close(self) -> None:
-        """Give up all that are held by this process; an inheritor keeps its own."""
+        """Close all that this process holds; an inheritor keeps its own."""
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()
@@ -65,7 +64,7 @@ class Reservation:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """A socket that holds the port. Raises OSError."""
+    """Return a socket that holds the port. Raises OSError."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,13 +1,13 @@
-"""What the supervisor and everybody else tell each other through a system's directory.
+"""The files in a system's directory by which the supervisor and all others communicate.
 
     state.json         written by the supervisor at each change, whole or not at all
     supervisor.lock    locked from the start of a supervisor to its end, by the kernel: no lock is left behind
     hold/NAME          exists while the process NAME, once dead, is not to be restarted
-    logs/NAME.log      what NAME wrote, of all its lives
+    logs/NAME.log      the output of NAME in all its lives
 
-Files rather than a socket: they need no answer, cannot hang, and a fault that is held before its process is killed
-cannot race with the restart. Every process carries its run and its name in its environment, so a pid that now belongs
-to somebody else is never taken for ours.
+Files instead of a socket: they need no answer and cannot hang. A process that is held before a fault kills it cannot
+be restarted in a race. Every process carries its run and its name in its environment, so a pid that now belongs to
+another program is never taken for ours.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ class ProcessState(msgspec.Struct, frozen=True, kw_only=True):
     """The process of one service."""
 
     status: Status = "starting"
-    """starting: waiting for its turn or its restart; running: the process is there; held: dead and to stay so;
-    external: somebody else's, of whose process nothing is known."""
+    """starting: waiting for its turn or its restart; running: the process is there; held: dead and not to restart;
+    external: a foreign process of unknown state."""
     pid: int = 0
-    """0 while there is none."""
+    """0 while there is no process."""
     created_s: float = 0.0
-    """Start time as the kernel has it, seconds since the epoch."""
+    """Start time reported by the kernel, in seconds since the epoch."""
     started_ns: int = 0
     """Start time by the run's clock."""
     restarts: int = 0
     ended: str = ""
-    """How its last life ended: "SIGKILL", "exit 70"; empty while none has."""
+    """How its last life ended: "SIGKILL", "exit 70"; empty until one has ended."""
 
 
 class SystemState(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +80,7 @@ class Files(NamedTuple):
         return self.directory / "logs" / f"{name}.log"
 
     def prepare(self) -> None:
-        """Make the directories, and forget the holds of an earlier system. Raises OSError."""
+        """Make the directories, and delete the holds of an earlier system. Raises OSError."""
         for part in ("hold", "logs", "data"):
             (self.directory / part).mkdir(parents=True, exist_ok=True)
             (self.directory / part).chmod(0o700)
@@ -110,7 +110,7 @@ def write_state(directory: Path, state: SystemState) -> None:
 
 
 def take_lock(directory: Path) -> int | None:
-    """Lock the directory until the descriptor is closed here and by its heirs; None: another has it. Raises OSError."""
+    """Lock the directory until this process and its heirs close the descriptor; None: it is locked. Raises OSError."""
     fd = os.open(Files(directory).lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     for _attempt in range(5):  # is_locked of another process holds it for a moment
         with contextlib.suppress(BlockingIOError):
@@ -122,7 +122,7 @@ def take_lock(directory: Path) -> int | None:
 
 
 def is_locked(directory: Path) -> bool:
-    """Return whether a supervisor runs in the directory."""
+    """Return True if a supervisor runs in the directory."""
     try:
         fd = os.open(Files(directory).lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -137,12 +137,12 @@ def is_locked(directory: Path) -> bool:
 
 
 def clock_offset_ns(environ: Mapping[str, str]) -> int:
-    """Return the run's clock minus the monotonic clock, from the environment or else as of now."""
+    """Return the run's clock minus the monotonic clock: from the environment, else as of now."""
     return int(environ.get(CLOCK_OFFSET) or time.time_ns() - time.monotonic_ns())
 
 
 def environment(topology: Topology, offset_ns: int, service: str | None = None) -> dict[str, str]:
-    """Return what a process of the run has in its environment beyond what it inherits."""
+    """Return the environment variables that a process of the run has beyond the inherited ones."""
     marks = {RUN_ID: topology.run_id, CLOCK_OFFSET: str(offset_ns)}
     return marks if service is None else {**marks, SERVICE: service}
 
@@ -154,12 +154,12 @@ def mounts(pid: int) -> list[str]:
 
 
 def mounted(pid: int, directory: str) -> bool:
-    """Return whether the process `pid` sees a file system mounted on the directory. Raises OSError."""
+    """Return True if the process `pid` sees a file system mounted on the directory. Raises OSError."""
     return directory in mounts(pid)
 
 
 def belongs(pid: int, run_id: str, service: str | None = None) -> bool:
-    """Return whether a living process of this pid belongs to the run (and is the service). Zombies are not living."""
+    """Return True if `pid` is a living process of the run (and of the service). Zombies are not living."""
     try:
         environ = psutil.Process(pid).environ()
     except (psutil.Error, OSError):

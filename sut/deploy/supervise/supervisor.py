@@ -1,9 +1,9 @@
 """`python -m sut.deploy.supervise.supervisor TOPOLOGY`: keeps a whole system running until SIGTERM.
 
-Starts every service, restarts what dies unless DIR/hold/NAME exists, writes DIR/state.json at each change, and on
-SIGTERM stops all in the order that loses nothing: gateways drain first, servers go last. A second SIGTERM kills. It
-lives in a session of its own, so a Ctrl-C at the terminal is the runner's business alone. It holds no state that
-matters: when it is itself killed, the reaper finds the processes by their environment.
+Starts every service, restarts dead ones unless DIR/hold/NAME exists, and writes DIR/state.json at each change. On
+SIGTERM it stops all in the order that loses nothing: gateways drain first, servers go last. A second SIGTERM kills. It
+lives in its own session, so that a Ctrl-C at the terminal reaches only the runner. It holds no state that matters: if
+it is killed, the reaper finds the processes by their environment.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from sut.deploy.supervise.state import Files, SystemState
 from sut.deploy.topology import PRIVATE, Service, Topology, TopologyError, load
 
 STAGE_TIMEOUT_S: Final = 5.0
-"""How long a stage of the start waits for the ports of the one before."""
+"""Time that a stage of the start waits for the ports of the one before."""
 ACCEPT_LOOK_S: Final = 0.02
 NICE: Final = 5
-"""A third of the weight of a process that is not niced."""
+"""Nice value: a third of the weight of a process that is not niced."""
 STOP_TIMEOUT_S: Final = sum(max(kind.grace_s for kind in kinds) for kinds in stages(lambda kind: kind.stop)) + 1.0
-"""The longest that a stop takes, with a second for the kernel."""
+"""The longest duration of a stop, with a second for the kernel."""
 
 log = logging.getLogger(state.SUPERVISOR)
 
@@ -185,7 +185,7 @@ def main(arguments: list[str]) -> int:
         log.error("%s", error)
         return EXIT_CANNOT
     if lock is None:
-        log.error("%s: a supervisor lives there already", topology.dir)
+        log.error("%s: a supervisor runs there already", topology.dir)
         return EXIT_CANNOT
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
@@ -196,10 +196,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _yield_to_others() -> None:
-    """The system's processes shall not keep a load generator on the same machine waiting.
+    """Lower the priority of the system's processes, so that a load generator on the same machine need not wait.
 
-    One that is late measures its own lateness. What is niced among ourselves stays so: Linux weighs sessions against
-    each other first where it groups processes by session (autogroup), and there only this file's value counts.
+    A late load generator measures its own lateness. Nice values among our processes keep their effect. Where Linux
+    groups processes by session (autogroup) it weighs sessions first, and there only this file's value counts.
     """
     os.nice(NICE)
     with contextlib.suppress(OSError):  # no such kernel

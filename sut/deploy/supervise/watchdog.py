@@ -1,17 +1,17 @@
-"""`python -m sut.deploy.supervise.watchdog RUN_ID DIR`: cleans up behind a runner that was killed.
+"""`python -m sut.deploy.supervise.watchdog RUN_ID DIR`: cleans up after a runner that was killed.
 
-The runner holds the other end of standard input. Its end, however it comes, closes the pipe; unless the line "done"
-came first, the run is undone at once: what DIR/undo.jsonl promises, then every process of the run. What was done is
-appended to DIR/logs/watchdog.log. Whatever breaks in the embedded profile breaks inside the run's own processes, so
-ending them heals it; the ledger is for effects on the host that outlive them (a firewall rule):
+The runner holds the other end of standard input. When it ends, however that happens, the pipe closes. Unless the line
+"done" came first, the run is undone at once: the commands of DIR/undo.jsonl run, then every process of the run ends.
+Each step is appended to DIR/logs/watchdog.log. A fault of the embedded profile is inside the run's own processes, so
+ending them heals it. The ledger is for effects on the host that outlive them (a firewall rule):
 
-    {"undo": "f1", "argv": ["iptables", "-D", ...]}     how to undo it; runs without a shell, newest first
+    {"undo": "f1", "argv": ["iptables", "-D", ...]}     the command that undoes it; runs without a shell, newest first
     {"done": "f1"}                                       it is undone already
 
-Other lines and fields belong to others and are ignored. The same command promised twice runs once.
+Other lines and fields are ignored: other programs use them. The same command promised twice runs once.
 
 A runner needs its watchdog before it has a system. RUN_ID may therefore be empty: then the run is the one that
-DIR/topology.json names when the runner dies, and that file is written before the first process is started.
+DIR/topology.json names when the runner dies. That file is written before the first process is started.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from sut.deploy.topology import TopologyError, load
 
 GRACE_S: Final = 1.0
 SETTLE_S: Final = 0.5
-"""The runner may have died between the fork of a process and its exec, when it did not name the run yet."""
+"""The runner may have died between the fork of a process and its exec, when its environment was not set yet."""
 UNDO_S: Final = 2.0
-"""For all commands of the ledger together: the whole clean-up is to take less than five seconds."""
+"""Time for all commands of the ledger together: the whole clean-up must take less than five seconds."""
 MIN_UNDO_S: Final = 0.5
-"""What each gets even when the others were slow."""
+"""Time for each command even if the others were slow."""
 DONE: Final = b"done"
 
 
 class Watchdog:
-    """The runner's handle on its watchdog. While this process lives, so does the watchdog's patience."""
+    """The runner's handle on its watchdog, which waits as long as this process lives."""
 
     def __init__(self, run_id: str, directory: Path) -> None:
-        """Start one. With run_id "" it may be started before the system: DIR/topology.json then names the run.
+        """Start a watchdog. With run_id "" it may start before the system: DIR/topology.json then names the run.
 
         Raises OSError.
         """
@@ -56,8 +56,8 @@ class Watchdog:
         log = state.Files(directory).log("watchdog")
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
-            # Without the run's mark, or the runner's own clean-up would end it too early. The pipe's end is not
-            # inherited by anybody: it closes when this process ends.
+            # Without the run's mark: otherwise the runner's own clean-up would end it too early. No child inherits the
+            # pipe's end, so it closes when this process ends.
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "sut.deploy.supervise.watchdog", run_id, str(directory)],
                 env={name: value for name, value in os.environ.items() if name not in marks},
@@ -70,11 +70,11 @@ class Watchdog:
 
     @property
     def pid(self) -> int:
-        """Its process."""
+        """The pid of the watchdog's process."""
         return self._process.pid
 
     def done(self, timeout_s: float = 5.0) -> None:
-        """The run is over and clean: dismiss it. May be repeated."""
+        """Dismiss the watchdog after a run that is over and clean. May be repeated."""
         with contextlib.suppress(BrokenPipeError, ValueError):
             assert self._process.stdin is not None
             self._process.stdin.write(DONE + b"\n")
@@ -100,7 +100,7 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 def pending(lines: Iterable[bytes]) -> list[Undo]:
-    """What a ledger leaves to be undone, newest first. Lines of others, and a torn one, promise nothing here."""
+    """Return the commands that a ledger leaves to be run, newest first. Ignores foreign lines and a torn one."""
     promised: dict[str, Undo] = {}
     for text in lines:
         try:
@@ -116,7 +116,7 @@ def pending(lines: Iterable[bytes]) -> list[Undo]:
 
 
 def main(arguments: list[str]) -> int:
-    """The process's exit status: 0 when dismissed or when the run is gone."""
+    """Run the watchdog. Returns the exit status: 0 when it was dismissed or the run is gone."""
     if len(arguments) != 2:
         sys.stderr.write("usage: python -m sut.deploy.supervise.watchdog RUN_ID DIR < pipe\n")
         return EXIT_USAGE
@@ -126,7 +126,7 @@ def main(arguments: list[str]) -> int:
     if _dismissed(sys.stdin.fileno()):
         return 0
     run_id = run_id or _run_in(directory)
-    log.warning("the runner is gone, ending run %s", run_id or "(none was begun)")
+    log.warning("the runner has ended, ending run %s", run_id or "(it had not begun one)")
     ledger = directory / "undo.jsonl"
     lines = ledger.read_bytes().split(b"\n") if ledger.exists() else []
     deadline_s = time.monotonic() + UNDO_S
@@ -139,7 +139,7 @@ def main(arguments: list[str]) -> int:
     if not run_id:
         return 0
     reaped = reap(run_id, grace_s=GRACE_S, settle_s=SETTLE_S)
-    log.warning("ended %d processes: %s", len(reaped.ended), ", ".join(reaped.ended) or "there were none")
+    log.warning("ended %d processes: %s", len(reaped.ended), ", ".join(reaped.ended) or "none")
     if reaped.left:
         log.error("could not end: %s", reaped.left)
         return EXIT_CANNOT
@@ -147,7 +147,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _dismissed(fd: int) -> bool:
-    """Read to the end of the pipe; whether the last whole line was "done"."""
+    """Read to the end of the pipe. Return True if the last whole line was "done"."""
     tail = b""
     while chunk := os.read(fd, 4096):
         tail = (tail + chunk)[-4096:]
@@ -156,7 +156,7 @@ def _dismissed(fd: int) -> bool:
 
 
 def _run_in(directory: Path) -> str:
-    """The run whose topology is in the directory, "" when there is none."""
+    """Return the run id of the topology in the directory, "" when there is none."""
     try:
         return load(directory / "topology.json").run_id
     except TopologyError:
@@ -164,7 +164,7 @@ def _run_in(directory: Path) -> str:
 
 
 def _run(argv: tuple[str, ...], timeout_s: float) -> str:
-    """How the command ended, in words."""
+    """Run the command and return how it ended, in words."""
     try:
         ended = subprocess.run(argv, stdin=subprocess.DEVNULL, timeout=timeout_s, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -1,3 +1,1 @@
-"""The client machine: one device across many connections, sans-I/O. What happens goes in, frames and events come
-out.
-"""
+"""The client machine: one device across many connections, sans-I/O. It takes inputs and returns frames and events."""

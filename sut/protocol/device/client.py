@@ -1,19 +1,31 @@
-"""One device across many connections: sans-I/O. Feed it what happens, then drain what it says.
+"""One device across many connections, sans-I/O: feed it inputs, then drain its frames and events.
 
-A driver calls connected(), receive() for each binary message, tick() when next_wakeup() has come, and disconnected();
-after each call it sends frames() and looks at events(). No clock, no socket, no thread is used here: `now` is any
-monotone clock in seconds. Cursors, the outbox and known gaps live on from one connection to the next, which is what
-makes delivery at-least-once on the wire and exactly-once on the screen.
+A driver calls connected(), receive() for each binary message, tick() at next_wakeup(), and disconnected(). After each
+call it sends frames() and handles events(). There is no clock, socket or thread here: `now` is any monotonic clock in
+seconds. Cursors, the outbox and known gaps survive from one connection to the next. That makes delivery at-least-once
+on the wire and exactly-once on the screen.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable
 
 from sut.protocol.causal import Causality, Dependency
 from sut.protocol.device.context import HISTORY_REQ
-from sut.protocol.device.events import ClientSettings, Drained, Nacked, Notified, Online, OutboxFull, Stalled, Wire
+from sut.protocol.device.events import (
+    ClientSettings,
+    Drained,
+    LogChanged,
+    Nacked,
+    Notified,
+    Online,
+    OutboxFull,
+    RolledBack,
+    Stalled,
+    Wire,
+)
 from sut.protocol.device.gate import Gate
 from sut.protocol.device.history import HistoryBusy
 from sut.protocol.device.inbox import MEMBERSHIP, page_fault
@@ -43,7 +55,7 @@ __all__ = ["Client", "ClientSettings", "HistoryBusy", "Nacked", "OutboxFull"]
 class Client(Parts):
     """The state machine of one device. Not thread-safe."""
 
-    __slots__ = ("_beats", "_epoch", "_liveness", "_next_client_seq", "_online", "_reconnect")
+    __slots__ = ("_beats", "_epoch", "_liveness", "_low", "_online", "_reconnect", "_same_log", "log")
 
     def __init__(
         self,
@@ -55,7 +67,7 @@ class Client(Parts):
         next_client_seq: int = 1,
         causality: Causality | None = None,
     ) -> None:
-        """With `causality` it keeps causal order across conversations; without, only that within each."""
+        """With `causality` it keeps causal order across conversations; without it, only the order within each."""
         super().__init__(user=user, device=device, rng=rng, settings=settings)
         if causality is not None:
             self._gate = self._inbox.gate = Gate(
@@ -63,53 +75,58 @@ class Client(Parts):
             )
         self._liveness = Liveness(self._context)
         self._reconnect = Reconnect(settings.reconnect_fixed_s)
-        self._next_client_seq = next_client_seq
+        self._context.next_client_seq = next_client_seq
         self._online = False
         self._epoch = 0
+        self.log = b""
+        """The name of the log, from WELCOME; empty if it was not sent. The owner must keep it from run to run."""
+        self._same_log = False
+        self._low: dict[int, int] = {}  # conversation -> a head below its cursor, to be confirmed
         self._beats = 0
 
     def submit(self, conv: int, body: bytes | Compose, now: float) -> int:
-        """Take a message for sending and return its client_seq. Raises OutboxFull, ValueError (bad size or id)."""
-        client_seq = self._next_client_seq
+        """Queue a message for sending, and return its client_seq. Raises OutboxFull, ValueError (bad size or id)."""
+        client_seq = self._context.next_client_seq
         self._made_outbox().put(conv, client_seq, body, now=now)
-        self._next_client_seq = client_seq + 1
+        self._context.next_client_seq = client_seq + 1
         if self._signals is not None:
             self._signals.sent(conv)
         return client_seq
 
     def history(self, conv: int, before: int, now: float, *, limit: int = 50) -> int:
-        """Ask for the newest `limit` messages before a number. HistoryPage or HistoryFailed has the req returned.
+        """Ask for the newest `limit` messages before a sequence number. Returns the req of the HistoryPage or
+        HistoryFailed.
 
         Raises HistoryBusy.
         """
         return self._made_histories().ask(conv, before, limit, now)
 
     def mark_read(self, conv: int, seq: int, now: float) -> None:
-        """The person has read everything up to `seq`; what was not shown yet does not count."""
+        """Note that the person has read everything up to `seq`. Messages that were not shown yet do not count."""
         self._made_signals().mark_read(conv, seq, now)
 
     def typing(self, conv: int, now: float) -> None:
-        """The person is writing there: call it with each keystroke. Nothing is said while offline."""
+        """Report that the person is typing. Call it with each keystroke; nothing is sent while offline."""
         self._made_signals().typing(conv, now, is_open=self._online)
 
     def stop_typing(self, conv: int, now: float) -> None:
-        """The person has stopped without sending."""
+        """Report that the person has stopped typing without sending."""
         self._made_signals().stop_typing(conv, now, is_open=self._online)
 
     def watch(self, users: Iterable[int]) -> None:
-        """The person looks at these users, and at nobody else; none: at nobody. Raises ValueError for too many."""
+        """Watch the presence of these users and no others. Raises ValueError for more than MAX_WATCHED."""
         self._made_signals().watch(users, is_open=self._online)
 
     def dependencies(self, conv: int, now: float) -> tuple[Dependency, ...]:
-        """What a message to this conversation has to name if it is sent now. Nothing without `causality`."""
+        """Return what a message to this conversation must name if it is sent now. Empty without `causality`."""
         return self._gate.memory.dependencies(conv, now) if self._gate is not None else ()
 
     def connected(self, now: float) -> None:
-        """The upgrade succeeded. Nothing is sent before WELCOME."""
+        """Note that the upgrade succeeded. Nothing is sent before WELCOME."""
         self._liveness.connected(now)
 
     def disconnected(self, now: float) -> float:
-        """The connection ended, or could not be made. Returns the seconds to wait before the next attempt."""
+        """Note that the connection ended or failed. Returns the seconds to wait before the next attempt."""
         self._online = False
         self._liveness.disconnected()
         self._close_parts()
@@ -119,9 +136,16 @@ class Client(Parts):
         )
 
     def receive(self, frame: bytes, now: float) -> None:
-        """One binary message from the gateway. Raises FrameError: the driver should close and reconnect."""
+        """Process one binary message from the gateway.
+
+        Raises FrameError: then the driver should close and reconnect.
+        """
         decoded = decode_server(frame)
-        self._liveness.heard()
+        if isinstance(decoded, Page) and self._fetches is not None:
+            self._liveness.bps = self._fetches.measured(len(frame), self._liveness.bps, now)
+        self._liveness.heard(now)
+        if not isinstance(decoded, Beat):
+            self._context.question_at = math.inf
         match decoded:
             case Notify(entries):
                 for conv, head, _flags in entries:
@@ -135,12 +159,13 @@ class Client(Parts):
             case Page():
                 self._page(decoded, now)
             case Beat(flags):
+                self._context.beat(now)
                 self._beat(flags, now)
             case Synced():
                 self._synced(decoded, now)
             case Refused():
-                if self._outbox is not None:
-                    self._outbox.refused(decoded, now)
+                self._made_outbox().refused(decoded, now)
+                self._settle_doubts(now)
             case Receipts() | Typists() | PresenceNews():
                 self._made_signals().receive(decoded, now)
             case Welcome():
@@ -154,8 +179,24 @@ class Client(Parts):
                 if self._fetches is not None and self._fetches.failed(decoded, now):
                     self._sync(now)
 
+    def heard(self, now: float) -> None:
+        """Note that bytes arrived, perhaps of an unfinished frame: the connection is alive.
+
+        For a driver that sees single bytes; see liveness.py.
+        """
+        self._context.bytes_told = True
+        self._liveness.heard(now)
+        if self._fetches is not None:
+            self._fetches.heard(now)
+
     def tick(self, now: float) -> None:
-        """Do what is due."""
+        """Do everything that is due."""
+        self._tick(now)
+        if self._context.pages != self._awaits_pages:  # a request that waited for a page is due now
+            self._tick(now)
+
+    def _tick(self, now: float) -> None:
+        self._liveness.be_patient(pages=self._awaits_pages)
         reason = self._liveness.tick(now)
         if reason is not None:
             self._context.events.append(Stalled(reason))
@@ -175,11 +216,12 @@ class Client(Parts):
 
     @property
     def untold(self) -> bool:
-        """A message was submitted that no connection has carried yet."""
+        """True if a submitted message has not been transmitted on any connection yet."""
         return self._outbox is not None and self._outbox.untold
 
     def next_wakeup(self) -> float:
-        """The earliest time at which tick() has something to do; inf when only an input can change anything."""
+        """Return the earliest time at which tick() has work to do; inf if only an input can change anything."""
+        self._liveness.be_patient(pages=self._awaits_pages)
         at = self._liveness.due()
         if self._outbox is not None:
             at = min(at, self._outbox.due())
@@ -193,6 +235,11 @@ class Client(Parts):
                 at = min(at, self._signals.due())
         return at
 
+    @property
+    def _awaits_pages(self) -> bool:
+        histories = self._histories is not None and self._histories.asked
+        return histories or (self._fetches is not None and self._fetches.asked)
+
     def _welcome(self, frame: Welcome, now: float) -> None:
         context = self._context
         if self._open:
@@ -203,6 +250,12 @@ class Client(Parts):
                 f"WELCOME to user {frame.user}, device {frame.device}; this is {context.user}, {context.device}"
             )
         self._epoch = frame.epoch
+        self._same_log = frame.log != b"" and frame.log == self.log
+        if frame.log and frame.log != self.log:
+            if self.log:
+                self._context.events.append(LogChanged(frame.log))
+            self.log = frame.log
+        self._low.clear()
         self._beats = 0
         self._liveness.welcome(frame.heartbeat_ms / 1000, now)
         self._open_parts(now)
@@ -219,6 +272,8 @@ class Client(Parts):
             self._signals.synced(now)
 
     def _synced(self, frame: Synced, now: float) -> None:
+        for conv, head in self._syncs.fallen(frame):
+            self._fallen(conv, head, now)
         for conv, head, _flags in frame.entries:
             if self._inbox.follow(conv) and head > self._inbox.cursors[conv]:
                 self._made_fetches().confirm(conv, head, now)
@@ -229,12 +284,43 @@ class Client(Parts):
         if sure and self._gate is not None:
             self._gate.ended(ended, now)
             self._gate.synced(now)
+        if sure and self._outbox is not None:
+            self._outbox.looked(self._syncs.started)
+            self._settle_doubts(now)
         if not self._online:
             self._online = True
             self._reconnect.succeeded()
             self._context.events.append(Online(self._epoch))
             if self._signals is not None:
                 self._signals.opened()
+
+    def _fallen(self, conv: int, head: int, now: float) -> None:
+        """Handle a certain answer that the service has less of this conversation than was shown here.
+
+        If the log is the same as before, it should have the messages: the next SYNC must confirm the answer.
+        """
+        if not self._context.settings.rewind:
+            self._context.violation(f"conversation {conv} has reached {head}, and was shown up to a higher number")
+        elif self._same_log and self._low.get(conv) != head:
+            self._low[conv] = head
+            self._sync(now)
+        else:
+            self._low.pop(conv, None)
+            self.rewind(conv, head)
+
+    def rewind(self, conv: int, head: int) -> None:
+        """Lower the cursor to `head`: the service has lost the messages above it."""
+        cursor = self._inbox.cursors.get(conv, 0)
+        if head >= cursor:
+            return
+        self._inbox.rewind(conv, head)
+        if self._gate is not None:
+            self._gate.rewind(conv, head)
+        if self._fetches is not None:
+            self._fetches.rewind(conv)
+        if self._signals is not None:
+            self._signals.rewind(conv, head)
+        self._context.events.append(RolledBack(conv, head, cursor))
 
     def _beat(self, flags: int, now: float) -> None:
         self._beats += 1
@@ -252,33 +338,36 @@ class Client(Parts):
             self._made_fetches().claim(conv, head, now)
 
     def _message(self, message: Message, now: float) -> None:
-        """A message came on its own, or in a page that covers nothing."""
+        """Take a message that arrived on its own, or in a page that covers nothing."""
         self._note_arrival(message)
         if message.seq < 1:
             self._context.violation(f"number {message.seq} in conversation {message.conv}")
         else:
             self._place(message, now)
         self._send_next(message.conv, now)
+        self._settle_doubts(now)
 
     def _acked(self, conv: int, client_seq: int, seq: int, now: float) -> None:
         outbox, inbox, context = self._made_outbox(), self._inbox, self._context
         body = outbox.settled(conv, client_seq, seq)
         if body is None:
-            self._claim(conv, seq, now)  # of one that was given up: it does exist
+            self._claim(conv, seq, now)  # of a message that was given up: it exists
         elif inbox.follow(conv):
             if seq <= inbox.cursors[conv]:
                 context.violation(
-                    f"message {client_seq} got number {seq} of conversation {conv}, which was passed over"
+                    f"message {client_seq} got number {seq} of conversation {conv}, which is at or below its cursor"
                 )
+                self._sync(now)  # the service may have been restored from an older copy
             self._place(Message(conv, seq, 0, context.user, context.device, client_seq, body), now)
         outbox.send_next(conv, now)
 
     def _page(self, page: Page, now: float) -> None:
         conv = page.conv
-        after = self._fetches.answered(conv, page.req) if self._fetches is not None else None
+        after = self._fetches.answered(conv, page.req, now) if self._fetches is not None else None
         fault = page_fault(page, after or 0)
         if fault is not None:
             self._context.violation(fault)
+            self._sync(now)
         if after is None or fault is not None:
             for message in page.messages:
                 self._message(message, now)
@@ -293,6 +382,7 @@ class Client(Parts):
         held, head = self._inbox.holds_back(conv), page.head if fault is None else 0
         if self._made_fetches().settle(conv, page_head=head, buffered=held, now=now):
             self._sync(now)
+        self._settle_doubts(now)
 
     def _history_answer(self, frame: Page | Error, now: float) -> None:
         if self._histories is None:
@@ -303,17 +393,30 @@ class Client(Parts):
             self._histories.answered(frame)
 
     def _note_arrival(self, message: Message) -> None:
-        """An own message that comes back is as good as its ACK."""
+        """Note the arrival of a message. An own message that comes back counts as its ACK."""
         if message.flags & MEMBERSHIP:
             return
         self._context.events.append(Wire(message))
         if self._signals is not None:
             self._signals.arrived(message.conv, message.user)
         if message.device == self._context.device:
-            self._made_outbox().settled(message.conv, message.client_seq, message.seq)
+            self._context.used_up_to(message.client_seq)
+            self._made_outbox().arrived(message)
+
+    def _settle_doubts(self, now: float) -> None:
+        """Look for messages whose keys may belong to others. Those that have not arrived by now do not exist."""
+        outbox = self._outbox
+        if outbox is None or not outbox.doubted:
+            return
+        for conv, chain in list(outbox.doubted.items()):
+            if chain is None:
+                outbox.doubted[conv] = self._syncs.started + 1
+                self._sync(now)
+            elif chain <= outbox.looked_at and (self._fetches is None or not self._fetches.wants(conv)):
+                outbox.not_there(conv, now)
 
     def _place(self, message: Message, now: float) -> None:
-        """Show or hold back; either the gap is closed now, or it is known and has to be fetched."""
+        """Show the message or hold it back. Then the gap is either closed, or known and to be fetched."""
         conv = message.conv
         if not self._inbox.follow(conv):
             return

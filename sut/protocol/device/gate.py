@@ -1,17 +1,17 @@
-"""What is held back until what it names has been shown: causal order across conversations, on the receiving device.
+"""Holds messages back until their dependencies were shown: causal order across conversations, on the receiving device.
 
-Messages come here in the order of their conversation. One that names a message of another conversation which this
-device has still to show waits, and so does what follows it in its conversation; a FETCH for the other one goes out at
-once. A wait ends when
-- the number is shown here, or passed over;
-- the conversation is not this user's. Where this user is a member is known after the first sure SYNC of a connection;
-  of a conversation that has just changed (CHANGED) it is asked again. It is never fetched before: who never was a
-  member would be cut off;
-- pages and then a SYNC say that there is nothing more to see, as to somebody who was removed;
-- it has taken `hold_s` of one connection, or `hold_connections` have come and gone. Then it is shown out of order. A
-  program that was asleep for a while has not waited: from one look at the clock to the next at most LOOK_S count. And
-  time in which the service answers nothing counts a quarter: nothing can come then, and the connection may be dead.
-Waits cannot go round in a circle: a sender names only what it had shown before. Should one lie, time ends it.
+Messages come here in the order of their conversation. A message that names an unshown message of another conversation
+waits, and so do the messages behind it. A FETCH for the other conversation goes out at once. A wait ends when
+- the dependency was shown here, or passed over;
+- the conversation is not this user's. The user's conversations are known after the first certain SYNC of a connection.
+  For a conversation that has just changed (CHANGED), another SYNC is sent. The conversation is never fetched before:
+  the service disconnects a user who never was a member;
+- pages and then a SYNC say that there is nothing more to see, for example for a removed member;
+- it has taken `hold_s` of one connection, or `hold_connections` have come and gone. Then the message is shown out of
+  order. Time asleep does not count: from one look at the clock to the next at most LOOK_S is added. Time in which the
+  service answers nothing counts a quarter: nothing can arrive then, and the connection may be dead.
+Waits cannot form a circle: a sender names only what it had shown before. If a sender lies, the time
+limit ends the wait.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from sut.protocol.device.inbox import MEMBERSHIP, Inbox
 from sut.protocol.device.sync import Syncs
 from sut.protocol.frames import Flag, Message
 
-_ANY_CHAIN: Final = 1  # whichever SYNC of this connection is sure
+_ANY_CHAIN: Final = 1  # any certain SYNC of this connection
 _ROUNDING_S: Final = 1e-6
 _SILENT_SHARE: Final = 0.25
 _SHORTEST_LOOK_S: Final = 0.05
 LOOK_S: Final = 1.0
-"""How often the clock is looked at while something is held back."""
+"""Seconds between looks at the clock while a message is held back."""
 
 
 class _Need:
@@ -43,16 +43,16 @@ class _Need:
     def __init__(self, conv: int, seq: int, chain: int) -> None:
         self.conv = conv
         self.seq = seq
-        self.chain = chain  # 0: it is this user's. Else it may be: a SYNC with this number or a later one will tell
+        self.chain = chain  # 0: it is this user's. Otherwise the SYNC with this or a later number decides
         self.claimed = False
 
 
 class _Kept(NamedTuple):
     message: Message
     at: float
-    """When it arrived."""
+    """The time of arrival."""
     awake_at: float
-    """... by the clock that stands still while the program sleeps, and is slow while the service is silent."""
+    """The time of arrival by a clock that stops while the program sleeps, and is slow while the service is silent."""
     needs: list[_Need]
 
 
@@ -66,7 +66,7 @@ class _Hold:
 
 
 class Gate:
-    """Between the inbox and the screen of one device."""
+    """The gate between the inbox and the screen of one device."""
 
     __slots__ = (
         "_awake_s", "_causality", "_context", "_cursors", "_ended", "_fetch", "_held", "_inbox", "_looked_at", "_moved",
@@ -83,7 +83,7 @@ class Gate:
         fetch: Callable[[int, int, float], None],
         sync: Callable[[float], None],
     ) -> None:
-        """`fetch` takes a conversation of this user and a number it has reached; `sync` starts a SYNC, or the next."""
+        """`fetch` takes a conversation of this user and a sequence number that it has reached; `sync` starts a SYNC."""
         self._context = context
         self._inbox = inbox
         self._cursors = inbox.cursors
@@ -94,26 +94,26 @@ class Gate:
         self.memory = Shown(causality)
         self._held: dict[int, _Hold] = {}
         self._size = 0
-        self._waiting: dict[int, set[int]] = {}  # conversation -> the held ones that wait for it
-        self._moved: list[int] = []  # of those, the ones whose waiters must be looked at again
-        self._ended: set[int] = set()  # nothing more to see there for this user, until something is heard of it
+        self._waiting: dict[int, set[int]] = {}  # conversation -> the held conversations that wait for it
+        self._moved: list[int] = []  # conversations whose waiters must be checked again
+        self._ended: set[int] = set()  # no more to see for this user, until a frame names it
         self._awake_s = 0.0
         self._looked_at = 0.0
         self._opened_at = 0.0  # by _awake_s
-        self._sure = 0  # the last SYNC of this connection that had sure answers
+        self._sure = 0  # the last SYNC of this connection with certain answers
 
     @property
     def holding(self) -> bool:
-        """Something is held back."""
+        """True while a message is held back."""
         return bool(self._held)
 
     def shown(self, conv: int) -> int:
-        """Up to which number the conversation is on the screen."""
+        """Return the sequence number up to which the conversation is on the screen."""
         hold = self._held.get(conv)
         return self._cursors.get(conv, 0) if hold is None else hold.shown
 
     def arrived(self, message: Message, now: float) -> None:
-        """The next message of its conversation: show it, or hold it back."""
+        """Show the next message of its conversation, or hold it back."""
         conv, settings = message.conv, self._context.settings
         needs = self._needs(message)
         hold = self._held.get(conv)
@@ -133,26 +133,38 @@ class Gate:
                 self._release(conv, now, late=True)
 
     def passed(self, conv: int, now: float) -> None:
-        """The inbox has everything of this conversation up to its cursor. Called after the messages up to there."""
+        """Note that the inbox has the conversation up to its cursor. Called after the messages up to there."""
         if conv not in self._held:
             self._inbox.report(conv, now)
-        self._move(conv)  # the first part of a page may be shown, and the rest held back
+        self._move(conv)  # a part of a page may be shown, and the rest held back
         self._settle(now)
 
+    def rewind(self, conv: int, head: int) -> None:
+        """Drop the held messages above `head`: the service has lost them."""
+        self.memory.rewind(conv, head)
+        hold = self._held.get(conv)
+        if hold is not None:
+            kept = deque(one for one in hold.queue if one.message.seq <= head)
+            self._size -= len(hold.queue) - len(kept)
+            if not kept:
+                self._unregister(conv, hold.queue[0].needs)
+                del self._held[conv]
+            hold.queue = kept
+
     def heard_of(self, conv: int) -> None:
-        """Any frame says that this user has something to see there."""
+        """Note that a frame names the conversation: this user has something to see there."""
         if self._ended:
             self._ended.discard(conv)
 
     def ended(self, convs: Iterable[int], now: float) -> None:
-        """Pages and a SYNC agree that there is nothing more to see there, whatever was claimed."""
+        """Note that pages and a SYNC agree: there is nothing more to see in these conversations."""
         for conv in convs:
             self._ended.add(conv)
             self._move(conv)
         self._settle(now)
 
     def synced(self, now: float) -> None:
-        """A SYNC ended with sure answers: all conversations that were this user's when it began are known."""
+        """Note a SYNC with certain answers: all conversations that were this user's at its start are known."""
         self._sure = self._syncs.started
         for hold in self._held.values():
             for kept in hold.queue:
@@ -161,25 +173,25 @@ class Gate:
         self._settle(now)
 
     def open(self, now: float) -> None:
-        """WELCOME came: the time for what is held back begins anew."""
+        """Restart the time limits of the held messages: WELCOME arrived."""
         self._look(now)
         self._opened_at = self._awake_s
         for hold in self._held.values():
             hold.chances -= 1
 
     def close(self) -> None:
-        """The connection ended. What is held back stays; nothing it waits for can come."""
+        """Note that the connection ended. Held messages stay."""
         self._sure = 0
 
     def due(self) -> float:
-        """When tick() has something to do. Only while the connection is open."""
+        """Return when tick() has work to do. Only while the connection is open."""
         if not self._held:
             return math.inf
         left_s = min(map(self._deadline, self._held.values())) - self._awake_s
         return self._looked_at + min(LOOK_S, max(_SHORTEST_LOOK_S, left_s))
 
     def tick(self, now: float) -> None:
-        """Show what has waited too long. Only while the connection is open."""
+        """Show the messages that have waited too long. Only while the connection is open."""
         self._look(now)
         until = self._awake_s + _ROUNDING_S
         while late := [conv for conv, hold in self._held.items() if self._deadline(hold) <= until]:
@@ -188,7 +200,7 @@ class Gate:
             self._settle(now)
 
     def _look(self, now: float) -> None:
-        silent = self._context.asked_at <= self._looked_at
+        silent = self._context.question_at <= self._looked_at
         self._awake_s += min(LOOK_S, now - self._looked_at) * (_SILENT_SHARE if silent else 1.0)
         self._looked_at = now
 
@@ -198,7 +210,7 @@ class Gate:
         return max(hold.queue[0].awake_at, self._opened_at) + self._context.settings.hold_s
 
     def _needs(self, message: Message) -> list[_Need]:
-        """What a message that is about to be shown has to wait for."""
+        """Return what a message must wait for before it is shown."""
         if message.flags & MEMBERSHIP:
             return []
         named = map(self._need, self._causality.named_by(message))
@@ -211,7 +223,7 @@ class Gate:
         return _Need(conv, seq, self._syncs.started + 1 if flags & CHANGED else _ANY_CHAIN)
 
     def _is_ours(self, conv: int) -> bool:
-        """The user is a member there, as far as is known, and there may be more to see."""
+        """Return True if, as far as is known, the user is a member there and may have more to see."""
         return conv not in self._ended and (conv in self._cursors or self._causality.member_of(conv))
 
     def _is_open(self, need: _Need) -> bool:
@@ -221,7 +233,7 @@ class Gate:
         return conv in self._held or self._is_ours(conv) or self._sure < need.chain
 
     def _ask(self, needs: Iterable[_Need], now: float) -> None:
-        """See to it that what is waited for comes."""
+        """Request the messages that are waited for."""
         for need in needs:
             if self._is_ours(need.conv):
                 if not need.claimed:
@@ -235,7 +247,7 @@ class Gate:
             self._moved.append(conv)
 
     def _settle(self, now: float) -> None:
-        """Look again at those that wait for what has moved, and so on."""
+        """Check the waiters of everything that has moved, and repeat for what that moves."""
         while self._moved:
             for conv in tuple(self._waiting.get(self._moved.pop(), ())):
                 if not self._waits(self._held[conv]):
@@ -245,7 +257,7 @@ class Gate:
         return any(map(self._is_open, hold.queue[0].needs))
 
     def _release(self, conv: int, now: float, *, late: bool) -> None:
-        """Show the first that is held back there, and what follows it as far as that need not wait itself."""
+        """Show the first held message of the conversation, and the messages behind it that need not wait."""
         hold = self._held[conv]
         queue = hold.queue
         while True:
@@ -266,7 +278,7 @@ class Gate:
         self._move(conv)
 
     def _register(self, conv: int, needs: Iterable[_Need]) -> None:
-        """The first that is held back there waits for these."""
+        """Note that the first held message of the conversation waits for these needs."""
         for need in needs:
             self._waiting.setdefault(need.conv, set()).add(conv)
 

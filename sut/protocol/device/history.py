@@ -1,7 +1,7 @@
-"""HISTORY: what somebody who scrolls back asks for. Beside the inbox: nothing here is shown, and no cursor moves.
+"""HISTORY: requests for older messages. Separate from the inbox: nothing here is shown, and no cursor moves.
 
-A question is repeated, after a wait and on the next connection, until it is answered or has been asked often enough.
-Any number of answers to one question is one event.
+A request is repeated, after a wait and on the next connection, until it is answered or has used up its attempts. Any
+number of answers to one request gives one event.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ _LATEST: Final = HISTORY_REQ - 1
 
 
 class HistoryBusy(Exception):
-    """history() refused: `max_history` questions are open already. Definite: this one was not taken."""
+    """history() refused: `max_history` requests are open already. Definite: this one was not taken."""
 
     definite = True
 
 
 class _Question:
-    __slots__ = ("asked", "frame", "until")
+    __slots__ = ("asked", "frame", "resting", "until")
 
     def __init__(self, frame: History) -> None:
         self.frame = frame
         self.asked = 0
         self.until = math.inf
+        self.resting = False  # refused for now
 
 
 class Histories:
-    """The questions of one device that have no answer yet."""
+    """The unanswered history requests of one device."""
 
     __slots__ = ("_context", "_last", "_open", "_questions")
 
@@ -42,8 +43,15 @@ class Histories:
         self._last = 0
         self._questions: dict[int, _Question] = {}
 
+    @property
+    def asked(self) -> bool:
+        """True while a request is open."""
+        return bool(self._questions)
+
     def ask(self, conv: int, before: int, limit: int, now: float) -> int:
-        """Ask for the newest `limit` messages before a number. Returns the req of the event. Raises HistoryBusy."""
+        """Ask for the newest `limit` messages before a sequence number. Returns the req of the event. Raises
+        HistoryBusy.
+        """
         if len(self._questions) >= self._context.settings.max_history:
             raise HistoryBusy(f"{len(self._questions)} questions for history are open")
         self._last = self._last % _LATEST + 1
@@ -54,17 +62,17 @@ class Histories:
         return question.frame.req
 
     def open(self, now: float) -> None:
-        """A connection was welcomed."""
+        """Send all open requests: WELCOME arrived."""
         self._open = True
         for question in list(self._questions.values()):
             self._send(question, now)
 
     def close(self) -> None:
-        """The connection ended."""
+        """Note that the connection ended."""
         self._open = False
 
     def answered(self, page: Page) -> None:
-        """A PAGE whose req is a HISTORY's. Late ones say nothing new."""
+        """Take a PAGE whose req is a HISTORY's. A late one is ignored."""
         question = self._questions.pop(page.req, None)
         if question is None:
             return
@@ -81,7 +89,7 @@ class Histories:
         self._context.events.append(HistoryPage(frame.req, frame.conv, page.through, page.messages))
 
     def failed(self, frame: Error, now: float) -> None:
-        """An ERROR whose req is a HISTORY's."""
+        """Take an ERROR whose req is a HISTORY's."""
         question = self._questions.get(frame.req)
         if question is None:
             return
@@ -89,19 +97,23 @@ class Histories:
             self._give_up(question, frame.code)
         else:
             question.until = now + self._context.back_off_s(question.asked)
+            question.resting = True
 
     def due(self) -> float:
-        """When tick() has something to do."""
+        """Return when tick() has work to do."""
         if not self._open:
             return math.inf
-        return min((question.until for question in self._questions.values()), default=math.inf)
+        due = self._context.due
+        untils = (q.until if q.resting else due(q.until) for q in self._questions.values())
+        return min(untils, default=math.inf)
 
     def tick(self, now: float) -> None:
-        """Ask again where no answer came."""
+        """Repeat the requests without an answer."""
         if not self._open:
             return
         for question in [question for question in self._questions.values() if question.until <= now]:
-            self._send(question, now)
+            if question.resting or self._context.overdue(question.until, now):
+                self._send(question, now)
 
     def _send(self, question: _Question, now: float) -> None:
         settings = self._context.settings
@@ -110,6 +122,7 @@ class Histories:
             return
         question.asked += 1
         question.until = now + settings.fetch_timeout_s
+        question.resting = False
         self._context.ask(question.frame, now)
 
     def _give_up(self, question: _Question, code: int) -> None:

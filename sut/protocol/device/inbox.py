@@ -1,7 +1,8 @@
-"""What a device has shown and what it holds back: each conversation in rising number, without gaps, once.
+"""Shows messages and holds others back: each conversation in rising sequence number, without gaps, once.
 
-The cursor of a conversation is the last number that was shown or that is not for this user. A message right above it
-is shown at once, and so is what waited behind it; one further up waits in a bounded buffer until the gap is filled.
+The cursor of a conversation is the last number that was shown, or that is not for this user. The message right above it
+is shown at once, and so are the messages that waited behind it. A later message waits in a bounded buffer until the gap
+is closed.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from sut.protocol.device.events import MemberChange, RoleChange, Show
 from sut.protocol.frames import Flag, Message, Page, Recv
 
 MEMBERSHIP: Final = Flag.MEMBER_ADD | Flag.MEMBER_REMOVE | Flag.MEMBER_ROLE
-"""An entry with one of these is no message. Other bits mean nothing yet and are ignored."""
+"""Flags of an entry that is a membership change and not a message. Other bits are ignored."""
 
 OWNER: Final = 2
-"""The role that the heir of an owner has."""
+"""The role of the member who succeeds an owner."""
 
 
 def page_fault(page: Page, after: int) -> str | None:
-    """What is wrong with a page as an answer to what follows `after`; None: nothing. Such a page covers nothing."""
+    """Return what is wrong with a page that should follow `after`; None if it is valid. A wrong page covers nothing."""
     if page.through > page.head:
         return f"PAGE of conversation {page.conv} covers numbers up to {page.through}, above its head {page.head}"
     last = after
@@ -34,43 +35,43 @@ def page_fault(page: Page, after: int) -> str | None:
 
 
 class Screen(Protocol):
-    """Where messages go that the inbox has in order; it may hold them back. Implemented by gate.Gate."""
+    """The destination of messages that the inbox has in order. It may hold them back. Implemented by gate.Gate."""
 
     def heard_of(self, conv: int) -> None:
-        """A frame says that this user has something to see there."""
+        """Note that a frame names the conversation: this user has something to see there."""
 
     def shown(self, conv: int) -> int:
-        """The last number of the conversation that is on the screen."""
+        """Return the last sequence number of the conversation that is on the screen."""
 
     def arrived(self, message: Message, now: float) -> None:
-        """The next message of its conversation."""
+        """Take the next message of its conversation."""
 
     def passed(self, conv: int, now: float) -> None:
-        """Everything of the conversation up to its cursor has arrived."""
+        """Note that everything of the conversation up to its cursor has arrived."""
 
     def due(self) -> float:
-        """When tick() has something to do."""
+        """Return when tick() has work to do."""
 
     def tick(self, now: float) -> None:
-        """Show what was held back for too long."""
+        """Show the messages that were held back for too long."""
 
 
 class Inbox:
-    """Cursors, held-back messages and the RECVs that are due, of one device."""
+    """The cursors, buffered messages and due RECVs of one device."""
 
     __slots__ = ("_buffers", "_context", "_recv_due", "cursors", "gate")
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self.cursors: dict[int, int] = {}
-        """Conversation -> cursor. Others only read it."""
+        """Conversation -> cursor. Only the inbox changes it."""
         self.gate: Screen | None = None
-        """Holds back on the way to the screen what must not be there yet; None: nothing must."""
+        """Holds messages back that must not be on the screen yet; None: nothing is held back."""
         self._buffers: dict[int, dict[int, Message]] = {}
-        self._recv_due: dict[int, float] = {}  # all wait equally long, so their order is the order of their times
+        self._recv_due: dict[int, float] = {}  # equal waits, so in the order of their times
 
     def follow(self, conv: int) -> bool:
-        """Make sure that the conversation has a cursor. False (and a Violation): this device follows too many."""
+        """Give the conversation a cursor. Returns False, with a Violation, if this device follows too many."""
         if self.gate is not None:
             self.gate.heard_of(conv)
         if conv in self.cursors:
@@ -82,15 +83,17 @@ class Inbox:
         return True
 
     def shown(self, conv: int) -> int:
-        """Up to which number the conversation is on the screen: its cursor, if nothing waits behind the gate."""
+        """Return the sequence number up to which the conversation is on the screen; its cursor if nothing is
+        held back.
+        """
         return self.cursors.get(conv, 0) if self.gate is None else self.gate.shown(conv)
 
     def holds_back(self, conv: int) -> bool:
-        """A message above the cursor is here, so the gap below it is certain."""
+        """Return True if a message above the cursor is here, so that the gap below it is certain."""
         return conv in self._buffers
 
     def place(self, message: Message, now: float) -> None:
-        """A message arrived: show it if its turn has come, hold it back if not, forget it if it was shown."""
+        """Take a message: show it if it is next, buffer it if it is later, ignore it if it was shown."""
         conv, seq = message.conv, message.seq
         cursor = self.cursors[conv]
         if seq <= cursor:
@@ -107,7 +110,7 @@ class Inbox:
             buffer[seq] = message
 
     def cover(self, page: Page, now: float) -> None:
-        """A page without fault came: show what it brings, and pass over the numbers up to `through` that it lacks."""
+        """Take a valid page: show its messages, and skip the numbers up to `through` that it lacks."""
         conv, through = page.conv, page.through
         cursor = self.cursors[conv]
         if through <= cursor:
@@ -120,16 +123,18 @@ class Inbox:
         self._move(conv, through, now)
         self._show_held_back(conv, now)
 
+    def rewind(self, conv: int, head: int) -> None:
+        """Lower the cursor to `head` and drop the buffered messages: the service has lost them."""
+        self.cursors[conv] = head
+        self._buffers.pop(conv, None)
+
     def due(self) -> float:
-        """When tick() has something to do."""
+        """Return when tick() has work to do."""
         at = next(iter(self._recv_due.values()), math.inf)
         return at if self.gate is None else min(at, self.gate.due())
 
     def tick(self, now: float) -> list[int]:
-        """Report what was shown, after what has waited too long. Returns the conversations reported.
-
-        Only while the connection is open.
-        """
+        """Show what was held back too long, then send the due RECVs. Returns their conversations."""
         if self.gate is not None:
             self.gate.tick(now)
         due = []
@@ -143,7 +148,9 @@ class Inbox:
         return due
 
     def _with_held_back(self, conv: int, fresh: Sequence[Message], through: int) -> list[Message]:
-        """The fresh messages and those held back up to `through`, by number. Of two for one number the first stays."""
+        """Return the fresh messages and those buffered up to `through`, in order. Of two with one number the first
+        stays.
+        """
         merged = {message.seq: message for message in fresh}
         buffer = self._buffers[conv]
         for seq in [seq for seq in buffer if seq <= through]:
@@ -170,7 +177,7 @@ class Inbox:
             del self._buffers[conv]
 
     def emit(self, message: Message) -> None:
-        """This one is on the screen now."""
+        """Report that this message is on the screen now."""
         conv, seq, flags, user, _, _, body = message
         events = self._context.events
         if not flags & MEMBERSHIP:
@@ -183,7 +190,7 @@ class Inbox:
                 events.append(RoleChange(conv, seq, int.from_bytes(body, "big"), OWNER))
 
     def report(self, conv: int, now: float) -> None:
-        """More of this conversation was shown: the service will be told."""
+        """Schedule a RECV: more of this conversation was shown."""
         self._recv_due.setdefault(conv, now + self._context.settings.recv_every_s)
 
     def _show(self, message: Message, now: float) -> None:

@@ -1,10 +1,12 @@
-"""What a device still has to send: one queue a conversation, one unsettled SEND a queue.
+"""The messages that a device has to send: one queue per conversation, with one unsettled SEND at its head.
 
-With at most one SEND of a conversation on its way, no retry and no reconnect can turn two messages of a sender
-round; several conversations go in parallel. A message keeps its client_seq through all retries, so the service can
-tell a repetition. It leaves the queue by an ACK, by its own arrival (an ACK may have died with a connection), by a
-definite NACK, or `give_up_s` after its first transmission. That clock runs while offline too; a message that was
-never transmitted only waits for its turn.
+With at most one SEND of a conversation in flight, no retry and no reconnect can reorder two messages of a sender.
+Different conversations proceed in parallel. A message keeps its client_seq through all retries, so the service can
+recognise a repetition.
+
+It leaves the queue by an ACK, a definite NACK, or its own arrival (an ACK may be lost with a connection). At the latest
+it leaves `give_up_s` after its first transmission. That clock also runs while offline. A message that was never
+transmitted only waits for its turn.
 """
 
 from __future__ import annotations
@@ -15,18 +17,19 @@ from typing import Final, NamedTuple
 
 from sut.protocol.device.context import Context
 from sut.protocol.device.dependencies import Shown
-from sut.protocol.device.events import Acked, GaveUp, Nacked, OutboxFull, Sent, SentAgain
+from sut.protocol.device.events import Acked, GaveUp, Nacked, OutboxFull, Outrun, Renumbered, Sent, SentAgain
 from sut.protocol.device.retry import Retry
-from sut.protocol.frames import MAX_BODY, Refused, Send
+from sut.protocol.frames import MAX_BODY, Message, Nack, Refused, Send
 
 REMEMBERED_ACKS: Final = 8
-"""Own messages whose numbers are remembered, to notice a second number for one of them."""
+"""The number of own messages whose sequence numbers are remembered, to notice a second number for one of them."""
 
 
 Compose = Callable[[float], bytes]
-"""Makes a body when it is transmitted for the first time, at this `now`: it can name what has been shown by then.
+"""Makes a body at its first transmission, at this `now`, so that it can name what was shown by then.
 
-Only such a body may name something: a client that has encrypted it before hands in a Compose that returns it."""
+Only such a body may name dependencies. A client that has encrypted its body earlier passes a Compose that returns it.
+"""
 
 
 class _Queued(NamedTuple):
@@ -40,40 +43,46 @@ class Outbox:
 
     __slots__ = (
         "_begun", "_context", "_draining", "_failures", "_memory", "_numbers", "_open", "_queues", "_retry", "_size",
+        "_used", "doubted", "looked_at",
     )  # fmt: skip
 
     def __init__(self, context: Context, *, is_open: bool, memory: Shown | None = None) -> None:
-        """`memory` is told which messages that may name something got a number, and which were dropped."""
+        """`memory` is told which messages that may name dependencies got a sequence number, and which were dropped."""
         self._context = context
         self._memory = memory
         self._open = is_open
         self._draining = False
         self._queues: dict[int, list[_Queued]] = {}
         self._size = 0
-        self._begun: dict[int, float] = {}  # conversation -> first transmission of its head, earliest first
+        self._begun: dict[int, float] = {}  # conversation -> first transmission of its head, in order
         self._failures: dict[int, int] = {}  # conversation -> failed transmissions of its head, on this connection
-        self._numbers: dict[int, tuple[int, int]] = {}  # client_seq -> (conversation, seq), the latest few
-        self._retry = Retry()
+        self._numbers: dict[int, tuple[int, int]] = {}  # client_seq -> (conversation, seq), the last REMEMBERED_ACKS
+        self._retry = Retry(context)
+        self._used: set[int] = set()  # conversations with USED_UP_TO: a STALE head is no repetition
+        self.doubted: dict[int, int | None] = {}
+        """Conversation -> the SYNC chain after which the presence of its head is decided; None: start one."""
+        self.looked_at = 0
+        """The last SYNC chain with certain answers."""
 
     @property
     def empty(self) -> bool:
-        """Nothing is queued or unsettled."""
+        """True if nothing is queued or unsettled."""
         return not self._size
 
     @property
     def untold(self) -> bool:
-        """Something is queued that was never transmitted."""
+        """True if a queued message was never transmitted."""
         return self._size > len(self._begun)
 
     def put(self, conv: int, client_seq: int, body: bytes | Compose, *, now: float) -> None:
         """Queue a message; it leaves at once if it can. Raises OutboxFull, and ValueError for what no SEND can hold.
 
-        A body that is made later must be a valid one: then the ValueError would come to whoever makes it leave.
+        A Compose must return a valid body: otherwise the ValueError is raised by the call that transmits it.
         """
         if isinstance(body, bytes):
             _check(body)
         if not 0 <= conv < 1 << 64:
-            raise ValueError(f"conversation {conv} is no u64")
+            raise ValueError(f"conversation {conv} is not a u64")
         if self._size >= self._context.settings.max_outbox:
             raise OutboxFull(f"{self._size} messages wait already")
         self._queues.setdefault(conv, []).append(_Queued(client_seq, body, names=not isinstance(body, bytes)))
@@ -81,30 +90,30 @@ class Outbox:
         self.send_next(conv, now)
 
     def open(self, now: float) -> None:
-        """WELCOME came: everything that was on its way is sent again, and every idle queue starts."""
+        """Repeat every SEND that was in flight, and start every idle queue: WELCOME arrived."""
         self._open = True
         for conv in self._queues:
             self._transmit(conv, now)
 
     def close(self) -> None:
-        """The connection ended; what was on its way waits for the next one."""
+        """Note that the connection ended. Messages in flight wait for the next one."""
         self._open = self._draining = False
         self._retry.clear()
         self._failures.clear()
 
     def drain(self) -> None:
-        """The gateway is leaving: what is on its way is pursued, nothing new is sent on this connection."""
+        """Send nothing new on this connection: the gateway is leaving. Messages in flight are still retried."""
         self._draining = True
 
     def send_next(self, conv: int, now: float) -> None:
-        """Transmit the head of this queue, if there is one whose turn has come."""
+        """Transmit the head of this queue if it is waiting for its turn."""
         if self._open and not self._draining and conv in self._queues and conv not in self._begun:
             self._transmit(conv, now)
 
     def settled(self, conv: int, client_seq: int, seq: int) -> bytes | None:
-        """An own message has a number: by ACK, or because it arrived. Returns its body if it was unsettled.
+        """Note that an own message has a sequence number, by ACK or by arrival. Returns its body if it was unsettled.
 
-        The caller shows it, then calls send_next(). Anything else is a repetition (None) or a Violation.
+        The caller shows it, then calls send_next(). Any other case is a repetition (None) or a Violation.
         """
         head = self._head(conv, client_seq)
         if head is not None:
@@ -125,9 +134,20 @@ class Outbox:
         return head.body if head and isinstance(head.body, bytes) else None
 
     def refused(self, frame: Refused, now: float) -> None:
-        """A NACK. One for a message that is settled already is a late repetition and says nothing."""
+        """Take a NACK. One for a settled message is a late repetition, and is ignored."""
         conv, client_seq, code = frame
+        if code == Nack.USED_UP_TO:
+            self._context.used_up_to(client_seq)
+            self._used.add(conv)
+            return
         if self._head(conv, client_seq) is None:
+            return
+        if code == Nack.REUSED:
+            self._taken(conv, Nack.REUSED, now)
+            return
+        if code == Nack.STALE and conv in self._used:
+            self._retry.forget(conv)
+            self.doubted.setdefault(conv, None)
             return
         self._context.events.append(Nacked(conv, client_seq, code, frame.definite))
         if frame.definite:
@@ -136,14 +156,58 @@ class Outbox:
         elif conv in self._retry.flights:
             self._rest(conv, now)
 
+    def arrived(self, message: Message) -> None:
+        """Take an own message that came back. It counts as its ACK if its key names the same message here."""
+        conv, seq, _, _, _, client_seq, body = message
+        queue = self._queues.get(conv, [])
+        item = next((item for item in queue if item.client_seq == client_seq), None)
+        sent = conv in self._begun and item is queue[0]
+        if item is None or not isinstance(item.body, bytes) or (sent and item.body == body):
+            self.settled(conv, client_seq, seq)
+        elif sent:
+            self.doubted.setdefault(conv, 0)  # no SYNC needed: another message has the key
+        elif item.body == body:  # an earlier run sent it
+            queue.remove(item)
+            if not queue:
+                del self._queues[conv]
+            self._size -= 1
+            self._context.events.append(Acked(conv, client_seq, seq))
+
+    def looked(self, chain: int) -> None:
+        """Note a SYNC chain with certain answers."""
+        self.looked_at = chain
+
+    def not_there(self, conv: int, now: float) -> None:
+        """Handle the head of this queue as lost: it did not come back, or another message has its key."""
+        if self.doubted.pop(conv, None) is not None and conv in self._begun:
+            self._taken(conv, Nack.STALE, now)
+
+    def _taken(self, conv: int, code: Nack, now: float) -> None:
+        """Send all messages of this queue under new keys, or refuse its head: another message has the head's key."""
+        head = self._queues[conv][0]
+        self._context.used_up_to(head.client_seq)
+        self._context.events.append(Outrun(head.client_seq, head.client_seq))
+        if not self._context.settings.renumber:
+            self._context.events.append(Nacked(conv, head.client_seq, code, definite=True))
+            self._drop_head(conv)
+            self.send_next(conv, now)
+            return
+        queue = self._queues[conv]
+        for place, item in enumerate(queue):
+            queue[place] = item._replace(client_seq=self._context.take_client_seq())
+            self._context.events.append(Renumbered(conv, item.client_seq, queue[place].client_seq))
+        del self._begun[conv]
+        self._retry.forget(conv)
+        self.send_next(conv, now)
+
     def due(self) -> float:
-        """When tick() has something to do."""
+        """Return when tick() has work to do."""
         for begun_at in self._begun.values():
             return min(begun_at + self._context.settings.give_up_s, self._retry.due())
         return math.inf
 
     def tick(self, now: float) -> None:
-        """Give up, send again what got no answer, send again what has rested."""
+        """Give up old messages, repeat those without an answer, and send those whose rest is over."""
         give_up_s = self._context.settings.give_up_s
         given_up = []
         for conv, begun_at in self._begun.items():
@@ -200,6 +264,7 @@ class Outbox:
         self._size -= 1
         del self._begun[conv]
         self._failures.pop(conv, None)
+        self.doubted.pop(conv, None)
         self._retry.forget(conv)
 
 

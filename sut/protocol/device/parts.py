@@ -1,13 +1,14 @@
-"""The parts of a client machine (client.py), and what only asks them: made when first needed, opened and closed as one.
+"""The parts of a client machine (client.py), and the calls that only query them.
 
-Most devices of a large population only listen, so a client without a gap has no fetches, and one that sends nothing no
-outbox.
+Parts are made when first needed, and are opened and closed together. Most devices of a large population only listen. So
+a client without a gap has no fetches, and a client that sends nothing has no outbox.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from sut.protocol.device.context import Context
 from sut.protocol.device.events import ClientEvent, ClientSettings
@@ -21,7 +22,7 @@ from sut.protocol.device.sync import Syncs
 
 
 class Parts:
-    """Of one device. What they do with each other is Client's."""
+    """The parts of one device. Client defines how they work together."""
 
     __slots__ = ("_context", "_fetches", "_gate", "_histories", "_inbox", "_open", "_outbox", "_signals", "_syncs")
 
@@ -36,12 +37,24 @@ class Parts:
         self._syncs = Syncs(self._context, self._inbox.cursors)
         self._open = False
 
-    def resume(self, cursors: Mapping[int, int], unsettled: Iterable[tuple[int, int, bytes]], now: float) -> None:
-        """Go on where an earlier run of the program ended; before the first connection.
+    def resume(
+        self,
+        cursors: Mapping[int, int],
+        unsettled: Iterable[tuple[int, int, bytes]],
+        now: float,
+        *,
+        read: Mapping[int, int] = MappingProxyType({}),
+    ) -> None:
+        """Continue where an earlier run of the program ended. Call it before the first connection.
 
-        `unsettled`: (conversation, client_seq, body) in the order of submission, all below `next_client_seq`.
+        `cursors`: the newest conversations last. `unsettled`: (conversation, client_seq, body) in the order of
+        submission, all below `next_client_seq`. `read`: conversation -> the number up to which the person has read. The
+        earlier run may have ended before it reported what was shown and read, so both are reported again after the
+        first SYNC.
         """
         self._inbox.cursors.update(cursors)
+        if cursors:
+            self._made_signals().resumed(cursors, read)
         if self._gate is not None:
             for conv, seq in cursors.items():
                 self._gate.memory.resumed(conv, seq, now)
@@ -56,21 +69,21 @@ class Parts:
         return {conv: self._inbox.shown(conv) for conv in self._inbox.cursors}
 
     def frames(self) -> list[bytes]:
-        """What has to be sent, in order, each as one binary message. Drained by this call."""
+        """Return the frames to send, in order, each as one binary message. Each call drains them."""
         context = self._context
         frames, context.frames = context.frames, []
         return frames
 
     def events(self) -> list[ClientEvent]:
-        """What happened, in order. Drained by this call."""
+        """Return the events in order. Each call drains them."""
         context = self._context
         events, context.events = context.events, []
         return events
 
     def idle(self) -> bool:
-        """Nothing is unacknowledged or held back, no gap is known, and no SYNC is open that may tell of one.
+        """Return True if nothing is unacknowledged or held back, no gap is known, and no open SYNC may reveal one.
 
-        Offline, the last does not count: nothing can be asked.
+        Offline, the SYNC does not count: nothing can be asked.
         """
         if self._outbox is not None and not self._outbox.empty:
             return False

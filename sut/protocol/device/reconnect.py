@@ -1,8 +1,8 @@
-"""When to try again: full jitter, and the wait before the next connection.
+"""The waits before retries: full jitter, and the wait before the next connection.
 
-Full jitter draws the whole wait at random below a bound that doubles. After a crash that cuts 50,000 devices at
-once, it is what spreads their return most evenly; a fixed delay would bring them all back in the same instant.
-Nothing here reads a clock: callers add the wait to their own `now`.
+Full jitter draws the whole wait at random below a bound that doubles. After a crash that disconnects 50,000 devices at
+once, it spreads their return most evenly. A fixed delay would bring them all back at the same instant. Nothing here
+reads a clock: callers add the wait to their own `now`.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ import random
 from typing import Final
 
 MAX_DOUBLINGS: Final = 32
-"""Beyond this the cap has long been reached; it keeps 2**n a small float."""
+"""Beyond this the cap was reached long ago. It keeps 2**n a small float."""
 MAX_DRAIN_S: Final = 60.0
-"""Longest base a DRAIN can impose: a gateway's mistake must not send its devices away for days."""
+"""The longest base that a DRAIN can impose, in seconds: a faulty gateway must not send its devices away for days."""
 
 
 def full_jitter(rng: random.Random, *, base_s: float, cap_s: float, attempt: int) -> float:
-    """Seconds to wait before retry number `attempt` (0 is the first): uniform(0, min(cap_s, base_s * 2**attempt))."""
+    """Return the seconds before retry `attempt` (0 is the first): uniform(0, min(cap_s, base_s * 2**attempt))."""
     return rng.uniform(0.0, min(cap_s, base_s * 2.0 ** min(attempt, MAX_DOUBLINGS)))
 
 
 class Reconnect:
-    """The wait before each attempt to connect, of one device.
+    """The waits of one device before its attempts to connect.
 
-    Attempts count from the last connection that was of use (`succeeded`), so a gateway that accepts and
-    drops is backed away from like one that refuses.
+    Attempts are counted from the last useful connection (`succeeded`). So a gateway that accepts and drops connections
+    is treated like one that refuses them.
     """
 
     __slots__ = ("_attempt", "_drain_s", "_fixed_s")
 
     def __init__(self, fixed_s: float = 0.0) -> None:
-        """`fixed_s`: only a known-bad variant passes it. Each wait is that long, whatever the gateway asked for."""
+        """`fixed_s`: set only by a known-bad variant. Each wait is that long, whatever the gateway asked for."""
         self._fixed_s = fixed_s
         self._attempt = 0
         self._drain_s = 0.0
 
     def draining(self, base_s: float) -> float:
-        """The gateway asked to leave: the next wait is uniform(0, base_s), whatever was tried before.
+        """Note DRAIN: the next wait is uniform(0, base_s), whatever was tried before.
 
         Returns `base_s`, or MAX_DRAIN_S if that is less.
         """
@@ -45,11 +45,11 @@ class Reconnect:
         return self._drain_s
 
     def succeeded(self) -> None:
-        """The connection was of use: the count starts again."""
+        """Restart the count of attempts: the connection was useful."""
         self._attempt = 0
 
     def next_wait_s(self, rng: random.Random, *, base_s: float, cap_s: float) -> float:
-        """Seconds to wait now that a connection ended or could not be made. Each call counts as one attempt."""
+        """Return the seconds to wait after a connection ended or failed. Each call counts as one attempt."""
         if self._fixed_s:
             return self._fixed_s
         if self._drain_s:

@@ -1,8 +1,8 @@
-"""Requests in flight and requests that rest before they are tried again, one a conversation.
+"""Requests in flight, and requests that rest before the next attempt; one per conversation.
 
-All flights of one Retry have the same time limit, so their order of departure is the order of their deadlines and a
-plain dict is the queue. Rests are random, so they need a heap; entries that were overtaken are skipped when they
-come up. Finding the next deadline costs no walk over conversations.
+All flights of one Retry have the same time limit. So their order of departure is the order of their deadlines, and a
+plain dict is the queue. Rests are random, so they need a heap. Outdated heap entries are skipped when they come up.
+Finding the next deadline needs no walk over the conversations.
 """
 
 from __future__ import annotations
@@ -10,63 +10,76 @@ from __future__ import annotations
 import math
 from heapq import heappop, heappush
 
+from sut.protocol.device.context import Context
+
 
 class Retry:
     """Deadlines and rests by conversation. A conversation is in flight, resting, or neither."""
 
-    __slots__ = ("_flights", "_heap", "_rests")
+    __slots__ = ("_context", "_flights", "_heap", "_rests")
 
-    def __init__(self) -> None:
+    def __init__(self, context: Context | None = None) -> None:
+        """Without `context` a flight is overdue as soon as its deadline has passed."""
+        self._context = context
         self._flights: dict[int, float] = {}
         self._rests: dict[int, float] = {}
         self._heap: list[tuple[float, int]] = []
 
     @property
     def flights(self) -> dict[int, float]:
-        """Conversation -> deadline, earliest first. To read only."""
+        """Conversation -> deadline, earliest first. Read only."""
         return self._flights
 
     def launch(self, conv: int, deadline: float) -> None:
-        """It left. `deadline` is now plus a time that never changes, so it never falls from call to call."""
+        """Note that the request left. `deadline` is now plus a constant, so it never falls from call to call."""
         self.forget(conv)
         self._flights[conv] = deadline
 
+    def answered(self, conv: int, timeout_s: float, now: float) -> None:
+        """Note the answer to a request with the limit `timeout_s`. It is proof for other requests too
+        (Context.answered).
+        """
+        deadline = self._flights.get(conv)
+        if deadline is not None and self._context is not None:
+            self._context.answered(deadline - timeout_s, now)
+        self.forget(conv)
+
     def rest(self, conv: int, until: float) -> None:
-        """It failed and must wait. Replaces an earlier rest, longer or shorter."""
+        """Note that the request failed and must wait. Replaces an earlier rest, longer or shorter."""
         self.forget(conv)
         self._rests[conv] = until
         heappush(self._heap, (until, conv))
 
     def rests_until(self, conv: int) -> float:
-        """The end of its rest; inf when it does not rest."""
+        """Return the end of the rest; inf if it does not rest."""
         return self._rests.get(conv, math.inf)
 
     def forget(self, conv: int) -> None:
-        """It is answered, or no longer wanted."""
+        """Drop the conversation: the request was answered, or is not wanted any more."""
         self._flights.pop(conv, None)
         self._rests.pop(conv, None)
 
     def clear(self) -> None:
-        """The connection ended: nothing is in flight, nothing rests."""
+        """Drop everything: the connection ended."""
         self._flights.clear()
         self._rests.clear()
         self._heap.clear()
 
     def due(self) -> float:
-        """The earliest deadline or end of a rest; inf when there is none."""
+        """Return the earliest deadline or end of a rest; inf if there is none."""
         heap = self._heap
         while heap and self._rests.get(heap[0][1]) != heap[0][0]:
             heappop(heap)
         rest = heap[0][0] if heap else math.inf
         for deadline in self._flights.values():
-            return min(deadline, rest)
+            return min(deadline if self._context is None else self._context.due(deadline), rest)
         return rest
 
     def pop_expired(self, now: float) -> list[int]:
-        """Conversations whose flight passed its deadline; they are in neither state afterwards."""
+        """Remove and return the conversations whose flight is overdue (Context.overdue)."""
         expired = []
         for conv, deadline in self._flights.items():
-            if deadline > now:
+            if deadline > now or (self._context is not None and not self._context.overdue(deadline, now)):
                 break
             expired.append(conv)
         for conv in expired:
@@ -74,7 +87,7 @@ class Retry:
         return expired
 
     def pop_rested(self, now: float) -> list[int]:
-        """Conversations whose rest is over, in the order of their times; in neither state afterwards."""
+        """Remove and return the conversations whose rest is over, in the order of their times."""
         rested = []
         heap = self._heap
         while heap and heap[0][0] <= now:

@@ -1,19 +1,20 @@
-"""Receipts, typing and presence at the device: what it says of itself, and what it was told of others.
+"""Receipts, typing and presence at the device: what it reports, and what it is told of other users.
 
-Outgoing. RECV follows by itself from what was shown (client_inbox.py); READ says how far the person has read, never
-beyond what was shown, as seldom as RECV. Neither is answered, so both may be lost with a connection or a service
-behind it: what was said since the last SYNC is said once more with the next. Typing is said at most every
-`typing_every_s`. The watched users are said again on each connection, once it knows what it missed.
+Outgoing: RECV follows from what was shown (inbox.py). READ says how far the person has read, never beyond what was
+shown, and no more often than RECV. Neither is answered, so both may be lost with a connection or a service. So what was
+sent since the last SYNC is repeated with the next one. What an earlier run may not have sent is repeated too
+(`resumed`), `max_restated` conversations at a time. Typing is sent at most every `typing_every_s`. The watched users
+are sent again on each connection after its first SYNC.
 
-Incoming. A receipt lower than one told before says nothing. Somebody who writes has stopped after `typing_lasts_s`
-without a word, or with a message. A picture of somebody holds until it is told otherwise or the connection ends.
+Incoming: a receipt lower than an earlier one is ignored. A user has stopped typing after `typing_lasts_s` without a
+report, or with a message. A presence holds until the next report or the end of the connection.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from sut.protocol.device.context import Context
@@ -25,54 +26,67 @@ K = TypeVar("K")
 
 
 class Signals:
-    """Of one device, across its connections."""
+    """The signals of one device, across its connections."""
 
     __slots__ = (
-        "_context", "_pictures", "_read", "_read_due", "_restate_at", "_said", "_shown", "_told", "_typed",
+        "_context", "_owed", "_pictures", "_read", "_read_due", "_restate_at", "_said", "_shown", "_told", "_typed",
         "_watched", "_writing",
     )  # fmt: skip
 
     def __init__(self, context: Context, shown: Callable[[int], int]) -> None:
-        """`shown`: up to which number a conversation is on the screen."""
+        """`shown`: returns the sequence number up to which a conversation is on the screen."""
         self._context = context
         self._shown = shown
         self._read: dict[int, int] = {}
-        self._read_due: dict[int, float] = {}  # all wait equally long, so their order is the order of their times
+        self._read_due: dict[int, float] = {}  # equal waits, so in the order of their times
         self._said: OrderedDict[int, None] = OrderedDict()  # conversations of RECVs and READs since the last SYNC
+        self._owed: list[int] = []  # conversations of an earlier run still to be reported, the newest last
         self._restate_at = math.inf
-        self._typed: dict[int, float] = {}  # conversation -> until when it need not be said again
+        self._typed: dict[int, float] = {}  # conversation -> until when it need not be sent again
         self._told: dict[tuple[int, int, int], int] = {}
-        self._writing: dict[tuple[int, int], float] = {}  # (conversation, user) -> until when; the earliest first
+        self._writing: dict[tuple[int, int], float] = {}  # (conversation, user) -> until when they type, earliest first
         self._watched: dict[int, None] = {}
         self._pictures: dict[int, bool] = {}
 
-    # What the person does.
+    def resumed(self, cursors: Mapping[int, int], read: Mapping[int, int]) -> None:
+        """Note what an earlier run of the program had shown and read, and may not have reported."""
+        self._owed = [conv for conv, seq in cursors.items() if seq]
+        self._read = {conv: min(read[conv], cursors[conv]) for conv in self._owed if read.get(conv)}
+
+    def rewind(self, conv: int, head: int) -> None:
+        """Lower the receipts above `head`: the service has lost those messages."""
+        for key in [key for key, seq in self._told.items() if key[0] == conv and seq > head]:
+            self._told[key] = head
+        if self._read.get(conv, 0) > head:
+            self._read[conv] = head
+
+    # Actions of the person.
 
     def mark_read(self, conv: int, seq: int, now: float) -> None:
-        """The person has read everything up to `seq`, as far as it was shown."""
+        """Note that the person has read everything up to `seq`, as far as it was shown."""
         seq = min(seq, self._shown(conv))
         if seq > self._read.get(conv, 0):
             self._read[conv] = seq
             self._read_due.setdefault(conv, now + self._context.settings.recv_every_s)
 
     def typing(self, conv: int, now: float, *, is_open: bool) -> None:
-        """The person is writing there."""
+        """Report that the person is typing in the conversation."""
         if is_open and now >= self._typed.get(conv, -math.inf):
             self._typed = {other: until for other, until in self._typed.items() if until > now}
             self._typed[conv] = now + self._context.settings.typing_every_s
             self._context.tell(Typing(conv, 1))
 
     def stop_typing(self, conv: int, now: float, *, is_open: bool) -> None:
-        """The person has stopped without sending; a message says so by itself."""
+        """Report that the person has stopped typing. After a sent message no report is needed."""
         if self._typed.pop(conv, -math.inf) > now and is_open:
             self._context.tell(Typing(conv, 0))
 
     def sent(self, conv: int) -> None:
-        """A message left: the next keystroke is news again."""
+        """Allow a new typing report: a message was sent."""
         self._typed.pop(conv, None)
 
     def watch(self, users: Iterable[int], *, is_open: bool) -> None:
-        """Look at these users and nobody else. Raises ValueError for more than MAX_WATCHED."""
+        """Watch these users and no others. Raises ValueError for more than MAX_WATCHED."""
         wanted = dict.fromkeys(users)
         if len(wanted) > MAX_WATCHED:
             raise ValueError(f"{len(wanted)} users to watch; {MAX_WATCHED} are allowed")
@@ -83,15 +97,15 @@ class Signals:
         if is_open:
             self._context.tell(Watch(tuple(wanted)))
 
-    # What the connection does.
+    # Events of the connection.
 
     def opened(self) -> None:
-        """The device is online on a new connection."""
+        """Send the watched users: the device is online on a new connection."""
         if self._watched:
             self._context.tell(Watch(tuple(self._watched)))
 
     def closed(self) -> None:
-        """The connection ended: nobody says when somebody leaves, or stops writing."""
+        """End all presences and typists: without a connection, changes are not reported."""
         self._end_pictures(list(self._pictures))
         for conv, user in self._writing:
             self._context.events.append(Writing(conv, user, active=False))
@@ -100,27 +114,30 @@ class Signals:
         self._restate_at = math.inf
 
     def said(self, conv: int) -> None:
-        """RECV or READ of this conversation left."""
+        """Note that a RECV or READ of this conversation was sent."""
         self._said[conv] = None
         self._said.move_to_end(conv)
         if len(self._said) > self._context.settings.max_restated:
             self._said.popitem(last=False)
 
     def synced(self, now: float) -> None:
-        """A SYNC is asked: say again, in a moment of its own, what may have been lost since the last."""
-        if self._said:
+        """Schedule a repetition of the reports since the last SYNC, which may be lost: a SYNC was sent."""
+        if self._said or self._owed:
             self._restate_at = now + self._context.rng.uniform(0.5, 2.0) * self._context.settings.recv_every_s
 
     def due(self) -> float:
-        """When tick() has something to do while the connection is open."""
+        """Return when tick() has work to do while the connection is open."""
         writing = next(iter(self._writing.values()), math.inf)
         return min(next(iter(self._read_due.values()), math.inf), self._restate_at, writing)
 
     def tick(self, now: float) -> None:
-        """Say what is due, and drop who has stopped writing. Only while the connection is open."""
+        """Send what is due, and drop users who have stopped typing. Only while the connection is open."""
         if self._restate_at <= now:
             self._restate_at = math.inf
-            said, self._said = self._said, OrderedDict()
+            said, self._said = dict.fromkeys(self._said), OrderedDict()
+            for _ in range(min(len(self._owed), self._context.settings.max_restated - len(said))):
+                said[self._owed.pop()] = None
+            self.synced(now)  # if there is more
             for conv in said:
                 self._context.tell(Recv(conv, self._shown(conv)))
                 if conv in self._read:
@@ -132,10 +149,10 @@ class Signals:
         for conv, user in _until(self._writing, now):
             self._stopped(conv, user)
 
-    # What the gateway tells.
+    # Reports from the gateway.
 
     def receive(self, frame: Receipts | Typists | PresenceNews, now: float) -> None:
-        """Take what is news."""
+        """Take a frame, and emit events for what is new."""
         match frame:
             case Receipts(receipts):
                 for receipt in receipts:
@@ -172,7 +189,7 @@ class Signals:
         self._writing[key] = now + self._context.settings.typing_lasts_s
 
     def arrived(self, conv: int, user: int) -> None:
-        """A message of this user is here: the writing of it is over."""
+        """Note a message of this user: they have stopped typing it."""
         if self._writing:
             self._stopped(conv, user)
 
@@ -187,7 +204,7 @@ class Signals:
 
 
 def _until(times: dict[K, float], now: float) -> list[K]:
-    """The keys whose time has come, of a dict in the order of its times."""
+    """Return the keys whose time has come, from a dict in the order of its times."""
     due = []
     for key, at in times.items():
         if at > now:

@@ -1,9 +1,9 @@
-"""SYNC: what has this device missed? Asked after WELCOME, on a hint, now and then, page by page.
+"""SYNC: what has this device missed? Sent after WELCOME, on a hint, and regularly, page by page.
 
-A page of cursors is the first MAX_SYNC_CURSORS conversations above `after_conv`, by rising id. The answer lists what
-is ahead, by rising id too, so everything up to its last entry has been looked at, and the next page goes on from
-there. A device with more conversations than fit one SYNC is told of some that it has seen: that costs bytes, and
-nothing else, for a head at or below the cursor is no news.
+A page of cursors holds the first MAX_SYNC_CURSORS conversations above `after_conv`, by rising id. The answer lists the
+conversations that are ahead, also by rising id. So everything up to its last entry was checked, and the next page
+continues there. A device with more conversations than fit one SYNC is also told of some that it has seen. That costs
+only bytes: a head at or below the cursor is ignored.
 """
 
 from __future__ import annotations
@@ -16,45 +16,47 @@ from sut.protocol.device.context import Context
 from sut.protocol.frames import MAX_SYNC_CURSORS, SYNCED_MORE, SYNCED_STALE, Sync, Synced
 
 STALE_WAIT_S: Final = (0.5, 1.5)
-"""Range of the wait before a SYNC whose answer was not sure is asked again; it doubles with each such answer."""
+"""The range of the wait, in seconds, before a SYNC with an uncertain answer is repeated. It doubles each time."""
 MAX_STALE_DOUBLINGS: Final = 2
-"""A part of the system that is away for longer than a few seconds is not asked about more often for that."""
+"""The largest number of doublings. Even in a long outage, the SYNC is repeated at that interval."""
 
 
 class Syncs:
-    """One chain of SYNCs at a time."""
+    """The SYNCs of one device, one chain at a time."""
 
     __slots__ = (
-        "_after", "_again", "_context", "_cursors", "_failures", "_first_req", "_req", "_stale", "_stale_chains",
-        "_until", "started",
+        "_after", "_again", "_asked", "_context", "_cursors", "_failures", "_first_req", "_req", "_resting",
+        "_stale", "_stale_chains", "_until", "started",
     )  # fmt: skip
 
     def __init__(self, context: Context, cursors: dict[int, int]) -> None:
         self._context = context
         self._cursors = cursors
-        self._req = 0  # of the SYNC that is out; 0: none is
-        self._first_req = 0  # of the first that asked for the same page: a late answer to it is as good
+        self._req = 0  # of the SYNC in flight; 0 for none
+        self._first_req = 0  # of the first SYNC for the same page: its late answer counts too
         self._after = 0
-        self._until = math.inf  # when to repeat the SYNC that is out, or to start the next chain
+        self._asked: tuple[tuple[int, int], ...] = ()  # the cursors of the first SYNC of this page
+        self._until = math.inf  # when to repeat the SYNC in flight, or to start the next chain
         self._again = False
+        self._resting = False  # the SYNC in flight was refused for now
         self._stale = False
         self._stale_chains = 0
         self._failures = 0
         self.started = 0
-        """Chains so far, on all connections."""
+        """The number of chains started so far, on all connections."""
 
     @property
     def under_way(self) -> bool:
-        """A chain has started and not ended."""
+        """True while a chain is in progress."""
         return self._req != 0
 
     @property
     def settled(self) -> bool:
-        """No answer is awaited, and none was so unsure that it has to be asked for again."""
+        """True if no answer is awaited, and no uncertain answer has to be asked for again."""
         return not self.under_way and self._until == math.inf
 
     def begin(self, now: float) -> bool:
-        """Start a chain, or have one follow the present one. True: it started now."""
+        """Start a chain, or queue one after the current chain. Returns True if it started now."""
         if self.under_way:
             self._again = True
             return False
@@ -64,13 +66,27 @@ class Syncs:
         return True
 
     def close(self) -> None:
-        """The connection ended."""
+        """Reset the chain: the connection ended."""
         self._req, self._until, self._again = 0, math.inf, False
+        self._asked = ()
         self._failures = self._stale_chains = 0
 
+    def fallen(self, frame: Synced) -> list[tuple[int, int]]:
+        """Return (conversation, head) where the head is below the cursor that was sent. Call it before `answered`."""
+        if not self._awaits(frame.req) or frame.flags & SYNCED_STALE:
+            return []
+        asked = dict(self._asked)
+        return [(conv, head) for conv, head, _ in frame.entries if head < asked.get(conv, 0)]
+
+    def _awaits(self, req: int) -> bool:
+        return self._req != 0 and self._first_req <= req <= self._req
+
     def answered(self, frame: Synced, now: float) -> bool | None:
-        """None: not the answer that is awaited, or more pages follow. Else the chain ended; True: with sure answers."""
-        if not self._req or not self._first_req <= frame.req <= self._req:
+        """Take a SYNCED. Returns None if it is not the awaited answer, or more pages follow.
+
+        Otherwise the chain has ended; True: with certain answers.
+        """
+        if not self._awaits(frame.req):
             return None
         self._failures = 0
         self._stale = self._stale or bool(frame.flags & SYNCED_STALE)
@@ -79,7 +95,7 @@ class Syncs:
             if last > self._after:
                 self._ask_after(last, now)
                 return None
-            self._context.violation("SYNCED says that there is more, and not from where")
+            self._context.violation("SYNCED says that there is more, but its last entry is not above after_conv")
             self._stale = True
         self._req, self._until = 0, math.inf
         if self._again:
@@ -92,32 +108,38 @@ class Syncs:
         return not self._stale
 
     def failed(self, req: int, now: float) -> None:
-        """ERROR: ask again after a back-off."""
+        """Take an ERROR: ask again after a back-off."""
         if req and req == self._req:
             self._until = now + self._context.back_off_s(self._failures)
             self._failures += 1
+            self._resting = True
 
     def due(self) -> float:
-        """When tick() has something to do."""
-        return self._until
+        """Return when tick() has work to do."""
+        return self._context.due(self._until) if self.under_way and not self._resting else self._until
 
     def tick(self, now: float) -> bool:
-        """Repeat what was not answered, or start the chain that is due. True: a chain started."""
+        """Repeat a SYNC without an answer, or start the chain that is due. Returns True if a chain started."""
         if self._until > now:
             return False
         if self.under_way:
+            if not self._resting and not self._context.overdue(self._until, now):
+                return False
             self._ask(now)
             return False
         return self.begin(now)
 
     def _ask_after(self, after_conv: int, now: float) -> None:
-        """Ask for the page above this conversation for the first time."""
+        """Send the first SYNC for the page above this conversation."""
         self._after = after_conv
-        self._ask(now)
+        self._asked = self._ask(now)
         self._first_req = self._req
 
-    def _ask(self, now: float) -> None:
+    def _ask(self, now: float) -> tuple[tuple[int, int], ...]:
         above = (item for item in self._cursors.items() if item[0] > self._after)
         self._req = self._context.next_req()
-        self._context.ask(Sync(self._req, self._after, tuple(nsmallest(MAX_SYNC_CURSORS, above))), now)
+        cursors = tuple(nsmallest(MAX_SYNC_CURSORS, above))
+        self._context.ask(Sync(self._req, self._after, cursors), now)
         self._until = now + self._context.settings.fetch_timeout_s
+        self._resting = False
+        return cursors

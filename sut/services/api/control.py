@@ -1,7 +1,7 @@
 """Conversations and members through the log: append, poke, await the sequencer's answer.
 
-The API is an edge node like a gateway: its records carry it as their origin, and the sequencer's answer comes back
-over the sequencer's own link. No answer in time means that the outcome is unknown; every operation may be repeated.
+The API is an edge node like a gateway. Its records name it as their origin, and the sequencer's answer comes back over
+the sequencer's own link. No answer in time means that the outcome is unknown; every operation may be repeated.
 """
 
 from __future__ import annotations
@@ -35,14 +35,15 @@ _REASONS: Final[dict[int, str]] = {
     Nack.NOT_MEMBER: "not a member of this conversation",
     Nack.GROUP_FULL: "the group is full",
     Nack.NOT_ALLOWED: "members of a 1:1 conversation are fixed, and in a group your role does not allow this",
+    Nack.REUSED: "you created another group with this key: its members or who may add were others",
     Nack.OWNER_STAYS: "an owner gives the role away by naming another owner, or by leaving",
 }
 
 
 def direct_id(secret: bytes, user: int, other: int) -> int:
-    """Return the id of the one conversation between two people, whoever begins it.
+    """Return the id of the one conversation between two users, whoever creates it.
 
-    `secret`: `Topology.conversation_secret`. Without it nobody can tell from an id, in a push say, whose it is.
+    `secret`: `Topology.conversation_secret`. Without it nobody can compute whose conversation an id (in a push) is.
     """
     return _id(secret, f"direct:{min(user, other)}:{max(user, other)}")
 
@@ -57,7 +58,7 @@ def _id(secret: bytes, text: str) -> int:
 
 
 class Control:
-    """Puts control records in the log and hands the sequencers' answers to whoever waits."""
+    """Appends control records to the log and passes the sequencers' answers to the callers that wait."""
 
     def __init__(
         self, *, node: str, incarnation: int, message_log: MessageLog, sequencers: Mapping[int, PeerLink]
@@ -99,15 +100,15 @@ class Control:
         return await self._change(Kind.CREATE, conv, creator, body=kind.encode(), members=members)
 
     async def add(self, conv: int, by: int, user: int) -> int:
-        """Change the members. Returns the number that the change took. Raises Denied, Unavailable."""
+        """Add a user. Returns the number that the change took. Raises Denied, Unavailable."""
         return await self._change(Kind.ADD, conv, by, body=b"", members=(user,))
 
     async def remove(self, conv: int, by: int, user: int) -> int:
-        """Change the members. Returns the number that the change took. Raises Denied, Unavailable."""
+        """Remove a user. Returns the number that the change took. Raises Denied, Unavailable."""
         return await self._change(Kind.REMOVE, conv, by, body=b"", members=(user,))
 
     async def name(self, conv: int, by: int, user: int, role: int) -> int:
-        """Give a member a role: the number the change took. Raises Denied, Unavailable."""
+        """Give a member a role. Returns the number that the change took. Raises Denied, Unavailable."""
         return await self._change(Kind.ROLE, conv, by, body=bytes([role]), members=(user,))
 
     async def _change(self, kind: Kind, conv: int, user: int, *, body: bytes, members: tuple[int, ...]) -> int:

@@ -1,4 +1,4 @@
-"""The handlers of the routes about devices and their tokens. What they decide is in devices.py."""
+"""The handlers of the routes about devices and their tokens. The decisions are in devices.py."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from sut.services.api.model import DevicesRequest, PushRequest, TokensRequest, U
 
 
 class DeviceRoutes:
-    """Decode, call, encode."""
+    """Handlers that decode the request, call the desk and encode its answer."""
 
     def __init__(self, desk: DeviceDesk) -> None:
         self._desk = desk
 
     async def tokens(self, request: web.Request) -> web.Response:
-        """Of any devices, for the operator."""
+        """Issue tokens for any devices, for the operator."""
         return answer(await self._desk.tokens((await body(request, TokensRequest)).devices))
 
     async def refresh(self, request: web.Request) -> web.Response:
-        """Of the device that asks."""
+        """Issue a new token for the device that asks."""
         return answer(await self._desk.refresh(caller(request), login_s=request[LOGIN]))
 
     async def register(self, request: web.Request) -> web.Response:
-        """Any devices, by the operator."""
+        """Register any devices, for the operator."""
         return answer(await self._desk.register((await body(request, DevicesRequest)).devices))
 
     async def set_push(self, request: web.Request) -> web.Response:
-        """By the device itself."""
+        """Set the push address of the device that asks."""
         wanted = await body(request, PushRequest)
         return answer(await self._desk.set_push(caller(request), number(request, "device"), wanted.push))
 
     async def revoke_device(self, request: web.Request) -> web.Response:
-        """A stolen or lost device: whoever owns it, or the operator, takes its tokens back."""
+        """Revoke a stolen or lost device, for its user or the operator."""
         device, user = number(request, "device"), query(request, UserOf).user
         return answer(await self._desk.revoke(device, by=request.get(CALLER), user=user))
 

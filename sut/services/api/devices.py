@@ -1,8 +1,8 @@
 """The API's devices: registered with their push tokens, revoked, and the tokens that let them connect.
 
-An operator (Bearer API_KEY) registers and revokes any device; a device's own token sets that device's push address
-and renews itself, for LOGIN_S from the login; any device of a user may revoke another one of the same user (the stolen
-phone), or take its tokens back.
+An operator (Bearer API_KEY) registers and revokes any device. A device's own token sets that device's push address and
+renews itself, for LOGIN_S from the login. Any device of a user may revoke another one of the same user (the stolen
+phone), or void its tokens.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CLOCKS_S: Final = 60
 
 
 class DeviceDesk:
-    """What the routes of device_routes.py call. Each method raises ProblemError or Unavailable."""
+    """The decisions of the routes in device_routes.py. Each method may raise ProblemError or Unavailable."""
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class DeviceDesk:
         self._places = Allowance(burst=PLACES_BURST, per_s=PLACES_PER_S)
 
     async def tokens(self, wanted: Sequence[DeviceOf]) -> Tokens:
-        """A token each, in order; 403 names the first revoked one, and then there is none for any."""
-        now_s = int(self._now_s())  # before the look: a device that is revoked after it is so in this second or later
+        """Return a token for each device, in order. If one is revoked, 403 names the first and none gets a token."""
+        now_s = int(self._now_s())  # before the check: a device revoked after it is revoked in this second or later
         revoked = await self._devices.revoked([d.device for d in wanted])
         for d in wanted:
             if d.device in revoked:
@@ -64,7 +64,7 @@ class DeviceDesk:
         return Tokens([self._issue(d.user, d.device, now_s) for d in wanted])
 
     async def refresh(self, who: Identity, *, login_s: int) -> Token:
-        """A new token for the device that shows a valid one, of the same login; 401 when that is too old."""
+        """Return a new token of the same login for the device that showed a valid one. 401: the login is too old."""
         now_s = int(self._now_s())
         left_s = int(login_s + LOGIN_S) - now_s
         if left_s <= 0:
@@ -76,7 +76,7 @@ class DeviceDesk:
         return Token(who.device, text, now_s + ttl_s)
 
     async def register(self, wanted: Sequence[DeviceToRegister]) -> Registered:
-        """All of them, or 409 for those that cannot be: the others are registered."""
+        """Register all of them. Raises 409 for the first that cannot be; the others are registered."""
         taken = await self._devices.register([RegisteredDevice(d.user, d.device, _address(d.push)) for d in wanted])
         for d, done in zip(wanted, taken, strict=True):
             if not done:
@@ -84,18 +84,19 @@ class DeviceDesk:
         return Registered(len(wanted))
 
     async def set_push(self, who: Identity, device: int, push: PushOf | None) -> Registration:
-        """The device's own doing."""
+        """Set the device's push address. Only the device itself may."""
         if who.device != device:
             raise ProblemError(403, "a device sets its own push token, with its own device token")
         await self.register([DeviceToRegister(who.user, device, push)])
         return Registration(who.user, device)
 
     async def revoke(self, device: int, *, by: Identity | None, user: int | None) -> RevokedDevice:
-        """No token, push or connection any more, and its keys are gone. `by` None: the operator. `user`: whose it is
-        said to be. Repeating it changes nothing but the second.
+        """Revoke a device: it gets no token, push or connection any more, and its keys are deleted.
 
-        The directory comes first: when the tokens are voided no newer one is given out. A device that was never
-        registered is nobody's: the operator must say whose it is.
+        `by` None: the operator. `user`: the user that it is said to belong to. A repeat changes only the second in
+        `at`. The directory comes first: once the tokens are void, no newer one is issued. A device that was never
+        registered has no user. A user then voids only the tokens with their own id, and the operator must name the
+        user.
         """
         whose, registered = await self._whose(device, by=by, user=user)
         self._count(by, registered=registered)
@@ -109,7 +110,7 @@ class DeviceDesk:
         return RevokedDevice(done.user, done.device, done.at_s)
 
     async def log_out(self, device: int, *, by: Identity | None, user: int | None) -> RevokedDevice:
-        """All tokens that the device has are void, however often they were refreshed. It may log in again.
+        """Void all tokens that the device has, however often they were refreshed. It may log in again.
 
         `by` and `user` as for `revoke`. Its connection closes, and its keys stay.
         """
@@ -119,9 +120,9 @@ class DeviceDesk:
         return RevokedDevice(done.user, done.device, done.at_s)
 
     async def _whose(self, device: int, *, by: Identity | None, user: int | None) -> tuple[int, bool]:
-        """The user whose device this is, and whether it is registered. Raises ProblemError where it is not the asker's.
+        """Return the device's user, and whether it is registered. Raises ProblemError if it is not the asker's.
 
-        One that was never registered counts as the asker's: only tokens in the asker's own name are voided.
+        A device that was never registered counts as the asker's: only tokens with the asker's own id are voided.
         """
         if by is not None and user not in (None, by.user):
             raise ProblemError(403, "not a device of yours")
@@ -132,11 +133,11 @@ class DeviceDesk:
         if owner is not None:
             return owner, True
         if said is None:
-            raise ProblemError(400, "query: of a device that was never registered say whose it is, by ?user=")
+            raise ProblemError(400, "query: this device was never registered; name its user by ?user=")
         return said, False
 
     def _count(self, by: Identity | None, *, registered: bool) -> None:
-        """Raises ProblemError, 429: a user takes few places in the list for devices that were never registered."""
+        """Raise ProblemError 429 when a user has taken too many places in the list for unregistered devices."""
         if by is not None and not registered and not self._places.take(by.user, self._now_s()):
             raise ProblemError(429, "too many revocations of devices that were never registered")
 

@@ -1,10 +1,10 @@
-"""How a request of the HTTP API fails."""
+"""The error of a request to the HTTP API."""
 
 from __future__ import annotations
 
 
 class ProblemError(Exception):
-    """A request that fails with this status and line."""
+    """A request fails with this status and this one-line text."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)

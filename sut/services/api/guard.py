@@ -1,8 +1,8 @@
-"""What stands before every handler: who asks, and whether the request has the form that its route documents.
+"""Runs before every handler: checks who asks, and whether the request has the form that its route documents.
 
-Errors are `{"error": "one line"}` with their status, also those that aiohttp itself makes and those of a bug. Nothing
-of what a client sent can make a handler raise anything else: headers may hold any bytes, numbers any number of digits,
-text any code point.
+Errors are `{"error": "one line"}` with their status, also those that aiohttp itself makes and those of a bug. No client
+input can make a handler raise anything else: headers may hold any bytes, numbers any number of digits, text any code
+point.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ T = TypeVar("T", bound=msgspec.Struct)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MAX_REQUEST: Final = 1 << 20
-"""Bytes of a body."""
+"""Largest size of a body, in bytes."""
 BODY_TIMEOUT_S: Final = 10.0
-"""From the headers to the last byte of the body."""
+"""Time limit from the headers to the last byte of the body."""
 CALLER: Final = web.RequestKey("caller", Identity)
-"""The device that asks, where a token said so."""
+"""The device that asks, if a token named it."""
 LOGIN: Final = web.RequestKey("login", int)
-"""When that device logged in, Unix time in seconds."""
+"""The time when that device logged in, in Unix seconds."""
 
 log = logging.getLogger("api")
 
@@ -46,17 +46,18 @@ _STATUS: Final[dict[int, int]] = {
     Nack.GROUP_FULL: 409,
     Nack.NOT_ALLOWED: 403,
     Nack.OWNER_STAYS: 409,
+    Nack.REUSED: 409,
 }
 
 
 def answer(body: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """A JSON answer."""
+    """Return a JSON answer with this body."""
     return web.Response(body=msgspec.json.encode(body), status=status, headers=headers, content_type="application/json")
 
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every failure as JSON, with the headers that its status asks for."""
+    """Turn every failure into JSON, with the headers that its status requires."""
     try:
         return await handler(request)
     except ProblemError as error:
@@ -71,11 +72,11 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return answer(Problem(error.reason.lower()), error.status, allow)
     except Exception:
         log.exception("%s %s", request.method, request.path)
-        return answer(Problem("a bug; it is in the log"), 500)
+        return answer(Problem("internal error; see the API's log"), 500)
 
 
 def _whole(text: str) -> int | float:
-    """To JSON, and to the document's schemas, 5.0 and 5 are the same number."""
+    """Convert a JSON float: to JSON, and to the document's schemas, 5.0 and 5 are the same number."""
     value = float(text)
     return int(value) if value.is_integer() else value
 
@@ -84,16 +85,16 @@ _decoder: Final = msgspec.json.Decoder(float_hook=_whole)
 
 
 async def body(request: web.Request, kind: type[T]) -> T:
-    """The JSON body. Raises ProblemError: 400 malformed, 408 too slow, 415 not JSON; aiohttp's 413."""
+    """Return the decoded JSON body. Raises ProblemError: 400 malformed, 408 too slow, 415 not JSON; aiohttp's 413."""
     if request.content_type != "application/json":
         raise ProblemError(415, "send Content-Type: application/json")
     try:
         async with asyncio.timeout(BODY_TIMEOUT_S):
             data = await request.read()
     except TimeoutError:
-        raise ProblemError(408, f"no whole body within {BODY_TIMEOUT_S:g} s") from None
+        raise ProblemError(408, f"body: not complete within {BODY_TIMEOUT_S:g} s") from None
     except web.RequestPayloadError:
-        raise ProblemError(400, "body: broken off, or not in its encoding") from None
+        raise ProblemError(400, "body: incomplete, or not in its declared encoding") from None
     try:
         return msgspec.convert(_decoder.decode(data), kind)
     except (msgspec.DecodeError, UnicodeError) as error:
@@ -103,7 +104,7 @@ async def body(request: web.Request, kind: type[T]) -> T:
 
 
 def number(request: web.Request, name: str) -> int:
-    """An id of the path. Raises ProblemError, 404: no such thing can exist."""
+    """Return an id from the path. Raises ProblemError 404 for a number that no id can have."""
     text = request.match_info[name]
     value = int(text) if len(text) <= 19 else 0
     if not 0 < value < 1 << 63:
@@ -112,7 +113,7 @@ def number(request: web.Request, name: str) -> int:
 
 
 def query(request: web.Request, kind: type[T]) -> T:
-    """The query's parameters; numbers as text, lists as repeated parameters. Raises ProblemError, 400."""
+    """Return the query's parameters; numbers as text, lists as repeated parameters. Raises ProblemError 400."""
     values: dict[str, str | list[str]] = dict(request.query)
     lists = _lists(kind)
     for name in values:
@@ -120,7 +121,7 @@ def query(request: web.Request, kind: type[T]) -> T:
         if name in lists:
             values[name] = given
         elif len(given) > 1:
-            raise ProblemError(400, "query: a parameter twice")
+            raise ProblemError(400, f"query: parameter {name[:64]!r} given twice")
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -129,13 +130,13 @@ def query(request: web.Request, kind: type[T]) -> T:
 
 @functools.cache
 def _lists(kind: type[msgspec.Struct]) -> frozenset[str]:
-    """Names of the fields that are lists."""
+    """Return the names of the fields that are lists."""
     fields = msgspec.inspect.type_info(kind).fields  # type: ignore[attr-defined]
     return frozenset(field.name for field in fields if isinstance(field.type, msgspec.inspect.ListType))
 
 
 def bearer(request: web.Request) -> str:
-    """What the request shows to prove who asks. Raises ProblemError, 401."""
+    """Return the bearer credential of the request. Raises ProblemError 401."""
     headers = request.headers.getall("Authorization", [])
     scheme, _, value = headers[0].partition(" ") if len(headers) == 1 else ("", "", "")
     if scheme.lower() != "bearer" or not value.strip():
@@ -144,7 +145,7 @@ def bearer(request: web.Request) -> str:
 
 
 class Guard:
-    """Puts handlers behind their routes' rules."""
+    """Checks requests against their routes' rules before it calls the handlers."""
 
     def __init__(self, *, token_key: bytes, api_key: str, revoked: Revoked) -> None:
         self._token_key = token_key
@@ -152,7 +153,7 @@ class Guard:
         self._api_key = api_key.encode()
 
     def bound(self, routes: Iterable[Route], *handlers: object) -> list[web.RouteDef]:
-        """Each route with the method of its name, of whichever object has it, guarded; for aiohttp's add_routes."""
+        """Return a guarded route for each of `routes`, with the handler of its name, for aiohttp's add_routes."""
         return [
             web.route(route.method, route.pattern, self._guarded(route, _method(handlers, route.name)))
             for route in routes
@@ -170,7 +171,7 @@ class Guard:
         return guarded
 
     def _admit(self, request: web.Request, who: Who) -> None:
-        """Raises ProblemError, 401."""
+        """Check the credential against `who`. Raises ProblemError 401."""
         shown = bearer(request)
         if who is not Who.DEVICE and hmac.compare_digest(shown.encode(errors="surrogateescape"), self._api_key):
             return
@@ -180,13 +181,13 @@ class Guard:
         request[CALLER], request[LOGIN] = Identity(proven.user, proven.device), proven.login_s
 
     def identify(self, token: str) -> Proof:
-        """What a device token proves. Raises ProblemError, 401."""
+        """Return what a device token proves. Raises ProblemError 401."""
         try:
             proven = prove(token, self._token_key)
         except TokenError as error:
             raise ProblemError(401, str(error)) from None
         if self._revoked.is_void(proven.user, proven.device, proven.login_s):
-            raise ProblemError(401, "token was taken back")
+            raise ProblemError(401, "token was revoked")
         return proven
 
 
@@ -196,5 +197,5 @@ def _method(handlers: tuple[object, ...], name: str) -> Handler:
 
 
 def caller(request: web.Request) -> Identity:
-    """The device that asks; of a route that is a device's alone."""
+    """Return the device that asks. Only for routes that are for devices alone."""
     return request[CALLER]

@@ -1,4 +1,4 @@
-"""What the HTTP API tells of a conversation to its members: who is in it, and its messages, newest first by cursor.
+"""A conversation's members and messages for its members over HTTP; messages newest first by cursor.
 
 It reads as a chat service does: from the sequencers' memory, else from the store, within what the user may see.
 """
@@ -23,7 +23,7 @@ class Conversations:
         self._reader = reader
 
     async def members(self, conv: int, user: int) -> MemberList:
-        """Everybody in the conversation, for a member. Raises Denied, Unavailable."""
+        """Return all members, to a member. Raises Denied, Unavailable."""
         try:
             found = await self._reader.members(conv, user)
         except NotMember:
@@ -36,7 +36,7 @@ class Conversations:
         )
 
     async def messages(self, conv: int, user: int, *, before: int, limit: int) -> HistoryPage:
-        """What came before `before`, for who is or was a member. Raises Denied, Unavailable."""
+        """Return the messages before `before`, to a present or past member. Raises Denied, Unavailable."""
         try:
             page = decode_server(await self._reader.page_before(conv, user, before=before, limit=limit))
         except NotMember:

@@ -1,6 +1,7 @@
-"""The handlers of the HTTP API, on aiohttp: call, and encode. What a request must be and who may ask: routes.py.
+"""The handlers of the HTTP API, on aiohttp: they call and encode. routes.py states what a request must be and who may
+ask.
 
-Those about devices and about keys have files of their own.
+The handlers about devices and about keys are in device_routes.py and keys.py.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def make_app(
     keys: KeyStore,
     people: People,
 ) -> web.Application:
-    """The application with all its routes."""
+    """Return the application with all its routes."""
     token_key, ttl_s = bytes.fromhex(topology.token_key), topology.settings.token_ttl_s
     if revoked is None:
         revoked = Revoked(keep_s=LOGIN_S)
@@ -99,7 +100,7 @@ class _Api:
             gateways = [address for _, address in (await self._registry.gateways()).values()]
         except Unavailable:
             gateways = []
-        urls = gateways or list(self._all_gateways)  # without a registry: all, and the client tries the next
+        urls = gateways or list(self._all_gateways)  # without a registry: all; the client tries one after the other
         random.shuffle(urls)
         return answer(Discovery(urls))
 

@@ -1,4 +1,4 @@
-"""Bodies of the HTTP API about published keys, both ways. Bytes are base64, as the patterns say to readers."""
+"""Bodies of the HTTP API about published keys, in both directions. Bytes are base64, as the patterns show."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Number = Annotated[int, msgspec.Meta(ge=1, le=(1 << 32) - 1)]
 
 
 class Signed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A signed prekey."""
+    """A signed prekey with its signature."""
 
     number: Number
     key: Key
@@ -41,21 +41,21 @@ class Signed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OneTime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A one-time prekey."""
+    """A one-time prekey and its number."""
 
     number: Number
     key: Key
 
 
 class DeviceListOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A user's signed device list; `version` as in it."""
+    """A user's signed device list; `version` must equal the one inside."""
 
     version: Number
     data: ListBytes
 
 
 class KeysRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """PUT /v1/keys: what a device publishes of itself. Repeating a request changes nothing."""
+    """PUT /v1/keys: the keys that a device publishes. Repeating a request changes nothing."""
 
     identity_key: Key
     signed_prekey: Signed
@@ -64,19 +64,19 @@ class KeysRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class KeysLeft(msgspec.Struct, frozen=True):
-    """One-time prekeys left of the asking device."""
+    """The number of one-time prekeys that the asking device has left."""
 
     one_time: int
 
 
 class KeysQuery(msgspec.Struct, frozen=True):
-    """GET /v1/users/{user}/keys: "no" only looks, and takes no one-time prekey."""
+    """GET /v1/users/{user}/keys: "no" takes no one-time prekey."""
 
     one_time: Literal["yes", "no"] = "yes"
 
 
 class BundleOf(msgspec.Struct, frozen=True):
-    """One device's. `one_time` null: used up, not asked for, or asked for too often."""
+    """The keys of one device. `one_time` null: used up, not asked for, or asked for too often."""
 
     device: int
     identity_key: bytes

@@ -1,9 +1,8 @@
-"""Published keys over HTTP: a device puts its own, and takes what it needs to write to somebody. Bytes are base64.
+"""Published keys over HTTP: a device publishes its own, and takes those of a user to write to. Bytes are base64.
 
-The service checks lengths, bounds, and the signature of a device list (device_lists.py): whose keys they are is for the
-devices to check, by signatures.
-Taking is limited, so that nobody drains a user's one-time prekeys: beyond the first limit the bundle comes without one,
-which is still a session; beyond the second there is no answer at all.
+The service checks lengths, bounds, and the signature of a device list (device_lists.py). Devices check by signatures
+whose keys they are. Taking is limited, so that nobody drains a user's one-time prekeys. Beyond the first limit a bundle
+comes without one, which still allows a session. Beyond the second the request fails with 429.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from sut.services.api.guard import answer, body, caller, number, query
 from sut.services.api.key_model import BundleOf, DeviceListOf, KeysLeft, KeysOf, KeysQuery, KeysRequest, OneTime, Signed
 
 MAX_LEFT: Final = 200
-"""With so many left, a device's further ones are refused."""
+"""If a device has this many left, further ones are ignored."""
 TAKES_BURST, TAKES_PER_S = 600, 1.0
-"""Of one requesting user: the keys of a group of 500 at once, then one user's a second."""
+"""Limit of one requesting user: the keys of a group of 500 at once, then one user's a second."""
 ONE_TIME_BURST, ONE_TIME_PER_S = 8, 1 / 600
-"""One-time prekeys of one user for another: a few devices, then one in ten minutes."""
+"""Limit of one-time prekeys that one user takes of another: a few devices', then one in ten minutes."""
 
 LISTS_BURST, LISTS_PER_S = 30, 0.1
 """New device lists of one device. At this rate and at the largest step the versions last for five years."""
@@ -45,7 +44,7 @@ class KeyRoutes:
         self._one_time = Allowance(burst=ONE_TIME_BURST, per_s=ONE_TIME_PER_S)
 
     async def publish_keys(self, request: web.Request) -> web.Response:
-        """What a device has not published before, as far as there is room for it."""
+        """Publish the prekeys that the device has not published before, while it has fewer than MAX_LEFT."""
         who, wanted = caller(request), await body(request, KeysRequest)
         if wanted.device_list is not None:
             await self._put_list(who, wanted.identity_key, wanted.device_list)
@@ -75,12 +74,12 @@ class KeyRoutes:
             raise ProblemError(409, "there is another device list, of this version or a later one")
 
     async def count_keys(self, request: web.Request) -> web.Response:
-        """Of the asking device."""
+        """Count the one-time prekeys of the asking device."""
         who = caller(request)
         return answer(KeysLeft(await self._keys.count(who.user, who.device)))
 
     async def take_keys(self, request: web.Request) -> web.Response:
-        """A bundle of each device of a user."""
+        """Return a bundle for each device of a user."""
         who, user, now_s = caller(request), number(request, "user"), self._clock()
         wanted = query(request, KeysQuery)
         if not self._takes.take(who.user, now_s):

@@ -1,4 +1,4 @@
-"""Bodies of the HTTP API, both ways. Integers are JSON numbers; ids are below 2^63."""
+"""Bodies of the HTTP API, in both directions. Integers are JSON numbers; ids are below 2^63."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_SEEN = 200
 
 
 class Health(msgspec.Struct, frozen=True):
-    """The API serves."""
+    """The API serves requests."""
 
     status: Literal["ok"] = "ok"
 
@@ -27,7 +27,7 @@ class DeviceOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TokensRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/tokens."""
+    """POST /v1/tokens: the devices to issue tokens for."""
 
     devices: Annotated[list[DeviceOf], msgspec.Meta(min_length=1, max_length=MAX_DEVICES)]
 
@@ -41,13 +41,13 @@ class Token(msgspec.Struct, frozen=True):
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """In the order asked."""
+    """The tokens in the order of the request."""
 
     tokens: list[Token]
 
 
 class ApnsPush(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="provider", tag="apns"):
-    """A device's token at APNs: hexadecimal, 32 bytes now, longer some day."""
+    """A device's token at APNs: hexadecimal, 32 bytes at present, possibly longer later."""
 
     token: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Fa-f]{64,200}(?!\n)$")]
 
@@ -77,13 +77,13 @@ class DevicesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Registered(msgspec.Struct, frozen=True):
-    """How many."""
+    """The number of devices registered."""
 
     registered: int
 
 
 class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """PUT /v1/devices/{device}/push; null: no pushes."""
+    """PUT /v1/devices/{device}/push: the new push address; null: no pushes."""
 
     push: PushOf | None
 
@@ -96,7 +96,7 @@ class Registration(msgspec.Struct, frozen=True):
 
 
 class UserOf(msgspec.Struct, frozen=True):
-    """Whose device, in a query. Needed only of the operator, for a device that was never registered."""
+    """The device's user. Required only from the operator, for a device that was never registered."""
 
     user: Id | None = None
 
@@ -116,28 +116,28 @@ class ConversationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     members: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=10_000)]
     key: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
     adding: Literal["members", "admins"] = "members"
-    """Who may add users to a group."""
+    """The members who may add users to a group."""
 
 
 class Created(msgspec.Struct, frozen=True):
-    """The conversation's id."""
+    """The id of the conversation."""
 
     conversation: int
 
 
 class MemberRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """POST /v1/conversations/{conversation}/members."""
+    """POST /v1/conversations/{conversation}/members: the user to add."""
 
     user: Id
 
 
 RoleName = Literal["member", "admin", "owner"]
 ROLES: tuple[RoleName, ...] = ("member", "admin", "owner")
-"""By ports.Role."""
+"""The names of ports.Role, by value."""
 
 
 class RoleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """PUT /v1/conversations/{conversation}/members/{user}."""
+    """PUT /v1/conversations/{conversation}/members/{user}: the new role."""
 
     role: RoleName
 
@@ -151,7 +151,7 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class MemberList(msgspec.Struct, frozen=True):
-    """GET /v1/conversations/{conversation}/members, by rising user."""
+    """GET /v1/conversations/{conversation}/members: the members by rising user id."""
 
     kind: Literal["direct", "group"]
     adding: Literal["members", "admins", "nobody"]
@@ -159,14 +159,14 @@ class MemberList(msgspec.Struct, frozen=True):
 
 
 class HistoryQuery(msgspec.Struct, frozen=True):
-    """The newest `limit` (of more than 200: 200) before `before`; of all if it is not given."""
+    """The newest `limit` messages (at most 200) below `before`, or of all if `before` is missing."""
 
     before: Id = (1 << 48) - 1
     limit: Id = 50
 
 
 class HistoryMessage(msgspec.Struct, frozen=True):
-    """A message or a change of members; `body` is base64. `change` and `role` as the flags of a PAGE say."""
+    """A message or a change of members; `body` is base64. `change` has the meaning of a PAGE's flags."""
 
     seq: int
     user: int
@@ -197,7 +197,7 @@ class Discovery(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a user has got and read a conversation; 0: not at all, or not known."""
+    """The highest numbers delivered to and read by a user in a conversation; 0: none, or not known."""
 
     user: int
     delivered: int
@@ -205,19 +205,19 @@ class Progress(msgspec.Struct, frozen=True):
 
 
 class Progresses(msgspec.Struct, frozen=True):
-    """Of each user of whom anything is known, by id."""
+    """The progress of each user that is known, by id."""
 
     receipts: list[Progress]
 
 
 class SeenQuery(msgspec.Struct, frozen=True):
-    """Of whom; the parameter once for each. A request line has 8 KB."""
+    """The users to look up; repeat the parameter for each. A request line has at most 8 KB."""
 
     user: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=MAX_SEEN)]
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """Whether a user is connected, and when last known to be (Unix ms; 0: not known)."""
+    """True in `online` if the user is connected; `last_seen_ms` is Unix time in ms, 0: not known."""
 
     user: int
     online: bool
@@ -225,12 +225,12 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 class SeenUsers(msgspec.Struct, frozen=True):
-    """In the order asked."""
+    """The users in the order of the request."""
 
     users: list[Seen]
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """Why a request failed, in one line."""
+    """The reason why a request failed, in one line."""
 
     error: str

@@ -1,5 +1,5 @@
-"""The OpenAPI 3.1 document, made of the table of routes and the types of their bodies: `python -m
-sut.services.api.openapi` prints it, the API serves it, and openapi.json beside this file is the same for readers.
+"""The OpenAPI 3.1 document, built from the table of routes and the types of their bodies. `python -m
+sut.services.api.openapi` prints it, the API serves it, and openapi.json beside this file is a copy for readers.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _SECURITY: Final[dict[Who, list[dict[str, list[str]]]]] = {
 }
 _MEANING: Final = {
     400: "Malformed: the body, the query or a header. In plain text: a line of the head over 8,190 bytes, or no HTTP",
-    401: "Who asks is not known: no token or key, or not a good one",
-    403: "Not yours",
-    404: "No such thing",
+    401: "Not authenticated: the token or key is missing or invalid",
+    403: "Not allowed for this caller",
+    404: "Not found",
     408: "The body came too slowly",
-    409: "Cannot be",
+    409: "Conflict with the present state",
     413: "The body is over 1 MiB",
     415: "The body is not declared as JSON",
     429: "Too many requests",
@@ -41,7 +41,7 @@ _DESCRIPTION: Final = (
 
 
 def document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
-    """The whole document as JSON values."""
+    """Return the whole document as JSON values."""
     types = {Problem} | {kind for r in routes for kind in (r.takes, r.gives) if kind is not None}
     ordered = sorted(types, key=lambda kind: kind.__name__)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF)
@@ -66,7 +66,7 @@ def document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
 
 
 def encoded() -> bytes:
-    """The document as JSON text that people can read."""
+    """Return the document as indented JSON text."""
     return msgspec.json.format(msgspec.json.encode(document()), indent=1) + b"\n"
 
 
@@ -95,7 +95,7 @@ def _operation(route: Route, references: dict[type, dict[str, Any]]) -> dict[str
 
 
 def _links(route: Route, routes: tuple[Route, ...]) -> dict[str, Any]:
-    """Where the id of what was made leads: to the routes with a path parameter of that name."""
+    """Return links from the id of a created object to the routes with a path parameter of that name."""
     fields = route.gives.__struct_fields__ if route.gives is not None and route.status == 201 else ()
     return {
         other.name: {"operationId": other.name, "parameters": {name: f"$response.body#/{name}"}}

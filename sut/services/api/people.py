@@ -1,6 +1,6 @@
-"""What the API tells of people: how far each has got and read a conversation, and who is there.
+"""Receipts and presence over HTTP: what each user received and read of a conversation, and who is online.
 
-Devices hear both on their connections as it happens; this is for who was away meanwhile, and for who has none.
+Connected devices get both as events. This API is for devices that were away, and for clients without a connection.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ class People:
     """Asks the sequencers, the store and the presence store."""
 
     def __init__(self, *, sequencers: Mapping[int, PeerLink], store: MessageStore, presence: Presence) -> None:
-        """`sequencers`: by partition."""
+        """`sequencers`: the link to the owner of each log partition."""
         self._sequencers = sequencers
         self._store = store
         self._presence = presence
 
     async def receipts(self, conv: int, user: int) -> Progresses:
-        """For somebody who is or was a member: of each user with any, the highest numbers. Raises Denied, Unavailable.
+        """Return the highest numbers of each user with receipts, to a present or past member. Raises Denied,
+        Unavailable.
 
-        Who was removed learns nothing from after that: no number beyond, and of nobody who came later.
-        The store follows behind; the sequencer knows the newest, unless it has just started.
+        A removed user learns nothing from after the removal: no number beyond it, and nothing of users who came later.
+        The store follows with a delay; the sequencer knows the newest numbers, unless it has just started.
         """
         link = self._sequencers[partition_of(conv, len(self._sequencers))]
         try:
@@ -61,6 +62,6 @@ class People:
         )
 
     async def seen(self, users: list[int]) -> SeenUsers:
-        """In the order asked. Raises Unavailable."""
+        """Return the users' presence in the order of `users`. Raises Unavailable."""
         found = await self._presence.look(users)
         return SeenUsers([Seen(user, *found.get(user, (False, 0))) for user in users])

@@ -8,4 +8,4 @@ from dataclasses import dataclass
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApiPieces:
     presence_ttl_s: float | None = None
-    """How long a gateway's word on a user counts, in seconds; None: as long as the topology's settings say."""
+    """Seconds that a gateway's report on a user counts; None: as the topology's settings say."""

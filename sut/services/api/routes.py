@@ -1,8 +1,8 @@
-"""The API as data: one row a route, from which the application and the OpenAPI document both come.
+"""The API as data: one row per route. The application and the OpenAPI document are both built from it.
 
-A row says what its handler may rely on (who asks, that the query has no unknown names, that a body is JSON) and what a
-client may rely on (the types both ways, every status). The guard (guard.py) holds the first, openapi.py tells the
-second. A route that is served and not here, or here and not served, fails a test.
+A row says what its handler may rely on: who asks, that the query has no unknown names, that a body is JSON. It also
+says what a client may rely on: the types in both directions, every status. The guard (guard.py) enforces the first,
+openapi.py documents the second. A test fails if the served routes and these differ.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sut.services.api import key_model, model
 
 
 class Who(Enum):
-    """Who may ask."""
+    """The callers that a route admits."""
 
     ANYBODY = "anybody"
     DEVICE = "a device, by its token"
@@ -26,7 +26,7 @@ class Who(Enum):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One route. `path` has its parameters in braces; each is an id."""
+    """One route. `path` has its parameters in braces; each parameter is an id."""
 
     name: str
     """The handler's method, and the document's operationId."""
@@ -35,18 +35,18 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     who: Who
     takes: type[msgspec.Struct] | None = None
-    """The type of the JSON body; None: it has none, and what comes is not read."""
+    """The type of the JSON body; None: it has none, and a body is not read."""
     query: type[msgspec.Struct] | None = None
     """The query's parameters, as fields of integers or text; None: there must be none."""
     gives: type[msgspec.Struct] | None = None
     """The type of the JSON answer; None: any JSON object."""
     status: int = 200
     refuses: tuple[int, ...] = ()
-    """Statuses of refusal beside those that follow from the rest, see `statuses`."""
+    """Statuses of refusal in addition to those that `statuses` derives."""
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of the path's parameters, in order."""
+        """Return the names of the path's parameters, in order."""
         return tuple(re.findall(r"\{(\w+)\}", self.path))
 
     @property
@@ -56,7 +56,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def statuses(self) -> tuple[int, ...]:
-        """Every status with which it may refuse, rising."""
+        """Return every status with which the route may refuse, rising."""
         found = {400, *self.refuses}
         if self.who is not Who.ANYBODY:
             found.add(401)
@@ -72,7 +72,7 @@ ROUTES: Final = (
         name="health",
         method="GET",
         path="/v1/health",
-        summary="Whether the API serves",
+        summary="Check that the API serves requests",
         who=Who.ANYBODY,
         gives=model.Health,
     ),
@@ -105,7 +105,7 @@ ROUTES: Final = (
         name="refresh",
         method="POST",
         path="/v1/tokens/refresh",
-        summary="A new token for the device that asks",
+        summary="Renew the token of the asking device",
         who=Who.DEVICE,
         gives=model.Token,
         refuses=(403, 503),
@@ -114,7 +114,7 @@ ROUTES: Final = (
         name="register",
         method="POST",
         path="/v1/devices",
-        summary="Register devices of users, with where they get their pushes",
+        summary="Register devices of users with their push addresses",
         who=Who.OPERATOR,
         takes=model.DevicesRequest,
         gives=model.Registered,
@@ -124,7 +124,7 @@ ROUTES: Final = (
         name="set_push",
         method="PUT",
         path="/v1/devices/{device}/push",
-        summary="Say where the device that asks gets its pushes",
+        summary="Set the push address of the asking device",
         who=Who.DEVICE,
         takes=model.PushRequest,
         gives=model.Registration,
@@ -154,7 +154,7 @@ ROUTES: Final = (
         name="create",
         method="POST",
         path="/v1/conversations",
-        summary="Create a conversation, or find the one that was created by the same request",
+        summary="Create a conversation, or return the one that the same request created before",
         who=Who.DEVICE,
         takes=model.ConversationRequest,
         gives=model.Created,
@@ -165,7 +165,7 @@ ROUTES: Final = (
         name="members",
         method="GET",
         path="/v1/conversations/{conversation}/members",
-        summary="Everybody in a conversation, to its members",
+        summary="List the members of a conversation, for its members",
         who=Who.DEVICE,
         gives=model.MemberList,
         refuses=(403, 503),
@@ -203,7 +203,7 @@ ROUTES: Final = (
         name="messages",
         method="GET",
         path="/v1/conversations/{conversation}/messages",
-        summary="Messages and changes of members, backwards",
+        summary="Messages and changes of members, in pages from the newest backwards",
         who=Who.DEVICE,
         query=model.HistoryQuery,
         gives=model.HistoryPage,
@@ -213,7 +213,7 @@ ROUTES: Final = (
         name="receipts",
         method="GET",
         path="/v1/conversations/{conversation}/receipts",
-        summary="How far each member has got and read a conversation",
+        summary="The highest numbers delivered to and read by each member of a conversation",
         who=Who.DEVICE,
         gives=model.Progresses,
         refuses=(403, 503),
@@ -222,7 +222,7 @@ ROUTES: Final = (
         name="presence",
         method="GET",
         path="/v1/presence",
-        summary="Whether users are connected, and when they last were",
+        summary="Which users are online, and when each was last seen",
         who=Who.DEVICE,
         query=model.SeenQuery,
         gives=model.SeenUsers,
@@ -232,7 +232,7 @@ ROUTES: Final = (
         name="publish_keys",
         method="PUT",
         path="/v1/keys",
-        summary="Publish the keys by which the device that asks is written to",
+        summary="Publish the keys of the asking device",
         who=Who.DEVICE,
         takes=key_model.KeysRequest,
         gives=key_model.KeysLeft,
@@ -242,7 +242,7 @@ ROUTES: Final = (
         name="count_keys",
         method="GET",
         path="/v1/keys/count",
-        summary="How many one-time prekeys the device that asks has left",
+        summary="Count the one-time prekeys that the asking device has left",
         who=Who.DEVICE,
         gives=key_model.KeysLeft,
         refuses=(503,),

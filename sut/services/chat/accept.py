@@ -1,4 +1,4 @@
-"""SEND to log: batches what waits for a partition into one durable append, then pokes its sequencer.
+"""Appends SENDs to the log: batches what waits for a partition into one durable append, then pokes its sequencer.
 
 Nothing is acknowledged here. The ACK comes from the sequencer, which reads the record from the log, so it cannot
 come before the append is durable.
@@ -17,6 +17,7 @@ from sut.process.peer import PeerLink
 from sut.process.trace import OFF, Hop, Trace
 from sut.protocol.peer import Poke
 from sut.protocol.tracing import is_traced
+from sut.services.waiting import next_batch
 
 MAX_WAITING: Final = 10_000
 """Records that may wait for one partition: beyond it a SEND is refused as OVERLOADED."""
@@ -27,7 +28,7 @@ log = logging.getLogger("accept")
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A record on its way to the log, and whom to tell when it does not get there (outcome unknown)."""
+    """A record to append, and the callback for the case that the append fails (outcome unknown)."""
 
     record: LogRecord
     failed: Callable[[], None]
@@ -55,11 +56,9 @@ class Acceptor:
         return True
 
     async def run(self) -> None:
-        """Append the waiting records, for ever."""
+        """Append the waiting records in batches, for ever."""
         while True:
-            batch = [await self._queue.get()]
-            while len(batch) < MAX_BATCH and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
+            batch = await next_batch(self._queue, MAX_BATCH)
             records = [item.record for item in batch]
             every = self._trace.every
             traced = [record for record in records if is_traced(record.device, record.client_seq, every)]

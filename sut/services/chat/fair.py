@@ -1,10 +1,10 @@
-"""Whose read is next: devices in turn, those that catch up behind those that follow live, and only so many at once.
+"""Orders the reads of devices: in turn, those that catch up behind those that follow live, a limited number at once.
 
-After a gateway dies thousands of devices come back together and ask for all they missed. What is asked at once waits
-somewhere; here it waits where it can be sorted, so that the queues behind (a sequencer's, the store's) stay short.
-Each connection gets one read in its turn. A connection whose SYNC told of much to fetch is behind until it has asked
-for nothing for a while; its reads wait while others', who fetch the message of this instant, are served, but for one
-read in four. A repeated question takes the place of the one that still waits.
+After a gateway dies thousands of devices come back together and ask for all they missed. Requests at one moment wait
+somewhere. Here they wait where they can be sorted, so that the queues behind (a sequencer's, the store's) stay short.
+Each connection gets one read in its turn. A connection whose SYNC listed much to fetch counts as behind until it has
+asked nothing for a while. Its reads wait while connections that follow live are served, except for one read in four.
+A repeated question replaces the one that still waits.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from collections.abc import Callable, Hashable
 from typing import Final
 
 WIDTH: Final = 128
-"""Reads under way: enough for a sequencer that takes 10 ms, few enough for it to answer them all in so long."""
+"""Reads in progress: enough for a sequencer that takes 10 ms, few enough for it to answer all in that time."""
 MAX_WAITING: Final = 20_000
 MAX_WAITING_OF_ONE: Final = 16
-"""A device has 8 FETCHes, 4 HISTORYs and a SYNC in flight at most."""
+"""Waiting reads of one connection. A device has at most 8 FETCHes, 4 HISTORYs and a SYNC in flight."""
 LIVE_IN_A_ROW: Final = 3
-"""Live reads between two of those who are behind, when both wait."""
+"""Live reads between two reads of connections that are behind, when both wait."""
 AHEAD: Final = 4
-"""A SYNC that lists more conversations than this makes a connection one that is behind."""
+"""A SYNC that lists more conversations than this marks its connection as behind."""
 BEHIND_S: Final = 2.0
-"""How long a connection without reads counts as behind."""
+"""Seconds without reads after which a connection no longer counts as behind."""
 MAX_BEHIND: Final = 100_000
 
 Flow = tuple[str, int, int]
-"""A connection: gateway, its incarnation, number."""
+"""A connection: gateway, gateway incarnation, number."""
 Start = Callable[[], None]
 
 
 class _Lane:
-    """Connections in turn, each with what it asked, in order."""
+    """Connections in turn, each with its waiting reads in order."""
 
     def __init__(self) -> None:
         self._flows: OrderedDict[Flow, dict[Hashable, Start]] = OrderedDict()
@@ -58,7 +58,7 @@ class _Lane:
 
 
 class FairReads:
-    """Reads that end at one place. `offer` what is asked, say `done` when one that was started has ended."""
+    """Reads of one destination. Call `offer` for each request, and `done` when a started read has ended."""
 
     def __init__(self, *, width: int = WIDTH) -> None:
         self._width = width
@@ -73,7 +73,7 @@ class FairReads:
         return self._live.waiting + self._behind.waiting
 
     def offer(self, flow: Flow, key: Hashable, start: Start, *, behind: bool) -> bool:
-        """Start it now or in its turn; `key` says what is asked. False: too much waits already."""
+        """Start it now or in its turn; `key` identifies the question. False: too much waits already."""
         if self.under_way < self._width and not self.waiting:
             self.under_way += 1
             start()
@@ -83,7 +83,7 @@ class FairReads:
         return (self._behind if behind else self._live).put(flow, key, start)
 
     def done(self) -> None:
-        """A read that was started has ended, however: the next one starts."""
+        """Start the next read, because a started one has ended, with or without success."""
         self.under_way -= 1
         while self.waiting and self.under_way < self._width:
             start = self._lane().next()
@@ -101,14 +101,14 @@ class FairReads:
 
 
 class Behind:
-    """Which connections are catching up."""
+    """The connections that are catching up."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._seen_s: OrderedDict[Flow, float] = OrderedDict()
 
     def note(self, flow: Flow, ahead: int) -> None:
-        """A SYNC of this connection listed so many conversations."""
+        """Record that a SYNC of this connection listed `ahead` conversations."""
         if ahead > AHEAD:
             self._seen_s[flow] = self._clock()
             self._seen_s.move_to_end(flow)
@@ -116,7 +116,7 @@ class Behind:
                 self._seen_s.popitem(last=False)
 
     def asks(self, flow: Flow) -> bool:
-        """Whether a connection that asks now is behind."""
+        """Return True if a connection that asks now is behind."""
         seen_s = self._seen_s.get(flow)
         if seen_s is None:
             return False

@@ -11,6 +11,6 @@ from sut.services.chat.reader import Reader
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChatPieces:
     acceptor: type[Acceptor] = Acceptor
-    """Takes a SEND to the log."""
+    """Appends SENDs to the log."""
     reader: type[Reader] = Reader
     """Answers FETCH, SYNC and HISTORY."""

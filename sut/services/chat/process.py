@@ -42,7 +42,7 @@ from sut.services.chat.relay import Relay
 
 MAX_CURSORS: Final = 100_000
 CURSOR_TICK_S: Final = 1.0
-"""How often some of the cursors are written, where all of them at once would be a burst."""
+"""Interval in which a share of the cursors is written; all at once would be a burst."""
 
 log = logging.getLogger("chat")
 
@@ -90,11 +90,11 @@ class _Chat:
         self._store = store
         self._trace = trace
         self._cursors: dict[int, dict[int, int]] = {}
-        """By device, the longest unwritten first: conversation -> seq."""
+        """Device -> conversation -> seq. The device that waits longest for its write comes first."""
         self._unwritten = 0
         self._reads: set[asyncio.Task[None]] = set()
         self._fair: defaultdict[str, FairReads] = defaultdict(FairReads)
-        """By the sequencer that is asked first; "" for SYNC, which asks all. One that hangs holds up its own only."""
+        """By the sequencer asked first; "" for SYNC, which asks all. One that hangs delays only its own reads."""
         self._behind = Behind()
 
     def stats(self) -> dict[str, float]:
@@ -211,7 +211,7 @@ class _Chat:
         shown[conv] = max(seq, shown.get(conv, 0))
 
     async def save_cursors(self) -> None:
-        """Write each device's cursors about once in the store's pace; one lost is repeated by the next RECV."""
+        """Write each device's cursors about once in the store's pace; the next RECV repeats a lost one."""
         pace_s = self._store.pace.cursors_s
         tick_s = min(CURSOR_TICK_S, pace_s)
         while True:

@@ -1,7 +1,7 @@
-"""Words of devices on their way to the sequencers: receipts joined for a moment, typing at once.
+"""Passes devices' reports to the sequencers: receipts joined for FLUSH_S, typing at once.
 
-What a device has shown or read is cumulative, so of many words on one (conversation, user, kind) only the highest
-travels, once in `FLUSH_S`. A link that is down loses them: devices say again what they said, with their next SYNC.
+Shown and read positions are cumulative, so of many reports on one (conversation, user, kind) only the highest is
+sent, once in `FLUSH_S`. A link that is down loses them: devices repeat their reports with their next SYNC.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from sut.protocol.peer import Changed, Progress, TypingIn
 FLUSH_S: Final = 0.1
 MAX_WAITING: Final = 50_000
 MAX_ITEMS: Final = 2_000
-"""Of one frame, some 60 KB."""
+"""Receipts in one frame, some 60 KB."""
 
 
 class Relay:
-    """One for all links of a chat service."""
+    """The relay for all links of a chat service."""
 
     def __init__(self, sequencers: Mapping[int, PeerLink], *, receipts: bool = True) -> None:
-        """`sequencers`: by partition. `receipts` False: what devices say of their progress goes no further."""
+        """`sequencers`: by partition. `receipts` False: reports of progress are dropped here."""
         self._receipts = receipts
         self._sequencers = sequencers
         self._waiting: dict[tuple[int, int, int], int] = {}
         self._work = asyncio.Event()
         self.lost = 0
-        """Words that nobody took."""
+        """Reports that no sequencer took."""
 
     def progress(self, conv: int, user: int, kind: int, seq: int) -> None:
-        """A device has shown (kind 0) or its person read (1) everything up to `seq`."""
+        """Report that a device has shown (kind 0) or its user has read (1) everything up to `seq`."""
         if not self._receipts:
             return
         key = conv, user, kind
@@ -45,16 +45,16 @@ class Relay:
         self._work.set()
 
     def typing(self, frame: TypingIn) -> None:
-        """Hand it on now."""
+        """Pass the frame on at once."""
         self.lost += not self._of(frame.conv).send(frame)
 
     def changed(self, frame: Changed) -> None:
-        """To every sequencer. Only the known-bad variant eager_presence has gateways say so."""
+        """Send it to every sequencer. Only gateways of the known-bad variant eager_presence report this."""
         for link in set(self._sequencers.values()):
             link.send(frame)
 
     async def run(self) -> None:
-        """Hand on what waits, for ever."""
+        """Send the waiting reports once in FLUSH_S, for ever."""
         while True:
             await self._work.wait()
             await asyncio.sleep(FLUSH_S)
@@ -62,7 +62,7 @@ class Relay:
             self.flush()
 
     def flush(self) -> None:
-        """Hand on what waits."""
+        """Send the waiting reports now."""
         waiting, self._waiting = self._waiting, {}
         by_link: defaultdict[PeerLink, list[tuple[int, int, int, int]]] = defaultdict(list)
         for (conv, user, kind), seq in waiting.items():

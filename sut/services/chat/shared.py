@@ -1,9 +1,9 @@
 """Pages that many members ask for at the same moment: one question to the sequencer answers them all.
 
-A message of a large group makes all its members FETCH the same numbers within a few milliseconds. The sequencer says
-with such a page for which users it is the same, byte for byte; the page is kept for a moment and given to those alone.
-It is never wrong later: what it covers does not change, its readers were members throughout, and a removal that came
-after it has a higher number. Only its head grows old, and whoever was told of a higher number asks on from `through`.
+A message of a large group makes all its members FETCH the same numbers within a few milliseconds. With such a page the
+sequencer names the users for whom it is the same, byte for byte. The page is kept for a moment and given to those only.
+It never becomes wrong. What it covers does not change, its readers were members throughout, and a later removal has a
+higher number. Only its head grows old, and a device that was told of a higher number continues from `through`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Final
 
 KEEP_S: Final = 0.25
 MAX_KEPT: Final = 2_000
-"""Pages; a usual one has some 20 KB at most."""
+"""Pages kept; a usual one has some 20 KB at most."""
 
 Key = tuple[int, int, int]
-"""(conversation, after, limit)"""
+"""(conversation, after, limit) of a FETCH."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class _Kept:
 
 
 class SharedPages:
-    """The pages of the last moment, and the questions under way. `now_s` is any monotone clock's."""
+    """The pages of the last KEEP_S, and the questions in progress. `now_s` may come from any monotonic clock."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
@@ -37,7 +37,7 @@ class SharedPages:
         self.given = 0
 
     def get(self, key: Key, user: int, now_s: float) -> bytes | None:
-        """The page, if it is here and this user's."""
+        """Return the page, if it is kept and valid for this user."""
         kept = self._kept.get(key)
         if kept is None or now_s > kept.until_s or user not in kept.readers:
             return None
@@ -45,7 +45,7 @@ class SharedPages:
         return kept.page
 
     def put(self, key: Key, page: bytes, readers: tuple[int, ...], now_s: float) -> None:
-        """Keep a page that the sequencer gave just now; one for nobody else is not kept."""
+        """Keep a page that the sequencer gave just now, unless it is for no other user."""
         if not readers:
             return
         self._kept[key] = _Kept(page, frozenset(readers), now_s + KEEP_S)
@@ -54,7 +54,7 @@ class SharedPages:
             self._kept.popitem(last=False)
 
     async def turn(self, key: Key) -> bool:
-        """Whether to ask now, and then call `done`. False: somebody else just did, look again."""
+        """Return True if the caller must ask and then call `done`. False: another caller just asked; look again."""
         asking = self._asking.get(key)
         if asking is None:
             self._asking[key] = asyncio.get_running_loop().create_future()
@@ -63,5 +63,5 @@ class SharedPages:
         return False
 
     def done(self, key: Key) -> None:
-        """The question that `turn` allowed has been answered, or not."""
+        """End the question that `turn` allowed, with or without an answer."""
         self._asking.pop(key).set_result(None)

@@ -1,1 +1,1 @@
-"""Push: follows the log by itself, and wakes up the devices that are not connected."""
+"""Push: follows the log independently, and wakes devices that are not connected."""

@@ -1,22 +1,23 @@
-"""Who gets a push: devices with a push token that are not connected, a moment after the message.
+"""Decides who gets a push: devices with a push token that are not connected, shortly after the message.
 
-The moment lets a device that is just reconnecting be found; then one registry round trip serves all that is due. The
-gateways themselves are asked where the registry's word may be wrong: all of them while it does not answer or has just
-failed over, those that cannot reach it, and the last known one about a device whose route is gone, or whose gateway's
-lease has ended, without the gateway having gone. Where nobody can say (a gateway that is silent), a device that was
-there last is left alone for now, and decided upon again until somebody can: no push is lost because of that, it is
-late.
+The delay (GRACE_S) lets a reconnecting device register. Then one registry round trip serves all records that are due.
+The gateways themselves are asked where the registry may be wrong. All gateways are asked while the registry does not
+answer or has just failed over. Gateways that cannot reach it are always asked. The last known gateway is asked about a
+device whose route or lease has ended while the gateway may still be there.
+
+If a silent gateway leaves the answer unknown, its last known devices get no push for now. They are decided again until
+the answer is known: such a push is late, not lost. A connected device is watched for some more seconds. If its gateway
+reports that it answers nothing, it gets its push after all (watch.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Final, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple, Protocol
 
 from sut.ports import Provider, RegisteredDevice, Registry, Route, Unavailable
 from sut.services.push.directory import Directory
@@ -24,35 +25,39 @@ from sut.services.push.floor import Floor
 from sut.services.push.gateways import Gateways, Life
 from sut.services.push.lane import Lane
 from sut.services.push.reader import Reached
+from sut.services.push.watch import Watch
+from sut.services.waiting import until_available
 
 GRACE_S: Final = 1.0
-"""From the record, applied, to the decision. What was there at the start of this process has waited already."""
+"""Seconds from the applied record to the decision. Records from before the start of this process do not wait."""
 OPEN_S: Final = 15.0
-"""For so long a decision stays open where nobody can say; a lease of the registry lives 6 s. Then its word counts."""
+"""Seconds that a decision may stay open. A lease of the registry lives 6 s; after OPEN_S the registry decides."""
 SETTLE_S: Final = 3.0
-"""After a failover gateways write their routes again: until then a missing route says nothing."""
+"""Seconds after a failover in which gateways write their routes again. Until then a missing route proves nothing."""
+LOOK_AGAIN_S: Final = 0.1
+"""Seconds between two checks for silent devices."""
 AGAIN_S: Final = 0.5
-"""Between two decisions about the same record."""
+"""Seconds between two decisions about the same record."""
 RETRY_S: Final = 0.1
 START_S: Final = 1.0
-"""How long a new process waits for its links to the gateways."""
+"""Seconds that a new process waits for its links to the gateways."""
 MAX_UNDECIDED: Final = 5_000
-"""Records that wait for their decision; beyond it the log waits."""
+"""The number of records that wait for their decision. Beyond it the log waits."""
 MAX_BATCH: Final = 200
-"""Records decided together."""
+"""The number of records that are decided together."""
 MAX_BATCH_USERS: Final = 5_000
-"""Members of these, those in several counted each time: the registry's answer takes some 20 ms."""
+"""The number of members of these records, counted once per record. The registry's answer takes about 20 ms."""
 MAX_PENDING: Final = 100_000
-"""Pushes that wait for providers, some 500 bytes each; beyond it nothing is decided, and so the log waits."""
-MAX_KNOWN: Final = 200_000
-"""Devices whose last known gateway is remembered."""
+"""The number of pushes that wait for providers, about 500 bytes each.
 
-T = TypeVar("T")
-log = logging.getLogger("push")
+Beyond it nothing is decided, and the log waits.
+"""
+MAX_KNOWN: Final = 200_000
+"""The number of devices whose last known gateway is remembered."""
 
 
 class Generations(Protocol):
-    """What tells that the registry may have forgotten something (RedisRegistry)."""
+    """Tells when the registry may have forgotten entries (RedisRegistry)."""
 
     @property
     def generation(self) -> int:
@@ -60,17 +65,17 @@ class Generations(Protocol):
 
 
 class Look(NamedTuple):
-    """Who is connected, as far as can be told."""
+    """The connected devices, as far as they can be known."""
 
     online: set[int]
     unknown: set[int]
-    """Devices of which nobody can say."""
+    """Devices that may be connected or not."""
     leased: set[int]
-    """Those of the unknown that the registry takes for connected."""
+    """The unknown devices that have a live route in the registry."""
 
 
 class Decider:
-    """Takes what was reached, and gives the lanes what is to be pushed."""
+    """Takes reached records, and gives the pushes to the lanes."""
 
     def __init__(
         self,
@@ -83,7 +88,7 @@ class Decider:
         lanes: Mapping[Provider, Lane],
         on_pending: Callable[[], None],
     ) -> None:
-        """`on_pending` is called when lanes have something new."""
+        """`on_pending` is called after a lane may have got new pushes."""
         self._registry = registry
         self._generations = generations
         self._gateways = gateways
@@ -96,29 +101,54 @@ class Decider:
         self._open: deque[Reached] = deque()
         self._open_again_s = 0.0
         self._known: OrderedDict[int, str] = OrderedDict()
+        self._watch = Watch(lambda reached: floors[reached.hold.partition].release(reached.hold.offset))
         self._generation = 0
         self._unsettled_until_s = 0.0
         self.decided = 0
         self.online = 0
-        """Devices with a push token that were connected when a message of theirs was decided upon."""
+        """The number of devices with a push token that were connected when a message for them was decided."""
+        self.silent = 0
+        """The number of pushes to devices that were connected and answered nothing."""
         self.asked = 0
-        """Decisions that gateways were asked for."""
+        """The number of decisions that needed an answer from gateways."""
 
     @property
     def undecided(self) -> int:
-        """Records that wait for their decision."""
+        """The number of records that wait for their decision."""
         return self._queue.qsize() + (self._ahead is not None) + len(self._open)
 
     async def put(self, reached: Reached) -> None:
-        """Take one over, with its hold on the floor; waits while too many wait."""
+        """Take over a record with its hold on the floor; wait while too many are undecided."""
         await self._queue.put(reached)
 
     async def run(self) -> None:
-        """Decide, for ever."""
+        """Decide the records, for ever."""
         began_s = time.monotonic()
-        # There is no event: links come and go.
+        # No event exists for this: links come and go.
         while not self._gateways.all_linked and time.monotonic() < began_s + START_S:  # noqa: ASYNC110
             await asyncio.sleep(RETRY_S)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._look_after())
+            group.create_task(self._decide_on())
+
+    async def _look_after(self) -> None:
+        """Push to devices that were connected and answer nothing, for ever."""
+        while True:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            missed = self._watch.missed(self._gateways.silent())
+            if missed:
+                look = await self._look([device for _, device in missed])
+                for watched, device in missed:
+                    gone = device.device not in look.online | look.unknown and device in watched.devices
+                    if gone and device.push is not None:
+                        reached = watched.reached
+                        self._lanes[device.push.provider].add(device, reached.conv, reached.seq, reached.hold)
+                        watched.devices.remove(device)
+                        self.silent += 1
+                self._on_pending()
+            self._watch.expire(time.monotonic())
+
+    async def _decide_on(self) -> None:
         while True:
             batch = await self._due()
             while sum(map(len, self._lanes.values())) >= MAX_PENDING or len(self._open) >= MAX_UNDECIDED:
@@ -129,7 +159,7 @@ class Decider:
             await self._decide_again()
 
     async def _due(self) -> list[Reached]:
-        """What is due now; nothing when there is none for a while."""
+        """Return the records that are due now; an empty list after AGAIN_S without any."""
         if self._ahead is None:
             try:
                 async with asyncio.timeout(AGAIN_S):
@@ -151,7 +181,7 @@ class Decider:
 
     async def _decide(self, batch: list[Reached]) -> None:
         users = {user for reached in batch for user in reached.users}
-        devices = await self._until_available(lambda: self._directory.devices_of(users))
+        devices = await until_available(lambda: self._directory.devices_of(users), "push, for its devices,")
         concerned = [device for of_user in devices.values() for device in of_user if device.push is not None]
         look = await self._look(concerned)
         for reached in batch:
@@ -160,7 +190,7 @@ class Decider:
         self._on_pending()
 
     def _decide_one(self, reached: Reached, devices: Mapping[int, tuple[RegisteredDevice, ...]], look: Look) -> None:
-        still_open, late = False, time.monotonic() > reached.at_s + OPEN_S
+        still_open, there, late = False, [], time.monotonic() > reached.at_s + OPEN_S
         for user in reached.users:
             for device in devices[user]:
                 lane = self._lanes.get(device.push.provider) if device.push is not None else None
@@ -168,6 +198,7 @@ class Decider:
                     continue
                 if self.is_online(device, look):
                     self.online += 1
+                    there.append(device)
                 elif device.device in look.unknown and not late:
                     still_open = True
                 elif device.device in look.leased:
@@ -176,15 +207,19 @@ class Decider:
                     lane.add(device, reached.conv, reached.seq, reached.hold)
         if still_open:
             self._open.append(reached)
+        elif there:
+            self._watch.add(reached, there)
         else:
             self._floors[reached.hold.partition].release(reached.hold.offset)
 
     def is_online(self, device: RegisteredDevice, look: Look) -> bool:
-        """Whether the device is connected. A known-bad variant overrides this."""
+        """Return True if the device is connected. A known-bad variant overrides this."""
         return device.device in look.online
 
     async def _decide_again(self) -> None:
-        """What was left open. Pushes that it asks for a second time collapse or come twice."""
+        """Decide the open records again. A push that is requested a second time collapses with the first, or comes
+        twice.
+        """
         now_s = time.monotonic()
         if not self._open or now_s < self._open_again_s:
             return
@@ -208,20 +243,23 @@ class Decider:
         return look
 
     async def _ask_about_gone(self, users: Mapping[int, int], routes: Mapping[int, tuple[Route, ...]]) -> Look:
-        """By the registry; its last known gateway is asked about a device that has no route any more. `users`: by
-        device.
+        """Look in the registry; ask its last known gateway about a device that has no route any more.
+
+        `users`: device -> user.
         """
         wanted = set(users)
         online: set[int] = set()
         unknown: set[int] = set()
         for of_user in routes.values():
             for route in of_user:
+                if self._gateways.silent_since(route) is not None:
+                    continue
                 if route.device in wanted and (life := self._gateways.life(route)) != Life.DEAD:
                     (online if life == Life.ALIVE else unknown).add(route.device)
                     self._remember(route.device, route.node)
         unsure = frozenset(self._gateways.unsure)
         for device in [d for d in online if self._known.get(d) in unsure]:
-            online.discard(device)  # it was, when its gateway could still say so
+            online.discard(device)  # its route dates from when its gateway could reach the registry
         leased = set(unknown)
         if not self._gateways.all_linked:
             await self._remember_lapsed({device: users[device] for device in wanted - online - unknown})
@@ -239,7 +277,7 @@ class Decider:
         return Look(online, unknown, leased)
 
     async def _remember_lapsed(self, users: Mapping[int, int]) -> None:
-        """Where these devices were when a lease ended: a gateway that is only stopped has them still."""
+        """Remember the gateways of ended leases: a gateway that is only stopped still has these devices."""
         with contextlib.suppress(Unavailable):
             for of_user in (await self._registry.lapsed(list(set(users.values())))).values():
                 for route in of_user:
@@ -247,7 +285,7 @@ class Decider:
                         self._remember(route.device, route.node)
 
     async def _ask_all(self, wanted: set[int]) -> Look:
-        """Without the registry. Who was last at a gateway that does not answer is left open."""
+        """Look without the registry. Devices last seen at a gateway that does not answer are unknown."""
         self.asked += 1
         online, silent = await self._gateways.ask_all(wanted)
         unknown = {device for device in wanted - online if self._known.get(device, "") in silent}
@@ -260,21 +298,13 @@ class Decider:
             self._known.popitem(last=False)
 
     def _settled(self) -> bool:
-        """Whether the registry has had time to be whole again since it last may have forgotten something."""
+        """Return True if the registry has had time to recover since it last may have forgotten entries."""
         now_s, generation = time.monotonic(), self._generations.generation
         if generation != self._generation:
             if self._generation:  # the first connection of this process is no failover
                 self._unsettled_until_s = now_s + SETTLE_S
             self._generation = generation
         return now_s >= self._unsettled_until_s
-
-    async def _until_available(self, action: Callable[[], Awaitable[T]]) -> T:
-        while True:
-            try:
-                return await action()
-            except Unavailable as error:
-                log.warning("the devices wait: %s", error)
-                await asyncio.sleep(RETRY_S)
 
 
 def _due_s(reached: Reached) -> float:

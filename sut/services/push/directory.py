@@ -1,4 +1,4 @@
-"""The devices of users, remembered for a moment: a busy conversation asks for the same ones again and again."""
+"""The devices of users, with a short cache: a busy conversation asks for the same devices repeatedly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from sut.ports import Devices, RegisteredDevice
 
 FRESH_S: Final = 2.0
-"""How late a new device, push token or revocation may be noticed."""
+"""The longest time in seconds until a new device, push token or revocation is noticed."""
 MAX_USERS: Final = 100_000
 AT_ONCE: Final = 500
 
@@ -24,7 +24,7 @@ class Directory:
         self._known: OrderedDict[int, tuple[float, tuple[RegisteredDevice, ...]]] = OrderedDict()
 
     async def devices_of(self, users: Iterable[int]) -> Mapping[int, tuple[RegisteredDevice, ...]]:
-        """Those that are not revoked; at most FRESH_S old. Raises Unavailable."""
+        """Return the users' devices that are not revoked; at most FRESH_S old. Raises Unavailable."""
         now_s = self._clock()
         found: dict[int, tuple[RegisteredDevice, ...]] = {}
         missing: list[int] = []
@@ -46,6 +46,6 @@ class Directory:
         return found
 
     async def retire(self, device: RegisteredDevice) -> None:
-        """The push token is dead. Raises Unavailable."""
+        """Delete the device's dead push token. Raises Unavailable."""
         await self._devices.retire(device)
         self._known.pop(device.user, None)

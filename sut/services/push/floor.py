@@ -1,4 +1,4 @@
-"""How far a follower of the log is done, when it finishes records out of order. Pure."""
+"""The position up to which a follower is done, while it finishes records out of order. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import heapq
 
 
 class Floor:
-    """One partition: everything up to `value` is answered, so the log may be committed to there.
+    """One partition: everything up to `value` is finished, so the log may be committed up to there.
 
-    A record that has something open is held, once for each thing; holds and reads come in any order of release.
+    A record with open work is held, once for each piece of work. Holds may be released in any order.
     """
 
     def __init__(self, start: int = 0) -> None:
@@ -17,13 +17,13 @@ class Floor:
         self._lowest: list[int] = []
 
     def hold(self, offset: int) -> None:
-        """Something of this record is open. Called before `read_to` passes it, or while it is held already."""
+        """Hold a record that has open work. Called before `read_to` passes it, or while it is held already."""
         if offset not in self._held:
             heapq.heappush(self._lowest, offset)
         self._held[offset] = self._held.get(offset, 0) + 1
 
     def release(self, offset: int) -> None:
-        """One of its holds is over."""
+        """Release one of the record's holds."""
         left = self._held[offset] - 1
         if left:
             self._held[offset] = left
@@ -31,7 +31,7 @@ class Floor:
             del self._held[offset]
 
     def read_to(self, offset: int) -> None:
-        """All records up to this one were seen, and held if there is something to do."""
+        """Note that all records up to `offset` were read, and held if they have open work."""
         self._read_to = max(self._read_to, offset)
 
     @property
@@ -43,5 +43,5 @@ class Floor:
 
     @property
     def open(self) -> int:
-        """Records that are held."""
+        """The number of held records."""
         return len(self._held)

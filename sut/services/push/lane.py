@@ -1,7 +1,7 @@
-"""What is to be pushed through one provider: collapsed, in turn, retried. Pure: time and chance are handed in.
+"""The pushes of one provider: collapsed, in turn, retried. Pure: time and randomness are arguments.
 
-For each (device, conversation) there is at most one push, pending or in flight, and the highest number wins: what it
-replaces is covered by it. So all that waits is bounded by devices times conversations, however long a provider is
+For each (device, conversation) there is at most one push, pending or in flight, and the highest number wins: it covers
+the lower ones. So the number of waiting pushes is at most devices times conversations, however long a provider is
 away. Each push holds the lowest record of the log that it answers for (floor.py).
 """
 
@@ -20,16 +20,16 @@ from sut.services.push.floor import Floor
 FIRST_WAIT_S: Final = 0.3
 MAX_WAIT_S: Final = 20.0
 MAX_RETRY_AFTER_S: Final = 300.0
-"""Of what a provider may ask for; beyond it, it is asked again all the same."""
+"""The longest wait in seconds that a provider may ask for. Afterwards it is tried again."""
 REACH_FIRST_S: Final = 0.1
 REACH_MAX_S: Final = 3.0
-"""Waits while a provider cannot be reached, or cuts the connection: one push at a time looks whether it can again."""
+"""The waits in seconds while a provider is unreachable or cuts the connection. One push at a time tests it."""
 WIDTH: Final = 64
-"""Pushes in flight: with 50 ms an answer, 1,280 a second."""
+"""The number of pushes in flight: with 50 ms per answer, 1,280 a second."""
 
 
 class Hold(NamedTuple):
-    """A record of the log."""
+    """A record of the log that a push holds."""
 
     partition: int
     offset: int
@@ -44,14 +44,14 @@ class Due:
     seq: int
     hold: Hold
     flying: int = 0
-    """The number that is in flight, 0 while none is."""
+    """The sequence number in flight; 0 while there is none."""
     next_hold: Hold | None = None
-    """Of what came for a higher number while one was in flight."""
+    """The first record with a higher number that came while the push was in flight."""
     attempts: int = 0
 
 
 class Lane:
-    """All pushes of one provider."""
+    """The pushes of one provider."""
 
     def __init__(self, floors: Mapping[int, Floor], *, rng: random.Random) -> None:
         self._floors = floors
@@ -64,14 +64,14 @@ class Lane:
         self._blocked_until_s = 0.0
         self.flying = 0
         self.counts = dict.fromkeys(Verdict, 0)
-        """Answers, by verdict."""
+        """The number of answers so far, by verdict."""
 
     def __len__(self) -> int:
-        """Pushes that are not answered for good."""
+        """The number of pushes without a final answer."""
         return len(self._dues)
 
     def add(self, device: RegisteredDevice, conv: int, seq: int, hold: Hold) -> None:
-        """This device is to learn that the conversation has reached this number."""
+        """Add a push to this device: the conversation has reached `seq`."""
         due = self._dues.get((device.device, conv))
         if due is None:
             self._floors[hold.partition].hold(hold.offset)
@@ -86,7 +86,7 @@ class Lane:
                 due.next_hold = hold
 
     def take(self, now_s: float) -> Due | None:
-        """The next push to try now, which is in flight from here on; None: none is due, or enough fly."""
+        """Return the next push to try, now in flight. None: none is due, or too many are in flight."""
         while self._waiting and self._waiting[0][0] <= now_s:
             self._ready.append(heapq.heappop(self._waiting)[2])
         if self.flying >= (1 if self._unreached else WIDTH) or now_s < self._blocked_until_s or not self._ready:
@@ -97,7 +97,7 @@ class Lane:
         return due
 
     def wait_s(self, now_s: float) -> float | None:
-        """How long `take` will give nothing unless something is added or answered; None: for ever."""
+        """Return how long `take` will give nothing unless a push is added or answered; None: for ever."""
         if self._ready:
             return max(0.0, self._blocked_until_s - now_s) or None
         if self._waiting:
@@ -105,19 +105,19 @@ class Lane:
         return None
 
     def answer(self, due: Due, answer: PushAnswer, now_s: float) -> None:
-        """What became of a push that was taken."""
+        """Record the provider's answer to a push that was taken."""
         self.flying -= 1
         self.counts[answer.verdict] += 1
         flown, due.flying = due.flying, 0
         if answer.verdict != Verdict.UNREACHABLE:
             self._unreached = 0
             self._blocked_until_s = 0.0
-        elif now_s >= self._blocked_until_s:  # those that were on the same connection say nothing new
+        elif now_s >= self._blocked_until_s:  # pushes on the same connection fail together: count them once
             wait_s = self._rng.uniform(0.5, 1.0) * min(REACH_MAX_S, REACH_FIRST_S * 2 ** min(self._unreached, 10))
             self._unreached += 1
             self._blocked_until_s = now_s + wait_s
         if answer.verdict in (Verdict.LATER, Verdict.UNREACHABLE):
-            if due.next_hold is not None:  # its own, lower one answers for both
+            if due.next_hold is not None:  # the lower hold covers both
                 self._release(due.next_hold)
                 due.next_hold = None
             self._again(due, answer, now_s)
@@ -131,7 +131,10 @@ class Lane:
             del self._dues[due.device.device, due.conv]
 
     def readdress(self, devices: Iterable[RegisteredDevice], *, dead: RegisteredDevice) -> bool:
-        """All pushes to this device go to its present token of the same provider; false when it has none."""
+        """Redirect all pushes of this device to its present token of the same provider.
+
+        Returns False if it has none.
+        """
         for device in devices:
             if device.device == dead.device and device.push is not None and dead.push is not None:
                 if device.push.provider != dead.push.provider or device.push.token == dead.push.token:
@@ -144,7 +147,7 @@ class Lane:
 
     def _again(self, due: Due, answer: PushAnswer, now_s: float) -> None:
         if answer.verdict == Verdict.UNREACHABLE:
-            self._ready.append(due)  # behind the others: should it be the push that breaks the connection
+            self._ready.append(due)  # behind the others, in case this push breaks the connection
             return
         spread_s = min(MAX_WAIT_S, FIRST_WAIT_S * 2 ** min(due.attempts, 10))
         due.attempts += 1

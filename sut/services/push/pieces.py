@@ -13,4 +13,4 @@ class PushPieces:
     decider: type[Decider] = Decider
     """Decides who gets a push."""
     floor: type[Floor] = Floor
-    """Says how far the log may be committed."""
+    """Tells how far the log may be committed."""

@@ -31,9 +31,9 @@ from sut.services.push.reader import PartitionReader
 from sut.services.push.sender import Sender
 
 COMMIT_S: Final = 0.25
-"""Interval of the commits. A crash repeats the pushes of this long, and those under way."""
-TIMEOUT_S: Final = 3.0
-"""Timeout of one attempt; a second attempt still fits into the 5 s that a push may take."""
+"""Seconds between commits. A crash repeats the pushes of this period, and those in flight."""
+TIMEOUT_S: Final = 2.0
+"""Timeout of one attempt. After the decision (1 s), an unanswered one and a second fit into the 5 s of a push."""
 
 log = logging.getLogger("push")
 
@@ -112,7 +112,7 @@ class _Push:
             sender.poke()
 
     def works(self) -> list[Coroutine[Any, Any, None]]:
-        """Return what has to run as long as the service does."""
+        """Return the coroutines that must run as long as the service."""
         works = [reader.run() for reader in self._readers]
         works += [sender.run() for sender in self._senders]
         works += [self._progress.run(), self._gateways.listen(), self._decider.run(), self._commit()]

@@ -1,8 +1,8 @@
-"""How far the sequencers have come: nobody was told of a message before its sequencer applied it.
+"""Waits until a sequencer has applied a record: only then does the sequencer notify the members.
 
-Push reads the log by itself, and would otherwise decide that a device needs no push because it is connected, while
-the sequencer that would tell it is away; the device might leave before that is back. So a record waits here for its
-sequencer, and with it its partition: the ack, from which pushes are due, waits for the same.
+Push reads the log by itself. While a sequencer is away, push would decide that a connected device needs no push. But
+the device might leave before the sequencer is back and notifies it. So a record waits here for its sequencer, and its
+partition waits too. The ack waits for the same; pushes are due from the ack on.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from sut.protocol.peer import Applied, AskApplied
 LOOK_S: Final = 0.15
 ANSWER_S: Final = 1.0
 SECOND_OPINION_S: Final = 2.0
-"""After so long without an answer the log is asked what the sequencer has committed, which comes later."""
+"""Seconds without an answer until the log is asked for the sequencer's commit, which comes later."""
 
 log = logging.getLogger("push")
 
 
 class Progress:
-    """Of all partitions, as far as anybody waits for it."""
+    """The applied offsets of all partitions, asked for while a caller waits."""
 
     def __init__(self, links: Mapping[int, PeerLink], message_log: MessageLog) -> None:
-        """`links`: to each partition's sequencer; somebody else starts and closes them."""
+        """`links`: the link to each partition's sequencer; the caller starts and closes them."""
         self._links = links
         self._log = message_log
         self._applied: dict[int, int] = dict.fromkeys(links, 0)
@@ -36,7 +36,7 @@ class Progress:
         self._moved = asyncio.Condition()
 
     async def wait(self, partition: int, offset: int) -> None:
-        """Return when this record was applied. One waiter a partition."""
+        """Return when the sequencer has applied this record. One waiter per partition."""
         if self._applied[partition] >= offset:
             return
         self._waiting[partition] = offset
@@ -47,7 +47,7 @@ class Progress:
             del self._waiting[partition]
 
     async def run(self) -> None:
-        """Ask the sequencers that somebody waits for, for ever."""
+        """Ask the sequencers while a caller waits for them, for ever."""
         links = {link.target: link for link in self._links.values()}
         async with asyncio.TaskGroup() as group:
             for link in links.values():
@@ -66,7 +66,7 @@ class Progress:
                 answer = await link.ask(AskApplied(), ANSWER_S)
             except Unavailable as error:
                 if loop.time() - answered_s > SECOND_OPINION_S:
-                    log.warning("no word from a sequencer: %s", error)
+                    log.warning("no answer from a sequencer: %s", error)
                     await self._ask_log(partition for partition in mine if partition in self._waiting)
                     answered_s = loop.time()
                 continue

@@ -1,40 +1,39 @@
-"""One partition of the log, as push reads it: which conversation has reached which number, and whose members must know.
+"""Reads one partition of the log for push: the new head of each conversation, and the members to notify.
 
-The same rule as the sequencer's (sequencer/rule.py), applied by itself: nobody has to tell this service anything, so
-nothing is forgotten when either of them dies. A conversation's state comes from the store, and from the log after
-that: reading begins at the lower of two commits, its own and the sequencer's, so between the two nothing is missing.
+It applies the sequencer's rule (sequencer/rule.py) itself. No service has to inform this one, so nothing is forgotten
+when either of them dies. A conversation's state comes from the store, and from the log after that. Reading begins at
+the lower of two commits, its own and the sequencer's, so nothing between them is missing.
 
-A record is put out when its sequencer has applied it too (progress.py). A state that is already beyond a record does
-not say which number the record took: then the members of now are told the head of now, which covers it.
+A record is passed on once its sequencer has applied it too (progress.py). A loaded state may already include a record:
+then its sequence number is not known. In that case the present members are notified of the present head, which covers
+it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, NamedTuple, Protocol, TypeVar
 
-from sut.ports import Follower, Kind, Logged, MessageLog, MessageStore, Unavailable
+from sut.ports import Follower, Kind, Logged, MessageLog, MessageStore
 from sut.services.push.floor import Floor
 from sut.services.push.lane import Hold
 from sut.services.sequencer import rule
+from sut.services.waiting import until_available
 
 POLL_S: Final = 0.1
 READ_LIMIT: Final = 256
 MAX_LIVE: Final = 20_000
-"""Conversations kept in memory a partition, and those that the store does not have yet."""
-RETRY_S: Final = 0.2
+"""The number of conversations of one partition in memory. More are kept while the store does not have them yet."""
 
 T = TypeVar("T")
-log = logging.getLogger("push")
 
 
 class Reached(NamedTuple):
-    """The conversation has reached a number: these users' devices are to know, but not the one that it came from."""
+    """A conversation has reached a sequence number. Devices of these users must know, except the sending device."""
 
     hold: Hold
     conv: int
@@ -42,20 +41,20 @@ class Reached(NamedTuple):
     users: tuple[int, ...]
     except_device: int
     at_s: float
-    """When the sequencer was seen to have applied it (time.monotonic)."""
+    """When the sequencer was found to have applied the record (time.monotonic)."""
     fresh: bool = True
-    """Not there already when this process started."""
+    """True unless the record was there when this process started."""
 
 
 class Applied(Protocol):
-    """What tells how far the sequencers are (progress.py)."""
+    """Waits for sequencers (progress.py)."""
 
     async def wait(self, partition: int, offset: int) -> None:
-        """Return when this record was applied."""
+        """Return when the sequencer has applied this record."""
 
 
 class PartitionReader:
-    """Reads one partition, for ever. What it puts out holds the floor; whoever takes it releases that."""
+    """Reads one partition for ever. Each result holds the floor; its receiver releases that."""
 
     def __init__(
         self,
@@ -68,7 +67,7 @@ class PartitionReader:
         progress: Applied,
         put: Callable[[Reached], Awaitable[None]],
     ) -> None:
-        """`put` may wait: then nothing more is read."""
+        """`put` may wait; nothing more is read meanwhile."""
         self._partition = partition
         self._log = message_log
         self._store = store
@@ -82,10 +81,10 @@ class PartitionReader:
         self._stored_to = 0
         self._end_at_start = 0
         self.caught_up = False
-        """Whether it has read all that was in the log when it started."""
+        """True once it has read everything that was in the log when it started."""
 
     async def run(self) -> None:
-        """Begin where nothing is missing, then follow the log."""
+        """Begin at the lower of the two commits, then follow the log for ever."""
         mine = partial(self._log.committed, self._partition, Follower.PUSH)
         self._done_before = await self._until_available(mine)
         self._stored_to = await self._until_available(partial(self._log.committed, self._partition))
@@ -143,7 +142,7 @@ class PartitionReader:
             await self._forget(convs)
 
     async def _forget(self, needed: set[int]) -> None:
-        """The oldest conversations that the store has as far as they are known here."""
+        """Drop the oldest conversations whose known state is in the store."""
         self._stored_to = await self._until_available(partial(self._log.committed, self._partition))
         spare = len(self._states) - MAX_LIVE
         stored = (c for c, s in self._states.items() if s.applied <= self._stored_to and c not in needed)
@@ -151,9 +150,4 @@ class PartitionReader:
             del self._states[conv]
 
     async def _until_available(self, action: Callable[[], Awaitable[T]]) -> T:
-        while True:
-            try:
-                return await action()
-            except Unavailable as error:
-                log.warning("partition %d waits: %s", self._partition, error)
-                await asyncio.sleep(RETRY_S)
+        return await until_available(action, f"push of partition {self._partition}")

@@ -1,1 +1,1 @@
-"""Owns log partitions: numbers records in log order, answers, notifies, and writes the store behind that."""
+"""Owns log partitions: numbers records in log order, answers, notifies, and then writes the store."""

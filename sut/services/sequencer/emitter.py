@@ -1,9 +1,9 @@
 """Answers to senders and notifications to members, grouped per edge node and sent at once.
 
-An answer goes straight to the connection the record came from. A notification needs the members' routes: one
-registry round trip for everything that waits. Without the registry the last known routes serve, and every gateway
-is told that notifications may be missing (Missed), so that its devices SYNC within a heartbeat. Nothing here is
-needed for correctness: what does not arrive is repeated by the sender or caught up by the device.
+An answer goes straight to the connection that the record came from. A notification needs the members' routes: one
+registry round trip for everything that waits. Without the registry the last known routes serve. Every gateway is then
+told that notifications may be missing (Missed), so that its devices SYNC within a heartbeat. Correctness does not
+depend on any of it: the sender repeats, or the device catches up, whatever does not arrive.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from typing import Final
 from sut.ports import Origin, Registry, Route, Unavailable
 from sut.process.peer import PeerLink
 from sut.protocol.peer import Deliver, Deliveries, Missed
+from sut.services.waiting import next_batch
 
 MAX_QUEUED: Final = 10_000
 MAX_BATCH: Final = 500
 """Notifications that share one registry round trip, and items of one Deliveries frame."""
 MAX_KNOWN: Final = 200_000
-"""Users whose last known routes are remembered for the time without a registry."""
+"""Users whose last known routes are remembered for times without a registry."""
 MISSED_EVERY_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One frame for every device of these users that is connected, but not for `except_device` (the sender's).
+    """One frame for every connected device of these users, except `except_device` (the sender's).
 
-    `signal`: of no message; who is not there misses nothing.
+    `signal`: not about a message, so users who are offline miss nothing.
     """
 
     frame: bytes
@@ -41,7 +42,7 @@ class Notification:
 
 
 class Emitter:
-    """Sends answers and notifications. One for all partitions of a sequencer."""
+    """Sends answers and notifications for all partitions of a sequencer."""
 
     def __init__(self, registry: Registry, links: Mapping[str, PeerLink]) -> None:
         self._registry = registry
@@ -61,7 +62,7 @@ class Emitter:
         """Frames that a full or broken link did not take."""
 
     def answer(self, origin: Origin, frame: bytes, *, close: int = 0) -> None:
-        """Queue an answer for the connection a record came from; nothing when that incarnation is gone."""
+        """Queue an answer for the connection a record came from; drop it if that incarnation is gone."""
         link = self._links.get(origin.node)
         if link is None or link.peer_incarnation != origin.incarnation:
             return
@@ -73,7 +74,7 @@ class Emitter:
         await self._queue.put(notification)
 
     def offer(self, notification: Notification) -> bool:
-        """Queue what may be lost; False when the queue is busy with messages, which come first."""
+        """Queue a notification that may be lost. False: dropped, because messages, which come first, fill the queue."""
         if self._queue.qsize() > MAX_QUEUED // 4:
             self.signals_dropped += 1
             return False
@@ -83,9 +84,7 @@ class Emitter:
     async def run(self) -> None:
         """Route and send notifications, for ever."""
         while True:
-            batch = [await self._queue.get()]
-            while len(batch) < MAX_BATCH and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
+            batch = await next_batch(self._queue, MAX_BATCH)
             routes = await self._routes({user for item in batch for user in item.users})
             for item in batch:
                 self._fan_out(item, routes)

@@ -1,4 +1,4 @@
-"""A conversation in the memory of its sequencer: its state, its newest rows, and what is not stored yet."""
+"""A conversation in its sequencer's memory: its state, its newest rows, and its changes that are not stored yet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROW_BYTES: Final = 200
 """What a row costs beside its body, in CPython, rounded up."""
 
 SHARED_FROM: Final = 8
-"""Members of a group from which on a page says for whom else it is the same."""
+"""Smallest group whose pages name the other members for whom they are the same."""
 
 
 @dataclass(slots=True)
@@ -71,13 +71,13 @@ class Live:
     unstored: Unstored | None = None
 
     def changed(self) -> Unstored:
-        """Where to note what has to be written."""
+        """Return the record of changes that must be written; creates it if needed."""
         if self.unstored is None:
             self.unstored = Unstored()
         return self.unstored
 
     def take_write(self) -> ConversationWrite | None:
-        """All that is unstored, as one atomic write; it counts as stored from here on."""
+        """Return all unstored changes as one atomic write; they count as stored from here on."""
         unstored, self.unstored = self.unstored, None
         if unstored is None:
             return None
@@ -86,7 +86,7 @@ class Live:
         return ConversationWrite(self.state.row(), tuple(unstored.rows), spans, marks, roles)
 
     def page(self, user: int, after: int, limit: int) -> HotPage:
-        """What follows `after` for this user, if memory holds all of it; otherwise a miss with the visible head."""
+        """Return the rows after `after` for this user if memory holds them, else a miss with the visible head."""
         spans = self.state.spans.get(user, [])
         head = self.state.head
         if not spans:
@@ -105,7 +105,7 @@ class Live:
         return tuple(sees_all) if user in sees_all else ()
 
     def page_before(self, user: int, before: int, limit: int) -> HotPage:
-        """What comes before `before` for this user, if memory holds it; otherwise a miss with the visible head."""
+        """Return the rows before `before` for this user if memory holds them, else a miss with the visible head."""
         spans, head = self.state.spans.get(user, []), self.state.head
         if not spans:
             return HotPage(hit=True, member=False, head=0, page=b"")
@@ -120,7 +120,7 @@ class Live:
         return HotPage(hit=True, member=True, head=page.head, page=encode(page))
 
     def members(self) -> Members:
-        """Who is in it now, by user."""
+        """Return the present members, by user."""
         state = self.state
         users = sorted(state.members())
         return Members(
@@ -128,5 +128,5 @@ class Live:
         )
 
     def head_for(self, user: int) -> int:
-        """The highest number this user may see."""
+        """Return the highest number that this user may see."""
         return visible_head(self.state.spans.get(user, []), self.state.head)

@@ -1,13 +1,14 @@
-"""Who joins, leaves and decides in a group: the part of the rule for ADD, REMOVE and ROLE. As pure as the rest.
+"""The rule for ADD, REMOVE and ROLE: joining, leaving and roles in a group. As pure as the rest of the rule.
 
-A group has one owner (first its creator), admins whom the owner names, and members. Admins add and remove members, the
-owner also admins; anybody leaves. In a group of kind "g" every member adds. The owner gives the role away by naming
-another owner, and then is an admin; when the owner leaves, the admin who has been there longest becomes owner, else
-the member who has (the smaller id of two): a function of the state, so every replay names the same heir. Who leaves or
-is removed comes back as a plain member. A group that all have left stays empty.
+A group has one owner (first its creator), admins whom the owner names, and members. Admins add and remove members; the
+owner also adds and removes admins. Every member may leave. In a group of kind "g" every member may add. The owner gives
+the role away by naming another owner, and becomes an admin. When the owner leaves, the admin with the longest stay
+becomes owner. Without admins it is the member with the longest stay (the smaller id of two). This is a function of the
+state, so every replay names the same heir. A user who left or was removed comes back as a plain member. A group that
+all have left stays empty.
 
-Each change takes a number like a message. Its row has the user concerned, and as body: of a ROLE the new role, one
-byte; of the removal of an owner the heir's id, eight bytes, big-endian; else nothing.
+Each change takes a number like a message. Its row names the user concerned. The body of a ROLE is the new role, one
+byte. The body of an owner's removal is the heir's id, eight bytes, big-endian. Others have none.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sut.services.sequencer.state import DIRECT, MANAGED, Conversation, Outcome,
 
 
 def change(state: Conversation, record: LogRecord, group_cap: int) -> Outcome:
-    """What becomes of a record that changes members or roles; `state` is changed in place."""
+    """Apply a record that changes members or roles and return its outcome; changes `state` in place."""
     if record.user not in state.spans:
         return Refused(Nack.FOREIGN)
     if state.kind == DIRECT:
@@ -35,7 +36,7 @@ def change(state: Conversation, record: LogRecord, group_cap: int) -> Outcome:
 
 
 def heir(state: Conversation, leaving: int) -> int | None:
-    """Who becomes owner when this owner leaves; None when nobody is left."""
+    """Return who becomes owner when `leaving`, the owner, leaves; None when nobody is left."""
     others = [user for user in state.members() if user != leaving]
     return min(others, key=lambda user: (-state.role_of(user), state.spans[user][-1].first, user), default=None)
 
@@ -104,6 +105,6 @@ def _role(state: Conversation, by: int, user: int, body: bytes) -> Outcome:
 
 
 def _give(state: Conversation, user: int, role: Role) -> tuple[RoleMark, ...]:
-    """Note the role that the number about to be taken gives."""
+    """Set the role in the state, under the number that the change is about to take. Return the new mark."""
     mark = state.roles[user] = RoleMark(user, role, state.head + 1)
     return (mark,)

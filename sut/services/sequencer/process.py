@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Final
 
 from sut.adapters.backends import Backends
 from sut.deploy.topology import Service, Topology
@@ -37,6 +38,9 @@ from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.retention import keep_for
 from sut.services.sequencer.signals import Signals
 from sut.services.sequencer.worker import PartitionWorker
+
+MAX_FRESH: Final = 1_000
+"""Conversations of one answer that a user came into just now; who came into more is told STALE."""
 
 
 async def serve(
@@ -77,7 +81,7 @@ async def serve(
     async with peers(service, server, links, trace.close, backends.close):
         works = [worker.run() for worker in workers.values()]
         works += [emitter.run(), keep_for(topology.settings.retention_days, store, owned), *signals.works()]
-        # Nobody reads the store before there is a record, and one of the sequencers makes its tables.
+        # The store is not read before there is a record, and one of the sequencers creates its tables.
         works.append(ready.reach(lambda: store.cursors(0)))
         await work_until(stop, works)
 
@@ -98,7 +102,7 @@ class _Answers:
             case ReadHot() | ReadBefore():
                 connection.send(self._read_hot(frame), correlation | ANSWER)
             case ReadHeads(user, convs):
-                connection.send(Heads(tuple(self._head(user, conv) for conv in convs)), correlation | ANSWER)
+                connection.send(self._heads(user, convs), correlation | ANSWER)
             case ReadMembers(conv):
                 connection.send(self._members(conv), correlation | ANSWER)
             case AskApplied():
@@ -127,6 +131,16 @@ class _Answers:
         worker = self.worker(conv)
         live = worker.live(conv)
         return live.members() if live is not None else Members(worker.unknown_head, "", ())
+
+    def _heads(self, user: int, convs: tuple[int, ...]) -> Heads:
+        workers = self._workers.values()
+        fresh = [conv for worker in workers for conv in worker.fresh.of(user)]
+        told = tuple((conv, self._head(user, conv)) for conv in fresh[:MAX_FRESH])
+        # One that has left the memory already is in the store, perhaps since a moment after it was read there.
+        forgotten = any(head < 0 and conv not in convs for conv, head in told)
+        complete = len(fresh) <= MAX_FRESH and not forgotten and all(worker.caught_up for worker in workers)
+        heads = tuple(self._head(user, conv) for conv in convs)
+        return Heads(heads, tuple((conv, head) for conv, head in told if head > 0), complete)
 
     def _head(self, user: int, conv: int) -> int:
         worker = self.worker(conv)

@@ -1,14 +1,14 @@
-"""Receipts: how far somebody has got or read, told to the authors of what that covers. Damped, and never early.
+"""Receipts: reports that a user received or read messages, passed on to their authors. Damped, and never early.
 
-A device's word comes after the display it reports, so whatever is made of it does too. Each word is cumulative: only
-the highest of a (conversation, user, kind) counts, what is not news is dropped, and what comes within `window_s` goes
-together, one frame an author. A receipt goes to the authors of the rows that it newly covers and that are still at
-hand (the newest 64): a reader of a thousand messages does not write a thousand letters. In a 1:1 conversation the
-author is known without the rows. All of it is memory, bounded: what is forgotten is at worst told again, and a device
+A device's report comes after the display that it reports, so the receipt does too. Each report is cumulative: only the
+highest of a (conversation, user, kind) counts, reports without news are dropped. Those within `window_s` go together,
+one frame per author. A receipt goes to the authors of the rows that it newly covers and that are still in memory (the
+newest 64). So a user who reads a thousand messages does not cause a thousand receipts. In a 1:1 conversation the author
+is known without the rows. All of it is in bounded memory. What is forgotten is at worst reported again, and a device
 never shows less than it has shown.
 
-A conversation that is not in memory is looked up in the store, a few at a time; beyond that the word is dropped, and
-the authors find it there when they ask the API.
+A conversation that is not in memory is read from the store, a few at a time. Beyond that the report is dropped, and the
+authors find it there when they ask the API.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from sut.services.visibility import sees, visible_head
 
 WINDOW_S: Final = 0.15
 MAX_PENDING: Final = 50_000
-"""Words that wait for the end of a window; more are dropped, the devices repeat them."""
+"""Reports that wait for the end of a window; more are dropped, and the devices repeat them."""
 MAX_TOLD: Final = 200_000
-"""(conversation, user, kind)s whose number is remembered, some 30 MB."""
+"""(conversation, user, kind) keys whose number is remembered, some 30 MB."""
 MAX_UNSAVED: Final = 100_000
 MAX_COLD: Final = 1_000
-"""Words on conversations that are not in memory that may wait for the store."""
+"""Reports on conversations outside memory that may wait for the store."""
 MAX_ENTRIES: Final = 600
 """Receipts of one frame, 14 KB."""
 SAVE_TICK_S: Final = 1.0
 
 Key = tuple[int, int, int]
-"""Conversation, user, kind."""
+"""(conversation, user, kind) of a report."""
 log = logging.getLogger("receipts")
 
 
 class Told:
-    """The highest number known of each (conversation, user, kind); the conversations longest unused go first."""
+    """The highest number known for each (conversation, user, kind); forgets the least recently used conversations."""
 
     def __init__(self, limit: int = MAX_TOLD) -> None:
         self._limit = limit
@@ -56,12 +56,12 @@ class Told:
         self._by_conv: OrderedDict[int, dict[tuple[int, int], int]] = OrderedDict()
 
     def highest(self, key: Key) -> int:
-        """0 when nothing is known."""
+        """Return the highest number known, 0 when there is none."""
         conv, user, kind = key
         return self._by_conv.get(conv, {}).get((user, kind), 0)
 
     def raise_to(self, key: Key, seq: int) -> None:
-        """Remember this number; a lower one than before changes nothing."""
+        """Remember this number, unless a higher one is known."""
         conv, user, kind = key
         known = self._by_conv.setdefault(conv, {})
         self._by_conv.move_to_end(conv)
@@ -72,19 +72,19 @@ class Told:
             self._size -= len(forgotten)
 
     def of(self, conv: int) -> Mapping[tuple[int, int], int]:
-        """(user, kind) -> number in this conversation."""
+        """Map (user, kind) to the highest number in this conversation."""
         return self._by_conv.get(conv, {})
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What is known of a conversation: its state, and its newest rows in order."""
+    """A conversation's state and its newest rows in order."""
 
     state: Conversation
     rows: Sequence[StoredMessage]
 
     def authors(self, *, user: int, after: int, seq: int) -> set[int]:
-        """Whom it concerns that this user has everything up to `seq` and, as was known, up to `after`."""
+        """Return the authors to notify that `user` advanced from `after`, the position known before, to `seq`."""
         spans = self.state.spans.get(user, [])
         if self.state.kind == DIRECT and (not self.rows or self.rows[0].seq > after + 1):
             return set(self.state.spans) - {user}
@@ -93,7 +93,7 @@ class View:
 
 
 class ReceiptDesk:
-    """Takes the words of devices and tells authors. One for all partitions of a sequencer."""
+    """Takes devices' reports and tells authors, for all partitions of a sequencer."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class ReceiptDesk:
         offer: Callable[[Notification], bool],
         window_s: float = WINDOW_S,
     ) -> None:
-        """`live`: the conversation, if it is in memory. `offer` takes a notification, or drops it under load."""
+        """`live`: returns a conversation that is in memory. `offer`: queues a notification or drops it under load."""
         self._live = live
         self._store = store
         self._offer = offer
@@ -115,13 +115,13 @@ class ReceiptDesk:
         self._cold_work = asyncio.Event()
         self.told = Told()
         self.taken = 0
-        """Words that were news."""
+        """Reports with a new, higher number."""
         self.sent = 0
-        """Receipts that were handed on, one for each author concerned."""
+        """Receipts passed on, counted once for each author."""
         self.dropped = 0
 
     def take(self, words: Iterable[tuple[int, int, int, int]]) -> None:
-        """(conv, user, kind, seq), in any order, repeated as one likes."""
+        """Take reports (conv, user, kind, seq), in any order, repeated or not."""
         for conv, user, kind, seq in words:
             key = conv, user, kind
             if seq <= self.told.highest(key):
@@ -133,7 +133,7 @@ class ReceiptDesk:
             self._work.set()
 
     async def run(self) -> None:
-        """Tell authors at the end of each window in which something came, for ever."""
+        """Tell authors at the end of each window with new reports, for ever."""
         while True:
             await self._work.wait()
             await asyncio.sleep(self._window_s)
@@ -141,7 +141,7 @@ class ReceiptDesk:
             self.flush()
 
     def flush(self) -> None:
-        """Tell what is pending; leave to the store what is not in memory."""
+        """Tell authors of the pending reports; queue those on conversations outside memory for the store."""
         pending, self._pending = self._pending, {}
         letters: defaultdict[int, list[Receipt]] = defaultdict(list)
         for key, seq in pending.items():
@@ -156,7 +156,7 @@ class ReceiptDesk:
         self._send(letters)
 
     def _settle(self, key: Key, seq: int, view: View, letters: defaultdict[int, list[Receipt]]) -> None:
-        """One word: within what the user may see, and if it is news, for those whom it concerns."""
+        """Settle one report: cap it at what the user may see and, if it is new, add a receipt for each author."""
         conv, user, kind = key
         seq = min(seq, visible_head(view.state.spans.get(user, []), view.state.head))
         known = self.told.highest(key)
@@ -181,7 +181,7 @@ class ReceiptDesk:
                     self.dropped += len(part)
 
     async def run_cold(self) -> None:
-        """Tell what concerns conversations that are not in memory, one after the other, for ever."""
+        """Settle reports on conversations outside memory, one conversation after the other, for ever."""
         while True:
             await self._cold_work.wait()
             self._cold_work.clear()
@@ -195,7 +195,7 @@ class ReceiptDesk:
                     log.warning("conversation %d: %s", conv, error)
 
     async def _look_up(self, conv: int, words: Mapping[Key, int]) -> None:
-        """Raises Unavailable."""
+        """Read the conversation from the store and settle its reports. Raises Unavailable."""
         image = await self._store.load(conv)
         if image is None:
             return
@@ -210,7 +210,7 @@ class ReceiptDesk:
         self._send(letters)
 
     async def save(self) -> None:
-        """Write what is unsaved about once in the store's pace, for ever; what is lost is said again by devices."""
+        """Write the unsaved numbers about once in the store's pace, for ever; devices repeat what is lost."""
         pace_s = self._store.pace.cursors_s
         tick_s = min(SAVE_TICK_S, pace_s)
         while True:

@@ -1,4 +1,4 @@
-"""Deletes messages older than the system keeps them, where it keeps them for a time: now and then, in small steps."""
+"""Deletes messages older than the system's retention period, if it has one: at intervals, in small steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sut.ports import MessageStore, Unavailable
 FIRST_S: Final = 60.0
 EVERY_S: Final = 3600.0
 STEP_S: Final = 0.2
-"""Between two steps of one partition: writes have the store to themselves for most of the time."""
+"""Wait between two steps of one partition, so that writes have the store to themselves most of the time."""
 DAY_S: Final = 86_400.0
 
 log = logging.getLogger("retention")
@@ -27,7 +27,7 @@ async def keep_for(
     every_s: float = EVERY_S,
     step_s: float = STEP_S,
 ) -> None:
-    """Delete what is older than so many days from these partitions, for ever; nothing where `days` is 0."""
+    """Delete messages older than `days` from these partitions, for ever. Returns at once if `days` is 0."""
     if days <= 0:
         return
     owned = list(partitions)

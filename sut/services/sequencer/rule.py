@@ -1,16 +1,20 @@
 """The rule that numbers a conversation: a pure function of the log.
 
-`apply` takes the state of one conversation and the next record of its partition and says what becomes of it. It
-reads no clock, no registry and no network, so whoever applies the same log computes the same numbers: a zombie
-owner, its successor, and a restart that replays from the last committed offset. That is why no lock or lease
+`apply` takes the state of one conversation and the next record of its partition, and returns the outcome. It reads no
+clock, no registry and no network, so every process that applies the same log computes the same numbers. That holds for
+a replaced owner, its successor, and a restart that replays from the last committed offset. That is why no lock or lease
 protects the order.
 
 A conversation's numbers are 1, 2, 3... without holes, shared by messages and membership changes. Dedup has no time
-window: for each (conversation, device) the last client_seq and its number are kept for ever, which is enough because
-client_seq rises and a device has one unacknowledged SEND a conversation.
+window: for each (conversation, device) the last client_seq and its number are kept for ever. That is enough because
+client_seq rises and a device has one unacknowledged SEND a conversation. A digest of the body is kept with them: a
+device that was restored from a copy uses numbers again for other messages, and must not be told that those are there.
 """
 
 from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final
 
 from sut.ports import Kind, LogRecord, SenderMark, Span, StoredMessage
 from sut.protocol.frames import Nack
@@ -33,11 +37,13 @@ __all__ = [
     "apply",
 ]  # fmt: skip
 
+DIGEST_BYTES: Final = 7
+
 
 def apply(
     state: Conversation | None, offset: int, record: LogRecord, *, group_cap: int, seq: int | None = None
 ) -> tuple[Conversation | None, Outcome]:
-    """The state after the record, and what becomes of the record. `state` is changed in place where there is one.
+    """Return the state after the record, and the record's outcome. An existing `state` is changed in place.
 
     `seq` overrides the number given to a new message: only a known-bad variant passes it.
     """
@@ -52,7 +58,7 @@ def apply(
         case Kind.MESSAGE:
             return state, _message(state, record, seq)
         case Kind.CREATE:
-            return state, Repeated(0)
+            return state, _create_again(state, record)
         case _:
             return state, membership.change(state, record, group_cap)
 
@@ -67,24 +73,44 @@ def _create(offset: int, record: LogRecord, group_cap: int) -> tuple[Conversatio
     return state, Created()
 
 
+def _create_again(state: Conversation, record: LogRecord) -> Outcome:
+    """The same request again, or another one under the same key: that one must not be told that it was carried out.
+
+    Who was there at the creation sees the conversation from number 1; whoever came later does not.
+    """
+    first = {user for user, spans in state.spans.items() if spans[0].first == 1}
+    same = record.body.decode("ascii", "replace") == state.kind and set(record.members) | {record.user} == first
+    return Repeated(0) if same else Refused(Nack.REUSED)
+
+
 def _recall(state: Conversation, record: LogRecord) -> Outcome:
-    """What is still known of a record that was applied before a restart."""
+    """Return the outcome of a record that was already applied, as far as the state still shows it."""
     if record.kind == Kind.MESSAGE:
         mark = state.marks.get(record.device)
-        if mark is not None and mark.client_seq == record.client_seq:
+        if mark is not None and mark.client_seq == record.client_seq and _is_its_body(mark, record.body):
             return Repeated(mark.seq)
     elif record.kind == Kind.CREATE:
-        return Repeated(0)
+        return _create_again(state, record)
     return Replayed()
 
 
 def _message(state: Conversation, record: LogRecord, seq: int | None) -> Outcome:
     mark = state.marks.get(record.device)
     if mark is not None and record.client_seq <= mark.client_seq:
-        return Repeated(mark.seq) if record.client_seq == mark.client_seq else Refused(Nack.STALE)
+        if record.client_seq < mark.client_seq:
+            return Refused(Nack.STALE, mark.client_seq)
+        return Repeated(mark.seq) if _is_its_body(mark, record.body) else Refused(Nack.REUSED, mark.client_seq)
     if not state.is_member(record.user):
         return Refused(Nack.NOT_MEMBER if record.user in state.spans else Nack.FOREIGN)
     number = state.head + 1 if seq is None else seq
     state.head = max(state.head, number)
-    state.marks[record.device] = SenderMark(record.device, record.client_seq, number)
+    state.marks[record.device] = SenderMark(record.device, record.client_seq, number, _digest(record.body))
     return Sequenced(StoredMessage(number, 0, record.user, record.device, record.client_seq, record.body))
+
+
+def _digest(body: bytes) -> int:
+    return int.from_bytes(blake2b(body, digest_size=DIGEST_BYTES).digest()) or 1
+
+
+def _is_its_body(mark: SenderMark, body: bytes) -> bool:
+    return not mark.digest or mark.digest == _digest(body)

@@ -1,6 +1,6 @@
-"""What a sequencer does beside numbering messages, because it knows members, rows and routes: receipts and typing.
+"""The second task of a sequencer, because it knows members, rows and routes: receipts and typing.
 
-Chat services hand it the words of devices; the API asks what is known of a conversation's receipts.
+Chat services pass it devices' reports; the API asks for a conversation's receipts.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Signals:
         return self._worker_of(conv).live(conv)
 
     def on_frame(self, frame: SignalFrame) -> ReceiptsOf | None:
-        """Act on the frame. Returns its answer, None where there is none."""
+        """Process the frame. Returns its answer, or None if it has none."""
         match frame:
             case Progress(items):
                 self.receipts.take(items)
@@ -57,7 +57,7 @@ class Signals:
         return None
 
     def changed(self, frame: Changed) -> None:
-        """Ignore it: presence is the gateways' business. The variant eager_presence overrides this."""
+        """Ignore it: gateways handle presence. The variant eager_presence overrides this."""
 
     def _known(self, conv: int, user: int) -> ReceiptsOf:
         live = self._live(conv)

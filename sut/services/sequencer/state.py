@@ -1,4 +1,4 @@
-"""The state of one conversation as its sequencer has it, and what may become of a record. Plain data; see rule.py."""
+"""The state of one conversation in its sequencer, and the outcomes of a record. Plain data; see rule.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sut.protocol.frames import Nack
 DIRECT = "d"
 GROUP = "g"
 MANAGED = "m"
-"""A group to which only its admins add."""
+"""A group to which only admins add."""
 
 
 @dataclass(slots=True)
@@ -22,17 +22,17 @@ class Conversation:
     creator: int
     head: int = 0
     applied: int = 0
-    """Log offset of the last record applied here: what is at or below it is already in this state."""
+    """Log offset of the last record applied: records up to it are already in this state."""
     spans: dict[int, list[Span]] = field(default_factory=dict)
-    """By user, in order; at most the last one is open."""
+    """User -> stays in order; at most the last one is open."""
     marks: dict[int, SenderMark] = field(default_factory=dict)
-    """By device."""
+    """The dedup state of each device."""
     roles: dict[int, RoleMark] = field(default_factory=dict)
-    """By user; see `role_of`."""
+    """User -> role, if a change set it; see `role_of`."""
 
     @classmethod
     def from_image(cls, image: ConversationImage) -> Conversation:
-        """The state as it was stored."""
+        """Return the state that was stored as `image`."""
         row = image.row
         state = cls(row.conv, row.kind, row.creator, row.head, row.applied)
         for span in sorted(image.spans, key=lambda s: s.first):
@@ -42,25 +42,25 @@ class Conversation:
         return state
 
     def image(self) -> ConversationImage:
-        """The state as it is to be stored."""
+        """Return the state in the form for the store."""
         spans = tuple(span for spans in self.spans.values() for span in spans)
         return ConversationImage(self.row(), spans, tuple(self.marks.values()), tuple(self.roles.values()))
 
     def row(self) -> ConversationRow:
-        """What is stored of it beside spans and marks."""
+        """Return the stored part without spans, marks and roles."""
         return ConversationRow(self.conv, self.kind, self.creator, self.head, self.applied)
 
     def members(self) -> list[int]:
-        """Who is a member now."""
+        """Return the present members."""
         return [user for user, spans in self.spans.items() if spans[-1].end == 0]
 
     def is_member(self, user: int) -> bool:
-        """Whether the user is a member now."""
+        """Return True if the user is a member now."""
         spans = self.spans.get(user)
         return spans is not None and spans[-1].end == 0
 
     def role_of(self, user: int) -> Role:
-        """What this user may do. Who is no member has no role either."""
+        """Return this user's role; MEMBER also for a user who is no member."""
         mark = self.roles.get(user)
         if mark is not None:
             return Role(mark.role)
@@ -75,7 +75,7 @@ class Sequenced:
     span: Span | None = None
     """The stay that a membership change opened or closed."""
     roles: tuple[RoleMark, ...] = ()
-    """Roles that changed with it."""
+    """Roles that changed with the record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +85,23 @@ class Created:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """Seen before, or already so: answer with the number it took then (0: it took none)."""
+    """The record was applied before, or changes nothing: answer with the number it took then (0: none)."""
 
     seq: int
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Definitely not in the conversation, now or later."""
+    """The record is definitely not in the conversation, now or later."""
 
     code: Nack
+    highest: int = field(default=0, compare=False)
+    """Of STALE and REUSED: the highest client_seq of the device here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A record that this state already contains, and that asks for no answer that could still be told."""
+    """The state already contains the record, and no answer to it is known any more."""
 
 
 Outcome = Sequenced | Created | Repeated | Refused | Replayed

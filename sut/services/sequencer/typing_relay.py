@@ -1,7 +1,7 @@
-"""Typing: who is writing, told to the other members who are online, and to nobody in a large group.
+"""Typing: tells the other online members who is writing; in a large group it tells nobody.
 
-Nothing of it is logged, stored or repeated. It is dropped when it comes from somebody who is no member, when the
-conversation is not in memory, too soon after the same word, and when messages need the way.
+Typing is not logged, stored or repeated. It is dropped if the user is no member, or the conversation is not in memory.
+It is also dropped if the same state was told just before, or messages fill the queue.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import Live
 
 MAX_MEMBERS: Final = 50
-"""In a larger conversation nobody is told: a word a few seconds from each of many, each to all, is a storm."""
+"""Largest conversation with typing. In a larger one, reports of many members to all would be a storm."""
 SAME_AGAIN_S: Final = 2.0
-"""The same word within this time is no news; a device says it every 3 s at most."""
+"""Seconds in which a repeated state is dropped; a device reports every 3 s at most."""
 MAX_REMEMBERED: Final = 10_000
 
 
 class TypingRelay:
-    """One for all partitions of a sequencer."""
+    """Passes typing on for all partitions of a sequencer."""
 
     def __init__(
         self,
@@ -38,12 +38,12 @@ class TypingRelay:
         self._offer = offer
         self._clock = clock
         self._last: OrderedDict[tuple[int, int], tuple[int, float]] = OrderedDict()
-        """(conversation, user) -> the last word told, and when; the oldest first."""
+        """(conversation, user) -> the last state told, and when; the oldest first."""
         self.told = 0
         self.dropped = 0
 
     def take(self, frame: TypingIn) -> None:
-        """A member's word, or somebody's who claims to be one."""
+        """Pass on a user's typing state, or drop it; the user may turn out not to be a member."""
         if self._tell(frame):
             self.told += 1
         else:

@@ -1,9 +1,9 @@
-"""One partition: read the log, apply the rule, answer and notify at once, store behind.
+"""One partition: reads the log, applies the rule, answers and notifies at once, and stores afterwards.
 
-The order of things is the guarantee. Records are applied strictly in log order. A record's row, and the state that
-follows from it, reach the store in one write; the log offset is committed only after that write. So a restart
-replays from the last commit, finds in the state which records it has already applied, and computes the rest again
-to the same numbers.
+The guarantee is the order of these steps. Records are applied strictly in log order. A record's row, and the state that
+follows from it, reach the store in one write; the log offset is committed only after that write. So a restart replays
+from the last commit. It finds in the state which records it has already applied, and computes the rest again to the
+same numbers.
 """
 
 from __future__ import annotations
@@ -18,39 +18,41 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final, TypeVar
 
-from sut.ports import ConversationWrite, Kind, Logged, LogRecord, MessageLog, MessageStore, Unavailable
+from sut.ports import ConversationWrite, Kind, Logged, LogRecord, MessageLog, MessageStore
 from sut.process.trace import OFF, Hop, Trace
-from sut.protocol.frames import Ack, Close, Entry, Message, Nack, Notify, Refused, encode
+from sut.protocol.frames import Ack, Close, Entry, Flag, Message, Nack, Notify, Refused, encode
 from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED
 from sut.services.sequencer import rule
 from sut.services.sequencer.emitter import Emitter, Notification
+from sut.services.sequencer.fresh import Fresh
 from sut.services.sequencer.live import Live
+from sut.services.waiting import until_available
 
 POLL_S: Final = 0.25
-"""How long a worker that was not poked waits before it looks at the log: only a lost poke costs as much."""
+"""Seconds that a worker without a poke waits before it reads the log: a lost poke costs this much."""
 READ_LIMIT: Final = 256
 STORE_SOON_S: Final = 0.1
-"""How soon a new conversation or a change of members is stored: until then the store knows nothing of it, and who asks
-there (a SYNC, a FETCH beyond the sequencer's memory) has to ask again. Messages wait for the store's own pace."""
+"""Seconds until a new conversation or a change of members is stored. Before that the store does not know it, and
+callers of the store (a SYNC, a FETCH beyond the sequencer's memory) ask again. Messages wait for the store's own
+pace."""
 MAX_UNSTORED: Final = 20_000
-"""Records applied but not stored, after which reading pauses until the store follows."""
+"""Records applied but not stored; beyond it reading pauses until the store catches up."""
 MAX_UNSTORED_BYTES: Final = 32 << 20
-"""Their bodies, likewise."""
+"""Bytes of the bodies of such records; beyond it reading pauses likewise."""
 MAX_HOT_BYTES: Final = 32 << 20
-"""Bytes of rows in the memory of one partition; beyond it the conversations used longest ago keep none."""
+"""Bytes of rows of one partition in memory; beyond it the least recently used conversations keep none."""
 MAX_LIVE: Final = 20_000
-"""Conversations kept in memory a partition."""
+"""Conversations of one partition kept in memory."""
 WARM_AT_ONCE: Final = 32
 MAX_WANTED: Final = 5_000
-"""Conversations that were asked about and are not in memory: beyond it they are not remembered."""
-RETRY_S: Final = 0.2
+"""Conversations asked about that are not in memory; more are not remembered."""
 
 T = TypeVar("T")
 log = logging.getLogger("sequencer")
 
 
 class PartitionWorker:
-    """Sequences one partition. Several at work on one partition do no harm (see rule.py)."""
+    """Sequences one partition. Several workers on one partition do no harm (see rule.py)."""
 
     def __init__(
         self,
@@ -80,43 +82,44 @@ class PartitionWorker:
         self._want = asyncio.Event()
         self._position = 0
         self._end_at_start = 0
+        self.fresh = Fresh()
         self.caught_up = False
-        """Whether it has applied all that was in its log when it started."""
+        """True once it has applied everything that was in its log when it started."""
         self.committed = 0
         self.applied = 0
 
     def poke(self) -> None:
-        """The log has grown: look now."""
+        """Read the log now, because it has grown."""
         self._grown.set()
 
     def early(self, record: bytes) -> None:
-        """A record that the log does not have yet is none of ours. A known-bad variant overrides this."""
+        """Ignore a record that is not in the log yet. A known-bad variant overrides this."""
 
     @property
     def position(self) -> int:
-        """Offset of the last record applied."""
+        """The offset of the last record applied."""
         return self._position
 
     @property
     def unstored(self) -> int:
-        """Records applied but not yet stored and committed."""
+        """The number of records applied but not yet stored and committed."""
         return self._unstored
 
     @property
     def conversations(self) -> int:
-        """Conversations in memory."""
+        """The number of conversations in memory."""
         return len(self._live)
 
     @property
     def unknown_head(self) -> int:
-        """The head to tell of a conversation that is not in memory."""
+        """The head to report for a conversation that is not in memory."""
         return HEAD_STORED if self.caught_up else HEAD_RECOVERING
 
     def live(self, conv: int) -> Live | None:
-        """The conversation, if it is in memory; if it is not, it soon may be.
+        """Return the conversation if it is in memory. If not, queue it for loading.
 
-        After a restart everybody asks how far their conversations have come. The store is asked once for each, here,
-        not once for each who asks.
+        After a restart all devices ask how far their conversations have come. This way the store is asked once for each
+        conversation, not once for each device.
         """
         live = self._live.get(conv)
         room = len(self._wanted) < MAX_WANTED and len(self._live) < MAX_LIVE
@@ -126,7 +129,7 @@ class PartitionWorker:
         return live
 
     def all_live(self) -> Iterable[Live]:
-        """The conversations in memory."""
+        """Return the conversations in memory."""
         return self._live.values()
 
     async def run(self) -> None:
@@ -190,7 +193,7 @@ class PartitionWorker:
                     return
 
     async def number(self, record: LogRecord) -> int | None:
-        """The number for a new message: None lets the rule derive it from the log. A variant overrides this."""
+        """Return the number for a new message. None: the rule derives it from the log. A variant overrides this."""
         return None
 
     def _one(self, offset: int, record: LogRecord, seq: int | None, replayed: set[int]) -> Notification | None:
@@ -211,13 +214,14 @@ class PartitionWorker:
         return self.settle(live, record, outcome)
 
     def settle(self, live: Live, record: LogRecord, outcome: rule.Outcome) -> Notification | None:
-        """Note what has to be stored, answer the sender, and say who is to be notified."""
+        """Note the changes to store, answer the sender, and return the notification of the members."""
         self._answer(record, outcome)
         state = live.state
         match outcome:
             case rule.Created():
                 self._soon.set()
                 live.changed().spans.update({(s.user, s.first): s for spans in state.spans.values() for s in spans})
+                self.fresh.changed(state.applied, state.conv, state.spans)
                 return None
             case rule.Sequenced(message, span, roles):
                 unstored = live.changed()
@@ -228,6 +232,7 @@ class PartitionWorker:
                 if span is not None:
                     self._soon.set()
                     unstored.spans[span.user, span.first] = span
+                    self.fresh.changed(state.applied, state.conv, (span.user,))
                 if roles:
                     self._soon.set()
                     unstored.roles.update((mark.user, mark) for mark in roles)
@@ -244,7 +249,10 @@ class PartitionWorker:
             frame = encode(Message(state.conv, row.seq, row.flags, row.user, row.device, row.client_seq, row.body))
         else:
             frame = encode(Notify((Entry(state.conv, row.seq, row.flags),)))
-        return Notification(frame, tuple(state.members()), record.device if record.kind == Kind.MESSAGE else 0)
+        told = state.members()
+        if row.flags & Flag.MEMBER_REMOVE:  # it is not theirs to read, but theirs to know
+            told.append(row.user)
+        return Notification(frame, tuple(told), record.device if record.kind == Kind.MESSAGE else 0)
 
     def _answer(self, record: LogRecord, outcome: rule.Outcome) -> None:
         if record.origin is None:
@@ -257,7 +265,10 @@ class PartitionWorker:
                 frame = Ack(record.conv, record.client_seq, 0)
             case rule.Repeated(seq):
                 frame = Ack(record.conv, record.client_seq, seq)
-            case rule.Refused(code):
+            case rule.Refused(code, highest):
+                if highest:
+                    used = Refused(record.conv, highest, Nack.USED_UP_TO)
+                    self._emitter.answer(record.origin, encode(used))
                 close = Close.FOREIGN if code == Nack.FOREIGN and record.kind == Kind.MESSAGE else 0
                 self._emitter.answer(record.origin, encode(Refused(record.conv, record.client_seq, code)), close=close)
                 return
@@ -274,17 +285,17 @@ class PartitionWorker:
             )
         )
         for conv, image in zip(missing, images, strict=True):
-            if image is not None and conv not in self._live:  # somebody else may have loaded it meanwhile, and applied
+            if image is not None and conv not in self._live:  # another task may have loaded it and applied records
                 self._live[conv] = Live(rule.Conversation.from_image(image))
         while len(self._live) > MAX_LIVE:
-            kept = convs | self._dirty.keys() | self._writing.keys()  # the store does not have these yet
+            kept = convs | self._dirty.keys() | self._writing.keys()  # the latter two are not stored yet
             oldest = next((conv for conv in self._live if conv not in kept), None)
             if oldest is None:
                 break
             self._hot_bytes -= self._live.pop(oldest).hot.size
 
     async def _warm(self) -> None:
-        """Load what was asked about, a few at a time, for ever."""
+        """Load the conversations that were asked about, a few at a time, for ever."""
         while True:
             await self._want.wait()
             self._want.clear()
@@ -292,11 +303,11 @@ class PartitionWorker:
                 taken = [conv for conv, _ in zip(list(self._wanted), range(WARM_AT_ONCE), strict=False)]
                 await self._load(set(taken))
                 for conv in taken:
-                    self._wanted.pop(conv, None)  # only now: whoever asked meanwhile is not a reason to ask again
+                    self._wanted.pop(conv, None)  # after the load: requests during it need no second load
 
     async def _store_behind(self) -> None:
         while True:
-            pause_s = self._store.pace.rows_s * random.uniform(0.7, 1.0)  # not with all other partitions at once
+            pause_s = self._store.pace.rows_s * random.uniform(0.7, 1.0)  # so that partitions do not write together
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, pause_s - STORE_SOON_S)):
                     await self._soon.wait()
@@ -306,7 +317,7 @@ class PartitionWorker:
                 await self.store()
 
     async def store(self) -> None:
-        """Write what is unstored, then commit the log up to it. A variant overrides this."""
+        """Write the unstored changes, then commit the log up to them. A variant overrides this."""
         position, count, size = self._position, self._unstored, self._unstored_bytes
         writes = self.take_writes()
         if writes:
@@ -316,22 +327,18 @@ class PartitionWorker:
         self.committed = position
         self._unstored -= count
         self._unstored_bytes -= size
+        self.fresh.stored(position, time.monotonic())
 
     def take_writes(self) -> list[ConversationWrite]:
-        """All changes since the last call. They must be stored before any later ones."""
+        """Return all changes since the last call. They must be stored before any later ones."""
         self._writing, self._dirty = self._dirty, {}
         return [write for live in self._writing.values() if (write := live.take_write()) is not None]
 
     async def _until_available(self, action: Callable[[], Awaitable[T]]) -> T:
-        """Repeat an idempotent action until the backend is there: a sequencer has nothing better to do."""
-        while True:
-            try:
-                return await action()
-            except Unavailable as error:
-                log.warning("partition %d waits: %s", self.partition, error)
-                await asyncio.sleep(RETRY_S)
+        """Repeat an idempotent action until the backend answers: a sequencer cannot continue without it."""
+        return await until_available(action, f"sequencer of partition {self.partition}")
 
 
 def _heads_up(conv: int, head: int, members: list[int]) -> Notification:
-    """After a restart: whatever was told before it may not have arrived."""
+    """Announce the head after a restart, because earlier notifications may not have arrived."""
     return Notification(encode(Notify((Entry(conv, head, 0),))), tuple(members), 0)

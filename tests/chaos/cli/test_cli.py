@@ -285,7 +285,7 @@ def test_faults_lists_them_all_and_starts_nothing(
 def test_help_needs_no_heavy_module_and_is_quick() -> None:
     script = "import sys; from chaos.cli import petrel; petrel._parser(); print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT).stdout
-    assert not {"polars", "numpy", "redis", "rich", "locust", "toxiproxy", "load.history.history"} & set(shown.split())
+    assert not {"polars", "numpy", "redis", "rich", "locust", "toxiproxy", "load.history.writer"} & set(shown.split())
 
 
 def test_help_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:

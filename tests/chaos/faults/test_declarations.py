@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import msgspec
 import pytest
@@ -16,10 +15,11 @@ from chaos.errors import FaultError
 from chaos.faults import FAULTS, Fault, World, descriptions
 from chaos.faults.fault import PARTS, describe
 from chaos.run.experiment import check_fault
+from sut.deploy.kinds import KINDS
 from sut.deploy.net.packets import Way
 from sut.deploy.place import Place
 from sut.deploy.profiles import build
-from sut.deploy.topology import ServiceKind, Settings, Topology
+from sut.deploy.topology import Settings, Topology
 
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("chaos", "load", "sut", "dashboards")
@@ -56,7 +56,7 @@ def test_the_text_has_a_first_sentence_and_every_part(name: str) -> None:
 @pytest.mark.parametrize("name", FAULTS)
 def test_the_targets_are_services_or_links_of_the_profiles(name: str) -> None:
     fault = FAULTS[name]
-    assert fault.kind in {"link", *get_args(ServiceKind)}
+    assert fault.kind in {"link", *KINDS}
     for profile, whole in TOPOLOGIES.items():
         targets = fault.targets(whole)
         assert len(set(targets)) == len(targets)

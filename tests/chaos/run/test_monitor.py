@@ -11,7 +11,8 @@ from chaos.run.monitor import Monitor
 from chaos.run.rundir import RunDir
 from chaos.screen.live import Display
 from load.history.control import ControlWriter
-from load.history.history import Event, HistoryWriter, message_id
+from load.history.events import Event, message_id
+from load.history.writer import HistoryWriter
 
 
 def test_nothing_is_drained_while_a_process_still_writes(tmp_path: Path) -> None:

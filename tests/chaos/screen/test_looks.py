@@ -100,7 +100,7 @@ def test_who_leads_and_who_controls_is_asked_of_those_that_answer(
     cluster["127.0.1.1"] = None
     assert look.leader("petrel-1").name == "kafka-2"
     assert look.controller().name == "kafka-2"
-    assert look.succeeded(KAFKA[1]).text == "nobody is the controller"
+    assert look.succeeded(KAFKA[1]).text == "no node is the controller"
     controllers["127.0.1.3"] = 2  # it has not heard of any change yet
     assert not look.succeeded(KAFKA[1])
     controllers["127.0.1.3"] = None
@@ -108,7 +108,7 @@ def test_who_leads_and_who_controls_is_asked_of_those_that_answer(
     assert look.alone(KAFKA[1]).text == "kafka-2 is still the controller"
     assert look.alone(KAFKA[2])
     cluster.update(dict.fromkeys(cluster))
-    with pytest.raises(FaultError, match="nobody leads petrel-0"):
+    with pytest.raises(FaultError, match="no broker leads petrel-0"):
         look.leader("petrel-0")
 
 

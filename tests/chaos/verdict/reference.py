@@ -168,6 +168,10 @@ def gaps_forks(h: Seen) -> Answer:
                 doubtful += 1
             else:
                 proven += 1
+    taken = defaultdict(set)
+    for change in h.of("member"):
+        taken[change["conv"], change["seq"]].add((change["user"], change["op"]))
+    forks += sum(len(who) > 1 if place[1] else any(op == "remove" for _, op in who) for place, who in taken.items())
     if forks or proven:
         return "invalid", None if h.holes else forks + proven
     return ("unknown" if doubtful else "valid", 0)
@@ -179,7 +183,12 @@ def phantoms(h: Seen) -> Answer:
         for line in h.seen
         if line["hash"] not in h.hashes.get(h.m(line), ()) or h.m(line) in h.refused
     }
-    return ("invalid" if bad else "valid", len(bad))
+    twofold = 0
+    for key in h.seqs():
+        sent = [line for line in h.of("send") if h.m(line) == key]
+        devices = {line["device"] for line in sent}
+        twofold += sum(len({line["hash"] for line in sent if line["device"] == d}) > 1 for d in devices)
+    return ("invalid" if bad or twofold else "valid", len(bad) + twofold)
 
 
 def leaks(h: Seen) -> Answer:
@@ -193,6 +202,15 @@ def leaks(h: Seen) -> Answer:
             doubt = True
         else:
             bad.add(copy)
+    for (conv, msg), seqs in h.seqs().items():
+        send = h.sends.get((conv, msg))
+        users = h.owners.get(send["device"], set()) if send and conv in h.convs_with_members else set()
+        for seq in seqs if users else ():
+            if not any(h.is_member(user, conv, seq) for user in users):
+                bad |= set() if h.holes else {("sender", conv, msg, seq)}
+                doubt |= h.holes
+    if not h.seen:
+        doubt = False
     return ("invalid", len(bad)) if bad else ("unknown" if doubt else "valid", 0)
 
 
@@ -314,8 +332,9 @@ def samples(h: Seen) -> list[tuple]:
             if event["e"] == "offline" and event.get("planned", True):
                 back = [later["t"] for later in events[place:] if later["e"] == "online"]
                 away.append((event["t"], back[0] if back else INF))
-        if not any(start < t and end > send["due"] for start, end in away):
-            found.append((device, *key, t - send["due"]))
+        due = min(send["due"], send["t"])
+        if not any(start < t and end > due for start, end in away):
+            found.append((device, *key, max(0, t - due)))
     return found
 
 
@@ -323,7 +342,6 @@ def liveness(h: Seen) -> Answer:
     spans, healed = windows(h)
     if not healed:
         return "unknown", 0
-    last = max((end for _, end in spans), default=-INF)
     acted = {line["device"] for line in h.lines if line["e"] in OWN}
     shown, bad, doubt = first_shown(h), 0, False
     places: dict[tuple, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
@@ -339,16 +357,22 @@ def liveness(h: Seen) -> Answer:
             if not mine or device == sender:
                 continue
             known = min(acks) if acks else min(seqs[mine[0]])
-            since = max(known, last)
             t = shown.get((device, conv, msg), INF)
-            chances = [max(a, since) for a, b in present(h, device) if b - max(a, since) >= BOUND]
-            if chances and t > min(chances) + BOUND:
-                bad += 1
+            chances = [(due_by(spans, max(a, known)), b) for a, b in present(h, device)]
+            chances = [deadline for deadline, b in chances if b >= deadline]
+            if chances and t > min(chances):
+                bad += t > known + BOUND
             elif not chances and t == INF:
                 ends = [b for _, b in present(h, device)]
                 doubt |= not h.of("online") + h.of("offline") and device not in acted
                 doubt |= bool(ends) and max(ends) == end_of(h) and end_of(h) >= known
     return ("invalid", bad) if bad else ("unknown" if doubt else "valid", 0)
+
+
+def due_by(spans: list[tuple[int, float]], since: float) -> float:
+    """The bound from `since`, or from the heal of a fault that is on within it."""
+    heals = [end for start, end in spans if start <= since + BOUND and since < end]
+    return max([since, *heals]) + BOUND
 
 
 CHECKS = {

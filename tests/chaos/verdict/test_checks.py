@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from chaos.verdict.checks import CHECKS
 from chaos.verdict.history.history import HistoryError
-from chaos.verdict.history.lines import Fault
 from chaos.verdict.judge import judge
 from chaos.verdict.model import Counts, encode, total
 from chaos.verdict.percentiles import summarise
+from chaos.verdict.relations.facts import facts_of
 from chaos.verdict.relations.windows import pair
 from chaos.verdict.story import story, story_of
+from load.history.control import Fault
 from tests.chaos.verdict import cases
 from tests.chaos.verdict.book import Book, ns
 from tests.chaos.verdict.help import Line, history_of, run
@@ -27,7 +28,7 @@ from tests.chaos.verdict.help import Line, history_of, run
 def spans(*changes: tuple[str, int]) -> list[tuple[int, int]]:
     lines = [{"e": "member", "t": 1, "conv": 1, "user": 1, "op": op, "seq": seq} for op, seq in changes]
     random.Random(1).shuffle(lines)
-    found = history_of(lines).facts.spans.sort("first")
+    found = facts_of(history_of(lines)).spans.sort("first")
     return [(first, min(last, 99)) for first, last in found.select("first", "last").rows()]
 
 
@@ -221,6 +222,7 @@ def test_the_json_is_the_contracts() -> None:
     data = msgspec.json.decode(encode(judge(history_of(cases.CASES["acked_lost.nobody_has_it"].write().lines))))
     assert list(data) == [
         "verdict", "experiment", "profile", "variant", "seed", "duration_s", "counts", "latency_ms", "faults", "checks",
+        "unknown_kinds", "notes",
     ]  # fmt: skip
     assert list(data["counts"]) == [
         "devices", "sends_invoked", "sends_acked", "sends_failed", "sends_indeterminate", "deliveries_expected",
@@ -244,10 +246,22 @@ def test_a_run_is_judged_by_the_checks_that_it_names() -> None:
     verdict = judge(history_of([*lines, meta]))
     assert [check.name for check in verdict.checks] == ["acked_lost", "order"]
     assert verdict.verdict == "valid"
+    assert [check.name for check in judge(history_of(lines), checks=["causal"]).checks] == ["causal"]
     with pytest.raises(HistoryError, match="'orders'"):
         judge(history_of([{**meta, "checks": ["orders"]}]))
     with pytest.raises(HistoryError, match="length >= 1"):
         judge(history_of([{**meta, "checks": []}]))
+
+
+def test_an_experiment_states_the_bounds_that_the_verdict_knows() -> None:
+    from chaos.run import experiment
+    from load.history import control
+
+    assert set(experiment.Bounds.__struct_fields__) == set(control.Bounds.__struct_fields__)
+    told = msgspec.convert(msgspec.to_builtins(experiment.Bounds()), control.Bounds)
+    assert told.min_acked == 1000
+    with pytest.raises(msgspec.ValidationError, match="latency_ms is 0"):
+        msgspec.convert({"latency_ms": 0}, experiment.Bounds)
 
 
 # --- odd but well-formed ----------------------------------------------------------------------------------------------

@@ -6,17 +6,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chaos.verdict.checks import CHECKS
+from chaos.verdict.relations.facts import facts_of
 from tests.chaos.verdict import reference, reference_told
 from tests.chaos.verdict.help import Line, history_of
 
 BOUNDS: Line = {
     "e": "meta", "t": 0,
     "bounds": {
-        "catch_up_s": 1e-8, "liveness_s": 1e-8, "recovery_s": 0, "push_s": 1e-8, "presence_s": 1e-8, "min_acked": 0,
-        "min_deliveries": 0,
+        "catch_up_s": 1e-8, "liveness_s": 1e-8, "recovery_s": 0, "push_s": 1e-8, "presence_s": 1e-8, "answer_s": 1e-8,
+        "receipt_s": 1e-8, "clock_error_ms": 2e-6, "min_acked": 0, "min_deliveries": 0,
     },
 }  # fmt: skip
-CAREFUL = ("catch_up", "liveness", "push", "presence")
+CAREFUL = ("catch_up", "liveness", "push", "presence", "answers", "receipts")
 """With holes these are only ever more careful; test_holes has their cases."""
 
 
@@ -92,6 +93,9 @@ def anything(rng: random.Random) -> list[Line]:
     for _ in range(rng.choice((0, 0, 1, 2))):
         fault: Line = {"e": "fault", "name": "f", "target": "g"}
         lines += [{**fault, "t": t(), "phase": "inject"}, {**fault, "t": t() + 5, "phase": "heal"}]
+    for line in lines:
+        if line["e"] == "send" and rng.random() < 0.05:
+            line[rng.choice(("t", "due"))] += rng.randint(0, 9)
     if rng.random() < 0.15:
         lines.append({"e": "hole", "t": 1, "process": "p", "detail": "died"})
     rng.shuffle(lines)
@@ -114,5 +118,5 @@ def test_agrees_with_the_definitions(seed: int) -> None:
             assert found.anomalies == anomalies, found
         assert (found.verdict == "invalid") == bool(found.anomalies)
         assert found.verdict != "invalid" or found.counterexamples
-    samples = history.facts.samples.select("device", "conv", "msg", "latency_ns").rows()
+    samples = facts_of(history).samples.select("device", "conv", "msg", "latency_ns").rows()
     assert sorted(samples) == sorted(reference.samples(seen))

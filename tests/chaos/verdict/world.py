@@ -58,6 +58,7 @@ class World:
         self._sequence()
         self._deliver()
         self._side_channels()
+        self._receipts()
         self._read_back()
         self._faults()
 
@@ -133,7 +134,7 @@ class World:
         digest = rng.getrandbits(40)
         due = t - rng.randint(0, 20 * MS)
         self.add("send", t, due=due, device=device, conv=conv, msg=msg, hash=digest)
-        fate = rng.random()
+        fate = rng.random() if self.in_window(t) else rng.uniform(0.1, 0.9)
         if fate < 0.04:
             self.add("nack", t + 5 * MS, device=device, conv=conv, msg=msg, definite=True)
             return
@@ -147,7 +148,7 @@ class World:
         self.head[conv] += 1
         number = Message(conv, self.head[conv], at, msg, device, t, digest)
         self.numbers.append(number)
-        if fate > 0.2:
+        if fate > 0.2 or not self.in_window(t):
             number.acked = self._when(device, at, number)
             if number.acked is not None:
                 self.add("ack", number.acked, device=device, conv=conv, msg=msg, seq=number.seq)
@@ -211,12 +212,8 @@ class World:
     def _side_channels(self) -> None:
         """Receipts after displays, pushes to those who are away, presence to those who look."""
         for number in self.numbers:
-            for device, user in self.devices.items():
+            for device in self.devices:
                 shown = self.shown.get((device, number.conv, number.msg))
-                # Of what somebody wrote themself, on whichever device, they have nothing to report.
-                if shown and user != self.devices[number.sender] and self.rng.random() < 0.2:
-                    t = self.end + 60 * S + number.at - self.start  # by time of sequencing: never going back
-                    self.add("receipt", t, device=number.sender, conv=number.conv, seq=number.seq, kind="read", by=user)
                 if number.acked is None or device == number.sender or not self.visible(device, number):
                     continue
                 until = number.acked + 5 * S
@@ -233,6 +230,21 @@ class World:
                 for t in [start + 1, *(edge + S for edge in edges if start < edge + S < end)]:
                     state = "online" if any(self.is_online(d, t) for d in mine) else "offline"
                     self.add("presence", t, viewer=viewer, user=user, state=state)
+
+    def _receipts(self) -> None:
+        """Who shows something tells its author 50 ms later, on each device that is online, unless it is no news."""
+        number_of = {(number.conv, number.msg): number for number in self.numbers}
+        highest: dict[tuple[int, int, int], int] = {}
+        for (reader, conv, msg), shown in sorted(self.shown.items(), key=lambda item: item[1]):
+            by, number = self.devices[reader], number_of[conv, msg]
+            author, t = self.devices[number.sender], shown + 50 * MS
+            for device, user in self.devices.items():
+                # Of what somebody wrote themself, on whichever device, they have nothing to report.
+                if user != author or by == author or not self.is_online(device, t):
+                    continue
+                if number.seq > highest.get((device, conv, by), 0):
+                    highest[device, conv, by] = number.seq
+                    self.add("receipt", t, device=device, conv=conv, seq=number.seq, kind="read", by=by)
 
     def _read_back(self) -> None:
         t = self.end + 200 * S

@@ -8,12 +8,14 @@ from pathlib import Path
 from load.device.body import Draft
 from load.drive.api import ApiError, Publication
 from load.drive.keys import Keys
-from load.history.history import Event, HistoryTail, HistoryWriter, message_id
+from load.history.events import Event, message_id
 from load.history.recorder import Recorder
+from load.history.writer import HistoryTail, HistoryWriter
 from load.plan.plan import DevicePlan, PlannedSend
 from load.plan.population import Conversation
 from sut.protocol.api_answers import BundleOf, KeysOf, OneTimePrekeyOf, SignedPrekeyOf
 from sut.protocol.causal import Dependency
+from sut.protocol.device.events import MemberChange
 from sut.protocol.frames import Message
 
 CANARY = b"Ab3dEf6hIj9lMn2p"
@@ -99,6 +101,13 @@ class World:
         draft = Draft(conv, message_id(device, self.client_seqs[device]), due_offset_ns=5, size=150)
         sealed = self.keys.people[device].seal(draft, dependencies)
         return None if sealed is None else [self.number(device, conv, sealed)]
+
+    def said_without_three(self, *dependencies: Dependency, seq: int) -> Message:
+        """What user 1 writes to the group when it believes that user 3 was removed; the group is at `seq` by then."""
+        self.keys.people[1].changed(MemberChange(GROUP, 1, 3, added=False))
+        self.seqs[GROUP] = seq
+        (message,) = self.seal(1, GROUP, *dependencies) or []
+        return message
 
     def number(self, device: int, conv: int, body: bytes) -> Message:
         self.seqs[conv] += 1

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from load.device import body as bodies
 from load.device.causality import Tie, Ties
@@ -17,13 +13,6 @@ from sut.protocol.causal import Dependency, pack
 from sut.protocol.device.client import Client
 from sut.protocol.device.events import ClientSettings, MemberChange, Show
 from tests.load.device.crypto_world import DIRECT, GROUP, World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    yield made
-    made.history.close()
 
 
 def ties() -> Ties:
@@ -93,9 +82,7 @@ def test_a_message_that_cannot_be_read_yet_names_nothing_and_is_read_later(world
     world.join()
     world.settle()
     one, three = world.keys.people[1], world.keys.people[3]
-    one.changed(MemberChange(GROUP, 1, 3, added=False))
-    world.seqs[GROUP] = 2
-    (message,) = world.seal(1, GROUP, Dependency(9, 1, 0)) or []
+    message = world.said_without_three(Dependency(9, 1, 0), seq=2)
     assert ties().of(3, three.read).named_by(message) == ()
     assert three.shown(message) is None
     assert not three._early
@@ -112,10 +99,7 @@ def test_a_question_that_came_early_is_answered_when_it_is_displayed(world: Worl
     world.join()
     world.settle()
     one, three = world.keys.people[1], world.keys.people[3]
-    one.changed(MemberChange(GROUP, 1, 3, added=False))
-    world.seqs[GROUP] = 2
-    (message,) = world.seal(1, GROUP) or []
-    assert three.shown(message) is None
+    assert three.shown(world.said_without_three(seq=2)) is None
     world.fetch()
     (question,) = world.controls()
     one.read(question)

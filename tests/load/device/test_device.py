@@ -15,22 +15,10 @@ from load.device.device import Device, Run
 from load.drive.api import ApiClient
 from load.drive.fleet import PAUSE_S, Fleet
 from load.drive.gateways import Gateways, NoGateway
-from load.history.history import HistoryWriter
 from load.history.recorder import Recorder
+from load.history.writer import HistoryWriter
 from load.plan.plan import DevicePlan
-
-
-class Quiet:
-    """An observer that does not look."""
-
-    def acked(self, latency_ns: int) -> None:
-        pass
-
-    def shown(self, latency_ns: int, *, group: bool, size: int) -> None:
-        pass
-
-    def failed(self, text: str) -> None:
-        pass
+from tests.load.device.crypto_world import Quiet
 
 
 class Alarmed:

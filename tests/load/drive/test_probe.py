@@ -7,7 +7,8 @@ import pytest
 
 from load import workload as configs
 from load.drive.probe import draw
-from load.history.history import Event, HistoryTail, HistoryWriter, message_id
+from load.history.events import Event, message_id
+from load.history.writer import HistoryTail, HistoryWriter
 from load.readback import readback
 from load.workload import SwarmConfig
 from sut.protocol.frames import Fetch, Message, Page

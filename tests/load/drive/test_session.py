@@ -16,8 +16,9 @@ from load.device.device import Run
 from load.drive import session as sessions
 from load.drive.api import ApiClient
 from load.drive.fleet import Fleet
-from load.history.history import Event, HistoryError, HistoryTail, HistoryWriter, Record, message_id, now_ns
+from load.history.events import Event, Record, message_id
 from load.history.recorder import Recorder
+from load.history.writer import HistoryError, HistoryTail, HistoryWriter, now_ns
 from load.plan.plan import ALWAYS_US, US, Absence, DevicePlan, PlannedSend
 from sut.protocol.device.events import ClientSettings
 from sut.protocol.frames import Heartbeat, Recv, Send, Sync

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from load.history.control import ControlWriter, Hole, Phase, control_events
-from load.history.history import Event, HistoryWriter, message_id, now_ns
+from load.history.events import Event, message_id
 from load.history.ledger import LedgerReader
+from load.history.writer import HistoryWriter, now_ns
 
 CONV = 77
 S = 1_000_000_000

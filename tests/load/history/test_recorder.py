@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from load.device import body as bodies
-from load.history.history import Event, Explanation, HistoryTail, HistoryWriter, Record, machine_id, message_id, now_ns
+from load.history.events import Event, Explanation, Record, message_id
 from load.history.recorder import MAX_NOTIFIED_HERE, Recorder
+from load.history.writer import HistoryTail, HistoryWriter, machine_id, now_ns
 from sut.protocol.device.events import Notified, SentAgain, Show, Wire
 from sut.protocol.frames import Message
 from sut.protocol.tracing import is_traced

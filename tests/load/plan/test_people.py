@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from load.device.doings import Doings
-from load.history.history import Event, HistoryTail, HistoryWriter, message_id
+from load.history.events import Event, message_id
 from load.history.recorder import UNWATCHED, Recorder
+from load.history.writer import HistoryTail, HistoryWriter
 from load.plan import people
 from load.plan import plan as plans
 from load.plan import population as populations

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from load.device import body as bodies
-from load.history.history import message_id
+from load.history.events import message_id
 from load.plan import plan as plans
 from load.plan import population as populations
 from load.workload import SwarmConfig

@@ -11,7 +11,8 @@ import pytest
 from load import workload as configs
 from load.device import body as bodies
 from load.history.control import Hole, Phase, control_events
-from load.history.history import Event, HistoryTail, HistoryWriter, Record, message_id
+from load.history.events import Event, Record, message_id
+from load.history.writer import HistoryTail, HistoryWriter
 from load.readback import readback, reader
 from load.workload import SwarmConfig
 from sut.protocol.frames import Fetch, Flag, Message

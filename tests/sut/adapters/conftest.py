@@ -4,9 +4,7 @@ A contract suite asks for `make_log`, `make_store`, `make_registry` or `make_rev
 backend, so a further backend is a further parameter here and nothing there.
 """
 
-import asyncio
 import contextlib
-import inspect
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -24,24 +22,16 @@ from sut.ports import Devices, KeyStore, MessageLog, MessageStore
 from tests.kit.pace import scaled
 from tests.sut.adapters.cassandra_system import CassandraSystem
 from tests.sut.adapters.cassandra_system import missing as cassandra_missing
+from tests.sut.adapters.cluster import opened
 from tests.sut.adapters.kafka_system import KafkaSystem
 from tests.sut.adapters.kafka_system import missing as kafka_system_missing
 from tests.sut.adapters.redis_system import RedisSystem
 
 PARTITIONS = 4
+STORES = ["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)]
 SERVERS = ("cassandra", "kafka")
 _running = {server: contextlib.ExitStack() for server in SERVERS}
 Opened = contextlib.AbstractAsyncContextManager
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a coroutine test in a loop of its own."""
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    names = inspect.signature(pyfuncitem.obj).parameters
-    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
-    return True
 
 
 def servers_of(item: pytest.Item | None) -> frozenset[str]:
@@ -88,16 +78,7 @@ def make_log(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Ope
     if request.param == "kafka":
         system: KafkaSystem = request.getfixturevalue("kafka_system")
         return partial(system.log, system.new_topic(), deadline_s=scaled(5.0))
-
-    @contextlib.asynccontextmanager
-    async def opened() -> AsyncIterator[MessageLog]:
-        log = SqliteLog(tmp_path, PARTITIONS)
-        try:
-            yield log
-        finally:
-            await log.close()
-
-    return opened
+    return partial(opened, SqliteLog, tmp_path, PARTITIONS)
 
 
 @pytest.fixture(scope="session")
@@ -109,80 +90,41 @@ def cassandra_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cassa
     _running["cassandra"].close()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
-def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opened[MessageStore]]:
-    """Opens the same store each time, empty at the start of the test."""
-    if request.param == "cassandra":
-        system: CassandraSystem = request.getfixturevalue("cassandra_system")
-        system.empty()
-        return partial(system.opened, deadline_s=scaled(20.0))
-
-    @contextlib.asynccontextmanager
-    async def opened() -> AsyncIterator[MessageStore]:
-        store = SqliteStore(tmp_path, PARTITIONS)
-        try:
-            yield store
-        finally:
-            await store.close()
-
-    return opened
+def empty_cassandra(request: pytest.FixtureRequest) -> CassandraSystem | None:
+    """The Cassandra nodes, emptied, where the test's backend is Cassandra."""
+    if request.param != "cassandra":
+        return None
+    system: CassandraSystem = request.getfixturevalue("cassandra_system")
+    system.empty()
+    return system
 
 
-@pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
-def make_forgetful(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Opened[MessageStore]]:
-    """Opens the same store each time, with `wall_clock`, where messages are kept for a time only."""
-    if request.param == "cassandra":
-        system: CassandraSystem = request.getfixturevalue("cassandra_system")
-        system.empty()
-        return partial(system.opened, deadline_s=scaled(20.0))
+@pytest.fixture(params=STORES)
+def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Opened[MessageStore]]:
+    """Opens the same store each time, empty at the start of the test.
 
-    @contextlib.asynccontextmanager
-    async def opened(*, wall_clock: Callable[[], float]) -> AsyncIterator[MessageStore]:
-        store = SqliteStore(tmp_path, PARTITIONS, wall_clock=wall_clock)
-        try:
-            yield store
-        finally:
-            await store.close()
-
-    return opened
+    With `wall_clock=` it is one in which messages are kept for a time only.
+    """
+    system = empty_cassandra(request)
+    return (
+        partial(system.opened, deadline_s=scaled(20.0))
+        if system
+        else partial(opened, SqliteStore, tmp_path, PARTITIONS)
+    )
 
 
-@pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
+@pytest.fixture(params=STORES)
 def make_keys(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opened[KeyStore]]:
     """Opens the same shelf of keys each time, empty at the start of the test."""
-    if request.param == "cassandra":
-        system: CassandraSystem = request.getfixturevalue("cassandra_system")
-        system.empty()
-        return partial(system.opened_keys, deadline_s=scaled(20.0))
-
-    @contextlib.asynccontextmanager
-    async def opened() -> AsyncIterator[KeyStore]:
-        keys = SqliteKeys(tmp_path, PARTITIONS)
-        try:
-            yield keys
-        finally:
-            await keys.close()
-
-    return opened
+    system = empty_cassandra(request)
+    return system.opened_keys if system else partial(opened, SqliteKeys, tmp_path, PARTITIONS)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)])
+@pytest.fixture(params=STORES)
 def make_devices(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opened[Devices]]:
     """Opens the same device directory each time, empty at the start of the test."""
-    if request.param == "cassandra":
-        system: CassandraSystem = request.getfixturevalue("cassandra_system")
-        system.empty()
-        return system.opened_devices
-
-    @contextlib.asynccontextmanager
-    async def opened() -> AsyncIterator[Devices]:
-        devices = SqliteDevices(tmp_path, PARTITIONS)
-        try:
-            yield devices
-        finally:
-            await devices.close()
-
-    return opened
+    system = empty_cassandra(request)
+    return system.opened_devices if system else partial(opened, SqliteDevices, tmp_path, PARTITIONS)
 
 
 @pytest.fixture(scope="module")
@@ -218,13 +160,9 @@ async def opened_presence(
     system: RedisSystem, *, ttl_s: float, deadline_s: float = 0.3
 ) -> AsyncIterator[RedisPresence]:
     """Presence on this system."""
-    presence = RedisPresence(
-        sentinels=system.sentinels, master_name=system.name, address_map={}, ttl_s=ttl_s, deadline_s=deadline_s
-    )
-    try:
+    where = {"sentinels": system.sentinels, "master_name": system.name, "address_map": {}}
+    async with opened(RedisPresence, **where, ttl_s=ttl_s, deadline_s=deadline_s) as presence:
         yield presence
-    finally:
-        await presence.close()
 
 
 @pytest.fixture(params=["redis"])
@@ -245,10 +183,6 @@ async def opened_registry(
     system: RedisSystem, *, address_map: dict[tuple[str, int], tuple[str, int]] | None = None, deadline_s: float = 0.3
 ) -> AsyncIterator[RedisRegistry]:
     """A registry on this system."""
-    registry = RedisRegistry(
-        sentinels=system.sentinels, master_name=system.name, address_map=address_map or {}, deadline_s=deadline_s
-    )
-    try:
+    where = {"sentinels": system.sentinels, "master_name": system.name, "address_map": address_map or {}}
+    async with opened(RedisRegistry, **where, deadline_s=deadline_s) as registry:
         yield registry
-    finally:
-        await registry.close()

@@ -1,6 +1,5 @@
-"""A real Redis master, replica and three Sentinels, started and ended here; and a link that can swallow everything."""
+"""A real Redis master, replica and three Sentinels, started and ended here."""
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -17,8 +16,8 @@ from sut.deploy.supervise.reservation import Reservation
 from sut.ports import Unavailable
 from tests.kit.pace import scaled
 from tests.kit.waits import wait_until
+from tests.sut.adapters.cluster import Address
 
-Address = tuple[str, int]
 HOST = "127.0.0.1"
 
 
@@ -143,53 +142,3 @@ class RedisSystem:
 
 
 _COMMON = ("--bind", HOST, "--daemonize", "no", "--set-proc-title", "no", "--appendonly", "no")
-
-
-class Link:
-    """A way to an address that can be made to swallow everything without a reset, as a broken network does."""
-
-    def __init__(self, target: Address) -> None:
-        self._target = target
-        self._open = asyncio.Event()
-        self._open.set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
-        self.address: Address = ("", 0)
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, HOST, 0)
-        self.address = self._server.sockets[0].getsockname()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def swallow(self) -> None:
-        """From now on nothing arrives, on open and new connections alike."""
-        self._open.clear()
-
-    def restore(self) -> None:
-        """Let everything through again."""
-        self._open.set()
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            far_reader, far_writer = await asyncio.open_connection(*self._target)
-            for pair in ((reader, far_writer), (far_reader, writer)):
-                task = asyncio.create_task(self._pump(*pair))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            with contextlib.suppress(OSError):
-                while data := await reader.read(65_536):
-                    await self._open.wait()
-                    writer.write(data)
-                    await writer.drain()
-        finally:
-            writer.close()

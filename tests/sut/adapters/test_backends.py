@@ -15,8 +15,8 @@ from sut.deploy.topology import Link, Service, Settings, Topology
 from sut.ports import Route, Unavailable
 from tests.kit.pace import scaled
 from tests.kit.waits import Deadline
+from tests.sut.adapters.cluster import Way
 from tests.sut.adapters.redis_system import HOST, RedisSystem
-from tests.sut.adapters.redis_system import Link as Way
 
 
 def topology_of(directory: Path, system: RedisSystem | None = None, **extra: object) -> Topology:
@@ -89,7 +89,7 @@ async def test_the_registry_is_reached_over_the_links_of_its_node(redis_system: 
         topology = topology_of(tmp_path, redis_system, links=(link,))
         over_link, direct = (Backends(topology, name).registry() for name in ("gateway-1", "gateway-2"))
         await over_link.register([(1, Route(1, "gateway-1", 1, 1, 1))])
-        way.swallow()
+        way.hold()
         with pytest.raises(Unavailable):
             await over_link.gateways()
         assert await direct.gateways() == {}

@@ -160,7 +160,7 @@ async def test_publications_at_once_lose_nothing_and_repeat_nothing(make_keys: M
 TAKER = """
 import asyncio, sys
 from pathlib import Path
-from sut.adapters.sqlite_keys import SqliteKeys
+from sut.adapters.sqlite.keys import SqliteKeys
 
 async def main():
     keys = SqliteKeys(Path(sys.argv[1]), 4)

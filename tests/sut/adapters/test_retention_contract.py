@@ -61,9 +61,9 @@ async def kept(store: MessageStore, *, after: int = 0, conv: int = CONV) -> list
     return found
 
 
-async def test_nothing_goes_before_its_time_and_the_state_stays(make_forgetful: MakeStore, clock: Clock) -> None:
+async def test_nothing_goes_before_its_time_and_the_state_stays(make_store: MakeStore, clock: Clock) -> None:
     last = FULL + 20
-    async with make_forgetful(wall_clock=clock) as store:
+    async with make_store(wall_clock=clock) as store:
         assert await store.expire(PARTITION, KEEP_S) is False
         await write(store, 1, FULL + 10)
         clock.now += DAY_S
@@ -82,13 +82,13 @@ async def test_nothing_goes_before_its_time_and_the_state_stays(make_forgetful: 
         await write(store, last + 1, last + 2)
         left = await kept(store)
         assert (min(left) >= FULL, left[-12:]) == (True, list(range(FULL + 11, last + 3)))
-    async with make_forgetful(wall_clock=clock) as store:
+    async with make_store(wall_clock=clock) as store:
         assert await kept(store) == left
 
 
-async def test_readers_pass_over_what_went_in_both_directions(make_forgetful: MakeStore, clock: Clock) -> None:
+async def test_readers_pass_over_what_went_in_both_directions(make_store: MakeStore, clock: Clock) -> None:
     last = 3 * FULL + 5
-    async with make_forgetful(wall_clock=clock) as store:
+    async with make_store(wall_clock=clock) as store:
         for first in range(1, last + 1, 1_000):
             await write(store, first, min(first + 999, last))
         clock.now += DAY_S
@@ -108,10 +108,10 @@ async def test_readers_pass_over_what_went_in_both_directions(make_forgetful: Ma
 
 
 async def test_what_a_zombie_writes_again_is_kept_no_longer_than_it_would_be(
-    make_forgetful: MakeStore, clock: Clock
+    make_store: MakeStore, clock: Clock
 ) -> None:
     last = FULL + 10
-    async with make_forgetful(wall_clock=clock) as store, make_forgetful(wall_clock=clock) as zombie:
+    async with make_store(wall_clock=clock) as store, make_store(wall_clock=clock) as zombie:
         await write(store, 1, last)
         clock.now += 10 * DAY_S
         await expire(store)
@@ -133,9 +133,9 @@ async def test_what_a_zombie_writes_again_is_kept_no_longer_than_it_would_be(
         assert await store.load(CONV) == image
 
 
-async def test_a_partition_expires_by_itself(make_forgetful: MakeStore, clock: Clock) -> None:
+async def test_a_partition_expires_by_itself(make_store: MakeStore, clock: Clock) -> None:
     other = next(conv for conv in range(1, 100) if partition_of(conv, PARTITIONS) != PARTITION)
-    async with make_forgetful(wall_clock=clock) as store:
+    async with make_store(wall_clock=clock) as store:
         await write(store, 1, FULL + 1)
         await write(store, 1, FULL + 1, conv=other)
         clock.now += 10 * DAY_S

@@ -40,7 +40,7 @@ def token_of(name: str, device: int = 7) -> str:
     [
         (["a b"], 64, r"'a b' is no name: .*"),
         ([""], 64, r"'' is no name: .*"),
-        (["alice", "--dir", "/nowhere"], 70, r"no system in /nowhere: .*; start it with: petrel up"),
+        (["alice", "--dir", "/nowhere"], 70, r"no system in /nowhere: .*; start it with: petrel up --dir /nowhere"),
         (["alice", "--api", "ftp://x", "--token", "t"], 64, r"--api is a URL like http://host:port, not 'ftp://x'"),
         (["alice", "--api", "http://127.0.0.1:9"], 64, r"--api needs --token, .*"),
         (["alice", "--api", "http://127.0.0.1:9", "--token", "x"], 64, r"--token is no device token"),
@@ -72,7 +72,7 @@ def test_a_broken_state_file_is_one_line(capsys: pytest.CaptureFixture[str], tmp
 
 def test_the_screen_needs_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     status, line = complaint(capsys, "alice", "--api", "http://127.0.0.1:9", "--token", token_of("alice"))
-    assert (status, line) == (64, "this is no terminal; with --plain it takes lines and prints lines")
+    assert (status, line) == (64, "this is not a terminal; use --plain to read and print lines")
 
 
 def test_an_authority_that_is_none_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_script_sends_and_another_reads(running: System, tmp_path: Path) -> No
     writer = plain(running, "wes", tmp_path)
     out, err = writer.communicate("/new vic\nfirst\n/new\nsecond\n/edit second thoughts\n//slash\n", timeout=120)
     assert (writer.returncode, err) == (0, "")
-    assert "! say /new NAME" in out
+    assert "! usage: /new NAME" in out
     assert "[vic] wes: //slash" not in out and "[vic] wes: /slash" in out
     seen = []
     while not seen or "/slash" not in seen[-1]:

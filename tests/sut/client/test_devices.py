@@ -76,7 +76,7 @@ def test_a_second_device_sees_all_from_its_addition_on(running: System, tmp_path
             await bo.until(lambda: bo.texts(group))
             async with person(access, "ada", tmp_path, device="laptop", joins=False) as laptop:
                 assert laptop.core.conversations == {}
-                with pytest.raises(UserMistake, match="no device of yours waits with this code"):
+                with pytest.raises(UserMistake, match="none of your devices waits with this code"):
                     await ada.do.devices.link("laptop", "12345 " * 6)
                 with pytest.raises(UserMistake, match="has to be added itself first"):
                     await laptop.do.devices.link("phone", "12345 " * 6)
@@ -155,15 +155,15 @@ def test_a_device_that_is_taken_off_cannot_go_on(running: System, tmp_path: Path
                 await laptop.do.send(conv, "from the laptop")
                 await gus.until(lambda: gus.texts(conv)[-1] == "flo: from the laptop", others=(flo, laptop))
                 device = laptop.core.device
-                assert "none of your devices any more" in await flo.do.devices.unlink("laptop")
+                assert "not one of your devices any more" in await flo.do.devices.unlink("laptop")
                 await laptop.until(lambda: laptop.ended, others=(flo,), fails=False)
-                assert "revoked" in laptop.ended or "none of flo's any more" in laptop.ended
+                assert "revoked" in laptop.ended or "not one of flo's any more" in laptop.ended
             await gus.until(lambda: device not in gus.chat.encryption.account.devices(flo.core.me), others=(flo,))
             await gus.do.send(conv, "only for the terminal")
             await flo.until(lambda: flo.texts(conv)[-1] == "gus: only for the terminal", others=(gus,))
             path = tmp_path / "flo@laptop.db"
             async with Chat.open(access, name="flo", device_name="laptop", path=path, listener=print) as chat:
-                with pytest.raises(ClientError, match=r"revoked|none of flo's any more"):
+                with pytest.raises(ClientError, match=r"revoked|not one of flo's any more"):
                     await asyncio.wait_for(chat.run(), scaled(PATIENCE_S))
                 assert "gus: only for the terminal" not in Person(chat, []).texts(conv)
 

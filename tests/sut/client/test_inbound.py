@@ -13,7 +13,7 @@ from sut.client.chat import SETTINGS
 from sut.client.core import Core, Errand, KeysOf, MembersOf
 from sut.client.device.state import State
 from sut.client.messages import payload as payloads
-from sut.client.messages.inbound import EARLIER, UNREADABLE, Inbound
+from sut.client.messages.inbound import EARLIER, KEYLESS, UNREADABLE, Inbound
 from sut.client.messages.outbound import Outbound
 from sut.client.messages.payload import Payload
 from sut.client.messages.sealed import Encryption
@@ -34,6 +34,8 @@ class World:
 
     def __init__(self, path: Path) -> None:
         self.wanted: list[Errand] = []
+        self.introduced = 0
+        """One-time prekeys handed out so far: each is used once."""
         self.state = State(path)
         self.ann = Encryption.load(b"", user=ANN, device=11, now_s=lambda: 0.0)
         self.bob = Encryption.load(b"", user=BOB, device=DEVICE, now_s=lambda: 0.0)
@@ -48,7 +50,8 @@ class World:
     def introduce(self, one: Encryption, other: Encryption) -> None:
         """One learns the keys of the other, as the service would tell them."""
         told = other.account.publication()
-        number, key = told.one_time[0]
+        number, key = told.one_time[self.introduced]
+        self.introduced += 1
         bundle = Bundle(
             other.account.address[1],
             told.identity_key,
@@ -90,7 +93,7 @@ def test_messages_wait_for_their_conversation_and_for_keys_in_order(world: World
     assert world.lines() == []
     assert world.wanted[0] == MembersOf(CONV)
     world.know()
-    assert world.lines() == [], "Bob's keys are not here"
+    assert world.lines() == [(LineKind.SEALED, KEYLESS)] * 2, "Bob's keys are not here"
     assert KeysOf(BOB) in world.wanted and world.inbound.waits_for(BOB)
     world.inbound.shown(world.says(3, "line 3"))
     asyncio.run(world.state.commit())
@@ -154,7 +157,7 @@ def test_a_device_that_is_on_no_list_does_not_hold_up_the_others(world: World) -
     (sealed,) = stranger.seal(CONV, [ANN], b"from a device that bob has no more", direct=True)
     world.inbound.shown(Message(CONV, 1, 0, BOB, 22, 1, sealed.body))
     world.inbound.shown(world.says(2, "after it"))
-    assert world.lines() == [] and KeysOf(BOB) in world.wanted
+    assert world.lines() == [(LineKind.SEALED, KEYLESS), (LineKind.TEXT, "after it")] and KeysOf(BOB) in world.wanted
     world.inbound.keys_came(BOB)
     assert world.lines() == [(LineKind.SEALED, UNREADABLE), (LineKind.TEXT, "after it")]
 

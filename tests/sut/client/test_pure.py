@@ -94,12 +94,12 @@ class _Nobody:
     ("typed", "said"),
     [
         ("/fly", "there is no /fly"),
-        ("/new", "say /new NAME"),
-        ("/group", "say /group TITLE NAME..."),
-        ("/group title", "say /group TITLE NAME..."),
+        ("/new", "usage: /new NAME"),
+        ("/group", "usage: /group TITLE NAME..."),
+        ("/group title", "usage: /group TITLE NAME..."),
         ("/group 'title bob", "a quote is not closed"),
-        ("/leave now", "say /leave"),
-        ("/edit", "say /edit TEXT"),
+        ("/leave now", "usage: /leave"),
+        ("/edit", "usage: /edit TEXT"),
         ("/who", "choose a conversation first"),
     ],
 )

@@ -92,7 +92,7 @@ def test_a_conversation_on_the_screen(running: System, tmp_path: Path) -> None:
             await abe.type("/fly")
             await abe.until(lambda: "there is no /fly" in abe.text("said"))
             await abe.type("/leave")
-            await abe.until(lambda: "no member any more" in abe.text("title"))
+            await abe.until(lambda: "not a member any more" in abe.text("title"))
             await abe.pilot.press("ctrl+c")
             await abe.until(lambda: not abe.app.is_running)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sut.client.device.state import Outgoing, State
+from sut.client.device.state import Outgoing, State, Unread
 from sut.client.errors import ClientError, UserMistake
 from sut.client.model import Conversation, Line, LineKind
 from sut.protocol.frames import Message
@@ -38,7 +38,7 @@ def test_everything_comes_back_after_a_commit(tmp_path: Path) -> None:
     state.put_line(line)
     state.put_receipt(5, 2, 1, 7)
     state.put_name(2, "bob")
-    state.put_sealed(dark, asked=True)
+    state.put_sealed(dark, Unread.ASKED)
     draft = state.put_draft(5, line.row, b"payload")
     sent = Outgoing(state.take_client_seq(), 5, line.row, big, b"body")
     state.put_outgoing(sent)
@@ -50,7 +50,7 @@ def test_everything_comes_back_after_a_commit(tmp_path: Path) -> None:
     assert (back.title, back.members, back.cursor, back.read, back.receipts) == ("t", {1: 1, 2: 4}, 9, 3, {(2, 1): 7})
     assert back.lines == [line]
     assert state.names() == {2: "bob"}
-    assert state.sealed() == [(dark, True)]
+    assert state.sealed() == [(dark, Unread.ASKED)]
     assert state.drafts() == [draft]
     assert state.outbox() == [sent]
     assert state.next_client_seq == 2

@@ -148,7 +148,7 @@ def test_a_person_adds_a_laptop_and_opens_it_twice(terminal: Callable[..., Termi
     newest.wait(r"tea  hello both")
     newest.wait(r"connected to gateway-\d")
     sam.say("/unlink laptop")
-    sam.wait(r"laptop is none of your devices any more")
+    sam.wait(r"laptop is not one of your devices any more")
     newest.wait(r"stopped: this device")
     tea.say("just you")
     sam.wait(r"tea  just you")

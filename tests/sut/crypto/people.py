@@ -33,6 +33,14 @@ class People:
             self._lists[user] = account.device_list
         return account
 
+    def second(self, account: Account, device: int) -> Account:
+        """Another device of the account's user: linked by it, on the published list, and aware of that list."""
+        user = account.address[0]
+        other = self.join(user, device)
+        self.publish_list(user, account.link(device, other.identity_key))
+        other.adopt(account.device_list)
+        return other
+
     def publish(self, account: Account) -> None:
         publication = account.publication()
         user, device = account.address

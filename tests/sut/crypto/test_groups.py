@@ -77,9 +77,7 @@ def test_who_joins_cannot_read_what_was_before() -> None:
 
 def test_a_revoked_device_cannot_read_on() -> None:
     people, (alice, bob) = crowd(2)
-    phone = people.join(2, 22)
-    people.publish_list(2, bob.link(22, phone.identity_key))
-    phone.adopt(bob.device_list)
+    phone = people.second(bob, 22)
     bodies = people.group(alice, [1, 2], b"both")
     assert people.read_all(phone, alice, bodies) == people.read_all(bob, alice, bodies) == b"both"
     people.publish_list(2, bob.unlink(22))
@@ -92,9 +90,7 @@ def test_a_revoked_device_cannot_read_on() -> None:
 
 def test_a_revoked_device_is_not_believed_any_more() -> None:
     people, (alice, bob) = crowd(2)
-    phone = people.join(2, 22)
-    people.publish_list(2, bob.link(22, phone.identity_key))
-    phone.adopt(bob.device_list)
+    phone = people.second(bob, 22)
     people.fetch(phone, [1, 2])
     assert people.read_all(alice, phone, people.group(phone, [1, 2], b"while it was bob's")) == b"while it was bob's"
     stolen = phone.seal_group(CONV, [1, 2], b"now it is a thief's")[0]

@@ -181,14 +181,6 @@ def test_the_proxies_listen_where_the_topology_dials(tmp_path: Path) -> None:
         assert proxies[link.name]["upstream"] == f"127.0.0.1:{topology.service(link.target).ports[link.port]}"
 
 
-def listener(port: int) -> socket.socket:
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("127.0.0.1", port))
-    sock.listen()
-    return sock
-
-
 def test_reserved_ports_are_distinct() -> None:
     with Reservation() as one, Reservation() as two:
         ports = [reservation.port() for _ in range(300) for reservation in (one, two)]
@@ -200,8 +192,9 @@ def test_a_reserved_port_is_kept_from_others_and_open_to_its_server_again_and_ag
     with Reservation() as reservation:
         port = reservation.port()
         reservation.inherit()
+        address = ("127.0.0.1", port)
         for _life in range(2):
-            with listener(port) as server, socket.create_connection(("127.0.0.1", port)) as client:
+            with socket.create_server(address) as server, socket.create_connection(address) as client:
                 server.accept()[0].close()
                 assert client.recv(1) == b""
         with pytest.raises(OSError, match="in use"), socket.socket() as stranger:

@@ -32,24 +32,16 @@ def refused(workshop: Workshop, topology: Topology) -> str:
     return str(caught.value)
 
 
-def listening(port: int) -> socket.socket:
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("127.0.0.1", port))
-    sock.listen()
-    return sock
-
-
 def test_a_port_in_use_names_the_service_and_the_port(workshop: Workshop) -> None:
     topology = workshop.topology(*NAMES)
     port = topology.service("redis-1").ports["redis"]
-    with listening(port):
+    with socket.create_server(("127.0.0.1", port)):
         line = refused(workshop, topology)
     assert line.startswith("redis-1 cannot start (exit 1): ")
     assert str(port) in line
     topology = workshop.topology(*NAMES, directory="other")
     port = topology.service("gateway-1").ports["peer"]
-    with listening(port):
+    with socket.create_server(("127.0.0.1", port)):
         line = refused(workshop, topology)
     assert line.startswith("gateway-1 cannot start (exit 1): ")
     assert f"cannot listen on 127.0.0.1:{port}" in line

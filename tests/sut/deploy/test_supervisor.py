@@ -157,12 +157,18 @@ def test_a_service_that_dies_at_once_again_and_again_is_restarted_ever_more_slow
     system.stop()
 
 
-def test_a_supervisor_that_was_killed_leaves_orphans_that_stop_ends(workshop: Workshop) -> None:
+def orphaned(workshop: Workshop) -> System:
+    """A pair of services whose supervisor was killed."""
     system = workshop.boot(workshop.topology(*PAIR))
     now = state.read_state(system.topology.path)
     assert now is not None
     os.kill(now.supervisor_pid, signal.SIGKILL)
     wait_until(lambda: not system.running)
+    return system
+
+
+def test_a_supervisor_that_was_killed_leaves_orphans_that_stop_ends(workshop: Workshop) -> None:
+    system = orphaned(workshop)
     pids = [system.pid(name) for name in PAIR]
     assert None not in pids
     assert set(system.stop()) == set(PAIR)
@@ -170,11 +176,7 @@ def test_a_supervisor_that_was_killed_leaves_orphans_that_stop_ends(workshop: Wo
 
 
 def test_a_start_ends_what_a_killed_supervisor_left_in_the_directory(workshop: Workshop) -> None:
-    first = workshop.boot(workshop.topology(*PAIR))
-    now = state.read_state(first.topology.path)
-    assert now is not None
-    os.kill(now.supervisor_pid, signal.SIGKILL)
-    wait_until(lambda: not first.running)
+    orphaned(workshop)
     second = workshop.boot(workshop.topology("chat-1"))
     assert "ended 2 processes that an earlier system left" in workshop.progress
     assert second.problems() == {}

@@ -49,7 +49,7 @@ def test_welcome_tells_who_and_how(tmp_path):
             welcome = await Device(ws).receive()
             assert isinstance(welcome, Welcome)
             assert welcome[:2] == (3, 31)
-            assert welcome[3:] == (7_000, 16_384)
+            assert welcome[3:] == (7_000, 16_384, b""), "the log only for who asks"
             (route,) = world.registry.entries.values()
             assert (route.device, route.node, route.incarnation, route.conn) == (31, "gateway-1", 77, 1)
             assert route.epoch == welcome.epoch

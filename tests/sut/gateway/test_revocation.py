@@ -36,7 +36,7 @@ def test_a_revoked_device_is_closed_and_refused_and_others_are_not(tmp_path):
             began_s = time.monotonic()
             assert await thief.closed() == (Close.REVOKED, [])
             assert time.monotonic() - began_s < LOOK_S + 1
-            assert await refused_with(world, stolen) == b"token was taken back\n"
+            assert await refused_with(world, stolen) == b"token was revoked\n"
             assert await other.ask(Heartbeat()) == Beat(0)
             assert await namesake.ask(Heartbeat()) == Beat(0)
             assert (await world.stats())["revoked"] == 1
@@ -63,7 +63,7 @@ def test_a_revocation_that_is_heard_of_late_spares_a_newer_token(tmp_path):
 def test_a_revocation_that_came_before_the_gateway_started_counts(tmp_path):
     async def scenario(world: World) -> None:
         await world.wait_until_stat("revoked", lambda n: n == 1)
-        assert await refused_with(world, world.token(1, 11)) == b"token was taken back\n"
+        assert await refused_with(world, world.token(1, 11)) == b"token was revoked\n"
 
     in_world(scenario, tmp_path, revoked=[revocation(at_s=int(time.time()) + 5)])
 
@@ -75,7 +75,7 @@ def test_while_the_list_is_away_the_last_known_holds(tmp_path):
         await world.wait_until_stat("revoked", lambda n: n == 1)
         world.revocations.away = True
         await asyncio.sleep(LOOK_S + 0.2)
-        assert await refused_with(world, world.token(1, 11, now_s=now_s)) == b"token was taken back\n"
+        assert await refused_with(world, world.token(1, 11, now_s=now_s)) == b"token was revoked\n"
         async with world.device(1, 12) as other:
             assert await other.ask(Heartbeat()) == Beat(0)
 

@@ -25,7 +25,7 @@ from sut.ports import Presence, Revocation, RevocationPage, Route, Unavailable
 from sut.process.peer import PeerConnection, PeerLink, PeerServer, ping
 from sut.process.revoked import Revoked
 from sut.process.trace import OFF, Trace, open_trace
-from sut.protocol.frames import ServerFrame, Welcome, decode_server, encode
+from sut.protocol.frames import Close, ServerFrame, Welcome, decode_server, encode
 from sut.protocol.peer import Deliver, PeerFrame
 from sut.protocol.tokens import issue
 from tests.kit.pace import scaled
@@ -251,6 +251,19 @@ class World:
     async def stats(self) -> dict[str, float]:
         """What the gateway says of itself."""
         return (await asyncio.to_thread(ping, *self.address("gateway-1"), 2.0)).stats
+
+    async def flood(self, device: int) -> None:
+        """Deliver to a device that does not read until it is dropped as SLOW; the gateway's memory hardly grows."""
+        before = await self.stats()
+        item = Deliver((self.number_of(device),), bytes(17_000))
+        for _ in range(100):  # 85 MB at most
+            for _ in range(50):
+                self.sequencer.send(item)
+            after = await self.stats()
+            if after["connections"] == 0:
+                break
+        assert after[f"closed_{int(Close.SLOW)}"] == 1
+        assert after["rss_bytes"] - before["rss_bytes"] < 20 << 20
 
     async def wait_until_stat(self, name: str, condition: Callable[[float], bool], timeout_s: float = 5.0) -> None:
         """Until a gauge is as wanted."""

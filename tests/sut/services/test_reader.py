@@ -214,3 +214,62 @@ def test_a_conversation_of_the_index_that_nobody_knows_is_left_out():
     told, _ = sync_all(ManyStore(missing={4}), Knows({}))
     assert 4 not in told
     assert len(told) == 1499
+
+
+class KnowsFresh:
+    """A sequencer to which the user came into conversations just now."""
+
+    def __init__(self, fresh, *, complete=True):
+        self.fresh = fresh
+        self.complete = complete
+
+    async def ask(self, frame, timeout_s):
+        heads = dict(self.fresh)
+        return Heads(tuple(heads.get(conv, HEAD_STORED) for conv in frame.convs), tuple(self.fresh), self.complete)
+
+
+class FewStore:
+    """A store that knows of no conversation of anybody."""
+
+    async def conversations_of(self, user, after, limit):
+        return []
+
+    async def heads(self, user, convs):
+        return {}
+
+
+def test_what_a_user_came_into_just_now_is_in_the_sync_before_the_store_has_it():
+    """Of 36 devices added to a group while they connected, 11 heard nothing of it for up to ten heartbeats."""
+    reader = Reader(FewStore(), {0: KnowsFresh([(9, 3), (4, 1)]), 1: KnowsFresh([(7, 2)])})
+    synced = asyncio.run(reader.sync(1, req=1, after_conv=0, cursors={4: 1}))
+    assert [(entry.conv, entry.seq) for entry in synced.entries] == [(7, 2), (9, 3)]
+    assert synced.flags == 0
+    synced = asyncio.run(reader.sync(1, req=1, after_conv=7, cursors={}))
+    assert [entry.conv for entry in synced.entries] == [9]
+
+
+@pytest.mark.parametrize("other", [Away(), KnowsFresh([], complete=False)], ids=["away", "recovers"])
+def test_a_sync_says_stale_when_a_sequencer_could_not_say_what_is_new(other):
+    """Also where the user is in no conversation of that one, as far as the store knows."""
+    reader = Reader(FewStore(), {0: KnowsFresh([(9, 3)]), 1: other})
+    synced = asyncio.run(reader.sync(1, req=1, after_conv=0, cursors={}))
+    assert [entry.conv for entry in synced.entries] == [9]
+    assert synced.flags == SYNCED_STALE
+
+
+def test_what_is_new_comes_in_its_place_among_very_many():
+    """A page of the index ends; what is new beyond it comes with the page that it belongs to."""
+
+    class Odd(ManyStore):
+        async def conversations_of(self, user, after, limit):
+            return [conv for conv in range(1, 4000, 2) if conv > after][:limit]
+
+    reader = Reader(Odd(), {0: KnowsFresh([(2, 5), (3998, 5)])})
+    found, after = [], 0
+    for _ in range(10):
+        synced = asyncio.run(reader.sync(1, req=1, after_conv=after, cursors={}))
+        found += [entry.conv for entry in synced.entries]
+        if not synced.flags & SYNCED_MORE:
+            break
+        after = synced.entries[-1].conv
+    assert found == sorted([*range(1, 4000, 2), 2, 3998])

@@ -119,7 +119,7 @@ def test_member_changes_repeat_to_the_same_number():
 
 
 def test_creating_twice_changes_nothing():
-    state, outcomes = run(create(1, 2), message(1, 1), create(1, 2, 3))
+    state, outcomes = run(create(1, 2), message(1, 1), create(1, 2))
     assert outcomes[-1] == Repeated(0)
     assert state.members() == [1, 2]
 
@@ -172,3 +172,23 @@ def test_numbers_are_dense_and_each_message_has_one(log):
         mine = [c for d, c in taken if d == device]
         assert mine == sorted(mine), "a device's messages keep their order"
     assert sum(isinstance(o, Created) for o in outcomes) == 1
+
+
+def test_a_creation_again_is_the_same_whatever_became_of_the_members():
+    _, outcomes = run(
+        create(1, 2, 3), change(Kind.REMOVE, 1, 3), change(Kind.ADD, 1, 4), message(4, 1), create(1, 3, 2)
+    )
+    assert outcomes[-1] == Repeated(0)
+    _, outcomes = run(create(1, 2, kind=b"d"), create(2, 1, kind=b"d"))
+    assert outcomes[-1] == Repeated(0)
+
+
+def test_another_creation_under_the_same_key_is_refused_and_changes_nothing():
+    """It was acknowledged with the old conversation: the caller believed that its members were in it."""
+    for other in (create(1, 2), create(1, 2, 3, 4), create(1, 2, 3, kind=b"m")):
+        state, outcomes = run(create(1, 2, 3), change(Kind.ADD, 1, 4), message(1, 1), other, message(1, 2))
+        assert outcomes[3] == Refused(Nack.REUSED)
+        assert isinstance(outcomes[4], Sequenced)
+        assert sorted(state.members()) == [1, 2, 3, 4]
+        _, again = rule.apply(state, 4, other, group_cap=500)  # a replay says the same
+        assert again == Refused(Nack.REUSED)

@@ -14,6 +14,7 @@ import pytest
 from sut.deploy.kinds import KINDS
 from sut.ports import Kind, LogRecord, Route, Unavailable
 from sut.protocol.device.reconnect import Reconnect
+from sut.services import waiting
 from sut.services.sequencer import rule
 from sut.services.sequencer.live import Live
 from sut.variants import VARIANTS, UnknownVariant, dedup_window, find, global_counter
@@ -191,7 +192,7 @@ class Counter:
 def test_each_message_takes_a_ticket_one_at_a_time_and_the_rule_numbers_it(tmp_path, monkeypatch):
     counter = Counter()
     monkeypatch.setattr(global_counter, "RedisCounter", lambda *_args: counter)
-    monkeypatch.setattr(global_counter, "RETRY_S", 0.0)
+    monkeypatch.setattr(waiting, "RETRY_S", 0.0)
     worker_class = global_counter.sequencer(topology(tmp_path)).worker
     workers = [worker_class(p, message_log=None, store=None, emitter=None, group_cap=9) for p in range(2)]
     message = LogRecord(Kind.MESSAGE, 5, USER, DEVICE, 1, b"x", (), None)

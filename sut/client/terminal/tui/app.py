@@ -1,7 +1,7 @@
-"""The screen: conversations at the left, lines and input at the right, the connection at the bottom.
+"""The screen: conversations at the left, lines and input at the right, the connection status at the bottom.
 
-It shows the chat's model and never changes it: what is typed goes through slash.do, one line after the other, as in the
-plain mode. Updates only mark what is old; it is drawn again at most 20 times a second, however much arrives.
+It shows the model of the chat and never changes it. Typed lines go through slash.do one after the other, as in the
+plain mode. An update only marks the screen as dirty; it is redrawn at most 20 times a second.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from sut.client.terminal.tui.typed import Typed
 
 DRAW_S: Final = 0.05
 CLOCK_S: Final = 0.5
-"""For what changes by itself: the countdown, who is typing."""
+"""Seconds between redraws of what changes with time: the countdown and the typing notice."""
 MAX_TYPED: Final = 1_000
-"""Lines that were typed and not done yet."""
+"""The number of typed lines that may wait to be executed."""
 
 
 class ChatApp(App[None]):
@@ -39,7 +39,7 @@ class ChatApp(App[None]):
     TITLE = "petrel chat"
     CSS_PATH = "style.tcss"
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-wide")]  # noqa: RUF012 (as Textual has it)
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-wide")]  # noqa: RUF012 (the form that Textual expects)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+c", "quit", "End", priority=True),
         Binding("ctrl+n,alt+down", "step(1)", "Next conversation", priority=True),
@@ -54,28 +54,28 @@ class ChatApp(App[None]):
         self._chat: Chat | None = None
         self._actions: Actions | None = None
         self.front = 0
-        """The conversation in front; 0: none."""
+        """The conversation in front; 0 for none."""
         self.failure: Exception | None = None
-        """Why the client had to stop: to be raised when the screen is gone."""
+        """The error that stopped the client. The caller raises it after the screen is closed."""
         self._typed: asyncio.Queue[str] = asyncio.Queue(MAX_TYPED)
         self._dirty = True
         self._at_end = True
-        """The newest lines are in view, and stay so when there are more."""
+        """True while the newest lines are in view: the screen then scrolls to every new line."""
         self._order: list[int] = []
 
     def attach(self, chat: Chat) -> None:
-        """The chat to show; before the application runs."""
+        """Set the chat to show. Call it before the application runs."""
         self._chat, self._actions = chat, Actions(chat)
         self.front = next((one.conv for one in chat.core.recent()), 0)
 
     def show(self, update: Update) -> None:
-        """The chat's listener."""
+        """Take one update; the chat's listener."""
         self._dirty = True
         if isinstance(update, Said):
             self.call_later(self.say, update.text)
 
     def compose(self) -> ComposeResult:
-        """The widgets."""
+        """Return the widgets of the screen; called by Textual."""
         with Horizontal(id="main"):
             yield OptionList(id="side")
             with Vertical():
@@ -88,7 +88,7 @@ class ChatApp(App[None]):
         yield Static(id="status")
 
     def on_mount(self) -> None:
-        """Begin."""
+        """Start the timers and the workers; called by Textual."""
         self.query_one("#typed", Input).focus()
         self.set_interval(DRAW_S, self._draw_if_dirty)
         self.set_interval(CLOCK_S, self._draw_clock)
@@ -100,12 +100,12 @@ class ChatApp(App[None]):
 
     @property
     def chat(self) -> Chat:
-        """What is shown."""
+        """Return the chat that was attached."""
         assert self._chat is not None, "attached"
         return self._chat
 
     def say(self, text: str, *, wrong: bool = False) -> None:
-        """Show something above the input, until the next line is typed."""
+        """Show a text above the input until the next line is typed."""
         said = self.query_one("#said", Static)
         said.update(Text(text, "bright_red" if wrong else ""))
         said.set_class(bool(text), "-shown")
@@ -118,7 +118,7 @@ class ChatApp(App[None]):
         try:
             self._typed.put_nowait(event.text)
         except asyncio.QueueFull:
-            self.say("too much at once; wait a moment", wrong=True)
+            self.say("too many lines at once; wait a moment", wrong=True)
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
@@ -136,20 +136,20 @@ class ChatApp(App[None]):
             self.query_one("#typed", Input).focus()
 
     def action_step(self, by: int) -> None:
-        """To another conversation in the list."""
+        """Go `by` conversations further in the list."""
         if self._order:
             place = self._order.index(self.front) if self.front in self._order else -by
             self._go(self._order[(place + by) % len(self._order)])
 
     def action_page(self, by: int) -> None:
-        """Scroll the lines."""
+        """Scroll the lines by `by` pages."""
         talk = self.query_one("#talk", VerticalScroll)
         page = max(1, talk.size.height - 2)
         talk.scroll_to(y=talk.scroll_y + by * page, animate=False, immediate=True)
         self._scrolled()
 
     def action_dismiss(self) -> None:
-        """Close what was said, and go back to the input."""
+        """Close the text above the input, and move the focus to the input."""
         self.say("")
         self.query_one("#typed", Input).focus()
 
@@ -169,7 +169,7 @@ class ChatApp(App[None]):
             except UserMistake as mistake:
                 self.say(str(mistake), wrong=True)
                 continue
-            except Exception as error:  # noqa: BLE001 (whoever runs the application says what it was)
+            except Exception as error:  # noqa: BLE001 (the caller of the application reports it)
                 self.failure = error
                 self.exit()
                 return
@@ -187,8 +187,8 @@ class ChatApp(App[None]):
             self.exit()
         except ClientError as error:
             self.failure = error
-            self.say(f"{error}\nWhat is here can still be read; /quit ends.", wrong=True)
-        except Exception as error:  # noqa: BLE001 (whoever runs the application says what it was)
+            self.say(f"{error}\nThe messages can still be read; /quit ends.", wrong=True)
+        except Exception as error:  # noqa: BLE001 (the caller of the application reports it)
             self.failure = error
             self.exit()
 
@@ -228,13 +228,13 @@ class ChatApp(App[None]):
         self.query_one("#status", Static).update(bottom)
 
     def _follow(self) -> None:
-        """The lines are laid out: stay at their end if that is where the person was."""
+        """After the layout: scroll to the end if the newest lines were in view before."""
         if self._at_end:
             self.query_one("#talk", VerticalScroll).scroll_end(animate=False, immediate=True)
         self._mark_read()
 
     def on_resize(self) -> None:
-        """Lines wrap otherwise now."""
+        """Scroll again after a resize, which wraps the lines anew."""
         self.call_after_refresh(self._follow)
 
     @on(MouseScrollUp)
@@ -245,7 +245,7 @@ class ChatApp(App[None]):
         self._mark_read()
 
     def _mark_read(self) -> None:
-        """What is in front of the person, at the end of the lines, counts as read."""
+        """Mark the conversation in front as read, if its newest lines are in view."""
         one = self.chat.core.conversations.get(self.front)
         if one is None or self._actions is None or one.last_seq() <= one.read:
             return

@@ -1,4 +1,4 @@
-"""How conversations and lines look, as styled text. Pure: what to show and the time go in."""
+"""The look of conversations and lines, as styled text. Pure functions of the model and the time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sut.client.names import DEVICE
 from sut.client.service.link import Status
 
 SHOWN: Final = 300
-"""Lines of a conversation on the screen."""
+"""The number of lines of a conversation on the screen."""
 SIDE_WIDTH: Final = 24
 _NAME_COLOURS: Final = ("bright_blue", "bright_magenta", "bright_yellow", "bright_cyan", "bright_red", "orange3")
 _TICKS: Final = {
@@ -30,13 +30,13 @@ EMPTY: Final = "Nobody yet. /new NAME begins a conversation, /group TITLE NAME..
 
 
 def colour(user: int) -> str:
-    """A colour for somebody, always the same."""
+    """Return the user's colour, which is always the same."""
     digest = hashlib.blake2b(user.to_bytes(8, "big"), digest_size=2).digest()
     return _NAME_COLOURS[int.from_bytes(digest, "big") % len(_NAME_COLOURS)]
 
 
 def lines(core: Core, one: Conversation, clock: Callable[[float], time.struct_time] = time.localtime) -> Text:
-    """The newest lines of a conversation, one under the other."""
+    """Return the newest lines of a conversation, one below the other."""
     text, day = Text(), ""
     for line in one.lines[-SHOWN:]:
         at = clock(line.at_ms / 1000)
@@ -51,7 +51,7 @@ def lines(core: Core, one: Conversation, clock: Callable[[float], time.struct_ti
 
 def _line(core: Core, one: Conversation, line: Line, at: str) -> Text:
     text = Text().append(f"{at} ", Style(dim=True))
-    if line.kind is LineKind.EARLIER:
+    if line.kind is LineKind.EARLIER or not line.user:
         return text.append(f"— {line.text}", Style(dim=True, italic=True))
     name = core.called(line.user)
     if line.kind is LineKind.NOTICE:
@@ -75,7 +75,7 @@ def _line(core: Core, one: Conversation, line: Line, at: str) -> Text:
 
 
 def entry(core: Core, one: Conversation) -> Text:
-    """A conversation in the list at the side."""
+    """Return the entry of a conversation in the list at the side."""
     unread = one.unread(core.me)
     count = f" {min(unread, 999)}" if unread else ""
     text = Text(no_wrap=True)
@@ -93,13 +93,13 @@ def entry(core: Core, one: Conversation) -> Text:
 
 
 def title(core: Core, one: Conversation | None) -> Text:
-    """The line above the messages."""
+    """Return the line above the messages."""
     if one is None:
         return Text("petrel chat")
     text = Text(core.title(one), no_wrap=True, overflow="ellipsis")
     text.append("   ")
     if one.left:
-        text.append("you are no member any more", Style(dim=True))
+        text.append("you are not a member any more", Style(dim=True))
     elif one.direct:
         text.append(_presence(core, one.peer), Style(dim=True, bold=False))
     else:
@@ -120,7 +120,7 @@ def _presence(core: Core, user: int) -> str:
 
 
 def typing(core: Core, one: Conversation | None) -> str:
-    """Who is typing."""
+    """Return the notice that says who is typing; empty if nobody is."""
     typists = [core.called(user) for user in one.typists(core.clock())] if one is not None else []
     if not typists:
         return ""
@@ -128,7 +128,7 @@ def typing(core: Core, one: Conversation | None) -> str:
 
 
 def status(core: Core, connection: Status, waiting: int) -> Text:
-    """The line at the bottom."""
+    """Return the status line at the bottom of the screen."""
     text = Text(no_wrap=True, overflow="ellipsis")
     match connection.state:
         case "online":

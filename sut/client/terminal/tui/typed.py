@@ -1,7 +1,7 @@
-"""The input line. Textual's own does printable keys at once and all others by way of the application.
+"""The input line. Textual's Input handles printable keys at once, and passes all other keys through the application.
 
-So with fast typing, or a slow machine, letters that were typed after Enter came before it. Here the keys that matter
-for that are done in their order.
+On fast typing or a slow machine, letters typed after Enter were therefore handled before it. This class handles the
+keys for which the order matters in the order in which they arrive.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from textual.widgets import Input
 
 
 class Typed(Input):
-    """An input whose keys are done in the order in which they come."""
+    """An input line that handles its keys in the order in which they arrive."""
 
     class Line(Message):
-        """A line was typed."""
+        """The person finished a line with Enter."""
 
         def __init__(self, text: str) -> None:
             super().__init__()
@@ -43,7 +43,7 @@ class Typed(Input):
                 await done
 
     def _on_paste(self, event: Paste) -> None:
-        """Text of several lines becomes one line: nothing of it is lost, and nothing is sent by pasting."""
+        """Insert the pasted lines as one line: no text is lost, and pasting never sends."""
         if text := " ".join(event.text.split("\n")).strip():
             self.insert_text_at_cursor(text)
         event.stop()

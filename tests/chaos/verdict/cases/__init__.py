@@ -1,12 +1,15 @@
 """Small histories by hand with the verdict they must get: a correct one for each situation, a bad one for each anomaly,
 an unknown one for each reason to doubt.
 
-`python -m tests.verdict.cases` writes them to tests/chaos/verdict/histories/{good,bad,unknown}/NAME.jsonl, with what
-each must be judged in index.json, for `petrel verify --history`. The name of a bad one begins with the check that
-finds it.
+`python -m tests.chaos.verdict.cases` writes them to histories/{good,bad,unknown}/NAME.jsonl, with what each must be
+judged in index.json, for `petrel verify --history`. The name of a bad one begins with the check that finds it. Those of
+histories/reported were made by others.
 """
 
-from tests.chaos.verdict.cases import content, correct, evidence, timing
+from tests.chaos.verdict.cases import answers, content, correct, evidence, surplus, timing
 from tests.chaos.verdict.cases.registry import CASES, DIRECTORY, Case, talk
+from tests.chaos.verdict.cases.reported import REPORTED
 
-__all__ = ["CASES", "DIRECTORY", "Case", "content", "correct", "evidence", "talk", "timing"]
+__all__ = [
+    "CASES", "DIRECTORY", "REPORTED", "Case", "answers", "content", "correct", "evidence", "surplus", "talk", "timing",
+]  # fmt: skip

@@ -55,7 +55,7 @@ def acked_lost__a_device_without_a_user() -> Book:
     return book
 
 
-@bad()
+@bad("answers")
 def indeterminate__half_delivered() -> Book:
     book = talk()
     book.invoke(4, "bob", "half")
@@ -67,6 +67,7 @@ def indeterminate__half_delivered() -> Book:
 @unknown()
 def indeterminate__no_read_back_of_one_member() -> Book:
     book = Book()
+    book.fault(3.5, 4.5)
     book.invoke(4, "bob", "half")
     book.add("offline", 0.5, device="cid-1")
     book.add("offline", 0.5, device="ann-1")
@@ -84,15 +85,17 @@ def indeterminate__nowhere_as_far_as_was_read() -> Book:
     book = talk()
     for person in ("ann", "bob"):
         book.member(0, person, conv="notes")
+    book.fault(3.5, 4.5)
     book.invoke(4, "bob", "half", conv="notes")
     book.read_back(60)
     book.lines.remove({"e": "final_done", "t": ns(60), "device": "ann-1", "conv": "notes", "head": 0})
     return book
 
 
-@bad("gaps_forks", doubt=())
+@bad("gaps_forks")
 def session__what_was_shown_is_gone() -> Book:
     book = talk()
+    book.fault(3.5, 4.5)
     book.say(4, "bob", "unanswered", acked=False)
     book.say(5, "ann", "last")
     return book.read_back(60, lacking=dict.fromkeys(("ann", "bob", "cid"), ("unanswered",)))
@@ -211,7 +214,7 @@ def phantoms__changed_on_the_way() -> Book:
     return book.read_back(60)
 
 
-@bad()
+@bad("answers")
 def phantoms__refused_and_yet_there() -> Book:
     book = talk()
     book.say(4, "bob", "refused", acked=False)

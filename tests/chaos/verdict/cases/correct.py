@@ -64,6 +64,7 @@ def slow_while_a_fault_is_on() -> Book:
 @good
 def no_answer_but_everywhere() -> Book:
     book = talk()
+    book.fault(3.5, 4.5)
     book.say(4, "bob", "ack lost", acked=False)
     book.copy("show", 4.05, "bob", "ack lost", 4)
     return book.read_back(60)
@@ -74,6 +75,7 @@ def no_answer_but_wherever_it_must_be() -> Book:
     book = Book()
     book.member(2, "cid", "remove", seq=1)
     book.say(3, "ann", "hello", to=("bob",))
+    book.fault(3.5, 4.5)
     book.say(4, "bob", "ack lost", acked=False, to=("ann",))
     return book.read_back(60, who=("ann", "bob"))
 
@@ -81,6 +83,7 @@ def no_answer_but_wherever_it_must_be() -> Book:
 @good
 def no_answer_and_nowhere() -> Book:
     book = talk()
+    book.fault(3.5, 4.5)
     book.invoke(4, "bob", "never taken")
     return book.read_back(60)
 
@@ -88,6 +91,7 @@ def no_answer_and_nowhere() -> Book:
 @good
 def refused_and_nowhere() -> Book:
     book = talk()
+    book.member(3.9, "bob", "remove", seq=4)
     book.invoke(4, "bob", "refused")
     book.add("nack", 4.01, device="bob-1", conv="room", msg="refused", definite=True)
     return book.read_back(60)

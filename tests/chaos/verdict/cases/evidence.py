@@ -13,6 +13,7 @@ def vacuity__nothing_sent() -> Book:
 @unknown()
 def vacuity__nothing_acked() -> Book:
     book = Book()
+    book.fault(0.5, 1.5)
     book.invoke(1, "ann", "hello")
     return book.read_back(60)
 

@@ -330,6 +330,13 @@ def presence_on_a_screen_whose_first_event_is_its_offline() -> Book:
     return book.read_back(90)
 
 
+def told_of_all(book: Book) -> None:
+    """Everybody tells the authors of all three messages."""
+    for reader, author in (("cid", "ann"), ("ann", "bob"), ("cid", "bob"), ("bob", "ann")):
+        seq = 2 if author == "bob" else 3
+        book.add("receipt", 4.5, device=f"{author}-1", conv="room", seq=seq, kind="read", by=reader)
+
+
 @bad()
 def receipts__from_somebody_who_is_no_member() -> Book:
     book = talk(Book(outsiders=("eve",)))
@@ -344,6 +351,7 @@ def receipts_up_to_an_own_message() -> Book:
         line for line in book.lines if not (line["e"] == "show" and line["msg"] == "hi" and line["device"] == "bob-1")
     ]
     book.add("receipt", 2.5, device="ann-1", conv="room", seq=2, kind="read", by="bob")
+    told_of_all(book)
     return book.read_back(60)
 
 
@@ -352,6 +360,7 @@ def receipts_of_who_was_just_added() -> Book:
     book = talk(Book(outsiders=("eve",)))
     book.member(4, "eve", seq=4)
     book.add("receipt", 5, device="ann-1", conv="room", seq=4, kind="delivered", by="eve")
+    told_of_all(book)
     book.add("final_done", 60, device="eve-1", conv="room", head=4)
     return book.read_back(60)
 

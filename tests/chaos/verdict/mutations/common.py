@@ -1,21 +1,45 @@
 """What the mutations share: their registry, and ways to look at a history's lines."""
 
+import functools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 Line = dict[str, object]
 Mutation = Callable[[list[Line], random.Random], bool]
+T = TypeVar("T")
 MUTATIONS: dict[str, tuple[str, Mutation]] = {}
 
 
-def breaks(check: str) -> Callable[[Mutation], Mutation]:
-    """Register a mutation with the check that must find it."""
+class NothingToBreak(Exception):
+    """The history holds nothing that the mutation could break."""
 
-    def register(mutation: Mutation) -> Mutation:
-        MUTATIONS[mutation.__name__] = check, mutation
-        return mutation
+
+def breaks(check: str) -> Callable[[Callable[[list[Line], random.Random], bool | None]], Mutation]:
+    """Register a mutation with the check that must find it. Registered it returns False if there was nothing to break.
+
+    The mutation itself may return None, which counts as True, or raise NothingToBreak.
+    """
+
+    def register(mutation: Callable[[list[Line], random.Random], bool | None]) -> Mutation:
+        @functools.wraps(mutation)
+        def broken(lines: list[Line], rng: random.Random) -> bool:
+            try:
+                return mutation(lines, rng) is not False
+            except NothingToBreak:
+                return False
+
+        MUTATIONS[mutation.__name__] = check, broken
+        return broken
 
     return register
+
+
+def one_of(rng: random.Random, candidates: Sequence[T]) -> T:
+    """One of them, by chance. Raises NothingToBreak when there is none."""
+    if not candidates:
+        raise NothingToBreak
+    return rng.choice(candidates)
 
 
 def of(lines: list[Line], event: str) -> list[Line]:
@@ -38,8 +62,5 @@ def heads(lines: list[Line]) -> dict[tuple, int]:
     return {(line["device"], line["conv"]): line["head"] for line in of(lines, "final_done")}
 
 
-def remove_one(lines: list[Line], rng: random.Random, candidates: list[Line]) -> bool:
-    if not candidates:
-        return False
-    lines.remove(rng.choice(candidates))
-    return True
+def remove_one(lines: list[Line], rng: random.Random, candidates: list[Line]) -> None:
+    lines.remove(one_of(rng, candidates))

@@ -54,6 +54,13 @@ class Calm:
     async def write(self, first: int, last: int, *, conv: int = CONV) -> None:
         await self.store.write(0, [write_of(first, last, conv=conv)])
 
+    async def write_in_vain(self, lost: str, first: int, last: int) -> None:
+        """A write that fails at this statement; the next ones do not."""
+        self.lose = lost
+        with pytest.raises(Unavailable):
+            await self.write(first, last)
+        self.lose = None
+
     async def expire(self) -> int:
         """Until there is nothing more; how many steps it took."""
         steps = 1
@@ -86,11 +93,8 @@ async def test_a_retry_on_a_later_day_counts_and_its_first_attempt_does_not() ->
     """Nothing of the first attempt landed but the note: messages that are a day old must not go with it."""
     calm = Calm()
     await calm.write(1, 3)
-    calm.lose = "put_newest"
-    with pytest.raises(Unavailable):
-        await calm.write(4, 9)
+    await calm.write_in_vain("put_newest", 4, 9)
     calm.clock.now += DAY_S
-    calm.lose = None
     await calm.write(4, 9)
     calm.clock.now = 103 * DAY_S
     await calm.expire()
@@ -103,10 +107,7 @@ async def test_a_retry_on_a_later_day_counts_and_its_first_attempt_does_not() ->
 async def test_a_note_of_a_write_that_has_not_landed_waits_for_it() -> None:
     calm = Calm()
     await calm.write(1, 3)
-    calm.lose = "put_both"
-    with pytest.raises(Unavailable):
-        await calm.write(4, 9)
-    calm.lose = None
+    await calm.write_in_vain("put_both", 4, 9)
     calm.clock.now += 10 * DAY_S
     await calm.expire()
     assert (await calm.kept())[:3] == [1, 2, 3]
@@ -125,10 +126,7 @@ async def test_nothing_goes_because_of_a_state_that_one_replica_has() -> None:
     for seed in range(20):
         calm = Calm(seed=seed)
         await calm.write(1, 3)
-        calm.lose = "put_both"
-        with pytest.raises(Unavailable):
-            await calm.write(4, 9)
-        calm.lose = None
+        await calm.write_in_vain("put_both", 4, 9)
         *_, state = batches(write_of(4, 9), opens=True)
         calm.nodes._apply(0, state)
         calm.clock.now += 10 * DAY_S

@@ -18,7 +18,7 @@ from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.worker import PartitionWorker
 from tests.kit.pace import scaled
 from tests.kit.waits import until
-from tests.sut.adapters.kafka_system import KafkaSystem, ways
+from tests.sut.adapters.kafka_system import KafkaSystem, beside, ways
 
 CONV = 11
 GIVEN_UP_S = 0.5
@@ -64,73 +64,63 @@ async def test_brokers_are_dialed_where_their_links_are(kafka_system: KafkaSyste
 
 
 async def test_a_reader_is_back_within_a_second_of_the_heal(kafka_system: KafkaSystem) -> None:
-    async with ways(kafka_system) as links:
-        dialed = {kafka_system.addresses[node]: link.address for node, link in links.items()}
-        async with (
-            kafka_system.log(topic := kafka_system.new_topic()) as direct,
-            kafka_system.log(topic, dialed=dialed) as log,
-        ):
-            [first] = await direct.append(0, [create()])
-            assert [item.offset for item in await log.read(0, 0, 10)] == [first]
-            for link in links.values():
-                link.hold()
-            [second] = await direct.append(0, [message(1, 1)])
-            for _ in range(2):
-                with pytest.raises(Unavailable):
-                    await log.read(0, first, 10)
-            for link in links.values():
-                link.restore()
-            async with asyncio.timeout(1.5):
-                while True:
-                    with contextlib.suppress(Unavailable):
-                        if found := await log.read(0, first, 10):
-                            break
-            assert [item.offset for item in found] == [second]
+    async with beside(kafka_system) as (_, direct, log, links):
+        [first] = await direct.append(0, [create()])
+        assert [item.offset for item in await log.read(0, 0, 10)] == [first]
+        for link in links:
+            link.hold()
+        [second] = await direct.append(0, [message(1, 1)])
+        for _ in range(2):
+            with pytest.raises(Unavailable):
+                await log.read(0, first, 10)
+        for link in links:
+            link.restore()
+        async with asyncio.timeout(1.5):
+            while True:
+                with contextlib.suppress(Unavailable):
+                    if found := await log.read(0, first, 10):
+                        break
+        assert [item.offset for item in found] == [second]
 
 
 async def test_what_landed_without_an_answer_and_came_again_is_numbered_once(kafka_system: KafkaSystem) -> None:
     """The answer to an append is lost; the device repeats it through another process; more copies land late."""
-    async with ways(kafka_system) as links:
-        dialed = {kafka_system.addresses[node]: link.address for node, link in links.items()}
-        async with (
-            kafka_system.log(topic := kafka_system.new_topic()) as other,
-            kafka_system.log(topic, dialed=dialed) as log,
-        ):
-            await log.append(0, [create(), message(1, 1)])
-            for link in links.values():
-                link.hold(requests=False)
-            with pytest.raises(Unavailable):
-                await log.append(0, [message(1, 2), message(2, 1)])
-            for link in links.values():
-                link.restore()
-            await again(lambda: log.append(0, [message(3, 1)]), timeout_s=5.0)
-            for link in links.values():
-                link.hold()
-            with pytest.raises(Unavailable):
-                await log.append(0, [message(1, 2), message(2, 1)])  # on its way when the link is cut: lands late
-            await asyncio.sleep(GIVEN_UP_S)
-            await other.append(0, [message(1, 2), message(2, 1)])
-            await other.append(0, [message(1, 3)])
-            for link in links.values():
-                link.pass_new()
-            await again(lambda: log.append(0, [message(2, 2)]), timeout_s=5.0)
-            for link in links.values():
-                link.restore()
-            sent: list[LogRecord] = []
-            async with asyncio.timeout(scaled(5.0)):
-                while sent.count(message(1, 2)) < 3 or sent[-1] != message(2, 1):
-                    found = await other.read(0, 0, 100)
-                    sent = [item.record for item in found]
-            assert sent.index(message(2, 2)) < len(sent) - 2, "the test is about what lands late"
-            state, numbered = None, []
-            for item in found:
-                state, outcome = rule.apply(state, item.offset, item.record, group_cap=500)
-                if isinstance(outcome, rule.Sequenced):
-                    numbered.append((outcome.message.device, outcome.message.client_seq))
-            assert sorted(numbered) == [(10, 1), (10, 2), (10, 3), (20, 1), (20, 2), (30, 1)]
-            for device in (10, 20):
-                mine = [client_seq for sender, client_seq in numbered if sender == device]
-                assert mine == sorted(mine)
+    async with beside(kafka_system) as (_, other, log, links):
+        await log.append(0, [create(), message(1, 1)])
+        for link in links:
+            link.hold(requests=False)
+        with pytest.raises(Unavailable):
+            await log.append(0, [message(1, 2), message(2, 1)])
+        for link in links:
+            link.restore()
+        await again(lambda: log.append(0, [message(3, 1)]), timeout_s=5.0)
+        for link in links:
+            link.hold()
+        with pytest.raises(Unavailable):
+            await log.append(0, [message(1, 2), message(2, 1)])  # on its way when the link is cut: lands late
+        await asyncio.sleep(GIVEN_UP_S)
+        await other.append(0, [message(1, 2), message(2, 1)])
+        await other.append(0, [message(1, 3)])
+        for link in links:
+            link.pass_new()
+        await again(lambda: log.append(0, [message(2, 2)]), timeout_s=5.0)
+        for link in links:
+            link.restore()
+        sent: list[LogRecord] = []
+        async with asyncio.timeout(scaled(5.0)):
+            while sent.count(message(1, 2)) < 3 or sent[-1] != message(2, 1):
+                found = await other.read(0, 0, 100)
+                sent = [item.record for item in found]
+        assert sent.index(message(2, 2)) < len(sent) - 2, "the test is about what lands late"
+        state, numbered = None, []
+        for item in found:
+            state, outcome = rule.apply(state, item.offset, item.record, group_cap=500)
+            if isinstance(outcome, rule.Sequenced):
+                numbered.append((outcome.message.device, outcome.message.client_seq))
+        assert sorted(numbered) == [(10, 1), (10, 2), (10, 3), (20, 1), (20, 2), (30, 1)]
+        for device in (10, 20):
+            mine = [client_seq for sender, client_seq in numbered if sender == device]
+            assert mine == sorted(mine)
 
 
 async def test_an_append_larger_than_a_batch_lands_in_order(kafka_system: KafkaSystem) -> None:
@@ -167,37 +157,32 @@ async def test_a_partition_that_failed_goes_on_and_never_another(kafka_system: K
 
 async def test_a_commit_that_lands_late_moves_nothing_back(kafka_system: KafkaSystem) -> None:
     """A zombie's, and a writer's own from before its link was cut."""
-    async with ways(kafka_system) as links:
-        dialed = {kafka_system.addresses[node]: link.address for node, link in links.items()}
-        async with (
-            kafka_system.log(topic := kafka_system.new_topic()) as zombie,
-            kafka_system.log(topic, dialed=dialed) as owner,
-        ):
-            assert await zombie.committed(2) == 0
-            await owner.commit(2, 5)
-            for link in links.values():
-                link.hold()
-            with pytest.raises(Unavailable):
-                await owner.commit(2, 7)
-            await asyncio.sleep(GIVEN_UP_S)
-            for link in links.values():
-                link.pass_new()
-            await again(lambda: owner.commit(2, 9), timeout_s=5.0)
-            for link in links.values():
-                link.restore()
-            place = Place(f"{topic}-commits", 0)
-            async with asyncio.timeout(scaled(5.0)):
-                while await kafka_fetch.end(zombie._cluster, place, within_s=2.0) < 3:  # noqa: ASYNC110
-                    await asyncio.sleep(0.05)
-            await zombie.commit(2, 8)
-            assert await owner.committed(2) == await zombie.committed(2) == 9
-            async with kafka_system.log(topic) as successor:
-                assert await successor.committed(2) == 9
-            # As compaction will leave it: of each key the last value. The largest of them is still the largest.
-            page = await kafka_fetch.fetch(zombie._cluster, place, 0, wait_s=0.0, within_s=2.0)
-            values = [int.from_bytes(raw.value, "big") for raw in page.records]
-            assert values == [5, 9, 7, 8], "the test is about low values that come last"
-            assert max({raw.key: int.from_bytes(raw.value, "big") for raw in page.records}.values()) == 9
+    async with beside(kafka_system) as (topic, zombie, owner, links):
+        assert await zombie.committed(2) == 0
+        await owner.commit(2, 5)
+        for link in links:
+            link.hold()
+        with pytest.raises(Unavailable):
+            await owner.commit(2, 7)
+        await asyncio.sleep(GIVEN_UP_S)
+        for link in links:
+            link.pass_new()
+        await again(lambda: owner.commit(2, 9), timeout_s=5.0)
+        for link in links:
+            link.restore()
+        place = Place(f"{topic}-commits", 0)
+        async with asyncio.timeout(scaled(5.0)):
+            while await kafka_fetch.end(zombie._cluster, place, within_s=2.0) < 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await zombie.commit(2, 8)
+        assert await owner.committed(2) == await zombie.committed(2) == 9
+        async with kafka_system.log(topic) as successor:
+            assert await successor.committed(2) == 9
+        # As compaction will leave it: of each key the last value. The largest of them is still the largest.
+        page = await kafka_fetch.fetch(zombie._cluster, place, 0, wait_s=0.0, within_s=2.0)
+        values = [int.from_bytes(raw.value, "big") for raw in page.records]
+        assert values == [5, 9, 7, 8], "the test is about low values that come last"
+        assert max({raw.key: int.from_bytes(raw.value, "big") for raw in page.records}.values()) == 9
 
 
 class NobodyOnline:

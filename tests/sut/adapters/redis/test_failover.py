@@ -13,8 +13,9 @@ from sut.adapters.redis.registry import RedisRegistry
 from sut.adapters.redis.sentinel import MasterFinder
 from sut.ports import Route, Unavailable
 from tests.kit.waits import until
+from tests.sut.adapters.cluster import Way
 from tests.sut.adapters.conftest import opened_registry
-from tests.sut.adapters.redis_system import Link, RedisSystem
+from tests.sut.adapters.redis_system import RedisSystem
 
 DEADLINE_S = 0.3
 LONGEST_S = 2 * DEADLINE_S + 0.1
@@ -104,16 +105,23 @@ async def test_while_redis_is_away_calls_fail_at_once(breakable_redis: RedisSyst
         assert max(took_s) < 0.1
 
 
-async def test_a_link_that_swallows_everything(redis_system: RedisSystem) -> None:
-    master = redis_system.master()
+@contextlib.asynccontextmanager
+async def linked(system: RedisSystem) -> AsyncIterator[tuple[Way, RedisRegistry]]:
+    """A registry, and the way by which it comes to the master."""
+    master = system.master()
     assert master is not None
     async with (
-        Link(master) as link,
-        opened_registry(redis_system, address_map={master: link.address}, deadline_s=DEADLINE_S) as registry,
-        calling(registry) as caller,
+        Way(master) as way,
+        opened_registry(system, address_map={master: way.address}, deadline_s=DEADLINE_S) as registry,
     ):
+        yield way, registry
+
+
+async def test_a_link_that_swallows_everything(redis_system: RedisSystem) -> None:
+    master = redis_system.master()
+    async with linked(redis_system) as (link, registry), calling(registry) as caller:
         generation = registry.generation
-        link.swallow()
+        link.hold()
         await until(lambda: caller.failed > 20)  # mostly at once
         assert not registry.up
         assert max(caller.took_s) < LONGEST_S
@@ -126,16 +134,11 @@ async def test_a_link_that_swallows_everything(redis_system: RedisSystem) -> Non
 
 
 async def test_a_silent_link_is_noticed_without_calls(redis_system: RedisSystem) -> None:
-    master = redis_system.master()
-    assert master is not None
-    async with (
-        Link(master) as link,
-        opened_registry(redis_system, address_map={master: link.address}, deadline_s=DEADLINE_S) as registry,
-    ):
+    async with linked(redis_system) as (link, registry):
         changes: list[bool] = []
         await registry.gateways()
         registry.on_change = lambda: changes.append(registry.up)
-        link.swallow()
+        link.hold()
         await until(lambda: not registry.up, timeout_s=WATCH_S + 2.0)
         link.restore()
         await until(lambda: registry.up, timeout_s=2.0)

@@ -22,6 +22,13 @@ def online(client: Client, now: float = 0.0) -> None:
     client.receive(f.encode(f.Synced(sync.req, 0, ())), now)
 
 
+def connected(**settings: object) -> Client:
+    """A client that is online and has asked what it missed: nothing."""
+    client = make(**settings)
+    online(client)
+    return client
+
+
 def sent(client: Client) -> list[f.ClientFrame]:
     return [f.decode_client(data) for data in client.frames()]
 
@@ -41,6 +48,13 @@ def give(client: Client, frame: f.ServerFrame, now: float = 0.0) -> None:
 def fetches(client: Client) -> list[f.Fetch]:
     """The FETCHes among what it wants sent; the rest is dropped."""
     return [frame for frame in sent(client) if isinstance(frame, f.Fetch)]
+
+
+def notified(client: Client, head: int) -> f.Fetch:
+    """Tell it that the conversation has reached `head`; the FETCH that it then wants sent."""
+    give(client, f.Notify((f.Entry(CONV, head, 0),)))
+    (fetch,) = fetches(client)
+    return fetch
 
 
 def syncs(client: Client) -> list[f.Sync]:

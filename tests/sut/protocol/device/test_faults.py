@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from sut.protocol import frames as f
-from tests.sut.protocol.device.client_kit import CONV, ME, fetches, give, make, online, sent, theirs, told
+from tests.sut.protocol.device.client_kit import (
+    CONV,
+    ME,
+    connected,
+    fetches,
+    give,
+    make,
+    notified,
+    sent,
+    theirs,
+    told,
+)
 
 
 def test_a_page_with_a_hole_is_shown_whole_though_the_buffer_is_full():
-    client = make(max_buffered=10)
-    online(client)
+    client = connected(max_buffered=10)
     for seq in range(50, 70):
         give(client, theirs(seq))
     (fetch,) = fetches(client)
@@ -17,8 +27,7 @@ def test_a_page_with_a_hole_is_shown_whole_though_the_buffer_is_full():
 
 
 def test_a_held_back_message_that_the_page_leaves_out_is_shown_and_reported():
-    client = make()
-    online(client)
+    client = connected()
     give(client, theirs(3))
     (fetch,) = fetches(client)
     give(client, f.Page(fetch.req, CONV, 4, 4, (theirs(1), theirs(2), theirs(4))))
@@ -30,8 +39,7 @@ def test_a_held_back_message_that_the_page_leaves_out_is_shown_and_reported():
 
 
 def test_two_messages_under_one_number_are_both_told_and_reported():
-    client = make()
-    online(client)
+    client = connected()
     give(client, theirs(3, b"one"))
     give(client, theirs(3, b"two"))
     (fetch,) = fetches(client)
@@ -43,16 +51,14 @@ def test_two_messages_under_one_number_are_both_told_and_reported():
 
 
 def test_a_message_under_a_second_number_is_shown_twice_so_that_it_is_seen():
-    client = make()
-    online(client)
+    client = connected()
     give(client, theirs(1))
     give(client, theirs(1)._replace(seq=2))
     assert [(e.message.seq, e.message.client_seq) for e in told(client, "Show")] == [(1, 1), (2, 1)]
 
 
 def test_an_own_message_that_arrives_under_a_second_number_is_a_violation():
-    client = make()
-    online(client)
+    client = connected()
     client.submit(CONV, b"mine", 0.0)
     give(client, f.Ack(CONV, 1, 1))
     give(client, f.Message(CONV, 2, 0, ME, ME, 1, b"mine"))
@@ -63,8 +69,7 @@ def test_an_own_message_that_arrives_under_a_second_number_is_a_violation():
 
 def test_an_ack_for_a_number_that_was_passed_over_is_a_violation():
     """What ack-before-durable looks like from a device: the number went to another message."""
-    client = make()
-    online(client)
+    client = connected()
     client.submit(CONV, b"mine", 0.0)
     give(client, theirs(1))
     give(client, f.Ack(CONV, 1, 1))
@@ -72,8 +77,7 @@ def test_an_ack_for_a_number_that_was_passed_over_is_a_violation():
 
 
 def test_an_ack_for_what_was_not_sent_yet_is_a_violation_and_settles_nothing():
-    client = make()
-    online(client)
+    client = connected()
     client.submit(CONV, b"a", 0.0)
     client.submit(CONV, b"b", 0.0)
     give(client, f.Ack(CONV, 2, 1))
@@ -84,10 +88,8 @@ def test_an_ack_for_what_was_not_sent_yet_is_a_violation_and_settles_nothing():
 
 
 def test_a_page_that_covers_more_than_there_is_covers_nothing():
-    client = make()
-    online(client)
-    give(client, f.Notify((f.Entry(CONV, 3, 0),)))
-    (fetch,) = fetches(client)
+    client = connected()
+    fetch = notified(client, 3)
     give(client, f.Page(fetch.req, CONV, 3, 1 << 60, (theirs(1),)))
     assert told(client, "Violation")
     client.tick(0.2)
@@ -95,10 +97,8 @@ def test_a_page_that_covers_more_than_there_is_covers_nothing():
 
 
 def test_a_page_out_of_order_covers_nothing_and_loses_nothing():
-    client = make()
-    online(client)
-    give(client, f.Notify((f.Entry(CONV, 2, 0),)))
-    (fetch,) = fetches(client)
+    client = connected()
+    fetch = notified(client, 2)
     give(client, f.Page(fetch.req, CONV, 2, 2, (theirs(2), theirs(1), theirs(9))))
     events = client.events()
     assert [e.message.seq for e in events if type(e).__name__ == "Show"] == [1, 2]
@@ -107,25 +107,21 @@ def test_a_page_out_of_order_covers_nothing_and_loses_nothing():
 
 
 def test_a_page_nobody_asked_for_brings_its_messages_and_covers_nothing():
-    client = make()
-    online(client)
+    client = connected()
     give(client, f.Page(77, CONV, 5, 5, (theirs(1), theirs(4))))
     assert [e.message.seq for e in told(client, "Show")] == [1]
     assert [fetch.after for fetch in fetches(client)] == [1]
 
 
 def test_a_page_nobody_asked_for_still_tells_of_a_head():
-    client = make()
-    online(client)
+    client = connected()
     give(client, f.Page(77, CONV, 5, 5, ()))
     assert [fetch.after for fetch in fetches(client)] == [0]
 
 
 def test_an_answer_to_another_question_covers_nothing():
-    client = make()
-    online(client)
-    give(client, f.Notify((f.Entry(CONV, 5, 0),)))
-    (fetch,) = fetches(client)
+    client = connected()
+    fetch = notified(client, 5)
     give(client, f.Page(fetch.req + 1, CONV, 5, 5, (theirs(4),)))
     give(client, f.Page(fetch.req - 1, CONV, 5, 5, (theirs(5),)))
     assert not told(client, "Show")
@@ -135,15 +131,13 @@ def test_an_answer_to_another_question_covers_nothing():
 
 
 def test_unknown_flag_bits_are_ignored():
-    client = make()
-    online(client)
+    client = connected()
     give(client, theirs(1, flags=8))
     assert [type(e).__name__ for e in client.events()[1:]] == ["Wire", "Show"]
 
 
 def test_a_second_welcome_and_one_to_somebody_else_are_violations():
-    client = make()
-    online(client)
+    client = connected()
     client.submit(CONV, b"a", 0.0)
     sent(client)
     give(client, f.Welcome(ME, ME, 2, 30_000, f.MAX_BODY))
@@ -167,15 +161,13 @@ def test_synced_with_more_and_no_place_to_go_on_from_is_asked_again():
 
 
 def test_a_flood_of_conversations_is_cut_off_and_reported():
-    client = make(max_conversations=100)
-    online(client)
+    client = connected(max_conversations=100)
     give(client, f.Notify(tuple(f.Entry(conv, 1, 0) for conv in range(1, 200))))
     assert len(client._inbox.cursors) == 100
     assert len(told(client, "Violation")) == 99
 
 
 def test_number_zero_is_a_violation():
-    client = make()
-    online(client)
+    client = connected()
     give(client, theirs(0))
     assert [type(e).__name__ for e in client.events()[1:]] == ["Wire", "Violation"]

@@ -7,7 +7,20 @@ import pytest
 from sut.protocol import frames as f
 from sut.protocol.device.client import HistoryBusy
 from sut.protocol.device.events import HistoryFailed, HistoryPage, MemberChange, RoleChange
-from tests.sut.protocol.device.client_kit import CONV, ME, fetches, give, make, online, sent, syncs, theirs, told
+from tests.sut.protocol.device.client_kit import (
+    CONV,
+    ME,
+    connected,
+    fetches,
+    give,
+    make,
+    notified,
+    online,
+    sent,
+    syncs,
+    theirs,
+    told,
+)
 
 
 def asked(client) -> list[f.History]:
@@ -15,8 +28,7 @@ def asked(client) -> list[f.History]:
 
 
 def test_a_question_and_its_answer():
-    client = make()
-    online(client)
+    client = connected()
     req = client.history(CONV, 40, 0.0, limit=20)
     assert asked(client) == [f.History(req, CONV, 40, 20)]
     give(client, f.Page(req, CONV, 90, 38, (theirs(38), theirs(39))))
@@ -28,8 +40,7 @@ def test_a_question_and_its_answer():
 
 
 def test_an_unanswered_question_is_repeated_and_in_the_end_given_up():
-    client = make(max_history_attempts=3, beat_timeout_s=1000)
-    online(client)
+    client = connected(max_history_attempts=3, beat_timeout_s=1000)
     req = client.history(CONV, 40, 0.0)
     times = len(asked(client))
     now = 0.0
@@ -52,8 +63,7 @@ def test_a_question_survives_the_connection():
 
 
 def test_a_refusal_for_now_is_asked_again_and_one_for_good_is_told():
-    client = make()
-    online(client)
+    client = connected()
     req = client.history(CONV, 40, 0.0)
     asked(client)
     give(client, f.Error(req, f.Nack.OVERLOADED))
@@ -65,8 +75,7 @@ def test_a_refusal_for_now_is_asked_again_and_one_for_good_is_told():
 
 @pytest.mark.parametrize("numbers", [(39, 38), (38, 38), (37,), (40,)], ids=["falling", "twice", "below", "not before"])
 def test_an_answer_that_cannot_be_is_reported(numbers):
-    client = make()
-    online(client)
+    client = connected()
     req = client.history(CONV, 40, 0.0)
     give(client, f.Page(req, CONV, 90, 38, tuple(map(theirs, numbers))))
     events = client.events()
@@ -77,21 +86,18 @@ def test_an_answer_that_cannot_be_is_reported(numbers):
 
 
 def test_questions_are_bounded_and_numbered_apart_from_fetches():
-    client = make(max_history=2)
-    online(client)
+    client = connected(max_history=2)
     reqs = {client.history(CONV, before, 0.0) for before in (10, 20)}
     with pytest.raises(HistoryBusy):
         client.history(CONV, 30, 0.0)
     sent(client)
-    give(client, f.Notify((f.Entry(CONV, 2, 0),)))
-    (fetch,) = fetches(client)
+    fetch = notified(client, 2)
     assert fetch.req < 1 << 31 <= min(reqs)
     assert not syncs(client)
 
 
 def test_changes_of_roles_are_told_at_their_place_and_not_shown():
-    client = make()
-    online(client)
+    client = connected()
     give(client, f.Notify((f.Entry(CONV, 3, 4),)))
     (fetch,) = fetches(client)
     left = theirs(2, body=(5).to_bytes(8, "big"), flags=f.Flag.MEMBER_REMOVE)

@@ -8,19 +8,36 @@ from itertools import pairwise
 
 from sut.protocol import frames as f
 from sut.protocol.device.client import Client, ClientSettings
-from tests.sut.protocol.device.client_kit import CONV, ME, fetches, give, make, online, sent, theirs, told, welcomed
+from tests.sut.protocol.device.client_kit import (
+    CONV,
+    ME,
+    connected,
+    fetches,
+    give,
+    make,
+    notified,
+    online,
+    sent,
+    theirs,
+    told,
+    welcomed,
+)
 
 
 def test_an_unanswered_fetch_is_repeated_with_a_new_req_and_a_late_page_still_counts():
-    client = make()
-    online(client)
+    client = connected()
     give(client, f.Notify((f.Entry(CONV, 2, 0),)))
     (first,) = fetches(client)
     now = 0.0
-    while not (again := fetches(client)):
+    while True:
         now = client.next_wakeup()
         client.tick(now)
-    assert 2.0 <= now < 2.5
+        frames = sent(client)
+        if f.Heartbeat() in frames:  # it asks first whether the page is on its way
+            give(client, f.Beat(0), now)
+        if again := [frame for frame in frames if isinstance(frame, f.Fetch)]:
+            break
+    assert 2.0 <= now < 2.6
     assert again[0].req != first.req
     give(client, f.Page(first.req, CONV, 2, 2, (theirs(2),)), now)
     assert [e.message.seq for e in told(client, "Show")] == [2], "it covers 1, which is not for this user"
@@ -28,10 +45,8 @@ def test_an_unanswered_fetch_is_repeated_with_a_new_req_and_a_late_page_still_co
 
 
 def test_a_failed_fetch_rests_before_it_is_repeated():
-    client = make()
-    online(client)
-    give(client, f.Notify((f.Entry(CONV, 2, 0),)))
-    (fetch,) = fetches(client)
+    client = connected()
+    fetch = notified(client, 2)
     give(client, f.Error(fetch.req, f.Nack.UNAVAILABLE))
     assert not fetches(client)
     client.tick(0.2)
@@ -39,8 +54,7 @@ def test_a_failed_fetch_rests_before_it_is_repeated():
 
 
 def test_flights_of_the_last_connection_do_not_hold_up_the_next():
-    client = make(max_fetches=2)
-    online(client)
+    client = connected(max_fetches=2)
     give(client, f.Notify(tuple(f.Entry(conv, 1, 0) for conv in range(1, 6))))
     old = fetches(client)
     client.disconnected(0.1)
@@ -52,19 +66,15 @@ def test_flights_of_the_last_connection_do_not_hold_up_the_next():
 
 
 def test_a_page_tells_of_a_higher_head():
-    client = make()
-    online(client)
-    give(client, f.Notify((f.Entry(CONV, 1, 0),)))
-    (fetch,) = fetches(client)
+    client = connected()
+    fetch = notified(client, 1)
     give(client, f.Page(fetch.req, CONV, 5, 1, (theirs(1),)))
     assert [again.after for again in fetches(client)] == [1]
 
 
 def test_one_fetch_a_conversation_even_when_the_gap_closed_meanwhile():
-    client = make()
-    online(client)
-    give(client, f.Notify((f.Entry(CONV, 1, 0),)))
-    (fetch,) = fetches(client)
+    client = connected()
+    fetch = notified(client, 1)
     give(client, theirs(1))
     assert client.idle()
     give(client, f.Notify((f.Entry(CONV, 2, 0),)))
@@ -74,8 +84,7 @@ def test_one_fetch_a_conversation_even_when_the_gap_closed_meanwhile():
 
 
 def test_a_repetition_asks_from_the_cursor_of_now_and_an_empty_answer_to_it_is_no_progress():
-    client = make()
-    online(client)
+    client = connected()
     give(client, f.Notify((f.Entry(CONV, 5, 0),)))
     sent(client)
     give(client, theirs(1), 1.0)
@@ -90,8 +99,7 @@ def test_a_repetition_asks_from_the_cursor_of_now_and_an_empty_answer_to_it_is_n
 
 
 def test_few_fetches_are_in_flight_and_all_conversations_get_their_turn():
-    client = make(max_fetches=8, page_limit=1)
-    online(client)
+    client = connected(max_fetches=8, page_limit=1)
     give(client, f.Notify(tuple(f.Entry(conv, 2, 0) for conv in range(1, 31))))
     flights = fetches(client)
     assert len(flights) == 8
@@ -108,8 +116,7 @@ def test_few_fetches_are_in_flight_and_all_conversations_get_their_turn():
 
 
 def test_news_shortens_a_long_rest():
-    client = make(retry_base_s=0.1, retry_max_s=1000.0)
-    online(client)
+    client = connected(retry_base_s=0.1, retry_max_s=1000.0)
     give(client, f.Notify((f.Entry(CONV, 5, 0),)))
     now = 0.0
     for _ in range(12):  # the store answers and has nothing yet: the rests grow
@@ -126,8 +133,7 @@ def test_news_shortens_a_long_rest():
 
 
 def test_a_certain_gap_is_asked_for_for_ever():
-    client = make()
-    online(client)
+    client = connected()
     give(client, theirs(3))  # it is here, so 1 and 2 must be somewhere
     now, asked, found = 0.0, 0, False
     while not client.idle():
@@ -154,8 +160,7 @@ def test_a_certain_gap_is_asked_for_for_ever():
 
 
 def test_given_up_lets_the_next_go_and_a_late_ack_only_tells_of_a_number():
-    client = make(give_up_s=10.0)
-    online(client)
+    client = connected(give_up_s=10.0)
     client.submit(CONV, b"a", 0.0)
     client.submit(CONV, b"b", 0.0)
     sent(client)
@@ -170,8 +175,7 @@ def test_given_up_lets_the_next_go_and_a_late_ack_only_tells_of_a_number():
 
 
 def test_a_nack_for_what_is_settled_says_nothing():
-    client = make()
-    online(client)
+    client = connected()
     client.submit(CONV, b"a", 0.0)
     client.submit(CONV, b"b", 0.0)
     give(client, f.Ack(CONV, 1, 1))
@@ -193,8 +197,7 @@ def test_the_clock_of_giving_up_starts_with_the_first_transmission_and_runs_offl
 
 
 def test_a_draining_gateway_gets_repetitions_and_nothing_new():
-    client = make(ack_timeout_s=1.0, beat_timeout_s=5.0)
-    online(client)
+    client = connected(ack_timeout_s=1.0, beat_timeout_s=5.0)
     client.submit(CONV, b"a", 0.0)
     sent(client)
     give(client, f.Drain(2_000), 0.5)
@@ -227,8 +230,7 @@ def test_a_welcome_alone_does_not_end_the_backing_off():
 
 
 def test_receipts_keep_their_pace_while_messages_keep_coming():
-    client = make()
-    online(client)
+    client = connected()
     receipts = []
     for number in range(1, 101):
         now = number * 0.05

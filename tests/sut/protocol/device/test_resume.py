@@ -4,7 +4,9 @@ import random
 
 from sut.protocol import frames as f
 from sut.protocol.device.client import Client, ClientSettings
-from tests.sut.protocol.device.client_kit import CONV, ME, give, sent, theirs, told
+from sut.protocol.signals import Read
+from tests.sut.protocol.device.client_kit import CONV, ME, give, make, online, sent, theirs, told
+from tests.sut.protocol.device.test_signals import pass_time
 
 
 def resumed() -> Client:
@@ -44,3 +46,25 @@ def test_what_was_shown_by_the_earlier_run_is_not_shown_again():
         give(client, theirs(seq))
     assert [event.message.seq for event in told(client, "Show")] == [5]
     assert client.cursors[CONV] == 5
+
+
+def test_what_an_earlier_run_had_shown_and_read_is_said_after_the_first_sync():
+    first = make()
+    online(first)
+    give(first, theirs(1), 1.0)
+    first.mark_read(CONV, 1, 1.2)
+    assert sent(first) == [], "it ends before its receipts are due"
+    second = make()
+    second.resume({CONV: 1}, [], 0.0, read={CONV: 1})
+    online(second)
+    assert pass_time(second, 0.0, 3.0) == [f.Recv(CONV, 1), Read(CONV, 1)]
+    said = pass_time(second, 3.0, 3600.0)
+    assert not [frame for frame in said if isinstance(frame, f.Recv | Read)], "once is enough"
+
+
+def test_what_is_owed_of_many_conversations_is_said_the_newest_first_and_not_all_at_once():
+    client = make(max_restated=2)
+    client.resume(dict.fromkeys((1, 2, 3, 4, 5), 3), [], 0.0, read={4: 9})
+    online(client)
+    said = [frame for frame in pass_time(client, 0.0, 20.0) if isinstance(frame, f.Recv | Read)]
+    assert said == [f.Recv(5, 3), f.Recv(4, 3), Read(4, 3), f.Recv(3, 3), f.Recv(2, 3), f.Recv(1, 3)]

@@ -8,7 +8,17 @@ import pytest
 
 from sut.protocol import frames as f
 from sut.protocol.device.client import Client, ClientSettings, OutboxFull
-from tests.sut.protocol.device.client_kit import CONV, ME, give, make, online, sent, theirs, told
+from tests.sut.protocol.device.client_kit import (
+    CONV,
+    ME,
+    connected,
+    give,
+    make,
+    notified,
+    sent,
+    theirs,
+    told,
+)
 
 
 def test_online_comes_after_the_sync_and_not_before():
@@ -24,8 +34,7 @@ def test_online_comes_after_the_sync_and_not_before():
 
 
 def test_one_send_a_conversation_is_on_its_way_and_the_next_follows_its_ack():
-    client = make()
-    online(client)
+    client = connected()
     first, second = client.submit(CONV, b"a", 0.0), client.submit(CONV, b"b", 0.0)
     other = client.submit(CONV + 1, b"c", 0.0)
     assert [(s.conv, s.client_seq) for s in sent(client)] == [(CONV, first), (CONV + 1, other)]
@@ -34,8 +43,7 @@ def test_one_send_a_conversation_is_on_its_way_and_the_next_follows_its_ack():
 
 
 def test_an_own_message_takes_its_place_by_its_ack():
-    client = make()
-    online(client)
+    client = connected()
     client.submit(CONV, b"mine", 0.0)
     give(client, theirs(1))
     give(client, f.Ack(CONV, 1, 2))
@@ -43,8 +51,7 @@ def test_an_own_message_takes_its_place_by_its_ack():
 
 
 def test_a_message_above_a_gap_waits_and_the_gap_is_fetched():
-    client = make()
-    online(client)
+    client = connected()
     give(client, theirs(1))
     give(client, theirs(4))
     (fetch,) = [frame for frame in sent(client) if isinstance(frame, f.Fetch)]
@@ -55,20 +62,16 @@ def test_a_message_above_a_gap_waits_and_the_gap_is_fetched():
 
 
 def test_numbers_that_a_page_covers_and_lacks_are_not_for_this_user():
-    client = make()
-    online(client)
-    give(client, f.Notify((f.Entry(CONV, 9, 0),)))
-    (fetch,) = [frame for frame in sent(client) if isinstance(frame, f.Fetch)]
+    client = connected()
+    fetch = notified(client, 9)
     give(client, f.Page(fetch.req, CONV, 9, 9, (theirs(5), theirs(9))))
     assert [e.message.seq for e in told(client, "Show")] == [5, 9]
     assert client.idle()
 
 
 def test_membership_changes_take_their_number_and_are_not_shown():
-    client = make()
-    online(client)
-    give(client, f.Notify((f.Entry(CONV, 2, 0),)))
-    (fetch,) = [frame for frame in sent(client) if isinstance(frame, f.Fetch)]
+    client = connected()
+    fetch = notified(client, 2)
     give(client, f.Page(fetch.req, CONV, 2, 2, (theirs(1, b"", f.Flag.MEMBER_ADD, user=5), theirs(2))))
     events = client.events()
     kinds = [type(e).__name__ for e in events if type(e).__name__ != "Online"]
@@ -76,8 +79,7 @@ def test_membership_changes_take_their_number_and_are_not_shown():
 
 
 def test_a_repeated_message_is_told_and_not_shown_again():
-    client = make()
-    online(client)
+    client = connected()
     for _ in range(3):
         give(client, theirs(1))
     events = [type(e).__name__ for e in client.events()]
@@ -85,8 +87,7 @@ def test_a_repeated_message_is_told_and_not_shown_again():
 
 
 def test_an_own_message_that_arrives_before_its_ack_counts_as_acknowledged():
-    client = make()
-    online(client)
+    client = connected()
     client.submit(CONV, b"mine", 0.0)
     client.submit(CONV, b"next", 0.0)
     sent(client)
@@ -99,8 +100,7 @@ def test_an_own_message_that_arrives_before_its_ack_counts_as_acknowledged():
 
 
 def test_a_second_number_for_an_acknowledged_message_is_a_violation():
-    client = make()
-    online(client)
+    client = connected()
     client.submit(CONV, b"mine", 0.0)
     give(client, f.Ack(CONV, 1, 1))
     give(client, f.Ack(CONV, 1, 1))
@@ -110,8 +110,7 @@ def test_a_second_number_for_an_acknowledged_message_is_a_violation():
 
 
 def test_a_definite_nack_drops_and_an_indefinite_one_repeats_under_the_same_key():
-    client = make()
-    online(client)
+    client = connected()
     client.submit(CONV, b"a", 0.0)
     client.submit(CONV, b"b", 0.0)
     sent(client)
@@ -125,8 +124,7 @@ def test_a_definite_nack_drops_and_an_indefinite_one_repeats_under_the_same_key(
 
 
 def test_an_unanswered_send_is_repeated_and_in_the_end_given_up():
-    client = make(ack_timeout_s=2.0, give_up_s=10.0)
-    online(client)
+    client = connected(ack_timeout_s=2.0, give_up_s=10.0)
     client.submit(CONV, b"a", 0.0)
     sent(client)
     client.tick(2.1)
@@ -137,8 +135,7 @@ def test_an_unanswered_send_is_repeated_and_in_the_end_given_up():
 
 
 def test_what_was_under_way_is_sent_again_on_the_next_connection():
-    client = make()
-    online(client)
+    client = connected()
     client.submit(CONV, b"a", 0.0)
     sent(client)
     client.disconnected(1.0)
@@ -150,8 +147,7 @@ def test_what_was_under_way_is_sent_again_on_the_next_connection():
 
 
 def test_what_was_not_sent_before_the_end_is_not_sent_on_the_next_connection():
-    client = make()
-    online(client)
+    client = connected()
     give(client, f.Notify((f.Entry(CONV, 2, 0),)))
     client.disconnected(1.0)
     client.connected(2.0)
@@ -159,8 +155,7 @@ def test_what_was_not_sent_before_the_end_is_not_sent_on_the_next_connection():
 
 
 def test_a_dead_connection_is_noticed_after_a_heartbeat_and_only_once():
-    client = make(beat_timeout_s=5.0)
-    online(client)
+    client = connected(beat_timeout_s=5.0)
     at = client.next_wakeup()
     assert at <= 30.0
     client.tick(at)
@@ -173,8 +168,7 @@ def test_a_dead_connection_is_noticed_after_a_heartbeat_and_only_once():
 
 
 def test_silence_after_a_send_brings_the_heartbeat_forward():
-    client = make(ack_timeout_s=1.0, beat_timeout_s=3.0)
-    online(client)
+    client = connected(ack_timeout_s=1.0, beat_timeout_s=3.0)
     client.submit(CONV, b"a", 0.0)
     client.tick(2.1)
     assert any(isinstance(frame, f.Heartbeat) for frame in sent(client))
@@ -190,8 +184,7 @@ def test_no_welcome_is_a_dead_connection():
 
 
 def test_a_hint_in_the_beat_brings_a_sync_with_the_cursors():
-    client = make()
-    online(client)
+    client = connected()
     give(client, theirs(1))
     sent(client)
     give(client, f.Beat(0))
@@ -212,8 +205,7 @@ def test_an_unsure_sync_is_asked_again_soon():
 
 
 def test_shown_is_reported_at_most_every_half_second_and_cumulatively():
-    client = make()
-    online(client)
+    client = connected()
     for seq in range(1, 6):
         give(client, theirs(seq))
     client.tick(0.4)
@@ -223,8 +215,7 @@ def test_shown_is_reported_at_most_every_half_second_and_cumulatively():
 
 
 def test_an_empty_page_below_the_known_head_is_not_asked_for_in_a_loop():
-    client = make()
-    online(client)
+    client = connected()
     give(client, f.Notify((f.Entry(CONV, 5, 0),)))
     asked = 0
     now = 0.0
@@ -239,8 +230,7 @@ def test_an_empty_page_below_the_known_head_is_not_asked_for_in_a_loop():
 
 
 def test_the_outbox_and_the_held_back_messages_are_bounded():
-    client = make(max_outbox=3, max_buffered=10)
-    online(client)
+    client = connected(max_outbox=3, max_buffered=10)
     for _ in range(3):
         client.submit(CONV, b"x", 0.0)
     with pytest.raises(OutboxFull):
@@ -251,8 +241,7 @@ def test_the_outbox_and_the_held_back_messages_are_bounded():
 
 
 def test_drain_sets_the_wait_before_the_next_attempt():
-    client = make(reconnect_base_s=100.0, reconnect_cap_s=100.0)
-    online(client)
+    client = connected(reconnect_base_s=100.0, reconnect_cap_s=100.0)
     give(client, f.Drain(500))
     assert [e.base_ms for e in told(client, "Drained")] == [500]
     assert client.disconnected(1.0) <= 0.5

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 from sut.protocol import frames as f
 from sut.protocol.device.client import Client
 from sut.protocol.signals import PresenceNews, Read, Receipt, Receipts, Seen, Typing, Typist, Typists, Watch
-from tests.sut.protocol.device.client_kit import CONV, ME, give, make, online, sent, theirs, told
+from tests.sut.protocol.device.client_kit import (
+    CONV,
+    ME,
+    connected,
+    give,
+    make,
+    online,
+    sent,
+    theirs,
+    told,
+)
 
 ANN, BOB = 2, 3
 
@@ -39,8 +49,7 @@ def pass_time(client: Client, since: float, until: float) -> list[f.ClientFrame]
 
 
 def test_a_receipt_is_told_once_and_never_a_lower_one():
-    client = make()
-    online(client)
+    client = connected()
     receipts(client, (4, 0, ANN))
     receipts(client, (3, 0, ANN), (4, 0, ANN), (2, 1, ANN), (1, 0, BOB), (5, 0, ANN))
     assert [event[:] for event in told(client, "Told")] == [
@@ -52,8 +61,7 @@ def test_a_receipt_is_told_once_and_never_a_lower_one():
     st.lists(st.tuples(st.integers(1, 9), st.integers(0, 1), st.sampled_from([ANN, BOB])), max_size=40), st.randoms()
 )
 def test_receipts_rise_however_they_are_mixed_and_repeated(words, rng):
-    client = make()
-    online(client)
+    client = connected()
     mixed = words + rng.sample(words, len(words) // 2)
     rng.shuffle(mixed)
     highest: dict[tuple[int, int], int] = {}
@@ -69,15 +77,13 @@ def test_receipts_rise_however_they_are_mixed_and_repeated(words, rng):
 
 
 def test_more_receipts_than_it_remembers_are_not_told_rather_than_told_in_any_order():
-    client = make(max_signals=2)
-    online(client)
+    client = connected(max_signals=2)
     receipts(client, (4, 0, 11), (4, 0, 12), (4, 0, 13), (5, 0, 11))
     assert [(e.by, e.seq) for e in told(client, "Told")] == [(11, 4), (12, 4), (11, 5)]
 
 
 def test_read_is_said_up_to_what_was_shown_and_seldom():
-    client = make()
-    online(client)
+    client = connected()
     client.mark_read(CONV, 5, 0.0)
     assert not [frame for frame in pass_time(client, 0.0, 3.0) if isinstance(frame, Read)], "nothing was shown"
     for seq in (1, 2, 3):
@@ -91,8 +97,7 @@ def test_read_is_said_up_to_what_was_shown_and_seldom():
 
 
 def test_what_was_said_is_said_again_with_the_next_sync_once():
-    client = make()
-    online(client)
+    client = connected()
     give(client, theirs(1))
     client.mark_read(CONV, 1, 0.0)
     assert pass_time(client, 0.0, 2.0)[-2:] == [f.Recv(CONV, 1), Read(CONV, 1)]
@@ -107,8 +112,7 @@ def test_what_was_said_is_said_again_with_the_next_sync_once():
 
 
 def test_a_resync_has_it_said_again_too():
-    client = make()
-    online(client)
+    client = connected()
     give(client, theirs(1))
     pass_time(client, 0.0, 2.0)
     give(client, f.Beat(f.BEAT_RESYNC), 2.0)
@@ -116,8 +120,7 @@ def test_a_resync_has_it_said_again_too():
 
 
 def test_what_is_said_again_is_bounded_and_the_newest():
-    client = make(max_restated=3)
-    online(client)
+    client = connected(max_restated=3)
     for conv in range(10, 20):
         give(client, theirs(1)._replace(conv=conv), conv / 10)
     pass_time(client, 0.0, 5.0)
@@ -126,8 +129,7 @@ def test_what_is_said_again_is_bounded_and_the_newest():
 
 
 def test_typing_is_said_at_most_every_three_seconds_and_a_message_ends_it():
-    client = make()
-    online(client)
+    client = connected()
     for tenth in range(70):
         client.typing(CONV, tenth / 10)
     assert of_type(client, Typing) == [Typing(CONV, 1)] * 3
@@ -152,8 +154,7 @@ def test_somebody_who_types_stops_by_word_by_message_and_by_time():
     def writing() -> list[tuple[int, bool]]:
         return [(event.user, event.active) for event in told(client, "Writing")]
 
-    client = make()
-    online(client)
+    client = connected()
     give(client, Typists((Typist(CONV, ANN, 1), Typist(CONV, BOB, 1))), 0.0)
     give(client, Typists((Typist(CONV, ANN, 1),)), 4.0)
     assert writing() == [(ANN, True), (BOB, True)]
@@ -170,8 +171,7 @@ def test_somebody_who_types_stops_by_word_by_message_and_by_time():
 
 
 def test_presence_is_told_of_those_watched_and_when_it_changes():
-    client = make()
-    online(client)
+    client = connected()
     client.watch([ANN, BOB])
     assert of_type(client, Watch) == [Watch((ANN, BOB))]
     give(client, PresenceNews((Seen(ANN, 1, 0), Seen(BOB, 0, 55), Seen(77, 1, 0))))
@@ -209,8 +209,7 @@ def test_too_many_are_not_watched():
 
 
 def test_a_device_that_only_listens_keeps_nothing_of_all_this():
-    client = make()
-    online(client)
+    client = connected()
     give(client, f.Notify(()))
     client.tick(random.random())
     assert client._signals is None

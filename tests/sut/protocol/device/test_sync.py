@@ -7,12 +7,21 @@ from itertools import pairwise
 import pytest
 
 from sut.protocol import frames as f
-from tests.sut.protocol.device.client_kit import CONV, give, make, online, sent, syncs, theirs, told, welcomed
+from tests.sut.protocol.device.client_kit import (
+    CONV,
+    connected,
+    give,
+    make,
+    sent,
+    syncs,
+    theirs,
+    told,
+    welcomed,
+)
 
 
 def test_a_number_one_may_not_read_counts_as_a_gap_until_a_sure_sync_says_otherwise():
-    client = make()
-    online(client)
+    client = connected()
     give(client, theirs(1))
     give(client, f.Notify((f.Entry(CONV, 2, f.Flag.MEMBER_REMOVE),)))
     now, answers = 0.0, iter([f.SYNCED_STALE, 0])
@@ -33,8 +42,7 @@ def test_a_number_one_may_not_read_counts_as_a_gap_until_a_sure_sync_says_otherw
 
 
 def test_an_unsure_sync_does_not_settle_a_doubt():
-    client = make()
-    online(client)
+    client = connected()
     give(client, f.Notify((f.Entry(CONV, 1, 0),)))
     now, answered = 0.0, False
     while not answered:
@@ -51,8 +59,7 @@ def test_an_unsure_sync_does_not_settle_a_doubt():
 
 
 def test_a_notification_during_the_sync_that_settles_a_doubt_keeps_the_gap():
-    client = make()
-    online(client)
+    client = connected()
     give(client, f.Notify((f.Entry(CONV, 1, 0),)))
     now, asked = 0.0, None
     while asked is None:
@@ -71,8 +78,7 @@ def test_a_notification_during_the_sync_that_settles_a_doubt_keeps_the_gap():
 @pytest.mark.parametrize("ahead", [set(), {1}, {1500, 2499}, set(range(1, 2501)), {9999}])
 def test_a_device_with_thousands_of_conversations_pages_its_sync(ahead):
     """Against the documented service: what is not given counts as 0, at most 1000 entries, MORE when cut."""
-    client = make(max_fetches=8)
-    online(client)
+    client = connected(max_fetches=8)
     for conv in range(1, 2501):
         give(client, theirs(1)._replace(conv=conv))
     sent(client)
@@ -134,8 +140,7 @@ def test_a_hint_during_a_sync_brings_another_after_it():
 
 
 def test_a_sync_comes_every_few_beats():
-    client = make(sync_every_beats=3)
-    online(client)
+    client = connected(sync_every_beats=3)
     counts = []
     for _ in range(6):
         give(client, f.Beat(0))
@@ -158,8 +163,7 @@ def test_idle_waits_for_the_sync_but_not_while_offline():
 
 
 def test_while_answers_stay_unsure_it_is_asked_later_each_time_up_to_a_bound():
-    client = make()
-    online(client)
+    client = connected()
     give(client, f.Beat(f.BEAT_RESYNC))
     now, asked_at = 0.0, []
     while now < 120.0:

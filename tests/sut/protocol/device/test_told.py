@@ -3,12 +3,19 @@
 import math
 
 from sut.protocol import frames as f
-from tests.sut.protocol.device.client_kit import CONV, give, make, online, sent, theirs, told
+from tests.sut.protocol.device.client_kit import (
+    CONV,
+    connected,
+    give,
+    online,
+    sent,
+    theirs,
+    told,
+)
 
 
 def test_a_notification_is_told_once_and_only_while_it_is_news():
-    client = make()
-    online(client)
+    client = connected()
     give(client, theirs(1))
     give(client, f.Notify((f.Entry(CONV, 1, 0),)))
     assert not told(client, "Notified")
@@ -17,16 +24,14 @@ def test_a_notification_is_told_once_and_only_while_it_is_news():
 
 
 def test_what_a_sync_or_an_answer_says_is_no_notification():
-    client = make()
-    online(client)
+    client = connected()
     give(client, f.Ack(CONV, 1, 5))
     assert sent(client), "the gap is known"
     assert not told(client, "Notified")
 
 
 def test_each_transmission_after_the_first_is_told():
-    client = make()
-    online(client)
+    client = connected()
     client.submit(CONV, b"mine", 0.0)
     assert [type(e).__name__ for e in client.events() if type(e).__name__.startswith("Sent")] == ["Sent"]
     for _ in range(3):

@@ -1,8 +1,6 @@
 """The providers' stand-ins in this process, and the adapters that talk to them over TLS."""
 
-import asyncio
 import contextlib
-import inspect
 import random
 import ssl
 from collections.abc import AsyncIterator
@@ -19,16 +17,6 @@ from sut.ports import Provider, PushProvider
 from sut.services.push.process import open_providers
 from sut.standins.accepted import AcceptedPushes
 from sut.standins.process import StandIns
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a coroutine test in a loop of its own."""
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
-        return None
-    names = inspect.signature(pyfuncitem.obj).parameters
-    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
-    return True
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from sut.ports import (
     Verdict,
 )
 from sut.services.push import decider as module
+from sut.services.push import watch
 from sut.services.push.decider import Decider
 from sut.services.push.directory import Directory
 from sut.services.push.floor import Floor
@@ -43,6 +44,9 @@ class World:
     tokens: dict[int, RegisteredDevice] = field(default_factory=dict)
     questions: int = 0
     unsure: set[str] = field(default_factory=set)
+    quiet: dict[int, float] = field(default_factory=dict)
+    """Devices that are silent, since when, at this gateway."""
+    quiet_at: str = "g1"
 
     async def routes(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
         if not self.available:
@@ -59,6 +63,12 @@ class World:
     def life(self, route: Route) -> Life:
         return self.lives[route.node]
 
+    def silent_since(self, route: Route) -> float | None:
+        return self.quiet.get(route.device) if route.node == self.quiet_at else None
+
+    def silent(self) -> dict[int, float]:
+        return self.quiet
+
     async def ask_all(self, devices: Iterable[int]) -> tuple[set[int], set[str]]:
         asked = set(devices)
         return await self.ask(dict.fromkeys(self.there, asked))
@@ -67,7 +77,7 @@ class World:
         self.questions += 1
         silent = {node for node in by_node if self.lives[node] == Life.SILENT}
         alive = [node for node in by_node if self.lives[node] == Life.ALIVE]
-        return {d for node in alive for d in by_node[node] if d in self.there[node]}, silent
+        return {d for node in alive for d in by_node[node] if d in self.there[node] and d not in self.quiet}, silent
 
     async def devices_of(self, users: Sequence[int]) -> dict[int, tuple[RegisteredDevice, ...]]:
         return {user: (self.tokens[user],) for user in users if user in self.tokens}
@@ -121,8 +131,15 @@ class Desk:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("GRACE_S", 0.1), ("SETTLE_S", 0.5), ("AGAIN_S", 0.1), ("START_S", 0.2)):
+    for name, value in (
+        ("GRACE_S", 0.1),
+        ("SETTLE_S", 0.5),
+        ("AGAIN_S", 0.1),
+        ("START_S", 0.2),
+        ("LOOK_AGAIN_S", 0.02),
+    ):
         monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(watch, "WATCH_S", 0.2)
 
 
 @contextlib.asynccontextmanager
@@ -315,3 +332,45 @@ async def test_the_variant_tells_whoever_is_there() -> None:
         desk.world.connect(2)
         await desk.say(1, 2)
         assert await desk.pushed() == [1, 2]
+
+
+async def test_who_was_connected_and_answers_nothing_gets_its_push() -> None:
+    """A half-open connection: the registry has its route, the gateway has its socket, and nobody is there."""
+    async with deciding() as desk:
+        for device in (1, 2):
+            desk.world.connect(device)
+        await desk.say(1, 2)
+        await asyncio.sleep(0.15)  # decided: both are connected
+        assert desk.floor.value == 0  # a restart would decide again
+        desk.world.quiet[1] = time.monotonic() - 0.2
+        assert await desk.pushed() == [1]
+        assert desk.floor.value == 1
+        assert desk.decider.silent == 1
+        await desk.say(1, 2)  # known to be silent: no need to wait
+        assert await desk.pushed() == [1]
+        desk.world.quiet.clear()
+        await desk.say(1, 2)
+        assert await desk.pushed() == []
+        assert desk.floor.value == 3
+
+
+async def test_what_a_device_had_answered_before_it_fell_silent_is_not_pushed() -> None:
+    async with deciding() as desk:
+        desk.world.connect(1)
+        await desk.say(1)
+        await asyncio.sleep(0.15)
+        desk.world.quiet[1] = time.monotonic() + 0.4  # of a later message
+        assert await desk.pushed() == []
+
+
+async def test_a_device_that_came_back_elsewhere_is_there() -> None:
+    async with deciding() as desk:
+        desk.world.connect(1)
+        await desk.say(1)
+        await asyncio.sleep(0.15)
+        desk.world.disconnect(1)
+        desk.world.there["g2"].add(1)
+        desk.world.routes_of[1] = (Route(1, "g2", 1, 1, 2),)
+        desk.world.quiet_at = "g1"
+        desk.world.quiet[1] = time.monotonic() - 0.2
+        assert await desk.pushed() == []

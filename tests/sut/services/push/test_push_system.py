@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, cast
 import pytest
 import websockets
 
-from sut.deploy import system
 from sut.deploy.probes.health import problem
 from sut.deploy.supervise.state import read_state
 from sut.deploy.system import System
@@ -27,6 +26,7 @@ from sut.protocol import frames as f
 from sut.protocol.push_tokens import push_token
 from tests.kit.pace import scaled
 from tests.kit.waits import until
+from tests.kit.whole import call, create, embedded, gateways, tokens
 
 pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -42,25 +42,13 @@ BOUND_S = 5.0
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     directory = tmp_path_factory.mktemp("push")
-    started = system.start(
-        profile="embedded", directory=directory, settings=Settings(heartbeat_s=30), on_progress=lambda _line: None
-    )
-    yield started
-    started.stop(15.0)
-
-
-def call(running: System, path: str, body: object, key: str, method: str = "POST") -> dict[str, Any]:
-    data = json.dumps(body).encode() if body is not None else None
-    url = running.topology.api_url + path
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    request = urllib.request.Request(url, data, headers, method=method)
-    with urllib.request.urlopen(request, timeout=scaled(10)) as answer:
-        return cast("dict[str, Any]", json.load(answer))
+    with embedded(directory, Settings(heartbeat_s=30)) as started:
+        yield started
 
 
 def refused(running: System, path: str, body: object, key: str, method: str = "POST") -> int:
     with pytest.raises(urllib.error.HTTPError) as error:
-        call(running, path, body, key, method)
+        call(running.topology, path, body, key, method)
     return error.value.code
 
 
@@ -79,13 +67,8 @@ def register(running: System, *devices: int, generation: int = 0) -> None:
         for d in devices
         for p in (("apns", "fcm")[d % 2],)
     ]
-    assert call(running, "/v1/devices", {"devices": wanted}, running.topology.api_key) == {"registered": len(devices)}
-
-
-def tokens(running: System, *users: int) -> dict[int, str]:
-    wanted = {"devices": [{"user": user, "device": user} for user in users]}
-    answer = call(running, "/v1/tokens", wanted, running.topology.api_key)
-    return {item["device"]: item["token"] for item in answer["tokens"]}
+    answer = call(running.topology, "/v1/devices", {"devices": wanted}, running.topology.api_key)
+    assert answer == {"registered": len(devices)}
 
 
 class Got(NamedTuple):
@@ -112,7 +95,7 @@ def now_ns(running: System) -> int:
 
 @contextlib.asynccontextmanager
 async def phone(running: System, token: str) -> AsyncIterator[Any]:
-    urls = call(running, "/v1/discovery", None, "", method="GET")["gateways"]
+    urls = gateways(running.topology)
     headers = {"Authorization": f"Bearer {token}"}
     async with websockets.connect(urls[0], additional_headers=headers, compression=None) as socket:
         assert isinstance(f.decode_server(cast("bytes", await socket.recv())), f.Welcome)
@@ -127,6 +110,12 @@ async def send(running: System, socket: Any, conv: int, client_seq: int) -> tupl
             frame = f.decode_server(await socket.recv())
         if isinstance(frame, f.Ack) and frame.client_seq == client_seq:
             return frame.seq, now_ns(running)
+
+
+async def read_on(socket: Any) -> None:
+    """Read as a client does that is there, until it is cancelled."""
+    async for _ in socket:
+        pass
 
 
 def delays_s(running: System, acks: dict[tuple[int, int], int], members: dict[int, list[int]]) -> list[float]:
@@ -150,16 +139,16 @@ def test_a_thousand_phones_learn_within_five_seconds_also_across_a_crash(
 ) -> None:
     register(running, *OFFLINE[:-2])
     register(running, *OFFLINE[-2:], SENDER, READER)
-    keys = tokens(running, SENDER, READER)
+    keys = tokens(running.topology, SENDER, READER)
     members: dict[int, list[int]] = {}
     for place in range(GROUPS):
         off = [device for device in OFFLINE if device % GROUPS == place]
-        wanted = {"kind": "group", "members": [*off, READER], "key": f"pockets {place}"}
-        members[call(running, "/v1/conversations", wanted, keys[SENDER])["conversation"]] = off
+        members[create(running.topology, keys[SENDER], "group", [*off, READER], f"pockets {place}")] = off
     convs = list(members)
 
     async def scenario() -> tuple[list[float], list[float]]:
-        async with phone(running, keys[SENDER]) as sender, phone(running, keys[READER]):
+        async with phone(running, keys[SENDER]) as sender, phone(running, keys[READER]) as reader:
+            reading = asyncio.create_task(read_on(reader))  # who reads nothing is not there
             burst: dict[tuple[int, int], int] = {}
             steady: dict[tuple[int, int], int] = {}
             for number, conv in enumerate(convs, start=1):
@@ -175,6 +164,7 @@ def test_a_thousand_phones_learn_within_five_seconds_also_across_a_crash(
                     os.kill(running.pid("push-1") or 0, signal.SIGKILL)
                 await asyncio.sleep(max(0.0, begun_s + EVERY_S - time.monotonic()))
             await until(lambda: max(delays_s(running, steady, members)) < float("inf"), timeout_s=60)
+            reading.cancel()
             return delays_s(running, burst, members), delays_s(running, steady, members)
 
     at_once, across = asyncio.run(scenario())
@@ -198,8 +188,8 @@ def test_ill_providers_lose_nothing_and_do_not_hold_up_each_other(
 ) -> None:
     off = list(range(3001, 3101))
     register(running, *off, 4)
-    keys = tokens(running, 4)
-    conv = call(running, "/v1/conversations", {"kind": "group", "members": off, "key": "ill"}, keys[4])["conversation"]
+    keys = tokens(running.topology, 4)
+    conv = create(running.topology, keys[4], "group", off, "ill")
     trouble = {"throttled": 0.1, "failing": 0.1, "slow": 0.1, "slow_s": 0.5, "lost": 0.02, "reset": 0.05, "cut": 0.01,
                "goaway": 0.01, "expired": 0.02}  # fmt: skip
 
@@ -229,8 +219,8 @@ def test_ill_providers_lose_nothing_and_do_not_hold_up_each_other(
 def test_dead_tokens_are_retired_and_a_new_one_counts(running: System) -> None:
     off = list(range(4001, 4021))
     register(running, *off, 5)
-    keys = tokens(running, 5, 4001)
-    conv = call(running, "/v1/conversations", {"kind": "group", "members": off, "key": "410"}, keys[5])["conversation"]
+    keys = tokens(running.topology, 5, 4001)
+    conv = create(running.topology, keys[5], "group", off, "410")
 
     def got(seq: int) -> set[int]:
         return {push.device for push in pushes(running) if push.conv == conv and push.seq >= seq}
@@ -246,7 +236,8 @@ def test_dead_tokens_are_retired_and_a_new_one_counts(running: System) -> None:
             await asyncio.sleep(4)
             assert got(1) == set()  # nobody has a token any more
             new = {"push": {"provider": "apns", "token": push_token("apns", 4001, 1)}}
-            assert call(running, "/v1/devices/4001/push", new, keys[4001], "PUT") == {"user": 4001, "device": 4001}
+            renewed = call(running.topology, "/v1/devices/4001/push", new, keys[4001], "PUT")
+            assert renewed == {"user": 4001, "device": 4001}
             await asyncio.sleep(2)
             await send(running, socket, conv, 3)
             await until(lambda: got(3) == {4001}, timeout_s=10)
@@ -258,11 +249,11 @@ def test_devices_are_registered_renewed_and_revoked(running: System) -> None:
     api_key = running.topology.api_key
     register(running, 5001, 5002)
     register(running, 5001, 5002)
-    keys = tokens(running, 5001, 5002, 5003)
+    keys = tokens(running.topology, 5001, 5002, 5003)
     mine = {"devices": [{"user": 5001, "device": 5011}]}
-    call(running, "/v1/devices", mine, api_key)
-    keys[5011] = call(running, "/v1/tokens", mine, api_key)["tokens"][0]["token"]
-    renewed = call(running, "/v1/tokens/refresh", None, keys[5001])
+    call(running.topology, "/v1/devices", mine, api_key)
+    keys[5011] = call(running.topology, "/v1/tokens", mine, api_key)["tokens"][0]["token"]
+    renewed = call(running.topology, "/v1/tokens/refresh", None, keys[5001])
     assert renewed["device"] == 5001
     assert renewed["expires"] > time.time()
     push = {"push": {"provider": "fcm", "token": push_token("fcm", 5001)}}
@@ -273,7 +264,7 @@ def test_devices_are_registered_renewed_and_revoked(running: System) -> None:
     bad = {"push": {"provider": "apns", "token": "not hexadecimal"}}
     assert refused(running, "/v1/devices/5001/push", bad, keys[5001], "PUT") == 400
     assert refused(running, "/v1/devices/5001", None, keys[5002], "DELETE") == 404
-    done = call(running, "/v1/devices/5001", None, keys[5011], "DELETE")
+    done = call(running.topology, "/v1/devices/5001", None, keys[5011], "DELETE")
     assert (done["user"], done["device"]) == (5001, 5001)
     assert time.time() - 60 < done["at"] <= time.time()
     assert refused(running, "/v1/tokens/refresh", None, renewed["token"]) == 401
@@ -285,7 +276,7 @@ def test_devices_are_registered_renewed_and_revoked(running: System) -> None:
     assert refused(running, "/v1/devices/5003", None, api_key, "DELETE") == 400  # never registered: whose is it?
     assert refused(running, "/v1/devices/5002?user=5001", None, api_key, "DELETE") == 404
     for device, path in ((5002, "5002"), (5003, "5003?user=5003"), (5003, "5003")):
-        call(running, f"/v1/devices/{path}", None, api_key, "DELETE")
+        call(running.topology, f"/v1/devices/{path}", None, api_key, "DELETE")
         assert refused(running, "/v1/tokens/refresh", None, keys[device]) == 401
         again = {"devices": [{"user": device, "device": device}]}
         assert refused(running, "/v1/tokens", again, api_key) == 403

@@ -13,22 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from load.history import history
-from load.history.history import (
-    CHUNK_BYTES,
-    DTYPE,
-    RECORD_SIZE,
-    Event,
-    HistoryError,
-    HistoryTail,
-    HistoryWriter,
-    message_id,
-)
+from load.history import writer as history
+from load.history.events import DTYPE, RECORD_SIZE, Event, message_id
+from load.history.writer import CHUNK_BYTES, HistoryError, HistoryTail, HistoryWriter
 
 WRITER = textwrap.dedent("""
     import os, sys
     from pathlib import Path
-    from load.history import Event, HistoryWriter
+    from load.history.events import Event
+    from load.history.writer import HistoryWriter
     writer = HistoryWriter(Path(sys.argv[1]))
     count = 0
     while True:
@@ -116,16 +109,17 @@ def test_the_file_grows_by_chunks(tmp_path: Path) -> None:
 FILLER = textwrap.dedent("""
     import resource, signal, sys
     from pathlib import Path
-    from load.history import history
+    from load.history import writer as history
+    from load.history.events import RECORD_SIZE, Event
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limit = history.CHUNK_BYTES + history.CHUNK_BYTES // 2
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     writer = history.HistoryWriter(Path(sys.argv[1]))
     written = 0
     errors = set()
-    for _ in range(history.CHUNK_BYTES // history.RECORD_SIZE + 3):
+    for _ in range(history.CHUNK_BYTES // RECORD_SIZE + 3):
         try:
-            writer.append(history.Event.SEND, t=1, device=1)
+            writer.append(Event.SEND, t=1, device=1)
             written += 1
         except history.HistoryError as error:
             errors.add(str(error))
