@@ -261,7 +261,9 @@ def test_a_replayed_send_is_the_message_it_was_and_nobody_elses(running):
     async def scenario() -> None:
         ann = await scene.begin()
         assert await ann.ask(f.Send(scene.conv, 1, b"a secret")) == f.Ack(scene.conv, 1, 2)
-        assert await ann.ask(f.Send(scene.conv, 1, b"another body")) == f.Ack(scene.conv, 1, 2)
+        assert await ann.ask(f.Send(scene.conv, 1, b"a secret")) == f.Ack(scene.conv, 1, 2)
+        assert await ann.ask(f.Send(scene.conv, 1, b"another body")) == f.Refused(scene.conv, 1, f.Nack.USED_UP_TO)
+        assert await ann.next() == f.Refused(scene.conv, 1, f.Nack.REUSED)
         rows = await scene.rows(ann)
         assert [m.body for m in rows.messages if m.seq == 2] == [b"a secret"]
         assert rows.head == 2
