@@ -21,6 +21,7 @@ from chaos.faults.proofs.sentinels import Sentinels
 from chaos.faults.undo import Replicate, Undo
 from chaos.faults.world import World, own
 from sut.adapters.redis.replication import cut_replication
+from sut.deploy.logins import REPLICA
 from sut.deploy.net.packets import Way
 from sut.deploy.topology import Service, Topology
 
@@ -55,7 +56,7 @@ class _Master(_Watched):
 
     def silent(self, victim: Service) -> Proof:
         """Observe whether a PING stays unanswered."""
-        return pings("redis", redis_address(victim), f"of {victim.name}", expected=False)
+        return pings(self.world.topology, "redis", redis_address(victim), f"of {victim.name}", expected=False)
 
     def symptoms(self) -> Iterable[Look]:
         """Return one look: another node is promoted."""
@@ -88,7 +89,9 @@ class RedisFailover(_Master, Crash):
         """Cut the replication, wait for the lag, then kill. Raises FaultError."""
         lag_s = min(self.chosen["lag_s"], MAX_LAG_S)
         if lag_s > 0:
-            if not cut_replication(redis_address(self.victim)):
+            login = self.world.topology.redis_login("operator")
+            replica_user = REPLICA if login else "default"
+            if not cut_replication(redis_address(self.victim), login, replica_user):
                 raise FaultError(f"{self.victim.name} does not answer: its replication could not be cut")
             time.sleep(lag_s)
         super().inject()

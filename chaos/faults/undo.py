@@ -20,6 +20,7 @@ import msgspec
 
 from chaos.errors import HARNESS, USAGE, HarnessError
 from chaos.faults.world import World
+from sut.deploy.logins import REPLICA
 from sut.deploy.supervise.state import belongs
 
 
@@ -56,8 +57,8 @@ class Replicate(_Step, frozen=True):
     def _take(self, world: World) -> None:
         from sut.adapters.redis.replication import allow_replication
 
-        redis = world.topology.service(self.service)
-        allow_replication((redis.host, redis.ports["redis"]))
+        redis, login = world.topology.service(self.service), world.topology.redis_login("operator")
+        allow_replication((redis.host, redis.ports["redis"]), login, REPLICA if login else "default")
 
 
 class Release(_Step, frozen=True):

@@ -74,9 +74,10 @@ class Hunt:
 
     def redis(self, topology: Topology) -> None:
         """Search every key of every data node; the nodes must be running."""
+        login = topology.redis_login("operator")
         for service in topology.of_kind("redis"):
             try:
-                for key, value in dump((service.host, service.ports["redis"]), REDIS_TIMEOUT_S):
+                for key, value in dump((service.host, service.ports["redis"]), REDIS_TIMEOUT_S, login):
                     self._keys += 1
                     self._bytes += len(key) + len(value)
                     self._look(key + b"\0" + value, f"{service.name}, key {key.decode(errors='replace')}")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from chaos.faults.proofs.observe import peer_address
 from sut.deploy.probes import probe
 from sut.deploy.system import System
-from sut.deploy.topology import Service
+from sut.deploy.topology import Service, Topology
 
 LOOK_S = 0.5
 
@@ -23,7 +23,7 @@ def kill_sequencers(system: System) -> dict[str, int]:
     """SIGKILL all sequencers. Returns the previous incarnation of each, 0 if it did not answer."""
     had: dict[str, int] = {}
     for service in system.topology.of_kind("sequencer"):
-        pong = probe.peer_ping(peer_address(service), LOOK_S)
+        pong = probe.peer_ping(peer_address(service), LOOK_S, system.topology.peer_secret)
         had[service.name] = pong.incarnation if pong is not None else 0
         pid = system.pid(service.name)
         if pid is not None:
@@ -39,15 +39,16 @@ def await_back(
 
     Returns None, or a line that names the missing ones once `expired` is true.
     """
-    waiting = [system.topology.service(name) for name in had]
+    topology = system.topology
+    waiting = [topology.service(name) for name in had]
     while waiting:
-        waiting = [service for service in waiting if not _is_back(service, had[service.name])]
+        waiting = [service for service in waiting if not _is_back(topology, service, had[service.name])]
         if waiting and expired():
             return f"{', '.join(service.name for service in waiting)} did not come back before the read-back"
         tick()
     return None
 
 
-def _is_back(service: Service, old: int) -> bool:
-    pong = probe.peer_ping(peer_address(service), LOOK_S)
+def _is_back(topology: Topology, service: Service, old: int) -> bool:
+    pong = probe.peer_ping(peer_address(service), LOOK_S, topology.peer_secret)
     return pong is not None and pong.incarnation != old and pong.stats.get("behind", 1.0) == 0.0

@@ -75,7 +75,8 @@ class Sampler:
     def _sample(self, pool: ThreadPoolExecutor) -> list[Sample]:
         pids = {name: state.pid for name, state in self._system.state().items() if state.pid} | self._others()
         with_peer = [service for service in self._system.topology.services if "peer" in service.ports]
-        pongs = pool.map(lambda s: probe.peer_ping((s.host, s.ports["peer"]), PING_TIMEOUT_S), with_peer)
+        secret = self._system.topology.peer_secret
+        pongs = pool.map(lambda s: probe.peer_ping((s.host, s.ports["peer"]), PING_TIMEOUT_S, secret), with_peer)
         stats = {pong.node: pong.stats for pong in pongs if pong is not None}
         samples = (_look(name, pid, stats.get(name, {})) for name, pid in pids.items())
         return [sample for sample in samples if sample is not None]

@@ -17,6 +17,7 @@ from sut.adapters.redis.presence import RedisPresence
 from sut.adapters.redis.registry import RedisRegistry
 from sut.adapters.redis.revocations import RedisRevocations
 from sut.adapters.shared.site import Site
+from sut.deploy.logins import Login
 from sut.deploy.topology import Topology
 from sut.ports import Devices, KeyStore, MessageLog, MessageStore, SutError
 
@@ -107,6 +108,7 @@ class Backends:
             master_name=topology.redis_master,
             address_map=self._site.dialed("redis", "redis"),
             deadline_s=REDIS_DEADLINE_S,
+            login=topology.redis_login("service"),
         )
 
 
@@ -115,3 +117,4 @@ class _Redis(TypedDict):
     master_name: str
     address_map: dict[Address, Address]
     deadline_s: float
+    login: Login | None

@@ -66,6 +66,9 @@ def build(profile_name: str, place: Place) -> Topology:
         variant_dir=str(Path.cwd()) if "." in (place.variant or "") else "",
         token_key=secrets.token_hex(32),
         api_key=secrets.token_urlsafe(24),
+        peer_key=secrets.token_hex(32),
+        conversation_key=secrets.token_hex(32),
+        redis_key="" if "redis" in place.external else secrets.token_hex(32),
     )
 
 

@@ -31,7 +31,7 @@ from sut.deploy.supervise.reaper import reap
 from sut.deploy.supervise.reservation import Reservation
 from sut.deploy.supervise.state import Files, ProcessState
 from sut.deploy.supervise.supervisor import STOP_TIMEOUT_S
-from sut.deploy.topology import Settings, Topology, TopologyError, load, save
+from sut.deploy.topology import PRIVATE, Settings, Topology, TopologyError, load, save
 
 Progress = Callable[[str], None]
 OnWaiting = Callable[[Mapping[str, str], Mapping[str, ProcessState]], None]
@@ -76,7 +76,7 @@ def start(
             external=others,
         )
         try:
-            topology = named(build(profile, place), servers)
+            topology = _with_kept_ids(named(build(profile, place), servers), servers)
         except OSError as error:
             raise DeployError(f"no free ports: {error.strerror}") from None
         if tls:
@@ -96,7 +96,7 @@ def boot(
     """Start a topology whose ports are reserved, as `start` does for a profile's. Raises DeployError."""
     process = None
     try:
-        with _locked(topology.path) as lock:
+        with _private_files(), _locked(topology.path) as lock:
             try:
                 log_sizes = _prepare(topology, on_progress)
                 process = _start_supervisor(topology, (*reservation.inherit(), lock), lock)
@@ -197,12 +197,37 @@ class System:
         return reaped.ended
 
 
+def _with_kept_ids(topology: Topology, servers: Servers) -> Topology:
+    """Return the topology with the secret by which the conversations that are there were named.
+
+    It is that of the directory's last system. A keyspace that a user names may be another directory's: ids in it have
+    no key.
+    """
+    if servers.keyspace is not None:
+        return msgspec.structs.replace(topology, conversation_key="")
+    try:
+        before = load(topology.path / "topology.json")
+    except TopologyError:
+        return topology
+    return msgspec.structs.replace(topology, conversation_key=before.conversation_key)
+
+
 def _secured(topology: Topology) -> Topology:
     """Return the topology with new certificates. Raises DeployError."""
     try:
         return msgspec.structs.replace(topology, tls=certificates.make(topology.path / "tls"))
     except OSError as error:
         raise _cannot_write(topology.path, error) from None
+
+
+@contextlib.contextmanager
+def _private_files() -> Iterator[None]:
+    """Make what is made inside readable by this user only."""
+    before = os.umask(PRIVATE)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 @contextlib.contextmanager

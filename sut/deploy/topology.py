@@ -8,13 +8,16 @@ it needs there. Faults address services and links by the names used here. Pure d
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
 from sut.deploy.kinds import KINDS
+from sut.deploy.logins import Login, RedisUser, redis_login
 
 T = TypeVar("T")
+PRIVATE: Final = 0o077
+"""Umask of all processes of a system: nobody but their user reads a directory or file that they make."""
 ServiceKind = str
 """A key of sut.deploy.kinds.KINDS."""
 
@@ -145,6 +148,12 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     """HMAC key of device tokens, hex, 32 bytes."""
     api_key: str
     """The operator's key: its holder may register devices."""
+    peer_key: str = ""
+    """Secret that our own processes prove to each other, hex, 32 bytes; "" (made by hand): they ask for none."""
+    redis_key: str = ""
+    """Secret of the passwords at our Redis and Sentinels, hex, 32 bytes; "": servers without users, as others' are."""
+    conversation_key: str = ""
+    """Secret of the ids of conversations, hex, 32 bytes, for the life of the data; "": ids are hashes without a key."""
     redis_master: str = "petrel"
     """The name by which Sentinel knows the master."""
     tls: Tls | None = None
@@ -179,6 +188,20 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         sequencers = self.of_kind("sequencer")
         return sequencers[partition % len(sequencers)]
 
+    def redis_login(self, user: RedisUser) -> Login | None:
+        """Return a user's login at Redis and the Sentinels; None where they have no users."""
+        return redis_login(self.redis_key, user)
+
+    @property
+    def peer_secret(self) -> bytes:
+        """The secret of links between our own processes."""
+        return bytes.fromhex(self.peer_key)
+
+    @property
+    def conversation_secret(self) -> bytes:
+        """The secret of the ids of conversations."""
+        return bytes.fromhex(self.conversation_key)
+
     @property
     def path(self) -> Path:
         return Path(self.dir)
@@ -212,5 +235,6 @@ def save(topology: Topology) -> Path:
     """Write DIR/topology.json, readable by its owner only (it holds the keys)."""
     path = topology.path / "topology.json"
     path.touch(mode=0o600)
+    path.chmod(0o600)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(topology), indent=1))
     return path

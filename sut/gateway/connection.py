@@ -8,11 +8,13 @@ and the close code would be lost.
 from __future__ import annotations
 
 import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, cast
 
 from sut.deploy.topology import Topology
+from sut.gateway import budget
 from sut.gateway.limits import Limits, address_of
 from sut.gateway.silence import Silence, Told
 from sut.gateway.stats import Stats
@@ -38,6 +40,8 @@ from sut.protocol.server import Answer, End, Forward, ServerSession, refusal
 from sut.protocol.signals import FromDevice
 from sut.protocol.tokens import TokenError, prove
 
+SLICE: Final = 16 << 10
+"""Bytes of one connection that are looked at before the others have their turn: some milliseconds at worst."""
 MAX_TURNED_AWAY: Final = 64
 """Sockets beyond `max_sockets` that get a 503; more are cut."""
 BEAT_SPARE_S: Final = 1.0
@@ -120,15 +124,15 @@ class Shared(ABC):
 
 
 class Connection(asyncio.Protocol):
-    """A device's connection. `number`, `user`, `device`, `issued_s` and `epoch` are set when it opens.
+    """A device's connection. `number`, `user`, `device`, `login_s` and `epoch` are set when it opens.
 
     `routed`: the registry has stored this connection. `welcomed`: WELCOME was sent; it precedes all other frames.
     """
 
     __slots__ = (
-        "_address", "_blocked", "_gateway", "_head", "_heard", "_session", "_state", "_tells_log", "_transport",
-        "_unwelcome", "device", "due", "epoch", "issued_s", "number", "routed", "told", "user",
-        "welcomed",
+        "_address", "_blocked", "_gateway", "_head", "_heard", "_indebted", "_saved_at_s", "_saved_s", "_session",
+        "_state", "_tells_log", "_transport", "_unread", "_unwelcome",
+        "device", "due", "epoch", "login_s", "number", "routed", "told", "user", "welcomed",
     )  # fmt: skip
 
     def __init__(self, gateway: Shared, *, address: str = "", unwelcome: bool = False) -> None:
@@ -143,11 +147,15 @@ class Connection(asyncio.Protocol):
         self._state = _REQUESTING
         self._heard = 0  # tick of the last frame
         self._blocked = False  # the peer does not read as fast as we write
+        self._indebted = False  # the peer costs too much, and is not read for a while (budget.py)
+        self._unread = b""  # came, and is not looked at yet
+        self._saved_s = budget.SAVED_S
+        self._saved_at_s = 0.0
         self.due = NEVER
         self.number = 0
         self.user = 0
         self.device = 0
-        self.issued_s = 0
+        self.login_s = 0
         self.epoch = 0
         self.routed = False
         self.told = NEVER
@@ -203,8 +211,8 @@ class Connection(asyncio.Protocol):
             if self._unwelcome:
                 self._respond(429, "too many connections from your address")
                 return
-            self.user, self.device, self.issued_s = prove(upgrade.token, gateway.token_key)
-            if gateway.revoked.is_void(self.user, self.device, self.issued_s):
+            self.user, self.device, _issued_s, self.login_s = prove(upgrade.token, gateway.token_key)
+            if gateway.revoked.is_void(self.user, self.device, self.login_s):
                 raise TokenError("token was revoked")
             if not gateway.limits.admits(self.user, self.device):
                 self._respond(429, "too many devices of this user are connected here")
@@ -229,8 +237,30 @@ class Connection(asyncio.Protocol):
             self._receive(request.rest)
 
     def _receive(self, data: bytes) -> None:
+        """Take bytes a slice at a time, so that no chunk of them keeps the others waiting."""
+        waiting, self._unread = bool(self._unread), self._unread + data
+        if not waiting:
+            self._next_slice()
+
+    def _next_slice(self) -> None:
+        if self._state != _OPEN or self._indebted:
+            return
+        piece, self._unread = self._unread[:SLICE], self._unread[SLICE:]
+        if piece:
+            self._take(piece)
+        transport = self._transport
+        if self._state != _OPEN or self._indebted or transport is None:
+            return
+        if self._unread:
+            transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._next_slice)
+        elif not self._blocked:
+            transport.resume_reading()
+
+    def _take(self, data: bytes) -> None:
         gateway, session = self._gateway, self._session
         assert session is not None
+        began_s = time.thread_time()
         self._heard = gateway.clock.tick
         if self.told != NEVER:
             gateway.silence.heard(self)
@@ -255,6 +285,25 @@ class Connection(asyncio.Protocol):
             else:
                 assert isinstance(decision, End)
                 self.close(decision.code, decision.reason, hang_up=not decision.reason)
+        self._pay(time.thread_time() - began_s + budget.elsewhere_s(decisions))
+
+    def _pay(self, cost_s: float) -> None:
+        """Take this cost from what was saved. Reads no more from a peer that is in debt, until that is paid off."""
+        now_s = time.monotonic()
+        self._saved_s = budget.left_s(self._saved_s, now_s - self._saved_at_s, cost_s)
+        self._saved_at_s = now_s
+        if self._saved_s >= 0 or self._indebted or self._state != _OPEN or self._transport is None:
+            return
+        self._indebted = True
+        self._gateway.stats.indebted += 1
+        if not self._blocked:
+            self._transport.pause_reading()
+        asyncio.get_running_loop().call_later(budget.pause_s(-self._saved_s), self._paid_off)
+
+    def _paid_off(self) -> None:
+        self._indebted = False
+        self._heard = self._gateway.clock.tick  # it could not be heard
+        self._next_slice()
 
     def welcome(self) -> None:
         if self.welcomed or self._state != _OPEN:
@@ -293,12 +342,12 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Take no more requests from a peer that reads too slowly."""
         self._blocked = True
-        if self._state == _OPEN and self._transport is not None:
+        if self._state == _OPEN and self._transport is not None and not self._indebted:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Read from the peer again: it has read what we wrote."""
-        if self._blocked and self._state == _OPEN and self._transport is not None:
+        if self._blocked and self._state == _OPEN and self._transport is not None and not self._indebted:
             self._transport.resume_reading()
         self._blocked = False
 
@@ -314,6 +363,8 @@ class Connection(asyncio.Protocol):
             elif gateway.clock.tick < idle_at:
                 gateway.silence.told(self, gateway.clock.tick)  # a heartbeat is missing
                 gateway.wheel.put(self, idle_at)
+            elif self._indebted:
+                gateway.wheel.put(self, gateway.clock.tick + gateway.idle_ticks)
             elif self._blocked:
                 self.close(Close.SLOW, "the device does not read")
             else:
@@ -337,11 +388,11 @@ class Connection(asyncio.Protocol):
         """Write the last bytes and wait for the peer to read them. `hang_up`: the peer only waits for the end."""
         transport, gateway = self._transport, self._gateway
         assert transport is not None
-        if self._blocked and self._state == _OPEN:
+        if (self._blocked or self._indebted or self._unread) and self._state == _OPEN:
             transport.resume_reading()  # to see it hang up
         self._state = _CLOSING
         self._session = None
-        self._head = b""
+        self._head = self._unread = b""
         if not transport.is_closing():
             transport.write(last_words)
             if transport.can_write_eof():

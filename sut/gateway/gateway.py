@@ -114,6 +114,7 @@ class Gateway(Shared):
         self._peers = PeerServer(
             node=service.name,
             incarnation=incarnation,
+            secret=topology.peer_secret,
             on_frame=self._on_peer_question,
             stats=self.gauges,
             on_up=self._peer_up,
@@ -188,7 +189,7 @@ class Gateway(Shared):
         """Close the connections that were opened with a revoked token."""
         for revocation in revocations:
             connection = self.limits.older(revocation.user, revocation.device)
-            if connection is not None and connection.issued_s <= revocation.at_s:
+            if connection is not None and connection.login_s <= revocation.at_s:
                 connection.close(Close.REVOKED, "this device was revoked")
 
     def mark(self) -> int:

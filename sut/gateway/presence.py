@@ -190,6 +190,8 @@ class GatewayPresence:
         self._clock = clock
         self._clients: dict[int, Client] = {}
         """Connection number -> the client, for those that watch users."""
+        self._wanted: dict[int, tuple[int, ...]] = {}
+        """Connection number -> the users that it asked for since the last look. Only the last request counts."""
         self.keeper = Keeper(presence, node=node, incarnation=incarnation, heartbeat_s=heartbeat_s)
         self.watchers = Watchers(grace_s=grace_s)
         self._watched = asyncio.Event()
@@ -207,6 +209,7 @@ class GatewayPresence:
     def left(self, client: Client) -> None:
         self.keeper.left(client.user)
         self._clients.pop(client.number, None)
+        self._wanted.pop(client.number, None)
         self.watchers.forget(client.number)
 
     def silent(self, client: Client) -> None:
@@ -223,7 +226,7 @@ class GatewayPresence:
         So any number of calls within a period cost no more than one.
         """
         self._clients[client.number] = client
-        self.watchers.watch(client.number, users)
+        self._wanted[client.number] = users
         self._watched.set()
 
     async def run(self) -> None:
@@ -235,6 +238,9 @@ class GatewayPresence:
         while True:
             await self._watched.wait()
             await asyncio.sleep(self._period_s)
+            wanted, self._wanted = self._wanted, {}
+            for number, asked in wanted.items():
+                self.watchers.watch(number, asked)
             users = self.watchers.due()
             if users:
                 await self._look(users)

@@ -14,6 +14,7 @@ from sut.gateway.gateway import Gateway
 from sut.gateway.pieces import GatewayPieces
 from sut.process.revoked import Revoked
 from sut.process.trace import open_trace
+from sut.protocol.tokens import LOGIN_S
 
 RESERVED_FILES: Final = 192
 """Open files kept for links, the registry, logs and refused sockets. The rest of the limit is for devices."""
@@ -29,7 +30,7 @@ async def serve(
     """Serve devices until `stop` is set, then drain. Raises PortInUse, TlsError."""
     backends = Backends(topology, service.name)
     registry, presence = backends.registry(), backends.presence(ttl_s=pieces.presence_ttl_s)
-    revoked = Revoked(backends.revocations(registry), keep_s=topology.settings.token_ttl_s)
+    revoked = Revoked(backends.revocations(registry), keep_s=LOGIN_S)
     trace = open_trace(topology, service.name)
     gc.collect()
     gc.freeze()  # imported objects stay, so that no collection has to visit them again

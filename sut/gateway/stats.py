@@ -15,6 +15,8 @@ class Stats:
     handshakes: int = 0
     refused: int = 0  # requests answered with an HTTP error
     frames_in: int = 0
+    indebted: int = 0
+    """Times that a connection was not read for a while because it cost too much."""
     frames_out: int = 0
     bytes_out: int = 0
     forwarded: int = 0

@@ -32,7 +32,8 @@ class Devices(Protocol):
     async def register(self, devices: Sequence[RegisteredDevice]) -> list[bool]:
         """Add the devices, or replace their push addresses. Repeating a call changes nothing.
 
-        A device that belongs to another user or is revoked is left unchanged and yields False.
+        A device that belongs to another user or is revoked is left unchanged and yields False. A push address is its
+        newest user's: the devices of other users lose it.
         """
 
     async def devices_of(self, users: Sequence[int]) -> dict[int, tuple[RegisteredDevice, ...]]:

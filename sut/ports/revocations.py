@@ -9,7 +9,7 @@ import msgspec
 
 
 class Revocation(msgspec.Struct, frozen=True, array_like=True):
-    """A device of a user whose tokens issued up to `at_s` are void. All have expired at `until_s`. Unix seconds."""
+    """A device of a user whose tokens of logins up to `at_s` are void. All have expired at `until_s`. Unix seconds."""
 
     user: int
     device: int
@@ -32,8 +32,11 @@ class Revocations(Protocol):
     def generation(self) -> int:
         """Rises when entries may have been lost."""
 
-    async def revoke(self, revocations: Sequence[Revocation], *, now_s: int) -> None:
-        """Add these; of two for the same device the later holds. Raises Unavailable, also when the list is full."""
+    async def revoke(self, revocations: Sequence[Revocation], *, now_s: int, always: bool = False) -> None:
+        """Add these; of two for the same device the later holds.
+
+        Raises Unavailable, also when the list is full, unless `always`.
+        """
 
     async def since(self, position: int) -> RevocationPage:
         """Entries added after a page's position; 0 for all. A position that the list never reached counts as 0."""

@@ -23,6 +23,7 @@ def links_to(
             incarnation=incarnation,
             target=target.name,
             address=topology.dial(service.name, target.name),
+            secret=topology.peer_secret,
             on_frame=on_frame,
         )
         for kind in kinds

@@ -6,6 +6,9 @@ import socket
 from typing import Final
 
 BACKLOG: Final = 4096
+UNSENT_BYTES: Final = 64 << 10
+"""Of each accepted connection the kernel takes so much that it has not sent, one page of history, and no more. Its own
+bound is some megabytes; what waits for a device that does not read is to wait where it is counted."""
 ANY: Final = "::"
 """The host that means every address of the machine, IPv4 and IPv6."""
 
@@ -16,6 +19,8 @@ def listener(host: str, port: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is accepted inherits it
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)  # and this
         if sock.family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != ANY)
         sock.bind((host, port))

@@ -1,9 +1,10 @@
 """Persistent TCP links between our own processes: frames, correlation, deadlines, bounded queues.
 
 A PeerServer accepts; a PeerLink dials, and dials again after a failure. Both ends first send Hello with the
-incarnation of their process, so that a restarted process is not mistaken for the one before. A silent link is pinged,
-and dropped when no answer comes: a partition that swallows packets looks like that. Frames sent on a link that broke
-may be lost; callers that need to know use on_down and on_up.
+incarnation of their process, so that a restarted process is not mistaken for the one before. Then both prove that they
+know the system's secret; a peer that has not done so within HELLO_S is dropped. A silent link is pinged, and dropped
+when no answer comes: a partition that swallows packets looks like that. Frames sent on a link that broke may be lost;
+callers that need to know use on_down and on_up.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import secrets
 import socket
 import time
 from collections.abc import Callable
@@ -18,7 +20,21 @@ from typing import Final, cast
 
 from sut.ports import SutError, Unavailable
 from sut.protocol.frames import FrameError
-from sut.protocol.peer import ANSWER, MAX_PEER_FRAME, Hello, PeerFrame, Ping, Pong, decode, encode
+from sut.protocol.peer import (
+    ANSWER,
+    MAX_PEER_FRAME,
+    MAX_UNPROVEN_FRAME,
+    NONCE_SIZE,
+    Hello,
+    PeerFrame,
+    Ping,
+    Pong,
+    Proof,
+    decode,
+    encode,
+    is_proven,
+    proof,
+)
 
 CONNECT_TIMEOUT_S: Final = 1.0
 PING_AFTER_S: Final = 1.0
@@ -31,6 +47,10 @@ MAX_ASKED: Final = 10_000
 """Questions that may wait for an answer on one link."""
 BACKOFF_S: Final = (0.05, 0.5)
 """Range of the jittered wait before dialling again."""
+HELLO_S: Final = 3.0
+"""An accepted connection that has not proven itself after this long is dropped."""
+MAX_UNPROVEN: Final = 256
+"""Accepted connections that have not proven themselves. One more costs the oldest of them its place."""
 STALL_S: Final = 1.5
 """A watch that wakes this late was itself stopped (SIGSTOP, a busy machine), so silence proves nothing."""
 
@@ -45,12 +65,18 @@ class PeerConnection(asyncio.Protocol):
     def __init__(
         self,
         hello: Hello,
+        secret: bytes,
         *,
+        dials: bool,
         on_hello: Callable[[PeerConnection], None],
         on_frame: Callable[[PeerConnection, int, PeerFrame], None],
         on_lost: Callable[[PeerConnection], None],
     ) -> None:
-        self._hello = hello
+        """`hello`: without a nonce. `on_hello`: called once the other end has proven that it knows the secret."""
+        self._hello = Hello(hello.node, hello.incarnation, secrets.token_bytes(NONCE_SIZE))
+        self._secret = secret
+        self._dials = dials
+        self._other: Hello | None = None
         self._on_hello = on_hello
         self._on_frame = on_frame
         self._on_lost = on_lost
@@ -59,6 +85,7 @@ class PeerConnection(asyncio.Protocol):
         self._unwritten: list[bytes] = []
         self._unwritten_size = 0
         self.node = ""
+        """Of the other end; "" until it has proven itself."""
         self.incarnation = 0
         self.heard_s = time.monotonic()
 
@@ -73,19 +100,27 @@ class PeerConnection(asyncio.Protocol):
         self.heard_s = time.monotonic()
         self._buffer += data
         try:
+            if not self.node and int.from_bytes(self._buffer[:4], "big") > MAX_UNPROVEN_FRAME:
+                raise FrameError("too long a frame of a stranger")
             for correlation, frame in _cut(self._buffer):
                 self._take(correlation, frame)
         except FrameError:
             self.abort()
 
     def _take(self, correlation: int, frame: PeerFrame) -> None:
-        if not self.node:
-            if not isinstance(frame, Hello):
+        if self.node:
+            self._on_frame(self, correlation, frame)
+        elif self._other is None:
+            if not isinstance(frame, Hello) or not frame.node:
                 raise FrameError("a link begins with Hello")
-            self.node, self.incarnation = frame.node, frame.incarnation
+            self._other = frame
+            if self._transport is not None:
+                self._transport.write(encode(Proof(proof(self._secret, self._hello, frame, dials=self._dials))))
+        elif is_proven(frame, self._secret, own=self._hello, other=self._other, dials=self._dials):
+            self.node, self.incarnation = self._other.node, self._other.incarnation
             self._on_hello(self)
         else:
-            self._on_frame(self, correlation, frame)
+            raise FrameError("no proof of the secret")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the owner, once."""
@@ -136,12 +171,15 @@ class PeerServer:
         *,
         node: str,
         incarnation: int,
+        secret: bytes = b"",
         on_frame: Callable[[PeerConnection, int, PeerFrame], None],
         stats: Callable[[], dict[str, float]] = dict,
         on_up: Callable[[PeerConnection], None] = _ignore,
         on_down: Callable[[PeerConnection], None] = _ignore,
     ) -> None:
+        """`secret`: what each end of a link proves to know; the same in the whole system (`Topology.peer_secret`)."""
         self._hello = Hello(node, incarnation)
+        self._secret = secret
         self._on_frame = on_frame
         self._stats = stats
         self._on_up = on_up
@@ -149,6 +187,8 @@ class PeerServer:
         self._server: asyncio.Server | None = None
         self._watch: asyncio.Task[None] | None = None
         self.connections: set[PeerConnection] = set()
+        self._unproven: dict[PeerConnection, float] = {}
+        """Accepted when, the oldest first."""
 
     async def start(self, host: str, port: int) -> None:
         """Start to listen. Raises PortInUse."""
@@ -160,13 +200,23 @@ class PeerServer:
         self._watch = asyncio.create_task(self._drop_silent())
 
     def _accept(self) -> PeerConnection:
-        return PeerConnection(self._hello, on_hello=self._up, on_frame=self._frame, on_lost=self._lost)
+        connection = PeerConnection(
+            self._hello, self._secret, dials=False, on_hello=self._up, on_frame=self._frame, on_lost=self._lost
+        )
+        if len(self._unproven) >= MAX_UNPROVEN:
+            oldest = next(iter(self._unproven))
+            del self._unproven[oldest]
+            oldest.abort()
+        self._unproven[connection] = time.monotonic()
+        return connection
 
     def _up(self, connection: PeerConnection) -> None:
+        self._unproven.pop(connection, None)
         self.connections.add(connection)
         self._on_up(connection)
 
     def _lost(self, connection: PeerConnection) -> None:
+        self._unproven.pop(connection, None)
         if connection in self.connections:
             self.connections.discard(connection)
             self._on_down(connection)
@@ -187,6 +237,8 @@ class PeerServer:
                 continue
             for connection in [c for c in self.connections if now_s - c.heard_s > DEAD_AFTER_S]:
                 connection.abort()
+            for connection in [c for c, since_s in self._unproven.items() if now_s - since_s > HELLO_S]:
+                connection.abort()
 
     async def close(self) -> None:
         """Stop listening and drop all links."""
@@ -194,7 +246,7 @@ class PeerServer:
             self._watch.cancel()
         if self._server is not None:
             self._server.close()
-        for connection in list(self.connections):
+        for connection in [*self.connections, *self._unproven]:
             connection.abort()
 
 
@@ -208,14 +260,17 @@ class PeerLink:
         incarnation: int,
         target: str,
         address: tuple[str, int],
+        secret: bytes = b"",
         on_frame: Callable[[PeerFrame], None] | None = None,
         on_up: Callable[[], None] | None = None,
         on_down: Callable[[], None] | None = None,
     ) -> None:
+        """`secret`: as the target's PeerServer has it."""
         self.target = target
         self.refused = False
         """True if the last dial was refused, so nobody listens there. A silent peer does not refuse."""
         self._hello = Hello(node, incarnation)
+        self._secret = secret
         self._address = address
         self._on_frame = on_frame
         self._on_up = on_up
@@ -237,7 +292,7 @@ class PeerLink:
 
     @property
     def up(self) -> bool:
-        """True while both ends have said Hello on the present connection."""
+        """True while both ends have said Hello on the present connection, and proven that they know the secret."""
         return self._connection is not None
 
     @property
@@ -291,6 +346,8 @@ class PeerLink:
         loop = asyncio.get_running_loop()
         connection = PeerConnection(
             self._hello,
+            self._secret,
+            dials=True,
             on_hello=lambda _c: hello.set(),
             on_frame=self._frame,
             on_lost=lost,
@@ -349,24 +406,55 @@ class PeerLink:
             self._on_frame(frame)
 
 
-def ping(host: str, port: int, timeout_s: float) -> Pong:
+def ping(host: str, port: int, timeout_s: float, secret: bytes = b"") -> Pong:
     """Ping a process over a fresh connection and return its answer. Blocks. Raises Unavailable. For outside probes."""
     deadline_s = time.monotonic() + timeout_s
+    asker = Asker(secret)
     try:
         with socket.create_connection((host, port), timeout=timeout_s) as sock:
-            sock.sendall(encode(Hello("probe", 0)) + encode(Ping(), 1))
-            stream = bytearray()
-            while True:
+            sock.sendall(asker.opening)
+            while asker.pong is None:
                 sock.settimeout(max(0.001, deadline_s - time.monotonic()))
                 data = sock.recv(65536)
                 if not data:
                     raise Unavailable(f"{host}:{port}: closed")
-                stream += data
-                for correlation, frame in _cut(stream):
-                    if correlation == 1 | ANSWER and isinstance(frame, Pong):
-                        return frame
+                sock.sendall(asker.hear(data))
+            return asker.pong
     except (OSError, FrameError) as error:
         raise Unavailable(f"{host}:{port}: {error}") from None
+
+
+class Asker:
+    """One ping to a process in bytes, for those who have a socket of their own."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._hello = Hello("probe", 0, secrets.token_bytes(NONCE_SIZE))
+        self._other: Hello | None = None
+        self._proven = False
+        self._stream = bytearray()
+        self.opening = encode(self._hello)
+        """What to send first."""
+        self.pong: Pong | None = None
+        """The answer, once it is there."""
+
+    def hear(self, data: bytes) -> bytes:
+        """Take what came. Returns what is to be sent now. Raises FrameError, also at an end without the secret."""
+        self._stream += data
+        answer = b""
+        for correlation, frame in _cut(self._stream):
+            if self._other is None:
+                if not isinstance(frame, Hello):
+                    raise FrameError("a link begins with Hello")
+                self._other = frame
+                answer = encode(Proof(proof(self._secret, self._hello, frame, dials=True))) + encode(Ping(), 1)
+            elif not self._proven:
+                self._proven = is_proven(frame, self._secret, own=self._hello, other=self._other, dials=True)
+                if not self._proven:
+                    raise FrameError("no proof of the secret")
+            elif correlation == 1 | ANSWER and isinstance(frame, Pong):
+                self.pong = frame
+        return answer
 
 
 def _cut(stream: bytearray) -> list[tuple[int, PeerFrame]]:

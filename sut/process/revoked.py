@@ -1,10 +1,10 @@
 """Devices whose tokens are void before they expire: the list that a gateway and the API keep in memory.
 
 A token is checked without asking a server, so revoking one needs a list of revoked tokens. The list is short and
-bounded in age. A revocation voids what was issued up to its second, and can be forgotten when the last such token has
-expired. It lives in Redis, which every process reads once a second, and in the memory of each process. When Redis lost
-it, each process puts its own copy back, as gateways do with their routes. While Redis is unreachable, the last known
-list holds.
+bounded in age. A revocation voids all tokens of logins up to its second, refreshed ones too. It can be forgotten when
+the last such token has expired. It lives in Redis, which every process reads once a second, and in the memory of each
+process. When Redis lost it, each process puts its own copy back, as gateways do with their routes. While Redis is
+unreachable, the last known list holds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Revoked:
     def __init__(
         self, backend: Revocations | None = None, *, keep_s: float = 0, clock: Callable[[], float] = time.time
     ) -> None:
-        """`keep_s`: the longest life of a token, in seconds. `clock`: Unix time."""
+        """`keep_s`: the longest life of the tokens of one login, in seconds. `clock`: Unix time."""
         self._backend = backend
         self._keep_s = keep_s
         self._clock = clock
@@ -45,17 +45,20 @@ class Revoked:
     def __len__(self) -> int:
         return len(self._at)
 
-    def is_void(self, user: int, device: int, issued_s: int) -> bool:
-        """Return True if a token issued at `issued_s` has been revoked since."""
+    def is_void(self, user: int, device: int, login_s: int) -> bool:
+        """Return True if the tokens of a login at `login_s` have been revoked since."""
         found = self._at.get((user, device))
-        return found is not None and issued_s <= found.at_s
+        return found is not None and login_s <= found.at_s
 
-    async def revoke(self, user: int, device: int) -> Revocation:
-        """Void every token that this device has. On return it is in Redis. Raises Unavailable."""
+    async def revoke(self, user: int, device: int, *, keep_s: float | None = None, always: bool = False) -> Revocation:
+        """Void every token that this device has. On return it is in Redis. Raises Unavailable.
+
+        `keep_s`: how long to keep it, where tokens cannot be refreshed meanwhile. `always`: also when the list is full.
+        """
         now_s = int(self._clock())
-        revocation = Revocation(user, device, now_s, now_s + round(self._keep_s))
+        revocation = Revocation(user, device, now_s, now_s + round(self._keep_s if keep_s is None else keep_s))
         if self._backend is not None:
-            await self._backend.revoke([revocation], now_s=now_s)
+            await self._backend.revoke([revocation], now_s=now_s, always=always)
         self._learn(revocation)
         return revocation
 
@@ -117,7 +120,7 @@ class Revoked:
         kept = {(one.user, one.device): one.at_s for one in there}
         lost = [one for key, one in self._at.items() if kept.get(key, -1) < one.at_s]
         for start in range(0, len(lost), BATCH):
-            await self._backend.revoke(lost[start : start + BATCH], now_s=int(self._clock()))
+            await self._backend.revoke(lost[start : start + BATCH], now_s=int(self._clock()), always=True)
 
     def _trim(self) -> None:
         now_s = self._clock()

@@ -81,7 +81,7 @@ class Trace:
     def _open(self, path: Path) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             size = os.fstat(self._fd).st_size
             self._size = size - size % RECORD_SIZE  # an earlier life was killed while it wrote
             os.ftruncate(self._fd, self._size)

@@ -2,11 +2,14 @@
 
 On the wire: length u32 (of the rest), correlation u32, then one msgpack array whose first item is the tag. Correlation
 0 is one-way. Otherwise the answer carries the same number with the top bit set. The first frame in each direction is
-Hello. sut/process/peer.py moves these frames over sockets; nothing here does I/O.
+Hello, with a nonce. The second is Proof, an HMAC over both Hellos under the secret of the system; other frames are not
+accepted before a valid Proof. sut/process/peer.py moves these frames over sockets; nothing here does I/O.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from typing import Final
 
 import msgspec
@@ -14,6 +17,9 @@ import msgspec
 from sut.protocol.frames import FrameError
 
 MAX_PEER_FRAME: Final = 16 << 20
+MAX_UNPROVEN_FRAME: Final = 4096
+"""Bytes of a frame from a peer that has not proven itself: enough for a Hello."""
+NONCE_SIZE: Final = 16
 HEAD_STORED: Final = -1
 """In place of a head: the conversation is not in memory, and the store has all of it."""
 HEAD_RECOVERING: Final = -2
@@ -33,6 +39,14 @@ class Hello(_Tagged, frozen=True, tag=0):
 
     node: str
     incarnation: int
+    nonce: bytes = b""
+    """Random, new for each connection: so that a Proof that was overheard proves nothing on another one."""
+
+
+class Proof(_Tagged, frozen=True, tag=44):
+    """Second frame of a link, both ways: whoever sent the Hello knows the secret (`proof`)."""
+
+    mac: bytes
 
 
 class Ping(_Tagged, frozen=True, tag=1):
@@ -235,11 +249,16 @@ class ReadReceipts(_Tagged, frozen=True, tag=23):
 
 
 class ReceiptsOf(_Tagged, frozen=True, tag=24):
-    """Answer to ReadReceipts. `hit`: the conversation is in memory, and `member` is valid. Items: (user, kind, seq)."""
+    """Answer to ReadReceipts. `hit`: the conversation is in memory; `head` and `known` are then valid.
+
+    Items: (user, kind, seq). `head`: the highest number that the asking user may see. `known`: the users who had joined
+    by then, the asking user included; empty for one who never was a member.
+    """
 
     hit: bool
-    member: bool
     items: tuple[tuple[int, int, int], ...]
+    head: int = 0
+    known: tuple[int, ...] = ()
 
 
 class Changed(_Tagged, frozen=True, tag=25):
@@ -281,7 +300,7 @@ class Applied(_Tagged, frozen=True, tag=43):
 
 
 PeerFrame = (
-    Hello | Ping | Pong | Submit | FetchPage | SyncDevice | Shown | Deliver | Deliveries | Missed | Poke
+    Hello | Proof | Ping | Pong | Submit | FetchPage | SyncDevice | Shown | Deliver | Deliveries | Missed | Poke
     | ReadHot | HotPage | ReadHeads | Heads | Early
     | FetchHistory | ReadBefore | ReadMembers | Members
     | ReadUpTo | TypingIn | Progress | ReadReceipts | ReceiptsOf | Changed
@@ -304,3 +323,22 @@ def decode(body: bytes) -> tuple[int, PeerFrame]:
         return int.from_bytes(body[:4], "big"), _decoder.decode(memoryview(body)[4:])
     except (msgspec.DecodeError, UnicodeError) as error:
         raise FrameError(f"peer frame: {error}") from None
+
+
+def proof(secret: bytes, own: Hello, other: Hello, *, dials: bool) -> bytes:
+    """Return the MAC with which the sender of `own` proves to the sender of `other` that it knows the secret.
+
+    `dials`: whether the sender of `own` opened the connection; so nobody's Proof can be sent back to it as another's.
+    """
+    parts = _encoder.encode(("petrel peer 1", dials, own, other))
+    return hmac.new(secret, parts, hashlib.sha256).digest()
+
+
+def is_proven(frame: PeerFrame, secret: bytes, *, own: Hello, other: Hello, dials: bool) -> bool:
+    """Return whether this frame of the sender of `other` proves that it knows the secret. In constant time.
+
+    `dials`: whether `own` opened the connection. A nonce too short is no proof: it could come twice.
+    """
+    if not isinstance(frame, Proof) or len(other.nonce) < NONCE_SIZE:
+        return False
+    return hmac.compare_digest(frame.mac, proof(secret, other, own, dials=not dials))

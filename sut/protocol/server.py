@@ -98,13 +98,16 @@ class ServerSession:
         if self._ended:
             return []
         decisions: list[Decision] = []
-        for received in self._reader.feed(data):
+        before = self._reader.frames
+        messages = self._reader.feed(data)
+        if second != self._second:
+            self._second, self._count = second, 0
+        self._count += max(0, self._reader.frames - before - len(messages))  # fragments count too
+        for received in messages:
             if isinstance(received, Violation):
                 decisions.append(End(received.code, received.reason))
                 self._ended = True
                 break
-            if second != self._second:
-                self._second, self._count = second, 0
             self._count += 1
             decision = self._decide(received.op, received.payload, mark)
             if decision is not None:

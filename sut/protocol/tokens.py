@@ -1,7 +1,9 @@
 """Device tokens: they identify a connection, are signed by the API, and are checked by a gateway without a request.
 
 A token is a JWT with HS256. The algorithm is pinned, so that a header cannot switch to "none" or another family.
-Claims: sub (user, decimal text), dev (device), iat and exp (Unix seconds).
+Claims: sub (user, decimal text), dev (device), iat and exp (Unix seconds), and auth_time, the time of the device's
+login (Unix seconds). A refreshed token keeps auth_time: all tokens of one login are a family. The family ends LOGIN_S
+after the login, and a revocation voids all of it.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from typing import Any, Final, NamedTuple
 import jwt
 
 _ALGORITHM: Final = "HS256"
+LOGIN_S: Final = 30 * 86_400.0
+"""How long tokens of one login can be refreshed; no token of it is valid for longer."""
 _MAX_ID: Final = (1 << 63) - 1
 _MAX_DIGITS: Final = 19
 _EXPIRED: Final = "token has expired"
@@ -35,23 +39,30 @@ class Identity(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """The content of a valid token. `issued_s`: Unix time."""
+    """The content of a valid token. Unix times."""
 
     user: int
     device: int
     issued_s: int
+    login_s: int
+    """When the device logged in; `issued_s` where the token does not say."""
 
 
-def issue(key: bytes, user: int, device: int, ttl_s: float, now_s: float) -> str:
-    """Return a token for this device, valid from `now_s` (Unix time) for `ttl_s`, at least one second."""
-    claims = {"sub": str(user), "dev": device, "iat": int(now_s), "exp": int(now_s) + max(1, int(ttl_s))}
+def issue(key: bytes, user: int, device: int, ttl_s: float, now_s: float, *, login_s: int | None = None) -> str:
+    """Return a token for this device, valid from `now_s` (Unix time) for `ttl_s`, at least one second.
+
+    `login_s`: the login of the token that it refreshes; None: this is a login.
+    """
+    issued_s = int(now_s)
+    claims = {"sub": str(user), "dev": device, "iat": issued_s, "exp": issued_s + max(1, int(ttl_s))}
+    claims["auth_time"] = issued_s if login_s is None else login_s
     return jwt.encode(claims, key, algorithm=_ALGORITHM)
 
 
 def verify(token: str, key: bytes, now_s: float | None = None) -> Identity:
     """Return the identity in a token that is valid at `now_s` (Unix time; None: now). Raises TokenError."""
-    user, device, _ = prove(token, key, now_s)
-    return Identity(user, device)
+    proven = prove(token, key, now_s)
+    return Identity(proven.user, proven.device)
 
 
 def prove(token: str, key: bytes, now_s: float | None = None) -> Proof:
@@ -75,7 +86,7 @@ def prove(token: str, key: bytes, now_s: float | None = None) -> Proof:
     device, issued_s = _identifier(claims["dev"], "dev"), _identifier(claims["iat"], "iat")
     if now_s is not None and _identifier(expires, "exp") <= now_s:
         raise TokenError(_EXPIRED)
-    return Proof(user, device, issued_s)
+    return Proof(user, device, issued_s, _identifier(claims.get("auth_time", issued_s), "auth_time"))
 
 
 def _identifier(value: object, claim: str) -> int:

@@ -67,10 +67,12 @@ class FrameReader:
     It holds at most one unfinished frame and one unfinished message, together below twice `limit` and a header.
     """
 
-    __slots__ = ("_ended", "_limit", "_message", "_pending")
+    __slots__ = ("_ended", "_limit", "_message", "_pending", "frames")
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self._limit = limit
+        self.frames = 0
+        """Cut so far, fragments included."""
         self._pending = b""  # the unfinished frame at the end of the stream
         self._message: bytearray | None = None  # of an unfinished fragmented message
         self._ended = False
@@ -115,6 +117,7 @@ class FrameReader:
                 break
             payload = unmask(data[body : body + size], data[body - 4 : body])
             start = body + size
+            self.frames += 1
             if first == _BINARY_WHOLE:
                 out.append(Received(_BINARY, payload))
             else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sut.ports import Span, StoredMessage
@@ -18,6 +18,18 @@ def visible_head(spans: Sequence[Span], head: int) -> int:
         return 0
     end = spans[-1].end
     return head if end == 0 else min(head, end - 1)
+
+
+def known_to(user: int, spans: Mapping[int, Sequence[Span]], head: int) -> tuple[int, frozenset[int]]:
+    """The highest number that a user may see, and who had come by then; nobody for who never was a member.
+
+    `spans`: of all users.
+    """
+    own = spans.get(user)
+    if not own:
+        return 0, frozenset()
+    limit = visible_head(own, head)
+    return limit, frozenset(other for other, stays in spans.items() if stays and stays[0].first <= limit + 1)
 
 
 def sees(spans: Sequence[Span], seq: int) -> bool:

@@ -34,7 +34,7 @@ class AcceptedPushes:
         """Open the file, or create it. Raises OSError."""
         path = directory / DIRECTORY / f"{name}.jsonl"
         path.parent.mkdir(exist_ok=True)
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._offset_ns = int(os.environ.get("PETREL_CLOCK_OFFSET_NS") or time.time_ns() - time.monotonic_ns())
         self.count = 0
 

@@ -96,6 +96,7 @@ async def serve(topology: Topology, service: Service, incarnation: int, stop: as
     server = PeerServer(
         node=service.name,
         incarnation=incarnation,
+        secret=topology.peer_secret,
         on_frame=refuse,
         stats=lambda: {"accepted": float(accepted.count), "grants": float(stand_ins.fcm.grants)},
     )

@@ -22,7 +22,7 @@ class HastyWorker(PartitionWorker):
 
     async def store(self) -> None:
         """Commit, wait DELAY_S, then write."""
-        position, count = self._position, self._unstored
+        position, count, size = self._position, self._unstored, self._unstored_bytes
         await self._until_available(partial(self._log.commit, self.partition, position))
         self.committed = position
         writes = self.take_writes()
@@ -30,6 +30,7 @@ class HastyWorker(PartitionWorker):
         await self._until_available(partial(self._store.write, self.partition, writes))
         self._writing = {}
         self._unstored -= count
+        self._unstored_bytes -= size
 
 
 def sequencer(_topology: Topology) -> SequencerPieces:

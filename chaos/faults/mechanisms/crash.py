@@ -58,7 +58,8 @@ class PeerCrash(OnPeers, Crash):
 
     def recovery(self) -> Iterable[Look]:
         """Return looks: each victim answers as a newer incarnation."""
-        return (partial(reborn, service, self.incarnations[service.name]) for service in self.victims)
+        topology = self.world.topology
+        return (partial(reborn, topology, service, self.incarnations[service.name]) for service in self.victims)
 
 
 class CrashOfAll(PeerCrash):

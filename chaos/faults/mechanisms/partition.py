@@ -64,8 +64,11 @@ class Partition(Fault):
         return every(self._through(link, expected=True) for link in self._links)
 
     def _through(self, link: Link, *, expected: bool) -> Proof:
-        return pings(link.port, ("127.0.0.1", link.listen), f"through {link.name}", expected=expected)
+        proxy = "127.0.0.1", link.listen
+        return pings(self.world.topology, link.port, proxy, f"through {link.name}", expected=expected)
 
     def _direct(self, link: Link) -> Proof:
-        service = self.world.topology.service(link.target)
-        return pings(link.port, (service.host, service.ports[link.port]), f"of {link.target} itself", expected=True)
+        topology = self.world.topology
+        service = topology.service(link.target)
+        address = service.host, service.ports[link.port]
+        return pings(topology, link.port, address, f"of {link.target} itself", expected=True)

@@ -90,15 +90,16 @@ class OnPeers(OnServices):
 
     def look_before(self) -> None:
         """Record the incarnations of the victims."""
-        self.incarnations = {service.name: incarnation(service) for service in self.victims}
+        self.incarnations = {service.name: incarnation(self.world.topology, service) for service in self.victims}
 
     def silent(self, victim: Service) -> Proof:
         """Observe whether a ping stays unanswered."""
-        return pings("peer", peer_address(victim), "of its port", expected=False)
+        return pings(self.world.topology, "peer", peer_address(victim), "of its port", expected=False)
 
     def recovery(self) -> Iterable[Look]:
         """Return looks: the same incarnations answer."""
-        return (partial(same, service, self.incarnations[service.name]) for service in self.victims)
+        topology = self.world.topology
+        return (partial(same, topology, service, self.incarnations[service.name]) for service in self.victims)
 
 
 class Cluster(Protocol):

@@ -52,7 +52,7 @@ class LinkToxic(Fault):
         service = topology.service(link.target)
         self._role, self._proxy = link.port, ("127.0.0.1", link.listen)
         self._service, self._direct = service.name, (service.host, service.ports[link.port])
-        self.before = question.ask(self._role, self._proxy, self.ask_s)
+        self.before = self._ask(self._proxy)
         if self.before.how != "whole":
             raise FaultError(f"a question over {self.target}: {self.before}")
         return (Restore(self.target),)
@@ -72,6 +72,9 @@ class LinkToxic(Fault):
         """Observe that the proxy reports no toxic, and a question over the link is answered as before."""
         return in_turn(partial(self._in_force, expected=False), self._as_before)
 
+    def _ask(self, address: tuple[str, int]) -> Answer:
+        return question.ask(self._role, address, self.ask_s, self.world.topology)
+
     def _in_force(self, *, expected: bool = True) -> Proof:
         try:
             toxics = self.world.links.toxics(self.target)
@@ -82,14 +85,14 @@ class LinkToxic(Fault):
         return Proof(len(mine) == 2 if expected else not toxics, f"toxics of {self.target}: {said or 'none'}")
 
     def _far_end_is_well(self) -> Proof:
-        answer = question.ask(self._role, self._direct, self.ask_s)
+        answer = self._ask(self._direct)
         return Proof(answer.how == "whole", f"{self._service} itself: {answer}")
 
     def _disturbed(self) -> Proof:
-        answer = question.ask(self._role, self._proxy, self.ask_s)
+        answer = self._ask(self._proxy)
         return Proof(self.bites(answer), f"over the link: {answer} (before: {self.before})")
 
     def _as_before(self) -> Proof:
-        answer = question.ask(self._role, self._proxy, self.ask_s)
+        answer = self._ask(self._proxy)
         soon = answer.how == "whole" and answer.took_s <= max(CALM_S, 2 * self.before.took_s)
         return Proof(soon, f"over the link: {answer} (before: {self.before})")

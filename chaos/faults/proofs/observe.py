@@ -11,7 +11,7 @@ from chaos.faults.proofs.proof import Proof
 from chaos.faults.world import World
 from sut.deploy.errors import PacketError
 from sut.deploy.probes import probe
-from sut.deploy.topology import Service
+from sut.deploy.topology import Service, Topology
 
 Address = tuple[str, int]
 
@@ -37,9 +37,9 @@ def living_pid(world: World, name: str) -> int:
     return pid
 
 
-def incarnation(service: Service) -> int:
+def incarnation(topology: Topology, service: Service) -> int:
     """Return the incarnation that answers a ping now. Raises FaultError if none does."""
-    pong = probe.peer_ping(peer_address(service), LOOK_S)
+    pong = probe.peer_ping(peer_address(service), LOOK_S, topology.peer_secret)
     if pong is None:
         raise FaultError(f"{service.name} does not answer a ping")
     return pong.incarnation
@@ -72,15 +72,15 @@ def refuses(service: Service) -> Proof:
     return Proof(ok=True, text=f"port{'s' * (len(service.ports) > 1)} {ports} refuse connections")
 
 
-def pings(role: str, address: Address, way: str, *, expected: bool) -> Proof:
+def pings(topology: Topology, role: str, address: Address, way: str, *, expected: bool) -> Proof:
     """Observe whether a ping of a port of this role is answered as expected: Redis's own PING, else a peer ping.
 
     `way` says in the text what was asked.
     """
     if role == "redis":
-        word, answered = "PING", probe.redis_ping(address, LOOK_S)
+        word, answered = "PING", probe.redis_ping(address, LOOK_S, topology.redis_login("operator"))
     else:
-        word, answered = "ping", probe.peer_ping(address, LOOK_S) is not None
+        word, answered = "ping", probe.peer_ping(address, LOOK_S, topology.peer_secret) is not None
     return Proof(answered == expected, f"{word} {way}: {'answered' if answered else f'no answer in {LOOK_S} s'}")
 
 
@@ -92,18 +92,18 @@ def replaced(world: World, service: Service, old_pid: int) -> Proof:
     return Proof(ok=True, text=f"{service.name} has new pid {pid}")
 
 
-def reborn(service: Service, before: int) -> Proof:
+def reborn(topology: Topology, service: Service, before: int) -> Proof:
     """Observe whether the service answers as a newer incarnation than `before`."""
-    pong = probe.peer_ping(peer_address(service), LOOK_S)
+    pong = probe.peer_ping(peer_address(service), LOOK_S, topology.peer_secret)
     if pong is None:
         return Proof(ok=False, text=f"{service.name} does not answer yet")
     newer = pong.node == service.name and pong.incarnation > before
     return Proof(newer, f"it answers as incarnation {pong.incarnation}")
 
 
-def same(service: Service, before: int) -> Proof:
+def same(topology: Topology, service: Service, before: int) -> Proof:
     """Observe whether the service answers as the incarnation `before`."""
-    pong = probe.peer_ping(peer_address(service), LOOK_S)
+    pong = probe.peer_ping(peer_address(service), LOOK_S, topology.peer_secret)
     if pong is None:
         return Proof(ok=False, text="it does not answer")
     unchanged = pong.incarnation == before

@@ -22,6 +22,7 @@ class Sentinels:
     def __init__(self, topology: Topology) -> None:
         self._topology = topology
         self._all = topology.of_kind("sentinel")
+        self._login = topology.redis_login("operator")
 
     def master(self) -> Service:
         """Return the master, which has a replica in step.
@@ -31,7 +32,7 @@ class Sentinels:
         if tilt := self._tilt():
             raise FaultError(tilt)
         master = self._named()
-        role = probe.redis_role(redis_address(master), LOOK_S)
+        role = probe.redis_role(redis_address(master), LOOK_S, self._login)
         if role is None or role.role != "master" or not role.replicas:
             raise FaultError(f"{master.name} is no master with a replica in step")
         return master
@@ -44,14 +45,14 @@ class Sentinels:
             return Proof(ok=False, text=str(error))
         if successor.name == old.name:
             return Proof(ok=False, text=self._tilt() or f"the Sentinels still name {successor.name}")
-        role = probe.redis_role(redis_address(successor), LOOK_S)
+        role = probe.redis_role(redis_address(successor), LOOK_S, self._login)
         promoted = role is not None and role.role == "master"
         text = f"{successor.name} is master, say it and most Sentinels"
         return Proof(promoted, text if promoted else f"{successor.name} is no master yet")
 
     def follows(self, old: Service) -> Proof:
         """Observe that the old master is a replica in step and every Sentinel sees it."""
-        role = probe.redis_role(redis_address(old), LOOK_S)
+        role = probe.redis_role(redis_address(old), LOOK_S, self._login)
         if role is None or role.role != "slave" or not role.linked:
             seen = "does not answer" if role is None else f"is a {role.role}{'' if role.linked else ', not in step'}"
             return Proof(ok=False, text=f"{old.name} {seen}")
@@ -60,14 +61,14 @@ class Sentinels:
 
     def in_line(self, node: Service) -> Proof:
         """Observe that the node is the master of some replica, or a replica in step."""
-        role = probe.redis_role(redis_address(node), LOOK_S)
+        role = probe.redis_role(redis_address(node), LOOK_S, self._login)
         if role is not None and role.role == "master":
             return Proof(bool(role.replicas), f"{node.name} is master of {len(role.replicas)}")
         return self.follows(node)
 
     def split(self, old: Service) -> Proof:
         """Observe that the old master still claims its role and takes a write, while another node was promoted."""
-        return in_turn(partial(_still_master, old), partial(_takes_a_write, old), partial(self.promoted, old))
+        return in_turn(partial(self._still_master, old), partial(self._takes_a_write, old), partial(self.promoted, old))
 
     def blind(self) -> Proof:
         """Observe that most of the Sentinels believe the master down and see no replica."""
@@ -88,7 +89,7 @@ class Sentinels:
         for sentinel, view in self._views():
             if sentinel.name == without:
                 continue
-            said = probe.sentinel_quorum(redis_address(sentinel), self._topology.redis_master, LOOK_S)
+            said = probe.sentinel_quorum(redis_address(sentinel), self._topology.redis_master, LOOK_S, self._login)
             if view is None or said is None or not said.startswith("OK"):
                 return Proof(ok=False, text=f"{sentinel.name}: {said or 'no answer'}")
             masters.add(view.master)
@@ -97,7 +98,7 @@ class Sentinels:
 
     def leases(self) -> Collection[str]:
         """Return the gateways that hold a lease at the master. Raises FaultError if there is no master."""
-        return probe.gateway_leases(redis_address(self.master()), LOOK_S) or ()
+        return probe.gateway_leases(redis_address(self.master()), LOOK_S, self._login) or ()
 
     def leased(self, holders: Collection[str]) -> Proof:
         """Observe that each of these gateways holds a lease."""
@@ -112,7 +113,10 @@ class Sentinels:
     def _views(self) -> Iterator[tuple[Service, SentinelView | None]]:
         """Yield each Sentinel with its view of the master; None if it does not answer."""
         for sentinel in self._all:
-            yield sentinel, probe.sentinel_view(redis_address(sentinel), self._topology.redis_master, LOOK_S)
+            yield (
+                sentinel,
+                probe.sentinel_view(redis_address(sentinel), self._topology.redis_master, LOOK_S, self._login),
+            )
 
     def _tilt(self) -> str | None:
         """Return a line that names the Sentinels in TILT, which promote no replica; None if there are none."""
@@ -128,13 +132,11 @@ class Sentinels:
                 return service
         raise FaultError(f"the Sentinels name a master that is not ours: {named[0][0]}")
 
+    def _still_master(self, node: Service) -> Proof:
+        seen = probe.redis_role(redis_address(node), LOOK_S, self._login)
+        said = "does not answer" if seen is None else f"says role {seen.role}"
+        return Proof(seen is not None and seen.role == "master", f"{node.name} {said}")
 
-def _still_master(node: Service) -> Proof:
-    seen = probe.redis_role(redis_address(node), LOOK_S)
-    said = "does not answer" if seen is None else f"says role {seen.role}"
-    return Proof(seen is not None and seen.role == "master", f"{node.name} {said}")
-
-
-def _takes_a_write(node: Service) -> Proof:
-    taken = takes_writes(redis_address(node), LOOK_S)
-    return Proof(taken, f"it {'takes' if taken else 'does not take'} a write")
+    def _takes_a_write(self, node: Service) -> Proof:
+        taken = takes_writes(redis_address(node), LOOK_S, self._login)
+        return Proof(taken, f"it {'takes' if taken else 'does not take'} a write")

@@ -7,6 +7,7 @@ for two users at the same moment is the operator's mistake: the later one gets i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -26,8 +27,12 @@ AT_ONCE: Final = 32
 
 def statements(keyspace: str) -> dict[str, str]:
     """Return every statement of the directory, all idempotent, by name."""
-    device, of_user = f"{keyspace}.device", f"{keyspace}.device_of_user"
+    device, of_user, address = f"{keyspace}.device", f"{keyspace}.device_of_user", f"{keyspace}.push_address"
+    at = "provider = ? AND push_token = ?"
     return {
+        "claim": f"UPDATE {address} SET since = ? WHERE {at} AND user = ? AND device = ?",
+        "claims": f"SELECT user, device, since FROM {address} WHERE {at}",
+        "unclaim": f"DELETE FROM {address} WHERE {at} AND user = ? AND device = ?",
         "put_device": f"UPDATE {device} SET user = ? WHERE device = ?",
         "put_push": f"UPDATE {of_user} SET provider = ?, push_token = ?, retired = '' WHERE user = ? AND device = ?",
         "retire": f"UPDATE {of_user} SET retired = ? WHERE user = ? AND device = ?",
@@ -110,6 +115,17 @@ class CassandraDevices:
     async def _put_push(self, device: RegisteredDevice) -> None:
         provider, token = (device.push.provider, device.push.token) if device.push else ("", "")
         await self._write("put_push", provider, token, device.user, device.device)
+        if device.push is not None:
+            await self._own(device, device.push)
+
+    async def _own(self, device: RegisteredDevice, push: PushAddress) -> None:
+        """Take the address from other users' devices. Of two that claim it at once the newer by the clock has it."""
+        mine = (time.time_ns(), device.user, device.device)
+        await self._write("claim", mine[0], push.provider, push.token, device.user, device.device)
+        for user, other, since in await self._session.read("claims", (push.provider, push.token)):
+            if user != device.user and (since, user, other) < mine:
+                await self._write("retire", f"{push.provider} {push.token}", user, other)
+                await self._write("unclaim", push.provider, push.token, user, other)
 
     async def _write(self, name: str, *parameters: Any) -> None:
         await self._session.write(Batch(((name, parameters),)))

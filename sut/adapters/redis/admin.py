@@ -1,7 +1,8 @@
 """Redis and Sentinel as an operator sees them: the master, its replicas, and the possible failovers.
 
 Blocking and read-only; for probes and the supervisor, not for the services. Every call opens its own connection, asks,
-and closes it within its deadline. It raises Unavailable when there is no complete answer.
+and closes it within its deadline. It raises Unavailable when there is no complete answer. `login`: None for a server
+without users.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final, NamedTuple, cast
 from redis.exceptions import ResponseError
 
 from sut.adapters.redis.client import Address, asking
+from sut.deploy.logins import Login
 from sut.ports import Unavailable
 
 _AWAY: Final = frozenset({"s_down", "o_down", "disconnected"})
@@ -46,15 +48,15 @@ class SentinelView(NamedTuple):
     """True in TILT: it was not run for 2 s, or its clock was set. It then starts no failover for 30 s (tilt.py)."""
 
 
-def ping(address: Address, timeout_s: float) -> None:
+def ping(address: Address, timeout_s: float, login: Login | None = None) -> None:
     """Send PING to a node or Sentinel. Raises Unavailable."""
-    with asking(address, timeout_s) as ask:
+    with asking(address, timeout_s, login=login) as ask:
         ask("PING")
 
 
-def role(address: Address, timeout_s: float) -> RedisRole:
+def role(address: Address, timeout_s: float, login: Login | None = None) -> RedisRole:
     """Return a data node's role. Raises Unavailable."""
-    with asking(address, timeout_s) as ask:
+    with asking(address, timeout_s, login=login) as ask:
         answer = ask("ROLE")
         if answer[0] == "master":
             replicas = tuple((str(host), int(port)) for host, port, _offset in answer[2])
@@ -62,9 +64,9 @@ def role(address: Address, timeout_s: float) -> RedisRole:
         return RedisRole(str(answer[0]), (str(answer[1]), int(answer[2])), answer[3] == "connected", ())
 
 
-def sentinel_view(address: Address, master_name: str, timeout_s: float) -> SentinelView:
+def sentinel_view(address: Address, master_name: str, timeout_s: float, login: Login | None = None) -> SentinelView:
     """Return one Sentinel's view. Raises Unavailable, also when it does not know the master."""
-    with asking(address, timeout_s) as ask:
+    with asking(address, timeout_s, login=login) as ask:
         master = ask("SENTINEL GET-MASTER-ADDR-BY-NAME", master_name)
         if master is None:
             raise Unavailable(f"{address[0]}:{address[1]}: knows no master {master_name!r}")
@@ -80,12 +82,12 @@ def sentinel_view(address: Address, master_name: str, timeout_s: float) -> Senti
         )
 
 
-def quorum(address: Address, master_name: str, timeout_s: float) -> str:
+def quorum(address: Address, master_name: str, timeout_s: float, login: Login | None = None) -> str:
     """Return "OK ..." if the Sentinels that this one reaches suffice for a failover, else its reason.
 
     Raises Unavailable when it does not answer.
     """
-    with asking(address, timeout_s) as ask:
+    with asking(address, timeout_s, login=login) as ask:
         try:
             return str(ask("SENTINEL CKQUORUM", master_name))
         except ResponseError as error:
@@ -101,9 +103,11 @@ class SentinelMembers(NamedTuple):
     """The other Sentinels that are not down."""
 
 
-def sentinel_members(address: Address, master_name: str, timeout_s: float) -> SentinelMembers:
+def sentinel_members(
+    address: Address, master_name: str, timeout_s: float, login: Login | None = None
+) -> SentinelMembers:
     """Return the members of this master's group. Raises Unavailable, also when the Sentinel watches another one."""
-    with asking(address, timeout_s) as ask:
+    with asking(address, timeout_s, login=login) as ask:
         master = ask("SENTINEL GET-MASTER-ADDR-BY-NAME", master_name)
         if master is None:
             known = ", ".join(_table(one)["name"] for one in ask("SENTINEL MASTERS")) or "none"
@@ -115,9 +119,9 @@ def sentinel_members(address: Address, master_name: str, timeout_s: float) -> Se
         )
 
 
-def leased(address: Address, timeout_s: float) -> tuple[str, ...]:
+def leased(address: Address, timeout_s: float, login: Login | None = None) -> tuple[str, ...]:
     """Return the gateways that hold a lease in this Redis now (registry.py). Raises Unavailable."""
-    with asking(address, timeout_s) as ask:
+    with asking(address, timeout_s, login=login) as ask:
         return tuple(sorted(node for node in map(str, ask("SMEMBERS", "nodes")) if ask("EXISTS", f"lease:{node}")))
 
 

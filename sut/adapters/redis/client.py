@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry as BlockingRetry
 
 from sut.adapters.shared.patience import patience
+from sut.deploy.logins import Login
 from sut.ports import Unavailable
 
 Address = tuple[str, int]
@@ -58,7 +59,13 @@ class RedisClient:
     """A client of one server. Opens nothing before the first command; belongs to one event loop."""
 
     def __init__(
-        self, address: Address, *, deadline_s: float, max_connections: int = 2, greeting: Greeting | None = None
+        self,
+        address: Address,
+        *,
+        deadline_s: float,
+        max_connections: int = 2,
+        greeting: Greeting | None = None,
+        login: Login | None = None,
     ) -> None:
         """A command waits for a connection when all of them are in use.
 
@@ -77,6 +84,7 @@ class RedisClient:
             socket_keepalive_options=_KEEPALIVE,
             retry=Retry(NoBackoff(), 0),
             **_LONE,
+            **_credentials(login),
             **options,
         )
         self._deadline_s = deadline_s
@@ -97,7 +105,7 @@ class RedisClient:
 
 @contextlib.contextmanager
 def asking(
-    address: Address, timeout_s: float, *, each: bool = False, decode: bool = True
+    address: Address, timeout_s: float, *, login: Login | None = None, each: bool = False, decode: bool = True
 ) -> Iterator[Callable[..., Any]]:
     """Yield a function that sends a command once and returns its unparsed answer. Blocking, on its own connection.
 
@@ -113,6 +121,7 @@ def asking(
         socket_connect_timeout=timeout_s,
         retry=BlockingRetry(NoBackoff(), 0),
         **_LONE,
+        **_credentials(login),
     )
 
     def ask(*command: bytes | str | int) -> Any:
@@ -126,3 +135,7 @@ def asking(
         raise Unavailable(f"{address[0]}:{address[1]}: {error or type(error).__name__}") from None
     finally:
         connection.disconnect()  # type: ignore[no-untyped-call]
+
+
+def _credentials(login: Login | None) -> dict[str, Any]:
+    return {} if login is None else {"username": login.user, "password": login.password}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from sut.adapters.redis.client import Address, asking
+from sut.deploy.logins import Login
 from sut.ports import Unavailable
 
 __all__ = ["Unavailable", "dump"]
@@ -17,12 +18,12 @@ _READ: Final[dict[bytes, tuple[object, ...]]] = {
 }  # fmt: skip
 
 
-def dump(address: Address, timeout_s: float) -> Iterator[tuple[bytes, bytes]]:
+def dump(address: Address, timeout_s: float, login: Login | None = None) -> Iterator[tuple[bytes, bytes]]:
     """Yield each key with its whole value, parts joined by zero bytes. A key that expires meanwhile is left out.
 
     `timeout_s`: for each answer, in seconds. Raises Unavailable.
     """
-    with asking(address, timeout_s, each=True, decode=False) as ask:
+    with asking(address, timeout_s, login=login, each=True, decode=False) as ask:
         cursor = b"0"
         while True:
             cursor, keys = ask("SCAN", cursor, "COUNT", _AT_ONCE)

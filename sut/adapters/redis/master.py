@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from sut.adapters.redis.client import Address, RedisClient
 from sut.adapters.redis.sentinel import MasterFinder
 from sut.adapters.shared.patience import patience
+from sut.deploy.logins import Login
 from sut.ports import Unavailable
 
 RETRY_S: Final = 0.2
@@ -51,9 +52,14 @@ class RedisMaster:
         master_name: str,
         address_map: Mapping[Address, Address],
         deadline_s: float,
+        login: Login | None = None,
     ) -> None:
-        """`address_map`: the address Sentinel names -> where to dial it; others are dialled directly."""
-        self._finder = MasterFinder(sentinels, master_name, deadline_s=deadline_s)
+        """`address_map`: the address Sentinel names -> where to dial it; others are dialled directly.
+
+        `login`: for the Sentinels and the master; None where they have no users.
+        """
+        self._finder = MasterFinder(sentinels, master_name, deadline_s=deadline_s, login=login)
+        self._login = login
         self._address_map = dict(address_map)
         self._deadline_s = deadline_s
         self._session: _Session | None = None
@@ -146,7 +152,11 @@ class RedisMaster:
         address = await self._finder.find()
         dialled = self._address_map.get(address, address)
         client = RedisClient(
-            dialled, deadline_s=self._deadline_s, max_connections=MAX_CONNECTIONS, greeting=_same_master()
+            dialled,
+            deadline_s=self._deadline_s,
+            max_connections=MAX_CONNECTIONS,
+            greeting=_same_master(),
+            login=self._login,
         )
         try:
             await client.ask("PING")

@@ -19,6 +19,7 @@ from typing import Any, Final
 from sut.adapters.redis.client import Address
 from sut.adapters.redis.master import RedisMaster
 from sut.adapters.redis.script import Script, parts
+from sut.deploy.logins import Login
 
 KEPT_S: Final = 7 * 86_400
 
@@ -43,12 +44,17 @@ class RedisPresence:
         address_map: Mapping[Address, Address],
         ttl_s: float,
         deadline_s: float = 0.3,
+        login: Login | None = None,
     ) -> None:
         """`ttl_s`: how long a report on a user counts; the same in the whole system. The other arguments as in
         RedisRegistry.
         """
         self._master = RedisMaster(
-            sentinels=sentinels, master_name=master_name, address_map=address_map, deadline_s=deadline_s
+            sentinels=sentinels,
+            master_name=master_name,
+            address_map=address_map,
+            deadline_s=deadline_s,
+            login=login,
         )
         self._ttl_ms = round(ttl_s * 1000)
 

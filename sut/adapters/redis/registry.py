@@ -22,6 +22,7 @@ from typing import Any, Final
 from sut.adapters.redis.client import Address
 from sut.adapters.redis.master import RedisMaster
 from sut.adapters.redis.script import MAX_BATCH, Script, parts
+from sut.deploy.logins import Login
 from sut.ports import Route, Unavailable
 
 ROUTE_TTL_S: Final = 86_400
@@ -44,10 +45,15 @@ class RedisRegistry:
         master_name: str,
         address_map: Mapping[Address, Address],
         deadline_s: float = 0.3,
+        login: Login | None = None,
     ) -> None:
         """`address_map`: the address Sentinel names -> where to dial it (a proxy); others are dialled directly."""
         self._master = RedisMaster(
-            sentinels=sentinels, master_name=master_name, address_map=address_map, deadline_s=deadline_s
+            sentinels=sentinels,
+            master_name=master_name,
+            address_map=address_map,
+            deadline_s=deadline_s,
+            login=login,
         )
 
     @property

@@ -11,35 +11,39 @@ from __future__ import annotations
 from typing import Final
 
 from sut.adapters.redis.client import Address, asking
+from sut.deploy.logins import Login
 from sut.ports import Unavailable
 
 TIMEOUT_S: Final = 1.0
 
 
-def cut_replication(address: Address) -> bool:
-    """Refuse replicas and drop the connected ones. Clients notice nothing. False: the server did not answer."""
+def cut_replication(address: Address, login: Login | None = None, replica_user: str = "default") -> bool:
+    """Refuse replicas and drop the connected ones. Clients notice nothing. False: the server did not answer.
+
+    `replica_user`: the user as which replicas log in.
+    """
     try:
-        with asking(address, TIMEOUT_S) as ask:
-            ask("ACL", "SETUSER", "default", "-psync", "-sync")
+        with asking(address, TIMEOUT_S, login=login) as ask:
+            ask("ACL", "SETUSER", replica_user, "-psync", "-sync")
             ask("CLIENT", "KILL", "TYPE", "replica")
     except Unavailable:
         return False
     return True
 
 
-def allow_replication(address: Address) -> None:
+def allow_replication(address: Address, login: Login | None = None, replica_user: str = "default") -> None:
     """Accept replicas again. Harmless when none was refused. A Redis that is down lost the setting when it died."""
     try:
-        with asking(address, TIMEOUT_S) as ask:
-            ask("ACL", "SETUSER", "default", "+psync", "+sync")
+        with asking(address, TIMEOUT_S, login=login) as ask:
+            ask("ACL", "SETUSER", replica_user, "+psync", "+sync")
     except Unavailable:
         return
 
 
-def takes_writes(address: Address, timeout_s: float) -> bool:
+def takes_writes(address: Address, timeout_s: float, login: Login | None = None) -> bool:
     """Return True if the server accepts a write now. The key written has no meaning, and expires after a second."""
     try:
-        with asking(address, timeout_s) as ask:
+        with asking(address, timeout_s, login=login) as ask:
             return bool(ask("SET", "petrel:write-probe", "1", "PX", "1000") == "OK")
     except Unavailable:
         return False

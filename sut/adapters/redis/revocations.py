@@ -5,8 +5,9 @@ Keys
     revoked:data    hash: "user:device" -> second of the revocation and second from which it may be forgotten, u64 each
     revoked:last    the last change number
 
-Every process asks once a second for the changes after the one it knows. Without changes that costs Redis one GET. At
-most MAX_REVOKED are kept; expired entries are removed, oldest first, as new ones come in.
+Every process asks once a second for the changes after the one it knows. Without changes that costs Redis one GET.
+Beyond MAX_REVOKED only revocations of registered devices are added. Expired entries are removed, oldest first, as new
+ones come in.
 """
 
 from __future__ import annotations
@@ -21,7 +22,12 @@ from sut.adapters.redis.script import Script
 from sut.ports import Revocation, RevocationPage, Unavailable
 
 MAX_REVOKED: Final = 100_000
-"""About 15 MB in Redis, and as much in each gateway. More revocations within a token's life are refused."""
+"""About 15 MB in Redis, and as much in each gateway. Beyond it only revocations of registered devices are added.
+
+There are no more of those than the operator has registered devices.
+"""
+_NO_LIMIT: Final = (1 << 53) - 1
+"""The largest integer that a number in Redis's Lua holds exactly."""
 PAGE: Final = 1000
 _KEYS: Final = ("revoked:order", "revoked:data", "revoked:last")
 _DATA: Final = struct.Struct("!QQ")
@@ -43,9 +49,9 @@ class RedisRevocations:
         """Rises with each connection to a master after a failure or a failover."""
         return self._master.generation
 
-    async def revoke(self, revocations: Sequence[Revocation], *, now_s: int) -> None:
-        """Add these revocations. Raises Unavailable, also when the list is full."""
-        arguments: list[bytes | str | int] = [now_s, self._most]
+    async def revoke(self, revocations: Sequence[Revocation], *, now_s: int, always: bool = False) -> None:
+        """Add these revocations. Raises Unavailable, also when the list is full, unless `always`."""
+        arguments: list[bytes | str | int] = [now_s, _NO_LIMIT if always else self._most]
         for one in revocations:
             arguments += (f"{one.user}:{one.device}", _DATA.pack(one.at_s, one.until_s))
         refused = await self._master.call(lambda client: _REVOKE.run(client, _KEYS, arguments))

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from sut.adapters.redis.client import Address, RedisClient
 from sut.adapters.shared.patience import patience
+from sut.deploy.logins import Login
 from sut.ports import Unavailable
 
 _GRACE_S: Final = 0.02
@@ -31,16 +32,21 @@ class _Claim(NamedTuple):
 class MasterFinder:
     """Asks the Sentinels for the master. Belongs to one event loop."""
 
-    def __init__(self, sentinels: Sequence[Address], master_name: str, *, deadline_s: float) -> None:
+    def __init__(
+        self, sentinels: Sequence[Address], master_name: str, *, deadline_s: float, login: Login | None = None
+    ) -> None:
         self._sentinels = tuple(sentinels)
         self._name = master_name
         self._deadline_s = deadline_s
+        self._login = login
         self._clients: tuple[RedisClient, ...] = ()
 
     async def find(self) -> Address:
         """Return the master's own address. Raises Unavailable when no Sentinel names one within the deadline."""
         if not self._clients:
-            self._clients = tuple(RedisClient(address, deadline_s=self._deadline_s) for address in self._sentinels)
+            self._clients = tuple(
+                RedisClient(address, deadline_s=self._deadline_s, login=self._login) for address in self._sentinels
+            )
         waiting = {asyncio.create_task(self._ask(client)) for client in self._clients}
         claims: list[_Claim] = []
         try:

@@ -30,6 +30,9 @@ _PUT: Final = (
     " DO UPDATE SET provider = excluded.provider, token = excluded.token"
     " WHERE device.user = excluded.user AND NOT device.revoked"
 )
+_INDEX: Final = "CREATE INDEX IF NOT EXISTS device_of_address ON device (token) WHERE token IS NOT NULL"
+"""Not in devices.sql: older files lack it and are good without it."""
+_DISOWN: Final = "UPDATE device SET provider = NULL, token = NULL WHERE token = ? AND provider = ? AND user <> ?"
 _RETIRE: Final = "UPDATE device SET provider = NULL, token = NULL WHERE device = ? AND provider = ? AND token = ?"
 _REVOKE: Final = (
     "INSERT INTO device (device, user, revoked) VALUES (?, ?, 1) ON CONFLICT (device)"
@@ -54,6 +57,7 @@ class SqliteDevices:
         [self._file] = open_files(
             directory, [("devices.db", DEVICES)], partitions=partitions, lock_wait_s=LOCK_SHARE * deadline_s
         )
+        self._file.write(lambda connection: connection.execute(_INDEX))
         self._pool = BoundedPool("devices", threads=THREADS, max_waiting=MAX_WAITING, deadline_s=deadline_s)
         self._changes: GroupCommit[_Change, bool] = GroupCommit(
             "devices", self._apply, max_batch=MAX_BATCH, max_waiting=MAX_CHANGES
@@ -62,6 +66,8 @@ class SqliteDevices:
     async def register(self, devices: Sequence[RegisteredDevice]) -> list[bool]:
         """Add the devices, or replace their push addresses. False for a device that is revoked or belongs to another
         user.
+
+        Other users' devices with the same address lose it, in the same transaction.
         """
         return await self._changes.submit([_put(device) for device in devices])
 
@@ -123,4 +129,11 @@ def _run(statement: str, parameters: tuple[object, ...]) -> _Change:
 
 def _put(device: RegisteredDevice) -> _Change:
     provider, token = (device.push.provider, device.push.token) if device.push else (None, None)
-    return _run(_PUT, (device.device, device.user, provider, token))
+
+    def put(connection: sqlite3.Connection) -> bool:
+        done = bool(connection.execute(_PUT, (device.device, device.user, provider, token)).rowcount)
+        if done and token is not None:
+            connection.execute(_DISOWN, (token, provider, device.user))
+        return done
+
+    return put

@@ -89,7 +89,7 @@ class SqliteFile:
         self._closed = False
         with self._naming_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock_fd = os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._lock_fd = os.open(f"{path}-lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._make(partitions)
         except BaseException:

@@ -20,6 +20,7 @@ from sut.client.errors import ApiProblem, UserMistake, sentence
 from sut.protocol.api_answers import (
     Created,
     Gateways,
+    IssuedToken,
     IssuedTokens,
     KeysLeft,
     KeysOf,
@@ -33,6 +34,8 @@ TIMEOUT_S: Final = 8.0
 """The time limit of one attempt in seconds. The API itself answers within 5 s."""
 RENEW_S: Final = 60.0
 """Seconds before its expiry at which a token is replaced."""
+AGAIN_S: Final = 60.0
+"""Seconds after a failed refresh at which the token is refreshed again."""
 
 
 class Access(NamedTuple):
@@ -88,7 +91,9 @@ class Api:
         self._user = user
         self._device = device
         self._token = access.token
-        self._expires_s = float("inf") if access.token else 0.0
+        self._expires_s = 0.0
+        self._refresh_at_s = 0.0
+        """When a token that was given by hand is refreshed next: at the first use, then at half of its life."""
         try:
             self._trust = ssl.create_default_context(cafile=access.ca or None)
         except (OSError, ssl.SSLError) as error:
@@ -123,12 +128,24 @@ class Api:
         if not self._access.operator_key:
             if fresh:
                 raise ApiProblem("the token was refused; start again with a new --token", status=401, definite=True)
+            if time.time() >= self._refresh_at_s:
+                await self._refresh()
             return self._token
         if fresh or time.time() > self._expires_s - RENEW_S:
             wanted = {"devices": [{"user": self._user, "device": self._device}]}
             answer = await self._ask("POST", "/v1/tokens", IssuedTokens, wanted, bearer=self._access.operator_key)
             self._token, self._expires_s = answer.tokens[0].token, answer.tokens[0].expires
         return self._token
+
+    async def _refresh(self) -> None:
+        """Replace the token by a newer one of the same login. Keeps it where there is none just now."""
+        now_s = time.time()
+        self._refresh_at_s = now_s + AGAIN_S
+        try:
+            issued = await self._ask("POST", "/v1/tokens/refresh", IssuedToken, bearer=self._token)
+        except ApiProblem:
+            return  # whoever uses it hears why, if it is not valid any more
+        self._token, self._refresh_at_s = issued.token, now_s + (issued.expires - now_s) / 2
 
     async def create(self, kind: Literal["direct", "group"], members: Sequence[int], key: str) -> int:
         """Create a conversation, or find the one that was created with this key. Returns its id. Raises ApiProblem."""

@@ -16,7 +16,7 @@ def problem(topology: Topology, service: Service, timeout_s: float) -> str | Non
         return cast("str | None", kind.own("problem")(topology, service, timeout_s))
     if "http" in service.ports and (found := _http_problem(topology, service, timeout_s)):
         return found
-    pong = probe.peer_ping((service.host, service.ports["peer"]), timeout_s)
+    pong = probe.peer_ping((service.host, service.ports["peer"]), timeout_s, topology.peer_secret)
     if pong is None:
         return "does not answer a ping"
     if pong.node != service.name:

@@ -18,6 +18,7 @@ from sut.adapters.kafka import probe as kafka_probe
 from sut.adapters.kafka.probe import KafkaView
 from sut.adapters.redis import admin as redis_admin
 from sut.adapters.redis.admin import RedisRole, SentinelView
+from sut.deploy.logins import Login
 from sut.ports import Unavailable
 from sut.process import peer
 from sut.protocol.peer import Pong
@@ -27,38 +28,43 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def peer_ping(address: Address, timeout_s: float) -> Pong | None:
-    """Return the Pong of one of our own processes on its peer port: its name, incarnation and counters."""
-    return _answer(peer.ping, *address, timeout_s)
+def peer_ping(address: Address, timeout_s: float, secret: bytes = b"") -> Pong | None:
+    """Return the Pong of one of our own processes on its peer port: its name, incarnation and counters.
+
+    `secret`: that of its topology (`peer_secret`).
+    """
+    return _answer(peer.ping, *address, timeout_s, secret)
 
 
-def redis_ping(address: Address, timeout_s: float) -> bool:
-    """Return True if a Redis or Sentinel answers."""
+def redis_ping(address: Address, timeout_s: float, login: Login | None = None) -> bool:
+    """Return True if a Redis or Sentinel answers. `login`, here and below: the operator's of its topology."""
     try:
-        redis_admin.ping(address, timeout_s)
+        redis_admin.ping(address, timeout_s, login)
     except Unavailable:
         return False
     return True
 
 
-def redis_role(address: Address, timeout_s: float) -> RedisRole | None:
+def redis_role(address: Address, timeout_s: float, login: Login | None = None) -> RedisRole | None:
     """Return the role that a Redis reports."""
-    return _answer(redis_admin.role, address, timeout_s)
+    return _answer(redis_admin.role, address, timeout_s, login)
 
 
-def sentinel_view(address: Address, master_name: str, timeout_s: float) -> SentinelView | None:
+def sentinel_view(
+    address: Address, master_name: str, timeout_s: float, login: Login | None = None
+) -> SentinelView | None:
     """Return what a Sentinel reports about the master and its possible successors."""
-    return _answer(redis_admin.sentinel_view, address, master_name, timeout_s)
+    return _answer(redis_admin.sentinel_view, address, master_name, timeout_s, login)
 
 
-def sentinel_quorum(address: Address, master_name: str, timeout_s: float) -> str | None:
+def sentinel_quorum(address: Address, master_name: str, timeout_s: float, login: Login | None = None) -> str | None:
     """Return "OK ..." if a Sentinel reaches enough others for a failover, else why it does not."""
-    return _answer(redis_admin.quorum, address, master_name, timeout_s)
+    return _answer(redis_admin.quorum, address, master_name, timeout_s, login)
 
 
-def gateway_leases(address: Address, timeout_s: float) -> tuple[str, ...] | None:
+def gateway_leases(address: Address, timeout_s: float, login: Login | None = None) -> tuple[str, ...] | None:
     """Return the gateways whose lease a Redis holds."""
-    return _answer(redis_admin.leased, address, timeout_s)
+    return _answer(redis_admin.leased, address, timeout_s, login)
 
 
 def kafka_view(address: Address, timeout_s: float, topic: str) -> KafkaView | None:

@@ -1,7 +1,7 @@
 """One question to a service in raw bytes, and the course of the answer: its time, its pieces, or its absence.
 
 This shows the effect of a broken link on an answer without a client library that would retry, reconnect or wait. The
-question fits the port: a peer ping, Redis PING with a payload, CQL OPTIONS, Kafka ApiVersions.
+question fits the port: a peer ping, Redis PING with a payload (both after a login), CQL OPTIONS, Kafka ApiVersions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from sut.protocol.peer import ANSWER, Hello, Ping, encode
+from sut.deploy.logins import Login
+from sut.deploy.topology import Topology
+from sut.process.peer import Asker
+from sut.protocol.frames import FrameError
 
 Address = tuple[str, int]
 
@@ -42,11 +45,16 @@ class _Question:
     text: bytes
     whole: Callable[[bytes], bool]
     """Returns True if these bytes are the whole answer."""
+    more: Callable[[bytes], bytes] = lambda _piece: b""
+    """Returns what to send after this piece of the answer. May raise FrameError."""
 
 
-def ask(role: str, address: Address, timeout_s: float) -> Answer:
-    """Ask the port of that role (Service.ports) over a fresh connection, blocking, for at most timeout_s."""
-    question = _QUESTIONS[role]
+def ask(role: str, address: Address, timeout_s: float, topology: Topology | None = None) -> Answer:
+    """Ask the port of that role (Service.ports) over a fresh connection, blocking, for at most timeout_s.
+
+    `topology`: whose secrets are shown, at a Redis and at our own processes.
+    """
+    question = _question(role, topology)
     begun_s = time.monotonic()
     pieces: list[int] = []
     received = b""
@@ -67,25 +75,37 @@ def ask(role: str, address: Address, timeout_s: float) -> Answer:
                 if not piece:
                     return answer("broken")
                 received += piece
+                sock.sendall(question.more(piece))
                 pieces.append(len(piece))
                 if question.whole(received):
                     return answer("whole")
     except TimeoutError:
         pass
-    except OSError:
+    except (OSError, FrameError):
         return answer("broken")
     return answer("silence")
 
 
-def _peer_whole(received: bytes) -> bool:
-    """Return True if the frame that answers question 1 is complete."""
-    place = 0
-    while len(received) >= place + 8:
-        size, number = struct.unpack_from(">II", received, place)
-        if number == 1 | ANSWER:
-            return len(received) >= place + 4 + int(size)
-        place += 4 + size
-    return False
+def _question(role: str, topology: Topology | None) -> _Question:
+    if role == "peer":
+        asker = Asker(topology.peer_secret if topology is not None else b"")
+        return _Question(asker.opening, lambda _received: asker.pong is not None, asker.hear)
+    if role == "redis":
+        return _redis(topology.redis_login("operator") if topology is not None else None)
+    return _QUESTIONS[role]
+
+
+def _redis(login: Login | None) -> _Question:
+    """Make a PING with a payload, after the login."""
+    answer = b"$%d\r\n%b\r\n" % (len(_PAYLOAD), _PAYLOAD)
+    text = _command(b"PING", _PAYLOAD)
+    if login is not None:
+        text, answer = _command(b"AUTH", login.user.encode(), login.password.encode()) + text, b"+OK\r\n" + answer
+    return _Question(text, lambda received: len(received) >= len(answer))
+
+
+def _command(*words: bytes) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
 
 
 def _framed(header: int, size_at: int) -> Callable[[bytes], bool]:
@@ -98,11 +118,6 @@ def _framed(header: int, size_at: int) -> Callable[[bytes], bool]:
 
 
 _QUESTIONS: Final[Mapping[str, _Question]] = {
-    "peer": _Question(encode(Hello("probe", 0)) + encode(Ping(), 1), _peer_whole),
-    "redis": _Question(
-        b"*2\r\n$4\r\nPING\r\n$%d\r\n%b\r\n" % (len(_PAYLOAD), _PAYLOAD),
-        lambda received: len(received) >= len(b"$%d\r\n%b\r\n" % (len(_PAYLOAD), _PAYLOAD)),
-    ),
     "cql": _Question(struct.pack(">BBhBi", 4, 0, 1, 0x05, 0), _framed(9, 5)),  # OPTIONS, answered by SUPPORTED
     "client": _Question(struct.pack(">ihhih6s", 16, 18, 0, 1, 6, b"petrel"), _framed(4, 0)),  # ApiVersions, version 0
 }

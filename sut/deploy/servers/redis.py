@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from sut.deploy.logins import REPLICA, node_users
 from sut.deploy.place import Place
 from sut.deploy.topology import Service, ServiceKind, Topology
 
@@ -26,6 +27,9 @@ SENTINEL_PATIENCE_S: Final = 10.0
 SENTINEL_TIMEOUT_S: Final = 0.5
 FIRST_START_S: Final = 0.5
 """A start this soon after the last end is the first start: no Sentinel can be asked yet."""
+
+USERS: Final = "users.acl"
+"""The file of users, beside the configuration: Sentinel has nodes rewrite that, and never this."""
 
 _COMMON: Final = """\
 bind {host}
@@ -72,33 +76,43 @@ def conf_path(directory: Path, name: str) -> Path:
 
 def conf(topology: Topology, service: Service) -> str:
     """Return the configuration of a data node, the same for master and replica."""
-    return common_conf(topology, service) + _REDIS
+    login = topology.redis_login(REPLICA)
+    users = "" if login is None else f"masteruser {login.user}\nmasterauth {login.password}\n"
+    return common_conf(topology, service) + _REDIS + users
 
 
 def common_conf(topology: Topology, service: Service) -> str:
     """Return the lines that data nodes and Sentinels have in common."""
-    directory = str(conf_path(topology.path, service.name).parent)
-    quoted = directory.replace("\\", "\\\\").replace('"', '\\"')
-    return _COMMON.format(host=service.host, port=service.ports["redis"], directory=quoted)
+    directory = conf_path(topology.path, service.name).parent
+    text = _COMMON.format(host=service.host, port=service.ports["redis"], directory=_quoted(directory))
+    return text + (f'aclfile "{_quoted(directory / USERS)}"\n' if topology.redis_key else "")
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def write_conf(topology: Topology, service: Service) -> None:
     """Write the configuration. Raises OSError."""
-    write(topology, service, conf(topology, service))
+    users = node_users(topology.redis_key) if topology.redis_key else ""
+    write(topology, service, conf(topology, service), users)
 
 
-def write(topology: Topology, service: Service, text: str) -> None:
-    """Write this configuration. Raises OSError."""
+def write(topology: Topology, service: Service, text: str, users: str) -> None:
+    """Write this configuration and ACL file, readable by their owner only. Raises OSError."""
     path = conf_path(topology.path, service.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    for file, content in ((path, text), (path.with_name(USERS), users)):
+        file.touch(mode=0o600)
+        file.chmod(0o600)
+        file.write_text(content)
 
 
-def problem(_topology: Topology, service: Service, timeout_s: float) -> str | None:
+def problem(topology: Topology, service: Service, timeout_s: float) -> str | None:
     """Return a data node's problem, None when it is healthy. Takes at most about `timeout_s`."""
     from sut.deploy.probes import probe  # redis-py takes 0.2 s to import: not before the first start
 
-    role = probe.redis_role((service.host, service.ports["redis"]), timeout_s)
+    role = probe.redis_role((service.host, service.ports["redis"]), timeout_s, topology.redis_login("operator"))
     if role is None:
         return "does not answer"
     return None if role.linked else "a replica that is not in sync with its master"
@@ -115,7 +129,8 @@ def start_arguments(topology: Topology, service: Service, waited_s: float) -> tu
 
         for sentinel in topology.of_kind("sentinel"):
             address = (sentinel.host, sentinel.ports["redis"])
-            view = probe.sentinel_view(address, topology.redis_master, SENTINEL_TIMEOUT_S)
+            login = topology.redis_login("operator")
+            view = probe.sentinel_view(address, topology.redis_master, SENTINEL_TIMEOUT_S, login)
             if view is not None:
                 views.append(view)
     first = topology.of_kind("redis")[0]

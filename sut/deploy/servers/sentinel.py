@@ -10,6 +10,7 @@ import hashlib
 from typing import Final
 
 from sut.adapters.redis.tilt import DOWN_AFTER_MS, tilt_problem
+from sut.deploy.logins import sentinel_users
 from sut.deploy.place import Place
 from sut.deploy.probes import probe
 from sut.deploy.servers import redis
@@ -48,17 +49,22 @@ def conf(topology: Topology, service: Service) -> str:
         if other.name != service.name:
             known = f"{other.host} {other.ports['redis']} {_sentinel_id(topology, other)}"
             text += f"sentinel known-sentinel {name} {known}\n"
+    if login := topology.redis_login("sentinel"):
+        text += f"sentinel auth-user {name} {login.user}\nsentinel auth-pass {name} {login.password}\n"
+        text += f"sentinel sentinel-user {login.user}\nsentinel sentinel-pass {login.password}\n"
     return text
 
 
 def write_conf(topology: Topology, service: Service) -> None:
     """Write the configuration. Raises OSError."""
-    redis.write(topology, service, conf(topology, service))
+    users = sentinel_users(topology.redis_key) if topology.redis_key else ""
+    redis.write(topology, service, conf(topology, service), users)
 
 
 def problem(topology: Topology, service: Service, timeout_s: float) -> str | None:
     """Return a Sentinel's problem, None when it sees the others and a master. Each look takes `timeout_s` at most."""
-    view = probe.sentinel_view((service.host, service.ports["redis"]), topology.redis_master, timeout_s)
+    login = topology.redis_login("operator")
+    view = probe.sentinel_view((service.host, service.ports["redis"]), topology.redis_master, timeout_s, login)
     if view is None:
         return "does not answer"
     if tilt := tilt_problem({service.name: view}):
@@ -68,7 +74,7 @@ def problem(topology: Topology, service: Service, timeout_s: float) -> str | Non
         return f"sees the master as {', '.join(sorted(view.flags))}"
     if (view.replicas, view.sentinels) != (replicas, others):
         return f"sees {view.replicas} of {replicas} replicas and {view.sentinels} of {others} other sentinels"
-    role = probe.redis_role(view.master, timeout_s)
+    role = probe.redis_role(view.master, timeout_s, login)
     return None if role is not None and role.role == "master" else "names a master that is not one"
 
 

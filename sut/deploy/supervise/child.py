@@ -120,7 +120,7 @@ class Child:
         """Start the process and wait for its end. Returns how it ended."""
         try:
             log_fd = os.open(
-                self._files.log(self.service.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644
+                self._files.log(self.service.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
             )
             try:
                 self._process = await asyncio.create_subprocess_exec(

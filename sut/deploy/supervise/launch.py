@@ -11,6 +11,7 @@ import asyncio
 import errno
 import functools
 import importlib
+import os
 import signal
 import sys
 import time
@@ -22,7 +23,7 @@ import uvloop
 from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE
 from sut.deploy.kinds import KINDS
 from sut.deploy.supervise import log_lines
-from sut.deploy.topology import Service, Topology, TopologyError, load
+from sut.deploy.topology import PRIVATE, Service, Topology, TopologyError, load
 from sut.ports import SutError
 
 Serve = Callable[..., Awaitable[None]]
@@ -33,6 +34,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2:
         sys.stderr.write("usage: python -m sut.deploy.supervise.launch TOPOLOGY NAME\n")
         return EXIT_USAGE
+    os.umask(PRIVATE)
     path, name = arguments
     log = log_lines.configure(name)
     try:

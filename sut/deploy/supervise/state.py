@@ -83,6 +83,7 @@ class Files(NamedTuple):
         """Make the directories, and delete the holds of an earlier system. Raises OSError."""
         for part in ("hold", "logs", "data"):
             (self.directory / part).mkdir(parents=True, exist_ok=True)
+            (self.directory / part).chmod(0o700)
         for leftover in (self.directory / "hold").iterdir():
             leftover.unlink()
 
@@ -110,7 +111,7 @@ def write_state(directory: Path, state: SystemState) -> None:
 
 def take_lock(directory: Path) -> int | None:
     """Lock the directory until this process and its heirs close the descriptor; None: it is locked. Raises OSError."""
-    fd = os.open(Files(directory).lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fd = os.open(Files(directory).lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     for _attempt in range(5):  # is_locked of another process holds it for a moment
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

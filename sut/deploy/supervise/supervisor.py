@@ -24,7 +24,7 @@ from sut.deploy.kinds import KINDS, Kind, stages
 from sut.deploy.supervise import log_lines, state
 from sut.deploy.supervise.child import Child
 from sut.deploy.supervise.state import Files, SystemState
-from sut.deploy.topology import Service, Topology, TopologyError, load
+from sut.deploy.topology import PRIVATE, Service, Topology, TopologyError, load
 
 STAGE_TIMEOUT_S: Final = 5.0
 """Time that a stage of the start waits for the ports of the one before."""
@@ -175,6 +175,7 @@ def main(arguments: list[str]) -> int:
             "usage: python -m sut.deploy.supervise.supervisor TOPOLOGY [DESCRIPTOR OF THE LOCK, IF INHERITED]\n"
         )
         return EXIT_USAGE
+    os.umask(PRIVATE)
     path = Path(arguments[0]).absolute()
     log_lines.configure(state.SUPERVISOR)
     try:

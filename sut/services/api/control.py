@@ -31,9 +31,8 @@ class Denied(Exception):
 
 
 _REASONS: Final[dict[int, str]] = {
-    Nack.FOREIGN: "you are not a member of this conversation",
+    Nack.FOREIGN: "you have no such conversation",
     Nack.NOT_MEMBER: "not a member of this conversation",
-    Nack.NO_CONVERSATION: "no such conversation",
     Nack.GROUP_FULL: "the group is full",
     Nack.NOT_ALLOWED: "members of a 1:1 conversation are fixed, and in a group your role does not allow this",
     Nack.REUSED: "you created another group with this key: its members or who may add were others",
@@ -41,18 +40,21 @@ _REASONS: Final[dict[int, str]] = {
 }
 
 
-def direct_id(user: int, other: int) -> int:
-    """Return the id of the one conversation between two users, whoever creates it."""
-    return _id(f"direct:{min(user, other)}:{max(user, other)}")
+def direct_id(secret: bytes, user: int, other: int) -> int:
+    """Return the id of the one conversation between two users, whoever creates it.
+
+    `secret`: `Topology.conversation_secret`. Without it nobody can compute whose conversation an id (in a push) is.
+    """
+    return _id(secret, f"direct:{min(user, other)}:{max(user, other)}")
 
 
-def group_id(creator: int, key: str) -> int:
+def group_id(secret: bytes, creator: int, key: str) -> int:
     """Return the id of the group that this creator makes under this idempotency key."""
-    return _id(f"group:{creator}:{key}")
+    return _id(secret, f"group:{creator}:{key}")
 
 
-def _id(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1 or 1
+def _id(secret: bytes, text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8, key=secret).digest(), "big") >> 1 or 1
 
 
 class Control:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from sut.services.api.devices import DeviceDesk
-from sut.services.api.guard import CALLER, answer, body, caller, number, query
+from sut.services.api.guard import CALLER, LOGIN, answer, body, caller, number, query
 from sut.services.api.model import DevicesRequest, PushRequest, TokensRequest, UserOf
 
 
@@ -21,7 +21,7 @@ class DeviceRoutes:
 
     async def refresh(self, request: web.Request) -> web.Response:
         """Issue a new token for the device that asks."""
-        return answer(await self._desk.refresh(caller(request)))
+        return answer(await self._desk.refresh(caller(request), login_s=request[LOGIN]))
 
     async def register(self, request: web.Request) -> web.Response:
         """Register any devices, for the operator."""
@@ -36,3 +36,8 @@ class DeviceRoutes:
         """Revoke a stolen or lost device, for its user or the operator."""
         device, user = number(request, "device"), query(request, UserOf).user
         return answer(await self._desk.revoke(device, by=request.get(CALLER), user=user))
+
+    async def log_out(self, request: web.Request) -> web.Response:
+        """A token that got into wrong hands: whoever owns the device, or the operator, takes all of its tokens back."""
+        device, user = number(request, "device"), query(request, UserOf).user
+        return answer(await self._desk.log_out(device, by=request.get(CALLER), user=user))

@@ -1,16 +1,19 @@
 """The API's devices: registered with their push tokens, revoked, and the tokens that let them connect.
 
 An operator (Bearer API_KEY) registers and revokes any device. A device's own token sets that device's push address and
-renews itself. Any device of a user may revoke another one of the same user (the stolen phone).
+renews itself, for LOGIN_S from the login. Any device of a user may revoke another one of the same user (the stolen
+phone), or void its tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from sut.ports import Devices, KeyStore, PushAddress, RegisteredDevice
 from sut.process.revoked import Revoked
-from sut.protocol.tokens import Identity, issue
+from sut.protocol.tokens import LOGIN_S, Identity, issue
+from sut.services.api.allowance import Allowance
 from sut.services.api.errors import ProblemError
 from sut.services.api.model import (
     ApnsPush,
@@ -23,6 +26,11 @@ from sut.services.api.model import (
     Token,
     Tokens,
 )
+
+PLACES_BURST, PLACES_PER_S = 16, 1 / 3600
+"""Places that one user takes in the list of revocations for devices that were never registered."""
+CLOCKS_S: Final = 60
+"""By how much clocks of our machines may differ, with room to spare."""
 
 
 class DeviceDesk:
@@ -42,8 +50,9 @@ class DeviceDesk:
         self._keys = keys
         self._revoked = revoked
         self._token_key = token_key
-        self._ttl_s = int(token_ttl_s)
+        self._ttl_s = int(min(token_ttl_s, LOGIN_S))
         self._now_s = now_s
+        self._places = Allowance(burst=PLACES_BURST, per_s=PLACES_PER_S)
 
     async def tokens(self, wanted: Sequence[DeviceOf]) -> Tokens:
         """Return a token for each device, in order. If one is revoked, 403 names the first and none gets a token."""
@@ -54,9 +63,17 @@ class DeviceDesk:
                 raise ProblemError(403, f"device {d.device} is revoked")
         return Tokens([self._issue(d.user, d.device, now_s) for d in wanted])
 
-    async def refresh(self, who: Identity) -> Token:
-        """Return a new token for the device that showed a valid one."""
-        return (await self.tokens([DeviceOf(who.user, who.device)])).tokens[0]
+    async def refresh(self, who: Identity, *, login_s: int) -> Token:
+        """Return a new token of the same login for the device that showed a valid one. 401: the login is too old."""
+        now_s = int(self._now_s())
+        left_s = int(login_s + LOGIN_S) - now_s
+        if left_s <= 0:
+            raise ProblemError(401, f"the login is {LOGIN_S / 86_400:g} days old: log in again")
+        if await self._devices.revoked([who.device]):
+            raise ProblemError(403, f"device {who.device} is revoked")
+        ttl_s = min(self._ttl_s, left_s)
+        text = issue(self._token_key, who.user, who.device, ttl_s=ttl_s, now_s=now_s, login_s=login_s)
+        return Token(who.device, text, now_s + ttl_s)
 
     async def register(self, wanted: Sequence[DeviceToRegister]) -> Registered:
         """Register all of them. Raises 409 for the first that cannot be; the others are registered."""
@@ -81,22 +98,48 @@ class DeviceDesk:
         registered has no user. A user then voids only the tokens with their own id, and the operator must name the
         user.
         """
+        whose, registered = await self._whose(device, by=by, user=user)
+        self._count(by, registered=registered)
+        if by is not None and by.device != device and await self._devices.revoked([by.device]):
+            raise ProblemError(403, "your own device is revoked")
+        if registered or by is None or by.device == device:
+            await self._devices.revoke(device, whose)
+        keep_s = self._ttl_s + CLOCKS_S if registered else LOGIN_S
+        done = await self._revoked.revoke(whose, device, keep_s=keep_s, always=registered)
+        await self._keys.remove(whose, device)
+        return RevokedDevice(done.user, done.device, done.at_s)
+
+    async def log_out(self, device: int, *, by: Identity | None, user: int | None) -> RevokedDevice:
+        """Void all tokens that the device has, however often they were refreshed. It may log in again.
+
+        `by` and `user` as for `revoke`. Its connection closes, and its keys stay.
+        """
+        whose, registered = await self._whose(device, by=by, user=user)
+        self._count(by, registered=registered)
+        done = await self._revoked.revoke(whose, device, keep_s=LOGIN_S, always=registered)
+        return RevokedDevice(done.user, done.device, done.at_s)
+
+    async def _whose(self, device: int, *, by: Identity | None, user: int | None) -> tuple[int, bool]:
+        """Return the device's user, and whether it is registered. Raises ProblemError if it is not the asker's.
+
+        A device that was never registered counts as the asker's: only tokens with the asker's own id are voided.
+        """
         if by is not None and user not in (None, by.user):
             raise ProblemError(403, "not a device of yours")
         said = by.user if by is not None else user
         owner = await self._devices.owner(device) or None
         if owner is not None and said not in (None, owner):
             raise ProblemError(404, f"you have no device {device}" if by else f"user {said} has no device {device}")
-        whose = owner or said
-        if whose is None:
+        if owner is not None:
+            return owner, True
+        if said is None:
             raise ProblemError(400, "query: this device was never registered; name its user by ?user=")
-        if by is not None and by.device != device and await self._devices.revoked([by.device]):
-            raise ProblemError(403, "your own device is revoked")
-        if owner is not None or by is None or by.device == device:
-            await self._devices.revoke(device, whose)
-        done = await self._revoked.revoke(whose, device)
-        await self._keys.remove(whose, device)
-        return RevokedDevice(done.user, done.device, done.at_s)
+        return said, False
+
+    def _count(self, by: Identity | None, *, registered: bool) -> None:
+        """Raise ProblemError 429 when a user has taken too many places in the list for unregistered devices."""
+        if by is not None and not registered and not self._places.take(by.user, self._now_s()):
+            raise ProblemError(429, "too many revocations of devices that were never registered")
 
     def _issue(self, user: int, device: int, now_s: int) -> Token:
         text = issue(self._token_key, user, device, ttl_s=self._ttl_s, now_s=now_s)

@@ -20,7 +20,7 @@ from aiohttp import web
 from sut.ports import Unavailable
 from sut.process.revoked import Revoked
 from sut.protocol.frames import Nack
-from sut.protocol.tokens import Identity, TokenError, prove
+from sut.protocol.tokens import Identity, Proof, TokenError, prove
 from sut.services.api.control import Denied
 from sut.services.api.errors import ProblemError
 from sut.services.api.model import Problem
@@ -35,13 +35,14 @@ BODY_TIMEOUT_S: Final = 10.0
 """Time limit from the headers to the last byte of the body."""
 CALLER: Final = web.RequestKey("caller", Identity)
 """The device that asks, if a token named it."""
+LOGIN: Final = web.RequestKey("login", int)
+"""The time when that device logged in, in Unix seconds."""
 
 log = logging.getLogger("api")
 
 _STATUS: Final[dict[int, int]] = {
-    Nack.FOREIGN: 403,
+    Nack.FOREIGN: 404,
     Nack.NOT_MEMBER: 404,
-    Nack.NO_CONVERSATION: 404,
     Nack.GROUP_FULL: 409,
     Nack.NOT_ALLOWED: 403,
     Nack.OWNER_STAYS: 409,
@@ -176,17 +177,18 @@ class Guard:
             return
         if who is Who.OPERATOR:
             raise ProblemError(401, "wrong API key")
-        request[CALLER] = self.identify(shown)
+        proven = self.identify(shown)
+        request[CALLER], request[LOGIN] = Identity(proven.user, proven.device), proven.login_s
 
-    def identify(self, token: str) -> Identity:
-        """Return the user and device of a device token. Raises ProblemError 401."""
+    def identify(self, token: str) -> Proof:
+        """Return what a device token proves. Raises ProblemError 401."""
         try:
-            user, device, issued_s = prove(token, self._token_key)
+            proven = prove(token, self._token_key)
         except TokenError as error:
             raise ProblemError(401, str(error)) from None
-        if self._revoked.is_void(user, device, issued_s):
+        if self._revoked.is_void(proven.user, proven.device, proven.login_s):
             raise ProblemError(401, "token was revoked")
-        return Identity(user, device)
+        return proven
 
 
 def _method(handlers: tuple[object, ...], name: str) -> Handler:

@@ -15,7 +15,9 @@ from sut.deploy.topology import Topology
 from sut.ports import Devices, KeyStore, Registry, Unavailable
 from sut.process.revoked import Revoked
 from sut.protocol.handshake import PATH
+from sut.protocol.tokens import LOGIN_S
 from sut.services.api import openapi
+from sut.services.api.allowance import Allowance
 from sut.services.api.control import Control, direct_id, group_id
 from sut.services.api.device_routes import DeviceRoutes
 from sut.services.api.devices import DeviceDesk
@@ -38,6 +40,11 @@ from sut.services.api.model import (
 from sut.services.api.people import People
 from sut.services.api.routes import ROUTES
 
+GROUPS_BURST, GROUPS_PER_S = 200, 0.5
+"""Groups that one user makes, repetitions included."""
+ADDITIONS_BURST, ADDITIONS_PER_S = 60, 0.1
+"""Times that one user puts the same other user into a group, repetitions included."""
+
 
 def make_app(
     topology: Topology,
@@ -53,7 +60,7 @@ def make_app(
     """Return the application with all its routes."""
     token_key, ttl_s = bytes.fromhex(topology.token_key), topology.settings.token_ttl_s
     if revoked is None:
-        revoked = Revoked(keep_s=ttl_s)
+        revoked = Revoked(keep_s=LOGIN_S)
     desk = DeviceDesk(devices, keys, revoked, token_key=token_key, token_ttl_s=ttl_s, now_s=time.time)
     app = web.Application(middlewares=[problems], client_max_size=MAX_REQUEST)
     guard = Guard(token_key=token_key, api_key=topology.api_key, revoked=revoked)
@@ -72,6 +79,9 @@ class _Api:
         people: People,
     ) -> None:
         self._settings = topology.settings
+        self._secret = topology.conversation_secret
+        self._groups = Allowance(burst=GROUPS_BURST, per_s=GROUPS_PER_S)
+        self._additions = Allowance(burst=ADDITIONS_BURST, per_s=ADDITIONS_PER_S)
         self._control = control
         self._registry = registry
         self._conversations = conversations
@@ -101,11 +111,12 @@ class _Api:
         if wanted.kind == "direct":
             if len(others) != 1:
                 raise ProblemError(409, "a direct conversation has exactly one other member")
-            conv = direct_id(creator, others[0])
+            conv = direct_id(self._secret, creator, others[0])
         else:
             if len(others) >= self._settings.group_cap:
                 raise ProblemError(409, f"a group has at most {self._settings.group_cap} members")
-            conv = group_id(creator, wanted.key)
+            self._count_group(creator, others)
+            conv = group_id(self._secret, creator, wanted.key)
         kind = "m" if wanted.kind == "group" and wanted.adding == "admins" else wanted.kind[0]
         await self._control.create(conv, creator, kind=kind, members=(creator, *others))
         return answer(Created(conv), 201)
@@ -113,7 +124,20 @@ class _Api:
     async def add(self, request: web.Request) -> web.Response:
         by = caller(request).user
         wanted = await body(request, MemberRequest)
+        self._count_addition(by, wanted.user)
         return answer(Changed(await self._control.add(number(request, "conversation"), by, wanted.user)))
+
+    def _count_group(self, creator: int, others: tuple[int, ...]) -> None:
+        """Raises ProblemError, 429: too many groups of one user, or of the same two."""
+        if not self._groups.take(creator, time.monotonic()):
+            raise ProblemError(429, "too many groups; wait two seconds for each")
+        for user in others:
+            self._count_addition(creator, user)
+
+    def _count_addition(self, by: int, user: int) -> None:
+        """Raises ProblemError, 429: nobody is put into groups without end by the same user."""
+        if not self._additions.take((by, user), time.monotonic()):
+            raise ProblemError(429, f"you have added user {user} to too many groups; wait ten seconds for each")
 
     async def remove(self, request: web.Request) -> web.Response:
         by = caller(request).user

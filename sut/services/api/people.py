@@ -16,6 +16,8 @@ from sut.protocol.peer import ReadReceipts, ReceiptsOf
 from sut.protocol.signals import ReceiptKind
 from sut.services.api.control import Denied
 from sut.services.api.model import Progress, Progresses, Seen, SeenUsers
+from sut.services.sequencer.state import Conversation
+from sut.services.visibility import known_to
 
 ASK_TIMEOUT_S: Final = 0.5
 
@@ -33,25 +35,24 @@ class People:
         """Return the highest numbers of each user with receipts, to a present or past member. Raises Denied,
         Unavailable.
 
+        A removed user learns nothing from after the removal: no number beyond it, and nothing of users who came later.
         The store follows with a delay; the sequencer knows the newest numbers, unless it has just started.
         """
         link = self._sequencers[partition_of(conv, len(self._sequencers))]
         try:
             answer = await link.ask(ReadReceipts(conv, user), ASK_TIMEOUT_S)
         except Unavailable:
-            answer = ReceiptsOf(hit=False, member=False, items=())
+            answer = ReceiptsOf(hit=False, items=())
         assert isinstance(answer, ReceiptsOf)
-        if not answer.hit:
-            image = await self._store.load(conv)
-            if image is None:
-                raise Denied(Nack.NO_CONVERSATION)
-            if not any(span.user == user for span in image.spans):
-                raise Denied(Nack.FOREIGN)
-        elif not answer.member:
+        head, known = answer.head, frozenset(answer.known)
+        if not answer.hit and (image := await self._store.load(conv)) is not None:
+            head, known = known_to(user, Conversation.from_image(image).spans, image.row.head)
+        if user not in known:
             raise Denied(Nack.FOREIGN)
         highest = await self._store.receipts(conv)
         for by, kind, seq in answer.items:
             highest[by, kind] = max(seq, highest.get((by, kind), 0))
+        highest = {(by, kind): min(seq, head) for (by, kind), seq in highest.items() if by in known}
         users = sorted({by for by, _ in highest})
         return Progresses(
             [

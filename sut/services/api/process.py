@@ -17,6 +17,7 @@ from sut.process.ready import Ready
 from sut.process.revoked import Revoked
 from sut.process.serving import peers, work_until
 from sut.process.tls import server_context
+from sut.protocol.tokens import LOGIN_S
 from sut.services.api.control import Control
 from sut.services.api.history import Conversations
 from sut.services.api.http import make_app
@@ -40,8 +41,14 @@ async def serve(
     sequencers = by_partition(topology, links)
     control = Control(node=service.name, incarnation=incarnation, message_log=message_log, sequencers=sequencers)
     ready = Ready()
-    server = PeerServer(node=service.name, incarnation=incarnation, on_frame=control.on_frame, stats=ready.stats)
-    revoked = Revoked(backends.revocations(registry), keep_s=topology.settings.token_ttl_s)
+    server = PeerServer(
+        node=service.name,
+        incarnation=incarnation,
+        secret=topology.peer_secret,
+        on_frame=control.on_frame,
+        stats=ready.stats,
+    )
+    revoked = Revoked(backends.revocations(registry), keep_s=LOGIN_S)
     app = make_app(
         topology,
         control,

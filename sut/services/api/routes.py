@@ -138,7 +138,17 @@ ROUTES: Final = (
         who=Who.EITHER,
         query=model.UserOf,
         gives=model.RevokedDevice,
-        refuses=(403, 503),
+        refuses=(403, 429, 503),
+    ),
+    Route(
+        name="log_out",
+        method="DELETE",
+        path="/v1/devices/{device}/tokens",
+        summary="Take back all tokens that a device has, refreshed ones too; it may log in again",
+        who=Who.EITHER,
+        query=model.UserOf,
+        gives=model.RevokedDevice,
+        refuses=(403, 429, 503),
     ),
     Route(
         name="create",
@@ -149,7 +159,7 @@ ROUTES: Final = (
         takes=model.ConversationRequest,
         gives=model.Created,
         status=201,
-        refuses=(403, 409, 503),
+        refuses=(403, 409, 429, 503),
     ),
     Route(
         name="members",
@@ -168,7 +178,7 @@ ROUTES: Final = (
         who=Who.DEVICE,
         takes=model.MemberRequest,
         gives=model.Changed,
-        refuses=(403, 409, 503),
+        refuses=(403, 409, 429, 503),
     ),
     Route(
         name="set_role",
@@ -226,7 +236,7 @@ ROUTES: Final = (
         who=Who.DEVICE,
         takes=key_model.KeysRequest,
         gives=key_model.KeysLeft,
-        refuses=(409, 503),
+        refuses=(409, 429, 503),
     ),
     Route(
         name="count_keys",

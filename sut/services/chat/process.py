@@ -67,6 +67,7 @@ async def serve(
     server = PeerServer(
         node=service.name,
         incarnation=incarnation,
+        secret=topology.peer_secret,
         on_frame=chat.on_frame,
         stats=lambda: chat.stats() | ready.stats(),
     )

@@ -50,7 +50,13 @@ async def serve(
     backends = Backends(topology, service.name)
     links = links_to(topology, service, incarnation, "gateway", "sequencer")
     push = _Push(topology, providers, backends, links, pieces)
-    server = PeerServer(node=service.name, incarnation=incarnation, on_frame=refuse, stats=push.stats)
+    server = PeerServer(
+        node=service.name,
+        incarnation=incarnation,
+        secret=topology.peer_secret,
+        on_frame=refuse,
+        stats=push.stats,
+    )
     closings = [provider.close for provider in providers.values()]
     async with peers(service, server, links, *closings, backends.close):
         await work_until(stop, push.works())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,6 +15,10 @@ from sut.services.visibility import cut_back, cut_page, stretch_before, visible_
 
 HOT_ROWS: Final = 64
 """Newest rows kept for members who fetch right after a notification; about 20 KB a busy conversation."""
+HOT_BYTES: Final = 64 << 10
+"""Bytes of these rows at most: 64 of the largest bodies (16 KB) would be a megabyte. The newest row always stays."""
+ROW_BYTES: Final = 200
+"""What a row costs beside its body, in CPython, rounded up."""
 
 SHARED_FROM: Final = 8
 """Smallest group whose pages name the other members for whom they are the same."""
@@ -29,12 +34,40 @@ class Unstored:
     roles: dict[int, RoleMark] = field(default_factory=dict)
 
 
+class HotRows(deque[StoredMessage]):
+    """The newest rows of a conversation, bounded in number and in bytes. Rows are appended, never taken out by hand."""
+
+    def __init__(self, rows: Iterable[StoredMessage] = ()) -> None:
+        super().__init__()
+        self.size = 0
+        """Bytes."""
+        self.extend(rows)
+
+    def append(self, row: StoredMessage) -> None:
+        super().append(row)
+        self.size += _size(row)
+        while len(self) > HOT_ROWS or (self.size > HOT_BYTES and len(self) > 1):
+            self.size -= _size(self.popleft())
+
+    def extend(self, rows: Iterable[StoredMessage]) -> None:
+        for row in rows:
+            self.append(row)
+
+    def clear(self) -> None:
+        super().clear()
+        self.size = 0
+
+
+def _size(row: StoredMessage) -> int:
+    return ROW_BYTES + len(row.body)
+
+
 @dataclass(slots=True)
 class Live:
     """One conversation in memory."""
 
     state: Conversation
-    hot: deque[StoredMessage] = field(default_factory=lambda: deque(maxlen=HOT_ROWS))
+    hot: HotRows = field(default_factory=HotRows)
     unstored: Unstored | None = None
 
     def changed(self) -> Unstored:

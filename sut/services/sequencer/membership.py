@@ -20,6 +20,8 @@ from sut.services.sequencer.state import DIRECT, MANAGED, Conversation, Outcome,
 
 def change(state: Conversation, record: LogRecord, group_cap: int) -> Outcome:
     """Apply a record that changes members or roles and return its outcome; changes `state` in place."""
+    if record.user not in state.spans:
+        return Refused(Nack.FOREIGN)
     if state.kind == DIRECT:
         return Refused(Nack.NOT_ALLOWED)
     match record.kind:

@@ -74,6 +74,7 @@ async def serve(
     server = PeerServer(
         node=service.name,
         incarnation=incarnation,
+        secret=topology.peer_secret,
         on_frame=answers.on_frame,
         stats=lambda: _stats(workers, emitter, ready) | signals.stats(),
     )

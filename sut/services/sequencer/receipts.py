@@ -167,7 +167,8 @@ class ReceiptDesk:
         if key in self._unsaved or len(self._unsaved) < MAX_UNSAVED:
             self._unsaved[key] = seq
         for author in view.authors(user=user, after=known, seq=seq):
-            letters[author].append(Receipt(conv, seq, kind, user))
+            limit = visible_head(view.state.spans.get(author, []), view.state.head)  # lower for one who was removed
+            letters[author].append(Receipt(conv, min(seq, limit), kind, user))
 
     def _send(self, letters: Mapping[int, list[Receipt]]) -> None:
         for author, receipts in letters.items():

@@ -52,7 +52,7 @@ def apply(
     if state is None:
         if record.kind == Kind.CREATE:
             return _create(offset, record, group_cap)
-        return None, Refused(Nack.NO_CONVERSATION)
+        return None, Refused(Nack.FOREIGN)  # as of one that there is: a stranger learns of none whether it exists
     if offset <= state.applied:
         return state, _recall(state, record)
     state.applied = offset

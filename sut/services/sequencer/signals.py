@@ -14,6 +14,7 @@ from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.live import Live
 from sut.services.sequencer.receipts import ReceiptDesk
 from sut.services.sequencer.typing_relay import TypingRelay
+from sut.services.visibility import known_to
 
 if TYPE_CHECKING:
     from sut.services.sequencer.worker import PartitionWorker
@@ -61,8 +62,10 @@ class Signals:
     def _known(self, conv: int, user: int) -> ReceiptsOf:
         live = self._live(conv)
         items = tuple((by, kind, seq) for (by, kind), seq in self.receipts.told.of(conv).items())
-        member = live is not None and user in live.state.spans
-        return ReceiptsOf(live is not None, member, items)
+        if live is None:
+            return ReceiptsOf(hit=False, items=items)
+        head, known = known_to(user, live.state.spans, live.state.head)
+        return ReceiptsOf(hit=True, items=items, head=head, known=tuple(known))
 
     def works(self) -> list[Coroutine[Any, Any, None]]:
         """Return what has to run as long as the sequencer does."""

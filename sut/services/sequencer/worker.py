@@ -37,6 +37,10 @@ callers of the store (a SYNC, a FETCH beyond the sequencer's memory) ask again. 
 pace."""
 MAX_UNSTORED: Final = 20_000
 """Records applied but not stored; beyond it reading pauses until the store catches up."""
+MAX_UNSTORED_BYTES: Final = 32 << 20
+"""Bytes of the bodies of such records; beyond it reading pauses likewise."""
+MAX_HOT_BYTES: Final = 32 << 20
+"""Bytes of rows of one partition in memory; beyond it the least recently used conversations keep none."""
 MAX_LIVE: Final = 20_000
 """Conversations of one partition kept in memory."""
 WARM_AT_ONCE: Final = 32
@@ -70,6 +74,8 @@ class PartitionWorker:
         self._dirty: dict[int, Live] = {}
         self._writing: dict[int, Live] = {}
         self._unstored = 0
+        self._unstored_bytes = 0
+        self._hot_bytes = 0
         self._grown = asyncio.Event()
         self._soon = asyncio.Event()
         self._wanted: dict[int, None] = {}
@@ -138,7 +144,7 @@ class PartitionWorker:
     async def _follow(self) -> None:
         began, behind = time.monotonic(), self._end_at_start - self._position
         while True:
-            if self._unstored > MAX_UNSTORED:
+            if self._unstored > MAX_UNSTORED or self._unstored_bytes > MAX_UNSTORED_BYTES:
                 await asyncio.sleep(STORE_SOON_S)
                 continue
             if not self.caught_up and self._position >= self._end_at_start:
@@ -172,6 +178,19 @@ class PartitionWorker:
             notifications.append(_heads_up(conv, live.state.head, live.state.members()))
         for notification in notifications:
             await self._emitter.notify(notification)
+        self._forget_rows({item.record.conv for item in batch})
+
+    def _forget_rows(self, just_used: set[int]) -> None:
+        """Keep the rows in memory within MAX_HOT_BYTES. Those that are not stored yet stay."""
+        if self._hot_bytes <= MAX_HOT_BYTES:
+            return
+        kept = just_used | self._dirty.keys() | self._writing.keys()
+        for conv, live in self._live.items():
+            if conv not in kept and live.hot:
+                self._hot_bytes -= live.hot.size
+                live.hot.clear()
+                if self._hot_bytes <= MAX_HOT_BYTES * 7 // 8:  # so that the next ones need no search
+                    return
 
     async def number(self, record: LogRecord) -> int | None:
         """Return the number for a new message. None: the rule derives it from the log. A variant overrides this."""
@@ -184,6 +203,7 @@ class PartitionWorker:
         state, outcome = rule.apply(live.state if live else None, offset, record, group_cap=self._group_cap, seq=seq)
         self.applied += 1
         self._unstored += 1
+        self._unstored_bytes += len(record.body)
         if state is None:
             self._answer(record, outcome)
             return None
@@ -206,7 +226,9 @@ class PartitionWorker:
             case rule.Sequenced(message, span, roles):
                 unstored = live.changed()
                 unstored.rows.append(message)
+                before = live.hot.size
                 live.hot.append(message)
+                self._hot_bytes += live.hot.size - before
                 if span is not None:
                     self._soon.set()
                     unstored.spans[span.user, span.first] = span
@@ -272,7 +294,7 @@ class PartitionWorker:
             oldest = next((conv for conv in self._live if conv not in kept), None)
             if oldest is None:
                 break
-            del self._live[oldest]
+            self._hot_bytes -= self._live.pop(oldest).hot.size
 
     async def _warm(self) -> None:
         """Load the conversations that were asked about, a few at a time, for ever."""
@@ -298,7 +320,7 @@ class PartitionWorker:
 
     async def store(self) -> None:
         """Write the unstored changes, then commit the log up to them. A variant overrides this."""
-        position, count = self._position, self._unstored
+        position, count, size = self._position, self._unstored, self._unstored_bytes
         writes = self.take_writes()
         if writes:
             await self._until_available(lambda: self._store.write(self.partition, writes))
@@ -306,6 +328,7 @@ class PartitionWorker:
         self._writing = {}
         self.committed = position
         self._unstored -= count
+        self._unstored_bytes -= size
         self.fresh.stored(position, time.monotonic())
 
     def take_writes(self) -> list[ConversationWrite]:

@@ -125,33 +125,39 @@ def probe_text(pattern: str, text: str) -> bool:
     return True
 
 
+def role_of(world: World, node: tuple[str, int]):
+    """What a data node says of itself, to the operator."""
+    return probe.redis_role(node, 1.0, world.topology.redis_login("operator"))
+
+
 @pytest.mark.timeout(90)
 def test_a_redis_failover_is_seen_through_and_the_replica_lacks_the_last_writes(world: World, tmp_path: Path) -> None:
-    from sut.adapters.redis.admin import asking
+    from sut.adapters.redis.client import asking
 
+    operator = world.topology.redis_login("operator")
     first, second = (
         (service.host, service.ports["redis"])
         for service in sorted(world.topology.of_kind("redis"), key=lambda s: s.name)
     )
-    master, replica = (first, second) if probe.redis_role(first, 1.0).role == "master" else (second, first)  # type: ignore[union-attr]
+    master, replica = (first, second) if role_of(world, first).role == "master" else (second, first)
     fault = PlannedFault(
         fault="f1", name="redis_failover", target="petrel", at_s=0.0, for_s=4.0, options={"lag_s": 0.6}
     )
-    with asking(master, 1.0) as ask:
+    with asking(master, 1.0, login=operator) as ask:
         ask("SET", "early", "1")
     running = Running(world, tmp_path, fault)
-    wait_until(lambda: not probe.redis_role(master, 1.0).replicas, timeout_s=5)  # type: ignore[union-attr]
-    with asking(master, 1.0) as ask:
+    wait_until(lambda: not role_of(world, master).replicas, timeout_s=5)
+    with asking(master, 1.0, login=operator) as ask:
         ask("SET", "late", "1")
     lines = running.join()
     inject, heal = lines.of("f1", "inject"), lines.of("f1", "heal")
     assert inject.ok, inject.evidence
     assert heal.ok, heal.evidence
-    with asking(replica, 1.0) as ask:
+    with asking(replica, 1.0, login=operator) as ask:
         assert ask("GET", "early") == "1"
         assert ask("GET", "late") is None
-    assert probe.redis_role(replica, 1.0).role == "master"  # type: ignore[union-attr]
-    assert probe.redis_role(master, 1.0).role == "slave"  # type: ignore[union-attr]
+    assert role_of(world, replica).role == "master"
+    assert role_of(world, master).role == "slave"
 
 
 def redis_roles(world: World) -> tuple[tuple[str, int], tuple[str, int]]:
@@ -160,7 +166,7 @@ def redis_roles(world: World) -> tuple[tuple[str, int], tuple[str, int]]:
         (service.host, service.ports["redis"])
         for service in sorted(world.topology.of_kind("redis"), key=lambda s: s.name)
     )
-    return (first, second) if probe.redis_role(first, 1.0).role == "master" else (second, first)  # type: ignore[union-attr]
+    return (first, second) if role_of(world, first).role == "master" else (second, first)
 
 
 @pytest.mark.timeout(90)
@@ -179,8 +185,9 @@ def test_a_paused_master_is_replaced_and_becomes_a_replica(world: World, tmp_pat
 def test_a_master_that_is_cut_off_goes_on_taking_writes_that_are_gone_when_it_is_back(
     world: World, tmp_path: Path
 ) -> None:
-    from sut.adapters.redis.admin import asking
+    from sut.adapters.redis.client import asking
 
+    operator = world.topology.redis_login("operator")
     rules = subprocess.run(["iptables", "-S"], capture_output=True, text=True, check=True).stdout
     master, replica = redis_roles(world)
     running = Running(world, tmp_path, planned("redis_partition", "petrel", for_s=12))
@@ -190,15 +197,15 @@ def test_a_master_that_is_cut_off_goes_on_taking_writes_that_are_gone_when_it_is
     assert probe_text(
         "packets dropped: .* says role master; it takes a write; redis-. is master, say it and most", inject.evidence
     )
-    with asking(master, 1.0) as ask:
+    with asking(master, 1.0, login=operator) as ask:
         assert ask("SET", "lost", "1") == "OK"
-    with asking(replica, 1.0) as ask:
+    with asking(replica, 1.0, login=operator) as ask:
         assert ask("GET", "lost") is None
         assert ask("SET", "kept", "1") == "OK"
     heal = running.join(60).of("f1", "heal")
     assert heal.ok, heal.evidence
     assert redis_roles(world) == (replica, master)
-    with asking(master, 1.0) as ask:
+    with asking(master, 1.0, login=operator) as ask:
         assert (ask("GET", "lost"), ask("GET", "kept")) == (None, "1")
     assert subprocess.run(["iptables", "-S"], capture_output=True, text=True, check=True).stdout == rules
 

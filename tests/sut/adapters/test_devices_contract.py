@@ -17,7 +17,7 @@ def device(number: int, *, user: int = 7, token: str | None = "a" * 64, apns: bo
 
 
 async def test_devices_come_back_by_their_users(make_devices: MakeDevices) -> None:
-    first = [device(1), device(2, token=None), device(3, user=8, apns=False), device(TOP, user=TOP)]
+    first = [device(1), device(2, token=None), device(3, user=8, apns=False), device(TOP, user=TOP, token="c" * 64)]
     async with make_devices() as devices:
         assert await devices.devices_of([7, 8]) == {}
         assert await devices.register(first) == [True] * 4
@@ -45,11 +45,27 @@ async def test_registering_again_sets_the_push_token_anew(make_devices: MakeDevi
             assert await devices.devices_of([7]) == {7: (again,)}
 
 
+async def test_a_push_address_is_the_newest_users_alone(make_devices: MakeDevices) -> None:
+    """Two people on one phone, one after the other: neither gets the other's pushes."""
+    async with make_devices() as devices, make_devices() as other:
+        await devices.register([device(1, user=7), device(2, user=7)])  # of one user: both may have it
+        assert await other.register([device(3, user=8)]) == [True]
+        nowhere = (device(1, token=None), device(2, token=None))
+        assert await devices.devices_of([7, 8]) == {7: nowhere, 8: (device(3, user=8),)}
+        await devices.register([device(1, user=7)])  # back again
+        assert await other.devices_of([7, 8]) == {7: (device(1), nowhere[1]), 8: (device(3, user=8, token=None),)}
+        await devices.register([device(4, user=8, apns=False)])  # the same letters at another provider
+        assert (await devices.devices_of([7]))[7][0] == device(1)
+        assert await devices.register([device(1, user=8)]) == [False]  # refused: it takes nothing
+        assert (await devices.devices_of([7]))[7][0] == device(1)
+
+
 async def test_a_device_stays_its_users(make_devices: MakeDevices) -> None:
     async with make_devices() as devices:
         await devices.register([device(1)])
-        assert await devices.register([device(1, user=8), device(2, user=8)]) == [False, True]
-        assert await devices.devices_of([7, 8]) == {7: (device(1),), 8: (device(2, user=8),)}
+        second = device(2, user=8, token="b" * 64)
+        assert await devices.register([device(1, user=8), second]) == [False, True]
+        assert await devices.devices_of([7, 8]) == {7: (device(1),), 8: (second,)}
         await devices.revoke(1, 8)
         assert await devices.revoked([1]) == set()
 

@@ -82,6 +82,17 @@ async def test_a_full_list_refuses_what_is_new_and_keeps_what_it_has(redis_syste
         assert {r.user for r in (await backend.since(0)).revocations} == {3}
 
 
+async def test_a_full_list_takes_what_must_always_go_in(redis_system: RedisSystem) -> None:
+    redis_system.forget_all()
+    async with opened_registry(redis_system) as registry:
+        backend = RedisRevocations(registry.master, most=1)
+        await backend.revoke([revocation(device=1)], now_s=NOW)
+        with pytest.raises(Unavailable):
+            await backend.revoke([revocation(device=2)], now_s=NOW)
+        await backend.revoke([revocation(device=3)], now_s=NOW, always=True)
+        assert [one.device for one in (await backend.since(0)).revocations] == [1, 3]
+
+
 async def test_a_foreign_entry_is_passed_over_and_goes_when_more_comes(redis_system: RedisSystem) -> None:
     redis_system.forget_all()
     async with opened_registry(redis_system, deadline_s=2.0) as registry:

@@ -14,7 +14,8 @@ from sut.process.peer import PeerServer
 
 
 async def main(path: Path, name: str, *, stubborn: bool) -> None:
-    service = load(path).service(name)
+    topology = load(path)
+    service = topology.service(name)
     stop = asyncio.Event()
 
     def asked() -> None:
@@ -23,7 +24,12 @@ async def main(path: Path, name: str, *, stubborn: bool) -> None:
             stop.set()
 
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asked)
-    server = PeerServer(node=name, incarnation=time.time_ns() // 1000, on_frame=lambda _link, _number, _frame: None)
+    server = PeerServer(
+        node=name,
+        incarnation=time.time_ns() // 1000,
+        secret=topology.peer_secret,
+        on_frame=lambda _link, _number, _frame: None,
+    )
     await server.start(service.host, service.ports["peer"])
     await stop.wait()
     await server.close()

@@ -17,6 +17,8 @@ from sut.deploy.net.links import Links
 from sut.deploy.probes import probe
 from sut.deploy.supervise.reaper import members, reap
 from sut.deploy.system import System
+from sut.deploy.topology import Topology
+from sut.protocol.peer import Pong
 from tests.kit.waits import wait_until
 
 OURS = ("gateway-1", "gateway-2", "gateway-3", "chat-1", "chat-2", "sequencer-1", "sequencer-2", "api-1",
@@ -43,16 +45,21 @@ def check_up(directory: Path) -> System:
     return system
 
 
+def answer(topology: Topology, name: str) -> Pong | None:
+    """What one of our own processes answers to a ping."""
+    return probe.peer_ping(("127.0.0.1", topology.service(name).ports["peer"]), 1.0, topology.peer_secret)
+
+
 def check_crashes(system: System) -> None:
     """Every process of ours killed at once is back and healthy in seconds, as a newer incarnation."""
     topology = system.topology
-    before = {name: probe.peer_ping(("127.0.0.1", topology.service(name).ports["peer"]), 1.0) for name in OURS}
+    before = {name: answer(topology, name) for name in OURS}
     for name in OURS:
         os.kill(system.pid(name) or 0, signal.SIGKILL)
     wait_until(lambda: all(system.state()[name].restarts == 1 for name in OURS))
     wait_until(lambda: system.problems() == {}, timeout_s=15.0)
     for name, pong in before.items():
-        after = probe.peer_ping(("127.0.0.1", topology.service(name).ports["peer"]), 1.0)
+        after = answer(topology, name)
         assert pong is not None
         assert after is not None
         assert after.incarnation > pong.incarnation

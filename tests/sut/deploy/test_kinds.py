@@ -67,7 +67,9 @@ from sut.process.serving import peers, refuse
 
 
 async def serve(topology, service, incarnation, stop):
-    server = PeerServer(node=service.name, incarnation=incarnation, on_frame=refuse, stats=lambda: {"ready": 1.0})
+    secret = topology.peer_secret
+    ready = {"ready": 1.0}
+    server = PeerServer(node=service.name, incarnation=incarnation, secret=secret, on_frame=refuse, stats=ready.copy)
     async with peers(service, server, {}):
         await stop.wait()
 '''

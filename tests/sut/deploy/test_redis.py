@@ -18,7 +18,8 @@ def address(service: Service) -> tuple[str, int]:
 
 
 def masters(topology: Topology) -> set[str]:
-    roles = {service.name: probe.redis_role(address(service), 0.3) for service in topology.of_kind("redis")}
+    login = topology.redis_login("operator")
+    roles = {service.name: probe.redis_role(address(service), 0.3, login) for service in topology.of_kind("redis")}
     return {name for name, role in roles.items() if role is not None and role.role == "master"}
 
 
@@ -27,7 +28,9 @@ def test_a_killed_master_is_replaced_and_comes_back_as_a_replica_with_never_two_
     system = workshop.boot(topology)
     old, new = topology.of_kind("redis")
     assert masters(topology) == {"redis-1"}
-    views = [redis_admin.sentinel_view(address(s), topology.redis_master, 0.5) for s in topology.of_kind("sentinel")]
+    login = topology.redis_login("operator")
+    sentinels = [address(service) for service in topology.of_kind("sentinel")]
+    views = [redis_admin.sentinel_view(sentinel, topology.redis_master, 0.5, login) for sentinel in sentinels]
     assert [(view.master, view.replicas, view.sentinels) for view in views] == [(address(old), 1, 2)] * 3
 
     seen: list[set[str]] = []
@@ -48,7 +51,7 @@ def test_a_killed_master_is_replaced_and_comes_back_as_a_replica_with_never_two_
         over.set()
         watcher.join()
     assert all(len(now) <= 1 for now in seen)
-    role = probe.redis_role(address(old), 0.3)
+    role = probe.redis_role(address(old), 0.3, login)
     assert role is not None
     assert (role.role, role.master) == ("slave", address(new))
     system.stop()

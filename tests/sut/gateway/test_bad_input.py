@@ -1,6 +1,7 @@
 """What a gateway does to those who break the rules: the documented status or close code, and on it goes."""
 
 import asyncio
+import fcntl
 import socket
 import struct
 import time
@@ -9,11 +10,15 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from sut.process.listening import UNSENT_BYTES
 from sut.protocol.frames import MAX_FRAME, Beat, Close, Heartbeat, Nack, Recv, Refused, Send, encode
 from sut.protocol.peer import Deliver, Submit
 from sut.protocol.tokens import issue
 from tests.kit.waits import until
 from tests.sut.gateway.world import KEY, World, in_world, upgrade
+
+SIOCOUTQNSD = 0x894B
+"""Linux: bytes of a socket that were not sent."""
 
 
 async def assert_alive(world: World) -> None:
@@ -193,6 +198,31 @@ def test_a_device_that_does_not_read_is_dropped_and_its_buffer_is_bounded(tmp_pa
         await assert_alive(world)
 
     in_world(scenario, tmp_path, send_buffer=64 * 1024)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system cannot bound what is not sent")
+def test_what_waits_for_a_device_that_does_not_read_waits_where_it_is_counted(tmp_path):
+    """The kernel takes a page and the packet it was cutting, not megabytes."""
+
+    async def scenario(world: World) -> None:
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(sock, world.address("gateway-1", "ws"))
+            await loop.sock_sendall(sock, upgrade(world.token()))
+            await until(lambda: world.registry.entries)
+            item = Deliver((world.number_of(11),), bytes(17_000))
+            for _ in range(60):  # 1 MB: the kernel alone would take three
+                world.sequencer.send(item)
+            await world.stats()
+            (connection,) = world.inside.connections.values()
+            ours = connection._transport.get_extra_info("socket")
+            unsent = struct.unpack("i", fcntl.ioctl(ours.fileno(), SIOCOUTQNSD, b"\0" * 4))[0]
+            assert unsent <= UNSENT_BYTES + (64 << 10)
+            assert connection._transport.get_write_buffer_size() > 500_000
+
+    in_world(scenario, tmp_path, send_buffer=4 << 20)
 
 
 def test_a_device_that_reads_late_but_reads_gets_everything(tmp_path):

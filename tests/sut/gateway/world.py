@@ -124,7 +124,7 @@ class MemoryRevocations:
         self.entries.clear()
         self.generation += 1
 
-    async def revoke(self, revocations: Sequence[Revocation], *, now_s: int) -> None:
+    async def revoke(self, revocations: Sequence[Revocation], *, now_s: int, always: bool = False) -> None:
         if self.away:
             raise Unavailable("the list is away")
         self.entries += revocations
@@ -245,6 +245,7 @@ class World:
             pieces=GatewayPieces(pace=pace),
             trace=self.trace,
         )
+        self.inside = gateway
         self.gateway = asyncio.create_task(process.run(gateway, self.stop))
 
     async def stats(self) -> dict[str, float]:

@@ -159,7 +159,7 @@ def test_a_direct_conversation_with_oneself_or_two_others_cannot_be() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "status"), [(Nack.FOREIGN, 403), (Nack.NOT_MEMBER, 404), (Nack.GROUP_FULL, 409), (199, 409)]
+    ("code", "status"), [(Nack.FOREIGN, 404), (Nack.NOT_MEMBER, 404), (Nack.GROUP_FULL, 409), (199, 409)]
 )
 def test_a_refusal_of_the_sequencer_has_its_status(code: int, status: int) -> None:
     async def scenario(client, control) -> None:

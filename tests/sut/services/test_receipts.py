@@ -200,3 +200,11 @@ def test_kinds_do_not_answer_for_each_other(kind: int) -> None:
     desk = Desk(conversation(ANN))
     assert desk.after((BOB, kind, 1)) == {ANN: [(1, kind, BOB)]}
     assert desk.after((BOB, 1 - kind, 1)) == {ANN: [(1, 1 - kind, BOB)]}
+
+
+def test_a_removed_author_hears_of_no_number_above_the_removal() -> None:
+    live = conversation(BOB, ANN, BOB, BOB)
+    live.state.spans[ANN] = [Span(ANN, 1, 4)]  # removed by number 4, which stands here for the change
+    desk = Desk(live)
+    told = desk.after((CID, DELIVERED, 4))
+    assert told == {ANN: [(3, 0, CID)], BOB: [(4, 0, CID)]}

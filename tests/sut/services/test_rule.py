@@ -86,7 +86,7 @@ def test_strangers_and_former_members_are_refused_differently():
 
 def test_a_message_to_no_conversation_is_refused_and_makes_none():
     state, outcomes = run(message(1, 1))
-    assert (state, outcomes) == (None, [Refused(Nack.NO_CONVERSATION)])
+    assert (state, outcomes) == (None, [Refused(Nack.FOREIGN)])
 
 
 def test_the_cap_is_kept_in_log_order():

@@ -1,0 +1,75 @@
+"""Who logs in to the Redis nodes and Sentinels that a system runs itself, and what each of them may do there.
+
+The topology holds one secret; each user's password is derived from it. The servers are told hashes of passwords only,
+and nobody who has not logged in may do anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final, Literal, NamedTuple
+
+RedisUser = Literal["service", "operator", "replica", "sentinel"]
+
+REPLICA: Final[RedisUser] = "replica"
+"""As whom a replica comes to its master."""
+
+_NODE: Final[dict[RedisUser, str]] = {
+    "service": (
+        "~* -@all +ping +role +info +time +evalsha +eval +get +set +del +exists +expire +incr +wait"
+        " +hget +hset +hdel +hgetall +lrange +ltrim +rpush +sadd +srem +smembers"
+        " +zadd +zcard +zrange +zrangebyscore +zrem +zremrangebyscore +zrevrange"
+    ),
+    "operator": "~* allchannels +@all",
+    "replica": "-@all +ping +replconf +psync +sync",
+    "sentinel": (
+        "allchannels -@all +multi +exec +slaveof +replicaof +ping +info +role +publish +subscribe +config|rewrite"
+        " +client|setname +client|kill +script|kill"
+    ),
+}
+"""What each user may do at a data node. The services: the commands of our scripts and looks, nothing that configures,
+writes a file, reads all keys or empties the server. The Sentinels: what Redis's documentation of Sentinel asks for."""
+_SENTINEL: Final[dict[RedisUser, str]] = {
+    "service": "-@all +ping +sentinel|master",
+    "operator": "~* allchannels +@all",
+    "sentinel": "allchannels -@all +ping +info +publish +subscribe +sentinel +client|setname",
+}
+"""What each user may do at a Sentinel."""
+
+
+class Login(NamedTuple):
+    """Who a client is to a server that wants to know: an ACL user and its password."""
+
+    user: str
+    password: str
+
+    def __repr__(self) -> str:
+        """Name the user only: this may end up in a log."""
+        return f"Login({self.user!r})"
+
+
+def redis_login(key: str, user: RedisUser) -> Login | None:
+    """Return the login of a user whose password is derived from `key` (hex); None without a key: there are no users."""
+    if not key:
+        return None
+    return Login(user, hmac.new(bytes.fromhex(key), f"redis/{user}".encode(), hashlib.sha256).hexdigest())
+
+
+def node_users(key: str) -> str:
+    """Return the ACL file of a data node."""
+    return _acl(key, _NODE)
+
+
+def sentinel_users(key: str) -> str:
+    """Return the ACL file of a Sentinel."""
+    return _acl(key, _SENTINEL)
+
+
+def _acl(key: str, users: dict[RedisUser, str]) -> str:
+    lines = ["user default off resetpass"]
+    for user, rules in users.items():
+        login = redis_login(key, user)
+        assert login is not None, "servers without a key have no users"
+        lines.append(f"user {user} on #{hashlib.sha256(login.password.encode()).hexdigest()} {rules}")
+    return "\n".join(lines) + "\n"

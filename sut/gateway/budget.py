@@ -1,0 +1,44 @@
+"""What one connection may cost: seconds of CPU a second, of which it may save up some. Pure.
+
+Frames are a bad measure: a SYNC costs a thousand times what a RECV costs, and a fragment of no bytes is no frame of
+ours at all. So the gateway measures what each chunk of bytes cost it, and adds what the frames in it cost others. A
+connection in debt is not read until the debt is paid off; the kernel then slows the sender down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from sut.protocol.frames import Fetch, History, Send, Sync
+from sut.protocol.server import Decision, Forward
+from sut.protocol.signals import Watch
+
+SHARE: Final = 0.1
+"""CPU seconds a second."""
+SAVED_S: Final = 0.2
+"""CPU seconds that a connection which was quiet may spend at once."""
+_ELSEWHERE_S: Final[dict[type, float]] = {Sync: 0.001, History: 0.0005, Send: 0.00005, Fetch: 0.0001}
+"""What a frame costs chat services, sequencers and the store, rounded; of others next to nothing."""
+_WATCHED_S: Final = 2e-6
+"""A watched user, in this gateway's next look."""
+
+
+def elsewhere_s(decisions: Iterable[Decision]) -> float:
+    """What these decisions will cost beside the gateway's own work on them, in CPU seconds."""
+    cost_s = 0.0
+    for decision in decisions:
+        if isinstance(decision, Forward):
+            frame = decision.frame
+            cost_s += len(frame.users) * _WATCHED_S if isinstance(frame, Watch) else _ELSEWHERE_S.get(type(frame), 0.0)
+    return cost_s
+
+
+def left_s(saved_s: float, quiet_s: float, cost_s: float) -> float:
+    """What is left of `saved_s` after `quiet_s` seconds and then this cost; below 0: a debt."""
+    return min(SAVED_S, saved_s + quiet_s * SHARE) - cost_s
+
+
+def pause_s(debt_s: float) -> float:
+    """How long a connection with this debt (above 0) is not read."""
+    return debt_s / SHARE

@@ -1,0 +1,124 @@
+"""What one connection may cost: it is paused when it costs too much, served again later, and others never notice."""
+
+import asyncio
+import os
+import struct
+
+import pytest
+
+from sut.gateway import budget
+from sut.protocol import frames as f
+from sut.protocol import websocket
+from sut.protocol.peer import SyncDevice
+from sut.protocol.server import Forward, ServerSession
+from sut.protocol.signals import Watch
+from tests.kit.waits import until
+from tests.sut.gateway.test_presence import MemoryPresence
+from tests.sut.gateway.world import World, in_world
+
+
+def masked(first: int, payload: bytes) -> bytes:
+    """A device's WebSocket frame."""
+    mask = os.urandom(4)
+    return struct.pack("!BB", first, 0x80 | len(payload)) + mask + websocket.unmask(payload, mask)
+
+
+def binary(frame: f.ClientFrame) -> bytes:
+    payload = f.encode(frame)
+    if len(payload) < 126:
+        return masked(0x82, payload)
+    mask = os.urandom(4)
+    return struct.pack("!BBH", 0x82, 0xFE, len(payload)) + mask + websocket.unmask(payload, mask)
+
+
+def test_a_share_of_a_core_is_saved_up_to_a_bound_and_a_debt_is_paid_off() -> None:
+    assert budget.left_s(0.0, 1.0, 0.0) == pytest.approx(budget.SHARE)
+    assert budget.left_s(0.0, 3600.0, 0.0) == budget.SAVED_S
+    debt_s = -budget.left_s(0.0, 0.0, 0.05)
+    assert debt_s == pytest.approx(0.05)
+    assert budget.left_s(-debt_s, budget.pause_s(debt_s), 0.0) == pytest.approx(0.0)
+
+
+def test_what_costs_others_much_counts_much() -> None:
+    sync, receipt = Forward(f.Sync(1, 0, ())), Forward(f.Recv(1, 1))
+    assert budget.elsewhere_s([sync] * 100) > budget.SHARE / 2
+    assert budget.elsewhere_s([receipt] * 100) == 0.0
+    assert budget.elsewhere_s([Forward(Watch(tuple(range(1, 501))))]) == pytest.approx(0.001)
+
+
+def test_fragments_count_as_frames() -> None:
+    session = ServerSession(0)
+    begin, end = masked(0x02, b""), masked(0x80, f.encode(f.Sync(1, 0, ())))
+    flood = begin + masked(0x00, b"") * 2_500 + end
+    (decision,) = session.receive(flood, mark=0, second=1)
+    assert not isinstance(decision, Forward)  # beyond the frames of this second
+    (decision,) = session.receive(binary(f.Sync(1, 0, ())), mark=0, second=2)
+    assert isinstance(decision, Forward)
+
+
+FLOODS = {
+    "syncs": (b"", binary(f.Sync(1, 0, ())) * 500),
+    "fragments": (masked(0x02, b""), masked(0x00, b"") * 40_000),
+    "pings": (b"", masked(0x89, b"") * 20_000),
+    "heartbeats": (b"", binary(f.Heartbeat()) * 20_000),
+    "watches": (b"", binary(Watch(tuple(range(1, 501)))) * 40),
+}
+"""What comes once, and what comes again and again."""
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+def test_a_flood_is_not_read_for_a_while_and_another_device_is_served(tmp_path, flood: tuple[bytes, bytes]) -> None:
+    opening, again = flood
+
+    async def scenario(world: World) -> None:
+        async with world.device(1, 11) as honest:
+            reader, writer = await world.raw(2, 12)
+
+            async def discard() -> None:
+                while await reader.read(1 << 16):
+                    pass
+
+            reading = asyncio.create_task(discard())
+            writer.write(opening)
+            for _ in range(200):
+                if writer.transport.get_write_buffer_size() < len(again):
+                    writer.write(again)
+                if (await world.stats())["indebted"] > 0:
+                    break
+                await asyncio.sleep(0.02)
+            assert (await world.stats())["indebted"] > 0
+            await honest.send(f.Heartbeat())
+            assert isinstance(await honest.receive(10.0), f.Beat)
+            writer.transport.abort()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    in_world(scenario, tmp_path)
+
+
+def test_a_device_in_debt_loses_nothing_and_is_read_again(tmp_path) -> None:
+    async def scenario(world: World) -> None:
+        async with world.device() as device:
+            count = 300  # 0.3 s of cost: more than is saved
+            for number in range(1, count + 1):
+                await device.ws.send(f.encode(f.Sync(number, 0, ())))
+            await until(lambda: sum(isinstance(frame, SyncDevice) for frame in world.forwarded) == count)
+            asked = [frame.req for frame in world.forwarded if isinstance(frame, SyncDevice)]
+            assert asked == list(range(1, count + 1))
+            assert (await world.stats())["indebted"] > 0
+
+    in_world(scenario, tmp_path)
+
+
+def test_only_the_last_watch_of_a_period_is_worked_on(tmp_path) -> None:
+    async def scenario(world: World) -> None:
+        async with world.device() as device:
+            for number in range(1, 51):
+                await device.ws.send(f.encode(Watch(tuple(range(1000 * number, 1000 * number + 100)))))
+            await device.ws.send(f.encode(Watch((7,))))
+            presence = world.inside.presence
+            assert presence is not None
+            await until(lambda: presence.watchers.watched == 1)
+            assert presence.watchers.due() == [7]
+            assert presence.looked <= 301  # a look or three, of the last word at each
+
+    in_world(scenario, tmp_path, presence=MemoryPresence())
