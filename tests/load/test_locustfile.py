@@ -11,6 +11,7 @@ import pytest
 
 from load import workload as configs
 from load.history.control import Machine, Phase, Sends, control_events
+from load.history.events import Event, Record
 from load.history.ledger import LedgerReader
 from load.history.writer import HistoryTail
 from load.plan import plan as plans
