@@ -11,7 +11,7 @@ import pytest
 from tests.defects import table
 
 SEEDS = ("1", "2")
-"""An old piece shows only where processes meet at the wrong moment, so it gets a second run. The present one gets none."""
+"""An old piece shows only where processes meet at the wrong moment, so it gets a second run."""
 QUICK = {"bitflip_store", "sync_trails_the_log"}
 """The shortest: these runs belong to `make test-long`, all others to `make test-defects`."""
 RUNNABLE = [
