@@ -10,7 +10,8 @@ import pytest
 
 from tests.defects import table
 
-SEED = "1"
+SEEDS = ("1", "2")
+"""An old piece shows only where processes meet at the wrong moment, so it gets a second run."""
 QUICK = {"bitflip_store", "sync_trails_the_log"}
 """The shortest: these runs belong to `make test-long`, all others to `make test-defects`."""
 RUNNABLE = [
@@ -20,10 +21,10 @@ RUNNABLE = [
 ]
 
 
-def judged(defect: table.Defect, variant: str | None, out: Path) -> tuple[int, dict[str, Any]]:
+def judged(defect: table.Defect, variant: str | None, seed: str, out: Path) -> tuple[int, dict[str, Any]]:
     """Return the exit status and the verdict of one run of the defect's experiment."""
     options = [] if variant is None else ["--variant", variant]
-    run = ["run", str(defect.experiment), "--seed", SEED, "--json", "--out", str(out), *options]
+    run = ["run", str(defect.experiment), "--seed", seed, "--json", "--out", str(out), *options]
     ended = subprocess.run(
         [sys.executable, "-m", "chaos.cli.petrel", *run],
         capture_output=True,
@@ -37,10 +38,13 @@ def judged(defect: table.Defect, variant: str | None, out: Path) -> tuple[int, d
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(840)
 @pytest.mark.parametrize("defect", RUNNABLE)
 def test_with_the_old_piece_the_check_says_invalid(defect: table.Defect, tmp_path: Path) -> None:
-    status, verdict = judged(defect, defect.old_piece, tmp_path / "run")
+    for seed in SEEDS:
+        status, verdict = judged(defect, defect.old_piece, seed, tmp_path / f"seed-{seed}")
+        if verdict["verdict"] != "valid":
+            break
     assert (status, verdict["verdict"], verdict["variant"]) == (1, "invalid", defect.old_piece)
     [check] = [check for check in verdict["checks"] if check["name"] == defect.check]
     assert check["verdict"] == "invalid", verdict["checks"]
@@ -51,5 +55,5 @@ def test_with_the_old_piece_the_check_says_invalid(defect: table.Defect, tmp_pat
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize("defect", RUNNABLE)
 def test_without_the_old_piece_nothing_is_invalid(defect: table.Defect, tmp_path: Path) -> None:
-    _, verdict = judged(defect, defect.trigger, tmp_path / "run")
+    _, verdict = judged(defect, defect.trigger, SEEDS[0], tmp_path / "run")
     assert verdict["verdict"] != "invalid", verdict["checks"]
