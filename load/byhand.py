@@ -84,6 +84,7 @@ def describe(config: SwarmConfig, directory: Path) -> None:
             seed=config.seed,
             bounds=Bounds(min_acked=LEAST, min_deliveries=LEAST),
             manifest=True,
+            elastic=True,
         )
         config.history.mkdir()
         (config.history / "meta.jsonl").write_bytes(msgspec.json.encode(meta) + b"\n")

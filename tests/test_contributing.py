@@ -100,7 +100,7 @@ ADDED: dict[str, dict[str, New | Edit]] = {
     },
     "g": {
         "load/history/events.py": Edit(
-            '    PIN = 18, "told", "A message is kept in view.", (_DEVICE, _CONV, _SEQ)\n\n',
+            '    PIN = 19, "told", "A message is kept in view.", (_DEVICE, _CONV, _SEQ)\n\n',
             "    @property\n    def label(self)",
         )
     },

@@ -80,6 +80,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="meta")
     """Pushes are recorded, so the lack of a push proves something."""
     manifest: bool = False
     """The run directory is closed by a manifest.json; without it the run was cut off."""
+    elastic: bool = False
+    """Users were added and taken away by hand, so a device that never did anything had no user."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="plan"):

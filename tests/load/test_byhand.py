@@ -37,6 +37,13 @@ def at(directory: Path, api_url: str) -> Path:
     return directory
 
 
+def running(view: dict[str, object], users: int) -> bool:
+    """Whether each user has a device. Up to a third of the devices may be offline because their plan says so."""
+    online = view["online"]
+    assert isinstance(online, int)
+    return view["devices"] == users and 3 * online >= 2 * users
+
+
 class Web:
     """Locust's web UI, as its page talks to it."""
 
@@ -70,9 +77,11 @@ class Web:
     def users(self, count: int) -> None:
         self.post("/swarm", f"user_count={count}&spawn_rate=50".encode())
         wait_until(
-            lambda: (view := self.ledger())["devices"] == view["online"] == count,
+            lambda: running(self.ledger(), count),
             told=lambda: f"{count} users: {self.ledger()}\n{self.started.text()}",
         )
+        sent = self.ledger()["sends"]
+        wait_until(lambda: self.ledger()["sends"] >= sent + 30)  # so that each count has something to judge
 
     def stop(self) -> dict[str, Any]:
         """Stop the test; what the page says once it is judged."""
@@ -134,7 +143,7 @@ def test_counts_edited_in_mid_run_leave_no_device_idle(locust: Start, system: Pa
         assert view["verdict"].startswith(("verdict valid", "verdict unknown"))
         assert f"report {system / f'swarm-{run}' / 'report.html'}" in view["verdict"]
         verdict = judged(system / f"swarm-{run}")
-        assert len(devices_of(system / f"swarm-{run}" / "history", Event.ONLINE)) == 40
+        assert len(devices_of(system / f"swarm-{run}" / "history", Event.ONLINE)) >= 36  # the rest away as planned
         assert verdict["counts"]["sends_acked"] > 50
     assert "more users than devices" not in web.started.text()
     web.started.stop()
@@ -159,7 +168,7 @@ def test_a_worker_that_joins_late_works(locust: Start, system: Path) -> None:
             return sum(record[7] == Event.SEND for record in HistoryTail(late).read())
 
         wait_until(lambda: sends() > 10)
-        wait_until(lambda: (view := web.ledger())["devices"] == view["online"] == 12)
+        wait_until(lambda: running(web.ledger(), 12))
         web.stop()
         judged(system / "swarm-1")
     finally:
@@ -188,14 +197,14 @@ def test_below_a_base_path_with_a_stop_timeout_and_another_locustfile(locust: St
         urllib.request.urlopen(web.url.removesuffix("/load") + "/petrel/ledger", timeout=5)
     assert "<h1>Live ledger</h1>" in web.get("/petrel")
     web.post("/swarm", b"user_count=12&spawn_rate=50")
-    wait_until(lambda: (view := web.ledger())["devices"] == view["online"] == 10)
+    wait_until(lambda: running(web.ledger(), 10))
     wait_until(lambda: web.ledger()["acked"] > 60)
     web.get("/stats/requests")
     web.post("/stats/reset")
     rows = json.loads(web.get("/stats/requests"))["extended_stats"][0]["data"]
     assert {"row": "run directory", "value": str(system / "swarm-1")} in rows
     web.post("/swarm", b"user_count=7&spawn_rate=50")
-    wait_until(lambda: (view := web.ledger())["devices"] == view["online"] == 5)
+    wait_until(lambda: running(web.ledger(), 5))
     web.stop()
     judged(system / "swarm-1")
     web.started.stop()

@@ -30,13 +30,13 @@ EXPERIMENT = """\
 name: small
 summary: two faults in half a minute, with bounds that a busy machine keeps
 users: 40
-duration_s: 26
+duration_s: 34
 rate_per_s: 15
 heartbeat_s: 2
 faults:
   - {name: gateway_crash, for_s: [1, 2]}
   - {name: redis_failover, for_s: [6, 7], options: {lag_s: 0.5}}
-timing: {warm_up_s: 3, settle_s: 4, tail_s: 3}
+timing: {warm_up_s: 3, settle_s: 4, tail_s: 11}
 bounds: {latency_ms: 20000, catch_up_s: 25, liveness_s: 40, min_acked: 100, min_deliveries: 100}
 checks: [acked_lost, indeterminate, duplicates, order, gaps_forks, phantoms, leaks, session, catch_up, liveness,
          latency, vacuity]

@@ -1,16 +1,18 @@
 """machine: the run was as planned, and the machine was fit for it.
 
-Guarantee: the generator kept its schedule, every planned send was made, planned faults came when planned, and nobody
-else took the cores. Anomaly: a stopped runner, a generator that is late itself, a machine that is busy with others.
+Guarantee: the generator kept its schedule, every planned send was made, planned faults came when planned, and no other
+program took the cores.
+Anomaly: a stopped runner, a generator that is late itself, a machine that is busy with others.
+Unknown when any of these fails. This check never says `invalid`.
 
     {"e":"machine","t":12000000000,"process":"swarm-7","span_s":1,"stalls_s":[0.9]}    it woke 0.9 s too late
     {"e":"sends","t":60000000000,"process":"swarm-7","planned":500,"unsent":89}
-    {"e":"plan","fault":"f1","at_s":10,..}
-    {"e":"fault","fault":"f1","phase":"inject","t":26000000000,..}                      16 s after its time
+    {"e":"fault","fault":"f1","phase":"inject","t":26000000000,..}                      planned 16 s earlier
 
-Decisions. Only ever valid or unknown, and only of our own runs: others do not tell. What is tardy (see Finding) in the
-other checks is then unknown too, for the machine may have made it late; what is lost stays lost. Judged is the steady
-phase; who used the cores and how late the generator was, outside fault windows, where `latency` is judged.
+Decisions. Only our own runs are judged, because others do not record these facts. If this check is unknown, what is
+tardy (see Finding) in other checks is unknown too: the machine may have made it late. What is lost stays lost. The
+check looks at the steady phase. It looks at the use of the cores and the lateness of the generator outside fault
+windows.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """vacuity: the history holds enough evidence.
 
 Guarantee: every planned fault took effect and was healed, every phase had operations, the devices were online as
-planned, and the history is whole. Anomaly: a "valid" from a fault that did not bite, from a swarm that did not send or
-did not get in, from a history that was cut off.
+planned, and the history is whole.
+Anomaly: a "valid" from a fault without effect, from a swarm that did not send or did not connect, or from a truncated
+history. This check never says `invalid`.
+Unknown when any of these fails, or the history holds fewer acked sends or deliveries than the experiment asks for.
 
     {"e":"plan","fault":"f1","name":"gateway-kill","target":"gateway-1",..}
     {"e":"fault","fault":"f1","phase":"inject","ok":false,..}    it is still running

@@ -59,9 +59,12 @@ def _calm(history: History) -> list[tuple[int, int]]:
 
 
 def _wanted(history: History) -> pl.DataFrame:
-    """device, start, end: when the plan wants each device online. One that never did anything is wanted throughout."""
+    """Return device, start, end: when the plan wants each device online.
+
+    A device that never did anything is wanted throughout, unless it may have had no user.
+    """
     facts = facts_of(history)
-    if history.holes:
+    if history.holes or history.meta.elastic:
         return facts.stays.presences
     silent = facts.owners.select("device").unique().join(facts.stays.watched, on="device", how="anti")
     throughout = silent.with_columns(start=pl.lit(EVER), end=pl.lit(history.end_ns, dtype=pl.Int64))

@@ -93,9 +93,10 @@ def test_a_choice_of_checks() -> None:
         chosen(without=["orders"])
 
 
-def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+def test_for_people(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     from chaos.cli.checks import checks
 
+    monkeypatch.delenv("COLUMNS", raising=False)  # a terminal's width would fold lines
     assert checks(as_json=False) == 0
     printed = capsys.readouterr().out
     assert "acked_lost: an acknowledged message is still stored." in printed

@@ -14,6 +14,7 @@ from sut.adapters.cassandra.retention import DAY_S
 from sut.adapters.cassandra.schema import Binding
 from sut.adapters.cassandra.store import CassandraStore
 from sut.ports import ConversationImage, Kind, LogRecord, StoredMessage, Unavailable
+from sut.protocol.frames import Nack
 from sut.services.sequencer import rule
 from sut.services.sequencer.live import Live
 from tests.sut.adapters.cassandra_model import Nodes
@@ -102,6 +103,8 @@ class Owner:
                     live.changed().spans[outcome.span.user, outcome.span.first] = outcome.span
                 if record.kind == Kind.MESSAGE:
                     live.changed().marks[record.device] = state.marks[record.device]
+            elif outcome == rule.Refused(Nack.NOT_MEMBER) and record.kind == Kind.MESSAGE:
+                live.changed().marks[record.device] = state.marks[record.device]
 
     async def store(self, attempts: int) -> int:
         """The offset that may be committed, -1 when none of the attempts was confirmed: then it has to give up."""

@@ -96,7 +96,7 @@ def test_when_the_runner_is_killed_before_a_run_there_is_nothing_to_end(tmp_path
     (tmp_path / "undo.jsonl").write_text("\n".join(lines) + "\n")
     command = [sys.executable, "-m", "sut.deploy.supervise.watchdog", "", str(tmp_path)]
     ended = subprocess.run(command, input=b"", capture_output=True, timeout=scaled(10), check=True)
-    assert b"none was begun" in ended.stderr
+    assert b"it had not begun one" in ended.stderr
     assert marker.read_text() == "x\n"  # the same command, once
 
 
