@@ -39,6 +39,8 @@ from load.webui import LedgerView, attach
 PART: Final = "petrel-part"
 BEGIN: Final = "petrel-t0"
 FAILED: Final = "petrel-failed"
+JOINED: Final = "petrel-joined"
+"""A worker can take messages now. Locust tells the master of a worker before that."""
 MORE: Final = "petrel-more"
 GIVEN: Final = "petrel-given"
 SETTLE: Final = "petrel-settle"
@@ -151,6 +153,7 @@ class Locust:
             runner.register_message(BEGIN, self.on_begin)
             runner.register_message(GIVEN, self.on_given, concurrent=True)
             runner.register_message(SETTLE, self.on_settle)
+            runner.send_message(JOINED, {})
             hooks.report_to_master.add_listener(self.on_report)
             return
         hooks.test_start.add_listener(self.on_test_start)
@@ -160,7 +163,7 @@ class Locust:
         if isinstance(runner, MasterRunner):
             runner.register_message(FAILED, self.on_worker_failed)
             runner.register_message(MORE, self.on_more)
-            hooks.worker_connect.add_listener(self.on_worker_connect)
+            runner.register_message(JOINED, self.on_joined)
             hooks.worker_report.add_listener(self.on_worker_report)
         if web_ui is not None:
             options = environment.parsed_options
@@ -273,9 +276,9 @@ class Locust:
         if isinstance(self._environment.runner, MasterRunner):
             self._environment.runner.send_message(BEGIN, {"t0_ns": t0_ns})
 
-    def on_worker_connect(self, *, client_id: str, **_: object) -> None:
-        """Master: a worker is ready. One that joins a test that goes on gets devices as it asks for them."""
-        runner, part = self._runner, self._part
+    def on_joined(self, *, msg: Message, **_: object) -> None:
+        """Master: a worker can take messages. One that joins a test that goes on gets devices as it asks for them."""
+        runner, part, client_id = self._runner, self._part, msg.node_id
         late = runner.state in (STATE_SPAWNING, STATE_RUNNING) and client_id not in self._known
         if part is None or self._swarm is None or not self._swarm.config.at_start or not late:
             return
