@@ -208,7 +208,7 @@ class Locust:
         devices = self._pool.take(int(msg.data["count"]))
         self._runner.send_message(GIVEN, {"devices": devices}, msg.node_id)
 
-    def on_given(self, *, msg: Message, **_: object) -> None:
+    def on_given(self, environment: Environment, msg: Message) -> None:  # by position or by name: Locust 2.42 and 2.47
         """Worker: devices that nobody had."""
         self._adopt(msg.data["devices"])
 

@@ -5,11 +5,15 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 
 import psutil
 
 from load import workload as configs
+from tests.kit.pace import scaled
 
 LOCUSTFILE = str(Path(configs.__file__).parent / "locustfile.py")
 
@@ -17,6 +21,16 @@ LOCUSTFILE = str(Path(configs.__file__).parent / "locustfile.py")
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
+
+
+def press(web: str, path: str) -> None:
+    """Press a button of the web UI at `web`: a POST since Locust 2.47, a GET before."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(web + path, method="POST"), timeout=scaled(60)).close()
+    except urllib.error.HTTPError as error:
+        if error.code != HTTPStatus.METHOD_NOT_ALLOWED:
+            raise
+        urllib.request.urlopen(web + path, timeout=scaled(60)).close()
 
 
 class Started:

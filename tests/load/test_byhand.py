@@ -17,7 +17,7 @@ from load.history.events import Event
 from load.history.writer import HistoryTail
 from tests.kit.pace import scaled
 from tests.kit.waits import wait_until
-from tests.load.locusts import LOCUSTFILE, Started, free_port
+from tests.load.locusts import LOCUSTFILE, Started, free_port, press
 
 FITNESS = {"machine", "latency"}
 """What a busy machine makes unknown."""
@@ -85,7 +85,7 @@ class Web:
 
     def stop(self) -> dict[str, Any]:
         """Stop the test; what the page says once it is judged."""
-        self.post("/stop")
+        press(self.url, "/stop")
         wait_until(lambda: self.ledger()["verdict"] not in ("", "being judged"))
         return self.ledger()
 
@@ -200,7 +200,7 @@ def test_below_a_base_path_with_a_stop_timeout_and_another_locustfile(locust: St
     wait_until(lambda: running(web.ledger(), 10))
     wait_until(lambda: web.ledger()["acked"] > 60)
     web.get("/stats/requests")
-    web.post("/stats/reset")
+    press(web.url, "/stats/reset")
     rows = json.loads(web.get("/stats/requests"))["extended_stats"][0]["data"]
     assert {"row": "run directory", "value": str(system / "swarm-1")} in rows
     web.post("/swarm", b"user_count=7&spawn_rate=50")

@@ -18,7 +18,7 @@ from load.plan import plan as plans
 from load.plan import population as populations
 from load.workload import SwarmConfig
 from tests.kit.waits import wait_until
-from tests.load.locusts import free_port
+from tests.load.locusts import free_port, press
 
 MESSAGES_S = 3.0
 
@@ -188,7 +188,7 @@ def test_by_hand_with_the_web_ui_each_start_is_a_run_of_its_own(locust, chat, tm
         assert view["sends"] >= view["acked"] > 0
         assert view["show_ms"]["p50"] > 0
         assert view["violations"] == 0
-        urllib.request.urlopen(urllib.request.Request(f"{web}/stop", method="POST"), timeout=5).close()
+        press(web, "/stop")
         config = configs.load(tmp_path / f"swarm-{run}" / "swarm.json")
         rows = records(config)
         assert {r[2] for r in rows if r[7] == Event.SEND} <= set(range(config.first_id, config.first_id + 8))
