@@ -38,6 +38,7 @@ _CORE: Final = {
     ),
 }
 """YAML 1.2, section 10.3.2."""
+_YAML_1_1_BREAKS: Final = "\x85\u2028\u2029"
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 
 
@@ -126,6 +127,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    if any(mark in value for mark in _YAML_1_1_BREAKS):  # PyYAML folds them in its other styles
+        return dumper.represent_scalar(_TEXT, value, style='"')
     plain = not any(pattern.match(value) for pattern in _CORE.values())
     return dumper.represent_scalar(_TEXT, value, style=None if plain else "'")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chaos.cli.petrel import main
@@ -151,5 +151,7 @@ def test_a_mistake_in_one_of_several_profiles_names_its_line(tmp_path: Path) -> 
                     | st.text(st.characters(codec="utf-8"), max_size=8)
                     | st.sampled_from(["0100", "0o7", "1e3", "1:30", "yes", "~", "", "2024-01-01", "<<", "=", "null"]),
                     lambda inner: st.lists(inner, max_size=3), max_leaves=9))  # fmt: skip
+@example("a\x85b")
+@example("a\u2028\u2029")
 def test_what_is_written_is_read_back(value: object) -> None:
     assert parsed(yamlfile.dump({"value": value})) == value

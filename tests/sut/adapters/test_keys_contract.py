@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -45,6 +46,14 @@ async def taken(keys: KeyStore, user: int, device: int) -> int | None:
             assert bundle.one_time.key == bundle.one_time.number.to_bytes(32, "big")
             return bundle.one_time.number
     raise AssertionError(f"no bundle of device {device}")
+
+
+async def taken_at_last(keys: KeyStore, user: int, device: int) -> int | None:
+    """As `taken`, by a client that asks again when a busy store does not answer."""
+    for _ in range(5):
+        with contextlib.suppress(Unavailable):
+            return await taken(keys, user, device)
+    return await taken(keys, user, device)
 
 
 async def test_each_one_time_prekey_is_handed_out_once_and_then_there_is_none(make_keys: MakeKeys) -> None:
@@ -143,7 +152,7 @@ def unsure(monkeypatch: pytest.MonkeyPatch) -> list[Unavailable]:
 async def test_many_takers_at_once_share_nothing(make_keys: MakeKeys, unsure: list[Unavailable]) -> None:
     async with make_keys() as one, make_keys() as other:
         await put(one, 1, 11, batch(1, 40))
-        found = await asyncio.gather(*(taken(keys, 1, 11) for _ in range(12) for keys in (one, other)))
+        found = await asyncio.gather(*(taken_at_last(keys, 1, 11) for _ in range(12) for keys in (one, other)))
         numbers = Counter(number for number in found if number is not None)
         assert max(numbers.values()) == 1, numbers.most_common(3)
         left = await one.count(1, 11)
