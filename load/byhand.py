@@ -1,4 +1,4 @@
-"""What a start of a test by hand needs beside the swarm, so that it is a run that can be judged.
+"""Makes a test by hand a run that can be judged.
 
 `petrel run` has a runner that does all this. By hand the leading Locust process does it: it writes the meta line,
 measures who uses the cores, lets the devices settle at the end, and has the run read back and judged.
@@ -124,7 +124,7 @@ def _used(directory: Path) -> Iterable[tuple[int, float]]:
 
 
 def wait_until_drained(config: SwarmConfig, *, timeout_s: float = DRAIN_S) -> bool:
-    """Until every send is answered and shown on every device that is online. Returns false where the time was up.
+    """Wait until every send is answered and shown on every online device. Returns False after `timeout_s`.
 
     Sends of devices that were put away stay without an answer: those that get none for SILENT_S are not waited for.
     """

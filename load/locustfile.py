@@ -436,7 +436,7 @@ class Locust:
 
     @property
     def _directory(self) -> Path:
-        """Of the running system, by hand."""
+        """The directory of the running system, in a test by hand."""
         options = self._environment.parsed_options
         assert options is not None
         return Path(options.petrel_dir)

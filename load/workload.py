@@ -98,8 +98,8 @@ class SwarmConfig(Workload, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ca_file: str = ""
     """Certificate authority to trust where the system speaks TLS; empty: the machine's."""
     at_start: Annotated[int, msgspec.Meta(ge=0, le=MAX_USERS)] = 0
-    """Of a test by hand, whose number of devices changes as people want it: those at its start. The others are there
-    for who is added, and plan no sends while nobody runs them. 0: all run throughout."""
+    """Number of devices at the start of a test by hand, where people change it later. The other devices wait to be
+    added and plan no sends until then. 0: all devices run throughout."""
     first_id: Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - MAX_USERS)] = 1
     """First id of the users. Several swarms with distinct ranges can use one system without sharing messages."""
     reconnect_fixed_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0

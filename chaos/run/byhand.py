@@ -20,7 +20,7 @@ from load.history.control import ControlReader, ControlWriter, Hole, Phase
 from load.history.writer import now_ns
 
 CLOSE_S: Final = 15.0
-"""Until all processes of the swarm have closed their histories."""
+"""Longest wait for all processes of the swarm to close their histories."""
 READ_BACK_S: Final = 120.0
 
 
@@ -48,7 +48,7 @@ def end(directory: RunDir) -> int:
 
 
 def _closed(history: Path) -> bool:
-    """Whether every process of the swarm has said that it is at its end, within CLOSE_S."""
+    """True if every process of the swarm wrote its end within CLOSE_S."""
     reader, ended = ControlReader(history), 0
     deadline_s = time.monotonic() + CLOSE_S
     while time.monotonic() < deadline_s:

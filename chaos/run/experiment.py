@@ -56,7 +56,7 @@ class FaultSpec(_Strict, frozen=True):
     for_s: tuple[Positive, Positive]
     """Shortest and longest time from the injection to the planned heal, in seconds."""
     times: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
-    """Number of injections."""
+    """Number of injections of this fault in the run."""
     targets: tuple[str, ...] = ()
     """The allowed targets; empty means all that the topology offers."""
     options: Annotated[dict[str, float], msgspec.Meta(max_length=16)] = {}
@@ -87,7 +87,7 @@ class _Plan(Workload, frozen=True, kw_only=True, forbid_unknown_fields=True):
     faults: tuple[FaultSpec, ...] = ()
     """What breaks; the seed draws the order, the times and the targets."""
     timing: Timing = Timing()
-    """Times without faults."""
+    """The times without faults: before the first, between two, after the last."""
     bounds: Bounds = Bounds()
     """The limits that the verdict checks against."""
 

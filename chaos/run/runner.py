@@ -210,7 +210,7 @@ class _Run:
         return self._swarm
 
     def _is_over(self) -> bool:
-        """Whether the phases are over in which it matters when the runner wakes."""
+        """True after the phases in which a late wake-up of the runner matters."""
         return self._monitor.phase not in ("ramp", "steady")
 
     def _await_steady(self, swarm_process: SwarmProcess) -> bool:

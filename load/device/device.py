@@ -75,7 +75,7 @@ class Run:
     """If set, devices keep causal order."""
     settings: ClientSettings = field(default_factory=ClientSettings)
     rng: random.Random = field(default_factory=random.Random)
-    """For waits and jitter only: the plan comes from the seed."""
+    """Source of waits and jitter only: the plan comes from the seed."""
     t0_s: float = math.inf
     """The plan's time 0, on the monotonic clock that drives the devices."""
     t0_ns: int = 0

@@ -16,7 +16,7 @@ from load.history.writer import now_ns
 
 NAP_S: Final = 0.05
 SPAN_S: Final = 1.0
-"""What one line covers, at least."""
+"""Shortest time that one line covers."""
 
 
 class Beat:

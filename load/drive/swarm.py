@@ -283,7 +283,7 @@ class Swarm:
         self._control.write(event)
 
     def _tell_sends(self) -> None:
-        """What was planned and what of it was never done."""
+        """Write the number of planned sends, and of those that were never made."""
         if self._fleet is None or not self.begun:
             return
         planned, unsent = self._fleet.sends

@@ -63,17 +63,17 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="meta")
     t: Time = 0
     """When the line was written."""
     experiment: str = "history"
-    """What the run was called."""
+    """Name of the experiment."""
     profile: str = FOREIGN
     """What ran; `foreign`: another system than ours."""
     variant: str | None = None
     """The known-bad design that ran; null: none."""
     seed: int = 0
-    """What the run was drawn from."""
+    """Seed of the plan and of the schedule."""
     duration_s: float | None = None
     """Seconds from the first planned send to the last; null: from the first event to the last."""
     bounds: Bounds = Bounds()
-    """By what the history is judged."""
+    """The limits that the verdict checks against."""
     checks: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] | None = None
     """The checks that the run is judged by; null: all."""
     push: bool = False
@@ -169,7 +169,7 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="cana
 
     t: Time = 0
     found: tuple[Place, ...] = ()
-    """The canary."""
+    """Places where the canary stands."""
     tracer: tuple[Place, ...] = ()
     """The tracer: some of the places, at most."""
     tracer_expected: bool = False
@@ -178,11 +178,11 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="cana
     keys: int = 0
     """Number of Redis keys searched."""
     unsearched: tuple[str, ...] = ()
-    """What should have been searched and was not, and why."""
+    """Each place that was not searched, with the reason."""
 
 
 ControlEvent: TypeAlias = Phase | Hole | Plan | Fault | Machine | Sends
-"""What processes of a run append while it goes on."""
+"""A line that a process of the run appends during the run."""
 Control: TypeAlias = Meta | Plan | Phase | Fault | Hole | Machine | Sends | Canary
 CONTROL: Final = (Meta, Plan, Phase, Fault, Hole, Machine, Sends, Canary)
 

@@ -40,7 +40,7 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     """The directory of the run that goes on, or was the last."""
     verdict: str
-    """Of that run, with its report; empty while it goes on."""
+    """Verdict of that run and the path of its report; empty while it goes on."""
     ack_ms: dict[str, float]
     show_ms: dict[str, float]
     """p50, p99 and max since the planned time of the send."""

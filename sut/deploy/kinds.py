@@ -29,7 +29,7 @@ class Kind:
     ports: tuple[str, ...] = ("peer",)
     """Roles of its ports, for our own kinds. All have "peer", which answers pings; "http" answers GET /v1/health."""
     sign: tuple[str, str] | None = None
-    """For our own kinds: the counter in its Pong that is 0 while it is not healthy, and the meaning of that."""
+    """Our own kinds: a counter of its Pong, and what is wrong while that is 0."""
     server: str = ""
     """Module in sut.deploy.servers. A foreign server needs the first two functions, and may have the others:
 

@@ -1,7 +1,7 @@
-"""Who logs in to the Redis nodes and Sentinels that a system runs itself, and what each of them may do there.
+"""The users of the Redis nodes and Sentinels that a system runs itself, and their rights.
 
-The topology holds one secret; each user's password is derived from it. The servers are told hashes of passwords only,
-and nobody who has not logged in may do anything.
+The topology holds one secret; each user's password is derived from it. The servers get only hashes of the passwords.
+Without a login, nothing is allowed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 RedisUser = Literal["service", "operator", "replica", "sentinel"]
 
 REPLICA: Final[RedisUser] = "replica"
-"""As whom a replica comes to its master."""
+"""The user as which a replica logs in to its master."""
 
 _NODE: Final[dict[RedisUser, str]] = {
     "service": (
@@ -28,18 +28,18 @@ _NODE: Final[dict[RedisUser, str]] = {
         " +client|setname +client|kill +script|kill"
     ),
 }
-"""What each user may do at a data node. The services: the commands of our scripts and looks, nothing that configures,
-writes a file, reads all keys or empties the server. The Sentinels: what Redis's documentation of Sentinel asks for."""
+"""The rights of each user at a data node. The services have the commands of our scripts and health checks: none that
+configures, writes a file, reads all keys or empties the server. The Sentinels have what Redis's documentation lists."""
 _SENTINEL: Final[dict[RedisUser, str]] = {
     "service": "-@all +ping +sentinel|master",
     "operator": "~* allchannels +@all",
     "sentinel": "allchannels -@all +ping +info +publish +subscribe +sentinel +client|setname",
 }
-"""What each user may do at a Sentinel."""
+"""The rights of each user at a Sentinel."""
 
 
 class Login(NamedTuple):
-    """Who a client is to a server that wants to know: an ACL user and its password."""
+    """The ACL user and password with which a client logs in."""
 
     user: str
     password: str

@@ -85,9 +85,9 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """The seconds that changes are gathered before a write. Each backend chooses it by the cost of a write."""
 
     rows_s: float
-    """For write(). A restart replays this much of the log, besides the records in progress."""
+    """Interval of write(). A restart replays this much of the log, besides the records in progress."""
     cursors_s: float
-    """For save_cursors() and save_receipts()."""
+    """Interval of save_cursors() and save_receipts()."""
 
 
 class MessageStore(Protocol):

@@ -7,8 +7,8 @@ from typing import Final
 
 BACKLOG: Final = 4096
 UNSENT_BYTES: Final = 64 << 10
-"""Of each accepted connection the kernel takes so much that it has not sent, one page of history, and no more. Its own
-bound is some megabytes; what waits for a device that does not read is to wait where it is counted."""
+"""Maximum of unsent bytes in the kernel for each accepted connection: one page of history. The kernel's own limit is
+some megabytes. Beyond this, data for a device that does not read waits in the process, where it is counted."""
 ANY: Final = "::"
 """The host that means every address of the machine, IPv4 and IPv6."""
 

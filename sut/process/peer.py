@@ -85,7 +85,7 @@ class PeerConnection(asyncio.Protocol):
         self._unwritten: list[bytes] = []
         self._unwritten_size = 0
         self.node = ""
-        """Of the other end; "" until it has proven itself."""
+        """Name of the other end; "" until it has proven itself."""
         self.incarnation = 0
         self.heard_s = time.monotonic()
 
@@ -434,7 +434,7 @@ class Asker:
         self._proven = False
         self._stream = bytearray()
         self.opening = encode(self._hello)
-        """What to send first."""
+        """The bytes to send first."""
         self.pong: Pong | None = None
         """The answer, once it is there."""
 

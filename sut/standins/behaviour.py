@@ -65,7 +65,7 @@ def is_gone(token: str, share: float) -> bool:
 
 
 async def harm_to(behaviour: Behaviour, rng: random.Random) -> Harm | None:
-    """What befalls the connection of this push, if anything does. Slow: only after the wait."""
+    """Return the harm for the connection of this push, or None. If the provider is slow, waits first."""
     for share, harm in (
         (behaviour.cut, Harm.CUT),
         (behaviour.goaway, Harm.GOAWAY),
@@ -80,7 +80,7 @@ async def harm_to(behaviour: Behaviour, rng: random.Random) -> Harm | None:
 
 
 class Waits:
-    """Who was told to wait, and whether they did. A push is known by its token and conversation."""
+    """Tracks which pushes were told to retry later, and whether they did. The key is token and conversation."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

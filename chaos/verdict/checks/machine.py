@@ -34,14 +34,14 @@ MAX_TOLD: Final = 4
 LATE_PART: Final = 4
 """A generator is late beyond this part of the latency bound: late at both ends, it then takes half of the bound."""
 LATE_SHARE: Final = 0.01
-"""Of the time, in which a generator may be late: more than that is enough to make a p99."""
+"""Largest share of the time in which a generator may be late. More than that can decide a p99."""
 FULL: Final = 0.9
-"""Of the cores' time, from which on a second is full: who wants to run waits."""
+"""Share of the cores' time from which a second counts as full: processes wait for a core."""
 THEIRS: Final = 0.1
-"""Of the cores' time, from which on others have a part in a full second. A quiet machine's own daemons need less than
-0.03 (2 cores, 2026-11-30)."""
+"""Share of the cores' time from which other programs have a part in a full second. The daemons of a quiet machine need
+less than 0.03 (2 cores, 2026-11-30)."""
 FULL_SHARE: Final = 0.1
-"""Of the seconds, which may be full because of others: a backup or a build of a few seconds is not the whole run."""
+"""Largest share of the seconds that may be full because of other programs, such as a short backup or build."""
 LATE_FAULT_S: Final = 5.0
 """A fault may come this late: as long as it usually waits for its target to be healthy (Fault.arm_timeout_s)."""
 STILL_S: Final = 2.0
@@ -72,7 +72,7 @@ def check(history: History) -> Finding:
 
 
 def _measured(history: History) -> list[str]:
-    """What should have been measured and was not. Runs of before that have no manifest need not have measured."""
+    """Return the measurements that are missing. Older runs, without a manifest, did not have to measure."""
     if not history.meta.manifest:
         return []
     lines = _steady(history)
@@ -97,7 +97,7 @@ def _began(line: Machine) -> float:
 
 
 def _calm(history: History) -> list[Machine]:
-    """Of that, what no fault window overlaps."""
+    """The lines of the steady phase that no fault window overlaps."""
     spans = facts_of(history).windows.spans()
     return [
         line for line in _steady(history) if not any(first <= line.t and _began(line) <= last for first, last in spans)
@@ -186,7 +186,7 @@ def _is_full(line: Machine) -> bool:
 
 
 def _share(lines: list[Machine]) -> float:
-    """Of the cores' time, what others and the machine's host took."""
+    """Share of the cores' time that other programs and the machine's host took."""
     return sum(line.others_s + line.steal_s for line in lines) / _room_s(lines) if lines else 0.0
 
 

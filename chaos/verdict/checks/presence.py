@@ -84,7 +84,7 @@ def check(history: History) -> Finding:
 
 
 def _never_corrected(stale: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
-    """Of the stale pictures, those that nothing that the viewer was told put right."""
+    """The stale pictures that no later event put right."""
     return stale.join(told.select("viewer", "user", until="t"), on=["viewer", "user", "until"], how="anti")
 
 

@@ -143,7 +143,7 @@ def _missing(history: History, away: pl.DataFrame, pushes: pl.DataFrame) -> pl.D
 
 
 def _never(silent: pl.DataFrame, pushes: pl.DataFrame) -> pl.DataFrame:
-    """Of what was not told in time, what was never shown and never pushed."""
+    """The messages not told in time that were never shown and never pushed."""
     later = silent.join(pushes.select("device", "conv", covers="seq"), on=["device", "conv"])
     told = later.filter(pl.col("covers") >= pl.col("seq"))
     return silent.filter(pl.col("shown").is_null()).join(told, on=["device", *MESSAGE], how="anti")

@@ -38,7 +38,7 @@ NAME = "vacuity"
 RANK = 900
 MAX_TOLD = 5
 LEAST_ONLINE: Final = 0.95
-"""Of the time for which devices are wanted online."""
+"""Lowest share of the planned online time in which devices are online."""
 
 
 def check(history: History) -> Finding:

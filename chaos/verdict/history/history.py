@@ -58,7 +58,7 @@ class History:
     holes: tuple[Hole, ...] = ()
     machine: tuple[Machine, ...] = ()
     sends: tuple[Sends, ...] = ()
-    """Of each process of the swarm."""
+    """The number of planned sends, a line for each process of the swarm."""
     canary: Canary | None = None
     """The result of the hunt for plaintext; None if there was none."""
     unknown_kinds: dict[str, int] = field(default_factory=dict)

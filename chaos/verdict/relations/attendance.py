@@ -85,7 +85,7 @@ def _missing(history: History, wanted: pl.DataFrame) -> pl.DataFrame:
 
 
 def _cut(spans: pl.DataFrame, start: int, end: int) -> pl.DataFrame:
-    """What of the spans lies between `start` and `end`."""
+    """The parts of the spans between `start` and `end`."""
     cut = spans.select("device", start=pl.col("start").clip(lower_bound=start), end=pl.col("end").clip(upper_bound=end))
     return cut.filter(pl.col("start") < pl.col("end"))
 

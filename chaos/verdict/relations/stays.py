@@ -27,7 +27,7 @@ from load.history.events import names_of
 OWN: Final = names_of("device")
 """Events by which a device shows that it is there."""
 _CONNECTION: Final = pl.col("online") | ~pl.col("up")
-"""Of the rows of `Stays._events`: `online` and `offline`."""
+"""Selects the rows of `Stays._events` that are `online` or `offline`."""
 
 
 class Stays:
@@ -54,7 +54,7 @@ class Stays:
 
     @property
     def told(self) -> bool:
-        """Whether any event tells of a connection, or of the wish for one."""
+        """True if any event is about a connection, or about the intent to connect."""
         return self._events.height > 0
 
     @cached_property

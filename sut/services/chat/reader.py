@@ -36,10 +36,10 @@ from sut.services.visibility import cut_back, cut_page, stretch_before
 
 ASK_TIMEOUT_S: Final = 0.5
 RESTART_S: Final = 10.0
-"""For so long a sequencer that is away is believed to come back, and SYNC asks the store for none of its heads: it
-needs the store itself, a gateway's devices all ask just then, and what it numbers again it tells everybody."""
+"""Time that a sequencer usually needs to come back. Meanwhile SYNC does not ask the store for its heads: the sequencer
+needs the store itself, all devices of a gateway ask just then, and everybody is told what it numbers again."""
 MAX_ID: Final = (1 << 63) - 1
-"""Of a conversation."""
+"""Highest id of a conversation."""
 MAX_STORE_PAGES: Final = 10
 """Pages of a user's conversations read for one SYNC: 10,000 conversations."""
 
@@ -230,8 +230,8 @@ class Reader:
         return {conv: heads[conv] for conv in sorted(heads)}, complete and HEAD_RECOVERING not in told.values()
 
     async def _told(self, user: int, convs: Sequence[int]) -> tuple[dict[int, int], dict[int, int], bool]:
-        """What the sequencers say of each: a head, HEAD_STORED, or HEAD_RECOVERING, also for one that is away. Heads of
-        conversations that the user came into just now. Whether all of them answered and were up to date.
+        """Return the sequencers' answers for `convs`: a head, HEAD_STORED or HEAD_RECOVERING (also if it is away); then
+        the heads of conversations that the user has just joined; then True if all answered and were up to date.
         """
         by_link: dict[PeerLink, list[int]] = {link: [] for link in self._sequencers.values()}
         for conv in convs:

@@ -18,7 +18,7 @@ HOT_ROWS: Final = 64
 HOT_BYTES: Final = 64 << 10
 """Bytes of these rows at most: 64 of the largest bodies (16 KB) would be a megabyte. The newest row always stays."""
 ROW_BYTES: Final = 200
-"""What a row costs beside its body, in CPython, rounded up."""
+"""Memory of a row beside its body, in CPython, rounded up."""
 
 SHARED_FROM: Final = 8
 """Smallest group whose pages name the other members for whom they are the same."""
@@ -40,7 +40,7 @@ class HotRows(deque[StoredMessage]):
     def __init__(self, rows: Iterable[StoredMessage] = ()) -> None:
         super().__init__()
         self.size = 0
-        """Bytes."""
+        """Bytes of all rows, by ROW_BYTES and the bodies."""
         self.extend(rows)
 
     def append(self, row: StoredMessage) -> None:

@@ -96,7 +96,7 @@ class Refused:
 
     code: Nack
     highest: int = field(default=0, compare=False)
-    """Of STALE and REUSED: the highest client_seq of the device here."""
+    """With STALE and REUSED: the highest client_seq that this sequencer knows of the device."""
 
 
 @dataclass(frozen=True, slots=True)
