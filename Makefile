@@ -34,8 +34,9 @@ $(VENV)/.ready: locks/requirements.txt pyproject.toml
 demo: setup ## set-up, then the quick experiment: about three minutes
 	$(BIN)/petrel run quick
 
+# Three processes on two cores: many tests wait for a lease, a timer or a server.
 test: setup ## every test that this machine can run; says what it skipped and why
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3
 
 test-cluster: setup ## break real brokers and nodes: some minutes
 	PETREL_TEST_CLUSTER=1 $(BIN)/python -m pytest -m cluster
@@ -56,7 +57,7 @@ test-lowest: ## unit tests with the lowest versions that pyproject.toml names
 	$(PYTHON) -m venv --clear build/lowest
 	build/lowest/bin/pip install --quiet --disable-pip-version-check --require-hashes -r locks/lowest.txt
 	build/lowest/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	build/lowest/bin/python -m pytest -n 2 -m "not slow and not cluster and not long" $(UNIT_TESTS)
+	build/lowest/bin/python -m pytest -n 3 -m "not slow and not cluster and not long" $(UNIT_TESTS)
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .

@@ -30,6 +30,8 @@ OFF = {
 """Markers whose tests run only where this variable is 1."""
 SHARE_SERVERS = ("adapters", "client", "security")
 """Folders with servers that start once for all their tests."""
+LONG_FILES = ("tests/load/test_byhand.py",)
+"""Files that wait for minutes and start no whole system."""
 GRACE_S = 5.0
 """How long a process that was told to stop may take after the last test."""
 
@@ -106,7 +108,7 @@ def scope(nodeid: str) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`make test` is to take eight minutes; what takes more has commands of its own.
 
-    With `-n` the scopes that start whole systems come first, then those with many tests: what is long and comes last
+    With `-n` the scopes that start whole systems or wait for minutes come first, then those with many tests: what is long and comes last
     would leave all processes but one without work.
     """
     for marker, (switch, reason) in OFF.items():
@@ -116,6 +118,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                     item.add_marker(pytest.mark.skip(reason=reason))
     sizes = Counter(scope(item.nodeid) for item in items)
     long = {scope(item.nodeid) for item in items if item.get_closest_marker("slow") and not skipped(item)}
+    long.update(LONG_FILES)
     order = {name: rank for rank, name in enumerate(sorted(sizes, key=lambda name: (name not in long, -sizes[name])))}
     items.sort(key=lambda item: order[scope(item.nodeid)])
 

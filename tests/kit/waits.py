@@ -3,8 +3,12 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
+from sut.ports import Unavailable
 from tests.kit import pace
+
+T = TypeVar("T")
 
 TIMEOUT_S = 15.0
 """For what comes at once on a quiet machine."""
@@ -61,3 +65,13 @@ async def until(
         deadline.check()
         await sleep(LOOK_S)
     return time.monotonic() - began_s
+
+
+async def answered(ask: Callable[[], Awaitable[T]], timeout_s: float = TIMEOUT_S) -> T:
+    """What `ask` returns; asked again while the store is Unavailable, as callers do. AssertionError if it stays so."""
+    deadline = Deadline(timeout_s)
+    while True:
+        try:
+            return await ask()
+        except Unavailable:
+            deadline.check()

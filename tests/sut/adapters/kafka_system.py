@@ -46,10 +46,11 @@ class KafkaSystem(Cluster):
         topic: str,
         *,
         dialed: Mapping[Address, Address] | None = None,
-        deadline_s: float = 2.0,
+        deadline_s: float | None = None,
         ready: bool = True,
     ) -> AsyncIterator[KafkaLog]:
         """A log on these nodes, for as long as the block runs; with its topics there, unless that is the question."""
+        deadline_s = scaled(2.0) if deadline_s is None else deadline_s
         direct = {address: address for address in self.addresses.values()}
         log = KafkaLog(direct | dict(dialed or {}), topic=topic, partitions=PARTITIONS, deadline_s=deadline_s)
         try:

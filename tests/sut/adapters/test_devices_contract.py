@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 import pytest
 
 from sut.ports import Devices, PushAddress, RegisteredDevice, Unavailable
+from tests.kit.waits import answered
 
 MakeDevices = Callable[[], AbstractAsyncContextManager[Devices]]
 TOP = (1 << 63) - 1
@@ -32,8 +34,8 @@ async def test_devices_come_back_by_their_users(make_devices: MakeDevices) -> No
 async def test_many_at_once(make_devices: MakeDevices) -> None:
     wanted = [device(n, user=n // 2 + 1, token=f"{n:064x}") for n in range(1, 1001)]
     async with make_devices() as devices:
-        assert all(await devices.register(wanted))
-        found = await devices.devices_of(range(1, 502))
+        assert all(await answered(partial(devices.register, wanted)))
+        found = await answered(partial(devices.devices_of, range(1, 502)))
         assert [d for of_user in found.values() for d in of_user] == wanted
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pytest
 from sut.adapters.cassandra.session import CassandraSession
 from sut.ports import KeyStore, OneTimePrekey, SignedPrekey, Unavailable
 from tests.kit.pace import scaled
-from tests.kit.waits import Deadline
+from tests.kit.waits import Deadline, answered
 
 MakeKeys = Callable[[], AbstractAsyncContextManager[KeyStore]]
 SIGNED = SignedPrekey(1, b"s" * 32, b"g" * 64)
@@ -46,14 +46,6 @@ async def taken(keys: KeyStore, user: int, device: int) -> int | None:
             assert bundle.one_time.key == bundle.one_time.number.to_bytes(32, "big")
             return bundle.one_time.number
     raise AssertionError(f"no bundle of device {device}")
-
-
-async def taken_at_last(keys: KeyStore, user: int, device: int) -> int | None:
-    """As `taken`, by a client that asks again when a busy store does not answer."""
-    for _ in range(5):
-        with contextlib.suppress(Unavailable):
-            return await taken(keys, user, device)
-    return await taken(keys, user, device)
 
 
 async def test_each_one_time_prekey_is_handed_out_once_and_then_there_is_none(make_keys: MakeKeys) -> None:
@@ -152,7 +144,9 @@ def unsure(monkeypatch: pytest.MonkeyPatch) -> list[Unavailable]:
 async def test_many_takers_at_once_share_nothing(make_keys: MakeKeys, unsure: list[Unavailable]) -> None:
     async with make_keys() as one, make_keys() as other:
         await put(one, 1, 11, batch(1, 40))
-        found = await asyncio.gather(*(taken_at_last(keys, 1, 11) for _ in range(12) for keys in (one, other)))
+        found = await asyncio.gather(
+            *(answered(partial(taken, keys, 1, 11)) for _ in range(12) for keys in (one, other))
+        )
         numbers = Counter(number for number in found if number is not None)
         assert max(numbers.values()) == 1, numbers.most_common(3)
         left = await one.count(1, 11)
