@@ -108,8 +108,8 @@ def scope(nodeid: str) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`make test` is to take eight minutes; what takes more has commands of its own.
 
-    With `-n` the scopes that start whole systems or wait for minutes come first, then those with many tests: what is long and comes last
-    would leave all processes but one without work.
+    With `-n` the scopes that start whole systems or wait for minutes come first, then those with many tests: what is
+    long and comes last would leave all processes but one without work.
     """
     for marker, (switch, reason) in OFF.items():
         if os.environ.get(switch) != "1":
