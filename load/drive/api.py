@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from load.device.secure import client_context
-from sut.protocol.api_answers import Created, Gateways, IssuedTokens, KeysLeft, KeysOf, Problem, Seq
+from sut.protocol.api_answers import Created, Gateways, IssuedTokens, KeysLeft, KeysOf, Problem, Seq, decode
 from sut.protocol.push_tokens import push_token
 
 MAX_TOKENS: Final = 1000
@@ -46,8 +46,8 @@ class ApiError(Exception):
 
 
 class _Devices(msgspec.Struct, frozen=True):
-    user: int
-    device: int
+    user: str
+    device: str
 
 
 class _Push(msgspec.Struct, frozen=True):
@@ -56,8 +56,8 @@ class _Push(msgspec.Struct, frozen=True):
 
 
 class _Phone(msgspec.Struct, frozen=True):
-    user: int
-    device: int
+    user: str
+    device: str
     push: _Push
 
 
@@ -95,7 +95,7 @@ class ApiClient:
         wanted = list(devices)
         tokens: dict[int, str] = {}
         for start in range(0, len(wanted), MAX_TOKENS):
-            batch = [_Devices(device, device) for device in wanted[start : start + MAX_TOKENS]]
+            batch = [_Devices(str(device), str(device)) for device in wanted[start : start + MAX_TOKENS]]
             answer = self._call("POST", "/v1/tokens", api_key, IssuedTokens, {"devices": batch})
             tokens.update((issued.device, issued.token) for issued in answer.tokens)
         if missing := set(wanted) - tokens.keys():
@@ -108,7 +108,7 @@ class ApiClient:
         Raises ApiError.
         """
         wanted = [
-            _Phone(device, device, _Push(provider, push_token(provider, device)))
+            _Phone(str(device), str(device), _Push(provider, push_token(provider, device)))
             for device in devices
             for provider in (_PROVIDERS[device % len(_PROVIDERS)],)
         ]
@@ -117,13 +117,13 @@ class ApiClient:
 
     def create(self, token: str, *, kind: Literal["direct", "group"], members: Sequence[int], key: str) -> int:
         """Create a conversation, or find the one this creator made with this key. Returns its id. Raises ApiError."""
-        body = {"kind": kind, "members": list(members), "key": key}
+        body = {"kind": kind, "members": [str(member) for member in members], "key": key}
         return self._call("POST", "/v1/conversations", token, Created, body).conversation
 
     def add(self, token: str, conv: int, user: int, *, give_up_s: float | None = None) -> int:
         """Add a user to a group. Returns the number that the change took. Raises ApiError."""
         path = f"/v1/conversations/{conv}/members"
-        return self._call("POST", path, token, Seq, {"user": user}, give_up_s=give_up_s).seq
+        return self._call("POST", path, token, Seq, {"user": str(user)}, give_up_s=give_up_s).seq
 
     def remove(self, token: str, conv: int, user: int, *, give_up_s: float | None = None) -> int:
         """Remove a user from a group. Returns the number that the change took. Raises ApiError."""
@@ -170,7 +170,7 @@ class ApiClient:
         wait_s = _RETRY_BASE_S
         while True:
             try:
-                return msgspec.json.decode(self._attempt(method, path, token, body), type=answer)
+                return decode(self._attempt(method, path, token, body), answer)
             except msgspec.DecodeError as error:
                 raise ApiError(f"{method} {path}: an answer that is not as documented: {error}") from None
             except ApiError as error:

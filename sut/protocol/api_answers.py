@@ -1,18 +1,27 @@
 """The answers of the HTTP API as clients read them: a person's client and the swarm (see docs/protocol.md, "HTTP API").
 
 Only the fields that a client uses are named. Other fields are ignored, so a service may add some. The service checks
-the form of requests (sut/services/api).
+the form of requests (sut/services/api). An id is read from its text, in the field that ends in _id: `decode` does that.
 """
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
+
+T = TypeVar("T")
+
+
+def decode(answer: bytes, kind: type[T]) -> T:
+    """Return a decoded answer; numbers may be text, as ids are. Raises msgspec.DecodeError."""
+    return msgspec.json.decode(answer, type=kind, strict=False)
 
 
 class IssuedToken(msgspec.Struct, frozen=True):
     """A device's token. `expires` is Unix time in seconds."""
 
-    device: int
+    device: int = msgspec.field(name="device_id")
     token: str
     expires: int
 
@@ -26,7 +35,7 @@ class IssuedTokens(msgspec.Struct, frozen=True):
 class Created(msgspec.Struct, frozen=True):
     """The answer to POST /v1/conversations."""
 
-    conversation: int
+    conversation: int = msgspec.field(name="conversation_id")
 
 
 class Seq(msgspec.Struct, frozen=True):
@@ -59,7 +68,7 @@ class OneTimePrekeyOf(msgspec.Struct, frozen=True):
 class BundleOf(msgspec.Struct, frozen=True):
     """The keys that start a session with one device."""
 
-    device: int
+    device: int = msgspec.field(name="device_id")
     identity_key: bytes
     signed_prekey: SignedPrekeyOf
     one_time: OneTimePrekeyOf | None

@@ -26,17 +26,17 @@ async def expect(ws, kind):
 
 async def talk(api, key):
     ann, bob = secrets.randbits(40) + 1, secrets.randbits(40) + 1
-    devices = [{"user": user, "device": secrets.randbits(31) + 1} for user in (ann, bob)]
+    devices = [{"user": str(user), "device": str(secrets.randbits(31) + 1)} for user in (ann, bob)]
     tokens = [one["token"] for one in call(f"{api}/v1/tokens", key, {"devices": devices})["tokens"]]
-    wanted = {"kind": "direct", "members": [bob], "key": "first contact"}
-    conv = call(f"{api}/v1/conversations", tokens[0], wanted)["conversation"]
+    wanted = {"kind": "direct", "members": [str(bob)], "key": "first contact"}
+    conv = int(call(f"{api}/v1/conversations", tokens[0], wanted)["conversation_id"])
     gateways = call(f"{api}/v1/discovery")["gateways"]
     bearers = [{"Authorization": f"Bearer {token}"} for token in tokens]
     async with (
         connect(gateways[0], additional_headers=bearers[0]) as sender,
         connect(gateways[-1], additional_headers=bearers[1]) as receiver,
     ):
-        assert struct.unpack("!BQQ", (await expect(sender, 0x81))[:17]) == (0x81, ann, devices[0]["device"])
+        assert struct.unpack("!BQQ", (await expect(sender, 0x81))[:17]) == (0x81, ann, int(devices[0]["device"]))
         await expect(receiver, 0x81)
         await sender.send(struct.pack("!BQQ", 0x01, conv, 1) + b"hello")
         _, acked_conv, client_seq, seq = struct.unpack("!BQQQ", await expect(sender, 0x82))

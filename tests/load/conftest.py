@@ -245,7 +245,7 @@ class MiniChat:
                     return HTTPStatus.UNAUTHORIZED, {"error": "wrong API key"}
                 return HTTPStatus.OK, {
                     "tokens": [
-                        {"device": d["device"], "token": f"{self.token_version}:{d['device']}", "expires": 0}
+                        {"device_id": d["device"], "token": f"{self.token_version}:{d['device']}", "expires": 0}
                         for d in body["devices"]
                     ]
                 }
@@ -253,16 +253,17 @@ class MiniChat:
                 if authorization != "Bearer key":
                     return HTTPStatus.UNAUTHORIZED, {"error": "wrong API key"}
                 self.phones |= {
-                    d["device"]: (d["user"], d["push"]["provider"], d["push"]["token"]) for d in body["devices"]
+                    int(d["device"]): (int(d["user"]), d["push"]["provider"], d["push"]["token"])
+                    for d in body["devices"]
                 }
                 return HTTPStatus.OK, {"registered": len(body["devices"])}
             case "POST", ["conversations"]:
                 conv = self.keys.setdefault(f"{creator}/{body['key']}", 1000 + len(self.keys))
-                members = {creator, *body["members"]}
+                members = {creator, *map(int, body["members"])}
                 self.conversations.setdefault(conv, Conversation(body["kind"], members))
-                return HTTPStatus.CREATED, {"conversation": conv}
+                return HTTPStatus.CREATED, {"conversation_id": str(conv)}
             case "POST", ["conversations", conv, "members"]:
-                return self._change(int(conv), body["user"], Flag.MEMBER_ADD)
+                return self._change(int(conv), int(body["user"]), Flag.MEMBER_ADD)
             case "DELETE", ["conversations", conv, "members", user]:
                 return self._change(int(conv), int(user), Flag.MEMBER_REMOVE)
         return HTTPStatus.NOT_FOUND, {"error": "no such thing"}

@@ -44,6 +44,8 @@ class _Aps(msgspec.Struct, frozen=True, omit_defaults=True):
 class _Payload(msgspec.Struct, frozen=True):
     aps: _Aps
     conv: int
+    conv_id: str
+    """`conv` as text, for clients whose numbers are doubles."""
     seq: int
 
 
@@ -87,7 +89,7 @@ class Apns:
 
     async def push(self, token: str, push: Push) -> PushAnswer:
         """Make one attempt to send the push."""
-        payload = msgspec.json.encode(_Payload(_APS, push.conv, push.seq))
+        payload = msgspec.json.encode(_Payload(_APS, push.conv, str(push.conv), push.seq))
         provider_token = self._provider_token()
         headers = {
             "authorization": f"bearer {provider_token}",

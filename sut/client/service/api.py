@@ -28,6 +28,7 @@ from sut.protocol.api_answers import (
     Problem,
     Seq,
     SignedPrekeyOf,
+    decode,
 )
 
 TIMEOUT_S: Final = 8.0
@@ -57,7 +58,7 @@ class Access(NamedTuple):
 
 
 class _Member(msgspec.Struct, frozen=True):
-    user: int
+    user: int = msgspec.field(name="user_id")
     first: int = 1
 
 
@@ -71,7 +72,7 @@ class Members(msgspec.Struct, frozen=True):
 class Progress(msgspec.Struct, frozen=True):
     """The numbers up to which a user has received and read the messages of a conversation."""
 
-    user: int
+    user: int = msgspec.field(name="user_id")
     delivered: int
     read: int
 
@@ -132,7 +133,7 @@ class Api:
                 await self._refresh()
             return self._token
         if fresh or time.time() > self._expires_s - RENEW_S:
-            wanted = {"devices": [{"user": self._user, "device": self._device}]}
+            wanted = {"devices": [{"user": str(self._user), "device": str(self._device)}]}
             answer = await self._ask("POST", "/v1/tokens", IssuedTokens, wanted, bearer=self._access.operator_key)
             self._token, self._expires_s = answer.tokens[0].token, answer.tokens[0].expires
         return self._token
@@ -149,7 +150,7 @@ class Api:
 
     async def create(self, kind: Literal["direct", "group"], members: Sequence[int], key: str) -> int:
         """Create a conversation, or find the one that was created with this key. Returns its id. Raises ApiProblem."""
-        body = {"kind": kind, "members": list(members), "key": key}
+        body = {"kind": kind, "members": [str(member) for member in members], "key": key}
         return (await self._ask("POST", "/v1/conversations", Created, body)).conversation
 
     async def members(self, conv: int) -> Members:
@@ -158,7 +159,7 @@ class Api:
 
     async def add(self, conv: int, user: int) -> int:
         """Add a user to a group. Returns the sequence number of the change. Raises ApiProblem."""
-        return (await self._ask("POST", f"/v1/conversations/{conv}/members", Seq, {"user": user})).seq
+        return (await self._ask("POST", f"/v1/conversations/{conv}/members", Seq, {"user": str(user)})).seq
 
     async def remove(self, conv: int, user: int) -> int:
         """Remove a user from a group; one's own id means leaving it. Returns the change's sequence number. Raises
@@ -241,7 +242,7 @@ class Api:
             raise ApiProblem(f"no answer from the API at {urlsplit(self._access.url).netloc}: {reason}") from None
         if status in (200, 201):
             try:
-                return msgspec.json.decode(answer, type=kind)
+                return decode(answer, kind)
             except msgspec.DecodeError as error:
                 raise ApiProblem(f"{method} {path}: an answer that is not as documented: {error}") from None
         try:

@@ -15,6 +15,7 @@ from sut.process.revoked import Revoked
 from sut.protocol.tokens import LOGIN_S, Identity, issue
 from sut.services.api.allowance import Allowance
 from sut.services.api.errors import ProblemError
+from sut.services.api.ids import both
 from sut.services.api.model import (
     ApnsPush,
     DeviceOf,
@@ -73,22 +74,25 @@ class DeviceDesk:
             raise ProblemError(403, f"device {who.device} is revoked")
         ttl_s = min(self._ttl_s, left_s)
         text = issue(self._token_key, who.user, who.device, ttl_s=ttl_s, now_s=now_s, login_s=login_s)
-        return Token(who.device, text, now_s + ttl_s)
+        return Token(*both(who.device), text, now_s + ttl_s)
 
     async def register(self, wanted: Sequence[DeviceToRegister]) -> Registered:
         """Register all of them. Raises 409 for the first that cannot be; the others are registered."""
-        taken = await self._devices.register([RegisteredDevice(d.user, d.device, _address(d.push)) for d in wanted])
+        await self._register([RegisteredDevice(d.user, d.device, _address(d.push)) for d in wanted])
+        return Registered(len(wanted))
+
+    async def _register(self, wanted: Sequence[RegisteredDevice]) -> None:
+        taken = await self._devices.register(wanted)
         for d, done in zip(wanted, taken, strict=True):
             if not done:
                 raise ProblemError(409, f"device {d.device} is revoked or another user's")
-        return Registered(len(wanted))
 
     async def set_push(self, who: Identity, device: int, push: PushOf | None) -> Registration:
         """Set the device's push address. Only the device itself may."""
         if who.device != device:
             raise ProblemError(403, "a device sets its own push token, with its own device token")
-        await self.register([DeviceToRegister(who.user, device, push)])
-        return Registration(who.user, device)
+        await self._register([RegisteredDevice(who.user, device, _address(push))])
+        return Registration(*both(who.user), *both(device))
 
     async def revoke(self, device: int, *, by: Identity | None, user: int | None) -> RevokedDevice:
         """Revoke a device: it gets no token, push or connection any more, and its keys are deleted.
@@ -107,7 +111,7 @@ class DeviceDesk:
         keep_s = self._ttl_s + CLOCKS_S if registered else LOGIN_S
         done = await self._revoked.revoke(whose, device, keep_s=keep_s, always=registered)
         await self._keys.remove(whose, device)
-        return RevokedDevice(done.user, done.device, done.at_s)
+        return RevokedDevice(*both(done.user), *both(done.device), done.at_s)
 
     async def log_out(self, device: int, *, by: Identity | None, user: int | None) -> RevokedDevice:
         """Void all tokens that the device has, however often they were refreshed. It may log in again.
@@ -117,7 +121,7 @@ class DeviceDesk:
         whose, registered = await self._whose(device, by=by, user=user)
         self._count(by, registered=registered)
         done = await self._revoked.revoke(whose, device, keep_s=LOGIN_S, always=registered)
-        return RevokedDevice(done.user, done.device, done.at_s)
+        return RevokedDevice(*both(done.user), *both(done.device), done.at_s)
 
     async def _whose(self, device: int, *, by: Identity | None, user: int | None) -> tuple[int, bool]:
         """Return the device's user, and whether it is registered. Raises ProblemError if it is not the asker's.
@@ -143,7 +147,7 @@ class DeviceDesk:
 
     def _issue(self, user: int, device: int, now_s: int) -> Token:
         text = issue(self._token_key, user, device, ttl_s=self._ttl_s, now_s=now_s)
-        return Token(device, text, now_s + self._ttl_s)
+        return Token(*both(device), text, now_s + self._ttl_s)
 
 
 def _address(push: PushOf | None) -> PushAddress | None:

@@ -21,6 +21,7 @@ from sut.ports import Unavailable
 from sut.process.revoked import Revoked
 from sut.protocol.frames import Nack
 from sut.protocol.tokens import Identity, Proof, TokenError, prove
+from sut.services.api import ids
 from sut.services.api.control import Denied
 from sut.services.api.errors import ProblemError
 from sut.services.api.model import Problem
@@ -96,7 +97,7 @@ async def body(request: web.Request, kind: type[T]) -> T:
     except web.RequestPayloadError:
         raise ProblemError(400, "body: incomplete, or not in its declared encoding") from None
     try:
-        return msgspec.convert(_decoder.decode(data), kind)
+        return msgspec.convert(_decoder.decode(data), kind, dec_hook=ids.decoded)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise ProblemError(400, f"body: {error}") from None
     except RecursionError:
@@ -106,8 +107,8 @@ async def body(request: web.Request, kind: type[T]) -> T:
 def number(request: web.Request, name: str) -> int:
     """Return an id from the path. Raises ProblemError 404 for a number that no id can have."""
     text = request.match_info[name]
-    value = int(text) if len(text) <= 19 else 0
-    if not 0 < value < 1 << 63:
+    value = ids.parse(text)
+    if value is None:
         raise ProblemError(404, f"no {name} {text[:32]}")
     return value
 
@@ -123,7 +124,7 @@ def query(request: web.Request, kind: type[T]) -> T:
         elif len(given) > 1:
             raise ProblemError(400, f"query: parameter {name[:64]!r} given twice")
     try:
-        return msgspec.convert(values, kind, strict=False)
+        return msgspec.convert(values, kind, strict=False, dec_hook=ids.decoded)
     except msgspec.ValidationError as error:
         raise ProblemError(400, f"query: {error}") from None
 

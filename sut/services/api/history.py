@@ -9,11 +9,16 @@ from typing import Final
 
 from sut.protocol.frames import Flag, Nack, Page, decode_server
 from sut.services.api.control import Denied
-from sut.services.api.model import ROLES, HistoryMessage, HistoryPage, Member, MemberList
+from sut.services.api.ids import both
+from sut.services.api.model import ROLES, Change, HistoryMessage, HistoryPage, Member, MemberList
 from sut.services.chat.reader import NotMember, Reader
 from sut.services.sequencer.state import DIRECT, MANAGED
 
-_CHANGES: Final = ((Flag.MEMBER_ADD, "added"), (Flag.MEMBER_REMOVE, "removed"), (Flag.MEMBER_ROLE, "role"))
+_CHANGES: Final[tuple[tuple[int, Change], ...]] = (
+    (Flag.MEMBER_ADD, "added"),
+    (Flag.MEMBER_REMOVE, "removed"),
+    (Flag.MEMBER_ROLE, "role"),
+)
 
 
 class Conversations:
@@ -32,7 +37,10 @@ class Conversations:
         return MemberList(
             "direct" if direct else "group",
             "nobody" if direct else "admins" if found.kind == MANAGED else "members",
-            [Member(member, "member" if direct else ROLES[role], first) for member, role, first in found.members],
+            [
+                Member(*both(member), "member" if direct else ROLES[role], first)
+                for member, role, first in found.members
+            ],
         )
 
     async def messages(self, conv: int, user: int, *, before: int, limit: int) -> HistoryPage:
@@ -46,11 +54,14 @@ class Conversations:
             page.head,
             page.through,
             [
-                HistoryMessage(m.seq, m.user, m.device, m.client_seq, m.body, _change(m.flags))  # type: ignore[arg-type]
+                HistoryMessage(m.seq, *both(m.user), *both(m.device), *both(m.client_seq), m.body, _change(m.flags))
                 for m in page.messages
             ],
         )
 
 
-def _change(flags: int) -> str:
-    return next((name for flag, name in _CHANGES if flags & flag), "")
+def _change(flags: int) -> Change:
+    for flag, name in _CHANGES:
+        if flags & flag:
+            return name
+    return ""

@@ -24,6 +24,7 @@ from sut.services.api.devices import DeviceDesk
 from sut.services.api.errors import ProblemError
 from sut.services.api.guard import MAX_REQUEST, Guard, answer, body, caller, number, problems, query
 from sut.services.api.history import Conversations
+from sut.services.api.ids import both
 from sut.services.api.keys import KeyRoutes
 from sut.services.api.model import (
     ROLES,
@@ -119,7 +120,7 @@ class _Api:
             conv = group_id(self._secret, creator, wanted.key)
         kind = "m" if wanted.kind == "group" and wanted.adding == "admins" else wanted.kind[0]
         await self._control.create(conv, creator, kind=kind, members=(creator, *others))
-        return answer(Created(conv), 201)
+        return answer(Created(*both(conv)), 201)
 
     async def add(self, request: web.Request) -> web.Response:
         by = caller(request).user

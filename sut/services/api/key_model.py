@@ -6,6 +6,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from sut.services.api import ids
+
 MAX_BATCH: Final = 100
 """One-time prekeys of one request."""
 _D: Final = "[A-Za-z0-9+/]"
@@ -78,7 +80,8 @@ class KeysQuery(msgspec.Struct, frozen=True):
 class BundleOf(msgspec.Struct, frozen=True):
     """The keys of one device. `one_time` null: used up, not asked for, or asked for too often."""
 
-    device: int
+    device: ids.Number
+    device_id: ids.Text
     identity_key: bytes
     signed_prekey: Signed
     one_time: OneTime | None

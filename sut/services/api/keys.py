@@ -20,6 +20,7 @@ from sut.services.api.allowance import Allowance
 from sut.services.api.device_lists import why_not
 from sut.services.api.errors import ProblemError
 from sut.services.api.guard import answer, body, caller, number, query
+from sut.services.api.ids import both
 from sut.services.api.key_model import BundleOf, DeviceListOf, KeysLeft, KeysOf, KeysQuery, KeysRequest, OneTime, Signed
 
 MAX_LEFT: Final = 200
@@ -88,7 +89,7 @@ class KeyRoutes:
         found = await self._keys.take(user, with_one_time=one_time)
         devices = [
             BundleOf(
-                bundle.device,
+                *both(bundle.device),
                 bundle.identity_key,
                 Signed(*msgspec.structs.astuple(bundle.signed_prekey)),
                 OneTime(bundle.one_time.number, bundle.one_time.key) if bundle.one_time is not None else None,

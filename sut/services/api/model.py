@@ -1,4 +1,4 @@
-"""Bodies of the HTTP API, in both directions. Integers are JSON numbers; ids are below 2^63."""
+"""Bodies of the HTTP API, in both directions. Ids are text (ids.py), other integers are numbers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Id = Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]
+from sut.services.api.ids import MAX_ID, Id, Number, Text
+
+Position = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
+"""A number of a conversation, or a count."""
 MAX_DEVICES = 1000
 """Devices that one request may ask tokens for."""
 MAX_SEEN = 200
@@ -35,7 +38,8 @@ class TokensRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Token(msgspec.Struct, frozen=True):
     """A device's token; `expires` in seconds since 1970."""
 
-    device: int
+    device: Number
+    device_id: Text
     token: str
     expires: int
 
@@ -91,8 +95,10 @@ class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Registration(msgspec.Struct, frozen=True):
     """The device that was changed."""
 
-    user: int
-    device: int
+    user: Number
+    user_id: Text
+    device: Number
+    device_id: Text
 
 
 class UserOf(msgspec.Struct, frozen=True):
@@ -104,8 +110,10 @@ class UserOf(msgspec.Struct, frozen=True):
 class RevokedDevice(msgspec.Struct, frozen=True):
     """Tokens of this device that were issued up to `at` (seconds since 1970) are void."""
 
-    user: int
-    device: int
+    user: Number
+    user_id: Text
+    device: Number
+    device_id: Text
     at: int
 
 
@@ -122,7 +130,8 @@ class ConversationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 class Created(msgspec.Struct, frozen=True):
     """The id of the conversation."""
 
-    conversation: int
+    conversation: Number
+    conversation_id: Text
 
 
 class MemberRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -145,7 +154,8 @@ class RoleRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Member(msgspec.Struct, frozen=True):
     """A member of a conversation; `first` is the lowest number the member may see of this stay."""
 
-    user: int
+    user: Number
+    user_id: Text
     role: RoleName
     first: int
 
@@ -161,19 +171,26 @@ class MemberList(msgspec.Struct, frozen=True):
 class HistoryQuery(msgspec.Struct, frozen=True):
     """The newest `limit` messages (at most 200) below `before`, or of all if `before` is missing."""
 
-    before: Id = (1 << 48) - 1
-    limit: Id = 50
+    before: Position = (1 << 48) - 1
+    limit: Position = 50
+
+
+Change = Literal["", "added", "removed", "role"]
+"""A change of members, with the meaning of a PAGE's flags; "" for a message."""
 
 
 class HistoryMessage(msgspec.Struct, frozen=True):
-    """A message or a change of members; `body` is base64. `change` has the meaning of a PAGE's flags."""
+    """A message or a change of members; `body` is base64."""
 
     seq: int
-    user: int
-    device: int
-    client_seq: int
+    user: Number
+    user_id: Text
+    device: Number
+    device_id: Text
+    client_seq: Number
+    client_seq_id: Text
     body: bytes
-    change: Literal["", "added", "removed", "role"] = ""
+    change: Change = ""
 
 
 class HistoryPage(msgspec.Struct, frozen=True):
@@ -199,7 +216,8 @@ class Discovery(msgspec.Struct, frozen=True):
 class Progress(msgspec.Struct, frozen=True):
     """The highest numbers delivered to and read by a user in a conversation; 0: none, or not known."""
 
-    user: int
+    user: Number
+    user_id: Text
     delivered: int
     read: int
 
@@ -219,7 +237,8 @@ class SeenQuery(msgspec.Struct, frozen=True):
 class Seen(msgspec.Struct, frozen=True):
     """True in `online` if the user is connected; `last_seen_ms` is Unix time in ms, 0: not known."""
 
-    user: int
+    user: Number
+    user_id: Text
     online: bool
     last_seen_ms: int
 

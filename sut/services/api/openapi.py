@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from sut.services.api.model import Id, Problem
+from sut.services.api import ids
+from sut.services.api.model import Problem
 from sut.services.api.routes import ROUTES, Route, Who
 
 _REF: Final = "#/components/schemas/{name}"
@@ -36,7 +37,8 @@ _DESCRIPTION: Final = (
     "Devices and their tokens, conversations, members, history, receipts, presence, keys and discovery of"
     " Stormpetrel. Messages go over the WebSocket protocol, see"
     " docs/protocol.md and sut/protocol/asyncapi.json. Requests that change something may be repeated: the same"
-    " request has the same effect and answer."
+    " request has the same effect and answer. Ids are text of digits, up to 2^63 - 1: in answers in the fields that end"
+    " in _id. The same id as a number stands beside it, and is accepted too, for programs with 64-bit integers."
 )
 
 
@@ -44,7 +46,7 @@ def document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
     """Return the whole document as JSON values."""
     types = {Problem} | {kind for r in routes for kind in (r.takes, r.gives) if kind is not None}
     ordered = sorted(types, key=lambda kind: kind.__name__)
-    schemas, components = msgspec.json.schema_components(ordered, ref_template=_REF)
+    schemas, components = msgspec.json.schema_components(ordered, schema_hook=ids.schema, ref_template=_REF)
     references = dict(zip(ordered, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -56,7 +58,7 @@ def document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
         "info": {"title": "Stormpetrel", "version": "1", "description": _DESCRIPTION},
         "paths": paths,
         "components": {
-            "schemas": components,
+            "schemas": components | ids.SCHEMAS,
             "securitySchemes": {
                 "device": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A device token"},
                 "operator": {"type": "http", "scheme": "bearer", "description": "The API key"},
@@ -77,7 +79,7 @@ def _operation(route: Route, references: dict[type, dict[str, Any]]) -> dict[str
         "description": f"For {route.who.value}.",
         "security": _SECURITY[route.who],
         "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": msgspec.json.schema(Id)}
+            {"name": name, "in": "path", "required": True, "schema": {"$ref": _REF.format(name="IdText")}}
             for name in route.parameters
         ]
         + _query(route),
@@ -98,17 +100,17 @@ def _links(route: Route, routes: tuple[Route, ...]) -> dict[str, Any]:
     """Return links from the id of a created object to the routes with a path parameter of that name."""
     fields = route.gives.__struct_fields__ if route.gives is not None and route.status == 201 else ()
     return {
-        other.name: {"operationId": other.name, "parameters": {name: f"$response.body#/{name}"}}
+        other.name: {"operationId": other.name, "parameters": {name: f"$response.body#/{name}_id"}}
         for other in routes
         for name in other.parameters
-        if name in fields and name not in route.parameters
+        if f"{name}_id" in fields and name not in route.parameters
     }
 
 
 def _query(route: Route) -> list[dict[str, Any]]:
     if route.query is None:
         return []
-    schema = msgspec.json.schema(route.query)["$defs"][route.query.__name__]
+    schema = msgspec.json.schema(route.query, schema_hook=ids.schema)["$defs"][route.query.__name__]
     required = schema.get("required", [])
     return [
         {"name": name, "in": "query", "required": name in required, "schema": kind}

@@ -5,7 +5,7 @@ Connected devices get both as events. This API is for devices that were away, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from sut.ports import MessageStore, Presence, Unavailable
@@ -15,6 +15,7 @@ from sut.protocol.frames import Nack
 from sut.protocol.peer import ReadReceipts, ReceiptsOf
 from sut.protocol.signals import ReceiptKind
 from sut.services.api.control import Denied
+from sut.services.api.ids import both
 from sut.services.api.model import Progress, Progresses, Seen, SeenUsers
 from sut.services.sequencer.state import Conversation
 from sut.services.visibility import known_to
@@ -56,12 +57,12 @@ class People:
         users = sorted({by for by, _ in highest})
         return Progresses(
             [
-                Progress(by, highest.get((by, ReceiptKind.DELIVERED), 0), highest.get((by, ReceiptKind.READ), 0))
+                Progress(*both(by), highest.get((by, ReceiptKind.DELIVERED), 0), highest.get((by, ReceiptKind.READ), 0))
                 for by in users
             ]
         )
 
-    async def seen(self, users: list[int]) -> SeenUsers:
+    async def seen(self, users: Sequence[int]) -> SeenUsers:
         """Return the users' presence in the order of `users`. Raises Unavailable."""
         found = await self._presence.look(users)
-        return SeenUsers([Seen(user, *found.get(user, (False, 0))) for user in users])
+        return SeenUsers([Seen(*both(user), *found.get(user, (False, 0))) for user in users])

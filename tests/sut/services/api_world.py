@@ -80,7 +80,7 @@ class Nobodys:
         raise Denied(Nack.FOREIGN)
 
     async def seen(self, users: list[int]) -> SeenUsers:
-        return SeenUsers([Seen(user, online=False, last_seen_ms=0) for user in users])
+        return SeenUsers([Seen(user, str(user), online=False, last_seen_ms=0) for user in users])
 
 
 def token(user: int = 1, device: int = 11, *, key: bytes = KEY, ttl_s: float = 60, now_s: float | None = None) -> str:

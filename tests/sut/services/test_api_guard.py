@@ -84,7 +84,7 @@ def test_an_id_that_cannot_be_is_not_found(conversation: str) -> None:
     with_api(scenario)
 
 
-@pytest.mark.parametrize(("text", "status"), [("2.0", 200), ("2e0", 200), ("2.5", 400), ("1e400", 400), ('"2"', 400)])
+@pytest.mark.parametrize(("text", "status"), [("2.0", 200), ("2e0", 200), ("2.5", 400), ("1e400", 400), ('"2"', 200)])
 def test_a_whole_number_is_one_however_it_is_written(text: str, status: int) -> None:
     async def scenario(client, control) -> None:
         headers = JSON | device()
