@@ -17,7 +17,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -62,6 +62,7 @@ from sut.protocol.device.events import (
     RolledBack,
     Show,
     Stalled,
+    SyncAnswered,
     Told,
     Unwatched,
     Violation,
@@ -293,6 +294,9 @@ class Chat:
                 core.online = True
                 self.status(Status("online", self.connection.gateway))
                 self._catch_up()
+                self._ask_what_was_read(())
+            case SyncAnswered(ahead):
+                self._ask_what_was_read(ahead)
             case Notified(conv, head):
                 asyncio.get_running_loop().call_later(CHECK_S, self._check, conv, head)
             case Stalled(reason):
@@ -333,8 +337,19 @@ class Chat:
             self.core.want(Publish())
         for one in self.core.recent()[:MAX_ASKED]:
             self.ask_whether_still_in(one.conv)
-            if one.unconfirmed(self.core.me) or (one.unread(self.core.me) and self.encryption.linked()):
+            if one.unconfirmed(self.core.me):
                 self.core.want(ReceiptsOf(one.conv))
+
+    def _ask_what_was_read(self, ahead: Sequence[int]) -> None:
+        """Fetch how far other devices of this person have read, where this one has missed messages or has some unread.
+
+        While both are connected the service tells (Told). This is for what was read while this one was away.
+        """
+        if not self.encryption.linked():
+            return
+        unread = [one.conv for one in self.core.recent() if one.unread(self.core.me)]
+        for conv in dict.fromkeys([*ahead[:MAX_ASKED], *unread[:MAX_ASKED]]):
+            self.core.want(ReceiptsOf(conv))
 
     def _arrived(self) -> None:
         """Fetch the receipts of all conversations, on the first connection of a device that was just linked."""

@@ -236,9 +236,12 @@ class TypingIn(_Tagged, frozen=True, tag=21):
 
 
 class Progress(_Tagged, frozen=True, tag=22):
-    """Chat service to sequencer: (conv, user, kind, seq), the highest of each. Kinds as in signals.ReceiptKind."""
+    """Chat service to sequencer: (conv, user, kind, seq, device that reported it), the highest of each.
 
-    items: tuple[tuple[int, int, int, int], ...]
+    Kinds as in signals.ReceiptKind.
+    """
+
+    items: tuple[tuple[int, int, int, int, int], ...]
 
 
 class ReadReceipts(_Tagged, frozen=True, tag=23):

@@ -66,7 +66,9 @@ class Receipt(NamedTuple):
 
 
 class Receipts(NamedTuple):
-    """RECEIPT 0x8B: n x (conv u64, seq u48, kind u16, by u64). To the authors of the messages concerned."""
+    """RECEIPT 0x8B: n x (conv u64, seq u48, kind u16, by u64). To the authors of the messages concerned, and what a user
+    has read to their other devices.
+    """
 
     entries: tuple[Receipt, ...]
 

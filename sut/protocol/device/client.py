@@ -24,6 +24,7 @@ from sut.protocol.device.events import (
     OutboxFull,
     RolledBack,
     Stalled,
+    SyncAnswered,
     Wire,
 )
 from sut.protocol.device.gate import Gate
@@ -277,6 +278,8 @@ class Client(Parts):
         for conv, head, _flags in frame.entries:
             if self._inbox.follow(conv) and head > self._inbox.cursors[conv]:
                 self._made_fetches().confirm(conv, head, now)
+        if self._online or frame.entries:
+            self._context.events.append(SyncAnswered(tuple(conv for conv, _, _ in frame.entries)))
         sure = self._syncs.answered(frame, now)
         if sure is None:
             return

@@ -95,6 +95,15 @@ class Online(NamedTuple):
     epoch: int
 
 
+class SyncAnswered(NamedTuple):
+    """A SYNC was answered, at least in part: these conversations are ahead of this device, and are being fetched.
+
+    Before Online only if there are any.
+    """
+
+    ahead: tuple[int, ...]
+
+
 class Sent(NamedTuple):
     """A message was transmitted for the first time."""
 
@@ -298,7 +307,7 @@ class Violation(NamedTuple):
 
 
 ClientEvent = (
-    Online | Sent | SentAgain | Acked | Nacked | GaveUp | Notified | Wire | Show | MemberChange | RoleChange
-    | HistoryPage | HistoryFailed | Drained | Stalled | Violation | Told | Writing | Presence | Unwatched | HeldBack
-    | Outrun | Renumbered | RolledBack | LogChanged
+    Online | SyncAnswered | Sent | SentAgain | Acked | Nacked | GaveUp | Notified | Wire | Show | MemberChange
+    | RoleChange | HistoryPage | HistoryFailed | Drained | Stalled | Violation | Told | Writing | Presence | Unwatched
+    | HeldBack | Outrun | Renumbered | RolledBack | LogChanged
 )  # fmt: skip

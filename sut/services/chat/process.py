@@ -124,9 +124,9 @@ class _Chat:
                 self._read(gateway, frame, SyncDevice, "", partial(self._sync, gateway, frame))
             case Shown(user, device, conv, seq):
                 self._shown(device, conv, seq)
-                self._relay.progress(conv, user, ReceiptKind.DELIVERED, seq)
-            case ReadUpTo(user, _, conv, seq):
-                self._relay.progress(conv, user, ReceiptKind.READ, seq)
+                self._relay.progress(conv, user, ReceiptKind.DELIVERED, seq, device=device)
+            case ReadUpTo(user, device, conv, seq):
+                self._relay.progress(conv, user, ReceiptKind.READ, seq, device=device)
             case TypingIn():
                 self._relay.typing(frame)
             case Changed():

@@ -28,20 +28,21 @@ class Relay:
         """`sequencers`: by partition. `receipts` False: reports of progress are dropped here."""
         self._receipts = receipts
         self._sequencers = sequencers
-        self._waiting: dict[tuple[int, int, int], int] = {}
+        self._waiting: dict[tuple[int, int, int], tuple[int, int]] = {}
+        """(conv, user, kind) -> the highest seq, and the device that reported it."""
         self._work = asyncio.Event()
         self.lost = 0
         """Reports that no sequencer took."""
 
-    def progress(self, conv: int, user: int, kind: int, seq: int) -> None:
-        """Report that a device has shown (kind 0) or its user has read (1) everything up to `seq`."""
+    def progress(self, conv: int, user: int, kind: int, seq: int, *, device: int) -> None:
+        """Report that this device has shown (kind 0) or its user has read (1) everything up to `seq`."""
         if not self._receipts:
             return
         key = conv, user, kind
         if key not in self._waiting and len(self._waiting) >= MAX_WAITING:
             self.lost += 1
             return
-        self._waiting[key] = max(seq, self._waiting.get(key, 0))
+        self._waiting[key] = max((seq, device), self._waiting.get(key, (0, 0)))
         self._work.set()
 
     def typing(self, frame: TypingIn) -> None:
@@ -64,9 +65,9 @@ class Relay:
     def flush(self) -> None:
         """Send the waiting reports now."""
         waiting, self._waiting = self._waiting, {}
-        by_link: defaultdict[PeerLink, list[tuple[int, int, int, int]]] = defaultdict(list)
-        for (conv, user, kind), seq in waiting.items():
-            by_link[self._of(conv)].append((conv, user, kind, seq))
+        by_link: defaultdict[PeerLink, list[tuple[int, int, int, int, int]]] = defaultdict(list)
+        for (conv, user, kind), (seq, device) in waiting.items():
+            by_link[self._of(conv)].append((conv, user, kind, seq, device))
         for link, items in by_link.items():
             for start in range(0, len(items), MAX_ITEMS):
                 part = tuple(items[start : start + MAX_ITEMS])

@@ -4,8 +4,9 @@ A device's report comes after the display that it reports, so the receipt does t
 highest of a (conversation, user, kind) counts, reports without news are dropped. Those within `window_s` go together,
 one frame per author. A receipt goes to the authors of the rows that it newly covers and that are still in memory (the
 newest 64). So a user who reads a thousand messages does not cause a thousand receipts. In a 1:1 conversation the author
-is known without the rows. All of it is in bounded memory. What is forgotten is at worst reported again, and a device
-never shows less than it has shown.
+is known without the rows. What a user has read is told to their other devices too, so that all count the same messages
+as unread. All of it is in bounded memory. What is forgotten is at worst reported again, and a device never shows less
+than it has shown.
 
 A conversation that is not in memory is read from the store, a few at a time. Beyond that the report is dropped, and the
 authors find it there when they ask the API.
@@ -24,7 +25,7 @@ from typing import Final
 
 from sut.ports import MessageStore, StoredMessage, Unavailable
 from sut.protocol.frames import encode
-from sut.protocol.signals import Receipt, Receipts
+from sut.protocol.signals import Receipt, ReceiptKind, Receipts
 from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import HOT_ROWS, Live
 from sut.services.sequencer.rule import DIRECT, Conversation
@@ -44,6 +45,10 @@ SAVE_TICK_S: Final = 1.0
 
 Key = tuple[int, int, int]
 """(conversation, user, kind) of a report."""
+Word = tuple[int, int]
+"""The highest number of a report, and the device that reported it."""
+Letters = defaultdict[tuple[int, int], list[Receipt]]
+"""(user to tell, device of theirs that knows it; 0: none) -> receipts."""
 log = logging.getLogger("receipts")
 
 
@@ -108,8 +113,8 @@ class ReceiptDesk:
         self._store = store
         self._offer = offer
         self._window_s = window_s
-        self._pending: dict[Key, int] = {}
-        self._cold: dict[Key, int] = {}
+        self._pending: dict[Key, Word] = {}
+        self._cold: dict[Key, Word] = {}
         self._unsaved: dict[Key, int] = {}
         self._work = asyncio.Event()
         self._cold_work = asyncio.Event()
@@ -117,19 +122,19 @@ class ReceiptDesk:
         self.taken = 0
         """Reports with a new, higher number."""
         self.sent = 0
-        """Receipts passed on, counted once for each author."""
+        """Receipts passed on, counted once for each user who is told."""
         self.dropped = 0
 
-    def take(self, words: Iterable[tuple[int, int, int, int]]) -> None:
-        """Take reports (conv, user, kind, seq), in any order, repeated or not."""
-        for conv, user, kind, seq in words:
+    def take(self, words: Iterable[tuple[int, int, int, int, int]]) -> None:
+        """Take reports (conv, user, kind, seq, device), in any order, repeated or not."""
+        for conv, user, kind, seq, device in words:
             key = conv, user, kind
             if seq <= self.told.highest(key):
                 continue
             if key not in self._pending and len(self._pending) >= MAX_PENDING:
                 self.dropped += 1
                 continue
-            self._pending[key] = max(seq, self._pending.get(key, 0))
+            self._pending[key] = max((seq, device), self._pending.get(key, (0, 0)))
             self._work.set()
 
     async def run(self) -> None:
@@ -143,22 +148,26 @@ class ReceiptDesk:
     def flush(self) -> None:
         """Tell authors of the pending reports; queue those on conversations outside memory for the store."""
         pending, self._pending = self._pending, {}
-        letters: defaultdict[int, list[Receipt]] = defaultdict(list)
-        for key, seq in pending.items():
+        letters: Letters = defaultdict(list)
+        for key, word in pending.items():
             live = self._live(key[0])
             if live is not None:
-                self._settle(key, seq, View(live.state, live.hot), letters)
+                self._settle(key, word, View(live.state, live.hot), letters)
             elif key in self._cold or len(self._cold) < MAX_COLD:
-                self._cold[key] = max(seq, self._cold.get(key, 0))
+                self._cold[key] = max(word, self._cold.get(key, (0, 0)))
                 self._cold_work.set()
             else:
                 self.dropped += 1
         self._send(letters)
 
-    def _settle(self, key: Key, seq: int, view: View, letters: defaultdict[int, list[Receipt]]) -> None:
-        """Settle one report: cap it at what the user may see and, if it is new, add a receipt for each author."""
+    def _settle(self, key: Key, word: Word, view: View, letters: Letters) -> None:
+        """Settle one report: cap it at what the user may see and, if it is new, add a receipt for each author.
+
+        The reader's other devices get one too.
+        """
         conv, user, kind = key
-        seq = min(seq, visible_head(view.state.spans.get(user, []), view.state.head))
+        said, device = word
+        seq = min(said, visible_head(view.state.spans.get(user, []), view.state.head))
         known = self.told.highest(key)
         if seq <= known:
             return
@@ -168,13 +177,15 @@ class ReceiptDesk:
             self._unsaved[key] = seq
         for author in view.authors(user=user, after=known, seq=seq):
             limit = visible_head(view.state.spans.get(author, []), view.state.head)  # lower for one who was removed
-            letters[author].append(Receipt(conv, min(seq, limit), kind, user))
+            letters[author, 0].append(Receipt(conv, min(seq, limit), kind, user))
+        if kind == ReceiptKind.READ:
+            letters[user, device].append(Receipt(conv, seq, kind, user))
 
-    def _send(self, letters: Mapping[int, list[Receipt]]) -> None:
-        for author, receipts in letters.items():
+    def _send(self, letters: Letters) -> None:
+        for (user, device), receipts in letters.items():
             for start in range(0, len(receipts), MAX_ENTRIES):
                 part = tuple(receipts[start : start + MAX_ENTRIES])
-                notification = Notification(encode(Receipts(part)), (author,), 0, signal=True)
+                notification = Notification(encode(Receipts(part)), (user,), device, signal=True)
                 if self._offer(notification):
                     self.sent += len(part)
                 else:
@@ -194,19 +205,19 @@ class ReceiptDesk:
                     self.dropped += len(words)
                     log.warning("conversation %d: %s", conv, error)
 
-    async def _look_up(self, conv: int, words: Mapping[Key, int]) -> None:
+    async def _look_up(self, conv: int, words: Mapping[Key, Word]) -> None:
         """Read the conversation from the store and settle its reports. Raises Unavailable."""
         image = await self._store.load(conv)
         if image is None:
             return
         for (user, kind), seq in (await self._store.receipts(conv)).items():
             self.told.raise_to((conv, user, kind), seq)
-        last = min(max(words.values()), image.row.head)
+        last = min(max(seq for seq, _ in words.values()), image.row.head)
         rows = await self._store.page(conv, max(0, last - HOT_ROWS), HOT_ROWS)
-        letters: defaultdict[int, list[Receipt]] = defaultdict(list)
+        letters: Letters = defaultdict(list)
         view = View(Conversation.from_image(image), rows)
-        for key, seq in words.items():
-            self._settle(key, seq, view, letters)
+        for key, word in words.items():
+            self._settle(key, word, view, letters)
         self._send(letters)
 
     async def save(self) -> None:

@@ -145,6 +145,42 @@ def test_a_conversation_that_begins_later_is_there_from_its_first_word(running: 
     asyncio.run(scenario())
 
 
+def test_what_one_device_reads_is_read_on_the_others_live_and_when_they_come_back(
+    running: System, tmp_path: Path
+) -> None:
+    def unread(one: Person, conv: int) -> int:
+        return one.talk(conv).unread(one.core.me)
+
+    async def scenario() -> None:
+        access = access_to(running)
+        async with person(access, "lea", tmp_path) as lea, person(access, "max", tmp_path) as max_:
+            conv = await met(lea, max_)
+            await lea.do.read(conv)
+            async with person(access, "lea", tmp_path, device="laptop", joins=False) as laptop:
+                await add(laptop, lea)
+                await max_.do.send(conv, "one")
+                for one in (lea, laptop):
+                    await one.until(lambda one=one: one.texts(conv)[-1:] == ["max: one"], others=(lea, laptop, max_))
+                await lea.until(lambda: unread(lea, conv) == unread(laptop, conv) == 1, others=(laptop,))
+                laptop.chat.api.receipts = None  # so nothing but the frame can tell it
+                await lea.do.read(conv)
+                await laptop.until(lambda: unread(laptop, conv) == 0, others=(lea,))
+            await max_.do.send(conv, "two")
+            await lea.until(lambda: lea.texts(conv)[-1:] == ["max: two"], others=(max_,))
+            await lea.do.read(conv)
+            head = lea.talk(conv).read
+            deadline = Deadline(PATIENCE_S, told=lambda: "the read mark is not stored")
+            while not any(w.user == lea.core.me and w.read == head for w in await lea.chat.api.receipts(conv)):
+                deadline.check()
+                await asyncio.sleep(0.2)
+            async with person(access, "lea", tmp_path, device="laptop") as laptop:
+                await laptop.until(
+                    lambda: laptop.texts(conv)[-1:] == ["max: two"] and unread(laptop, conv) == 0, others=(lea,)
+                )
+
+    asyncio.run(scenario())
+
+
 def test_a_device_that_is_taken_off_cannot_go_on(running: System, tmp_path: Path) -> None:
     async def scenario() -> None:
         access = access_to(running)

@@ -44,6 +44,8 @@ class Desk:
         by_conv = {live.state.conv: live for live in lives}
         self.takes = True
         self.sent: list[tuple[int, tuple[Receipt, ...]]] = []
+        self.own: list[tuple[int, int, tuple[Receipt, ...]]] = []
+        """What readers' devices were told of their own reading: (user, device left out, receipts)."""
         self.desk = ReceiptDesk(live=by_conv.get, store=store, offer=self._offer, window_s=0.01)
 
     def _offer(self, notification: Notification) -> bool:
@@ -51,14 +53,17 @@ class Desk:
         assert isinstance(frame, Receipts)
         assert notification.signal
         (author,) = notification.users
-        if self.takes:
+        if notification.except_device:
+            self.own.append((author, notification.except_device, frame.entries))
+        elif self.takes:
             self.sent.append((author, frame.entries))
         return self.takes
 
     def after(self, *words: tuple[int, int, int]) -> dict[int, list[tuple[int, int, int]]]:
-        """author -> (seq, kind, by) after a window with these words (user, kind, seq)."""
+        """author -> (seq, kind, by) after a window with these words (user, kind, seq), of device 10 x user."""
         self.sent.clear()
-        self.desk.take([(CONV, *word) for word in words])
+        self.own.clear()
+        self.desk.take([(CONV, *word, 10 * word[0]) for word in words])
         self.desk.flush()
         assert len({author for author, _ in self.sent}) == len(self.sent), "one frame an author"
         return {author: sorted(entry[1:] for entry in entries) for author, entries in self.sent}
@@ -75,7 +80,29 @@ def test_what_comes_within_a_window_goes_together_and_only_the_highest() -> None
     desk = Desk(conversation(ANN, ANN, ANN))
     words = [(BOB, DELIVERED, 1), (BOB, DELIVERED, 3), (BOB, DELIVERED, 2), (CID, DELIVERED, 2), (BOB, READ, 1)]
     assert desk.after(*words) == {ANN: [(1, 1, BOB), (2, 0, CID), (3, 0, BOB)]}
-    assert desk.desk.sent == 3
+    assert desk.desk.sent == 4
+    assert desk.own == [(BOB, 20, (Receipt(CONV, 1, READ, BOB),))]
+
+
+def test_what_is_read_is_told_to_the_readers_other_devices() -> None:
+    desk = Desk(conversation(ANN, BOB, ANN))
+    desk.after((BOB, DELIVERED, 3))
+    assert desk.own == [], "what was shown is each device's own affair"
+    desk.after((BOB, READ, 1))
+    assert desk.own == [(BOB, 20, (Receipt(CONV, 1, READ, BOB),))]
+    desk.after((BOB, READ, 1))
+    assert desk.own == []
+    desk.after((BOB, READ, 1 << 40))
+    assert desk.own == [(BOB, 20, (Receipt(CONV, 3, READ, BOB),))], "no more than there is"
+    assert desk.after((EVE, READ, 3)) == {}
+    assert desk.own == [], "who is no member has read nothing"
+
+
+def test_of_two_devices_that_report_the_further_one_is_left_out() -> None:
+    desk = Desk(conversation(ANN, ANN, ANN))
+    desk.desk.take([(CONV, BOB, READ, 2, 21), (CONV, BOB, READ, 3, 22), (CONV, BOB, READ, 1, 23)])
+    desk.desk.flush()
+    assert desk.own == [(BOB, 22, (Receipt(CONV, 3, READ, BOB),))]
 
 
 def test_repeated_and_late_words_are_no_news() -> None:
@@ -121,7 +148,7 @@ def test_under_load_receipts_are_dropped_and_counted() -> None:
     desk.takes = False
     desk.after((BOB, DELIVERED, 1))
     assert desk.desk.dropped == 1
-    desk.desk.take([(77, user, DELIVERED, 1) for user in range(MAX_PENDING + 5)])
+    desk.desk.take([(77, user, DELIVERED, 1, 5) for user in range(MAX_PENDING + 5)])
     assert desk.desk.dropped == 1 + 5
 
 
@@ -166,12 +193,14 @@ def test_of_what_is_not_in_memory_the_store_tells_and_what_was_told_is_kept_ther
         await store.save_receipts([(CONV, BOB, DELIVERED, 80)])
         desk = Desk(store=store)
         tasks = [asyncio.create_task(task()) for task in (desk.desk.run, desk.desk.run_cold, desk.desk.save)]
-        desk.desk.take([(CONV, BOB, DELIVERED, 89), (CONV, BOB, READ, 100), (CONV, EVE, READ, 3), (77, BOB, READ, 3)])
+        words = [(CONV, BOB, DELIVERED, 89), (CONV, BOB, READ, 100), (CONV, EVE, READ, 3), (77, BOB, READ, 3)]
+        desk.desk.take([(*word, 20) for word in words])
         async with asyncio.timeout(scaled(5)):
             while len(desk.sent) < 2 or (await store.receipts(CONV)).get((BOB, READ)) != 100:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         heard = {author: {entry[1:] for entry in entries} for author, entries in desk.sent}
         assert heard == {ANN: {(89, 0, BOB), (100, 1, BOB)}, CID: {(100, 1, BOB)}}
+        assert desk.own == [(BOB, 20, (Receipt(CONV, 100, READ, BOB),))]
         assert await store.receipts(CONV) == {(BOB, DELIVERED): 89, (BOB, READ): 100}
         for task in tasks:
             task.cancel()

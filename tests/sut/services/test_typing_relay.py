@@ -106,12 +106,12 @@ def test_the_chat_service_joins_words_and_sends_each_where_it_belongs() -> None:
         running = asyncio.create_task(relay.run())
         for seq in (3, 7, 5):
             for conv in range(20):
-                relay.progress(conv, ANN, 0, seq)
+                relay.progress(conv, ANN, 0, seq, device=11)
         await asyncio.sleep(3 * chat_relay.FLUSH_S)
         (first,), (second,) = even.frames, odd.frames
         assert isinstance(first, Progress)
         assert isinstance(second, Progress)
-        assert sorted(first.items + second.items) == [(conv, ANN, 0, 7) for conv in range(20)]
+        assert sorted(first.items + second.items) == [(conv, ANN, 0, 7, 11) for conv in range(20)]
         assert first.items
         assert second.items
         running.cancel()
@@ -123,7 +123,7 @@ def test_what_no_sequencer_takes_is_counted_and_waiting_is_bounded(monkeypatch: 
     monkeypatch.setattr(chat_relay, "MAX_WAITING", 3)
     relay = Relay(dict.fromkeys(range(8), FakeLink(up=False)))
     for conv in range(5):
-        relay.progress(conv, ANN, 0, 1)
+        relay.progress(conv, ANN, 0, 1, device=11)
     assert relay.lost == 2
     relay.flush()
     assert relay.lost == 5
