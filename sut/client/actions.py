@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import secrets
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
 from sut.client.chat import Chat
 from sut.client.core import ConversationChanged
@@ -19,6 +20,7 @@ from sut.client.messages.cipher import CannotSeal
 from sut.client.messages.payload import MAX_TEXT, MAX_TEXT_BYTES, MAX_TITLE
 from sut.client.model import Conversation, Line, LineKind
 from sut.client.names import check_name, user_of
+from sut.client.service.api import AddedBy
 from sut.client.service.asking import asked
 from sut.crypto.errors import IdentityChanged, NoSession
 from sut.crypto.fingerprint import grouped
@@ -29,6 +31,8 @@ ARRIVAL_S: Final = 10.0
 changed.
 """
 TYPING_EVERY_S: Final = 3.0
+
+T = TypeVar("T")
 
 
 class Actions:
@@ -59,7 +63,9 @@ class Actions:
         for user, name in zip(users, names, strict=True):
             await self._must_be_here(user, name)
         key = secrets.token_hex(16)
-        conv = await asked(lambda: self._chat.api.create("group", users, key))
+        conv = await self._unless_refused(
+            lambda: self._chat.api.create("group", users, key), dict(zip(users, names, strict=True))
+        )
         members = dict.fromkeys([self._core.me, *users], 1)
         await self._chat.step(lambda _now: self._made(conv, members, names, direct=False, title=title.strip()))
         return conv
@@ -69,7 +75,7 @@ class Actions:
         if user in one.members:
             raise UserMistake(f"{check_name(name)} is a member already")
         await self._must_be_here(user, name)
-        seq = await asked(lambda: self._chat.api.add(conv, user))
+        seq = await self._unless_refused(lambda: self._chat.api.add(conv, user), {user: name})
 
         def added(_now: float) -> None:
             self._core.learn_name(user, check_name(name))
@@ -79,6 +85,32 @@ class Actions:
             self._core.updates.append(ConversationChanged(conv))
 
         await self._chat.step(added)
+
+    async def added_by(self, who: str = "") -> str:
+        """Return a line that says who may add this person to groups; sets it first, unless `who` is empty."""
+        chosen: AddedBy | None = None
+        match who.strip().lower():
+            case "":
+                pass
+            case "anybody" | "nobody" as chosen:
+                pass
+            case _:
+                raise UserMistake("say /groups anybody, or /groups nobody")
+        now = await asked(lambda: self._chat.api.added_by(chosen))
+        return f"{now} may add you to groups"
+
+    async def _unless_refused(self, change: Callable[[], Awaitable[T]], users: Mapping[int, str]) -> T:
+        """Make a change of members. A refusal names the person, whom the service knows by number.
+
+        Raises UserMistake.
+        """
+        try:
+            return await asked(change)
+        except UserMistake as mistake:
+            text = str(mistake)
+            for user, name in users.items():
+                text = re.sub(rf"\buser {user}\b", check_name(name), text)
+            raise UserMistake(text) from None
 
     async def remove(self, conv: int, name: str) -> None:
         """Remove a user from a group. Later messages are encrypted with keys that this user does not get."""

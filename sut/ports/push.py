@@ -27,7 +27,7 @@ class RegisteredDevice(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Devices(Protocol):
-    """The user, push address and revocation of each device. Ids are below 2^63."""
+    """The user, push address and revocation of each device, and what users refuse. Ids are below 2^63."""
 
     async def register(self, devices: Sequence[RegisteredDevice]) -> list[bool]:
         """Add the devices, or replace their push addresses. Repeating a call changes nothing.
@@ -50,6 +50,12 @@ class Devices(Protocol):
 
     async def revoked(self, devices: Sequence[int]) -> set[int]:
         """The subset of `devices` that is revoked. Issuers of tokens and acceptors of connections ask this."""
+
+    async def set_refusing(self, user: int, *, refuses: bool) -> None:
+        """Record whether this user refuses to be added to groups. The newest call counts."""
+
+    async def refusing(self, users: Sequence[int]) -> set[int]:
+        """The subset of `users` that refuses to be added to groups."""
 
     async def close(self) -> None:
         """Release files and connections."""

@@ -66,8 +66,8 @@ class Receipt(NamedTuple):
 
 
 class Receipts(NamedTuple):
-    """RECEIPT 0x8B: n x (conv u64, seq u48, kind u16, by u64). To the authors of the messages concerned, and what a user
-    has read to their other devices.
+    """RECEIPT 0x8B: n x (conv u64, seq u48, kind u16, by u64). To the authors of the messages concerned. What a
+    user has read goes to that user's other devices too.
     """
 
     entries: tuple[Receipt, ...]

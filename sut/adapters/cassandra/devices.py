@@ -28,7 +28,7 @@ AT_ONCE: Final = 32
 def statements(keyspace: str) -> dict[str, str]:
     """Return every statement of the directory, all idempotent, by name."""
     device, of_user, address = f"{keyspace}.device", f"{keyspace}.device_of_user", f"{keyspace}.push_address"
-    at = "provider = ? AND push_token = ?"
+    refusal, at = f"{keyspace}.refuses_groups", "provider = ? AND push_token = ?"
     return {
         "claim": f"UPDATE {address} SET since = ? WHERE {at} AND user = ? AND device = ?",
         "claims": f"SELECT user, device, since FROM {address} WHERE {at}",
@@ -38,6 +38,8 @@ def statements(keyspace: str) -> dict[str, str]:
         "retire": f"UPDATE {of_user} SET retired = ? WHERE user = ? AND device = ?",
         "revoke_device": f"UPDATE {device} SET user = ?, revoked = true WHERE device = ?",
         "revoke_push": f"UPDATE {of_user} SET revoked = true WHERE user = ? AND device = ?",
+        "refuse": f"UPDATE {refusal} USING TIMESTAMP ? SET refuses = ?, version = ? WHERE user = ?",
+        "refusals": f"SELECT user, refuses, version FROM {refusal} WHERE user IN ?",
         "devices": f"SELECT device, user, revoked FROM {device} WHERE device IN ?",
         "of_users": f"SELECT user, device, provider, push_token, retired, revoked FROM {of_user} WHERE user IN ?",
     }
@@ -96,6 +98,22 @@ class CassandraDevices:
     async def revoked(self, devices: Sequence[int]) -> set[int]:
         """The subset of `devices` that is revoked."""
         return {device for device, (_, revoked) in (await self._known(devices)).items() if revoked}
+
+    async def set_refusing(self, user: int, *, refuses: bool) -> None:
+        """Record whether this user refuses to be added to groups. The order is that of the versions, not of clocks."""
+        known = await self._session.read("refusals", ([user],))
+        version = max((version for _, _, version in known), default=0) + 1
+        await self._write("refuse", version, refuses, version, user)
+
+    async def refusing(self, users: Sequence[int]) -> set[int]:
+        """The subset of `users` that refuses to be added to groups."""
+        found: set[int] = set()
+
+        async def ask(part: Sequence[int]) -> None:
+            found.update(user for user, refuses, _ in await self._session.read("refusals", (part,)) if refuses)
+
+        await each(chunks([user for user in users if user <= MAX_INTEGER], AT_ONCE), ask, width=WIDTH)
+        return found
 
     async def close(self) -> None:
         """Close the connections; requests in progress raise Unavailable."""

@@ -32,6 +32,11 @@ _PUT: Final = (
 )
 _INDEX: Final = "CREATE INDEX IF NOT EXISTS device_of_address ON device (token) WHERE token IS NOT NULL"
 """Not in devices.sql: older files lack it and are good without it."""
+_REFUSALS: Final = "CREATE TABLE IF NOT EXISTS refuses_groups (user INTEGER PRIMARY KEY) WITHOUT ROWID"
+"""Users who refuse to be added to groups. Not in devices.sql either: an older file gets it here."""
+_REFUSE: Final = "INSERT OR IGNORE INTO refuses_groups (user) VALUES (?)"
+_ALLOW: Final = "DELETE FROM refuses_groups WHERE user = ?"
+_REFUSING: Final = "SELECT user FROM refuses_groups WHERE user IN (SELECT value FROM json_each(?))"
 _DISOWN: Final = "UPDATE device SET provider = NULL, token = NULL WHERE token = ? AND provider = ? AND user <> ?"
 _RETIRE: Final = "UPDATE device SET provider = NULL, token = NULL WHERE device = ? AND provider = ? AND token = ?"
 _REVOKE: Final = (
@@ -58,6 +63,7 @@ class SqliteDevices:
             directory, [("devices.db", DEVICES)], partitions=partitions, lock_wait_s=LOCK_SHARE * deadline_s
         )
         self._file.write(lambda connection: connection.execute(_INDEX))
+        self._file.write(lambda connection: connection.execute(_REFUSALS))
         self._pool = BoundedPool("devices", threads=THREADS, max_waiting=MAX_WAITING, deadline_s=deadline_s)
         self._changes: GroupCommit[_Change, bool] = GroupCommit(
             "devices", self._apply, max_batch=MAX_BATCH, max_waiting=MAX_CHANGES
@@ -107,6 +113,16 @@ class SqliteDevices:
         asked = json.dumps([device for device in devices if device <= MAX_INTEGER])
         rows = await self._pool.run(lambda: self._file.read(lambda c: c.execute(_REVOKED, (asked,)).fetchall()))
         return {device for (device,) in rows}
+
+    async def set_refusing(self, user: int, *, refuses: bool) -> None:
+        """Record whether this user refuses to be added to groups."""
+        await self._changes.submit([_run(_REFUSE if refuses else _ALLOW, (user,))])
+
+    async def refusing(self, users: Sequence[int]) -> set[int]:
+        """The subset of `users` that refuses to be added to groups."""
+        asked = json.dumps([user for user in users if user <= MAX_INTEGER])
+        rows = await self._pool.run(lambda: self._file.read(lambda c: c.execute(_REFUSING, (asked,)).fetchall()))
+        return {user for (user,) in rows}
 
     async def close(self) -> None:
         """Finish the changes in progress, within the deadline, and close the file."""

@@ -77,6 +77,13 @@ class Progress(msgspec.Struct, frozen=True):
     read: int
 
 
+AddedBy = Literal["anybody", "nobody"]
+
+
+class _Settings(msgspec.Struct, frozen=True):
+    added_by: AddedBy
+
+
 class _Progresses(msgspec.Struct, frozen=True):
     receipts: tuple[Progress, ...]
 
@@ -166,6 +173,12 @@ class Api:
         ApiProblem.
         """
         return (await self._ask("DELETE", f"/v1/conversations/{conv}/members/{user}", Seq)).seq
+
+    async def added_by(self, who: AddedBy | None = None) -> AddedBy:
+        """Return who may add this user to groups, after setting it to `who` unless that is None. Raises ApiProblem."""
+        if who is None:
+            return (await self._ask("GET", "/v1/settings", _Settings)).added_by
+        return (await self._ask("PUT", "/v1/settings", _Settings, _Settings(who))).added_by
 
     async def receipts(self, conv: int) -> tuple[Progress, ...]:
         """Return the receipts of the members of a conversation. Raises ApiProblem."""

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "add": _Command("/add NAME", "add somebody to this group", 1, 1),
     "remove": _Command("/remove NAME", "remove somebody from this group", 1, 1),
     "leave": _Command("/leave", "leave this group", 0, 0),
+    "groups": _Command("/groups [anybody|nobody]", "who may add you to groups", 0, 1),
     "edit": _Command("/edit TEXT", "change your last message here", 1, 1),
     "delete": _Command("/delete", "delete your last message here", 0, 0),
     "safety": _Command("/safety [NAME]", "the number to compare with somebody", 0, 1),
@@ -87,6 +88,8 @@ async def _do(actions: Actions, core: Core, conv: int, word: str, words: list[st
             await actions.remove(conv, words[0])
         case "leave":
             await actions.leave(conv)
+        case "groups":
+            said = await actions.added_by(words[0] if words else "")
         case "edit":
             await actions.edit(conv, words[0])
         case "delete":

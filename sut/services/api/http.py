@@ -17,7 +17,7 @@ from sut.process.revoked import Revoked
 from sut.protocol.handshake import PATH
 from sut.protocol.tokens import LOGIN_S
 from sut.services.api import openapi
-from sut.services.api.allowance import Allowance
+from sut.services.api.additions import Additions
 from sut.services.api.control import Control, direct_id, group_id
 from sut.services.api.device_routes import DeviceRoutes
 from sut.services.api.devices import DeviceDesk
@@ -37,14 +37,10 @@ from sut.services.api.model import (
     MemberRequest,
     RoleRequest,
     SeenQuery,
+    Settings,
 )
 from sut.services.api.people import People
 from sut.services.api.routes import ROUTES
-
-GROUPS_BURST, GROUPS_PER_S = 200, 0.5
-"""Groups that one user makes, repetitions included."""
-ADDITIONS_BURST, ADDITIONS_PER_S = 60, 0.1
-"""Times that one user puts the same other user into a group, repetitions included."""
 
 
 def make_app(
@@ -65,7 +61,7 @@ def make_app(
     desk = DeviceDesk(devices, keys, revoked, token_key=token_key, token_ttl_s=ttl_s, now_s=time.time)
     app = web.Application(middlewares=[problems], client_max_size=MAX_REQUEST)
     guard = Guard(token_key=token_key, api_key=topology.api_key, revoked=revoked)
-    api = _Api(topology, control, registry, conversations, people)
+    api = _Api(topology, control, registry, conversations, people, additions=Additions(devices, conversations))
     app.add_routes(guard.bound(ROUTES, api, DeviceRoutes(desk), KeyRoutes(keys)))
     return app
 
@@ -78,11 +74,12 @@ class _Api:
         registry: Registry,
         conversations: Conversations,
         people: People,
+        *,
+        additions: Additions,
     ) -> None:
         self._settings = topology.settings
         self._secret = topology.conversation_secret
-        self._groups = Allowance(burst=GROUPS_BURST, per_s=GROUPS_PER_S)
-        self._additions = Allowance(burst=ADDITIONS_BURST, per_s=ADDITIONS_PER_S)
+        self._additions = additions
         self._control = control
         self._registry = registry
         self._conversations = conversations
@@ -116,8 +113,8 @@ class _Api:
         else:
             if len(others) >= self._settings.group_cap:
                 raise ProblemError(409, f"a group has at most {self._settings.group_cap} members")
-            self._count_group(creator, others)
             conv = group_id(self._secret, creator, wanted.key)
+            await self._additions.check_group(conv, creator, others)
         kind = "m" if wanted.kind == "group" and wanted.adding == "admins" else wanted.kind[0]
         await self._control.create(conv, creator, kind=kind, members=(creator, *others))
         return answer(Created(*both(conv)), 201)
@@ -125,20 +122,9 @@ class _Api:
     async def add(self, request: web.Request) -> web.Response:
         by = caller(request).user
         wanted = await body(request, MemberRequest)
-        self._count_addition(by, wanted.user)
-        return answer(Changed(await self._control.add(number(request, "conversation"), by, wanted.user)))
-
-    def _count_group(self, creator: int, others: tuple[int, ...]) -> None:
-        """Raises ProblemError, 429: too many groups of one user, or of the same two."""
-        if not self._groups.take(creator, time.monotonic()):
-            raise ProblemError(429, "too many groups; wait two seconds for each")
-        for user in others:
-            self._count_addition(creator, user)
-
-    def _count_addition(self, by: int, user: int) -> None:
-        """Raises ProblemError, 429: nobody is put into groups without end by the same user."""
-        if not self._additions.take((by, user), time.monotonic()):
-            raise ProblemError(429, f"you have added user {user} to too many groups; wait ten seconds for each")
+        conv = number(request, "conversation")
+        await self._additions.check(conv, by, (wanted.user,))
+        return answer(Changed(await self._control.add(conv, by, wanted.user)))
 
     async def remove(self, request: web.Request) -> web.Response:
         by = caller(request).user
@@ -164,3 +150,9 @@ class _Api:
 
     async def presence(self, request: web.Request) -> web.Response:
         return answer(await self._people.seen(query(request, SeenQuery).user))
+
+    async def settings(self, request: web.Request) -> web.Response:
+        return answer(await self._additions.settings(caller(request).user))
+
+    async def change_settings(self, request: web.Request) -> web.Response:
+        return answer(await self._additions.change(caller(request).user, await body(request, Settings)))

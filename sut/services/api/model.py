@@ -249,6 +249,12 @@ class SeenUsers(msgspec.Struct, frozen=True):
     users: list[Seen]
 
 
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A user's settings, the same for all devices. `added_by`: who may add this user to groups."""
+
+    added_by: Literal["anybody", "nobody"]
+
+
 class Problem(msgspec.Struct, frozen=True):
     """The reason why a request failed, in one line."""
 

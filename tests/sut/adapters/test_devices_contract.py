@@ -111,3 +111,17 @@ async def test_closed_means_unavailable(make_devices: MakeDevices) -> None:
             await devices.register([device(2)])
         with pytest.raises(Unavailable):
             await devices.devices_of([7])
+
+
+async def test_who_refuses_to_be_added_is_known_until_they_take_it_back(make_devices: MakeDevices) -> None:
+    async with make_devices() as devices, make_devices() as other:
+        assert await devices.refusing([7, TOP]) == set()
+        await devices.set_refusing(7, refuses=True)
+        await other.set_refusing(TOP, refuses=True)
+        await other.set_refusing(7, refuses=True)  # said twice
+        assert await other.refusing([7, 8, TOP, 1 << 63]) == {7, TOP}
+        await other.set_refusing(7, refuses=False)
+        assert await devices.refusing([7, TOP]) == {TOP}
+        await devices.set_refusing(7, refuses=True)
+    async with make_devices() as devices:
+        assert await devices.refusing([7, 8]) == {7}

@@ -1,8 +1,14 @@
-"""Groups that one user makes, and additions of one victim by one user, are bounded."""
+"""Groups that one user makes, and additions of one victim, are bounded; and a person may refuse to be added."""
 
+from pathlib import Path
+
+import pytest
 from aiohttp.test_utils import TestClient
 
-from sut.services.api.http import ADDITIONS_BURST, GROUPS_BURST
+from sut.adapters.sqlite.devices import SqliteDevices
+from sut.services.api.additions import ADDITIONS_BURST, GROUPS_BURST, VICTIM_BURST, Additions
+from sut.services.api.errors import ProblemError
+from sut.services.api.model import Member, MemberList, Settings
 from tests.sut.services.api_world import Agreeing, token, with_api
 
 
@@ -45,3 +51,69 @@ def test_one_user_puts_another_into_groups_at_a_bounded_rate() -> None:
         assert await add(client, 2, 100, victim) == 200  # and by others
 
     with_api(scenario)
+
+
+def test_many_users_together_put_one_into_groups_at_a_bounded_rate() -> None:
+    victim = 9
+
+    async def scenario(client: TestClient, _control: Agreeing) -> None:
+        users = range(100, 100 + VICTIM_BURST // ADDITIONS_BURST * 2)
+        statuses = [await add(client, by, 1_000 + n, victim) for by in users for n in range(ADDITIONS_BURST - 10)]
+        assert statuses[:VICTIM_BURST] == [200] * VICTIM_BURST
+        assert statuses.count(429) >= 100
+        assert await add(client, 100, 7, 10) == 200, "others may be added"
+
+    with_api(scenario)
+
+
+async def set_added_by(client: TestClient, user: int, who: object) -> int:
+    headers = {"Authorization": f"Bearer {token(user, user)}"}
+    return (await client.put("/v1/settings", json={"added_by": who}, headers=headers)).status
+
+
+async def added_by(client: TestClient, user: int) -> str:
+    answer = await client.get("/v1/settings", headers={"Authorization": f"Bearer {token(user, 10 * user)}"})
+    return (await answer.json())["added_by"]
+
+
+def test_who_refuses_is_added_to_no_group_until_they_allow_it() -> None:
+    async def scenario(client: TestClient, control: Agreeing) -> None:
+        assert await added_by(client, 9) == "anybody"
+        assert await set_added_by(client, 9, "nobody") == 200
+        assert await added_by(client, 9) == "nobody"
+        assert await added_by(client, 8) == "anybody"
+        assert await add(client, 1, 100, 9) == 403
+        assert await group(client, 1, "k", [8, 9]) == 403
+        assert control.asked == [], "nothing reaches the log"
+        assert await add(client, 1, 100, 8) == 200
+        assert await group(client, 9, "mine", [8]) == 201, "who refuses may make groups"
+        direct = {"kind": "direct", "members": ["9"], "key": "d"}
+        headers = {"Authorization": f"Bearer {token(1, 1)}"}
+        assert (await client.post("/v1/conversations", json=direct, headers=headers)).status == 201
+        assert await set_added_by(client, 9, "anybody") == 200
+        assert await add(client, 1, 100, 9) == 200
+        for wrong in ("somebody", None, 1):
+            assert await set_added_by(client, 9, wrong) == 400
+
+    with_api(scenario)
+
+
+async def test_the_repetition_of_an_addition_that_was_carried_out_is_not_refused(tmp_path: Path) -> None:
+    """Somebody is added, the answer is lost, they refuse from then on: the repetition must not say that nothing was
+    done.
+    """
+
+    class Holding:
+        async def members(self, _conv: int, _user: int) -> MemberList:
+            return MemberList("group", "members", [Member(9, "9", "member", 3)])
+
+    devices = SqliteDevices(tmp_path, 8)
+    try:
+        additions = Additions(devices, Holding())  # type: ignore[arg-type]
+        await additions.change(9, Settings("nobody"))
+        await additions.change(8, Settings("nobody"))
+        await additions.check(5, 1, (9,))
+        with pytest.raises(ProblemError, match="user 8 does not want to be added to groups"):
+            await additions.check(5, 1, (8, 9))
+    finally:
+        await devices.close()
