@@ -20,7 +20,7 @@ from cassandra.cluster import Cluster, NoHostAvailable, Session
 from cassandra.query import PreparedStatement
 
 from sut.adapters.cassandra.policies import Address, make_cluster
-from sut.adapters.cassandra.schema import Binding, WrongLog, ensure_schema
+from sut.adapters.cassandra.schema import Binding, WrongKeyspace, ensure_schema
 from sut.ports import Unavailable
 
 SCHEMA_DEADLINE_S: Final = 60.0
@@ -68,7 +68,7 @@ class Opening:
         self._cluster: Cluster | None = None
 
     async def opened(self) -> Opened:
-        """Return the session, as soon as there is one. Raises Unavailable when closed, WrongLog."""
+        """Return the session, as soon as there is one. Raises Unavailable when closed, WrongKeyspace."""
         if self._closing.is_set():
             raise Unavailable("cassandra: closed")
         if self._opened is None:
@@ -98,7 +98,7 @@ class Opening:
         while True:
             try:
                 opened.set_result(await asyncio.to_thread(self._open))
-            except WrongLog as error:
+            except WrongKeyspace as error:
                 log.error("%s", error)
                 opened.set_exception(error)
             except Exception as error:  # noqa: BLE001 (the driver raises many kinds; all of them are tried again)

@@ -32,8 +32,16 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _CREATE: Final = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
 
 
-class WrongLog(Unavailable):
-    """The keyspace holds data of another log. A retry does not help: use another keyspace."""
+class WrongKeyspace(Unavailable):
+    """The keyspace that is there is not the one that was asked for. A retry does not help."""
+
+
+class WrongLog(WrongKeyspace):
+    """The keyspace holds data of another log: use another keyspace."""
+
+
+class TooFewReplicas(WrongKeyspace):
+    """The keyspace keeps fewer replicas than asked for: what was acknowledged might not outlive a node."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +65,7 @@ def ensure_schema(session: Session, binding: Binding, *, deadline: float, closin
     """Return when all tables exist, all reachable nodes agree on them, and they are this log's.
 
     Blocks until then; `deadline` on time.monotonic. Raises Unavailable when it passes or when `closing` is set,
-    WrongLog, and what the driver raises.
+    WrongKeyspace, and what the driver raises.
     """
     wanted = {_table(statement): statement for statement in statements()}
     if binding.creates and not _are_there(session, binding, wanted):
@@ -69,6 +77,7 @@ def ensure_schema(session: Session, binding: Binding, *, deadline: float, closin
         wait_time=max(0.1, min(SCHEMA_AGREEMENT_S, deadline - time.monotonic()))
     ):
         raise Unavailable("the Cassandra nodes do not agree on the schema")
+    _check_replicas(session, binding)
     while (log := _bound(session, binding)) is None:
         if binding.creates:
             _bind(session, binding)
@@ -106,6 +115,20 @@ def _create(session: Session, binding: Binding, wanted: Mapping[str, str]) -> No
         qualified = _CREATE.sub(f"CREATE TABLE IF NOT EXISTS {binding.keyspace}.{name}", statement)
         joint = "AND" if re.search(r"\)\s*WITH\b", qualified) else "WITH"
         session.execute(f"{qualified} {joint} id = {identity}", timeout=DDL_TIMEOUT_S)
+
+
+def _check_replicas(session: Session, binding: Binding) -> None:
+    """Raise TooFewReplicas for a keyspace, made by whomever, that some data centre keeps fewer replicas of."""
+    select = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = %s"
+    replication = session.execute(select, (binding.keyspace,)).one()[0]
+    for place, value in replication.items():
+        replicas = str(value).partition("/")[0]
+        if place != "class" and replicas.isdecimal() and int(replicas) < binding.replication:
+            where = "" if place == "replication_factor" else f" in {place}"
+            raise TooFewReplicas(
+                f"keyspace {binding.keyspace} keeps {replicas} replicas{where}, not {binding.replication}:"
+                " ALTER KEYSPACE and repair it, or use another keyspace"
+            )
 
 
 def _are_there(session: Session, binding: Binding, wanted: Mapping[str, str]) -> bool:

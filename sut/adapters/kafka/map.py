@@ -82,13 +82,14 @@ class AskMap(Request[_Question]):  # type: ignore[misc]
 
 
 class ClusterMap:
-    """The latest known brokers, leaders and numbers of partitions."""
+    """The latest known brokers, leaders and numbers of partitions and replicas."""
 
     def __init__(self) -> None:
         self.brokers: dict[int, Address] = {}
         """Node id -> own address. A broker that is gone stays: it may come back, at the same address."""
         self._leaders: dict[Place, tuple[int, int]] = {}
         self._partitions: dict[str, int] = {}
+        self._replicas: dict[Place, int] = {}
 
     def learn(self, answer: Any) -> None:
         """Take the newer facts from a broker's answer to AskMap."""
@@ -96,8 +97,9 @@ class ClusterMap:
         for _error, topic, _internal, partitions in answer.topics:
             if partitions:
                 self._partitions[topic] = max(len(partitions), self._partitions.get(topic, 0))
-            for _, partition, leader, epoch, *_ in partitions:
+            for _, partition, leader, epoch, replicas, *_ in partitions:
                 place = Place(topic, partition)
+                self._replicas[place] = len(replicas)
                 if epoch >= self._leaders.get(place, (-1, -1))[1]:
                     self._leaders[place] = (leader, epoch)
 
@@ -105,6 +107,10 @@ class ClusterMap:
         """Return the own address of the partition's leader; None while it is unknown or there is none."""
         node, _ = self._leaders.get(place, (-1, -1))
         return self.brokers.get(node)
+
+    def replicas(self, topic: str) -> int:
+        """Return the replicas of the topic's partition that has the fewest; 0 while the topic is unknown."""
+        return min((count for place, count in self._replicas.items() if place.topic == topic), default=0)
 
     def partitions(self, topic: str) -> int:
         """Return how many partitions the topic has; 0 while the topic is unknown."""

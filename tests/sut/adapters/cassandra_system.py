@@ -118,7 +118,7 @@ class CassandraSystem(Cluster):
         with contextlib.closing(self.cql()) as nodes:
             tables = ("message", "membership", "cursor", "receipt", "key_device", "one_time_prekey", "device_list")
             retention = ("full_bucket", "bucket_day", "retention")
-            for table in (*tables, *retention, "device", "device_of_user"):
+            for table in (*tables, *retention, "device", "device_of_user", "push_address", "refuses_groups"):
                 nodes.run(f"TRUNCATE {KEYSPACE}.{table}")
 
     def cql(self, node: int | None = None) -> Cql:

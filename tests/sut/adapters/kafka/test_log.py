@@ -7,8 +7,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
+from aiokafka.protocol.admin import CreateTopicsRequest
 
 from sut.adapters.kafka import fetch as kafka_fetch
+from sut.adapters.kafka import topics as kafka_topics
+from sut.adapters.kafka.cluster import META, KafkaCluster
 from sut.adapters.kafka.log import KafkaLog
 from sut.adapters.kafka.map import Place
 from sut.adapters.sqlite.store import SqliteStore
@@ -18,7 +21,7 @@ from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.worker import PartitionWorker
 from tests.kit.pace import scaled
 from tests.kit.waits import until
-from tests.sut.adapters.kafka_system import KafkaSystem, beside, ways
+from tests.sut.adapters.kafka_system import PARTITIONS, KafkaSystem, beside, ways
 
 CONV = 11
 GIVEN_UP_S = 0.5
@@ -41,6 +44,30 @@ async def again(action: Callable[[], Awaitable[object]], *, timeout_s: float) ->
                 await action()
                 return
             await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "settings", "told"),
+    [
+        (3, {"retention.ms": "1000"}, "has retention.ms=1000, not -1"),
+        (3, {}, r"has (min\.insync\.replicas|retention\.ms)="),
+        (1, {}, "has 1 replicas, not 3"),
+    ],
+)
+async def test_a_topic_that_somebody_made_otherwise_is_refused(
+    kafka_system: KafkaSystem, replicas: int, settings: dict[str, str], told: str
+) -> None:
+    topic = kafka_system.new_topic()
+    wanted = kafka_topics.records_topic(topic, PARTITIONS).settings if settings else {}
+    made = [(topic, PARTITIONS, replicas, [], list({**wanted, **settings}.items()))]
+    direct = {address: address for address in kafka_system.addresses.values()}
+    cluster = KafkaCluster(direct, (topic,), client_id="an operator")
+    answer = await cluster.ask(next(iter(direct)), CreateTopicsRequest(made, 5_000, False), lane=META, timeout_s=10.0)
+    assert [error for _, error, _ in answer.topic_errors] == [0]
+    await cluster.close()
+    async with kafka_system.log(topic, deadline_s=scaled(20.0), ready=False) as log:
+        with pytest.raises(Unavailable, match=f"kafka: topic {topic} {told}"):
+            await log.end(0)
 
 
 async def test_brokers_are_dialed_where_their_links_are(kafka_system: KafkaSystem) -> None:

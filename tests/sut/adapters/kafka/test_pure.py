@@ -1,19 +1,24 @@
 """What the log on Kafka decides without a broker: whom to believe, where to cut a batch."""
 
+import contextlib
 from collections import namedtuple
 
 import pytest
 
+from sut.adapters.kafka import topics
 from sut.adapters.kafka.cluster import Refused, error_name
 from sut.adapters.kafka.map import ClusterMap, Place
 from sut.adapters.kafka.writer import BATCH_BYTES, Item, in_batches
+from sut.ports import Unavailable
 
 Answer = namedtuple("Answer", "brokers topics")
 
 
 def answer(*leaders: tuple[int, int, int], brokers: tuple[int, ...] = (1, 2, 3)) -> Answer:
     """(partition, leader, epoch) of topic t."""
-    partitions = [(0, partition, leader, epoch, [], [], []) for partition, leader, epoch in leaders]
+    partitions = [
+        (0, partition, leader, epoch, [1, 2, 3][: partition + 2], [], []) for partition, leader, epoch in leaders
+    ]
     return Answer([(node, "host", 9000 + node, None) for node in brokers], [(0, "t", False, partitions)])
 
 
@@ -41,6 +46,34 @@ def test_a_leader_that_a_later_answer_does_not_list_keeps_its_address() -> None:
     known.learn(answer((0, 1, 5)))
     known.learn(answer((0, 1, 5), brokers=(2, 3)))
     assert known.leader(Place("t", 0)) == ("host", 9001)
+
+
+def test_a_topic_has_the_replicas_of_its_partition_with_the_fewest() -> None:
+    known = ClusterMap()
+    assert known.replicas("t") == 0
+    known.learn(answer((0, 1, 5), (1, 2, 5)))
+    assert known.replicas("t") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fine"),
+    [
+        ("retention.ms", "604800000", False),
+        ("cleanup.policy", "compact", False),
+        ("min.insync.replicas", "1", False),
+        ("min.insync.replicas", "3", True),
+        ("unclean.leader.election.enable", "true", False),
+    ],
+)
+def test_a_topic_that_keeps_less_than_asked_for_is_refused_in_one_line(name: str, value: str, *, fine: bool) -> None:
+    topic = topics.records_topic("t", 4)
+    topics._compare(topic, dict(topic.settings))
+    with (
+        contextlib.nullcontext() if fine else pytest.raises(Unavailable, match=f"^kafka: topic t has {name}={value}, ")
+    ):
+        topics._compare(topic, {**topic.settings, name: value})
+    commits = topics.commits_topic("c")
+    topics._compare(commits, {**commits.settings, "segment.bytes": "99"})
 
 
 @pytest.mark.parametrize("sizes", [[], [10], [BATCH_BYTES * 2], [BATCH_BYTES // 2] * 5, [10, BATCH_BYTES, 10, 10]])
