@@ -1,14 +1,15 @@
 """The device directory on Cassandra: the user of each device, and the push address by user (see schema.cql).
 
 No lightweight transactions: each fact is a cell of its own that only one kind of write sets, so concurrent writes
-never mix. Retiring a token stores which one is dead; a newer token differs from it, and counts. Registering a device
-for two users at the same moment is the operator's mistake: the later one gets it.
+never mix. Retiring a token stores which one is dead; a newer token differs from it, and counts. A write's timestamp is
+above that of what it replaces, so the later call counts even if the clock of its process is behind. Registering a
+device for two users at the same moment is the operator's mistake: the later one gets it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from sut.adapters.cassandra.each import chunks, each
@@ -28,14 +29,16 @@ AT_ONCE: Final = 32
 def statements(keyspace: str) -> dict[str, str]:
     """Return every statement of the directory, all idempotent, by name."""
     device, of_user, address = f"{keyspace}.device", f"{keyspace}.device_of_user", f"{keyspace}.push_address"
+    which = "WHERE user = ? AND device = ?"
     refusal, at = f"{keyspace}.refuses_groups", "provider = ? AND push_token = ?"
     return {
         "claim": f"UPDATE {address} SET since = ? WHERE {at} AND user = ? AND device = ?",
         "claims": f"SELECT user, device, since FROM {address} WHERE {at}",
         "unclaim": f"DELETE FROM {address} WHERE {at} AND user = ? AND device = ?",
         "put_device": f"UPDATE {device} SET user = ? WHERE device = ?",
-        "put_push": f"UPDATE {of_user} SET provider = ?, push_token = ?, retired = '' WHERE user = ? AND device = ?",
-        "retire": f"UPDATE {of_user} SET retired = ? WHERE user = ? AND device = ?",
+        "written": f"SELECT WRITETIME(push_token), WRITETIME(retired) FROM {of_user} {which}",
+        "put_push": f"UPDATE {of_user} USING TIMESTAMP ? SET provider = ?, push_token = ?, retired = '' {which}",
+        "retire": f"UPDATE {of_user} USING TIMESTAMP ? SET retired = ? {which}",
         "revoke_device": f"UPDATE {device} SET user = ?, revoked = true WHERE device = ?",
         "revoke_push": f"UPDATE {of_user} SET revoked = true WHERE user = ? AND device = ?",
         "refuse": f"UPDATE {refusal} USING TIMESTAMP ? SET refuses = ?, version = ? WHERE user = ?",
@@ -48,8 +51,16 @@ def statements(keyspace: str) -> dict[str, str]:
 class CassandraDevices:
     """The directory in one keyspace. Belongs to one event loop; other processes open the same keyspace."""
 
-    def __init__(self, dialed: Mapping[Address, Address], binding: Binding, *, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self,
+        dialed: Mapping[Address, Address],
+        binding: Binding,
+        *,
+        deadline_s: float = DEADLINE_S,
+        wall_clock_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         """Connects at the first call. `dialed`: each node's own (rpc address, port) -> where to dial it."""
+        self._wall_clock_ns = wall_clock_ns
         opening = Opening(dialed, binding, statements(binding.keyspace), local_dc=None, deadline_s=deadline_s)
         self._session = CassandraSession(opening)
 
@@ -87,7 +98,7 @@ class CassandraDevices:
         """Forget this push token of the device, unless it has a different one now."""
         if device.push is not None:
             dead = f"{device.push.provider} {device.push.token}"
-            await self._write("retire", dead, device.user, device.device)
+            await self._retire(dead, device.user, device.device)
 
     async def revoke(self, device: int, user: int) -> None:
         """Revoke the device. Does nothing if it is known as another user's."""
@@ -132,18 +143,30 @@ class CassandraDevices:
 
     async def _put_push(self, device: RegisteredDevice) -> None:
         provider, token = (device.push.provider, device.push.token) if device.push else ("", "")
-        await self._write("put_push", provider, token, device.user, device.device)
+        at_us = await self._after(device.user, device.device)
+        await self._write("put_push", at_us, provider, token, device.user, device.device)
         if device.push is not None:
             await self._own(device, device.push)
 
     async def _own(self, device: RegisteredDevice, push: PushAddress) -> None:
         """Take the address from other users' devices. Of two that claim it at once the newer by the clock has it."""
-        mine = (time.time_ns(), device.user, device.device)
+        earlier = await self._session.read("claims", (push.provider, push.token))
+        since_ns = max([self._wall_clock_ns(), *(since + 1 for _, _, since in earlier)])
+        mine = (since_ns, device.user, device.device)
         await self._write("claim", mine[0], push.provider, push.token, device.user, device.device)
         for user, other, since in await self._session.read("claims", (push.provider, push.token)):
             if user != device.user and (since, user, other) < mine:
-                await self._write("retire", f"{push.provider} {push.token}", user, other)
+                await self._retire(f"{push.provider} {push.token}", user, other)
                 await self._write("unclaim", push.provider, push.token, user, other)
+
+    async def _retire(self, dead: str, user: int, device: int) -> None:
+        await self._write("retire", await self._after(user, device), dead, user, device)
+
+    async def _after(self, user: int, device: int) -> int:
+        """Return the timestamp (microseconds) of a write that replaces what is stored, by whatever clock that was."""
+        found = await self._session.read("written", (user, device))
+        earlier: list[int] = [at_us for row in found for at_us in row if at_us is not None]
+        return max([self._wall_clock_ns() // 1000, *(at_us + 1 for at_us in earlier)])
 
     async def _write(self, name: str, *parameters: Any) -> None:
         await self._session.write(Batch(((name, parameters),)))

@@ -107,11 +107,13 @@ class CassandraSystem(Cluster):
         binding = Binding(keyspace=KEYSPACE, log_id="log", partitions=4, creates=False)
         return opened(CassandraKeys, where, binding, local_dc=cassandra_server.LOCAL_DC, deadline_s=scaled(20.0))
 
-    def opened_devices(self) -> AbstractAsyncContextManager[CassandraDevices]:
+    def opened_devices(
+        self, *, wall_clock_ns: Callable[[], int] = time.time_ns
+    ) -> AbstractAsyncContextManager[CassandraDevices]:
         """The same directory each time. The first call waits until it is connected."""
         where = {address: address for address in self.addresses}
         binding = Binding(keyspace=KEYSPACE, log_id="log", partitions=4, creates=True)
-        return opened(CassandraDevices, where, binding, deadline_s=scaled(20.0))
+        return opened(CassandraDevices, where, binding, deadline_s=scaled(20.0), wall_clock_ns=wall_clock_ns)
 
     def empty(self) -> None:
         """The store as it was when it was made. All nodes have to be there."""

@@ -11,7 +11,7 @@ from sut.adapters.cassandra import probe as cql_probe
 from sut.adapters.cassandra.policies import HEARTBEAT_TIMEOUT_S, WRITE_PATIENCE_S
 from sut.adapters.cassandra.retention import DAY_S
 from sut.adapters.cassandra.rows import BUCKET_ROWS
-from sut.adapters.cassandra.schema import TooFewReplicas, WrongLog
+from sut.adapters.cassandra.schema import WrongLog
 from sut.adapters.cassandra.session import MAX_IN_FLIGHT
 from sut.adapters.cassandra.store import CassandraStore
 from sut.ports import (
@@ -311,17 +311,6 @@ async def test_a_keyspace_serves_one_log(nodes: CassandraSystem) -> None:
         await store.write(0, [change(1, 1)])
     assert time.monotonic() - begun < 0.1
     await store.close()
-
-
-async def test_a_keyspace_with_fewer_replicas_than_asked_for_is_refused(nodes: CassandraSystem) -> None:
-    """Somebody made it beforehand: CREATE KEYSPACE IF NOT EXISTS would take it as it is."""
-    with contextlib.closing(nodes.cql()) as cql:
-        cql.run("CREATE KEYSPACE thin WITH replication = {'class': 'NetworkTopologyStrategy', 'replication_factor': 1}")
-        store = nodes.store(keyspace="thin", deadline_s=scaled(60.0))
-        with pytest.raises(TooFewReplicas, match=r"keyspace thin keeps 1 replicas in \w+, not 3: ALTER KEYSPACE"):
-            await store.load(CONV)
-        await store.close()
-        cql.run("DROP KEYSPACE thin")
 
 
 async def test_who_comes_before_the_tables_waits_for_them(nodes: CassandraSystem) -> None:
