@@ -16,22 +16,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import psutil
 from rich.table import Table
 from rich.text import Text
 
-from chaos.errors import HarnessError, UsageError, no_such
+from chaos.errors import VALID, HarnessError, UsageError, no_such
 from chaos.run import rundir, whole
 from chaos.run.interrupt import Aborted, Interrupted
 from chaos.screen.console import for_people, plain_table
+from chaos.verdict.model import STATUS, Outcome
 from load.bench.crowd import Measured, Plan
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
 
-NAMES: Final = ("fanout", "storm", "counter", "reconnect", "presence")
+NAMES: Final = ("fanout", "storm", "counter", "reconnect", "presence", "overload")
 OURS: Final = ("gateway", "chat", "sequencer", "api")
 
 
@@ -41,11 +42,19 @@ class Request:
 
     directory: Path
     variant: str | None
+    profile: str = "embedded"
     duration_s: float | None
     """Seconds of each point; None means the bench's default."""
     points: tuple[int, ...]
     """The points to measure; empty means the bench's default."""
     say: Callable[[str], None]
+
+
+class Judgement(NamedTuple):
+    """What the figures of a bench say about a promise, with the reason in one line."""
+
+    verdict: Outcome
+    why: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +63,10 @@ class Bench:
 
     summary: str
     run: Callable[[Request], Sequence[Mapping[str, float]]]
+    judge: Callable[[Sequence[Mapping[str, float]]], Judgement] | None = None
+    """None: the bench promises nothing, and its exit status is 0."""
+    profiles: tuple[str, ...] = ("embedded",)
+    """The profiles on which it runs."""
 
 
 def find(name: str) -> Bench:
@@ -68,6 +81,7 @@ def run(
     name: str,
     *,
     variant: str | None,
+    profile: str,
     duration_s: float | None,
     points: tuple[int, ...],
     out: Path | None,
@@ -75,21 +89,30 @@ def run(
 ) -> int:
     """Measure, print, and write bench.json. Returns the exit status. Raises UsageError, HarnessError."""
     bench = find(name)
+    if profile not in bench.profiles:
+        raise UsageError(f"the bench {name} runs on {' and '.join(bench.profiles)}, not on {profile}")
     console = for_people(stderr=as_json)
     directory = rundir.make(out or rundir.default_path(f"bench-{name}", os.getpid())).path
 
     def say(text: str) -> None:
         console.print(Text(text, "dim"))
 
-    rows = bench.run(Request(directory=directory, variant=variant, duration_s=duration_s, points=points, say=say))
-    told = {"bench": name, "variant": variant, "rows": [dict(row) for row in rows]}
+    rows = bench.run(
+        Request(directory=directory, variant=variant, profile=profile, duration_s=duration_s, points=points, say=say)
+    )
+    told: dict[str, object] = {"bench": name, "profile": profile, "variant": variant, "rows": [dict(r) for r in rows]}
+    found = bench.judge(rows) if bench.judge is not None else None
+    if found is not None:
+        told |= {"verdict": found.verdict, "why": found.why}
     path = directory / "bench.json"
     path.write_text(json.dumps(told, indent=1) + "\n")
     console.print(table(bench.summary, rows))
+    if found is not None:
+        console.print(Text(f"{found.verdict}: {found.why}"), soft_wrap=True)
     say(f"in {path}")
     if as_json:
         print(json.dumps(told), flush=True)  # noqa: T201
-    return 0
+    return STATUS[found.verdict] if found is not None else VALID
 
 
 def table(title: str, rows: Sequence[Mapping[str, float]]) -> Table:
@@ -111,10 +134,10 @@ def _figure(value: float) -> str:
 
 @contextmanager
 def running(request: Request, *, settings: Settings | None = None) -> Iterator[System]:
-    """Yield an embedded system while the bench measures. Raises HarnessError."""
+    """Yield a system of the request's profile while the bench measures. Raises HarnessError."""
     try:
         with whole.running(
-            profile="embedded",
+            profile=request.profile,
             directory=request.directory,
             variant=request.variant,
             settings=settings or Settings(),
@@ -149,6 +172,14 @@ class Crowd:
     def begin(self) -> None:
         """Tell the crowd to start its load."""
         self._write("go")
+
+    def ask(self, line: str) -> str:
+        """Write a line to the crowd and return the line that it answers. Raises HarnessError."""
+        self._write(line)
+        answer = self._read()
+        if not answer:
+            raise HarnessError(f"the crowd said nothing: {self._log}")
+        return answer
 
     def result(self) -> Measured:
         """Wait for the figures that the crowd measured. Raises HarnessError."""

@@ -16,7 +16,7 @@ Outcome = Literal["valid", "invalid", "unknown"]
 Id = int | str
 """An id as recorded in the history."""
 
-_STATUS: Final[dict[Outcome, int]] = {"valid": VALID, "invalid": INVALID, "unknown": UNKNOWN}
+STATUS: Final[dict[Outcome, int]] = {"valid": VALID, "invalid": INVALID, "unknown": UNKNOWN}
 
 
 class Counterexample(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +124,7 @@ def printable(text: str) -> str:
 
 def exit_status(verdict: Verdict) -> int:
     """Return the exit status: 0 valid, 1 invalid, 2 unknown."""
-    return _STATUS[verdict.verdict]
+    return STATUS[verdict.verdict]
 
 
 def total(outcomes: list[Outcome]) -> Outcome:

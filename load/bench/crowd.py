@@ -382,8 +382,14 @@ async def _backlog(crowd: Crowd) -> dict[int, range]:
 
 async def go() -> None:
     """Print "ready", then wait for a line from the bench."""
-    print("ready", flush=True)  # noqa: T201
-    await asyncio.to_thread(sys.stdin.readline)
+    await answer("ready")
+
+
+async def answer(line: str) -> str:
+    """Print this line for the bench, and return the next line from it; empty at its end."""
+    print(line, flush=True)  # noqa: T201
+    heard: str = await asyncio.to_thread(sys.stdin.readline)
+    return heard.strip()
 
 
 def _cpu_s() -> float:

@@ -59,10 +59,13 @@ class Phone(asyncio.Protocol):
         self.ended.set()
 
     def send(self, frame: f.ClientFrame) -> None:
+        """Send a frame; does nothing if the connection is gone."""
+        self.send_bytes(f.encode(frame))
+
+    def send_bytes(self, data: bytes) -> None:
         """Send one binary message, masked with zeros; does nothing if the connection is gone."""
         if self._transport is None:
             return
-        data = f.encode(frame)
         size = len(data)
         head = bytes((0x82, 0x80 | size)) if size < 126 else b"\x82\xfe" + size.to_bytes(2, "big")
         self._transport.write(head + bytes(4) + data)
@@ -92,11 +95,13 @@ class Phone(asyncio.Protocol):
                 payload = bytes(buffer[start + header : end])
                 self.frames[payload[0]] += 1
                 self.bytes[payload[0]] += header + size
-                self._take(f.decode_server(payload))
+                self.take(payload)
             start = end
         del buffer[:start]
 
-    def _take(self, frame: f.ServerFrame) -> None:
+    def take(self, payload: bytes) -> None:
+        """Handle one binary message."""
+        frame = f.decode_server(payload)
         if isinstance(frame, f.Welcome):
             self.welcomed.set()
         self._on_frame(self, frame)

@@ -29,7 +29,7 @@ from sut.process.peer import PeerConnection, PeerServer, PortInUse
 from sut.process.revoked import Revoked
 from sut.process.trace import OFF, Hop, Trace
 from sut.protocol import websocket
-from sut.protocol.frames import Close, Drain, Fetch, History, Nack, Recv, Send, Sync, encode
+from sut.protocol.frames import Close, Drain, Fetch, History, Nack, Recv, Send, Sync, busy, encode
 from sut.protocol.handshake import PATH
 from sut.protocol.peer import (
     ANSWER,
@@ -48,7 +48,7 @@ from sut.protocol.peer import (
     SyncDevice,
     TypingIn,
 )
-from sut.protocol.server import refusal
+from sut.protocol.server import answers, refusal
 from sut.protocol.signals import FromDevice, Read, Typing, Watch
 
 LINGER_S: Final = 2.5
@@ -111,6 +111,8 @@ class Gateway(Shared):
         self._chats = list(links.values())
         self._next_chat = 0
         self._partitions = settings.partitions
+        self.admission = pieces.admission(settings.partitions)
+        self._tick_due_s = 0.0
         self._peers = PeerServer(
             node=service.name,
             incarnation=incarnation,
@@ -142,8 +144,11 @@ class Gateway(Shared):
         self._tick()
 
     def _tick(self) -> None:
+        now_s = self._clock()
+        self.admission.late_s = max(0.0, now_s - self._tick_due_s) if self._tick_due_s else 0.0
+        self._tick_due_s = now_s + TICK_S
         self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
-        for connection in self.wheel.advance(self.clock.advance(self._clock())):
+        for connection in self.wheel.advance(self.clock.advance(now_s)):
             connection.expire()
         self.silence.advance(self.clock.tick)
         self.registrar.tick()
@@ -197,7 +202,7 @@ class Gateway(Shared):
         return self.losses.mark(self._clock())
 
     def forward(self, connection: Connection, frame: Send | Recv | Fetch | Sync | History | FromDevice) -> None:
-        """Pass a device's frame to a chat service that is up; refuse it when there is none.
+        """Pass a device's frame to a chat service that is up; refuse it when there is none, or when a SEND would wait.
 
         All sends of a partition go to the same chat service while it is up, so that more of them share an append.
         Other frames go to the chat services in turn.
@@ -206,20 +211,31 @@ class Gateway(Shared):
             if self.presence is not None:
                 self.presence.watch(connection, frame.users)
             return
-        peer_frame = _for_chat(connection, frame)
         count = len(self._chats)
+        partition, now_s = 0, 0.0
         if type(frame) is Send:
-            first = partition_of(frame.conv, self._partitions) % count
+            partition, now_s = partition_of(frame.conv, self._partitions), self._clock()
+            if retry_after_s := self.admission.refuses(partition, now_s):
+                self._refuse(connection, frame, busy(retry_after_s))
+                return
+            first = partition % count
         else:
             first = self._next_chat = (self._next_chat + 1) % count
+        peer_frame = _for_chat(connection, frame)
         for step in range(count):
             if self._chats[(first + step) % count].send(peer_frame):
                 self.stats.forwarded += 1
                 if type(frame) is Send:
+                    self.admission.passed_on(partition, (connection.number, frame.client_seq), now_s)
                     self._trace.message(Hop.HANDED_ON, connection.device, frame.client_seq)
                 return
         self.stats.unforwarded += 1
-        refused = refusal(frame, Nack.UNAVAILABLE)
+        self._refuse(connection, frame, Nack.UNAVAILABLE)
+
+    def _refuse(
+        self, connection: Connection, frame: Send | Recv | Fetch | Sync | History | FromDevice, code: int
+    ) -> None:
+        refused = refusal(frame, code)
         if refused is not None:
             connection.send(refused.data)
 
@@ -253,6 +269,11 @@ class Gateway(Shared):
     def _deliver(self, item: Deliver) -> None:
         data = websocket.binary(item.frame)  # once, whatever the number of connections
         begun_ns, there, news = self._trace.now_ns(), len(item.conns), is_news(item.frame)
+        if (sent := answers(item.frame)) is not None:
+            conv, client_seq = sent
+            partition, now_s = partition_of(conv, self._partitions), self._clock()
+            for number in item.conns:
+                self.admission.answered(partition, (number, client_seq), now_s)
         for number in item.conns:
             connection = self.connections.get(number)
             if connection is None:
@@ -291,6 +312,8 @@ class Gateway(Shared):
                 "stalls": float(self.clock.stalls),
                 "silent": float(len(self.silence)),
                 "probes": float(self.silence.pings),
+                "sends_waiting": float(self.admission.waiting),
+                "sends_refused": float(self.admission.refused),
                 "draining": float(self.draining),
             }
             | (self.presence.stats() if self.presence is not None else {})

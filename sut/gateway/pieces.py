@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sut.gateway.admission import Admission
 from sut.gateway.presence import GatewayPresence
 from sut.gateway.registrar import Pace
 from sut.ports import Registry
@@ -16,6 +17,8 @@ def _same(registry: Registry) -> Registry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GatewayPieces:
+    admission: type[Admission] = Admission
+    """Which SENDs are taken, and which have to come again later."""
     presence: type[GatewayPresence] = GatewayPresence
     presence_ttl_s: float | None = None
     """Seconds that a gateway's report on a user counts; None: as the topology's settings say."""

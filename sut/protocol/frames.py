@@ -8,6 +8,7 @@ so a group message costs each online member 16 bytes, whatever its size.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from enum import IntEnum, IntFlag
@@ -64,6 +65,7 @@ class Nack(IntEnum):
 
     UNAVAILABLE = 1  # the log could not be reached or is full: try again
     OVERLOADED = 2  # a bounded queue is full: try again
+    BUSY = 64  # and those up to BUSY_UP_TO: it would wait too long. Try again after as long as the code says
     NOT_MEMBER = 128  # the sender was removed before this message was logged
     FOREIGN = 129  # the sender never was a member; the gateway closes the connection with 4403
     STALE = 130  # client_seq is below one already sequenced from this device here
@@ -77,6 +79,9 @@ class Nack(IntEnum):
 
 
 DEFINITE_FROM: Final = 128
+BUSY_UP_TO: Final = 127
+BUSY_STEP_S: Final = 0.1
+"""A code of BUSY is the number of these steps until the message should be repeated, less one, above BUSY."""
 SYNCED_MORE: Final = 1
 SYNCED_STALE: Final = 2
 BEAT_RESYNC: Final = 1
@@ -189,6 +194,11 @@ class Refused(NamedTuple):
         """True if the message will certainly never appear."""
         return self.code >= DEFINITE_FROM
 
+    @property
+    def retry_after_s(self) -> float:
+        """The seconds after which to repeat the message, as BUSY says; 0 for any other code."""
+        return (self.code - Nack.BUSY + 1) * BUSY_STEP_S if Nack.BUSY <= self.code <= BUSY_UP_TO else 0.0
+
 
 class Entry(NamedTuple):
     """One entry of 16 bytes: conv u64, seq u48, flags u16."""
@@ -278,6 +288,11 @@ _SYNCED = struct.Struct("!BIB")
 _BEAT = struct.Struct("!BB")
 _DRAIN = struct.Struct("!BI")
 _ERROR = struct.Struct("!BIB")
+
+
+def busy(retry_after_s: float) -> int:
+    """Return the code of BUSY that says at least this long, as far as a code can."""
+    return min(BUSY_UP_TO, max(Nack.BUSY, Nack.BUSY - 1 + math.ceil(retry_after_s / BUSY_STEP_S - 1e-9)))
 
 
 def encode(frame: ClientFrame | ServerFrame) -> bytes:

@@ -27,6 +27,7 @@ from sut.protocol.frames import (
     Refused,
     Send,
     Sync,
+    Type,
     decode_client,
     encode,
 )
@@ -140,10 +141,17 @@ class ServerSession:
         return _BEAT_RESYNC
 
 
-def refusal(frame: Send | Recv | Fetch | Sync | History | FromDevice, code: Nack) -> Answer | None:
+def refusal(frame: Send | Recv | Fetch | Sync | History | FromDevice, code: int) -> Answer | None:
     """Return the answer with which the gateway refuses a frame; None to drop it: a RECV is repeated, for example."""
     if isinstance(frame, Send):
         return Answer(websocket.binary(encode(Refused(frame.conv, frame.client_seq, code))))
     if isinstance(frame, Fetch | Sync | History):
         return Answer(websocket.binary(encode(Error(frame.req, code))))
     return None
+
+
+def answers(frame: bytes) -> tuple[int, int] | None:
+    """Return the (conversation, client_seq) of an encoded ACK or NACK; None for any other frame."""
+    if frame[0] not in (Type.ACK, Type.NACK):
+        return None
+    return int.from_bytes(frame[1:9]), int.from_bytes(frame[9:17])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from chaos.cli.asked import check_redis, check_variant
-from chaos.cli.command import as_json, command, out, variant
+from chaos.cli.asked import check_profile, check_redis, check_variant
+from chaos.cli.command import as_json, command, out, profile, variant
 from chaos.errors import UsageError
 
 
@@ -22,13 +22,22 @@ def _points(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"whole numbers with commas between, not {text!r}") from None
 
 
-@command("bench", "measure one cost: fanout, storm, counter, reconnect, presence", _options, variant, out, as_json)
+@command(
+    "bench",
+    "measure one cost: fanout, storm, counter, reconnect, presence, overload",
+    _options,
+    profile,
+    variant,
+    out,
+    as_json,
+)
 def bench(options: argparse.Namespace) -> int:
     """Run the bench and print a table."""
     from chaos.bench import benches
 
     benches.find(options.name)
     check_variant(options.variant)
+    check_profile(options.profile)
     if options.duration is not None and not 1 <= options.duration <= 3600:
         raise UsageError(f"--duration is from 1 to 3600, not {options.duration:g}")
     if not all(0 <= point <= 10_000 for point in options.points):
@@ -37,6 +46,7 @@ def bench(options: argparse.Namespace) -> int:
     return benches.run(
         options.name,
         variant=options.variant,
+        profile=options.profile,
         duration_s=options.duration,
         points=options.points,
         out=options.out,

@@ -152,7 +152,8 @@ class Context:
         """Report that the service broke the protocol."""
         self.events.append(Violation(text))
 
-    def back_off_s(self, attempt: int) -> float:
+    def back_off_s(self, attempt: int, *, base_s: float | None = None) -> float:
         """Return the full-jitter wait in seconds before a retry on the same connection."""
         settings = self.settings
-        return full_jitter(self.rng, base_s=settings.retry_base_s, cap_s=settings.retry_max_s, attempt=attempt)
+        base_s = settings.retry_base_s if base_s is None else base_s
+        return full_jitter(self.rng, base_s=base_s, cap_s=settings.retry_max_s, attempt=attempt)

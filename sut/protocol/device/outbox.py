@@ -154,7 +154,7 @@ class Outbox:
             self._drop_head(conv)
             self.send_next(conv, now)
         elif conv in self._retry.flights:
-            self._rest(conv, now)
+            self._rest(conv, now, at_least_s=frame.retry_after_s)
 
     def arrived(self, message: Message) -> None:
         """Take an own message that came back. It counts as its ACK if its key names the same message here."""
@@ -249,10 +249,12 @@ class Outbox:
             self._begun[conv] = now
             self._context.events.append(Sent(conv, head.client_seq))
 
-    def _rest(self, conv: int, now: float) -> None:
+    def _rest(self, conv: int, now: float, *, at_least_s: float = 0.0) -> None:
+        """Wait before the next transmission: at random, and beyond `at_least_s`, which a busy service asks for."""
         failures = self._failures.get(conv, 0)
         self._failures[conv] = failures + 1
-        self._retry.rest(conv, now + self._context.back_off_s(failures))
+        wait_s = self._context.back_off_s(failures, base_s=max(at_least_s, self._context.settings.retry_base_s))
+        self._retry.rest(conv, now + at_least_s + wait_s)
 
     def _drop_head(self, conv: int, *, acked: bool = False) -> None:
         queue = self._queues[conv]

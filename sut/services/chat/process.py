@@ -101,6 +101,7 @@ class _Chat:
         return {
             "appended": float(sum(acceptor.appended for acceptor in self._acceptors)),
             "append_failed": float(sum(acceptor.failed for acceptor in self._acceptors)),
+            "sends_dropped": float(sum(acceptor.dropped for acceptor in self._acceptors)),
             "reads": float(len(self._reads)),
             "reads_waiting": float(sum(fair.waiting for fair in self._fair.values())),
             "pages_hot": float(self._reader.hot),
@@ -143,7 +144,7 @@ class _Chat:
             gateway.send(Deliver((frame.conn,), encode(Refused(frame.conv, frame.client_seq, code))))
 
         acceptor = self._acceptors[partition_of(frame.conv, len(self._acceptors))]
-        if not acceptor.offer(Pending(record, lambda: refuse(Nack.UNAVAILABLE))):
+        if not acceptor.offer(Pending(record, refuse)):
             refuse(Nack.OVERLOADED)
 
     def _read(

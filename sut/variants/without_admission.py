@@ -1,0 +1,36 @@
+"""Known bad: gateways take every SEND, however long those before it wait already: under overload all wait, and repeat.
+
+Nothing is lost. But the devices repeat what was not answered in two seconds, so the queues hold each message several
+times, and most of the work is for nobody.
+"""
+
+from __future__ import annotations
+
+from sut.deploy.topology import Topology
+from sut.gateway.admission import Admission
+from sut.gateway.pieces import GatewayPieces
+from sut.services.chat.accept import Acceptor
+from sut.services.chat.pieces import ChatPieces
+
+MEASURED_BY = "overload"
+
+
+class TakesAll(Admission):
+    """Refuses no SEND."""
+
+    def refuses(self, partition: int, now_s: float) -> float:
+        return 0.0
+
+
+class Keeps(Acceptor):
+    """Appends every SEND, however long it has waited."""
+
+    patience_s = float("inf")
+
+
+def gateway(_topology: Topology) -> GatewayPieces:
+    return GatewayPieces(admission=TakesAll)
+
+
+def chat(_topology: Topology) -> ChatPieces:
+    return ChatPieces(acceptor=Keeps)
