@@ -147,12 +147,13 @@ def show_verdict(console: Console, verdict: Verdict, *, report: Path | None = No
         console.print()
         console.print(_fault_table(verdict.faults))
     counts, steady = verdict.counts, verdict.latency_ms.steady
+    refusals = f"refused for now {counts.refusals:,} times, " if counts.refusals else ""
     console.print()
     for note in verdict.notes:
         console.print(Text(f"note: {note}", "yellow"), soft_wrap=True)
     console.print(
         Text(
-            f"{counts.devices:,} devices, {counts.sends_acked:,} of {counts.sends_invoked:,} sends acked, "
+            f"{counts.devices:,} devices, {counts.sends_acked:,} of {counts.sends_invoked:,} sends acked, {refusals}"
             f"{counts.deliveries:,} deliveries; lost {counts.lost}, duplicates {counts.duplicates}, "
             f"gaps {counts.gaps}, phantoms {counts.phantoms}; steady p50 {_ms(steady.p50)}, p99 {_ms(steady.p99)}"
         ),

@@ -115,4 +115,5 @@ def _counts(history: History, findings: dict[str, Finding]) -> Counts:
         gaps=findings["gaps_forks"].anomalies,
         phantoms=findings["phantoms"].anomalies,
         leaks=findings["leaks"].anomalies,
+        refusals=facts.of("nack").filter(pl.col("arg") != 1).height,
     )

@@ -46,7 +46,8 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     `deliveries`: messages displayed at a device other than the sending one, once each, acked or not. `lost`: acked
     messages that the final of some member device lacks. `duplicates`: surplus displays, and surplus numbers of a
     message. `reordered`: displays and sends out of order. `gaps`: numbers missing in finals, and numbers with two
-    messages. `phantoms`: contents that nobody sent. `leaks`: messages on devices that must not have them.
+    messages. `phantoms`: contents that nobody sent. `leaks`: messages on devices that must not have them. `refusals`:
+    how often a send was refused for now, by a service that is overloaded or cannot do it just then; each was repeated.
     """
 
     devices: int = 0
@@ -62,6 +63,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     gaps: int = 0
     phantoms: int = 0
     leaks: int = 0
+    refusals: int = 0
 
 
 class Percentiles(msgspec.Struct, frozen=True, kw_only=True):

@@ -197,6 +197,7 @@ def _traffic(verdict: Verdict, *, bound_ms: float) -> list[Tile]:
     numbers = [
         ("messages sent", counts.sends_invoked), ("acknowledged", counts.sends_acked),
         ("refused for good", counts.sends_failed), ("without an answer", counts.sends_indeterminate),
+        ("refusals for now", counts.refusals),
         ("deliveries expected", counts.deliveries_expected), ("deliveries", counts.deliveries),
     ]  # fmt: skip
     latency = Tile(name="ms, steady p99", value=milliseconds(p99), wrong=p99 is not None and p99 > bound_ms)

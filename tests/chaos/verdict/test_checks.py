@@ -213,11 +213,14 @@ def test_counts() -> None:
     book.invoke(4, "bob", "refused")
     book.add("nack", 4.01, device="bob-1", conv="room", msg="refused", definite=True)
     book.invoke(5, "bob", "open")
+    for t in (5.01, 5.5):
+        book.add("nack", t, device="bob-1", conv="room", msg="open", definite=False)
     book.copy("show", 6, "cid", "news", 3)
     counts = judge(history_of(book.read_back(60, lacking={"bob": ("hi",)}).lines)).counts
     assert counts == Counts(
         devices=3, sends_invoked=5, sends_acked=3, sends_failed=1, sends_indeterminate=1, deliveries_expected=6,
         deliveries=6, lost=1, duplicates=1, reordered=0, gaps=1,
+        refusals=2,
     )  # fmt: skip
 
 
@@ -229,7 +232,7 @@ def test_the_json_is_the_contracts() -> None:
     ]  # fmt: skip
     assert list(data["counts"]) == [
         "devices", "sends_invoked", "sends_acked", "sends_failed", "sends_indeterminate", "deliveries_expected",
-        "deliveries", "lost", "duplicates", "reordered", "gaps", "phantoms", "leaks",
+        "deliveries", "lost", "duplicates", "reordered", "gaps", "phantoms", "leaks", "refusals",
     ]  # fmt: skip
     assert list(data["latency_ms"]) == ["steady", "all"]
     assert list(data["latency_ms"]["steady"]) == ["p50", "p99", "p999", "max", "n"]

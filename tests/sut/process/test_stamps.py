@@ -80,7 +80,7 @@ def test_an_acceptor_stamps_when_an_append_begins_and_when_it_has_returned(tmp_p
         acceptor = Acceptor(0, FailingLog(), NoLink(), trace=trace)  # type: ignore[arg-type]
         running = asyncio.create_task(acceptor.run())
         for client_seq in range(1, 9):  # 3 is traced and is durable, 7 is traced and fails
-            assert acceptor.offer(Pending(message(client_seq), lambda: None))
+            assert acceptor.offer(Pending(message(client_seq), lambda _code: None))
             if client_seq % 4 == 0:
                 await until(lambda: acceptor.appended + acceptor.failed == client_seq)  # noqa: B023
         running.cancel()

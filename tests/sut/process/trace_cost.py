@@ -129,7 +129,7 @@ async def appending(trace: Trace) -> None:
     for number in range(MESSAGES):
         record = message(number)
         trace.message(Hop.TAKEN, record.device, record.client_seq)
-        acceptor.offer(Pending(record, lambda: None))
+        acceptor.offer(Pending(record, lambda _code: None))
         if number % 10 == 9:
             await asyncio.sleep(0)
     while acceptor.appended < MESSAGES:  # noqa: ASYNC110

@@ -202,4 +202,4 @@ def test_limits_fit_each_other() -> None:
 
 
 def test_only_codes_from_128_are_definite() -> None:
-    assert {code for code in Nack if not Refused(1, 2, code).definite} == {Nack.UNAVAILABLE, Nack.OVERLOADED}
+    assert {code for code in Nack if not Refused(1, 2, code).definite} == {Nack.UNAVAILABLE, Nack.OVERLOADED, Nack.BUSY}
