@@ -119,7 +119,10 @@ class Event(IntEnum):
         (_DEVICE, _CONV, _MSG, _arg("definite", bool, False, True)),
     )  # fmt: skip
     WIRE = 8, "device", "A message arrived, duplicates included.", _COPY
-    SHOW = 9, "device", "A message was displayed to the user.", _COPY
+    SHOW = (
+        9, "device", "A message was displayed to the user; incomplete: marked that something before it is missing.",
+        (*_COPY, _arg("incomplete", bool, False, True, default=False)),
+    )  # fmt: skip
     FINAL = 10, "read-back", "A message was read back from number 0 on, on a fresh connection at the end.", _COPY
     FINAL_DONE = (
         11, "read-back", "That read-back is complete, up to head.",

@@ -272,7 +272,10 @@ class Recorder:
         t = now_ns()
         conv, seq, _, _, sender, client_seq, body = event.message
         msg = message_id(sender, client_seq) & _I64
-        self._history.append(Event.SHOW, t=t, device=device, conv=conv, msg=msg, seq=seq, hash_=bodies.digest(body))
+        self._history.append(
+            Event.SHOW, t=t, device=device, conv=conv, msg=msg, seq=seq, hash_=bodies.digest(body),
+            arg=int(event.incomplete),
+        )  # fmt: skip
         if sender == device:
             return
         self.counters.shown += 1

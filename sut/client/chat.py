@@ -274,12 +274,12 @@ class Chat:
     def _react(self, event: ClientEvent) -> None:
         core = self.core
         match event:
-            case Show(message):
+            case Show(message, incomplete):
                 one = core.conversation(message.conv)
                 if one.left:  # back again
                     one.left = one.known = False
                     core.want(MembersOf(one.conv))
-                self.inbound.shown(message)
+                self.inbound.shown(message, incomplete=incomplete)
             case Acked():
                 self.outbound.acked(event)
             case Nacked(definite=True) | GaveUp():

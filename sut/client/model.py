@@ -27,7 +27,7 @@ class LineKind(StrEnum):
     """The kinds of lines in a conversation."""
 
     TEXT = "text"
-    NOTICE = "notice"  # a member joined or left
+    NOTICE = "notice"  # what is no message: a member joined or left, or (user 0) something is to be known
     SEALED = "sealed"  # a message that cannot be decrypted (yet)
     EARLIER = "earlier"  # stands for all messages older than this device
 

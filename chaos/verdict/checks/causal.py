@@ -9,9 +9,10 @@ Anomaly: the effect is shown before its cause.
     {"e":"show","t":30,"device":2,"conv":8,"msg":5,..}          device 2 shows 4 of conversation 7 only at 40
 
 Decisions. First displays count, strictly earlier on both sides. A device that never shows m1 is for `liveness`. Only
-what a device itself had shown is a cause; chains are found link by link. A device that waited for the cause and showed
-the message in the end without it was too patient for a slow machine: that is tardy (see Finding), and one that did not
-wait is not.
+what a device itself had shown is a cause; chains are found link by link. A device that waited for the cause in vain may
+show the message with a mark (`incomplete`): its reader knows that something before it is missing, and is not deceived.
+Such displays are counted apart. Without the mark it was too patient for a slow machine: that is tardy (see Finding). A
+device that did not wait is neither, mark or not.
 
 Algorithm. On device d, m2 is a candidate if some m1 was displayed anywhere before m2 was invoked, and on d only after
 m2. The running minimum of first displays, from d's last display backwards, finds the candidates. Only for candidates
@@ -47,9 +48,12 @@ def check(history: History) -> Finding:
     if not answers.height:
         return nothing(NAME)
     candidates = _candidates(shows, answers, facts.first_shows)
-    found = shows.clear()
+    found, marked = shows.clear(), 0
     for part in _parts(candidates, shows):
-        found = _inversions(part, shows, facts.first_shows)
+        inverted = _inversions(part, shows, facts.first_shows)
+        admitted = _held(history, inverted).join(_marks(history), on=["device", *MESSAGE], how="semi")
+        marked += admitted.height
+        found = inverted.join(admitted, on=["device", *MESSAGE], how="anti")
         if found.height:
             break
 
@@ -71,6 +75,7 @@ def check(history: History) -> Finding:
         )
     detail = (
         f"{count(answers.height, 'display')}, {candidates.height:,} of them looked at closely, none before its cause"
+        f"{f', but {marked:,} marked as such after a wait' if marked else ''}"
     )
     return Finding(name=NAME, verdict="valid", detail=detail)
 
@@ -80,6 +85,11 @@ def _held(history: History, found: pl.DataFrame) -> pl.DataFrame:
     arrived = facts_of(history).of("wire").group_by("device", *MESSAGE).agg(arrived=pl.col("t").min())
     waited = found.join(arrived, on=["device", *MESSAGE])
     return waited.filter(pl.col("t") - pl.col("arrived") >= HELD_S * SECOND)
+
+
+def _marks(history: History) -> pl.DataFrame:
+    """Return device, conv, msg: the displays that are marked as incomplete."""
+    return facts_of(history).of("show").filter(pl.col("arg") == 1).select("device", *MESSAGE).unique()
 
 
 def _member_shows(history: History) -> pl.DataFrame:

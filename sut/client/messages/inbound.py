@@ -33,6 +33,8 @@ UNREADABLE = "a message that cannot be read on this device"
 EARLIER = "what was written before this device was added can be read on your other devices"
 WAITING = "a message that cannot be read yet; its sender was asked"
 KEYLESS = "a message that cannot be read yet; the keys of its sender are not here"
+INCOMPLETE = "something before this is missing"
+"""Stands before a message that is shown without another one which its sender had read."""
 OUTRUN = "a message that this device wrote before it was put back to an older copy"
 UNACCEPTED = "a message that cannot be read yet; the keys of its sender have changed"
 
@@ -78,9 +80,13 @@ class Inbound:
             self._core.want(KeysOf(sender[0]))
         self._core.state.put("cipher", self._core.cipher.state())
 
-    def shown(self, message: Message) -> None:
-        """Handle a message whose turn has come, as decided by the machine."""
+    def shown(self, message: Message, *, incomplete: bool = False) -> None:
+        """Handle a message whose turn has come, as decided by the machine. `incomplete`: say first that it is."""
         one = self._core.conversation(message.conv)
+        if incomplete:
+            row, at_ms = self._core.state.next_row(), self._core.wall_ms()
+            notice = Line(row=row, conv=one.conv, kind=LineKind.NOTICE, seq=message.seq, at_ms=at_ms, text=INCOMPLETE)
+            self._core.put_line(one, notice, new=True)
         if message.device == self._core.device and message.user == self._core.me:
             self._core.in_use(message.conv)
             if message.client_seq in self._unknown_own and self._core.line_of(one, *message[4:6]) is None:

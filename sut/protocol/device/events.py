@@ -182,6 +182,8 @@ class Show(NamedTuple):
     """Display this message now. In each conversation: in rising seq, without gaps, each sequence number once."""
 
     message: Message
+    incomplete: bool = False
+    """It names a message of another conversation that did not come in `hold_s`: something before this is missing."""
 
 
 class MemberChange(NamedTuple):

@@ -8,8 +8,9 @@ waits, and so do the messages behind it. A FETCH for the other conversation goes
   the service disconnects a user who never was a member;
 - pages and then a SYNC say that there is nothing more to see, for example for a removed member;
 - it has taken `hold_s` of one connection, or `hold_connections` have come and gone. Then the message is shown out of
-  order. Time asleep does not count: from one look at the clock to the next at most LOOK_S is added. Time in which the
-  service answers nothing counts a quarter: nothing can arrive then, and the connection may be dead.
+  order, and marked as incomplete. Time asleep does not count: from one look at the clock to the next at most LOOK_S is
+  added. Time in which the service answers nothing counts a quarter: nothing can arrive then, and the connection may be
+  dead.
 Waits cannot form a circle: a sender names only what it had shown before. If a sender lies, the time
 limit ends the wait.
 """
@@ -261,11 +262,12 @@ class Gate:
         hold = self._held[conv]
         queue = hold.queue
         while True:
+            incomplete = late and self._waits(hold)
             message, at, _, needs = queue.popleft()
             self._unregister(conv, needs)
             self._size -= 1
             self._context.events.append(HeldBack(conv, message.seq, now - at, late))
-            self._display(message, now)
+            self._display(message, now, incomplete=incomplete)
             if not queue:
                 del self._held[conv]
                 break
@@ -290,10 +292,10 @@ class Gate:
                 if not waiters:
                     del self._waiting[need.conv]
 
-    def _display(self, message: Message, now: float) -> None:
+    def _display(self, message: Message, now: float, *, incomplete: bool = False) -> None:
         if message.flags & MEMBERSHIP:
             added = message.user if message.flags & Flag.MEMBER_ADD else 0
             self.memory.change(message.conv, message.seq, now, added=added)
         else:
             self.memory.message(message.conv, message.seq, now)
-        self._inbox.emit(message)
+        self._inbox.emit(message, incomplete=incomplete)

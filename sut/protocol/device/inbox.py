@@ -176,12 +176,12 @@ class Inbox:
         if not buffer:
             del self._buffers[conv]
 
-    def emit(self, message: Message) -> None:
-        """Report that this message is on the screen now."""
+    def emit(self, message: Message, *, incomplete: bool = False) -> None:
+        """Report that this message is on the screen now; `incomplete`: without one that it names."""
         conv, seq, flags, user, _, _, body = message
         events = self._context.events
         if not flags & MEMBERSHIP:
-            events.append(Show(message))
+            events.append(Show(message, incomplete))
         elif flags & Flag.MEMBER_ROLE:
             events.append(RoleChange(conv, seq, user, body[0] if body else 0))
         else:

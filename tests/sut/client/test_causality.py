@@ -13,7 +13,7 @@ from sut.client.core import Core
 from sut.client.device.state import State
 from sut.client.messages import payload as payloads
 from sut.client.messages.causality import Ties
-from sut.client.messages.inbound import Inbound
+from sut.client.messages.inbound import INCOMPLETE, Inbound
 from sut.client.messages.outbound import Outbound
 from sut.client.messages.payload import Payload
 from sut.client.messages.sealed import Encryption
@@ -107,11 +107,15 @@ class Ann:
 
     def give(self, frame: f.ServerFrame) -> None:
         """A step, as Chat has it."""
+        self.core.machine.receive(f.encode(frame), 0.0)
+        self.take()
+
+    def take(self) -> None:
+        """Take what the machine says."""
         machine = self.core.machine
-        machine.receive(f.encode(frame), 0.0)
         for event in machine.events():
             if isinstance(event, Show):
-                self.inbound.shown(event.message)
+                self.inbound.shown(event.message, incomplete=event.incomplete)
             elif isinstance(event, Acked):
                 self.outbound.acked(event)
         for conv, cursor in machine.cursors.items():
@@ -155,6 +159,22 @@ def says(bob: Encryption, conv: int, seq: int, text: str, *names: Dependency) ->
 @pytest.fixture
 def bob() -> Encryption:
     return Encryption.load(b"", user=BOB, device=21, now_s=lambda: 0.0)
+
+
+def test_an_answer_whose_question_never_comes_is_shown_behind_a_line_that_says_so(
+    tmp_path: Path, bob: Encryption
+) -> None:
+    ann = Ann(tmp_path / "ann.db", bob)
+    ann.meet()
+    ann.give(says(bob, HERE, 1, "because", Dependency(THERE, 1, 0)))
+    for tenth in range(1, 800):
+        ann.core.machine.tick(tenth / 10)
+    ann.take()
+    lines = [(line.kind, line.user, line.text) for line in ann.core.conversations[HERE].lines]
+    assert lines == [(LineKind.NOTICE, 0, INCOMPLETE), (LineKind.TEXT, BOB, "because")]
+    ann.crash()
+    again = Ann(tmp_path / "ann.db", bob).core.conversations[HERE]
+    assert [line.text for line in again.lines] == [INCOMPLETE, "because"]
 
 
 def test_an_answer_waits_for_the_question_whoever_dies_meanwhile(tmp_path: Path, bob: Encryption) -> None:

@@ -231,8 +231,27 @@ def test_nothing_waits_for_ever_and_what_waits_in_vain_is_told():
     assert shown(client) == []
     run_until(client, 15.1)
     events = client.events()
-    assert [event.message.seq for event in events if type(event).__name__ == "Show"] == [1, 2]
+    shows = [event for event in events if type(event).__name__ == "Show"]
+    assert [(event.message.seq, event.incomplete) for event in shows] == [(1, True), (2, True)]
     assert [event.late for event in events if type(event).__name__ == "HeldBack"] == [True, True]
+
+
+def test_only_the_message_that_was_shown_without_what_it_names_is_marked():
+    client = ready(hold_s=15.0)
+    give(client, message(1, (OTHER, 1)))
+    give(client, message(2))
+    (fetch,) = fetches(client)
+    give(client, f.Error(fetch.req, f.Nack.UNAVAILABLE))
+    run_until(client, 15.1)
+    assert [(event.message.seq, event.incomplete) for event in told(client, "Show")] == [(1, True), (2, False)]
+
+
+def test_an_answer_that_waited_until_its_question_came_is_not_marked():
+    client = ready(hold_s=15.0)
+    give(client, message(1, (OTHER, 1)))
+    give(client, message(1, conv=OTHER), 10.0)
+    shows = [(event.message.conv, event.incomplete) for event in told(client, "Show")]
+    assert shows == [(OTHER, False), (CONV, False)]
 
 
 def test_while_the_service_is_silent_time_is_slow():
