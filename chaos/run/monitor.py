@@ -24,7 +24,7 @@ class Monitor:
     """The state of a run while it lasts. The runner sets `phase`, `swarm`, `engine` and `planned`."""
 
     def __init__(self, experiment: Experiment, directory: RunDir, display: Display, interrupt: Interrupt) -> None:
-        self._experiment = experiment
+        self.experiment = experiment
         self._display = display
         self._interrupt = interrupt
         self._phases = ControlReader(directory.history)
@@ -96,9 +96,9 @@ class Monitor:
         return View(
             phase=self.phase,
             at_s=None if self.t0_ns is None else (now_ns() - self.t0_ns) / 1e9,
-            duration_s=self._experiment.duration_s,
+            duration_s=self.experiment.duration_s,
             ledger=self._counts,
-            overdue=self._ledger.overdue(self._experiment.bounds.liveness_s),
+            overdue=self._ledger.overdue(self.experiment.bounds.liveness_s),
             active=self.engine.active() if self.engine is not None else (),
             healed=self.engine.healed if self.engine is not None else 0,
             planned=self.planned,

@@ -18,11 +18,11 @@ from typing import Final
 
 import msgspec
 
-from chaos.errors import HarnessError
+from chaos.errors import ChaosError, HarnessError
 from chaos.faults import FAULTS, World
 from chaos.faults.fault import Need, unavailable
 from chaos.faults.undo import UndoLedger
-from chaos.run import canary, cold, rundir, schedule, swarm
+from chaos.run import calibration, canary, cold, rundir, schedule, swarm
 from chaos.run.engine import Engine
 from chaos.run.experiment import Experiment
 from chaos.run.interrupt import Interrupt, Interrupted
@@ -69,6 +69,8 @@ class Request:
     variant: str | None
     directory: Path
     replay: Schedule | None = None
+    calibrate: bool = False
+    """Lower the rate to what the machine carries, if the experiment asks for more. Never with `replay`."""
     servers: Servers | None = None
     """Servers that somebody else runs, used instead of our own."""
 
@@ -111,9 +113,11 @@ class _Run:
     def play(self) -> None:
         """Do everything but the clean-up. An interruption ends each wait, and skips the steps that have no use then."""
         self._write_meta()
+        self._monitor.control.phase("setup")
         try:
             with self._interrupt.raising():
                 system = self._start_system()
+                self._calibrate(system)
         except Interrupted:
             self._say("interrupted before anything ran")
             return
@@ -147,7 +151,27 @@ class _Run:
             manifest=True,
         )
         (self._directory.history / "meta.jsonl").write_bytes(msgspec.json.encode(meta) + b"\n")
-        self._monitor.control.phase("setup")
+
+    def _calibrate(self, system: System) -> None:
+        """Take the rate that the machine carries, if the experiment asks for more and nobody wants it as asked."""
+        request = self._request
+        if not request.calibrate or request.replay is not None or not calibration.is_needed(self._experiment):
+            return
+        self._say("looking at what this machine carries")
+        try:
+            found = calibration.measure(
+                self._experiment, system.topology, self._directory, system.environment(),
+                seed=request.seed, over=lambda: self._interrupt.asked,
+            )  # fmt: skip
+        except ChaosError as error:
+            self._say(f"not known what this machine carries: {error}")
+            return
+        if found is None:
+            return
+        self._say(found.line())
+        if not found.carried:
+            self._experiment = self._monitor.experiment = calibration.lowered(self._experiment, found)
+            self._write_meta()
 
     def _start_system(self) -> System:
         try:

@@ -35,10 +35,13 @@ LOOK_S: Final = 0.05
 LOCUSTFILE: Final = Path(load.__file__).with_name("locustfile.py")
 
 
-def configure(experiment: Experiment, topology: Topology, directory: RunDir, seed: int) -> SwarmConfig:
-    """Write swarm.json and return its contents. Raises HarnessError."""
+def configure(
+    experiment: Experiment, topology: Topology, directory: RunDir, seed: int, *, first_id: int = 1
+) -> SwarmConfig:
+    """Write swarm.json and return its contents; `first_id`: of the users. Raises HarnessError."""
     wanted: dict[str, Any] = {name: getattr(experiment, name) for name in Workload.__struct_fields__} | {
         "seed": seed,
+        "first_id": first_id,
         "api_url": topology.api_url,
         "api_key": topology.api_key,
         "ca_file": topology.tls.ca if topology.tls is not None else "",

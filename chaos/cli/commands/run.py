@@ -26,6 +26,11 @@ def _experiment(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("experiment", metavar="EXPERIMENT", help=f"{shipped}, or the path of a YAML file")
     sub.add_argument("--rate", type=float, metavar="R", help="sends a second, all devices together")
     sub.add_argument(
+        "--as-asked",
+        action="store_true",
+        help="take the experiment's rate even if this machine does not carry it",
+    )
+    sub.add_argument(
         "--must-be-caught",
         action="store_true",
         help="with --variant: exit 0 only if the check that the variant names says invalid, with a counterexample",
@@ -48,7 +53,15 @@ def run(options: argparse.Namespace) -> int:
     check_variant(options.variant)
     check = _named_check(options.variant, wanted) if options.must_be_caught else None
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
-    return _whole(options, wanted, seed=seed, profile=options.profile, variant=options.variant, must_be_caught_by=check)
+    return _whole(
+        options,
+        wanted,
+        seed=seed,
+        profile=options.profile,
+        variant=options.variant,
+        must_be_caught_by=check,
+        calibrate=not options.as_asked,
+    )
 
 
 @command("replay", "run again what a run directory's schedule.yaml says", run_dir, out, as_json, servers.options)
@@ -78,6 +91,7 @@ def _whole(
     variant: str | None,
     recorded: Schedule | None = None,
     must_be_caught_by: str | None = None,
+    calibrate: bool = False,
 ) -> int:
     """Check everything that needs no system, then run the experiment and judge it."""
     from chaos.run import rundir, sketch, whole
@@ -96,6 +110,7 @@ def _whole(
         variant=variant,
         directory=options.out or rundir.default_path(wanted.name, seed),
         replay=recorded,
+        calibrate=calibrate,
         servers=theirs,
     )
     verdict = whole.execute(request, as_json=options.json)
