@@ -7,10 +7,12 @@ of one machine on one day compare designs; they are no promise.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -169,6 +171,11 @@ class Crowd:
         if self._read() != "ready":
             raise HarnessError(f"the crowd did not get ready: {self._log}")
 
+    @property
+    def pid(self) -> int:
+        """The process of the crowd."""
+        return self._process.pid
+
     def begin(self) -> None:
         """Tell the crowd to start its load."""
         self._write("go")
@@ -205,6 +212,35 @@ class Crowd:
     def _read(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline().rstrip("\n")
+
+
+class Others:
+    """The CPU that neither the bench nor its system nor its crowd uses. `share` tells it since the last call."""
+
+    def __init__(self, system: System, crowd: Crowd) -> None:
+        pids = [system.pid(service.name) for service in system.topology.services]
+        self._ours = [psutil.Process(pid) for pid in (os.getpid(), crowd.pid, *pids) if pid is not None]
+        self._last = self._used()
+
+    def share(self) -> float:
+        """Return the share of all cores, 0 to 1."""
+        busy_s, ours_s, at_s = self._used()
+        was_busy_s, were_ours_s, before_s = self._last
+        self._last = busy_s, ours_s, at_s
+        others_s = busy_s - was_busy_s - (ours_s - were_ours_s)
+        return max(0.0, others_s) / max(1e-9, (at_s - before_s) * (os.cpu_count() or 1))
+
+    def _used(self) -> tuple[float, float, float]:
+        times, ours_s = psutil.cpu_times(), 0.0
+        for process in self._ours:
+            with contextlib.suppress(psutil.Error):
+                used = process.cpu_times()
+                ours_s += used.user + used.system
+        return (
+            sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0),
+            ours_s,
+            time.monotonic(),
+        )
 
 
 def cpu_s(system: System) -> dict[str, float]:

@@ -5,9 +5,12 @@ So the SENDs without an answer are the queue, wherever it stands. By Little's la
 takes at the present rate of answers. Each partition is a queue of its own: a hot or broken one costs others nothing.
 
 - Below SOON_S all are taken. A burst is no overload: nothing is refused before the oldest has waited for OLD_S either.
-- From there to WAIT_S as many are taken as are answered, so the queue does not grow. A slow machine that keeps
-  up stays there, and refuses little.
-- Above WAIT_S none are taken, but for SPARE that are always under way. They find out when it goes on.
+- From there on as many are taken as are answered, so the queue does not grow.
+- HOLD_S above that none are taken, but SPARE are always under way. They find out when it goes on.
+
+What an answer takes when hardly anything else is under way is no queue, and a refusal would not shorten it: a machine
+that others use is slow all the time. So this time is measured, and comes on top of SOON_S. Under overload it is not
+seen, and what was seen before counts less and less.
 
 A device repeats a SEND that was not answered in FORGET_S. So nobody waits for an older one any more, and it is no part
 of the queue. Nothing here is about order or durability: a refused SEND was passed on to nobody, and the device repeats
@@ -17,17 +20,26 @@ it under the same key.
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 SOON_S: Final = 0.5
-WAIT_S: Final = 1.0
+HOLD_S: Final = 0.3
 OLD_S: Final = 0.25
 SPARE: Final = 4
 FORGET_S: Final = 2.0
 """The time after which a device repeats a SEND (ClientSettings.ack_timeout_s)."""
 LATE_S: Final = 0.5
 """With its loop this late a gateway takes no SENDs: what it reads has waited in the socket for as long."""
-RETRY_S: Final = (0.2, 3.0)
+RETRY_S: Final = (0.2, 1.0)
+"""Bounds of what a refusal asks for. Devices double their own wait, so a short one is enough under overload; and when a
+service was away they are soon back."""
+UNKNOWN_S: Final = 0.5
+"""What a refusal asks for while nothing at all is answered."""
+MAX_ALONE_S: Final = 1.5
+_ALONE_TIMES: Final = 1.5
+"""More than once, so that a queue that is held low by what was seen can grow again."""
+_ALONE_SHARE: Final = 0.5
+_ALONE_HALVED_S: Final = 30.0
 _BUCKET_S: Final = 0.1
 _SPAN: Final = 10
 """Buckets over which a rate is measured: a second."""
@@ -59,32 +71,60 @@ class _Rate:
         return self._sum / (_SPAN * _BUCKET_S)
 
 
+class _Asked(NamedTuple):
+    at_s: float
+    alone: bool
+    """Hardly anything else was under way."""
+
+
 class _Lane:
     """The SENDs of one partition that have no answer yet."""
 
-    __slots__ = ("answered", "asked", "taken")
+    __slots__ = ("_alone_at_s", "_alone_s", "_answers", "_taken", "asked")
 
     def __init__(self) -> None:
-        self.asked: dict[Key, float] = {}
-        """Key -> when it was passed on, the oldest first."""
-        self.taken = _Rate()
-        self.answered = _Rate()
+        self.asked: dict[Key, _Asked] = {}
+        """By key, the oldest first."""
+        self._taken = _Rate()
+        self._answers = _Rate()
+        self._alone_s = self._alone_at_s = 0.0
 
-    def forget(self, now_s: float) -> None:
+    def take(self, key: Key, now_s: float) -> None:
+        self.asked.pop(key, None)  # a repetition waits from now on
+        self.asked[key] = _Asked(now_s, len(self.asked) < SPARE)
+        self._taken.add(now_s)
+
+    def answered(self, key: Key, now_s: float) -> None:
+        asked = self.asked.pop(key, None)
+        if asked is None:
+            return
+        self._answers.add(now_s)
+        if asked.alone:
+            before_s = self.alone_s(now_s)
+            self._alone_s = before_s + _ALONE_SHARE * (min(now_s - asked.at_s, MAX_ALONE_S) - before_s)
+            self._alone_at_s = now_s
+
+    def alone_s(self, now_s: float) -> float:
+        """What an answer takes that waits for no others, as far as was seen lately."""
+        return float(self._alone_s * 0.5 ** ((now_s - self._alone_at_s) / _ALONE_HALVED_S))
+
+    def _forget(self, now_s: float) -> None:
         while self.asked:
             key = next(iter(self.asked))
-            if now_s - self.asked[key] < FORGET_S:
+            if now_s - self.asked[key].at_s < FORGET_S:
                 return
             del self.asked[key]
 
     def wait_s(self, now_s: float) -> float:
-        """Return 0 if a SEND can be taken now, else how long the queue takes."""
-        self.forget(now_s)
-        if len(self.asked) <= SPARE or now_s - next(iter(self.asked.values())) <= OLD_S:
+        """Return 0 if a SEND can be taken now, else how long the queue takes, as far as that is known."""
+        self._forget(now_s)
+        if len(self.asked) < SPARE or now_s - next(iter(self.asked.values())).at_s <= OLD_S:
             return 0.0
-        rate = self.answered.per_s(now_s)
-        wait_s = len(self.asked) / rate if rate else FORGET_S
-        if wait_s <= SOON_S or (wait_s <= WAIT_S and self.taken.per_s(now_s) < rate):
+        rate = self._answers.per_s(now_s)
+        if not rate:
+            return UNKNOWN_S
+        wait_s, soon_s = len(self.asked) / rate, SOON_S + _ALONE_TIMES * self.alone_s(now_s)
+        if wait_s <= soon_s or (wait_s <= soon_s + HOLD_S and self._taken.per_s(now_s) < rate):
             return 0.0
         return wait_s
 
@@ -115,13 +155,8 @@ class Admission:
 
     def passed_on(self, partition: int, key: Key, now_s: float) -> None:
         """Note that a SEND left for a chat service."""
-        lane = self._lanes[partition]
-        lane.asked.pop(key, None)  # a repetition waits from now on
-        lane.asked[key] = now_s
-        lane.taken.add(now_s)
+        self._lanes[partition].take(key, now_s)
 
     def answered(self, partition: int, key: Key, now_s: float) -> None:
         """Note an ACK or a NACK."""
-        lane = self._lanes[partition]
-        if lane.asked.pop(key, None) is not None:
-            lane.answered.add(now_s)
+        self._lanes[partition].answered(key, now_s)

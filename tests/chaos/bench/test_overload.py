@@ -21,16 +21,15 @@ def told(**changes: Any) -> Told:
 
 
 def judged(
-    during: dict[str, Any] | None = None, after: dict[str, Any] | None = None, first: dict[str, Any] | None = None
+    during: dict[str, Any] | None = None, after: dict[str, Any] | None = None, *, others: float = 0.0
 ) -> tuple[str, str]:
-    calm = {"wanted": 500, "shown": 500}
+    calm: dict[str, Any] = {"wanted": 500, "shown": 500}
+    carried: dict[str, Any] = {"wanted": 3000, "shown": 950, "refused": 2000, "p99_ms": 700.0}
     rows = [
-        overload.row(1, told(**(first or {})), 100.0),
-        overload.row(0.5, told(**calm), 100.0),
-        overload.row(
-            3, told(wanted=3000, shown=950, refused=2000, p99_ms=700.0) if during is None else told(**during), 100.0
-        ),
-        overload.row(0.5, told(**(calm | (after or {}))), 100.0),
+        overload.row(1, told(), 100.0, others=0.0),
+        overload.row(0.5, told(**calm), 100.0, others=0.0),
+        overload.row(3, told(**(carried if during is None else during)), 100.0, others=others),
+        overload.row(0.5, told(**(calm | (after or {}))), 100.0, others=0.0),
     ]
     return tuple(overload.judge(rows))  # type: ignore[return-value]
 
@@ -57,6 +56,7 @@ def test_a_broken_promise_is_invalid_and_named(during: Any, after: Any, why: str
 def test_a_crowd_without_time_and_a_run_without_messages_show_nothing() -> None:
     assert judged(during={"shown": 10, "late_ms": 1001.0})[0] == "unknown"
     assert judged(after={"shown": 99})[0] == "unknown"
+    assert judged(others=0.21) == ("unknown", "others took 21 % of the cores, so the maximum is no measure")
 
 
 def test_a_system_follows_while_it_displays_nearly_all_in_time() -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from sut.gateway.admission import FORGET_S, OLD_S, RETRY_S, SPARE, Admission
+from sut.gateway.admission import FORGET_S, OLD_S, RETRY_S, SPARE, UNKNOWN_S, Admission
 from sut.protocol import frames as f
 from sut.protocol.device.client import Client, ClientSettings, Nacked
 from sut.protocol.device.events import Acked
@@ -27,77 +27,136 @@ class Seen(NamedTuple):
     answered_per_s: float
     longest_s: float
     refused: int
-    largest_queue: int
 
 
-def under_load(admission: Admission, times: float, *, devices: int = 200, seconds: float = 12.0) -> Seen:
-    """Real clients of one conversation each, which want `times` what a service carries that works in order.
+class Service:
+    """A service that answers CAPACITY a second in order, each SEND that it gets, a repetition too; and its clients.
 
-    The service answers CAPACITY a second, each SEND that it gets, a repetition too. Measured after two seconds.
+    Each answer takes `delay_s` besides. The clients are real ones of one conversation each.
     """
-    rng = random.Random(5)
-    settings = ClientSettings(max_outbox=2)
-    clients = [Client(user=n, device=n, rng=rng, settings=settings) for n in range(devices)]
-    queue: deque[tuple[int, f.Send, float]] = deque()
-    acked = refused = largest = 0
-    longest_s = budget = 0.0
-    for number, client in enumerate(clients):
-        client.connected(0.0)
-        client.receive(f.encode(f.Welcome(number, number, 1, 30_000, f.MAX_BODY)), 0.0)
-        client.frames()
-    steps = round(seconds / STEP_S)
-    for step in range(steps):
-        now = step * STEP_S
-        for _ in range(round((step + 1) * STEP_S * times * CAPACITY) - round(step * STEP_S * times * CAPACITY)):
-            number = rng.randrange(devices)
-            if not clients[number].untold:  # it writes no more while one waits
-                clients[number].submit(number, b"hello", now)
-        budget += CAPACITY * STEP_S
-        while queue and budget >= 1:
-            budget -= 1
-            number, send, since = queue.popleft()
-            admission.answered(0, (number, send.client_seq), now)
-            clients[number].receive(f.encode(f.Ack(send.conv, send.client_seq, send.client_seq)), now)
-            if now > 2:
-                longest_s = max(longest_s, now - since)
-        budget = min(budget, 1.0)
-        for number, client in enumerate(clients):
-            if client.next_wakeup() <= now:
-                client.tick(now)
-            answers = sum(isinstance(event, Acked) for event in client.events())
-            acked += answers if now > 2 else 0
-            for frame in map(f.decode_client, client.frames()):
-                if not isinstance(frame, f.Send):
-                    continue
-                if retry_after_s := admission.refuses(0, now):
-                    refused += 1
-                    code = f.busy(retry_after_s)
-                    client.receive(f.encode(f.Refused(frame.conv, frame.client_seq, code)), now)
-                    client.frames()
-                    continue
-                admission.passed_on(0, (number, frame.client_seq), now)
-                queue.append((number, frame, now))
-        largest = max(largest, len(queue))
-    return Seen(acked / (seconds - 2), longest_s, refused, largest)
+
+    def __init__(self, admission: Admission, *, devices: int = 200, delay_s: float = 0.0) -> None:
+        self.admission, self.delay_s, self.now = admission, delay_s, 0.0
+        self._rng = random.Random(5)
+        settings = ClientSettings(max_outbox=2)
+        self._clients = [Client(user=n, device=n, rng=self._rng, settings=settings) for n in range(devices)]
+        self._queue: deque[tuple[int, f.Send, float]] = deque()
+        self._on_its_way: deque[tuple[float, int, f.Send, float]] = deque()
+        self._due = self._free = 0.0
+        for number, client in enumerate(self._clients):
+            client.connected(0.0)
+            client.receive(f.encode(f.Welcome(number, number, 1, 30_000, f.MAX_BODY)), 0.0)
+            client.frames()
+
+    def run(self, times: float, seconds: float, *, away: bool = False) -> Seen:
+        """Have people want `times` the capacity for so long. `away`: the service loses all it gets."""
+        acked, refused_before, longest_s = 0, self.admission.refused, 0.0
+        for _ in range(round(seconds / STEP_S)):
+            self.now += STEP_S
+            self._write(times)
+            if away:
+                self._queue.clear()
+                self._on_its_way.clear()
+            longest_s = max(longest_s, self._serve())
+            for number, client in enumerate(self._clients):
+                if client.next_wakeup() <= self.now:
+                    client.tick(self.now)
+                acked += sum(isinstance(event, Acked) for event in client.events())
+                for frame in map(f.decode_client, client.frames()):
+                    if isinstance(frame, f.Send):
+                        self._arrived(number, frame)
+        return Seen(acked / seconds, longest_s, self.admission.refused - refused_before)
+
+    def _write(self, times: float) -> None:
+        self._due += times * CAPACITY * STEP_S
+        while self._due >= 1:
+            self._due -= 1
+            number = self._rng.randrange(len(self._clients))
+            if not self._clients[number].untold:  # it writes no more while one waits
+                self._clients[number].submit(number, b"hello", self.now)
+
+    def _arrived(self, number: int, frame: f.Send) -> None:
+        if retry_after_s := self.admission.refuses(0, self.now):
+            refused = f.Refused(frame.conv, frame.client_seq, f.busy(retry_after_s))
+            self._clients[number].receive(f.encode(refused), self.now)
+        else:
+            self.admission.passed_on(0, (number, frame.client_seq), self.now)
+            self._queue.append((number, frame, self.now))
+
+    def _serve(self) -> float:
+        """Answer what is due; returns the longest time that one of these took."""
+        self._free, longest_s = min(self._free + CAPACITY * STEP_S, 1.0 + CAPACITY * STEP_S), 0.0
+        while self._queue and self._free >= 1:
+            self._free -= 1
+            self._on_its_way.append((self.now + self.delay_s, *self._queue.popleft()))
+        while self._on_its_way and self._on_its_way[0][0] <= self.now:
+            _, number, send, since = self._on_its_way.popleft()
+            self.admission.answered(0, (number, send.client_seq), self.now)
+            self._clients[number].receive(f.encode(f.Ack(send.conv, send.client_seq, send.client_seq)), self.now)
+            longest_s = max(longest_s, self.now - since)
+        return longest_s
 
 
 def test_three_times_what_is_carried_is_refused_down_to_what_is_carried_in_time() -> None:
-    seen = under_load(Admission(1), 3)
+    service = Service(Admission(1))
+    service.run(0.5, 3)
+    seen = service.run(3, 10)
     assert seen.answered_per_s >= 0.9 * CAPACITY
     assert seen.longest_s < 1.0
     assert seen.refused
 
 
 def test_without_admission_the_queue_grows_and_most_of_it_is_for_nobody() -> None:
-    seen = under_load(TakesAll(1), 3)
+    service = Service(TakesAll(1))
+    service.run(0.5, 3)
+    seen = service.run(3, 10)
     assert seen.longest_s > FORGET_S
     assert seen.answered_per_s < 0.9 * CAPACITY
 
 
 def test_what_is_carried_is_not_refused() -> None:
-    seen = under_load(Admission(1), 0.8)
+    seen = Service(Admission(1)).run(0.8, 10)
     assert seen.refused == 0
     assert seen.answered_per_s == pytest.approx(0.8 * CAPACITY, rel=0.1)
+
+
+@pytest.mark.parametrize("delay_s", [0.3, 1.0])
+def test_a_service_that_is_slow_without_a_queue_carries_as_much(delay_s: float) -> None:
+    service = Service(Admission(1), delay_s=delay_s)
+    service.run(0.5, 6)
+    seen = service.run(0.8, 8)
+    assert seen.answered_per_s >= 0.9 * 0.8 * CAPACITY, seen
+    seen = service.run(3, 10)
+    assert seen.answered_per_s >= 0.85 * CAPACITY, seen
+
+
+def test_a_service_that_becomes_slow_under_overload_goes_on() -> None:
+    service = Service(Admission(1))
+    service.run(0.5, 3)
+    service.run(3, 5)
+    service.delay_s = 1.2
+    service.run(3, 10)
+    assert service.run(3, 10).answered_per_s >= 3 * SPARE / service.delay_s
+
+
+def test_after_an_outage_all_is_soon_as_before() -> None:
+    service = Service(Admission(1))
+    service.run(0.5, 3)
+    service.run(0.5, 6, away=True)
+    service.run(0.5, 8)
+    seen = service.run(0.5, 8)
+    assert (seen.refused, seen.answered_per_s) == (0, pytest.approx(0.5 * CAPACITY, rel=0.1))
+    assert seen.longest_s < 0.3
+
+
+def test_after_an_overload_all_is_soon_as_before() -> None:
+    service = Service(Admission(1))
+    service.run(0.5, 3)
+    service.run(3, 10)
+    service.run(0.5, 20)
+    seen = service.run(0.5, 8)
+    assert (seen.refused, seen.answered_per_s) == (0, pytest.approx(0.5 * CAPACITY, rel=0.1))
+    assert seen.longest_s < 0.3
 
 
 def fill(admission: Admission, count: int, now_s: float, *, first: int = 0, partition: int = 0) -> None:
@@ -114,7 +173,7 @@ def test_nothing_is_answered_so_all_but_a_few_are_refused_until_it_goes_on() -> 
     admission = Admission(2)
     fill(admission, 50, 5.0)
     later = 5.0 + OLD_S + 0.01
-    assert RETRY_S[0] <= admission.refuses(0, later) <= RETRY_S[1]
+    assert admission.refuses(0, later) == UNKNOWN_S
     assert admission.refuses(1, later) == 0, "the other partition is not to blame"
     for number in range(50):
         admission.answered(0, (number, 1), later)
@@ -132,7 +191,7 @@ def test_what_its_device_repeats_by_now_is_no_part_of_the_queue() -> None:
 
 def test_a_few_are_always_under_way() -> None:
     admission = Admission(1)
-    fill(admission, SPARE, 5.0)
+    fill(admission, SPARE - 1, 5.0)
     assert admission.refuses(0, 6.0) == 0
 
 
