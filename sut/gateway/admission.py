@@ -28,7 +28,7 @@ OLD_S: Final = 0.25
 SPARE: Final = 4
 FORGET_S: Final = 2.0
 """The time after which a device repeats a SEND (ClientSettings.ack_timeout_s)."""
-LATE_S: Final = 0.5
+LATE_S: Final = 0.3
 """With its loop this late a gateway takes no SENDs: what it reads has waited in the socket for as long."""
 RETRY_S: Final = (0.2, 1.0)
 """Bounds of what a refusal asks for. Devices double their own wait, so a short one is enough under overload; and when a
@@ -134,8 +134,7 @@ class Admission:
 
     def __init__(self, partitions: int) -> None:
         self._lanes = [_Lane() for _ in range(partitions)]
-        self.late_s = 0.0
-        """How late the gateway's loop is at present; its owner's to set."""
+        self._late_s = self._last_late_s = 0.0
         self.refused = 0
 
     @property
@@ -146,12 +145,16 @@ class Admission:
     def refuses(self, partition: int, now_s: float) -> float:
         """Return 0 to take a SEND of this partition now, else the seconds after which to try again."""
         wait_s = self._lanes[partition].wait_s(now_s)
-        if self.late_s > LATE_S:
-            wait_s = max(wait_s, self.late_s)
+        if self._late_s > LATE_S:
+            wait_s = max(wait_s, self._late_s)
         if not wait_s:
             return 0.0
         self.refused += 1
         return min(max(wait_s, RETRY_S[0]), RETRY_S[1])
+
+    def ticked(self, late_s: float) -> None:
+        """Note how late the loop was with its tick. Late once: it was stopped. Late again: it has too much to do."""
+        self._late_s, self._last_late_s = min(late_s, self._last_late_s), late_s
 
     def passed_on(self, partition: int, key: Key, now_s: float) -> None:
         """Note that a SEND left for a chat service."""

@@ -145,7 +145,7 @@ class Gateway(Shared):
 
     def _tick(self) -> None:
         now_s = self._clock()
-        self.admission.late_s = max(0.0, now_s - self._tick_due_s) if self._tick_due_s else 0.0
+        self.admission.ticked(now_s - self._tick_due_s if self._tick_due_s else 0.0)
         self._tick_due_s = now_s + TICK_S
         self._ticking = asyncio.get_running_loop().call_later(TICK_S, self._tick)
         for connection in self.wheel.advance(self.clock.advance(now_s)):

@@ -203,9 +203,11 @@ def test_an_answer_that_nobody_waits_for_changes_nothing() -> None:
 
 def test_a_gateway_that_is_late_itself_takes_none() -> None:
     admission = Admission(1)
-    admission.late_s = 0.7
+    admission.ticked(6.0)
+    assert admission.refuses(0, 5.0) == 0, "it was stopped, and has caught up"
+    admission.ticked(0.7)
     assert admission.refuses(0, 5.0) == 0.7
-    admission.late_s = 0.01
+    admission.ticked(0.01)
     assert admission.refuses(0, 5.0) == 0
 
 
