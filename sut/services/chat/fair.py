@@ -4,7 +4,8 @@ After a gateway dies thousands of devices come back together and ask for all the
 somewhere. Here they wait where they can be sorted, so that the queues behind (a sequencer's, the store's) stay short.
 Each connection gets one read in its turn. A connection whose SYNC listed much to fetch counts as behind until it has
 asked nothing for a while. Its reads wait while connections that follow live are served, except for one read in four.
-A repeated question replaces the one that still waits.
+A repeated question replaces the one that still waits. One that has waited for PATIENCE_S is refused instead of started:
+its device has repeated it by now, perhaps at another chat service, and nobody waits for the answer.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Final
+from typing import Final, NamedTuple
 
 WIDTH: Final = 128
 """Reads in progress: enough for a sequencer that takes 10 ms, few enough for it to answer all in that time."""
 MAX_WAITING: Final = 20_000
+PATIENCE_S: Final = 4.0
+"""A device repeats a question after 2 s (ClientSettings.fetch_timeout_s); on a slow link it may wait longer."""
 MAX_WAITING_OF_ONE: Final = 16
 """Waiting reads of one connection. A device has at most 8 FETCHes, 4 HISTORYs and a SYNC in flight."""
 LIVE_IN_A_ROW: Final = 3
@@ -32,63 +35,83 @@ Flow = tuple[str, int, int]
 Start = Callable[[], None]
 
 
+def _nothing() -> None:
+    pass
+
+
+class _Read(NamedTuple):
+    start: Start
+    refuse: Callable[[], None]
+    since_s: float
+
+
 class _Lane:
     """Connections in turn, each with its waiting reads in order."""
 
     def __init__(self) -> None:
-        self._flows: OrderedDict[Flow, dict[Hashable, Start]] = OrderedDict()
+        self._flows: OrderedDict[Flow, dict[Hashable, _Read]] = OrderedDict()
         self.waiting = 0
 
-    def put(self, flow: Flow, key: Hashable, start: Start) -> bool:
+    def put(self, flow: Flow, key: Hashable, read: _Read) -> bool:
         asked = self._flows.setdefault(flow, {})
         if key not in asked:
             if len(asked) >= MAX_WAITING_OF_ONE:
                 return False
             self.waiting += 1
-        asked[key] = start
+        asked[key] = read
         return True
 
-    def next(self) -> Start:
+    def next(self) -> _Read:
         flow, asked = self._flows.popitem(last=False)
-        start = asked.pop(next(iter(asked)))
+        read = asked.pop(next(iter(asked)))
         if asked:
             self._flows[flow] = asked
         self.waiting -= 1
-        return start
+        return read
 
 
 class FairReads:
     """Reads of one destination. Call `offer` for each request, and `done` when a started read has ended."""
 
-    def __init__(self, *, width: int = WIDTH) -> None:
+    def __init__(self, *, width: int = WIDTH, clock: Callable[[], float] = time.monotonic) -> None:
         self._width = width
+        self._clock = clock
         self._live = _Lane()
         self._behind = _Lane()
         self._live_in_a_row = 0
         self.under_way = 0
+        self.dropped = 0
+        """Reads that were refused because they had waited too long."""
 
     @property
     def waiting(self) -> int:
         """Reads that wait for their turn."""
         return self._live.waiting + self._behind.waiting
 
-    def offer(self, flow: Flow, key: Hashable, start: Start, *, behind: bool) -> bool:
-        """Start it now or in its turn; `key` identifies the question. False: too much waits already."""
+    def offer(self, flow: Flow, key: Hashable, start: Start, *, behind: bool, refuse: Start = _nothing) -> bool:
+        """Start it now or in its turn; `key` identifies the question. False: too much waits already.
+
+        `refuse` is called instead of `start` if it has waited too long when its turn comes.
+        """
         if self.under_way < self._width and not self.waiting:
             self.under_way += 1
             start()
             return True
         if self.waiting >= MAX_WAITING:
             return False
-        return (self._behind if behind else self._live).put(flow, key, start)
+        return (self._behind if behind else self._live).put(flow, key, _Read(start, refuse, self._clock()))
 
     def done(self) -> None:
         """Start the next read, because a started one has ended, with or without success."""
         self.under_way -= 1
         while self.waiting and self.under_way < self._width:
-            start = self._lane().next()
+            read = self._lane().next()
+            if self._clock() - read.since_s > PATIENCE_S:
+                self.dropped += 1
+                read.refuse()
+                continue
             self.under_way += 1
-            start()
+            read.start()
 
     def _lane(self) -> _Lane:
         if not self._behind.waiting:

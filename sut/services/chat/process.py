@@ -104,6 +104,7 @@ class _Chat:
             "sends_dropped": float(sum(acceptor.dropped for acceptor in self._acceptors)),
             "reads": float(len(self._reads)),
             "reads_waiting": float(sum(fair.waiting for fair in self._fair.values())),
+            "reads_dropped": float(sum(fair.dropped for fair in self._fair.values())),
             "pages_hot": float(self._reader.hot),
             "pages_cold": float(self._reader.cold),
             "pages_shared": float(self._reader.shared),
@@ -167,8 +168,9 @@ class _Chat:
             task.add_done_callback(ended)
 
         behind = not isinstance(frame, FetchPage) or self._behind.asks(flow)
-        if not fair.offer(flow, key, start, behind=behind):
-            _fail(gateway, frame, Nack.OVERLOADED)
+        refuse = partial(_fail, gateway, frame, Nack.OVERLOADED)
+        if not fair.offer(flow, key, start, behind=behind, refuse=refuse):
+            refuse()
 
     async def _fetch(self, gateway: PeerConnection, frame: FetchPage | FetchHistory) -> None:
         conv, user, limit = frame.conv, frame.user, frame.limit

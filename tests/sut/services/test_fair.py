@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sut.services.chat import fair as module
-from sut.services.chat.fair import AHEAD, BEHIND_S, LIVE_IN_A_ROW, MAX_WAITING_OF_ONE, Behind, FairReads
+from sut.services.chat.fair import AHEAD, BEHIND_S, LIVE_IN_A_ROW, MAX_WAITING_OF_ONE, PATIENCE_S, Behind, FairReads
 
 
 def flow(number: int) -> module.Flow:
@@ -69,6 +69,21 @@ def test_a_repeated_question_takes_the_place_of_the_one_that_waits():
     fair.done()
     fair.done()
     assert started == ["req 2"]
+
+
+def test_a_read_that_nobody_waits_for_any_more_is_refused_and_not_started():
+    now_s, told = 0.0, []
+    fair = FairReads(width=1, clock=lambda: now_s)
+    for number, what in enumerate(("first", "old", "late", "asked again")):
+        fair.offer(
+            flow(number), what, lambda what=what: told.append(("started", what)), behind=False,
+            refuse=lambda what=what: told.append(("refused", what)),
+        )  # fmt: skip
+    now_s = PATIENCE_S + 0.1
+    fair.offer(flow(3), "asked again", lambda: told.append(("started", "again")), behind=False)
+    fair.done()
+    assert told == [("started", "first"), ("refused", "old"), ("refused", "late"), ("started", "again")]
+    assert (fair.waiting, fair.under_way, fair.dropped) == (0, 1, 2)
 
 
 def test_bounds():
