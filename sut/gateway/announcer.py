@@ -7,6 +7,7 @@ all; one whose link comes up later is told that we announce nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -29,28 +30,35 @@ class Announcer:
         connections: Mapping[int, Connection],
         sequencers: Iterable[str],
         peers: Callable[[], Iterable[PeerConnection]],
+        clock: Callable[[], float],
     ) -> None:
         self._node = node
         self._incarnation = incarnation
         self._connections = connections
         self._sequencers = frozenset(sequencers)
         self._peers = peers
+        self._clock = clock
         self._new: dict[int, Connection] = {}
         self._gone: list[int] = []
-        self.active = False
+        self.since_s = math.inf
+        """Since when routes are announced; infinity: they are not."""
+
+    @property
+    def active(self) -> bool:
         """True while routes are announced."""
+        return self.since_s < math.inf
 
     def begin(self) -> None:
         """Announce all routes from now on, until `end`. Calling it again changes nothing."""
         if not self.active:
-            self.active = True
+            self.since_s = self._clock()
             for peer in self._linked():
                 self.joined(peer)
 
     def end(self) -> None:
         """The registry has all our routes again."""
         if self.active:
-            self.active = False
+            self.since_s = math.inf
             self._new.clear()
             self._gone.clear()
             for peer in self._linked():

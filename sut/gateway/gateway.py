@@ -132,6 +132,7 @@ class Gateway(Shared):
             connections=self.connections,
             sequencers=(sequencer.name for sequencer in topology.of_kind("sequencer")),
             peers=lambda: self._peers.connections,
+            clock=self._clock,
         )
         self.registrar = Registrar(
             registry,
@@ -181,9 +182,9 @@ class Gateway(Shared):
             peer.send(Took(self._service.name, number))
         self._taken.clear()
 
-    def _on_lapsed(self) -> None:
-        """Tell every device that it may have missed something, unless the sequencers had our routes from us."""
-        if not self.announcer.active:
+    def _on_lapsed(self, ended_s: float) -> None:
+        """Tell every device that it may have missed something, unless the sequencers had our routes from us by then."""
+        if self.announcer.since_s > ended_s:
             self._unsynced = deque(self.connections)
 
     def _resync_some(self) -> None:

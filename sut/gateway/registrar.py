@@ -70,10 +70,10 @@ class Registrar:
         pace: Pace | None = None,
         on_away: Callable[[], None] = _nothing,
         on_back: Callable[[], None] = _nothing,
-        on_lapsed: Callable[[], None] = _nothing,
+        on_lapsed: Callable[[float], None] = lambda _ended_s: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_away`: the registry does not answer. `on_back`: it has all our routes. `on_lapsed`: the lease ended."""
+        """`on_away`: no answer from the registry. `on_back`: it has all our routes. `on_lapsed`: when the lease ended."""
         self._on_away, self._on_back, self._on_lapsed = on_away, on_back, on_lapsed
         self._registry = registry
         self._node = node
@@ -146,10 +146,11 @@ class Registrar:
                 await self._rewrite(numbers, at_once=True)
 
     def _leased(self, asked_s: float) -> None:
+        ended_s = self._losses.lease_until_s
         lapsed = self._losses.lease_renewed(asked_s=asked_s, now_s=self._clock(), ttl_s=self._ttl_s)
         if lapsed and self._was_leased:
             self.lapses += 1
-            self._on_lapsed()
+            self._on_lapsed(ended_s)
         self._was_leased = True
         if lapsed or not self.up:
             self.up = True

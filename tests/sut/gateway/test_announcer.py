@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+import pytest
+
 from sut.process.peer import PeerLink
 from sut.protocol.frames import BEAT_RESYNC, Beat, Entry, Notify, encode
 from sut.protocol.peer import Announce, Deliver, Deliveries, Missed, PeerFrame, Took
@@ -80,12 +82,27 @@ def test_deliveries_are_confirmed(tmp_path):
     in_world(scenario, tmp_path)
 
 
-def test_after_its_lease_had_ended_a_gateway_tells_its_devices_at_once(tmp_path):
+@pytest.mark.parametrize("announces", ["nothing", "too late"])
+def test_after_its_lease_had_ended_a_gateway_tells_its_devices_at_once(tmp_path, announces):
     async def scenario(world: World) -> None:
         async with world.device(1, 11) as device:
             world.inside.registrar._losses._lease_until_s = 0.0  # as after a stop of the process
-            beat = await device.receive()
-            assert beat == Beat(BEAT_RESYNC), "unasked: no heartbeat was sent"
-            await asyncio.sleep(0)
+            if announces == "too late":
+                world.inside.announcer.begin()
+            assert await device.receive() == Beat(BEAT_RESYNC), "unasked: no heartbeat was sent"
+
+    in_world(scenario, tmp_path, lease_ttl_s=0.6)
+
+
+def test_who_was_announced_before_the_lease_ended_has_missed_nothing(tmp_path):
+    async def scenario(world: World) -> None:
+        async with world.device(1, 11) as device:
+            world.registry.away = True
+            await world.wait_until_stat("announces", bool)
+            await asyncio.sleep(0.8)  # the lease has ended
+            world.registry.away = False
+            await world.wait_until_stat("lease_lapses", bool)
+            with pytest.raises(TimeoutError):
+                await device.receive(0.5)
 
     in_world(scenario, tmp_path, lease_ttl_s=0.6)
