@@ -73,7 +73,7 @@ class Registrar:
         on_lapsed: Callable[[float], None] = lambda _ended_s: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_away`: no answer from the registry. `on_back`: it has all our routes. `on_lapsed`: when the lease ended."""
+        """`on_away`: the registry is away. `on_back`: it has all our routes. `on_lapsed`: with the end of the lease."""
         self._on_away, self._on_back, self._on_lapsed = on_away, on_back, on_lapsed
         self._registry = registry
         self._node = node

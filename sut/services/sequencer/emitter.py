@@ -31,6 +31,7 @@ MAX_KNOWN: Final = 200_000
 MISSED_EVERY_S: Final = 0.5
 LOOK_S: Final = 0.1
 """Interval in which frames without a confirmation are looked at."""
+PROBE_S: Final = 0.5
 MAX_UNROUTED: Final = 5_000
 """Notifications that wait for a route while the registry is away."""
 
@@ -121,12 +122,16 @@ class Emitter:
                 self._unrouted.append(replace(item, users=rest))
 
     async def watch(self) -> None:
-        """Send again what was not confirmed, for ever."""
+        """Send again what was not confirmed, and look whether the registry is back where something waits for it."""
+        probed_s = 0.0
         while True:
             await asyncio.sleep(LOOK_S)
             now_s = time.monotonic()
             for edge in self._edges.values():
                 edge.look(now_s)
+            if self._unrouted and now_s - probed_s > PROBE_S:
+                probed_s = now_s
+                self.offer(self._unrouted.popleft())
 
     @property
     def passed(self) -> int:
