@@ -21,8 +21,10 @@ OVERDUE_S: Final = 0.4
 VERY_OVERDUE_S: Final = 1.5
 """Later than this something is wrong even if the link is not silent: a frame was lost on it."""
 KEEP_S: Final = 20.0
-MAX_UNTAKEN: Final = 2_000
-"""Frames that may wait for their confirmation; some 10 s of a busy gateway."""
+MAX_BYTES: Final = 8 << 20
+"""Bytes that may wait for their confirmation: as many as may wait in a link."""
+ITEM_BYTES: Final = 200
+"""Cost of an item beside its frame, about."""
 
 
 @dataclass(slots=True)
@@ -30,7 +32,8 @@ class _Sent:
     number: int
     at_s: float
     items: tuple[Deliver, ...]
-    up: int
+    size: int
+    up: int = 0
     """The number of the link's life that it was sent in; 0: in none."""
     passed: bool = False
 
@@ -44,6 +47,7 @@ class Edge:
         self._pass_on = pass_on
         self._incarnation = 0
         self._untaken: deque[_Sent] = deque()
+        self._size = 0
         self._number = 0
         self._owes_missed = False
         self.passed = 0
@@ -61,6 +65,7 @@ class Edge:
         if incarnation > self._incarnation:
             self._incarnation = incarnation
             self._untaken.clear()  # they were for connections of the one before
+            self._size = 0
 
     def send(self, items: tuple[Deliver, ...], now_s: float) -> bool:
         """Send them. False: they are lost."""
@@ -68,20 +73,21 @@ class Edge:
             return self._link.send(Deliveries(items))
         self._adopt(self._link.peer_incarnation)
         self._number += 1
-        sent = _Sent(self._number, now_s, items, 0)
+        sent = _Sent(self._number, now_s, items, sum(len(item.frame) + ITEM_BYTES for item in items))
         if self._link.send(Deliveries(items, sent.number)):
             sent.up = self._link.ups
         self._untaken.append(sent)
+        self._size += sent.size
         if not sent.up or self._is_silent(now_s):
             self._pass(sent)
-        if len(self._untaken) > MAX_UNTAKEN:
+        while self._size > MAX_BYTES:
             self._give_up()
         return True
 
     def taken(self, number: int) -> None:
         """Forget what the gateway has confirmed."""
         while self._untaken and self._untaken[0].number <= number:
-            self._untaken.popleft()
+            self._size -= self._untaken.popleft().size
 
     def look(self, now_s: float) -> None:
         """Send again what is not confirmed: on a link that is up again, or another way. Called ten times a second."""
@@ -101,7 +107,9 @@ class Edge:
             self._owes_missed = False
 
     def _give_up(self) -> None:
-        self._owes_missed |= not self._untaken.popleft().passed
+        sent = self._untaken.popleft()
+        self._size -= sent.size
+        self._owes_missed |= not sent.passed
 
     def _is_silent(self, now_s: float) -> bool:
         """Return True if the oldest frame is overdue, and nothing was heard since it was sent."""

@@ -5,8 +5,6 @@ import socket
 import time
 from collections.abc import Callable, Coroutine
 
-import pytest
-
 from sut.process.peer import PeerConnection, PeerLink, PeerServer
 from sut.protocol.peer import Deliver, Deliveries, Missed, PassOn, PeerFrame
 from sut.services.sequencer import edge as edges
@@ -150,17 +148,34 @@ def test_a_new_incarnation_gets_nothing_that_was_for_the_one_before() -> None:
     in_world(scenario)
 
 
-@pytest.mark.parametrize("another_way", [False, True])
-def test_what_no_way_took_is_given_up_and_the_gateway_is_told(another_way: bool) -> None:
+def test_what_no_way_took_is_given_up_and_the_gateway_is_told() -> None:
     async def scenario(world: World) -> None:
-        world.another_way = another_way
+        world.another_way = False
         now_s = time.monotonic()
-        for number in range(edges.MAX_UNTAKEN + 1):
-            world.edge.send((item(number),), now_s + number / 1e6)
-        world.edge.look(now_s + edges.OVERDUE_S + 0.1)
+        world.edge.send((item(1),), now_s)
+        world.edge.look(now_s + edges.KEEP_S - 1)
+        world.edge.send((item(2),), now_s + edges.KEEP_S)
+        await asyncio.sleep(0.1)
+        assert Missed() not in world.gateway.heard
         world.edge.look(now_s + edges.KEEP_S + 1)
-        await until(lambda: len(world.gateway.conns()) > edges.MAX_UNTAKEN)
         await until(lambda: Missed() in world.gateway.heard)
+        assert [sent.items for sent in world.edge._untaken] == [(item(2),)]
+
+    in_world(scenario)
+
+
+def test_what_waits_is_bounded_by_bytes() -> None:
+    async def scenario(world: World) -> None:
+        world.another_way = False
+        await world.gateway.server.close()
+        await until(lambda: not world.link.up)
+        large = Deliver((1,), bytes(edges.MAX_BYTES // 4))
+        for _ in range(5):
+            world.edge.send((large,), time.monotonic())
+        assert len(world.edge._untaken) == 3
+        assert world.edge._size <= edges.MAX_BYTES
+        world.edge.taken(99)
+        assert world.edge._size == 0
 
     in_world(scenario)
 
