@@ -9,9 +9,10 @@ Unknown when a fault with a bound was not proven healed, or nothing was due in i
     {"e":"show","t":9100000000,"device":2,"conv":7,"msg":5,..}                          3 s later, not 1.5
 
 Decisions. A delivery belongs to the second in which it was due, counted from the injection; the samples are those of
-`latency`. The window ends at the heal plus the recovery (see windows). A second that lies in the windows of several
-faults is judged by the largest of their bounds, and not at all if one of them has none. Nearest-rank p99: with fewer
-than 100 deliveries in a second it is the slowest of them. What is never shown is for `liveness`.
+`latency`. The window ends at the heal plus the recovery (see windows), or when the next fault strikes. A second that
+lies in the windows of several faults is judged by the largest of their bounds, and not at all if one of them has none.
+Nearest-rank p99: with fewer than 100 deliveries in a second it is the slowest of them. What is never shown is for
+`liveness`.
 """
 
 from __future__ import annotations
@@ -58,22 +59,23 @@ def check(history: History) -> Finding:
 
 def _late_seconds(history: History, window: Window) -> pl.DataFrame:
     """Return the deliveries of the window's seconds that are above their bound, with that bound and the p99."""
-    rows = facts_of(history).windows.felt(window)
+    windows = facts_of(history).windows
+    rows = windows.felt(window)
     assert window.inject_ns is not None
-    seconds = p99_of(rows)
-    bounds = [_bound_s(history, window.inject_ns + second * SECOND) for second in seconds["second"]]
-    late = seconds.with_columns(bound_s=pl.Series(bounds, dtype=pl.Float64), fault=pl.lit(_of(window)))
+    late = p99_of(rows).filter(pl.col("p99") > windows.felt_bounds[window.key] * SECOND)
+    bounds = [_bound_s(history, window.inject_ns + second * SECOND) for second in late["second"]]
+    late = late.with_columns(bound_s=pl.Series(bounds, dtype=pl.Float64), fault=pl.lit(_of(window)))
     late = late.filter(pl.col("p99") > pl.col("bound_s") * SECOND)  # not where the bound is null
     return rows.join(late, on="second")
 
 
 def _bound_s(history: History, start_ns: int) -> float | None:
     """Return the largest bound of the faults whose windows overlap this second; None if one of them has none."""
-    windows, cap_s = facts_of(history).windows, history.bounds.recovery_s
+    windows = facts_of(history).windows
     found = [
         windows.felt_bounds.get(other.key)
         for other in windows.all
-        if other.inject_ns is not None and other.inject_ns < start_ns + SECOND and start_ns < other.end_ns(cap_s)
+        if other.inject_ns is not None and other.inject_ns < start_ns + SECOND and start_ns < windows.felt_end_ns(other)
     ]
     known = [bound for bound in found if bound is not None]
     return max(known) if known and len(known) == len(found) else None

@@ -1,7 +1,8 @@
 """What people felt of a fault: the deliveries that were due in its window, second by second.
 
 Seconds count from the injection. The first also holds what was due up to the bound of latency before: that was on its
-way. The last one ends with the window. A second is late if the p99 of its deliveries is above the bound.
+way. The last one ends with the window, or when the next fault strikes after the heal. A second is late if the p99 of
+its deliveries is above the bound.
 """
 
 from __future__ import annotations

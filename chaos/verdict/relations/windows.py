@@ -8,6 +8,7 @@ is late after that counts as late.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -161,9 +162,21 @@ class Windows:
     def felt(self, window: Window) -> pl.DataFrame:
         """Return the deliveries due in an injected fault's window, each with its second (see `felt.due_in`)."""
         assert window.inject_ns is not None
+        end_ns, lead_ns = self.felt_end_ns(window), round(self._history.bounds.latency_ms * 1e6)
+        return due_in(self._samples, inject_ns=window.inject_ns, end_ns=end_ns, lead_ns=lead_ns)
+
+    def felt_end_ns(self, window: Window) -> int:
+        """Return the end of the window, or of what is felt of it: the strike of the next fault after the heal."""
         bounds = self._history.bounds
         end_ns, lead_ns = window.end_ns(bounds.recovery_s), round(bounds.latency_ms * 1e6)
-        return due_in(self._samples, inject_ns=window.inject_ns, end_ns=end_ns, lead_ns=lead_ns)
+        if window.heal_ns is None:
+            return end_ns
+        place = bisect_left(self._strikes, window.heal_ns + lead_ns)
+        return min(end_ns, self._strikes[place] - lead_ns) if place < len(self._strikes) else end_ns
+
+    @cached_property
+    def _strikes(self) -> list[int]:
+        return sorted(window.inject_ns for window in self._paired if window.inject_ns is not None)
 
     def results(self) -> tuple[FaultResult, ...]:
         """Return the faults as the verdict lists them: injected ones by time, then those that were never injected."""
@@ -218,6 +231,6 @@ class Windows:
         if window.inject_ns is None:
             return Recovery()
         bounds = self._history.bounds
-        span_s = (window.end_ns(bounds.recovery_s) - window.inject_ns) / SECOND
+        span_s = (self.felt_end_ns(window) - window.inject_ns) / SECOND
         back = window.recovery_s is not None
         return recovery_of(self.felt(window), span_s=span_s, bound_ns=round(bounds.latency_ms * 1e6), back=back)

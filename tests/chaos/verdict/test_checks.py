@@ -160,6 +160,20 @@ def test_what_people_felt_ends_with_the_last_late_second_in_the_window() -> None
     assert (result.recovery.worst_p99_ms, result.recovery.late, result.recovery.worst_ms) == (2000, 22, 2000)
 
 
+def test_what_a_later_fault_does_is_not_felt_of_the_one_before() -> None:
+    book = Book()
+    book.fault(5, 7, fault="f1")
+    book.fault(10, 14, fault="f2")
+    for n in range(300):
+        t = 1 + n / 10
+        stuck = (5 <= t < 9.5, 9.6) if t < 9.5 else (10 <= t < 13, 13.0)
+        book.say(t, "ann", f"m{n}", lag=stuck[1] - t + (t - 1) / 1e4 if stuck[0] else 0.05)
+    first, second = judge(history_of(book.read_back(90).lines)).faults
+    assert (first.recovery.felt_s, second.recovery.felt_s) == (4.8, 3)
+    assert first.recovery.worst_ms == pytest.approx(4600, abs=2)
+    assert second.recovery.worst_ms == pytest.approx(3000, abs=2)
+
+
 def test_times_of_a_planned_fault_that_never_came() -> None:
     (skipped,) = judge(history_of(cases.CASES["vacuity.the_fault_could_not_be_armed"].write().lines)).faults
     assert (skipped.injected_at_s, skipped.healed_at_s, skipped.healed) == (None, None, False)
