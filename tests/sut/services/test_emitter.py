@@ -29,8 +29,10 @@ class Registry:
 class World:
     """An emitter with a link to one gateway."""
 
-    def __init__(self, gateway: Gateway, emitter: Emitter, registry: Registry) -> None:
+    def __init__(self, port: int, gateway: Gateway, link: PeerLink, emitter: Emitter, registry: Registry) -> None:
+        self.port = port
         self.gateway = gateway
+        self.link = link
         self.emitter = emitter
         self.registry = registry
 
@@ -44,24 +46,25 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def a_world() -> AsyncIterator[World]:
+async def a_world(kind: type[Emitter] = Emitter) -> AsyncIterator[World]:
     with socket.socket() as sock:
         sock.bind((HOST, 0))
         port = sock.getsockname()[1]
     gateway, registry = Gateway(port), Registry()
     link = PeerLink(node="sequencer-1", incarnation=9, target="gateway-1", address=(HOST, port))
-    emitter = Emitter(registry, {"gateway-1": link}, confirming=["gateway-1"])  # type: ignore[arg-type]
+    emitter = kind(registry, {"gateway-1": link}, confirming=["gateway-1"])  # type: ignore[arg-type]
+    world = World(port, gateway, link, emitter, registry)
     await gateway.start()
     link.start()
     tasks = [asyncio.create_task(emitter.run()), asyncio.create_task(emitter.watch())]
     try:
         await until(lambda: link.up)
-        yield World(gateway, emitter, registry)
+        yield world
     finally:
         for task in tasks:
             task.cancel()
         await link.close()
-        await gateway.server.close()
+        await world.gateway.server.close()
 
 
 def route(device: int, conn: int) -> Route:
