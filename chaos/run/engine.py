@@ -83,6 +83,7 @@ class Engine:
                     target=planned.target,
                     at_s=planned.at_s,
                     for_s=planned.for_s,
+                    felt_s=planned.felt_s,
                 )
             )
         threads = [

@@ -61,6 +61,8 @@ class FaultSpec(_Strict, frozen=True):
     """The allowed targets; empty means all that the topology offers."""
     options: Annotated[dict[str, float], msgspec.Meta(max_length=16)] = {}
     """The fault's own settings, such as `latency_ms` of `link_latency`; each has a default."""
+    felt_s: Positive | None = None
+    """The check `felt`: the most that the p99 of any second in its window may be, in seconds. Null: not judged."""
 
     def __post_init__(self) -> None:
         if self.for_s[0] > self.for_s[1]:

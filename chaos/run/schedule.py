@@ -16,7 +16,7 @@ import msgspec
 
 from chaos.errors import UsageError, no_such
 from chaos.run import yamlfile
-from chaos.run.experiment import Experiment, FaultSpec, Seconds, Timing, check_fault
+from chaos.run.experiment import Experiment, FaultSpec, Positive, Seconds, Timing, check_fault
 from chaos.run.yamlfile import Mistake
 from load.plan.population import below, shuffled, stream
 
@@ -34,6 +34,8 @@ class PlannedFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     at_s: Seconds
     for_s: Seconds
     options: Annotated[dict[str, float], msgspec.Meta(max_length=16)] = {}
+    felt_s: Positive | None = None
+    """The bound of the check `felt`, as in the experiment."""
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,6 +83,7 @@ def plan(
                 at_s=(busy + cut) / TICKS_PER_S,
                 for_s=hold / TICKS_PER_S,
                 options=spec.options,
+                felt_s=spec.felt_s,
             )
         )
         busy += hold + _heal(spec) + _ticks(timing.settle_s)

@@ -166,7 +166,7 @@ def show_verdict(console: Console, verdict: Verdict, *, report: Path | None = No
 
 
 def _fault_table(faults: tuple[FaultResult, ...]) -> Table:
-    table = plain_table("fault", "target", "at", "healed", "recovery", "proof")
+    table = plain_table("fault", "target", "at", "healed", "recovery", "worst p99", "late, slowest", "proof")
     for fault in faults:
         proven = fault.effective and fault.healed
         table.add_row(
@@ -174,7 +174,9 @@ def _fault_table(faults: tuple[FaultResult, ...]) -> Table:
             Text(printable(fault.target)),
             _s(fault.injected_at_s),
             _s(fault.healed_at_s),
-            _s(fault.recovery_s),
+            _s(fault.recovery.felt_s),
+            _felt_ms(fault.recovery.worst_p99_ms),
+            f"{fault.recovery.late:,}, {_felt_ms(fault.recovery.worst_ms)}",
             Text("proven" if proven else printable(fault.evidence), "green" if proven else "yellow"),
         )
     return table
@@ -182,6 +184,10 @@ def _fault_table(faults: tuple[FaultResult, ...]) -> Table:
 
 def _s(seconds: float | None) -> str:
     return "-" if seconds is None else f"{seconds:.1f} s"
+
+
+def _felt_ms(value: float | None) -> str:
+    return "-" if value is None else f"{value / 1e3:.2f} s"
 
 
 def _ms(value: float | None) -> str:

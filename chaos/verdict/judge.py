@@ -20,9 +20,9 @@ from load.history.control import Bounds
 __all__ = ["exit_status", "judge"]
 
 
-TIMED: Final = ("catch_up", "liveness", "push", "presence", "receipts", "latency", "answers")
+TIMED: Final = ("catch_up", "liveness", "push", "presence", "receipts", "latency", "felt", "answers")
 """Checks that accuse by durations: if the clocks cannot be believed, they prove nothing."""
-BY_EVIDENCE: Final = ("duplicates", "order", "causal", "latency")
+BY_EVIDENCE: Final = ("duplicates", "order", "causal", "latency", "felt")
 """Checks that accuse only by recorded events: an event missing under a misspelled name changes nothing."""
 COUNTED: Final = ("acked_lost", "duplicates", "order", "gaps_forks", "phantoms", "leaks")
 """Checks whose anomalies the verdict counts."""

@@ -83,11 +83,26 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     all: Percentiles = Percentiles()
 
 
+class Recovery(msgspec.Struct, frozen=True, kw_only=True):
+    """What people felt of one fault, by the deliveries that were due in its window.
+
+    `felt_s`: seconds from the injection until p99 was back within the bound; 0 if it never left it. Null where
+    `recovery_s` is. `worst_p99_ms`: the p99 of the worst second. `worst_ms`: the slowest delivery. Both are null if
+    none was due. `late`: the number of deliveries that took longer than the bound.
+    """
+
+    felt_s: float | None = None
+    worst_p99_ms: float | None = None
+    late: int = 0
+    worst_ms: float | None = None
+
+
 class FaultResult(msgspec.Struct, frozen=True, kw_only=True):
     """The course of one fault.
 
-    Null times: it never happened. `recovery_s` is null in three cases: the fault was not healed, the system did not
-    recover in the time allowed, or no delivery was due. The evidence says which.
+    Null times: it never happened. `recovery_s`: whole seconds from the heal until p99 was back within the bound; the
+    fault's window ends then. It is null in three cases: the fault was not healed, the system did not recover in the
+    time allowed, or no delivery was due. The evidence says which. `recovery`: what people felt, from the injection on.
     """
 
     name: str
@@ -98,6 +113,7 @@ class FaultResult(msgspec.Struct, frozen=True, kw_only=True):
     healed: bool
     evidence: str
     recovery_s: float | None
+    recovery: Recovery = Recovery()
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

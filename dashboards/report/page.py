@@ -30,7 +30,7 @@ from dashboards.report.series import Grid
 from dashboards.report.story import StoryTable, tell
 from dashboards.report.svg import LEFT, RIGHT, WIDTH
 from dashboards.report.usage import UsageTable, usage_table
-from dashboards.report.wording import NONE, milliseconds, moment, recovery, seconds, thousands, why
+from dashboards.report.wording import NONE, felt, milliseconds, moment, seconds, thousands, why
 
 MAX_EXAMPLES = 10
 """Maximum number of counterexamples of a check on the page; verdict.json has them all."""
@@ -76,6 +76,9 @@ class FaultRow:
     effective: bool
     healed: bool
     recovery: str
+    worst_p99: str
+    late: str
+    worst: str
     evidence: str
 
 
@@ -227,7 +230,8 @@ def _fault(place: int, fault: FaultResult) -> FaultRow:
     span = NONE if fault.injected_at_s is None else f"{fault.injected_at_s:.1f} to {seconds(fault.healed_at_s)}"
     return FaultRow(
         label=label_of(place), name=fault.name, target=fault.target, span=span, effective=fault.effective,
-        healed=fault.healed, recovery=recovery(fault.recovery_s), evidence=fault.evidence,
+        healed=fault.healed, recovery=felt(fault.recovery.felt_s), worst_p99=milliseconds(fault.recovery.worst_p99_ms),
+        late=thousands(fault.recovery.late), worst=milliseconds(fault.recovery.worst_ms), evidence=fault.evidence,
     )  # fmt: skip
 
 

@@ -27,11 +27,9 @@ def seconds(value: float | None) -> str:
     return NONE if value is None else f"{value:,.1f} s"
 
 
-def recovery(value: float | None) -> str:
-    """Return a recovery time in whole seconds; 0 means that the first second was good, printed as "under 1 s"."""
-    if value is None:
-        return NONE
-    return "under 1 s" if value == 0 else f"{value:,.0f} s"
+def felt(value: float | None) -> str:
+    """Return how long people felt a fault as "4.0 s"; 0, which means not at all, as "not felt"."""
+    return "not felt" if value == 0 else seconds(value)
 
 
 def mebibytes(value: float | None) -> str:

@@ -93,6 +93,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="plan")
     target: str
     at_s: float
     for_s: float
+    felt_s: Bound | None = None
+    """`felt`: the most that the p99 of any second in its window may be; null: not judged."""
 
 
 class Phase(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="phase"):

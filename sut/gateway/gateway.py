@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
@@ -46,11 +47,14 @@ from sut.protocol.peer import (
     Shown,
     Submit,
     SyncDevice,
+    Took,
     TypingIn,
 )
 from sut.protocol.server import answers, refusal
 from sut.protocol.signals import FromDevice, Read, Typing, Watch
 
+RESYNCS: Final = 100
+"""Devices that are told in one tick to SYNC, when all may have missed something: 1,000 a second."""
 LINGER_S: Final = 2.5
 """Time that a drained gateway waits for devices to read their close frames."""
 
@@ -77,23 +81,18 @@ class Gateway(Shared):
         settings = topology.settings
         self._trace = trace
         self._service = service
+        self._topology = topology
         self._clock = clock
         self._wall_clock = wall_clock
         self._drain_base_s = settings.drain_base_s
         self.connections: dict[int, Connection] = {}
         self._last_number = 0
         self.losses = Losses(sequencer.name for sequencer in topology.of_kind("sequencer"))
-        self.registrar = Registrar(
-            registry,
-            node=service.name,
-            incarnation=incarnation,
-            address=topology.gateway_url(service, PATH),
-            ttl_s=settings.lease_ttl_s,
-            connections=self.connections,
-            losses=self.losses,
-            pace=pieces.pace or Pace(refresh_s=settings.heartbeat_s),
-            clock=clock,
-        )
+        self._registers(registry, incarnation, pieces)
+        self._unsynced: deque[int] = deque()
+        """Connections that may have missed something, and are told so in turn."""
+        self._taken: dict[PeerConnection, int] = {}
+        """The highest number of the Deliveries of each sequencer that are to be confirmed."""
         self.presence: GatewayPresence | None = None
         """None: this gateway keeps no presence, and ignores WATCH."""
         if presence is not None:
@@ -109,6 +108,7 @@ class Gateway(Shared):
             )
         links = links_to(topology, service, incarnation, "chat", on_frame=self.on_peer_frame)
         self._chats = list(links.values())
+        self._handed = pieces.handed(len(self._chats))
         self._next_chat = 0
         self._partitions = settings.partitions
         self.admission = pieces.admission(settings.partitions)
@@ -125,6 +125,31 @@ class Gateway(Shared):
         self._tls = topology.tls
         self._listener: asyncio.Server | TlsListener | None = None
         self._ticking: asyncio.TimerHandle | None = None
+
+    def _registers(self, registry: Registry, incarnation: int, pieces: GatewayPieces) -> None:
+        topology, service, settings = self._topology, self._service, self._topology.settings
+        self.announcer = pieces.announcer(
+            node=service.name,
+            incarnation=incarnation,
+            connections=self.connections,
+            sequencers=(sequencer.name for sequencer in topology.of_kind("sequencer")),
+            peers=lambda: self._peers.connections,
+            clock=self._clock,
+        )
+        self.registrar = Registrar(
+            registry,
+            node=service.name,
+            incarnation=incarnation,
+            address=topology.gateway_url(service, PATH),
+            ttl_s=settings.lease_ttl_s,
+            connections=self.connections,
+            losses=self.losses,
+            pace=pieces.pace or Pace(refresh_s=settings.heartbeat_s),
+            on_away=self.announcer.begin,
+            on_back=self.announcer.end,
+            on_lapsed=self._on_lapsed,
+            clock=self._clock,
+        )
 
     async def start(self) -> None:
         """Listen for devices and peers, and dial the chat services. Raises PortInUse, TlsError."""
@@ -152,6 +177,26 @@ class Gateway(Shared):
             connection.expire()
         self.silence.advance(self.clock.tick)
         self.registrar.tick()
+        self.announcer.tick()
+        self._confirm()
+        self._resync_some()
+        self._hand_on_again()
+
+    def _confirm(self) -> None:
+        for peer, number in self._taken.items():
+            peer.send(Took(self._service.name, number))
+        self._taken.clear()
+
+    def _on_lapsed(self, ended_s: float) -> None:
+        """Tell every device that it may have missed something, unless the sequencers had our routes from us by then."""
+        if self.announcer.since_s > ended_s:
+            self._unsynced = deque(self.connections)
+
+    def _resync_some(self) -> None:
+        for _ in range(min(len(self._unsynced), RESYNCS)):
+            connection = self.connections.get(self._unsynced.popleft())
+            if connection is not None and connection.welcomed:
+                connection.resync(at_once=True)
 
     # Called by connections.
 
@@ -168,6 +213,7 @@ class Gateway(Shared):
         self.limits.opened(connection)
         self.silence.opened(connection)
         self.registrar.add(connection)
+        self.announcer.add(connection)
         if self.presence is not None:
             self.presence.opened(connection)
         self._trace.stamp(Hop.OPENED, device=connection.device)
@@ -178,6 +224,7 @@ class Gateway(Shared):
         self.limits.left(connection)
         self.stats.closed[code] += 1
         self.registrar.remove(connection)
+        self.announcer.remove(connection)
         silent = self.silence.left(connection)
         if self.presence is not None:
             if silent:
@@ -221,14 +268,12 @@ class Gateway(Shared):
             first = partition % count
         else:
             first = self._next_chat = (self._next_chat + 1) % count
-        peer_frame = _for_chat(connection, frame)
-        for step in range(count):
-            if self._chats[(first + step) % count].send(peer_frame):
-                self.stats.forwarded += 1
-                if type(frame) is Send:
-                    self.admission.passed_on(partition, (connection.number, frame.client_seq), now_s)
-                    self._trace.message(Hop.HANDED_ON, connection.device, frame.client_seq)
-                return
+        if self._hand_on(_for_chat(connection, frame), first):
+            self.stats.forwarded += 1
+            if type(frame) is Send:
+                self.admission.passed_on(partition, (connection.number, frame.client_seq), now_s)
+                self._trace.message(Hop.HANDED_ON, connection.device, frame.client_seq)
+            return
         self.stats.unforwarded += 1
         self._refuse(connection, frame, Nack.UNAVAILABLE)
 
@@ -238,6 +283,25 @@ class Gateway(Shared):
         refused = refusal(frame, code)
         if refused is not None:
             connection.send(refused.data)
+
+    def _hand_on(self, frame: PeerFrame, first: int) -> bool:
+        """Send it to the first chat service that takes it, from this one on. False: none does."""
+        count = len(self._chats)
+        for step in range(count):
+            place = (first + step) % count
+            if self._chats[place].send(frame):
+                self._handed.note(place, self._chats[place].ups, frame, self.clock.tick)
+                return True
+        return False
+
+    def _hand_on_again(self) -> None:
+        """Give another chat service what one that has died had taken just before."""
+        if not any(chat.up for chat in self._chats):
+            return
+        for place, chat in enumerate(self._chats):
+            for frame in self._handed.lost(place, chat.ups if chat.up else 0, self.clock.tick):
+                self.stats.handed_again += 1
+                self._hand_on(frame, place + 1)
 
     def _tell_chats(self, frame: Changed) -> None:
         """Pass the frame to the first chat service that is up."""
@@ -253,6 +317,8 @@ class Gateway(Shared):
             silent = tuple((device, round(age * TICK_S * 1000)) for device, age in self.silence.since(self.clock.tick))
             peer.send(Connected(tuple(there), sure, silent), correlation | ANSWER)
         else:
+            if isinstance(frame, Deliveries) and frame.number:
+                self._taken[peer] = frame.number
             self.on_peer_frame(frame)
 
     def on_peer_frame(self, frame: PeerFrame) -> None:
@@ -265,6 +331,7 @@ class Gateway(Shared):
         elif isinstance(frame, Missed):
             self.stats.missed += 1
             self.losses.note()
+            self.announcer.begin()  # a sequencer may know too few routes
 
     def _deliver(self, item: Deliver) -> None:
         data = websocket.binary(item.frame)  # once, whatever the number of connections
@@ -292,9 +359,11 @@ class Gateway(Shared):
 
     def _peer_up(self, peer: PeerConnection) -> None:
         self.losses.linked(peer.node)
+        self.announcer.joined(peer)
 
     def _peer_down(self, peer: PeerConnection) -> None:
         self.losses.unlinked(peer.node)
+        self._taken.pop(peer, None)
 
     def gauges(self) -> dict[str, float]:
         return (
@@ -305,6 +374,7 @@ class Gateway(Shared):
                 "connections": float(len(self.connections)),
                 "sockets": float(self._sockets),
                 "chats_up": float(sum(chat.up for chat in self._chats)),
+                "announces": float(self.announcer.active),
                 "registry_up": float(self.registrar.up),
                 "routes_waiting": float(self.registrar.waiting),
                 "lease_lapses": float(self.registrar.lapses),

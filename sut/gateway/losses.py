@@ -39,6 +39,11 @@ class Losses:
             self._all_linked = all(self._links[name] > 0 for name in self._sequencers)
             self.note()
 
+    @property
+    def lease_until_s(self) -> float:
+        """Until when the lease certainly lives."""
+        return self._lease_until_s
+
     def lease_renewed(self, *, asked_s: float, now_s: float, ttl_s: float) -> bool:
         """Record a lease granted for a request sent at `asked_s`. Returns True if it may have lapsed before."""
         lapsed = now_s > self._lease_until_s

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sut.gateway.admission import Admission
+from sut.gateway.announcer import Announcer
+from sut.gateway.handed import Handed
 from sut.gateway.presence import GatewayPresence
 from sut.gateway.registrar import Pace
 from sut.ports import Registry
@@ -26,3 +28,7 @@ class GatewayPieces:
     """Wraps the given registry for the gateway's lease and routes."""
     pace: Pace | None = None
     """How often routes are written; None: every heartbeat interval."""
+    announcer: type[Announcer] = Announcer
+    """Tells the sequencers routes that the registry cannot be told."""
+    handed: type[Handed] = Handed
+    """Keeps what a chat service took, for another one if it dies."""

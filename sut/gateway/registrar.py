@@ -50,6 +50,10 @@ class Pace:
     """A removal older than this is permanent: replicas do not lag as much."""
 
 
+def _nothing() -> None:
+    pass
+
+
 class Registrar:
     """Keeps the registry equal to `connections`, the open connections by number."""
 
@@ -64,8 +68,13 @@ class Registrar:
         connections: Mapping[int, Connection],
         losses: Losses,
         pace: Pace | None = None,
+        on_away: Callable[[], None] = _nothing,
+        on_back: Callable[[], None] = _nothing,
+        on_lapsed: Callable[[float], None] = lambda _ended_s: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`on_away`: the registry is away. `on_back`: it has all our routes. `on_lapsed`: with the end of the lease."""
+        self._on_away, self._on_back, self._on_lapsed = on_away, on_back, on_lapsed
         self._registry = registry
         self._node = node
         self._incarnation = incarnation
@@ -83,6 +92,7 @@ class Registrar:
         self._writing = asyncio.Lock()  # one write at a time: a removal never overtakes the registration it undoes
         self._recovered = asyncio.Event()
         self._was_leased = False
+        self._rewritten = False  # all routes, since the registry last failed
         self.up = False
         """True if the registry's last answer was no failure."""
         self.lapses = 0
@@ -136,8 +146,11 @@ class Registrar:
                 await self._rewrite(numbers, at_once=True)
 
     def _leased(self, asked_s: float) -> None:
+        ended_s = self._losses.lease_until_s
         lapsed = self._losses.lease_renewed(asked_s=asked_s, now_s=self._clock(), ttl_s=self._ttl_s)
-        self.lapses += lapsed and self._was_leased
+        if lapsed and self._was_leased:
+            self.lapses += 1
+            self._on_lapsed(ended_s)
         self._was_leased = True
         if lapsed or not self.up:
             self.up = True
@@ -147,7 +160,8 @@ class Registrar:
     def _failed(self, error: Unavailable) -> None:
         if self.up:
             log.warning("registry is away: %s", error)
-        self.up = False
+        self.up = self._rewritten = False
+        self._on_away()
 
     async def release_lease(self) -> None:
         """Release the lease, so that nothing is routed to us any more. Only after hold_lease was cancelled."""
@@ -166,6 +180,7 @@ class Registrar:
                     await self._register_some()
                     await self._unregister_some()
                     delay_s = low_s
+                    self._look_if_back()
                 except Unavailable as error:
                     self._failed(error)
                     await asyncio.sleep(random.uniform(low_s, delay_s))
@@ -226,7 +241,13 @@ class Registrar:
             except Unavailable as error:
                 self._failed(error)
                 return await self._came_back(pace.refresh_s)
+        self._rewritten = self.up
+        self._look_if_back()
         return False
+
+    def _look_if_back(self) -> None:
+        if self._rewritten and not self._new:
+            self._on_back()
 
     async def _came_back(self, within_s: float) -> bool:
         with contextlib.suppress(TimeoutError):

@@ -20,6 +20,7 @@ class Stats:
     frames_out: int = 0
     bytes_out: int = 0
     forwarded: int = 0
+    handed_again: int = 0  # frames of a chat service that died, handed to another one
     unforwarded: int = 0  # no chat service took it
     undeliverable: int = 0  # Deliver to a connection that is gone
     resyncs: int = 0  # BEATs that said RESYNC

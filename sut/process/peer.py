@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import secrets
 import socket
@@ -269,6 +270,8 @@ class PeerLink:
         self.target = target
         self.refused = False
         """True if the last dial was refused, so nobody listens there. A silent peer does not refuse."""
+        self.ups = 0
+        """How often the link came up."""
         self._hello = Hello(node, incarnation)
         self._secret = secret
         self._address = address
@@ -299,6 +302,11 @@ class PeerLink:
     def peer_incarnation(self) -> int:
         """The incarnation of the process at the other end; 0 while the link is down."""
         return self._connection.incarnation if self._connection is not None else 0
+
+    @property
+    def heard_s(self) -> float:
+        """When bytes last came, on the monotonic clock; minus infinity while the link is down."""
+        return self._connection.heard_s if self._connection is not None else -math.inf
 
     def send(self, frame: PeerFrame) -> bool:
         """Send a one-way frame. False: the link is down or full. True does not promise that it arrives."""
@@ -366,6 +374,7 @@ class PeerLink:
             connection.abort()
             return None
         self._connection, self.refused = connection, False
+        self.ups += 1
         if self._on_up is not None:
             self._on_up()
         return connection

@@ -115,13 +115,17 @@ class Deliver(_Tagged, frozen=True, tag=7):
 
 
 class Deliveries(_Tagged, frozen=True, tag=8):
-    """A batch of Deliver frames, in order."""
+    """A batch of Deliver frames, in order. `number`: to be confirmed by Took; 0: not."""
 
     items: tuple[Deliver, ...]
+    number: int = 0
 
 
 class Missed(_Tagged, frozen=True, tag=9):
-    """Sequencer to gateways: notifications were lost; let the devices SYNC at their next heartbeat."""
+    """Sequencer to gateways: notifications were lost, or routes are not known.
+
+    A gateway lets its devices SYNC at their next heartbeat, and announces its routes.
+    """
 
 
 class Poke(_Tagged, frozen=True, tag=10):
@@ -274,6 +278,35 @@ class Changed(_Tagged, frozen=True, tag=25):
     state: int
 
 
+class Took(_Tagged, frozen=True, tag=45):
+    """Gateway to sequencer: the Deliveries of the present link, up to this number, have arrived."""
+
+    node: str
+    number: int
+
+
+class PassOn(_Tagged, frozen=True, tag=46):
+    """Sequencer to chat service: deliver these to this incarnation of a gateway, which does not confirm them itself."""
+
+    node: str
+    incarnation: int
+    items: tuple[Deliver, ...]
+
+
+class Announce(_Tagged, frozen=True, tag=47):
+    """Gateway to sequencers: routes of its connections, as long as it cannot keep them in the registry.
+
+    `there`: (user, device, connection, epoch) of connections that are new here. `gone`: connections that have ended.
+    `anew`: earlier announcements of this gateway are void. Without more frames, that ends its announcing.
+    """
+
+    node: str
+    incarnation: int
+    there: tuple[tuple[int, int, int, int], ...] = ()
+    gone: tuple[int, ...] = ()
+    anew: bool = False
+
+
 class AskConnected(_Tagged, frozen=True, tag=40):
     """Push service to gateway: which of these devices are connected?"""
 
@@ -307,7 +340,7 @@ PeerFrame = (
     | ReadHot | HotPage | ReadHeads | Heads | Early
     | FetchHistory | ReadBefore | ReadMembers | Members
     | ReadUpTo | TypingIn | Progress | ReadReceipts | ReceiptsOf | Changed
-    | AskConnected | Connected | AskApplied | Applied
+    | AskConnected | Connected | AskApplied | Applied | Took | PassOn | Announce
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

@@ -9,7 +9,7 @@ import pytest
 
 from chaos.verdict.history.history import History
 from chaos.verdict.judge import judge
-from chaos.verdict.model import Counterexample, FaultResult, Verdict
+from chaos.verdict.model import Counterexample, FaultResult, Recovery, Verdict
 from dashboards.report import render
 from load.history.control import Hole, Meta
 from tests.dashboards.made_up import Trouble, made_up_history, write_metrics
@@ -142,6 +142,19 @@ def test_holes_and_notes_are_on_the_page(tmp_path: Path) -> None:
     )  # fmt: skip
     _, page = page_of(judge(history), history, tmp_path)
     assert "swarm-2: torn record 7" in page.text
+
+
+def test_recovery_is_what_people_felt(tmp_path: Path) -> None:
+    history = made_up_history(messages=50)
+    fault = FaultResult(
+        name="chat_crash", target="chat-2", injected_at_s=22.0, healed_at_s=24.5, effective=True, healed=True,
+        evidence="", recovery_s=0.0, recovery=Recovery(felt_s=2.5, worst_p99_ms=2134.5, late=1034, worst_ms=3000),
+    )  # fmt: skip
+    not_felt = msgspec.structs.replace(fault, recovery=Recovery(felt_s=0, worst_p99_ms=50, late=0, worst_ms=60))
+    verdict = msgspec.structs.replace(judge(history), faults=(fault, not_felt))
+    _, page = page_of(verdict, history, tmp_path)
+    for text in ("2.5 s", "2,134", "1,034", "3,000", "not felt"):
+        assert text in page.text
 
 
 def test_everything_that_comes_from_a_run_is_escaped(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ is late after that counts as late.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,9 +16,10 @@ from functools import cached_property
 import polars as pl
 
 from chaos.verdict.history.history import History
-from chaos.verdict.model import FaultResult, printable
+from chaos.verdict.model import FaultResult, Recovery, printable
 from chaos.verdict.percentiles import nearest_rank
 from chaos.verdict.relations.base import FOREVER, SECOND
+from chaos.verdict.relations.felt import due_in, recovery_of
 from load.history.control import Fault, Plan
 
 
@@ -148,6 +150,34 @@ class Windows:
             rows = rows.filter((pl.col(end) < first) | (pl.col(start) > last))
         return rows
 
+    @cached_property
+    def felt_bounds(self) -> dict[tuple[str, ...], float]:
+        """The bounds of the check `felt` in seconds, by the key of the fault; of several with one key the largest."""
+        bounds: dict[tuple[str, ...], float] = {}
+        for plan in self._history.plans:
+            if plan.felt_s is not None:
+                bounds[_key(plan)] = max(plan.felt_s, bounds.get(_key(plan), 0.0))
+        return bounds
+
+    def felt(self, window: Window) -> pl.DataFrame:
+        """Return the deliveries due in an injected fault's window, each with its second (see `felt.due_in`)."""
+        assert window.inject_ns is not None
+        end_ns, lead_ns = self.felt_end_ns(window), round(self._history.bounds.latency_ms * 1e6)
+        return due_in(self._samples, inject_ns=window.inject_ns, end_ns=end_ns, lead_ns=lead_ns)
+
+    def felt_end_ns(self, window: Window) -> int:
+        """Return the end of the window, or of what is felt of it: the strike of the next fault after the heal."""
+        bounds = self._history.bounds
+        end_ns, lead_ns = window.end_ns(bounds.recovery_s), round(bounds.latency_ms * 1e6)
+        if window.heal_ns is None:
+            return end_ns
+        place = bisect_left(self._strikes, window.heal_ns + lead_ns)
+        return min(end_ns, self._strikes[place] - lead_ns) if place < len(self._strikes) else end_ns
+
+    @cached_property
+    def _strikes(self) -> list[int]:
+        return sorted(window.inject_ns for window in self._paired if window.inject_ns is not None)
+
     def results(self) -> tuple[FaultResult, ...]:
         """Return the faults as the verdict lists them: injected ones by time, then those that were never injected."""
         return tuple(self._result(window) for window in (*self.all, *self.missing))
@@ -194,4 +224,13 @@ class Windows:
             healed=window.healed,
             evidence=printable("; ".join(window.evidence)),
             recovery_s=window.recovery_s,
+            recovery=self._felt(window),
         )
+
+    def _felt(self, window: Window) -> Recovery:
+        if window.inject_ns is None:
+            return Recovery()
+        bounds = self._history.bounds
+        span_s = (self.felt_end_ns(window) - window.inject_ns) / SECOND
+        back = window.recovery_s is not None
+        return recovery_of(self.felt(window), span_s=span_s, bound_ns=round(bounds.latency_ms * 1e6), back=back)

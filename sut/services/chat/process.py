@@ -24,8 +24,10 @@ from sut.protocol.frames import Close, Error, Nack, Refused, encode
 from sut.protocol.peer import (
     Changed,
     Deliver,
+    Deliveries,
     FetchHistory,
     FetchPage,
+    PassOn,
     PeerFrame,
     ReadUpTo,
     Shown,
@@ -57,7 +59,7 @@ async def serve(
     """Serve gateways until `stop` is set. Raises PortInUse."""
     backends = Backends(topology, service.name)
     message_log, store = backends.log(), backends.store()
-    links = links_to(topology, service, incarnation, "sequencer")
+    links = links_to(topology, service, incarnation, "sequencer", on_frame=lambda frame: pass_on(server, frame))
     sequencers = by_partition(topology, links)
     trace = open_trace(topology, service.name)
     acceptors = [pieces.acceptor(p, message_log, link, trace=trace) for p, link in sequencers.items()]
@@ -76,6 +78,14 @@ async def serve(
         works += [chat.save_cursors(), relay.run()]
         works.append(ready.reach(lambda: message_log.committed(0), lambda: store.cursors(0)))
         await work_until(stop, works)
+
+
+def pass_on(server: PeerServer, frame: PeerFrame) -> None:
+    """Deliver what a sequencer cannot bring to a gateway itself, if that gateway has a link to us."""
+    if isinstance(frame, PassOn):
+        for gateway in server.connections:
+            if (gateway.node, gateway.incarnation) == (frame.node, frame.incarnation):
+                gateway.send(Deliveries(frame.items))
 
 
 class _Chat:

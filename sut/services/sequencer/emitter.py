@@ -1,23 +1,26 @@
 """Answers to senders and notifications to members, grouped per edge node and sent at once.
 
 An answer goes straight to the connection that the record came from. A notification needs the members' routes: one
-registry round trip for everything that waits. Without the registry the last known routes serve. Every gateway is then
-told that notifications may be missing (Missed), so that its devices SYNC within a heartbeat. Correctness does not
-depend on any of it: the sender repeats, or the device catches up, whatever does not arrive.
+registry round trip for everything that waits. Without the registry the last known routes serve, and those that the
+gateways announce. What finds no route then is tried again when one is announced, or the registry is back. Every gateway
+is also told that notifications may be missing (Missed), so that its devices SYNC within a heartbeat. Correctness does
+not depend on any of it: the sender repeats, or the device catches up, whatever does not arrive.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sut.ports import Origin, Registry, Route, Unavailable
 from sut.process.peer import PeerLink
-from sut.protocol.peer import Deliver, Deliveries, Missed
+from sut.protocol.peer import Announce, Deliver, Missed, PassOn, PeerFrame, Took
+from sut.services.sequencer.announced import Announced
+from sut.services.sequencer.edge import Edge
 from sut.services.waiting import next_batch
 
 MAX_QUEUED: Final = 10_000
@@ -26,6 +29,11 @@ MAX_BATCH: Final = 500
 MAX_KNOWN: Final = 200_000
 """Users whose last known routes are remembered for times without a registry."""
 MISSED_EVERY_S: Final = 0.5
+LOOK_S: Final = 0.1
+"""Interval in which frames without a confirmation are looked at."""
+PROBE_S: Final = 0.5
+MAX_UNROUTED: Final = 5_000
+"""Notifications that wait for a route while the registry is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +52,26 @@ class Notification:
 class Emitter:
     """Sends answers and notifications for all partitions of a sequencer."""
 
-    def __init__(self, registry: Registry, links: Mapping[str, PeerLink]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        links: Mapping[str, PeerLink],
+        *,
+        confirming: Iterable[str] = (),
+        pass_on: Callable[[PassOn], bool] = lambda _frame: False,
+    ) -> None:
+        """`confirming`: the nodes that confirm what they get. `pass_on`: as in Edge."""
         self._registry = registry
         self._links = links
+        confirms = frozenset(confirming)
+        self._edges = {node: Edge(link, pass_on=pass_on if node in confirms else None) for node, link in links.items()}
+        self._announced = Announced()
+        self._unrouted: deque[Notification] = deque(maxlen=MAX_UNROUTED)
         self._queue: asyncio.Queue[Notification] = asyncio.Queue(MAX_QUEUED)
         self._outgoing: defaultdict[str, list[Deliver]] = defaultdict(list)
         self._known: OrderedDict[int, tuple[Route, ...]] = OrderedDict()
         self._blind = False
         self._told_missed_s = 0.0
-        self._owe_missed: set[str] = set()
         self.answers = 0
         self.notifications = 0
         self.unrouted = 0
@@ -63,8 +82,8 @@ class Emitter:
 
     def answer(self, origin: Origin, frame: bytes, *, close: int = 0) -> None:
         """Queue an answer for the connection a record came from; drop it if that incarnation is gone."""
-        link = self._links.get(origin.node)
-        if link is None or link.peer_incarnation != origin.incarnation:
+        edge = self._edges.get(origin.node)
+        if edge is None or not edge.serves(origin.incarnation):
             return
         self.answers += 1
         self._put(origin.node, Deliver((origin.conn,), frame, close))
@@ -81,6 +100,44 @@ class Emitter:
         self._queue.put_nowait(notification)
         return True
 
+    def on_frame(self, frame: PeerFrame) -> None:
+        """Take a frame that an edge node sent over our link to it."""
+        if isinstance(frame, Took) and frame.node in self._edges:
+            self._edges[frame.node].taken(frame.number)
+        elif isinstance(frame, Announce):
+            self._announced.take(frame)
+            if frame.there:
+                self._try_again(frozenset(user for user, *_ in frame.there))
+
+    def _try_again(self, users: frozenset[int] | None = None) -> None:
+        """Queue what found no route once more, for these users or (None) for all."""
+        waiting = list(self._unrouted)
+        self._unrouted.clear()
+        for item in waiting:
+            found = item.users if users is None else tuple(user for user in item.users if user in users)
+            rest = tuple(user for user in item.users if user not in found)
+            if found:
+                self.offer(replace(item, users=found))
+            if rest:
+                self._unrouted.append(replace(item, users=rest))
+
+    async def watch(self) -> None:
+        """Send again what was not confirmed, and look whether the registry is back where something waits for it."""
+        probed_s = 0.0
+        while True:
+            await asyncio.sleep(LOOK_S)
+            now_s = time.monotonic()
+            for edge in self._edges.values():
+                edge.look(now_s)
+            if self._unrouted and now_s - probed_s > PROBE_S:
+                probed_s = now_s
+                self.offer(self._unrouted.popleft())
+
+    @property
+    def passed(self) -> int:
+        """Number of frames that went another way."""
+        return sum(edge.passed for edge in self._edges.values())
+
     async def run(self) -> None:
         """Route and send notifications, for ever."""
         while True:
@@ -91,16 +148,21 @@ class Emitter:
 
     def _fan_out(self, item: Notification, routes: Mapping[int, tuple[Route, ...]]) -> None:
         conns: defaultdict[str, list[int]] = defaultdict(list)
+        nowhere: list[int] = []
         for user in item.users:
             live = False
-            for route in routes.get(user, ()):
-                link = self._links.get(route.node)
-                if link is None or link.peer_incarnation != route.incarnation:
+            for route in self._announced.joined(user, routes.get(user, ())):
+                edge = self._edges.get(route.node)
+                if edge is None or not edge.serves(route.incarnation):
                     continue
                 live = True
                 if route.device != item.except_device:
                     conns[route.node].append(route.conn)
-            self.unrouted += not live and not item.signal
+            if not live and not item.signal:
+                nowhere.append(user)
+        self.unrouted += len(nowhere)
+        if nowhere and self._blind:
+            self._unrouted.append(replace(item, users=tuple(nowhere)))
         for node, numbers in conns.items():
             self.notifications += len(numbers)
             self._put(node, Deliver(tuple(numbers), item.frame))
@@ -112,15 +174,12 @@ class Emitter:
 
     def _flush(self) -> None:
         outgoing, self._outgoing = self._outgoing, defaultdict(list)
+        now_s = time.monotonic()
         for node, items in outgoing.items():
-            link = self._links[node]
-            if node in self._owe_missed and link.send(Missed()):
-                self._owe_missed.discard(node)
             for start in range(0, len(items), MAX_BATCH):
                 part = tuple(items[start : start + MAX_BATCH])
-                if not link.send(Deliveries(part)):
+                if not self._edges[node].send(part, now_s):
                     self.dropped += len(part)
-                    self._owe_missed.add(node)
 
     async def _routes(self, users: Iterable[int]) -> Mapping[int, tuple[Route, ...]]:
         asked = list(users)
@@ -134,6 +193,7 @@ class Emitter:
             self._blind = False
             self._told_missed_s = 0.0
             self._tell_missed()
+            self._try_again()
         for user in asked:
             self._known[user] = routes.get(user, ())
             self._known.move_to_end(user)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.signals import Signals
 from sut.services.sequencer.worker import PartitionWorker
 
@@ -14,3 +15,5 @@ class SequencerPieces:
     """Numbers the records of one partition."""
     signals: type[Signals] = Signals
     """Handles receipts and typing."""
+    emitter: type[Emitter] = Emitter
+    """Brings answers and notifications to the gateways."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from sut.adapters.backends import Backends
@@ -23,6 +23,7 @@ from sut.protocol.peer import (
     Heads,
     HotPage,
     Members,
+    PassOn,
     PeerFrame,
     Poke,
     Progress,
@@ -53,8 +54,14 @@ async def serve(
     """Sequence this service's partitions until `stop` is set. Raises PortInUse."""
     backends = Backends(topology, service.name)
     message_log, store = backends.log(), backends.store()
-    links = links_to(topology, service, incarnation, "gateway", "api")
-    emitter = Emitter(backends.registry(), links)
+
+    def from_edge(frame: PeerFrame) -> None:
+        emitter.on_frame(frame)
+
+    links = links_to(topology, service, incarnation, "gateway", "api", on_frame=from_edge)
+    another_way = AnotherWay(chat.name for chat in topology.of_kind("chat"))
+    gateways = [gateway.name for gateway in topology.of_kind("gateway")]
+    emitter = pieces.emitter(backends.registry(), links, confirming=gateways, pass_on=another_way.send)
     owned = [p for p in range(topology.settings.partitions) if topology.sequencer_of(p).name == service.name]
     trace = open_trace(topology, service.name)
     workers = {
@@ -78,12 +85,34 @@ async def serve(
         on_frame=answers.on_frame,
         stats=lambda: _stats(workers, emitter, ready) | signals.stats(),
     )
+    another_way.connections = server.connections
     async with peers(service, server, links, trace.close, backends.close):
         works = [worker.run() for worker in workers.values()]
-        works += [emitter.run(), keep_for(topology.settings.retention_days, store, owned), *signals.works()]
+        works += [
+            emitter.run(),
+            emitter.watch(),
+            keep_for(topology.settings.retention_days, store, owned),
+            *signals.works(),
+        ]
         # The store is not read before there is a record, and one of the sequencers creates its tables.
         works.append(ready.reach(lambda: store.cursors(0)))
         await work_until(stop, works)
+
+
+class AnotherWay:
+    """The way to a gateway through a chat service: each in turn, of those that are linked to us."""
+
+    def __init__(self, chats: Iterable[str]) -> None:
+        self._chats = frozenset(chats)
+        self.connections: Collection[PeerConnection] = ()
+        """The accepted links."""
+        self._turn = 0
+
+    def send(self, frame: PassOn) -> bool:
+        """Send it to a chat service. False: none took it."""
+        chats = sorted((c for c in self.connections if c.node in self._chats), key=lambda chat: chat.node)
+        self._turn += 1
+        return any(chats[(self._turn + step) % len(chats)].send(frame) for step in range(len(chats)))
 
 
 class _Answers:
@@ -163,5 +192,6 @@ def _stats(workers: Mapping[int, PartitionWorker], emitter: Emitter, ready: Read
         "notifications": float(emitter.notifications),
         "unrouted": float(emitter.unrouted),
         "dropped": float(emitter.dropped),
+        "passed_on": float(emitter.passed),
     }
     return stats | {f"committed_{p}": float(worker.committed) for p, worker in workers.items()}

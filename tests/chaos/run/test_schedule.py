@@ -46,6 +46,12 @@ def test_this_seed_has_always_made_this_schedule() -> None:
     assert seen == [("gateway_crash-2", 11.5, 4.4), ("gateway_crash-4", 27.1, 4.0)]
 
 
+def test_a_fault_keeps_its_bound_of_what_people_feel() -> None:
+    faults = (FaultSpec(name="chat_crash", for_s=(1, 5), felt_s=0.5), FaultSpec(name="gateway_crash", for_s=(1, 5)))
+    drawn = draw(7, msgspec.structs.replace(QUICK, faults=faults)).faults
+    assert {fault.name: fault.felt_s for fault in drawn} == {"chat_crash": 0.5, "gateway_crash": None}
+
+
 @st.composite
 def an_experiment(make: st.DrawFn) -> Experiment:
     specs = []

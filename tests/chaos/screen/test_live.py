@@ -17,6 +17,7 @@ from chaos.verdict.model import (
     FaultResult,
     Latency,
     Percentiles,
+    Recovery,
     Verdict,
 )
 from load.history.ledger import Ledger
@@ -100,6 +101,11 @@ def test_the_verdict_names_what_failed_and_where_to_read_on() -> None:
                 name="chat_crash", target="chat-1[/b]", injected_at_s=12.0, healed_at_s=None, effective=False,
                 healed=False, evidence="chat-1 [is] not running", recovery_s=None,
             ),
+            FaultResult(
+                name="chat_crash", target="chat-2", injected_at_s=22.0, healed_at_s=24.5, effective=True, healed=True,
+                evidence="", recovery_s=0.0,
+                recovery=Recovery(felt_s=2.5, worst_p99_ms=2134.5, late=1034, worst_ms=3000),
+            ),
         ),
         checks=(
             CheckResult(
@@ -117,6 +123,7 @@ def test_the_verdict_names_what_failed_and_where_to_read_on() -> None:
         "acked_lost: message 2",
         "chat_crash  chat-1[/b]",
         "chat-1 [is] not running",
+        "chat-2      22.0 s  24.5 s  2.5 s     2.13 s     1,034, 3.00 s  proven",
         "9 of 10 sends acked, 50 deliveries; lost 1",
         "steady p50 4.5 ms, p99 80.2 ms",
         "verdict invalid   seed 7   runs/x/report.html",

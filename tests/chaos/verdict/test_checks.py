@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chaos.verdict.checks import CHECKS
 from chaos.verdict.history.history import HistoryError
 from chaos.verdict.judge import judge
-from chaos.verdict.model import Counts, encode, total
+from chaos.verdict.model import Counts, Recovery, encode, total
 from chaos.verdict.percentiles import summarise
 from chaos.verdict.relations.facts import facts_of
 from chaos.verdict.relations.windows import pair
@@ -105,15 +105,17 @@ def test_pairing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("slow_until", "recovery_s", "evidence"),
+    ("slow_until", "recovery_s", "evidence", "felt_s", "late"),
     [
-        (0, 0.0, ""),
-        (0.9, 1.0, ""),
-        (3.5, 4.0, ""),
-        (30, None, "not recovered within 10 s"),
+        (0, 0.0, "", 2.0, 40),
+        (0.9, 1.0, "", 3.0, 58),
+        (3.5, 4.0, "", 6.0, 110),
+        (30, None, "not recovered within 10 s", None, 240),
     ],
 )
-def test_recovery_is_measured(slow_until: float, recovery_s: float | None, evidence: str) -> None:
+def test_recovery_is_measured(
+    slow_until: float, recovery_s: float | None, evidence: str, felt_s: float | None, late: int
+) -> None:
     book = Book()
     book.fault(5, 7)
     for n in range(300):
@@ -122,6 +124,7 @@ def test_recovery_is_measured(slow_until: float, recovery_s: float | None, evide
     (result,) = judge(history).faults
     assert result.recovery_s == recovery_s
     assert evidence in result.evidence
+    assert result.recovery == Recovery(felt_s=felt_s, worst_p99_ms=350, late=late, worst_ms=350)
     assert (result.injected_at_s, result.healed_at_s, result.effective, result.healed) == (5, 7, True, True)
     expected = "invalid" if recovery_s is None else "valid"
     assert CHECKS["latency"](history).verdict == expected
@@ -133,6 +136,7 @@ def test_recovery_without_anything_due_or_under_another_fault_is_not_told() -> N
     book.fault(5, 7)
     (result,) = judge(history_of(book.read_back(90).lines)).faults
     assert result.recovery_s is None
+    assert result.recovery == Recovery()
     assert "nothing was due" in result.evidence
     book = Book()
     book.fault(5, 7, fault="f1")
@@ -142,6 +146,32 @@ def test_recovery_without_anything_due_or_under_another_fault_is_not_told() -> N
     first, second = judge(history_of(book.read_back(90).lines)).faults
     assert first.recovery_s is None
     assert second.recovery_s == 2
+    assert (first.recovery.felt_s, second.recovery.felt_s) == (None, 14)
+
+
+def test_what_people_felt_ends_with_the_last_late_second_in_the_window() -> None:
+    book = Book()
+    book.fault(5, 9.5)
+    for n in range(300):
+        t = 1 + n / 10
+        book.say(t, "ann", f"m{n}", lag=2.0 if 4.85 <= t < 5 else 0.7 if 6 <= t < 7 else 0.05)
+    (result,) = judge(history_of(book.read_back(90).lines)).faults
+    assert (result.recovery_s, result.recovery.felt_s) == (0, 2)
+    assert (result.recovery.worst_p99_ms, result.recovery.late, result.recovery.worst_ms) == (2000, 22, 2000)
+
+
+def test_what_a_later_fault_does_is_not_felt_of_the_one_before() -> None:
+    book = Book()
+    book.fault(5, 7, fault="f1")
+    book.fault(10, 14, fault="f2")
+    for n in range(300):
+        t = 1 + n / 10
+        stuck = (5 <= t < 9.5, 9.6) if t < 9.5 else (10 <= t < 13, 13.0)
+        book.say(t, "ann", f"m{n}", lag=stuck[1] - t + (t - 1) / 1e4 if stuck[0] else 0.05)
+    first, second = judge(history_of(book.read_back(90).lines)).faults
+    assert (first.recovery.felt_s, second.recovery.felt_s) == (4.8, 3)
+    assert first.recovery.worst_ms == pytest.approx(4600, abs=2)
+    assert second.recovery.worst_ms == pytest.approx(3000, abs=2)
 
 
 def test_times_of_a_planned_fault_that_never_came() -> None:
@@ -240,8 +270,9 @@ def test_the_json_is_the_contracts() -> None:
     assert data["checks"][0]["counterexamples"][0]["msg"] == "hi"
     faulty = msgspec.json.decode(encode(judge(history_of(cases.CASES["one_of_our_runs"].write().lines))))
     assert list(faulty["faults"][0]) == [
-        "name", "target", "injected_at_s", "healed_at_s", "effective", "healed", "evidence", "recovery_s",
+        "name", "target", "injected_at_s", "healed_at_s", "effective", "healed", "evidence", "recovery_s", "recovery",
     ]  # fmt: skip
+    assert list(faulty["faults"][0]["recovery"]) == ["felt_s", "worst_p99_ms", "late", "worst_ms"]
     assert faulty["seed"] == 7
     assert faulty["faults"][0]["injected_at_s"] == 9
 
