@@ -31,8 +31,11 @@ from load.bench.crowd import Measured, Plan
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
 
-NAMES: Final = ("fanout", "storm", "counter", "reconnect", "presence")
+NAMES: Final = ("fanout", "storm", "counter", "reconnect", "presence", "hostile")
 OURS: Final = ("gateway", "chat", "sequencer", "api")
+
+
+Row = Mapping[str, float] | Mapping[str, float | str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,10 +53,10 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """One measurement. A row is column -> figure; the first row gives the columns of the table."""
+    """One measurement. A row is column -> figure, or the name of a point; the first row gives the table's columns."""
 
     summary: str
-    run: Callable[[Request], Sequence[Mapping[str, float]]]
+    run: Callable[[Request], Sequence[Row]]
 
 
 def find(name: str) -> Bench:
@@ -92,7 +95,7 @@ def run(
     return 0
 
 
-def table(title: str, rows: Sequence[Mapping[str, float]]) -> Table:
+def table(title: str, rows: Sequence[Row]) -> Table:
     """Return a table for people: a column per point, a line per figure."""
     first, *figures = rows[0]
     shown = plain_table(first, title=title)
@@ -103,7 +106,9 @@ def table(title: str, rows: Sequence[Mapping[str, float]]) -> Table:
     return shown
 
 
-def _figure(value: float) -> str:
+def _figure(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
     if value == int(value):
         return f"{int(value):,}"
     return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"

@@ -171,6 +171,11 @@ class Connection(asyncio.Protocol):
         """True while frames are exchanged."""
         return self._state == _OPEN
 
+    @property
+    def unheard(self) -> bool:
+        """True while the device is in debt, so that what it sends is not read."""
+        return self._indebted
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the deadline of the upgrade request. Slowly arriving bytes do not extend it."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's do not inherit from it
@@ -302,7 +307,11 @@ class Connection(asyncio.Protocol):
 
     def _paid_off(self) -> None:
         self._indebted = False
-        self._heard = self._gateway.clock.tick  # it could not be heard
+        gateway = self._gateway
+        self._heard = gateway.clock.tick  # it could not be heard
+        if self.told != NEVER:
+            gateway.silence.heard(self)
+            gateway.silence.told(self, gateway.clock.tick)
         self._next_slice()
 
     def welcome(self) -> None:

@@ -22,7 +22,9 @@ def _points(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"whole numbers with commas between, not {text!r}") from None
 
 
-@command("bench", "measure one cost: fanout, storm, counter, reconnect, presence", _options, variant, out, as_json)
+@command(
+    "bench", "measure one cost: fanout, storm, counter, reconnect, presence, hostile", _options, variant, out, as_json
+)
 def bench(options: argparse.Namespace) -> int:
     """Run the bench and print a table."""
     from chaos.bench import benches

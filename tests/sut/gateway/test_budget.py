@@ -7,6 +7,7 @@ import struct
 import pytest
 
 from sut.gateway import budget
+from sut.gateway.silence import SILENT_S
 from sut.protocol import frames as f
 from sut.protocol import websocket
 from sut.protocol.peer import SyncDevice
@@ -122,3 +123,28 @@ def test_only_the_last_watch_of_a_period_is_worked_on(tmp_path) -> None:
             assert presence.looked <= 301  # a look or three, of the last word at each
 
     in_world(scenario, tmp_path, presence=MemoryPresence())
+
+
+def test_a_device_in_debt_is_neither_silent_nor_away(tmp_path) -> None:
+    """It has answered, and the gateway does not look: for longer than silence is waited for."""
+
+    async def scenario(world: World) -> None:
+        async with world.device(1, 11) as honest:
+            reader, writer = await world.raw(1, 13)
+            await world.wait_until_stat("routes_waiting", lambda n: n == 0)
+            answers = binary(f.Recv(1, 1))
+            writer.write(binary(f.Sync(1, 0, ())) * 700)  # a debt of 0.5 s: not read for 5 s
+            await world.wait_until_stat("indebted", lambda n: n > 0)
+            world.deliver([13], f.Notify((f.Entry(1, 1, 0),)))
+            writer.write(answers)
+            debt_s = 700 * 0.001 - budget.SAVED_S
+            assert budget.pause_s(debt_s) > SILENT_S + 1
+            for _ in range(round(budget.pause_s(debt_s) / 0.5)):
+                await asyncio.sleep(0.5)
+                assert (await world.stats())["silent"] == 0
+            await honest.send(f.Heartbeat())
+            assert isinstance(await honest.receive(10.0), f.Beat)
+            writer.transport.abort()
+            del reader
+
+    in_world(scenario, tmp_path, heartbeat_s=30)
