@@ -34,6 +34,8 @@ EDGE_S: Final = 0.3
 """Messages due in this first part of a period are not counted: what the last one left is worked off."""
 CHUNK: Final = 64 << 10
 READ: Final = 1 << 18
+BACKLOG: Final = 100
+"""Messages in the conversation of the flood before it."""
 PAUSE_S: Final = 0.01
 CONNECTS_PER_S: Final = 50.0
 """Attempts of one device: each is a new TCP connection, an upgrade, and a reset."""
@@ -94,6 +96,10 @@ async def flood(plan: Plan) -> Measured:
     crowd = Crowd(plan)
     one, other = crowd.users[:2]
     conv = crowd.api.create(crowd.tokens[one], kind="direct", members=[one, other], key="flood")
+    await crowd.connect_one(one)  # pages that are worth a flood
+    for number in range(1, BACKLOG + 1):
+        await crowd.send(one, conv, number, 0)
+    crowd.phones[one].close()
     flooder = Flooder(plan, url=crowd.urls[0], token=crowd.tokens[one], conv=conv)
     flooder.connect()
     await go()
@@ -219,7 +225,7 @@ def _chunked(frames: list[bytes]) -> list[bytes]:
 
 def _sends(conv: int, size: int) -> Iterator[bytes]:
     """SENDs with numbers that rise for ever: a repeated one would cost less."""
-    for first in itertools.count(1, 32):
+    for first in itertools.count(BACKLOG + 1, 32):
         yield b"".join(_masked(0x82, f.encode(f.Send(conv, first + n, bytes(size)))) for n in range(32))
 
 

@@ -10,15 +10,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from sut.protocol.frames import Fetch, History, Send, Sync
+from sut.protocol.frames import Fetch, History, Recv, Send, Sync
 from sut.protocol.server import Decision, Forward
-from sut.protocol.signals import Watch
+from sut.protocol.signals import Read, Typing, Watch
 
-SHARE: Final = 0.1
-"""CPU seconds a second."""
+SHARE: Final = 0.05
+"""CPU seconds a second: 50 SENDs, or 2,000 frames that cost the gateway alone."""
 SAVED_S: Final = 0.2
 """CPU seconds that a connection which was quiet may spend at once."""
-_ELSEWHERE_S: Final[dict[type, float]] = {Sync: 0.001, History: 0.0005, Send: 0.00005, Fetch: 0.0001}
+_ELSEWHERE_S: Final[dict[type, float]] = {
+    Send: 0.001,
+    Sync: 0.001,
+    History: 0.0005,
+    Fetch: 0.0002,
+    Read: 0.0002,
+    Typing: 0.0002,
+    Recv: 0.0001,
+}
 """What a frame costs chat services, sequencers and the store, rounded; of others next to nothing."""
 _WATCHED_S: Final = 2e-6
 """A watched user, in this gateway's next look."""

@@ -40,8 +40,8 @@ from sut.protocol.server import Answer, End, Forward, ServerSession, refusal
 from sut.protocol.signals import FromDevice
 from sut.protocol.tokens import TokenError, prove
 
-SLICE: Final = 16 << 10
-"""Bytes of one connection that are looked at before the others have their turn: some milliseconds at worst."""
+SLICE: Final = 2 << 10
+"""Bytes of one connection that are looked at before the others have their turn: a millisecond or two at worst."""
 MAX_TURNED_AWAY: Final = 64
 """Sockets beyond `max_sockets` that get a 503; more are cut."""
 BEAT_SPARE_S: Final = 1.0
@@ -130,8 +130,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_address", "_blocked", "_gateway", "_head", "_heard", "_indebted", "_saved_at_s", "_saved_s", "_session",
-        "_state", "_tells_log", "_transport", "_unread", "_unwelcome",
+        "_address", "_blocked", "_gateway", "_head", "_heard", "_indebted", "_looked_at", "_saved_at_s", "_saved_s",
+        "_session", "_state", "_tells_log", "_transport", "_unread", "_unwelcome",
         "device", "due", "epoch", "login_s", "number", "routed", "told", "user", "welcomed",
     )  # fmt: skip
 
@@ -148,7 +148,8 @@ class Connection(asyncio.Protocol):
         self._heard = 0  # tick of the last frame
         self._blocked = False  # the peer does not read as fast as we write
         self._indebted = False  # the peer costs too much, and is not read for a while (budget.py)
-        self._unread = b""  # came, and is not looked at yet
+        self._unread = b""  # came, and is not looked at yet from the next number on
+        self._looked_at = 0
         self._saved_s = budget.SAVED_S
         self._saved_at_s = 0.0
         self.due = NEVER
@@ -243,14 +244,18 @@ class Connection(asyncio.Protocol):
 
     def _receive(self, data: bytes) -> None:
         """Take bytes a slice at a time, so that no chunk of them keeps the others waiting."""
-        waiting, self._unread = bool(self._unread), self._unread + data
+        waiting = bool(self._unread)
+        self._unread, self._looked_at = self._unread[self._looked_at :] + data, 0
         if not waiting:
             self._next_slice()
 
     def _next_slice(self) -> None:
         if self._state != _OPEN or self._indebted:
             return
-        piece, self._unread = self._unread[:SLICE], self._unread[SLICE:]
+        piece = self._unread[self._looked_at : self._looked_at + SLICE]
+        self._looked_at += SLICE
+        if self._looked_at >= len(self._unread):
+            self._unread, self._looked_at = b"", 0
         if piece:
             self._take(piece)
         transport = self._transport
