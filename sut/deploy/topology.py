@@ -55,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Devices of one user that one gateway serves at once."""
     user_frames_per_s: int = 10_000
     """Frames in one second of all of a user's devices at one gateway; one device may send 2,000."""
+    device_cpu_share: float = 0.05
+    """CPU seconds that a device's connection may cost in a second, see sut/gateway/budget.py; 0.05: some 50 SENDs."""
     address_connections: int = 50_000
     """Sockets of one client address (IPv6: of one /64) at one gateway. A swarm is one address."""
     address_handshakes_per_s: int = 5_000

@@ -14,8 +14,6 @@ from sut.protocol.frames import Fetch, History, Recv, Send, Sync
 from sut.protocol.server import Decision, Forward
 from sut.protocol.signals import Read, Typing, Watch
 
-SHARE: Final = 0.05
-"""CPU seconds a second: 50 SENDs, or 2,000 frames that cost the gateway alone."""
 SAVED_S: Final = 0.2
 """CPU seconds that a connection which was quiet may spend at once."""
 _ELSEWHERE_S: Final[dict[type, float]] = {
@@ -42,11 +40,14 @@ def elsewhere_s(decisions: Iterable[Decision]) -> float:
     return cost_s
 
 
-def left_s(saved_s: float, quiet_s: float, cost_s: float) -> float:
-    """What is left of `saved_s` after `quiet_s` seconds and then this cost; below 0: a debt."""
-    return min(SAVED_S, saved_s + quiet_s * SHARE) - cost_s
+def left_s(saved_s: float, quiet_s: float, cost_s: float, *, share: float) -> float:
+    """What is left of `saved_s` after `quiet_s` seconds and then this cost; below 0: a debt.
+
+    `share`: CPU seconds that the connection may cost in a second (Settings.device_cpu_share).
+    """
+    return min(SAVED_S, saved_s + quiet_s * share) - cost_s
 
 
-def pause_s(debt_s: float) -> float:
+def pause_s(debt_s: float, *, share: float) -> float:
     """How long a connection with this debt (above 0) is not read."""
-    return debt_s / SHARE
+    return debt_s / share

@@ -67,6 +67,7 @@ class Shared(ABC):
         self.token_key = bytes.fromhex(topology.token_key)
         self.log = log_name(topology.log_id or topology.run_id)
         self.send_buffer = settings.send_buffer
+        self.cpu_share = settings.device_cpu_share
         self.heartbeat_ms = round(settings.heartbeat_s * 1000)
         self.handshake_timeout_s = settings.handshake_timeout_s
         self.handshake_ticks = ticks(settings.handshake_timeout_s)
@@ -299,8 +300,8 @@ class Connection(asyncio.Protocol):
 
     def _pay(self, cost_s: float) -> None:
         """Take this cost from what was saved. Reads no more from a peer that is in debt, until that is paid off."""
-        now_s = time.monotonic()
-        self._saved_s = budget.left_s(self._saved_s, now_s - self._saved_at_s, cost_s)
+        now_s, share = time.monotonic(), self._gateway.cpu_share
+        self._saved_s = budget.left_s(self._saved_s, now_s - self._saved_at_s, cost_s, share=share)
         self._saved_at_s = now_s
         if self._saved_s >= 0 or self._indebted or self._state != _OPEN or self._transport is None:
             return
@@ -308,7 +309,7 @@ class Connection(asyncio.Protocol):
         self._gateway.stats.indebted += 1
         if not self._blocked:
             self._transport.pause_reading()
-        asyncio.get_running_loop().call_later(budget.pause_s(-self._saved_s), self._paid_off)
+        asyncio.get_running_loop().call_later(budget.pause_s(-self._saved_s, share=share), self._paid_off)
 
     def _paid_off(self) -> None:
         self._indebted = False

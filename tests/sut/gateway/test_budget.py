@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from sut.deploy.topology import Settings
 from sut.gateway import budget, connection
 from sut.gateway.silence import SILENT_S
 from sut.protocol import frames as f
@@ -16,6 +17,8 @@ from sut.protocol.signals import Watch
 from tests.kit.waits import until
 from tests.sut.gateway.test_presence import MemoryPresence
 from tests.sut.gateway.world import World, in_world
+
+SHARE = Settings().device_cpu_share
 
 
 def masked(first: int, payload: bytes) -> bytes:
@@ -33,18 +36,18 @@ def binary(frame: f.ClientFrame) -> bytes:
 
 
 def test_a_share_of_a_core_is_saved_up_to_a_bound_and_a_debt_is_paid_off() -> None:
-    assert budget.left_s(0.0, 1.0, 0.0) == pytest.approx(budget.SHARE)
-    assert budget.left_s(0.0, 3600.0, 0.0) == budget.SAVED_S
-    debt_s = -budget.left_s(0.0, 0.0, 0.05)
+    assert budget.left_s(0.0, 1.0, 0.0, share=SHARE) == pytest.approx(SHARE)
+    assert budget.left_s(0.0, 3600.0, 0.0, share=SHARE) == budget.SAVED_S
+    debt_s = -budget.left_s(0.0, 0.0, 0.05, share=SHARE)
     assert debt_s == pytest.approx(0.05)
-    assert budget.left_s(-debt_s, budget.pause_s(debt_s), 0.0) == pytest.approx(0.0)
+    assert budget.left_s(-debt_s, budget.pause_s(debt_s, share=SHARE), 0.0, share=SHARE) == pytest.approx(0.0)
 
 
 def test_what_costs_others_much_counts_much() -> None:
     sync, receipt = Forward(f.Sync(1, 0, ())), Forward(f.Recv(1, 1))
-    assert budget.elsewhere_s([sync] * 100) > budget.SHARE / 2
+    assert budget.elsewhere_s([sync] * 100) > SHARE / 2
     assert budget.elsewhere_s([receipt] * 100) < budget.elsewhere_s([sync] * 100) / 5
-    assert budget.elsewhere_s([Forward(f.Send(1, 1, b"x"))] * 50) == pytest.approx(budget.SHARE)
+    assert budget.elsewhere_s([Forward(f.Send(1, 1, b"x"))] * 50) == pytest.approx(SHARE)
     assert budget.elsewhere_s([Forward(Watch(tuple(range(1, 501))))]) == pytest.approx(0.001)
 
 
@@ -140,8 +143,8 @@ def test_a_device_in_debt_is_neither_silent_nor_away(tmp_path, monkeypatch: pyte
             world.deliver([13], f.Notify((f.Entry(1, 1, 0),)))
             writer.write(answers)
             debt_s = 450 * 0.001 - budget.SAVED_S
-            assert budget.pause_s(debt_s) > SILENT_S + 1
-            for _ in range(round(budget.pause_s(debt_s) / 0.5)):
+            assert budget.pause_s(debt_s, share=SHARE) > SILENT_S + 1
+            for _ in range(round(budget.pause_s(debt_s, share=SHARE) / 0.5)):
                 await asyncio.sleep(0.5)
                 assert (await world.stats())["silent"] == 0
             await honest.send(f.Heartbeat())
