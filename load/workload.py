@@ -21,6 +21,7 @@ MAX_SENDS: Final = 50_000_000
 """Maximum number of sends in one plan."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Narrow = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 
 class ConfigError(ValueError):
@@ -74,6 +75,13 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Maximum number of contacts that such a device watches at a time."""
     crypto_share: Share = 0.0
     """Share of the devices with real end-to-end encryption. Above 0, other bodies have the size of encrypted ones."""
+    mobile_share: Share = 0.0
+    """Share of the devices that reach the gateways through cells: narrow links, which faults on devices break."""
+    cells: Annotated[tuple[Narrow, ...], msgspec.Meta(min_length=1, max_length=16)] = (2, 8, 24, 64)
+    """KB/s of each cell, in each direction of a connection. The mobile devices are spread over the cells evenly."""
+    move_share: Share = 0.0
+    """Share of the mobile devices that change their address: they leave a connection without a word, and use the next
+    cell."""
     push: bool = False
     """Run a push service with stand-ins for its providers, and give the devices push tokens."""
     causal: bool = True
@@ -95,6 +103,8 @@ class SwarmConfig(Workload, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     api_url: Annotated[str, msgspec.Meta(pattern="^https?://[^/]+$")]
     api_key: Annotated[str, msgspec.Meta(min_length=1)]
     history_dir: Annotated[str, msgspec.Meta(min_length=1)]
+    ways: tuple[dict[str, int], ...] = ()
+    """For each cell, the port on 127.0.0.1 that leads to a gateway, by the gateway's HOST:PORT."""
     ca_file: str = ""
     """Certificate authority to trust where the system speaks TLS; empty: the machine's."""
     at_start: Annotated[int, msgspec.Meta(ge=0, le=MAX_USERS)] = 0

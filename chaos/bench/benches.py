@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import psutil
@@ -34,8 +34,11 @@ from load.bench.crowd import Measured, Plan
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
 
-NAMES: Final = ("fanout", "storm", "counter", "reconnect", "presence", "overload")
+NAMES: Final = ("fanout", "storm", "counter", "reconnect", "presence", "overload", "hostile")
 OURS: Final = ("gateway", "chat", "sequencer", "api")
+
+
+Row = Mapping[str, float] | Mapping[str, float | str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +64,11 @@ class Judgement(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """One measurement. A row is column -> figure; the first row gives the columns of the table."""
+    """One measurement. A row is column -> figure, or the name of a point; the first row gives the table's columns."""
 
     summary: str
-    run: Callable[[Request], Sequence[Mapping[str, float]]]
-    judge: Callable[[Sequence[Mapping[str, float]]], Judgement] | None = None
+    run: Callable[[Request], Sequence[Row]]
+    judge: Callable[[Sequence[Mapping[str, Any]]], Judgement] | None = None
     """None: the bench promises nothing, and its exit status is 0."""
     profiles: tuple[str, ...] = ("embedded",)
     """The profiles on which it runs."""
@@ -117,7 +120,7 @@ def run(
     return STATUS[found.verdict] if found is not None else VALID
 
 
-def table(title: str, rows: Sequence[Mapping[str, float]]) -> Table:
+def table(title: str, rows: Sequence[Row]) -> Table:
     """Return a table for people: a column per point, a line per figure."""
     first, *figures = rows[0]
     shown = plain_table(first, title=title)
@@ -128,7 +131,9 @@ def table(title: str, rows: Sequence[Mapping[str, float]]) -> Table:
     return shown
 
 
-def _figure(value: float) -> str:
+def _figure(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
     if value == int(value):
         return f"{int(value):,}"
     return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3g}"

@@ -17,10 +17,13 @@ from chaos.errors import HarnessError, UsageError
 from chaos.run import rundir
 from load.bench.crowd import Measured, Plan
 from sut.deploy.system import System
+from sut.deploy.topology import Settings
 
 VARIANT: Final = "global_counter"
 SENDERS: Final = (1, 16, 64)
 ROUNDS: Final = 2
+UNHINDERED: Final = Settings(device_cpu_share=1.0)
+"""One device may send as fast as it is answered."""
 DURATION_S: Final = 6.0
 SPACING: Final = 10_000
 """Distance between the first user ids of two crowds."""
@@ -34,7 +37,9 @@ def run(request: Request) -> Sequence[Mapping[str, float]]:
         systems: list[System] = []
         for variant in (None, VARIANT):
             path = rundir.make(request.directory / (variant or "usual")).path
-            systems.append(both.enter_context(running(replace(request, directory=path, variant=variant))))
+            systems.append(
+                both.enter_context(running(replace(request, directory=path, variant=variant), settings=UNHINDERED))
+            )
         rows = []
         for place, senders in enumerate(request.points or SENDERS):
             measured: tuple[list[Measured], ...] = ([], [])

@@ -41,12 +41,12 @@ class LinkLatency(LinkToxic):
     ask_s = 2.0
     options = MappingProxyType({"latency_ms": 150.0, "jitter_ms": 0.0})
 
-    def add(self) -> None:
+    def add(self, link: str) -> None:
         """Add the toxic in both directions."""
         latency_ms, jitter_ms = round(self.chosen["latency_ms"]), round(self.chosen["jitter_ms"])
-        self.world.links.latency(self.target, latency_ms=latency_ms, jitter_ms=jitter_ms)
+        self.world.links.latency(link, latency_ms=latency_ms, jitter_ms=jitter_ms)
 
-    def bites(self, answer: Answer) -> bool:
+    def bites(self, before: Answer, answer: Answer) -> bool:
         """Return True if the answer is whole and two delays late."""
         least_s = 2 * (self.chosen["latency_ms"] - self.chosen["jitter_ms"]) / 1000
         return answer.how == "whole" and answer.took_s >= least_s
@@ -66,11 +66,11 @@ class LinkBandwidth(LinkToxic):
     name = "link_bandwidth"
     toxic = "bandwidth"
 
-    def add(self) -> None:
+    def add(self, link: str) -> None:
         """Set both directions to a bandwidth of 0."""
-        self.world.links.bandwidth(self.target, kb_per_s=0)
+        self.world.links.bandwidth(link, kb_per_s=0)
 
-    def bites(self, answer: Answer) -> bool:
+    def bites(self, before: Answer, answer: Answer) -> bool:
         """Return True if no answer comes while the connection stays open."""
         return answer.how == "silence"
 
@@ -90,11 +90,11 @@ class LinkReset(LinkToxic):
     name = "link_reset"
     toxic = "reset_peer"
 
-    def add(self) -> None:
+    def add(self, link: str) -> None:
         """Add the toxic in both directions."""
-        self.world.links.reset(self.target)
+        self.world.links.reset(link)
 
-    def bites(self, answer: Answer) -> bool:
+    def bites(self, before: Answer, answer: Answer) -> bool:
         """Return True if the connection broke."""
         return answer.how == "broken"
 
@@ -114,16 +114,16 @@ class LinkSlicer(LinkToxic):
     ask_s = 2.0
     options = MappingProxyType({"size": 12.0, "delay_ms": 1.0})  # size: a fifth of the shortest answer, so it shows
 
-    def add(self) -> None:
+    def add(self, link: str) -> None:
         """Add the toxic in both directions."""
         size, delay_us = round(self.chosen["size"]), round(self.chosen["delay_ms"] * 1000)
-        self.world.links.slicer(self.target, size=size, delay_us=delay_us)
+        self.world.links.slicer(link, size=size, delay_us=delay_us)
 
-    def bites(self, answer: Answer) -> bool:
+    def bites(self, before: Answer, answer: Answer) -> bool:
         """Return True if the answer has more pieces than before, and is late by the delays.
 
         A late reader finds some pieces joined.
         """
         pieces = len(answer.pieces)
         late_s = (pieces - 1) * self.chosen["delay_ms"] / 1000
-        return answer.how == "whole" and pieces > len(self.before.pieces) and answer.took_s >= late_s
+        return answer.how == "whole" and pieces > len(before.pieces) and answer.took_s >= late_s

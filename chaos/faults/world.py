@@ -44,6 +44,9 @@ class LinkControl(Protocol):
     def reset(self, link: str) -> None:
         """Reset every connection at its first byte."""
 
+    def half_close(self, link: str) -> None:
+        """End every connection towards the link's target; its source is not told."""
+
     def slicer(self, link: str, *, size: int, delay_us: int) -> None:
         """Cut the bytes into pieces of about `size`, with `delay_us` between them."""
 

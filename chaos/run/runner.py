@@ -183,6 +183,7 @@ class _Run:
                     heartbeat_s=self._experiment.heartbeat_s,
                     push=self._experiment.push,
                     receipts=self._experiment.read_share > 0,
+                    cells=self._experiment.cells if self._experiment.mobile_share else (),
                 ),
                 servers=self._request.servers,
                 on_progress=self._say,

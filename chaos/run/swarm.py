@@ -48,6 +48,13 @@ def configure(
         "history_dir": str(directory.history),
         "trace_every": topology.settings.trace_every,
     }
+    if experiment.mobile_share:
+        cells = topology.cells()
+        if not cells:
+            raise HarnessError("mobile_share needs cells, and this machine has no Toxiproxy: see `petrel doctor`")
+        wanted["ways"] = [
+            {topology.service(link.target).authority("ws"): link.listen for link in links} for links in cells.values()
+        ]
     if topology.variant is not None:
         wanted |= variants.find(topology.variant).swarm(wanted)
     share = wanted["crypto_share"]

@@ -89,7 +89,10 @@ def _narrowed(history: History, wanted: Collection[str]) -> Iterator[str]:
     usual = Bounds()
     for name in Bounds.__struct_fields__:
         bound, normal = getattr(history.bounds, name), getattr(usual, name)
-        if (bound < normal) if name.startswith("min_") else (bound > normal):
+        if normal is None:
+            if bound is not None:
+                yield f"the meta line sets {name} to {bound:g}; usual is none"
+        elif (bound < normal) if name.startswith("min_") else (bound > normal):
             yield f"the meta line sets {name} to {bound:g}; usual is {normal:g}"
 
 

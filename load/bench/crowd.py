@@ -61,6 +61,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """returning: messages in each conversation when the devices connect."""
     fixed_s: float = 0.0
     """cut_off (load/bench/rush.py): the wait before each attempt in s, 0: full jitter."""
+    period_s: float = 0.0
+    """honest and flood (load/bench/hostile.py): seconds of a calm period, and of the flood after it."""
+    flood: str = ""
+    """flood: what is sent, a name in load.bench.hostile.FLOODS."""
 
 
 class Measured(msgspec.Struct, kw_only=True):
@@ -83,6 +87,11 @@ class Measured(msgspec.Struct, kw_only=True):
     dials_peak: int = 0
     handshakes_peak: int = 0
     """cut_off: the maximum in 0.1 s; `dials_peak` counts only dials that came to a handshake."""
+    calm_ns: list[int] = []
+    flood_ns: list[int] = []
+    """honest: latencies in ns of the messages that were due in calm, and in flood; rising."""
+    sent_bytes: int = 0
+    """flood: bytes that the gateway took."""
     handshake_p99_ms: float = 0.0
     """cut_off: from dialling to the gateway's 101."""
     errors: dict[str, int] = {}

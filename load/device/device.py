@@ -105,9 +105,9 @@ class Device:
     """One simulated device. `now` is always seconds of the clock of `Run.t0_s`."""
 
     __slots__ = (
-        "_client", "_client_seq", "_crypto", "_doings", "_due", "_fragments", "_next_absence", "_next_send",
-        "_now", "_online", "_open", "_plan", "_run", "_skipped", "_unsent", "_web", "device", "leaving", "must_drop",
-        "put_away", "refusal", "refusal_text", "run_by_nobody",
+        "_client", "_client_seq", "_crypto", "_doings", "_due", "_fragments", "_moves", "_next_absence",
+        "_next_send", "_now", "_online", "_open", "_plan", "_run", "_skipped", "_unsent", "_web", "device", "leaving",
+        "moved", "must_drop", "put_away", "refusal", "refusal_text", "run_by_nobody",
     )  # fmt: skip
 
     def __init__(self, *, device: int, plan: DevicePlan, run: Run) -> None:
@@ -119,6 +119,9 @@ class Device:
         self._next_send = 0
         self._next_absence = 0
         self._skipped = 0
+        self._moves = 0  # changes of the address so far
+        self.moved = False
+        """The address has changed: the driver must leave the connection open and unread, and drop it for itself."""
         self.run_by_nobody = True
         """No user has this device now; its driver's to set."""
         self.put_away = False
@@ -161,6 +164,11 @@ class Device:
         """True while the WebSocket connection is established."""
         return self._open
 
+    def cell(self, cells: int) -> int | None:
+        """Return which of the cells it uses now, from 0; None: none, it reaches the gateways directly."""
+        mobile = self._plan.mobile
+        return (mobile.cell + self._moves) % cells if mobile is not None and cells else None
+
     def away_until(self, now: float) -> float:
         """Return when the person wants to be online: `now`, or the end of an absence (inf: unknown before t0)."""
         absence = self._absence(now)
@@ -181,7 +189,7 @@ class Device:
         request.headers["Authorization"] = f"Bearer {token}"
         self._web.send_request(request)
         self._open, self._fragments = False, []
-        self.must_drop, self.refusal, self.refusal_text, self.leaving = "", None, "", None
+        self.must_drop, self.refusal, self.refusal_text, self.leaving, self.moved = "", None, "", None, False
 
     def receive(self, data: bytes, now: float) -> None:
         """Handle bytes from the gateway; empty means the end of its stream."""
@@ -224,6 +232,8 @@ class Device:
         if self._next_send < len(sends):
             at = min(at, self._at(sends[self._next_send].due_us))
         at = min(at, self._doings.wake_at())
+        if self._open and self.leaving is None:
+            at = min(at, self._moves_at())
         if self._open and self.leaving is None and self._next_absence < len(self._plan.absences):
             at = min(at, self._begins_at(self._plan.absences[self._next_absence]))
         return at
@@ -304,6 +314,25 @@ class Device:
         absence = self._absence(now)
         if absence is not None and self._open and self.leaving is None and now >= self._begins_at(absence):
             self.leave(absence)
+        if self._moves_at() <= now:
+            self._move(now)
+
+    def _moves_at(self) -> float:
+        """Return when its address changes next."""
+        moves = self._plan.mobile.moves if self._plan.mobile is not None else ()
+        return self._at(moves[self._moves]) if self._moves < len(moves) else math.inf
+
+    def _move(self, now: float) -> None:
+        """Its network is gone. A device without a connection notices nothing."""
+        self._forget_moves(now)
+        if self._open and self.leaving is None:
+            self.moved = True
+            self.must_drop = self.must_drop or "its address changed"
+
+    def _forget_moves(self, now: float) -> None:
+        """Count the changes of the address until now as done."""
+        while self._moves_at() <= now:
+            self._moves += 1
 
     def _submit(self, now: float) -> None:
         send = self._plan.sends[self._next_send]
@@ -365,6 +394,7 @@ class Device:
     def _upgraded(self, web: ClientProtocol, now: float) -> None:
         """Check whether the answer to the upgrade has come."""
         if web.state is OPEN:
+            self._forget_moves(now)
             self._open = True
             self._run.recorder.counters.connects += 1
             self._client.connected(now)

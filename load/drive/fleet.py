@@ -10,11 +10,12 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import os
 import random
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -33,6 +34,8 @@ LONGEST_SLEEP_S: Final = 0.02
 """Maximum delay in s of an alarm that was set to an earlier time while the greenlet slept."""
 PAUSE_S: Final = 0.002
 """Minimum seconds between two alarms of a device, so that one device cannot starve the others."""
+ABANDONED_S: Final = 60.0
+"""Seconds for which the network remembers a connection whose device has gone elsewhere."""
 BURST: Final = 64
 """Alarms handled before the readers get a turn."""
 
@@ -50,12 +53,16 @@ class Fleet:
         api_key: str,
         on_failure: Callable[[str], None],
         ca_file: str = "",
+        ways: Sequence[Mapping[str, int]] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`on_failure` is called once, with a line that says why the swarm cannot continue (such as a full disk)."""
         self.clock = clock
         self.tokens = dict(tokens)
         self.gateways = Gateways(api, rng=random.Random())
+        self.ways = ways
+        """For each cell, the local port that leads to a gateway, by the gateway's HOST:PORT."""
+        self._abandoned: deque[tuple[float, int]] = deque()
         self._ca_file = ca_file
         self.begun = Event()
         """Set when t0 is known."""
@@ -88,6 +95,8 @@ class Fleet:
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
+        while self._abandoned:
+            os.close(self._abandoned.popleft()[1])
 
     def begin(self, t0_ns: int) -> None:
         """Set t0, on the history's clock; it should lie a little ahead. Call it once per fleet."""
@@ -161,6 +170,13 @@ class Fleet:
         if at < session.alarm_at:
             session.alarm_at = at
             heapq.heappush(self._heap, (at, next(self._order), session))
+
+    def abandon(self, fd: int) -> None:
+        """Leave an open connection unread for ABANDONED_S, as one whose device has gone elsewhere."""
+        now = self.clock()
+        self._abandoned.append((now + ABANDONED_S, fd))
+        while self._abandoned[0][0] <= now:
+            os.close(self._abandoned.popleft()[1])
 
     def failed(self, reason: str) -> None:
         """The history cannot be written any more: report it once; the swarm must end."""

@@ -2,7 +2,8 @@
 
 A thousand devices that lost their gateway must not make a thousand requests to the API. The list is valid for FRESH_S;
 one device asks, the others wait for the answer. Without the API the last list serves. A gateway that refused or did not
-answer is avoided for a while if there is another.
+answer is avoided for a while if there is another. A device behind a narrow link (a cell) may fail where others do not,
+so what failed from there is avoided there only.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ class Gateways:
         self._lock = threading.Lock()
         self._urls: tuple[str, ...] = ()
         self._asked_at = float("-inf")
-        self._avoid: dict[str, float] = {}
+        self._avoid: dict[tuple[str, int | None], float] = {}
         self._turn = int(rng.random() * 1000)
 
-    def pick(self) -> str:
-        """Return the WebSocket URL to try next; devices are spread evenly. Raises NoGateway."""
+    def pick(self, cell: int | None = None) -> str:
+        """Return the WebSocket URL to try next from this cell; devices are spread evenly. Raises NoGateway."""
         reason = "discovery lists no gateway"
         with self._lock:
             if self._clock() - self._asked_at >= FRESH_S:
@@ -47,12 +48,12 @@ class Gateways:
                     reason = str(error)
                 self._asked_at = self._clock()
             now = self._clock()
-            good = [url for url in self._urls if self._avoid.get(url, now) <= now] or self._urls
+            good = [url for url in self._urls if self._avoid.get((url, cell), now) <= now] or self._urls
             if not good:
                 raise NoGateway(reason)
             self._turn += 1
             return good[self._turn % len(good)]
 
-    def failed(self, url: str) -> None:
-        """Avoid this gateway for AVOID_S, because a connection to it could not be made."""
-        self._avoid[url] = self._clock() + AVOID_S
+    def failed(self, url: str, cell: int | None = None) -> None:
+        """Avoid this gateway from this cell for AVOID_S, because a connection to it could not be made."""
+        self._avoid[url, cell] = self._clock() + AVOID_S

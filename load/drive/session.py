@@ -12,7 +12,7 @@ import logging
 import math
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
@@ -44,6 +44,8 @@ class Fleet(Protocol):
     tokens: dict[int, str]
     """Device -> its token."""
     gateways: Gateways
+    ways: Sequence[Mapping[str, int]]
+    """For each cell, the local port that leads to a gateway, by the gateway's HOST:PORT."""
     begun: Event
     """Set when t0 is known."""
     quiet: Event
@@ -62,6 +64,9 @@ class Fleet(Protocol):
 
     def set_alarm(self, session: Session) -> None:
         """Make sure that the session's `on_alarm` runs when it has something to do."""
+
+    def abandon(self, fd: int) -> None:
+        """Leave an open connection unread, as one whose device has gone elsewhere."""
 
     def failed(self, reason: str) -> None:
         """The history cannot be written any more."""
@@ -125,9 +130,9 @@ class Session:
     def _one_connection(self) -> float:
         """Connect, and read until the connection ends. Returns the seconds to wait before the next attempt."""
         device, fleet = self.device, self._fleet
-        url = ""
+        url, cell = "", device.cell(len(fleet.ways))
         try:
-            url = fleet.gateways.pick()
+            url = fleet.gateways.pick(cell)
             self._connect(url)
             if device.refusal is Refusal.TOKEN:
                 self._close()
@@ -136,10 +141,10 @@ class Session:
             if device.open:
                 self._read()
             else:
-                fleet.gateways.failed(url)
+                fleet.gateways.failed(url, cell)
         except (OSError, gevent.Timeout) as error:
             if not device.open:
-                fleet.gateways.failed(url)
+                fleet.gateways.failed(url, cell)
             _LOGGER.debug("device %d at %s: %s", device.device, url, error)
         except (NoGateway, ApiError) as error:
             _LOGGER.debug("device %d: %s", device.device, error)
@@ -156,9 +161,11 @@ class Session:
         parts = urlsplit(url)
         secure = parts.scheme == "wss"
         host, port = parts.hostname or "", parts.port or (443 if secure else 80)
+        cell = device.cell(len(fleet.ways))
+        to = (host, port) if cell is None else ("127.0.0.1", fleet.ways[cell][parts.netloc])
         with gevent.Timeout(CONNECT_S):
-            sock = self._sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-            sock.connect((host, port))
+            sock = self._sock = socket.socket(socket.AF_INET6 if ":" in to[0] else socket.AF_INET)
+            sock.connect(to)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._fd = sock.fileno()
             self._tls = SecureStream(fleet.secure, host) if secure else None
@@ -221,6 +228,8 @@ class Session:
         self._unwritten = b""
         self._kill_at = math.inf
         if self._sock is not None:
+            if self.device.moved and self._sock.fileno() >= 0:
+                self._fleet.abandon(os.dup(self._sock.fileno()))
             self._sock.close()
 
     def _close(self) -> None:

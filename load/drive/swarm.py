@@ -146,6 +146,7 @@ class Swarm:
             api=self._api,
             api_key=self.config.api_key,
             ca_file=self.config.ca_file,
+            ways=self.config.ways,
             on_failure=self._on_failure,
         )
         self._fleet.start()

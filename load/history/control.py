@@ -43,6 +43,8 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """Longest time after a heal that still counts as the fault's window."""
     push_s: Bound = 5.0
     """`push`: from the ack to the push on a device that is away."""
+    silence_s: Bound | None = None
+    """`push`: time beyond `push_s` in which a device that seems online is told, by the message or a push; null: any."""
     presence_s: Bound = 60.0
     """`presence`: how stale a picture may be, and when a watcher is told again after a reconnect."""
     answer_s: Bound = 10.0

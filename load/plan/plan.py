@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 from load.plan import changes as groups
 from load.plan import people
 from load.plan.changes import Change
+from load.plan.mobile import Mobile, mobile
 from load.plan.people import Keystroke, Look
 from load.plan.population import BODY_SIZES, Population, Weighted, below, shuffled, stream
 from load.workload import SwarmConfig
@@ -62,6 +63,8 @@ class DevicePlan:
     absences: tuple[Absence, ...] = ()
     keystrokes: tuple[Keystroke, ...] = ()
     looks: tuple[Look, ...] = ()
+    mobile: Mobile | None = None
+    """None: it reaches the gateways directly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,7 @@ def make(config: SwarmConfig, population: Population) -> Plan:
     )
     if config.roles:
         changes = groups.roles(stream(config.seed, "roles"), population, changes, config.roles, duration_us)
+    on_the_move = mobile(config, population, duration_us)
     keystrokes, looks = people.keystrokes(config, sends), people.looks(config, population, duration_us)
     devices = {
         user: DevicePlan(
@@ -100,6 +104,7 @@ def make(config: SwarmConfig, population: Population) -> Plan:
             absences=absences.get(user, ()),
             keystrokes=keystrokes.get(user, ()),
             looks=looks.get(user, ()),
+            mobile=on_the_move.get(user),
         )
         for user in population.users
     }

@@ -14,7 +14,7 @@ import msgspec
 
 from sut.deploy.kinds import KINDS, Kind
 from sut.deploy.place import Place
-from sut.deploy.topology import Link, Service, ServiceKind, Topology
+from sut.deploy.topology import CELL, Link, Service, ServiceKind, Topology
 
 DIRECTORY: Final = Path(__file__).with_name("topologies")
 
@@ -96,7 +96,7 @@ def _on_volume(service: Service, volumes: list[Service]) -> Service:
 
 
 def _links(profile: Profile, services: list[Service], place: Place) -> tuple[Link, ...]:
-    return tuple(
+    between = tuple(
         Link(source=source.name, target=target.name, port=role, listen=place.port())
         for source_kind, target_kind, role in profile.links
         for source in services
@@ -104,3 +104,10 @@ def _links(profile: Profile, services: list[Service], place: Place) -> tuple[Lin
         for target in services
         if target.kind == target_kind
     )
+    from_devices = tuple(
+        Link(source=f"{CELL}{number}", target=gateway.name, port="ws", listen=place.port(), kb_per_s=kb_per_s)
+        for number, kb_per_s in enumerate(place.settings.cells, 1)
+        for gateway in services
+        if gateway.kind == "gateway"
+    )
+    return between + from_devices

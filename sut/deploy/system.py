@@ -104,6 +104,7 @@ def boot(
                 raise _cannot_write(topology.path, error) from None
         on_progress(f"starting {sum(not service.external for service in topology.services)} processes")
         _await_healthy(topology, process, log_sizes, on_waiting=on_waiting or _unseen, timeout_s=timeout_s)
+        _limit_links(topology)
         on_progress(f"{len(topology.services)} services are healthy")
     except BaseException as error:
         if process is not None:
@@ -319,6 +320,14 @@ def _await_healthy(
             last = _last_line(topology, next(iter(waiting)), log_sizes)
             raise DeployError(f"not healthy within {timeout_s:.0f} s: {problems} (log of the first: {last})")
         time.sleep(LOOK_S)
+
+
+def _limit_links(topology: Topology) -> None:
+    """Make the links as slow as the topology says. Raises DeployError."""
+    if any(link.kb_per_s for link in topology.links):
+        from sut.deploy.net.links import Links  # most systems have no such link, and its library loads slowly
+
+        Links(topology).limit()
 
 
 def _unseen(_waiting: Mapping[str, str], _processes: Mapping[str, ProcessState]) -> None:

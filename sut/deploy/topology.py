@@ -18,6 +18,8 @@ from sut.deploy.logins import Login, RedisUser, redis_login
 T = TypeVar("T")
 PRIVATE: Final = 0o077
 """Umask of all processes of a system: nobody but their user reads a directory or file that they make."""
+CELL: Final = "cell-"
+"""Begin of the name of a cell; its number from 1 follows."""
 ServiceKind = str
 """A key of sut.deploy.kinds.KINDS."""
 
@@ -53,12 +55,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Devices of one user that one gateway serves at once."""
     user_frames_per_s: int = 10_000
     """Frames in one second of all of a user's devices at one gateway; one device may send 2,000."""
+    device_cpu_share: float = 0.05
+    """CPU seconds that a device's connection may cost in a second, see sut/gateway/budget.py; 0.05: some 50 SENDs."""
     address_connections: int = 50_000
     """Sockets of one client address (IPv6: of one /64) at one gateway. A swarm is one address."""
     address_handshakes_per_s: int = 5_000
     """New sockets of one client address in one second at one gateway."""
     trace_every: int = 16
     """One message in this many leaves stamps of its steps and times, see sut/process/trace.py; 0: none does."""
+    cells: tuple[int, ...] = ()
+    """KB/s, in each direction of a connection, of each cell: a slow way on which devices may reach every gateway."""
 
     @property
     def presence_ttl_s(self) -> float:
@@ -119,11 +125,18 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     """Role of the target's port, as in Service.ports."""
     listen: int
     """The proxy's listening port on 127.0.0.1, which `source` dials."""
+    kb_per_s: int = 0
+    """KB/s that it always carries at most, in each direction of a connection. 0: no limit."""
 
     @property
     def name(self) -> str:
         """The name in faults, reports and the proxy."""
         return f"{self.source}->{self.target}"
+
+    @property
+    def from_devices(self) -> bool:
+        """True if devices dial it: its source is a cell, which is no process of the system."""
+        return self.source.startswith(CELL)
 
 
 class Topology(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,6 +196,14 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
                 return "127.0.0.1", link.listen
         service = self.service(target)
         return service.host, service.ports[port]
+
+    def cells(self) -> dict[str, tuple[Link, ...]]:
+        """Return the links of each cell, one to every gateway, by the cell's name."""
+        found: dict[str, tuple[Link, ...]] = {}
+        for link in self.links:
+            if link.from_devices:
+                found[link.source] = (*found.get(link.source, ()), link)
+        return found
 
     def sequencer_of(self, partition: int) -> Service:
         sequencers = self.of_kind("sequencer")

@@ -10,15 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from sut.protocol.frames import Fetch, History, Send, Sync
+from sut.protocol.frames import Fetch, History, Recv, Send, Sync
 from sut.protocol.server import Decision, Forward
-from sut.protocol.signals import Watch
+from sut.protocol.signals import Read, Typing, Watch
 
-SHARE: Final = 0.1
-"""CPU seconds a second."""
 SAVED_S: Final = 0.2
 """CPU seconds that a connection which was quiet may spend at once."""
-_ELSEWHERE_S: Final[dict[type, float]] = {Sync: 0.001, History: 0.0005, Send: 0.00005, Fetch: 0.0001}
+_ELSEWHERE_S: Final[dict[type, float]] = {
+    Send: 0.001,
+    Sync: 0.001,
+    History: 0.0005,
+    Fetch: 0.0002,
+    Read: 0.0002,
+    Typing: 0.0002,
+    Recv: 0.0001,
+}
 """What a frame costs chat services, sequencers and the store, rounded; of others next to nothing."""
 _WATCHED_S: Final = 2e-6
 """A watched user, in this gateway's next look."""
@@ -34,11 +40,14 @@ def elsewhere_s(decisions: Iterable[Decision]) -> float:
     return cost_s
 
 
-def left_s(saved_s: float, quiet_s: float, cost_s: float) -> float:
-    """What is left of `saved_s` after `quiet_s` seconds and then this cost; below 0: a debt."""
-    return min(SAVED_S, saved_s + quiet_s * SHARE) - cost_s
+def left_s(saved_s: float, quiet_s: float, cost_s: float, *, share: float) -> float:
+    """What is left of `saved_s` after `quiet_s` seconds and then this cost; below 0: a debt.
+
+    `share`: CPU seconds that the connection may cost in a second (Settings.device_cpu_share).
+    """
+    return min(SAVED_S, saved_s + quiet_s * share) - cost_s
 
 
-def pause_s(debt_s: float) -> float:
+def pause_s(debt_s: float, *, share: float) -> float:
     """How long a connection with this debt (above 0) is not read."""
-    return debt_s / SHARE
+    return debt_s / share

@@ -40,8 +40,8 @@ from sut.protocol.server import Answer, End, Forward, ServerSession, refusal
 from sut.protocol.signals import FromDevice
 from sut.protocol.tokens import TokenError, prove
 
-SLICE: Final = 16 << 10
-"""Bytes of one connection that are looked at before the others have their turn: some milliseconds at worst."""
+SLICE: Final = 2 << 10
+"""Bytes of one connection that are looked at before the others have their turn: a millisecond or two at worst."""
 MAX_TURNED_AWAY: Final = 64
 """Sockets beyond `max_sockets` that get a 503; more are cut."""
 BEAT_SPARE_S: Final = 1.0
@@ -67,6 +67,7 @@ class Shared(ABC):
         self.token_key = bytes.fromhex(topology.token_key)
         self.log = log_name(topology.log_id or topology.run_id)
         self.send_buffer = settings.send_buffer
+        self.cpu_share = settings.device_cpu_share
         self.heartbeat_ms = round(settings.heartbeat_s * 1000)
         self.handshake_timeout_s = settings.handshake_timeout_s
         self.handshake_ticks = ticks(settings.handshake_timeout_s)
@@ -130,8 +131,8 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_address", "_blocked", "_gateway", "_head", "_heard", "_indebted", "_saved_at_s", "_saved_s", "_session",
-        "_state", "_tells_log", "_transport", "_unread", "_unwelcome",
+        "_address", "_blocked", "_gateway", "_head", "_heard", "_indebted", "_looked_at", "_saved_at_s", "_saved_s",
+        "_session", "_state", "_tells_log", "_transport", "_unread", "_unwelcome",
         "device", "due", "epoch", "login_s", "number", "routed", "told", "user", "welcomed",
     )  # fmt: skip
 
@@ -148,7 +149,8 @@ class Connection(asyncio.Protocol):
         self._heard = 0  # tick of the last frame
         self._blocked = False  # the peer does not read as fast as we write
         self._indebted = False  # the peer costs too much, and is not read for a while (budget.py)
-        self._unread = b""  # came, and is not looked at yet
+        self._unread = b""  # came, and is not looked at yet from the next number on
+        self._looked_at = 0
         self._saved_s = budget.SAVED_S
         self._saved_at_s = 0.0
         self.due = NEVER
@@ -170,6 +172,11 @@ class Connection(asyncio.Protocol):
     def is_open(self) -> bool:
         """True while frames are exchanged."""
         return self._state == _OPEN
+
+    @property
+    def unheard(self) -> bool:
+        """True while the device is in debt, so that what it sends is not read."""
+        return self._indebted
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the deadline of the upgrade request. Slowly arriving bytes do not extend it."""
@@ -238,14 +245,18 @@ class Connection(asyncio.Protocol):
 
     def _receive(self, data: bytes) -> None:
         """Take bytes a slice at a time, so that no chunk of them keeps the others waiting."""
-        waiting, self._unread = bool(self._unread), self._unread + data
+        waiting = bool(self._unread)
+        self._unread, self._looked_at = self._unread[self._looked_at :] + data, 0
         if not waiting:
             self._next_slice()
 
     def _next_slice(self) -> None:
         if self._state != _OPEN or self._indebted:
             return
-        piece, self._unread = self._unread[:SLICE], self._unread[SLICE:]
+        piece = self._unread[self._looked_at : self._looked_at + SLICE]
+        self._looked_at += SLICE
+        if self._looked_at >= len(self._unread):
+            self._unread, self._looked_at = b"", 0
         if piece:
             self._take(piece)
         transport = self._transport
@@ -289,8 +300,8 @@ class Connection(asyncio.Protocol):
 
     def _pay(self, cost_s: float) -> None:
         """Take this cost from what was saved. Reads no more from a peer that is in debt, until that is paid off."""
-        now_s = time.monotonic()
-        self._saved_s = budget.left_s(self._saved_s, now_s - self._saved_at_s, cost_s)
+        now_s, share = time.monotonic(), self._gateway.cpu_share
+        self._saved_s = budget.left_s(self._saved_s, now_s - self._saved_at_s, cost_s, share=share)
         self._saved_at_s = now_s
         if self._saved_s >= 0 or self._indebted or self._state != _OPEN or self._transport is None:
             return
@@ -298,11 +309,15 @@ class Connection(asyncio.Protocol):
         self._gateway.stats.indebted += 1
         if not self._blocked:
             self._transport.pause_reading()
-        asyncio.get_running_loop().call_later(budget.pause_s(-self._saved_s), self._paid_off)
+        asyncio.get_running_loop().call_later(budget.pause_s(-self._saved_s, share=share), self._paid_off)
 
     def _paid_off(self) -> None:
         self._indebted = False
-        self._heard = self._gateway.clock.tick  # it could not be heard
+        gateway = self._gateway
+        self._heard = gateway.clock.tick  # it could not be heard
+        if self.told != NEVER:
+            gateway.silence.heard(self)
+            gateway.silence.told(self, gateway.clock.tick)
         self._next_slice()
 
     def welcome(self) -> None:

@@ -3,7 +3,8 @@
 A network that fails without a FIN leaves a connection that looks open. Data written to it is lost, and its device
 counts as connected until its heartbeats are missed. So a device is pinged if it was told of a message (or has missed a
 heartbeat) and sends nothing for PROBE_S. Every WebSocket answers a ping automatically. A device that has sent nothing
-for SILENT_S is silent until its next byte.
+for SILENT_S is silent until its next byte. While the gateway itself does not read a connection (budget.py), silence
+proves nothing, and its time begins anew.
 
 Push and presence then treat that device as absent. The connection itself stays, and ends as IDLE or by its own close. A
 device whose connection ends while it owes an answer is reported as silent too. That ends when it matters no longer to
@@ -43,6 +44,10 @@ class Told(Protocol):
     @property
     def is_open(self) -> bool:
         """True while frames can be sent and received."""
+
+    @property
+    def unheard(self) -> bool:
+        """True while the gateway does not read what the device may have sent."""
 
     def send(self, data: bytes) -> None:
         """Write one whole WebSocket frame."""
@@ -99,14 +104,22 @@ class Silence:
     def advance(self, tick: int) -> None:
         """Ping the connections that were silent for PROBE_S, and report those that were silent for SILENT_S."""
         for since, connection in _due(self._fresh, tick - _PROBE):
-            if connection.told == since and connection.is_open:
+            if connection.told == since and connection.is_open and not self._again(connection, tick):
                 self.pings += 1
                 connection.send(_PING)
                 self._pinged.append((since, connection))
         for since, connection in _due(self._pinged, tick - _SILENT):
-            if connection.told == since and connection.is_open:
+            if connection.told == since and connection.is_open and not self._again(connection, tick):
                 self._silent[connection] = since
                 self._on_change(connection, True)
+
+    def _again(self, connection: Told, tick: int) -> bool:
+        """Let the time of an unheard connection begin now. Returns False for others."""
+        if not connection.unheard:
+            return False
+        connection.told = NEVER
+        self.told(connection, tick)
+        return True
 
     def since(self, tick: int) -> tuple[tuple[int, int], ...]:
         """Return (device, ticks since it owes an answer) for each silent device, those that have left included."""

@@ -25,7 +25,7 @@ from tests.kit.pace import scaled
 STANDIN = Path(__file__).parent.parent / "sut" / "deploy" / "standin.py"
 KEPT = {
     "gateway-1", "gateway-2", "chat-1", "sequencer-1", "redis-1", "redis-2", "sentinel-1", "sentinel-2", "sentinel-3",
-    "toxiproxy",
+    "toxiproxy", "cell-1",
 }  # fmt: skip
 
 GIDS = itertools.count(1_700_000_000 + random.randrange(1_000_000) * 100)
@@ -64,7 +64,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             redis_server=binaries.find_redis_server(),
             toxiproxy=toxiproxy.path,
             port=reservation.port,
-            settings=Settings(),
+            settings=Settings(cells=(8,)),
             variant=None,
             gid=lambda: next(GIDS) if os.geteuid() == 0 else 0,
         )

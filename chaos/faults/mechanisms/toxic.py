@@ -1,98 +1,113 @@
-"""Toxics: one link is disturbed without being cut. A question over it is answered, but not as before."""
+"""Toxics: links are disturbed without being cut. A question over one is answered, but not as before."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from functools import partial
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from chaos.errors import FaultError
 from chaos.faults.fault import Fault
-from chaos.faults.proofs.proof import Proof, in_turn
+from chaos.faults.proofs.passage import Passage, at_once
+from chaos.faults.proofs.proof import Look, Proof, every, in_turn
 from chaos.faults.undo import Restore, Undo
 from sut.deploy.errors import LinkError
-from sut.deploy.probes import question
 from sut.deploy.probes.question import Answer
-from sut.deploy.topology import Topology
-
-CALM_S: Final = 0.1
-"""An answer within this time in s counts as fast as before, however fast that was."""
+from sut.deploy.topology import Link, Topology
 
 
-class LinkToxic(Fault):
-    """A toxic in both directions of one link. The target is the link."""
+class Toxics(Fault):
+    """A toxic on each link of a target, in both directions."""
 
     kind = "link"
     needs = frozenset({"links"})
     toxic: ClassVar[str]
-    """The type of the toxic, as the proxy names it."""
+    """The types of its toxics, as the proxy names them, with a space between: one for both directions, or two."""
     ask_s: ClassVar[float] = 0.8
-    """How many seconds to wait for an answer over the link."""
+    """How many seconds to wait for an answer over a link."""
+
+    @classmethod
+    @abstractmethod
+    def links_of(cls, topology: Topology) -> Mapping[str, tuple[Link, ...]]:
+        """Return the links of each target."""
 
     @classmethod
     def targets(cls, topology: Topology) -> tuple[str, ...]:
-        """Return every link: the proxy is ours, whoever runs the server."""
-        return tuple(link.name for link in topology.links)
+        """Return every target: the proxies are ours, whoever runs the servers."""
+        return tuple(cls.links_of(topology))
 
     @abstractmethod
-    def add(self) -> None:
-        """Put the toxic on the link. Raises LinkError."""
+    def add(self, link: str) -> None:
+        """Put the toxic on the link of that name. Raises LinkError."""
 
     @abstractmethod
-    def bites(self, answer: Answer) -> bool:
-        """Return True if this answer to a question over the link shows the toxic."""
+    def bites(self, before: Answer, answer: Answer) -> bool:
+        """Return True if this answer to a question over a link shows the toxic; `before`: that of the healthy link."""
 
     def arm(self) -> tuple[Undo, ...]:
-        """Record the answer to a question over the link; return the undo step.
+        """Record the answer to a question over each link; return the undo steps.
 
         Raises FaultError without a whole answer.
         """
-        topology = self.world.topology
-        link = next(link for link in topology.links if link.name == self.target)
-        service = topology.service(link.target)
-        self._role, self._proxy = link.port, ("127.0.0.1", link.listen)
-        self._service, self._direct = service.name, (service.host, service.ports[link.port])
-        self.before = self._ask(self._proxy)
-        if self.before.how != "whole":
-            raise FaultError(f"a question over {self.target}: {self.before}")
-        return (Restore(self.target),)
+        links = self.links_of(self.world.topology)[self.target]
+        self._ways = at_once(partial(Passage.opened, self.world, self.ask_s), links)
+        for way in self._ways:
+            if way.before.how != "whole":
+                raise FaultError(f"a question over {way.link.name}: {way.before}")
+        return tuple(Restore(link.name) for link in links)
 
     def inject(self) -> None:
-        """Put the toxic on the link. Raises FaultError."""
+        """Put the toxic on the links. Raises FaultError."""
         try:
-            self.add()
+            for way in self._ways:
+                self.add(way.link.name)
         except LinkError as error:
             raise FaultError(str(error)) from None
 
     def effective(self) -> Proof:
         """Observe that the proxy reports the toxic, the far end answers directly, and the link disturbs its answer."""
-        return in_turn(self._in_force, self._far_end_is_well, self._disturbed)
+        return every(
+            at_once(lambda way: in_turn(partial(self._in_force, way), way.far_end, self._bite(way)), self._ways)
+        )
 
     def healed(self) -> Proof:
-        """Observe that the proxy reports no toxic, and a question over the link is answered as before."""
-        return in_turn(partial(self._in_force, expected=False), self._as_before)
+        """Observe that the proxy reports no toxic, and a question over each link is answered as before."""
+        return every(at_once(lambda way: in_turn(partial(self._gone, way), way.as_before), self._ways))
 
-    def _ask(self, address: tuple[str, int]) -> Answer:
-        return question.ask(self._role, address, self.ask_s, self.world.topology)
+    def _in_force(self, way: Passage) -> Proof:
+        types = self.toxic.split()
+        wanted = sorted(types if len(types) == 2 else 2 * types)
+        return way.toxics(lambda toxics: sorted(toxic.type for toxic in toxics) == wanted)
 
-    def _in_force(self, *, expected: bool = True) -> Proof:
-        try:
-            toxics = self.world.links.toxics(self.target)
-        except LinkError as error:
-            return Proof(ok=False, text=str(error))
-        said = ", ".join(f"{toxic.type} {toxic.stream} {dict(toxic.attributes)}" for toxic in toxics)
-        mine = {toxic.stream for toxic in toxics if toxic.type == self.toxic}
-        return Proof(len(mine) == 2 if expected else not toxics, f"toxics of {self.target}: {said or 'none'}")
+    @staticmethod
+    def _gone(way: Passage) -> Proof:
+        return way.toxics(lambda toxics: not toxics)
 
-    def _far_end_is_well(self) -> Proof:
-        answer = self._ask(self._direct)
-        return Proof(answer.how == "whole", f"{self._service} itself: {answer}")
+    def _bite(self, way: Passage) -> Look:
+        return lambda: way.over(lambda answer: self.bites(way.before, answer))
 
-    def _disturbed(self) -> Proof:
-        answer = self._ask(self._proxy)
-        return Proof(self.bites(answer), f"over the link: {answer} (before: {self.before})")
 
-    def _as_before(self) -> Proof:
-        answer = self._ask(self._proxy)
-        soon = answer.how == "whole" and answer.took_s <= max(CALM_S, 2 * self.before.took_s)
-        return Proof(soon, f"over the link: {answer} (before: {self.before})")
+class LinkToxic(Toxics):
+    """A toxic on one link between two services."""
+
+    @classmethod
+    def links_of(cls, topology: Topology) -> Mapping[str, tuple[Link, ...]]:
+        """Return every link between services."""
+        return {link.name: (link,) for link in topology.links if not link.from_devices}
+
+
+class CellToxic(Toxics):
+    """A toxic on all links of one cell: every connection of its devices, whatever their gateway."""
+
+    ask_s = 1.5  # a cell of 2 KB/s needs half a second for a question
+
+    @classmethod
+    def links_of(cls, topology: Topology) -> Mapping[str, tuple[Link, ...]]:
+        """Return every cell."""
+        return topology.cells()
+
+    @classmethod
+    def why_no_target(cls, topology: Topology) -> str:
+        """Say that only some experiments have cells."""
+        return "the system has no cells; an experiment with mobile_share has"

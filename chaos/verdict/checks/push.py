@@ -4,6 +4,8 @@ Guarantee: a member's device that is away from before an ack until the bound aft
 device that is online throughout gets none. No push is of a number that does not exist, or of a message that the device
 had shown. None goes to a device whose user is no member. None is repeated more than once.
 Anomaly: a missing push, or a push that tells nothing new.
+With the bound `silence_s` the same holds for a device that seems to be online, as its connection may be half open. The
+message arrives or a push comes within `push_s` + `silence_s` of the ack.
 Unknown when a missing or surplus push may follow an unrecorded change in a history with holes.
 
     {"e":"offline","t":1000000000,"device":2}
@@ -17,6 +19,9 @@ that never did anything is away, if the history has connection events at all; on
 judged. The sending device needs no push for its own message. A message displayed within the bound needs no push. Online
 throughout means one session from the invocation to the push. A session that broke unplanned may have been half open. It
 does not count unless the message arrived within the bound of the push.
+
+With `silence_s` the links of devices break. A device that is silent may be pushed to, whatever it thinks. So surplus
+pushes to devices online are judged outside fault windows only. Arrivals count, not displays.
 
 A number exists if any event names a message or a change with it. Its push may go to a member at that number, and to a
 user added or removed by it. A push of a shown message is judged outside fault windows. It is surplus in two cases. The
@@ -54,6 +59,7 @@ def check(history: History) -> Finding:
     if not pushes.height and not history.meta.push:
         return nothing(NAME)
     due, missing, never, proven = 0, 0, 0, Tally("acked", "conv", "seq", "device", "msg")
+    untold = Tally("acked", "conv", "seq", "device", "msg")
     watched = _watched(history)
     for part in facts.acked_readers():
         away = _away(history, part, watched)
@@ -62,16 +68,25 @@ def check(history: History) -> Finding:
         certain = facts.despite_holes(silent)
         proven.add(certain)
         never += _never(certain, pushes).height
+        unreached = facts.despite_holes(_unreached(history, part, watched, pushes))
+        untold.add(unreached)
+        never += _never(unreached, pushes).height
     needless, shown, again = _needless(history, pushes), _shown_before(history, pushes), _again(pushes)
     nowhere, strangers = _nowhere(history, pushes), _to_strangers(history, pushes)
     doubtful = nowhere.height + strangers.height if history.holes else 0
     if history.holes:
         nowhere, strangers = nowhere.clear(), strangers.clear()
 
-    def untold(row: Row) -> str:
+    def pushless(row: Row) -> str:
         return (
             f"{words.device(row)} was offline when {words.place(row)} was acked {words.at(row['acked'])}, "
             f"and got no push until {words.time(row['until'])}"
+        )
+
+    def silent_on(row: Row) -> str:
+        return (
+            f"{words.device(row)} seemed online when {words.place(row)} was acked {words.at(row['acked'])}, "
+            f"and got neither it nor a push until {words.time(row['until'])}"
         )
 
     def got(what: str, rows: pl.DataFrame) -> Evidence:
@@ -80,7 +95,8 @@ def check(history: History) -> Finding:
         )
 
     kinds = {
-        "late or missing": Evidence(proven.rows, untold),
+        "late or missing": Evidence(proven.rows, pushless),
+        "missing on half-open connections": Evidence(untold.rows, silent_on),
         "to devices online": got("was online throughout, and got", needless),
         "of nothing": got("got, for a number that does not exist,", nowhere),
         "to no member": got("belongs to no member there, and got", strangers),
@@ -89,6 +105,7 @@ def check(history: History) -> Finding:
     }
     found = {what: evidence.rows.height for what, evidence in kinds.items() if evidence.rows.height}
     found |= {"late or missing": proven.height} if proven.height else {}
+    found |= {"missing on half-open connections": untold.height} if untold.height else {}
     if found:
         detail = ", ".join(f"{number:,} {what}" for what, number in found.items())
         return words.invalid(
@@ -96,7 +113,7 @@ def check(history: History) -> Finding:
             f"{count(sum(found.values()), 'push', 'pushes')} wrong: {detail}",
             *(evidence for evidence in kinds.values() if evidence.rows.height),
             anomalies=sum(found.values()),
-            tardy=found.keys() == {"late or missing"} and not never,
+            tardy=found.keys() <= {"late or missing", "missing on half-open connections"} and not never,
         )
     if missing or doubtful:
         number = count(missing + doubtful, "missing or surplus push", "missing or surplus pushes")
@@ -116,19 +133,41 @@ def _watched(history: History) -> pl.DataFrame:
     return pl.concat([watched, never.with_columns(watched=pl.lit(history.end_ns, dtype=pl.Int64))])
 
 
-def _away(history: History, readers: pl.DataFrame, watched: pl.DataFrame) -> pl.DataFrame:
-    """Return the pushes due to devices that are away for the whole bound.
+def _due(history: History, readers: pl.DataFrame, watched: pl.DataFrame, bound_s: float) -> pl.DataFrame:
+    """Return what each device that is no sender should be told of within the bound, as far as it is watched.
 
     Columns: conv, msg, seq, acked, device, until, sent.
     """
-    facts, bound_ns = facts_of(history), round(history.bounds.push_s * 1e9)
-    due = readers.filter(pl.col("reader") != pl.col("device"))
-    due = due.select(*MESSAGE, "seq", acked="t", device="reader").with_columns(until=pl.col("acked") + bound_ns)
-    due = due.join(watched, on="device").filter(pl.col("until") <= pl.col("watched"))
-    there = pl.concat([facts.stays.sessions, facts.stays.untold])
-    online = overlapping(due, there, start="acked", end="until")
-    away = due.join(online, on=["device", *MESSAGE], how="anti").drop("watched")
-    return away.join(facts.sends.select(*MESSAGE, sent="t"), on=MESSAGE, how="left")
+    due = readers.filter(pl.col("reader") != pl.col("device")).select(*MESSAGE, "seq", acked="t", device="reader")
+    due = due.with_columns(until=pl.col("acked") + round(bound_s * 1e9))
+    due = due.join(watched, on="device").filter(pl.col("until") <= pl.col("watched")).drop("watched")
+    return due.join(facts_of(history).sends.select(*MESSAGE, sent="t"), on=MESSAGE, how="left")
+
+
+def _away(history: History, readers: pl.DataFrame, watched: pl.DataFrame) -> pl.DataFrame:
+    """Return the pushes due to devices that are away for the whole bound; columns as of `_due`."""
+    stays, due = facts_of(history).stays, _due(history, readers, watched, history.bounds.push_s)
+    online = overlapping(due, pl.concat([stays.sessions, stays.untold]), start="acked", end="until")
+    return due.join(online, on=["device", *MESSAGE], how="anti")
+
+
+def _unreached(history: History, readers: pl.DataFrame, watched: pl.DataFrame, pushes: pl.DataFrame) -> pl.DataFrame:
+    """Return what neither arrived at a device in a session nor was pushed to it, with the bound `silence_s`."""
+    bounds, stays = history.bounds, facts_of(history).stays
+    due = _due(history, readers, watched, bounds.push_s + (bounds.silence_s or 0.0))
+    if bounds.silence_s is None:
+        return _missing(history, due.clear(), pushes)
+    there = overlapping(due, stays.sessions, start="acked", end="until").select("device", *MESSAGE).unique()
+    late = _missing(history, due.join(there, on=["device", *MESSAGE], how="semi"), pushes)
+    came = late.join(_arrivals(history), on=["device", *MESSAGE]).filter(pl.col("arrived") <= pl.col("until"))
+    return late.join(came, on=["device", *MESSAGE], how="anti")
+
+
+def _arrivals(history: History) -> pl.DataFrame:
+    """Return device, conv, msg, arrived: when each message was first seen on each device."""
+    facts = facts_of(history)
+    seen = pl.concat([facts.of(kind).select("device", *MESSAGE, "t") for kind in ("wire", "show")])
+    return seen.group_by("device", *MESSAGE).agg(arrived=pl.col("t").min())
 
 
 def _missing(history: History, away: pl.DataFrame, pushes: pl.DataFrame) -> pl.DataFrame:
@@ -152,15 +191,15 @@ def _never(silent: pl.DataFrame, pushes: pl.DataFrame) -> pl.DataFrame:
 def _needless(history: History, pushes: pl.DataFrame) -> pl.DataFrame:
     """Return pushes to devices online from the invocation to the push, on a connection that was not half open."""
     facts, bound_ns = facts_of(history), round(history.bounds.push_s * 1e9)
-    arrived = pl.concat([facts.of(kind).select("device", *MESSAGE, "t") for kind in ("wire", "show")])
-    arrived = arrived.group_by("device", *MESSAGE).agg(arrived=pl.col("t").min())
     broken = facts.of("offline").filter(pl.col("arg") == 0).select("device", end="t", broken=True).unique()
     in_time = (pl.col("arrived") <= pl.col("t") + bound_ns).fill_null(value=False)
+    meant = _meant(history, pushes)
+    if history.bounds.silence_s is not None:
+        meant = facts.windows.clear_of(meant, start="sent", end="t")
     return (
-        _meant(history, pushes)
-        .join(facts.stays.sessions, on="device")
+        meant.join(facts.stays.sessions, on="device")
         .filter(pl.min_horizontal("sent", "t") >= pl.col("start"), pl.max_horizontal("sent", "t") < pl.col("end"))
-        .join(arrived, on=["device", *MESSAGE], how="left")
+        .join(_arrivals(history), on=["device", *MESSAGE], how="left")
         .join(broken, on=["device", "end"], how="left")
         .filter(in_time | pl.col("broken").is_null())
         .unique(["device", *MESSAGE, "t"])

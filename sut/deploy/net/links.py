@@ -11,7 +11,8 @@ restarted one has all of them again, and no toxics.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -43,6 +44,13 @@ class _SeenProxy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 RESTORE_TRIES: Final = 4
+ALWAYS: Final = "always_"
+"""Begin of the name of a toxic that belongs to the link: no fault, so never reported and never removed."""
+_CLOSE_MS: Final = 1
+"""The shortest `timeout` that closes; 0 would never."""
+_HOLD_MS: Final = 3_600_000
+_ENDING_S: Final = 0.4
+"""Time in which the server drops the connections of which one end has gone while nothing was carried."""
 
 
 class Links:
@@ -71,6 +79,12 @@ class Links:
         seen = msgspec.json.decode(self._call("get", "/proxies"), type=dict[str, _SeenProxy])
         return [link.name for link in self._topology.links if link.name not in seen or not seen[link.name].enabled]
 
+    def limit(self) -> None:
+        """Give every link its own rate (Link.kb_per_s). A restarted server has none. Raises LinkError."""
+        for link in self._topology.links:
+            for stream in STREAMS if link.kb_per_s else ():
+                self._add(link.name, "bandwidth", stream, {"rate": link.kb_per_s}, begin=ALWAYS)
+
     def blackhole(self, link_name: str) -> None:
         """Partition: swallow all bytes in both directions. Connections stay open, new ones open and stay silent.
 
@@ -89,6 +103,15 @@ class Links:
     def reset(self, link_name: str) -> None:
         """End every connection, old or new, at its first byte; new ones by a reset. Raises LinkError."""
         self._add_both(link_name, "reset_peer", {"timeout": 0})
+
+    def half_close(self, link_name: str) -> None:
+        """End every connection, old or new, towards the link's target only; its source is not told. Raises LinkError.
+
+        On `restore` the source is told too.
+        """
+        with self._all_or_none(link_name):
+            self._add(link_name, "slow_close", "downstream", {"delay": _HOLD_MS})
+            self._add(link_name, "timeout", "upstream", {"timeout": _CLOSE_MS})
 
     def slicer(self, link_name: str, *, size: int, delay_us: int) -> None:
         """Cut the stream into pieces of about `size` bytes (half of it more or less), each delayed by `delay_us`.
@@ -115,31 +138,51 @@ class Links:
                 return
 
     def _take_off(self, link_name: str) -> None:
-        for toxic in self.toxics(link_name):
+        """Remove all toxics, those with a bandwidth of 0 in two steps.
+
+        The server waits 5 s for each piece that a connection holds back and can no longer deliver. Nobody can connect
+        meanwhile. So such toxics first let everything pass, which ends those connections.
+        """
+        toxics = self.toxics(link_name)
+        stopped = [toxic for toxic in toxics if toxic.type == "bandwidth" and not toxic.attributes.get("rate")]
+        for toxic in stopped:
+            update = {"toxicity": 0.0}  # not another rate: the server panics when it changes under a stalled connection
+            with contextlib.suppress(NotFound, LinkError):  # without it the rest takes longer
+                self._call("post", f"{self._path(link_name)}/toxics/{quote(toxic.name, safe='')}", json=update)
+        if stopped:
+            time.sleep(_ENDING_S)
+        for toxic in toxics:
             try:
                 self._call("delete", f"{self._path(link_name)}/toxics/{quote(toxic.name, safe='')}")
             except NotFound:
                 continue
 
     def toxics(self, link_name: str) -> tuple[Toxic, ...]:
-        """Return the toxics that the server has on the link now. Raises LinkError."""
+        """Return the toxics that the server has on the link now, beside its own rate. Raises LinkError."""
         try:
             answer = self._call("get", f"{self._path(link_name)}/toxics")
         except NotFound:
             raise LinkError(f"toxiproxy has no proxy for {link_name}") from None
-        return tuple(msgspec.json.decode(answer, type=list[Toxic]))
+        seen = msgspec.json.decode(answer, type=list[Toxic])
+        return tuple(toxic for toxic in seen if not toxic.name.startswith(ALWAYS))
 
     def _add_both(self, link_name: str, kind: str, attributes: dict[str, int]) -> None:
-        try:
+        with self._all_or_none(link_name):
             for stream in STREAMS:
                 self._add(link_name, kind, stream, attributes)
+
+    @contextlib.contextmanager
+    def _all_or_none(self, link_name: str) -> Iterator[None]:
+        """Remove what was added if not all could be."""
+        try:
+            yield
         except LinkError:
             with contextlib.suppress(LinkError):  # the first error tells more
                 self.restore(link_name)
             raise
 
-    def _add(self, link_name: str, kind: str, stream: str, attributes: dict[str, int]) -> None:
-        toxic = {"name": f"{kind}_{stream}", "type": kind, "stream": stream, "attributes": attributes}
+    def _add(self, link_name: str, kind: str, stream: str, attributes: dict[str, int], *, begin: str = "") -> None:
+        toxic = {"name": f"{begin}{kind}_{stream}", "type": kind, "stream": stream, "attributes": attributes}
         try:
             self._call("post", f"{self._path(link_name)}/toxics", json=toxic)
         except ProxyExists:  # the library's name for 409, also "toxic already exists"

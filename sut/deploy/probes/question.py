@@ -1,7 +1,8 @@
 """One question to a service in raw bytes, and the course of the answer: its time, its pieces, or its absence.
 
 This shows the effect of a broken link on an answer without a client library that would retry, reconnect or wait. The
-question fits the port: a peer ping, Redis PING with a payload (both after a login), CQL OPTIONS, Kafka ApiVersions.
+question fits the port: a peer ping, Redis PING with a payload (both after a login), CQL OPTIONS, Kafka ApiVersions, a
+gateway's health by HTTP.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from sut.deploy.logins import Login
 from sut.deploy.topology import Topology
 from sut.process.peer import Asker
 from sut.protocol.frames import FrameError
+from sut.protocol.handshake import HEALTH_PATH
 
 Address = tuple[str, int]
 
 _PAYLOAD: Final = b"x" * 512
-"""Long enough to be cut into many pieces."""
+"""Long enough to be cut into many pieces, and to take a while on a narrow link."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +88,11 @@ def ask(role: str, address: Address, timeout_s: float, topology: Topology | None
     return answer("silence")
 
 
+def size(role: str) -> int:
+    """Return the bytes of the question to a port of that role."""
+    return len(_question(role, None).text)
+
+
 def _question(role: str, topology: Topology | None) -> _Question:
     if role == "peer":
         asker = Asker(topology.peer_secret if topology is not None else b"")
@@ -119,5 +126,9 @@ def _framed(header: int, size_at: int) -> Callable[[bytes], bool]:
 
 _QUESTIONS: Final[Mapping[str, _Question]] = {
     "cql": _Question(struct.pack(">BBhBi", 4, 0, 1, 0x05, 0), _framed(9, 5)),  # OPTIONS, answered by SUPPORTED
+    "ws": _Question(
+        b"GET %b HTTP/1.1\r\nHost: gateway\r\nX-Padding: %b\r\n\r\n" % (HEALTH_PATH.encode(), 2 * _PAYLOAD),
+        lambda received: received.endswith(b"ok\n"),
+    ),
     "client": _Question(struct.pack(">ihhih6s", 16, 18, 0, 1, 6, b"petrel"), _framed(4, 0)),  # ApiVersions, version 0
 }

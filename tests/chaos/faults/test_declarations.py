@@ -32,7 +32,7 @@ def topology(profile: str) -> Topology:
         profile,
         Place(
             directory=Path("/run"), redis_server=Path("redis-server"), toxiproxy=Path("toxiproxy-server"),
-            port=lambda *_hosts: next(ports), settings=Settings(), variant=None, kafka_jars=Path("kafka"),
+            port=lambda *_hosts: next(ports), settings=Settings(cells=(8, 64)), variant=None, kafka_jars=Path("kafka"),
             cassandra_jars=Path("cassandra"), root=True, gid=lambda: next(gids),
         ),
     )  # fmt: skip
@@ -66,6 +66,7 @@ def test_the_targets_are_services_or_links_of_the_profiles(name: str) -> None:
             assert fault.why_no_target(whole) == f"the {profile} topology has no target for it"
         known = {service.name for service in whole.services} | {link.name for link in whole.links}
         known |= {f"{whole.topic}-{number}" for number in range(whole.settings.partitions)} | {whole.redis_master}
+        known |= {link.source for link in whole.links if link.from_devices}
         known |= {"controller", "redis", f"{fault.kind}s"}  # who controls, all of Redis, all of a kind
         assert known >= {part for target in targets for part in target.split("+")}
     nothing = msgspec.structs.replace(TOPOLOGIES["cluster"], services=(), links=())

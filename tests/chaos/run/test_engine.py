@@ -28,6 +28,8 @@ from tests.kit.waits import wait_until
 LINK = "sequencer-1->gateway-1"
 REDIS_LINK = "gateway-2->redis-1"
 REBORN = r"has new pid \d+; it answers as incarnation"
+CELL = "cell-1"
+AGAIN = "toxics of cell-1->gateway-1: none; .* answered .* toxics of cell-1->gateway-2: none; .* answered"
 GONE = "is gone; ports? .* refuse connections"
 NO_PACKETS = Packets("0").available()
 
@@ -93,6 +95,17 @@ def planned(name: str, target: str, *, at_s: float = 0.0, for_s: float = 0.3, fa
         ("link_reset", REDIS_LINK, "link: the connection was broken", "none; over .* answered"),
         ("link_slicer", LINK, r"slicer .* link: answered .* in \d+ pieces", "none; over .* answered"),
         ("link_slicer", REDIS_LINK, r"link: answered .* in \d+ pieces", "none; over .* answered"),
+        ("device_blackhole", CELL, "timeout .*'timeout': 0.* itself: answered.* link: no answer in 1.5 s", AGAIN),
+        ("device_freeze", CELL, "bandwidth .*'rate': 0.* itself: answered.* link: no answer in 1.5 s", AGAIN),
+        ("device_half_close", CELL, "slow_close .*timeout .* itself: answered.* link: no answer in 1.5 s", AGAIN),
+        ("device_reset", CELL, "reset_peer .* itself: answered.* link: the connection was broken", AGAIN),
+        ("device_latency", CELL, "latency .* itself: answered.* link: answered after [1-3]... ms", AGAIN),
+        (
+            "device_bandwidth",
+            CELL,
+            "bandwidth .*'rate': 2.* itself: answered.* link: answered after [56789].. ms",
+            AGAIN,
+        ),
         ("gateway_pause", "gateway-2", "in state T; ping of its port: no answer", "the same incarnation answers"),
         (
             "partition_gateway_redis",
@@ -383,6 +396,8 @@ def test_without_proxies_the_link_faults_say_so(world: World) -> None:
     reasons = {name: unavailable(fault, topology=bare, lacks=lacks) for name, fault in embedded.items()}
     by_links = {"partition_gateway_redis", "partition_sequencer_gateway"}
     by_links |= {"link_latency", "link_bandwidth", "link_reset", "link_slicer"}
+    by_links |= {"device_blackhole", "device_freeze", "device_half_close", "device_reset", "device_latency"}
+    by_links |= {"device_bandwidth"}
     assert {name for name, reason in reasons.items() if reason} == by_links
     assert reasons["link_reset"] == "this system has no toxiproxy, so its links cannot be broken"
     linkless = msgspec.structs.replace(bare, links=())

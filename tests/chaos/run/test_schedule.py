@@ -14,6 +14,7 @@ from chaos.run import experiment as experiments
 from chaos.run import schedule
 from chaos.run.experiment import Experiment, FaultSpec, Timing
 from chaos.run.schedule import Schedule
+from sut.deploy.topology import Link, Topology
 
 TARGETS = {name: tuple(f"{name}-{number}" for number in range(1, 5)) for name in FAULTS}
 QUICK = experiments.load("quick")
@@ -106,8 +107,26 @@ def test_the_cluster_s_experiments_hold_all_their_faults_for_every_seed(name: st
         assert sorted(fault.name for fault in faults) == sorted(spec.name for spec in experiment.faults)
 
 
+def test_mobile_holds_all_its_faults_for_every_seed() -> None:
+    experiment = experiments.load("mobile")
+    for seed in range(50):
+        assert {fault.name for fault in draw(seed, experiment).faults} == {spec.name for spec in experiment.faults}
+
+
+def test_cells_are_no_targets_of_the_links_faults_so_older_experiments_draw_as_before() -> None:
+    with_cells = Topology(
+        run_id="r", profile="embedded", dir="/", services=(), token_key="00", api_key="k",
+        links=(
+            Link(source="gateway-1", target="redis-1", port="redis", listen=1),
+            Link(source="cell-1", target="gateway-1", port="ws", listen=2, kb_per_s=2),
+        ),
+    )  # fmt: skip
+    assert FAULTS["link_latency"].targets(with_cells) == ("gateway-1->redis-1",)
+    assert FAULTS["device_latency"].targets(with_cells) == ("cell-1",)
+
+
 def test_every_fault_is_in_one_of_the_experiments() -> None:
-    named = {spec.name for name in ("storm", "quorum", "push") for spec in experiments.load(name).faults}
+    named = {spec.name for name in ("storm", "quorum", "push", "mobile") for spec in experiments.load(name).faults}
     assert named == set(FAULTS)
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from chaos.errors import HarnessError
 from chaos.run import experiment, rundir
 from chaos.run.swarm import LOCUSTFILE, SwarmProcess, configure, last_line, locust_environ
 from load import workload
-from sut.deploy.topology import Service, Topology
+from sut.deploy.topology import Link, Service, Topology
 
 START = "[2026-11-25 19:52:14,283] here/INFO/locust.main: Starting Locust 2.47.0\n"
 ERROR = "[2026-11-25 19:52:16,213] here/ERROR/petrel: /x/swarm-1.bin: No space left on device\n"
@@ -41,6 +42,28 @@ def test_the_swarm_gets_every_knob_of_the_experiment(tmp_path: Path) -> None:
     assert config.seed == 7
     for name in workload.Workload.__struct_fields__:
         assert getattr(config, name) == getattr(wanted, name), name
+
+
+def test_mobile_devices_get_the_ways_of_their_cells_and_need_toxiproxy(tmp_path: Path) -> None:
+    services = (
+        Service(name="api-1", kind="api", ports={"http": 8080}),
+        Service(name="gateway-1", kind="gateway", ports={"ws": 1}),
+        Service(name="gateway-2", kind="gateway", ports={"ws": 2}),
+    )
+    links = tuple(
+        Link(source=f"cell-{cell}", target=f"gateway-{gateway}", port="ws", listen=10 * cell + gateway, kb_per_s=8)
+        for cell in (1, 2)
+        for gateway in (1, 2)
+    )
+    bare = Topology(run_id="r", profile="embedded", dir="/", services=services, token_key="00", api_key="k")
+    wanted = experiment.load("mobile")
+    config = configure(wanted, msgspec.structs.replace(bare, links=links), rundir.make(tmp_path / "run"), 7)
+    assert config.ways == (
+        {"127.0.0.1:1": 11, "127.0.0.1:2": 12},
+        {"127.0.0.1:1": 21, "127.0.0.1:2": 22},
+    )
+    with pytest.raises(HarnessError, match="mobile_share needs cells, and this machine has no Toxiproxy"):
+        configure(wanted, bare, rundir.make(tmp_path / "other"), 7)
 
 
 HOSTILE = {

@@ -1,5 +1,6 @@
 """Devices over real sockets against a real WebSocket server: what they do, and that the history says so in time."""
 
+import contextlib
 import errno
 import functools
 import os
@@ -8,17 +9,22 @@ import socket
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import gevent
+import gevent.server
+import gevent.socket
 import pytest
 
 from load.device.device import Run
 from load.drive import session as sessions
 from load.drive.api import ApiClient
 from load.drive.fleet import Fleet
+from load.drive.gateways import Gateways
 from load.history.events import Event, Record, message_id
 from load.history.recorder import Recorder
 from load.history.writer import HistoryError, HistoryTail, HistoryWriter, now_ns
+from load.plan.mobile import Mobile
 from load.plan.plan import ALWAYS_US, US, Absence, DevicePlan, PlannedSend
 from sut.protocol.device.events import ClientSettings
 from sut.protocol.frames import Heartbeat, Recv, Send, Sync
@@ -407,3 +413,70 @@ def test_devices_beat_and_report_what_they_showed(rig, chat) -> None:
     wait_until(lambda: any(isinstance(f, Recv) and f.seq == 1 for f in chat.received[2]))
     assert any(isinstance(f, Sync) for f in chat.received[2])
     assert not any(isinstance(f, Heartbeat) for f in chat.received[2])
+
+
+class Way:
+    """A port that leads to another one, as a cell does; counts who comes, and knows which connections are open."""
+
+    def __init__(self, to: tuple[str, int]) -> None:
+        self.came = 0
+        self.open: set[object] = set()
+        self._to = to
+        self._server = gevent.server.StreamServer(("127.0.0.1", 0), self._carry)
+        self._server.start()
+        self.port = self._server.server_port
+
+    def _carry(self, near: socket.socket, _address: object) -> None:
+        self.came += 1
+        self.open.add(near)
+        with gevent.socket.create_connection(self._to) as far:
+            back = gevent.spawn(self._pump, far, near)
+            self._pump(near, far)
+            self.open.discard(near)
+            back.kill()
+
+    @staticmethod
+    def _pump(one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
+@pytest.fixture
+def ways(chat) -> Iterator[list[Way]]:
+    """Two cells, whose ports lead to the gateway."""
+    (url,) = ApiClient(chat.api_url, rng=random.Random(1)).gateways()
+    host, _, port = urlsplit(url).netloc.partition(":")
+    made = [Way((host, int(port))) for _ in range(2)]
+    yield made
+    for way in made:
+        way.stop()
+
+
+def test_a_mobile_device_moves_to_the_next_cell_and_its_old_connection_stays_open(rig, chat, ways) -> None:
+    moving = DevicePlan(mobile=Mobile(0, (int(0.5 * US),)))
+    it = rig({1: writes(0.1, 1.5), 2: moving, 3: DevicePlan()})
+    (url,) = ApiClient(chat.api_url, rng=random.Random(1)).gateways()
+    it.fleet.ways = [{urlsplit(url).netloc: way.port} for way in ways]
+    it.start()
+    assert [way.came for way in ways] == [1, 0]  # one of three
+    wait_until(lambda: ways[1].came == 1)
+    wait_until(lambda: len(it.events(Event.SHOW)) == 6)
+    assert [r[5] for r in it.events(Event.SHOW, 2)] == [1, 2]
+    assert len(it.events(Event.ONLINE, 2)) == 2
+    assert [len(way.open) for way in ways] == [1, 1]
+    assert it.fleet._run.recorder.counters.drops == 1
+    it.fleet.stop()
+    wait_until(lambda: [len(way.open) for way in ways] == [0, 1])
+
+
+def test_a_gateway_that_cannot_be_reached_from_one_cell_is_avoided_from_there_only(chat) -> None:
+    gateways = Gateways(ApiClient(chat.api_url, rng=random.Random(1)), rng=random.Random(1))
+    url = gateways.pick()
+    gateways._urls = (url, "ws://other")
+    gateways.failed(url, 1)
+    assert {gateways.pick(1) for _ in range(4)} == {"ws://other"}
+    assert {gateways.pick(0) for _ in range(4)} == {gateways.pick() for _ in range(4)} == {url, "ws://other"}

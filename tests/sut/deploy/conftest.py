@@ -52,13 +52,15 @@ class Workshop:
         self.run_ids: list[str] = []
         self.progress: list[str] = []
 
-    def topology(self, *names: str, directory: str = "run", toxiproxy: Path | None = None) -> Topology:
+    def topology(
+        self, *names: str, directory: str = "run", toxiproxy: Path | None = None, cells: tuple[int, ...] = ()
+    ) -> Topology:
         place = Place(
             directory=self.base / directory,
             redis_server=binaries.find_redis_server(),
             toxiproxy=toxiproxy,
             port=self.reservation.port,
-            settings=Settings(),
+            settings=Settings(cells=cells),
             variant=None,
         )
         topology = cut(build("embedded", place), *names)

@@ -1,9 +1,10 @@
-"""A stand-in for one of our services: answers a ping on its peer port, until SIGTERM.
+"""A stand-in for one of our services: answers a ping on its peer port, and health on a gateway's, until SIGTERM.
 
 `standin.py TOPOLOGY NAME [stubborn]`; a stubborn one ignores SIGTERM. When told to stop it says when, in ns.
 """
 
 import asyncio
+import contextlib
 import signal
 import sys
 import time
@@ -11,6 +12,15 @@ from pathlib import Path
 
 from sut.deploy.topology import load
 from sut.process.peer import PeerServer
+from sut.protocol import handshake
+
+
+async def healthy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer one request."""
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(handshake.response(200, "ok"))
+    writer.close()
 
 
 async def main(path: Path, name: str, *, stubborn: bool) -> None:
@@ -31,6 +41,8 @@ async def main(path: Path, name: str, *, stubborn: bool) -> None:
         on_frame=lambda _link, _number, _frame: None,
     )
     await server.start(service.host, service.ports["peer"])
+    if "ws" in service.ports:
+        await asyncio.start_server(healthy, service.host, service.ports["ws"])
     await stop.wait()
     await server.close()
 

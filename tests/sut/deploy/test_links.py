@@ -12,10 +12,15 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import msgspec
+import psutil
 import pytest
 
 from sut.deploy.errors import LinkError
+from sut.deploy.logins import Login
 from sut.deploy.net.links import Links
+from sut.deploy.system import System
+from sut.deploy.topology import Link
 from tests.kit.pace import scaled
 from tests.kit.waits import wait_until
 from tests.sut.deploy.conftest import Workshop, alter
@@ -194,3 +199,70 @@ def test_a_server_that_answers_late_is_asked_again_until_it_is_done(workshop: Wo
     finally:
         server.shutdown()
         server.server_close()
+
+
+CELL = "cell-1->redis-1"
+
+
+def cell(workshop: Workshop, toxiproxy: Path, *, kb_per_s: int) -> tuple[System, Links, int]:
+    """A running Redis behind a link of this rate; its proxies, and the port that devices would dial."""
+    topology = workshop.topology("redis-1", "toxiproxy", toxiproxy=toxiproxy)
+    listen = workshop.reservation.port()
+    link = Link(source="cell-1", target="redis-1", port="redis", listen=listen, kb_per_s=kb_per_s)
+    topology = msgspec.structs.replace(topology, links=(link,))
+    return workshop.boot(topology), Links(topology), listen
+
+
+def seconds_for(port: int, login: Login, questions: int) -> float:
+    """How long it takes until so many answers of 34 bytes came."""
+    begun, left = time.monotonic(), 5 + 34 * questions
+    with dial(port) as sock:
+        sock.settimeout(scaled(10.0))
+        sock.sendall(
+            f"AUTH {login.user} {login.password}\r\n".encode() + questions * b"ECHO 123456789012345678901234567\r\n"
+        )
+        while left > 0:
+            piece = sock.recv(65536)
+            assert piece
+            left -= len(piece)
+    return time.monotonic() - begun
+
+
+def test_a_cell_has_its_rate_before_and_after_a_fault_which_never_sees_it(workshop: Workshop, toxiproxy: Path) -> None:
+    system, links, port = cell(workshop, toxiproxy, kb_per_s=64)
+    login = links._topology.redis_login("operator")
+    assert login is not None
+    slow_s = 0.9 * 2000 * 34 / 64_000
+    assert seconds_for(port, login, 2000) > slow_s
+    assert links.toxics(CELL) == ()
+    links.bandwidth(CELL, kb_per_s=0)
+    assert [(toxic.type, toxic.attributes) for toxic in links.toxics(CELL)] == 2 * [("bandwidth", {"rate": 0})]
+    assert not fresh_answers(port)
+    links.restore(CELL)
+    assert links.toxics(CELL) == ()
+    assert seconds_for(port, login, 2000) > slow_s
+    system.stop()
+
+
+def test_a_half_close_tells_the_far_end_only(workshop: Workshop, toxiproxy: Path) -> None:
+    system, links, port = cell(workshop, toxiproxy, kb_per_s=64)
+    redis = psutil.Process(system.pid("redis-1") or 0)
+
+    def connected() -> int:
+        return sum(one.status == "ESTABLISHED" for one in redis.net_connections())
+
+    before = connected()
+    with dial(port) as sock:
+        assert answers(sock)
+        wait_until(lambda: connected() > before)
+        links.half_close(CELL)
+        links.half_close(CELL)
+        wait_until(lambda: connected() == before)
+        assert not answers(sock, 0.5)  # open and silent
+        with dial(port) as young:
+            assert not answers(young, 0.5)
+        links.restore(CELL)
+        with pytest.raises(ConnectionError):
+            answers(sock)
+    assert fresh_answers(port)
+    system.stop()

@@ -6,7 +6,9 @@ import struct
 
 import pytest
 
-from sut.gateway import budget
+from sut.deploy.topology import Settings
+from sut.gateway import budget, connection
+from sut.gateway.silence import SILENT_S
 from sut.protocol import frames as f
 from sut.protocol import websocket
 from sut.protocol.peer import SyncDevice
@@ -15,6 +17,8 @@ from sut.protocol.signals import Watch
 from tests.kit.waits import until
 from tests.sut.gateway.test_presence import MemoryPresence
 from tests.sut.gateway.world import World, in_world
+
+SHARE = Settings().device_cpu_share
 
 
 def masked(first: int, payload: bytes) -> bytes:
@@ -32,17 +36,18 @@ def binary(frame: f.ClientFrame) -> bytes:
 
 
 def test_a_share_of_a_core_is_saved_up_to_a_bound_and_a_debt_is_paid_off() -> None:
-    assert budget.left_s(0.0, 1.0, 0.0) == pytest.approx(budget.SHARE)
-    assert budget.left_s(0.0, 3600.0, 0.0) == budget.SAVED_S
-    debt_s = -budget.left_s(0.0, 0.0, 0.05)
+    assert budget.left_s(0.0, 1.0, 0.0, share=SHARE) == pytest.approx(SHARE)
+    assert budget.left_s(0.0, 3600.0, 0.0, share=SHARE) == budget.SAVED_S
+    debt_s = -budget.left_s(0.0, 0.0, 0.05, share=SHARE)
     assert debt_s == pytest.approx(0.05)
-    assert budget.left_s(-debt_s, budget.pause_s(debt_s), 0.0) == pytest.approx(0.0)
+    assert budget.left_s(-debt_s, budget.pause_s(debt_s, share=SHARE), 0.0, share=SHARE) == pytest.approx(0.0)
 
 
 def test_what_costs_others_much_counts_much() -> None:
     sync, receipt = Forward(f.Sync(1, 0, ())), Forward(f.Recv(1, 1))
-    assert budget.elsewhere_s([sync] * 100) > budget.SHARE / 2
-    assert budget.elsewhere_s([receipt] * 100) == 0.0
+    assert budget.elsewhere_s([sync] * 100) > SHARE / 2
+    assert budget.elsewhere_s([receipt] * 100) < budget.elsewhere_s([sync] * 100) / 5
+    assert budget.elsewhere_s([Forward(f.Send(1, 1, b"x"))] * 50) == pytest.approx(SHARE)
     assert budget.elsewhere_s([Forward(Watch(tuple(range(1, 501))))]) == pytest.approx(0.001)
 
 
@@ -122,3 +127,29 @@ def test_only_the_last_watch_of_a_period_is_worked_on(tmp_path) -> None:
             assert presence.looked <= 301  # a look or three, of the last word at each
 
     in_world(scenario, tmp_path, presence=MemoryPresence())
+
+
+def test_a_device_in_debt_is_neither_silent_nor_away(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has answered, and the gateway does not look: for longer than silence is waited for."""
+    monkeypatch.setattr(connection, "SLICE", 16 << 10)  # so that one debt is long enough
+
+    async def scenario(world: World) -> None:
+        async with world.device(1, 11) as honest:
+            reader, writer = await world.raw(1, 13)
+            await world.wait_until_stat("routes_waiting", lambda n: n == 0)
+            answers = binary(f.Recv(1, 1))
+            writer.write(binary(f.Sync(1, 0, ())) * 450)  # a debt of 0.25 s: not read for 5 s
+            await world.wait_until_stat("indebted", lambda n: n > 0)
+            world.deliver([13], f.Notify((f.Entry(1, 1, 0),)))
+            writer.write(answers)
+            debt_s = 450 * 0.001 - budget.SAVED_S
+            assert budget.pause_s(debt_s, share=SHARE) > SILENT_S + 1
+            for _ in range(round(budget.pause_s(debt_s, share=SHARE) / 0.5)):
+                await asyncio.sleep(0.5)
+                assert (await world.stats())["silent"] == 0
+            await honest.send(f.Heartbeat())
+            assert isinstance(await honest.receive(10.0), f.Beat)
+            writer.transport.abort()
+            del reader
+
+    in_world(scenario, tmp_path, heartbeat_s=30)

@@ -118,6 +118,7 @@ class Lone:
 
     def __init__(self) -> None:
         self.told, self.user, self.device, self.is_open, self.sent = NEVER, 1, 11, True, 0
+        self.unheard = False
 
     def send(self, data: bytes) -> None:
         self.sent += 1
@@ -142,6 +143,29 @@ def test_a_thing_told_after_an_answer_counts_from_then():
     assert silence.left(one) is False
     silence.advance(1000)
     assert len(silence) == 0
+
+
+def test_who_is_not_read_is_not_silent_and_its_time_begins_when_it_is_read_again():
+    changes = []
+    silence = Silence(lambda one, silent: changes.append(silent))
+    one = Lone()
+    silence.told(one, 0)
+    one.unheard = True
+    for tick in range(1, 200):
+        silence.advance(tick)
+    assert (changes, one.sent) == ([], 0)
+    one.unheard = False
+    silence.heard(one)
+    silence.told(one, 200)
+    silence.advance(199 + ticks(SILENT_S))
+    assert (changes, one.sent) == ([], 1)
+    one.unheard = True
+    silence.advance(200 + ticks(SILENT_S))
+    assert changes == []
+    one.unheard = False
+    silence.advance(200 + 3 * ticks(SILENT_S))
+    silence.advance(200 + 5 * ticks(SILENT_S))
+    assert changes == [True]
 
 
 def test_who_left_with_an_answer_owed_is_named_until_it_is_back():

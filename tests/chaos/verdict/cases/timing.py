@@ -232,6 +232,43 @@ def push__before_it_was_sent() -> Book:
     return book.read_back(60)
 
 
+def half_open(arrives: float, *at: tuple[float, str, int]) -> Book:
+    """Something is said at 3; it comes to cid, who seems online throughout, when it `arrives`. Pushes as given."""
+    book = Book()
+    book.add("meta", 0, bounds={"push_s": 5, "silence_s": 2.5})
+    book.fault(2, 12)
+    book.say(3, "ann", "in a tunnel", to=("bob",))
+    for t, device, seq in at:
+        book.add("push", t, device=device, conv="room", seq=seq)
+    for event in ("wire", "show"):
+        book.copy(event, arrives, "cid", "in a tunnel", 1)
+    return book
+
+
+@good
+def a_push_to_who_is_silent_on_a_half_open_connection() -> Book:
+    return half_open(13, (6.5, "cid-1", 1)).read_back(60)
+
+
+@good
+def no_push_to_who_gets_the_message_in_time() -> Book:
+    book = half_open(10.4)
+    book.add("offline", 20, device="bob-1")
+    book.say(30, "ann", "later", to=("cid",))
+    book.add("push", 31, device="bob-1", conv="room", seq=2)
+    return book.read_back(61)
+
+
+@bad()
+def push__to_nobody_on_a_half_open_connection() -> Book:
+    return half_open(13, (6.5, "bob-1", 1)).read_back(60)
+
+
+@bad()
+def push__to_a_half_open_connection_too_late() -> Book:
+    return half_open(13, (11, "cid-1", 1)).read_back(60)
+
+
 @bad()
 def presence__a_ghost() -> Book:
     book = talk()
