@@ -20,9 +20,9 @@ from chaos.verdict.bulk.index import Ints
 from chaos.verdict.bulk.marks import KINDS, SHOW, WIRE, Block, Marks, Taken
 from chaos.verdict.bulk.pairs import THREADS, Bools, Pairs, Totals, devices_of
 from chaos.verdict.bulk.tables import ACKED, NEVER, OPEN, Tables, Unsuited
-from chaos.verdict.history.history import EVENT, SCHEMA, History
+from chaos.verdict.history.history import EVENT, SCHEMA, History, in_order
 from chaos.verdict.relations.base import MESSAGE, PLACE
-from chaos.verdict.relations.facts import UPON, Facts, facts_of
+from chaos.verdict.relations.facts import UPON, Facts
 from chaos.verdict.relations.stays import Stays, apart
 
 OPEN_SHARE: Final = 0.1
@@ -73,35 +73,34 @@ class Condensed:
 
     def __init__(self, source: Source) -> None:
         """Read the source. Raises Unsuited."""
-        plain = facts_of(source.rest)
-        _check(source.rest, plain)
-        self.tables = Tables(plain, source.rows)
-        bounds = source.rest.bounds
+        self._set_rest(source.rest)
+        _check(self.rest, self.facts)
+        self.tables = Tables(self.facts, source.rows)
+        bounds = self.rest.bounds
         self.marks = Marks(
-            self.tables, error_ns=round(bounds.clock_error_ms * 1e6), watched=self._pushed(plain.of("push"))
+            self.tables, error_ns=round(bounds.clock_error_ms * 1e6), watched=self._pushed(self.facts.of("push"))
         )
         with ThreadPoolExecutor(THREADS) as threads:
             _drain(threads, self.marks, source.blocks())
         kept = _concat(self.marks.kept)
         if len(kept.t) > FEW + OPEN_SHARE * int(self.marks.rows.sum()):
             raise Unsuited
-        self._put_open(plain, kept)
-        self.marks.add(self.marks.take(kept, state=OPEN))
-        more = [_frame(kept), *(_frame(block) for block in self.marks.watched_rows)]
-        events = pl.concat([source.rest.events, *more])
-        self.rest = replace(
-            source.rest, events=events.sort("t", *(name for name in SCHEMA if name != "t"), nulls_last=True)
-        )
+        if len(kept.t):
+            self._put_open(self.facts, kept)
+            self.marks.add(self.marks.take(kept, state=OPEN))
+        if more := [_frame(block) for block in (kept, *self.marks.watched_rows) if len(block.t)]:
+            self._set_rest(replace(self.rest, events=in_order([self.rest.events, *more])))
         self.lively = pl.Series("device", self.tables.devices.ids[self.marks.lively], dtype=pl.Int64)
-        self.facts = RestFacts(self.rest, self)
-        self.rest.keep(Facts, self.facts)
-        self._away = self._may_be_away()
-        devices = devices_of(self.tables, self.facts.stays.returns, self._away)
+        devices = devices_of(self.tables, self.facts.stays.returns, self._may_be_away())
         bound_s = min(bounds.catch_up_s, bounds.liveness_s)
         self.pairs = Pairs(self.tables, self.marks, devices, bound_ns=round(bound_s * 1e9))
         self.totals: Totals = self.pairs.totals()
         if self.totals.shown != self.marks.rows[SHOW]:
             raise Unsuited  # some message was displayed twice
+
+    def _set_rest(self, rest: History) -> None:
+        self.rest, self.facts = rest, RestFacts(rest, self)
+        rest.keep(Facts, self.facts)
 
     @property
     def shows(self) -> int:
@@ -128,10 +127,10 @@ class Condensed:
         """due, latency_ns: the deliveries by which latency is judged (see Facts.samples), in any order."""
         totals = self.totals
         told = {"due": _joined(totals.due), "latency_ns": _joined(totals.latency)}
+        totals.due, totals.latency = [], []
         rows = self.pairs.frame(_joined(totals.returning)).rename({"shown": "t"})
         kept = apart(rows.select("device", "due", "t"), self.facts.stays.returns, start="due", end="t")
         late = kept.select("due", latency_ns=(pl.col("t") - pl.col("due")).clip(0))
-        totals.due, totals.latency = [], []
         return pl.concat([pl.DataFrame(told), late])
 
     @cached_property
@@ -146,6 +145,32 @@ class Condensed:
         found = self.tables.pair_of(device, conv, seq)
         found[(device < 0) | (conv < 0)] = -1
         return found
+
+    @cached_property
+    def senders_are_members(self) -> bool:
+        """Whether each sender of a message with a number is a member at it."""
+        tables, slot, conv = self.tables, *self._message_slots
+        return bool((tables.pair_of(tables.sender[slot], conv, slot - tables.base[conv]) >= 0).all())
+
+    @cached_property
+    def sends_are_in_order(self) -> bool:
+        """Whether numbers rise with the sends of each device, and from acks to later sends; False if that is unknown.
+
+        Sends of one time prove no order.
+        """
+        tables, slot, conv = self.tables, *self._message_slots
+        acked = tables.later_acks()
+        if acked is None or (acked[slot] < tables.sent[slot]).any():
+            return False
+        order = np.argsort(tables.sender[slot], kind="stable")
+        sender, conv, sent = tables.sender[slot][order], conv[order], tables.sent[slot][order]
+        return not ((sent[1:] < sent[:-1]) & (sender[1:] == sender[:-1]) & (conv[1:] == conv[:-1])).any()
+
+    @cached_property
+    def _message_slots(self) -> tuple[Ints, Ints]:
+        """The slots that hold messages, and their conversations by number."""
+        slot = np.flatnonzero(self._holds_message)
+        return slot, np.searchsorted(self.tables.base, slot, side="right") - 1
 
     def displayed(self, pairs: Ints) -> int:
         """Return how many of the pairs were displayed."""
@@ -195,6 +220,8 @@ class Condensed:
     def _may_be_away(self) -> Bools:
         """Return for each device whether some ack came while it was perhaps away (see the check push)."""
         stays, tables, acks = self.facts.stays, self.tables, self.facts.acks["t"]
+        if not self.rest.meta.push and not self.facts.of("push").height:
+            return np.zeros(len(tables.devices), np.bool_)  # nobody asks
         away = np.ones(len(tables.devices), np.bool_)
         if not acks.len():
             return away
@@ -222,7 +249,7 @@ class InMemory:
         is_bulk = pl.col("e").is_in(list(KINDS))
         self._rows = history.events.filter(is_bulk)
         self.rows = self._rows.height
-        rest = history.events.filter(~is_bulk)
+        rest = history.events.filter(~is_bulk) if self.rows else history.events
         self.rest = replace(history, events=rest, ends=(history.first_ns, history.last_ns))
 
     def blocks(self) -> Iterable[Callable[[], Block]]:

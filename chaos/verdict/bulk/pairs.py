@@ -16,13 +16,11 @@ import polars as pl
 
 from chaos.verdict.bulk.index import Ints
 from chaos.verdict.bulk.marks import Marks
-from chaos.verdict.bulk.tables import ACKED, CHANGE, EMPTY, NEVER, Tables
+from chaos.verdict.bulk.tables import ACKED, CHANGE, EMPTY, NEVER, TIME_BITS, Tables
 from chaos.verdict.relations.base import EVER
 
-CHUNK_PAIRS: Final = 1 << 19
+CHUNK_PAIRS: Final = 1 << 17
 THREADS: Final = 2
-TIME_BITS: Final = 43
-"""A history of up to 2^43 ns (2.4 hours) is searched for answers before their question."""
 Bools = npt.NDArray[np.bool_]
 
 

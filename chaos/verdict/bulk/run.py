@@ -54,8 +54,8 @@ class _Read(NamedTuple):
 
     rest: pl.DataFrame
     bulk: int
-    first_ns: int
-    last_ns: int
+    ends: tuple[int, int] | None
+    """Times of the first and the last event in ns; None without events."""
 
 
 class RunInBlocks:
@@ -67,16 +67,19 @@ class RunInBlocks:
         self._parts = [part for path in binaries for part in _parts_of(path)]
         with ThreadPoolExecutor(THREADS) as threads:
             read = list(threads.map(_first_reading, self._parts))
-        history = build_run(run_dir, [part.rest for part in read], texts, [])
+        ends = [part.ends for part in read if part.ends is not None]
+        self.rows = sum(part.bulk for part in read)
+        frames = [part.rest for part in read if part.rest.height]
+        read.clear()
+        history = build_run(run_dir, frames, texts, [])
         if history.holes or not history.ids.are_integers:
             raise _Torn
         told = InMemory(history)  # texts may hold any event
-        ends = [(part.first_ns, part.last_ns) for part in read if part.rest.height or part.bulk]
         ends += [(history.first_ns, history.last_ns)] if history.events.height else []
         first, last = min((end[0] for end in ends), default=0), max((end[1] for end in ends), default=0)
         self.rest = replace(told.rest, ends=(first, last))
         self._told = told
-        self.rows = told.rows + sum(part.bulk for part in read)
+        self.rows += told.rows
 
     def blocks(self) -> Iterable[Callable[[], Block]]:
         yield from self._told.blocks()
@@ -110,8 +113,8 @@ def _first_reading(part: _Part) -> _Read:
     kind = records["kind"]
     rest = events_of(records[_PLACE[kind] == len(KINDS)])
     judged = records["t"][(kind >= 1) & (kind <= len(Event))]
-    ends = (int(judged.min()), int(judged.max())) if len(judged) else (0, 0)
-    return _Read(rest, int(np.count_nonzero(_PLACE[kind] < len(KINDS))), *ends)
+    ends = (int(judged.min()), int(judged.max())) if len(judged) else None
+    return _Read(rest, int(np.count_nonzero(_PLACE[kind] < len(KINDS))), ends)
 
 
 def _second_reading(part: _Part) -> Block:

@@ -24,6 +24,8 @@ EMPTY, ACKED, OPEN, CHANGE = range(4)
 """What a slot holds: nothing, an acked message, one that was never acked but seen, a change."""
 ROOM: Final = 4
 """At most this many slots and pairs a row of the history: more is not a history that arrays suit."""
+TIME_BITS: Final = 43
+"""Times of a history of up to 2^43 ns (2.4 hours) are compared within groups in one walk."""
 LEAST: Final = 1_000_000
 """As many slots and pairs are always allowed."""
 
@@ -111,11 +113,13 @@ class Tables:
         if (conv < 0).any() or (sender < 0).any() or (seq < 1).any() or (seq > self.top[conv]).any():
             raise Unsuited
         slots = self.slot_of(conv, seq)
-        if (self.state[slots] != EMPTY).any() or len(np.unique(slots)) != len(slots):
-            raise Unsuited  # two messages, or a message and a change, under one number
-        if messages.select(pl.struct(MESSAGE).is_duplicated().any()).item():
-            raise Unsuited  # one message under two numbers
+        if (self.state[slots] != EMPTY).any():
+            raise Unsuited  # a message and a change under one number
         self.state[slots] = state
+        if np.count_nonzero(self.state == state) != len(slots):
+            raise Unsuited  # two messages under one number
+        if messages.select(MESSAGE).unique().height != len(slots):
+            raise Unsuited  # one message under two numbers
         self.sender[slots] = sender
         for name in ("msg", "hash", "sent", "due", "known"):
             getattr(self, name)[slots] = _ints(messages[name])
@@ -147,6 +151,25 @@ class Tables:
             left, seat = left[ok], seat[ok]
             found[left] = self.offset[seat] + seq[left] - self.first[seat] - 1
         return found
+
+    def later_acks(self) -> Ints | None:
+        """Return for each slot the first ack of a higher number of its conversation; NEVER without one.
+
+        None if the history is too long or has too many conversations to tell.
+        """
+        acked = self.state == ACKED
+        if not acked.any():
+            return np.full(len(self.state), NEVER)
+        low, high = int(self.known[acked].min()), int(self.known[acked].max())
+        if high - low >= (1 << TIME_BITS) - 1 or len(self.convs) >= 1 << (63 - TIME_BITS):
+            return None
+        none = (1 << TIME_BITS) - 1
+        conv = np.repeat(np.arange(len(self.convs)), self.top + 1)
+        times = conv << TIME_BITS | np.where(acked, self.known - low, none)
+        least = np.minimum.accumulate(times[::-1])[::-1] & none  # of this slot and the later ones of its conversation
+        later = np.full(len(times), none)
+        later[:-1] = np.where(conv[1:] == conv[:-1], least[1:], none)
+        return np.where(later == none, NEVER, later + low)
 
     @property
     def pairs(self) -> int:

@@ -39,7 +39,7 @@ def check(history: History) -> Finding:
 def quick(bulk: Condensed) -> Finding | None:
     """Return the finding if no sender is a stranger; what is condensed is on members' devices."""
     copies = bulk.totals.copies
-    if copies and _by_strangers(bulk.rest).height:
+    if copies and not bulk.senders_are_members:
         return None
     return _with_hunt(_on_members_devices(copies) if copies else nothing(NAME), bulk.rest.canary)
 

@@ -78,7 +78,7 @@ def quick(bulk: Condensed) -> Finding | None:
     """Return the finding if everything is in order."""
     if not bulk.shows and not bulk.messages:
         return nothing(NAME)
-    if bulk.totals.reordered or check(bulk.rest).verdict != "valid":
+    if bulk.totals.reordered or not bulk.sends_are_in_order:
         return None
     return _in_order(bulk.shows, bulk.messages)
 

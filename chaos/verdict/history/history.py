@@ -174,9 +174,13 @@ def files_of(run_dir: Path) -> tuple[list[Path], list[Path]]:
 
 
 def build_run(run_dir: Path, frames: list[pl.DataFrame], texts: list[Path], holes: list[Hole]) -> History:
-    """Return the history of the events of the binary files and of the texts. Raises HistoryError."""
+    """Return the history of the events of the binary files and of the texts. Raises HistoryError.
+
+    `frames` is empty afterwards, so that memory holds the events once.
+    """
     reader = Reader()
     reader.frames += frames
+    frames.clear()
     for path in texts:
         if reader.read(path, torn_tail=True):
             last_ns = max((control.t for control in reader.controls), default=0)
@@ -208,8 +212,10 @@ def load_jsonl(path: Path) -> History:
 
 def _build(reader: Reader, holes: list[Hole], hunted: Canary | None = None) -> History:
     frames, ids = intern(reader.frames)
-    events = pl.concat([_empty(), *(_typed(frame) for frame in frames)])
-    events = events.sort(*ORDER, nulls_last=True)
+    reader.frames.clear()
+    typed = [_empty(), *(_typed(frame) for frame in frames)]
+    frames.clear()
+    events = in_order(typed)
     controls: list[Control] = sorted([*reader.controls, *holes], key=lambda control: (control.t, repr(control)))
     metas = [control for control in controls if isinstance(control, Meta)]
     found = tuple(control for control in controls if isinstance(control, Hole))
@@ -229,6 +235,23 @@ def _build(reader: Reader, holes: list[Hole], hunted: Canary | None = None) -> H
         canary=hunts[-1] if hunts else None,
         meta=metas[-1] if metas else Meta(),
     )
+
+
+def in_order(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return events of several frames by ORDER, nulls last; `parts` is empty afterwards.
+
+    Only events that share their time are compared by all columns.
+    """
+    events = pl.concat(parts)
+    parts.clear()
+    events = events.sort("t")
+    times = events["t"]
+    same = (times == times.shift(1)).fill_null(value=False)
+    tied = same | same.shift(-1, fill_value=False)
+    if not tied.any():
+        return events
+    compared = events.filter(tied).sort(*ORDER, nulls_last=True)
+    return pl.concat([events.filter(~tied), compared]).sort("t", maintain_order=True)
 
 
 def _empty() -> pl.DataFrame:
