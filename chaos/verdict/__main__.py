@@ -18,17 +18,21 @@ def main() -> int:
     kind, path = sys.argv[1:]
     place = ""
     try:
-        from chaos.verdict.history.history import load_jsonl, load_run
+        from chaos.verdict.history.history import load_jsonl
         from chaos.verdict.history.jsonl import HistoryError
-        from chaos.verdict.judge import judge
+        from chaos.verdict.judge import judge, judge_run
         from chaos.verdict.model import encode, printable
     except MemoryError:
         print("out of memory", file=sys.stderr)  # noqa: T201
         return HARNESS
     try:
-        history = load_jsonl(Path(path)) if kind == "history" else load_run(Path(path))
-        place = f"{printable(path)}: "  # errors of reading already name the file
-        line = encode(judge(history))
+        if kind == "history":
+            history = load_jsonl(Path(path))
+            place = f"{printable(path)}: "  # errors of reading already name the file
+            verdict = judge(history)
+        else:
+            verdict = judge_run(Path(path))
+        line = encode(verdict)
     except HistoryError as error:
         print(f"{place}{error}", file=sys.stderr)  # noqa: T201
         return USAGE

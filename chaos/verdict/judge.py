@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import functools
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from chaos.verdict.checks import CHECKS, chosen, clocks, latency, machine
+from chaos.verdict.bulk.condensed import Condensed, InMemory, condense
+from chaos.verdict.bulk.run import run_in_blocks
+from chaos.verdict.checks import CHECKS, QUICK, chosen, clocks, latency, machine
 from chaos.verdict.finding import Finding
-from chaos.verdict.history.history import History, HistoryError
+from chaos.verdict.history.history import History, HistoryError, load_run
 from chaos.verdict.model import Counts, Latency, Verdict, exit_status, printable, total
 from chaos.verdict.percentiles import summarise
 from chaos.verdict.relations.base import MESSAGE
-from chaos.verdict.relations.facts import facts_of
+from chaos.verdict.relations.facts import Facts, facts_of
 from load.history.control import Bounds
 
-__all__ = ["exit_status", "judge"]
+__all__ = ["exit_status", "judge", "judge_run"]
 
 
 TIMED: Final = ("catch_up", "liveness", "push", "presence", "receipts", "latency", "felt", "answers")
@@ -28,19 +32,41 @@ COUNTED: Final = ("acked_lost", "duplicates", "order", "gaps_forks", "phantoms",
 """Checks whose anomalies the verdict counts."""
 
 
-def judge(history: History, *, checks: Collection[str] | None = None) -> Verdict:
+def judge(history: History, *, checks: Collection[str] | None = None, by_blocks: bool = True) -> Verdict:
     """Return the verdict: invalid if any check is, else unknown if any is, else valid.
 
     `checks` are the checks to judge by; None means those that the history's meta line names, or all. Anomalies are
-    counted in any case. Raises HistoryError if the meta line names a check that does not exist.
+    counted in any case. `by_blocks` False: judge everything row by row, which gives the same verdict. Raises
+    HistoryError if the meta line names a check that does not exist.
     """
+    bulk = condense(InMemory(history)) if by_blocks else None
+    return _judge(history, bulk, lambda: history, checks)
+
+
+def judge_run(run_dir: Path) -> Verdict:
+    """Return the verdict on one of our runs, whose history may be larger than the memory. Raises HistoryError.
+
+    The whole history is loaded only if it is not one that can be judged in blocks, or if a check must see every row.
+    """
+    source = run_in_blocks(run_dir)
+    bulk = None if source is None else condense(source)
+    if bulk is None:
+        return judge(load_run(run_dir), by_blocks=False)
+    return _judge(bulk.rest, bulk, functools.cache(lambda: load_run(run_dir)), None)
+
+
+def _judge(
+    history: History, bulk: Condensed | None, whole: Callable[[], History], checks: Collection[str] | None
+) -> Verdict:
+    """`history`: its control data, and at least the rest of its events; `whole` returns all events."""
     meta = history.meta
     try:
         wanted = chosen(meta.checks if checks is None else checks)
     except KeyError as error:
         raise HistoryError(f"the meta line names a check {error}; there are {', '.join(CHECKS)}") from None
     needed = {*wanted, *COUNTED, clocks.NAME, machine.NAME}
-    findings = {name: check(history) for name, check in CHECKS.items() if name in needed}
+    findings = {name: _found(name, bulk, whole) for name in CHECKS if name in needed}
+    history = history if bulk is None else bulk.rest
     judged = _with_doubt(history, [findings[name] for name in wanted], findings)
     span_s = (history.last_ns - history.first_ns) / 1e9
     return Verdict(
@@ -50,7 +76,7 @@ def judge(history: History, *, checks: Collection[str] | None = None) -> Verdict
         variant=None if meta.variant is None else printable(meta.variant),
         seed=meta.seed,
         duration_s=round(span_s if meta.duration_s is None else meta.duration_s, 3),
-        counts=_counts(history, findings),
+        counts=_counts(history, findings, bulk),
         latency_ms=Latency(
             steady=summarise(latency.steady(history)["latency_ns"]),
             all=summarise(facts_of(history).samples["latency_ns"]),
@@ -96,14 +122,17 @@ def _narrowed(history: History, wanted: Collection[str]) -> Iterator[str]:
             yield f"the meta line sets {name} to {bound:g}; usual is {normal:g}"
 
 
-def _counts(history: History, findings: dict[str, Finding]) -> Counts:
+def _found(name: str, bulk: Condensed | None, whole: Callable[[], History]) -> Finding:
+    quick = QUICK.get(name)
+    finding = quick(bulk) if bulk is not None and quick is not None else None
+    return CHECKS[name](whole()) if finding is None else finding
+
+
+def _counts(history: History, findings: dict[str, Finding], bulk: Condensed | None) -> Counts:
     facts = facts_of(history)
     acked = facts.sends.join(facts.acks, on=MESSAGE, how="semi").height
     open_ = facts.indeterminate.height
-    expected = 0
-    for part in facts.acked_readers():
-        others = part.filter(pl.col("reader") != pl.col("device"))
-        expected += others.select("reader", *MESSAGE).unique().height
+    expected = _expected(facts) if bulk is None else bulk.totals.expected
     return Counts(
         devices=len(facts.devices),
         sends_invoked=facts.sends.height,
@@ -111,7 +140,7 @@ def _counts(history: History, findings: dict[str, Finding]) -> Counts:
         sends_failed=facts.sends.height - acked - open_,
         sends_indeterminate=open_,
         deliveries_expected=expected,
-        deliveries=facts.deliveries.height,
+        deliveries=facts.delivered,
         lost=findings["acked_lost"].anomalies,
         duplicates=findings["duplicates"].anomalies,
         reordered=findings["order"].anomalies,
@@ -120,3 +149,11 @@ def _counts(history: History, findings: dict[str, Finding]) -> Counts:
         leaks=findings["leaks"].anomalies,
         refusals=facts.of("nack").filter(pl.col("arg") != 1).height,
     )
+
+
+def _expected(facts: Facts) -> int:
+    expected = 0
+    for part in facts.acked_readers():
+        others = part.filter(pl.col("reader") != pl.col("device"))
+        expected += others.select("reader", *MESSAGE).unique().height
+    return expected

@@ -24,7 +24,7 @@ def _points(text: str) -> tuple[int, ...]:
 
 @command(
     "bench",
-    "measure one cost: fanout, storm, counter, reconnect, presence, overload, hostile",
+    "measure one cost: fanout, storm, counter, reconnect, presence, overload, hostile, verify",
     _options,
     profile,
     variant,

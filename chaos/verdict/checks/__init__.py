@@ -3,6 +3,7 @@
 A check never raises on a well-formed history. It returns `unknown` for what it cannot judge, and `valid` with
 "nothing to check" if the history holds no events of its kind. Its module holds
 - `RANK` (its place in the report), and `check(history) -> Finding`;
+- perhaps `quick(bulk) -> Finding | None`: the same finding from a condensed history, None if that does not tell it;
 - a docstring that begins with `NAME: promise`, NAME being the module's name. A paragraph `Guarantee: ... Anomaly: ...`
   follows, which may end with `Unknown when ...`; then, indented, an example of lines that break the guarantee.
   `petrel checks` and docs/checks.md print these parts.
@@ -20,10 +21,12 @@ from typing import Final
 
 import msgspec
 
+from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Finding
 from chaos.verdict.history.history import History
 
 Check = Callable[[History], Finding]
+Quick = Callable[[Condensed], Finding | None]
 _FORM: Final = re.compile(
     r"(?P<name>\w+): (?P<promise>[^\n]+)\n\n"
     r"Guarantee:\s(?P<guarantee>.+?)\sAnomaly:\s(?P<anomaly>.+?)(?:\sUnknown when\s(?P<unknown>.+?))?\n\n"
@@ -65,6 +68,8 @@ def _discovered() -> dict[str, ModuleType]:
 _MODULES: Final = _discovered()
 CHECKS: Final[dict[str, Check]] = {name: module.check for name, module in _MODULES.items()}
 """All checks by name, in the order of the report."""
+QUICK: Final[dict[str, Quick]] = {name: module.quick for name, module in _MODULES.items() if hasattr(module, "quick")}
+"""The quick readings of those that have one."""
 DESCRIPTIONS: Final = {name: describe(module.__doc__ or "") for name, module in _MODULES.items()}
 """The description of each check by name, in the order of the report."""
 assert all(name == told.name for name, told in DESCRIPTIONS.items()), "a check and its docstring name different checks"

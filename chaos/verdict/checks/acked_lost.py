@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import MESSAGE, PLACE
@@ -64,7 +65,21 @@ def check(history: History) -> Finding:
         )
         detail = "; ".join(text for number, text in doubts if number)
         return Finding(name=NAME, verdict="unknown", detail=detail, counterexamples=words.tell(evidence))
-    detail = f"{count(facts.acks.height, 'acked message')}, {count(copies, 'final copy', 'final copies')}"
+    return _all_there(facts.acks.height, copies)
+
+
+def quick(bulk: Condensed) -> Finding | None:
+    """Return the finding if every final has every acked message."""
+    acks = bulk.facts.acks.height
+    if not acks:
+        return nothing(NAME)
+    if bulk.totals.lost or bulk.unread or bulk.facts.strangers.height:
+        return None
+    return _all_there(acks, bulk.totals.required)
+
+
+def _all_there(acks: int, copies: int) -> Finding:
+    detail = f"{count(acks, 'acked message')}, {count(copies, 'final copy', 'final copies')}"
     return Finding(name=NAME, verdict="valid", detail=f"{detail}, all there")
 
 

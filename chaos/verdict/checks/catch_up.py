@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import MESSAGE, not_shown_by
@@ -67,6 +68,17 @@ def check(history: History) -> Finding:
     if missing:
         detail = f"{count(missing, 'message')} not shown may follow an unrecorded removal"
         return Finding(name=NAME, verdict="unknown", detail=detail)
+    return _caught_up(history, duties, due)
+
+
+def quick(bulk: Condensed) -> Finding | None:
+    """Return the finding if nothing was missed."""
+    duties, bound_ns = _duties(bulk.rest), round(bulk.rest.bounds.catch_up_s * 1e9)
+    slow = bulk.slow.filter("acked").drop("acked").rename({"known": "acked"})
+    return None if _missed(slow, duties, bound_ns).height else _caught_up(bulk.rest, duties, bulk.totals.expected)
+
+
+def _caught_up(history: History, duties: pl.DataFrame, due: int) -> Finding:
     if not duties.height or not due:
         return nothing(NAME)
     detail = f"{duties.height:,} times a device came online and caught up within {history.bounds.catch_up_s:g} s"

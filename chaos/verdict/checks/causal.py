@@ -25,6 +25,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import MAX_COUNTEREXAMPLES, Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import MESSAGE, SECOND, in_stay
@@ -73,8 +74,30 @@ def check(history: History) -> Finding:
             anomalies=found.height,
             tardy=_held(history, found).height == found.height,
         )
+    return _none_before(answers.height, candidates.height, marked)
+
+
+def quick(bulk: Condensed) -> Finding | None:
+    """Return the finding if no answer is displayed before its question."""
+    if not bulk.shows:
+        return nothing(NAME)
+    candidates = bulk.causal
+    if candidates is None:
+        return None
+    if candidates.height:
+        ends = pl.concat([candidates["device"], candidates["sender"].rename("device")]).unique()
+        shows = bulk.shown_on(ends)
+        if shows is None:
+            return None
+        ordered = candidates.sort("t", "device", *MESSAGE)
+        if any(_inversions(part, shows, shows).height for part in _parts(ordered, shows)):
+            return None
+    return _none_before(bulk.shows, candidates.height, 0)
+
+
+def _none_before(displays: int, candidates: int, marked: int) -> Finding:
     detail = (
-        f"{count(answers.height, 'display')}, {candidates.height:,} of them looked at closely, none before its cause"
+        f"{count(displays, 'display')}, {candidates:,} of them looked at closely, none before its cause"
         f"{f', but {marked:,} marked as such after a wait' if marked else ''}"
     )
     return Finding(name=NAME, verdict="valid", detail=detail)

@@ -20,6 +20,7 @@ from typing import Final
 
 import polars as pl
 
+from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import MESSAGE
@@ -58,8 +59,7 @@ def check(history: History) -> Finding:
         furthest = int((ahead["due"] - ahead["t"]).max())  # type: ignore[arg-type]
         doubts.append(f"{count(ahead.height, 'send')} up to {furthest / 1e9:,.3f} s before they were due")
     if not doubts:
-        detail = f"{count(after.height, 'event')} after their sends, {count(sends.height, 'send')} not before its due"
-        return Finding(name=NAME, verdict="valid", detail=detail)
+        return _believable(after.height, sends.height)
 
     def text(row: Row) -> str:
         what = f"{row['e']} of {words.msg(row)} on {words.device(row)} {words.at(row['t'])}"
@@ -72,6 +72,21 @@ def check(history: History) -> Finding:
 
     told = words.tell(Evidence(early, text), Evidence(ahead.select("t", "due", "device", *MESSAGE), unborn))
     return Finding(name=NAME, verdict="unknown", detail="; ".join(doubts), counterexamples=told)
+
+
+def quick(bulk: Condensed) -> Finding | None:
+    """Return the finding if all times can be believed."""
+    sends = bulk.facts.of("send").height
+    if not sends:
+        return nothing(NAME)
+    if bulk.marks.early or bulk.marks.odd_times or check(bulk.rest).verdict != "valid":
+        return None
+    return _believable(bulk.facts.of("ack").height + int(bulk.marks.rows.sum()), sends)
+
+
+def _believable(after: int, sends: int) -> Finding:
+    detail = f"{count(after, 'event')} after their sends, {count(sends, 'send')} not before its due"
+    return Finding(name=NAME, verdict="valid", detail=detail)
 
 
 def _units(history: History, after: pl.DataFrame) -> list[str]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import MESSAGE, PLACE
@@ -45,10 +46,7 @@ def check(history: History) -> Finding:
     surplus_shows = int((shown["times"] - 1).sum()) if shown.height else 0
     surplus_numbers = int((numbers["numbers"].list.len() - 1).sum()) if numbers.height else 0
     if not surplus_shows + surplus_numbers:
-        messages = facts.places.select(MESSAGE).unique().height
-        shows = facts.shows.height
-        detail = f"{count(messages, 'message')} with one number each, {count(shows, 'display')}, each the only one"
-        return Finding(name=NAME, verdict="valid", detail=detail)
+        return _single(facts.places.select(MESSAGE).unique().height, facts.shows.height)
     who = (
         pl.concat([facts.seen.select(*PLACE, "device"), facts.acks.select(*PLACE, "device")])
         .join(numbers, on=MESSAGE, how="semi")
@@ -72,3 +70,13 @@ def check(history: History) -> Finding:
         Evidence(numbers, numbered),
         anomalies=surplus_shows + surplus_numbers,
     )
+
+
+def quick(bulk: Condensed) -> Finding:
+    """Return the finding; what is condensed has no duplicates."""
+    return _single(bulk.messages, bulk.shows) if bulk.messages else nothing(NAME)
+
+
+def _single(messages: int, shows: int) -> Finding:
+    detail = f"{count(messages, 'message')} with one number each, {count(shows, 'display')}, each the only one"
+    return Finding(name=NAME, verdict="valid", detail=detail)

@@ -21,6 +21,7 @@ from typing import Final
 
 import polars as pl
 
+from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import SECOND
@@ -35,16 +36,34 @@ MAX_TOLD: Final = 4
 
 def check(history: History) -> Finding:
     """Return the finding; `anomalies` counts the seconds whose p99 is above the bound."""
-    windows = facts_of(history).windows
-    judged = [window for window in windows.all if window.key in windows.felt_bounds]
-    if not judged:
-        return nothing(NAME)
+    judged = _judged(history)
     found = [_late_seconds(history, window) for window in judged]
+    if not any(late.height for late in found):
+        return _within(history, judged)
     seconds = sum(late["second"].n_unique() for late in found)
     worst = [f"{_of(window)} {_worst(late)}" for window, late in zip(judged, found, strict=True) if late.height]
-    if worst:
-        more = f"; and {len(worst) - MAX_TOLD} more" if len(worst) > MAX_TOLD else ""
-        return _invalid(history, pl.concat(found), "; ".join(worst[:MAX_TOLD]) + more, seconds)
+    more = f"; and {len(worst) - MAX_TOLD} more" if len(worst) > MAX_TOLD else ""
+    return _invalid(history, pl.concat(found), "; ".join(worst[:MAX_TOLD]) + more, seconds)
+
+
+def quick(bulk: Condensed) -> Finding | None:
+    """Return the finding if no second is above its bound."""
+    judged = _judged(bulk.rest)
+    late = any(_late_seconds(bulk.rest, window).height for window in judged)
+    return None if late else _within(bulk.rest, judged)
+
+
+def _judged(history: History) -> list[Window]:
+    """The windows of the faults that have a bound."""
+    windows = facts_of(history).windows
+    return [window for window in windows.all if window.key in windows.felt_bounds]
+
+
+def _within(history: History, judged: list[Window]) -> Finding:
+    """Return the finding of windows in which no second is above its bound."""
+    if not judged:
+        return nothing(NAME)
+    windows = facts_of(history).windows
     doubts = [f"{_of(window)} was not proven healed" for window in judged if not window.healed]
     doubts += [
         f"nothing was due by which to judge {_of(window)}"

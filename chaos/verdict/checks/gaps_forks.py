@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import MESSAGE, in_stay
@@ -82,8 +83,19 @@ def check(history: History) -> Finding:
     if doubtful.height:
         detail = f"{count(doubtful.height, 'hole')} in finals may be membership changes that went unrecorded"
         return Finding(name=NAME, verdict="unknown", detail=detail)
-    numbers = facts.places.select(NUMBER).unique().height
-    detail = f"{count(numbers, 'number')} with one message each, {count(facts.heads.height, 'final')} without holes"
+    return _whole(facts.places.select(NUMBER).unique().height, facts.heads.height)
+
+
+def quick(bulk: Condensed) -> Finding | None:
+    """Return the finding if no final has a hole; what is condensed has no forks."""
+    heads = bulk.facts.heads.height
+    if bulk.totals.gap or _changes(bulk.rest).height:
+        return None
+    return _whole(bulk.messages, heads) if bulk.messages or heads else nothing(NAME)
+
+
+def _whole(numbers: int, heads: int) -> Finding:
+    detail = f"{count(numbers, 'number')} with one message each, {count(heads, 'final')} without holes"
     return Finding(name=NAME, verdict="valid", detail=detail)
 
 

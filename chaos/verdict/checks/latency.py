@@ -20,8 +20,10 @@ from __future__ import annotations
 
 import polars as pl
 
+from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
+from chaos.verdict.model import Percentiles
 from chaos.verdict.percentiles import summarise
 from chaos.verdict.relations.facts import facts_of
 
@@ -45,20 +47,10 @@ def steady(history: History) -> pl.DataFrame:
 def check(history: History) -> Finding:
     """Return the finding; `anomalies` counts steady deliveries later than the bound, if the p99 is."""
     samples = steady(history)
-    least = min(MIN_STEADY, history.bounds.min_deliveries) if history.own else 0
-    if samples.height < least:
-        detail = f"only {count(samples.height, 'delivery', 'deliveries')} outside fault windows; {least} are needed"
-        return Finding(name=NAME, verdict="unknown", detail=detail)
-    if not samples.height:
-        return nothing(NAME)
-    found = summarise(samples["latency_ns"])
-    bound_ms = history.bounds.latency_ms
-    assert found.p99 is not None
-    number = count(found.n, "steady delivery", "steady deliveries")
-    detail = f"p99 {found.p99:g} ms of {number}; the bound is {bound_ms:g} ms"
+    if (finding := _within(history, samples)) is not None:
+        return finding
+    bound_ms, found = history.bounds.latency_ms, summarise(samples["latency_ns"])
     late = samples.filter(pl.col("latency_ns") > bound_ms * 1e6)
-    if found.p99 <= bound_ms:
-        return Finding(name=NAME, verdict="valid", detail=detail)
     words = Words(history)
 
     def text(row: Row) -> str:
@@ -68,4 +60,29 @@ def check(history: History) -> Finding:
         )
 
     slowest = late.sort("latency_ns", "due", "conv", "msg", "device", descending=[True, False, False, False, False])
+    detail = _detail(found, bound_ms)
     return words.invalid(NAME, detail, Evidence(slowest, text), anomalies=late.height, tardy=True)
+
+
+def quick(bulk: Condensed) -> Finding | None:
+    """Return the finding if the p99 is within the bound."""
+    return _within(bulk.rest, steady(bulk.rest))
+
+
+def _within(history: History, samples: pl.DataFrame) -> Finding | None:
+    """Return the finding of steady samples whose p99 is within the bound, or that are too few; else None."""
+    least = min(MIN_STEADY, history.bounds.min_deliveries) if history.own else 0
+    if samples.height < least:
+        detail = f"only {count(samples.height, 'delivery', 'deliveries')} outside fault windows; {least} are needed"
+        return Finding(name=NAME, verdict="unknown", detail=detail)
+    if not samples.height:
+        return nothing(NAME)
+    found, bound_ms = summarise(samples["latency_ns"]), history.bounds.latency_ms
+    if found.p99 is None or found.p99 > bound_ms:
+        return None
+    return Finding(name=NAME, verdict="valid", detail=_detail(found, bound_ms))
+
+
+def _detail(found: Percentiles, bound_ms: float) -> str:
+    number = count(found.n, "steady delivery", "steady deliveries")
+    return f"p99 {found.p99:g} ms of {number}; the bound is {bound_ms:g} ms"

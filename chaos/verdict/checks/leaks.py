@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.canary import Canary
 from chaos.verdict.finding import MAX_COUNTEREXAMPLES, Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
@@ -32,7 +33,19 @@ RANK = 70
 
 def check(history: History) -> Finding:
     """Return the finding; `anomalies` counts copies (a message on a device) and places with plaintext."""
-    copies, hunted = _copies(history), _hunted(history.canary)
+    return _with_hunt(_copies(history), history.canary)
+
+
+def quick(bulk: Condensed) -> Finding | None:
+    """Return the finding if no sender is a stranger; what is condensed is on members' devices."""
+    copies = bulk.totals.copies
+    if copies and not bulk.senders_are_members:
+        return None
+    return _with_hunt(_on_members_devices(copies) if copies else nothing(NAME), bulk.rest.canary)
+
+
+def _with_hunt(copies: Finding, canary: Canary | None) -> Finding:
+    hunted = _hunted(canary)
     if hunted is None:
         return copies
     return Finding(
@@ -94,7 +107,11 @@ def _copies(history: History) -> Finding:
         what = "may follow an unrecorded add" if wrong else "on devices or in conversations without members"
         detail = f"{count(others.height + foreign.height, 'copy', 'copies')} {what}"
         return Finding(name=NAME, verdict="unknown", detail=detail)
-    detail = f"{count(copies.height, 'copy', 'copies')}, all on members' devices"
+    return _on_members_devices(copies.height)
+
+
+def _on_members_devices(copies: int) -> Finding:
+    detail = f"{count(copies, 'copy', 'copies')}, all on members' devices"
     return Finding(name=NAME, verdict="valid", detail=detail)
 
 

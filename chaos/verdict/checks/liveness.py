@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import MESSAGE, not_shown_by
@@ -48,15 +49,7 @@ def check(history: History) -> Finding:
     at_the_end = _at_the_end(history)
     for part in facts.parts(_known(history)):
         here = _due(history, part)
-        slow = here.filter(not_shown_by(pl.col("known") + bound_ns))
-        judged = _judged(history, slow, bound_ns)
-        tardy = slow.join(judged, on=["device", *MESSAGE]).filter(not_shown_by(pl.col("deadline")))
-        never = slow.filter(pl.col("shown").is_null())
-        too_short = (
-            never.join(judged, on=["device", *MESSAGE], how="anti")
-            .join(at_the_end, on="device")
-            .filter((pl.col("end") >= pl.col("known")) | pl.lit(bool(history.holes)))
-        )
+        never, tardy, too_short = _slow(history, here, at_the_end, bound_ns)
         certain = facts.despite_holes(tardy)
         proven.add(certain)
         gone += certain["shown"].null_count()
@@ -85,8 +78,42 @@ def check(history: History) -> Finding:
     if silent and not facts.stays.told:
         detail = f"{count(silent, 'delivery', 'deliveries')} not shown on devices that may have been there or not"
         return Finding(name=NAME, verdict="unknown", detail=detail)
+    return _in_time(due, away)
+
+
+def quick(bulk: Condensed) -> Finding | None:
+    """Return the finding if everything was shown in time."""
+    history, facts = bulk.rest, bulk.facts
+    if facts.windows.unhealed:
+        return check(history)  # reads no more than that
+    if not bulk.totals.owed:
+        return nothing(NAME)
+    never, tardy, too_short = _slow(history, bulk.slow, _at_the_end(history), round(history.bounds.liveness_s * 1e9))
+    silent = never.join(facts.stays.watched, on="device", how="anti").height
+    if tardy.height or too_short.height or (silent and not facts.stays.told):
+        return None
+    return _in_time(bulk.totals.owed, never.height)
+
+
+def _in_time(due: int, away: int) -> Finding:
     detail = f"{count(due - away, 'delivery', 'deliveries')} shown, {away:,} not due on devices that were away"
     return Finding(name=NAME, verdict="valid", detail=detail)
+
+
+def _slow(
+    history: History, here: pl.DataFrame, at_the_end: pl.DataFrame, bound_ns: int
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Return the rows of `here` (see _due) that were never shown; those too late; those whose time ended before."""
+    slow = here.filter(not_shown_by(pl.col("known") + bound_ns))
+    judged = _judged(history, slow, bound_ns)
+    tardy = slow.join(judged, on=["device", *MESSAGE]).filter(not_shown_by(pl.col("deadline")))
+    never = slow.filter(pl.col("shown").is_null())
+    too_short = (
+        never.join(judged, on=["device", *MESSAGE], how="anti")
+        .join(at_the_end, on="device")
+        .filter((pl.col("end") >= pl.col("known")) | pl.lit(bool(history.holes)))
+    )
+    return never, tardy, too_short
 
 
 def _at_the_end(history: History) -> pl.DataFrame:

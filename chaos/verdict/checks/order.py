@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import MESSAGE, PLACE
@@ -40,8 +41,7 @@ def check(history: History) -> Finding:
     overtaken = _overtaken(sends, facts.acks)
     anomalies = shown.height + sent.height + overtaken.height
     if not anomalies:
-        detail = f"{count(shows.height, 'display')} and {count(sends.height, 'send')} in order"
-        return Finding(name=NAME, verdict="valid", detail=detail)
+        return _in_order(shows.height, sends.height)
     words = Words(history)
 
     def late_show(row: Row) -> str:
@@ -72,6 +72,20 @@ def check(history: History) -> Finding:
         Evidence(overtaken, late_ack, ("device", "acker")),
         anomalies=anomalies,
     )
+
+
+def quick(bulk: Condensed) -> Finding | None:
+    """Return the finding if everything is in order."""
+    if not bulk.shows and not bulk.messages:
+        return nothing(NAME)
+    if bulk.totals.reordered or not bulk.sends_are_in_order:
+        return None
+    return _in_order(bulk.shows, bulk.messages)
+
+
+def _in_order(shows: int, sends: int) -> Finding:
+    detail = f"{count(shows, 'display')} and {count(sends, 'send')} in order"
+    return Finding(name=NAME, verdict="valid", detail=detail)
 
 
 def _after_higher(rows: pl.DataFrame, by: list[str]) -> pl.DataFrame:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import MESSAGE
@@ -46,8 +47,7 @@ def check(history: History) -> Finding:
     refused = refused.join(unsent, on=CONTENT, how="anti")
     anomalies = unsent.height + altered.height + refused.height + twofold.height + strange.height
     if not anomalies:
-        detail = f"{count(contents.height, 'message')} seen, all as they were sent"
-        return Finding(name=NAME, verdict="valid", detail=detail)
+        return _as_sent(contents.height)
 
     def where(rows: pl.DataFrame) -> pl.DataFrame:
         seen = facts.seen.join(rows, on=CONTENT, how="semi").group_by(CONTENT)
@@ -72,6 +72,16 @@ def check(history: History) -> Finding:
         Evidence(strange, lambda row: f"{words.device(row)} has {words.msg(row)} {row['what']}"),
         anomalies=anomalies,
     )
+
+
+def quick(bulk: Condensed) -> Finding:
+    """Return the finding; what is condensed was sent as it was seen."""
+    return _as_sent(bulk.seen) if bulk.seen else nothing(NAME)
+
+
+def _as_sent(messages: int) -> Finding:
+    detail = f"{count(messages, 'message')} seen, all as they were sent"
+    return Finding(name=NAME, verdict="valid", detail=detail)
 
 
 def _twofold(history: History) -> pl.DataFrame:

@@ -37,6 +37,7 @@ from typing import Final
 
 import polars as pl
 
+from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import EVER, MESSAGE, not_shown_by
@@ -63,7 +64,7 @@ def check(history: History) -> Finding:
     watched = _watched(history)
     for part in facts.acked_readers():
         away = _away(history, part, watched)
-        silent = _missing(history, away, pushes)
+        silent = _missing(away, pushes, facts.shown_of(away))
         due, missing = due + away.height, missing + silent.height
         certain = facts.despite_holes(silent)
         proven.add(certain)
@@ -119,8 +120,33 @@ def check(history: History) -> Finding:
         number = count(missing + doubtful, "missing or surplus push", "missing or surplus pushes")
         detail = f"{number} may follow an unrecorded change"
         return Finding(name=NAME, verdict="unknown", detail=detail)
-    detail = f"{count(pushes.height, 'push', 'pushes')}; {due:,} were due"
-    return Finding(name=NAME, verdict="valid", detail=detail)
+    return _told(pushes.height, due)
+
+
+def quick(bulk: Condensed) -> Finding | None:
+    """Return the finding if no push is missing, late or surplus."""
+    history = bulk.rest
+    pushes, watched = bulk.facts.of("push").select(PUSH), _watched(history)
+    if not pushes.height and not history.meta.push:
+        return nothing(NAME)
+    if history.bounds.silence_s is not None:
+        return None  # devices that seem online are judged too
+    due = 0
+    for part in bulk.away():
+        readers = part.select(*MESSAGE, "seq", device="sender", t="known", reader="device")
+        away = _away(history, readers, watched)
+        due += away.height
+        if _missing(away, pushes, part.select("device", *MESSAGE, "shown")).height:
+            return None
+    wrong = (
+        *(find(history, pushes) for find in (_needless, _shown_before, _nowhere, _to_strangers)),
+        _again(pushes),
+    )
+    return None if any(rows.height for rows in wrong) else _told(pushes.height, due)
+
+
+def _told(pushes: int, due: int) -> Finding:
+    return Finding(name=NAME, verdict="valid", detail=f"{count(pushes, 'push', 'pushes')}; {due:,} were due")
 
 
 def _watched(history: History) -> pl.DataFrame:
@@ -153,12 +179,13 @@ def _away(history: History, readers: pl.DataFrame, watched: pl.DataFrame) -> pl.
 
 def _unreached(history: History, readers: pl.DataFrame, watched: pl.DataFrame, pushes: pl.DataFrame) -> pl.DataFrame:
     """Return what neither arrived at a device in a session nor was pushed to it, with the bound `silence_s`."""
-    bounds, stays = history.bounds, facts_of(history).stays
+    bounds, facts = history.bounds, facts_of(history)
     due = _due(history, readers, watched, bounds.push_s + (bounds.silence_s or 0.0))
     if bounds.silence_s is None:
-        return _missing(history, due.clear(), pushes)
-    there = overlapping(due, stays.sessions, start="acked", end="until").select("device", *MESSAGE).unique()
-    late = _missing(history, due.join(there, on=["device", *MESSAGE], how="semi"), pushes)
+        due = due.clear()
+    there = overlapping(due, facts.stays.sessions, start="acked", end="until").select("device", *MESSAGE).unique()
+    due = due.join(there, on=["device", *MESSAGE], how="semi")
+    late = _missing(due, pushes, facts.shown_of(due))
     came = late.join(_arrivals(history), on=["device", *MESSAGE]).filter(pl.col("arrived") <= pl.col("until"))
     return late.join(came, on=["device", *MESSAGE], how="anti")
 
@@ -170,9 +197,11 @@ def _arrivals(history: History) -> pl.DataFrame:
     return seen.group_by("device", *MESSAGE).agg(arrived=pl.col("t").min())
 
 
-def _missing(history: History, away: pl.DataFrame, pushes: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of `away` whose message was neither pushed nor shown in time."""
-    shown = facts_of(history).shown_of(away)
+def _missing(away: pl.DataFrame, pushes: pl.DataFrame, shown: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of `away` whose message was neither pushed nor shown in time.
+
+    `shown`: first displays, as Facts.shown_of returns them, with null or no row for none.
+    """
     told = away.join(pushes.select("device", "conv", covers="seq", pushed="t"), on=["device", "conv"]).filter(
         (pl.col("covers") >= pl.col("seq"))
         & pl.col("pushed").is_between(pl.col("sent").fill_null(EVER), pl.col("until"))

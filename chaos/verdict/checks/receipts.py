@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import FOREVER, MESSAGE, PLACE, in_stay
@@ -79,6 +80,11 @@ def check(history: History) -> Finding:
         )
     detail = f"{count(receipts.height, 'receipt')}, none early, none going back"
     return Finding(name=NAME, verdict="valid", detail=detail)
+
+
+def quick(bulk: Condensed) -> Finding | None:
+    """Return the finding if there is no receipt."""
+    return None if bulk.facts.of("receipt").height else nothing(NAME)
 
 
 def _early(history: History, receipts: pl.DataFrame) -> pl.DataFrame:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import MESSAGE, PLACE
@@ -51,5 +52,20 @@ def check(history: History) -> Finding:
     if unread:
         detail = f"{count(unread, 'conversation')} of a device without a complete read-back"
         return Finding(name=NAME, verdict="unknown", detail=detail)
-    detail = f"{count(known.height, 'message')} that a device wrote or showed, all in its final"
+    return _kept(known.height)
+
+
+def quick(bulk: Condensed) -> Finding | None:
+    """Return the finding if finals have all that their devices wrote and showed."""
+    acks = bulk.facts.acks
+    if not acks.height and not bulk.shows:
+        return nothing(NAME)
+    own = bulk.pairs_of(acks)
+    if bulk.totals.forgotten or bulk.totals.lost or (own < 0).any():
+        return None
+    return _kept(acks.height + bulk.shows - bulk.displayed(own))
+
+
+def _kept(known: int) -> Finding:
+    detail = f"{count(known, 'message')} that a device wrote or showed, all in its final"
     return Finding(name=NAME, verdict="valid", detail=detail)

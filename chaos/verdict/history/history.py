@@ -40,6 +40,8 @@ SCHEMA: Final[dict[str, type[pl.DataType] | pl.DataType]] = {
     "e": EVENT, "t": pl.Int64, "due": pl.Int64, "device": pl.Int64, "user": pl.Int64, "conv": pl.Int64,
     "msg": pl.Int64, "seq": pl.Int64, "hash": pl.Int64, "arg": pl.UInt8,
 }  # fmt: skip
+ORDER: Final = ("t", *(name for name in SCHEMA if name != "t"))
+"""The columns by which events are sorted, nulls last."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,6 +65,8 @@ class History:
     """The result of the hunt for plaintext; None if there was none."""
     unknown_kinds: dict[str, int] = field(default_factory=dict)
     """Number of lines of each unknown kind; such events are not judged."""
+    ends: tuple[int, int] | None = None
+    """Times of the first and the last event in ns, where `events` may lack them."""
 
     @cached_property
     def misspelled(self) -> dict[str, str]:
@@ -107,11 +111,15 @@ class History:
     @cached_property
     def first_ns(self) -> int:
         """Time of the first event in ns; 0 without events."""
+        if self.ends is not None:
+            return self.ends[0]
         return int(self.events["t"][0]) if self.events.height else 0
 
     @cached_property
     def last_ns(self) -> int:
         """Time of the last event; 0 without events."""
+        if self.ends is not None:
+            return self.ends[1]
         return int(self.events["t"][-1]) if self.events.height else 0
 
     @property
@@ -137,12 +145,23 @@ class History:
         made: T = self._made[make]
         return made
 
+    def keep(self, make: Callable[..., object], made: object) -> None:
+        """Let `once(make)` return `made`."""
+        self._made[make] = made
+
 
 def load_run(run_dir: Path) -> History:
     """Return the history of one of our runs.
 
     Raises HistoryError if there is none or it is damaged; the text names file and place.
     """
+    binaries, texts = files_of(run_dir)
+    read = [native.read(path) for path in binaries]
+    return build_run(run_dir, [frame for frame, _ in read], texts, [hole for _, hole in read if hole])
+
+
+def files_of(run_dir: Path) -> tuple[list[Path], list[Path]]:
+    """Return the binary files and the texts of a run's history. Raises HistoryError if some are missing."""
     directory = run_dir / "history"
     if not directory.is_dir():
         raise HistoryError(f"{directory}: no such directory; a run directory holds its history there")
@@ -150,13 +169,18 @@ def load_run(run_dir: Path) -> History:
     if not binaries and not texts:
         raise HistoryError(f"{directory}: no history files")
     _check_complete(directory, planned=(run_dir / "schedule.yaml").exists())
-    texts += sorted((run_dir / "pushes").glob("*.jsonl"))  # what the stand-ins for the push providers accepted
+    # the stand-ins for the push providers tell in texts of their own what they accepted
+    return binaries, texts + sorted((run_dir / "pushes").glob("*.jsonl"))
+
+
+def build_run(run_dir: Path, frames: list[pl.DataFrame], texts: list[Path], holes: list[Hole]) -> History:
+    """Return the history of the events of the binary files and of the texts. Raises HistoryError.
+
+    `frames` is empty afterwards, so that memory holds the events once.
+    """
     reader = Reader()
-    holes: list[Hole] = []
-    for path in binaries:
-        frame, hole = native.read(path)
-        reader.frames.append(frame)
-        holes += [hole] if hole else []
+    reader.frames += frames
+    frames.clear()
     for path in texts:
         if reader.read(path, torn_tail=True):
             last_ns = max((control.t for control in reader.controls), default=0)
@@ -188,8 +212,10 @@ def load_jsonl(path: Path) -> History:
 
 def _build(reader: Reader, holes: list[Hole], hunted: Canary | None = None) -> History:
     frames, ids = intern(reader.frames)
-    events = pl.concat([_empty(), *(_typed(frame) for frame in frames)])
-    events = events.sort("t", *(name for name in SCHEMA if name != "t"), nulls_last=True)
+    reader.frames.clear()
+    typed = [_empty(), *(_typed(frame) for frame in frames)]
+    frames.clear()
+    events = in_order(typed)
     controls: list[Control] = sorted([*reader.controls, *holes], key=lambda control: (control.t, repr(control)))
     metas = [control for control in controls if isinstance(control, Meta)]
     found = tuple(control for control in controls if isinstance(control, Hole))
@@ -209,6 +235,23 @@ def _build(reader: Reader, holes: list[Hole], hunted: Canary | None = None) -> H
         canary=hunts[-1] if hunts else None,
         meta=metas[-1] if metas else Meta(),
     )
+
+
+def in_order(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return events of several frames by ORDER, nulls last; `parts` is empty afterwards.
+
+    Only events that share their time are compared by all columns.
+    """
+    events = pl.concat(parts)
+    parts.clear()
+    events = events.sort("t")
+    times = events["t"]
+    same = (times == times.shift(1)).fill_null(value=False)
+    tied = same | same.shift(-1, fill_value=False)
+    if not tied.any():
+        return events
+    compared = events.filter(tied).sort(*ORDER, nulls_last=True)
+    return pl.concat([events.filter(~tied), compared]).sort("t", maintain_order=True)
 
 
 def _empty() -> pl.DataFrame:

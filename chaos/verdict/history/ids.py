@@ -27,6 +27,11 @@ class Ids:
         """`texts`: for each space, the JSON text of every id, indexed by its integer."""
         self._texts = texts or {}
 
+    @property
+    def are_integers(self) -> bool:
+        """True if every space keeps its own integers."""
+        return not self._texts
+
     def decode(self, column: str, value: int) -> Id:
         """Return the id that the history gave, for one value of an id column."""
         texts = self._texts.get(SPACES[column])

@@ -254,6 +254,11 @@ class Facts:
         shown = self.first_shows.join(sends, on=MESSAGE)
         return shown.filter(pl.col("device") != pl.col("sender")).drop("sender")
 
+    @property
+    def delivered(self) -> int:
+        """Number of deliveries."""
+        return self.deliveries.height
+
 
 def facts_of(history: History) -> Facts:
     """Return the relations of a history, computed once."""

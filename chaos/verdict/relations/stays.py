@@ -33,8 +33,9 @@ _CONNECTION: Final = pl.col("online") | ~pl.col("up")
 class Stays:
     """Sessions, absences and presences of the devices of one history."""
 
-    def __init__(self, history: History) -> None:
-        self._history = history
+    def __init__(self, history: History, *, also_lively: pl.Series | None = None) -> None:
+        """`also_lively`: devices that did something, where the events of the history may lack that."""
+        self._history, self._also_lively = history, also_lively
 
     @cached_property
     def _events(self) -> pl.DataFrame:
@@ -62,6 +63,9 @@ class Stays:
         """device, until: every device that did anything, and the end of the time for which its presence is known."""
         history = self._history
         own = history.events.filter(pl.col("e").is_in(OWN)).group_by("device").agg(until=pl.col("t").max())
+        if self._also_lively is not None:
+            lively = pl.DataFrame({"device": self._also_lively}).join(own, on="device", how="anti")
+            own = pl.concat([own, lively.with_columns(until=pl.lit(None, dtype=pl.Int64))])
         if history.holes:
             return own.with_columns(pl.min_horizontal("until", pl.lit(history.end_ns)))
         return own.with_columns(until=pl.lit(history.end_ns, dtype=pl.Int64))

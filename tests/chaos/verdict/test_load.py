@@ -10,6 +10,7 @@ import pytest
 
 from chaos.verdict.history import export
 from chaos.verdict.history.history import History, HistoryError, load_jsonl, load_run
+from chaos.verdict.history.native import are_whole
 from chaos.verdict.judge import judge
 from chaos.verdict.model import encode
 from chaos.verdict.relations.facts import facts_of
@@ -265,6 +266,15 @@ def test_a_file_that_was_never_closed_is_a_hole(run_dir: Path) -> None:
     assert "not closed after record 6" in history.notes[0]
     damage(run_dir, lambda data: bytes(len(data)))
     assert load_run(run_dir).events.height == 0
+
+
+def test_one_checksum_of_many_records_finds_every_bit(run_dir: Path) -> None:
+    data = bytearray((run_dir / "history" / "worker-1.bin").read_bytes()[: 3 * RECORD_SIZE])
+    assert are_whole(memoryview(data))
+    for bit in range(len(data) * 8):
+        data[bit // 8] ^= 1 << bit % 8
+        assert not are_whole(memoryview(data))
+        data[bit // 8] ^= 1 << bit % 8
 
 
 @pytest.mark.parametrize("record", range(5))
