@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from chaos.cli.lifecycle import hint
+from chaos.cli.lifecycle import attach, hint
 from chaos.errors import VALID, HarnessError, UsageError
 from sut.client.errors import ClientError, UserMistake
 from sut.client.names import check_name, user_of
 from sut.client.service.api import Access
 from sut.client.terminal.start import chat as start
-from sut.deploy.errors import DeployError
-from sut.deploy.system import System
 
 SYSTEM_ID = "chat-system.id"
 """File in a system's directory with the id that clients use. If the directory is removed, clients start anew."""
@@ -52,11 +50,8 @@ def chat(
 
 
 def _local(directory: Path, token: str | None, name: str) -> tuple[Access, str]:
-    """Return the access to the system in a directory, and the id that clients use. Raises HarnessError."""
-    try:
-        system = System.attach(directory)
-    except DeployError as error:
-        raise HarnessError(f"{error}; start it with: {hint('up', directory)}") from None
+    """Return the access to the system in a directory, and the id that clients use. Raises HarnessError, UsageError."""
+    system = attach(directory)
     if not system.running:
         raise HarnessError(f"nothing runs in {directory}; start it with: {hint('up', directory)}")
     topology = system.topology

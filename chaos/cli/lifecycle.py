@@ -83,7 +83,7 @@ def up(
 def status(*, directory: Path = DIRECTORY, console: Console | None = None) -> int:
     """Show every process and its problem. Returns 0 if all are healthy, else 70. Raises HarnessError."""
     console = console or for_people()
-    system = _attach(directory)
+    system = attach(directory)
     if not system.running:
         if left := members(system.topology.run_id):
             raise HarnessError(
@@ -101,7 +101,7 @@ def down(*, directory: Path = DIRECTORY, console: Console | None = None) -> int:
     Does nothing if it is stopped.
     """
     console = console or for_people()
-    system = _attach(directory)
+    system = attach(directory)
     was_running = system.running
     begun_s = time.monotonic()
     try:
@@ -150,7 +150,8 @@ def doctor(
     return status
 
 
-def _attach(directory: Path) -> System:
+def attach(directory: Path) -> System:
+    """Return the system of a directory, running or not. Raises HarnessError; UsageError if it is a copied directory."""
     if not (directory / "topology.json").exists():
         raise HarnessError(f"no system in {directory}; start one with: {hint('up', directory)}")
     try:

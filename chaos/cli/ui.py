@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +28,7 @@ HOST: Final = "127.0.0.1"
 HEARTBEAT_S: Final = 5.0
 SPAWN_PER_S: Final = 100
 WORKERS: Final = 2
+_OWN_LINE: Final = re.compile(r"\[[^]]*\] [^/]*/[A-Z]+/petrel: (?P<text>.*)")
 
 
 def serve(*, profile: str, users: int, out: Path | None, servers: Servers | None, port: int = 0) -> int:
@@ -85,6 +88,16 @@ def _browse(system: System, directory: rundir.RunDir, users: int, port: int, con
             start_new_session=True,
         )
     console.print(Text(f"web UI http://{HOST}:{port}   ledger http://{HOST}:{port}/petrel   Ctrl-C ends all"))
-    while process.poll() is None:
-        time.sleep(0.2)
+    with log.open(encoding="utf-8", errors="replace") as said:
+        while process.poll() is None:
+            for text in news(said):
+                console.print(Text(text))
+            time.sleep(0.2)
     raise HarnessError(f"the web UI ended: {last_line(log)}")
+
+
+def news(lines: Iterable[str]) -> Iterator[str]:
+    """Yield what the project's own logger says in a log of Locust: where a run is, its verdict, why it has none."""
+    for line in lines:
+        if own := _OWN_LINE.match(line):
+            yield own["text"]

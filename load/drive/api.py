@@ -198,7 +198,8 @@ class ApiClient:
             self._local.connection = None
             if reused and isinstance(error, http.client.RemoteDisconnected | ConnectionError):
                 return self._attempt(method, path, token, body)  # an idle connection was closed: retry once
-            reason = str(error) or type(error).__name__
+            said = error.strerror if isinstance(error, OSError) else ""
+            reason = said or str(error) or type(error).__name__
             raise ApiError(f"{method} {path} at {self._host}:{self._port}: {reason}") from None
         self._local.connection = connection
         if response.status in (200, 201):

@@ -104,7 +104,9 @@ _PAGE: Final = """<!doctype html>
 :root { color-scheme: light dark }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; width: 100% } td { padding: .3rem .5rem; border-bottom: 1px solid #8884 }
-td + td { text-align: right; font-variant-numeric: tabular-nums }
+td { vertical-align: top } td:first-child { width: 45% }
+td + td { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: anywhere }
+td.text { text-align: left }
 #state { color: #b00 }
 </style></head><body>
 <h1>Live ledger</h1>
@@ -129,6 +131,7 @@ async function poll() {
     body.replaceChildren(...rows(ledger).map(cells => {
       const row = document.createElement("tr");
       for (const text of cells) row.insertCell().textContent = text;
+      if (String(cells[1]).length > 40) row.cells[1].className = "text";
       return row;
     }));
     document.getElementById("state").textContent = "";

@@ -1,6 +1,7 @@
 """The API client: idempotent retries until the outcome is known, batches, kept-alive connections, bounds."""
 
 import random
+import socket
 import threading
 from http import HTTPStatus
 
@@ -129,3 +130,12 @@ def test_parallel_keeps_order_and_bounds_and_raises_the_first_error() -> None:
     assert parallel(work, [], at_once=8) == []
     with pytest.raises(ApiError, match="seventy-seven"):
         parallel(work, range(100), at_once=8)
+
+
+def test_a_refused_connection_is_told_in_words() -> None:
+    with socket.socket() as taken:  # bound and not listening: nobody else gets the port
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(ApiError) as caught:
+            client(f"http://127.0.0.1:{port}").gateways()
+    assert str(caught.value) == f"GET /v1/discovery at 127.0.0.1:{port}: Connection refused"

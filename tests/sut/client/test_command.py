@@ -40,7 +40,7 @@ def token_of(name: str, device: int = 7) -> str:
     [
         (["a b"], 64, r"'a b' is no name: .*"),
         ([""], 64, r"'' is no name: .*"),
-        (["alice", "--dir", "/nowhere"], 70, r"no system in /nowhere: .*; start it with: petrel up --dir /nowhere"),
+        (["alice", "--dir", "/nowhere"], 70, r"no system in /nowhere; start one with: petrel up --dir /nowhere"),
         (["alice", "--api", "ftp://x", "--token", "t"], 64, r"--api is a URL like http://host:port, not 'ftp://x'"),
         (["alice", "--api", "http://127.0.0.1:9"], 64, r"--api needs --token, .*"),
         (["alice", "--api", "http://127.0.0.1:9", "--token", "x"], 64, r"--token is no device token"),
