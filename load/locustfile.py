@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-call,untyped-decorator"
-"""The Locust file: one Locust user is one device.
+"""The Locust file: one Locust user is one device, or (tier fleet) one process of many devices.
 
     locust -f load/locustfile.py [--headless] [--processes N] [-u USERS -r PER_SECOND]
 
@@ -31,7 +31,8 @@ from locust.web import WebUI
 from load import byhand
 from load import workload as configs
 from load.drive.api import ApiError
-from load.drive.swarm import Part, Report, Swarm, total
+from load.drive.part import Part, Report, total
+from load.drive.swarm import Swarm
 from load.history.latency import Histogram
 from load.history.writer import HistoryError, now_ns
 from load.webui import LedgerView, attach
@@ -43,6 +44,7 @@ JOINED: Final = "petrel-joined"
 """A worker can take messages now. Locust tells the master of a worker before that."""
 MORE: Final = "petrel-more"
 GIVEN: Final = "petrel-given"
+RAMPED: Final = "petrel-ramped"
 SETTLE: Final = "petrel-settle"
 IDLE_LOOK_S: Final = 0.2
 """How often a user without a device looks for one."""
@@ -65,7 +67,7 @@ _LOGGER = logging.getLogger("petrel")
 
 
 class DeviceUser(User):
-    """A Locust user that is one device of the plan for as long as it lives."""
+    """A Locust user that is one device of the plan for as long as it lives; in the tier fleet, one fleet process."""
 
     wait_time = constant(0)
     host = "stormpetrel"
@@ -131,6 +133,8 @@ class Locust:
         self._pool = byhand.Pool(())
         self._known: set[str] = set()
         """Workers that have their part."""
+        self._ramped: set[str] = set()
+        """Workers whose fleet processes are past their ramp."""
         self._t0_ns = 0
         self._watch: gevent.Greenlet | None = None
         self._judging: gevent.Greenlet | None = None
@@ -164,6 +168,7 @@ class Locust:
             runner.register_message(FAILED, self.on_worker_failed)
             runner.register_message(MORE, self.on_more)
             runner.register_message(JOINED, self.on_joined)
+            runner.register_message(RAMPED, self.on_ramped)
             hooks.worker_report.add_listener(self.on_worker_report)
         if web_ui is not None:
             options = environment.parsed_options
@@ -237,6 +242,7 @@ class Locust:
         self._reports.clear()
         self._judging, self._settling, self._told_idle, self._asked_s = None, False, False, 0.0
         self._run, self._verdict, self._swarm, self._stopped = "", "", None, False
+        self._known, self._ramped = set(), set()
         try:
             config = self._configuration(runner.target_user_count)
             self._run = str(config.history.parent)
@@ -264,11 +270,38 @@ class Locust:
             self._swarm.join(part)
         except (ApiError, HistoryError) as error:
             self.fail(str(error))
+        else:
+            if part.config.tier == "fleet":
+                gevent.spawn(self._tell_ramped, self._swarm)
 
     def on_spawning_complete(self, **_: object) -> None:
-        """Master or only process: set the time 0 of the plan, as the ramp is over."""
+        """Master or only process: the ramp is over, or goes on in the fleet processes."""
         if self._swarm is None or self._swarm.begun:
             return
+        if self._swarm.config.tier == "fleet":
+            gevent.spawn(self._begin_once_ramped, self._swarm)
+        else:
+            self._begin()
+
+    def _begin_once_ramped(self, swarm: Swarm) -> None:
+        while not swarm.ramped or not self._ramped.issuperset(self._known):
+            gevent.sleep(IDLE_LOOK_S)
+        if swarm is self._swarm and not swarm.begun:
+            self._begin()
+
+    def on_ramped(self, *, msg: Message, **_: object) -> None:
+        """Master: every device of a worker's fleet processes has begun to connect."""
+        self._ramped.add(msg.node_id)
+
+    def _tell_ramped(self, swarm: Swarm) -> None:
+        """Worker: wait for the end of the ramp in its fleet processes, and say so."""
+        while not swarm.ramped:
+            gevent.sleep(IDLE_LOOK_S)
+        self._runner.send_message(RAMPED, {})
+
+    def _begin(self) -> None:
+        """Set the time 0 of the plan."""
+        assert self._swarm is not None
         t0_ns = self._t0_ns = now_ns() + LEAD_NS
         self._swarm.begin(t0_ns)
         if not JUDGED_ELSEWHERE:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 MAX_USERS: Final = 100_000
-"""A larger swarm needs a leaner tier than one Locust user per device. Also the distance of the id ranges of runs."""
+"""The largest swarm. Also the distance of the id ranges of runs."""
 MAX_RATE_PER_S: Final = 100_000
+FLEET_DEVICES: Final = 18_000
+"""Devices of one process of the tier fleet: below the 20,000 files that a process may usually have."""
 HEADROOM: Final = 2
 """Devices of a test by hand, as a multiple of those at its start."""
 MAX_SENDS: Final = 50_000_000
@@ -37,6 +39,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     users: Annotated[int, msgspec.Meta(ge=1, le=MAX_USERS)]
     """Number of users; each has one device."""
+    tier: Literal["greenlet", "fleet"] = "greenlet"
+    """greenlet: a Locust user is one device. fleet: it is a process of 18,000; no TLS, encryption, mobile devices."""
     duration_s: Annotated[float, msgspec.Meta(ge=1, le=86_400)] = 100.0
     """Seconds from the first planned send to the last."""
     rate_per_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_RATE_PER_S)] = 130.0
@@ -46,7 +50,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     spawn_per_s: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 100.0
     """Devices that connect a second during the ramp."""
     workers: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
-    """Swarm processes that the runner starts."""
+    """Swarm processes that the runner starts. Of the tier fleet at least so many, and one for each 18,000 devices."""
     directs_per_user: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.8
     """1:1 conversations, as a multiple of the users."""
     groups_per_user: Annotated[float, msgspec.Meta(ge=0, le=10)] = 0.2
@@ -93,6 +97,15 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise ValueError(f"{name} must be a finite number")
         if self.duration_s * self.rate_per_s > MAX_SENDS:
             raise ValueError(f"duration_s x rate_per_s is above {MAX_SENDS:,} sends: more than one plan holds")
+        if self.tier == "fleet" and self.crypto_share:
+            raise ValueError("tier fleet has no encryption: take tier greenlet, or leave crypto_share at 0")
+        if self.tier == "fleet" and self.mobile_share:
+            raise ValueError("tier fleet has no mobile devices: take tier greenlet, or leave mobile_share at 0")
+
+    @property
+    def fleets(self) -> int:
+        """The number of processes of the tier fleet."""
+        return max(min(self.workers, self.users), math.ceil(self.users / FLEET_DEVICES))
 
 
 class SwarmConfig(Workload, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -124,6 +137,11 @@ class SwarmConfig(Workload, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Known bad: messages name their dependencies, and devices do not wait for them."""
     trace_every: Annotated[int, msgspec.Meta(ge=0)] = 16
     """The history has more detail of one message in this many, the same ones that the system traces. 0: none."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tier == "fleet" and (self.ca_file or self.api_url.startswith("https:")):
+            raise ValueError("tier fleet has no TLS: take tier greenlet, or a system without TLS")
 
     @property
     def history(self) -> Path:

@@ -153,6 +153,13 @@ RULES = {
         forbidden=("locust",), outside=("load.locustfile", "load.webui"),
         breaks=("load.drive.session", "from importlib import import_module\nimport_module('locust.env')"),
     ),
+    "fleet_is_lean": Rule(
+        why="a fleet process holds thousands of devices and none of Locust: only its host, in Locust's process, may",
+        inside=("load.drive.lean", "load.device", "load.drive.part", "load.drive.line"),
+        outside=("load.drive.lean.host",),
+        forbidden=("gevent", "load.drive.session", "load.drive.fleet", "load.drive.swarm"),
+        breaks=("load.drive.lean.crew", "from load.drive.session import Session"),
+    ),
     "product_knows_no_sabotage": Rule(
         why="known-bad designs are handed in where processes are launched; what they replace does not know them",
         inside=("sut.gateway", "sut.services", "sut.process", "sut.adapters", "sut.ports", "sut.protocol"),

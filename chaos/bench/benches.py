@@ -34,7 +34,7 @@ from load.bench.crowd import Measured, Plan
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
 
-NAMES: Final = ("fanout", "storm", "counter", "reconnect", "presence", "overload", "hostile", "verify")
+NAMES: Final = ("fanout", "storm", "counter", "reconnect", "presence", "overload", "hostile", "verify", "devices")
 OURS: Final = ("gateway", "chat", "sequencer", "api")
 
 

@@ -85,15 +85,12 @@ class SwarmProcess:
 
     def __init__(self, experiment: Experiment, directory: RunDir, environ: Mapping[str, str]) -> None:
         """Start the processes. Raises HarnessError if they cannot be started."""
-        port = str(free_port())
         command = [
             *(sys.executable, "-P", "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"),
-            *("--users", str(experiment.users), "--spawn-rate", str(experiment.spawn_per_s)),
-            *("--processes", str(experiment.workers), "--expect-workers-max-wait", "60"),
-            *("--master-bind-host", "127.0.0.1", "--master-bind-port", port),
-            *("--master-host", "127.0.0.1", "--master-port", port),
+            *_extent(experiment),
         ]
         self.log = directory.logs / "swarm.log"
+        self._history = directory.history
         environ = {**locust_environ(directory.path), **environ, "PETREL_SWARM": str(directory.swarm)}
         self._process = _start(command, self.log, environ, directory.path)
         self._workers: dict[int, psutil.Process] = {}
@@ -111,8 +108,9 @@ class SwarmProcess:
     def deaths(self) -> list[tuple[str, str]]:
         """Return the processes that died since the last call, and how. Call it regularly, from the start on."""
         with contextlib.suppress(psutil.Error):
-            for child in psutil.Process(self._process.pid).children():
-                self._workers.setdefault(child.pid, child)
+            for child in psutil.Process(self._process.pid).children(recursive=True):
+                if child.ppid() == self._process.pid or (self._history / f"swarm-{child.pid}.jsonl").exists():
+                    self._workers.setdefault(child.pid, child)
         found = []
         if self.ended and self._process.pid not in self._dead:
             self._dead.add(self._process.pid)
@@ -152,6 +150,19 @@ class SwarmProcess:
                 process.kill()
         self._process.wait()
         return not left
+
+
+def _extent(experiment: Experiment) -> list[str]:
+    """Return Locust's options for the number of users and processes."""
+    if experiment.tier == "fleet":  # one Locust process, whose users are the fleet processes
+        return ["--users", str(experiment.fleets), "--spawn-rate", str(experiment.fleets)]
+    port = str(free_port())
+    return [
+        *("--users", str(experiment.users), "--spawn-rate", str(experiment.spawn_per_s)),
+        *("--processes", str(experiment.workers), "--expect-workers-max-wait", "60"),
+        *("--master-bind-host", "127.0.0.1", "--master-bind-port", port),
+        *("--master-host", "127.0.0.1", "--master-port", port),
+    ]
 
 
 class ReadBack:

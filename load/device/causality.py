@@ -7,7 +7,7 @@ encryption must decrypt a message before it knows its dependencies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence, Set
 
 from load.device import body as bodies
 from load.plan.changes import Change
@@ -30,17 +30,34 @@ class Ties:
     """The users who may be in each conversation, by its id. One object for all devices of a process."""
 
     def __init__(
-        self, population: Population, plan: Plan, conversations: Sequence[int], *, ignore_dependencies: bool = False
+        self,
+        *,
+        founders: Mapping[int, Set[int]],
+        ever: Mapping[int, Set[int]],
+        growing: Container[int],
+        ignore_dependencies: bool = False,
     ) -> None:
-        """`ignore_dependencies`: the known-bad clients, which name dependencies and do not wait for them."""
-        self.founders = {
-            conv: frozenset(one.members) for conv, one in zip(conversations, population.conversations, strict=True)
-        }
-        self.ever = dict(zip(conversations, ever(population, plan.changes), strict=True))
-        self.growing = frozenset(
-            conv for conv, one in zip(conversations, population.conversations, strict=True) if one.kind == "group"
-        )
+        """`founders`: the members at the creation, `ever`: also later ones, `growing`: the groups; by conversation.
+
+        `ignore_dependencies`: the known-bad clients, which name dependencies and do not wait for them.
+        """
+        self.founders = founders
+        self.ever = ever
+        self.growing = growing
         self.ignore_dependencies = ignore_dependencies
+
+    @classmethod
+    def planned(
+        cls, population: Population, plan: Plan, conversations: Sequence[int], *, ignore_dependencies: bool = False
+    ) -> Ties:
+        """Return the ties of a population, whose conversations have these ids."""
+        known = list(zip(conversations, population.conversations, strict=True))
+        return cls(
+            founders={conv: frozenset(one.members) for conv, one in known},
+            ever=dict(zip(conversations, ever(population, plan.changes), strict=True)),
+            growing=frozenset(conv for conv, one in known if one.kind == "group"),
+            ignore_dependencies=ignore_dependencies,
+        )
 
     def of(self, user: int, read: Callable[[Message], bytes] | None = None) -> Tie:
         """Return the Causality of this user's device.

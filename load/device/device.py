@@ -10,6 +10,7 @@ the WebSocket connection (`websockets`' sans-I/O core). Its driver owns the sock
 
 from __future__ import annotations
 
+import marshal
 import math
 import random
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from websockets.client import ClientProtocol
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import OPEN
-from websockets.uri import parse_uri
+from websockets.uri import WebSocketURI, parse_uri
 
 from load.device import body as bodies
 from load.device.body import Draft
@@ -31,6 +32,7 @@ from load.history.recorder import UNWATCHED, Recorder
 from load.history.writer import now_ns
 from load.plan.plan import ALWAYS_US, US, Absence, DevicePlan
 from sut.protocol.causal import Dependency
+from sut.protocol.device import rest as resting
 from sut.protocol.device.client import Client
 from sut.protocol.device.events import (
     Acked,
@@ -61,6 +63,9 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE: Final = 4 << 20
 """Largest WebSocket message in bytes that a device accepts: a PAGE of 200 bodies of 16 KB is below it."""
+_MARSHAL: Final = 2
+_ANYWHERE: Final = WebSocketURI(False, "", 0, "", "")
+"""The address of a connection that is open already: it is asked for no more."""
 
 
 @dataclass(kw_only=True)
@@ -68,7 +73,7 @@ class Run:
     """The state that all devices of a process share. Before `begin` no device sends, and latecomers stay away."""
 
     seed: int
-    conversations: tuple[int, ...]
+    conversations: Sequence[int]
     """The id that the API gave to each conversation of the population, by its place there."""
     recorder: Recorder
     ties: Ties | None = None
@@ -223,11 +228,15 @@ class Device:
 
     def wake_at(self) -> float:
         """Return when `on_time` has something to do; inf: not before something arrives."""
-        at = self._client.next_wakeup()
+        return min(self._client.next_wakeup(), self.next_deed())
+
+    def next_deed(self) -> float:
+        """Return when the person, not the client, has something to do next; inf: never."""
         if self._crypto is not None and self._crypto.outgoing:
             return -math.inf
         if self._run.quiet:
-            return at
+            return math.inf
+        at = math.inf
         sends = self._plan.sends
         if self._next_send < len(sends):
             at = min(at, self._at(sends[self._next_send].due_us))
@@ -285,6 +294,41 @@ class Device:
         self._open = False
         self.leaving = None
         return wait_s
+
+    def rest(self) -> bytes | None:
+        """Return all that this device knows, in few bytes for `wake`; None while it has something under way."""
+        web = self._web
+        if self._unsent or self.leaving is not None or self._crypto is not None:
+            return None
+        if web is not None and (
+            not self._open or self.must_drop or self._fragments or web.state is not OPEN or web.reader.buffer
+        ):
+            return None
+        client = resting.rest(self._client)
+        if client is None:
+            return None
+        return marshal.dumps((
+            client, self._client_seq, self._next_send, self._next_absence, self._skipped, self._online, self._due,
+            self._open, self._doings.place,
+        ), _MARSHAL)  # fmt: skip
+
+    def beats_ahead(self) -> tuple[float, float, int]:
+        """Return when the next HEARTBEAT is due, the seconds between two, and how many may be sent for it at rest."""
+        return self._client.beats_ahead()
+
+    def beaten(self, count: int, sent_at: float, heard_at: float | None) -> None:
+        """Note the HEARTBEATs that were sent for this device at rest (Client.beaten)."""
+        self._client.beaten(count, sent_at, heard_at)
+
+    def wake(self, rested: bytes) -> None:
+        """Bring a new device to where the one was that rested, of the same id, plan and run."""
+        (
+            client, self._client_seq, self._next_send, self._next_absence, self._skipped, self._online, self._due,
+            self._open, self._doings.place,
+        ) = marshal.loads(rested)  # fmt: skip  # noqa: S302 (this process wrote it)
+        resting.wake(self._client, client)
+        if self._open:
+            self._web = ClientProtocol(_ANYWHERE, state=OPEN, max_size=MAX_MESSAGE)
 
     def _at(self, us: int) -> float:
         return self._run.t0_s + us / US

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from load.history.events import message_id
 from load.plan.people import is_read
@@ -23,7 +23,7 @@ class Doings:
         plan: DevicePlan,
         *,
         device: int,
-        conversations: tuple[int, ...],
+        conversations: Sequence[int],
         seed: int,
         read_share: float,
         at: Callable[[int], float],
@@ -37,6 +37,15 @@ class Doings:
         self._at = at
         self._keystroke = 0
         self._look = 0  # 2 x place in the plan, + 1 while looking
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """How far the plan was followed; to be set again on a new object."""
+        return self._keystroke, self._look
+
+    @place.setter
+    def place(self, place: tuple[int, int]) -> None:
+        self._keystroke, self._look = place
 
     def wake_at(self) -> float:
         """Return when `follow` has something to do; inf: never."""

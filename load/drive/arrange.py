@@ -68,15 +68,16 @@ class Changes:
         self,
         *,
         api: ApiClient,
-        population: Population,
+        creators: Mapping[int, int],
         conversations: Sequence[int],
         tokens: Mapping[int, str],
         history: HistoryWriter,
         control: ControlWriter,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """`creators`: the user who made it, by place of the conversation; of those that change."""
         self._api = api
-        self._population = population
+        self._creators = creators
         self._conversations = conversations
         self._tokens = tokens
         self._history = history
@@ -104,7 +105,7 @@ class Changes:
 
     def _carry_out(self, change: Change) -> None:
         conv = self._conversations[change.conversation]
-        token = self._tokens[change.by or self._population.conversations[change.conversation].creator]
+        token = self._tokens[change.by or self._creators[change.conversation]]
         call = self._api.add if change.add else self._api.remove
         if change.role:
             call = partial(self._api.name, role=change.role)

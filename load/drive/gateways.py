@@ -33,26 +33,39 @@ class Gateways:
         self._clock = clock
         self._lock = threading.Lock()
         self._urls: tuple[str, ...] = ()
+        self._reason = "discovery lists no gateway"
         self._asked_at = float("-inf")
         self._avoid: dict[tuple[str, int | None], float] = {}
         self._turn = int(rng.random() * 1000)
 
     def pick(self, cell: int | None = None) -> str:
-        """Return the WebSocket URL to try next from this cell; devices are spread evenly. Raises NoGateway."""
-        reason = "discovery lists no gateway"
+        """Return the WebSocket URL to try next from this cell; asks first if the list is old. Raises NoGateway."""
         with self._lock:
-            if self._clock() - self._asked_at >= FRESH_S:
-                try:
-                    self._urls = self._api.gateways()
-                except ApiError as error:
-                    reason = str(error)
-                self._asked_at = self._clock()
-            now = self._clock()
-            good = [url for url in self._urls if self._avoid.get((url, cell), now) <= now] or self._urls
-            if not good:
-                raise NoGateway(reason)
-            self._turn += 1
-            return good[self._turn % len(good)]
+            if self.stale:
+                self.ask()
+            return self.choose(cell)
+
+    @property
+    def stale(self) -> bool:
+        """True if the list is older than FRESH_S: `ask` should come before `choose`."""
+        return self._clock() - self._asked_at >= FRESH_S
+
+    def ask(self) -> None:
+        """Ask the API for the list, and wait for it. Without an answer the last list stays."""
+        try:
+            self._urls, self._reason = self._api.gateways(), "discovery lists no gateway"
+        except ApiError as error:
+            self._reason = str(error)
+        self._asked_at = self._clock()
+
+    def choose(self, cell: int | None = None) -> str:
+        """Return the WebSocket URL to try next from this cell, by the list as it is. Raises NoGateway."""
+        now = self._clock()
+        good = [url for url in self._urls if self._avoid.get((url, cell), now) <= now] or self._urls
+        if not good:
+            raise NoGateway(self._reason)
+        self._turn += 1
+        return good[self._turn % len(good)]
 
     def failed(self, url: str, cell: int | None = None) -> None:
         """Avoid this gateway from this cell for AVOID_S, because a connection to it could not be made."""

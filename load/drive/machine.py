@@ -19,6 +19,31 @@ SPAN_S: Final = 1.0
 """Shortest time that one line covers."""
 
 
+class Stalls:
+    """Collects how late a process woke from short sleeps, and writes it about once a second."""
+
+    def __init__(self, process: str, write: Callable[[Machine], None]) -> None:
+        self._process = process
+        self._write = write
+        self._began_s = time.monotonic()
+        self._stalls: list[float] = []
+
+    def woke(self, late_s: float) -> bool:
+        """Note a wake-up, that much too late. Returns False once nothing can be written any more."""
+        now_s = time.monotonic()
+        if late_s > STALL_S:
+            self._stalls.append(round(late_s, 4))
+        if now_s - self._began_s < SPAN_S:
+            return True
+        span_s = round(now_s - self._began_s, 3)
+        try:
+            self._write(Machine(t=now_ns(), process=self._process, span_s=span_s, stalls_s=tuple(self._stalls)))
+        except OSError:
+            return False  # a full disk is told by those who write the history
+        self._began_s, self._stalls = now_s, []
+        return True
+
+
 class Beat:
     """Tells how late this process wakes from short sleeps, as a send that is due wakes it."""
 
@@ -29,20 +54,11 @@ class Beat:
 
     def run(self, until: Callable[[], bool] = lambda: False) -> None:
         """Measure, until that is so, nothing can be written any more, or the thread (or greenlet) ends."""
-        began_s, stalls = time.monotonic(), []
-        while not until():
+        stalls, goes_on = Stalls(self._process, self._write), True
+        while goes_on and not until():
             before_s = time.monotonic()
             self._sleep(NAP_S)
-            now_s = time.monotonic()
-            if (late_s := now_s - before_s - NAP_S) > STALL_S:
-                stalls.append(round(late_s, 4))
-            if now_s - began_s >= SPAN_S:
-                span_s = round(now_s - began_s, 3)
-                try:
-                    self._write(Machine(t=now_ns(), process=self._process, span_s=span_s, stalls_s=tuple(stalls)))
-                except OSError:
-                    return  # a full disk is told by those who write the history
-                began_s, stalls = now_s, []
+            goes_on = stalls.woke(time.monotonic() - before_s - NAP_S)
 
 
 class Cores:

@@ -2,7 +2,7 @@
 
 The greenlet that calls `run` (a Locust user's) connects, reads and reconnects; nothing else waits for this device. The
 one alarm greenlet of the process does timed work (sends, retries, going offline), see load/drive/fleet.py. It must
-never wait for a device. So a write passes only as many bytes as the socket takes, and the rest is retried soon.
+never wait for a device (load/drive/line.py).
 """
 
 from __future__ import annotations
@@ -24,16 +24,12 @@ from load.device.device import Device, Refusal
 from load.device.secure import SecureStream
 from load.drive.api import ApiError
 from load.drive.gateways import Gateways, NoGateway
+from load.drive.line import Line
 from load.history.writer import HistoryError
 from load.plan.plan import Absence
 
 CONNECT_S: Final = 5.0
 """Seconds from the first SYN to the 101 of the gateway."""
-CLOSE_S: Final = 1.0
-"""Seconds after a close frame in which the gateway may end the connection."""
-WRITE_AGAIN_S: Final = 0.02
-MAX_UNWRITTEN: Final = 1 << 20
-"""Bytes kept for a socket that takes none; beyond it the connection is dropped."""
 _LOGGER = logging.getLogger(__name__)
 _READ: Final = 64 * 1024
 
@@ -72,21 +68,18 @@ class Fleet(Protocol):
         """The history cannot be written any more."""
 
 
-class Session:
+class Session(Line):
     """The I/O of one device. Only `run` may wait."""
 
-    __slots__ = ("_fd", "_fleet", "_kill_at", "_sock", "_tls", "_unwritten", "alarm_at", "device")
+    __slots__ = ("_fleet", "_sock", "_tls", "alarm_at")
 
     def __init__(self, device: Device, fleet: Fleet) -> None:
-        self.device = device
+        super().__init__(device)
         self.alarm_at = math.inf
         """When the fleet has this session's alarm; only the fleet sets it."""
         self._fleet = fleet
         self._sock: socket.socket | None = None
-        self._fd = -1
         self._tls: SecureStream | None = None
-        self._unwritten = b""
-        self._kill_at = math.inf
 
     def run(self) -> None:
         """Run this device until the greenlet is killed; then the device goes offline as planned, at once."""
@@ -98,21 +91,6 @@ class Session:
             self._fleet.failed(str(error))
         finally:
             self._end()
-
-    def on_alarm(self, now: float) -> None:
-        """Do what is due. Never waits."""
-        device = self.device
-        device.on_time(now)
-        self._flush()
-        if device.leaving is not None and self._sock is not None and self._kill_at == math.inf:
-            self._kill_at = now + CLOSE_S if device.leaving.clean else now
-        if device.must_drop or now >= self._kill_at:
-            self._drop()
-
-    def wake_at(self, now: float) -> float:
-        """Return when `on_alarm` has something to do."""
-        at = min(self.device.wake_at(), self._kill_at)
-        return min(at, now + WRITE_AGAIN_S) if self._unwritten else at
 
     def _wait_until_wanted(self) -> None:
         while True:
@@ -194,27 +172,10 @@ class Session:
         self._flush()
         return bool(data)
 
-    def _flush(self) -> None:
-        """Write as many bytes as the socket takes now and keep the rest. gevent's sockets never block below Python."""
-        data = self.device.output()
-        if self._tls is not None:
-            data = self._sealed(self._tls, data)
-        data = self._unwritten + data
-        if not data or self._fd < 0:
-            self._unwritten = b""
-            return
-        try:
-            written = os.write(self._fd, data)
-        except BlockingIOError:
-            written = 0
-        except OSError:
-            self._drop()
-            return
-        self._unwritten = data[written:]
-        if len(self._unwritten) > MAX_UNWRITTEN:
-            self._drop()
-
-    def _sealed(self, tls: SecureStream, data: bytes) -> bytes:
+    def _sealed(self, data: bytes) -> bytes:
+        if self._tls is None:
+            return data
+        tls = self._tls
         try:
             tls.send(data)
         except OSError:
@@ -223,10 +184,8 @@ class Session:
 
     def _drop(self) -> None:
         """End the connection from outside the reading greenlet, which then wakes with an OSError."""
-        self._fd = -1
+        super()._drop()
         self._tls = None
-        self._unwritten = b""
-        self._kill_at = math.inf
         if self._sock is not None:
             if self.device.moved and self._sock.fileno() >= 0:
                 self._fleet.abandon(os.dup(self._sock.fileno()))

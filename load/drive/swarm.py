@@ -11,27 +11,28 @@ import contextlib
 import gc
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import gevent
-import msgspec
 
 from load.device.causality import Ties
 from load.device.device import Run
 from load.drive.api import ApiClient
 from load.drive.arrange import Changes, create_conversations, record_population
 from load.drive.fleet import Fleet
+from load.drive.lean.host import Host, Seat
 from load.drive.machine import Beat
+from load.drive.part import Part, Report, report_of, run_of
 from load.drive.session import Session
 from load.history.control import ControlWriter, Machine, PhaseName, Sends
-from load.history.latency import Histogram
-from load.history.recorder import Counters, Observer, Recorder
+from load.history.recorder import Observer, Recorder
 from load.history.writer import HistoryError, HistoryWriter, now_ns
 from load.plan import plan as plans
 from load.plan import population as populations
 from load.workload import SwarmConfig
-from sut.protocol.device.events import ClientSettings
 
 if TYPE_CHECKING:
     from load.drive.keys import Keys
@@ -46,26 +47,6 @@ The run does not wait longer for a device that finds no gateway.
 LOOK_S: Final = 0.05
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """The leader's message to a process with devices."""
-
-    config: SwarmConfig
-    conversations: tuple[int, ...]
-    """The ids of the conversations, by place in the population."""
-    worker: int = 0
-    workers: int = 1
-    """This process has the devices with (id - 1) % workers == worker. 0: none yet, it joined late."""
-
-
-class Report(msgspec.Struct, kw_only=True):
-    """The figures of a process while it runs."""
-
-    counters: Counters = msgspec.field(default_factory=Counters)
-    ack: dict[str, int] = {}
-    show: dict[str, int] = {}
-    """Latencies to the ack and to the display, as exported histograms."""
-
-
 class Swarm:
     """One process's part of one run. Not reusable: another run is another Swarm."""
 
@@ -73,8 +54,6 @@ class Swarm:
         """Create this process's history files. Raises HistoryError."""
         self.config = config
         self.phase = ""
-        self.population = populations.make(config)
-        self.plan = plans.make(config, self.population)
         self._observer = observer
         self._on_failure = on_failure
         self._api = ApiClient(config.api_url, ca_file=config.ca_file)
@@ -87,12 +66,23 @@ class Swarm:
         self._history = HistoryWriter(config.history / f"{name}.bin")
         self._changes: Changes | None = None
         self._fleet: Fleet | None = None
+        self._host: Host | None = None
         self._recorder: Recorder | None = None
         self._tasks: list[gevent.Greenlet] = []
         self.begun = False
         """True once t0 is known."""
         self._tokens: dict[int, str] = {}
         self._crypto: Keys | None = None
+
+    @cached_property
+    def population(self) -> populations.Population:
+        """The population of the whole run."""
+        return populations.make(self.config)
+
+    @cached_property
+    def plan(self) -> plans.Plan:
+        """The plan of the whole run."""
+        return plans.make(self.config, self.population)
 
     def lead(self) -> Part:
         """Create all conversations and write who is in them. Returns what other processes need. Raises ApiError."""
@@ -102,9 +92,16 @@ class Swarm:
             self._api.register(self.config.api_key, self.population.users)
         conversations = create_conversations(self._api, self.population, self._tokens)
         record_population(self._history, self.population, conversations)
+        if self.config.tier == "fleet":
+            self.plan = plans.Plan(devices={}, changes=plans.changes(self.config, self.population))
+        creators = {
+            one.conversation: self.population.conversations[one.conversation].creator for one in self.plan.changes
+        }
+        if self.config.tier == "fleet":
+            self._forget(creators)
         self._changes = Changes(
             api=self._api,
-            population=self.population,
+            creators=creators,
             conversations=conversations,
             tokens=self._tokens,
             history=self._history,
@@ -114,29 +111,35 @@ class Swarm:
         self._enter("ramp")
         return Part(config=self.config, conversations=conversations)
 
+    def _forget(self, creators: Mapping[int, int]) -> None:
+        """Keep only what the changes of groups need: the fleet processes compute the rest for themselves."""
+        acting = {*creators.values(), *(change.by for change in self.plan.changes)}
+        self._tokens = {user: token for user, token in self._tokens.items() if user in acting}
+        del self.population
+        gc.collect()
+
     def join(self, part: Part) -> None:
         """Take this process's share of the devices. Raises ApiError."""
+        if self.config.tier == "fleet":
+            if sys.platform != "linux":
+                self._on_failure("tier fleet needs Linux: take tier greenlet")
+                return
+            self._host = Host(part, observer=self._observer, on_failure=self._on_failure)
+            return
         share = self._share(part)
         if missing := share.keys() - self._tokens.keys():
             self._tokens |= self._api.tokens(self.config.api_key, sorted(missing))
         known = dict(zip(part.conversations, self.population.conversations, strict=True))
+        groups = frozenset(conv for conv, conversation in known.items() if conversation.kind == "group")
         self._recorder = Recorder(
             self._history,
-            groups=frozenset(conv for conv, conversation in known.items() if conversation.kind == "group"),
+            groups=groups,
             recipients={conv: len(conversation.members) - 1 for conv, conversation in known.items()},
             observer=self._observer,
             trace_every=self.config.trace_every,
         )
-        run = Run(
-            seed=self.config.seed,
-            conversations=part.conversations,
-            recorder=self._recorder,
-            ties=self._ties(part),
-            read_share=self.config.read_share,
-            elastic=self.config.at_start > 0,
-            settings=ClientSettings(reconnect_fixed_s=self.config.reconnect_fixed_s, renumber=False, rewind=False),
-        )
-        run.groups, run.tracer = self._recorder.groups, self.config.tracer.encode()
+        run = run_of(self.config, part.conversations, self._recorder, self._ties(part))
+        run.groups = groups
         if self.config.crypto_share:
             self._join_crypto(run, part, share)
         self._fleet = Fleet(
@@ -181,7 +184,7 @@ class Swarm:
         if not self.config.causal:
             return None
         ignore = self.config.ignore_dependencies
-        return Ties(self.population, self.plan, part.conversations, ignore_dependencies=ignore)
+        return Ties.planned(self.population, self.plan, part.conversations, ignore_dependencies=ignore)
 
     def _join_crypto(self, run: Run, part: Part, share: Mapping[int, plans.DevicePlan]) -> None:
         """Set up real encryption for the devices of this process that are chosen for it. Raises ApiError."""
@@ -213,6 +216,8 @@ class Swarm:
         end_ns = t0_ns + round(self.config.duration_s * 1e9)
         if self._fleet is not None:
             self._fleet.begin(t0_ns)
+        if self._host is not None:
+            self._host.begin(t0_ns)
         self._enter("steady", t0_ns)
         if self._fleet is not None:
             self._tasks.append(gevent.spawn(Beat(self._control.process, self._control.write, gevent.sleep).run))
@@ -227,6 +232,8 @@ class Swarm:
             return
         if self._fleet is not None:
             self._fleet.quiesce()
+        if self._host is not None:
+            self._host.quiesce()
         if self._changes is not None:
             self._changes.quiet = True
         self._enter("quiesce")
@@ -239,23 +246,30 @@ class Swarm:
         if self.phase != "quiesce":
             self._enter("quiesce", end_ns)
 
-    def take(self) -> Session | None:
-        """Return a session for a new user; None if all of this process's devices are taken."""
+    @property
+    def ramped(self) -> bool:
+        """True unless fleet processes of this machine still have devices that have not begun to connect."""
+        return self._host is None or self._host.ramped
+
+    def take(self) -> Session | Seat | None:
+        """Return what a new user runs: a device, or a fleet process. None if all of this process's are taken."""
+        if self._host is not None:
+            return self._host.take()
         return self._fleet.take() if self._fleet is not None else None
 
-    def give_back(self, session: Session) -> None:
-        """Make a session available again after its user stopped."""
-        if self._fleet is not None:
-            self._fleet.give_back(session)
+    def give_back(self, taken: Session | Seat) -> None:
+        """The user of this stopped; a device is available again."""
+        if isinstance(taken, Seat):
+            if self._host is not None:
+                self._host.give_back(taken)
+        elif self._fleet is not None:
+            self._fleet.give_back(taken)
 
     def report(self) -> Report:
         """Return the counters and latencies of this process so far."""
-        if self._recorder is None:
-            return Report()
-        recorder = self._recorder
-        return Report(
-            counters=recorder.counters, ack=recorder.ack_latency.export(), show=recorder.show_latency.export()
-        )
+        if self._host is not None:
+            return self._host.report()
+        return report_of(self._recorder) if self._recorder is not None else Report()
 
     def stop(self) -> None:
         """End this part; its users must have ended. The history is complete afterwards."""
@@ -266,6 +280,8 @@ class Swarm:
         self._tell_sends()
         if self._fleet is not None:
             self._fleet.stop()
+        if self._host is not None:
+            self._host.stop()
         if self._crypto is not None:
             self._crypto.finish()
             _LOGGER.info("encryption: %s", self._crypto.cost)
@@ -303,13 +319,3 @@ class Swarm:
     def _enter(self, phase: PhaseName, t: int = 0) -> None:
         self.phase = phase
         self._control.phase(phase, t)
-
-
-def total(reports: Iterable[Report]) -> tuple[Counters, Histogram, Histogram]:
-    """Return counters, latencies to the ack and latencies to the display of all processes together."""
-    counters, ack, show = Counters(), Histogram(), Histogram()
-    for report in reports:
-        counters = counters.plus(report.counters)
-        ack.merge(Histogram.load(report.ack))
-        show.merge(Histogram.load(report.show))
-    return counters, ack, show

@@ -6,7 +6,7 @@ The history comes first and is the only part that is judged; the rest is for peo
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Final, Protocol
 
 import msgspec
@@ -96,7 +96,7 @@ class Recorder:
         self,
         history: HistoryWriter,
         *,
-        groups: frozenset[int],
+        groups: Container[int],
         recipients: Mapping[int, int],
         observer: Observer,
         trace_every: int = 0,

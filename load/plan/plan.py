@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -59,7 +59,7 @@ class Absence(NamedTuple):
 class DevicePlan:
     """The plan of one device. Each part is in rising time; absences do not touch each other, looks do not overlap."""
 
-    sends: tuple[PlannedSend, ...] = ()
+    sends: Sequence[PlannedSend] = ()
     absences: tuple[Absence, ...] = ()
     keystrokes: tuple[Keystroke, ...] = ()
     looks: tuple[Look, ...] = ()
@@ -85,7 +85,7 @@ def make(config: SwarmConfig, population: Population) -> Plan:
     """Return the plan of a configuration, whose population was made from the same one."""
     duration_us = round(config.duration_s * US)
     absences = _absences(stream(config.seed, "absences"), population, config.offline_share, duration_us)
-    changes = groups.members(stream(config.seed, "changes"), population, config.churn, config.group_cap, duration_us)
+    changes = _members(config, population)
     sends = _sends(
         stream(config.seed, "sends"),
         population,
@@ -94,8 +94,7 @@ def make(config: SwarmConfig, population: Population) -> Plan:
         absences=absences,
         changes=changes,
     )
-    if config.roles:
-        changes = groups.roles(stream(config.seed, "roles"), population, changes, config.roles, duration_us)
+    changes = _with_roles(config, population, changes)
     on_the_move = mobile(config, population, duration_us)
     keystrokes, looks = people.keystrokes(config, sends), people.looks(config, population, duration_us)
     devices = {
@@ -109,6 +108,23 @@ def make(config: SwarmConfig, population: Population) -> Plan:
         for user in population.users
     }
     return Plan(devices=devices, changes=changes)
+
+
+def changes(config: SwarmConfig, population: Population) -> tuple[Change, ...]:
+    """Return the changes of groups of the plan, without the plans of the devices."""
+    return _with_roles(config, population, _members(config, population))
+
+
+def _members(config: SwarmConfig, population: Population) -> tuple[Change, ...]:
+    rng, duration_us = stream(config.seed, "changes"), round(config.duration_s * US)
+    return groups.members(rng, population, config.churn, config.group_cap, duration_us)
+
+
+def _with_roles(config: SwarmConfig, population: Population, changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    if not config.roles:
+        return changes
+    rng, duration_us = stream(config.seed, "roles"), round(config.duration_s * US)
+    return groups.roles(rng, population, changes, config.roles, duration_us)
 
 
 def _absences(

@@ -63,6 +63,7 @@ class MiniChat:
         self.received: defaultdict[int, list[object]] = defaultdict(list)
         self.upgrades = 0
         self.discoveries = 0
+        self.heartbeat_ms = 30_000
         self.token_version = 1
         """Tokens of an older version are refused with 401."""
         self.refuse_upgrades: HTTPStatus | None = None
@@ -160,7 +161,7 @@ class MiniChat:
         old, self.connections[device] = self.connections.get(device), connection
         if old is not None:
             old.transport.abort()
-        await self._tell(device, Welcome(device, device, self.upgrades, 30_000, 16384))
+        await self._tell(device, Welcome(device, device, self.upgrades, self.heartbeat_ms, 16384))
         with contextlib.suppress(ConnectionClosed):
             async for data in connection:
                 frame = decode_client(data)

@@ -7,6 +7,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from load import workload as configs
@@ -42,11 +43,14 @@ def drained(reader: LedgerReader, sends: int) -> bool:
     return reader.update().sends == sends and reader.all_drained()
 
 
-@pytest.mark.parametrize("processes", [0, 2])
-def test_a_headless_run_does_all_that_was_planned(locust, swarm, chat, processes: int) -> None:
+@pytest.mark.parametrize(("tier", "processes"), [("greenlet", 0), ("greenlet", 2), ("fleet", 0), ("fleet", 2)])
+def test_a_headless_run_does_all_that_was_planned(locust, swarm, chat, tier: str, processes: int) -> None:
     config, path = swarm
+    config = msgspec.structs.replace(config, tier=tier)
+    configs.save(config, path)
     split = ["--processes", str(processes)] if processes else []
-    started = locust("--headless", "-u", "12", "-r", "100", *split, PETREL_SWARM=str(path))
+    users = config.fleets if tier == "fleet" else config.users
+    started = locust("--headless", "-u", str(users), "-r", "100", *split, PETREL_SWARM=str(path))
     wait_until(config.history.exists)
     population = populations.make(config)
     plan = plans.make(config, population)
@@ -79,7 +83,8 @@ def test_a_headless_run_does_all_that_was_planned(locust, swarm, chat, processes
     members = [r for r in rows if r[7] == Event.MEMBER and r[5]]
     assert len(members) == len(plan.changes)
     writers = {path.name for path in config.history.glob("swarm-*.bin")}
-    assert len(writers) == processes + 1
+    fleets = config.fleets if tier == "fleet" else 0
+    assert len(writers) == processes + 1 + fleets
     assert {r[8] for r in rows if r[7] == Event.OFFLINE} == {1}
     assert len([r for r in rows if r[7] == Event.ONLINE]) == len([r for r in rows if r[7] == Event.OFFLINE])
     assert not chat.connections

@@ -24,7 +24,7 @@ def _points(text: str) -> tuple[int, ...]:
 
 @command(
     "bench",
-    "measure one cost: fanout, storm, counter, reconnect, presence, overload, hostile, verify",
+    "measure one cost: fanout, storm, counter, reconnect, presence, overload, hostile, verify, devices",
     _options,
     profile,
     variant,
@@ -40,8 +40,8 @@ def bench(options: argparse.Namespace) -> int:
     check_profile(options.profile)
     if options.duration is not None and not 1 <= options.duration <= 3600:
         raise UsageError(f"--duration is from 1 to 3600, not {options.duration:g}")
-    if not all(0 <= point <= 10_000 for point in options.points):
-        raise UsageError("--points are from 0 to 10000")
+    if not all(0 <= point <= 20_000 for point in options.points):
+        raise UsageError("--points are from 0 to 20000")
     check_redis()
     return benches.run(
         options.name,

@@ -190,6 +190,29 @@ class Client(Parts):
         if self._fetches is not None:
             self._fetches.heard(now)
 
+    def beats_ahead(self) -> tuple[float, float, int]:
+        """Return when the next HEARTBEAT is due, the seconds between two, and how many an owner may send for it.
+
+        An owner of many clients at rest can send these without them, and tells of them with `beaten`. 0 while the
+        client waits for anything else.
+        """
+        at, every_s = self._liveness.rhythm
+        busy = self._parts_due() != math.inf or not self._liveness.at_ease
+        return at, every_s, 0 if busy else max(0, self._context.settings.sync_every_beats - 1 - self._beats)
+
+    def beaten(self, count: int, sent_at: float, heard_at: float | None) -> None:
+        """Note `count` HEARTBEATs that the owner sent for this client at rest, the last one at `sent_at`.
+
+        Each had a BEAT without flags, the last one at `heard_at`; None: that one has not come yet.
+        """
+        self._liveness.tick(sent_at)
+        self._context.frames.clear()
+        self._beats += count - 1
+        if heard_at is not None:
+            self._liveness.heard(heard_at)
+            self._context.beat(heard_at)
+            self._beats += 1
+
     def tick(self, now: float) -> None:
         """Do everything that is due."""
         self._tick(now)
@@ -223,9 +246,11 @@ class Client(Parts):
     def next_wakeup(self) -> float:
         """Return the earliest time at which tick() has work to do; inf if only an input can change anything."""
         self._liveness.be_patient(pages=self._awaits_pages)
-        at = self._liveness.due()
-        if self._outbox is not None:
-            at = min(at, self._outbox.due())
+        return min(self._liveness.due(), self._parts_due())
+
+    def _parts_due(self) -> float:
+        """Return when a part other than the liveness has work to do."""
+        at = math.inf if self._outbox is None else self._outbox.due()
         if self._open:
             at = min(at, self._inbox.due(), self._syncs.due())
             if self._fetches is not None:

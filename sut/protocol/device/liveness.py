@@ -67,6 +67,17 @@ class Liveness:
         self._context.asked_at = math.inf
         self._context.heard_at = now
 
+    @property
+    def rhythm(self) -> tuple[float, float]:
+        """When the next HEARTBEAT is due, and the seconds between two; both inf without a connection."""
+        return self._next_beat, self._heartbeat_s
+
+    @property
+    def at_ease(self) -> bool:
+        """True while nothing is awaited but the time of the next HEARTBEAT."""
+        context = self._context
+        return not context.beats_out and min(self._welcome_by, self._close_by, context.asked_at) == math.inf
+
     def due(self) -> float:
         """Return when tick() has work to do."""
         if self._stalled:

@@ -1,18 +1,25 @@
 """What the runner says of a swarm that ended."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from chaos.errors import HarnessError
+from chaos.errors import HarnessError, UsageError
 from chaos.run import experiment, rundir
 from chaos.run.swarm import LOCUSTFILE, SwarmProcess, configure, last_line, locust_environ
 from load import workload
+from load.history.control import Phase, Sends, control_events
+from load.history.ledger import LedgerReader
 from sut.deploy.topology import Link, Service, Topology
+from tests.kit.waits import wait_until
+from tests.load.conftest import MiniChat
 
 START = "[2026-11-25 19:52:14,283] here/INFO/locust.main: Starting Locust 2.47.0\n"
 ERROR = "[2026-11-25 19:52:16,213] here/ERROR/petrel: /x/swarm-1.bin: No space left on device\n"
@@ -126,3 +133,103 @@ def test_a_swarm_starts_whatever_locust_is_told_elsewhere(tmp_path: Path) -> Non
     finally:
         started.stop(lambda: True)
     assert "swarm.json: No such file or directory" in last_line(started.log)
+
+
+@pytest.fixture
+def chat() -> Iterator[MiniChat]:
+    """A small service, over WebSockets and HTTP."""
+    service = MiniChat()
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def fleets(chat: MiniChat, tmp_path: Path) -> Iterator[tuple[SwarmProcess, rundir.RunDir]]:
+    """A swarm of the tier fleet with three processes."""
+    port = int(chat.api_url.rpartition(":")[2])
+    api = Service(name="api-1", kind="api", ports={"http": port})
+    topology = Topology(run_id="r", profile="embedded", dir="/", services=(api,), token_key="00", api_key="key")
+    directory = rundir.make(tmp_path / "run")
+    wanted = msgspec.structs.replace(
+        experiment.load("quick"), users=30, workers=3, tier="fleet", duration_s=60.0, rate_per_s=60.0, churn=0
+    )
+    configure(wanted, topology, directory, 7)
+    started = SwarmProcess(wanted, directory, {})
+    yield started, directory
+    started.stop(lambda: True)
+
+
+def fleet_pids(started: SwarmProcess, directory: rundir.RunDir) -> list[int]:
+    """The processes with devices: all but Locust's and the parent."""
+    written = {path.stem for path in directory.history.glob("*.bin") if path.stat().st_size > 0}
+    mine = started.pids()
+    (_locust, *others) = mine
+    return [mine[name] for name in others if name in written]
+
+
+def test_a_fleet_process_that_dies_is_noticed_and_the_others_go_on(
+    fleets: tuple[SwarmProcess, rundir.RunDir],
+) -> None:
+    started, directory = fleets
+    reader = LedgerReader(directory.history)
+    wait_until(lambda: not started.deaths() and reader.update().acked > 30)
+    pids = fleet_pids(started, directory)
+    assert len(pids) == 3
+    os.kill(pids[0], signal.SIGKILL)
+    found: list[tuple[str, str]] = []
+    wait_until(lambda: found.extend(started.deaths()) or found)
+    assert found == [(f"swarm-{pids[0]}", "a worker ended")]
+    before = reader.update().sends
+    wait_until(lambda: reader.update().sends > before + 20)
+    assert not started.deaths()
+    deadline = time.monotonic() + 20
+    assert started.stop(lambda: time.monotonic() > deadline)
+    assert "Traceback" not in started.log.read_text()
+    assert "ended: killed by SIGKILL" in started.log.read_text()
+
+
+def test_fleet_processes_write_no_more_after_sigusr1_and_end_in_good_order(
+    fleets: tuple[SwarmProcess, rundir.RunDir], chat: MiniChat
+) -> None:
+    started, directory = fleets
+    reader = LedgerReader(directory.history)
+    wait_until(lambda: not started.deaths() and reader.update().acked > 30)
+    started.stop_writing()
+
+    def settled() -> int:
+        names = [event.name for event in control_events(directory.history).poll() if isinstance(event, Phase)]
+        return names.count("quiesce")
+
+    wait_until(lambda: settled() == 4)
+    wait_until(lambda: reader.update() and reader.all_drained())
+    sends = reader.update()
+    assert sends.online == 30, "who was away is back"
+    time.sleep(0.5)
+    assert reader.update().sends == sends.sends
+    deadline = time.monotonic() + 20
+    assert started.stop(lambda: time.monotonic() > deadline)
+    wait_until(lambda: not chat.connections)
+    told = [event for event in control_events(directory.history).poll() if isinstance(event, Sends)]
+    planned = sum(event.planned for event in told)
+    assert planned - sum(event.unsent for event in told) == sends.sends
+    assert planned == 3600
+
+
+def test_when_locust_dies_its_fleet_processes_end(fleets: tuple[SwarmProcess, rundir.RunDir]) -> None:
+    started, directory = fleets
+    reader = LedgerReader(directory.history)
+    wait_until(lambda: not started.deaths() and reader.update().online > 20)
+    locust, *others = started.pids().values()
+    os.kill(locust, signal.SIGKILL)
+    dead: set[str] = set()
+    wait_until(lambda: dead.update(name for name, _ in started.deaths()) or len(dead) == 1 + len(others))
+
+
+def test_what_the_tier_fleet_cannot_do_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("name: x\nsummary: x\nusers: 10\ntier: fleet\ncrypto_share: 0.5\n")
+    with pytest.raises(
+        UsageError, match=r"tier fleet has no encryption: take tier greenlet, or leave crypto_share at 0"
+    ):
+        experiment.load(str(path))

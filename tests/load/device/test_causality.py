@@ -52,7 +52,7 @@ def test_the_plan_tells_who_shares_what(config: SwarmConfig) -> None:
     population = populations.make(config)
     plan = plans.make(config, population)
     ids = tuple(random.Random(1).sample(range(1, 1 << 60), len(population.conversations)))
-    ties = Ties(population, plan, ids)
+    ties = Ties.planned(population, plan, ids)
     ever = [set(one.members) for one in population.conversations]
     added = [change for change in plan.changes if change.add]
     assert added
@@ -77,5 +77,5 @@ def test_bad_clients_name_and_do_not_obey(config: SwarmConfig) -> None:
     named = [Dependency(2, 5, 0)]
     body = bodies.make(seed=1, msg=1, due_offset_ns=0, size=40, dependencies=named)
     message = Message(1, 1, 0, 2, 2, 1, body)
-    assert Ties(population, plan, ids).of(1).named_by(message) == tuple(named)
-    assert not Ties(population, plan, ids, ignore_dependencies=True).of(1).named_by(message)
+    assert Ties.planned(population, plan, ids).of(1).named_by(message) == tuple(named)
+    assert not Ties.planned(population, plan, ids, ignore_dependencies=True).of(1).named_by(message)

@@ -18,7 +18,7 @@ from tests.load.device.crypto_world import DIRECT, GROUP, World
 def ties() -> Ties:
     config = SwarmConfig(seed=3, users=20, api_url="http://x", api_key="k", history_dir="h")
     people = population.make(config)
-    return Ties(people, plan.make(config, people), range(1, 1 + len(people.conversations)))
+    return Ties.planned(people, plan.make(config, people), range(1, 1 + len(people.conversations)))
 
 
 def test_what_a_message_depends_on_is_encrypted_and_told_before_it_is_displayed(world: World) -> None:

@@ -34,7 +34,7 @@ class World:
         self.member = members[-1]
         self.changes = Changes(
             api=self.api,
-            population=self.population,
+            creators={place: one.creator for place, one in enumerate(self.population.conversations)},
             conversations=self.conversations,
             tokens=self.tokens,
             history=self.history,

@@ -17,6 +17,7 @@ import gevent.socket
 import pytest
 
 from load.device.device import Run
+from load.drive import line
 from load.drive import session as sessions
 from load.drive.api import ApiClient
 from load.drive.fleet import Fleet
@@ -371,13 +372,13 @@ def test_a_socket_that_takes_little_gets_the_rest_later(rig, chat, monkeypatch: 
             raise BlockingIOError(errno.EAGAIN, "not now")
         return real_write(fd, data[:200])
 
-    monkeypatch.setattr(sessions.os, "write", reluctant)
+    monkeypatch.setattr(os, "write", reluctant)
     wait_until(lambda: it.recorder.counters.shown == 10)
     assert it.recorder.counters.drops == 0
 
 
 def test_a_socket_that_takes_nothing_is_dropped_at_the_bound(rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "MAX_UNWRITTEN", 3000)
+    monkeypatch.setattr(line, "MAX_UNWRITTEN", 3000)
     it = rig({1: writes(*[0.01 * n for n in range(1, 9)], size=2000), 2: DevicePlan()})
     it.start()
     real_write = os.write
@@ -388,7 +389,7 @@ def test_a_socket_that_takes_nothing_is_dropped_at_the_bound(rig, monkeypatch: p
             raise BlockingIOError(errno.EAGAIN, "not now")
         return real_write(fd, data)
 
-    monkeypatch.setattr(sessions.os, "write", stuck)
+    monkeypatch.setattr(os, "write", stuck)
     wait_until(lambda: it.recorder.counters.drops >= 1)
     blocked.clear()
     wait_until(lambda: it.recorder.counters.acked == 8)

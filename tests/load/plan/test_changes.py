@@ -24,6 +24,7 @@ def test_every_change_is_one_that_may_be_made_when_it_is_due(seed: int, churn: i
     without = plans.make(config(seed=seed, churn=churn, roles=0), populations.make(settings_))
     assert [c._replace(by=0) for c in plan.changes if not c.role] == list(without.changes)
     assert plan.devices == without.devices
+    assert plan.changes == plans.changes(settings_, population)
     assert [c.at_us for c in plan.changes] == sorted(c.at_us for c in plan.changes)
     members = {i: set(c.members) for i, c in enumerate(population.conversations)}
     admins: defaultdict[int, set[int]] = defaultdict(set)
