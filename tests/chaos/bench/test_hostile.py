@@ -21,7 +21,7 @@ FORWARDED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FORWARDED.keys() | {"heartbeats", "pings"})
+@pytest.mark.parametrize("name", sorted({*FORWARDED, "heartbeats", "pings"}))
 def test_a_flood_is_understood_by_the_gateway_and_is_of_its_kind(name: str) -> None:
     session = ServerSession(0)
     data = b"".join(itertools.islice(FLOODS[name](7), 3))
