@@ -72,7 +72,7 @@ class Sentinels:
 
     def blind(self) -> Proof:
         """Observe that most of the Sentinels believe the master down and see no replica."""
-        seen = [view is not None and "o_down" in view.flags and not view.replicas for _, view in self._views()]
+        seen = [view is not None and "s_down" in view.flags and not view.replicas for _, view in self._views()]
         text = f"{sum(seen)} of {len(seen)} Sentinels see no master and no replica"
         return Proof(sum(seen) * 2 > len(seen), text)
 

@@ -99,6 +99,10 @@ class World:
         """The end of the fault window at t."""
         return next((end for start, end in self.windows if start - 100 * MS <= t < end), None)
 
+    def struck(self, t: int) -> bool:
+        """Whether a fault is in force at t."""
+        return any(start <= t < end for start, end in self.windows)
+
     def visible(self, device: int, number: Message) -> bool:
         spans = self.spans.get((number.conv, self.devices[device]), [])
         return any(first < number.seq < last for first, last in spans)
@@ -139,7 +143,7 @@ class World:
         due = t - rng.randint(0, 20 * MS)
         self.add("send", t, due=due, device=device, conv=conv, msg=msg, hash=digest)
         fate = rng.random() if self.in_window(t) else rng.uniform(0.1, 0.9)
-        if fate < 0.04:
+        if fate < 0.04 and self.struck(t):
             self.add("nack", t + 5 * MS, device=device, conv=conv, msg=msg, definite=True)
             return
         if fate < 0.08:

@@ -153,29 +153,29 @@ def test_what_one_device_reads_is_read_on_the_others_live_and_when_they_come_bac
 
     async def scenario() -> None:
         access = access_to(running)
-        async with person(access, "lea", tmp_path) as lea, person(access, "max", tmp_path) as max_:
-            conv = await met(lea, max_)
-            await lea.do.read(conv)
-            async with person(access, "lea", tmp_path, device="laptop", joins=False) as laptop:
-                await add(laptop, lea)
+        async with person(access, "lia", tmp_path) as lia, person(access, "max", tmp_path) as max_:
+            conv = await met(lia, max_)
+            await lia.do.read(conv)
+            async with person(access, "lia", tmp_path, device="laptop", joins=False) as laptop:
+                await add(laptop, lia)
                 await max_.do.send(conv, "one")
-                for one in (lea, laptop):
-                    await one.until(lambda one=one: one.texts(conv)[-1:] == ["max: one"], others=(lea, laptop, max_))
-                await lea.until(lambda: unread(lea, conv) == unread(laptop, conv) == 1, others=(laptop,))
+                for one in (lia, laptop):
+                    await one.until(lambda one=one: one.texts(conv)[-1:] == ["max: one"], others=(lia, laptop, max_))
+                await lia.until(lambda: unread(lia, conv) == unread(laptop, conv) == 1, others=(laptop,))
                 laptop.chat.api.receipts = None  # so nothing but the frame can tell it
-                await lea.do.read(conv)
-                await laptop.until(lambda: unread(laptop, conv) == 0, others=(lea,))
+                await lia.do.read(conv)
+                await laptop.until(lambda: unread(laptop, conv) == 0, others=(lia,))
             await max_.do.send(conv, "two")
-            await lea.until(lambda: lea.texts(conv)[-1:] == ["max: two"], others=(max_,))
-            await lea.do.read(conv)
-            head = lea.talk(conv).read
+            await lia.until(lambda: lia.texts(conv)[-1:] == ["max: two"], others=(max_,))
+            await lia.do.read(conv)
+            head = lia.talk(conv).read
             deadline = Deadline(PATIENCE_S, told=lambda: "the read mark is not stored")
-            while not any(w.user == lea.core.me and w.read == head for w in await lea.chat.api.receipts(conv)):
+            while not any(w.user == lia.core.me and w.read == head for w in await lia.chat.api.receipts(conv)):
                 deadline.check()
                 await asyncio.sleep(0.2)
-            async with person(access, "lea", tmp_path, device="laptop") as laptop:
+            async with person(access, "lia", tmp_path, device="laptop") as laptop:
                 await laptop.until(
-                    lambda: laptop.texts(conv)[-1:] == ["max: two"] and unread(laptop, conv) == 0, others=(lea,)
+                    lambda: laptop.texts(conv)[-1:] == ["max: two"] and unread(laptop, conv) == 0, others=(lia,)
                 )
 
     asyncio.run(scenario())

@@ -124,7 +124,7 @@ def test_the_schema_is_statements_without_comments() -> None:
     assert [statement.split()[5] for statement in found] == [
         *("message", "membership", "cursor", "key_device", "one_time_prekey", "device_list"),
         *("full_bucket", "bucket_day", "retention"),
-        *("receipt", "log_of_this_store", "device", "device_of_user", "push_address"),
+        *("receipt", "log_of_this_store", "device", "device_of_user", "push_address", "refuses_groups"),
     ]
     assert not any("--" in statement or ";" in statement for statement in found)
 
