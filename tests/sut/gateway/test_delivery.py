@@ -180,9 +180,9 @@ def test_a_silent_connection_answers_websocket_pings(tmp_path):
 def test_frames_of_one_device_keep_their_order_through_a_burst(tmp_path):
     async def scenario(world: World) -> None:
         async with world.device() as device:
-            for number in range(1, 301):
-                await device.send(Send(9, number, b"x" * (number % 300 + 1)))
-            await until(lambda: len(world.forwarded) == 300)
-            assert [frame.client_seq for frame in world.forwarded] == list(range(1, 301))
+            for number in range(1, 151):
+                await device.send(Send(9, number, b"x" * (2 * number)))
+            await until(lambda: len(world.forwarded) == 150)
+            assert [frame.client_seq for frame in world.forwarded] == list(range(1, 151))
 
     in_world(scenario, tmp_path)
