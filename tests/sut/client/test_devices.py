@@ -153,20 +153,20 @@ def test_what_one_device_reads_is_read_on_the_others_live_and_when_they_come_bac
 
     async def scenario() -> None:
         access = access_to(running)
-        async with person(access, "lia", tmp_path) as lia, person(access, "moe", tmp_path) as moe:
-            conv = await met(lia, moe)
+        async with person(access, "lia", tmp_path) as lia, person(access, "mona", tmp_path) as mona:
+            conv = await met(lia, mona)
             await lia.do.read(conv)
             async with person(access, "lia", tmp_path, device="laptop", joins=False) as laptop:
                 await add(laptop, lia)
-                await moe.do.send(conv, "one")
+                await mona.do.send(conv, "one")
                 for one in (lia, laptop):
-                    await one.until(lambda one=one: one.texts(conv)[-1:] == ["moe: one"], others=(lia, laptop, moe))
+                    await one.until(lambda one=one: one.texts(conv)[-1:] == ["mona: one"], others=(lia, laptop, mona))
                 await lia.until(lambda: unread(lia, conv) == unread(laptop, conv) == 1, others=(laptop,))
                 laptop.chat.api.receipts = None  # so nothing but the frame can tell it
                 await lia.do.read(conv)
                 await laptop.until(lambda: unread(laptop, conv) == 0, others=(lia,))
-            await moe.do.send(conv, "two")
-            await lia.until(lambda: lia.texts(conv)[-1:] == ["moe: two"], others=(moe,))
+            await mona.do.send(conv, "two")
+            await lia.until(lambda: lia.texts(conv)[-1:] == ["mona: two"], others=(mona,))
             await lia.do.read(conv)
             head = lia.talk(conv).read
             deadline = Deadline(PATIENCE_S, told=lambda: "the read mark is not stored")
@@ -175,7 +175,7 @@ def test_what_one_device_reads_is_read_on_the_others_live_and_when_they_come_bac
                 await asyncio.sleep(0.2)
             async with person(access, "lia", tmp_path, device="laptop") as laptop:
                 await laptop.until(
-                    lambda: laptop.texts(conv)[-1:] == ["moe: two"] and unread(laptop, conv) == 0, others=(lia,)
+                    lambda: laptop.texts(conv)[-1:] == ["mona: two"] and unread(laptop, conv) == 0, others=(lia,)
                 )
 
     asyncio.run(scenario())
