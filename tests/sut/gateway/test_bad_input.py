@@ -45,6 +45,7 @@ async def answer_to(world: World, request: bytes, *, timeout_s: float = 5.0) -> 
         ("nonsense", b"token is malformed\n"),
         ("", b"no token: send Authorization: Bearer TOKEN, or ?token=TOKEN\n"),
     ],
+    ids=["signature", "expired", "nonsense", "none"],
 )
 def test_a_bad_token_gets_401_and_one_line(tmp_path, token, line):
     async def scenario(world: World) -> None:
