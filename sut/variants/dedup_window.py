@@ -1,9 +1,10 @@
-"""Known bad: a repeated SEND is recognised for one second only; one that comes later becomes a new message.
+"""Known bad: a repeated SEND is recognised for 0.3 seconds only; one that comes later becomes a new message.
 
-The window works as a cache with a time to live would. A second looks like plenty where an answer takes ten
-milliseconds. But a device repeats a SEND after two seconds when its ACK was lost. By then the sequencer has forgotten
-the message and gives it a second number. Both numbers are acknowledged, stored and shown. The numbers are no longer a
-function of the log either: the clock decides what is a repeat.
+The window works as a cache with a time to live would. It looks like plenty where an answer takes ten milliseconds. But
+a gateway hands on again what a chat service took in the second before it died, and a device repeats a SEND after two
+seconds when its ACK was lost. By then the sequencer has forgotten the message and gives it a second number. Both
+numbers are acknowledged, stored and shown. The numbers are no longer a function of the log either: the clock decides
+what is a repeat.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.worker import PartitionWorker
 
 CAUGHT_BY = ("duplicates",)
-WINDOW_S: Final = 1.0
+WINDOW_S: Final = 0.3
 MAX_REMEMBERED: Final = 100_000
 
 

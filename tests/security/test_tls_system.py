@@ -42,7 +42,8 @@ def test_a_swarm_talks_to_a_system_by_tls(tmp_path: Path) -> None:
         config = configs.by_hand(topology.path, seed=3, users=USERS, duration_s=SECONDS, rate_per_s=20.0)
         assert topology.tls is not None
         assert config.ca_file == topology.tls.ca
-        config = msgspec.structs.replace(config, churn=0)  # nobody is removed, so nobody may be refused
+        # Nobody is removed, so nobody may be refused; and all run throughout.
+        config = msgspec.structs.replace(config, churn=0, users=USERS, at_start=0, rate_per_s=20.0)
         swarm_json = Path(config.history_dir).parent / "swarm.json"
         configs.save(config, swarm_json)
         population = populations.make(config)

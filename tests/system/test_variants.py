@@ -13,13 +13,15 @@ from sut.variants import VARIANTS
 from tests.kit.pace import scaled
 
 EXPERIMENT = Path(__file__).with_name("variants.yaml")
+OTHERS = {"dedup_window": EXPERIMENT.with_name("repeats.yaml")}
+"""The experiment of a variant that needs another one."""
 SEED = "1"  # the gateway dies first; a RESYNC after that mends little
 
 
 def judged(variant: str | None, out: Path) -> tuple[int, dict[str, Any]]:
     """Exit status and verdict of one run."""
     options = [] if variant is None else ["--variant", variant]
-    run = ["run", str(EXPERIMENT), "--seed", SEED, "--json", "--out", str(out), *options]
+    run = ["run", str(OTHERS.get(variant or "", EXPERIMENT)), "--seed", SEED, "--json", "--out", str(out), *options]
     ended = subprocess.run(
         [sys.executable, "-m", "chaos.cli.petrel", *run],
         capture_output=True,

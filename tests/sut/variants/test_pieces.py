@@ -119,12 +119,12 @@ def numbered(monkeypatch, *sends: tuple[float, int]) -> list[rule.Outcome]:
 
 
 def test_a_repeat_within_the_window_is_known_and_one_after_it_is_numbered_again(monkeypatch):
-    first, soon, late, soon_after = numbered(monkeypatch, (0, 1), (0.9, 1), (2, 1), (2.5, 1))
+    first, soon, late, soon_after = numbered(monkeypatch, (0, 1), (0.2, 1), (2, 1), (2.2, 1))
     assert (first.message.seq, soon, late.message.seq, soon_after) == (1, rule.Repeated(1), 2, rule.Repeated(2))
 
 
 def test_the_window_begins_anew_with_each_message(monkeypatch):
-    *_, repeat = numbered(monkeypatch, (0, 1), (0.9, 2), (1.5, 2))
+    *_, repeat = numbered(monkeypatch, (0, 1), (0.2, 2), (0.4, 2))
     assert repeat == rule.Repeated(2)
 
 
