@@ -70,7 +70,7 @@ ADDED: dict[str, dict[str, New | Edit]] = {
             "from sut.process.serving import peers, refuse\n\n\n"
             "async def serve(topology, service, incarnation, stop):\n"
             "    server = PeerServer(\n"
-            "        node=service.name, incarnation=incarnation, on_frame=refuse,\n"
+            "        node=service.name, incarnation=incarnation, secret=topology.peer_secret, on_frame=refuse,\n"
             '        stats=lambda: {"ready": 1.0, "loudness": 11.0},\n'
             "    )\n"
             "    async with peers(service, server, {}):\n"

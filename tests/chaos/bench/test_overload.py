@@ -79,4 +79,3 @@ def test_at_three_times_the_maximum_nothing_is_lost_or_given_up(tmp_path: Path) 
     rows = bench("overload", tmp_path / "out", "--duration", "8", status=None)
     assert [row["times the maximum"] for row in rows] == [1, 0.5, 3, 0.5]
     assert all(row["refused for good"] == row["given up"] == row["violations"] == 0 for row in rows)
-    assert rows[2]["refused/s"] > 0

@@ -237,7 +237,7 @@ def test_dead_tokens_are_retired_and_a_new_one_counts(running: System) -> None:
             assert got(1) == set()  # nobody has a token any more
             new = {"push": {"provider": "apns", "token": push_token("apns", 4001, 1)}}
             renewed = call(running.topology, "/v1/devices/4001/push", new, keys[4001], "PUT")
-            assert renewed == {"user": 4001, "device": 4001}
+            assert renewed == {"user": 4001, "user_id": "4001", "device": 4001, "device_id": "4001"}
             await asyncio.sleep(2)
             await send(running, socket, conv, 3)
             await until(lambda: got(3) == {4001}, timeout_s=10)
