@@ -126,7 +126,7 @@ async def test_a_broker_that_goes_away_loses_nothing_and_costs_seconds(kafka_sys
             await asyncio.to_thread(kafka_system.heal)
         await devices.until_all_confirmed_since(time.monotonic(), timeout_s=BACK_AFTER_HEAL_S)
         assert back_s < scaled(BACK_S)
-        assert devices.longest_call_s < 3.5
+        assert devices.longest_call_s < scaled(3.5)
         sent = devices
     async with kafka_system.log(topic) as one, kafka_system.log(topic) as other:
         await sent.check(one, other)
@@ -143,7 +143,7 @@ async def test_without_a_majority_in_sync_nothing_is_confirmed_and_little_is_hel
                 stopped_s = time.monotonic()
                 await asyncio.sleep(2.0)
                 assert max(devices.last_s.values()) < stopped_s
-                assert devices.longest_call_s < 3.5
+                assert devices.longest_call_s < scaled(3.5)
                 memory = psutil.Process().memory_info().rss
                 floods = [asyncio.create_task(log.append(0, [record(99, n, size=16_000)])) for n in range(2_000)]
                 done, waiting = await asyncio.wait(floods, timeout=1.0)
@@ -178,7 +178,7 @@ async def test_a_log_is_opened_before_there_is_a_cluster(kafka_system: KafkaSyst
                 partial(log.committed, 0),
             )
             for call in calls:
-                with pytest.raises(Unavailable, match=r"no connection|no broker has answered"):
+                with pytest.raises(Unavailable, match=r"no connection|no broker has answered|no answer in"):
                     await call()
             assert time.monotonic() - begun_s < 4 * 0.5 + 1.0
             await asyncio.to_thread(kafka_system.heal)
