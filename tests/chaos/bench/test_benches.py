@@ -38,7 +38,8 @@ def test_a_group_of_500_online_is_one_body_stored_and_16_bytes_a_notification(tm
     (row,) = bench("fanout", tmp_path / "out", "--points", "500", "--duration", "10")
     assert (row["members"], row["messages"], row["missing"]) == (500, 50, 0)
     assert (row["rows/message"], row["stored B/message"]) == (1, 250)
-    assert (row["notify B/member"], row["with frame"]) == (16, 19)
+    # A busy gateway confirms some too late, and gets them again by another way.
+    assert (row["notify B/member"], row["with frame"]) == pytest.approx((16, 19), rel=0.05)
     assert 0 < row["p50 ms"] <= row["p99 ms"]
 
 
