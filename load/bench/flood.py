@@ -100,7 +100,7 @@ class _Tally:
         self.late_s = 0.0
 
     def told(self, duration_s: float, unsettled: int) -> Told:
-        """Return the figures."""
+        """Return what the crowd did in a step of `duration_s`, and how many sends were `unsettled` at its end."""
         return Told(
             duration_s=duration_s,
             ack_p99_ms=self.acks.percentile_ms(99),

@@ -16,7 +16,7 @@ MEASURED_BY = "overload"
 
 
 class TakesAll(Admission):
-    """Refuses no SEND."""
+    """Takes every SEND, however long it will wait."""
 
     def refuses(self, partition: int, now_s: float) -> float:
         return 0.0

@@ -104,7 +104,7 @@ class Condensed:
 
     @property
     def shows(self) -> int:
-        """Number of displays."""
+        """Number of displays on all devices, the senders' included."""
         return int(self.marks.rows[SHOW])
 
     @cached_property

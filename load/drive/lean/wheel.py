@@ -17,7 +17,7 @@ _NEVER: Final = (1 << 63) - 1
 
 
 class Wheel:
-    """Alarms by row."""
+    """Finds the rows of a table whose time has come, with one timer for all."""
 
     def __init__(self, rows: int) -> None:
         self._at = array("q", [_NEVER]) * rows
