@@ -2,3 +2,8 @@
 
 A bench is one module with a `BENCH`. Imports chaos.run, load.bench and sut.deploy.
 """
+
+from typing import Final
+
+NAMES: Final = ("fanout", "storm", "counter", "reconnect", "presence", "overload", "hostile", "verify", "devices")
+"""The benches: a module of this package each."""

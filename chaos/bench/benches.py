@@ -25,6 +25,7 @@ import psutil
 from rich.table import Table
 from rich.text import Text
 
+from chaos.bench import NAMES
 from chaos.errors import VALID, HarnessError, UsageError, no_such
 from chaos.run import rundir, whole
 from chaos.run.interrupt import Aborted, Interrupted
@@ -34,7 +35,6 @@ from load.bench.crowd import Measured, Plan
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
 
-NAMES: Final = ("fanout", "storm", "counter", "reconnect", "presence", "overload", "hostile", "verify", "devices")
 OURS: Final = ("gateway", "chat", "sequencer", "api")
 
 

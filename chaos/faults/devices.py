@@ -7,20 +7,12 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from chaos.faults.mechanisms.toxic import CellToxic
+from chaos.faults.mechanisms.toxic import CellToxic, Latency, Reset, Silence, Stall
 from sut.deploy.probes import question
 from sut.deploy.probes.question import Answer
 
 
-class _Silent(CellToxic):
-    """The devices of a cell hear nothing while their connections stay open."""
-
-    def bites(self, before: Answer, answer: Answer) -> bool:
-        """Return True if no answer comes while the connection stays open."""
-        return answer.how == "silence"
-
-
-class DeviceBlackhole(_Silent):
+class DeviceBlackhole(Silence, CellToxic):
     """A cell loses everything, in both directions: its devices' connections stay open, and no byte arrives.
 
     Breaks: what the gateways write is lost, although no write fails. Nobody is told. A device that counts as present
@@ -35,11 +27,11 @@ class DeviceBlackhole(_Silent):
     toxic = "timeout"
 
     def add(self, link: str) -> None:
-        """Swallow both directions."""
+        """Discard every byte of both directions; no connection ends."""
         self.world.links.blackhole(link)
 
 
-class DeviceFreeze(_Silent):
+class DeviceFreeze(Stall, CellToxic):
     """A cell stalls, as in a tunnel: it carries nothing during the stall and delivers all held-back bytes afterwards.
 
     Breaks: as a black hole, but the connections go on after it. What was held back arrives late, perhaps beside the
@@ -51,14 +43,9 @@ class DeviceFreeze(_Silent):
     """
 
     name = "device_freeze"
-    toxic = "bandwidth"
-
-    def add(self, link: str) -> None:
-        """Set both directions to a bandwidth of 0."""
-        self.world.links.bandwidth(link, kb_per_s=0)
 
 
-class DeviceHalfClose(_Silent):
+class DeviceHalfClose(Silence, CellToxic):
     """A cell ends its devices' connections towards the gateways only; the devices are not told.
 
     Breaks: the gateway forgets the devices, while they wait on connections that look open. They must notice the
@@ -78,7 +65,7 @@ class DeviceHalfClose(_Silent):
         self.world.links.half_close(link)
 
 
-class DeviceReset(CellToxic):
+class DeviceReset(Reset, CellToxic):
     """Every connection of a cell is reset at its first byte, as by a carrier's translator that lost its state.
 
     New connections are reset too.
@@ -91,18 +78,9 @@ class DeviceReset(CellToxic):
     """
 
     name = "device_reset"
-    toxic = "reset_peer"
-
-    def add(self, link: str) -> None:
-        """Add the toxic in both directions."""
-        self.world.links.reset(link)
-
-    def bites(self, before: Answer, answer: Answer) -> bool:
-        """Return True if the connection broke."""
-        return answer.how == "broken"
 
 
-class DeviceLatency(CellToxic):
+class DeviceLatency(Latency, CellToxic):
     """A cell becomes slow to answer: everything over it arrives, in order, `latency_ms` later in each direction.
 
     Breaks: round trips that wait for one another add up. Deadlines that were chosen for a fast network are missed.
@@ -113,19 +91,8 @@ class DeviceLatency(CellToxic):
     """
 
     name = "device_latency"
-    toxic = "latency"
     ask_s = 3.0
     options = MappingProxyType({"latency_ms": 600.0, "jitter_ms": 100.0})
-
-    def add(self, link: str) -> None:
-        """Add the toxic in both directions."""
-        latency_ms, jitter_ms = round(self.chosen["latency_ms"]), round(self.chosen["jitter_ms"])
-        self.world.links.latency(link, latency_ms=latency_ms, jitter_ms=jitter_ms)
-
-    def bites(self, before: Answer, answer: Answer) -> bool:
-        """Return True if the answer is whole and two delays late."""
-        least_s = 2 * (self.chosen["latency_ms"] - self.chosen["jitter_ms"]) / 1000
-        return answer.how == "whole" and answer.took_s >= least_s
 
 
 class DeviceBandwidth(CellToxic):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from chaos.faults.mechanisms.partition import Partition
-from chaos.faults.mechanisms.toxic import LinkToxic
+from chaos.faults.mechanisms.toxic import Latency, LinkToxic, Reset, Stall
 from sut.deploy.probes.question import Answer
 
 
@@ -25,7 +25,7 @@ class PartitionSequencerGateway(Partition):
     to = "gateway"
 
 
-class LinkLatency(LinkToxic):
+class LinkLatency(Latency, LinkToxic):
     """A link becomes slow: everything over it arrives, in order, `latency_ms` later in each direction.
 
     Breaks: the delays of calls that wait for one another add up. Deadlines that were chosen for a fast network are
@@ -37,22 +37,10 @@ class LinkLatency(LinkToxic):
     """
 
     name = "link_latency"
-    toxic = "latency"
     ask_s = 2.0
-    options = MappingProxyType({"latency_ms": 150.0, "jitter_ms": 0.0})
-
-    def add(self, link: str) -> None:
-        """Add the toxic in both directions."""
-        latency_ms, jitter_ms = round(self.chosen["latency_ms"]), round(self.chosen["jitter_ms"])
-        self.world.links.latency(link, latency_ms=latency_ms, jitter_ms=jitter_ms)
-
-    def bites(self, before: Answer, answer: Answer) -> bool:
-        """Return True if the answer is whole and two delays late."""
-        least_s = 2 * (self.chosen["latency_ms"] - self.chosen["jitter_ms"]) / 1000
-        return answer.how == "whole" and answer.took_s >= least_s
 
 
-class LinkBandwidth(LinkToxic):
+class LinkBandwidth(Stall, LinkToxic):
     """A link stalls: it carries nothing during the stall and delivers all held-back bytes afterwards.
 
     Breaks: senders fill their buffers and must bound them. Bytes that arrive after the stall are old, and their sender
@@ -64,18 +52,9 @@ class LinkBandwidth(LinkToxic):
     """
 
     name = "link_bandwidth"
-    toxic = "bandwidth"
-
-    def add(self, link: str) -> None:
-        """Set both directions to a bandwidth of 0."""
-        self.world.links.bandwidth(link, kb_per_s=0)
-
-    def bites(self, before: Answer, answer: Answer) -> bool:
-        """Return True if no answer comes while the connection stays open."""
-        return answer.how == "silence"
 
 
-class LinkReset(LinkToxic):
+class LinkReset(Reset, LinkToxic):
     """Every connection of a link is reset at its first byte, as by a middlebox that lost its state.
 
     New connections are reset too.
@@ -88,15 +67,6 @@ class LinkReset(LinkToxic):
     """
 
     name = "link_reset"
-    toxic = "reset_peer"
-
-    def add(self, link: str) -> None:
-        """Add the toxic in both directions."""
-        self.world.links.reset(link)
-
-    def bites(self, before: Answer, answer: Answer) -> bool:
-        """Return True if the connection broke."""
-        return answer.how == "broken"
 
 
 class LinkSlicer(LinkToxic):

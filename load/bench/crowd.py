@@ -18,7 +18,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -103,6 +103,11 @@ class Measured(msgspec.Struct, kw_only=True):
     """CPU seconds of this process while it measured."""
 
 
+def two_by_two(users: Sequence[int]) -> zip[tuple[int, int]]:
+    """Return the first with the second, the third with the fourth, and so on; `users` is even."""
+    return zip(users[::2], users[1::2], strict=True)
+
+
 class Crowd:
     """The devices of one process; each reads every message that it is notified of."""
 
@@ -140,6 +145,16 @@ class Crowd:
         await phone.connect(CONNECT_S)
         self.phones[user] = phone
         return phone
+
+    def direct(self, pairs: Iterable[tuple[int, int]], key: str) -> dict[tuple[int, int], int]:
+        """Make a 1:1 conversation of each pair of users, with this idempotency key. Returns it by its pair."""
+        pairs = list(pairs)
+        convs = parallel(
+            lambda pair: self.api.create(self.tokens[pair[0]], kind="direct", members=list(pair), key=key),
+            pairs,
+            at_once=8,
+        )
+        return dict(zip(pairs, convs, strict=True))
 
     async def beat(self) -> None:
         """Send heartbeats, spread over their interval, without end."""
@@ -295,22 +310,16 @@ async def talkers(plan: Plan) -> Measured:
     crowd = Crowd(plan)
     half = plan.users // 2
     paired, grouped = crowd.users[: half // 2 * 2], crowd.users[half // 2 * 2 :]
-    pairs = [(paired[n], paired[n + 1]) for n in range(0, len(paired), 2)]
-    convs = parallel(
-        lambda pair: crowd.api.create(crowd.tokens[pair[0]], kind="direct", members=list(pair), key="talk"),
-        pairs,
-        at_once=8,
-    )
+    convs = crowd.direct(two_by_two(paired), "talk")
     group = crowd.api.create(crowd.tokens[grouped[0]], kind="group", members=list(grouped), key="talk")
     await crowd.connect()
     beating = asyncio.create_task(crowd.beat())
     await go()
     crowd.forget()
     cpu_s = _cpu_s()
-    rate = plan.rate_per_s / len(pairs)
+    rate = plan.rate_per_s / len(convs)
     talks = [
-        crowd.talk(pair[0], conv, rate, offset=number / len(pairs))
-        for number, (pair, conv) in enumerate(zip(pairs, convs, strict=True))
+        crowd.talk(one, conv, rate, offset=number / len(convs)) for number, ((one, _), conv) in enumerate(convs.items())
     ]
     *in_pairs, in_group = await asyncio.gather(*talks, crowd.talk(grouped[0], group, plan.rate_per_s))
     expected = sum(in_pairs) + in_group * (len(grouped) - 1)

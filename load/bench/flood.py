@@ -20,7 +20,6 @@ import msgspec
 
 from load.bench.crowd import CONNECT_AT_ONCE, CONNECT_S, Crowd, Measured, Plan, answer, main
 from load.bench.phone import Phone
-from load.drive.api import parallel
 from load.history.latency import Histogram
 from sut.protocol import frames as f
 from sut.protocol.device.client import Client
@@ -131,11 +130,7 @@ class _Flood:
         """Make the conversations and connect all devices. Raises OSError, TimeoutError."""
         crowd, users = self.crowd, self.crowd.users
         pairs = [(a, users[(n + step) % len(users)]) for n, a in enumerate(users) for step in range(1, NEIGHBOURS + 1)]
-        convs = parallel(
-            lambda pair: crowd.api.create(crowd.tokens[pair[0]], kind="direct", members=[pair[1]], key="flood"),
-            pairs,
-            at_once=8,
-        )
+        convs = crowd.direct(pairs, "flood")
         by_user = {user: _Person(self, user, crowd.urls[user % len(crowd.urls)]) for user in users}
         self.people = list(by_user.values())
         gate = asyncio.Semaphore(CONNECT_AT_ONCE)
@@ -145,9 +140,7 @@ class _Flood:
                 await person.connect(CONNECT_S)
 
         await asyncio.gather(*(connect(person) for person in self.people))
-        self._lines = [
-            (by_user[user], conv) for pair, conv in zip(pairs, convs, strict=True) for user in (pair[0], pair[1])
-        ]
+        self._lines = [(by_user[user], conv) for pair, conv in convs.items() for user in pair]
         random.Random(1).shuffle(self._lines)
 
     async def run(self, span: Span) -> Told:

@@ -24,9 +24,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
-from load.bench.crowd import CONNECT_S, Crowd, Measured, Plan, go, main
+from load.bench.crowd import CONNECT_S, Crowd, Measured, Plan, go, main, two_by_two
 from load.bench.phone import Phone
-from load.drive.api import parallel
 from sut.protocol import frames as f
 from sut.protocol.signals import Typing, Watch
 
@@ -66,22 +65,17 @@ class Honest(Crowd):
 async def honest(plan: Plan) -> Measured:
     """Run the crowd `honest`: each pair writes in one direction, at its share of the rate."""
     crowd = Honest(plan)
-    pairs = list(zip(crowd.users[::2], crowd.users[1::2], strict=True))
-    convs = parallel(
-        lambda pair: crowd.api.create(crowd.tokens[pair[0]], kind="direct", members=list(pair), key="honest"),
-        pairs,
-        at_once=8,
-    )
+    convs = crowd.direct(two_by_two(crowd.users), "honest")
     await crowd.connect()
     beating = asyncio.create_task(crowd.beat())
-    await asyncio.gather(*(crowd.send(one, conv, 1, 0) for (one, _), conv in zip(pairs, convs, strict=True)))
+    await asyncio.gather(*(crowd.send(one, conv, 1, 0) for (one, _), conv in convs.items()))
     await go()
     crowd.begun_ns = time.monotonic_ns()
     crowd.forget()
-    rate = plan.rate_per_s / len(pairs)
+    rate = plan.rate_per_s / len(convs)
     talks = [
-        crowd.talk(pair[0], conv, rate, offset=number / len(pairs), first=2)
-        for number, (pair, conv) in enumerate(zip(pairs, convs, strict=True))
+        crowd.talk(one, conv, rate, offset=number / len(convs), first=2)
+        for number, ((one, _), conv) in enumerate(convs.items())
     ]
     sent = sum(await asyncio.gather(*talks))
     await crowd.settle(sent)

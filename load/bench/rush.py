@@ -15,9 +15,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from load.bench.crowd import Crowd, Measured, Plan, go, main
+from load.bench.crowd import Crowd, Measured, Plan, go, main, two_by_two
 from load.bench.phone import Phone
-from load.drive.api import parallel
 from load.history.latency import Histogram
 from sut.protocol import frames as f
 from sut.protocol.device.events import ClientSettings
@@ -31,14 +30,9 @@ BUCKET_S: Final = 0.1
 async def pressing(plan: Plan) -> Measured:
     """Run the crowd `pressing`: half of the users send, each to one of the other half, for the time of the plan."""
     crowd = Crowd(plan)
-    pairs = list(zip(crowd.users[::2], crowd.users[1::2], strict=True))
-    convs = parallel(
-        lambda pair: crowd.api.create(crowd.tokens[pair[0]], kind="direct", members=list(pair), key="press"),
-        pairs,
-        at_once=8,
-    )
+    convs = crowd.direct(two_by_two(crowd.users), "press")
     await crowd.connect()
-    await asyncio.gather(*(crowd.send(user, conv, 1, 0) for (user, _), conv in zip(pairs, convs, strict=True)))
+    await asyncio.gather(*(crowd.send(user, conv, 1, 0) for (user, _), conv in convs.items()))
     await go()
     crowd.forget()
     end_s = time.monotonic() + plan.duration_s
@@ -50,7 +44,7 @@ async def pressing(plan: Plan) -> Measured:
             sent += 1
         return sent
 
-    sent = sum(await asyncio.gather(*(press(user, conv) for (user, _), conv in zip(pairs, convs, strict=True))))
+    sent = sum(await asyncio.gather(*(press(user, conv) for (user, _), conv in convs.items())))
     await crowd.settle(sent)
     return crowd.measured(messages=sent, missing=sent - crowd.shown.count)
 

@@ -32,7 +32,7 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     refused: int
     gave_up: int
     shown: int
-    """Number of deliveries so far."""
+    """First displays at devices other than the sending one."""
     to_come: int
     """Deliveries that acked messages still require; approximate, because groups change meanwhile."""
     drops: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from chaos.bench import NAMES
 from chaos.cli.asked import check_profile, check_redis, check_variant
 from chaos.cli.command import as_json, command, out, profile, variant
 from chaos.errors import UsageError
@@ -24,7 +25,7 @@ def _points(text: str) -> tuple[int, ...]:
 
 @command(
     "bench",
-    "measure one cost: fanout, storm, counter, reconnect, presence, overload, hostile, verify, devices",
+    f"measure one cost: {', '.join(NAMES)}",
     _options,
     profile,
     variant,

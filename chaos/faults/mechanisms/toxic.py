@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import ClassVar
 
 from chaos.errors import FaultError
@@ -88,12 +89,61 @@ class Toxics(Fault):
         return lambda: way.over(lambda answer: self.bites(way.before, answer))
 
 
+class Silence(Toxics):
+    """A link that keeps a connection open and carries nothing."""
+
+    def bites(self, before: Answer, answer: Answer) -> bool:
+        """Return True if no answer comes while the connection stays open."""
+        return answer.how == "silence"
+
+
+class Stall(Silence):
+    """A bandwidth of 0 in both directions: what is held back arrives afterwards."""
+
+    toxic = "bandwidth"
+
+    def add(self, link: str) -> None:
+        """Set both directions to a bandwidth of 0."""
+        self.world.links.bandwidth(link, kb_per_s=0)
+
+
+class Reset(Toxics):
+    """Every connection, old or new, is reset at its first byte."""
+
+    toxic = "reset_peer"
+
+    def add(self, link: str) -> None:
+        """Add the toxic in both directions."""
+        self.world.links.reset(link)
+
+    def bites(self, before: Answer, answer: Answer) -> bool:
+        """Return True if the connection broke."""
+        return answer.how == "broken"
+
+
+class Latency(Toxics):
+    """Every byte arrives `latency_ms` later, with `jitter_ms` more or less, in each direction."""
+
+    toxic = "latency"
+    options = MappingProxyType({"latency_ms": 150.0, "jitter_ms": 0.0})
+
+    def add(self, link: str) -> None:
+        """Add the toxic in both directions."""
+        latency_ms, jitter_ms = round(self.chosen["latency_ms"]), round(self.chosen["jitter_ms"])
+        self.world.links.latency(link, latency_ms=latency_ms, jitter_ms=jitter_ms)
+
+    def bites(self, before: Answer, answer: Answer) -> bool:
+        """Return True if the answer is whole and two delays late."""
+        least_s = 2 * (self.chosen["latency_ms"] - self.chosen["jitter_ms"]) / 1000
+        return answer.how == "whole" and answer.took_s >= least_s
+
+
 class LinkToxic(Toxics):
     """A toxic on one link between two services."""
 
     @classmethod
     def links_of(cls, topology: Topology) -> Mapping[str, tuple[Link, ...]]:
-        """Return every link between services."""
+        """Return each link between two services as a target of its own."""
         return {link.name: (link,) for link in topology.links if not link.from_devices}
 
 
@@ -104,7 +154,7 @@ class CellToxic(Toxics):
 
     @classmethod
     def links_of(cls, topology: Topology) -> Mapping[str, tuple[Link, ...]]:
-        """Return every cell."""
+        """Return the links of each cell, by the name of the cell."""
         return topology.cells()
 
     @classmethod

@@ -256,7 +256,7 @@ class Facts:
 
     @property
     def delivered(self) -> int:
-        """Number of deliveries."""
+        """How many rows `deliveries` has."""
         return self.deliveries.height
 
 

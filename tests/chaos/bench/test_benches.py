@@ -1,7 +1,9 @@
 """Benches: what a group message costs with real processes, counted at the client and in the store; the arithmetic."""
 
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -11,7 +13,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from chaos.bench import benches
+import chaos.bench
+from chaos.bench import NAMES, benches
 from chaos.bench import fanout as bench_fanout
 from chaos.errors import HarnessError, UsageError
 from chaos.run import whole
@@ -101,7 +104,11 @@ def test_the_table_has_a_column_a_point() -> None:
 
 
 def test_every_bench_is_there_and_others_are_refused() -> None:
-    assert all(benches.find(name).summary for name in benches.NAMES)
+    assert all(benches.find(name).summary for name in NAMES)
+    modules = [info.name for info in pkgutil.iter_modules(chaos.bench.__path__, "chaos.bench.")]
+    assert {f"chaos.bench.{name}" for name in NAMES} == {
+        module for module in modules if hasattr(importlib.import_module(module), "BENCH")
+    }
     with pytest.raises(UsageError):
         benches.find("nothing")
 

@@ -62,7 +62,7 @@ def test_a_black_hole_swallows_everything_and_only_there_until_it_is_restored(
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # must not be used for the loopback
     topology = workshop.topology(*NAMES, toxiproxy=toxiproxy)
-    system = workshop.boot(topology)
+    workshop.boot(topology)
     links = Links(topology)
     assert links.available() is None
     host, port = topology.dial("gateway-1", "redis-1", "redis")
@@ -91,6 +91,12 @@ def test_a_black_hole_swallows_everything_and_only_there_until_it_is_restored(
         assert answers(bystander)
     assert fresh_answers(port)
 
+
+def test_a_link_is_slow_stalls_resets_and_slices_until_it_is_restored(workshop: Workshop, toxiproxy: Path) -> None:
+    topology = workshop.topology(*NAMES, toxiproxy=toxiproxy)
+    workshop.boot(topology)
+    links = Links(topology)
+    _, port = topology.dial("gateway-1", "redis-1", "redis")
     links.latency(LINK, latency_ms=150)
     with dial(port) as slow:
         assert not answers(slow, 0.2)
@@ -121,12 +127,17 @@ def test_a_black_hole_swallows_everything_and_only_there_until_it_is_restored(
     links.restore(LINK)
     assert fresh_answers(port)
 
-    # A killed Toxiproxy comes back with its proxies and without toxics.
+
+def test_a_killed_toxiproxy_comes_back_with_its_proxies_and_without_toxics(workshop: Workshop, toxiproxy: Path) -> None:
+    topology = workshop.topology(*NAMES, toxiproxy=toxiproxy)
+    system = workshop.boot(topology)
+    links = Links(topology)
+    ports = [topology.dial(gateway, "redis-1", "redis")[1] for gateway in ("gateway-1", "gateway-2")]
     links.blackhole(LINK)
     first = system.pid("toxiproxy")
     os.kill(first or 0, signal.SIGKILL)
     wait_until(lambda: system.pid("toxiproxy") not in (None, first))
-    wait_until(lambda: fresh_answers(port) and fresh_answers(other))
+    wait_until(lambda: all(fresh_answers(port) for port in ports))
     assert links.available() is None
     assert links.toxics(LINK) == ()
     system.stop()
