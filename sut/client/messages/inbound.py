@@ -120,11 +120,22 @@ class Inbound:
         """
         for place in [place for place in self._keyless if place[1][0] == user]:
             one = self._core.conversation(place[0])
-            for message in self._keyless.pop(place):
+            messages = self._keyless.pop(place)
+            untold = self._withhold(place, messages)
+            for message in messages:
                 self._open_again(one, message, fresh=user)
+            waiting = {message.seq for message in self._keyless.get(place, ())}
+            self._quiet.setdefault(one.conv, []).extend(line for line in untold if line.seq in waiting)
         for place in [place for place in self._unasked if place[1][0] == user]:
             self._ask(place)
         self._core.state.put("cipher", self._core.cipher.state())
+
+    def _withhold(self, place: _Place, messages: list[Message]) -> list[Line]:
+        """Return the unannounced lines of these messages, which nothing announces from now on: they may open."""
+        seqs = {message.seq for message in messages}
+        lines = self._quiet.pop(place[0], [])
+        self._quiet[place[0]] = [line for line in lines if line.seq not in seqs]
+        return [line for line in lines if line.seq in seqs]
 
     def keys_stay_away(self, user: int) -> None:
         """Announce the lines that wait for this user's keys: they were fetched, and did not arrive."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sut.client.chat import SETTINGS
-from sut.client.core import Core, Errand, KeysOf, MembersOf
+from sut.client.core import Core, Errand, KeysOf, LineChanged, MembersOf
 from sut.client.device.state import State
 from sut.client.messages import payload as payloads
 from sut.client.messages.inbound import EARLIER, KEYLESS, UNREADABLE, Inbound
@@ -21,7 +21,7 @@ from sut.client.model import Conversation, LineKind
 from sut.client.names import user_of
 from sut.crypto.prekeys import Bundle
 from sut.protocol import content as contents
-from sut.protocol.content import Text
+from sut.protocol.content import Edit, Target, Text
 from sut.protocol.device.client import Client
 from sut.protocol.frames import Message
 
@@ -70,9 +70,10 @@ class World:
         self.state.put_conversation(one)
         self.inbound.resume()
 
-    def says(self, seq: int, text: str, *, name: str = "bob") -> Message:
+    def says(self, seq: int, said: str | Edit, *, name: str = "bob") -> Message:
         """A message of Bob's."""
-        payload = payloads.encode(Payload(payloads.VERSION, name, 7, contents.encode(Text(text))))
+        content = contents.encode(Text(said) if isinstance(said, str) else said)
+        payload = payloads.encode(Payload(payloads.VERSION, name, 7, content))
         (sealed,) = self.bob.seal(CONV, [ANN], payload, direct=True)
         return Message(CONV, seq, 0, BOB, DEVICE, seq, sealed.body)
 
@@ -104,6 +105,22 @@ def test_messages_wait_for_their_conversation_and_for_keys_in_order(world: World
     assert world.core.names == {BOB: "bob"}
     asyncio.run(world.state.commit())
     assert world.state.sealed() == []
+
+
+def test_nothing_is_called_unreadable_that_can_be_read_now(world: World) -> None:
+    """An edit that waited for keys behind a line: the line is shown once, and nothing is said of the edit."""
+    world.know()
+    world.inbound.shown(world.says(1, "thoughts"))
+    world.inbound.shown(world.says(2, Edit(Target(DEVICE, 1), "second thoughts")))
+    world.inbound.shown(world.says(3, "last"))
+    world.core.updates.clear()
+    world.introduce(world.ann, world.bob)
+    world.inbound.keys_came(BOB)
+    told = [update.line for update in world.core.updates if isinstance(update, LineChanged) and update.new]
+    assert [(line.seq, line.kind, line.text) for line in told] == [
+        (1, LineKind.TEXT, "second thoughts"),
+        (3, LineKind.TEXT, "last"),
+    ]
 
 
 def test_a_name_that_is_somebody_elses_is_not_taken(world: World) -> None:
