@@ -34,9 +34,9 @@ $(VENV)/.ready: locks/requirements.txt pyproject.toml
 demo: setup ## set-up, then the quick experiment: about three minutes
 	$(BIN)/petrel run quick
 
-# Three processes on two cores: many tests wait for a lease, a timer or a server.
+# Four processes on two cores: many tests wait for a lease, a timer or a server.
 test: setup ## every test that this machine can run; says what it skipped and why
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 4
 
 test-cluster: setup ## break real brokers and nodes: some minutes
 	PETREL_TEST_CLUSTER=1 $(BIN)/python -m pytest -m cluster

@@ -132,7 +132,7 @@ def test_an_anomaly_is_1(locust: Start, chat, system: Path) -> None:
     assert started.process.wait(scaled(60)) == 1, started.text()
 
 
-@pytest.mark.parametrize("split", [[], ["--processes", "2"]])
+@pytest.mark.parametrize("split", [[], pytest.param(["--processes", "2"], marks=pytest.mark.long)])
 def test_counts_edited_in_mid_run_leave_no_device_idle(locust: Start, system: Path, split: list[str]) -> None:
     web = Web(locust, system, *split)
     for run in (1,) if split else (1, 2):
@@ -150,6 +150,7 @@ def test_counts_edited_in_mid_run_leave_no_device_idle(locust: Start, system: Pa
     assert "Traceback" not in web.started.text()
 
 
+@pytest.mark.long
 def test_a_worker_that_joins_late_works(locust: Start, system: Path) -> None:
     web = Web(locust, system, "--master", "--expect-workers", "1")
     port = str(web.started.port)

@@ -184,6 +184,7 @@ def test_two_runs_side_by_side_one_interrupted_and_one_killed(
         assert json.loads((first / "verdict.json").read_text())["verdict"] == "unknown"
 
 
+@pytest.mark.long
 def test_a_dead_part_of_the_swarm_makes_the_verdict_unknown(place: Path) -> None:
     out = place / "holed"
     with running("run", "small.yaml", "--seed", "7", "--duration", "20", cwd=place, out=out) as process:

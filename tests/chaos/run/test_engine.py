@@ -193,6 +193,7 @@ def test_a_paused_master_is_replaced_and_becomes_a_replica(world: World, tmp_pat
     assert redis_roles(world) == (replica, master)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(NO_PACKETS is not None, reason=f"packets cannot be dropped: {NO_PACKETS}")
 @pytest.mark.timeout(90)
 def test_a_master_that_is_cut_off_goes_on_taking_writes_that_are_gone_when_it_is_back(

@@ -13,6 +13,7 @@ from tests.sut.adapters.redis_system import RedisSystem
 STALL_S = 2.5
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_a_master_that_dies_during_tilt_is_replaced(tmp_path: Path) -> None:
