@@ -226,8 +226,9 @@ def variants() -> str:
     rows = []
     for variant in VARIANTS.values():
         caught = ", ".join(f"`{check}`" for check in variant.caught_by) or f"`petrel bench {variant.measured_by}`"
-        rows.append(f"| `{variant.name}` | {variant.wrong} | {caught} |")
-    return "\n".join(["| `--variant` | what is wrong | shown by |", "|---|---|---|", *rows]) + "\n"
+        place = f"`{variant.shown_in}`" if variant.caught_by else ""
+        rows.append(f"| `{variant.name}` | {variant.wrong} | {caught} | {place} |")
+    return "\n".join(["| `--variant` | what is wrong | shown by | in a run of |", "|---|---|---|---|", *rows]) + "\n"
 
 
 def checks() -> str:

@@ -7,6 +7,7 @@ those (`petrel bench NAME`).
 A variant is one module of this package; a module whose name begins with "_" is none. The module has
 - a docstring, whose first paragraph is "Known bad: ..." and says what is wrong;
 - `CAUGHT_BY`, the checks that catch it, or `MEASURED_BY`, the bench that measures it;
+- `SHOWN_IN`, the experiment whose run shows it to those checks, where that is not `quick`;
 - a function of a kind's name for each kind of service that it changes. It takes the topology and returns the pieces
   for `serve` of that kind: `def sequencer(topology): return SequencerPieces(worker=...)`;
 - `swarm(settings)`, where the devices behave differently: it takes the swarm's settings (fields of
@@ -52,6 +53,8 @@ class Variant:
     """The defect in one line, from the module's docstring."""
     caught_by: tuple[str, ...]
     """Names of the checks that catch it, the required one first; empty if only a bench shows it."""
+    shown_in: str
+    """The experiment whose run shows it to them."""
     measured_by: str
     """Name of the bench that shows its cost; "" if checks catch it."""
 
@@ -80,6 +83,7 @@ def _load(name: str, path: str) -> Variant:
         module=module,
         wrong=text.removeprefix(PREFIX).removesuffix("."),
         caught_by=getattr(module, "CAUGHT_BY", ()),
+        shown_in=getattr(module, "SHOWN_IN", "quick"),
         measured_by=getattr(module, "MEASURED_BY", ""),
     )
 

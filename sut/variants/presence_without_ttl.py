@@ -12,6 +12,7 @@ from sut.gateway.pieces import GatewayPieces
 from sut.services.api.pieces import ApiPieces
 
 CAUGHT_BY = ("presence",)
+SHOWN_IN = "everything"
 FOR_EVER_S: Final = 1e9
 
 

@@ -7,6 +7,7 @@ from sut.services.push.floor import Floor
 from sut.services.push.pieces import PushPieces
 
 CAUGHT_BY = ("push",)
+SHOWN_IN = "everything"
 
 
 class HastyFloor(Floor):

@@ -8,6 +8,7 @@ from sut.services.push.decider import Decider, Look
 from sut.services.push.pieces import PushPieces
 
 CAUGHT_BY = ("push",)
+SHOWN_IN = "everything"
 
 
 class EagerDecider(Decider):

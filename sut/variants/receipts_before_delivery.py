@@ -18,6 +18,7 @@ from sut.services.sequencer.receipts import MAX_ENTRIES
 from sut.services.sequencer.worker import PartitionWorker
 
 CAUGHT_BY = ("receipts",)
+SHOWN_IN = "everything"
 
 
 class HastyReceipts(PartitionWorker):

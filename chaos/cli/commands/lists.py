@@ -61,15 +61,16 @@ def variants(options: argparse.Namespace) -> int:
                     "name": variant.name,
                     "wrong": variant.wrong,
                     "caught_by": variant.caught_by,
+                    "shown_in": variant.shown_in if variant.caught_by else None,
                     "measured_by": variant.measured_by or None,
                 }
                 for variant in VARIANTS.values()
             ]
         )
-    table = plain_table("variant", "shown by", "what is wrong")
+    table = plain_table("variant", "shown by", "in", "what is wrong")
     for variant in VARIANTS.values():
         shown_by = ", ".join(variant.caught_by) or f"petrel bench {variant.measured_by}"
-        table.add_row(variant.name, Text(shown_by), Text(variant.wrong))
+        table.add_row(variant.name, Text(shown_by), variant.shown_in if variant.caught_by else "", Text(variant.wrong))
     for_people().print(table)
     return VALID
 

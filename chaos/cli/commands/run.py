@@ -130,5 +130,7 @@ def _named_check(variant: str | None, wanted: Experiment) -> str:
         raise UsageError(f"variant {variant} is caught by no check: petrel bench {named.measured_by} measures it")
     check = named.caught_by[0]
     if wanted.judged_by is not None and check not in wanted.judged_by:
-        raise UsageError(f"experiment {wanted.name} is not judged by {check}, which must catch variant {variant}")
+        raise UsageError(
+            f"experiment {wanted.name} is not judged by {check}, which must catch {variant}; {named.shown_in} is"
+        )
     return check

@@ -6,7 +6,9 @@ import pytest
 
 from chaos.cli import petrel as cli
 from chaos.cli.say import caught
+from chaos.run import experiment
 from chaos.verdict.model import CheckResult, Counterexample, Counts, Latency, Outcome, Verdict
+from sut.variants import VARIANTS
 
 EXAMPLE = Counterexample(text="message 5 was acked and is not in the final of device 2")
 
@@ -47,7 +49,10 @@ def test_only_the_named_check_counts(
     [
         (("quick",), "--must-be-caught needs --variant"),
         (("quick", "--variant", "global_counter"), "is caught by no check: petrel bench counter measures it"),
-        (("quick", "--variant", "push_to_online"), "experiment quick is not judged by push"),
+        (
+            ("quick", "--variant", "push_to_online"),
+            "experiment quick is not judged by push, which must catch push_to_online; everything is",
+        ),
         (("quick", "--variant", "nothing"), "no variant"),
     ],
 )
@@ -57,3 +62,10 @@ def test_what_cannot_be_shown_is_refused_before_anything_starts(
     assert cli.main(["run", *arguments, "--must-be-caught", "--out", str(tmp_path / "run")]) == 64
     assert said in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_each_variant_names_an_experiment_that_its_check_judges(name: str) -> None:
+    variant = VARIANTS[name]
+    judged_by = experiment.load(variant.shown_in).judged_by
+    assert judged_by is None or not variant.caught_by or variant.caught_by[0] in judged_by
