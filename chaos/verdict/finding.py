@@ -30,7 +30,8 @@ class Finding:
     counterexamples: tuple[Counterexample, ...] = ()
     anomalies: int = 0
     tardy: bool = False
-    """Every anomaly is something that came, only too late: a machine that is not fit for the run explains it."""
+    """Every anomaly is something that came, only too late, or had no time to come because everything was slow (see
+    relations/pace.py): a machine that is not fit for the run explains it."""
 
     @property
     def result(self) -> CheckResult:

@@ -12,9 +12,10 @@ Unknown when messages are not shown in a history with holes: a removal may be un
 Decisions. The bound counts from `online`, or from the end of the last fault window that overlaps the time until the
 bound. It binds only if the device stays online that long: an `offline` (or another `online`) ends the duty, and the
 next `online` begins a new one; that `online` comes at all is for `liveness`. What the device itself sent is not asked
-for, as not every client displays it. Of a device online when the history ends, `liveness` judges. In a history with
-holes a removal may have gone unrecorded: there a message counts as missed only if it was shown later or is in the
-device's final; else the check is unknown.
+for, as not every client displays it. Of a device online when the history ends, `liveness` judges. What was never shown
+because everything was slow, until less than the bound before the device left, counts as late (see machine). In a
+history with holes a removal may have gone unrecorded: there a message counts as missed only if it was shown later or is
+in the device's final; else the check is unknown.
 """
 
 from __future__ import annotations
@@ -26,18 +27,19 @@ from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, n
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import MESSAGE, not_shown_by
 from chaos.verdict.relations.facts import facts_of
+from chaos.verdict.relations.pace import had_no_time, slow_until
 
 NAME = "catch_up"
 RANK = 100
 
 
 def _duties(history: History) -> pl.DataFrame:
-    """Return device, online, deadline: each `online` after which the device stayed until its bound."""
+    """Return device, online, deadline, end: each `online` after which the device stayed until its bound."""
     bound_ns = round(history.bounds.catch_up_s * 1e9)
     facts, start = facts_of(history), pl.col("start")
     deadline = facts.windows.after(start, start + bound_ns, bound_ns)
     sessions = facts.stays.sessions.with_columns(deadline=deadline)
-    return sessions.filter(pl.col("deadline") <= pl.col("end")).select("device", "deadline", online="start")
+    return sessions.filter(pl.col("deadline") <= pl.col("end")).select("device", "deadline", "end", online="start")
 
 
 def check(history: History) -> Finding:
@@ -45,7 +47,8 @@ def check(history: History) -> Finding:
     facts, words = facts_of(history), Words(history)
     duties = _duties(history)
     bound_ns = round(history.bounds.catch_up_s * 1e9)
-    due, missing, never, proven = 0, 0, 0, Tally("online", "device", "conv", "seq", "msg")
+    due = missing = never = excused = 0
+    proven = Tally("online", "device", "conv", "seq", "msg")
     for part in facts.acked_readers():
         others = part.filter(pl.col("reader") != pl.col("device"))
         others = others.select(*MESSAGE, "seq", acked="t", device="reader")
@@ -54,6 +57,8 @@ def check(history: History) -> Finding:
         certain = facts.despite_holes(missed)
         proven.add(certain)
         never += certain["shown"].null_count()
+        if never:
+            excused += had_no_time(certain, slow_until(facts.samples, bound_ns), bound_ns, since="online")
     if proven.height:
 
         def text(row: Row) -> str:
@@ -64,7 +69,7 @@ def check(history: History) -> Finding:
             )
 
         detail = f"{count(proven.height, 'message')} not shown within {history.bounds.catch_up_s:g} s of coming online"
-        return words.invalid(NAME, detail, Evidence(proven.rows, text), anomalies=proven.height, tardy=not never)
+        return words.invalid(NAME, detail, Evidence(proven.rows, text), anomalies=proven.height, tardy=never == excused)
     if missing:
         detail = f"{count(missing, 'message')} not shown may follow an unrecorded removal"
         return Finding(name=NAME, verdict="unknown", detail=detail)

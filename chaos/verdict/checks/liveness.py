@@ -18,8 +18,10 @@ nothing tells whether a device that never did anything was there: what it did no
 be there for the whole bound, counted again from each return, and from the heal of a fault that was on within it. What
 is not shown when the history ends before the bound has passed makes the check unknown, and so does a fault that was
 never proven healed; a device that leaves as planned before the quiesce phase (without phases: before the end) owes
-nothing more. The sending device is not asked to display its own message. In a history with holes a removal may have
-gone unrecorded: there a message counts as missed only if it was shown later or is in the device's final.
+nothing more. What was never shown because everything was slow, until less than the bound before its device's end,
+counts as late (see machine). The sending device is not asked to display its own message. In a history with holes a
+removal may have gone unrecorded: there a message counts as missed only if it was shown later or is in the device's
+final.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, n
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import MESSAGE, not_shown_by
 from chaos.verdict.relations.facts import facts_of
+from chaos.verdict.relations.pace import had_no_time, slow_until
 
 NAME = "liveness"
 RANK = 110
@@ -44,8 +47,8 @@ def check(history: History) -> Finding:
         detail = f"{count(len(unhealed), 'fault')} never proven healed: {unhealed[0].name} on {unhealed[0].target}"
         return Finding(name=NAME, verdict="unknown", detail=detail)
     bound_ns = round(history.bounds.liveness_s * 1e9)
-    due = away = silent = late = 0
-    proven, gone = Tally("deadline", "device", "conv", "seq", "msg"), 0
+    due = away = silent = late = gone = excused = 0
+    proven = Tally("deadline", "device", "conv", "seq", "msg")
     at_the_end = _at_the_end(history)
     for part in facts.parts(_known(history)):
         here = _due(history, part)
@@ -53,6 +56,7 @@ def check(history: History) -> Finding:
         certain = facts.despite_holes(tardy)
         proven.add(certain)
         gone += certain["shown"].null_count()
+        excused += _excused(history, certain, bound_ns)
         due, away, late = due + here.height, away + never.height, late + tardy.height + too_short.height
         silent += never.join(facts.stays.watched, on="device", how="anti").height
     if not due:
@@ -67,7 +71,7 @@ def check(history: History) -> Finding:
             )
 
         detail = f"{count(gone, 'delivery', 'deliveries')} never shown, {proven.height - gone:,} shown too late"
-        return words.invalid(NAME, detail, Evidence(proven.rows, text), anomalies=proven.height, tardy=not gone)
+        return words.invalid(NAME, detail, Evidence(proven.rows, text), anomalies=proven.height, tardy=gone == excused)
     if late:
         detail = f"{count(late, 'delivery', 'deliveries')} not shown, but " + (
             "the history is incomplete"
@@ -114,6 +118,15 @@ def _slow(
         .filter((pl.col("end") >= pl.col("known")) | pl.lit(bool(history.holes)))
     )
     return never, tardy, too_short
+
+
+def _excused(history: History, tardy: pl.DataFrame, bound_ns: int) -> int:
+    """Return how many were never shown because everything was slow until the end, or nearly."""
+    if not tardy["shown"].null_count():
+        return 0
+    facts = facts_of(history)
+    last = facts.stays.presences.group_by("device").agg(pl.col("end").max())
+    return had_no_time(tardy.join(last, on="device"), slow_until(facts.samples, bound_ns), bound_ns, since="since")
 
 
 def _at_the_end(history: History) -> pl.DataFrame:

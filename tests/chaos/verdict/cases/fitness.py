@@ -99,6 +99,26 @@ def liveness__never_shown_on_a_busy_machine() -> Book:
     return measured(run(to=("bob",)), busy=FULL).read_back(81)
 
 
+def slow(*, until: float) -> Book:
+    """Bob sees what is said after second 20 half a minute later, and cid never does. Nothing is said after `until`."""
+    book = Book()
+    book.own(until=UNTIL, min_acked=4, min_deliveries=8, liveness_s=20)
+    for number in range(40, round(4 * until)):
+        stuck = number > 80
+        book.say(number / 4, "ann", f"m{number}", lag=30 if stuck else 0.05, to=("bob",) if stuck else None)
+    return measured(book, busy=FULL).read_back(81)
+
+
+@unknown("liveness", "latency")
+def machine__busy_and_slow_until_the_end() -> Book:
+    return slow(until=UNTIL)
+
+
+@bad(doubt=("latency", "machine"))
+def liveness__never_shown_on_a_busy_machine_though_there_was_time() -> Book:
+    return slow(until=24)
+
+
 @bad("gaps_forks", "session", doubt=("machine",))
 def acked_lost__on_a_busy_machine() -> Book:
     return measured(run(), busy=FULL).read_back(81, lacking={"cid": ("m30",)})
