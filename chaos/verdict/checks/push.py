@@ -26,9 +26,11 @@ pushes to devices online are judged outside fault windows only. Arrivals count, 
 A number exists if any event names a message or a change with it. Its push may go to a member at that number, and to a
 user added or removed by it. A push of a shown message is judged outside fault windows. It is surplus in two cases. The
 display was longer than the bound ago, or one session lasted from the invocation to 2 s after the display. A push may
-cross a display that just happened. The third push of a number to a device, and each later one, is a surplus repeat. In
-a history with holes a removal, an add or a message may be unrecorded. There a push is missing only if the message was
-shown later or is in the device's final. It is surplus only if the device was online or had shown the message.
+cross a display that just happened. The third push of a number to a device, and each later one, is a surplus repeat.
+What never came because everything was slow, until less than the bound before the final phase, counts as late (see
+machine). In a history with holes a removal, an add or a message may be unrecorded. There a push is missing only if the
+message was shown later or is in the device's final. It is surplus only if the device was online or had shown the
+message.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, n
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import EVER, MESSAGE, not_shown_by
 from chaos.verdict.relations.facts import facts_of
+from chaos.verdict.relations.pace import had_no_time, slow_until
 from chaos.verdict.relations.stays import overlapping
 
 NAME = "push"
@@ -68,10 +71,10 @@ def check(history: History) -> Finding:
         due, missing = due + away.height, missing + silent.height
         certain = facts.despite_holes(silent)
         proven.add(certain)
-        never += _never(certain, pushes).height
+        never += _never(history, certain, pushes)
         unreached = facts.despite_holes(_unreached(history, part, watched, pushes))
         untold.add(unreached)
-        never += _never(unreached, pushes).height
+        never += _never(history, unreached, pushes)
     needless, shown, again = _needless(history, pushes), _shown_before(history, pushes), _again(pushes)
     nowhere, strangers = _nowhere(history, pushes), _to_strangers(history, pushes)
     doubtful = nowhere.height + strangers.height if history.holes else 0
@@ -210,11 +213,16 @@ def _missing(away: pl.DataFrame, pushes: pl.DataFrame, shown: pl.DataFrame) -> p
     return missing.filter(not_shown_by(pl.col("until")))
 
 
-def _never(silent: pl.DataFrame, pushes: pl.DataFrame) -> pl.DataFrame:
-    """The messages not told in time that were never shown and never pushed."""
+def _never(history: History, silent: pl.DataFrame, pushes: pl.DataFrame) -> int:
+    """Return how many messages not told in time were never shown and never pushed, though there was time for it."""
     later = silent.join(pushes.select("device", "conv", covers="seq"), on=["device", "conv"])
     told = later.filter(pl.col("covers") >= pl.col("seq"))
-    return silent.filter(pl.col("shown").is_null()).join(told, on=["device", *MESSAGE], how="anti")
+    never = silent.filter(pl.col("shown").is_null()).join(told, on=["device", *MESSAGE], how="anti")
+    if not never.height:
+        return 0
+    bound_ns, end_ns = round(history.bounds.push_s * 1e9), history.phase("final") or history.last_ns
+    slow_ns = slow_until(facts_of(history).samples, bound_ns)
+    return never.height - had_no_time(never.with_columns(end=pl.lit(end_ns)), slow_ns, bound_ns, since="acked")
 
 
 def _needless(history: History, pushes: pl.DataFrame) -> pl.DataFrame:

@@ -99,14 +99,30 @@ def liveness__never_shown_on_a_busy_machine() -> Book:
     return measured(run(to=("bob",)), busy=FULL).read_back(81)
 
 
-def slow(*, until: float) -> Book:
-    """Bob sees what is said after second 20 half a minute later, and cid never does. Nothing is said after `until`."""
+def slow(*, until: float, lag: float = 30, away: bool = False) -> Book:
+    """Bob sees what is said after second 20 half a minute later, and cid never does. Nothing is said after `until`.
+
+    `away`: cid has left in second 19, and gets one push after that.
+    """
     book = Book()
+    if away:
+        book.add("offline", 19, device="cid-1")
+        book.add("push", 19.5, device="cid-1", conv="room", seq=38)
     book.own(until=UNTIL, min_acked=4, min_deliveries=8, liveness_s=20)
     for number in range(40, round(4 * until)):
         stuck = number > 80
-        book.say(number / 4, "ann", f"m{number}", lag=30 if stuck else 0.05, to=("bob",) if stuck else None)
+        book.say(number / 4, "ann", f"m{number}", lag=lag if stuck else 0.05, to=("bob",) if stuck else None)
     return measured(book, busy=FULL).read_back(81)
+
+
+@unknown("liveness", "latency", "push")
+def machine__busy_and_slow_and_a_push_never_came() -> Book:
+    return slow(until=UNTIL, lag=38, away=True)
+
+
+@bad(doubt=("liveness", "latency", "machine"))
+def push__never_came_on_a_busy_machine_though_there_was_time() -> Book:
+    return slow(until=UNTIL, lag=25, away=True)
 
 
 @unknown("liveness", "latency")
