@@ -109,6 +109,45 @@ def load(source: Path, *, foreign: bool = False, say: Callable[[str], None]) -> 
         raise UsageError(f"{source}: {error.strerror}") from None
 
 
+def recorded(run_dir: Path, *, say: Callable[[str], None]) -> Verdict:
+    """Return the verdict that the run ended with. Raises UsageError if there is none, or the directory is not whole."""
+    from chaos.verdict.model import decode
+
+    _check_whole(run_dir, foreign=False, say=say)
+    path = RunDir(run_dir).verdict
+    try:
+        return decode(path.read_bytes())
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file; petrel verify {run_dir} judges the history") from None
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from None
+    except msgspec.DecodeError:
+        raise UsageError(f"{path}: broken; petrel verify {run_dir} judges the history") from None
+
+
+def report(run_dir: Path, *, say: Callable[[str], None]) -> Path:
+    """Judge a run again and write its report.html anew. Returns the path.
+
+    `say` hears what must be known, such as a verdict that is not the recorded one. Raises UsageError.
+    """
+    from chaos.verdict.judge import judge
+    from dashboards.report import render
+
+    history = load(run_dir, say=say)
+    verdict = judge(history)
+    place = RunDir(run_dir)
+    if place.verdict.exists() and (before := recorded(run_dir, say=say).verdict) != verdict.verdict:
+        say(f"this version judges {verdict.verdict}; verdict.json says {before}, and stays as it is")
+    try:
+        path = render(verdict, history, run_dir, shipped=verdict.experiment in experiment.names())
+        for written in (path, place.metrics / "hops.json"):
+            if written.exists():
+                manifest.add(run_dir, written)
+    except OSError as error:
+        raise UsageError(f"{error.filename or run_dir}: {error.strerror}") from None
+    return path
+
+
 def _check_whole(source: Path, *, foreign: bool, say: Callable[[str], None]) -> None:
     """Raises UsageError when a run directory is not as it was closed."""
     remark = None if foreign else manifest.check(source)

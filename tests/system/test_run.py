@@ -155,6 +155,24 @@ def test_the_same_history_has_the_same_verdict_in_every_form(
     assert events.filter(pl.col("e") == "send").height == verdict_of(ended)["counts"]["sends_invoked"]
 
 
+def test_its_report_is_made_again_and_it_is_no_worse_than_itself(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], place: Path
+) -> None:
+    out, _ = finished
+    before = (out / "report.html").read_text()
+    made = petrel("report", str(out), cwd=place)
+    assert (made.returncode, made.stdout.strip()) == (0, str(out / "report.html"))
+    assert (out / "report.html").read_text() == before
+    assert petrel("verify", str(out), cwd=place).returncode == 0, "the manifest knows the new report"
+    told = petrel("compare", str(out), str(out), "--json", "--page", str(place / "page.html"), cwd=place)
+    found = json.loads(told.stdout.splitlines()[-1])
+    assert (told.returncode, found["figures"][1]["ratio"]) == ({"valid": 0, "unknown": 2}[found["verdict"]], 1.0), (
+        told.stderr
+    )
+    assert "<html" in (place / "page.html").read_text()
+    assert str(out) in petrel("runs", str(out.parent), cwd=place).stdout
+
+
 def test_two_runs_side_by_side_one_interrupted_and_one_killed(
     finished: tuple[Path, subprocess.CompletedProcess[str]], place: Path
 ) -> None:
