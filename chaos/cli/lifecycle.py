@@ -83,13 +83,7 @@ def up(
 def status(*, directory: Path = DIRECTORY, console: Console | None = None) -> int:
     """Show every process and its problem. Returns 0 if all are healthy, else 70. Raises HarnessError."""
     console = console or for_people()
-    system = attach(directory)
-    if not system.running:
-        if left := members(system.topology.run_id):
-            raise HarnessError(
-                f"its supervisor is gone; processes left: {len(left)}; end them with: {hint('down', directory)}"
-            )
-        raise HarnessError(f"nothing runs in {directory}; start it with: {hint('up', directory)}")
+    system = running(directory)
     problems = system.problems()
     _print_table(console, system, problems=problems)
     return HARNESS if problems else VALID
@@ -162,6 +156,18 @@ def attach(directory: Path) -> System:
     if original.exists() and not original.samefile(directory):
         raise UsageError(f"{directory} is a copy; the system it names is in {original}")
     return system
+
+
+def running(directory: Path) -> System:
+    """Return the system that runs in a directory. Raises HarnessError, UsageError."""
+    system = attach(directory)
+    if system.running:
+        return system
+    if left := members(system.topology.run_id):
+        raise HarnessError(
+            f"its supervisor is gone; processes left: {len(left)}; end them with: {hint('down', directory)}"
+        )
+    raise HarnessError(f"nothing runs in {directory}; start it with: {hint('up', directory)}")
 
 
 def hint(command: str, directory: Path) -> str:

@@ -57,13 +57,16 @@ class Engine:
         lines: Lines,
         now_ns: Callable[[], int],
         t0_ns: int,
+        alone: bool = True,
     ) -> None:
+        """`alone`: nobody else breaks this system, so every packet rule that is left at the end is removed."""
         self._faults = tuple(faults)
         self._world = world
         self._ledger = ledger
         self._lines = lines
         self._now_ns = now_ns
         self._t0_ns = t0_ns
+        self._alone = alone
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._active: dict[str, Active] = {}
@@ -99,7 +102,8 @@ class Engine:
             for thread in threads:
                 if thread.ident is not None:
                     thread.join()
-            self._leave_no_rule()
+            if self._alone:
+                self._leave_no_rule()
 
     def stop(self) -> None:
         """Inject nothing more and heal everything now; `run` returns soon. For any thread or a signal handler."""

@@ -1,4 +1,4 @@
-"""`python -m sut.deploy.supervise.watchdog RUN_ID DIR`: cleans up after a runner that was killed.
+"""`python -m sut.deploy.supervise.watchdog RUN_ID DIR [spare]`: cleans up after a runner that was killed.
 
 The runner holds the other end of standard input. When it ends, however that happens, the pipe closes. Unless the line
 "done" came first, the run is undone at once: the commands of DIR/undo.jsonl run, then every process of the run ends.
@@ -9,6 +9,8 @@ ending them heals it. The ledger is for effects on the host that outlive them (a
     {"done": "f1"}                                       it is undone already
 
 Other lines and fields are ignored: other programs use them. The same command promised twice runs once.
+
+With `spare` the ledger's commands are all: the system is somebody's, and goes on.
 
 A runner needs its watchdog before it has a system. RUN_ID may therefore be empty: then the run is the one that
 DIR/topology.json names when the runner dies. That file is written before the first process is started.
@@ -41,15 +43,16 @@ UNDO_S: Final = 2.0
 MIN_UNDO_S: Final = 0.5
 """Time for each command even if the others were slow."""
 DONE: Final = b"done"
+SPARE: Final = "spare"
 
 
 class Watchdog:
     """The runner's handle on its watchdog, which waits as long as this process lives."""
 
-    def __init__(self, run_id: str, directory: Path) -> None:
+    def __init__(self, run_id: str, directory: Path, *, spare: bool = False) -> None:
         """Start a watchdog. With run_id "" it may start before the system: DIR/topology.json then names the run.
 
-        Raises OSError.
+        `spare`: it undoes faults only, and leaves the processes of the run alone. Raises OSError.
         """
         directory = directory.absolute()
         marks = (state.RUN_ID, state.SERVICE)
@@ -59,7 +62,7 @@ class Watchdog:
             # Without the run's mark: otherwise the runner's own clean-up would end it too early. No child inherits the
             # pipe's end, so it closes when this process ends.
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "sut.deploy.supervise.watchdog", run_id, str(directory)],
+                [sys.executable, "-P", "-m", __name__, run_id, str(directory), *([SPARE] if spare else [])],
                 env={name: value for name, value in os.environ.items() if name not in marks},
                 cwd=directory,
                 stdin=subprocess.PIPE,
@@ -117,16 +120,16 @@ def pending(lines: Iterable[bytes]) -> list[Undo]:
 
 def main(arguments: list[str]) -> int:
     """Run the watchdog. Returns the exit status: 0 when it was dismissed or the run is gone."""
-    if len(arguments) != 2:
-        sys.stderr.write("usage: python -m sut.deploy.supervise.watchdog RUN_ID DIR < pipe\n")
+    if len(arguments) not in (2, 3) or arguments[2:] not in ([], [SPARE]):
+        sys.stderr.write("usage: python -m sut.deploy.supervise.watchdog RUN_ID DIR [spare] < pipe\n")
         return EXIT_USAGE
-    run_id, directory = arguments[0], Path(arguments[1])
+    run_id, directory, spare = arguments[0], Path(arguments[1]), len(arguments) == 3
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     log = log_lines.configure("watchdog")
     if _dismissed(sys.stdin.fileno()):
         return 0
     run_id = run_id or _run_in(directory)
-    log.warning("the runner has ended, ending run %s", run_id or "(it had not begun one)")
+    log.warning("the runner has ended, %s run %s", "healing" if spare else "ending", run_id or "(it had not begun one)")
     ledger = directory / "undo.jsonl"
     lines = ledger.read_bytes().split(b"\n") if ledger.exists() else []
     deadline_s = time.monotonic() + UNDO_S
@@ -136,7 +139,7 @@ def main(arguments: list[str]) -> int:
             done.add(undo.argv)
             timeout_s = max(MIN_UNDO_S, deadline_s - time.monotonic())
             log.warning("undo %s: %s", undo.undo, _run(undo.argv, timeout_s))
-    if not run_id:
+    if not run_id or spare:
         return 0
     reaped = reap(run_id, grace_s=GRACE_S, settle_s=SETTLE_S)
     log.warning("ended %d processes: %s", len(reaped.ended), ", ".join(reaped.ended) or "none")
