@@ -23,6 +23,7 @@ from load.drive.api import ApiClient, ApiError
 from load.drive.machine import SPAN_S, Cores
 from load.history.control import Bounds, Machine, Meta
 from load.history.ledger import LedgerReader
+from load.history.provenance import provenance
 from load.history.writer import now_ns
 from load.workload import ConfigError, SwarmConfig, discover
 
@@ -85,6 +86,7 @@ def describe(config: SwarmConfig, directory: Path) -> None:
             bounds=Bounds(min_acked=LEAST, min_deliveries=LEAST),
             manifest=True,
             elastic=True,
+            provenance=provenance(),
         )
         config.history.mkdir()
         (config.history / "meta.jsonl").write_bytes(msgspec.json.encode(meta) + b"\n")

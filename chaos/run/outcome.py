@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -50,7 +52,11 @@ def _conclude(directory: RunDir, say: Callable[[str], None]) -> Verdict:
     verdict = judge(history)
     try:
         directory.verdict.write_bytes(encode(verdict) + b"\n")
-        directory.junit.write_bytes(junit.render(verdict, started_at=_started_at(history)))
+        directory.junit.write_bytes(
+            junit.render(
+                verdict, started_at=_started_at(history), replay=shlex.join(["petrel", "replay", str(directory.path)])
+            )
+        )
     except OSError as error:
         raise HarnessError(f"{error.filename}: {error.strerror}") from None
     try:
@@ -62,6 +68,15 @@ def _conclude(directory: RunDir, say: Callable[[str], None]) -> Verdict:
         log.write_text(traceback.format_exc(), encoding="utf-8")
         say(f"no report: {type(error).__name__}; see {log}")
     return verdict
+
+
+def without_verdict(directory: RunDir, experiment_name: str, why: str) -> None:
+    """Write a junit.xml that says why there is no verdict, unless there is one. What cannot be written is left out."""
+    if not directory.path.is_dir() or directory.junit.exists():
+        return
+    with contextlib.suppress(OSError, UsageError):
+        directory.junit.write_bytes(junit.failed(experiment_name, why))
+        manifest.add(directory.path, directory.junit)
 
 
 def verify(source: Path, *, foreign: bool, say: Callable[[str], None]) -> Verdict:

@@ -35,6 +35,7 @@ from chaos.screen.live import Display
 from load import workload as configs
 from load.drive.machine import Beat
 from load.history.control import Bounds, Meta
+from load.history.provenance import provenance
 from load.history.writer import now_ns
 from sut.deploy import system as deploy
 from sut.deploy.errors import DeployError
@@ -97,6 +98,7 @@ class _Run:
         self._request = request
         self._experiment = request.experiment
         self._directory = directory
+        self._provenance = provenance()
         self._say = display.say
         self._starting = display.starting
         self._interrupt = interrupt
@@ -149,6 +151,7 @@ class _Run:
             checks=self._experiment.judged_by,
             push=self._experiment.push,
             manifest=True,
+            provenance=self._provenance,
         )
         (self._directory.history / "meta.jsonl").write_bytes(msgspec.json.encode(meta) + b"\n")
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from chaos.errors import HarnessError
 from chaos.run.interrupt import Aborted, Interrupt
+from chaos.run.rundir import RunDir
 from chaos.screen.console import for_people
 from sut.deploy import system as deploy
 from sut.deploy.errors import DeployError
@@ -91,6 +92,9 @@ def execute(request: Request, *, as_json: bool, alone: bool = True) -> Verdict:
             verdict = outcome.conclude(directory, say=lambda text: console.print(Text(text)))
     except Aborted:
         raise HarnessError("interrupted twice: everything was ended at once, there is no verdict") from None
+    except HarnessError as error:
+        outcome.without_verdict(RunDir(request.directory), request.experiment.name, str(error))
+        raise
     show_verdict(console, verdict, report=request.directory / "report.html")
     if interrupt.asked and not alone:
         raise HarnessError("interrupted")

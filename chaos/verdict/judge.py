@@ -83,6 +83,7 @@ def _judge(
         ),
         faults=facts_of(history).windows.results(),
         checks=tuple(finding.result for finding in judged),
+        provenance={printable(name): printable(text) for name, text in meta.provenance.items()},
         unknown_kinds={printable(kind): number for kind, number in history.unknown_kinds.items()},
         notes=tuple(printable(note) for note in (*history.unknown_notes, *_narrowed(history, wanted))),
     )

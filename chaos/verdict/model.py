@@ -131,6 +131,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     checks: tuple[CheckResult, ...]
     unknown_kinds: dict[str, int] = {}
     """Number of events of each unknown kind; they were not judged."""
+    provenance: dict[str, str] = {}
+    """Where the history comes from, as its meta line says: version, commit, interpreter, machine."""
     notes: tuple[str, ...] = ()
     """Lines for people: what was not judged, and which bounds were more lenient than usual."""
 

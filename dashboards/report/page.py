@@ -167,6 +167,10 @@ def build(verdict: Verdict, history: History, run_dir: Path, budget: Budget | No
     )
 
 
+_PROVENANCE = {
+    "version": "Version", "commit": "Commit", "python": "Python", "machine": "Machine", "kernel": "Kernel",
+    "load": "Load before",
+}  # fmt: skip
 _RANK = {"invalid": 0, "unknown": 1, "valid": 2}
 
 
@@ -192,6 +196,7 @@ def _facts(verdict: Verdict) -> list[tuple[str, str]]:
         ("Seed", str(verdict.seed)),
         ("Duration", seconds(verdict.duration_s)),
         ("Devices", thousands(verdict.counts.devices)),
+        *((_PROVENANCE[name], text) for name, text in verdict.provenance.items() if name in _PROVENANCE),
     ]
 
 

@@ -84,6 +84,8 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="meta")
     """The run directory is closed by a manifest.json; without it the run was cut off."""
     elastic: bool = False
     """Users were added and taken away by hand, so a device that never did anything had no user."""
+    provenance: dict[str, str] = {}
+    """Where the history comes from: version, commit, interpreter, machine; for people."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, tag_field="e", tag="plan"):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -105,6 +106,8 @@ def test_a_run_is_valid_and_leaves_its_files_and_no_process(
     assert verdict["verdict"] == "valid"
     assert verdict["seed"] == 5
     assert verdict["counts"]["sends_acked"] > 300
+    assert verdict["provenance"]["python"] == f"CPython {platform.python_version()}"
+    assert {"version", "started", "machine", "kernel"} <= verdict["provenance"].keys()
     assert not any(verdict["counts"][key] for key in ("lost", "duplicates", "gaps", "phantoms"))
     assert {fault["name"] for fault in verdict["faults"]} == {"gateway_crash", "redis_failover"}
     assert all(fault["effective"] and fault["healed"] for fault in verdict["faults"])

@@ -1,11 +1,13 @@
 """junit.xml: a case a check, a case a fault, counts that add up, and nothing that an XML parser would refuse."""
 
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.run import junit
+from chaos.run import junit, outcome
+from chaos.run.rundir import RunDir
 from chaos.verdict.model import CheckResult, Counterexample, Counts, FaultResult, Latency, Outcome, Verdict
 
 
@@ -48,6 +50,7 @@ def test_checks_and_faults_become_cases() -> None:
             outcome="invalid",
         ),
         started_at="2026-01-02T03:04:05",
+        replay="petrel replay runs/x",
     )
     suite = ET.fromstring(document)
     assert suite.tag == "testsuite"
@@ -56,16 +59,45 @@ def test_checks_and_faults_become_cases() -> None:
     }  # fmt: skip
     assert suite.get("timestamp") == "2026-01-02T03:04:05"
     cases = {case.get("name"): case for case in suite.iter("testcase")}
-    assert list(cases) == ["order", "acked_lost", "vacuity", "1. a t-1", "2. b t-1", "3. a t-1"]
+    assert list(cases) == ["order", "acked_lost", "vacuity", "a", "a 2", "b"]
     assert all(case.get("classname") and case.get("time") for case in cases.values())
     failure = cases["acked_lost"].find("failure")
     assert failure is not None
     assert (failure.get("message"), failure.text) == ("1 lost", lost.text)
-    error = cases["3. a t-1"].find("error")
+    error = cases["a 2"].find("error")
     assert error is not None
     assert error.get("message") == "not healed"
-    assert cases["1. a t-1"].get("time") == "2.500"
+    assert cases["a"].get("time") == "2.500"
     assert {one.get("name"): one.get("value") for one in suite.iter("property")}["seed"] == "7"
+    assert suite.findtext("system-out") == "seed 7\npetrel replay runs/x"
+    assert cases["a"].findtext("system-out") == "t-1: pid 1 is gone"
+
+
+def test_the_names_of_cases_do_not_depend_on_the_order_of_faults() -> None:
+    faults = [fault(name) for name in ("b", "a", "b", "c", *["d"] * 11)]
+    names = [
+        [case.get("name") for case in ET.fromstring(junit.render(verdict(faults=tuple(order)))).iter("testcase")]
+        for order in (faults, faults[::-1])
+    ]
+    assert names[0] == names[1] == ["a", "b", "b 2", "c", "d", *(f"d {number}" for number in range(2, 12))]
+
+
+def test_a_run_without_a_verdict_is_an_error() -> None:
+    suite = ET.fromstring(junit.failed("quick", "no room <here>"))
+    assert (suite.get("tests"), suite.get("errors"), suite.get("failures")) == ("1", "1", "0")
+    error = suite.find("testcase/error")
+    assert error is not None and error.get("message") == "no room <here>"
+
+
+def test_a_verdict_is_not_written_over(tmp_path: Path) -> None:
+    outcome.without_verdict(RunDir(tmp_path / "never made"), "quick", "why")
+    assert list(tmp_path.iterdir()) == []
+    place = RunDir(tmp_path)
+    outcome.without_verdict(place, "quick", "why")
+    document = place.junit.read_bytes()
+    assert document == junit.failed("quick", "why")
+    outcome.without_verdict(place, "quick", "another reason")
+    assert place.junit.read_bytes() == document
 
 
 @given(st.text())
