@@ -10,7 +10,7 @@ SAY    := @printf '%s\n'
 UNIT_TESTS := $(addprefix tests/,kit load dashboards chaos/verdict chaos/screen sut/protocol sut/crypto sut/process sut/services sut/gateway)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cluster test-long test-defects test-lowest docs lint lock lock-servers clean
+.PHONY: help setup demo nightly test test-cluster test-long test-defects test-lowest docs lint lock lock-servers clean
 
 help: ## print these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -49,6 +49,10 @@ test-long: setup ## whole runs with every variant, and random searches: some min
 # Two of these defects, the quickest, are in `make test-long` too.
 test-defects: setup ## whole runs with and without each found defect: about 20 minutes
 	PETREL_TEST_DEFECTS=1 PETREL_TEST_LONG=1 $(BIN)/python -m pytest tests/defects
+
+BUDGET_MIN ?= 60
+nightly: setup ## whole runs within BUDGET_MIN minutes, seeds chosen for what was not covered yet
+	$(BIN)/petrel nightly --budget-min $(BUDGET_MIN)
 
 docs: setup ## write the generated parts of the pages, and the JSON schema of a history
 	$(BIN)/python docs/generate.py
