@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,13 +17,12 @@ from typing import Final, NamedTuple
 import msgspec
 
 from chaos.errors import HARNESS, UNKNOWN, UsageError
-from chaos.run import schedule, sketch
+from chaos.run import apart, schedule, sketch
 from chaos.run.experiment import Experiment
 from chaos.run.interrupt import Interrupt
-from chaos.verdict.model import STATUS, FaultResult, Verdict, decode
+from chaos.verdict.model import STATUS, FaultResult, Verdict
 from chaos.verdict.summary import Combination, Summary, combinations, covered_by
 
-POLL_S: Final = 0.2
 CANDIDATES: Final = 64
 """How many seeds are looked at for each run. A schedule takes a millisecond to draw."""
 AROUND_S: Final = 90.0
@@ -127,42 +124,15 @@ def _needs_s(experiment: Experiment, summaries: Iterable[Summary]) -> float:
 def _run(
     plan: Plan, asked: str, experiment: Experiment, seed: int, run_dir: Path, *, night: str, over: Callable[[], bool]
 ) -> Summary:
-    command = [sys.executable, "-P", "-m", "chaos.cli.petrel", "run", asked, "--seed", str(seed), "--json"]
-    command += ["--profile", plan.profile, "--out", str(run_dir)]
-    command += ["--variant", plan.variant] if plan.variant else []
+    words = ["run", asked, "--seed", str(seed), "--profile", plan.profile, "--out", str(run_dir)]
+    words += ["--variant", plan.variant] if plan.variant else []
     begun_s = time.monotonic()
-    status, out, err = _ended(command, over)
+    verdict, why = apart.run(*words, over=over)
     summary = Summary(
         night=night, run_dir=str(run_dir), experiment=experiment.name, profile=plan.profile, seed=seed,
-        variant=plan.variant, verdict="harness", why="", took_s=round(time.monotonic() - begun_s, 1),
+        variant=plan.variant, verdict="harness", why=why, took_s=round(time.monotonic() - begun_s, 1),
     )  # fmt: skip
-    said = err.strip().splitlines()
-    try:
-        verdict = decode(out.encode().splitlines()[-1])
-    except (IndexError, msgspec.DecodeError):
-        return msgspec.structs.replace(summary, why=said[-1] if said else f"it ended with {status}")
-    return _told(summary, verdict, experiment)
-
-
-def _ended(command: Sequence[str], over: Callable[[], bool]) -> tuple[int, str, str]:
-    """Return the exit status, standard output and standard error. Ends the command in good order when it is `over`."""
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    told = False
-    try:
-        while True:
-            try:
-                out, err = process.communicate(timeout=POLL_S)
-            except subprocess.TimeoutExpired:
-                if over() and not told:
-                    process.terminate()
-                    told = True
-            else:
-                return process.returncode, out, err
-    except BaseException:
-        process.kill()  # its watchdog ends the system
-        raise
+    return summary if verdict is None else _told(summary, verdict, experiment)
 
 
 def _told(summary: Summary, verdict: Verdict, experiment: Experiment) -> Summary:

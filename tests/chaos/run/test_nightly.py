@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from chaos.errors import HARNESS, INVALID, UNKNOWN, VALID, UsageError
-from chaos.run import experiment, nightly, schedule
+from chaos.run import apart, experiment, nightly, schedule
 from chaos.run.nightly import Plan, choose, night, read, status_of
 from chaos.verdict.model import Counts, FaultResult, Latency, Percentiles, Recovery, Verdict, encode
 from chaos.verdict.summary import Combination, Summary, combinations, covered_by, third
@@ -90,7 +90,7 @@ class Runs:
             )  # fmt: skip
             return 0, f"noise\n{encode(found).decode()}\n", ""
 
-        monkeypatch.setattr(nightly, "_ended", ended)
+        monkeypatch.setattr(apart, "ended", ended)
 
 
 def plan(budget_s: float = 3600) -> Plan:
@@ -105,7 +105,7 @@ def test_a_night_ends_with_the_first_invalid_run(tmp_path: Path, monkeypatch: py
     assert done[0].covered == (("quick", "gateway_crash", "gateway-1", "late"),)
     assert (done[0].p99_ms, done[0].worst_p99_ms) == (44.0, {"gateway_crash": 250.0})
     assert done[2].again == f"petrel replay {done[2].run_dir}"
-    assert all(command[-2:] == ["--variant", "redis_incr"] for command in runs.commands)
+    assert all(command[-3:] == ["--variant", "redis_incr", "--json"] for command in runs.commands)
     assert len({run.seed for run in done}) == len({run.run_dir for run in done}) == 3
     assert "new combinations" in said[0]
 
@@ -152,5 +152,5 @@ def test_a_summary_is_a_line_of_json() -> None:
 def test_an_interrupted_command_is_ended_in_good_order() -> None:
     program = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit('ended')); print('on'); time.sleep(60)"
     looks = iter([False, False, False, False, False, True])
-    status, out, err = nightly._ended([sys.executable, "-c", program], lambda: next(looks, True))
+    status, out, err = apart.ended([sys.executable, "-c", program], lambda: next(looks, True))
     assert (status, out.strip(), err.strip()) == (1, "on", "ended")
