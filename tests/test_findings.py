@@ -10,6 +10,11 @@ import pytest
 FINDINGS = Path(__file__).resolve().parent.parent / "findings"
 SCRIPTS = sorted(FINDINGS.glob("*.sh"))
 STATEMENTS = ("Version:", "Guess:", "Behaviour:", "Seen:")
+PINNED = (
+    ("pip", r"[\w.\[\]-]+==[\w.]+"),
+    ("npm", r"@?[\w./-]+@\d[\w.]*"),
+    ("go", r"[\w./-]+@v\d[\w.]*"),
+)
 
 
 def header(script: Path) -> str:
@@ -17,6 +22,13 @@ def header(script: Path) -> str:
     lines = script.read_text().splitlines()
     assert lines[0] == "#!/usr/bin/env bash"
     return "\n".join(line[2:] for line in lines[1 : lines.index("set -euo pipefail")])
+
+
+def installed(text: str, client: str) -> list[str]:
+    """The packages of every `"…/CLIENT" install`, which may go on over several lines."""
+    calls = re.findall(rf"/{client}\" install ((?:[^\n]*\\\n)*[^\n]*)", text)
+    words = [word for call in calls for word in re.split(r"[\s\\']+", call)]
+    return [word for word in words if word and not word.startswith("--")]
 
 
 def test_there_are_findings() -> None:
@@ -37,11 +49,10 @@ class TestScript:
 
     def test_pins_what_it_installs(self, script: Path) -> None:
         text = script.read_text()
-        install = re.search(r"pip\" install (?P<words>(?:[^\n]*\\\n)*[^\n]*)", text)
-        assert install
-        packages = [word for word in re.split(r"[\s\\']+", install["words"]) if word and not word.startswith("--")]
-        assert packages
-        assert all(re.fullmatch(r"[\w.\[\]-]+==[\w.]+", package) for package in packages), packages
+        assert "pip" in {client for client, _ in PINNED if installed(text, client)}
+        for client, pinned in PINNED:
+            packages = installed(text, client)
+            assert all(re.fullmatch(pinned, package) for package in packages), packages
 
     def test_cleans_up(self, script: Path) -> None:
         assert "work=$(mktemp -d)\ntrap 'rm -rf \"$work\"' EXIT\n" in script.read_text()
