@@ -66,9 +66,9 @@ class DeviceHalfClose(Silence, CellToxic):
 
 
 class DeviceReset(Reset, CellToxic):
-    """Every connection of a cell is reset at its first byte, as by a carrier's translator that lost its state.
+    """Every connection of a cell breaks at its next byte, as by a carrier's translator that lost its state.
 
-    New connections are reset too.
+    New connections are reset. Those that were open before are closed in order.
     Breaks: the devices' requests may have been taken or not, and they cannot know. Devices that redial at once would
     loop without end, so they must back off.
     Proven: the proxy reports the reset_peer toxic, and the gateway answers at once past the proxy. Over each link of

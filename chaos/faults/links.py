@@ -55,9 +55,9 @@ class LinkBandwidth(Stall, LinkToxic):
 
 
 class LinkReset(Reset, LinkToxic):
-    """Every connection of a link is reset at its first byte, as by a middlebox that lost its state.
+    """Every connection of a link breaks at its next byte, as by a middlebox that lost its state.
 
-    New connections are reset too.
+    New connections are reset. Those that were open before are closed in order.
     Breaks: bytes on their way may be lost, and the sender cannot know. A client that redials at once would loop without
     end, so it must back off.
     Proven: the proxy reports the reset_peer toxic, and the far end answers at once past the proxy. Over the link a

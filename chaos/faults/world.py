@@ -42,7 +42,7 @@ class LinkControl(Protocol):
         """Limit each direction to this rate. 0 stops it; the bytes held back arrive later."""
 
     def reset(self, link: str) -> None:
-        """Reset every connection at its first byte."""
+        """End every connection at its next byte: new ones by a reset, those that were open before in order."""
 
     def half_close(self, link: str) -> None:
         """End every connection towards the link's target; its source is not told."""

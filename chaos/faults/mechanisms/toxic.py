@@ -108,7 +108,7 @@ class Stall(Silence):
 
 
 class Reset(Toxics):
-    """Every connection, old or new, is reset at its first byte."""
+    """Every connection ends at its next byte: new ones by a reset, those that were open before in order (FIN)."""
 
     toxic = "reset_peer"
 
