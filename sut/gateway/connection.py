@@ -8,6 +8,7 @@ and the close code would be lost.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -184,7 +185,8 @@ class Connection(asyncio.Protocol):
         gateway = self._gateway
         gateway.wheel.put(self, gateway.clock.tick + gateway.handshake_ticks)
         if not self._address:
-            self._address = address_of((transport.get_extra_info("peername") or ("gone",))[0])
+            address = address_of((transport.get_extra_info("peername") or ("gone",))[0])
+            self._address = sys.intern(address)  # many devices come from one
             verdict = gateway.accepted(self._address)
             self._unwelcome = verdict != 0
             if verdict > 1:
@@ -246,9 +248,34 @@ class Connection(asyncio.Protocol):
     def _receive(self, data: bytes) -> None:
         """Take bytes a slice at a time, so that no chunk of them keeps the others waiting."""
         waiting = bool(self._unread)
+        if not waiting and not self._indebted and self._heartbeat(data):
+            return
         self._unread, self._looked_at = self._unread[self._looked_at :] + data, 0
         if not waiting:
             self._next_slice()
+
+    def _heartbeat(self, data: bytes) -> bool:
+        """Answer a lone HEARTBEAT. Returns False for everything else, which is still to be looked at."""
+        gateway, session = self._gateway, self._session
+        assert session is not None
+        second = gateway.clock.second
+        if not self.routed:
+            session.forget_mark()
+        answer = session.heartbeat(data, mark=gateway.mark(), second=second)
+        if answer is None:
+            return False
+        self._note_heard()
+        gateway.stats.frames_in += 1
+        gateway.limits.too_fast(self.user, 1, second)
+        gateway.stats.resyncs += answer.resync
+        self.send(answer.data)
+        self._pay(budget.HEARTBEAT_S)
+        return True
+
+    def _note_heard(self) -> None:
+        self._heard = self._gateway.clock.tick
+        if self.told != NEVER:
+            self._gateway.silence.heard(self)
 
     def _next_slice(self) -> None:
         if self._state != _OPEN or self._indebted:
@@ -272,9 +299,7 @@ class Connection(asyncio.Protocol):
         gateway, session = self._gateway, self._session
         assert session is not None
         began_s = time.thread_time()
-        self._heard = gateway.clock.tick
-        if self.told != NEVER:
-            gateway.silence.heard(self)
+        self._note_heard()
         if not self.routed:
             session.forget_mark()  # frames cannot be routed to it yet, so each BEAT says RESYNC
         decisions = session.receive(data, mark=gateway.mark(), second=gateway.clock.second)
@@ -313,10 +338,9 @@ class Connection(asyncio.Protocol):
 
     def _paid_off(self) -> None:
         self._indebted = False
-        gateway = self._gateway
-        self._heard = gateway.clock.tick  # it could not be heard
-        if self.told != NEVER:
-            gateway.silence.heard(self)
+        gateway, told = self._gateway, self.told
+        self._note_heard()  # it could not be heard
+        if told != NEVER:
             gateway.silence.told(self, gateway.clock.tick)
         self._next_slice()
 
