@@ -86,6 +86,9 @@ class Shared(ABC):
         self._emptied = asyncio.Event()
         """Set when the last socket of a draining gateway is gone."""
 
+    wall_clock: Callable[[], float]
+    """Unix time."""
+
     def accepted(self, address: str) -> int:
         """Count a socket of this address. Returns 0: accept it, 1: refuse its request, 2: cut it."""
         self._sockets += 1
@@ -220,7 +223,9 @@ class Connection(asyncio.Protocol):
             if self._unwelcome:
                 self._respond(429, "too many connections from your address")
                 return
-            self.user, self.device, _issued_s, self.login_s = prove(upgrade.token, gateway.token_key)
+            self.user, self.device, _issued_s, self.login_s = prove(
+                upgrade.token, gateway.token_key, gateway.wall_clock()
+            )
             if gateway.revoked.is_void(self.user, self.device, self.login_s):
                 raise TokenError("token was revoked")
             if not gateway.limits.admits(self.user, self.device):

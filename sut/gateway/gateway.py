@@ -83,7 +83,7 @@ class Gateway(Shared):
         self._service = service
         self._topology = topology
         self._clock = clock
-        self._wall_clock = wall_clock
+        self.wall_clock = wall_clock
         self._drain_base_s = settings.drain_base_s
         self.connections: dict[int, Connection] = {}
         self._last_number = 0
@@ -205,7 +205,7 @@ class Gateway(Shared):
         self.stats.handshakes += 1
         self._last_number += 1
         connection.number = self._last_number
-        connection.epoch = int(self._wall_clock() * 1000)
+        connection.epoch = int(self.wall_clock() * 1000)
         older = self.limits.older(connection.user, connection.device)
         if older is not None:  # independent of the registry, which may answer later or not at all
             older.close(Close.REPLACED, "a newer connection of this device took over")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import binascii
 import hmac
-import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any, Final, NamedTuple
 
@@ -91,8 +90,11 @@ def verify(token: str, key: bytes, now_s: float | None = None) -> Identity:
 
 
 def prove(token: str, key: bytes, now_s: float | None = None) -> Proof:
-    """Return the content of a token that is valid at `now_s` (Unix time; None: now). Raises TokenError."""
-    return _proven(token, key, time.time() if now_s is None else now_s) or _examined(token, key, now_s)
+    """Return the content of a token that is valid at `now_s` (Unix time). Raises TokenError.
+
+    `now_s` None: now. It takes longer.
+    """
+    return (_proven(token, key, now_s) if now_s is not None else None) or _examined(token, key, now_s)
 
 
 def _proven(token: str, key: bytes, now_s: float) -> Proof | None:
@@ -110,7 +112,7 @@ def _proven(token: str, key: bytes, now_s: float) -> Proof | None:
     payload = signed[len(_HEADER) :]
     try:
         claims = _CLAIMS.decode(urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
-        if claims.exp <= now_s:
+        if _identifier(claims.exp, "exp") <= now_s:
             return None
         numbers = (_identifier(claims.dev, "dev"), _identifier(claims.iat, "iat"))
         return Proof(_user(claims.sub), *numbers, _identifier(claims.auth_time, "auth_time"))
