@@ -1,7 +1,7 @@
 """What a device's connection costs a system: CPU to open it, memory to hold it, CPU to answer its heartbeats.
 
 A point is the number of devices, on a system of its own. A swarm of the tier fleet connects them and lets them rest.
-Memory is PSS, in relation to the system before. A heartbeat's cost has a share in it of what the gateway does once a
+Memory is PSS. Both are what the processes use beyond the system at rest, which is looked at first. A heartbeat's cost has a share in it of what the gateway does once a
 heartbeat interval: it writes the route again, and reports the user. The swarm runs on the same machine.
 """
 
@@ -23,6 +23,8 @@ from sut.deploy.topology import Settings
 
 DEVICES: Final = (5000, 12_000)
 HEARTBEAT_S: Final = 5.0
+IDLE_S: Final = 4.0
+"""Seconds without devices, before."""
 REST_S: Final = 15.0
 """Seconds of heartbeats."""
 KINDS: Final = ("gateway", "chat", "sequencer", "redis")
@@ -47,26 +49,33 @@ def _point(request: Request, devices: int) -> Mapping[str, float]:
     place = replace(request, directory=request.directory / str(devices))
     place.directory.mkdir()
     with running(place, settings=Settings(heartbeat_s=HEARTBEAT_S)) as system:
+        idle = _look(system)
+        time.sleep(IDLE_S)
         before = _look(system)
         with swarms.at_rest(system, place, devices, "fleet", heartbeat_s=HEARTBEAT_S) as swarm:
             online = _look(system)
             time.sleep(request.duration_s or REST_S)
-            return row(devices, swarm.up_s, before, online, _look(system))
+            return row(devices, swarm.up_s, idle, before, online, _look(system))
 
 
-def row(devices: int, up_s: float, before: Look, online: Look, rested: Look) -> Mapping[str, float]:
+def row(devices: int, up_s: float, idle: Look, before: Look, online: Look, rested: Look) -> Mapping[str, float]:
     """Return the figures of a point. Raises HarnessError if no heartbeat came."""
     beats = rested.frames - online.frames
     if beats <= 0:
         raise HarnessError("no heartbeat came")
+    idle_share = {kind: (before.cpu_s[kind] - idle.cpu_s[kind]) / (before.at_s - idle.at_s) for kind in KINDS}
+
+    def used_s(kind: str, since: Look, until: Look) -> float:
+        return until.cpu_s[kind] - since.cpu_s[kind] - idle_share[kind] * (until.at_s - since.at_s)
+
     figures: dict[str, float] = {"devices": devices, "online after s": up_s, "connected/s": devices / up_s}
     for kind in KINDS:
-        figures[f"{kind}: us to connect"] = (online.cpu_s[kind] - before.cpu_s[kind]) / devices * 1e6
+        figures[f"{kind}: us to connect"] = used_s(kind, before, online) / devices * 1e6
     for kind in ("gateway", "redis"):
         figures[f"{kind}: B a device"] = (rested.pss[kind] - before.pss[kind]) / devices
     figures["heartbeats/s"] = beats / (rested.at_s - online.at_s)
     for kind in ("gateway", "redis"):
-        figures[f"{kind}: us a heartbeat"] = (rested.cpu_s[kind] - online.cpu_s[kind]) / beats * 1e6
+        figures[f"{kind}: us a heartbeat"] = used_s(kind, online, rested) / beats * 1e6
     return figures
 
 
