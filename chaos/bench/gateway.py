@@ -1,8 +1,9 @@
 """What a device's connection costs a system: CPU to open it, memory to hold it, CPU to answer its heartbeats.
 
 A point is the number of devices, on a system of its own. A swarm of the tier fleet connects them and lets them rest.
-Memory is PSS. Both are what the processes use beyond the system at rest, which is looked at first. A heartbeat's cost has a share in it of what the gateway does once a
-heartbeat interval: it writes the route again, and reports the user. The swarm runs on the same machine.
+Memory is PSS. Both are what the processes use beyond the system at rest, which is looked at first. A heartbeat's cost
+has a share in it of what the gateway does once a heartbeat interval: it writes the route again, and reports the user.
+The swarm runs on the same machine.
 """
 
 from __future__ import annotations
@@ -55,10 +56,10 @@ def _point(request: Request, devices: int) -> Mapping[str, float]:
         with swarms.at_rest(system, place, devices, "fleet", heartbeat_s=HEARTBEAT_S) as swarm:
             online = _look(system)
             time.sleep(request.duration_s or REST_S)
-            return row(devices, swarm.up_s, idle, before, online, _look(system))
+            return row(devices, swarm.up_s, idle=idle, before=before, online=online, rested=_look(system))
 
 
-def row(devices: int, up_s: float, idle: Look, before: Look, online: Look, rested: Look) -> Mapping[str, float]:
+def row(devices: int, up_s: float, *, idle: Look, before: Look, online: Look, rested: Look) -> Mapping[str, float]:
     """Return the figures of a point. Raises HarnessError if no heartbeat came."""
     beats = rested.frames - online.frames
     if beats <= 0:
