@@ -312,7 +312,8 @@ class Gateway(Shared):
     def _on_peer_question(self, peer: PeerConnection, correlation: int, frame: PeerFrame) -> None:
         if isinstance(frame, AskConnected):
             asked = frozenset(frame.devices)
-            there = {c.device for c in self.connections.values() if c.device in asked and c not in self.silence}
+            those = self.connections.values() if asked else ()  # mostly only the silent ones are asked about
+            there = {c.device for c in those if c.device in asked and c not in self.silence}
             sure = self.registrar.up and not self.registrar.waiting
             silent = tuple((device, round(age * TICK_S * 1000)) for device, age in self.silence.since(self.clock.tick))
             peer.send(Connected(tuple(there), sure, silent), correlation | ANSWER)
