@@ -14,7 +14,7 @@ from typing import Final, cast
 from websockets.client import ClientProtocol
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import OPEN
-from websockets.uri import parse_uri
+from websockets.uri import WebSocketURI, parse_uri
 
 MAX_MESSAGE: Final = 4 << 20
 CLOSE_S: Final = 0.5
@@ -32,8 +32,8 @@ class Closed(Exception):
 class Wire(asyncio.Protocol):
     """One connection. Make it with `connect`, end it with `close`."""
 
-    def __init__(self, url: str, token: str) -> None:
-        self._web = ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE)
+    def __init__(self, address: WebSocketURI, token: str) -> None:
+        self._web = ClientProtocol(address, max_size=MAX_MESSAGE)
         self._token = token
         self._transport: asyncio.Transport | None = None
         self._came: deque[bytes] = deque()
@@ -133,8 +133,8 @@ class Wire(asyncio.Protocol):
 
 async def connect(url: str, token: str, *, secure: ssl.SSLContext | None, timeout_s: float) -> Wire:
     """Return an open connection. Raises Closed, OSError, TimeoutError."""
-    wire = Wire(url, token)
     address = parse_uri(url)
+    wire = Wire(address, token)
     try:
         async with asyncio.timeout(timeout_s):
             await asyncio.get_running_loop().create_connection(
