@@ -3,9 +3,10 @@
     python -m load.readback.readback SWARM_JSON
 
 A device reads two sets of conversations. The service reports one by SYNC from 0. The history names the other: the user
-is or was a member there. Each is fetched page by page to its head. FINAL is written for each message, and FINAL_DONE
-for each conversation read to its end, even an empty one. A conversation that cannot be read after bounded retries is a
-hole in the history, and the exit status is 70.
+is or was a member there. Each is fetched page by page to its head. Where nobody sent and nothing was changed, by the
+history, only the first member fetches; the others believe a whole SYNC that has no news. FINAL is written for each
+message, and FINAL_DONE for each conversation read to its end, even an empty one. A conversation that cannot be read
+after bounded retries is a hole in the history, and the exit status is 70.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 import msgspec
 import uvloop
@@ -92,16 +93,37 @@ async def read_device(
     return holes
 
 
-def memberships(directory: Path) -> Mapping[int, set[int]]:
-    """Return user -> every conversation in which the history says the user is or was a member. Raises OSError."""
-    found: defaultdict[int, set[int]] = defaultdict(set)
+class Known(NamedTuple):
+    """The conversations by the history."""
+
+    of: Mapping[int, set[int]]
+    """User -> every conversation in which the user is or was a member."""
+    first: Mapping[int, int]
+    """Conversation -> its first member, of those in which nobody sent and nothing was changed."""
+
+    def expected(self, user: int) -> list[int]:
+        """Return the conversations that this user reads in any case."""
+        return sorted(conv for conv in self.of.get(user, ()) if self.first.get(conv, user) == user)
+
+
+def known_of(directory: Path) -> Known:
+    """Read the history. Raises OSError."""
+    of: defaultdict[int, set[int]] = defaultdict(set)
+    first: dict[int, int] = {}
+    busy: set[int] = set()
     for path in sorted(directory.glob("*.bin")):
         tail = HistoryTail(path)
         for record in tail.read():
-            if record[7] == Event.MEMBER:
-                found[record[4]].add(record[3])
+            kind, conv = record[7], record[3]
+            if kind == Event.MEMBER:
+                of[record[4]].add(conv)
+                first.setdefault(conv, record[4])
+                if record[5]:
+                    busy.add(conv)
+            elif kind == Event.SEND:
+                busy.add(conv)
         tail.close()
-    return found
+    return Known(of, {conv: user for conv, user in first.items() if conv not in busy})
 
 
 class Discovery:
@@ -125,9 +147,9 @@ class Discovery:
 
 
 async def read_some(
-    config: SwarmConfig, history: HistoryWriter, known: Mapping[int, set[int]], devices: Sequence[int]
+    config: SwarmConfig, history: HistoryWriter, known: Known, devices: Sequence[int]
 ) -> tuple[int, list[str]]:
-    """Read these devices. `known`: as of `memberships`, of all users.
+    """Read these devices.
 
     Returns the number of FINAL rows and a line for each unread part. Raises ApiError.
     """
@@ -137,7 +159,7 @@ async def read_some(
     gateways = Discovery(api)
     rng = random.Random()
     everybody = range(config.first_id, config.first_id + config.users)
-    probes = draw(known, share=config.probe_share, seed=config.seed, users=everybody)
+    probes = draw(known.of, share=config.probe_share, seed=config.seed, users=everybody)
     waiting = iter(devices)
     rows = 0
     holes: list[str] = []
@@ -145,7 +167,8 @@ async def read_some(
     async def work() -> None:
         nonlocal rows
         for device in waiting:
-            reader = Reader(device, sorted(known.get(device, ())), history)
+            expected = known.expected(device)
+            reader = Reader(device, expected, history, quiet=known.of.get(device, set()).difference(expected))
             conv = probes.get(device)
             after = partial(probe, device=device, conv=conv, history=history) if conv is not None else None
             found = await read_device(
@@ -167,7 +190,7 @@ class Done(msgspec.Struct, frozen=True):
     holes: tuple[str, ...] = ()
 
 
-def read(config: SwarmConfig, known: Mapping[int, set[int]], devices: Sequence[int]) -> Done:
+def read(config: SwarmConfig, known: Known, devices: Sequence[int]) -> Done:
     """Read these devices into history files of this process. Raises OSError, HistoryError before it begins."""
     name = f"readback-{os.getpid()}"
     control = ControlWriter(config.history / f"{name}.jsonl", process=name)
@@ -188,7 +211,7 @@ def read(config: SwarmConfig, known: Mapping[int, set[int]], devices: Sequence[i
 
 def read_all(config: SwarmConfig) -> Done:
     """Read every device, a share in each of some processes. Raises OSError, HistoryError before it begins."""
-    known = memberships(config.history)
+    known = known_of(config.history)
     devices = range(config.first_id, config.first_id + config.users)
     processes = max(1, min(os.cpu_count() or 1, config.users // SHARE))
     lifeline, held = os.pipe()

@@ -55,8 +55,12 @@ class AskAgain(Exception):
 class Reader:
     """One device's read-back, over as many connections as necessary."""
 
-    def __init__(self, device: int, expected: Iterable[int], history: HistoryWriter) -> None:
+    def __init__(
+        self, device: int, expected: Iterable[int], history: HistoryWriter, *, quiet: Iterable[int] = ()
+    ) -> None:
+        """`expected`: the conversations to read. `quiet`: those that are read only if SYNC has news of them."""
         self.device = device
+        self._quiet = frozenset(quiet)
         self._history = history
         self._after = dict.fromkeys(expected, 0)
         """Conversation -> number up to which it was read; finished ones are removed."""
@@ -78,7 +82,10 @@ class Reader:
                 await self._conversation_of_ours(connection, next(iter(self._after)))
         for conv, head in self._done.items():
             self._history.append(Event.FINAL_DONE, device=self.device, conv=conv, seq=head)
+        for conv in self._quiet - self._done.keys() - self._refused:
+            self._history.append(Event.FINAL_DONE, device=self.device, conv=conv, seq=0)
         self._done.clear()
+        self._quiet = frozenset()
 
     async def _conversation_of_ours(self, connection: Wire, conv: int) -> None:
         try:

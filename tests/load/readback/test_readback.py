@@ -134,6 +134,31 @@ def test_when_the_first_process_is_killed_the_others_end(swarm: Path, chat) -> N
     assert not alive
 
 
+def test_where_nothing_happened_the_first_member_asks_and_the_others_believe_sync(swarm: Path, chat) -> None:
+    assert readback.main([str(swarm)]) == 0
+    asked = {
+        device: [frame.conv for frame in frames if isinstance(frame, Fetch)] for device, frames in chat.received.items()
+    }
+    assert [device for device, convs in asked.items() if 11 in convs] == [1]
+    assert 10 in asked[2], "SYNC has news, whatever the history says"
+    chat.conversations[11].members.remove(1)
+    for old in (swarm.parent / "history").glob("readback-*"):
+        old.unlink()
+    assert readback.main([str(swarm)]) == 70, "the first member is refused"
+    assert (2, 11) in heads(swarm)
+
+
+def test_a_conversation_in_which_somebody_sent_is_read_by_all_its_members(swarm: Path, chat) -> None:
+    writer = HistoryWriter(swarm.parent / "history" / "swarm-2.bin")
+    writer.append(Event.SEND, device=1, conv=11, msg=message_id(1, 99), due=1)
+    writer.close()
+    assert readback.main([str(swarm)]) == 0
+    asked = {
+        device for device, frames in chat.received.items() for f in frames if isinstance(f, Fetch) and f.conv == 11
+    }
+    assert asked == {1, 2, 3}
+
+
 def test_a_pages_word_that_there_is_no_more_is_not_taken_for_the_end(swarm: Path, chat) -> None:
     """A page may be as old as the store behind it; what SYNC says is ahead is read as well."""
     chat.old_heads = {10: 8, 12: 2}
