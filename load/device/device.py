@@ -99,6 +99,9 @@ class Run:
     """Devices come and go as users do: what was due while nobody ran a device is not sent."""
     quiet: bool = False
     """True once no device sends, goes offline or stays away any more."""
+    told_ns: int = 0
+    """When the kernel told what is handled now, on the history's clock; 0: just now. Thousands of connections end at
+    the same moment when a gateway dies, and the last of them is handled much later."""
 
 
 class Refusal(Enum):
@@ -289,7 +292,7 @@ class Device:
         self._drain()
         if self._online:
             self._online = False
-            self._run.recorder.offline(self.device, planned=False)
+            self._run.recorder.offline(self.device, planned=False, t=self._run.told_ns)
         if self.leaving is None:
             self._run.recorder.counters.drops += 1
         self._web = None
