@@ -12,8 +12,10 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-MAX_USERS: Final = 100_000
+MAX_USERS: Final = 1_000_000
 """The largest swarm. Also the distance of the id ranges of runs."""
+MAX_GREENLETS: Final = 100_000
+"""The largest swarm of the tier greenlet."""
 MAX_RATE_PER_S: Final = 100_000
 FLEET_DEVICES: Final = 18_000
 """Devices of one process of the tier fleet: below the 20,000 files that a process may usually have."""
@@ -97,6 +99,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise ValueError(f"{name} must be a finite number")
         if self.duration_s * self.rate_per_s > MAX_SENDS:
             raise ValueError(f"duration_s x rate_per_s is above {MAX_SENDS:,} sends: more than one plan holds")
+        if self.tier == "greenlet" and self.users > MAX_GREENLETS:
+            raise ValueError(f"tier greenlet has {MAX_GREENLETS:,} users at most: take tier fleet")
         if self.tier == "fleet" and self.crypto_share:
             raise ValueError("tier fleet has no encryption: take tier greenlet, or leave crypto_share at 0")
         if self.tier == "fleet" and self.mobile_share:
@@ -185,7 +189,7 @@ def by_hand(directory: Path, *, seed: int, users: int, duration_s: float, rate_p
         config = msgspec.convert(
             {
                 "seed": seed,
-                "users": (people := min(MAX_USERS, users * HEADROOM)),
+                "users": (people := min(MAX_GREENLETS, users * HEADROOM)),
                 "at_start": users,
                 "api_url": api_url,
                 "api_key": api_key,

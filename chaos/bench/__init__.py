@@ -5,5 +5,7 @@ A bench is one module with a `BENCH`. Imports chaos.run, load.bench and sut.depl
 
 from typing import Final
 
-NAMES: Final = ("fanout", "storm", "counter", "reconnect", "presence", "overload", "hostile", "verify", "devices")
+NAMES: Final = (
+    "fanout", "storm", "counter", "reconnect", "presence", "overload", "hostile", "verify", "devices", "gateway",
+)  # fmt: skip
 """The benches: a module of this package each."""

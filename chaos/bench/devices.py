@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 import psutil
@@ -27,12 +27,12 @@ BASE: Final = 100
 REST_S: Final = 15.0
 """Seconds online before the look: half a heartbeat."""
 RAMP_S: Final = 120.0
-SPAWN_PER_S: Final[Mapping[Tier, float]] = {"greenlet": 300.0, "fleet": 1000.0}
+SPAWN_PER_S: Final[Mapping[Tier, float]] = {"greenlet": 300.0, "fleet": 8000.0}
 Tier = Literal["greenlet", "fleet"]
 
 
 class Held(NamedTuple):
-    """What a swarm of a tier needs."""
+    """What a swarm of a tier needs. `up_s`: from the first device online to the last."""
 
     devices: int
     pss: int
@@ -72,6 +72,28 @@ def row(held: Mapping[Tier, Held], base: Mapping[Tier, Held]) -> Mapping[str, fl
 
 def _held(system: System, request: Request, devices: int, tier: Tier) -> Held:
     """Run a swarm until it is at rest, look at it and end it. Raises HarnessError."""
+    with at_rest(system, request, devices, tier) as running_swarm:
+        time.sleep(request.duration_s or REST_S)
+        pss = private = 0
+        for pid in running_swarm.pids:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                used = psutil.Process(pid).memory_full_info()
+                pss, private = pss + used.pss, private + used.uss
+        return Held(devices, pss, private, running_swarm.up_s, len(running_swarm.pids))
+
+
+class Online(NamedTuple):
+    """A swarm whose devices are all online, and how long that took."""
+
+    up_s: float
+    pids: Collection[int]
+
+
+@contextlib.contextmanager
+def at_rest(
+    system: System, request: Request, devices: int, tier: Tier, *, heartbeat_s: float = 30.0
+) -> Iterator[Online]:
+    """Yield a swarm that is online and sends nothing; end it afterwards. Raises HarnessError."""
     request.say(f"{devices} devices, tier {tier}")
     experiment = Experiment(
         name="devices",
@@ -79,6 +101,7 @@ def _held(system: System, request: Request, devices: int, tier: Tier) -> Held:
         users=devices,
         tier=tier,
         spawn_per_s=SPAWN_PER_S[tier],
+        heartbeat_s=heartbeat_s,
         duration_s=600,
         rate_per_s=1 / 600,
         directs_per_user=0.2,
@@ -88,27 +111,27 @@ def _held(system: System, request: Request, devices: int, tier: Tier) -> Held:
     )
     directory = rundir.make(request.directory / f"{tier}-{devices}")
     swarm.configure(experiment, system.topology, directory, seed=1)
-    began_s = time.monotonic()
     process = swarm.SwarmProcess(experiment, directory, system.environment())
     ledger = LedgerReader(directory.history)
     try:
-        while (online := ledger.update().online) < devices:
-            if process.deaths() or time.monotonic() > began_s + RAMP_S + devices / SPAWN_PER_S[tier]:
-                raise HarnessError(f"{online} of {devices} devices came online: {swarm.last_line(process.log)}")
-            time.sleep(swarm.LOOK_S)
-        up_s = time.monotonic() - began_s
-        time.sleep(request.duration_s or REST_S)
-        pids = process.pids().values()
-        pss = private = 0
-        for pid in pids:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                used = psutil.Process(pid).memory_full_info()
-                pss, private = pss + used.pss, private + used.uss
-        return Held(devices, pss, private, up_s, len(pids))
+        began_s, up_s = _came_online(process, ledger, experiment)
+        yield Online(up_s - began_s, process.pids().values())
     finally:
         deadline_s = time.monotonic() + 30.0
         process.stop(lambda: time.monotonic() > deadline_s)
         ledger.close()
+
+
+def _came_online(process: swarm.SwarmProcess, ledger: LedgerReader, experiment: Experiment) -> tuple[float, float]:
+    """Wait until all are online. Returns when the first was, and the last, on the monotonic clock."""
+    began_s, first_s = time.monotonic(), 0.0
+    while (online := ledger.update().online) < experiment.users:
+        now_s = time.monotonic()
+        if process.deaths() or now_s > began_s + RAMP_S + experiment.users / experiment.spawn_per_s:
+            raise HarnessError(f"{online} of {experiment.users} devices came online: {swarm.last_line(process.log)}")
+        first_s = first_s or (now_s if online else 0.0)
+        time.sleep(swarm.LOOK_S)
+    return first_s or began_s, time.monotonic()
 
 
 BENCH: Final = Bench(summary="the memory of a swarm at rest, by its size and tier", run=run)

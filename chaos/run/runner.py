@@ -47,6 +47,8 @@ from sut.deploy.supervise.watchdog import Watchdog
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
 
+PER_S: Final = 500
+"""Devices a second that connect or leave at the least, beyond the time of a small run."""
 RAMP_SLACK_S: Final = 60.0
 """Seconds beyond the experiment's ramp until the first planned send."""
 DRAIN_SLACK_S: Final = 5.0
@@ -57,6 +59,8 @@ SWARM_STOP_S: Final = 15.0
 COLD_S: Final = 15.0
 """Seconds until killed sequencers are back."""
 READ_BACK_S: Final = 60.0
+READ_PER_S: Final = 50
+"""Devices a second that are read back at the least, beyond that time."""
 SYSTEM_STOP_S: Final = 12.0
 
 
@@ -183,6 +187,7 @@ class _Run:
                 directory=self._directory.path,
                 variant=self._request.variant,
                 settings=Settings(
+                    devices=self._experiment.users,
                     heartbeat_s=self._experiment.heartbeat_s,
                     push=self._experiment.push,
                     receipts=self._experiment.read_share > 0,
@@ -244,7 +249,8 @@ class _Run:
     def _await_steady(self, swarm_process: SwarmProcess) -> bool:
         """Wait until t0 is known; returns False if interrupted. Raises HarnessError if the swarm fails or hangs."""
         monitor = self._monitor
-        limit_s = self._experiment.users / self._experiment.spawn_per_s + RAMP_SLACK_S
+        users = self._experiment.users
+        limit_s = users / self._experiment.spawn_per_s + RAMP_SLACK_S + users / PER_S
         monitor.until(lambda: monitor.t0_ns is not None or monitor.broken, timeout_s=limit_s)
         if monitor.t0_ns is not None or self._interrupt.asked:
             return monitor.t0_ns is not None
@@ -304,7 +310,7 @@ class _Run:
 
     def _end_swarm(self, swarm_process: SwarmProcess) -> None:
         self._monitor.phase = "final"
-        if not swarm_process.stop(self._interrupt.expiry(SWARM_STOP_S, keep_s=7.5)):
+        if not swarm_process.stop(self._interrupt.expiry(SWARM_STOP_S + self._experiment.users / PER_S, keep_s=7.5)):
             self._monitor.hole("swarm", "it did not stop in time and was killed")
 
     def _empty_memories(self, system: System) -> None:
@@ -319,7 +325,7 @@ class _Run:
 
     def _read_all_back(self, system: System) -> None:
         self._read_back = ReadBack(self._directory, system.environment())
-        expired = self._interrupt.expiry(READ_BACK_S, keep_s=5.0)
+        expired = self._interrupt.expiry(READ_BACK_S + self._experiment.users / READ_PER_S, keep_s=5.0)
         problem = self._read_back.wait(expired, tick=self._monitor.tick)
         if problem is not None:
             self._say(f"the read-back is incomplete: {problem}")

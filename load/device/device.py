@@ -16,6 +16,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from websockets.client import ClientProtocol
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 MAX_MESSAGE: Final = 4 << 20
 """Largest WebSocket message in bytes that a device accepts: a PAGE of 200 bodies of 16 KB is below it."""
 _MARSHAL: Final = 2
+_parsed = lru_cache(256)(parse_uri)
 _ANYWHERE: Final = WebSocketURI(False, "", 0, "", "")
 """The address of a connection that is open already: it is asked for no more."""
 
@@ -97,6 +99,9 @@ class Run:
     """Devices come and go as users do: what was due while nobody ran a device is not sent."""
     quiet: bool = False
     """True once no device sends, goes offline or stays away any more."""
+    told_ns: int = 0
+    """When the kernel told what is handled now, on the history's clock; 0: just now. Thousands of connections end at
+    the same moment when a gateway dies, and the last of them is handled much later."""
 
 
 class Refusal(Enum):
@@ -189,7 +194,7 @@ class Device:
 
     def connect(self, url: str, token: str) -> None:
         """Begin a connection once TCP is connected. `output` then holds the upgrade request."""
-        self._web = ClientProtocol(parse_uri(url), max_size=MAX_MESSAGE)
+        self._web = ClientProtocol(_parsed(url), max_size=MAX_MESSAGE)
         request = self._web.connect()
         request.headers["Authorization"] = f"Bearer {token}"
         self._web.send_request(request)
@@ -287,7 +292,7 @@ class Device:
         self._drain()
         if self._online:
             self._online = False
-            self._run.recorder.offline(self.device, planned=False)
+            self._run.recorder.offline(self.device, planned=False, t=self._run.told_ns)
         if self.leaving is None:
             self._run.recorder.counters.drops += 1
         self._web = None

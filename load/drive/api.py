@@ -12,19 +12,24 @@ import http.client
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from load.device.secure import client_context
-from sut.protocol.api_answers import Created, Gateways, IssuedTokens, KeysLeft, KeysOf, Problem, Seq, decode
+from sut.protocol.api_answers import Created, CreatedAll, Gateways, IssuedTokens, KeysLeft, KeysOf, Problem, Seq, decode
 from sut.protocol.push_tokens import push_token
 
 MAX_TOKENS: Final = 1000
 """Maximum number of devices in one request for tokens or registrations."""
+MAX_MADE: Final = 1000
+"""Maximum number of conversations in one request."""
+MAX_MEMBERS: Final = 30_000
+"""Members in all conversations of one request: each takes up to 22 bytes of the 1 MiB that a request may have."""
 Provider = Literal["apns", "fcm"]
 _PROVIDERS: Final[tuple[Provider, ...]] = ("apns", "fcm")
 _RETRY_BASE_S: Final = 0.05
@@ -93,14 +98,18 @@ class ApiClient:
     def tokens(self, api_key: str, devices: Iterable[int]) -> dict[int, str]:
         """Return a token for each device (of the user with the same id). Raises ApiError."""
         wanted = list(devices)
-        tokens: dict[int, str] = {}
-        for start in range(0, len(wanted), MAX_TOKENS):
-            batch = [_Devices(str(device), str(device)) for device in wanted[start : start + MAX_TOKENS]]
+        return dict(zip(wanted, self.each_token(api_key, wanted), strict=True))
+
+    def each_token(self, api_key: str, devices: Iterable[int]) -> Iterator[str]:
+        """Yield a token for each device in order, MAX_TOKENS of them with one request. Raises ApiError."""
+        rest = iter(devices)
+        while wanted := list(islice(rest, MAX_TOKENS)):
+            batch = [_Devices(str(device), str(device)) for device in wanted]
             answer = self._call("POST", "/v1/tokens", api_key, IssuedTokens, {"devices": batch})
-            tokens.update((issued.device, issued.token) for issued in answer.tokens)
-        if missing := set(wanted) - tokens.keys():
-            raise ApiError(f"the API gave no token for device {min(missing)}")
-        return tokens
+            tokens = {issued.device: issued.token for issued in answer.tokens}
+            if missing := set(wanted) - tokens.keys():
+                raise ApiError(f"the API gave no token for device {min(missing)}")
+            yield from (tokens[device] for device in wanted)
 
     def register(self, api_key: str, devices: Iterable[int]) -> None:
         """Register each device (of the user with the same id) with a push token at alternating providers.
@@ -119,6 +128,21 @@ class ApiClient:
         """Create a conversation, or find the one this creator made with this key. Returns its id. Raises ApiError."""
         body = {"kind": kind, "members": [str(member) for member in members], "key": key}
         return self._call("POST", "/v1/conversations", token, Created, body).conversation
+
+    def create_all(self, api_key: str, wanted: Iterable[tuple[str, Sequence[int], str]]) -> list[int]:
+        """Create conversations, or find those made before, as `create` does. Returns their ids. Raises ApiError.
+
+        A conversation: its kind, its members, of whom the first creates it, and its key.
+        """
+        made: list[int] = []
+        for batch in batches(wanted):
+            bodies = [
+                {"kind": kind, "creator": str(members[0]), "members": [str(member) for member in members], "key": key}
+                for kind, members, key in batch
+            ]
+            answer = self._call("POST", "/v1/conversations/bulk", api_key, CreatedAll, {"conversations": bodies})
+            made += [created.conversation for created in answer.conversations]
+        return made
 
     def add(self, token: str, conv: int, user: int, *, give_up_s: float | None = None) -> int:
         """Add a user to a group. Returns the number that the change took. Raises ApiError."""
@@ -210,6 +234,22 @@ class ApiClient:
         if self._secure is None:
             return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
         return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=self._secure)
+
+
+def batches(
+    wanted: Iterable[tuple[str, Sequence[int], str]], *, most: int = MAX_MADE
+) -> Iterator[list[tuple[str, Sequence[int], str]]]:
+    """Cut conversations into requests: at most `most` in one, and MAX_MEMBERS members unless one alone has more."""
+    batch: list[tuple[str, Sequence[int], str]] = []
+    members = 0
+    for one in wanted:
+        if batch and (len(batch) == most or members + len(one[1]) > MAX_MEMBERS):
+            yield batch
+            batch, members = [], 0
+        batch.append(one)
+        members += len(one[1])
+    if batch:
+        yield batch
 
 
 def _refusal(what: str, status: int, data: bytes) -> ApiError:

@@ -13,14 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from load.drive.api import ApiClient, ApiError, parallel
+from load.drive.api import ApiClient, ApiError, batches, parallel
 from load.history.control import ControlWriter
 from load.history.events import Event
 from load.history.writer import HistoryWriter, now_ns
 from load.plan.changes import Change
-from load.plan.population import Conversation, Population
+from load.plan.population import Population
 
-AT_ONCE: Final = 16
+AT_ONCE: Final = 4
+"""Requests for conversations under way, each for up to MAX_MADE of them."""
 CHANGE_GIVE_UP_S: Final = 180.0
 """Seconds, longer than any planned outage: a change whose outcome is unknown leaves a hole in the history.
 
@@ -30,18 +31,11 @@ Repeating it is harmless: it takes one number.
 _LOGGER = logging.getLogger(__name__)
 
 
-def create_conversations(api: ApiClient, population: Population, tokens: Mapping[int, str]) -> tuple[int, ...]:
-    """Create all conversations, each by its creator. Returns their ids, by place. Raises ApiError."""
-
-    def create(conversation: Conversation) -> int:
-        return api.create(
-            tokens[conversation.creator],
-            kind=conversation.kind,
-            members=conversation.members,
-            key=f"{conversation.key}/{_digest(conversation.members)}",
-        )
-
-    return tuple(parallel(create, population.conversations, at_once=AT_ONCE))
+def create_conversations(api: ApiClient, population: Population, api_key: str) -> tuple[int, ...]:
+    """Create all conversations, each for its creator. Returns their ids, by place. Raises ApiError."""
+    wanted = ((one.kind, one.members, f"{one.key}/{_digest(one.members)}") for one in population.conversations)
+    found = parallel(lambda batch: api.create_all(api_key, batch), list(batches(wanted)), at_once=AT_ONCE)
+    return tuple(conv for ids in found for conv in ids)
 
 
 def _digest(members: Sequence[int]) -> str:

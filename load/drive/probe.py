@@ -11,15 +11,15 @@ import random
 from collections.abc import Mapping, Set
 from typing import Final
 
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
-
 from load.device import body as bodies
 from load.history.events import Event, message_id
 from load.history.writer import HistoryWriter
+from load.readback.wire import Closed, Wire
 from sut.protocol.frames import MAX_FETCH, MAX_SEQ, Error, Fetch, FrameError, History, Page, decode_server, encode
 
 ANSWER_S: Final = 3.0
+DRAWS: Final = 8
+"""Conversations drawn for a user, of whom nearly all are foreign in a large swarm."""
 _REQ: Final = 0xBAD
 _I64: Final = (1 << 63) - 1
 
@@ -34,21 +34,23 @@ def draw(known: Mapping[int, Set[int]], *, share: float, seed: int, users: range
     found: dict[int, int] = {}
     for user in users:
         if rng.random() < share:
-            foreign = [conv for conv in everywhere if conv not in known.get(user, set())]
-            if foreign:
-                found[user] = rng.choice(foreign)
+            its = known.get(user, set())
+            foreign = (conv for conv in rng.choices(everywhere, k=DRAWS) if conv not in its) if everywhere else iter(())
+            conv = next(foreign, None) or next((conv for conv in everywhere if conv not in its), None)
+            if conv is not None:
+                found[user] = conv
     return found
 
 
-async def probe(connection: ClientConnection, device: int, conv: int, history: HistoryWriter) -> int:
+async def probe(connection: Wire, device: int, conv: int, history: HistoryWriter) -> int:
     """Send one probe. Returns the number of messages that should not have come; no answer is no leak."""
     question = Fetch(_REQ, conv, 0, MAX_FETCH) if device % 2 else History(_REQ, conv, MAX_SEQ, MAX_FETCH)
     came = 0
     try:
         async with asyncio.timeout(ANSWER_S):
-            await connection.send(encode(question))
+            connection.send(encode(question))
             while True:
-                frame = decode_server(await connection.recv(decode=False))
+                frame = decode_server(await connection.recv())
                 if isinstance(frame, Error) and frame.req == _REQ:
                     break
                 if isinstance(frame, Page) and frame.conv == conv:
@@ -64,6 +66,6 @@ async def probe(connection: ClientConnection, device: int, conv: int, history: H
                                 hash_=bodies.digest(message.body),
                             )
                     break
-    except (TimeoutError, ConnectionClosed, FrameError):
+    except (TimeoutError, Closed, FrameError):
         pass
     return came

@@ -87,18 +87,19 @@ class Swarm:
     def lead(self) -> Part:
         """Create all conversations and write who is in them. Returns what other processes need. Raises ApiError."""
         self._enter("setup")
-        self._tokens = self._api.tokens(self.config.api_key, self.population.users)
         if self.config.push:
             self._api.register(self.config.api_key, self.population.users)
-        conversations = create_conversations(self._api, self.population, self._tokens)
+        conversations = create_conversations(self._api, self.population, self.config.api_key)
         record_population(self._history, self.population, conversations)
         if self.config.tier == "fleet":
             self.plan = plans.Plan(devices={}, changes=plans.changes(self.config, self.population))
         creators = {
             one.conversation: self.population.conversations[one.conversation].creator for one in self.plan.changes
         }
+        acting = {*creators.values(), *(change.by for change in self.plan.changes if change.by)}
+        self._tokens = self._api.tokens(self.config.api_key, sorted(acting))
         if self.config.tier == "fleet":
-            self._forget(creators)
+            self._forget()
         self._changes = Changes(
             api=self._api,
             creators=creators,
@@ -111,10 +112,8 @@ class Swarm:
         self._enter("ramp")
         return Part(config=self.config, conversations=conversations)
 
-    def _forget(self, creators: Mapping[int, int]) -> None:
+    def _forget(self) -> None:
         """Keep only what the changes of groups need: the fleet processes compute the rest for themselves."""
-        acting = {*creators.values(), *(change.by for change in self.plan.changes)}
-        self._tokens = {user: token for user, token in self._tokens.items() if user in acting}
         del self.population
         gc.collect()
 

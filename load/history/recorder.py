@@ -135,10 +135,10 @@ class Recorder:
         self._history.append(Event.ONLINE, device=device)
         self._there_ns.setdefault(device, now_ns())
 
-    def offline(self, device: int, *, planned: bool) -> None:
-        """Record that an online device went offline."""
+    def offline(self, device: int, *, planned: bool, t: int = 0) -> None:
+        """Record that an online device went offline. `t`: when, on the history's clock in ns; 0: now."""
         self.counters.online -= 1
-        self._history.append(Event.OFFLINE, device=device, arg=int(planned))
+        self._history.append(Event.OFFLINE, t=t, device=device, arg=int(planned))
         if planned:
             self._there_ns.pop(device, None)
 

@@ -189,7 +189,7 @@ def _sends(
     conversations = Weighted(c.weight for c in population.conversations)
     if not conversations.total:
         return {}
-    senders = [Weighted(population.activity_of(user) for user in c.members) for c in population.conversations]
+    senders: dict[int, Weighted] = {}  # of the conversations that were drawn: most of a large population are not
     presence = _Presence(absences)
     left: dict[tuple[int, int], int] = {}
     for change in reversed(changes):
@@ -199,6 +199,8 @@ def _sends(
         for _ in range(_REDRAWS):
             place = conversations.draw(rng)
             conversation = population.conversations[place]
+            if place not in senders:
+                senders[place] = Weighted(population.activity_of(user) for user in conversation.members)
             user = conversation.members[senders[place].draw(rng)]
             if presence.may_write(user, due_us) and due_us < left.get((place, user), due_us + 1):
                 size = BODY_SIZES[below(rng, len(BODY_SIZES))]

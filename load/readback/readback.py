@@ -3,9 +3,10 @@
     python -m load.readback.readback SWARM_JSON
 
 A device reads two sets of conversations. The service reports one by SYNC from 0. The history names the other: the user
-is or was a member there. Each is fetched page by page to its head. FINAL is written for each message, and FINAL_DONE
-for each conversation read to its end, even an empty one. A conversation that cannot be read after bounded retries is a
-hole in the history, and the exit status is 70.
+is or was a member there. Each is fetched page by page to its head. Where nobody sent and nothing was changed, by the
+history, only the first member fetches; the others believe a whole SYNC that has no news. FINAL is written for each
+message, and FINAL_DONE for each conversation read to its end, even an empty one. A conversation that cannot be read
+after bounded retries is a hole in the history, and the exit status is 70.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ import os
 import random
 import ssl
 import sys
+import threading
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, NoReturn
 
+import msgspec
 import uvloop
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from load.device.secure import client_context
 from load.drive.api import ApiClient, ApiError
@@ -34,6 +35,7 @@ from load.history.control import ControlWriter
 from load.history.events import Event
 from load.history.writer import HistoryError, HistoryTail, HistoryWriter
 from load.readback.reader import ANSWER_S, AskAgain, Reader, Unreadable
+from load.readback.wire import Closed, Wire, connect
 from load.workload import ConfigError, SwarmConfig
 from load.workload import load as load_config
 from sut.protocol.frames import FrameError
@@ -43,7 +45,8 @@ AT_ONCE: Final = 64
 ATTEMPTS: Final = 12
 """Connections that one device may use; a growing wait follows a failed one, 20 s in all at most."""
 WAIT_CAP_S: Final = 3.0
-MAX_MESSAGE: Final = 4 << 20
+SHARE: Final = 1000
+"""Devices for which a second process is worth its start."""
 EXIT_USAGE: Final = 64
 EXIT_HARNESS: Final = 70
 
@@ -54,7 +57,7 @@ async def read_device(
     token: str,
     gateways: Callable[[], Awaitable[tuple[str, ...]]],
     rng: random.Random,
-    after: Callable[[ClientConnection], Awaitable[object]] | None = None,
+    after: Callable[[Wire], Awaitable[object]] | None = None,
     secure: ssl.SSLContext | None = None,
 ) -> list[str]:
     """Read one device with bounded retries. Returns a line for each part that could not be read.
@@ -72,41 +75,55 @@ async def read_device(
         if not urls:
             continue
         try:
-            async with connect(
-                rng.choice(urls),
-                ssl=secure,
-                additional_headers={"Authorization": f"Bearer {token}"},
-                compression=None,
-                max_size=MAX_MESSAGE,
-                open_timeout=ANSWER_S,
-                close_timeout=0.5,
-                ping_interval=None,
-                proxy=None,
-            ) as connection:
-                await reader.read(connection)
+            wire = await connect(rng.choice(urls), token, secure=secure, timeout_s=ANSWER_S)
+            try:
+                await reader.read(wire)
                 if after is not None:
-                    await after(connection)
-                return holes
+                    await after(wire)
+            finally:
+                await wire.close()
+            return holes
         except Unreadable as error:
             holes.append(f"device {reader.device}, conversation {error.conv}: {error}")
             reader.forget(error.conv)
             failures -= 1  # bounded by the number of conversations
-        except (AskAgain, FrameError, OSError, TimeoutError, ConnectionClosed, InvalidHandshake) as error:
+        except (AskAgain, FrameError, OSError, TimeoutError, Closed) as error:
             reason = str(error) or type(error).__name__
     holes.append(f"device {reader.device} could not be read in {ATTEMPTS} attempts: {reason}")
     return holes
 
 
-def memberships(directory: Path) -> Mapping[int, set[int]]:
-    """Return user -> every conversation in which the history says the user is or was a member. Raises OSError."""
-    found: defaultdict[int, set[int]] = defaultdict(set)
+class Known(NamedTuple):
+    """The conversations by the history."""
+
+    of: Mapping[int, set[int]]
+    """User -> every conversation in which the user is or was a member."""
+    first: Mapping[int, int]
+    """Conversation -> its first member, of those in which nobody sent and nothing was changed."""
+
+    def expected(self, user: int) -> list[int]:
+        """Return the conversations that this user reads in any case."""
+        return sorted(conv for conv in self.of.get(user, ()) if self.first.get(conv, user) == user)
+
+
+def known_of(directory: Path) -> Known:
+    """Read the history. Raises OSError."""
+    of: defaultdict[int, set[int]] = defaultdict(set)
+    first: dict[int, int] = {}
+    busy: set[int] = set()
     for path in sorted(directory.glob("*.bin")):
         tail = HistoryTail(path)
         for record in tail.read():
-            if record[7] == Event.MEMBER:
-                found[record[4]].add(record[3])
+            kind, conv = record[7], record[3]
+            if kind == Event.MEMBER:
+                of[record[4]].add(conv)
+                first.setdefault(conv, record[4])
+                if record[5]:
+                    busy.add(conv)
+            elif kind == Event.SEND:
+                busy.add(conv)
         tail.close()
-    return found
+    return Known(of, {conv: user for conv, user in first.items() if conv not in busy})
 
 
 class Discovery:
@@ -129,16 +146,20 @@ class Discovery:
             return self._urls
 
 
-async def read_all(config: SwarmConfig, history: HistoryWriter) -> tuple[int, list[str]]:
-    """Read every device. Returns the number of FINAL rows and a line for each unread part. Raises ApiError."""
+async def read_some(
+    config: SwarmConfig, history: HistoryWriter, known: Known, devices: Sequence[int]
+) -> tuple[int, list[str]]:
+    """Read these devices.
+
+    Returns the number of FINAL rows and a line for each unread part. Raises ApiError.
+    """
     api = ApiClient(config.api_url, ca_file=config.ca_file)
     secure = client_context(config.ca_file) if config.api_url.startswith("https:") else None
-    known = memberships(config.history)
-    devices = range(config.first_id, config.first_id + config.users)
     tokens = await asyncio.to_thread(api.tokens, config.api_key, devices)
     gateways = Discovery(api)
     rng = random.Random()
-    probes = draw(known, share=config.probe_share, seed=config.seed, users=devices)
+    everybody = range(config.first_id, config.first_id + config.users)
+    probes = draw(known.of, share=config.probe_share, seed=config.seed, users=everybody)
     waiting = iter(devices)
     rows = 0
     holes: list[str] = []
@@ -146,7 +167,8 @@ async def read_all(config: SwarmConfig, history: HistoryWriter) -> tuple[int, li
     async def work() -> None:
         nonlocal rows
         for device in waiting:
-            reader = Reader(device, sorted(known.get(device, ())), history)
+            expected = known.expected(device)
+            reader = Reader(device, expected, history, quiet=known.of.get(device, set()).difference(expected))
             conv = probes.get(device)
             after = partial(probe, device=device, conv=conv, history=history) if conv is not None else None
             found = await read_device(
@@ -156,9 +178,84 @@ async def read_all(config: SwarmConfig, history: HistoryWriter) -> tuple[int, li
             rows += reader.rows
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(min(AT_ONCE, config.users)):
+        for _ in range(min(AT_ONCE, len(devices))):
             group.create_task(work())
     return rows, holes
+
+
+class Done(msgspec.Struct, frozen=True):
+    """What a process has read: the number of messages, and a line for each part that it could not read."""
+
+    rows: int = 0
+    holes: tuple[str, ...] = ()
+
+
+def read(config: SwarmConfig, known: Known, devices: Sequence[int]) -> Done:
+    """Read these devices into history files of this process. Raises OSError, HistoryError before it begins."""
+    name = f"readback-{os.getpid()}"
+    control = ControlWriter(config.history / f"{name}.jsonl", process=name)
+    history = HistoryWriter(config.history / f"{name}.bin")
+    control.phase("final")
+    rows, holes = 0, list[str]()
+    try:
+        rows, holes = uvloop.run(read_some(config, history, known, devices))
+    except* (ApiError, HistoryError, OSError) as errors:
+        holes = [f"the read-back stopped: {errors.exceptions[0]}"]
+    history.close()
+    for hole in holes:
+        control.hole(hole)
+    control.phase("end")
+    control.close()
+    return Done(rows, tuple(holes))
+
+
+def read_all(config: SwarmConfig) -> Done:
+    """Read every device, a share in each of some processes. Raises OSError, HistoryError before it begins."""
+    known = known_of(config.history)
+    devices = range(config.first_id, config.first_id + config.users)
+    processes = max(1, min(os.cpu_count() or 1, config.users // SHARE))
+    lifeline, held = os.pipe()
+    others = []
+    for number in range(1, processes):
+        reader, writer = os.pipe()
+        if (pid := os.fork()) == 0:
+            os.close(held)
+            threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+            _live(writer, lambda number=number: read(config, known, devices[number::processes]))  # type: ignore[misc]
+        os.close(writer)
+        others.append((pid, reader))
+    done = [read(config, known, devices[::processes])]
+    done += [_result(pid, reader) for pid, reader in others]
+    os.close(lifeline)
+    os.close(held)
+    return Done(sum(one.rows for one in done), tuple(hole for one in done for hole in one.holes))
+
+
+def _live(writer: int, work: Callable[[], Done]) -> NoReturn:
+    """Be one of the other processes: work, write the result, and end."""
+    status = 1
+    try:
+        done = work()
+        with os.fdopen(writer, "wb") as out:
+            out.write(msgspec.json.encode(done))
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _end_with(lifeline: int) -> None:
+    """End this process when the one that holds the other end of the pipe has ended."""
+    os.read(lifeline, 1)
+    os._exit(1)
+
+
+def _result(pid: int, reader: int) -> Done:
+    with os.fdopen(reader, "rb") as said:
+        told = said.read()
+    status = os.waitpid(pid, 0)[1]
+    if status:
+        return Done(holes=(f"a process of the read-back ended, {os.waitstatus_to_exitcode(status)}",))
+    return msgspec.json.decode(told, type=Done)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -172,29 +269,15 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return EXIT_USAGE
-    name = f"readback-{os.getpid()}"
     try:
-        control = ControlWriter(config.history / f"{name}.jsonl", process=name)
-        history = HistoryWriter(config.history / f"{name}.bin")
+        done = read_all(config)
     except (OSError, HistoryError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return EXIT_HARNESS
-    control.phase("final")
-    try:
-        rows, holes = uvloop.run(read_all(config, history))
-    except* (ApiError, HistoryError, OSError) as errors:
-        reason = str(errors.exceptions[0])
-        holes = [f"the read-back stopped: {reason}"]
-        rows = 0
-    history.close()
-    for hole in holes:
-        control.hole(hole)
-    control.phase("end")
-    control.close()
-    if holes:
-        print(f"{len(holes)} not read; the first: {holes[0]}", file=sys.stderr)  # noqa: T201
+    if done.holes:
+        print(f"{len(done.holes)} not read; the first: {done.holes[0]}", file=sys.stderr)  # noqa: T201
         return EXIT_HARNESS
-    print(f"read back {config.users} devices, {rows} messages")  # noqa: T201
+    print(f"read back {config.users} devices, {done.rows} messages")  # noqa: T201
     return 0
 
 

@@ -11,12 +11,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final, TypeVar
 
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
-
 from load.device import body as bodies
 from load.history.events import Event, message_id
 from load.history.writer import HistoryWriter
+from load.readback.wire import Closed, Wire
 from sut.protocol.frames import (
     MAX_FETCH,
     MAX_SYNC_CURSORS,
@@ -57,8 +55,12 @@ class AskAgain(Exception):
 class Reader:
     """One device's read-back, over as many connections as necessary."""
 
-    def __init__(self, device: int, expected: Iterable[int], history: HistoryWriter) -> None:
+    def __init__(
+        self, device: int, expected: Iterable[int], history: HistoryWriter, *, quiet: Iterable[int] = ()
+    ) -> None:
+        """`expected`: the conversations to read. `quiet`: those that are read only if SYNC has news of them."""
         self.device = device
+        self._quiet = frozenset(quiet)
         self._history = history
         self._after = dict.fromkeys(expected, 0)
         """Conversation -> number up to which it was read; finished ones are removed."""
@@ -68,8 +70,8 @@ class Reader:
         self._req = 0
         self.rows = 0
 
-    async def read(self, connection: ClientConnection) -> None:
-        """Continue where the last connection ended. Raises Unreadable, AskAgain, ConnectionClosed, FrameError."""
+    async def read(self, connection: Wire) -> None:
+        """Continue where the last connection ended. Raises Unreadable, AskAgain, Closed, FrameError."""
         await self._answer(connection, Welcome, None)
         while True:
             for conv in set(await self._ahead(connection)) - self._refused:
@@ -80,13 +82,16 @@ class Reader:
                 await self._conversation_of_ours(connection, next(iter(self._after)))
         for conv, head in self._done.items():
             self._history.append(Event.FINAL_DONE, device=self.device, conv=conv, seq=head)
+        for conv in self._quiet - self._done.keys() - self._refused:
+            self._history.append(Event.FINAL_DONE, device=self.device, conv=conv, seq=0)
         self._done.clear()
+        self._quiet = frozenset()
 
-    async def _conversation_of_ours(self, connection: ClientConnection, conv: int) -> None:
+    async def _conversation_of_ours(self, connection: Wire, conv: int) -> None:
         try:
             await self._conversation(connection, conv)
-        except ConnectionClosed as closed:
-            if closed.rcvd is not None and closed.rcvd.code == Close.FOREIGN:
+        except Closed as closed:
+            if closed.code == Close.FOREIGN:
                 raise Unreadable(conv, "the service says the user never was a member") from None
             raise
 
@@ -95,7 +100,7 @@ class Reader:
         self._after.pop(conv, None)
         self._refused.add(conv)
 
-    async def _ahead(self, connection: ClientConnection) -> list[int]:
+    async def _ahead(self, connection: Wire) -> list[int]:
         """Return the conversations with messages beyond what was read. Raises AskAgain if the answer stays STALE."""
         found: dict[int, None] = {}
         after_conv = asked_again = 0
@@ -104,7 +109,7 @@ class Reader:
         while True:
             known = [(conv, seq) for conv, seq in cursors if conv > after_conv][:MAX_SYNC_CURSORS]
             req = self._next_req()
-            await connection.send(encode(Sync(req, after_conv, tuple(known))))
+            connection.send(encode(Sync(req, after_conv, tuple(known))))
             synced = await self._answer(connection, Synced, req)
             found.update((entry.conv, None) for entry in synced.entries if entry.seq > self._done.get(entry.conv, 0))
             stale = stale or bool(synced.flags & SYNCED_STALE)
@@ -121,13 +126,13 @@ class Reader:
             else:
                 return list(found)
 
-    async def _conversation(self, connection: ClientConnection, conv: int) -> None:
+    async def _conversation(self, connection: Wire, conv: int) -> None:
         """Read one conversation to its head. Raises Unreadable, AskAgain."""
         waits = 0
         while True:
             after = self._after[conv]
             req = self._next_req()
-            await connection.send(encode(Fetch(req, conv, after, MAX_FETCH)))
+            connection.send(encode(Fetch(req, conv, after, MAX_FETCH)))
             page = await self._answer(connection, Page, req)
             for message in page.messages:
                 if not message.flags:
@@ -156,12 +161,12 @@ class Reader:
         self._req += 1
         return self._req
 
-    async def _answer(self, connection: ClientConnection, kind: type[F], req: int | None) -> F:
+    async def _answer(self, connection: Wire, kind: type[F], req: int | None) -> F:
         """Return the next frame of this kind that answers the last request. Raises AskAgain."""
         try:
             async with asyncio.timeout(ANSWER_S):
                 while True:
-                    data = await connection.recv(decode=False)
+                    data = await connection.recv()
                     frame = decode_server(data)
                     if isinstance(frame, kind) and (req is None or getattr(frame, "req", None) == req):
                         return frame

@@ -17,7 +17,7 @@ REPLICA: Final[RedisUser] = "replica"
 
 _NODE: Final[dict[RedisUser, str]] = {
     "service": (
-        "~* -@all +ping +role +info +time +evalsha +eval +get +set +del +exists +expire +incr +wait"
+        "~* -@all +ping +role +info +time +evalsha +eval +get +set +del +exists +expire +ttl +incr +wait"
         " +hget +hset +hdel +hgetall +lrange +ltrim +rpush +sadd +srem +smembers"
         " +zadd +zcard +zrange +zrangebyscore +zrem +zremrangebyscore +zrevrange"
     ),

@@ -6,6 +6,7 @@ decides which processes there are, where they listen, and which connections betw
 
 from __future__ import annotations
 
+import math
 import secrets
 from pathlib import Path
 from typing import Final, cast
@@ -17,6 +18,10 @@ from sut.deploy.place import Place
 from sut.deploy.topology import CELL, Link, Service, ServiceKind, Topology
 
 DIRECTORY: Final = Path(__file__).with_name("topologies")
+
+
+GATEWAY_DEVICES: Final = 18_000
+"""Devices of one gateway: below the 20,000 files that a process may usually have."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,12 +47,20 @@ def _profiles() -> dict[str, Profile]:
 PROFILES: Final[dict[str, Profile]] = _profiles()
 
 
+def gateways_for(devices: int) -> int:
+    """Return the number of gateways that hold so many devices, with one to spare."""
+    return math.ceil(devices / GATEWAY_DEVICES) + 1
+
+
 def build(profile_name: str, place: Place) -> Topology:
     """Return the topology of a profile at this place. Raises OSError without a free port, KeyError for the name."""
     profile = PROFILES[profile_name]
     services: list[Service] = []
     others = {kind.name: kind.count for kind in KINDS.values() if kind.count and kind.name not in profile.services}
-    for name, count in (profile.services | others).items():
+    counts = profile.services | others
+    if place.settings.devices and "gateway" in counts:
+        counts["gateway"] = max(counts["gateway"], gateways_for(place.settings.devices))
+    for name, count in counts.items():
         kind = KINDS[name]
         if not kind.only_with or getattr(place.settings, kind.only_with):
             services += place.external.get(name) or _services(kind, count, place)

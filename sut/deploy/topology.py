@@ -63,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """New sockets of one client address in one second at one gateway."""
     trace_every: int = 16
     """One message in this many leaves stamps of its steps and times, see sut/process/trace.py; 0: none does."""
+    devices: int = 0
+    """Devices that are expected: there are gateways enough for them, also while one is away. 0: as the profile says."""
     cells: tuple[int, ...] = ()
     """KB/s, in each direction of a connection, of each cell: a slow way on which devices may reach every gateway."""
 

@@ -8,6 +8,7 @@ and the close code would be lost.
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -84,6 +85,9 @@ class Shared(ABC):
         self._sockets = 0
         self._emptied = asyncio.Event()
         """Set when the last socket of a draining gateway is gone."""
+
+    wall_clock: Callable[[], float]
+    """Unix time."""
 
     def accepted(self, address: str) -> int:
         """Count a socket of this address. Returns 0: accept it, 1: refuse its request, 2: cut it."""
@@ -184,7 +188,8 @@ class Connection(asyncio.Protocol):
         gateway = self._gateway
         gateway.wheel.put(self, gateway.clock.tick + gateway.handshake_ticks)
         if not self._address:
-            self._address = address_of((transport.get_extra_info("peername") or ("gone",))[0])
+            address = address_of((transport.get_extra_info("peername") or ("gone",))[0])
+            self._address = sys.intern(address)  # many devices come from one
             verdict = gateway.accepted(self._address)
             self._unwelcome = verdict != 0
             if verdict > 1:
@@ -218,7 +223,9 @@ class Connection(asyncio.Protocol):
             if self._unwelcome:
                 self._respond(429, "too many connections from your address")
                 return
-            self.user, self.device, _issued_s, self.login_s = prove(upgrade.token, gateway.token_key)
+            self.user, self.device, _issued_s, self.login_s = prove(
+                upgrade.token, gateway.token_key, gateway.wall_clock()
+            )
             if gateway.revoked.is_void(self.user, self.device, self.login_s):
                 raise TokenError("token was revoked")
             if not gateway.limits.admits(self.user, self.device):
@@ -246,9 +253,34 @@ class Connection(asyncio.Protocol):
     def _receive(self, data: bytes) -> None:
         """Take bytes a slice at a time, so that no chunk of them keeps the others waiting."""
         waiting = bool(self._unread)
+        if not waiting and not self._indebted and self._heartbeat(data):
+            return
         self._unread, self._looked_at = self._unread[self._looked_at :] + data, 0
         if not waiting:
             self._next_slice()
+
+    def _heartbeat(self, data: bytes) -> bool:
+        """Answer a lone HEARTBEAT. Returns False for everything else, which is still to be looked at."""
+        gateway, session = self._gateway, self._session
+        assert session is not None
+        second = gateway.clock.second
+        if not self.routed:
+            session.forget_mark()
+        answer = session.heartbeat(data, mark=gateway.mark(), second=second)
+        if answer is None:
+            return False
+        self._note_heard()
+        gateway.stats.frames_in += 1
+        gateway.limits.too_fast(self.user, 1, second)
+        gateway.stats.resyncs += answer.resync
+        self.send(answer.data)
+        self._pay(budget.HEARTBEAT_S)
+        return True
+
+    def _note_heard(self) -> None:
+        self._heard = self._gateway.clock.tick
+        if self.told != NEVER:
+            self._gateway.silence.heard(self)
 
     def _next_slice(self) -> None:
         if self._state != _OPEN or self._indebted:
@@ -272,9 +304,7 @@ class Connection(asyncio.Protocol):
         gateway, session = self._gateway, self._session
         assert session is not None
         began_s = time.thread_time()
-        self._heard = gateway.clock.tick
-        if self.told != NEVER:
-            gateway.silence.heard(self)
+        self._note_heard()
         if not self.routed:
             session.forget_mark()  # frames cannot be routed to it yet, so each BEAT says RESYNC
         decisions = session.receive(data, mark=gateway.mark(), second=gateway.clock.second)
@@ -313,10 +343,9 @@ class Connection(asyncio.Protocol):
 
     def _paid_off(self) -> None:
         self._indebted = False
-        gateway = self._gateway
-        self._heard = gateway.clock.tick  # it could not be heard
-        if self.told != NEVER:
-            gateway.silence.heard(self)
+        gateway, told = self._gateway, self.told
+        self._note_heard()  # it could not be heard
+        if told != NEVER:
             gateway.silence.told(self, gateway.clock.tick)
         self._next_slice()
 

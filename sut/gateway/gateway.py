@@ -83,7 +83,7 @@ class Gateway(Shared):
         self._service = service
         self._topology = topology
         self._clock = clock
-        self._wall_clock = wall_clock
+        self.wall_clock = wall_clock
         self._drain_base_s = settings.drain_base_s
         self.connections: dict[int, Connection] = {}
         self._last_number = 0
@@ -205,7 +205,7 @@ class Gateway(Shared):
         self.stats.handshakes += 1
         self._last_number += 1
         connection.number = self._last_number
-        connection.epoch = int(self._wall_clock() * 1000)
+        connection.epoch = int(self.wall_clock() * 1000)
         older = self.limits.older(connection.user, connection.device)
         if older is not None:  # independent of the registry, which may answer later or not at all
             older.close(Close.REPLACED, "a newer connection of this device took over")
@@ -312,7 +312,8 @@ class Gateway(Shared):
     def _on_peer_question(self, peer: PeerConnection, correlation: int, frame: PeerFrame) -> None:
         if isinstance(frame, AskConnected):
             asked = frozenset(frame.devices)
-            there = {c.device for c in self.connections.values() if c.device in asked and c not in self.silence}
+            those = self.connections.values() if asked else ()  # mostly only the silent ones are asked about
+            there = {c.device for c in those if c.device in asked and c not in self.silence}
             sure = self.registrar.up and not self.registrar.waiting
             silent = tuple((device, round(age * TICK_S * 1000)) for device, age in self.silence.since(self.clock.tick))
             peer.send(Connected(tuple(there), sure, silent), correlation | ANSWER)

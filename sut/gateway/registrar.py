@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
 from collections import deque
@@ -36,6 +37,9 @@ class Pace:
 
     batch: int = 500
     """Routes in one round trip."""
+    gather_s: float = 0.02
+    """Time between two round trips for changes: what comes meanwhile shares the next one. A lone change does not wait.
+    """
     welcome_by_s: float = 0.5
     """A device is welcomed this long after its upgrade, registered or not."""
     refresh_s: float = 30.0
@@ -89,6 +93,8 @@ class Registrar:
         self._gone: deque[tuple[int, Route]] = deque(maxlen=self._pace.max_gone)
         self._removed: deque[tuple[float, tuple[int, Route]]] = deque(maxlen=self._pace.max_gone)  # when, oldest first
         self._work = asyncio.Event()
+        self._wrote_s = -math.inf
+        """When changes were last written."""
         self._writing = asyncio.Lock()  # one write at a time: a removal never overtakes the registration it undoes
         self._recovered = asyncio.Event()
         self._was_leased = False
@@ -177,6 +183,7 @@ class Registrar:
             self._work.clear()
             while self._new or self._gone:
                 try:
+                    await self._gather()
                     await self._register_some()
                     await self._unregister_some()
                     delay_s = low_s
@@ -185,6 +192,12 @@ class Registrar:
                     self._failed(error)
                     await asyncio.sleep(random.uniform(low_s, delay_s))
                     delay_s = min(high_s, delay_s * 2)
+
+    async def _gather(self) -> None:
+        """Wait until the last round trip is `gather_s` ago: each costs as much as the routes of some ten devices."""
+        if (wait_s := self._wrote_s + self._pace.gather_s - self._clock()) > 0:
+            await asyncio.sleep(min(wait_s, self._pace.gather_s))
+        self._wrote_s = self._clock()
 
     async def _register_some(self) -> None:
         async with self._writing:

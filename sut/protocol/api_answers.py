@@ -38,6 +38,12 @@ class Created(msgspec.Struct, frozen=True):
     conversation: int = msgspec.field(name="conversation_id")
 
 
+class CreatedAll(msgspec.Struct, frozen=True):
+    """The answer to POST /v1/conversations/bulk."""
+
+    conversations: tuple[Created, ...]
+
+
 class Seq(msgspec.Struct, frozen=True):
     """The sequence number of a change of members or of a role."""
 

@@ -67,6 +67,9 @@ Decision = Forward | Answer | End
 
 _BINARY: Final = int(Op.BINARY)
 _HEARTBEAT: Final = encode(Heartbeat())
+_BEAT_HEAD: Final = bytes((websocket.BINARY_BYTE, 0x80 | len(_HEARTBEAT)))
+"""How a client's frame with a HEARTBEAT begins; four bytes of mask and the payload follow."""
+_BEAT_SIZE: Final = len(_BEAT_HEAD) + 4 + len(_HEARTBEAT)
 _BEAT = Answer(websocket.binary(encode(Beat(0))))
 _BEAT_RESYNC = Answer(websocket.binary(encode(Beat(BEAT_RESYNC))), resync=True)
 
@@ -91,6 +94,20 @@ class ServerSession:
     def forget_mark(self) -> None:
         """Send RESYNC in the next BEAT: notifications for this device alone may have been lost."""
         self._mark = NO_MARK
+
+    def heartbeat(self, data: bytes, *, mark: int, second: int) -> Answer | None:
+        """Return what `receive` would, if these bytes are one whole HEARTBEAT and nothing else.
+
+        None: they are not, and nothing has happened. A device at rest sends nothing else, so this is the short way.
+        """
+        if len(data) != _BEAT_SIZE or data[:2] != _BEAT_HEAD or data[2] ^ data[6] != _HEARTBEAT[0]:
+            return None
+        if not self._reader.between:
+            return None
+        if second != self._second:
+            self._second, self._count = second, 0
+        self._count += 1
+        return self._beat(mark)
 
     def receive(self, data: bytes, *, mark: int, second: int) -> list[Decision]:
         """Return the decisions for these bytes; none after an End. `mark`: the gateway's. `second`: whole seconds, for

@@ -8,9 +8,13 @@ after the login, and a revocation voids all of it.
 
 from __future__ import annotations
 
+import binascii
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Any, Final, NamedTuple
 
 import jwt
+import msgspec
 
 _ALGORITHM: Final = "HS256"
 LOGIN_S: Final = 30 * 86_400.0
@@ -25,6 +29,21 @@ _OPTIONS: Final[dict[str, Any]] = {
     "verify_iat": False,
     "verify_nbf": False,
 }
+_HEADER: Final = jwt.encode({}, bytes(32), algorithm=_ALGORITHM).partition(".")[0].encode() + b"."
+"""What every token of `issue` begins with."""
+
+
+class _Claims(msgspec.Struct, forbid_unknown_fields=True):
+    """The claims that `issue` writes, all of them and no others."""
+
+    sub: str
+    dev: int
+    iat: int
+    exp: int
+    auth_time: int
+
+
+_CLAIMS: Final = msgspec.json.Decoder(_Claims)
 
 
 class TokenError(ValueError):
@@ -54,9 +73,14 @@ def issue(key: bytes, user: int, device: int, ttl_s: float, now_s: float, *, log
     `login_s`: the login of the token that it refreshes; None: this is a login.
     """
     issued_s = int(now_s)
-    claims = {"sub": str(user), "dev": device, "iat": issued_s, "exp": issued_s + max(1, int(ttl_s))}
-    claims["auth_time"] = issued_s if login_s is None else login_s
-    return jwt.encode(claims, key, algorithm=_ALGORITHM)
+    expires_s = issued_s + max(1, int(ttl_s))
+    claims = _Claims(str(user), device, issued_s, expires_s, issued_s if login_s is None else login_s)
+    signed = _HEADER + urlsafe_b64encode(msgspec.json.encode(claims)).rstrip(b"=")
+    return (signed + b"." + _signature(signed, key)).decode("ascii")
+
+
+def _signature(signed: bytes, key: bytes) -> bytes:
+    return urlsafe_b64encode(hmac.digest(key, signed, "sha256")).rstrip(b"=")
 
 
 def verify(token: str, key: bytes, now_s: float | None = None) -> Identity:
@@ -66,7 +90,38 @@ def verify(token: str, key: bytes, now_s: float | None = None) -> Identity:
 
 
 def prove(token: str, key: bytes, now_s: float | None = None) -> Proof:
-    """Return the content of a token that is valid at `now_s` (Unix time; None: now). Raises TokenError."""
+    """Return the content of a token that is valid at `now_s` (Unix time). Raises TokenError.
+
+    `now_s` None: now. It takes longer.
+    """
+    return (_proven(token, key, now_s) if now_s is not None else None) or _examined(token, key, now_s)
+
+
+def _proven(token: str, key: bytes, now_s: float) -> Proof | None:
+    """Return the content of a valid token that is written as `issue` writes it; None for every other text.
+
+    It costs a fifth of an examination, and nothing of a token is read before its signature is known to be right.
+    """
+    head, _, signature = token.rpartition(".")
+    try:
+        signed, shown = head.encode("ascii"), signature.encode("ascii")
+    except UnicodeEncodeError:
+        return None
+    if not signed.startswith(_HEADER) or not hmac.compare_digest(_signature(signed, key), shown):
+        return None
+    payload = signed[len(_HEADER) :]
+    try:
+        claims = _CLAIMS.decode(urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
+        if _identifier(claims.exp, "exp") <= now_s:
+            return None
+        numbers = (_identifier(claims.dev, "dev"), _identifier(claims.iat, "iat"))
+        return Proof(_user(claims.sub), *numbers, _identifier(claims.auth_time, "auth_time"))
+    except (msgspec.DecodeError, binascii.Error, TokenError):
+        return None
+
+
+def _examined(token: str, key: bytes, now_s: float | None) -> Proof:
+    """Return the content of any valid token. Raises TokenError with the reason why it is none."""
     try:
         options: Any = {**_OPTIONS, "verify_exp": now_s is None}
         claims = jwt.decode(token, key, algorithms=[_ALGORITHM], options=options)
@@ -80,13 +135,17 @@ def prove(token: str, key: bytes, now_s: float | None = None) -> Proof:
         raise TokenError(_EXPIRED) from None
     except (jwt.InvalidTokenError, UnicodeError):
         raise TokenError("token is malformed") from None
-    subject, expires = claims["sub"], claims["exp"]
-    decimal = isinstance(subject, str) and subject.isascii() and subject.isdigit() and len(subject) <= _MAX_DIGITS
-    user = _identifier(int(subject) if decimal else None, "sub")
+    user = _user(claims["sub"])
     device, issued_s = _identifier(claims["dev"], "dev"), _identifier(claims["iat"], "iat")
-    if now_s is not None and _identifier(expires, "exp") <= now_s:
+    if now_s is not None and _identifier(claims["exp"], "exp") <= now_s:
         raise TokenError(_EXPIRED)
     return Proof(user, device, issued_s, _identifier(claims.get("auth_time", issued_s), "auth_time"))
+
+
+def _user(subject: object) -> int:
+    if isinstance(subject, str) and subject.isascii() and subject.isdigit() and len(subject) <= _MAX_DIGITS:
+        return _identifier(int(subject), "sub")
+    raise TokenError("token has a malformed claim sub")
 
 
 def _identifier(value: object, claim: str) -> int:

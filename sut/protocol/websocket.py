@@ -30,6 +30,8 @@ class Op(IntEnum):
 
 CLOSE_BYTE: Final = 0x80 | Op.CLOSE
 """The first byte of a close frame."""
+BINARY_BYTE: Final = 0x80 | Op.BINARY
+"""The first byte of a whole message."""
 NO_STATUS: Final = 1005
 """Stands for a close frame without a code; never on the wire."""
 INVALID_DATA: Final = 1007
@@ -86,6 +88,11 @@ class FrameReader:
     def ended(self) -> bool:
         """True after a close frame or a violation: later input is ignored."""
         return self._ended
+
+    @property
+    def between(self) -> bool:
+        """True between two messages: nothing is unfinished, and more may come."""
+        return not self._pending and self._message is None and not self._ended
 
     def feed(self, data: bytes) -> list[Received | Violation]:
         """Return the messages that these bytes complete, in order. A Violation or a CLOSE is the last one ever

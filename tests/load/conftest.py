@@ -259,15 +259,23 @@ class MiniChat:
                 }
                 return HTTPStatus.OK, {"registered": len(body["devices"])}
             case "POST", ["conversations"]:
-                conv = self.keys.setdefault(f"{creator}/{body['key']}", 1000 + len(self.keys))
-                members = {creator, *map(int, body["members"])}
-                self.conversations.setdefault(conv, Conversation(body["kind"], members))
-                return HTTPStatus.CREATED, {"conversation_id": str(conv)}
+                return HTTPStatus.CREATED, {"conversation_id": str(self._create(creator, body))}
+            case "POST", ["conversations", "bulk"]:
+                if authorization != "Bearer key":
+                    return HTTPStatus.UNAUTHORIZED, {"error": "wrong API key"}
+                made = [self._create(int(one["creator"]), one) for one in body["conversations"]]
+                return HTTPStatus.CREATED, {"conversations": [{"conversation_id": str(conv)} for conv in made]}
             case "POST", ["conversations", conv, "members"]:
                 return self._change(int(conv), int(body["user"]), Flag.MEMBER_ADD)
             case "DELETE", ["conversations", conv, "members", user]:
                 return self._change(int(conv), int(user), Flag.MEMBER_REMOVE)
         return HTTPStatus.NOT_FOUND, {"error": "no such thing"}
+
+    def _create(self, creator: int, wanted: dict) -> int:
+        conv = self.keys.setdefault(f"{creator}/{wanted['key']}", 1000 + len(self.keys))
+        members = {creator, *map(int, wanted["members"])}
+        self.conversations.setdefault(conv, Conversation(wanted["kind"], members))
+        return conv
 
     def _change(self, conv: int, user: int, flag: Flag) -> tuple[HTTPStatus, dict]:
         c = self.conversations[conv]

@@ -156,7 +156,7 @@ def test_an_api_that_refuses_is_one_line_and_70(locust, swarm, tmp_path: Path, s
     path.write_text(json.dumps(document))
     started = locust("--headless", "-u", "2", "-r", "10", *split, PETREL_SWARM=str(path))
     assert started.process.wait(20) == 70
-    assert "POST /v1/tokens: 401: wrong API key" in started.text()
+    assert "POST /v1/conversations/bulk: 401: wrong API key" in started.text()
     assert "Traceback" not in started.text()
 
 

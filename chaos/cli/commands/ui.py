@@ -19,10 +19,10 @@ def _options(sub: argparse.ArgumentParser) -> None:
 def ui(options: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
     from chaos.cli import ui as pages
-    from load.workload import MAX_USERS
+    from load.workload import MAX_GREENLETS
 
     check_profile(options.profile)
-    if not 1 <= options.users <= MAX_USERS:
-        raise UsageError(f"--users is from 1 to {MAX_USERS}, not {options.users}")
+    if not 1 <= options.users <= MAX_GREENLETS:
+        raise UsageError(f"--users is from 1 to {MAX_GREENLETS}, not {options.users}")
     theirs = servers.from_options(options, options.profile)
     return pages.serve(profile=options.profile, users=options.users, out=options.out, servers=theirs, port=options.port)

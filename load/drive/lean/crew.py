@@ -35,6 +35,8 @@ PAUSE_S: Final = 0.002
 """Minimum seconds between two alarms of a device, so that one device cannot starve the others."""
 COLLECT_EVERY: Final = 256
 """Devices that come to rest between two garbage collections, which cost as much as there are active devices."""
+TOLD_AT_ONCE: Final = 4096
+"""Sockets of which one look at the kernel tells that they are ready: most of those that a dead gateway leaves."""
 BURST: Final = 64
 """Alarms handled before the sockets get a turn."""
 
@@ -147,12 +149,14 @@ class Crew:
     def turn(self, until_s: float) -> None:
         """Wait for something to happen, at most until then, and handle it. Raises HistoryError."""
         wait_s = max(0.0, min(until_s, self._wheel.next_s) - self.clock())
-        ready = self._epoll.poll(wait_s)
+        ready = self._epoll.poll(wait_s, TOLD_AT_ONCE)
         self.now = self.clock()
+        self._run.told_ns = now_ns()
         for fd, mask in ready:
             row = self._by_fd.get(fd)
             if row is not None:
                 self._ready(row, mask)
+        self._run.told_ns = 0
         for fd, _ in ready:  # these may open sockets, with the numbers of some that were closed just now
             if fd in self._others:
                 self._others[fd]()

@@ -24,7 +24,8 @@ from load.history.latency import middle_of
 from load.history.recorder import Observer
 
 STOP_S: Final = 10.0
-"""Seconds that the devices may take to go offline."""
+LEAVE_PER_S: Final = 1000
+"""The devices may take STOP_S to go offline, and a second more for each so many."""
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -54,6 +55,7 @@ class Host:
         self._reports: dict[int, Report] = {}
         self._told: dict[str, dict[str, int]] = {}
         self._stopping = self._begun = False
+        self._stop_s = STOP_S + part.config.users / part.workers / LEAVE_PER_S
         self._parent = subprocess.Popen(
             [sys.executable, "-P", "-m", "load.drive.lean.parent"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
@@ -93,16 +95,16 @@ class Host:
         return Report(counters=counters, ack=ack.export(), show=show.export())
 
     def stop(self) -> None:
-        """End all of them; their histories are complete afterwards, or they were killed after STOP_S."""
+        """End all of them; their histories are complete afterwards, or they were killed in the end."""
         self._stopping = True
         self._write(Order(stop=True))
         with contextlib.suppress(OSError):
             self._parent.stdin.close()
         try:
-            self._parent.wait(STOP_S)
+            self._parent.wait(self._stop_s)
         except subprocess.TimeoutExpired:
             self._parent.kill()
-            _LOGGER.error("fleet processes did not end within %g s", STOP_S)
+            _LOGGER.error("fleet processes did not end within %g s", self._stop_s)
         self._reader.join(1.0)
         self._reader.kill()
 

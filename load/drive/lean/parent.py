@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 from array import array
-from itertools import accumulate
+from collections.abc import Iterable
 
 import msgspec
 
@@ -32,9 +32,12 @@ from load.history.writer import HistoryError
 class Tokens:
     """The tokens of all devices of this machine, as bytes without objects."""
 
-    def __init__(self, tokens: list[str]) -> None:
-        self._bytes = "".join(tokens).encode("ascii")
-        self._from = array("Q", accumulate(map(len, tokens), initial=0))
+    def __init__(self, tokens: Iterable[str]) -> None:
+        self._bytes = bytearray()
+        self._from = array("Q", [0])
+        for token in tokens:
+            self._bytes += token.encode("ascii")
+            self._from.append(len(self._bytes))
 
     def __call__(self, row: int) -> str:
         return self._bytes[self._from[row] : self._from[row + 1]].decode("ascii")
@@ -71,9 +74,8 @@ class Parent:
         self._world = World(computed(part), part.conversations)
         self._part = msgspec.structs.replace(part, conversations=())
         api = ApiClient(part.config.api_url)
-        devices = [device_of(part, row) for row in range(self._world.rows)]
-        found = api.tokens(part.config.api_key, devices)
-        self._tokens = Tokens([found[device] for device in devices])
+        devices = (device_of(part, row) for row in range(self._world.rows))
+        self._tokens = Tokens(api.each_token(part.config.api_key, devices))
         self._pipes: dict[int, socket.socket] = {}
         """Number -> the pipe to that process."""
         self._pids: dict[int, int] = {}

@@ -16,7 +16,7 @@ a failover the newest entries may be lost, which `generation` tells.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sut.adapters.redis.client import Address
@@ -110,11 +110,10 @@ class RedisRegistry:
         before: list[Route | None] = []
         for part in parts(routes):
             keys, arguments = _entries(part)
-            answer = await self._run(_REGISTER, keys, [ROUTE_TTL_S, *arguments])
-            before += [
-                _unpack(route.device, old) if old is not None else None
-                for (_, route), old in zip(part, answer, strict=True)
-            ]
+            letters, *others = await self._run(_REGISTER, keys, [ROUTE_TTL_S, *arguments])
+            other = iter(others)
+            for (_, route), letter in zip(part, letters.decode("ascii"), strict=True):
+                before.append(_BEFORE[letter](route, other))
         return before
 
     async def replaced(self, node: str, incarnation: int) -> list[int]:
@@ -164,6 +163,14 @@ _REGISTER: Final = Script("register.lua")
 _REPLACED: Final = Script("replaced.lua")
 _UNREGISTER: Final = Script("unregister.lua")
 _ROUTES: Final = Script("routes.lua")
+
+
+_BEFORE: Final[dict[str, Callable[[Route, Iterator[bytes]], Route | None]]] = {
+    "n": lambda _route, _others: None,
+    "s": lambda route, _others: route,
+    "o": lambda route, others: _unpack(route.device, next(others)),
+}
+"""What the letters of register.lua stand for."""
 
 
 def _entries(routes: Sequence[tuple[int, Route]]) -> tuple[list[str], list[bytes | str | int]]:

@@ -46,6 +46,8 @@ THREADS: Final = 6
 MAX_WAITING: Final = 1_000
 """Calls that may wait in this process; beyond it they are refused at once."""
 MAX_CURSORS: Final = 20_000
+MAX_LISTS: Final = 64
+"""Lists of conversations in one read."""
 MAX_MEMBERSHIPS: Final = 100_000
 """(user, conversation) pairs that may wait for their commit: 200 new groups of 500 members."""
 
@@ -57,6 +59,8 @@ EXPIRE_CONVERSATIONS: Final = 200
 T = TypeVar("T")
 _Cursor = tuple[int, int, int]
 _Membership = tuple[int, int]
+_Asked = tuple[int, int, int]
+"""A user, the conversation after which the list begins, and its length."""
 _Receipt = tuple[int, int, int, int]
 
 _PUT_ROW: Final = (
@@ -116,7 +120,7 @@ class SqliteStore:
     ) -> None:
         """Open the files, or create them. Raises Unavailable, Damaged.
 
-        No call takes much longer than `deadline_s`, a write with new stays twice that.
+        No call takes much longer than `deadline_s`, a write with new stays and `conversations_of` twice that.
         """
         parts = [(f"store-{index:02}.db", STORE) for index in range(partitions)]
         shared = [("memberships.db", MEMBERSHIPS), ("cursors.db", CURSORS), ("receipts.db", RECEIPTS)]
@@ -142,6 +146,10 @@ class SqliteStore:
             partial(self._put, self._memberships, _PUT_MEMBERSHIP),
             max_batch=MAX_MEMBERSHIPS,
             max_waiting=MAX_MEMBERSHIPS,
+        )
+
+        self._lists: GroupCommit[_Asked, list[int]] = GroupCommit(
+            "conversations", self._read_lists, max_batch=MAX_LISTS, max_waiting=MAX_WAITING
         )
 
     async def load(self, conv: int, *, confirmed: int | None = None) -> ConversationImage | None:
@@ -177,13 +185,16 @@ class SqliteStore:
     async def conversations_of(self, user: int, after: int, limit: int) -> list[int]:
         """Return the ids above `after`, rising, of conversations that this user is or was in.
 
-        The list may name a conversation whose write failed.
+        The list may name a conversation whose write failed. Callers who ask during a read share the next one: a
+        thread's turn costs several times what a list does, and all devices of a dead gateway ask at once.
         """
         if max(user, after) > MAX_INTEGER:
             return []
+        return (await self._lists.submit([(user, after, limit)]))[0]
 
-        def select(connection: sqlite3.Connection) -> list[int]:
-            return [conv for (conv,) in connection.execute(_CONVERSATIONS, (user, after, limit))]
+    async def _read_lists(self, asked: list[_Asked]) -> list[list[int]]:
+        def select(connection: sqlite3.Connection) -> list[list[int]]:
+            return [[conv for (conv,) in connection.execute(_CONVERSATIONS, one)] for one in asked]
 
         return await self._pool.run(partial(self._memberships.read, select))
 
@@ -240,6 +251,7 @@ class SqliteStore:
         await self._saves.close()
         await self._progress.close()
         await self._joins.close()
+        await self._lists.close()
         await self._pool.close()
         for file in (*self._files, self._memberships, self._cursors, self._receipts):
             file.close()

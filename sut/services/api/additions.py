@@ -8,7 +8,7 @@ asked here, before a record is made, and holds for every request that begins aft
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from sut.ports import Devices
@@ -53,9 +53,18 @@ class Additions:
         """
         for user in users:
             self._count(by, user)
-        refusing = await self._devices.refusing(sorted(users))
-        if refusing and (away := refusing - await self._members(conv, by)):
-            raise ProblemError(403, REFUSED.format(user=min(away)))
+        await self.check_willing([(conv, by, users)])
+
+    async def check_willing(self, groups: Sequence[tuple[int, int, Collection[int]]]) -> None:
+        """Raise ProblemError 403 if a user refuses to be put into one of the groups. Raises Unavailable.
+
+        A group: its id, who puts them in, and the users. No number of additions is too many here.
+        """
+        refusing = await self._devices.refusing(sorted({user for _, _, users in groups for user in users}))
+        for conv, by, users in groups if refusing else ():
+            concerned = refusing.intersection(users)
+            if concerned and (away := concerned - await self._members(conv, by)):
+                raise ProblemError(403, REFUSED.format(user=min(away)))
 
     def _count(self, by: int, user: int) -> None:
         now_s = self._clock()

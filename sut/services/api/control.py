@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-from collections.abc import Mapping
-from typing import Final
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from sut.ports import Kind, LogRecord, MessageLog, Origin, Unavailable
 from sut.process.partitioning import partition_of
@@ -38,6 +39,19 @@ _REASONS: Final[dict[int, str]] = {
     Nack.REUSED: "you created another group with this key: its members or who may add were others",
     Nack.OWNER_STAYS: "an owner gives the role away by naming another owner, or by leaving",
 }
+
+
+class Creation(NamedTuple):
+    """A conversation to create. `kind` as in ports.LogRecord; `members`: its first members, the creator included."""
+
+    conv: int
+    creator: int
+    kind: str
+    members: tuple[int, ...]
+
+
+_Change = tuple[Kind, int, int, bytes, tuple[int, ...]]
+"""Kind, conversation, user who asks, body and members of a record."""
 
 
 def direct_id(secret: bytes, user: int, other: int) -> int:
@@ -95,36 +109,55 @@ class Control:
             elif isinstance(answer, Refused):
                 future.set_exception(Denied(answer.code))
 
-    async def create(self, conv: int, creator: int, *, kind: str, members: tuple[int, ...]) -> int:
-        """Create a conversation. Returns 0. Raises Denied, Unavailable."""
-        return await self._change(Kind.CREATE, conv, creator, body=kind.encode(), members=members)
+    async def create(self, creations: Sequence[Creation]) -> None:
+        """Create conversations, those of one partition with one append. Raises Denied of the first, Unavailable.
+
+        The others are created even if one is denied.
+        """
+        await self._change(
+            [(Kind.CREATE, made.conv, made.creator, made.kind.encode(), made.members) for made in creations]
+        )
 
     async def add(self, conv: int, by: int, user: int) -> int:
         """Add a user. Returns the number that the change took. Raises Denied, Unavailable."""
-        return await self._change(Kind.ADD, conv, by, body=b"", members=(user,))
+        return (await self._change([(Kind.ADD, conv, by, b"", (user,))]))[0]
 
     async def remove(self, conv: int, by: int, user: int) -> int:
         """Remove a user. Returns the number that the change took. Raises Denied, Unavailable."""
-        return await self._change(Kind.REMOVE, conv, by, body=b"", members=(user,))
+        return (await self._change([(Kind.REMOVE, conv, by, b"", (user,))]))[0]
 
     async def name(self, conv: int, by: int, user: int, role: int) -> int:
         """Give a member a role. Returns the number that the change took. Raises Denied, Unavailable."""
-        return await self._change(Kind.ROLE, conv, by, body=bytes([role]), members=(user,))
+        return (await self._change([(Kind.ROLE, conv, by, bytes([role]), (user,))]))[0]
 
-    async def _change(self, kind: Kind, conv: int, user: int, *, body: bytes, members: tuple[int, ...]) -> int:
-        if len(self._waiting) >= MAX_WAITING:
-            raise Unavailable(f"{MAX_WAITING} requests wait already")
-        number = next(self._numbers)
-        record = LogRecord(kind, conv, user, 0, 0, body, members, Origin(self._node, self._incarnation, number))
-        partition = partition_of(conv, len(self._sequencers))
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = future
+    async def _change(self, changes: Sequence[_Change]) -> list[int]:
+        """Return the number that each change took. Raises Denied of the first that was denied, Unavailable."""
+        if len(self._waiting) + len(changes) > MAX_WAITING:
+            raise Unavailable(f"{len(self._waiting)} requests wait already")
+        loop = asyncio.get_running_loop()
+        futures: dict[int, asyncio.Future[int]] = {}
+        records: defaultdict[int, list[LogRecord]] = defaultdict(list)
+        for kind, conv, user, body, members in changes:
+            number = next(self._numbers)
+            futures[number] = loop.create_future()
+            origin = Origin(self._node, self._incarnation, number)
+            partition = partition_of(conv, len(self._sequencers))
+            records[partition].append(LogRecord(kind, conv, user, 0, 0, body, members, origin))
+        self._waiting |= futures
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await self._log.append(partition, [record])
-                self._sequencers[partition].send(Poke(partition))
-                return await future
+                await asyncio.gather(*(self._append(partition, some) for partition, some in records.items()))
+                answers = await asyncio.gather(*futures.values(), return_exceptions=True)
         except TimeoutError:
             raise Unavailable(f"no answer in {ANSWER_TIMEOUT_S} s; repeat the request") from None
         finally:
-            self._waiting.pop(number, None)
+            for number in futures:
+                del self._waiting[number]
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return [answer for answer in answers if isinstance(answer, int)]
+
+    async def _append(self, partition: int, records: list[LogRecord]) -> None:
+        await self._log.append(partition, records)
+        self._sequencers[partition].send(Poke(partition))

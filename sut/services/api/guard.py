@@ -11,6 +11,7 @@ import asyncio
 import functools
 import hmac
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
@@ -184,7 +185,7 @@ class Guard:
     def identify(self, token: str) -> Proof:
         """Return what a device token proves. Raises ProblemError 401."""
         try:
-            proven = prove(token, self._token_key)
+            proven = prove(token, self._token_key, time.time())
         except TokenError as error:
             raise ProblemError(401, str(error)) from None
         if self._revoked.is_void(proven.user, proven.device, proven.login_s):

@@ -18,7 +18,7 @@ from sut.protocol.handshake import PATH
 from sut.protocol.tokens import LOGIN_S
 from sut.services.api import openapi
 from sut.services.api.additions import Additions
-from sut.services.api.control import Control, direct_id, group_id
+from sut.services.api.control import Control, Creation, direct_id, group_id
 from sut.services.api.device_routes import DeviceRoutes
 from sut.services.api.devices import DeviceDesk
 from sut.services.api.errors import ProblemError
@@ -30,7 +30,9 @@ from sut.services.api.model import (
     ROLES,
     Changed,
     ConversationRequest,
+    ConversationsRequest,
     Created,
+    CreatedAll,
     Discovery,
     Health,
     HistoryQuery,
@@ -105,19 +107,31 @@ class _Api:
     async def create(self, request: web.Request) -> web.Response:
         creator = caller(request).user
         wanted = await body(request, ConversationRequest)
+        creation = self._creation(creator, wanted)
+        if wanted.kind == "group":
+            await self._additions.check_group(creation.conv, creator, creation.members[1:])
+        await self._control.create([creation])
+        return answer(Created(*both(creation.conv)), 201)
+
+    async def create_all(self, request: web.Request) -> web.Response:
+        wanted = (await body(request, ConversationsRequest)).conversations
+        creations = [self._creation(one.creator, one) for one in wanted]
+        groups = [made for made, one in zip(creations, wanted, strict=True) if one.kind == "group"]
+        await self._additions.check_willing([(made.conv, made.creator, made.members[1:]) for made in groups])
+        await self._control.create(creations)
+        return answer(CreatedAll([Created(*both(made.conv)) for made in creations]), 201)
+
+    def _creation(self, creator: int, wanted: ConversationRequest) -> Creation:
+        """Return what is to be created. Raises ProblemError 409 for a number of members that cannot be."""
         others = tuple(sorted(set(wanted.members) - {creator}))
         if wanted.kind == "direct":
             if len(others) != 1:
                 raise ProblemError(409, "a direct conversation has exactly one other member")
-            conv = direct_id(self._secret, creator, others[0])
-        else:
-            if len(others) >= self._settings.group_cap:
-                raise ProblemError(409, f"a group has at most {self._settings.group_cap} members")
-            conv = group_id(self._secret, creator, wanted.key)
-            await self._additions.check_group(conv, creator, others)
-        kind = "m" if wanted.kind == "group" and wanted.adding == "admins" else wanted.kind[0]
-        await self._control.create(conv, creator, kind=kind, members=(creator, *others))
-        return answer(Created(*both(conv)), 201)
+            return Creation(direct_id(self._secret, creator, others[0]), creator, "d", (creator, *others))
+        if len(others) >= self._settings.group_cap:
+            raise ProblemError(409, f"a group has at most {self._settings.group_cap} members")
+        kind = "m" if wanted.adding == "admins" else "g"
+        return Creation(group_id(self._secret, creator, wanted.key), creator, kind, (creator, *others))
 
     async def add(self, request: web.Request) -> web.Response:
         by = caller(request).user

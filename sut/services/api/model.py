@@ -12,6 +12,8 @@ Position = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
 """A number of a conversation, or a count."""
 MAX_DEVICES = 1000
 """Devices that one request may ask tokens for."""
+MAX_MADE = 1000
+"""Conversations that one request of the operator may create."""
 MAX_SEEN = 200
 """Users that one request for presence may name."""
 
@@ -127,11 +129,29 @@ class ConversationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     """The members who may add users to a group."""
 
 
+class ConversationToMake(ConversationRequest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A conversation and the user who creates it."""
+
+    creator: Id
+
+
+class ConversationsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /v1/conversations/bulk. Repeating it gives the same conversations."""
+
+    conversations: Annotated[list[ConversationToMake], msgspec.Meta(min_length=1, max_length=MAX_MADE)]
+
+
 class Created(msgspec.Struct, frozen=True):
     """The id of the conversation."""
 
     conversation: Number
     conversation_id: Text
+
+
+class CreatedAll(msgspec.Struct, frozen=True):
+    """The ids of the conversations, in the order of the request."""
+
+    conversations: list[Created]
 
 
 class MemberRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -162,6 +162,17 @@ ROUTES: Final = (
         refuses=(403, 409, 429, 503),
     ),
     Route(
+        name="create_all",
+        method="POST",
+        path="/v1/conversations/bulk",
+        summary="Create conversations for users; none if one of them cannot be put into one",
+        who=Who.OPERATOR,
+        takes=model.ConversationsRequest,
+        gives=model.CreatedAll,
+        status=201,
+        refuses=(403, 409, 503),
+    ),
+    Route(
         name="members",
         method="GET",
         path="/v1/conversations/{conversation}/members",

@@ -14,10 +14,15 @@ import pytest
 from chaos.errors import HarnessError, UsageError
 from chaos.run import experiment, rundir
 from chaos.run.swarm import LOCUSTFILE, SwarmProcess, configure, last_line, locust_environ
+from chaos.verdict.history.history import load_run
+from chaos.verdict.judge import judge
 from load import workload
-from load.history.control import Phase, Sends, control_events
+from load.history.control import ControlWriter, Hole, Meta, Phase, Sends, control_events
 from load.history.ledger import LedgerReader
+from load.history.writer import now_ns
+from load.readback import readback
 from sut.deploy.topology import Link, Service, Topology
+from sut.protocol.frames import Send
 from tests.kit.waits import wait_until
 from tests.load.conftest import MiniChat
 
@@ -187,6 +192,41 @@ def test_a_fleet_process_that_dies_is_noticed_and_the_others_go_on(
     assert started.stop(lambda: time.monotonic() > deadline)
     assert "Traceback" not in started.log.read_text()
     assert "ended: killed by SIGKILL" in started.log.read_text()
+
+
+def test_what_a_fleet_process_that_died_had_sent_accuses_nobody(
+    fleets: tuple[SwarmProcess, rundir.RunDir], chat: MiniChat
+) -> None:
+    started, directory = fleets
+    reader = LedgerReader(directory.history)
+    wait_until(lambda: not started.deaths() and reader.update().acked > 30)
+    chat.swallow = lambda _device, frame: isinstance(frame, Send)  # from now on sends get no answer
+    wait_until(lambda: (ledger := reader.update()).sends > ledger.acked + 20)
+    victim = fleet_pids(started, directory)[0]
+    os.kill(victim, signal.SIGKILL)
+    chat.swallow = lambda _device, _frame: False
+    found: list[tuple[str, str]] = []
+    wait_until(lambda: found.extend(started.deaths()) or found)
+    control = ControlWriter(directory.history / "runner.jsonl", process="runner")
+    for process, how in found:
+        control.write(Hole(t=now_ns(), process=process, detail=how))
+    acked = reader.update().acked
+    wait_until(lambda: reader.update().acked > acked + 20)
+    started.stop_writing()
+    deadline = time.monotonic() + 20
+    assert started.stop(lambda: time.monotonic() > deadline)
+    control.close()
+    assert readback.main([str(directory.swarm)]) == 0
+
+    meta = Meta(t=now_ns(), experiment="quick", profile="embedded", seed=7, duration_s=60.0)
+    (directory.history / "meta.jsonl").write_bytes(msgspec.json.encode(meta) + b"\n")
+    verdict = judge(load_run(directory.path))
+    assert verdict.verdict == "unknown"
+    assert verdict.counts.sends_indeterminate > 0
+    of_content = ("acked_lost", "indeterminate", "duplicates", "order", "gaps_forks", "phantoms", "leaks", "session")
+    assert {check.name: check.verdict for check in verdict.checks if check.name in of_content} == dict.fromkeys(
+        of_content, "valid"
+    )
 
 
 def test_fleet_processes_write_no_more_after_sigusr1_and_end_in_good_order(

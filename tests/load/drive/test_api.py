@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 import pytest
 
-from load.drive.api import ApiClient, ApiError, parallel
+from load.drive.api import MAX_MADE, MAX_MEMBERS, ApiClient, ApiError, batches, parallel
 from sut.protocol.push_tokens import device_of
 
 
@@ -55,6 +55,17 @@ def test_a_creation_of_unknown_outcome_is_repeated_and_made_once(chat) -> None:
     assert len(time.sleeps) == 5
     assert time.sleeps[-1] > time.sleeps[0]
     assert max(time.sleeps) <= 1.0
+
+
+def test_many_conversations_are_created_in_requests_of_bounded_size(chat) -> None:
+    wanted = [("direct", (user, user + 1), "d") for user in range(1, 2 * MAX_MADE + 2)]
+    chat.http_failures = [HTTPStatus.SERVICE_UNAVAILABLE] * 2
+    made = client(chat.api_url).create_all("key", wanted)
+    assert [sorted(chat.conversations[conv].members) for conv in made] == [list(members) for _, members, _ in wanted]
+    assert [len(batch) for batch in batches(wanted)] == [MAX_MADE, MAX_MADE, 1]
+    groups = [("group", range(1, 1 + size), "g") for size in (MAX_MEMBERS - 1, 1, 1, MAX_MEMBERS + 1, 1)]
+    assert [len(batch) for batch in batches(groups)] == [2, 1, 1, 1]
+    assert not list(batches([]))
 
 
 def test_a_repeated_membership_change_has_the_number_it_took(chat) -> None:

@@ -24,7 +24,7 @@ class World:
         self.population: Population = populations.make(config)
         self.api = ApiClient(chat.api_url, give_up_s=give_up_s, sleep=lambda _: None)
         self.tokens = self.api.tokens("key", self.population.users)
-        self.conversations = create_conversations(self.api, self.population, self.tokens)
+        self.conversations = create_conversations(self.api, self.population, "key")
         self.history = HistoryWriter(tmp_path / "swarm-1.bin")
         self.tail = HistoryTail(tmp_path / "swarm-1.bin")
         self.control = ControlWriter(tmp_path / "swarm-1.jsonl", process="swarm-1")
@@ -60,7 +60,7 @@ def test_conversations_are_made_by_their_creators_and_recorded(world: World, cha
         assert chat.conversations[conv].members == set(planned.members)
         mine = f"{planned.creator}/{planned.key}/"  # and who is in it
         assert [found for key, found in chat.keys.items() if key.startswith(mine)] == [conv]
-    assert create_conversations(world.api, world.population, world.tokens) == world.conversations
+    assert create_conversations(world.api, world.population, "key") == world.conversations
     record_population(world.history, world.population, world.conversations)
     records = world.tail.read()
     assert [r[2] for r in records if r[7] == Event.DEVICE] == list(world.population.users)

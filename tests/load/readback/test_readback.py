@@ -6,6 +6,7 @@ import sys
 from http import HTTPStatus
 from pathlib import Path
 
+import psutil
 import pytest
 
 from load import workload as configs
@@ -16,6 +17,7 @@ from load.history.writer import HistoryTail, HistoryWriter
 from load.readback import readback, reader
 from load.workload import SwarmConfig
 from sut.protocol.frames import Fetch, Flag, Message
+from tests.kit.waits import wait_until
 
 
 def row(conv: int, seq: int, device: int, *, flags: int = 0) -> Message:
@@ -87,6 +89,74 @@ def test_everything_is_read_once_to_its_head(swarm: Path, chat, capsys: pytest.C
     names = [event.name for event in control_events(swarm.parent / "history").poll() if isinstance(event, Phase)]
     assert names == ["final", "end"]
     assert capsys.readouterr().out == "read back 3 devices, 36 messages\n"
+
+
+SPLIT = """
+import os, sys
+from load.readback import readback
+readback.SHARE, os.cpu_count = 1, lambda: 3
+{}
+sys.exit(readback.main([sys.argv[1]]))
+"""
+
+
+def split(swarm: Path, more: str = "") -> subprocess.CompletedProcess[str]:
+    """Read back in three processes, a device each."""
+    command = [sys.executable, "-P", "-c", SPLIT.format(more), str(swarm)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_several_processes_read_a_share_each(swarm: Path) -> None:
+    done = split(swarm)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "read back 3 devices, 36 messages\n", "")
+    files = [HistoryTail(file).read() for file in (swarm.parent / "history").glob("readback-*.bin")]
+    assert len(files) == 3
+    assert {(r[2], r[3]): r[5] for rows in files for r in rows if r[7] == Event.FINAL_DONE} == EXPECTED_HEADS
+    assert all(len({r[2] for r in rows}) == 1 for rows in files)
+
+
+def test_a_process_of_several_that_dies_is_a_hole(swarm: Path) -> None:
+    died = "real = readback.read\nreadback.read = lambda c, k, d: os._exit(7) if 2 in d else real(c, k, d)"
+    done = split(swarm, died)
+    assert done.returncode == 70
+    assert done.stderr == "1 not read; the first: a process of the read-back ended, 7\n"
+
+
+def test_when_the_first_process_is_killed_the_others_end(swarm: Path, chat) -> None:
+    chat.swallow = lambda _device, _frame: True  # nobody gets an answer
+    command = [sys.executable, "-P", "-c", SPLIT.format(""), str(swarm)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        wait_until(lambda: len(chat.connections) == 3)
+        others = psutil.Process(process.pid).children()
+        assert len(others) == 2
+        process.kill()
+    _, alive = psutil.wait_procs(others, timeout=5)
+    assert not alive
+
+
+def test_where_nothing_happened_the_first_member_asks_and_the_others_believe_sync(swarm: Path, chat) -> None:
+    assert readback.main([str(swarm)]) == 0
+    asked = {
+        device: [frame.conv for frame in frames if isinstance(frame, Fetch)] for device, frames in chat.received.items()
+    }
+    assert [device for device, convs in asked.items() if 11 in convs] == [1]
+    assert 10 in asked[2], "SYNC has news, whatever the history says"
+    chat.conversations[11].members.remove(1)
+    for old in (swarm.parent / "history").glob("readback-*"):
+        old.unlink()
+    assert readback.main([str(swarm)]) == 70, "the first member is refused"
+    assert (2, 11) in heads(swarm)
+
+
+def test_a_conversation_in_which_somebody_sent_is_read_by_all_its_members(swarm: Path, chat) -> None:
+    writer = HistoryWriter(swarm.parent / "history" / "swarm-2.bin")
+    writer.append(Event.SEND, device=1, conv=11, msg=message_id(1, 99), due=1)
+    writer.close()
+    assert readback.main([str(swarm)]) == 0
+    asked = {
+        device for device, frames in chat.received.items() for f in frames if isinstance(f, Fetch) and f.conv == 11
+    }
+    assert asked == {1, 2, 3}
 
 
 def test_a_pages_word_that_there_is_no_more_is_not_taken_for_the_end(swarm: Path, chat) -> None:

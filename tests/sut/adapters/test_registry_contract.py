@@ -78,6 +78,14 @@ async def test_register_says_what_was_there(make_registry: MakeRegistry) -> None
         assert await registry.routes([7]) == {7: (new,)}
 
 
+async def test_one_call_says_of_each_what_was_there(make_registry: MakeRegistry) -> None:
+    async with make_registry() as registry:
+        same, old, new = route(conn=1), route(conn=2, epoch=10), route(conn=3, epoch=11)
+        assert await registry.register([(1, same), (3, old), (5, old)]) == [None] * 3
+        found = await registry.register([(1, same), (2, same), (3, new), (4, new), (5, old), (1, new)])
+        assert found == [same, None, old, None, old, same]
+
+
 async def test_an_entry_with_a_newer_epoch_stays(make_registry: MakeRegistry) -> None:
     async with make_registry() as registry:
         await registry.lease("gateway-1", FIRST, 5.0, "a")

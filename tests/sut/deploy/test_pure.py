@@ -48,6 +48,14 @@ def profile(
     )
 
 
+def test_there_are_gateways_enough_for_the_devices_while_one_is_away(tmp_path: Path) -> None:
+    count = {
+        devices: len(profile(tmp_path, settings=Settings(devices=devices)).of_kind("gateway"))
+        for devices in (0, 1, 36_000, 36_001, 100_000)
+    }
+    assert count == {0: 3, 1: 3, 36_000: 3, 36_001: 4, 100_000: 7}
+
+
 @given(st.floats(0, 10), st.integers(0, 1000))
 def test_the_wait_before_a_restart_is_bounded_and_never_below_the_services_own(delay_s: float, deaths: int) -> None:
     wait_s = wait_before_restart_s(restart_delay_s=delay_s, quick_deaths=deaths)

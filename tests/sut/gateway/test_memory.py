@@ -83,7 +83,7 @@ def test_thousands_of_bad_connections_leave_nothing_behind(tmp_path):
                 assert isinstance(await device.ask(Heartbeat()), Beat)
             stats = await world.stats()
             assert stats["refused"] >= BAD * 3 / 8
-            assert stats["routes_waiting"] == 0
+            await world.wait_until_stat("routes_waiting", lambda n: n == 0)
 
     uvloop.run(scenario())
 

@@ -11,6 +11,7 @@ from sut.gateway.losses import Losses
 from sut.gateway.registrar import Pace, Registrar
 from sut.ports import Route
 from sut.protocol.frames import BEAT_RESYNC, Beat, Close, Heartbeat, Welcome
+from tests.kit.pace import scaled
 from tests.kit.waits import until
 from tests.sut.gateway.world import Device, MemoryRegistry, World, in_world
 
@@ -37,6 +38,22 @@ def test_many_connections_share_round_trips(tmp_path):
         assert world.registry.calls["unregister"] < 20
 
     in_world(scenario, tmp_path)
+
+
+def test_a_lone_connection_is_registered_at_once_and_those_that_follow_gather(tmp_path):
+    gather_s = scaled(0.6)
+
+    async def scenario(world: World) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            began_s = time.monotonic()
+            await stack.enter_async_context(world.device(1, 1))  # returns when it is welcomed
+            assert time.monotonic() - began_s < gather_s / 2
+            before = world.registry.calls["register"]
+            await asyncio.gather(*(stack.enter_async_context(world.device(1, n)) for n in range(2, 40)))
+            assert len(world.registry.entries) == 39
+            assert world.registry.calls["register"] - before <= 1 + (time.monotonic() - began_s) / gather_s
+
+    in_world(scenario, tmp_path, pace=Pace(gather_s=gather_s, welcome_by_s=60.0, refresh_s=600.0))
 
 
 def test_a_newer_connection_on_the_same_gateway_replaces_the_older(tmp_path):

@@ -1,10 +1,12 @@
 """The server's session: what each frame of a device leads to, and that noise leads only to decisions."""
 
+from itertools import accumulate, pairwise
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from websockets.client import ClientProtocol
-from websockets.frames import Frame
+from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
@@ -175,3 +177,41 @@ def test_well_wrapped_noise_leads_to_decisions(payloads: list[bytes]) -> None:
             if isinstance(decision, End):
                 assert decision.code == Close.MALFORMED
                 return
+
+
+chunks = st.lists(
+    st.sampled_from([encode(Heartbeat()), encode(Recv(1, 2)), encode(Heartbeat()) + b"x", b"", b"\x7f"]).map(
+        lambda payload: Frame(Opcode.BINARY, payload).serialize(mask=True)
+    )
+    | st.binary(max_size=9)
+    | st.sampled_from([Opcode.PING, Opcode.TEXT, Opcode.CLOSE]).map(lambda op: Frame(op, b"x").serialize(mask=True))
+    | st.just(Frame(Opcode.BINARY, encode(Heartbeat()), fin=False).serialize(mask=True)),
+    max_size=12,
+)
+
+
+@given(chunks, st.lists(st.booleans(), max_size=20), st.data())
+def test_the_short_way_of_a_heartbeat_leads_where_the_long_one_does(
+    sent: list[bytes], cuts: list[bool], data: st.DataObject
+) -> None:
+    short, long = ServerSession(0), ServerSession(0)
+    stream, ends = b"".join(sent), [*accumulate(map(len, sent))]
+    ends = [end for end, kept in zip(ends, cuts, strict=False) if kept]
+    ends += data.draw(st.lists(st.integers(0, len(stream)), max_size=3))
+    places = sorted({0, *ends, len(stream)})
+    for turn, (start, end) in enumerate(pairwise(places)):
+        chunk, told = stream[start:end], {"mark": turn // 3, "second": turn // 2}
+        answer = short.heartbeat(chunk, **told)
+        found = [answer] if answer is not None else short.receive(chunk, **told)
+        assert found == long.receive(chunk, **told)
+        assert (short._count, short._mark) == (long._count, long._mark)
+
+
+def test_a_lone_heartbeat_goes_the_short_way_and_nothing_else_does() -> None:
+    session = ServerSession(3)
+    beat = Frame(Opcode.BINARY, encode(Heartbeat())).serialize(mask=True)
+    assert session.heartbeat(beat, mark=3, second=1) is not None
+    assert session.heartbeat(beat + beat, mark=3, second=1) is None
+    assert session.heartbeat(Frame(Opcode.BINARY, b"\x7f").serialize(mask=True), mark=3, second=1) is None
+    session.receive(beat[:3], mark=3, second=1)
+    assert session.heartbeat(beat, mark=3, second=1) is None, "in the middle of a frame it is something else"

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sut.protocol.tokens import Identity, TokenError, issue, verify
+from sut.protocol import tokens
+from sut.protocol.tokens import Identity, Proof, TokenError, issue, prove, verify
 
 KEY = bytes(range(32))
 NOW = 1_800_000_000.0
@@ -96,3 +97,43 @@ def test_signed_nonsense_is_a_token_error_or_an_identity(changes: dict[str, Any]
     for now_s in (NOW, None):
         with contextlib.suppress(TokenError):
             assert isinstance(verify(token, KEY, now_s), Identity)
+
+
+def examined(token: str) -> Proof | str:
+    """What PyJWT makes of it."""
+    try:
+        return tokens._examined(token, KEY, NOW)
+    except TokenError as error:
+        return str(error)
+
+
+@given(ids, ids, ids)
+def test_a_token_of_ours_is_the_same_for_both_readings(user: int, device: int, login_s: int) -> None:
+    token = issue(KEY, user, device, 60, NOW, login_s=login_s)
+    assert tokens._proven(token, KEY, NOW) == examined(token) == Proof(user, device, int(NOW), login_s)
+    assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "JWT"}
+    assert tokens._proven(token, bytes(32), NOW) is None
+    assert tokens._proven(token, KEY, NOW + 60) is None
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["sub", "dev", "iat", "exp", "auth_time", "aud", "nbf", "iss"]),
+        st.sampled_from(["7", "7\n", "²", "x", 7, 7.0, -1, True, 2**63, int(NOW), int(NOW) + 9, [], {}]),
+    )
+)
+def test_what_the_quick_reading_accepts_the_careful_one_does(changes: dict[str, Any]) -> None:
+    with contextlib.suppress(TypeError):  # PyJWT does not sign every nonsense
+        token = signed(auth_time=int(NOW), **changes) if "auth_time" not in changes else signed(**changes)
+        found = tokens._proven(token, KEY, NOW)
+        assert found is None or found == examined(token)
+
+
+@given(st.data())
+def test_one_changed_character_is_no_token(data: st.DataObject) -> None:
+    token = issue(KEY, 7, 8, 60, NOW)
+    place = data.draw(st.integers(0, len(token) - 1))
+    other = data.draw(st.characters(codec="ascii").filter(lambda one: one != token[place]))
+    with contextlib.suppress(TokenError):  # the last character of a signature has bits that say nothing
+        assert prove(token[:place] + other + token[place + 1 :], KEY, NOW) == prove(token, KEY, NOW)
+        assert place == len(token) - 1

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -18,7 +18,7 @@ from sut.deploy.topology import Service, Topology
 from sut.process.revoked import Revoked
 from sut.protocol.frames import Nack
 from sut.protocol.tokens import issue
-from sut.services.api.control import Denied
+from sut.services.api.control import Creation, Denied
 from sut.services.api.http import make_app
 from sut.services.api.model import Seen, SeenUsers
 
@@ -41,8 +41,9 @@ class Agreeing:
         self.denies: Exception | None = None
         self.asked: list[tuple[object, ...]] = []
 
-    async def create(self, conv: int, creator: int, *, kind: str, members: tuple[int, ...]) -> int:
-        return self._answer("create", conv, creator, kind, members)
+    async def create(self, creations: Sequence[Creation]) -> None:
+        for made in creations:
+            self._answer("create", *made)
 
     async def add(self, conv: int, by: int, user: int) -> int:
         return self._answer("add", conv, by, user)

@@ -220,3 +220,28 @@ def test_the_end_takes_every_device_offline_as_planned(rig, chat) -> None:
     assert [r[8] for r in it.events(Event.OFFLINE)] == [1, 1]
     waits.wait_until(lambda: not chat.connections)
     it.crew.leave()
+
+
+def test_connections_that_end_together_are_recorded_with_the_time_at_which_that_was_told(
+    rig, chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = rig({device: DevicePlan() for device in range(1, 5)})
+    made.start()
+    made.until(lambda: made.crew.active == 0)
+    real = Crew._ready
+
+    def slow(crew: Crew, row: int, mask: int) -> None:
+        time.sleep(0.1)
+        real(crew, row, mask)
+
+    chat.cut_all()
+    time.sleep(0.3)  # all four ends are there by now
+    monkeypatch.setattr(Crew, "_ready", slow)
+    before = now_ns()
+    made.crew.turn(time.monotonic() + 1)
+    took_ns = now_ns() - before
+    ended = [record[0] for record in made.events(Event.OFFLINE)]
+    assert len(ended) == 4
+    assert took_ns > 350_000_000
+    assert max(ended) - min(ended) == 0
+    assert ended[0] - before < 90_000_000
