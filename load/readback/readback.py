@@ -3,10 +3,10 @@
     python -m load.readback.readback SWARM_JSON
 
 A device reads two sets of conversations. The service reports one by SYNC from 0. The history names the other: the user
-is or was a member there. Each is fetched page by page to its head. Where nobody sent and nothing was changed, by the
-history, only the first member fetches; the others believe a whole SYNC that has no news. FINAL is written for each
-message, and FINAL_DONE for each conversation read to its end, even an empty one. A conversation that cannot be read
-after bounded retries is a hole in the history, and the exit status is 70.
+is or was a member there. Each is fetched page by page to its head. In a swarm above FULLY, where nobody sent and
+nothing was changed by the history, only the first member fetches; the others believe a whole SYNC that has no news.
+FINAL is written for each message, and FINAL_DONE for each conversation read to its end, even an empty one. A
+conversation that cannot be read after bounded retries is a hole in the history, and the exit status is 70.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ AT_ONCE: Final = 64
 ATTEMPTS: Final = 12
 """Connections that one device may use; a growing wait follows a failed one, 20 s in all at most."""
 WAIT_CAP_S: Final = 3.0
+FULLY: Final = 5000
+"""Up to this many devices each member fetches each conversation, even one in which nothing happened."""
 SHARE: Final = 1000
 """Devices for which a second process is worth its start."""
 EXIT_USAGE: Final = 64
@@ -106,8 +108,8 @@ class Known(NamedTuple):
         return sorted(conv for conv in self.of.get(user, ()) if self.first.get(conv, user) == user)
 
 
-def known_of(directory: Path) -> Known:
-    """Read the history. Raises OSError."""
+def known_of(directory: Path, *, fully: bool) -> Known:
+    """Read the history. `fully`: every member fetches every conversation. Raises OSError."""
     of: defaultdict[int, set[int]] = defaultdict(set)
     first: dict[int, int] = {}
     busy: set[int] = set()
@@ -123,7 +125,7 @@ def known_of(directory: Path) -> Known:
             elif kind == Event.SEND:
                 busy.add(conv)
         tail.close()
-    return Known(of, {conv: user for conv, user in first.items() if conv not in busy})
+    return Known(of, {} if fully else {conv: user for conv, user in first.items() if conv not in busy})
 
 
 class Discovery:
@@ -211,7 +213,7 @@ def read(config: SwarmConfig, known: Known, devices: Sequence[int]) -> Done:
 
 def read_all(config: SwarmConfig) -> Done:
     """Read every device, a share in each of some processes. Raises OSError, HistoryError before it begins."""
-    known = known_of(config.history)
+    known = known_of(config.history, fully=config.users <= FULLY)
     devices = range(config.first_id, config.first_id + config.users)
     processes = max(1, min(os.cpu_count() or 1, config.users // SHARE))
     lifeline, held = os.pipe()

@@ -134,7 +134,18 @@ def test_when_the_first_process_is_killed_the_others_end(swarm: Path, chat) -> N
     assert not alive
 
 
-def test_where_nothing_happened_the_first_member_asks_and_the_others_believe_sync(swarm: Path, chat) -> None:
+def test_in_a_small_swarm_every_member_reads_where_nothing_happened(swarm: Path, chat) -> None:
+    assert readback.main([str(swarm)]) == 0
+    asked = {
+        device for device, frames in chat.received.items() for f in frames if isinstance(f, Fetch) and f.conv == 11
+    }
+    assert asked == {1, 2, 3}
+
+
+def test_in_a_large_one_the_first_member_asks_there_and_the_others_believe_sync(
+    swarm: Path, chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readback, "FULLY", 2)
     assert readback.main([str(swarm)]) == 0
     asked = {
         device: [frame.conv for frame in frames if isinstance(frame, Fetch)] for device, frames in chat.received.items()
@@ -148,7 +159,10 @@ def test_where_nothing_happened_the_first_member_asks_and_the_others_believe_syn
     assert (2, 11) in heads(swarm)
 
 
-def test_a_conversation_in_which_somebody_sent_is_read_by_all_its_members(swarm: Path, chat) -> None:
+def test_a_conversation_in_which_somebody_sent_is_read_by_all_its_members(
+    swarm: Path, chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readback, "FULLY", 2)
     writer = HistoryWriter(swarm.parent / "history" / "swarm-2.bin")
     writer.append(Event.SEND, device=1, conv=11, msg=message_id(1, 99), due=1)
     writer.close()
