@@ -12,6 +12,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from load.sentences import sentence
+
 MAX_USERS: Final = 100_000
 """The largest swarm. Also the distance of the id ranges of runs."""
 MAX_RATE_PER_S: Final = 100_000
@@ -156,7 +158,7 @@ def load(path: Path) -> SwarmConfig:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except msgspec.DecodeError as error:  # ValidationError is one
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{path}: {sentence(error)}") from None
 
 
 def save(config: SwarmConfig, path: Path) -> None:
@@ -201,7 +203,7 @@ def by_hand(directory: Path, *, seed: int, users: int, duration_s: float, rate_p
     except OSError as error:
         raise ConfigError(f"{error.filename}: {error.strerror}") from None
     except msgspec.ValidationError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(sentence(error)) from None
     return config
 
 

@@ -137,7 +137,7 @@ def test_more_users_than_devices_idle_with_one_line(locust, swarm) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "No such file"), ('{"users": 0}', "swarm.json: Expected `int` >= 1")],
+    [(None, "No such file"), ('{"users": 0}', "swarm.json: users must be a whole number of at least 1")],
 )
 def test_a_bad_swarm_json_is_one_line_and_70(locust, tmp_path: Path, content: str | None, said: str) -> None:
     path = tmp_path / "swarm.json"
