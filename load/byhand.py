@@ -30,6 +30,8 @@ from load.workload import ConfigError, SwarmConfig, discover
 EXPERIMENT: Final = "by-hand"
 JUDGE: Final = "chaos.run.byhand"
 """Module that reads a run back and judges it; a process of its own, for nothing here may import it."""
+REPORT: Final = "report.html"
+"""The report in a run's directory, once it is judged."""
 REACH_S: Final = 2.0
 """How long a system may be silent when a test is started, until it is called stopped."""
 DRAIN_S: Final = 25.0

@@ -25,7 +25,16 @@ import msgspec
 from locust import User, constant, events, runners, task
 from locust.env import Environment
 from locust.rpc import Message
-from locust.runners import STATE_RUNNING, STATE_SPAWNING, LocalRunner, MasterRunner, Runner, WorkerRunner
+from locust.runners import (
+    STATE_CLEANUP,
+    STATE_RUNNING,
+    STATE_SPAWNING,
+    STATE_STOPPING,
+    LocalRunner,
+    MasterRunner,
+    Runner,
+    WorkerRunner,
+)
 from locust.web import WebUI
 
 from load import byhand
@@ -34,8 +43,9 @@ from load.drive.api import ApiError
 from load.drive.part import Part, Report, total
 from load.drive.swarm import Swarm
 from load.history.latency import Histogram
+from load.history.recorder import Counters
 from load.history.writer import HistoryError, now_ns
-from load.webui import LedgerView, attach
+from load.webui import JUDGING, LedgerView, attach
 
 PART: Final = "petrel-part"
 BEGIN: Final = "petrel-t0"
@@ -46,6 +56,7 @@ MORE: Final = "petrel-more"
 GIVEN: Final = "petrel-given"
 RAMPED: Final = "petrel-ramped"
 SETTLE: Final = "petrel-settle"
+NEVER_BEGAN: Final = "none: it was stopped before it began"
 IDLE_LOOK_S: Final = 0.2
 """How often a user without a device looks for one."""
 ASK_AGAIN_S: Final = 1.0
@@ -141,8 +152,14 @@ class Locust:
         self._stopped = False
         """The history of the current run is closed."""
         self._settling = False
+        self._preparing: gevent.Greenlet | None = None
+        """Prepares a test: Locust's state is still that of the test before."""
+        self._edited = False
+        """The number of users was changed in mid-run."""
         self._run = ""
         self._verdict = ""
+        self._runs: dict[str, Path] = {}
+        """Every run of this process, by the name of its directory."""
 
     def attach(self, environment: Environment, web_ui: WebUI | None) -> None:
         """Register the handlers for one environment, whose runner exists already."""
@@ -172,7 +189,7 @@ class Locust:
             hooks.worker_report.add_listener(self.on_worker_report)
         if web_ui is not None:
             options = environment.parsed_options
-            attach(web_ui, self.view, base=(options.web_base_path or "") if options is not None else "")
+            attach(web_ui, self, base=(options.web_base_path or "") if options is not None else "")
 
     def quiesce(self) -> None:
         """Handle SIGUSR1: this process's devices send no more, stay online and settle their open requests."""
@@ -180,8 +197,8 @@ class Locust:
             self._swarm.quiesce()
 
     def take(self) -> Any:
-        """A device that nobody runs, None when there is none."""
-        return self._swarm.take() if self._swarm is not None else None
+        """A device of the test that goes on, which nobody runs; None when there is none."""
+        return self._swarm.take() if self._swarm is not None and not self._stopped else None
 
     def wait_for_device(self) -> Any:
         """A device for a new user; waits for one that another user gives up, or that nobody had."""
@@ -198,10 +215,13 @@ class Locust:
 
     def _ask_for_more(self) -> None:
         swarm, runner, now_s = self._swarm, self._runner, time.monotonic()
-        if swarm is None or now_s < self._asked_s + ASK_AGAIN_S:
+        if now_s < self._asked_s + ASK_AGAIN_S:
             return
         wanted, self._asked_s = self._waiting, now_s
-        if not swarm.config.at_start:
+        if swarm is None or self._stopped:
+            if isinstance(runner, WorkerRunner):  # ready again only after the parts of this test were handed out
+                runner.send_message(JOINED, {})
+        elif not swarm.config.at_start:
             self._tell_idle()
         elif isinstance(runner, WorkerRunner):
             runner.send_message(MORE, {"count": wanted})
@@ -215,7 +235,8 @@ class Locust:
 
     def on_given(self, environment: Environment, msg: Message) -> None:  # by position or by name: Locust 2.42 and 2.47
         """Worker: devices that nobody had."""
-        self._adopt(msg.data["devices"])
+        if not self._stopped:  # else it asked for the test before
+            self._adopt(msg.data["devices"])
 
     def _adopt(self, devices: list[int]) -> None:
         if not devices:
@@ -238,14 +259,24 @@ class Locust:
 
     def on_test_start(self, **_: object) -> None:
         """Master or only process: arrange the run, before any user exists."""
-        runner = self._runner
         self._reports.clear()
         self._judging, self._settling, self._told_idle, self._asked_s = None, False, False, 0.0
-        self._run, self._verdict, self._swarm, self._stopped = "", "", None, False
-        self._known, self._ramped = set(), set()
+        self._run, self._verdict, self._swarm, self._stopped, self._edited = "", "", None, False, False
+        self._known, self._ramped, self._pool = set(), set(), byhand.Pool(())
+        self._preparing = gevent.getcurrent()
+        try:
+            self._prepare(self._runner)
+        except BaseException:  # also where it is stopped, or started again, meanwhile
+            self._never_began()
+            raise
+        finally:
+            self._preparing = None
+
+    def _prepare(self, runner: Runner) -> None:
         try:
             config = self._configuration(runner.target_user_count)
             self._run = str(config.history.parent)
+            self._runs[config.history.parent.name] = config.history.parent
             self._swarm = Swarm(config, observer=RequestEvents(self._environment), on_failure=self.fail)
             started_s = time.monotonic()
             self._part = self._swarm.lead()
@@ -260,6 +291,13 @@ class Locust:
         except (configs.ConfigError, ApiError, HistoryError) as error:
             self.fail(str(error))
             raise gevent.GreenletExit from None  # ends Locust's start of the test
+
+    def _never_began(self) -> None:
+        """Close what was prepared of a test that does not begin."""
+        self._stopped = True
+        self._verdict = self._verdict or NEVER_BEGAN
+        if self._swarm is not None:
+            self._swarm.stop()
 
     def on_part(self, *, msg: Message, **_: object) -> None:
         """Worker: take the master's part and join the run; it spawns users next."""
@@ -276,7 +314,10 @@ class Locust:
 
     def on_spawning_complete(self, **_: object) -> None:
         """Master or only process: the ramp is over, or goes on in the fleet processes."""
-        if self._swarm is None or self._swarm.begun:
+        if self._swarm is None:
+            return
+        if self._swarm.begun:
+            self._edited = True
             return
         if self._swarm.config.tier == "fleet":
             gevent.spawn(self._begin_once_ramped, self._swarm)
@@ -346,10 +387,11 @@ class Locust:
         """Worker: add its report to Locust's own statistics for the master."""
         if self._swarm is not None:
             data["petrel"] = msgspec.to_builtins(self._swarm.report())
+            data["petrel-run"] = self._swarm.config.history_dir
 
     def on_worker_report(self, *, client_id: str, data: dict[str, Any], **_: object) -> None:
-        """Master: keep the report of a worker."""
-        if "petrel" in data:
+        """Master: keep the report of a worker, if it is about this test and not the one before."""
+        if "petrel" in data and self._swarm is not None and data["petrel-run"] == self._swarm.config.history_dir:
             self._reports[client_id] = msgspec.convert(data["petrel"], Report)
 
     def on_worker_failed(self, *, msg: Message, **_: object) -> None:
@@ -368,10 +410,10 @@ class Locust:
         if JUDGED_ELSEWHERE or isinstance(self._runner, WorkerRunner):
             return
         if self._swarm.begun:
-            self._verdict = "being judged"
+            self._verdict = JUDGING
             self._judging = gevent.spawn(self._conclude, self._swarm.config.history.parent)
         elif not self._verdict:
-            self._verdict = "none: it was stopped before it began"
+            self._verdict = NEVER_BEGAN
             _LOGGER.warning("the test was stopped before it began: there is no verdict")
 
     def _conclude(self, run: Path) -> int:
@@ -434,14 +476,39 @@ class Locust:
             refused=counters.refused,
             gave_up=counters.gave_up,
             shown=counters.shown,
-            to_come=max(0, counters.expected - counters.shown),
+            to_come=self._to_come(counters),
             drops=counters.drops,
             violations=counters.violations,
             run=self._run,
             verdict=self._verdict,
+            report=f"report/{Path(self._run).name}" if self._run and self.report(Path(self._run).name) else "",
             ack_ms=_spread(ack),
             show_ms=_spread(show),
         )
+
+    def _to_come(self, counters: Counters) -> int | None:
+        """Return how many deliveries are to come; None where the plan's members are not those with a user."""
+        swarm = self._swarm
+        if swarm is None or self._stopped or self._edited:
+            return None
+        return max(0, counters.expected - counters.shown)
+
+    def state(self) -> str:
+        """Return the state for Locust's page (load/webui)."""
+        state: str = self._runner.state
+        if self._preparing is not None:
+            return STATE_SPAWNING
+        return STATE_RUNNING if state in (STATE_STOPPING, STATE_CLEANUP) else state
+
+    def report(self, run: str) -> Path | None:
+        """Return the report of a run of this process; None without one."""
+        path = self._runs[run] / byhand.REPORT if run in self._runs else None
+        return path if path is not None and path.exists() else None
+
+    def stop_preparing(self) -> None:
+        """A test that is being prepared does not begin: Locust would go on with it after Stop."""
+        if self._preparing is not None:
+            self._preparing.kill()
 
     @property
     def _runner(self) -> Runner:

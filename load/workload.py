@@ -12,6 +12,8 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from load.sentences import sentence
+
 MAX_USERS: Final = 1_000_000
 """The largest swarm. Also the distance of the id ranges of runs."""
 MAX_GREENLETS: Final = 100_000
@@ -160,7 +162,7 @@ def load(path: Path) -> SwarmConfig:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except msgspec.DecodeError as error:  # ValidationError is one
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{path}: {sentence(error)}") from None
 
 
 def save(config: SwarmConfig, path: Path) -> None:
@@ -205,7 +207,7 @@ def by_hand(directory: Path, *, seed: int, users: int, duration_s: float, rate_p
     except OSError as error:
         raise ConfigError(f"{error.filename}: {error.strerror}") from None
     except msgspec.ValidationError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(sentence(error)) from None
     return config
 
 

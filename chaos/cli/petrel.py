@@ -126,14 +126,14 @@ def _unforeseen(error: BaseException) -> str:
 
 def _kept(error: Exception) -> str:
     """Write the traceback to a file and return a line with its path."""
-    import tempfile
-    import traceback
-
     try:
+        import tempfile
+        import traceback
+
         with tempfile.NamedTemporaryFile("w", prefix="petrel-", suffix=".log", delete=False) as log:
             traceback.print_exception(error, file=log)
-    except OSError:
-        return f"no traceback could be kept: {traceback.format_tb(error.__traceback__)[-1]}"
+    except (OSError, ImportError, MemoryError) as why:
+        return f"no traceback could be kept: {why or type(why).__name__}"
     return f"traceback in {log.name}"
 
 

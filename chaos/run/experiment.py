@@ -8,7 +8,8 @@ Unknown keys and values out of range are errors that name the file and the line.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -18,6 +19,7 @@ from msgspec import UNSET, UnsetType
 from chaos.errors import UsageError, no_such
 from chaos.run import yamlfile
 from chaos.run.yamlfile import Mistake, Place
+from load import sentences
 from load.history import control
 from load.workload import Workload
 from sut.deploy.profiles import PROFILES
@@ -25,7 +27,10 @@ from sut.deploy.profiles import PROFILES
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
+OPTIONS: Final = {"users": "--users", "duration_s": "--duration", "rate_per_s": "--rate"}
+"""The options of the command line that change an experiment, by field."""
 MAX_FAULTS: Final = 1000
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 SHIPPED: Final = Path(__file__).parents[1] / "experiments"
 
 
@@ -112,8 +117,8 @@ else:
 class Experiment(_Plan, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole input of `petrel run`, except the seed."""
 
-    name: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
-    """Its name in reports, verdicts and the names of run directories."""
+    name: str
+    """Its name in reports, verdicts and the names of run directories: up to 64 of a-z, 0-9, - and _."""
     summary: str
     """What it does, in one line."""
     checks: Literal["all"] | tuple[str, ...] | None = "all"
@@ -122,6 +127,11 @@ class Experiment(_Plan, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Checks to leave out of those, by name. `vacuity` is always made."""
     profiles: Annotated[dict[str, Instead], msgspec.Meta(max_length=16)] = {}  # noqa: RUF012 (msgspec copies it)
     """The changes for each profile, by its name."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not _NAME.fullmatch(self.name):
+            raise Mistake(("name",), "a name is 1 to 64 of a-z, 0-9, - and _, and begins with a letter or a digit")
 
     @property
     def judged_by(self) -> tuple[str, ...] | None:
@@ -139,14 +149,22 @@ def names() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
-def load(name: str) -> Experiment:
-    """Return the shipped experiment of that name, or the one in the file at that path. Raises UsageError."""
+def load(name: str, *, also: Callable[[Experiment], None] = lambda _experiment: None) -> Experiment:
+    """Return the shipped experiment of that name, or the one in the file at that path. Raises UsageError.
+
+    `also`: what else to check; it raises Mistake.
+    """
     path = SHIPPED / f"{name}.yaml"
     if name not in names():
         path = Path(name)
         if not path.is_file():
             raise UsageError(f"{no_such('experiment', name, names())}, or give the path of a YAML file")
-    return yamlfile.read(path, Experiment, check=_check)
+
+    def check(experiment: Experiment) -> None:
+        _check(experiment)
+        also(experiment)
+
+    return yamlfile.read(path, Experiment, check=check)
 
 
 def for_profile(experiment: Experiment, profile: str) -> Experiment:
@@ -162,8 +180,7 @@ def _changed(experiment: Experiment, changes: Mapping[str, object]) -> Experimen
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         field = path.rstrip("`") or f"experiment {experiment.name}"
-        option = {"users": "--users", "duration_s": "--duration", "rate_per_s": "--rate"}.get(field, field)
-        raise UsageError(f"{option}: {message}") from None
+        raise UsageError(sentences.told(message, OPTIONS.get(field, field))) from None
 
 
 def check_fault(name: str, options: Mapping[str, float]) -> None:

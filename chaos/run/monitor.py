@@ -32,7 +32,7 @@ class Monitor:
         self._counts: Ledger | None = None
         self._next_count_s = 0.0
         self.control = ControlWriter(directory.history / "runner.jsonl", process="runner")
-        self.phase = "start"
+        self.phase = "setup"
         self.planned = 0
         self.engine: Engine | None = None
         self.swarm: SwarmProcess | None = None

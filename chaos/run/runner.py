@@ -18,11 +18,11 @@ from typing import Final
 
 import msgspec
 
-from chaos.errors import ChaosError, HarnessError
+from chaos.errors import ChaosError, HarnessError, UsageError
 from chaos.faults import FAULTS, World
 from chaos.faults.fault import Need, unavailable
 from chaos.faults.undo import UndoLedger
-from chaos.run import calibration, canary, cold, rundir, schedule, swarm
+from chaos.run import calibration, canary, cold, rundir, schedule, sketch, swarm
 from chaos.run.engine import Engine
 from chaos.run.experiment import Experiment
 from chaos.run.interrupt import Interrupt, Interrupted
@@ -31,6 +31,7 @@ from chaos.run.rundir import RunDir
 from chaos.run.sampler import Sampler
 from chaos.run.schedule import Schedule
 from chaos.run.swarm import ReadBack, SwarmProcess
+from chaos.run.yamlfile import Mistake
 from chaos.screen.live import Display
 from load import workload as configs
 from load.drive.machine import Beat
@@ -45,7 +46,6 @@ from sut.deploy.servers.external import Servers
 from sut.deploy.supervise.reaper import reap
 from sut.deploy.supervise.watchdog import Watchdog
 from sut.deploy.system import System
-from sut.deploy.topology import Settings
 
 PER_S: Final = 500
 """Devices a second that connect or leave at the least, beyond the time of a small run."""
@@ -186,13 +186,7 @@ class _Run:
                 profile=self._request.profile,
                 directory=self._directory.path,
                 variant=self._request.variant,
-                settings=Settings(
-                    devices=self._experiment.users,
-                    heartbeat_s=self._experiment.heartbeat_s,
-                    push=self._experiment.push,
-                    receipts=self._experiment.read_share > 0,
-                    cells=self._experiment.cells if self._experiment.mobile_share else (),
-                ),
+                settings=sketch.settings_of(self._experiment),
                 servers=self._request.servers,
                 on_progress=self._say,
                 on_waiting=self._starting,
@@ -222,7 +216,10 @@ class _Run:
         for name in {fault.name for fault in planned.faults}:
             if why[name] is not None:
                 raise HarnessError(f"cannot replay: {name} is not available: {why[name]}")
-        schedule.check_targets(planned, {name: FAULTS[name].targets(topology) for name in FAULTS})
+        try:
+            schedule.check_targets(planned, {name: FAULTS[name].targets(topology) for name in FAULTS})
+        except Mistake as error:
+            raise UsageError(str(error)) from None
         schedule.save(planned, self._directory.schedule)
         self._monitor.planned = len(planned.faults)
         return planned

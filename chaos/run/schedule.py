@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -90,6 +90,18 @@ def plan(
     return Schedule(seed=seed, profile=profile, variant=variant, faults=tuple(faults), experiment=experiment)
 
 
+def planned_sends(experiment: Experiment) -> int:
+    """Return how many sends the experiment plans; some few find no member who may write."""
+    return round(experiment.rate_per_s * experiment.duration_s)
+
+
+def longest_s(experiment: Experiment) -> float:
+    """Return the seconds that hold all faults of the experiment, whatever the seed draws; 0 without any."""
+    specs = [spec for spec in experiment.faults for _ in range(spec.times)]
+    lengths = [_ticks(spec.for_s[1]) + _heal(spec) for spec in specs]
+    return _least(lengths, experiment.timing) / TICKS_PER_S if lengths else 0.0
+
+
 def check_fits(experiment: Experiment) -> None:
     """Raise UsageError if the run is too short for any fault of the experiment."""
     least = min(
@@ -103,10 +115,11 @@ def check_fits(experiment: Experiment) -> None:
 
 
 def check_targets(schedule: Schedule, targets: Mapping[str, tuple[str, ...]]) -> None:
-    """Raise UsageError for a fault whose target does not exist; `targets` as in `plan`."""
-    for fault in schedule.faults:
+    """Raise Mistake for a fault whose target does not exist; `targets` as in `plan`."""
+    for number, fault in enumerate(schedule.faults):
         if fault.target not in targets[fault.name]:
-            raise UsageError(f"{fault.fault}: {fault.name}: {no_such('target', fault.target, targets[fault.name])}")
+            text = f"{fault.fault}: {fault.name}: {no_such('target', fault.target, targets[fault.name])}"
+            raise Mistake(("faults", number, "target"), text)
 
 
 def check_named(spec: FaultSpec, offered: tuple[str, ...]) -> None:
@@ -157,18 +170,28 @@ def save(schedule: Schedule, path: Path) -> None:
     path.write_text(yamlfile.dump(plain), encoding="utf-8")
 
 
-def load(path: Path) -> Schedule:
-    """Read a schedule.yaml, strictly. Raises UsageError."""
-    return yamlfile.read(path, Schedule, check=_check)
+def load(path: Path, *, also: Callable[[Schedule], None] = lambda _schedule: None) -> Schedule:
+    """Read a schedule.yaml, strictly. Raises UsageError. `also`: what else to check; it raises Mistake."""
+
+    def check(schedule: Schedule) -> None:
+        _check(schedule)
+        also(schedule)
+
+    return yamlfile.read(path, Schedule, check=check)
 
 
 def _check(schedule: Schedule) -> None:
-    """Check that each fault exists and has a unique id. Raises Mistake."""
+    """Check that each fault exists, has a unique id, and ends before the last send. Raises Mistake."""
     seen: set[str] = set()
+    duration_s = schedule.experiment.duration_s
     for number, fault in enumerate(schedule.faults):
         if fault.fault in seen:
             raise Mistake(("faults", number, "fault"), f"two faults have the id {fault.fault!r}")
         seen.add(fault.fault)
+        if fault.at_s + fault.for_s > duration_s:
+            ends = f"{fault.fault} ends {fault.at_s + fault.for_s:g} s after the first send"
+            text = f"{ends}, and the last is at {duration_s:g} s"
+            raise Mistake(("faults", number, "at_s"), text)
         try:
             check_fault(fault.name, fault.options)
         except Mistake as error:

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from chaos.errors import no_such
 from chaos.faults import FAULTS
 from chaos.faults.fault import Need, unavailable
 from chaos.run import schedule
 from chaos.run.experiment import Experiment
 from chaos.run.schedule import Schedule
+from chaos.run.yamlfile import Mistake
 from sut.deploy.machine import may_isolate
 from sut.deploy.net.packets import Packets
 from sut.deploy.place import Place
-from sut.deploy.profiles import build
+from sut.deploy.profiles import PROFILES, build
 from sut.deploy.servers import binaries
 from sut.deploy.topology import Settings, Topology
 
@@ -30,8 +32,22 @@ class Offer(NamedTuple):
     """The preparation that is needed first, such as a build; else ""."""
 
 
-def topology(profile: str, *, push: bool = False) -> Topology:
-    """Return a topology with the names of the real one, and with invented paths and ports."""
+def settings_of(experiment: Experiment) -> Settings:
+    """Return the settings of a system on which the experiment runs."""
+    return Settings(
+        devices=experiment.users,
+        heartbeat_s=experiment.heartbeat_s,
+        push=experiment.push,
+        receipts=experiment.read_share > 0,
+        cells=experiment.cells if experiment.mobile_share else (),
+    )
+
+
+def topology(profile: str, settings: Settings | None = None, *, root: bool | None = None) -> Topology:
+    """Return a topology with the names of the real one, and with invented paths and ports.
+
+    `settings`: by default one without a push service. `root`: as if we were root, or not; None: as we are.
+    """
     ports = itertools.count(1)
     return build(
         profile,
@@ -40,11 +56,11 @@ def topology(profile: str, *, push: bool = False) -> Topology:
             redis_server=Path("redis-server"),
             toxiproxy=Path("toxiproxy-server"),
             port=lambda *_hosts: next(ports),
-            settings=Settings(push=push),
+            settings=settings or Settings(push=False),
             variant=None,
             kafka_jars=Path("kafka"),
             cassandra_jars=Path("cassandra"),
-            root=may_isolate(),
+            root=may_isolate() if root is None else root,
             gid=lambda: 1,
         ),
     )
@@ -65,14 +81,9 @@ def offers(profile: str) -> dict[str, Offer]:
     return found
 
 
-def check_targets(wanted: Experiment | Schedule, profile: str) -> None:
-    """Check that every named target exists on this profile. Raises UsageError."""
-    experiment = wanted.experiment if isinstance(wanted, Schedule) else wanted
-    made = topology(profile, push=experiment.push)
-    targets = {name: fault.targets(made) for name, fault in FAULTS.items()}
-    if isinstance(wanted, Schedule):
-        schedule.check_targets(wanted, targets)
-        return
-    for spec in wanted.faults:
-        if targets[spec.name]:  # a fault without any target on this profile is left out
-            schedule.check_named(spec, targets[spec.name])
+def check_targets(recorded: Schedule) -> None:
+    """Check that every target exists on the schedule's profile. Raises Mistake."""
+    if recorded.profile not in PROFILES:
+        raise Mistake(("profile",), no_such("profile", recorded.profile, PROFILES))
+    made = topology(recorded.profile, settings_of(recorded.experiment))
+    schedule.check_targets(recorded, {name: fault.targets(made) for name, fault in FAULTS.items()})

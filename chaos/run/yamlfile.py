@@ -17,6 +17,7 @@ import msgspec
 import yaml
 
 from chaos.errors import UsageError
+from load import sentences
 
 T = TypeVar("T")
 Place = tuple[str | int, ...]
@@ -105,15 +106,17 @@ def parse(text: str, type_: type[T], *, source: str, check: Callable[[T], None] 
         message, _, path = str(error).partition(" - at `")
         place = _exactly(document, path.rstrip("`"), type_, str(error))
         place += getattr(error.__cause__, "place", ())
-        line = _line(document, place, message)
+        line, known = _line(document, place, message), _known(type_, place, message)
     else:
         try:
             check(value)
         except Mistake as error:
-            message, line, place = str(error), _line(document, error.place, ""), error.place
+            message, place, known = str(error), error.place, ()
+            line = _line(document, place, "")
         else:
             return value
-    raise UsageError(f"{source}:{line}: {_told(place)[:MAX_TOLD]}: {message[:MAX_TOLD]}")
+    text = sentences.told(message, _told(place), known=known)
+    raise UsageError(f"{source}:{line}: {text[:MAX_TOLD]}")
 
 
 def dump(value: Any) -> str:
@@ -295,6 +298,28 @@ def _line(document: _Node, place: Place, message: str) -> int:
         line = node.line or line
     unknown = re.search(r"unknown field `(.*)`", message)
     return node.key_lines.get(unknown[1], line) if unknown else line
+
+
+def _known(type_: type[Any], place: Place, message: str) -> tuple[str, ...]:
+    """Return the keys, or the values, that may stand at a place; empty unless the message is about another one."""
+    at: Any = msgspec.inspect.type_info(type_)
+    for step in place:
+        at = next(filter(None, (_below(one, step) for one in getattr(at, "types", (at,)))), None)
+    types = getattr(at, "types", (at,))
+    if message.startswith("Object contains unknown field"):
+        return tuple(field.encode_name for one in types for field in getattr(one, "fields", ()))
+    if message.startswith("Invalid enum value"):
+        return tuple(str(value) for one in types for value in getattr(one, "values", ()))
+    return ()
+
+
+def _below(type_: Any, step: str | int) -> Any:
+    """Return the type of a field, a key's value or an element; None if there is none."""
+    fields = {field.encode_name: field.type for field in getattr(type_, "fields", ())}
+    item_types = getattr(type_, "item_types", ())
+    if isinstance(step, int):
+        return item_types[step] if step < len(item_types) else getattr(type_, "item_type", None)
+    return fields.get(step) or getattr(type_, "value_type", None)
 
 
 def _told(place: Place) -> str:

@@ -20,6 +20,7 @@ from rich.text import Text
 from chaos.errors import printable
 from chaos.screen.console import Redrawn, plain_table
 from chaos.screen.startup import Startup
+from load.history.control import PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY_S: Final = 5.0
 DRAW_EVERY_S: Final = 0.25
+OVER: Final = ("final", "end")
+"""Phases in which nobody is online to show anything."""
 STYLES: Final = {"valid": "bold green", "invalid": "bold red", "unknown": "bold yellow"}
 MAX_COUNTEREXAMPLES: Final = 3
 
@@ -83,6 +86,10 @@ class Display(Redrawn):
             self.console.print(Text(_line(view)), soft_wrap=True)
 
 
+def _words(phase: str) -> str:
+    return PHASES.get(phase, phase)
+
+
 def _when(view: View) -> str:
     return "" if view.at_s is None else f"{max(view.at_s, 0):.0f} of {view.duration_s:.0f} s"
 
@@ -91,24 +98,26 @@ def _fault(fault: Active) -> str:
     return f"{fault.name} {fault.target}{' (healing)' if fault.healing else ''}"
 
 
-def _counts(ledger: Ledger, overdue: int) -> list[tuple[str, str, str]]:
-    """Return (label, number, style) of each count, in the order shown."""
+def _counts(ledger: Ledger, view: View) -> list[tuple[str, str, str]]:
+    """Return (label, number, style) of each count, in the order shown. Nothing is to be delivered once it is over."""
+    overdue = view.overdue
+    to_deliver = [] if view.phase in OVER else [("to deliver", f"{ledger.undelivered:,}", "")]
     return [
         ("online", f"{ledger.online:,}", "" if ledger.online else "dim"),
         ("sends", f"{ledger.sends:,}", ""),
         ("acked", f"{ledger.acked:,}", ""),
         ("delivered", f"{ledger.shown:,}", ""),
         ("unanswered", f"{ledger.unanswered:,}", ""),
-        ("to deliver", f"{ledger.undelivered:,}", ""),
+        *to_deliver,
         ("duplicates", f"{ledger.duplicates:,}", "bold red" if ledger.duplicates else ""),
         ("overdue", f"{overdue:,}", "bold red" if overdue else "green"),
     ]
 
 
 def _line(view: View) -> str:
-    parts = [f"{view.phase:<8}", _when(view)]
+    parts = [f"{_words(view.phase):<10}", _when(view)]
     if view.ledger is not None:
-        parts += [f"{label} {number}" for label, number, _ in _counts(view.ledger, view.overdue)]
+        parts += [f"{label} {number}" for label, number, _ in _counts(view.ledger, view)]
     if view.planned:
         parts.append(f"faults {view.healed}/{view.planned}")
     parts += [_fault(fault) for fault in view.active]
@@ -118,11 +127,11 @@ def _line(view: View) -> str:
 def _panel(view: View) -> Panel:
     head = Table.grid(padding=(0, 2))
     bar = ProgressBar(total=view.duration_s, completed=max(0.0, view.at_s or 0.0), width=30)
-    head.add_row(Text(view.phase, "bold cyan"), bar, Text(_when(view)))
+    head.add_row(Text(_words(view.phase), "bold cyan"), bar, Text(_when(view)))
     rows: list[Table | Text] = [head]
     if view.ledger is not None:
         counts = Table.grid(padding=(0, 3))
-        cells = _counts(view.ledger, view.overdue)
+        cells = _counts(view.ledger, view)
         counts.add_row(*(Text(label, "dim") for label, _, _ in cells))
         counts.add_row(*(Text(number, style) for _, number, style in cells))
         rows.append(counts)

@@ -133,7 +133,7 @@ class Device:
         self.moved = False
         """The address has changed: the driver must leave the connection open and unread, and drop it for itself."""
         self.run_by_nobody = True
-        """No user has this device now; its driver's to set."""
+        """No user has this device now; `taken` ends it, and its driver sets it again."""
         self.put_away = False
         """Nobody wants it any more, while others go on: what waits in it is not sent. Its driver's to set."""
         self._unsent: dict[int, tuple[int, int]] = {}  # client_seq -> (planned ns, hash), until it is written down
@@ -178,6 +178,12 @@ class Device:
         """Return which of the cells it uses now, from 0; None: none, it reaches the gateways directly."""
         mobile = self._plan.mobile
         return (mobile.cell + self._moves) % cells if mobile is not None and cells else None
+
+    def taken(self, now: float) -> None:
+        """A user has this device from now on. Elastic: it begins with what is due from now."""
+        if self._run.elastic and self.run_by_nobody:
+            self._skip_to(now)
+        self.run_by_nobody = self.put_away = False
 
     def away_until(self, now: float) -> float:
         """Return when the person wants to be online: `now`, or the end of an absence (inf: unknown before t0)."""
@@ -351,14 +357,19 @@ class Device:
             self._next_absence += 1
         return None
 
-    def _follow_plan(self, now: float) -> None:
+    def _skip_to(self, now: float) -> None:
+        """Leave undone what was due while nobody ran this device."""
         sends = self._plan.sends
         while self._next_send < len(sends) and self._at(sends[self._next_send].due_us) <= now:
-            if self._run.elastic and self.run_by_nobody:
-                self._next_send += 1
-                self._skipped += 1
-            else:
-                self._submit(now)
+            self._next_send += 1
+            self._skipped += 1
+
+    def _follow_plan(self, now: float) -> None:
+        if self._run.elastic and self.run_by_nobody:
+            self._skip_to(now)
+        sends = self._plan.sends
+        while self._next_send < len(sends) and self._at(sends[self._next_send].due_us) <= now:
+            self._submit(now)
         self._doings.follow(now)
         absence = self._absence(now)
         if absence is not None and self._open and self.leaving is None and now >= self._begins_at(absence):

@@ -125,7 +125,7 @@ class Fleet:
         return sum(planned for planned, _ in each), unsent
 
     def adopt(self, plans: Mapping[int, DevicePlan], tokens: Mapping[int, str]) -> None:
-        """Devices that are added while it goes on."""
+        """Devices that are added while it goes on. Each begins when a user takes it."""
         self.tokens |= tokens
         for device, plan in plans.items():
             session = Session(Device(device=device, plan=plan, run=self._run), self)
@@ -140,7 +140,7 @@ class Fleet:
         if not self._free:
             return None
         session = self._free.popleft()
-        session.device.run_by_nobody = session.device.put_away = False
+        session.device.taken(self.clock())
         if self._run.elastic:
             self._run.recorder.counters.devices += 1
         return session

@@ -133,7 +133,7 @@ class Swarm:
         self._recorder = Recorder(
             self._history,
             groups=groups,
-            recipients={conv: len(conversation.members) - 1 for conv, conversation in known.items()},
+            recipients={conv: self._recipients(conversation) for conv, conversation in known.items()},
             observer=self._observer,
             trace_every=self.config.trace_every,
         )
@@ -163,6 +163,14 @@ class Swarm:
         if not config.at_start:
             return share
         return {device: plan for device, plan in share.items() if device < config.first_id + config.at_start}
+
+    def _recipients(self, conversation: populations.Conversation) -> int:
+        """Return the recipients of a message, as planned; of a test by hand, of those that have a user at its start."""
+        config = self.config
+        members = conversation.members
+        if config.at_start:
+            members = tuple(user for user in members if user - config.first_id < config.at_start)
+        return max(0, len(members) - 1)
 
     @property
     def spare(self) -> list[int]:

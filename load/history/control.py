@@ -16,6 +16,16 @@ from load.history.events import Time
 from load.history.writer import now_ns
 
 PhaseName = Literal["setup", "ramp", "steady", "quiesce", "final", "end"]
+PHASES: Final = {
+    "": "not started",
+    "setup": "preparing",
+    "ramp": "connecting",
+    "steady": "sending",
+    "quiesce": "waiting for the last deliveries",
+    "final": "reading everything back",
+    "end": "ended",
+}
+"""Each phase in words for people; "" before the first."""
 Bound = Annotated[float, msgspec.Meta(ge=0, le=1e7)]
 Least = Annotated[int, msgspec.Meta(ge=0)]
 

@@ -228,6 +228,18 @@ class Actions:
             await asyncio.sleep(0.05)
         return True
 
+    def unsettled(self) -> str:
+        """Return in one line what `settled` waits for: how many messages, and why they are not sent."""
+        count, connection = self._chat.outbound.waiting, self._chat.connection
+        if not self._core.online:
+            why = f"not connected: {connection.reason or connection.state}"
+        elif absent := self._chat.outbound.absent:
+            who = ", ".join(map(self._core.called, absent))
+            why = f"{who} {'has' if len(absent) == 1 else 'have'} not been here yet"
+        else:
+            why = "the service has not answered"
+        return f"{count} message{'s' if count > 1 else ''} to send: {why}" if count else why
+
     def find(self, name: str) -> int:
         """Return the id of the conversation with this title, or with this user; 0 if there is none."""
         wanted = name.strip().lower().removeprefix("@")

@@ -9,6 +9,7 @@ import contextlib
 import http.server
 import json
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -74,6 +75,8 @@ class MiniChat:
         self.old_heads: dict[int, int] = {}
         """Conversation -> the head that the next PAGE of it believes in."""
         self.phones: dict[int, tuple[int, str, str]] = {}
+        self.create_s = 0.0
+        """Seconds until a conversation is created."""
         self.http_failures: list[HTTPStatus] = []
         """Each is the answer to one API call, which takes effect nevertheless."""
         self._seen: dict[tuple[int, int, int], int] = {}
@@ -259,10 +262,12 @@ class MiniChat:
                 }
                 return HTTPStatus.OK, {"registered": len(body["devices"])}
             case "POST", ["conversations"]:
+                time.sleep(self.create_s)
                 return HTTPStatus.CREATED, {"conversation_id": str(self._create(creator, body))}
             case "POST", ["conversations", "bulk"]:
                 if authorization != "Bearer key":
                     return HTTPStatus.UNAUTHORIZED, {"error": "wrong API key"}
+                time.sleep(self.create_s)
                 made = [self._create(int(one["creator"]), one) for one in body["conversations"]]
                 return HTTPStatus.CREATED, {"conversations": [{"conversation_id": str(conv)} for conv in made]}
             case "POST", ["conversations", conv, "members"]:

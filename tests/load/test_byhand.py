@@ -1,6 +1,7 @@
 """Tests started by hand, in the web UI and headless: each is a run that is read back, judged and closed."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -83,11 +84,52 @@ class Web:
         sent = self.ledger()["sends"]
         wait_until(lambda: self.ledger()["sends"] >= sent + 30)  # so that each count has something to judge
 
+    def tab(self) -> dict[str, str]:
+        """The ledger as Locust's page shows it."""
+        rows = json.loads(self.get("/stats/requests"))["extended_stats"][0]["data"]
+        return {row["row"]: row["value"] for row in rows}
+
+    def state(self) -> str:
+        """The state that Locust's page is told."""
+        return str(json.loads(self.get("/stats/requests"))["state"])
+
     def stop(self) -> dict[str, Any]:
         """Stop the test; what the page says once it is judged."""
         press(self.url, "/stop")
         wait_until(lambda: self.ledger()["verdict"] not in ("", "being judged"))
         return self.ledger()
+
+
+class Workers:
+    """Locust workers that are started one by one."""
+
+    def __init__(self, web: Web, system: Path) -> None:
+        self._command = [sys.executable, "-m", "locust", "-f", LOCUSTFILE, "--worker", "--master-port",
+                         str(web.started.port)]  # fmt: skip
+        self._system = system
+        self._log = (system / "workers.log").open("wb")
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self, **environment: str) -> None:
+        self._processes.append(subprocess.Popen(
+            self._command, cwd=self._system, stdout=self._log, stderr=self._log, env=os.environ | environment
+        ))  # fmt: skip
+
+    def sends(self, number: int, run: Path) -> int:
+        """The sends of one worker's devices in a run."""
+        history = run / "history" / f"swarm-{self._processes[number].pid}.bin"
+        records = HistoryTail(history).read() if history.exists() else []
+        return sum(record[7] == Event.SEND for record in records)
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        for process in self._processes:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+        self._log.close()
+        assert failed or "Traceback" not in (self._system / "workers.log").read_text()
 
 
 def judged(run: Path) -> dict[str, Any]:
@@ -105,6 +147,13 @@ def devices_of(history: Path, kind: Event) -> set[int]:
     return {
         record[2] for path in history.glob("swarm-*.bin") for record in HistoryTail(path).read() if record[7] == kind
     }
+
+
+def late_s(history: Path) -> float:
+    """By how much the latest send was late, in seconds."""
+    sends = [record for path in history.glob("swarm-*.bin") for record in HistoryTail(path).read()
+             if record[7] == Event.SEND]  # fmt: skip
+    return max(record[0] - record[1] for record in sends) / 1e9
 
 
 @pytest.mark.parametrize("split", [[], ["--processes", "2"]])
@@ -138,13 +187,16 @@ def test_counts_edited_in_mid_run_leave_no_device_idle(locust: Start, system: Pa
     for run in (1,) if split else (1, 2):
         for count in (20, 40, 6, 20):
             web.users(count)
+            assert web.state() == "running"
         view = web.stop()
+        assert web.tab()["report"] == f"{web.url}/petrel/report/swarm-{run}"
         assert view["run"] == str(system / f"swarm-{run}")
         assert view["verdict"].startswith(("verdict valid", "verdict unknown"))
         assert f"report {system / f'swarm-{run}' / 'report.html'}" in view["verdict"]
         verdict = judged(system / f"swarm-{run}")
         assert len(devices_of(system / f"swarm-{run}" / "history", Event.ONLINE)) >= 36  # the rest away as planned
         assert verdict["counts"]["sends_acked"] > 50
+        assert late_s(system / f"swarm-{run}" / "history") < scaled(3), "nobody sends what was due before he was there"
     assert "more users than devices" not in web.started.text()
     web.started.stop()
     assert "Traceback" not in web.started.text()
@@ -153,31 +205,31 @@ def test_counts_edited_in_mid_run_leave_no_device_idle(locust: Start, system: Pa
 @pytest.mark.long
 def test_a_worker_that_joins_late_works(locust: Start, system: Path) -> None:
     web = Web(locust, system, "--master", "--expect-workers", "1")
-    port = str(web.started.port)
-    worker = [sys.executable, "-m", "locust", "-f", LOCUSTFILE, "--worker", "--master-port", port]
-    log = (system / "workers.log").open("wb")
-    workers = [subprocess.Popen(worker, cwd=system, stdout=log, stderr=log)]
-    try:
+    with Workers(web, system) as workers:
+        workers.start()
         wait_until(lambda: "reported as ready" in web.started.text())
         web.users(12)
-        workers.append(subprocess.Popen(worker, cwd=system, stdout=log, stderr=log))
-        history = system / "swarm-1" / "history"
-        late = history / f"swarm-{workers[1].pid}.bin"
-        wait_until(late.exists)
-
-        def sends() -> int:
-            return sum(record[7] == Event.SEND for record in HistoryTail(late).read())
-
-        wait_until(lambda: sends() > 10)
+        workers.start()
+        wait_until(lambda: workers.sends(1, system / "swarm-1") > 10)
         wait_until(lambda: running(web.ledger(), 12))
         web.stop()
         judged(system / "swarm-1")
-    finally:
-        for process in workers:
-            process.send_signal(signal.SIGTERM)
-            process.wait(20)
-        log.close()
-    assert "Traceback" not in (system / "workers.log").read_text()
+
+
+@pytest.mark.long
+def test_a_worker_that_is_ready_again_only_after_the_next_start_works(locust: Start, system: Path) -> None:
+    web = Web(locust, system, "--master", "--expect-workers", "2")
+    with Workers(web, system) as workers:
+        workers.start()
+        workers.start(LOCUST_WORKER_ADDITIONAL_WAIT_BEFORE_READY_AFTER_STOP="6")
+        wait_until(lambda: "2 workers connected" in web.started.text())
+        web.users(12)
+        press(web.url, "/stop")
+        web.post("/swarm", b"user_count=12&spawn_rate=50")
+        wait_until(lambda: workers.sends(1, system / "swarm-2") > 10, 30, told=web.started.text)
+        wait_until(lambda: running(web.ledger(), 12))
+        web.stop()
+        judged(system / "swarm-2")
 
 
 def test_below_a_base_path_with_a_stop_timeout_and_another_locustfile(locust: Start, system: Path) -> None:
@@ -202,14 +254,77 @@ def test_below_a_base_path_with_a_stop_timeout_and_another_locustfile(locust: St
     wait_until(lambda: web.ledger()["acked"] > 60)
     web.get("/stats/requests")
     press(web.url, "/stats/reset")
-    rows = json.loads(web.get("/stats/requests"))["extended_stats"][0]["data"]
-    assert {"row": "run directory", "value": str(system / "swarm-1")} in rows
+    assert web.tab()["run directory"] == str(system / "swarm-1")
     web.post("/swarm", b"user_count=7&spawn_rate=50")
     wait_until(lambda: running(web.ledger(), 5))
     web.stop()
     judged(system / "swarm-1")
+    assert web.tab()["report"] == f"{web.url}/petrel/report/swarm-1"
+    assert "<html" in web.get("/petrel/report/swarm-1")
     web.started.stop()
     assert "Traceback" not in web.started.text()
+
+
+@pytest.mark.parametrize("split", [pytest.param([], marks=pytest.mark.long), ["--processes", "2"]])
+def test_the_page_is_never_told_that_a_test_has_stopped_while_it_begins(
+    locust: Start, chat, system: Path, split: list[str]
+) -> None:
+    web = Web(locust, system, *split)
+    for run in (1, 2):
+        chat.create_s = 0.4  # longer than the page waits until it asks
+        web.post("/swarm", b"user_count=4&spawn_rate=50")
+        told = []
+        while not (view := web.ledger())["sends"]:
+            told.append((web.state(), view["phase"]))
+        assert {state for state, _ in told} <= {"spawning", "running"}, told
+        assert ("spawning", "setup") in told, told
+        assert web.tab()["phase"] == "sending"
+        chat.create_s = 0.0
+        web.stop()
+        wait_until(lambda: web.state() == "stopped")
+        assert web.tab()["run directory"] == str(system / f"swarm-{run}")
+
+
+@pytest.mark.parametrize("split", [[], pytest.param(["--processes", "2"], marks=pytest.mark.long)])
+def test_a_test_that_is_stopped_while_it_is_prepared_does_not_begin(
+    locust: Start, chat, system: Path, split: list[str]
+) -> None:
+    web = Web(locust, system, *split)
+    web.users(4)
+    web.stop()
+    chat.create_s = 0.5
+    web.post("/swarm", b"user_count=4&spawn_rate=50")
+    wait_until(lambda: web.ledger()["phase"] == "setup")
+    assert web.stop()["verdict"] == "none: it was stopped before it began"
+    assert web.state() == "stopped"
+    assert "report" not in web.tab()
+    chat.create_s = 0.0
+    web.users(4)
+    assert web.ledger()["run"] == str(system / "swarm-3")
+    wait_until(lambda: web.ledger()["acked"] > 60)
+    web.stop()
+    judged(system / "swarm-3")
+    web.started.stop()
+    assert "Traceback" not in web.started.text()
+
+
+def test_the_ledger_speaks_in_words_and_says_no_number_that_it_cannot_know(locust: Start, system: Path) -> None:
+    web = Web(locust, system)
+    assert web.tab()["phase"] == "not started"
+    assert "still to be delivered (about)" not in web.tab()
+    web.users(12)
+    assert web.tab()["phase"] == "sending"
+    assert 2 * int(web.tab()["still to be delivered (about)"]) < int(web.tab()["delivered"])
+    assert web.tab()["report"] == f"{web.url}/petrel links to it once it is judged"
+    web.users(20)
+    assert "still to be delivered (about)" not in web.tab(), "the plan counted on 12"
+    web.stop()
+    tab = web.tab()
+    assert tab["phase"] == "ended"
+    assert "still to be delivered (about)" not in tab
+    for name in ("swarm-2", "..", "swarm-1%2f..%2fswarm.json"):
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            web.get(f"/petrel/report/{name}")
 
 
 @pytest.mark.parametrize("split", [[], ["--processes", "2"]])

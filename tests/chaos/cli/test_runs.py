@@ -25,7 +25,10 @@ def runs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_runs_lists_the_newest_first(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_lists_the_newest_first(
+    runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     assert cli.main(["runs", str(runs)]) == 0
     _, *lines = capsys.readouterr().out.splitlines()
     assert [str(runs / name) for name in ("now", "up/swarm-1", "quick-1")] == [line.split()[0] for line in lines]

@@ -14,6 +14,7 @@ from chaos.run import experiment as experiments
 from chaos.run import schedule
 from chaos.run.experiment import Experiment, FaultSpec, Timing
 from chaos.run.schedule import Schedule
+from chaos.run.yamlfile import Mistake
 from sut.deploy.topology import Link, Topology
 
 TARGETS = {name: tuple(f"{name}-{number}" for number in range(1, 5)) for name in FAULTS}
@@ -156,8 +157,9 @@ def test_an_edited_schedule_with_a_target_that_the_topology_lacks_is_refused() -
     planned = draw(3)
     schedule.check_targets(planned, TARGETS)
     first = msgspec.structs.replace(planned.faults[0], target="moon-1")
-    with pytest.raises(UsageError, match=f"f1: {first.name}: no target 'moon-1'; there are "):
+    with pytest.raises(Mistake, match=f"f1: {first.name}: no target 'moon-1'; there are ") as caught:
         schedule.check_targets(msgspec.structs.replace(planned, faults=(first, *planned.faults[1:])), TARGETS)
+    assert caught.value.place == ("faults", 0, "target")
 
 
 @given(an_experiment(), st.integers(0, 2**63 - 1))
@@ -176,7 +178,9 @@ def test_a_schedule_edited_wrongly_is_refused_with_its_line(tmp_path: Path) -> N
     text = path.read_text()
     number = next(n for n, line in enumerate(text.splitlines(), 1) if "fault: f2" in line)
     path.write_text(text.replace("fault: f2", "fault: 2"))
-    with pytest.raises(UsageError, match=rf"schedule.yaml:{number}: faults\[1\].fault: Expected `str`, got `int`"):
+    with pytest.raises(
+        UsageError, match=rf"schedule.yaml:{number}: faults\[1\].fault must be text, not a whole number"
+    ):
         schedule.load(path)
     path.write_text(text.replace("fault: f2", "fault: f1"))
     with pytest.raises(UsageError, match=r"schedule.yaml:\d+: faults\[1\].fault: two faults have the id 'f1'"):
@@ -189,6 +193,12 @@ def test_a_schedule_edited_wrongly_is_refused_with_its_line(tmp_path: Path) -> N
     path.write_text(text.replace(f"name: {draw(3).faults[0].name}", "name: nothing", 1))
     with pytest.raises(
         UsageError, match=r"schedule.yaml:\d+: faults\[0\].name: no fault 'nothing'; there are .*cassandra_crash"
+    ):
+        schedule.load(path)
+    last = draw(3).faults[-1]
+    path.write_text(text.replace(f"at_s: {last.at_s}", "at_s: 99.5"))
+    with pytest.raises(
+        UsageError, match=rf"schedule.yaml:\d+: faults\[6\].at_s: {last.fault} ends .* the last is at 100 s"
     ):
         schedule.load(path)
     with pytest.raises(UsageError, match="No such file"):

@@ -28,7 +28,7 @@ def parsed(text: str) -> Any:
     ("name", "said"),
     [
         ("key_list", "6: tags such as !!str are not read here"),
-        ("name_with_newline", "1: name: Expected `str` matching regex"),
+        ("name_with_newline", "1: name: a name is 1 to 64 of a-z, 0-9, - and _, and begins with a letter or a digit"),
         ("sexagesimal", "4: 1:30 is no number"),
         ("tag_int", "3: tags such as !!int are not read here"),
         ("tag_time", "1: tags such as !!timestamp are not read here"),
@@ -140,7 +140,9 @@ def test_a_mistake_in_one_of_several_profiles_names_its_line(tmp_path: Path) -> 
     path = tmp_path / "mine.yaml"
     head = "name: mine\nsummary: s\nusers: 5\n"
     path.write_text(f"{head}profiles:\n  embedded: {{users: 5}}\n  cluster:\n    recipients: 2\n    users: 0\n")
-    with pytest.raises(UsageError, match=r"mine\.yaml:8: profiles\.cluster\.users: Expected `int` >= 1"):
+    with pytest.raises(
+        UsageError, match=r"mine\.yaml:8: profiles\.cluster\.users must be a whole number of at least 1"
+    ):
         experiment.load(str(path))
     path.write_text(f"{head}profiles:\n  embedded: {{users: 5}}\n  moon: {{users: 5}}\n")
     with pytest.raises(UsageError, match=r"mine\.yaml:6: profiles\.moon: no profile 'moon'"):

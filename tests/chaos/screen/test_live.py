@@ -2,7 +2,9 @@
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from rich.console import Console
@@ -20,6 +22,7 @@ from chaos.verdict.model import (
     Recovery,
     Verdict,
 )
+from load.history.control import PHASES, PhaseName
 from load.history.ledger import Ledger
 from sut.deploy.supervise.state import ProcessState
 
@@ -46,11 +49,21 @@ def test_plain_lines_come_at_each_change_and_not_more_often() -> None:
     lines = out.getvalue().splitlines()
     assert len(lines) == 3, lines
     assert lines[0] == "starting"
-    assert lines[1].startswith("ramp")
+    assert lines[1].startswith("connecting")
     assert lines[2] == (
-        "steady    42 of 95 s  online 987  sends 12,345  acked 12,340  delivered 61,000  unanswered 5  to deliver 25  "
-        "duplicates 0  overdue 3  faults 2/7  redis_failover petrel"
+        "sending     42 of 95 s  online 987  sends 12,345  acked 12,340  delivered 61,000  unanswered 5  "
+        "to deliver 25  duplicates 0  overdue 3  faults 2/7  redis_failover petrel"
     )
+
+
+@pytest.mark.parametrize("phase", get_args(PhaseName))
+def test_a_phase_is_said_in_words_and_nothing_is_to_be_delivered_once_it_is_over(phase: PhaseName) -> None:
+    out = io.StringIO()
+    with Display(Console(file=out, width=400)) as display:
+        display.show(replace(VIEW, phase=phase))
+    assert out.getvalue().startswith(PHASES[phase])
+    assert not re.search(r"ramp|steady|quiesce", out.getvalue())
+    assert ("to deliver" in out.getvalue()) is (phase not in ("final", "end"))
 
 
 def test_a_start_is_a_table_on_a_terminal_and_a_line_now_and_then_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +86,7 @@ def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     with Display(Console(file=out, width=200, force_terminal=True)) as display:
         display.show(VIEW)
-        assert out.getvalue().startswith("steady    42 of 95 s")
+        assert out.getvalue().startswith("sending     42 of 95 s")
 
 
 def test_the_panel_shows_the_same_and_leaves_the_terminal_clean() -> None:
@@ -81,7 +94,7 @@ def test_the_panel_shows_the_same_and_leaves_the_terminal_clean() -> None:
     with Display(Console(file=out, width=120, force_terminal=True, color_system=None)) as display:
         display.show(VIEW)
     shown = out.getvalue()
-    for text in ("steady", "42 of 95 s", "12,345", "61,000", "overdue", "redis_failover petrel", "2 of 7 healed"):
+    for text in ("sending", "42 of 95 s", "12,345", "61,000", "overdue", "redis_failover petrel", "2 of 7 healed"):
         assert text in shown
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l"), "the cursor is there again"
 

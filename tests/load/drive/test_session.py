@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import gevent
@@ -56,7 +57,9 @@ wait_until = functools.partial(waits.wait_until, sleep=gevent.sleep)
 class Rig:
     """A fleet of devices 1..n, all in one conversation, with its history."""
 
-    def __init__(self, chat, tmp_path: Path, plans: dict[int, DevicePlan], *, kind: str = "group") -> None:
+    def __init__(
+        self, chat, tmp_path: Path, plans: dict[int, DevicePlan], *, kind: str = "group", elastic: bool = False
+    ) -> None:
         self.path = tmp_path / "swarm-1.bin"
         self.writer = HistoryWriter(self.path)
         self.tail = HistoryTail(self.path)
@@ -74,6 +77,7 @@ class Rig:
                 conversations=(conv,),
                 recorder=self.recorder,
                 settings=ClientSettings(ack_timeout_s=0.5, reconnect_base_s=0.05, recv_every_s=0.05),
+                elastic=elastic,
             ),
             plans=plans,
             tokens=tokens,
@@ -106,7 +110,7 @@ def rig(chat, tmp_path: Path) -> Iterator[Callable[..., Rig]]:
     """Makes rigs and ends them."""
     made: list[Rig] = []
 
-    def make(plans: dict[int, DevicePlan], **options: str) -> Rig:
+    def make(plans: dict[int, DevicePlan], **options: Any) -> Rig:
         made.append(Rig(chat, tmp_path, plans, **options))
         return made[-1]
 
@@ -323,6 +327,28 @@ def test_a_device_put_away_goes_offline_with_a_close(rig, chat) -> None:
     assert session is not None
     it.users = [gevent.spawn(session.run)]  # another user takes the device up again
     wait_until(lambda: len(it.events(Event.ONLINE)) == 3)
+
+
+@pytest.mark.parametrize("added", [True, False])
+def test_a_device_that_a_user_takes_in_mid_run_begins_with_what_is_due_from_now(rig, added: bool) -> None:
+    late = writes(0.0, 0.1, 0.2, 1.5)
+    it = rig({1: DevicePlan(), 2: DevicePlan() if added else late}, elastic=True)
+    it.fleet.start()
+    it.users = [gevent.spawn(it.fleet.take().run)]
+    wait_until(lambda: it.recorder.counters.online == 1)
+    it.fleet.begin(now_ns() - US * 1000)  # a second ago
+    if added:
+        it.fleet.take()
+        it.fleet.adopt({3: late}, {3: "1:3"})
+    session = it.fleet.take()  # before its first alarm, as a user who waits does
+    it.users.append(gevent.spawn(session.run))
+    wait_until(lambda: it.events(Event.SEND))
+    gevent.sleep(0.2)
+    (send,) = it.events(Event.SEND)
+    t0_ns = it.fleet._run.t0_ns
+    assert send[1] - t0_ns == 1_500_000_000, "what was due before somebody had it is nobody's"
+    assert send[0] >= send[1]
+    assert session.device.sends == (1, 0)
 
 
 def test_a_refusing_gateway_is_tried_again_with_growing_waits(rig, chat) -> None:

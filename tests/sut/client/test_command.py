@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import os
 import re
 import signal
@@ -13,10 +15,14 @@ from pathlib import Path
 import pytest
 
 from chaos.cli import petrel as cli
+from sut.client.chat import Chat
 from sut.client.device.state import State
+from sut.client.errors import ClientError
 from sut.client.names import user_of
+from sut.client.terminal.plain import Plain
 from sut.deploy.system import System
 from sut.protocol.tokens import issue
+from tests.sut.client.conftest import access_to
 
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.timeout(300)
@@ -131,6 +137,47 @@ def test_a_script_sends_and_another_reads(running: System, tmp_path: Path) -> No
     reader.send_signal(signal.SIGINT)
     out, err = reader.communicate(timeout=60)
     assert (reader.returncode, err) == (0, "")
+
+
+def test_the_end_of_the_input_says_what_it_waits_for(running: System, tmp_path: Path) -> None:
+    writer = plain(running, "una", tmp_path)
+    assert writer.stdin is not None and writer.stdout is not None
+    writer.stdin.write("/new zed\nhello\n")
+    writer.stdin.close()
+    said = []
+    while not said or not said[-1].startswith("* waiting"):
+        said.append(writer.stdout.readline())
+        assert said[-1], f"it ended: {said}"
+    assert said[-1] == "* waiting up to 60 s, 1 message to send: zed has not been here yet\n"
+    reader = plain(running, "zed", tmp_path)
+    assert reader.stdout is not None
+    while reader.stdout.readline() != "[una] una: hello\n":
+        pass
+    assert writer.wait(60) == 0
+    reader.communicate("/quit\n", timeout=60)
+    writer.stdout.close()
+
+
+def test_a_message_that_stays_unsent_is_70_and_one_line(
+    running: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sut.client.terminal.plain.SETTLE_S", 2.0)
+
+    async def write() -> None:
+        plain_one = Plain(io.StringIO())
+        path = tmp_path / "vera.db"
+        async with Chat.open(access_to(running), name="vera", path=path, listener=plain_one.show) as chat:
+            typed: asyncio.Queue[str | None] = asyncio.Queue()
+            for line in ("/new yves", "hello", None):
+                typed.put_nowait(line)
+            await plain_one.run(chat, typed)
+
+    with pytest.raises(ClientError) as caught:
+        asyncio.run(write())
+    assert str(caught.value) == (
+        "not everything was sent within 2 s, 1 message to send: yves has not been here yet; "
+        "it is kept and goes out next time"
+    )
 
 
 def test_the_end_of_the_input_waits_until_everything_is_sent(running: System, tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ def test_a_client_goes_on_where_it_ended_and_sends_what_it_had_not(running: Syst
             eva = Person(offline, [])
             assert eva.texts(conv) == ["eva: hello"]
             await eva.do.send(conv, "written offline")
+            assert eva.do.unsettled() == "1 message to send: not connected: connecting"
         async with person(access, "fay", tmp_path) as fay:
             assert fay.texts(conv) == ["eva: hello"]
             async with person(access, "eva", tmp_path) as eva:
