@@ -22,8 +22,8 @@ from sut.protocol.api_answers import (
     Gateways,
     IssuedToken,
     IssuedTokens,
-    KeysLeft,
     KeysOf,
+    KeysPublished,
     OneTimePrekeyOf,
     Problem,
     Seq,
@@ -199,18 +199,15 @@ class Api:
         one_time: Sequence[OneTimePrekeyOf],
         list_version: int,
         list_data: bytes,
-    ) -> int:
-        """Publish this device's keys, and the device list unless it is empty. Raises ApiProblem.
-
-        Returns the number of one-time prekeys that the service holds for this device.
-        """
+    ) -> KeysPublished:
+        """Publish this device's keys, and the device list unless it is empty. Raises ApiProblem."""
         body = {
             "identity_key": identity_key,
             "signed_prekey": signed,
             "one_time": list(one_time),
             "device_list": {"version": list_version, "data": list_data} if list_data else None,
         }
-        return (await self._ask("PUT", "/v1/keys", KeysLeft, body)).one_time
+        return await self._ask("PUT", "/v1/keys", KeysPublished, body)
 
     async def register(self) -> None:
         """Register this device with the service, without push notifications, so that it can be revoked. Raises
