@@ -36,7 +36,9 @@ TIMEOUT_S: Final = 8.0
 RENEW_S: Final = 60.0
 """Seconds before its expiry at which a token is replaced."""
 AGAIN_S: Final = 60.0
-"""Seconds after a failed refresh at which the token is refreshed again."""
+"""Seconds after a failed refresh at which the token is refreshed again, or if it seems to have expired already."""
+LATEST_S: Final = 3600.0
+"""The most seconds between two refreshes."""
 
 
 class Access(NamedTuple):
@@ -153,7 +155,8 @@ class Api:
             issued = await self._ask("POST", "/v1/tokens/refresh", IssuedToken, bearer=self._token)
         except ApiProblem:
             return  # whoever uses it hears why, if it is not valid any more
-        self._token, self._refresh_at_s = issued.token, now_s + (issued.expires - now_s) / 2
+        half_s = (issued.expires - now_s) / 2  # by this machine's clock, which may be wrong
+        self._token, self._refresh_at_s = issued.token, now_s + min(half_s if half_s > 0 else AGAIN_S, LATEST_S)
 
     async def create(self, kind: Literal["direct", "group"], members: Sequence[int], key: str) -> int:
         """Create a conversation, or find the one that was created with this key. Returns its id. Raises ApiProblem."""
