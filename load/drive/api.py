@@ -21,7 +21,17 @@ from urllib.parse import urlsplit
 import msgspec
 
 from load.device.secure import client_context
-from sut.protocol.api_answers import Created, CreatedAll, Gateways, IssuedTokens, KeysLeft, KeysOf, Problem, Seq, decode
+from sut.protocol.api_answers import (
+    Created,
+    CreatedAll,
+    Gateways,
+    IssuedTokens,
+    KeysOf,
+    KeysPublished,
+    Problem,
+    Seq,
+    decode,
+)
 from sut.protocol.push_tokens import push_token
 
 MAX_TOKENS: Final = 1000
@@ -168,7 +178,7 @@ class ApiClient:
             "one_time": [{"number": number, "key": key} for number, key in one_time],
             "device_list": {"version": version, "data": device_list},
         }
-        return self._call("PUT", "/v1/keys", token, KeysLeft, body).one_time
+        return self._call("PUT", "/v1/keys", token, KeysPublished, body).one_time
 
     def keys_of(self, token: str, user: int, *, one_time: bool) -> KeysOf:
         """Return a user's published keys, with a one-time prekey of each device if `one_time`. Raises ApiError."""

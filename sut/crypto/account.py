@@ -80,9 +80,10 @@ class Account:
         """Return the keys to publish now. Call `published` when the service has them."""
         return self._ring.own.publication()
 
-    def published(self, publication: Publication) -> None:
-        """Note that the service has these keys."""
+    def published(self, publication: Publication, *, highest: int = 0) -> None:
+        """Note that the service has these keys. `highest`: the highest number of a one-time prekey that it ever had."""
         self._ring.own.published(publication)
+        self._ring.own.go_on_above(highest)
         self._keep()
 
     def tend(self, *, now_s: int, one_time_left: int) -> bool:

@@ -4,6 +4,9 @@ Identity key: Curve25519, permanent; it signs (XEdDSA) and agrees. Signed prekey
 kept for messages in transit. One-time prekeys: used by one session each, then deleted. Keys are named by numbers that
 only rise; 0 is none.
 
+A number may be handed out twice, or stand for another key, where the service or the device was put back to an older
+copy. A first message with it is unreadable: its sender is asked, in a session without a one-time prekey.
+
 The library gets only the keys that one agreement needs. Otherwise it would derive the public key of every one-time
 prekey each time.
 """
@@ -147,6 +150,12 @@ class OwnKeys(msgspec.Struct):
         """Note that the service has these keys."""
         done = {number for number, _ in publication.one_time}
         self.unpublished = [number for number in self.unpublished if number not in done]
+
+    def go_on_above(self, number: int) -> None:
+        """Number the next prekeys above this one. A state that has not come so far is an older copy: the run after it
+        used the numbers up to there for other keys.
+        """
+        self.last_number = max(self.last_number, number)
 
     def begin(self, bundle: Bundle, addresses: bytes) -> tuple[Agreed, Opening]:
         """Run X3DH with another device's bundle.

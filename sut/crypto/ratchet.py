@@ -129,7 +129,8 @@ class Session:
         """Return the session and the plaintext from another device's first message. Raises Malformed, Unreadable,
         Refused.
 
-        The one-time prekey is not deleted: the caller deletes it once it keeps the session.
+        Unreadable also if it does not decrypt: a number may stand for another key on an older copy of this device. The
+        one-time prekey is not deleted: the caller deletes it once it keeps the session.
         """
         agreed, signed_private = own.answer(opening, addresses)
         message = _parse_message(data)
@@ -150,7 +151,7 @@ class Session:
                 )
             )
         except (AuthenticationFailedException, DecryptionFailedException, DoSProtectionException, ValueError):
-            raise Refused("first message: not encrypted to this device, or changed on the way") from None
+            raise Unreadable("first message: not encrypted to the keys of this device, or changed on the way") from None
         return cls(ratchet, agreed.bound, opening.ephemeral_key, None), plaintext
 
     def seal(self, plaintext: bytes, bound: bytes) -> Sealed:

@@ -133,6 +133,7 @@ def control(ring: Keyring, conv: int, said: Sequence[tuple[Address, bytes]]) -> 
 def ask_again(ring: Keyring, conv: int, sender: Address, refs: Sequence[int]) -> bytes:
     """Return a body that asks a device for unreadable messages, in a new session. Needs an unused bundle.
 
+    The session does without a one-time prekey, so the device can read it even if the service hands them out twice.
     Raises NoSession, IdentityChanged, and Unreadable when it was asked MAX_ASKS times and nothing could be read since.
     """
     peer = ring.peer(sender)
@@ -141,7 +142,7 @@ def ask_again(ring: Keyring, conv: int, sender: Address, refs: Sequence[int]) ->
     bundle = ring.bundles.pop(sender, None)
     if bundle is None:
         raise NoSession((sender[0],))
-    peer.begin(bundle)
+    peer.begin(bundle._replace(one_time_number=0, one_time_key=b""))
     peer.asks += 1
     said = envelopes.say_ask(list(refs)[: envelopes.MAX_ASKED])
     return control(ring, conv, [(sender, said)])[0]

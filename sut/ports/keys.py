@@ -55,11 +55,12 @@ class KeyStore(Protocol):
         identity_key: bytes,
         signed_prekey: SignedPrekey,
         one_time: Sequence[OneTimePrekey],
-    ) -> None:
+    ) -> int:
         """Replace the device's identity key and signed prekey, and add the one-time prekeys.
 
         A one-time prekey counts only if its number is above every number published for the device before, so a
-        repeated call adds nothing. A different identity key removes the one-time prekeys of the old one.
+        repeated call adds nothing. A different identity key removes the one-time prekeys of the old one. Returns the
+        highest number ever published for the device, 0 if none: prekeys that are numbered up to it never count again.
         """
 
     async def put_device_list(self, user: int, version: int, data: bytes) -> bool:

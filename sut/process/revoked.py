@@ -2,9 +2,12 @@
 
 A token is checked without asking a server, so revoking one needs a list of revoked tokens. The list is short and
 bounded in age. A revocation voids all tokens of logins up to its second, refreshed ones too. It can be forgotten when
-the last such token has expired. It lives in Redis, which every process reads once a second, and in the memory of each
-process. When Redis lost it, each process puts its own copy back, as gateways do with their routes. While Redis is
-unreachable, the last known list holds.
+the last such token has expired. Clocks of two machines differ, so its second lies CLOCKS_S ahead, and above that of an
+earlier revocation. A login after it gets a second above it.
+
+The list lives in Redis, which every process reads once a second, and in the memory of each process. When Redis lost it,
+each process puts its own copy back, as gateways do with their routes. While Redis is unreachable, the last known list
+holds.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from typing import Final
 
 from sut.ports import Revocation, Revocations, Unavailable
 
+CLOCKS_S: Final = 60
+"""By how much clocks of our machines may differ, with room to spare."""
 LOOK_S: Final = 1.0
 """Seconds between two looks: a revoked device is disconnected about this long after its revocation."""
 BATCH: Final = 500
@@ -50,13 +55,20 @@ class Revoked:
         found = self._at.get((user, device))
         return found is not None and login_s <= found.at_s
 
+    def login_s(self, user: int, device: int, now_s: int) -> int:
+        """Return the second of a login at `now_s`: above that of every revocation of the device that is known here."""
+        found = self._at.get((user, device))
+        return now_s if found is None else max(now_s, found.at_s + 1)
+
     async def revoke(self, user: int, device: int, *, keep_s: float | None = None, always: bool = False) -> Revocation:
-        """Void every token that this device has. On return it is in Redis. Raises Unavailable.
+        """Void every token that this device has, whichever machine issued it. On return it is in Redis. Raises
+        Unavailable.
 
         `keep_s`: how long to keep it, where tokens cannot be refreshed meanwhile. `always`: also when the list is full.
         """
         now_s = int(self._clock())
-        revocation = Revocation(user, device, now_s, now_s + round(self._keep_s if keep_s is None else keep_s))
+        at_s = self.login_s(user, device, now_s + CLOCKS_S)
+        revocation = Revocation(user, device, at_s, at_s + round(self._keep_s if keep_s is None else keep_s))
         if self._backend is not None:
             await self._backend.revoke([revocation], now_s=now_s, always=always)
         self._learn(revocation)

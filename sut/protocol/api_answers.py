@@ -87,10 +87,12 @@ class KeysOf(msgspec.Struct, frozen=True):
     device_list: bytes = b""
 
 
-class KeysLeft(msgspec.Struct, frozen=True):
+class KeysPublished(msgspec.Struct, frozen=True):
     """The answer to PUT /v1/keys: the number of one-time prekeys that the service now holds for the device."""
 
     one_time: int
+    highest: int = 0
+    """The highest number of a one-time prekey that the device ever published; 0: none, or the service does not say."""
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 from sut.adapters.cassandra.each import chunks, each
 from sut.adapters.cassandra.opening import Opening
+from sut.adapters.cassandra.order import after
 from sut.adapters.cassandra.policies import Address
 from sut.adapters.cassandra.rows import MAX_INTEGER, Batch
 from sut.adapters.cassandra.schema import Binding
@@ -163,10 +164,7 @@ class CassandraDevices:
         await self._write("retire", await self._after(user, device), dead, user, device)
 
     async def _after(self, user: int, device: int) -> int:
-        """Return the timestamp (microseconds) of a write that replaces what is stored, by whatever clock that was."""
-        found = await self._session.read("written", (user, device))
-        earlier: list[int] = [at_us for row in found for at_us in row if at_us is not None]
-        return max([self._wall_clock_ns() // 1000, *(at_us + 1 for at_us in earlier)])
+        return await after(self._session, "written", (user, device), wall_clock_ns=self._wall_clock_ns)
 
     async def _write(self, name: str, *parameters: Any) -> None:
         await self._session.write(Batch(((name, parameters),)))

@@ -3,17 +3,22 @@
 A take reads a few one-time prekeys and deletes one IF it EXISTS; consensus confirms that to one taker only. When its
 answer is lost, the prekey is lost too, and nobody has it. Publishing raises the device's highest number and adds the
 prekeys above it in one conditional batch. Of two publications at once, one finds the number changed and tries again.
+
+The row of a device is written above what it replaces (order.py). A removed device has an empty identity there: a
+deletion would have a timestamp that a later publication could not read.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from sut.adapters.cassandra.opening import Opening
+from sut.adapters.cassandra.order import after
 from sut.adapters.cassandra.policies import Address
 from sut.adapters.cassandra.rows import MAX_INTEGER, Batch
 from sut.adapters.cassandra.schema import Binding
@@ -27,6 +32,8 @@ MAX_APART_S: Final = 0.2
 OFFERED: Final = 16
 """One-time prekeys that a taker reads. It takes one at random, so that concurrent takers seldom meet."""
 MAX_PREKEYS: Final = 10_000
+REMOVED: Final = b""
+"""The identity key of a device that has been removed."""
 
 
 def statements(keyspace: str) -> dict[str, str]:
@@ -35,8 +42,8 @@ def statements(keyspace: str) -> dict[str, str]:
     whose = "WHERE user = ? AND device = ?"
     return {
         "put_device": f"INSERT INTO {device} (user, device, identity, signed, signed_key, signature)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        "delete_device": f"DELETE FROM {device} {whose}",
+        " VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
+        "written": f"SELECT WRITETIME(identity) FROM {device} {whose}",
         "devices": f"SELECT device, identity, signed, signed_key, signature FROM {device} WHERE user = ?",
         "device": f"SELECT identity FROM {device} {whose}",
         "highest": f"SELECT DISTINCT highest FROM {one_time} {whose}",
@@ -60,8 +67,10 @@ class CassandraKeys:
         *,
         local_dc: str | None = None,
         deadline_s: float = DEADLINE_S,
+        wall_clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Connects at the first call. `dialed`: each node's own (rpc address, port) -> where to dial it."""
+        self._wall_clock_ns = wall_clock_ns
         opening = Opening(dialed, binding, statements(binding.keyspace), local_dc=local_dc, deadline_s=deadline_s)
         self._session = CassandraSession(opening)
         self._turns: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
@@ -74,16 +83,15 @@ class CassandraKeys:
         identity_key: bytes,
         signed_prekey: SignedPrekey,
         one_time: Sequence[OneTimePrekey],
-    ) -> None:
+    ) -> int:
         """Publish; the one-time prekeys are written first, so that a visible device row has them."""
         before = await self._session.read("device", (user, device))
-        if before and before[0][0] != identity_key:
+        if before and before[0][0] not in (identity_key, REMOVED):
             await self.remove(user, device)
-        if one_time:
-            async with self._turn(user, device):
-                await self._add(user, device, identity_key, one_time)
-        row = (user, device, identity_key, signed_prekey.number, signed_prekey.key, signed_prekey.signature)
-        await self._session.write(Batch((("put_device", row),)))
+        async with self._turn(user, device):
+            highest = await self._add(user, device, identity_key, one_time)
+        await self._put(user, device, identity_key, signed_prekey)
+        return highest
 
     async def put_device_list(self, user: int, version: int, data: bytes) -> bool:
         """Replace the list if `version` is higher. Returns True also for the list that is already stored."""
@@ -99,6 +107,8 @@ class CassandraKeys:
         lists = await self._session.read("list", (user,))
         bundles = []
         for device, identity, *signed in await self._session.read("devices", (user,)):
+            if identity == REMOVED:
+                continue
             one_time = None
             if with_one_time:
                 async with self._turn(user, device):
@@ -111,7 +121,8 @@ class CassandraKeys:
 
     async def remove(self, user: int, device: int) -> None:
         """Delete all keys of the device; its highest number stays."""
-        await self._session.write(Batch((("delete_device", (user, device)),)))
+        if await self._session.read("device", (user, device)):
+            await self._put(user, device, REMOVED, SignedPrekey(0, b"", b""))
         for number, _, _ in await self._all(user, device):
             await self._session.conditional([("take", (user, device, number))])
 
@@ -119,18 +130,24 @@ class CassandraKeys:
         """Close the connections; requests in progress raise Unavailable."""
         await self._session.close()
 
-    async def _add(self, user: int, device: int, identity: bytes, one_time: Sequence[OneTimePrekey]) -> None:
+    async def _put(self, user: int, device: int, identity: bytes, signed: SignedPrekey) -> None:
+        at_us = await after(self._session, "written", (user, device), wall_clock_ns=self._wall_clock_ns)
+        row = (user, device, identity, signed.number, signed.key, signed.signature, at_us)
+        await self._session.write(Batch((("put_device", row),)))
+
+    async def _add(self, user: int, device: int, identity: bytes, one_time: Sequence[OneTimePrekey]) -> int:
+        """Add those above the highest number; return the highest number after it."""
         unsure: Unavailable | None = None
         for _ in range(ATTEMPTS):
             found = await self._session.read("highest", (user, device))
             highest = found[0][0] if found else None
             fresh = {prekey.number: prekey.key for prekey in one_time if prekey.number > (highest or 0)}
             if not fresh:
-                return
+                return highest or 0
             adds = [("add", (user, device, number, identity, key)) for number, key in fresh.items()]
             try:
                 if await self._session.conditional([("raise", (max(fresh), user, device, highest)), *adds]):
-                    return
+                    return max(fresh)
             except Unavailable as error:  # it may have happened, or may still: the next transaction settles that
                 unsure = error
             await self._apart()

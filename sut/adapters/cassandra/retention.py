@@ -13,6 +13,8 @@ the notes of the oldest day that ended long enough ago. Why it is safe:
   not count. A writer that stalled between its note and its rows checks the clock again afterwards.
 - "Everything below this bucket went" (`emptied`) is durable before the first tombstone is sent. A reader that finds a
   bucket empty reads it: an emptied bucket is not the end of a conversation, and one read passes over thousands.
+- The tombstone comes with a row that marks the bucket as emptied. It keeps reads quick while a replica has neither:
+  rows.py says how.
 
 Write timestamps in the tables of notes are days and buckets: the same note twice is one note, and a deleted note
 stays deleted.
@@ -26,7 +28,7 @@ from itertools import groupby
 from typing import Final
 
 from sut.adapters.cassandra.each import chunks, each
-from sut.adapters.cassandra.rows import Batch, bucket_of
+from sut.adapters.cassandra.rows import EMPTIED, Batch, bucket_of
 from sut.adapters.cassandra.session import CassandraSession
 from sut.ports import ConversationImage
 
@@ -49,7 +51,7 @@ def statements(keyspace: str) -> dict[str, str]:
         "put_full": f"INSERT INTO {full} (partition, day, conv, bucket) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
         "put_day": f"INSERT INTO {days} (partition, day) VALUES (?, ?) USING TIMESTAMP ?",
         "put_full_on": f"INSERT INTO {retention} (conv, bucket, full_on) VALUES (?, ?, ?) USING TIMESTAMP ?",
-        "put_emptied": f"UPDATE {retention} USING TIMESTAMP ? SET emptied = ? WHERE conv = ?",
+        "put_emptied": f"INSERT INTO {retention} (conv, bucket, emptied) VALUES (?, {EMPTIED}, ?) USING TIMESTAMP ?",
         "due_days": f"SELECT day FROM {days} WHERE partition = ? AND day < ? LIMIT 2",
         "full": f"SELECT conv, bucket FROM {full} WHERE partition = ? AND day = ? LIMIT ?",
         "full_on": f"SELECT bucket, full_on FROM {retention} WHERE conv = ? AND bucket >= ? AND bucket <= ?",
@@ -127,7 +129,8 @@ class Retention:
         if not (due := [bucket for bucket in due if bucket < newest]):
             return
         below = due[-1] + 1
-        await self._session.write(Batch((("put_emptied", (below, below, conv)),)))
+        await self._session.write(Batch((("put_emptied", (conv, below, below)),)))
         for bucket in due:
-            await self._session.write(Batch((("delete_rows", (FOR_GOOD, conv, bucket)),)))
+            marked = "mark_emptied", (conv, bucket, FOR_GOOD)
+            await self._session.write(Batch((("delete_rows", (FOR_GOOD, conv, bucket)), marked)))
             await self._session.write(Batch((("delete_full_on", (day, conv, bucket)),)))

@@ -14,6 +14,11 @@ Why a partition's cells are right whoever writes them, in whatever order they ar
 - A new bucket starts with the whole of f(T), taken from the bucket before. That one's last state is older than T since
   the boundary lies between them. From then on the same holds there.
 - Only rows are ever deleted, whole buckets of them, below the newest one: retention.py says why that is safe.
+
+A replica that missed such a deletion still answers with the rows. Where a SELECT has a limit, the coordinator asks it
+again for as many rows as the limit is, until it has a row that is not deleted. SELECT DISTINCT has a limit of one: it
+would ask 4,095 times, longer than the time-out. So no SELECT with a limit meets deleted rows. An emptied bucket begins
+with a row that stays (`mark_emptied`), and DISTINCT finds that one first. `page` names the numbers and has no limit.
 """
 
 from __future__ import annotations
@@ -37,6 +42,8 @@ BUCKET_ROWS: Final = 4096
 """Numbers of a partition. With the largest bodies (16 KB) 64 MB, below the 100 MB that Cassandra recommends."""
 BATCH_ROWS: Final = 64
 """Rows of one batch: 1 MB of the largest bodies, far below the limit of a mutation (commitlog_segment_size / 2)."""
+EMPTIED: Final = -1
+"""The number of the row that marks an emptied bucket. No message has it; it is not deleted with them."""
 MAX_INTEGER: Final = (1 << 63) - 1
 """The largest Cassandra bigint."""
 
@@ -73,11 +80,12 @@ def statements(keyspace: str) -> dict[str, str]:
         "state": f"SELECT DISTINCT {_STATE_COLUMNS}, newest FROM {message} WHERE conv = ? AND bucket = ?",
         "states": f"SELECT DISTINCT conv, {_STATE_COLUMNS}, newest FROM {message} WHERE conv IN ? AND bucket = 0",
         "state_and_rows": f"SELECT {_STATE_COLUMNS}, {_ROW_COLUMNS} FROM {message}"
-        " WHERE conv = ? AND bucket = ? AND seq <= ? ORDER BY seq DESC LIMIT ?",
+        " WHERE conv = ? AND bucket = ? AND seq >= 0 AND seq <= ? ORDER BY seq DESC LIMIT ?",
         "delete_rows": f"DELETE FROM {message} USING TIMESTAMP ? WHERE conv = ? AND bucket = ? AND seq >= 0",
-        "page": f"SELECT {_ROW_COLUMNS} FROM {message} WHERE conv = ? AND bucket = ? AND seq > ? LIMIT ?",
-        "page_before": f"SELECT {_ROW_COLUMNS} FROM {message}"
-        " WHERE conv = ? AND bucket = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+        "mark_emptied": f"INSERT INTO {message} (conv, bucket, seq) VALUES (?, ?, {EMPTIED}) USING TIMESTAMP ?",
+        "page": f"SELECT {_ROW_COLUMNS} FROM {message} WHERE conv = ? AND bucket = ? AND seq >= ? AND seq <= ?",
+        "newest_rows": f"SELECT {_ROW_COLUMNS} FROM {message}"
+        " WHERE conv = ? AND bucket = ? AND seq >= 0 AND seq < ? ORDER BY seq DESC LIMIT ?",
         "heads": f"SELECT DISTINCT conv, head, newest, spans[?..?] FROM {message} WHERE conv IN ? AND bucket = 0",
         "head": f"SELECT DISTINCT head, spans[?..?] FROM {message} WHERE conv = ? AND bucket = ?",
         "conversations": f"SELECT conv FROM {membership} WHERE user = ? AND conv > ? LIMIT ?",

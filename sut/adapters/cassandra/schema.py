@@ -30,6 +30,8 @@ DDL_TIMEOUT_S: Final = 30.0
 _ID_NAMESPACE: Final = uuid.UUID("7e1c1a52-6f0e-5c0b-9c43-7f6f6b1f0a5e")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
 _CREATE: Final = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)")
+_COLUMN: Final = re.compile(r"^ +([a-z]\w*) +([a-z][a-z<>, ]*[a-z>])( STATIC)?", re.MULTILINE)
+_READ_REPAIR: Final = re.compile(r"read_repair = '(\w+)'")
 
 
 class WrongKeyspace(Unavailable):
@@ -38,6 +40,10 @@ class WrongKeyspace(Unavailable):
 
 class WrongLog(WrongKeyspace):
     """The keyspace holds data of another log: use another keyspace."""
+
+
+class WrongTable(WrongKeyspace):
+    """A table, or the keyspace, was made with other columns or properties than the store relies on."""
 
 
 class TooFewReplicas(WrongKeyspace):
@@ -78,6 +84,7 @@ def ensure_schema(session: Session, binding: Binding, *, deadline: float, closin
     ):
         raise Unavailable("the Cassandra nodes do not agree on the schema")
     _check_replicas(session, binding)
+    _check_tables(session, binding, wanted)
     while (log := _bound(session, binding)) is None:
         if binding.creates:
             _bind(session, binding)
@@ -119,8 +126,10 @@ def _create(session: Session, binding: Binding, wanted: Mapping[str, str]) -> No
 
 def _check_replicas(session: Session, binding: Binding) -> None:
     """Raise TooFewReplicas for a keyspace, made by whomever, that some data centre keeps fewer replicas of."""
-    select = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = %s"
-    replication = session.execute(select, (binding.keyspace,)).one()[0]
+    select = "SELECT replication, durable_writes FROM system_schema.keyspaces WHERE keyspace_name = %s"
+    replication, durable = session.execute(select, (binding.keyspace,)).one()
+    if not durable:
+        raise WrongTable(f"keyspace {binding.keyspace} has durable_writes = false: ALTER KEYSPACE, or use another one")
     for place, value in replication.items():
         replicas = str(value).partition("/")[0]
         if place != "class" and replicas.isdecimal() and int(replicas) < binding.replication:
@@ -129,6 +138,42 @@ def _check_replicas(session: Session, binding: Binding) -> None:
                 f"keyspace {binding.keyspace} keeps {replicas} replicas{where}, not {binding.replication}:"
                 " ALTER KEYSPACE and repair it, or use another keyspace"
             )
+
+
+def _check_tables(session: Session, binding: Binding, wanted: Mapping[str, str]) -> None:
+    """Raise WrongTable for a table, made by whomever, with other columns than `wanted`, or that repairs on read."""
+    columns = "SELECT table_name, column_name, type, kind FROM system_schema.columns WHERE keyspace_name = %s"
+    found = {
+        (table, column): (kind, place == "static")
+        for table, column, kind, place in session.execute(columns, (binding.keyspace,))
+    }
+    tables = "SELECT table_name, read_repair FROM system_schema.tables WHERE keyspace_name = %s"
+    repairs = dict(session.execute(tables, (binding.keyspace,)))
+    for table, statement in wanted.items():
+        for column, asked in columns_of(statement).items():
+            there = found.get((table, column))
+            if there != asked:
+                has = "is missing" if there is None else f"is {_shown(*there)}"
+                raise WrongTable(
+                    f"keyspace {binding.keyspace}: column {column} of table {table} {has}, not {_shown(*asked)}:"
+                    " make the table as schema.cql has it, or use another keyspace"
+                )
+        repair = _READ_REPAIR.search(statement)
+        if repair and repairs[table] != repair[1]:
+            raise WrongTable(
+                f"keyspace {binding.keyspace}: table {table} has read_repair {repairs[table]}, not {repair[1]}:"
+                " ALTER TABLE, or use another keyspace"
+            )
+
+
+def columns_of(statement: str) -> dict[str, tuple[str, bool]]:
+    """Map each column of a CREATE TABLE to (its type, True if it is static)."""
+    body = statement.partition("(")[2]
+    return {name: (kind, bool(static)) for name, kind, static in _COLUMN.findall(body)}
+
+
+def _shown(kind: str, static: bool) -> str:
+    return f"{kind} STATIC" if static else kind
 
 
 def _are_there(session: Session, binding: Binding, wanted: Mapping[str, str]) -> bool:

@@ -107,13 +107,13 @@ class CassandraStore:
         found: list[StoredMessage] = []
         while len(found) < limit and conv <= MAX_INTEGER and after < MAX_INTEGER:
             bucket = bucket_of(after + 1)
-            wanted = min(limit - len(found), PAGE_ROWS)
-            part = messages_of(await self._session.read("page", (conv, bucket, after, wanted)))
+            through = min(after + min(limit - len(found), PAGE_ROWS), last_of(bucket))
+            part = await self._stretch(conv, bucket, after + 1, through)
             found += part
             after = part[-1].seq if part else after
-            if len(part) == wanted or after == last_of(bucket):
+            if after == through:
                 continue
-            # Numbers have no holes. A short answer that does not reach the end of its bucket ends the conversation,
+            # Numbers have no holes. An answer that does not reach the last number asked for ends the conversation,
             # unless the bucket was emptied.
             kept = 0 if found else await self._retention.first_kept(conv)
             if kept <= bucket:
@@ -124,26 +124,26 @@ class CassandraStore:
     async def page_before(self, conv: int, before: int, limit: int) -> list[StoredMessage]:
         """The newest rows with a number below `before`, `limit` at most, in order.
 
-        It reads downwards from the bucket of `before`, or from the newest one. Only the first bucket read may lack
-        rows, so every further one yields what is asked for or all that it has. An empty one ends the search: it is
-        before the first message, or was emptied.
+        It reads downwards from the bucket of `before`, or from the newest one. An empty bucket below the newest one
+        ends the search: it is before the first message, or was emptied.
         """
         found: list[StoredMessage] = []
         if conv > MAX_INTEGER or before <= 1:
             return found
-        bucket = bucket_of(min(before, MAX_INTEGER) - 1)
+        below = min(before, MAX_INTEGER)
+        bucket = bucket_of(below - 1)
+        newest: int | None = None
         if bucket:
-            first = await self._session.read("state", (conv, 0))
-            bucket = min(bucket, (first[0][-1] or 0) if first else 0)
-        below = min(before, last_of(bucket) + 1)
-        begin = bucket
+            newest = await self._newest_bucket(conv)
+            bucket = min(bucket, newest)
+        below = min(below, last_of(bucket) + 1)
         while bucket >= 0 and len(found) < limit:
             wanted = min(limit - len(found), PAGE_ROWS)
-            part = messages_of(reversed(await self._session.read("page_before", (conv, bucket, below, wanted))))
+            part = await self._rows_below(conv, bucket, below=below, wanted=wanted, newest=newest)
             found[:0] = part
             if len(part) == wanted:
                 below = part[0].seq
-            elif not part and bucket < begin:
+            elif not part and bucket != newest:
                 break
             else:
                 bucket -= 1
@@ -242,6 +242,30 @@ class CassandraStore:
             await self._session.write(batch)
         if full and self._retention.today() > noted:
             await self._retention.note(partition, conv, full)
+
+    async def _stretch(self, conv: int, bucket: int, first: int, last: int) -> list[StoredMessage]:
+        """Return the rows first..last of a bucket. Without a limit: rows.py says why."""
+        return messages_of(await self._session.read("page", (conv, bucket, first, last)))
+
+    async def _rows_below(
+        self, conv: int, bucket: int, *, below: int, wanted: int, newest: int | None
+    ) -> list[StoredMessage]:
+        """Return the newest rows of a bucket below a number, `wanted` at most, in order.
+
+        `newest`: the newest bucket, None where it is not known. In that one `below` may be far above the last row, so
+        the rows are looked for. Every other bucket has all its numbers, or none.
+        """
+        if bucket != newest:
+            first = max(below - wanted, last_of(bucket - 1) + 1, 1)
+            part = await self._stretch(conv, bucket, first, below - 1)
+            if newest is not None or len(part) == below - first or await self._newest_bucket(conv) > bucket:
+                return part
+        return messages_of(reversed(await self._session.read("newest_rows", (conv, bucket, below, wanted))))
+
+    async def _newest_bucket(self, conv: int) -> int:
+        """Return the newest bucket of a conversation; 0 also where nothing is stored."""
+        first = await self._session.read("state", (conv, 0))
+        return (first[0][-1] or 0) if first else 0
 
     async def _state(self, conv: int, *, below: int | None = None) -> ConversationImage | None:
         """Return the newest state, or the newest one in a bucket below `below`."""

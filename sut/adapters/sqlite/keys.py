@@ -58,30 +58,32 @@ class SqliteKeys:
         identity_key: bytes,
         signed_prekey: SignedPrekey,
         one_time: Sequence[OneTimePrekey],
-    ) -> None:
-        """Publish the keys of a device in one transaction."""
+    ) -> int:
+        """Publish the keys of a device in one transaction. Returns the highest number of all its publications."""
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: sqlite3.Connection) -> int:
             query = "SELECT identity, highest FROM device WHERE user = ? AND device = ?"
             before = connection.execute(query, (user, device)).fetchone()
             identity, highest = before or (None, 0)
             if identity != identity_key:
                 connection.execute(_DELETE_ALL, (user, device))
             fresh = {prekey.number: prekey.key for prekey in one_time if prekey.number > highest}
+            highest = max((highest, *fresh))
             connection.execute(
                 _PUT_DEVICE,
                 (
                     *(user, device, identity_key),
                     *(signed_prekey.number, signed_prekey.key, signed_prekey.signature),
-                    max((highest, *fresh)),
+                    highest,
                 ),
             )
             connection.executemany(
                 "INSERT INTO one_time (user, device, number, key) VALUES (?, ?, ?, ?)",
                 [(user, device, number, key) for number, key in fresh.items()],
             )
+            return int(highest)
 
-        await self._pool.run(partial(self._file.write, write))
+        return await self._pool.run(partial(self._file.write, write))
 
     async def put_device_list(self, user: int, version: int, data: bytes) -> bool:
         """Replace the list if `version` is higher. Returns True also for the list that is already stored."""

@@ -40,6 +40,8 @@ class Published(NamedTuple):
 
     publication: Publication
     one_time_left: int
+    highest: int
+    """The highest number of a one-time prekey that this device ever published."""
     device_list: bytes
 
 
@@ -116,19 +118,19 @@ class Accounts:
         """Publish this device's keys and, if `listed`, the person's device list."""
         publication = self._account.publication()
         data = self._account.device_list if listed else b""
-        left = await self._api.publish(
+        told = await self._api.publish(
             identity_key=publication.identity_key,
             signed=SignedPrekeyOf(publication.signed_number, publication.signed_key, publication.signature),
             one_time=[OneTimePrekeyOf(number, key) for number, key in publication.one_time],
             list_version=device_list.parse(data).version if data else 0,
             list_data=data,
         )
-        return Published(publication, left, data)
+        return Published(publication, told.one_time, told.highest, data)
 
     def published(self, done: Published) -> bool:
         """Note what was published. Returns True if there is more to publish."""
         self._published_at = self._core.clock()
-        self._account.published(done.publication)
+        self._account.published(done.publication, highest=done.highest)
         more = self._account.tend(now_s=self._core.wall_ms() // 1000, one_time_left=done.one_time_left)
         self._save()
         return more
@@ -142,7 +144,7 @@ class Accounts:
 
     def offered(self, published: Published) -> None:
         """Note that the service has this device's keys, before the device is added."""
-        self._account.published(published.publication)
+        self._account.published(published.publication, highest=published.highest)
         self._save()
 
     def added(self, listed: bytes) -> None:

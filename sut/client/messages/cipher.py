@@ -28,12 +28,16 @@ class Changed(Exception):
 
 
 class CannotRead(Exception):
-    """This device cannot read the body. `ask`: the sender can help, unless message `ref` was read before."""
+    """This device cannot read the body. `ask`: the sender can help, unless message `ref` was read before.
 
-    def __init__(self, text: str, *, ask: bool, ref: int = 0) -> None:
+    `shows`: False for what only the two devices say to each other, which has no text.
+    """
+
+    def __init__(self, text: str, *, ask: bool, ref: int = 0, shows: bool = True) -> None:
         super().__init__(text)
         self.ask = ask
         self.ref = ref
+        self.shows = shows
 
 
 class CannotSeal(Exception):

@@ -61,6 +61,7 @@ class Inbound:
         self._unasked: dict[_Place, list[Message]] = {}
         self._rest: dict[_Place, list[Message]] = {}
         """The messages to ask for once the sender has answered the earlier request."""
+        self._asked_anew: set[_Place] = set()
         for message, why in core.state.sealed():
             if why is Unread.WAITS:
                 self._unplaced.setdefault(message.conv, []).append(message)
@@ -178,7 +179,7 @@ class Inbound:
             core.say(CHANGED.format(name=core.called(changed.user)))
         except CannotRead as problem:
             was_read = problem.ask and core.state.was_read(message.conv, message.device, problem.ref)
-            self._dark_line(one, message, ask=problem.ask and not was_read)
+            self._dark_line(one, message, ask=problem.ask and not was_read, shows=problem.shows)
         else:
             self._take(one, message, opened)
 
@@ -212,6 +213,7 @@ class Inbound:
             core.drop_line(one, line)
         if opened.asked:
             self._answer(one, (message.user, message.device), opened.asked)
+            self._ask_anew(_place(message))
         if opened.unlocked:
             self._open_dark(one, (message.user, message.device))
 
@@ -287,12 +289,14 @@ class Inbound:
             line.kind, line.at_ms, line.text = LineKind.SEALED, self._core.wall_ms(), text
             self._core.put_line(one, line, new=True)
 
-    def _dark_line(self, one: Conversation, message: Message, *, ask: bool) -> None:
+    def _dark_line(self, one: Conversation, message: Message, *, ask: bool, shows: bool) -> None:
+        """Handle an unreadable message: its line says whether the sender is asked. Without a text it has no line."""
         core, place = self._core, _place(message)
         if one.conv in core.earlier:
             self._earlier(one, message)
             return
-        self._seal(one, message, WAITING if ask else UNREADABLE)
+        if shows:
+            self._seal(one, message, WAITING if ask else UNREADABLE)
         if ask:
             core.state.put_sealed(message, Unread.TO_ASK)
             self._dark.setdefault(place, []).append(message)
@@ -318,10 +322,31 @@ class Inbound:
         except (NeedKeys, Changed, CannotSeal):
             return  # the lines stay sealed; the next run asks again
         self._outbound.control(conv, [control])
+        one = self._core.conversation(conv)
         for message in asked:
-            self._core.state.put_sealed(message, Unread.ASKED)
+            if self._core.line_at(one, message.seq) is None:
+                self._forget(place, message)
+            else:
+                self._core.state.put_sealed(message, Unread.ASKED)
         if rest:
             self._rest.setdefault(place, []).extend(rest)
+
+    def _forget(self, place: _Place, message: Message) -> None:
+        """Forget an unreadable message without a text: the request told its sender that a new session is needed."""
+        self._core.state.drop_sealed(message)
+        self._dark[place] = [other for other in self._dark[place] if other is not message]
+
+    def _ask_anew(self, place: _Place) -> None:
+        """Ask a device again that asks for messages itself: it has a new session, and may not have read the request.
+
+        Once in a run, so that two devices that cannot help each other come to an end.
+        """
+        waiting = [message for message in self._dark.get(place, ()) if message not in self._unasked.get(place, ())]
+        if waiting and place not in self._asked_anew:
+            self._asked_anew.add(place)
+            self._unasked.setdefault(place, []).extend(waiting)
+            self._rest.pop(place, None)
+            self._core.want(KeysOf(place[1][0]))
 
     def _open_dark(self, one: Conversation, sender: Address) -> None:
         place = one.conv, sender

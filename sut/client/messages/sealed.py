@@ -44,7 +44,9 @@ class Encryption:
         except IdentityChanged as error:
             raise Changed(error.user) from None
         except (Unreadable, KeyGone) as error:
-            raise CannotRead(str(error), ask=True, ref=envelope.parse(body).ref) from None
+            parsed = envelope.parse(body)
+            shows = parsed.type is not envelope.Type.CONTROL
+            raise CannotRead(str(error), ask=True, ref=parsed.ref, shows=shows) from None
         except (Malformed, Refused, Repeated) as error:
             raise CannotRead(str(error), ask=False) from None
         return Opened(opened.plaintext, opened.asked, bool(opened.unlocked), opened.ref)

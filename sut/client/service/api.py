@@ -22,8 +22,8 @@ from sut.protocol.api_answers import (
     Gateways,
     IssuedToken,
     IssuedTokens,
-    KeysLeft,
     KeysOf,
+    KeysPublished,
     OneTimePrekeyOf,
     Problem,
     Seq,
@@ -36,7 +36,9 @@ TIMEOUT_S: Final = 8.0
 RENEW_S: Final = 60.0
 """Seconds before its expiry at which a token is replaced."""
 AGAIN_S: Final = 60.0
-"""Seconds after a failed refresh at which the token is refreshed again."""
+"""Seconds after a failed refresh at which the token is refreshed again, or if it seems to have expired already."""
+LATEST_S: Final = 3600.0
+"""The most seconds between two refreshes."""
 
 
 class Access(NamedTuple):
@@ -153,7 +155,8 @@ class Api:
             issued = await self._ask("POST", "/v1/tokens/refresh", IssuedToken, bearer=self._token)
         except ApiProblem:
             return  # whoever uses it hears why, if it is not valid any more
-        self._token, self._refresh_at_s = issued.token, now_s + (issued.expires - now_s) / 2
+        half_s = (issued.expires - now_s) / 2  # by this machine's clock, which may be wrong
+        self._token, self._refresh_at_s = issued.token, now_s + min(half_s if half_s > 0 else AGAIN_S, LATEST_S)
 
     async def create(self, kind: Literal["direct", "group"], members: Sequence[int], key: str) -> int:
         """Create a conversation, or find the one that was created with this key. Returns its id. Raises ApiProblem."""
@@ -199,18 +202,15 @@ class Api:
         one_time: Sequence[OneTimePrekeyOf],
         list_version: int,
         list_data: bytes,
-    ) -> int:
-        """Publish this device's keys, and the device list unless it is empty. Raises ApiProblem.
-
-        Returns the number of one-time prekeys that the service holds for this device.
-        """
+    ) -> KeysPublished:
+        """Publish this device's keys, and the device list unless it is empty. Raises ApiProblem."""
         body = {
             "identity_key": identity_key,
             "signed_prekey": signed,
             "one_time": list(one_time),
             "device_list": {"version": list_version, "data": list_data} if list_data else None,
         }
-        return (await self._ask("PUT", "/v1/keys", KeysLeft, body)).one_time
+        return await self._ask("PUT", "/v1/keys", KeysPublished, body)
 
     async def register(self) -> None:
         """Register this device with the service, without push notifications, so that it can be revoked. Raises

@@ -8,7 +8,6 @@ phone), or void its tokens.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from sut.ports import Devices, KeyStore, PushAddress, RegisteredDevice
 from sut.process.revoked import Revoked
@@ -30,8 +29,6 @@ from sut.services.api.model import (
 
 PLACES_BURST, PLACES_PER_S = 16, 1 / 3600
 """Places that one user takes in the list of revocations for devices that were never registered."""
-CLOCKS_S: Final = 60
-"""By how much clocks of our machines may differ, with room to spare."""
 
 
 class DeviceDesk:
@@ -57,12 +54,14 @@ class DeviceDesk:
 
     async def tokens(self, wanted: Sequence[DeviceOf]) -> Tokens:
         """Return a token for each device, in order. If one is revoked, 403 names the first and none gets a token."""
-        now_s = int(self._now_s())  # before the check: a device revoked after it is revoked in this second or later
+        now_s = int(self._now_s())
+        # Before the check: a revocation after it is above these seconds.
+        logins = [self._revoked.login_s(d.user, d.device, now_s) for d in wanted]
         revoked = await self._devices.revoked([d.device for d in wanted])
         for d in wanted:
             if d.device in revoked:
                 raise ProblemError(403, f"device {d.device} is revoked")
-        return Tokens([self._issue(d.user, d.device, now_s) for d in wanted])
+        return Tokens([self._issue(d, now_s, login_s) for d, login_s in zip(wanted, logins, strict=True)])
 
     async def refresh(self, who: Identity, *, login_s: int) -> Token:
         """Return a new token of the same login for the device that showed a valid one. 401: the login is too old."""
@@ -108,7 +107,7 @@ class DeviceDesk:
             raise ProblemError(403, "your own device is revoked")
         if registered or by is None or by.device == device:
             await self._devices.revoke(device, whose)
-        keep_s = self._ttl_s + CLOCKS_S if registered else LOGIN_S
+        keep_s = self._ttl_s if registered else LOGIN_S
         done = await self._revoked.revoke(whose, device, keep_s=keep_s, always=registered)
         await self._keys.remove(whose, device)
         return RevokedDevice(*both(done.user), *both(done.device), done.at_s)
@@ -145,9 +144,9 @@ class DeviceDesk:
         if by is not None and not registered and not self._places.take(by.user, self._now_s()):
             raise ProblemError(429, "too many revocations of devices that were never registered")
 
-    def _issue(self, user: int, device: int, now_s: int) -> Token:
-        text = issue(self._token_key, user, device, ttl_s=self._ttl_s, now_s=now_s)
-        return Token(*both(device), text, now_s + self._ttl_s)
+    def _issue(self, who: DeviceOf, now_s: int, login_s: int) -> Token:
+        text = issue(self._token_key, who.user, who.device, ttl_s=self._ttl_s, now_s=now_s, login_s=login_s)
+        return Token(*both(who.device), text, now_s + self._ttl_s)
 
 
 def _address(push: PushOf | None) -> PushAddress | None:

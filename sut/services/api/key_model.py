@@ -71,6 +71,17 @@ class KeysLeft(msgspec.Struct, frozen=True):
     one_time: int
 
 
+class KeysPublished(msgspec.Struct, frozen=True):
+    """The number of one-time prekeys that the device has left, and the highest number that it ever published.
+
+    A one-time prekey with that number or a lower one is never taken again. A device that did not know the number goes
+    on from an older copy of its state: it must number its next keys above it.
+    """
+
+    one_time: int
+    highest: int
+
+
 class KeysQuery(msgspec.Struct, frozen=True):
     """GET /v1/users/{user}/keys: "no" takes no one-time prekey."""
 

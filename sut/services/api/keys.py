@@ -21,7 +21,17 @@ from sut.services.api.device_lists import why_not
 from sut.services.api.errors import ProblemError
 from sut.services.api.guard import answer, body, caller, number, query
 from sut.services.api.ids import both
-from sut.services.api.key_model import BundleOf, DeviceListOf, KeysLeft, KeysOf, KeysQuery, KeysRequest, OneTime, Signed
+from sut.services.api.key_model import (
+    BundleOf,
+    DeviceListOf,
+    KeysLeft,
+    KeysOf,
+    KeysPublished,
+    KeysQuery,
+    KeysRequest,
+    OneTime,
+    Signed,
+)
 
 MAX_LEFT: Final = 200
 """If a device has this many left, further ones are ignored."""
@@ -50,14 +60,14 @@ class KeyRoutes:
         if wanted.device_list is not None:
             await self._put_list(who, wanted.identity_key, wanted.device_list)
         left = await self._keys.count(who.user, who.device)
-        await self._keys.publish(
+        highest = await self._keys.publish(
             who.user,
             who.device,
             identity_key=wanted.identity_key,
             signed_prekey=SignedPrekey(*msgspec.structs.astuple(wanted.signed_prekey)),
             one_time=[OneTimePrekey(one.number, one.key) for one in wanted.one_time] if left < MAX_LEFT else [],
         )
-        return await self.count_keys(request)
+        return answer(KeysPublished(await self._keys.count(who.user, who.device), highest))
 
     async def _put_list(self, who: Identity, identity_key: bytes, listed: DeviceListOf) -> None:
         """Store a list, or raise ProblemError. Repeating the one that is there costs no allowance."""

@@ -110,7 +110,7 @@ class UserOf(msgspec.Struct, frozen=True):
 
 
 class RevokedDevice(msgspec.Struct, frozen=True):
-    """Tokens of this device that were issued up to `at` (seconds since 1970) are void."""
+    """Tokens of this device's logins up to `at` (seconds since 1970) are void. It is a minute ahead: clocks differ."""
 
     user: Number
     user_id: Text

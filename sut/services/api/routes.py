@@ -265,7 +265,7 @@ ROUTES: Final = (
         summary="Publish the keys of the asking device",
         who=Who.DEVICE,
         takes=key_model.KeysRequest,
-        gives=key_model.KeysLeft,
+        gives=key_model.KeysPublished,
         refuses=(409, 429, 503),
     ),
     Route(

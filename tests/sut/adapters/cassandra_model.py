@@ -39,8 +39,15 @@ class Nodes:
         self.rng = rng
         self.calm = False
         """Whether every write reaches all at once from here on."""
+        self.away: int | None = None
+        """A replica that gets no write, now or later."""
         self.asked: list[str] = []
         """The names of all statements so far, of reads and of writes."""
+        self.row_by_row: list[str] = []
+        """The reads with a limit that met rows which one replica had deleted and another had not.
+
+        The coordinator asks for more of them as often as the limit goes into their number.
+        """
         self._replicas: list[defaultdict[Key, Partition]] = [defaultdict(dict) for _ in range(REPLICAS)]
         self._late: list[tuple[int, Batch]] = []
 
@@ -56,13 +63,13 @@ class Nodes:
         self.asked += [name for name, _ in batch.statements]
         await self._moment()
         if self.calm:
-            reached = set(range(REPLICAS))
+            reached = {replica for replica in range(REPLICAS) if replica != self.away}
         else:
             reached = {replica for replica in range(REPLICAS) if self.rng.random() < 0.7}
         for replica in range(REPLICAS):
             if replica in reached:
                 self._apply(replica, batch)
-            elif self.rng.random() < 0.7:
+            elif replica != self.away and self.rng.random() < 0.7:
                 self._late.append((replica, batch))
         if len(reached) < QUORUM or (not self.calm and self.rng.random() < 0.1):
             raise Unavailable("not enough replicas answered, or the answer was lost")
@@ -74,20 +81,22 @@ class Nodes:
         if name in _RETENTION_READS:
             return self._read_retention(name, parameters)
         if name == "states":
-            asked = ((conv, self._seen("message", conv, 0)) for conv in parameters[0])  # each partition by itself
+            # Each partition by itself.
+            asked = ((conv, self._seen("message", conv, 0, limited=name)) for conv in parameters[0])
             return [(conv, *_state(cells), _value(cells, ("newest",))) for conv, cells in asked if cells]
         conv, bucket, *rest = parameters
-        cells = self._seen("message", conv, bucket)
+        cells = self._seen("message", conv, bucket, limited=name != "page" and name)
         if name == "state":
             return [(*_state(cells), _value(cells, ("newest",)))] if cells else []
+        if name == "page":
+            first, last = rest
+            return [row for row in _rows(cells) if first <= row[0] <= last]
         bound, limit = rest
         if name == "state_and_rows":
             rows = [row for row in _rows(cells) if row[0] <= bound][::-1][:limit]
             return [(*_state(cells), *row) for row in rows]  # none where no row matches, as there is a condition on seq
-        if name == "page_before":
-            return [row for row in _rows(cells) if row[0] < bound][::-1][:limit]
-        assert name == "page", name
-        return [row for row in _rows(cells) if row[0] > bound][:limit]
+        assert name == "newest_rows", name
+        return [row for row in _rows(cells) if row[0] < bound][::-1][:limit]
 
     def _read_retention(self, name: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         cells = self._seen(_RETENTION_READS[name], *parameters[: 2 if name == "full" else 1])
@@ -101,15 +110,22 @@ class Nodes:
         assert name == "full_on", name
         return [(bucket, day) for bucket, day in found if parameters[1] <= bucket <= parameters[2]]
 
-    def _seen(self, *key: Any) -> Partition:
-        """What two replicas say of a partition, without what is deleted."""
+    def _seen(self, *key: Any, limited: str | bool = False) -> Partition:
+        """What two replicas say of a partition, without what is deleted. `limited`: the name of a read with a limit."""
         one, other = (replica.get(key, {}) for replica in self.rng.sample(self._replicas, QUORUM))
         cells = _merged(one, other)
+        differ = any(
+            name[0] == "gone" and name not in there and any(row[0] == "row" and name[1](row[1]) for row in there)
+            for name in cells
+            for there in (one, other)
+        )
+        if limited and differ and (limited in _FROM_THE_END or ("mark",) not in cells):
+            self.row_by_row.append(str(limited))
         gone = [(name[1], timestamp) for name, (timestamp, _) in cells.items() if name[0] == "gone"]
         return {
             name: cell
             for name, cell in cells.items()
-            if name[0] != "gone"
+            if name[0] not in ("gone", "mark")
             and not (name[0] == "row" and any(covers(name[1]) and timestamp >= cell[0] for covers, timestamp in gone))
         }
 
@@ -130,10 +146,12 @@ class Nodes:
                     partition[cell] = (timestamp, value)
 
 
+_FROM_THE_END = ("state_and_rows", "newest_rows")
+"""Reads with a limit that do not find the mark of an emptied bucket first."""
 _RETENTION_READS = {"emptied": "retention", "full_on": "retention", "due_days": "bucket_day", "full": "full_bucket"}
 _RETENTION_WRITES = (
     *("put_full", "put_day", "put_full_on", "put_emptied"),
-    *("delete_rows", "delete_full", "delete_day", "delete_full_on"),
+    *("delete_rows", "mark_emptied", "delete_full", "delete_day", "delete_full_on"),
 )
 
 
@@ -166,10 +184,12 @@ def _retention_cells(name: str, parameters: Sequence[Any]) -> tuple[Key, int, di
             return ("bucket_day", partition), timestamp, {("row", day): True}
         case "put_full_on", (conv, bucket, day, timestamp):
             return ("retention", conv), timestamp, {("row", bucket): day}
-        case "put_emptied", (timestamp, emptied, conv):
+        case "put_emptied", (conv, emptied, timestamp):
             return ("retention", conv), timestamp, {("emptied",): emptied}
         case "delete_rows", (timestamp, conv, bucket):
             return ("message", conv, bucket), timestamp, {("gone", UpTo(None)): True}
+        case "mark_emptied", (conv, bucket, timestamp):
+            return ("message", conv, bucket), timestamp, {("mark",): True}
         case "delete_full", (timestamp, partition, day, *last):
             return ("full_bucket", partition, day), timestamp, {("gone", UpTo(tuple(last))): True}
         case "delete_day", (timestamp, partition, day):

@@ -101,11 +101,16 @@ class CassandraSystem(Cluster):
             await connected(one)
             yield one
 
-    def opened_keys(self) -> AbstractAsyncContextManager[CassandraKeys]:
+    def opened_keys(
+        self, *, wall_clock_ns: Callable[[], int] = time.time_ns
+    ) -> AbstractAsyncContextManager[CassandraKeys]:
         """The shelf of keys on these nodes."""
         where = {address: address for address in self.addresses}
         binding = Binding(keyspace=KEYSPACE, log_id="log", partitions=4, creates=False)
-        return opened(CassandraKeys, where, binding, local_dc=cassandra_server.LOCAL_DC, deadline_s=scaled(20.0))
+        local_dc, deadline_s = cassandra_server.LOCAL_DC, scaled(20.0)
+        return opened(
+            CassandraKeys, where, binding, local_dc=local_dc, deadline_s=deadline_s, wall_clock_ns=wall_clock_ns
+        )
 
     def opened_devices(
         self, *, wall_clock_ns: Callable[[], int] = time.time_ns
@@ -114,6 +119,15 @@ class CassandraSystem(Cluster):
         where = {address: address for address in self.addresses}
         binding = Binding(keyspace=KEYSPACE, log_id="log", partitions=4, creates=True)
         return opened(CassandraDevices, where, binding, deadline_s=scaled(20.0), wall_clock_ns=wall_clock_ns)
+
+    def forget_hints(self, *nodes: int) -> None:
+        """These nodes restart without what they held for others, as after three hours in which those were away."""
+        self.kill(*nodes)
+        for node in nodes:
+            hints = cassandra_server.data_dir(self._topology.path, self.names[node]) / "hints"
+            for file in hints.iterdir():
+                file.unlink()
+        self.heal()
 
     def empty(self) -> None:
         """The store as it was when it was made. All nodes have to be there."""

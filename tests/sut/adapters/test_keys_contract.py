@@ -32,8 +32,8 @@ def batch(first: int, last: int) -> list[OneTimePrekey]:
 
 async def put(
     keys: KeyStore, user: int, device: int, one_time: Sequence[OneTimePrekey] = (), identity: bytes = IDENTITY
-) -> None:
-    await keys.publish(user, device, identity_key=identity, signed_prekey=SIGNED, one_time=one_time)
+) -> int:
+    return await keys.publish(user, device, identity_key=identity, signed_prekey=SIGNED, one_time=one_time)
 
 
 async def taken(keys: KeyStore, user: int, device: int) -> int | None:
@@ -68,6 +68,21 @@ async def test_what_was_published_once_does_not_come_back(make_keys: MakeKeys) -
         await put(keys, 1, 11, batch(2, 4))
         assert await keys.count(1, 11) == 3
         assert sorted([first, *[await taken(keys, 1, 11) for _ in range(3)]]) == [1, 2, 3, 4]
+
+
+async def test_who_publishes_hears_how_far_the_numbers_ever_went(make_keys: MakeKeys) -> None:
+    """A device that goes on from an older copy of its state must number its next keys above that."""
+    async with make_keys() as keys:
+        assert await put(keys, 1, 11) == 0
+        assert await put(keys, 1, 11, batch(1, 5)) == 5
+        for _ in range(5):
+            await taken(keys, 1, 11)
+        assert await put(keys, 1, 11, batch(2, 3)) == 5
+        assert await keys.count(1, 11) == 0
+        assert await put(keys, 1, 11) == 5
+        await keys.remove(1, 11)
+        assert await put(keys, 1, 11, batch(6, 6), identity=OTHER) == 6
+        assert await put(keys, 1, 11, identity=IDENTITY) == 6
 
 
 async def test_all_devices_of_a_user_and_nobody_elses(make_keys: MakeKeys) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +11,14 @@ import pytest
 
 from sut.client.core import KeysOf
 from sut.client.messages import payload as payloads
+from sut.client.messages.cipher import CannotRead
 from sut.client.messages.inbound import KEYLESS, UNACCEPTED, UNREADABLE, WAITING, Inbound
 from sut.client.messages.outbound import Outbound
 from sut.client.messages.payload import Payload
 from sut.client.messages.sealed import Encryption
 from sut.client.model import Conversation, LineKind
 from sut.client.names import user_of
-from sut.crypto import ratchet
+from sut.crypto import envelope, ratchet
 from sut.protocol import content as contents
 from sut.protocol.content import Text
 from sut.protocol.frames import Message
@@ -192,6 +194,64 @@ def restart_key(world: World) -> None:
     """The service hands out Bob's keys again."""
     world.introduce(world.ann, world.bob)
     world.inbound.keys_came(BOB)
+
+
+def put_back(person: Encryption) -> None:
+    """This device goes on from an older copy: what others encrypt to its newest signed prekey it cannot read."""
+    own = person.account._ring.own
+    own.signed.clear()
+    own.rotate(0)
+
+
+def unreadable(world: World) -> Message:
+    """A message of Bob's, begun with a one-time prekey of Ann's that was used before."""
+    message = world.says(1, "lost")
+    section = envelope.parse(message.body).sections[0]
+    world.ann.account._ring.own.used(ratchet.split_opening(section.data)[0].one_time_number)
+    return message
+
+
+def test_a_request_that_its_reader_could_not_read_is_repeated_once(world: World) -> None:
+    """Bob was put back to an older copy, and Ann's request is for keys that he has no more. He asks her in turn."""
+    outbound = world.inbound._outbound
+    world.inbound.shown(unreadable(world))
+    assert world.lines() == [(LineKind.SEALED, WAITING)]
+    restart_key(world)
+    (first,) = outbound.ready()
+    put_back(world.bob)
+    with pytest.raises(CannotRead) as caught:
+        world.bob.open(CONV, (ANN, 11), first.body)
+    assert (caught.value.ask, caught.value.shows) == (True, False)
+    for seq in (2, 3):
+        world.introduce(world.bob, world.ann)
+        asking = world.bob.ask(CONV, (ANN, 11), [first.body])
+        world.wanted.clear()
+        world.inbound.shown(Message(CONV, seq, 0, BOB, DEVICE, seq, asking.body))
+        assert world.wanted == [KeysOf(BOB)] * (seq == 2), "two who cannot help each other come to an end"
+        restart_key(world)
+    (again,) = outbound.ready()
+    opened = world.bob.open(CONV, (ANN, 11), again.body)
+    for seq, answer in enumerate(world.bob.answer(CONV, (ANN, 11), opened.asked), start=4):
+        world.inbound.shown(Message(CONV, seq, 0, BOB, DEVICE, seq, answer.body))
+    assert world.lines() == [(LineKind.TEXT, "lost")]
+    asyncio.run(world.state.commit())
+    assert world.state.sealed() == []
+
+
+def test_a_request_that_cannot_be_read_is_no_line_and_begins_a_new_session(world: World) -> None:
+    asking = world.bob.ask(CONV, (ANN, 11), [])
+    put_back(world.ann)
+    world.inbound.shown(Message(CONV, 1, 0, BOB, DEVICE, 1, asking.body))
+    assert world.lines() == []
+    assert world.wanted[-1] == KeysOf(BOB)
+    restart(world)
+    restart_key(world)
+    (sent,) = world.inbound._outbound.ready()
+    assert world.bob.open(CONV, (ANN, 11), sent.body).plaintext is None
+    assert world.lines() == []
+    asyncio.run(world.state.commit())
+    assert world.state.sealed() == []
+    assert not world.inbound.waits_for(BOB)
 
 
 def test_a_copy_of_a_message_that_was_read_is_not_asked_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

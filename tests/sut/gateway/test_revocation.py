@@ -8,7 +8,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from sut.ports import Revocation, Unavailable
-from sut.process.revoked import LOOK_S, Revoked
+from sut.process.revoked import CLOCKS_S, LOOK_S, Revoked
 from sut.protocol.frames import Beat, Close, Heartbeat
 from tests.sut.gateway.world import MemoryRevocations, World, in_world
 
@@ -85,11 +85,34 @@ def test_while_the_list_is_away_the_last_known_holds(tmp_path):
 def test_a_token_is_void_up_to_the_second_of_the_revocation() -> None:
     async def scenario() -> None:
         revoked = Revoked(MemoryRevocations(), keep_s=60, clock=lambda: NOW + 0.9)
-        assert await revoked.revoke(1, 11) == Revocation(1, 11, NOW, NOW + 60)
-        assert revoked.is_void(1, 11, NOW)
-        assert not revoked.is_void(1, 11, NOW + 1)
-        assert not revoked.is_void(1, 12, NOW)
-        assert not revoked.is_void(2, 11, NOW)
+        at_s = NOW + CLOCKS_S
+        assert await revoked.revoke(1, 11) == Revocation(1, 11, at_s, at_s + 60)
+        assert revoked.is_void(1, 11, at_s)
+        assert not revoked.is_void(1, 11, at_s + 1)
+        assert not revoked.is_void(1, 12, at_s)
+        assert not revoked.is_void(2, 11, at_s)
+
+    asyncio.run(scenario())
+
+
+def test_a_token_is_void_whichever_machine_issued_it_and_a_login_after_it_is_not() -> None:
+    """The issuer's clock is 50 s ahead of the revoker's; each login and revocation is at another machine."""
+
+    async def scenario() -> None:
+        backend = MemoryRevocations()
+        ahead = Revoked(backend, keep_s=60, clock=lambda: NOW + 50)
+        behind = Revoked(backend, keep_s=60, clock=lambda: NOW)
+        for _ in range(3):
+            login_s = ahead.login_s(1, 11, NOW + 50)
+            assert not behind.is_void(1, 11, login_s)
+            await behind.revoke(1, 11)
+            await ahead.look()
+            assert ahead.is_void(1, 11, login_s) and behind.is_void(1, 11, login_s)
+            again_s = behind.login_s(1, 11, NOW)
+            assert not ahead.is_void(1, 11, again_s)
+            await ahead.revoke(1, 11)
+            await behind.look()
+            assert behind.is_void(1, 11, again_s)
 
     asyncio.run(scenario())
 
@@ -119,7 +142,7 @@ def test_what_has_expired_is_forgotten_and_not_put_back() -> None:
         await revoked.revoke(1, 11)
         await revoked.look()
         backend.lose()
-        now += 61
+        now += CLOCKS_S + 61
         await revoked.look()
         assert (len(revoked), backend.entries) == (0, [])
 

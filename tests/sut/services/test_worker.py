@@ -10,8 +10,9 @@ import pytest
 
 from sut.adapters.sqlite.log import SqliteLog
 from sut.adapters.sqlite.store import SqliteStore
-from sut.ports import Kind, LogRecord
+from sut.ports import Kind, LogRecord, Unavailable
 from sut.services.sequencer import rule
+from sut.services.sequencer import worker as worker_module
 from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.worker import PartitionWorker
 from sut.variants.commit_before_store import HastyWorker
@@ -195,6 +196,42 @@ def test_what_is_asked_about_after_a_restart_is_loaded_once_and_never_over_what_
         assert worker.live(11).state.head == 1
         assert [worker.live(conv).state.head for conv in (12, 13)] == [0, 0]
         assert store.loads == len(CONVS) + 1  # one more: for the message, which did not wait
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await store.close()
+        await message_log.close()
+
+    asyncio.run(follow())
+
+
+class AwayStore(SqliteStore):
+    """Takes no write until it is told to."""
+
+    away = True
+
+    async def write(self, partition, writes):
+        if self.away:
+            raise Unavailable("away")
+        await super().write(partition, writes)
+
+
+def test_while_the_store_is_away_the_log_waits_at_a_bound_in_bytes(tmp_path, monkeypatch):
+    size, bound, at_once = 1_000, 10_000, 5
+    monkeypatch.setattr(worker_module, "MAX_UNSTORED_BYTES", bound)
+    monkeypatch.setattr(worker_module, "READ_LIMIT", at_once)
+    log = [LogRecord(Kind.CREATE, 11, 1, 0, 0, b"g", (1, 2), None)]
+    log += [LogRecord(Kind.MESSAGE, 11, 1, 10, seq, bytes(size), (), None) for seq in range(1, 101)]
+
+    async def follow() -> None:
+        message_log, store, emitter = SqliteLog(tmp_path, 1), AwayStore(tmp_path, 1), Emitter(NobodyOnline(), {})
+        await message_log.append(0, log)
+        worker = PartitionWorker(0, message_log=message_log, store=store, emitter=emitter, group_cap=500)
+        running = asyncio.create_task(worker.run())
+        await until(lambda: worker.applied * size > bound)
+        await asyncio.sleep(0.5)
+        assert worker.applied <= bound // size + 2 * at_once
+        store.away = False
+        await until(lambda: worker.applied == len(log) and not worker.unstored, scaled(10.0))
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await store.close()

@@ -5,8 +5,9 @@ import time
 
 import pytest
 
-from sut.adapters.cassandra.schema import TooFewReplicas
-from sut.ports import PushAddress, RegisteredDevice
+from sut.adapters.cassandra.keys import CassandraKeys
+from sut.adapters.cassandra.schema import TooFewReplicas, WrongTable
+from sut.ports import PushAddress, RegisteredDevice, SignedPrekey
 from tests.kit.pace import scaled
 from tests.sut.adapters.cassandra_system import CassandraSystem
 
@@ -22,6 +23,61 @@ async def test_a_keyspace_with_fewer_replicas_than_asked_for_is_refused(cassandr
             await store.load(CONV)
         await store.close()
         cql.run("DROP KEYSPACE thin")
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ("ALTER TABLE odd.message WITH read_repair = 'BLOCKING'", "table message has read_repair BLOCKING, not NONE"),
+        ("ALTER TABLE odd.device DROP revoked", "column revoked of table device is missing, not boolean"),
+        ("ALTER KEYSPACE odd WITH durable_writes = false", "keyspace odd has durable_writes = false"),
+    ],
+)
+async def test_tables_that_are_otherwise_than_the_store_relies_on_are_refused(
+    cassandra_system: CassandraSystem, changed: str, says: str
+) -> None:
+    """As an earlier version of this system, or somebody by hand, may have left them."""
+    with contextlib.closing(cassandra_system.cql()) as cql:
+        made = cassandra_system.store(keyspace="odd", deadline_s=scaled(60.0))
+        await made.load(CONV)
+        await made.close()
+        cql.run(changed)
+        store = cassandra_system.store(keyspace="odd", creates=False, deadline_s=scaled(60.0))
+        with pytest.raises(WrongTable, match=says):
+            await store.load(CONV)
+        await store.close()
+        cql.run("DROP KEYSPACE odd")
+
+
+async def test_the_later_publication_and_removal_count_whatever_the_clocks_say(
+    cassandra_system: CassandraSystem,
+) -> None:
+    """A device whose keys were published by a process an hour ahead is removed by another one, and publishes again."""
+
+    async def published(keys: CassandraKeys, number: int) -> None:
+        signed = SignedPrekey(number, b"k" * 32, b"s" * 64)
+        await keys.publish(81, 41, identity_key=b"i" * 32, signed_prekey=signed, one_time=[])
+
+    async def found() -> list[int]:
+        return [bundle.signed_prekey.number for bundle in (await behind.take(81)).bundles]
+
+    def an_hour_ahead() -> int:
+        return time.time_ns() + 3_600 * 10**9
+
+    system = cassandra_system
+    async with system.opened_keys(wall_clock_ns=an_hour_ahead) as ahead, system.opened_keys() as behind:
+        await published(ahead, 1)
+        await published(behind, 2)
+        assert await found() == [2]
+        await behind.remove(81, 41)
+        assert await found() == []
+        await published(behind, 3)
+        assert await found() == [3]
+        await ahead.remove(81, 41)
+        assert await found() == []
+        await published(behind, 4)
+        assert await found() == [4]
+    system.empty()
 
 
 async def test_the_later_registration_counts_whatever_the_clocks_say(cassandra_system: CassandraSystem) -> None:

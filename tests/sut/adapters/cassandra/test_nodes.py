@@ -275,7 +275,6 @@ async def test_a_zombie_changes_nothing_on_either_side_of_a_boundary(nodes: Cass
         assert await store.page(CONV, BUCKET_ROWS - 3, 5) == found[BUCKET_ROWS - 3 : BUCKET_ROWS + 2]
 
 
-@pytest.mark.xfail(reason="page_before is Unavailable for 30 s while a node is paused; cause not known", strict=False)
 async def test_a_bucket_that_was_emptied_while_a_node_was_away_is_empty_for_all(nodes: CassandraSystem) -> None:
     now = [100.5 * DAY_S]
     last = BUCKET_ROWS + 10

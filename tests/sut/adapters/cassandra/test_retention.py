@@ -8,7 +8,7 @@ import pytest
 
 from sut.adapters.cassandra import retention as cassandra_retention
 from sut.adapters.cassandra.retention import DAY_S
-from sut.adapters.cassandra.rows import batches, last_of
+from sut.adapters.cassandra.rows import Batch, batches, last_of
 from sut.adapters.cassandra.schema import Binding
 from sut.adapters.cassandra.store import CassandraStore
 from sut.ports import ConversationRow, ConversationWrite, SenderMark, Span, StoredMessage, Unavailable
@@ -199,13 +199,49 @@ async def test_thousands_of_emptied_buckets_cost_a_reader_three_reads() -> None:
         calm.nodes.asked.clear()
         assert [row.seq for row in await calm.store.page(CONV, after, 100)] == [last - 1, last]
         assert calm.nodes.asked == ["page", "emptied", "page"]
-    for before, reads in ((1 << 40, 2), (last - 1, 2), (1_000 * BUCKET, 2)):
+    for before, asked in (
+        (1 << 40, ["state", "newest_rows", "page"]),
+        (last - 1, ["state", "page"]),
+        (1_000 * BUCKET, ["state", "page"]),
+        (BUCKET - 1, ["page", "state"]),
+    ):
         calm.nodes.asked.clear()
         await calm.store.page_before(CONV, before, 100)
-        assert calm.nodes.asked.count("page_before") <= reads
+        assert calm.nodes.asked == asked, before
     image = await calm.store.load(CONV)
     assert image is not None
     assert (image.row.head, image.spans, image.marks) == (last, (Span(7, 1),), (SenderMark(1, last, last),))
+
+
+async def test_a_replica_that_missed_an_emptied_bucket_is_not_asked_row_by_row() -> None:
+    """Each read that meets rows deleted elsewhere is without a limit, or finds the mark of the bucket first."""
+    for seed in range(20):
+        calm = Calm(seed=seed)
+        await calm.write(1, 3 * BUCKET + 1)
+        calm.clock.now += 10 * DAY_S
+        calm.nodes.away = 2
+        await calm.expire()
+        calm.nodes.away = None
+        for after in range(3 * BUCKET):
+            assert (await calm.kept(after=after))[0] == max(3 * BUCKET, after + 1)
+        for before in (1, 2, BUCKET, 2 * BUCKET, 3 * BUCKET, 3 * BUCKET + 1, 1 << 40):
+            for limit in (1, 2, 100):
+                rows = await calm.store.page_before(CONV, before, limit)
+                assert [row.seq for row in rows] == list(range(3 * BUCKET, min(before, 3 * BUCKET + 2)))[-limit:]
+        image = await calm.store.load(CONV, confirmed=0)
+        assert image is not None and image.row.head == 3 * BUCKET + 1
+        await calm.write(3 * BUCKET + 2, 3 * BUCKET + 2)
+        assert calm.nodes.row_by_row == []
+
+
+async def test_without_its_mark_such_a_bucket_would_be_read_row_by_row() -> None:
+    calm = Calm()
+    await calm.write(1, 2 * BUCKET)
+    for replica in (0, 1):
+        calm.nodes._apply(replica, Batch((("delete_rows", (cassandra_retention.FOR_GOOD, CONV, 0)),)))
+    for _ in range(10):
+        await calm.store.load(CONV)
+    assert set(calm.nodes.row_by_row) == {"state"}
 
 
 async def test_catching_up_costs_what_it_did_where_nothing_expired() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from sut.adapters.cassandra import session as cassandra_session
 from sut.adapters.cassandra.rows import BUCKET_ROWS, batches, bucket_of, fills, last_of, opens_bucket
-from sut.adapters.cassandra.schema import Binding, statements
+from sut.adapters.cassandra.schema import Binding, columns_of, statements
 from sut.adapters.cassandra.store import CassandraStore
 from sut.ports import ConversationRow, ConversationWrite, StoredMessage, Unavailable
 from tests.kit.waits import until
@@ -127,6 +127,14 @@ def test_the_schema_is_statements_without_comments() -> None:
         *("receipt", "log_of_this_store", "device", "device_of_user", "push_address", "refuses_groups"),
     ]
     assert not any("--" in statement or ";" in statement for statement in found)
+
+
+def test_the_columns_of_a_statement_are_read_with_their_types() -> None:
+    found = {statement.split()[5]: columns_of(statement) for statement in statements()}
+    assert found["bucket_day"] == {"partition": ("int", False), "day": ("bigint", False)}
+    assert found["log_of_this_store"]["one"] == ("int", False)
+    assert found["message"]["spans"] == ("map<frozen<tuple<bigint, bigint>>, bigint>", True)
+    assert len(found["message"]) == 16
 
 
 def write(first: int, last: int) -> ConversationWrite:

@@ -22,6 +22,7 @@ from sut.deploy.probes.health import problem
 from sut.deploy.supervise.state import read_state
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
+from sut.process.revoked import CLOCKS_S
 from sut.protocol import frames as f
 from sut.protocol.push_tokens import push_token
 from tests.kit.pace import scaled
@@ -266,7 +267,7 @@ def test_devices_are_registered_renewed_and_revoked(running: System) -> None:
     assert refused(running, "/v1/devices/5001", None, keys[5002], "DELETE") == 404
     done = call(running.topology, "/v1/devices/5001", None, keys[5011], "DELETE")
     assert (done["user"], done["device"]) == (5001, 5001)
-    assert time.time() - 60 < done["at"] <= time.time()
+    assert time.time() < done["at"] <= time.time() + CLOCKS_S  # clocks of other machines may be ahead
     assert refused(running, "/v1/tokens/refresh", None, renewed["token"]) == 401
     assert refused(running, "/v1/devices/5001/push", push, keys[5001], "PUT") == 401
     assert refused(running, "/v1/devices/5011", None, keys[5001], "DELETE") == 401
