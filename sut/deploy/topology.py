@@ -211,6 +211,11 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         sequencers = self.of_kind("sequencer")
         return sequencers[partition % len(sequencers)]
 
+    def understudy_of(self, sequencer: Service) -> Service | None:
+        """Return the sequencer that takes over while this one is gone: the next; None where there is no other."""
+        sequencers = self.of_kind("sequencer")
+        return sequencers[(sequencer.index + 1) % len(sequencers)] if len(sequencers) > 1 else None
+
     def redis_login(self, user: RedisUser) -> Login | None:
         """Return a user's login at Redis and the Sentinels; None where they have no users."""
         return redis_login(self.redis_key, user)

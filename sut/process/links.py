@@ -15,8 +15,12 @@ def links_to(
     incarnation: int,
     *kinds: ServiceKind,
     on_frame: Callable[[PeerFrame], None] | None = None,
+    of: Callable[[Service], bool] = lambda _target: True,
 ) -> dict[str, PeerLink]:
-    """Return a link to each process of these kinds, by its name. `sut.process.serving.peers` starts and closes them."""
+    """Return a link to each process of these kinds that `of` accepts, by its name.
+
+    `sut.process.serving.peers` starts and closes them.
+    """
     return {
         target.name: PeerLink(
             node=service.name,
@@ -28,6 +32,7 @@ def links_to(
         )
         for kind in kinds
         for target in topology.of_kind(kind)
+        if of(target)
     }
 
 

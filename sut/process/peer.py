@@ -48,6 +48,9 @@ MAX_ASKED: Final = 10_000
 """Questions that may wait for an answer on one link."""
 BACKOFF_S: Final = (0.05, 0.5)
 """Range of the jittered wait before dialling again."""
+AGAIN_S: Final = (0.0, 0.05)
+"""The same after the loss of a link that had lived for PING_AFTER_S. Its peer may be there all the same, or be known to
+be dead at once."""
 HELLO_S: Final = 3.0
 """An accepted connection that has not proven itself after this long is dropped."""
 MAX_UNPROVEN: Final = 256
@@ -299,6 +302,11 @@ class PeerLink:
         return self._connection is not None
 
     @property
+    def life(self) -> int:
+        """A number that changes each time the link comes up or goes down; 0 while it is down."""
+        return self.ups if self.up else 0
+
+    @property
     def peer_incarnation(self) -> int:
         """The incarnation of the process at the other end; 0 while the link is down."""
         return self._connection.incarnation if self._connection is not None else 0
@@ -336,9 +344,11 @@ class PeerLink:
             while True:
                 self._lost.clear()
                 connection = await self._dial()
+                began_s = time.monotonic()
                 if connection is not None:
                     await self._watch(connection)
-                await asyncio.sleep(random.uniform(*BACKOFF_S))
+                lived = time.monotonic() - began_s > PING_AFTER_S
+                await asyncio.sleep(random.uniform(*(AGAIN_S if lived else BACKOFF_S)))
         finally:
             if connection is not None:
                 connection.abort()

@@ -158,17 +158,21 @@ class HotPage(_Tagged, frozen=True, tag=12):
 
 
 class ReadHeads(_Tagged, frozen=True, tag=13):
-    """Chat service to sequencer: the heads of these conversations, as far as this user may see them."""
+    """Chat service to sequencer: the heads of these conversations, as far as this user may see them.
+
+    `of`: the sequencer that is meant, if its understudy is asked.
+    """
 
     user: int
     convs: tuple[int, ...]
+    of: str = ""
 
 
 class Heads(_Tagged, frozen=True, tag=14):
     """Answer to ReadHeads, in the order asked. Values below 0: HEAD_STORED, HEAD_RECOVERING.
 
     `fresh`: (conversation, head) of the user's conversations that the store may not list as theirs yet. `complete`: the
-    sequencer is up to date with its log, and `fresh` lists all of them.
+    partitions of the sequencer that is meant are up to date with their log, and `fresh` lists all of them.
     """
 
     heads: tuple[int, ...]

@@ -2,7 +2,7 @@
 
 Guarantee: in the window of a fault with a bound (`felt_s` of its plan), the p99 of every second is within that bound.
 Anomaly: a fault that the system survives, and that people feel for longer than promised.
-Unknown when a fault with a bound was not proven healed, or nothing was due in its window.
+Unknown when a fault with a bound was not proven healed, nothing was due in its window, or the machine was in the way.
 
     {"e":"plan","fault":"f1","name":"crash","target":"server-1","at_s":5,"for_s":2,"felt_s":1.5,..}
     {"e":"send","t":6100000000,"due":6100000000,"device":1,"conv":7,"msg":5,..}         while it is on
@@ -12,7 +12,8 @@ Decisions. A delivery belongs to the second in which it was due, counted from th
 `latency`. The window ends at the heal plus the recovery (see windows), or when the next fault strikes. A second that
 lies in the windows of several faults is judged by the largest of their bounds, and not at all if one of them has none.
 Nearest-rank p99: with fewer than 100 deliveries in a second it is the slowest of them. What is never shown is for
-`liveness`.
+`liveness`. From the begin of a late second until its p99 was shown, others may have filled the cores, or the swarm
+itself may have stood still (see busy). If that explains why it is late, it proves nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import SECOND
+from chaos.verdict.relations.busy import lost_s
 from chaos.verdict.relations.facts import facts_of
 from chaos.verdict.relations.felt import p99_of
 from chaos.verdict.relations.windows import Window
@@ -37,13 +39,19 @@ MAX_TOLD: Final = 4
 def check(history: History) -> Finding:
     """Return the finding; `anomalies` counts the seconds whose p99 is above the bound."""
     judged = _judged(history)
-    found = [_late_seconds(history, window) for window in judged]
-    if not any(late.height for late in found):
+    late = [_late_seconds(history, window) for window in judged]
+    if not any(rows.height for rows in late):
         return _within(history, judged)
-    seconds = sum(late["second"].n_unique() for late in found)
-    worst = [f"{_of(window)} {_worst(late)}" for window, late in zip(judged, found, strict=True) if late.height]
+    certain = [rows.filter(~pl.col("doubtful")) for rows in late]
+    found = certain if any(rows.height for rows in certain) else late
+    seconds = sum(rows["second"].n_unique() for rows in found)
+    worst = [f"{_of(window)} {_worst(rows)}" for window, rows in zip(judged, found, strict=True) if rows.height]
     more = f"; and {len(worst) - MAX_TOLD} more" if len(worst) > MAX_TOLD else ""
-    return _invalid(history, pl.concat(found), "; ".join(worst[:MAX_TOLD]) + more, seconds)
+    detail = "; ".join(worst[:MAX_TOLD]) + more
+    if found is late:
+        detail += "; but others had filled the cores just then, or the swarm stood still"
+        return Finding(name=NAME, verdict="unknown", detail=detail, anomalies=seconds)
+    return _invalid(history, pl.concat(found), detail, seconds)
 
 
 def quick(bulk: Condensed) -> Finding | None:
@@ -77,7 +85,7 @@ def _within(history: History, judged: list[Window]) -> Finding:
 
 
 def _late_seconds(history: History, window: Window) -> pl.DataFrame:
-    """Return the deliveries of the window's seconds that are above their bound, with that bound and the p99."""
+    """Return the deliveries of the window's late seconds, with p99, bound and whether that is doubtful."""
     windows = facts_of(history).windows
     rows = windows.felt(window)
     assert window.inject_ns is not None
@@ -85,7 +93,16 @@ def _late_seconds(history: History, window: Window) -> pl.DataFrame:
     bounds = [_bound_s(history, window.inject_ns + second * SECOND) for second in late["second"]]
     late = late.with_columns(bound_s=pl.Series(bounds, dtype=pl.Float64), fault=pl.lit(_of(window)))
     late = late.filter(pl.col("p99") > pl.col("bound_s") * SECOND)  # not where the bound is null
-    return rows.join(late, on="second")
+    doubtful = [
+        _is_doubtful(history, window.inject_ns + second * SECOND, p99_ns, bound_s)
+        for second, p99_ns, bound_s in late.select("second", "p99", "bound_s").iter_rows()
+    ]
+    return rows.join(late.with_columns(doubtful=pl.Series(doubtful, dtype=pl.Boolean)), on="second")
+
+
+def _is_doubtful(history: History, start_ns: int, p99_ns: int, bound_s: float) -> bool:
+    """Return True if this second would be within its bound without the time that the machine took."""
+    return p99_ns / SECOND - lost_s(history, start_ns, start_ns + SECOND + p99_ns) <= bound_s
 
 
 def _bound_s(history: History, start_ns: int) -> float | None:

@@ -23,24 +23,19 @@ from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Finding, count, nothing
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import SECOND
+from chaos.verdict.relations.busy import RUNNER, began_ns, is_full
 from chaos.verdict.relations.facts import facts_of
 from chaos.verdict.relations.windows import Window
 from load.history.control import Machine
 
 NAME = "machine"
 RANK = 905
-RUNNER: Final = "runner"
 MAX_TOLD: Final = 4
 
 LATE_PART: Final = 4
 """A generator is late beyond this part of the latency bound: late at both ends, it then takes half of the bound."""
 LATE_SHARE: Final = 0.01
 """Largest share of the time in which a generator may be late. More than that can decide a p99."""
-FULL: Final = 0.9
-"""Share of the cores' time from which a second counts as full: processes wait for a core."""
-THEIRS: Final = 0.1
-"""Share of the cores' time from which other programs have a part in a full second. The daemons of a quiet machine need
-less than 0.03 (2 cores, 2026-11-30)."""
 FULL_SHARE: Final = 0.1
 """Largest share of the seconds that may be full because of other programs, such as a short backup or build."""
 LATE_FAULT_S: Final = 5.0
@@ -95,18 +90,16 @@ def _steady(history: History) -> list[Machine]:
     start, end = history.phase("steady"), history.phase("quiesce")
     if start is None:
         return []
-    return [line for line in history.machine if line.t > start and (end is None or _began(line) < end)]
-
-
-def _began(line: Machine) -> float:
-    return line.t - line.span_s * SECOND
+    return [line for line in history.machine if line.t > start and (end is None or began_ns(line) < end)]
 
 
 def _calm(history: History) -> list[Machine]:
     """The lines of the steady phase that no fault window overlaps."""
     spans = facts_of(history).windows.spans()
     return [
-        line for line in _steady(history) if not any(first <= line.t and _began(line) <= last for first, last in spans)
+        line
+        for line in _steady(history)
+        if not any(first <= line.t and began_ns(line) <= last for first, last in spans)
     ]
 
 
@@ -175,7 +168,7 @@ def _generator(history: History) -> list[str]:
 def _cores(history: History) -> list[str]:
     """Others took the cores."""
     lines = [line for line in _calm(history) if line.cores]
-    full = [line for line in lines if _is_full(line)]
+    full = [line for line in lines if is_full(line)]
     if len(full) <= FULL_SHARE * len(lines):
         return []
     share, stolen = 100 * _share(lines), 100 * sum(line.steal_s for line in lines) / _room_s(lines)
@@ -183,12 +176,6 @@ def _cores(history: History) -> list[str]:
         f"the machine was busy with others: they took {share:.0f} % of the cores (stolen by its host: {stolen:.0f} %), "
         f"and {len(full)} of {count(len(lines), 'second')} were full"
     ]
-
-
-def _is_full(line: Machine) -> bool:
-    room_s = line.cores * line.span_s
-    theirs_s = line.others_s + line.steal_s
-    return theirs_s + line.own_s >= FULL * room_s and theirs_s >= THEIRS * room_s
 
 
 def _share(lines: list[Machine]) -> float:

@@ -1,7 +1,7 @@
 """Reading a partition of a topic: one page at a time, from any offset, and where the partition begins and ends.
 
-There is no group and no subscription. The topology fixes who reads which partition, a hand-over is a restart, and two
-readers of a partition do no harm. So no session time-out and no rebalance ever stops a reader.
+There is no group and no subscription. The topology fixes who reads which partition, a hand-over begins at the last
+commit, and two readers of a partition do no harm. So no session time-out and no rebalance ever stops a reader.
 """
 
 from __future__ import annotations

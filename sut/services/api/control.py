@@ -15,9 +15,10 @@ from typing import Final, NamedTuple
 
 from sut.ports import Kind, LogRecord, MessageLog, Origin, Unavailable
 from sut.process.partitioning import partition_of
-from sut.process.peer import PeerConnection, PeerLink
+from sut.process.peer import PeerConnection
 from sut.protocol.frames import Ack, Nack, Refused, decode_server
 from sut.protocol.peer import Deliver, Deliveries, Missed, PeerFrame, Poke
+from sut.services.covered import Way
 
 ANSWER_TIMEOUT_S: Final = 5.0
 MAX_WAITING: Final = 10_000
@@ -74,10 +75,8 @@ def _id(secret: bytes, text: str) -> int:
 class Control:
     """Appends control records to the log and passes the sequencers' answers to the callers that wait."""
 
-    def __init__(
-        self, *, node: str, incarnation: int, message_log: MessageLog, sequencers: Mapping[int, PeerLink]
-    ) -> None:
-        """`sequencers`: the link to the owner of each log partition."""
+    def __init__(self, *, node: str, incarnation: int, message_log: MessageLog, sequencers: Mapping[int, Way]) -> None:
+        """`sequencers`: the way to the owner of each log partition."""
         self._node = node
         self._incarnation = incarnation
         self._log = message_log

@@ -24,6 +24,7 @@ from sut.services.api.http import make_app
 from sut.services.api.people import People
 from sut.services.api.pieces import ApiPieces
 from sut.services.chat.reader import Reader
+from sut.services.covered import covered
 
 
 async def serve(
@@ -38,7 +39,7 @@ async def serve(
     message_log, registry, store = backends.log(), backends.registry(), backends.store()
     keys, devices, presence = backends.keys(), backends.devices(), backends.presence(ttl_s=pieces.presence_ttl_s)
     links = links_to(topology, service, incarnation, "sequencer")
-    sequencers = by_partition(topology, links)
+    sequencers = covered(topology, links)
     control = Control(node=service.name, incarnation=incarnation, message_log=message_log, sequencers=sequencers)
     ready = Ready()
     server = PeerServer(
@@ -57,7 +58,7 @@ async def serve(
         conversations=Conversations(Reader(store, sequencers)),
         devices=devices,
         keys=keys,
-        people=People(sequencers=sequencers, store=store, presence=presence),
+        people=People(sequencers=by_partition(topology, links), store=store, presence=presence),
     )
     linked = partial(_linked, server, {sequencer.name for sequencer in topology.of_kind("sequencer")})
     async with peers(service, server, links, backends.close):

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sut.ports import LogRecord, MessageLog, Unavailable
-from sut.process.peer import PeerLink
 from sut.process.trace import OFF, Hop, Trace
 from sut.protocol.frames import Nack
 from sut.protocol.peer import Poke
 from sut.protocol.tracing import is_traced
+from sut.services.covered import Way
 from sut.services.waiting import next_batch
 
 MAX_WAITING: Final = 10_000
@@ -51,8 +51,8 @@ class Acceptor:
     patience_s: float = PATIENCE_S
     """Seconds that a SEND may wait for its append."""
 
-    def __init__(self, partition: int, message_log: MessageLog, sequencer: PeerLink, *, trace: Trace = OFF) -> None:
-        """`sequencer`: the link to the partition's owner."""
+    def __init__(self, partition: int, message_log: MessageLog, sequencer: Way, *, trace: Trace = OFF) -> None:
+        """`sequencer`: the way to the partition's owner."""
         self._partition = partition
         self._log = message_log
         self._sequencer = sequencer

@@ -41,6 +41,7 @@ from sut.services.chat.fair import Behind, FairReads
 from sut.services.chat.pieces import ChatPieces
 from sut.services.chat.reader import NotMember, Reader
 from sut.services.chat.relay import Relay
+from sut.services.covered import covered
 
 MAX_CURSORS: Final = 100_000
 CURSOR_TICK_S: Final = 1.0
@@ -60,10 +61,10 @@ async def serve(
     backends = Backends(topology, service.name)
     message_log, store = backends.log(), backends.store()
     links = links_to(topology, service, incarnation, "sequencer", on_frame=lambda frame: pass_on(server, frame))
-    sequencers = by_partition(topology, links)
+    sequencers = covered(topology, links)
     trace = open_trace(topology, service.name)
-    acceptors = [pieces.acceptor(p, message_log, link, trace=trace) for p, link in sequencers.items()]
-    relay = Relay(sequencers, receipts=topology.settings.receipts)
+    acceptors = [pieces.acceptor(p, message_log, way, trace=trace) for p, way in sequencers.items()]
+    relay = Relay(by_partition(topology, links), receipts=topology.settings.receipts)
     chat = _Chat(acceptors, pieces.reader(store, sequencers), store, trace, relay)
     ready = Ready()
     server = PeerServer(

@@ -15,7 +15,6 @@ from typing import Final
 
 from sut.ports import MessageStore, Span, Unavailable
 from sut.process.partitioning import partition_of
-from sut.process.peer import PeerLink
 from sut.protocol.frames import MAX_FETCH, MAX_SYNC_CURSORS, SYNCED_MORE, SYNCED_STALE, Entry, Page, Synced
 from sut.protocol.frames import encode as encode_frame
 from sut.protocol.peer import (
@@ -30,6 +29,7 @@ from sut.protocol.peer import (
     ReadMembers,
 )
 from sut.services.chat.shared import SharedPages
+from sut.services.covered import Way
 from sut.services.sequencer.live import Live
 from sut.services.sequencer.state import Conversation
 from sut.services.visibility import cut_back, cut_page, stretch_before
@@ -52,12 +52,12 @@ class Reader:
     """Reads for devices, within what their users may see."""
 
     def __init__(
-        self, store: MessageStore, sequencers: Mapping[int, PeerLink], *, clock: Callable[[], float] = time.monotonic
+        self, store: MessageStore, sequencers: Mapping[int, Way], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._store = store
         self._clock = clock
         self._sequencers = sequencers
-        """The link to the sequencer of each partition."""
+        """The way to the sequencer of each partition."""
         self._shared = SharedPages()
         self._away: dict[int, float] = {}
         """Partitions whose sequencer does not answer or is not up to date yet -> since when (clock time)."""
@@ -117,7 +117,7 @@ class Reader:
         assert isinstance(answer, HotPage)
         return answer
 
-    def _link(self, conv: int) -> PeerLink:
+    def _link(self, conv: int) -> Way:
         return self._sequencers[partition_of(conv, len(self._sequencers))]
 
     async def _stored_page(self, conv: int, user: int, after: int, limit: int, *, told: int) -> bytes:
@@ -192,9 +192,12 @@ class Reader:
         entries: list[Entry] = []
         stale = False
         for _ in range(MAX_STORE_PAGES):
+            lives = self._lives()
             known = await self._store.conversations_of(user, after_conv, MAX_SYNC_CURSORS)
             last = known[-1] if len(known) == MAX_SYNC_CURSORS else MAX_ID
             heads, complete = await self._heads(user, known, within=range(after_conv + 1, last + 1))
+            # What a sequencer stored just before it died, another one does not know to be fresh.
+            complete = complete and self._lives() == lives
             stale = stale or not complete
             ahead = [
                 Entry(conv, head, 0)
@@ -211,6 +214,9 @@ class Reader:
         else:
             entries.append(Entry(after_conv, 0, 0))  # carries no news, only where to ask next
         return Synced(req, SYNCED_MORE | (SYNCED_STALE if stale else 0), tuple(entries))
+
+    def _lives(self) -> list[object]:
+        return [way.life for way in self._sequencers.values()]
 
     async def _heads(self, user: int, convs: Sequence[int], *, within: range) -> tuple[dict[int, int], bool]:
         """The newest heads by rising conversation, of `convs` and of those `within` that the store does not know as the
@@ -233,7 +239,7 @@ class Reader:
         """Return the sequencers' answers for `convs`: a head, HEAD_STORED or HEAD_RECOVERING (also if it is away); then
         the heads of conversations that the user has just joined; then True if all answered and were up to date.
         """
-        by_link: dict[PeerLink, list[int]] = {link: [] for link in self._sequencers.values()}
+        by_link: dict[Way, list[int]] = {link: [] for link in self._sequencers.values()}
         for conv in convs:
             by_link[self._sequencers[partition_of(conv, len(self._sequencers))]].append(conv)
         answers = await asyncio.gather(

@@ -18,10 +18,11 @@ from sut.adapters.backends import Backends
 from sut.deploy.servers.push_files import PushFiles, read_accounts, read_service_account
 from sut.deploy.topology import Service, Topology
 from sut.ports import Follower, Provider, PushProvider, Unavailable, Verdict
-from sut.process.links import by_partition, links_to
+from sut.process.links import links_to
 from sut.process.peer import PeerLink, PeerServer
 from sut.process.ready import Ready
 from sut.process.serving import peers, refuse, work_until
+from sut.services.covered import covered
 from sut.services.push.directory import Directory
 from sut.services.push.gateways import Gateways
 from sut.services.push.lane import Lane
@@ -83,7 +84,7 @@ class _Push:
             for name, provider in providers.items()
         ]
         self._gateways = Gateways({gateway.name: links[gateway.name] for gateway in topology.of_kind("gateway")})
-        self._progress = Progress(by_partition(topology, links), self._log)
+        self._progress = Progress(covered(topology, links), self._log)
         self._decider = pieces.decider(
             registry=registry,
             generations=registry,

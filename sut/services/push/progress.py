@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from sut.ports import MessageLog, Unavailable
-from sut.process.peer import PeerLink
 from sut.protocol.peer import Applied, AskApplied
+from sut.services.covered import Way
 
 LOOK_S: Final = 0.15
 ANSWER_S: Final = 1.0
@@ -27,8 +27,8 @@ log = logging.getLogger("push")
 class Progress:
     """The applied offsets of all partitions, asked for while a caller waits."""
 
-    def __init__(self, links: Mapping[int, PeerLink], message_log: MessageLog) -> None:
-        """`links`: the link to each partition's sequencer; the caller starts and closes them."""
+    def __init__(self, links: Mapping[int, Way], message_log: MessageLog) -> None:
+        """`links`: the way to each partition's sequencer; the caller starts and closes the links."""
         self._links = links
         self._log = message_log
         self._applied: dict[int, int] = dict.fromkeys(links, 0)
@@ -53,7 +53,7 @@ class Progress:
             for link in links.values():
                 group.create_task(self._ask(link))
 
-    async def _ask(self, link: PeerLink) -> None:
+    async def _ask(self, link: Way) -> None:
         loop = asyncio.get_running_loop()
         mine = [partition for partition, of in self._links.items() if of is link]
         answered_s = loop.time()
@@ -64,6 +64,9 @@ class Progress:
                 continue
             try:
                 answer = await link.ask(AskApplied(), ANSWER_S)
+                assert isinstance(answer, Applied)
+                if not answer.positions.keys() >= set(mine):
+                    raise Unavailable(f"nobody works on the partitions of {link.target}")
             except Unavailable as error:
                 if loop.time() - answered_s > SECOND_OPINION_S:
                     log.warning("no answer from a sequencer: %s", error)
@@ -71,8 +74,7 @@ class Progress:
                     answered_s = loop.time()
                 continue
             answered_s = loop.time()
-            if isinstance(answer, Applied):
-                await self._note({p: offset for p, offset in answer.positions.items() if p in mine})
+            await self._note({p: offset for p, offset in answer.positions.items() if p in mine})
 
     async def _ask_log(self, partitions: Iterable[int]) -> None:
         for partition in tuple(partitions):

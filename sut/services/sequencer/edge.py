@@ -2,8 +2,9 @@
 
 A link that swallows everything looks whole for seconds. So a gateway confirms its Deliveries (Took), and what is not
 confirmed in time goes another way: a chat service passes it on. When the link has come up again, the rest is sent once
-more. A frame may so arrive twice, which devices ignore. Only what no way has taken in KEEP_S is given up: then the
-gateway is told that notifications are missing (Missed).
+more, and before anything new, because a confirmation covers all up to its number. A frame may so arrive twice, which
+devices ignore. Only what no way has taken in KEEP_S is given up: then the gateway is told that notifications are
+missing (Missed).
 """
 
 from __future__ import annotations
@@ -74,10 +75,13 @@ class Edge:
         self._adopt(self._link.peer_incarnation)
         self._number += 1
         sent = _Sent(self._number, now_s, items, sum(len(item.frame) + ITEM_BYTES for item in items))
-        if self._link.send(Deliveries(items, sent.number)):
-            sent.up = self._link.ups
+        behind = bool(self._untaken) and self._untaken[-1].up != self._link.ups
         self._untaken.append(sent)
         self._size += sent.size
+        if behind:
+            self._send_again(now_s)
+        elif self._link.send(Deliveries(items, sent.number)):
+            sent.up = self._link.ups
         if not sent.up or self._is_silent(now_s):
             self._pass(sent)
         while self._size > MAX_BYTES:
@@ -93,11 +97,8 @@ class Edge:
         """Send again what is not confirmed: on a link that is up again, or another way. Called ten times a second."""
         self._adopt(self._link.peer_incarnation)
         silent = self._is_silent(now_s)
+        self._send_again(now_s)
         for sent in self._untaken:
-            if self._link.up and sent.up != self._link.ups:
-                if not self._link.send(Deliveries(sent.items, sent.number)):
-                    break
-                sent.up, sent.at_s = self._link.ups, now_s
             age_s = now_s - sent.at_s
             if not sent.passed and (age_s > VERY_OVERDUE_S or (silent and age_s > OVERDUE_S)):
                 self._pass(sent)
@@ -105,6 +106,15 @@ class Edge:
             self._give_up()
         if self._owes_missed and self._link.send(Missed()):
             self._owes_missed = False
+
+    def _send_again(self, now_s: float) -> None:
+        """Send what the present life of the link has not had, in order. So whatever it had, it had all before that."""
+        for sent in self._untaken if self._link.up else ():
+            if sent.up == self._link.ups:
+                continue
+            if not self._link.send(Deliveries(sent.items, sent.number)):
+                break
+            sent.up, sent.at_s = self._link.ups, now_s
 
     def _give_up(self) -> None:
         sent = self._untaken.popleft()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.signals import Signals
+from sut.services.sequencer.understudy import Understudy
 from sut.services.sequencer.worker import PartitionWorker
 
 
@@ -17,3 +18,5 @@ class SequencerPieces:
     """Handles receipts and typing."""
     emitter: type[Emitter] = Emitter
     """Brings answers and notifications to the gateways."""
+    understudy: type[Understudy] = Understudy
+    """Takes over from another sequencer that is gone."""

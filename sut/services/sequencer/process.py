@@ -1,21 +1,26 @@
-"""The sequencer process: its partitions, its links to every edge node, and the questions it answers."""
+"""The sequencer process: its partitions, its links to every edge node, and the questions it answers.
+
+It is the understudy of another one too (understudy.py).
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from sut.adapters.backends import Backends
 from sut.deploy.topology import Service, Topology
 from sut.process.links import links_to
 from sut.process.partitioning import partition_of
-from sut.process.peer import PeerConnection, PeerServer
+from sut.process.peer import PeerConnection, PeerLink, PeerServer
 from sut.process.ready import Ready
 from sut.process.serving import peers, work_until
 from sut.process.trace import open_trace
 from sut.protocol.peer import (
     ANSWER,
+    HEAD_RECOVERING,
     Applied,
     AskApplied,
     Changed,
@@ -35,9 +40,11 @@ from sut.protocol.peer import (
     TypingIn,
 )
 from sut.services.sequencer.emitter import Emitter
+from sut.services.sequencer.live import Live
 from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.retention import keep_for
 from sut.services.sequencer.signals import Signals
+from sut.services.sequencer.understudy import Understudy
 from sut.services.sequencer.worker import PartitionWorker
 
 MAX_FRESH: Final = 1_000
@@ -62,20 +69,21 @@ async def serve(
     another_way = AnotherWay(chat.name for chat in topology.of_kind("chat"))
     gateways = [gateway.name for gateway in topology.of_kind("gateway")]
     emitter = pieces.emitter(backends.registry(), links, confirming=gateways, pass_on=another_way.send)
-    owned = [p for p in range(topology.settings.partitions) if topology.sequencer_of(p).name == service.name]
     trace = open_trace(topology, service.name)
-    workers = {
-        partition: pieces.worker(
-            partition,
-            message_log=message_log,
-            store=store,
-            emitter=emitter,
-            group_cap=topology.settings.group_cap,
-            trace=trace,
-        )
-        for partition in owned
-    }
-    answers = _Answers(workers, topology.settings.partitions)
+    make = partial(
+        pieces.worker,
+        message_log=message_log,
+        store=store,
+        emitter=emitter,
+        group_cap=topology.settings.group_cap,
+        trace=trace,
+    )
+    partitions = {sequencer.name: _partitions_of(topology, sequencer) for sequencer in topology.of_kind("sequencer")}
+    own = {partition: make(partition) for partition in partitions[service.name]}
+    workers = dict(own)  # and those of a takeover, while there is one
+    others = _others(topology, service, incarnation)
+    understudies = [pieces.understudy(link, partitions[name], workers, make=make) for name, link in others.items()]
+    answers = Answers(workers, partitions, name=service.name)
     signals = answers.signals = pieces.signals(workers, store, emitter, worker_of=answers.worker)
     ready = Ready()
     server = PeerServer(
@@ -83,20 +91,32 @@ async def serve(
         incarnation=incarnation,
         secret=topology.peer_secret,
         on_frame=answers.on_frame,
-        stats=lambda: _stats(workers, emitter, ready) | signals.stats(),
+        stats=lambda: _stats(own, emitter, ready) | _takeovers(understudies) | signals.stats(),
     )
     another_way.connections = server.connections
-    async with peers(service, server, links, trace.close, backends.close):
-        works = [worker.run() for worker in workers.values()]
+    async with peers(service, server, links | others, trace.close, backends.close):
+        works = [worker.run() for worker in own.values()]
+        works += [understudy.run() for understudy in understudies]
         works += [
             emitter.run(),
             emitter.watch(),
-            keep_for(topology.settings.retention_days, store, owned),
+            keep_for(topology.settings.retention_days, store, list(own)),
             *signals.works(),
         ]
         # The store is not read before there is a record, and one of the sequencers creates its tables.
         works.append(ready.reach(lambda: store.cursors(0)))
         await work_until(stop, works)
+
+
+def _partitions_of(topology: Topology, sequencer: Service) -> list[int]:
+    return [p for p in range(topology.settings.partitions) if topology.sequencer_of(p).name == sequencer.name]
+
+
+def _others(topology: Topology, service: Service, incarnation: int) -> dict[str, PeerLink]:
+    """Return the links to the sequencers whose understudy this one is."""
+    return links_to(
+        topology, service, incarnation, "sequencer", of=lambda other: topology.understudy_of(other) == service
+    )
 
 
 class AnotherWay:
@@ -115,12 +135,20 @@ class AnotherWay:
         return any(chats[(self._turn + step) % len(chats)].send(frame) for step in range(len(chats)))
 
 
-class _Answers:
+class Answers:
     """Answers the questions of chat services and the API."""
 
-    def __init__(self, workers: Mapping[int, PartitionWorker], partitions: int) -> None:
+    def __init__(
+        self, workers: Mapping[int, PartitionWorker], partitions: Mapping[str, Collection[int]], *, name: str
+    ) -> None:
+        """`workers`: by partition. `partitions`: of each sequencer. `name`: of this one.
+
+        What is asked about a partition without a worker is answered as by one that recovers.
+        """
         self._workers = workers
-        self._partitions = partitions
+        self._of = partitions
+        self._name = name
+        self._partitions = sum(map(len, partitions.values()))
         self.signals: Signals | None = None
 
     def on_frame(self, connection: PeerConnection, correlation: int, frame: PeerFrame) -> None:
@@ -130,8 +158,8 @@ class _Answers:
                     self._workers[partition].poke()
             case ReadHot() | ReadBefore():
                 connection.send(self._read_hot(frame), correlation | ANSWER)
-            case ReadHeads(user, convs):
-                connection.send(self._heads(user, convs), correlation | ANSWER)
+            case ReadHeads(user, convs, of):
+                connection.send(self._heads(user, convs, of or self._name), correlation | ANSWER)
             case ReadMembers(conv):
                 connection.send(self._members(conv), correlation | ANSWER)
             case AskApplied():
@@ -148,37 +176,48 @@ class _Answers:
                 connection.abort()
 
     def _read_hot(self, frame: ReadHot | ReadBefore) -> HotPage:
-        worker = self.worker(frame.conv)
-        live = worker.live(frame.conv)
+        live, unknown = self._look(frame.conv)
         if live is None:
-            return HotPage(hit=False, member=False, head=worker.unknown_head, page=b"")
+            return HotPage(hit=False, member=False, head=unknown, page=b"")
         if isinstance(frame, ReadBefore):
             return live.page_before(frame.user, frame.before, frame.limit)
         return live.page(frame.user, frame.after, frame.limit)
 
     def _members(self, conv: int) -> Members:
-        worker = self.worker(conv)
-        live = worker.live(conv)
-        return live.members() if live is not None else Members(worker.unknown_head, "", ())
+        live, unknown = self._look(conv)
+        return live.members() if live is not None else Members(unknown, "", ())
 
-    def _heads(self, user: int, convs: tuple[int, ...]) -> Heads:
+    def _heads(self, user: int, convs: tuple[int, ...], of: str) -> Heads:
         workers = self._workers.values()
+        meant = [self._workers.get(partition) for partition in self._of.get(of, ())]
+        caught_up = bool(meant) and all(worker is not None and worker.caught_up for worker in meant)
         fresh = [conv for worker in workers for conv in worker.fresh.of(user)]
         told = tuple((conv, self._head(user, conv)) for conv in fresh[:MAX_FRESH])
         # One that has left the memory already is in the store, perhaps since a moment after it was read there.
         forgotten = any(head < 0 and conv not in convs for conv, head in told)
-        complete = len(fresh) <= MAX_FRESH and not forgotten and all(worker.caught_up for worker in workers)
+        complete = len(fresh) <= MAX_FRESH and not forgotten and caught_up
         heads = tuple(self._head(user, conv) for conv in convs)
         return Heads(heads, tuple((conv, head) for conv, head in told if head > 0), complete)
 
     def _head(self, user: int, conv: int) -> int:
-        worker = self.worker(conv)
-        live = worker.live(conv)
-        return live.head_for(user) if live is not None else worker.unknown_head
+        live, unknown = self._look(conv)
+        return live.head_for(user) if live is not None else unknown
 
-    def worker(self, conv: int) -> PartitionWorker:
-        """Return the worker of a conversation."""
-        return self._workers[partition_of(conv, self._partitions)]
+    def _look(self, conv: int) -> tuple[Live | None, int]:
+        """Return a conversation that is in memory, and the head to report if it is not."""
+        worker = self.worker(conv)
+        return (None, HEAD_RECOVERING) if worker is None else (worker.live(conv), worker.unknown_head)
+
+    def worker(self, conv: int) -> PartitionWorker | None:
+        """Return the worker of a conversation; None if its partition is not worked on here."""
+        return self._workers.get(partition_of(conv, self._partitions))
+
+
+def _takeovers(understudies: Collection[Understudy]) -> dict[str, float]:
+    return {
+        "takeovers": float(sum(understudy.takeovers for understudy in understudies)),
+        "taken_over": float(sum(understudy.took_over for understudy in understudies)),
+    }
 
 
 def _stats(workers: Mapping[int, PartitionWorker], emitter: Emitter, ready: Ready) -> dict[str, float]:

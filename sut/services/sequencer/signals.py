@@ -31,9 +31,9 @@ class Signals:
         store: MessageStore,
         emitter: Emitter,
         *,
-        worker_of: Callable[[int], PartitionWorker],
+        worker_of: Callable[[int], PartitionWorker | None],
     ) -> None:
-        """`workers`: by partition. `worker_of`: returns the worker of a conversation."""
+        """`workers`: by partition. `worker_of`: returns the worker of a conversation; None: another process has it."""
         self._workers = workers
         self._worker_of = worker_of
         self._emitter = emitter
@@ -41,7 +41,8 @@ class Signals:
         self.typing = TypingRelay(live=self._live, offer=emitter.offer)
 
     def _live(self, conv: int) -> Live | None:
-        return self._worker_of(conv).live(conv)
+        worker = self._worker_of(conv)
+        return worker.live(conv) if worker is not None else None
 
     def on_frame(self, frame: SignalFrame) -> ReceiptsOf | None:
         """Process the frame. Returns its answer, or None if it has none."""

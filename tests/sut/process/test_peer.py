@@ -7,6 +7,7 @@ import pytest
 import uvloop
 
 from sut.ports import Unavailable
+from sut.process import peer
 from sut.process.peer import PeerConnection, PeerLink, PeerServer, PortInUse, ping
 from sut.protocol.frames import FrameError
 from sut.protocol.peer import ANSWER, Heads, Hello, PeerFrame, Poke, ReadHeads, decode, encode
@@ -79,6 +80,27 @@ def test_link_comes_back_after_the_peer_restarts_and_pending_questions_fail_at_o
         server = await serve(port)
         await until(lambda: link.up)
         assert (len(ups), len(downs)) == (2, 1)
+        await link.close()
+        await server.close()
+
+    loop_of(run())
+
+
+def test_a_link_that_was_up_for_a_while_is_dialled_again_at_once(loop_of, monkeypatch):
+    monkeypatch.setattr(peer, "BACKOFF_S", (60.0, 60.0))
+
+    async def run():
+        port = free_port()
+        server, link = await serve(port), dial(port)
+        await until(lambda: link.up)
+        await asyncio.sleep(peer.PING_AFTER_S + 0.2)
+        for connection in server.connections:
+            connection.abort()
+        await until(lambda: link.ups == 2 and link.up, 1.0)
+        for connection in server.connections:
+            connection.abort()
+        await asyncio.sleep(0.3)
+        assert not link.up, "the second one lived too shortly"
         await link.close()
         await server.close()
 

@@ -131,6 +131,30 @@ def test_the_next_link_gets_what_the_last_one_lost() -> None:
     in_world(scenario)
 
 
+def test_what_the_last_link_lost_comes_before_what_is_new() -> None:
+    """The gateway confirms by number: with the new one first it would confirm what it never got."""
+
+    async def scenario(world: World) -> None:
+        world.another_way = False
+        await world.gateway.server.close()
+        await until(lambda: not world.link.up)
+        now_s = time.monotonic()
+        for number in (1, 2):
+            world.edge.send((item(number),), now_s)
+        world.gateway = Gateway(world.port)
+        await world.gateway.start()
+        await until(lambda: world.link.up)
+        world.edge.send((item(3),), now_s + 1)
+        world.edge.send((item(4),), now_s + 1)
+        await until(lambda: len(world.gateway.conns()) >= 4)
+        assert world.gateway.conns() == [1, 2, 3, 4]
+        world.edge.look(now_s + 1.1)
+        await asyncio.sleep(0.1)
+        assert world.gateway.conns() == [1, 2, 3, 4], "each once"
+
+    in_world(scenario)
+
+
 def test_a_new_incarnation_gets_nothing_that_was_for_the_one_before() -> None:
     async def scenario(world: World) -> None:
         world.another_way = False

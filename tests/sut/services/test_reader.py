@@ -29,6 +29,8 @@ class Store:
 class Sequencer:
     """Answers one thing."""
 
+    life = 1
+
     def __init__(self, answer):
         self.answer = answer
 
@@ -114,12 +116,16 @@ class ManyStore:
 class Away:
     """A sequencer that cannot be asked."""
 
+    life = 0
+
     async def ask(self, frame, timeout_s):
         raise Unavailable("away")
 
 
 class Knows:
     """A sequencer that has some heads in memory."""
+
+    life = 1
 
     def __init__(self, heads, otherwise=HEAD_STORED):
         self.heads = heads
@@ -151,6 +157,26 @@ def test_a_sync_of_very_many_conversations_leaves_none_out():
     told, stale = sync_all(ManyStore(), Away(), away_s=RESTART_S)
     assert told == dict.fromkeys(range(1, 1501), 1)
     assert stale
+
+
+class DiesMeanwhile(ManyStore):
+    """While it is read, the sequencer dies and another one takes over."""
+
+    def __init__(self, sequencer):
+        super().__init__()
+        self.sequencer = sequencer
+
+    async def conversations_of(self, user, after, limit):
+        found = await super().conversations_of(user, after, limit)
+        self.sequencer.life += 1
+        return found
+
+
+def test_a_sync_during_which_another_sequencer_took_over_is_stale():
+    """The dead one may have stored a change of members after the store was read; the other one does not know of it."""
+    knows = Knows({}, otherwise=7)
+    assert not sync_all(ManyStore(), knows)[1]
+    assert sync_all(DiesMeanwhile(knows), knows)[1]
 
 
 def test_the_store_is_asked_only_for_what_no_sequencer_has_in_memory():
@@ -218,6 +244,8 @@ def test_a_conversation_of_the_index_that_nobody_knows_is_left_out():
 
 class KnowsFresh:
     """A sequencer to which the user came into conversations just now."""
+
+    life = 1
 
     def __init__(self, fresh, *, complete=True):
         self.fresh = fresh

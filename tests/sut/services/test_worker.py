@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from pathlib import Path
 
@@ -104,6 +105,54 @@ def test_the_same_crashes_show_the_variant_that_commits_first(tmp_path):
     """The test above can fail: this is how it does."""
     results = [asyncio.run(crash_through(tmp_path / str(seed), seed, HastyWorker)) for seed in range(2)]
     assert not any(results)
+
+
+async def two_at_once(directory: Path, seed: int) -> bool:
+    """As above with two workers of one partition, each torn down at moments of its own."""
+    rng = random.Random(seed)
+    log = records(rng, 300)
+    message_log = SqliteLog(directory, 1)
+    emitter = Emitter(NobodyOnline(), {})
+    emitting = asyncio.create_task(emitter.run())
+    store = SqliteStore(directory, 1)
+    done = asyncio.Event()
+
+    async def lives(life: random.Random) -> None:
+        while not done.is_set():
+            worker = PartitionWorker(0, message_log=message_log, store=store, emitter=emitter, group_cap=500)
+            running = asyncio.create_task(worker.run())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(done.wait(), life.uniform(0.0, 0.6))
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    owners = [asyncio.create_task(lives(random.Random(f"{seed} {place}"))) for place in range(2)]
+    written = 0
+    while written < len(log):
+        size = rng.randint(1, 20)
+        await message_log.append(0, log[written : written + size])
+        written += size
+        await asyncio.sleep(rng.uniform(0.0, 0.15))
+    done.set()
+    await asyncio.gather(*owners)
+    last = PartitionWorker(0, message_log=message_log, store=store, emitter=emitter, group_cap=500)
+    running = asyncio.create_task(last.run())
+    await message_log.append(0, log[-1:])
+    end = await message_log.end(0)
+    await until(lambda: last.committed >= end, 30)
+    for task in (running, emitting):
+        task.cancel()
+    await asyncio.gather(running, emitting, return_exceptions=True)
+    found = {conv: [(r.seq, r.device, r.body) for r in await store.page(conv, 0, 10_000)] for conv in CONVS}
+    await store.close()
+    await message_log.close()
+    return found == expected(log)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_at_once_store_what_the_log_says(tmp_path, seed):
+    """A sequencer that is back, and its understudy for a moment longer."""
+    assert asyncio.run(two_at_once(tmp_path, seed))
 
 
 class TricklingLog(SqliteLog):

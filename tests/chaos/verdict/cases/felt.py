@@ -77,3 +77,27 @@ def machine__busy_while_a_fault_was_felt_for_long() -> Book:
     book = Book()
     book.own(until=UNTIL, min_acked=4, min_deliveries=8)
     return measured(broken(5, 9, book=chat(stuck=(6, 8.5), book=book)), busy=FULL).read_back(81)
+
+
+@unknown()
+def felt__others_filled_the_cores_just_then() -> Book:
+    book = Book()
+    book.own(until=UNTIL, min_acked=4, min_deliveries=8)
+    broken(5, 9, book=chat(stuck=(6, 8.5), book=book))
+    return measured(book, full=(7, 8)).read_back(81)
+
+
+@bad()
+def felt__for_longer_than_others_filled_the_cores() -> Book:
+    book = Book()
+    book.own(until=UNTIL, min_acked=4, min_deliveries=8)
+    broken(5, 13, book=chat(stuck=(6, 12.5), book=book))
+    return measured(book, full=(7, 8)).read_back(81)
+
+
+@unknown()
+def felt__the_swarm_stood_still_just_then() -> Book:
+    book = Book()
+    book.own(until=UNTIL, min_acked=4, min_deliveries=8)
+    broken(5, 9, book=chat(stuck=(6, 8.5), book=book))
+    return measured(book, stalls={7: [1.5]}).read_back(81)

@@ -9,12 +9,17 @@ FULL = {"own_s": 0.9, "others_s": 1.0}
 
 
 def measured(
-    book: Book, *, stalls: dict[int, list[float]] | None = None, busy: dict[str, float] | None = None, unsent: int = 0
+    book: Book,
+    *,
+    stalls: dict[int, list[float]] | None = None,
+    busy: dict[str, float] | None = None,
+    full: tuple[int, ...] = (),
+    unsent: int = 0,
 ) -> Book:
-    """What a run tells of the machine: `stalls` of the swarm by second, `busy` in every second."""
+    """What a run tells of the machine: `stalls` of the swarm by second, `busy` in all of them, FULL in `full`."""
     for second in range(2, UNTIL):
         book.add("machine", second + 0.5, process="runner", span_s=1, stalls_s=[])
-        told = {"own_s": 0.6, "others_s": 0.1, "steal_s": 0, **(busy or {})}
+        told = {"own_s": 0.6, "others_s": 0.1, "steal_s": 0, **(busy or {}), **(FULL if second in full else {})}
         book.add("machine", second + 0.6, process="runner", span_s=1, cores=2, **told)
         book.add("machine", second + 0.7, process="swarm-7", span_s=1, stalls_s=(stalls or {}).get(second, []))
     book.add("sends", UNTIL, process="swarm-7", planned=60, unsent=unsent)

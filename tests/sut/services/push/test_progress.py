@@ -70,6 +70,17 @@ async def test_a_sequencer_that_starts_again_further_back_takes_nothing_back(tmp
             await progress.wait(0, 8)
 
 
+async def test_an_understudy_that_has_not_taken_over_is_as_good_as_no_answer(
+    tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SECOND_OPINION_S", 0.3)
+    async with world(tmp_path, free_port) as (sequencer, progress, log):
+        sequencer.positions = {0: 9}
+        await log.commit(1, 6)
+        async with asyncio.timeout(scaled(5)):
+            await progress.wait(1, 6)
+
+
 async def test_without_a_word_from_it_the_log_says_what_it_committed(
     tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
