@@ -49,8 +49,9 @@ from sut.deploy.system import System
 
 PER_S: Final = 500
 """Devices a second that connect or leave at the least, beyond the time of a small run."""
-RAMP_SLACK_S: Final = 60.0
-"""Seconds beyond the experiment's ramp until the first planned send."""
+RAMP_SLACK_S: Final = 180.0
+"""Seconds beyond the experiment's ramp until the first planned send. On a busy machine a thousand conversations on the
+cluster take more than a minute to create."""
 DRAIN_SLACK_S: Final = 5.0
 """Seconds beyond the liveness bound until the wait for deliveries is abandoned."""
 DRAIN_BROKEN_S: Final = 5.0

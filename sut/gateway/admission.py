@@ -29,7 +29,8 @@ SPARE: Final = 4
 FORGET_S: Final = 2.0
 """The time after which a device repeats a SEND (ClientSettings.ack_timeout_s)."""
 LATE_S: Final = 0.3
-"""With its loop this late a gateway takes no SENDs: what it reads has waited in the socket for as long."""
+"""With its loop this late a gateway takes one SEND of each partition at a time: what it reads has waited in the socket
+for as long. On a machine that others use it is late all the time, and none at all would be an outage."""
 RETRY_S: Final = (0.2, 1.0)
 """Bounds of what a refusal asks for. Devices double their own wait, so a short one is enough under overload; and when a
 service was away they are soon back."""
@@ -144,8 +145,9 @@ class Admission:
 
     def refuses(self, partition: int, now_s: float) -> float:
         """Return 0 to take a SEND of this partition now, else the seconds after which to try again."""
-        wait_s = self._lanes[partition].wait_s(now_s)
-        if self._late_s > LATE_S:
+        lane = self._lanes[partition]
+        wait_s = lane.wait_s(now_s)
+        if self._late_s > LATE_S and lane.asked:
             wait_s = max(wait_s, self._late_s)
         if not wait_s:
             return 0.0

@@ -19,6 +19,7 @@ from sut.gateway import budget
 from sut.gateway.limits import Limits, address_of
 from sut.gateway.silence import Silence, Told
 from sut.gateway.stats import Stats
+from sut.gateway.syncs import Syncs
 from sut.gateway.timers import NEVER, AwakeClock, Wheel, ticks
 from sut.process.revoked import Revoked
 from sut.protocol import handshake, websocket
@@ -75,6 +76,7 @@ class Shared(ABC):
         self.idle_ticks = ticks(2 * settings.heartbeat_s)
         self.beat_ticks = ticks(min(settings.heartbeat_s + BEAT_SPARE_S, 2 * settings.heartbeat_s))
         self.silence = Silence(self.on_silent)
+        self.syncs = Syncs()
         self.clock = AwakeClock(clock())
         self.wheel: Wheel[Connection] = Wheel()
         self.stats = Stats()
@@ -266,16 +268,25 @@ class Connection(asyncio.Protocol):
         second = gateway.clock.second
         if not self.routed:
             session.forget_mark()
-        answer = session.heartbeat(data, mark=gateway.mark(), second=second)
+        hold = not gateway.syncs.room(gateway.clock.tick)
+        answer = session.heartbeat(data, mark=gateway.mark(), second=second, hold=hold)
         if answer is None:
             return False
         self._note_heard()
         gateway.stats.frames_in += 1
         gateway.limits.too_fast(self.user, 1, second)
-        gateway.stats.resyncs += answer.resync
-        self.send(answer.data)
+        self._answer(answer)
         self._pay(budget.HEARTBEAT_S)
         return True
+
+    def _answer(self, answer: Answer) -> None:
+        gateway = self._gateway
+        if answer.resync:
+            gateway.stats.resyncs += 1
+            gateway.syncs.asked(self.number, gateway.clock.tick)
+        elif answer.held:
+            gateway.syncs.hold(self.number)
+        self.send(answer.data)
 
     def _note_heard(self) -> None:
         self._heard = self._gateway.clock.tick
@@ -307,7 +318,8 @@ class Connection(asyncio.Protocol):
         self._note_heard()
         if not self.routed:
             session.forget_mark()  # frames cannot be routed to it yet, so each BEAT says RESYNC
-        decisions = session.receive(data, mark=gateway.mark(), second=gateway.clock.second)
+        hold = not gateway.syncs.room(gateway.clock.tick)
+        decisions = session.receive(data, mark=gateway.mark(), second=gateway.clock.second, hold=hold)
         gateway.stats.frames_in += len(decisions)
         too_fast = gateway.limits.too_fast(self.user, len(decisions), gateway.clock.second)
         for decision in decisions:
@@ -321,8 +333,7 @@ class Connection(asyncio.Protocol):
                 else:
                     gateway.forward(self, decision.frame)
             elif isinstance(decision, Answer):
-                gateway.stats.resyncs += decision.resync
-                self.send(decision.data)
+                self._answer(decision)
             else:
                 assert isinstance(decision, End)
                 self.close(decision.code, decision.reason, hang_up=not decision.reason)
@@ -361,6 +372,8 @@ class Connection(asyncio.Protocol):
         """Make the device's next BEAT say RESYNC; `at_once`: send such a BEAT now."""
         if at_once:
             self._gateway.stats.resyncs += 1
+            if self._session is not None:
+                self._session.told(self._gateway.mark())
             self.send(websocket.binary(encode(Beat(BEAT_RESYNC))))
         elif self._session is not None:
             self._session.forget_mark()

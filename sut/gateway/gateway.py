@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
@@ -50,7 +49,7 @@ from sut.protocol.peer import (
     Took,
     TypingIn,
 )
-from sut.protocol.server import answers, refusal
+from sut.protocol.server import answers, is_synced, refusal
 from sut.protocol.signals import FromDevice, Read, Typing, Watch
 
 RESYNCS: Final = 100
@@ -89,8 +88,6 @@ class Gateway(Shared):
         self._last_number = 0
         self.losses = Losses(sequencer.name for sequencer in topology.of_kind("sequencer"))
         self._registers(registry, incarnation, pieces)
-        self._unsynced: deque[int] = deque()
-        """Connections that may have missed something, and are told so in turn."""
         self._taken: dict[PeerConnection, int] = {}
         """The highest number of the Deliveries of each sequencer that are to be confirmed."""
         self.presence: GatewayPresence | None = None
@@ -113,6 +110,8 @@ class Gateway(Shared):
         self._partitions = settings.partitions
         self.admission = pieces.admission(settings.partitions)
         self._tick_due_s = 0.0
+        self._resyncs_left = 0
+        """Devices that may still be told before the next tick to SYNC."""
         self._peers = PeerServer(
             node=service.name,
             incarnation=incarnation,
@@ -179,6 +178,7 @@ class Gateway(Shared):
         self.registrar.tick()
         self.announcer.tick()
         self._confirm()
+        self._resyncs_left = RESYNCS
         self._resync_some()
         self._hand_on_again()
 
@@ -190,11 +190,12 @@ class Gateway(Shared):
     def _on_lapsed(self, ended_s: float) -> None:
         """Tell every device that it may have missed something, unless the sequencers had our routes from us by then."""
         if self.announcer.since_s > ended_s:
-            self._unsynced = deque(self.connections)
+            self.syncs.hold_all(self.connections)
 
     def _resync_some(self) -> None:
-        for _ in range(min(len(self._unsynced), RESYNCS)):
-            connection = self.connections.get(self._unsynced.popleft())
+        for number in self.syncs.due(self.clock.tick, self._resyncs_left):
+            self._resyncs_left -= 1
+            connection = self.connections.get(number)
             if connection is not None and connection.welcomed:
                 connection.resync(at_once=True)
 
@@ -221,6 +222,7 @@ class Gateway(Shared):
     def left(self, connection: Connection, code: int) -> None:
         """Forget an open connection that has ended with this close code."""
         del self.connections[connection.number]
+        self.syncs.left(connection.number)
         self.limits.left(connection)
         self.stats.closed[code] += 1
         self.registrar.remove(connection)
@@ -270,7 +272,10 @@ class Gateway(Shared):
             first = self._next_chat = (self._next_chat + 1) % count
         if self._hand_on(_for_chat(connection, frame), first):
             self.stats.forwarded += 1
-            if type(frame) is Send:
+            self.stats.passed_on[type(frame).__name__.lower()] += 1
+            if type(frame) is Sync:
+                self.syncs.asked(connection.number, self.clock.tick)
+            elif type(frame) is Send:
                 self.admission.passed_on(partition, (connection.number, frame.client_seq), now_s)
                 self._trace.message(Hop.HANDED_ON, connection.device, frame.client_seq)
             return
@@ -342,6 +347,10 @@ class Gateway(Shared):
             partition, now_s = partition_of(conv, self._partitions), self._clock()
             for number in item.conns:
                 self.admission.answered(partition, (number, client_seq), now_s)
+        elif is_synced(item.frame):
+            for number in item.conns:
+                self.syncs.answered(number)
+            self._resync_some()
         for number in item.conns:
             connection = self.connections.get(number)
             if connection is None:
@@ -383,6 +392,8 @@ class Gateway(Shared):
                 "stalls": float(self.clock.stalls),
                 "silent": float(len(self.silence)),
                 "probes": float(self.silence.pings),
+                "resyncs_waiting": float(self.syncs.waiting),
+                "resyncs_held": float(self.syncs.held),
                 "sends_waiting": float(self.admission.waiting),
                 "sends_refused": float(self.admission.refused),
                 "draining": float(self.draining),

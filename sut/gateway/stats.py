@@ -26,10 +26,12 @@ class Stats:
     resyncs: int = 0  # BEATs that said RESYNC
     missed: int = 0  # Missed frames from sequencers
     closed: Counter[int] = field(default_factory=Counter)  # by close code; 1006: without a close frame
+    passed_on: Counter[str] = field(default_factory=Counter)  # forwarded, by the kind of the frame
 
     def as_gauges(self) -> dict[str, float]:
         """Return the counters by name, and the resident memory of this process."""
-        gauges = {name: float(getattr(self, name)) for name in self.__slots__ if name != "closed"}
+        gauges = {name: float(getattr(self, name)) for name in self.__slots__ if name not in ("closed", "passed_on")}
         gauges |= {f"closed_{code}": float(count) for code, count in self.closed.items()}
+        gauges |= {f"forwarded_{kind}": float(count) for kind, count in self.passed_on.items()}
         gauges["rss_bytes"] = float(psutil.Process().memory_info().rss)
         return gauges

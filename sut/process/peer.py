@@ -5,6 +5,9 @@ incarnation of their process, so that a restarted process is not mistaken for th
 know the system's secret; a peer that has not done so within HELLO_S is dropped. A silent link is pinged, and dropped
 when no answer comes: a partition that swallows packets looks like that. Frames sent on a link that broke may be lost;
 callers that need to know use on_down and on_up.
+
+All time limits here grow with what the own loop is late, and those of questions with what answers of the same peer took
+lately. A dropped link and a repeated question cost a busy machine more than the wait.
 """
 
 from __future__ import annotations
@@ -16,10 +19,13 @@ import random
 import secrets
 import socket
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, cast
 
+from sut.adapters.shared.patience import patience
 from sut.ports import SutError, Unavailable
+from sut.process.lateness import Recent, limit_s, slack_s
 from sut.protocol.frames import FrameError
 from sut.protocol.peer import (
     ANSWER,
@@ -46,6 +52,8 @@ SEND_BUFFER: Final = 8 << 20
 """Bytes that may wait in a link; beyond it `send` refuses."""
 MAX_ASKED: Final = 10_000
 """Questions that may wait for an answer on one link."""
+MAX_GIVEN_UP: Final = 100
+"""Questions of one link that were given up, and whose late answers are still measured."""
 BACKOFF_S: Final = (0.05, 0.5)
 """Range of the jittered wait before dialling again."""
 AGAIN_S: Final = (0.0, 0.05)
@@ -239,9 +247,10 @@ class PeerServer:
             now_s = time.monotonic()
             if now_s - started_s > STALL_S:
                 continue
-            for connection in [c for c in self.connections if now_s - c.heard_s > DEAD_AFTER_S]:
+            slack = slack_s()
+            for connection in [c for c in self.connections if now_s - c.heard_s > DEAD_AFTER_S + slack]:
                 connection.abort()
-            for connection in [c for c, since_s in self._unproven.items() if now_s - since_s > HELLO_S]:
+            for connection in [c for c, since_s in self._unproven.items() if now_s - since_s > HELLO_S + slack]:
                 connection.abort()
 
     async def close(self) -> None:
@@ -284,6 +293,10 @@ class PeerLink:
         self._connection: PeerConnection | None = None
         self._lost = asyncio.Event()
         self._asked: dict[int, asyncio.Future[PeerFrame]] = {}
+        self._given_up: OrderedDict[int, float] = OrderedDict()
+        """Questions whose answer was not awaited any longer -> when they were asked."""
+        self._took = Recent()
+        """Seconds that answers took."""
         self._next = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -321,7 +334,10 @@ class PeerLink:
         return self._connection is not None and self._connection.send(frame)
 
     async def ask(self, frame: PeerFrame, timeout_s: float) -> PeerFrame:
-        """Send a question and return its answer. Raises Unavailable: link down, full or broken, or answer too late."""
+        """Send a question and return its answer. Raises Unavailable: link down, full or broken, or answer too late.
+
+        A peer whose answers came later than `timeout_s` gets twice the time that they took, at most MAX_SLACK_S more.
+        """
         if len(self._asked) >= MAX_ASKED:
             raise Unavailable(f"{self.target}: {MAX_ASKED} questions wait already")
         self._next = self._next % (ANSWER - 1) + 1
@@ -330,13 +346,29 @@ class PeerLink:
             raise Unavailable(f"{self.target}: link is down")
         future: asyncio.Future[PeerFrame] = asyncio.get_running_loop().create_future()
         self._asked[correlation] = future
+        asked_s = time.monotonic()
+        patience_s = limit_s(timeout_s, self._took.at(asked_s)) + slack_s()
         try:
-            async with asyncio.timeout(timeout_s):
-                return await future
+            async with asyncio.timeout(patience_s):
+                answer = await future
         except TimeoutError:
-            raise Unavailable(f"{self.target}: no answer in {timeout_s} s") from None
+            if not future.done() or future.cancelled():  # else it came together with the end of the time
+                self._gave_up(correlation, asked_s)
+                raise Unavailable(f"{self.target}: no answer in {patience_s:.1f} s") from None
+            answer = future.result()
         finally:
             self._asked.pop(correlation, None)
+        self._answered(asked_s)
+        return answer
+
+    def _gave_up(self, correlation: int, asked_s: float) -> None:
+        self._given_up[correlation] = asked_s
+        if len(self._given_up) > MAX_GIVEN_UP:
+            self._given_up.popitem(last=False)
+
+    def _answered(self, asked_s: float) -> None:
+        now_s = time.monotonic()
+        self._took.note(now_s - asked_s, now_s)
 
     async def _keep_up(self) -> None:
         connection: PeerConnection | None = None
@@ -371,7 +403,7 @@ class PeerLink:
             on_lost=lost,
         )
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with patience(CONNECT_TIMEOUT_S):
                 await loop.create_connection(lambda: connection, *self._address)
                 await hello.wait()
         except (OSError, TimeoutError) as error:
@@ -399,7 +431,7 @@ class PeerLink:
             if now_s - started_s > STALL_S:
                 connection.heard_s = now_s
             silent_s = now_s - connection.heard_s
-            if silent_s > DEAD_AFTER_S:
+            if silent_s > DEAD_AFTER_S + slack_s():
                 connection.abort()
                 break
             if silent_s > PING_AFTER_S / 2:
@@ -410,6 +442,7 @@ class PeerLink:
         if self._connection is None:
             return
         self._connection = None
+        self._given_up.clear()
         for future in self._asked.values():
             if not future.done():
                 future.set_exception(Unavailable(f"{self.target}: link broke"))
@@ -421,6 +454,8 @@ class PeerLink:
             future = self._asked.get(correlation ^ ANSWER)
             if future is not None and not future.done():
                 future.set_result(frame)
+            elif (asked_s := self._given_up.pop(correlation ^ ANSWER, None)) is not None:
+                self._answered(asked_s)
         elif self._on_frame is not None and not isinstance(frame, Pong):
             self._on_frame(frame)
 

@@ -50,10 +50,11 @@ class Forward(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Write these bytes, one whole WebSocket frame. `resync`: it is a BEAT with RESYNC."""
+    """Write these bytes, one whole WebSocket frame. `resync`: it is a BEAT with RESYNC. `held`: it should have been."""
 
     data: bytes
     resync: bool = False
+    held: bool = False
 
 
 class End(NamedTuple):
@@ -71,6 +72,7 @@ _BEAT_HEAD: Final = bytes((websocket.BINARY_BYTE, 0x80 | len(_HEARTBEAT)))
 """How a client's frame with a HEARTBEAT begins; four bytes of mask and the payload follow."""
 _BEAT_SIZE: Final = len(_BEAT_HEAD) + 4 + len(_HEARTBEAT)
 _BEAT = Answer(websocket.binary(encode(Beat(0))))
+_BEAT_HELD = Answer(websocket.binary(encode(Beat(0))), held=True)
 _BEAT_RESYNC = Answer(websocket.binary(encode(Beat(BEAT_RESYNC))), resync=True)
 
 
@@ -95,7 +97,7 @@ class ServerSession:
         """Send RESYNC in the next BEAT: notifications for this device alone may have been lost."""
         self._mark = NO_MARK
 
-    def heartbeat(self, data: bytes, *, mark: int, second: int) -> Answer | None:
+    def heartbeat(self, data: bytes, *, mark: int, second: int, hold: bool = False) -> Answer | None:
         """Return what `receive` would, if these bytes are one whole HEARTBEAT and nothing else.
 
         None: they are not, and nothing has happened. A device at rest sends nothing else, so this is the short way.
@@ -107,11 +109,15 @@ class ServerSession:
         if second != self._second:
             self._second, self._count = second, 0
         self._count += 1
-        return self._beat(mark)
+        return self._beat(mark, hold=hold)
 
-    def receive(self, data: bytes, *, mark: int, second: int) -> list[Decision]:
+    def told(self, mark: int) -> None:
+        """Note that RESYNC was said at this mark, by another BEAT than those that are decided here."""
+        self._mark = mark
+
+    def receive(self, data: bytes, *, mark: int, second: int, hold: bool = False) -> list[Decision]:
         """Return the decisions for these bytes; none after an End. `mark`: the gateway's. `second`: whole seconds, for
-        the rate.
+        the rate. `hold`: no BEAT says RESYNC; one that should have is marked as held.
         """
         if self._ended:
             return []
@@ -127,7 +133,7 @@ class ServerSession:
                 self._ended = True
                 break
             self._count += 1
-            decision = self._decide(received.op, received.payload, mark)
+            decision = self._decide(received.op, received.payload, mark, hold=hold)
             if decision is not None:
                 decisions.append(decision)
                 if isinstance(decision, End):
@@ -135,10 +141,10 @@ class ServerSession:
                     break
         return decisions
 
-    def _decide(self, op: int, payload: bytes, mark: int) -> Decision | None:
+    def _decide(self, op: int, payload: bytes, mark: int, *, hold: bool) -> Decision | None:
         if op == _BINARY:
             if payload == _HEARTBEAT:  # an idle device sends hardly anything else
-                return self._beat(mark)
+                return self._beat(mark, hold=hold)
             try:
                 frame = decode_client(payload)
             except FrameError as error:
@@ -151,9 +157,11 @@ class ServerSession:
             return End(websocket.close_code(payload), "")
         return None  # an unsolicited pong: allowed, and ignored
 
-    def _beat(self, mark: int) -> Answer:
+    def _beat(self, mark: int, *, hold: bool) -> Answer:
         if mark == self._mark:
             return _BEAT
+        if hold:
+            return _BEAT_HELD
         self._mark = mark
         return _BEAT_RESYNC
 
@@ -172,3 +180,8 @@ def answers(frame: bytes) -> tuple[int, int] | None:
     if frame[0] not in (Type.ACK, Type.NACK):
         return None
     return int.from_bytes(frame[1:9]), int.from_bytes(frame[9:17])
+
+
+def is_synced(frame: bytes) -> bool:
+    """Return True for an encoded SYNCED."""
+    return frame[0] == Type.SYNCED

@@ -1,7 +1,7 @@
 """Known bad: gateways take every SEND, however long those before it wait already: under overload all wait, and repeat.
 
-Nothing is lost. But the devices repeat what was not answered in two seconds, so the queues hold each message several
-times, and most of the work is for nobody.
+Nothing is lost. But each waits for seconds, and the devices repeat what was not answered in time, so the queues hold
+messages more than once.
 """
 
 from __future__ import annotations

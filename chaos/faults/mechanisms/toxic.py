@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from chaos.errors import FaultError
 from chaos.faults.fault import Fault
@@ -17,6 +17,9 @@ from sut.deploy.errors import LinkError
 from sut.deploy.probes.question import Answer
 from sut.deploy.topology import Link, Topology
 
+MAX_PATIENCE: Final = 4.0
+"""How many times `ask_s` to wait for the answer of a healthy link, at most."""
+
 
 class Toxics(Fault):
     """A toxic on each link of a target, in both directions."""
@@ -26,7 +29,8 @@ class Toxics(Fault):
     toxic: ClassVar[str]
     """The types of its toxics, as the proxy names them, with a space between: one for both directions, or two."""
     ask_s: ClassVar[float] = 0.8
-    """How many seconds to wait for an answer over a link."""
+    """How many seconds to wait for an answer over a link, on a machine that is as fast as usual."""
+    _patience: float = 1.0
 
     @classmethod
     @abstractmethod
@@ -49,12 +53,13 @@ class Toxics(Fault):
     def arm(self) -> tuple[Undo, ...]:
         """Record the answer to a question over each link; return the undo steps.
 
-        Raises FaultError without a whole answer.
+        Raises FaultError without a whole answer. The next call then waits twice as long for it, up to MAX_PATIENCE.
         """
         links = self.links_of(self.world.topology)[self.target]
-        self._ways = at_once(partial(Passage.opened, self.world, self.ask_s), links)
+        self._ways = at_once(partial(Passage.opened, self.world, self._patience * self.ask_s), links)
         for way in self._ways:
             if way.before.how != "whole":
+                self._patience = min(MAX_PATIENCE, 2 * self._patience)
                 raise FaultError(f"a question over {way.link.name}: {way.before}")
         return tuple(Restore(link.name) for link in links)
 

@@ -17,6 +17,8 @@ Address = tuple[str, int]
 
 LOOK_S: Final = 0.8
 """Seconds that one look waits for an answer. A healthy service on this machine answers in milliseconds."""
+ANSWER_S: Final = 3.0
+"""Seconds that a look waits for an answer that must come, as a busy machine is slow. It ends with the answer."""
 
 
 def peer_address(service: Service) -> Address:
@@ -39,7 +41,7 @@ def living_pid(world: World, name: str) -> int:
 
 def incarnation(topology: Topology, service: Service) -> int:
     """Return the incarnation that answers a ping now. Raises FaultError if none does."""
-    pong = probe.peer_ping(peer_address(service), LOOK_S, topology.peer_secret)
+    pong = probe.peer_ping(peer_address(service), ANSWER_S, topology.peer_secret)
     if pong is None:
         raise FaultError(f"{service.name} does not answer a ping")
     return pong.incarnation
@@ -75,13 +77,14 @@ def refuses(service: Service) -> Proof:
 def pings(topology: Topology, role: str, address: Address, way: str, *, expected: bool) -> Proof:
     """Observe whether a ping of a port of this role is answered as expected: Redis's own PING, else a peer ping.
 
-    `way` says in the text what was asked.
+    `way` says in the text what was asked. An answer that is expected may take longer.
     """
+    patience_s = ANSWER_S if expected else LOOK_S
     if role == "redis":
-        word, answered = "PING", probe.redis_ping(address, LOOK_S, topology.redis_login("operator"))
+        word, answered = "PING", probe.redis_ping(address, patience_s, topology.redis_login("operator"))
     else:
-        word, answered = "ping", probe.peer_ping(address, LOOK_S, topology.peer_secret) is not None
-    return Proof(answered == expected, f"{word} {way}: {'answered' if answered else f'no answer in {LOOK_S} s'}")
+        word, answered = "ping", probe.peer_ping(address, patience_s, topology.peer_secret) is not None
+    return Proof(answered == expected, f"{word} {way}: {'answered' if answered else f'no answer in {patience_s} s'}")
 
 
 def replaced(world: World, service: Service, old_pid: int) -> Proof:
@@ -94,7 +97,7 @@ def replaced(world: World, service: Service, old_pid: int) -> Proof:
 
 def reborn(topology: Topology, service: Service, before: int) -> Proof:
     """Observe whether the service answers as a newer incarnation than `before`."""
-    pong = probe.peer_ping(peer_address(service), LOOK_S, topology.peer_secret)
+    pong = probe.peer_ping(peer_address(service), ANSWER_S, topology.peer_secret)
     if pong is None:
         return Proof(ok=False, text=f"{service.name} does not answer yet")
     newer = pong.node == service.name and pong.incarnation > before
@@ -103,7 +106,7 @@ def reborn(topology: Topology, service: Service, before: int) -> Proof:
 
 def same(topology: Topology, service: Service, before: int) -> Proof:
     """Observe whether the service answers as the incarnation `before`."""
-    pong = probe.peer_ping(peer_address(service), LOOK_S, topology.peer_secret)
+    pong = probe.peer_ping(peer_address(service), ANSWER_S, topology.peer_secret)
     if pong is None:
         return Proof(ok=False, text="it does not answer")
     unchanged = pong.incarnation == before

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
@@ -24,9 +25,12 @@ from sut.adapters.redis.sentinel import MasterFinder
 from sut.adapters.shared.patience import patience
 from sut.deploy.logins import Login
 from sut.ports import Unavailable
+from sut.process.lateness import Recent, limit_s
 
 RETRY_S: Final = 0.2
 """Seconds between tries while there is no session."""
+MAX_TRY_S: Final = 2.0
+"""The longest try in seconds: a try that was begun while the way was cut hinders the next one for so long."""
 WATCH_S: Final = 1.0
 """Seconds between checks of Sentinel and of the session, while there is one."""
 MAX_CONNECTIONS: Final = 8
@@ -62,6 +66,10 @@ class RedisMaster:
         self._login = login
         self._address_map = dict(address_map)
         self._deadline_s = deadline_s
+        self._took = Recent()
+        """Seconds that answers took, and those after which they were not there."""
+        self._tried = Recent()
+        """Seconds after which tries were given up."""
         self._session: _Session | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._first_try: asyncio.Future[None] | None = None
@@ -84,14 +92,20 @@ class RedisMaster:
         """Return what `operation` returns. Raises Unavailable, at once while Redis is known to be away.
 
         Otherwise it raises within the deadline, and within a second one if it had to wait for the first try of a
-        session. On any failure the session ends, and it is unknown whether the operation had an effect.
+        session. The deadline is longer after late answers (sut/process/lateness.py). On any failure the session ends,
+        and it is unknown whether the operation had an effect.
         """
         session = self._session or await self._next_session()
+        asked_s = time.monotonic()
+        patience_s = limit_s(self._deadline_s, self._took.at(asked_s))
         try:
-            async with patience(self._deadline_s):
-                return await operation(session.client)
+            async with patience(patience_s):
+                answer = await operation(session.client)
+            self._took.note(time.monotonic() - asked_s, time.monotonic())
+            return answer
         except TimeoutError:
-            reason = f"no answer in {self._deadline_s} s"
+            reason = f"no answer in {patience_s:.1f} s"
+            self._took.note(patience_s, time.monotonic())
         except (RedisError, OSError) as error:
             reason = _text(error)
         self._lose(session, reason)
@@ -137,19 +151,26 @@ class RedisMaster:
                 await self._look_at(self._session)
 
     async def _try(self) -> None:
+        """Try once. After tries that took too long the next ones get more time: to begin again makes nothing faster."""
+        patience_s = min(limit_s(3 * self._deadline_s, self._tried.at(time.monotonic())), MAX_TRY_S)
         try:
-            async with patience(3 * self._deadline_s):
-                self._begin(await self._connect())
+            async with patience(patience_s):
+                self._begin(await self._connect(patience_s / 3))
         except (TimeoutError, RedisError, OSError, Unavailable) as error:
             self._reason = _text(error)
+            if isinstance(error, TimeoutError | Unavailable):
+                self._tried.note(patience_s, time.monotonic())
         finally:
             if self._first_try is not None and not self._first_try.done():
                 self._first_try.set_result(None)
             self._first_try = None
 
-    async def _connect(self) -> _Session:
-        """Ask Sentinel for the master and verify it. Raises RedisError, OSError, Unavailable."""
-        address = await self._finder.find()
+    async def _connect(self, patience_s: float) -> _Session:
+        """Ask Sentinel for the master and verify it. Raises RedisError, OSError, Unavailable.
+
+        `patience_s`: for the answer of the Sentinels.
+        """
+        address = await self._finder.find(patience_s)
         dialled = self._address_map.get(address, address)
         client = RedisClient(
             dialled,

@@ -41,8 +41,11 @@ class MasterFinder:
         self._login = login
         self._clients: tuple[RedisClient, ...] = ()
 
-    async def find(self) -> Address:
-        """Return the master's own address. Raises Unavailable when no Sentinel names one within the deadline."""
+    async def find(self, patience_s: float | None = None) -> Address:
+        """Return the master's own address. Raises Unavailable when no Sentinel names one within `patience_s`.
+
+        None: within the usual deadline.
+        """
         if not self._clients:
             self._clients = tuple(
                 RedisClient(address, deadline_s=self._deadline_s, login=self._login) for address in self._sentinels
@@ -50,7 +53,7 @@ class MasterFinder:
         waiting = {asyncio.create_task(self._ask(client)) for client in self._clients}
         claims: list[_Claim] = []
         try:
-            async with patience(self._deadline_s) as limit:
+            async with patience(self._deadline_s if patience_s is None else patience_s) as limit:
                 majority = len(waiting) // 2 + 1
                 while waiting:
                     done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

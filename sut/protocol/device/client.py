@@ -377,6 +377,7 @@ class Client(Parts):
 
     def _acked(self, conv: int, client_seq: int, seq: int, now: float) -> None:
         outbox, inbox, context = self._made_outbox(), self._inbox, self._context
+        outbox.measure(conv, client_seq, now)
         body = outbox.settled(conv, client_seq, seq)
         if body is None:
             self._claim(conv, seq, now)  # of a message that was given up: it exists

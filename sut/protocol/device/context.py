@@ -19,6 +19,10 @@ HISTORY_REQ = 1 << 31
 PROOF_S = 0.2
 """Seconds that an answer may take longer than a BEAT: the gateway has to ask other services for it."""
 LAST_CHANCE = 0.9
+MAX_SLOW = 4.0
+"""How many times the usual time limit an answer may get."""
+GROWTH = (1.3, 1.9)
+"""The range of the factor by which the limit grows when an answer is not there in time."""
 _LAST_REQ = HISTORY_REQ - 1
 
 
@@ -27,7 +31,8 @@ class Context:
 
     __slots__ = (
         "_proof_came_at", "_req", "asked_at", "beats_out", "bytes_told", "device", "events", "frames",
-        "heard_at", "next_client_seq", "pages", "patience_s", "proven_at", "question_at", "rng", "settings", "user",
+        "heard_at", "next_client_seq", "pages", "patience_s", "proven_at", "question_at", "rng", "settings", "slow",
+        "slowed_at", "user",
     )  # fmt: skip
 
     def __init__(self, *, user: int, device: int, rng: random.Random, settings: ClientSettings) -> None:
@@ -56,6 +61,10 @@ class Context:
         """True if the driver reports every chunk of bytes, also of unfinished frames (`Client.heard`)."""
         self.question_at = math.inf
         """When the oldest unanswered request other than a HEARTBEAT left: since then the service itself is silent."""
+        self.slow = 1.0
+        """How many times the usual time limit an answer gets now: see `limit_s`."""
+        self.slowed_at = -math.inf
+        """When `slow` grew last."""
         self.next_client_seq = 1
         self._req = 0
 
@@ -97,6 +106,25 @@ class Context:
             self.beats_out.popleft()
         if asked_at > self.proven_at:
             self.proven_at, self._proof_came_at = asked_at, now
+
+    def limit_s(self, timeout_s: float) -> float:
+        """Return how long to wait for an answer that usually gets `timeout_s`.
+
+        To ask a slow service again makes it slower. So each time that an answer is late the limit grows, for all
+        requests and at random, up to MAX_SLOW times. Each answer that comes in time brings it back by half.
+        """
+        return timeout_s * self.slow
+
+    def late(self, asked_at: float, now: float) -> None:
+        """Note that a request sent at `asked_at` has no answer in time. Those sent together count once."""
+        if asked_at >= self.slowed_at:
+            self.slow = min(MAX_SLOW, self.slow * self.rng.uniform(*GROWTH))
+            self.slowed_at = now
+
+    def took(self, seconds: float, timeout_s: float) -> None:
+        """Note what an answer took that usually gets `timeout_s`."""
+        if self.slow > 1.0:
+            self.slow = max(1.0, min(self.slow, max(2 * seconds / timeout_s, self.slow / 2)))
 
     def overdue(self, deadline: float, now: float) -> bool:
         """Return True if the request that should have been answered by `deadline` may be repeated.

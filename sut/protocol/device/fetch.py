@@ -66,7 +66,7 @@ class Fetches:
         self._open = is_open
         self._gaps: dict[int, _Gap] = {}
         self._line: dict[int, None] = {}  # an ordered set: conversations that wait for a free flight
-        self._retry = Retry(context)
+        self._retry = Retry(context.settings.fetch_timeout_s, context)
         self._limit = context.settings.page_limit  # messages asked for at once; fewer on a slow link
         self._flights = context.settings.max_fetches
         self._since = 0.0  # when the next page started to arrive, as far as is known
@@ -167,7 +167,9 @@ class Fetches:
         gap = self._gaps.get(conv)
         if gap is None or not gap.req or not gap.first_req <= req <= gap.req:
             return None
-        self._retry.answered(conv, self._context.settings.fetch_timeout_s, now)
+        if req == gap.req:
+            self._retry.measure(conv, now)
+        self._retry.answered(conv, now)
         return gap.after
 
     def settle(self, conv: int, *, page_head: int, buffered: bool, now: float) -> bool:
@@ -251,7 +253,7 @@ class Fetches:
             gap.req = req
             gap.state = _State.IN_FLIGHT
             self._context.ask(Fetch(gap.req, conv, cursor, min(self._limit, settings.page_limit)), now)
-            self._retry.launch(conv, now + settings.fetch_timeout_s)
+            self._retry.launch(conv, now)
 
     def _rest(self, conv: int, gap: _Gap, now: float) -> None:
         """Try again later after an attempt that brought nothing, if the gap is still there."""

@@ -121,7 +121,7 @@ class Histories:
             self._give_up(question, 0)
             return
         question.asked += 1
-        question.until = now + settings.fetch_timeout_s
+        question.until = now + self._context.limit_s(settings.fetch_timeout_s)
         question.resting = False
         self._context.ask(question.frame, now)
 

@@ -57,7 +57,7 @@ class Outbox:
         self._begun: dict[int, float] = {}  # conversation -> first transmission of its head, in order
         self._failures: dict[int, int] = {}  # conversation -> failed transmissions of its head, on this connection
         self._numbers: dict[int, tuple[int, int]] = {}  # client_seq -> (conversation, seq), the last REMEMBERED_ACKS
-        self._retry = Retry(context)
+        self._retry = Retry(context.settings.ack_timeout_s, context)
         self._used: set[int] = set()  # conversations with USED_UP_TO: a STALE head is no repetition
         self.doubted: dict[int, int | None] = {}
         """Conversation -> the SYNC chain after which the presence of its head is decided; None: start one."""
@@ -132,6 +132,11 @@ class Outbox:
                 f"and is now number {seq} of conversation {conv}"
             )
         return head.body if head and isinstance(head.body, bytes) else None
+
+    def measure(self, conv: int, client_seq: int, now: float) -> None:
+        """Note that the ACK of this message comes now. Call it before `settled`."""
+        if self._head(conv, client_seq) is not None:
+            self._retry.measure(conv, now)
 
     def refused(self, frame: Refused, now: float) -> None:
         """Take a NACK. One for a settled message is a late repetition, and is ignored."""
@@ -242,7 +247,7 @@ class Outbox:
             _check(body)
             self._queues[conv][0] = head._replace(body=body)
         self._context.ask(Send(conv, head.client_seq, body), now)
-        self._retry.launch(conv, now + self._context.settings.ack_timeout_s)
+        self._retry.launch(conv, now)
         if conv in self._begun:
             self._context.events.append(SentAgain(conv, head.client_seq))
         else:

@@ -1,8 +1,9 @@
 """Requests in flight, and requests that rest before the next attempt; one per conversation.
 
-All flights of one Retry have the same time limit. So their order of departure is the order of their deadlines, and a
-plain dict is the queue. Rests are random, so they need a heap. Outdated heap entries are skipped when they come up.
-Finding the next deadline needs no walk over the conversations.
+All flights of one Retry have the same time limit, which changes with what answers take (Context.limit_s). So their
+order of departure is the order of their deadlines, and a plain dict is the queue. Rests are random, so they need a
+heap. Outdated heap entries are skipped when they come up. Finding the next deadline needs no walk over the
+conversations.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from sut.protocol.device.context import Context
 class Retry:
     """Deadlines and rests by conversation. A conversation is in flight, resting, or neither."""
 
-    __slots__ = ("_context", "_flights", "_heap", "_rests")
+    __slots__ = ("_context", "_flights", "_heap", "_rests", "_timeout_s")
 
-    def __init__(self, context: Context | None = None) -> None:
-        """Without `context` a flight is overdue as soon as its deadline has passed."""
+    def __init__(self, timeout_s: float, context: Context) -> None:
+        """`timeout_s`: the time limit of an answer while the service is as fast as usual."""
+        self._timeout_s = timeout_s
         self._context = context
         self._flights: dict[int, float] = {}
         self._rests: dict[int, float] = {}
@@ -27,22 +29,26 @@ class Retry:
 
     @property
     def flights(self) -> dict[int, float]:
-        """Conversation -> deadline, earliest first. Read only."""
+        """Conversation -> departure, earliest first. Read only."""
         return self._flights
 
-    def launch(self, conv: int, deadline: float) -> None:
-        """Note that the request left. `deadline` is now plus a constant, so it never falls from call to call."""
+    def launch(self, conv: int, now: float) -> None:
+        """Note that the request leaves now."""
         self.forget(conv)
-        self._flights[conv] = deadline
+        self._flights[conv] = now
 
-    def answered(self, conv: int, timeout_s: float, now: float) -> None:
-        """Note the answer to a request with the limit `timeout_s`. It is proof for other requests too
-        (Context.answered).
-        """
-        deadline = self._flights.get(conv)
-        if deadline is not None and self._context is not None:
-            self._context.answered(deadline - timeout_s, now)
+    def answered(self, conv: int, now: float) -> None:
+        """Note the answer to a request. It is proof for other requests too (Context.answered)."""
+        departed = self._flights.get(conv)
+        if departed is not None:
+            self._context.answered(departed, now)
         self.forget(conv)
+
+    def measure(self, conv: int, now: float) -> None:
+        """Note that the answer to the request in flight comes now: the next ones may take as long."""
+        departed = self._flights.get(conv)
+        if departed is not None:
+            self._context.took(now - departed, self._timeout_s)
 
     def rest(self, conv: int, until: float) -> None:
         """Note that the request failed and must wait. Replaces an earlier rest, longer or shorter."""
@@ -71,19 +77,19 @@ class Retry:
         while heap and self._rests.get(heap[0][1]) != heap[0][0]:
             heappop(heap)
         rest = heap[0][0] if heap else math.inf
-        for deadline in self._flights.values():
-            return min(deadline if self._context is None else self._context.due(deadline), rest)
+        for departed in self._flights.values():
+            return min(self._context.due(departed + self._context.limit_s(self._timeout_s)), rest)
         return rest
 
     def pop_expired(self, now: float) -> list[int]:
         """Remove and return the conversations whose flight is overdue (Context.overdue)."""
-        expired = []
-        for conv, deadline in self._flights.items():
-            if deadline > now or (self._context is not None and not self._context.overdue(deadline, now)):
+        expired, limit_s = [], self._context.limit_s(self._timeout_s)
+        for conv, departed in self._flights.items():
+            if departed + limit_s > now or not self._context.overdue(departed + limit_s, now):
                 break
             expired.append(conv)
         for conv in expired:
-            del self._flights[conv]
+            self._context.late(self._flights.pop(conv), now)
         return expired
 
     def pop_rested(self, now: float) -> list[int]:

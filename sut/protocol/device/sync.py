@@ -17,7 +17,7 @@ from sut.protocol.frames import MAX_SYNC_CURSORS, SYNCED_MORE, SYNCED_STALE, Syn
 
 STALE_WAIT_S: Final = (0.5, 1.5)
 """The range of the wait, in seconds, before a SYNC with an uncertain answer is repeated. It doubles each time."""
-MAX_STALE_DOUBLINGS: Final = 2
+MAX_STALE_DOUBLINGS: Final = 3
 """The largest number of doublings. Even in a long outage, the SYNC is repeated at that interval."""
 
 
@@ -25,8 +25,8 @@ class Syncs:
     """The SYNCs of one device, one chain at a time."""
 
     __slots__ = (
-        "_after", "_again", "_asked", "_context", "_cursors", "_failures", "_first_req", "_req", "_resting",
-        "_stale", "_stale_chains", "_until", "started",
+        "_after", "_again", "_asked", "_context", "_cursors", "_failures", "_first_at", "_first_req", "_req",
+        "_resting", "_sent_at", "_stale", "_stale_chains", "_until", "started",
     )  # fmt: skip
 
     def __init__(self, context: Context, cursors: dict[int, int]) -> None:
@@ -34,6 +34,7 @@ class Syncs:
         self._cursors = cursors
         self._req = 0  # of the SYNC in flight; 0 for none
         self._first_req = 0  # of the first SYNC for the same page: its late answer counts too
+        self._sent_at = self._first_at = -math.inf  # when these two were sent
         self._after = 0
         self._asked: tuple[tuple[int, int], ...] = ()  # the cursors of the first SYNC of this page
         self._until = math.inf  # when to repeat the SYNC in flight, or to start the next chain
@@ -89,6 +90,8 @@ class Syncs:
         if not self._awaits(frame.req):
             return None
         self._failures = 0
+        sent_at = self._sent_at if frame.req == self._req else self._first_at
+        self._context.took(now - sent_at, self._context.settings.fetch_timeout_s)
         self._stale = self._stale or bool(frame.flags & SYNCED_STALE)
         if frame.flags & SYNCED_MORE:
             last = frame.entries[-1].conv if frame.entries else 0
@@ -100,10 +103,11 @@ class Syncs:
         self._req, self._until = 0, math.inf
         if self._again:
             self._again = False
-            self._until = now
+            slow = self._context.slow
+            self._until = now + (self._context.rng.uniform(0.0, slow) if slow > 1.0 else 0.0)
         elif self._stale:
             doublings = min(self._stale_chains, MAX_STALE_DOUBLINGS)
-            self._until = now + self._context.rng.uniform(*STALE_WAIT_S) * 2**doublings
+            self._until = now + self._context.rng.uniform(*STALE_WAIT_S) * 2**doublings * self._context.slow
         self._stale_chains = self._stale_chains + 1 if self._stale else 0
         return not self._stale
 
@@ -125,6 +129,8 @@ class Syncs:
         if self.under_way:
             if not self._resting and not self._context.overdue(self._until, now):
                 return False
+            if not self._resting:
+                self._context.late(self._sent_at, now)
             self._ask(now)
             return False
         return self.begin(now)
@@ -133,13 +139,14 @@ class Syncs:
         """Send the first SYNC for the page above this conversation."""
         self._after = after_conv
         self._asked = self._ask(now)
-        self._first_req = self._req
+        self._first_req, self._first_at = self._req, now
 
     def _ask(self, now: float) -> tuple[tuple[int, int], ...]:
         above = (item for item in self._cursors.items() if item[0] > self._after)
         self._req = self._context.next_req()
         cursors = tuple(nsmallest(MAX_SYNC_CURSORS, above))
         self._context.ask(Sync(self._req, self._after, cursors), now)
-        self._until = now + self._context.settings.fetch_timeout_s
+        self._sent_at = now
+        self._until = now + self._context.limit_s(self._context.settings.fetch_timeout_s)
         self._resting = False
         return cursors

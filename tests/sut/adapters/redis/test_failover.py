@@ -258,3 +258,18 @@ async def test_dead_sentinels_do_not_hide_the_master(breakable_redis: RedisSyste
             await registry.gateways()
         await until(lambda: registry.up)
         assert await registry.gateways() == {}
+
+
+async def test_answers_that_are_late_again_get_more_time_and_cost_no_second_session(redis_system: RedisSystem) -> None:
+    """On a machine without time Redis takes 0.5 s. To lose the session for each of these would cost far more."""
+    late_s = 1.5 * DEADLINE_S
+    async with opened_registry(redis_system) as registry:
+        await registry.lease(ROUTE.node, ROUTE.incarnation, 30.0, "ws://one")
+        master = registry.master
+        with pytest.raises(Unavailable, match="no answer"):
+            await master.call(lambda _client: asyncio.sleep(3 * DEADLINE_S))
+        await until(lambda: master.up)
+        before = master.generation
+        for _ in range(3):
+            await master.call(lambda _client: asyncio.sleep(late_s))
+        assert master.generation == before

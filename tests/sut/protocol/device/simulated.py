@@ -21,6 +21,8 @@ SETTINGS = ClientSettings(give_up_s=10_000.0, sync_every_beats=5)
 HEARTBEAT_MS = 5_000
 COMES_AND_GOES = 3
 """The user who is removed from the conversations with an even id, and added again."""
+REFUSED = 0
+"""The number in the mark of a message that was refused for good, as in the rule of the sequencer."""
 
 
 class World:
@@ -143,11 +145,15 @@ class World:
         if client_seq > last[0]:
             seq = len(self.logs[conv]) + 1
             if not self.sees(user, conv, seq):
+                self.marks[conv, device] = (client_seq, REFUSED)
                 link.down(f.encode(f.Refused(conv, client_seq, f.Nack.NOT_MEMBER)))
                 return
             self.marks[conv, device] = (client_seq, seq)
             self.logs[conv].append(f.Message(conv, seq, 0, user, device, client_seq, body))
             self._tell_members(self.logs[conv][-1], but=link.device)
+        if self.marks[conv, device][1] == REFUSED:  # a copy of it came first, before its sender was added again
+            link.down(f.encode(f.Refused(conv, client_seq, f.Nack.NOT_MEMBER)))
+            return
         if self.bad_luck():
             return  # the ACK is lost: the device repeats
         for _ in range(1 + self.bad_luck()):

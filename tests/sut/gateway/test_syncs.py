@@ -1,0 +1,82 @@
+"""RESYNC is said while few SYNCs wait for their answer; who is not told at once is told when there is room."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from sut.gateway.syncs import FORGET, MOST, Syncs
+from sut.protocol import frames as f
+from sut.protocol.peer import Deliver, Missed, SyncDevice
+from tests.kit.waits import until
+from tests.sut.gateway.test_delivery import settled
+from tests.sut.gateway.world import World, in_world
+
+
+def test_there_is_room_for_a_number_of_questions_that_wait() -> None:
+    syncs = Syncs()
+    for number in range(MOST):
+        assert syncs.room(0)
+        syncs.asked(number, 0)
+    assert not syncs.room(0)
+    syncs.asked(3, 0)  # it asks again: the same question
+    syncs.answered(7)
+    assert syncs.room(0)
+
+
+def test_a_question_without_an_answer_is_forgotten_in_time() -> None:
+    syncs = Syncs()
+    for number in range(MOST):
+        syncs.asked(number, number)
+    assert not syncs.room(FORGET - 1)
+    assert syncs.room(FORGET)
+
+
+def test_those_who_were_not_told_are_told_once_and_in_turn_as_there_is_room() -> None:
+    syncs = Syncs()
+    syncs.hold_all(range(3 * MOST))
+    syncs.hold(1)
+    assert syncs.due(0, 10) == list(range(10))
+    assert syncs.due(0, 1000) == list(range(10, MOST))
+    assert syncs.due(0, 1000) == []
+    for number in range(5):
+        syncs.answered(number)
+    assert syncs.due(0, 1000) == list(range(MOST, MOST + 5))
+    assert syncs.waiting == 2 * MOST - 5
+
+
+@pytest.mark.parametrize("gone", ["left", "asked"])
+def test_who_has_gone_or_asks_unasked_is_not_told(gone: str) -> None:
+    syncs = Syncs()
+    syncs.hold_all([1, 2])
+    syncs.left(1) if gone == "left" else syncs.asked(1, 0)
+    assert syncs.due(0, 1000) == [2]
+
+
+def test_a_service_that_does_not_answer_is_not_asked_by_everybody_and_all_are_told_once_it_does(tmp_path: Path) -> None:
+    """MOST SYNCs wait. A device that may have missed something hears it from its BEAT only when they are answered."""
+
+    async def scenario(world: World) -> None:
+        async with world.device() as device:
+            await settled(device)
+            for number in range(1000, 1000 + MOST):
+                world.inside.syncs.asked(number, world.inside.clock.tick)
+            assert world.sequencer.send(Missed())
+            await asyncio.sleep(0.1)
+            assert await device.ask(f.Heartbeat()) == f.Beat(0)
+            assert (await world.stats())["resyncs_held"] == 1
+            for number in range(1000, 1000 + MOST):
+                world.inside.syncs.answered(number)
+            assert await device.receive() == f.Beat(f.BEAT_RESYNC)
+            assert await device.ask(f.Heartbeat()) == f.Beat(0), "it was told once"
+            await device.send(f.Sync(1, 0, ()))
+            await until(lambda: any(isinstance(frame, SyncDevice) for frame in world.forwarded))
+            conn = world.number_of(11)
+            world.inside.syncs.asked(conn, world.inside.clock.tick)
+            assert world.sequencer.send(Deliver((conn,), f.encode(f.Synced(1, 0, ()))))
+            await device.receive()
+            assert conn not in world.inside.syncs._asked
+
+    in_world(scenario, tmp_path)
