@@ -39,7 +39,7 @@ class SequencerCrash(BeforeTheStore, PeerCrash):
     """A sequencer dies by SIGKILL: nobody numbers or fans out the messages of its partitions until another one does.
 
     Breaks: sends to these partitions are durable in the log but get no answer. Messages that it had numbered and not
-    yet stored must get the same numbers from the one that takes over, and from itself when it is back.
+    yet stored must get the same numbers again, from the one that takes over and later from itself.
     Proven: its pid is gone and its port refuses connections.
     Undone: the supervisor may restart it.
     Healed: a new pid answers a peer ping as a newer incarnation.

@@ -84,7 +84,8 @@ def test_nothing_but_a_formula_is_computed(text: str) -> None:
         formula.value(text, {"x": 3})
 
 
-def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     assert cli.main(["estimate", "--json", "users=1e6"]) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     needs = {need["name"]: need for need in found["requirements"]}

@@ -258,7 +258,7 @@ def test_the_json_is_the_contracts() -> None:
     data = msgspec.json.decode(encode(judge(history_of(cases.CASES["acked_lost.nobody_has_it"].write().lines))))
     assert list(data) == [
         "verdict", "experiment", "profile", "variant", "seed", "duration_s", "counts", "latency_ms", "faults", "checks",
-        "unknown_kinds", "notes",
+        "unknown_kinds", "provenance", "notes",
     ]  # fmt: skip
     assert list(data["counts"]) == [
         "devices", "sends_invoked", "sends_acked", "sends_failed", "sends_indeterminate", "deliveries_expected",

@@ -140,7 +140,7 @@ def test_a_script_sends_and_another_reads(running: System, tmp_path: Path) -> No
 
 
 def test_the_end_of_the_input_says_what_it_waits_for(running: System, tmp_path: Path) -> None:
-    writer = plain(running, "una", tmp_path)
+    writer = plain(running, "uwe", tmp_path)
     assert writer.stdin is not None and writer.stdout is not None
     writer.stdin.write("/new zed\nhello\n")
     writer.stdin.close()
@@ -151,7 +151,7 @@ def test_the_end_of_the_input_says_what_it_waits_for(running: System, tmp_path: 
     assert said[-1] == "* waiting up to 60 s, 1 message to send: zed has not been here yet\n"
     reader = plain(running, "zed", tmp_path)
     assert reader.stdout is not None
-    while reader.stdout.readline() != "[una] una: hello\n":
+    while reader.stdout.readline() != "[uwe] uwe: hello\n":
         pass
     assert writer.wait(60) == 0
     reader.communicate("/quit\n", timeout=60)
