@@ -104,7 +104,7 @@ class ServerSession:
         """
         if len(data) != _BEAT_SIZE or data[:2] != _BEAT_HEAD or data[2] ^ data[6] != _HEARTBEAT[0]:
             return None
-        if not self._reader.between:
+        if self._ended or not self._reader.between:
             return None
         if second != self._second:
             self._second, self._count = second, 0

@@ -215,3 +215,7 @@ def test_a_lone_heartbeat_goes_the_short_way_and_nothing_else_does() -> None:
     assert session.heartbeat(Frame(Opcode.BINARY, b"\x7f").serialize(mask=True), mark=3, second=1) is None
     session.receive(beat[:3], mark=3, second=1)
     assert session.heartbeat(beat, mark=3, second=1) is None, "in the middle of a frame it is something else"
+    session = ServerSession(3)
+    (ended,) = session.receive(Frame(Opcode.BINARY, encode(Heartbeat()) + b"x").serialize(mask=True), mark=3, second=1)
+    assert isinstance(ended, End)
+    assert session.heartbeat(beat, mark=3, second=1) is None, "after its end a session answers nothing"
