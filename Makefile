@@ -44,7 +44,7 @@ test-cluster: setup ## break real brokers and nodes: some minutes
 # Whole runs of the known-bad designs, of encryption and causal order, whole systems with push and signals, benches; and
 # what searches at random: the API against its document, a million frames.
 test-long: setup ## whole runs with every variant, and random searches: some minutes
-	PETREL_TEST_LONG=1 $(BIN)/python -m pytest -m long
+	PETREL_TEST_LONG=1 $(BIN)/python -m pytest -n 2 -m long
 
 # Two of these defects, the quickest, are in `make test-long` too.
 test-defects: setup ## whole runs with and without each found defect: about 20 minutes

@@ -20,6 +20,10 @@ CONFIG = """
 # it is another text; those of the document do not.
 [phases.stateful.inference]
 algorithms = []
+
+# Too many items may make a body that is too large before they are counted: 413 refuses it as well.
+[checks.negative_data_rejection]
+expected-statuses = [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 428, 429, "5xx"]
 """
 EXAMPLES = {Who.DEVICE: 150, Who.OPERATOR: 300}
 """Of each operation and phase. By number and not by time: then every machine asks the same."""
