@@ -26,6 +26,9 @@ from sut.ports import Unavailable
 
 POLL_S: Final = 0.1
 DDL_TIMEOUT_S: Final = 30.0
+AGREE_S: Final = 15.0
+"""How long a node may take to hear of a table that another one has made."""
+AGREE_EVERY_S: Final = 0.25
 """A schema change reaches all nodes and their disks: seconds on a busy machine."""
 _ID_NAMESPACE: Final = uuid.UUID("7e1c1a52-6f0e-5c0b-9c43-7f6f6b1f0a5e")
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,40}")
@@ -141,12 +144,17 @@ def _check_replicas(session: Session, binding: Binding) -> None:
 
 
 def _check_tables(session: Session, binding: Binding, wanted: Mapping[str, str]) -> None:
-    """Raise WrongTable for a table, made by whomever, with other columns than `wanted`, or that repairs on read."""
-    columns = "SELECT table_name, column_name, type, kind FROM system_schema.columns WHERE keyspace_name = %s"
-    found = {
-        (table, column): (kind, place == "static")
-        for table, column, kind, place in session.execute(columns, (binding.keyspace,))
-    }
+    """Raise WrongTable for a table, made by whomever, with other columns than `wanted`, or that repairs on read.
+
+    A node answers from its own copy of the schema, which may be behind: a column that is missing is looked for again.
+    """
+    deadline_s = time.monotonic() + AGREE_S
+    asked_for = {(table, column) for table, statement in wanted.items() for column in columns_of(statement)}
+    while True:
+        found = _columns(session, binding)
+        if asked_for <= found.keys() or time.monotonic() > deadline_s:
+            break
+        time.sleep(AGREE_EVERY_S)
     tables = "SELECT table_name, read_repair FROM system_schema.tables WHERE keyspace_name = %s"
     repairs = dict(session.execute(tables, (binding.keyspace,)))
     for table, statement in wanted.items():
@@ -164,6 +172,15 @@ def _check_tables(session: Session, binding: Binding, wanted: Mapping[str, str])
                 f"keyspace {binding.keyspace}: table {table} has read_repair {repairs[table]}, not {repair[1]}:"
                 " ALTER TABLE, or use another keyspace"
             )
+
+
+def _columns(session: Session, binding: Binding) -> dict[tuple[str, str], tuple[str, bool]]:
+    """Map (table, column) to (its type, True if it is static), as the node that answers knows it."""
+    columns = "SELECT table_name, column_name, type, kind FROM system_schema.columns WHERE keyspace_name = %s"
+    return {
+        (table, column): (kind, place == "static")
+        for table, column, kind, place in session.execute(columns, (binding.keyspace,))
+    }
 
 
 def columns_of(statement: str) -> dict[str, tuple[str, bool]]:
