@@ -42,7 +42,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Requirement(msgspec.Struct, frozen=True, kw_only=True):
-    """A computed number."""
+    """The value of a Rule with the inputs of one estimate."""
 
     name: str
     value: float

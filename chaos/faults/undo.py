@@ -26,8 +26,8 @@ from sut.deploy.supervise.state import belongs
 
 class _Step(msgspec.Struct, frozen=True, tag=str.lower, tag_field="do"):
     def _take(self, world: World) -> None:
-        """Take the step. Raises any error that occurs."""
-        raise NotImplementedError
+        """Take the step: each kind says how. Raises any error that occurs."""
+        raise TypeError(f"{type(self).__name__} does not say how it is taken")
 
 
 class Continue(_Step, frozen=True):

@@ -12,7 +12,7 @@ from chaos.verdict.model import Verdict, decode
 
 
 class Listed(NamedTuple):
-    """One run directory."""
+    """A directory that holds a schedule or a verdict, and what its verdict says."""
 
     path: Path
     ended_at_s: float

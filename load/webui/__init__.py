@@ -79,7 +79,7 @@ class Pages(Protocol):
     """What the pages ask of the leading Locust process."""
 
     def view(self) -> LedgerView:
-        """Return the counts."""
+        """Return what the ledger page shows: the counts of the test that goes on, or of the last one."""
 
     def state(self) -> str:
         """Return the state that Locust's page is told.

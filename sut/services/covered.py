@@ -27,10 +27,10 @@ class Way(Protocol):
         """Something that changes when the way does, and when the process at its end may have changed."""
 
     def send(self, frame: PeerFrame) -> bool:
-        """As PeerLink.send."""
+        """Send a one-way frame. False: it was not taken."""
 
     async def ask(self, frame: PeerFrame, timeout_s: float) -> PeerFrame:
-        """As PeerLink.ask."""
+        """Send a question and return its answer. Raises what PeerLink.ask does."""
 
 
 class Covered:
@@ -43,7 +43,7 @@ class Covered:
 
     @property
     def life(self) -> tuple[int, int]:
-        """As Way.life."""
+        """The lives of both links: it changes when either does."""
         return self._link.life, self._understudy.life
 
     def send(self, frame: PeerFrame) -> bool:

@@ -51,7 +51,7 @@ def _of_a_hunt(sub: argparse.ArgumentParser) -> None:
     as_json,
 )
 def nightly(options: argparse.Namespace) -> int:
-    """Run a night."""
+    """Run experiments in turn until the budget is used up or one run is invalid; returns the worst run's status."""
     return _run(options, tuple(options.experiments) or EXPERIMENTS, options.dir or DIRECTORY)
 
 

@@ -68,7 +68,7 @@ class Parent:
     """Forks, and passes words."""
 
     def __init__(self, start: Start) -> None:
-        """Raises ApiError, HistoryError."""
+        """Compute the plan and get the tokens of all devices. Raises ApiError, HistoryError."""
         part = start.part
         self._fleets = start.fleets
         self._world = World(computed(part), part.conversations)
