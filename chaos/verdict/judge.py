@@ -91,7 +91,7 @@ def _judge(
 
 def _with_doubt(history: History, findings: list[Finding], everything: dict[str, Finding]) -> list[Finding]:
     """The findings; an accusation that rests on what cannot be believed is unknown."""
-    clock, fitness = everything[clocks.NAME], everything[machine.NAME]
+    clock, excuse = everything[clocks.NAME], machine.excuse(history)
     doubted = []
     for finding in findings:
         doubt = ""
@@ -101,8 +101,8 @@ def _with_doubt(history: History, findings: list[Finding], everything: dict[str,
             doubt = "some ids occur as numbers and as text, see vacuity"
         elif finding.verdict == "invalid" and clock.verdict != "valid" and finding.name in TIMED:
             doubt = "the clocks cannot be believed, see clocks"
-        elif finding.verdict == "invalid" and finding.tardy and fitness.verdict != "valid":
-            doubt = f"the machine was not fit for it, see machine: {fitness.detail}"
+        elif finding.verdict == "invalid" and finding.tardy and excuse:
+            doubt = f"the machine was not fit for it, see machine: {excuse}"
         doubted.append(replace(finding, verdict="unknown", detail=f"{finding.detail}; {doubt}") if doubt else finding)
     return doubted
 

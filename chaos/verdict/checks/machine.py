@@ -9,10 +9,11 @@ Unknown when any of these fails. This check never says `invalid`.
     {"e":"sends","t":60000000000,"process":"swarm-7","planned":500,"unsent":89}
     {"e":"fault","fault":"f1","phase":"inject","t":26000000000,..}                      planned 16 s earlier
 
-Decisions. Only our own runs are judged, because others do not record these facts. If this check is unknown, what is
-tardy (see Finding) in other checks is unknown too: the machine may have made it late. What is lost stays lost. The
-check looks at the steady phase. It looks at the use of the cores and the lateness of the generator outside fault
-windows.
+Decisions. Only our own runs are judged, because others do not record these facts. If the machine, the generator or the
+runner was unfit, what is tardy (see Finding) in other checks is unknown too: the machine may have made it late. What is
+lost stays lost. Sends that were never made excuse nothing by themselves: a chat system that does not answer holds back
+its senders, on a fit machine too. The check looks at the steady phase. It looks at the use of the cores and the
+lateness of the generator outside fault windows.
 """
 
 from __future__ import annotations
@@ -49,27 +50,32 @@ def check(history: History) -> Finding:
     """Judge; anomalies are the reasons for doubt."""
     if not history.own or not (history.machine or history.sends or history.meta.manifest):
         return nothing(NAME)
-    doubts = (
-        _measured(history)
-        + _faults(history)
-        + _sends(history)
-        + _runner(history)
-        + _generator(history)
-        + _cores(history)
-    )
+    doubts = _unfit(history) + _sends(history)
     if doubts:
-        more = f"; and {len(doubts) - MAX_TOLD} more" if len(doubts) > MAX_TOLD else ""
-        detail = "; ".join(doubts[:MAX_TOLD]) + more
-        return Finding(name=NAME, verdict="unknown", detail=detail, anomalies=len(doubts))
+        return Finding(name=NAME, verdict="unknown", detail=_told(doubts), anomalies=len(doubts))
     planned = sum(sends.planned for sends in history.sends)
     theirs = _share([line for line in _calm(history) if line.cores])
     detail = f"{count(planned, 'planned send')} made, others took {100 * theirs:.0f} % of the cores"
     return Finding(name=NAME, verdict="valid", detail=detail)
 
 
+def excuse(history: History) -> str:
+    """Return why what is tardy may be the machine's fault; empty if the run is not ours or nothing says so."""
+    return _told(_unfit(history)) if history.own else ""
+
+
 def quick(bulk: Condensed) -> Finding:
     """Return the finding; the rest of the history has all that this check reads."""
     return check(bulk.rest)
+
+
+def _unfit(history: History) -> list[str]:
+    return _measured(history) + _faults(history) + _runner(history) + _generator(history) + _cores(history)
+
+
+def _told(doubts: list[str]) -> str:
+    more = f"; and {len(doubts) - MAX_TOLD} more" if len(doubts) > MAX_TOLD else ""
+    return "; ".join(doubts[:MAX_TOLD]) + more
 
 
 def _measured(history: History) -> list[str]:

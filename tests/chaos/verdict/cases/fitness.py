@@ -85,6 +85,16 @@ def machine__sends_that_were_never_made() -> Book:
     return measured(run(), unsent=9).read_back(81)
 
 
+@bad(doubt=("machine",))
+def latency__slow_and_its_senders_held_back_on_a_fit_machine() -> Book:
+    return measured(run(lag=0.3), unsent=9).read_back(81)
+
+
+@unknown("latency")
+def machine__others_took_the_cores_and_senders_were_held_back() -> Book:
+    return measured(run(lag=0.3), busy=FULL, unsent=9).read_back(81)
+
+
 @unknown()
 def machine__nothing_was_measured() -> Book:
     book = run()
