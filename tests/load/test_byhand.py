@@ -156,7 +156,7 @@ def late_s(history: Path) -> float:
     return max(record[0] - record[1] for record in sends) / 1e9
 
 
-@pytest.mark.parametrize("split", [[], ["--processes", "2"]])
+@pytest.mark.parametrize("split", [[], pytest.param(["--processes", "2"], marks=pytest.mark.long)])
 def test_headless_the_exit_status_is_the_verdicts(locust: Start, system: Path, split: list[str]) -> None:
     started = locust("--headless", "-u", "10", "-r", "50", "-t", "8s", "--petrel-dir", str(system),
                      "--petrel-rate", "30", *split)  # fmt: skip
@@ -181,7 +181,8 @@ def test_an_anomaly_is_1(locust: Start, chat, system: Path) -> None:
     assert started.process.wait(scaled(60)) == 1, started.text()
 
 
-@pytest.mark.parametrize("split", [[], pytest.param(["--processes", "2"], marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("split", [[], ["--processes", "2"]])
 def test_counts_edited_in_mid_run_leave_no_device_idle(locust: Start, system: Path, split: list[str]) -> None:
     web = Web(locust, system, *split)
     for run in (1,) if split else (1, 2):
@@ -232,6 +233,7 @@ def test_a_worker_that_is_ready_again_only_after_the_next_start_works(locust: St
         judged(system / "swarm-2")
 
 
+@pytest.mark.long
 def test_below_a_base_path_with_a_stop_timeout_and_another_locustfile(locust: Start, system: Path) -> None:
     other = system / "other.py"
     other.write_text(
@@ -265,7 +267,8 @@ def test_below_a_base_path_with_a_stop_timeout_and_another_locustfile(locust: St
     assert "Traceback" not in web.started.text()
 
 
-@pytest.mark.parametrize("split", [pytest.param([], marks=pytest.mark.long), ["--processes", "2"]])
+@pytest.mark.long
+@pytest.mark.parametrize("split", [[], ["--processes", "2"]])
 def test_the_page_is_never_told_that_a_test_has_stopped_while_it_begins(
     locust: Start, chat, system: Path, split: list[str]
 ) -> None:
@@ -285,7 +288,8 @@ def test_the_page_is_never_told_that_a_test_has_stopped_while_it_begins(
         assert web.tab()["run directory"] == str(system / f"swarm-{run}")
 
 
-@pytest.mark.parametrize("split", [[], pytest.param(["--processes", "2"], marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("split", [[], ["--processes", "2"]])
 def test_a_test_that_is_stopped_while_it_is_prepared_does_not_begin(
     locust: Start, chat, system: Path, split: list[str]
 ) -> None:
@@ -327,7 +331,7 @@ def test_the_ledger_speaks_in_words_and_says_no_number_that_it_cannot_know(locus
             web.get(f"/petrel/report/{name}")
 
 
-@pytest.mark.parametrize("split", [[], ["--processes", "2"]])
+@pytest.mark.parametrize("split", [[], pytest.param(["--processes", "2"], marks=pytest.mark.long)])
 def test_a_stopped_system_is_70_and_one_line(locust: Start, tmp_path: Path, split: list[str]) -> None:
     at(tmp_path, f"http://127.0.0.1:{free_port()}")
     started = locust("--headless", "-u", "2", "-r", "10", "-t", "60s", "--petrel-dir", str(tmp_path), *split)

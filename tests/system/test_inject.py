@@ -103,6 +103,7 @@ def test_heal_heals_from_another_terminal(system: System, holding: Callable[[], 
     assert petrel(system, "heal") == (0, ["petrel: nothing is injected"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_injection_is_healed(
     system: System, holding: Callable[[], subprocess.Popen[str]], number: signal.Signals

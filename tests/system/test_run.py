@@ -176,6 +176,7 @@ def test_its_report_is_made_again_and_it_is_no_worse_than_itself(
     assert str(out) in petrel("runs", str(out.parent), cwd=place).stdout
 
 
+@pytest.mark.long
 def test_two_runs_side_by_side_one_interrupted_and_one_killed(
     finished: tuple[Path, subprocess.CompletedProcess[str]], place: Path
 ) -> None:
@@ -218,6 +219,7 @@ def test_a_dead_part_of_the_swarm_makes_the_verdict_unknown(place: Path) -> None
         assert left_of(out) == []
 
 
+@pytest.mark.long
 def test_a_runner_that_was_stopped_makes_the_verdict_unknown(place: Path) -> None:
     text = EXPERIMENT.replace("  - {name: redis_failover, for_s: [6, 7], options: {lag_s: 0.5}}\n", "")
     (place / "stopped.yaml").write_text(text.partition("checks:")[0] + "without: [latency, push, presence, receipts]\n")

@@ -22,6 +22,8 @@ from sut.adapters.cassandra.session import CassandraSession
 from sut.ports import Provider, PushAddress, RegisteredDevice
 
 DEADLINE_S: Final = 2.0
+US: Final = 1_000
+"""Nanoseconds of the smallest step of a write timestamp."""
 WIDTH: Final = 32
 AT_ONCE: Final = 32
 """Partitions in one query: one request to a node instead of one each."""
@@ -33,9 +35,9 @@ def statements(keyspace: str) -> dict[str, str]:
     which = "WHERE user = ? AND device = ?"
     refusal, at = f"{keyspace}.refuses_groups", "provider = ? AND push_token = ?"
     return {
-        "claim": f"UPDATE {address} SET since = ? WHERE {at} AND user = ? AND device = ?",
-        "claims": f"SELECT user, device, since FROM {address} WHERE {at}",
-        "unclaim": f"DELETE FROM {address} WHERE {at} AND user = ? AND device = ?",
+        "claim": f"UPDATE {address} USING TIMESTAMP ? SET since = ? WHERE {at} AND user = ? AND device = ?",
+        "claims": f"SELECT user, device, since, WRITETIME(since) FROM {address} WHERE {at}",
+        "unclaim": f"DELETE FROM {address} USING TIMESTAMP ? WHERE {at} AND user = ? AND device = ?",
         "put_device": f"UPDATE {device} SET user = ? WHERE device = ?",
         "written": f"SELECT WRITETIME(push_token), WRITETIME(retired) FROM {of_user} {which}",
         "put_push": f"UPDATE {of_user} USING TIMESTAMP ? SET provider = ?, push_token = ?, retired = '' {which}",
@@ -150,15 +152,20 @@ class CassandraDevices:
             await self._own(device, device.push)
 
     async def _own(self, device: RegisteredDevice, push: PushAddress) -> None:
-        """Take the address from other users' devices. Of two that claim it at once the newer by the clock has it."""
+        """Take the address from other users' devices. Of two that claim it at once the newer by the clock has it.
+
+        A claim's write timestamp is its `since` in us; its deletion has the same one. So a later claim, which is above
+        all that stand there, is above all deletions, too. Older claims have the timestamp of their writer's clock.
+        """
         earlier = await self._session.read("claims", (push.provider, push.token))
-        since_ns = max([self._wall_clock_ns(), *(since + 1 for _, _, since in earlier)])
+        above = (max(since, written * US) + US for _, _, since, written in earlier)
+        since_ns = max([self._wall_clock_ns(), *above])
         mine = (since_ns, device.user, device.device)
-        await self._write("claim", mine[0], push.provider, push.token, device.user, device.device)
-        for user, other, since in await self._session.read("claims", (push.provider, push.token)):
+        await self._write("claim", since_ns // US, since_ns, push.provider, push.token, device.user, device.device)
+        for user, other, since, written in await self._session.read("claims", (push.provider, push.token)):
             if user != device.user and (since, user, other) < mine:
                 await self._retire(f"{push.provider} {push.token}", user, other)
-                await self._write("unclaim", push.provider, push.token, user, other)
+                await self._write("unclaim", written, push.provider, push.token, user, other)
 
     async def _retire(self, dead: str, user: int, device: int) -> None:
         await self._write("retire", await self._after(user, device), dead, user, device)

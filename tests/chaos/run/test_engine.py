@@ -182,6 +182,7 @@ def redis_roles(world: World) -> tuple[tuple[str, int], tuple[str, int]]:
     return (first, second) if role_of(world, first).role == "master" else (second, first)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(90)
 def test_a_paused_master_is_replaced_and_becomes_a_replica(world: World, tmp_path: Path) -> None:
     master, replica = redis_roles(world)
@@ -224,6 +225,7 @@ def test_a_master_that_is_cut_off_goes_on_taking_writes_that_are_gone_when_it_is
     assert subprocess.run(["iptables", "-S"], capture_output=True, text=True, check=True).stdout == rules
 
 
+@pytest.mark.long
 @pytest.mark.timeout(90)
 def test_without_any_redis_nobody_is_promoted_and_afterwards_the_registry_fills_again(
     world: World, tmp_path: Path

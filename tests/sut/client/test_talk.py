@@ -153,6 +153,7 @@ def test_what_was_read_while_away_is_known_on_return(running: System, tmp_path: 
     asyncio.run(scenario())
 
 
+@pytest.mark.long
 def test_a_client_that_is_killed_again_and_again_says_every_line_once(running: System, tmp_path: Path) -> None:
     wanted = 40
 

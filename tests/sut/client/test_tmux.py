@@ -115,6 +115,7 @@ def test_a_conversation_goes_through_a_gateways_crash(running: System, terminal:
     bob.wait(r"ended with 0")
 
 
+@pytest.mark.long
 def test_a_person_adds_a_laptop_and_opens_it_twice(terminal: Callable[..., Terminal]) -> None:
     sam, tea = terminal("sam"), terminal("tea")
     for one in (sam, tea):

@@ -22,6 +22,7 @@ from tests.chaos.verdict.world import S, World
 
 HISTORIES = sorted(path.relative_to(DIRECTORY).as_posix() for path in DIRECTORY.rglob("*.jsonl"))
 CUTS = [1, 7, 64, 1 << 16]
+SEEDS = [seed if seed < 4 else pytest.param(seed, marks=pytest.mark.long) for seed in range(12)]
 
 
 def cut(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
@@ -62,7 +63,7 @@ def test_every_anomaly_gets_the_same_verdict(mutation: str, monkeypatch: pytest.
     assert encode(judge(history_of(world.lines))) == row_by_row(history_of(world.lines))
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_the_size_of_the_blocks_changes_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = lines_of(seed, mutations=seed % 3)
     expected = row_by_row(history_of(lines))
@@ -71,7 +72,7 @@ def test_the_size_of_the_blocks_changes_nothing(seed: int, monkeypatch: pytest.M
         assert encode(judge(history_of(lines))) == expected
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_run_gets_the_same_verdict_from_its_files(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_native(tmp_path, lines_of(seed, mutations=seed % 2))
     expected = row_by_row(load_run(tmp_path))

@@ -14,6 +14,7 @@ from tests.sut.adapters.cassandra_system import CassandraSystem
 CONV = 11
 
 
+@pytest.mark.cluster
 async def test_a_keyspace_with_fewer_replicas_than_asked_for_is_refused(cassandra_system: CassandraSystem) -> None:
     """Somebody made it beforehand: CREATE KEYSPACE IF NOT EXISTS would take it as it is."""
     with contextlib.closing(cassandra_system.cql()) as cql:
@@ -25,6 +26,7 @@ async def test_a_keyspace_with_fewer_replicas_than_asked_for_is_refused(cassandr
         cql.run("DROP KEYSPACE thin")
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
@@ -104,4 +106,9 @@ async def test_the_later_registration_counts_whatever_the_clocks_say(cassandra_s
         assert await ahead.register([phone(32, 72, "shared")]) == [True]
         assert await behind.register([phone(33, 73, "shared")]) == [True]
         assert (await addresses(72), await addresses(73)) == ([None], [PushAddress("fcm", "shared")])
+        # By turns, each time through the other process: one of the two has it, the one who came last.
+        for turn, directory in enumerate((ahead, behind, behind, ahead, behind, behind)):
+            user, other = ((72, 73), (73, 72))[turn % 2]
+            assert await directory.register([phone(32 + user - 72, user, "shared")]) == [True]
+            assert (await addresses(user), await addresses(other)) == ([PushAddress("fcm", "shared")], [None])
     system.empty()
