@@ -38,6 +38,7 @@ from load.drive.machine import Beat
 from load.history.control import Bounds, Meta
 from load.history.provenance import provenance
 from load.history.writer import now_ns
+from sut import variants
 from sut.deploy import system as deploy
 from sut.deploy.errors import DeployError
 from sut.deploy.net.links import Links
@@ -211,6 +212,7 @@ class _Run:
                 seed=self._request.seed,
                 profile=self._request.profile,
                 variant=self._request.variant,
+                first=variants.find(self._request.variant).shown_by if self._request.variant else "",
             )
             for name in schedule.left_out(planned):
                 self._say(f"without {name}: {why[name] or 'the run is too short for it'}")

@@ -55,16 +55,18 @@ def plan(
     seed: int,
     profile: str,
     variant: str | None = None,
+    first: str = "",
 ) -> Schedule:
     """Draw a schedule. `targets` holds the possible targets of each fault that can be injected here.
 
-    The faults come in seeded order, one after the other, each with the time that its heal usually takes. The remaining
-    time of the run is spread at random before, between and after them. Faults that do not fit are left out. Raises
-    UsageError for a target that the experiment names and the topology lacks.
+    The faults come in seeded order, those named `first` before the others, one after the other. Each has the time that
+    its heal usually takes. The remaining time of the run is spread at random before, between and after them. Faults
+    that do not fit are left out. Raises UsageError for a target that the experiment names and the topology lacks.
     """
     rng = stream(seed, "schedule")
     wanted = [spec for spec in experiment.faults if spec.name in targets for _ in range(spec.times)]
     drawn = [(spec, _target(rng, spec, targets[spec.name]), _hold(rng, spec)) for spec in shuffled(rng, wanted)]
+    drawn.sort(key=lambda fault: fault[0].name != first)
     timing, duration = experiment.timing, math.floor(experiment.duration_s * TICKS_PER_S)
     lengths = [hold + _heal(spec) for spec, _, hold in drawn]
     while drawn and _least(lengths, timing) > duration:

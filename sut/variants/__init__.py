@@ -8,6 +8,7 @@ A variant is one module of this package; a module whose name begins with "_" is 
 - a docstring, whose first paragraph is "Known bad: ..." and says what is wrong;
 - `CAUGHT_BY`, the checks that catch it, or `MEASURED_BY`, the bench that measures it;
 - `SHOWN_IN`, the experiment whose run shows it to those checks, where that is not `quick`;
+- `SHOWN_BY`, the fault that shows it, if it takes long to show: a run with the variant injects that fault first;
 - a function of a kind's name for each kind of service that it changes. It takes the topology and returns the pieces
   for `serve` of that kind: `def sequencer(topology): return SequencerPieces(worker=...)`;
 - `swarm(settings)`, where the devices behave differently: it takes the swarm's settings (fields of
@@ -55,6 +56,8 @@ class Variant:
     """Names of the checks that catch it, the required one first; empty if only a bench shows it."""
     shown_in: str
     """The experiment whose run shows it to them."""
+    shown_by: str
+    """The fault to inject first, so that there is time for them to see it; "" if the order does not matter."""
     measured_by: str
     """Name of the bench that shows its cost; "" if checks catch it."""
 
@@ -84,6 +87,7 @@ def _load(name: str, path: str) -> Variant:
         wrong=text.removeprefix(PREFIX).removesuffix("."),
         caught_by=getattr(module, "CAUGHT_BY", ()),
         shown_in=getattr(module, "SHOWN_IN", "quick"),
+        shown_by=getattr(module, "SHOWN_BY", ""),
         measured_by=getattr(module, "MEASURED_BY", ""),
     )
 

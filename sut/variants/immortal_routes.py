@@ -18,6 +18,7 @@ from sut.ports import Registry, Route
 from sut.variants._passing_on import PassingOn
 
 CAUGHT_BY = ("liveness", "catch_up")
+SHOWN_BY = "gateway_crash"
 FOR_EVER_S: Final = 86_400.0
 _HIGHEST: Final = (1 << 64) - 1
 

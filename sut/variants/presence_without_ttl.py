@@ -13,6 +13,7 @@ from sut.services.api.pieces import ApiPieces
 
 CAUGHT_BY = ("presence",)
 SHOWN_IN = "everything"
+SHOWN_BY = "gateway_crash"
 FOR_EVER_S: Final = 1e9
 
 

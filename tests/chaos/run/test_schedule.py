@@ -16,6 +16,7 @@ from chaos.run.experiment import Experiment, FaultSpec, Timing
 from chaos.run.schedule import Schedule
 from chaos.run.yamlfile import Mistake
 from sut.deploy.topology import Link, Topology
+from sut.variants import VARIANTS
 
 TARGETS = {name: tuple(f"{name}-{number}" for number in range(1, 5)) for name in FAULTS}
 QUICK = experiments.load("quick")
@@ -37,6 +38,23 @@ def test_seeds_vary_order_targets_and_times() -> None:
     assert len({fault.target for fault in first}) == 4
     assert len({fault.at_s for fault in first}) > 30
     assert len({fault.for_s for fault in first}) > 10
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_fault_that_shows_a_variant_comes_first_and_the_others_keep_their_order(seed: int) -> None:
+    drawn, free = (
+        schedule.plan(QUICK, targets=TARGETS, seed=seed, profile="embedded", first=first).faults
+        for first in ("gateway_crash", "")
+    )
+    assert drawn[0].name == "gateway_crash"
+    others = [fault.name for fault in free if fault.name != "gateway_crash"]
+    assert [fault.name for fault in drawn[1:]] == others
+
+
+@pytest.mark.parametrize("name", [name for name, variant in VARIANTS.items() if variant.shown_by])
+def test_the_experiment_of_a_variant_has_the_fault_that_shows_it(name: str) -> None:
+    faults = {spec.name for spec in experiments.load(VARIANTS[name].shown_in).faults}
+    assert VARIANTS[name].shown_by in faults
 
 
 def test_this_seed_has_always_made_this_schedule() -> None:
