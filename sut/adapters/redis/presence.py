@@ -1,31 +1,32 @@
-"""Presence on Redis with Sentinel: one sorted set per user, with a member for each gateway incarnation that has the
-user.
+"""Presence on Redis with Sentinel: an entry for each gateway incarnation that has the user.
 
 Keys
-    presence:{user}   "node/incarnation" -> its last report, "" -> when the user last left a gateway; Unix ms
+    presence:{bucket}   hash of BUCKET users: user % BUCKET -> packed entries (presence_entries.lua says how)
 
-A member older than the time to live does not count, so a gateway that dies takes its users with it. The time is the
-server's, so gateways' clocks need not agree. Two gateways that hold the same user do not change each other's member.
-Members of dead incarnations are removed after a day, and the key a week after the last report on the user.
+An entry older than the time to live does not count, so a gateway that dies takes its users with it. The time is the
+server's, so gateways' clocks need not agree. Two gateways that hold the same user do not change each other's entry.
+Entries of dead incarnations are removed after a day, and a user about a week after the last report.
 """
 
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 from sut.adapters.redis.client import Address
 from sut.adapters.redis.master import RedisMaster
-from sut.adapters.redis.script import Script, parts
+from sut.adapters.redis.script import Script, parts, place
 from sut.deploy.logins import Login
 
 KEPT_S: Final = 7 * 86_400
 
-_HERE: Final = Script("presence_here.lua")
-_GONE: Final = Script("presence_gone.lua")
-_LOOK: Final = Script("presence_look.lua")
+_HERE: Final = Script("presence_entries.lua", "presence_here.lua")
+_GONE: Final = Script("presence_entries.lua", "presence_gone.lua")
+_LOOK: Final = Script("presence_entries.lua", "presence_look.lua")
+_INCARNATION: Final = struct.Struct("!Q")
 MAX_AT_ONCE: Final = 4
 """The number of script calls of one look that run at once."""
 
@@ -78,8 +79,8 @@ class RedisPresence:
         for start in range(0, len(pieces), MAX_AT_ONCE):
             some = pieces[start : start + MAX_AT_ONCE]
             for part, answer in zip(some, await asyncio.gather(*map(self._look, some)), strict=True):
-                for place, user in enumerate(part):
-                    found[user] = bool(answer[2 * place]), int(answer[2 * place + 1])
+                for user, online, seen_ms in zip(part, answer[::2], answer[1::2], strict=True):
+                    found[user] = bool(online), int(seen_ms)
         return found
 
     async def close(self) -> None:
@@ -87,10 +88,16 @@ class RedisPresence:
         await self._master.close()
 
     async def _look(self, users: Sequence[int]) -> Any:
-        keys = [f"presence:{user}" for user in users]
-        return await self._master.call(lambda client: _LOOK.run(client, keys, [self._ttl_ms]))
+        keys, fields = _places(users)
+        return await self._master.call(lambda client: _LOOK.run(client, keys, [self._ttl_ms, *fields]))
 
     async def _note(self, script: Script, node: str, incarnation: int, users: Sequence[int]) -> None:
+        gateway = _INCARNATION.pack(incarnation) + node.encode()
         for part in parts(users):
-            keys = [f"presence:{user}" for user in part]
-            await self._master.call(partial(script.run, keys=keys, arguments=[f"{node}/{incarnation}", KEPT_S]))
+            keys, fields = _places(part)
+            await self._master.call(partial(script.run, keys=keys, arguments=[gateway, KEPT_S, *fields]))
+
+
+def _places(users: Sequence[int]) -> tuple[list[str], list[int]]:
+    places = [place("presence", user) for user in users]
+    return [key for key, _ in places], [field for _, field in places]

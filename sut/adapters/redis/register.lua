@@ -1,43 +1,73 @@
 -- Puts routes in. An entry of the same device with a newer epoch stays.
--- KEYS[i]: route:{user}. ARGV[1]: how long the key is kept, in seconds; then for each key a device and its packed route.
+-- KEYS[i]: routes:{bucket}. ARGV[1]: how long the key is kept, in seconds; then for each key a field and a packed route.
 -- Answers first with a letter for each key, in one text: n, there was none before; s, the very same; o, another one.
 -- The packed routes of the letters o follow in order. So the answer to many routes is short, where nothing is unusual.
--- A packed route is epoch, incarnation and connection, 8 bytes each, big-endian, then the node. Numbers in Lua hold 53
--- bits, so of the epoch halves are compared. A gateway whose connection lost its place to one elsewhere finds it in
--- replaced:{node}, a list of incarnation and connection. A route that is there already costs no write, unless the half
--- of its key's time is over.
+-- Numbers in Lua hold 53 bits, so of the epoch halves are compared. A gateway whose connection lost its place to one
+-- elsewhere finds it in replaced:{node}, a list of incarnation and connection. A route that is there already costs no
+-- write, unless the half of its key's time is over: then the bucket's routes without a lease are removed too.
 local function newer(a, b)
-  local a_high, a_low = struct.unpack('>I4I4', a)
-  local b_high, b_low = struct.unpack('>I4I4', b)
+  local a_high, a_low = struct.unpack('>I4I4', a, 9)
+  local b_high, b_low = struct.unpack('>I4I4', b, 9)
   return a_high > b_high or (a_high == b_high and a_low > b_low)
+end
+
+local function sweep(key)
+  local entries = redis.call('HGETALL', key)
+  for j = 1, #entries, 2 do
+    local living = chosen(entries[j + 1], true)
+    if living == '' then
+      redis.call('HDEL', key, entries[j])
+    elseif living ~= entries[j + 1] then
+      redis.call('HSET', key, entries[j], living)
+    end
+  end
+end
+
+local function put(key, field, route)
+  local value = redis.call('HGET', key, field) or ''
+  if value == route then return route end
+  local device, old, others = string.sub(route, 1, 8), nil, {}
+  for one in routes_in(value) do
+    if string.sub(one, 1, 8) == device then old = one else others[#others + 1] = one end
+  end
+  if old ~= route and (not old or not newer(old, route)) then
+    others[#others + 1] = route
+    redis.call('HSET', key, field, table.concat(others))
+    if old and string.sub(old, 34) ~= string.sub(route, 34) then
+      local told = 'replaced:' .. string.sub(old, 34)
+      redis.call('RPUSH', told, string.sub(old, 17, 32))
+      redis.call('LTRIM', told, -10000, -1)
+      redis.call('EXPIRE', told, 60)
+    end
+  end
+  return old
 end
 
 local letters = {}
 local answer = {''}
+local looked_at = {}
 for i, key in ipairs(KEYS) do
-  local device, route = ARGV[2 * i], ARGV[2 * i + 1]
-  local old = redis.call('HGET', key, device)
-  if old == route then
-    letters[i] = 's'
-    if redis.call('TTL', key) < ARGV[1] / 2 then redis.call('EXPIRE', key, ARGV[1]) end
-  else
-    if not old or not newer(old, route) then
-      redis.call('HSET', key, device, route)
+  if not looked_at[key] then
+    looked_at[key] = true
+    local left = redis.call('TTL', key)
+    if left >= 0 and left < ARGV[1] / 2 then
+      sweep(key)
       redis.call('EXPIRE', key, ARGV[1])
-      if old and string.sub(old, 25) ~= string.sub(route, 25) then
-        local told = 'replaced:' .. string.sub(old, 25)
-        redis.call('RPUSH', told, string.sub(old, 9, 24))
-        redis.call('LTRIM', told, -10000, -1)
-        redis.call('EXPIRE', told, 60)
-      end
-    end
-    if old then
-      letters[i] = 'o'
-      answer[#answer + 1] = old
-    else
-      letters[i] = 'n'
     end
   end
+  local route = ARGV[2 * i + 1]
+  local old = put(key, ARGV[2 * i], route)
+  if not old then
+    letters[i] = 'n'
+  elseif old == route then
+    letters[i] = 's'
+  else
+    letters[i] = 'o'
+    answer[#answer + 1] = old
+  end
+end
+for key in pairs(looked_at) do
+  if redis.call('TTL', key) == -1 then redis.call('EXPIRE', key, ARGV[1]) end
 end
 answer[1] = table.concat(letters)
 return answer

@@ -3,14 +3,14 @@
 Keys
     lease:{node}    string with a time to live: the incarnation that lives, and the address that clients dial
     nodes           set: nodes that had a lease at the last read of all leases
-    route:{user}    hash: device -> packed route
+    routes:{bucket} hash of BUCKET users: user % BUCKET -> the packed routes of the user's devices
     replaced:{node} list: connections of this node whose device has registered a newer one elsewhere; kept for a minute
 
-A packed route is epoch, incarnation and connection (u64 each, big-endian), then the node's name. It counts only while
-lease:{node} holds the same incarnation, so a gateway that dies takes its routes with it. Route keys expire a day after
-the last registration, to remove garbage; a gateway that holds a connection longer registers it again. Each method is
-one script (the .lua files here) for up to MAX_BATCH entries, so one round trip. Redis replicates asynchronously: after
-a failover the newest entries may be lost, which `generation` tells.
+entries.lua says what a packed route is. It counts only while lease:{node} holds the same incarnation, so a gateway that
+dies takes its routes with it. A bucket expires a day after the last registration in it, and loses the routes without a
+lease when half of that is over; a gateway that holds a connection longer registers it again. Each method is one script
+(the .lua files here) for up to MAX_BATCH entries, so one round trip. Redis replicates asynchronously: after a failover
+the newest entries may be lost, which `generation` tells.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import Any, Final
 
 from sut.adapters.redis.client import Address
 from sut.adapters.redis.master import RedisMaster
-from sut.adapters.redis.script import MAX_BATCH, Script, parts
+from sut.adapters.redis.script import MAX_BATCH, Script, parts, place
 from sut.deploy.logins import Login
 from sut.ports import Route, Unavailable
 
 ROUTE_TTL_S: Final = 86_400
-_ROUTE: Final = struct.Struct("!QQQ")
+_ROUTE: Final = struct.Struct("!QQQQB")
 _INCARNATION: Final = struct.Struct("!Q")
 _REPLACED_CONN: Final = struct.Struct("!QQ")
 
@@ -141,11 +141,10 @@ class RedisRegistry:
     async def _routes(self, users: Sequence[int], *, leased: bool) -> Mapping[int, tuple[Route, ...]]:
         found: dict[int, tuple[Route, ...]] = {}
         for part in parts(users):
-            answer = await self._run(_ROUTES, [f"route:{user}" for user in part], [int(leased)])
-            for user, flat in zip(part, answer, strict=True):
-                if flat:
-                    pairs = zip(flat[::2], flat[1::2], strict=True)
-                    found[user] = tuple(_unpack(int(device), route) for device, route in pairs)
+            places = [place("routes", user) for user in part]
+            fields = [field for _, field in places]
+            answer = await self._run(_ROUTES, [key for key, _ in places], [int(leased), *fields])
+            found |= {user: tuple(_unpack(packed)) for user, packed in zip(part, answer, strict=True) if packed}
         return found
 
     async def close(self) -> None:
@@ -159,29 +158,35 @@ class RedisRegistry:
 _LEASE: Final = Script("lease.lua")
 _RELEASE: Final = Script("release.lua")
 _GATEWAYS: Final = Script("gateways.lua")
-_REGISTER: Final = Script("register.lua")
+_REGISTER: Final = Script("entries.lua", "register.lua")
 _REPLACED: Final = Script("replaced.lua")
-_UNREGISTER: Final = Script("unregister.lua")
-_ROUTES: Final = Script("routes.lua")
+_UNREGISTER: Final = Script("entries.lua", "unregister.lua")
+_ROUTES: Final = Script("entries.lua", "routes.lua")
 
 
 _BEFORE: Final[dict[str, Callable[[Route, Iterator[bytes]], Route | None]]] = {
     "n": lambda _route, _others: None,
     "s": lambda route, _others: route,
-    "o": lambda route, others: _unpack(route.device, next(others)),
+    "o": lambda _route, others: next(_unpack(next(others))),
 }
 """What the letters of register.lua stand for."""
 
 
 def _entries(routes: Sequence[tuple[int, Route]]) -> tuple[list[str], list[bytes | str | int]]:
-    """Return the keys, and for each key the device and its packed route."""
+    """Return the keys, and for each key the field and the packed route."""
+    keys: list[str] = []
     arguments: list[bytes | str | int] = []
-    for _, route in routes:
-        packed = _ROUTE.pack(route.epoch, route.incarnation, route.conn) + route.node.encode()
-        arguments += (route.device, packed)
-    return [f"route:{user}" for user, _ in routes], arguments
+    for user, route in routes:
+        key, field = place("routes", user)
+        node = route.node.encode()
+        keys.append(key)
+        arguments += (field, _ROUTE.pack(route.device, route.epoch, route.incarnation, route.conn, len(node)) + node)
+    return keys, arguments
 
 
-def _unpack(device: int, packed: bytes) -> Route:
-    epoch, incarnation, conn = _ROUTE.unpack_from(packed)
-    return Route(device, packed[_ROUTE.size :].decode(), incarnation, conn, epoch)
+def _unpack(packed: bytes) -> Iterator[Route]:
+    at = 0
+    while at < len(packed):
+        device, epoch, incarnation, conn, length = _ROUTE.unpack_from(packed, at)
+        at += _ROUTE.size + length
+        yield Route(device, packed[at - length : at].decode(), incarnation, conn, epoch)

@@ -14,14 +14,19 @@ from sut.adapters.redis.client import RedisClient
 MAX_BATCH: Final = 500
 """The number of entries in one script call, which Redis runs in about a millisecond. More take several round trips."""
 
+BUCKET: Final = 64
+"""The number of users who share a hash. Redis keeps a hash of few, short fields as one compact list: COMPACT of
+sut/deploy/servers/redis.py bounds them. A user in it costs little more than the value; a key costs 200 bytes."""
+
 T = TypeVar("T")
 
 
 class Script:
-    """A Lua script of this folder, sent by its hash, and in full to a server that does not know it."""
+    """Lua files of this folder as one script, sent by its hash, and in full to a server that does not know it."""
 
-    def __init__(self, name: str) -> None:
-        self._text = files("sut.adapters.redis").joinpath(name).read_text()
+    def __init__(self, *names: str) -> None:
+        folder = files("sut.adapters.redis")
+        self._text = "\n".join(folder.joinpath(name).read_text() for name in names)
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, client: RedisClient, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
@@ -35,3 +40,8 @@ class Script:
 def parts(items: Sequence[T]) -> list[Sequence[T]]:
     """Split the items into parts of MAX_BATCH."""
     return [items[start : start + MAX_BATCH] for start in range(0, len(items), MAX_BATCH)]
+
+
+def place(kind: str, user: int) -> tuple[str, int]:
+    """Return the key of the hash that has the user, and the user's field in it."""
+    return f"{kind}:{user // BUCKET}", user % BUCKET

@@ -46,6 +46,9 @@ appendonly no
 repl-diskless-sync yes
 repl-diskless-sync-delay 0
 """
+COMPACT: Final = {"hash-max-ziplist-entries": "128", "hash-max-ziplist-value": "1024"}
+"""Options that keep the hashes of the registry and presence compact (sut/adapters/redis/script.py), also when a user
+has twenty devices. Later versions of Redis know these names too."""
 
 
 def services(kind: ServiceKind, count: int, place: Place) -> tuple[Service, ...]:
@@ -78,7 +81,8 @@ def conf(topology: Topology, service: Service) -> str:
     """Return the configuration of a data node, the same for master and replica."""
     login = topology.redis_login(REPLICA)
     users = "" if login is None else f"masteruser {login.user}\nmasterauth {login.password}\n"
-    return common_conf(topology, service) + _REDIS + users
+    compact = "".join(f"{name} {value}\n" for name, value in COMPACT.items())
+    return common_conf(topology, service) + _REDIS + compact + users
 
 
 def common_conf(topology: Topology, service: Service) -> str:

@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from sut.adapters.redis import admin as redis_admin
 from sut.deploy.servers.binaries import find_redis_server
+from sut.deploy.servers.redis import COMPACT
 from sut.deploy.supervise.reservation import Reservation
 from sut.ports import Unavailable
 from tests.kit.pace import scaled
@@ -60,9 +61,9 @@ class RedisSystem:
     def start(self, node: Address, *, follow: Address | None = None) -> None:
         """Start a data node, empty."""
         followed = ("--replicaof", follow[0], str(follow[1])) if follow else ()
-        self._run(
-            node, *_COMMON, "--save", "", "--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", *followed
-        )
+        compact = [part for name, value in COMPACT.items() for part in (f"--{name}", value)]
+        diskless = ("--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0")
+        self._run(node, *_COMMON, "--save", "", *diskless, *compact, *followed)
 
     def signal(self, node: Address, number: int) -> None:
         """Send a signal to a node; when it ends, wait for that."""
@@ -92,7 +93,7 @@ class RedisSystem:
         except Unavailable:
             return None
 
-    def ask(self, node: Address, *command: str) -> object:
+    def ask(self, node: Address, *command: str | bytes) -> object:
         """A command to a node or Sentinel."""
         client = Redis(host=node[0], port=node[1], socket_timeout=scaled(1.0))
         try:

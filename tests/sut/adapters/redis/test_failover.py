@@ -82,7 +82,7 @@ async def test_a_lost_master_is_replaced(breakable_redis: RedisSystem, how: sign
             await until(lambda: system.role(old) == "slave")
         await asyncio.sleep(1.5 * WATCH_S)  # time enough to fall for it
         assert (registry.generation, caller.failed) == (generation, failed)
-        assert system.ask(new, "HEXISTS", "route:7", "1") == 1
+        assert system.ask(new, "HEXISTS", "routes:0", "7") == 1
 
 
 async def test_while_redis_is_away_calls_fail_at_once(breakable_redis: RedisSystem) -> None:
@@ -183,7 +183,7 @@ async def test_a_planned_failover(breakable_redis: RedisSystem) -> None:
         before = caller.fine
         await until(lambda: caller.fine > before + 1)
         assert max(caller.took_s) < 2 * LONGEST_S
-        assert system.ask(new, "HEXISTS", "route:7", "1") == 1
+        assert system.ask(new, "HEXISTS", "routes:0", "7") == 1
 
     # The others hear of the failover from the first Sentinel, within two seconds or so: it must not forget it before.
     await until(lambda: all(system.named(sentinel) == new for sentinel in system.sentinels))
@@ -233,8 +233,8 @@ async def test_an_old_master_that_goes_on_answering_is_left(breakable_redis: Red
         assert system.role(old) == "master"
         await until(lambda: registry.generation > 1, timeout_s=2 * WATCH_S + 1.0)
         await registry.register([(7, ROUTE)])
-        assert system.ask(new, "HEXISTS", "route:7", "1") == 1
-        assert system.ask(old, "HEXISTS", "route:7", "1") == 0
+        assert system.ask(new, "HEXISTS", "routes:0", "7") == 1
+        assert system.ask(old, "HEXISTS", "routes:0", "7") == 0
 
 
 async def test_scripts_that_the_server_forgot_are_sent_again(redis_system: RedisSystem) -> None:
