@@ -36,9 +36,18 @@ def main(arguments: list[str]) -> int:
         return EXIT_USAGE
     os.umask(PRIVATE)
     path, name = arguments
-    log = log_lines.configure(name)
     try:
         topology = load(Path(path))
+    except TopologyError as error:
+        log_lines.configure(name).error("%s", error)
+        return EXIT_CANNOT
+    return live(topology, name)
+
+
+def live(topology: Topology, name: str) -> int:
+    """Be the process of this service until it is told to stop. Returns the exit status: 0 after a clean stop."""
+    log = log_lines.configure(name)
+    try:
         service = topology.service(name)
         uvloop.run(_run(_serve_of(topology, service), topology, service))
     except (SutError, TopologyError) as error:

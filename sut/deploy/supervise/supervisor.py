@@ -23,6 +23,7 @@ from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE
 from sut.deploy.kinds import KINDS, Kind, stages
 from sut.deploy.supervise import log_lines, state
 from sut.deploy.supervise.child import Child
+from sut.deploy.supervise.nursery import Forked, Nursery
 from sut.deploy.supervise.state import Files, SystemState
 from sut.deploy.topology import PRIVATE, Service, Topology, TopologyError, load
 
@@ -45,6 +46,7 @@ class Supervisor:
         self._path = path
         self._clock_offset_ns = clock_offset_ns
         self._unwritten = False
+        self._nursery = Nursery(topology, path, {**os.environ, **state.environment(topology, clock_offset_ns)})
         self._children = [self._child(service) for service in topology.services if not service.external]
 
     def _child(self, service: Service) -> Child:
@@ -55,6 +57,7 @@ class Supervisor:
             environ={**os.environ, **marks},
             clock_offset_ns=self._clock_offset_ns,
             command=self._command,
+            fork=self._fork,
             on_change=self._write_state,
         )
 
@@ -69,10 +72,13 @@ class Supervisor:
             with contextlib.suppress(asyncio.CancelledError):
                 await starting
             await self._stop(hurry)
+            await self._nursery.stop()
             log.info("stopped")
 
     async def _start(self) -> None:
         self._write_state()
+        if any(map(_is_forked, self._topology.services)):
+            await self._nursery.start()
         started: list[Service] = []
         for kinds in stages(lambda kind: kind.start):
             await _accepting(started)
@@ -98,6 +104,9 @@ class Supervisor:
         await hurry.wait()
         for child in self._children:
             child.kill()
+
+    async def _fork(self, service: Service) -> Forked | None:
+        return await self._nursery.fork(service.name) if _is_forked(service) else None
 
     async def _command(self, service: Service, waited_s: float) -> tuple[str, ...] | None:
         """Return the command line of a service; None: it cannot start now."""
@@ -136,6 +145,10 @@ class Supervisor:
             if not self._unwritten:
                 log.error("cannot write state.json: %s", error)
             self._unwritten = True
+
+
+def _is_forked(service: Service) -> bool:
+    return not service.external and not service.command and not service.gid
 
 
 async def _accepting(services: Iterable[Service]) -> None:
