@@ -69,6 +69,7 @@ class Shared(ABC):
         self.token_key = bytes.fromhex(topology.token_key)
         self.log = log_name(topology.log_id or topology.run_id)
         self.send_buffer = settings.send_buffer
+        self.pause_at = settings.send_buffer // 4
         self.cpu_share = settings.device_cpu_share
         self.heartbeat_ms = round(settings.heartbeat_s * 1000)
         self.handshake_timeout_s = settings.handshake_timeout_s
@@ -245,7 +246,7 @@ class Connection(asyncio.Protocol):
         self._heard = gateway.clock.tick
         self._session = ServerSession(gateway.mark())
         self._tells_log = upgrade.log
-        self._transport.set_write_buffer_limits(high=gateway.send_buffer // 4)
+        self._transport.set_write_buffer_limits(high=gateway.pause_at)
         self._transport.write(handshake.accepted(upgrade.key))
         gateway.opened(self)
         gateway.wheel.put(self, self._heard + gateway.beat_ticks)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
+import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, cast
 
-from sut.deploy.topology import Service, Topology
+from sut.deploy.topology import Service, Tls, Topology
 from sut.gateway.connection import Connection, Shared
+from sut.gateway.listening import Listener, LoopListener
 from sut.gateway.losses import Losses
 from sut.gateway.pieces import GatewayPieces
 from sut.gateway.presence import GatewayPresence
@@ -23,7 +26,7 @@ from sut.gateway.timers import TICK_S
 from sut.gateway.tls import TlsListener
 from sut.ports import Presence, Registry, Revocation
 from sut.process.links import links_to
-from sut.process.listening import BACKLOG, listener
+from sut.process.listening import listener
 from sut.process.partitioning import partition_of
 from sut.process.peer import PeerConnection, PeerServer, PortInUse
 from sut.process.revoked import Revoked
@@ -122,7 +125,7 @@ class Gateway(Shared):
             on_down=self._peer_down,
         )
         self._tls = topology.tls
-        self._listener: asyncio.Server | TlsListener | None = None
+        self._listener: Listener | None = None
         self._ticking: asyncio.TimerHandle | None = None
 
     def _registers(self, registry: Registry, incarnation: int, pieces: GatewayPieces) -> None:
@@ -152,14 +155,10 @@ class Gateway(Shared):
 
     async def start(self) -> None:
         """Listen for devices and peers, and dial the chat services. Raises PortInUse, TlsError."""
-        loop = asyncio.get_running_loop()
         host, port = self._service.host, self._service.ports["ws"]
         try:
             sock = listener(host, port)
-            if self._tls is None:
-                self._listener = await loop.create_server(lambda: Connection(self), sock=sock, backlog=BACKLOG)
-            else:
-                self._listener = TlsListener(self, sock, self._tls)
+            self._listener = _listen(self, sock, self._tls)
         except OSError as error:
             raise PortInUse(f"{self._service.name}: cannot listen on {host}:{port}: {error.strerror}") from None
         await self._peers.start(self._service.host, self._service.ports["peer"])
@@ -430,13 +429,24 @@ class Gateway(Shared):
         """Close listeners and links, and the connections that remain."""
         if self._ticking is not None:
             self._ticking.cancel()
-        if self._listener is not None:
-            self._listener.close()
         for connection in list(self.connections.values()):
             connection.close(Close.GOING_AWAY, "this gateway is going away")
+        if self._listener is not None:
+            self._listener.end()
         for chat in self._chats:
             await chat.close()
         await self._peers.close()
+
+
+def _listen(gateway: Shared, sock: socket.socket, tls: Tls | None) -> Listener:
+    """Return what accepts devices on a bound socket, which it owns. Raises TlsError, OSError."""
+    if tls is not None:
+        return TlsListener(gateway, sock, tls)
+    if not hasattr(select, "epoll"):
+        return LoopListener(gateway, sock)
+    from sut.gateway.sockets import PlainListener  # it needs epoll
+
+    return PlainListener(gateway, sock)
 
 
 def _for_chat(connection: Connection, frame: Send | Recv | Fetch | Sync | History | Read | Typing) -> PeerFrame:

@@ -44,7 +44,8 @@ class Limits(Generic[C]):
         self._settings = settings
         self._sockets: dict[str, int] = {}
         self._came: dict[str, int] = {}  # in this second
-        self._users: dict[int, tuple[C, ...]] = {}
+        self._users: dict[int, C | tuple[C, ...]] = {}
+        """The open connections of each user; without a tuple where there is one, as mostly."""
         self._frames: dict[int, int] = {}  # in this second, by user
         self._second = 0
         self.crowded = 0
@@ -80,28 +81,33 @@ class Limits(Generic[C]):
 
     def older(self, user: int, device: int) -> C | None:
         """Return the open connection that this device has here; None if it has none."""
-        for connection in self._users.get(user, ()):
+        for connection in self._of(user):
             if connection.device == device:
                 return connection
         return None
 
     def admits(self, user: int, device: int) -> bool:
         """Return True if a connection of this device fits. A device that is here already replaces itself."""
-        there = self._users.get(user, ())
+        there = self._of(user)
         if len(there) < self._settings.user_connections or self.older(user, device) is not None:
             return True
         self.users_full += 1
         return False
 
     def opened(self, connection: C) -> None:
-        self._users[connection.user] = (*self._users.get(connection.user, ()), connection)
+        there = self._of(connection.user)
+        self._users[connection.user] = (*there, connection) if there else connection
 
     def left(self, connection: C) -> None:
-        rest = tuple(other for other in self._users[connection.user] if other is not connection)
+        rest = tuple(other for other in self._of(connection.user) if other is not connection)
         if rest:
-            self._users[connection.user] = rest
+            self._users[connection.user] = rest if len(rest) > 1 else rest[0]
         else:
             del self._users[connection.user]
+
+    def _of(self, user: int) -> tuple[C, ...]:
+        there = self._users.get(user, ())
+        return there if isinstance(there, tuple) else (there,)
 
     def too_fast(self, user: int, frames: int, second: int) -> bool:
         """Count frames of a user. Returns True if the user's devices together have sent too many in this second."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 import sys
 import time
@@ -39,6 +40,19 @@ def test_drain_sends_everybody_elsewhere_within_its_bound(tmp_path):
             assert not world.registry.entries
 
     in_world(scenario, tmp_path, drain_base_s=0.5)
+
+
+def test_without_epoll_a_gateway_does_the_same(tmp_path, monkeypatch):
+    monkeypatch.delattr(select, "epoll")
+
+    async def scenario(world: World) -> None:
+        async with world.device(1, 11) as device:
+            await device.send(Heartbeat())
+            assert await device.receive() == Beat(0)
+            world.stop.set()
+            assert await device.closed() == (Close.GOING_AWAY, [Drain(500)])
+
+    assert not in_world(scenario, tmp_path, drain_base_s=0.5).entries
 
 
 def test_a_gateway_that_drains_takes_no_half_finished_handshake(tmp_path):
