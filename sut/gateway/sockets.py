@@ -20,8 +20,8 @@ from sut.gateway.listening import Listener
 
 AT_ONCE: Final = 256
 """Sockets that are served in one turn of the event loop, before the gateway's peers have theirs."""
-READ: Final = 64 << 10
-"""Bytes of one socket that are read at once."""
+READ: Final = 16 << 10
+"""Bytes of one socket that are read in one turn."""
 HIGH: Final = 64 << 10
 """Bytes that wait before the protocol is told to pause, until it says otherwise. It resumes at a quarter."""
 
@@ -47,14 +47,8 @@ class Wires:
         self.loop = asyncio.get_running_loop()
         self.poll = select.epoll()
         self.wires: dict[int, Wire] = {}
-        self._room = bytearray(READ)
-        self._view = memoryview(self._room)
         self._written: list[Wire] = []
         self.loop.add_reader(self.poll.fileno(), self._ready)
-
-    def read(self, fd: int) -> bytes:
-        """Return what has arrived; nothing at the end of the stream. Raises OSError."""
-        return bytes(self._view[: os.readv(fd, (self._room,))])
 
     def flush_later(self, wire: Wire) -> None:
         """Flush it at the end of this turn."""
@@ -114,14 +108,14 @@ class Wire(asyncio.Transport):
         """Read and write as epoll says."""
         if events & select.EPOLLOUT:
             self.flush_now()
-        if self._fd < 0 or not events & ~select.EPOLLOUT:
+        if self._fd < 0 or events == select.EPOLLOUT:
             return
         if not self._mask & select.EPOLLIN:
             if events & _GONE:
                 self._end(None)
             return
         try:
-            data = self._wires.read(self._fd)
+            data = os.read(self._fd, READ)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
@@ -164,6 +158,8 @@ class Wire(asyncio.Transport):
                 self._end(error)
                 return
             self._out = b"" if sent == len(self._out) else bytearray(self._out)[sent:]
+            if not self._out and self._mask == select.EPOLLIN and not self._flags:
+                return  # as mostly: nothing else is to be done
         self._want(select.EPOLLOUT, wanted=bool(self._out))
         self._tell_to_pause()
         if self._flags & _BLOCKED and len(self._out) <= self._high // 4:
