@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -34,8 +33,13 @@ class Unstored:
     roles: dict[int, RoleMark] = field(default_factory=dict)
 
 
-class HotRows(deque[StoredMessage]):
-    """The newest rows of a conversation, bounded in number and in bytes. Rows are appended, never taken out by hand."""
+class HotRows(list[StoredMessage]):
+    """The newest rows of a conversation, bounded in number and in bytes. Rows are appended, never taken out by hand.
+
+    Most conversations in memory have none: an empty list takes 80 bytes, an empty deque 750.
+    """
+
+    __slots__ = ("size",)
 
     def __init__(self, rows: Iterable[StoredMessage] = ()) -> None:
         super().__init__()
@@ -47,7 +51,7 @@ class HotRows(deque[StoredMessage]):
         super().append(row)
         self.size += _size(row)
         while len(self) > HOT_ROWS or (self.size > HOT_BYTES and len(self) > 1):
-            self.size -= _size(self.popleft())
+            self.size -= _size(self.pop(0))
 
     def extend(self, rows: Iterable[StoredMessage]) -> None:
         for row in rows:
