@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from chaos.errors import HarnessError
+from chaos.errors import HarnessError, UsageError
+from chaos.run import network, room
 from chaos.run.interrupt import Aborted, Interrupt
 from chaos.run.rundir import RunDir
 from chaos.screen.console import for_people
@@ -86,6 +87,7 @@ def execute(request: Request, *, as_json: bool, alone: bool = True) -> Verdict:
     )
     console.print(Text(f"run directory {request.directory}"), soft_wrap=True)
     try:
+        _own_network(request)
         with Interrupt() as interrupt:
             with Display(console) as display:
                 directory = runner.execute(request, display=display, interrupt=interrupt)
@@ -99,3 +101,15 @@ def execute(request: Request, *, as_json: bool, alone: bool = True) -> Verdict:
     if interrupt.asked and not alone:
         raise HarnessError("interrupted")
     return verdict
+
+
+def _own_network(request: Request) -> None:
+    """Give a large run a network of its own. Raises UsageError, HarnessError."""
+    devices = request.experiment.users
+    if not network.is_needed(devices):
+        return
+    if request.servers is not None:
+        raise UsageError(f"{devices:,} devices have a network of their own, from which no server of others is reached")
+    network.enter()
+    if lacking := room.lacking(room.here(), devices):
+        raise HarnessError(f"this machine is too small for {devices:,} devices: {lacking}")

@@ -1,8 +1,8 @@
 """`python -m sut.deploy.supervise.nursery TOPOLOGY`: forks our own processes, so that they share what they import.
 
-A process that is started by itself takes a quarter of a second of CPU and 38 MB for its imports. The nursery imports
-what the services of the topology need, once, and freezes it for the garbage collector. Each process that it forks has
-3 MB of its own.
+A process that is started by itself takes half a second of CPU and 20 MB for its imports. The nursery imports what the
+services of the topology need, once, and freezes it for the garbage collector. The processes that it forks share most of
+that (docs/measured.md).
 
 It reads names of services, one a line, and answers each with a pid. It forks twice, so that the process has no parent
 but the supervisor, which is a subreaper and waits for it. `Nursery` is the supervisor's side. Where there is no
