@@ -190,7 +190,8 @@ class _Run:
         try:
             if driven is not None:
                 sketch.check_settings(self._experiment, driven.topology.settings)
-                driven.open()
+                if away := driven.open():
+                    self._say(f"not there: {', '.join(away)}")
                 self._system = driven
                 return driven
             self._system = deploy.start(

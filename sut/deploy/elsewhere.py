@@ -59,16 +59,26 @@ class Elsewhere(System):
         """Do nothing: it goes on."""
         return ()
 
-    def open(self) -> None:
-        """Write the run's own topology.json, and see that each process of the chat system works. Raises DeployError."""
+    def open(self) -> tuple[str, ...]:
+        """Write the run's own topology.json, and see that the chat system works. Raises DeployError.
+
+        All sequencers must work, and one process of each other kind: an autoscaler may not have started the others.
+        Returns the names of those that do not work.
+        """
         try:
             Files(self.topology.path).prepare()
             save(self.topology)
         except OSError as error:
             raise DeployError(f"cannot write to {error.filename or self.topology.path}: {error.strerror}") from None
-        for service in self.topology.services:
-            if KINDS[service.kind].serves and (problem := health.problem(self.topology, service, TIMEOUT_S)):
-                raise DeployError(f"{service.name} at {service.host}: {problem}")
+        away: list[str] = []
+        for kind in dict.fromkeys(service.kind for service in self.topology.services if KINDS[service.kind].serves):
+            services = self.topology.of_kind(kind)
+            told = [(one, problem) for one in services if (problem := health.problem(self.topology, one, TIMEOUT_S))]
+            if len(told) == len(services) or (told and kind == "sequencer"):
+                first, problem = told[0]
+                raise DeployError(f"{first.name} at {first.host}: {problem}")
+            away += [service.name for service, _ in told]
+        return tuple(away)
 
 
 def planned(

@@ -1,5 +1,6 @@
 """A run on a system that somebody else started: which hosts and links it may touch, and that the system goes on."""
 
+import asyncio
 import http.server
 import json
 import os
@@ -19,9 +20,12 @@ from chaos.faults import FAULTS
 from chaos.run import sketch
 from load.drive.api import ApiClient
 from sut.deploy import elsewhere, system
+from sut.deploy.errors import DeployError
 from sut.deploy.supervise.reaper import members
+from sut.deploy.supervise.reservation import Reservation
 from sut.deploy.system import System
-from sut.deploy.topology import Settings, Topology, TopologyError, save
+from sut.deploy.topology import Service, Settings, Topology, TopologyError, save
+from sut.process.peer import PeerServer
 from tests.kit.pace import scaled
 
 EXPERIMENT = """\
@@ -167,6 +171,42 @@ def test_a_system_that_lacks_what_the_experiment_needs_is_refused(tmp_path: Path
 def petrel(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "chaos.cli.petrel", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=scaled(150))
+
+
+@pytest.mark.parametrize(("kind", "away"), [("gateway", ("gateway-1",)), ("sequencer", None)])
+def test_gateways_may_be_fewer_than_the_file_has_and_sequencers_may_not(
+    tmp_path: Path, kind: str, away: tuple[str, ...] | None
+) -> None:
+    """As an autoscaler leaves them."""
+    key = "00" * 32
+    with Reservation() as ports:
+        named = [Service(name=f"{kind}-{n + 1}", kind=kind, index=n, ports={"peer": ports.port()}) for n in range(2)]
+    save(
+        Topology(
+            run_id="a",
+            profile="cluster",
+            dir=str(tmp_path),
+            services=tuple(named),
+            token_key=key,
+            api_key="k",
+            peer_key=key,
+        )
+    )
+    there = planned(tmp_path, allowed=("127.0.0.1",))
+
+    async def opened() -> tuple[str, ...]:
+        server = PeerServer(node=f"{kind}-2", incarnation=1, secret=bytes.fromhex(key), on_frame=lambda *_: None)
+        await server.start("127.0.0.1", named[1].ports["peer"])
+        try:
+            return await asyncio.to_thread(there.open)
+        finally:
+            await server.close()
+
+    if away is None:
+        with pytest.raises(DeployError, match=r"^sequencer-1 at 127\.0\.0\.1: does not answer a ping$"):
+            asyncio.run(opened())
+    else:
+        assert asyncio.run(opened()) == away
 
 
 @pytest.mark.slow
