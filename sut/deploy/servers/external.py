@@ -30,6 +30,8 @@ TIMEOUT_S: Final = 3.0
 """Time limit of each question. A foreign network is slower than the loopback."""
 REPLICAS: Final = 3
 """Replicas of each partition of the log and each row of the store; two of them confirm a write."""
+_SECURED: Final = ("closed", "reset by peer", "not as a", "asks for a password", "Authentication required", "NOAUTH")
+"""What is seen of a server that asks for TLS or a password, by a client that has neither."""
 _ADDRESS: Final = re.compile(r"(?:\[([0-9a-fA-F:]+)\]|([\w.-]+)):(\d{1,5})", re.ASCII)
 
 
@@ -92,7 +94,7 @@ def discover(servers: Servers) -> Mapping[ServiceKind, tuple[Service, ...]]:
 
 
 def _brokers(asked: tuple[Address, ...], login: Login | None) -> tuple[Service, ...]:
-    brokers = _first("", asked, lambda address: kafka_probe.brokers(address, TIMEOUT_S, login))
+    brokers = _first("", asked, lambda address: kafka_probe.brokers(address, TIMEOUT_S, login), login)
     _enough("kafka", "broker", len(brokers))
     own = [brokers[node] for node in sorted(brokers)]
     _reach("kafka", own, asked, lambda address: kafka_probe.brokers(address, TIMEOUT_S, login))
@@ -100,7 +102,7 @@ def _brokers(asked: tuple[Address, ...], login: Login | None) -> tuple[Service, 
 
 
 def _nodes(asked: tuple[Address, ...], login: Login | None) -> tuple[Service, ...]:
-    nodes = _first("", asked, lambda address: cql_probe.members(address, TIMEOUT_S, login))
+    nodes = _first("", asked, lambda address: cql_probe.members(address, TIMEOUT_S, login), login)
     _enough("cassandra", "node", len(nodes))
     _reach("cassandra", nodes, asked, lambda address: cql_probe.view(address, TIMEOUT_S, login))
     return _services("cassandra", "cql", sorted(nodes))
@@ -110,7 +112,9 @@ def _redis(
     servers: Servers, login: Login | None, at_sentinel: Login | None
 ) -> Mapping[ServiceKind, tuple[Service, ...]]:
     asked, name = servers.sentinels, servers.redis_master
-    members = _first("sentinel ", asked, lambda one: redis_admin.sentinel_members(one, name, TIMEOUT_S, at_sentinel))
+    members = _first(
+        "sentinel ", asked, lambda one: redis_admin.sentinel_members(one, name, TIMEOUT_S, at_sentinel), at_sentinel
+    )
     _reach("redis", members.nodes, asked, lambda address: redis_admin.role(address, TIMEOUT_S, login))
     if users := redis_admin.leased(members.nodes[0], TIMEOUT_S, login):
         raise DeployError(
@@ -138,15 +142,20 @@ def named(topology: Topology, servers: Servers) -> Topology:
     )
 
 
-def _first(label: str, addresses: Iterable[Address], ask: Callable[[Address], T]) -> T:
-    """Return the first answer. Raises DeployError with the error of each address."""
+def _first(label: str, addresses: Iterable[Address], ask: Callable[[Address], T], login: Login | None) -> T:
+    """Return the first answer. Raises DeployError with the error of each address.
+
+    A server that asks for TLS says nothing that a client without it understands, so the error says where to look.
+    """
     refusals = []
     for address in addresses:
         try:
             return ask(address)
         except Unavailable as error:
             refusals.append(f"{label}{error}")
-    raise DeployError("; ".join(refusals))
+    told = "; ".join(refusals)
+    guess = login is None and any(sign in told for sign in _SECURED)
+    raise DeployError(told + (" (does it ask for TLS or a password? see --secrets)" if guess else ""))
 
 
 def _enough(server: str, member: str, count: int) -> None:

@@ -74,7 +74,8 @@ def test_members_are_found_by_tls_and_wrong_secrets_are_one_line(theirs: Theirs)
     said = theirs.refusal(redis=ways["redis"] | {"ca": theirs.guard.other_ca})
     assert said.startswith(f"redis at {at} names a member that cannot be used from here: ")
     assert "its certificate cannot be trusted: " in said
-    assert "127.0.0.1" in theirs.refusal(sentinel={"user": "petrel", "password": "x"})  # without TLS: nothing is said
+    assert at in theirs.refusal(sentinel={"user": "petrel", "password": "x"})  # without TLS: nothing is said
+    assert "(does it ask for TLS or a password? see --secrets)" in theirs.refusal(sentinel={})
 
 
 def linked(theirs: Theirs, listen: int) -> Topology:
