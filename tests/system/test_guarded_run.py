@@ -153,7 +153,7 @@ def test_a_run_on_them_is_valid_and_its_secrets_are_nowhere(theirs: Theirs, tmp_
     assert verdict["verdict"] == "valid"
     assert verdict["counts"]["sends_acked"] > 100
     assert all(fault["effective"] and fault["healed"] for fault in verdict["faults"])
-    assert {"gateway-1", "chat-1", "sequencer-1", "toxiproxy-1", "supervisor"} <= seen
+    assert {"gateway-1", "chat-1", "sequencer-1", "toxiproxy", "supervisor"} <= seen
     assert_nowhere(theirs, told + complaints, out)
 
 
