@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,8 @@ from sut.adapters.backends import Backends
 from sut.deploy.errors import DeployError
 from sut.deploy.servers import binaries
 from sut.deploy.servers.external import Servers, discover
-from sut.deploy.topology import Link, Service, Topology
+from sut.deploy.system import System
+from sut.deploy.topology import Service, Topology
 from sut.ports import Route, Unavailable
 from tests.kit.guarded import Guard, guard_redis
 from tests.kit.tls_redis import tls_redis_server
@@ -78,15 +79,14 @@ def test_members_are_found_by_tls_and_wrong_secrets_are_one_line(theirs: Theirs)
     assert "(does it ask for TLS or a password? see --secrets)" in theirs.refusal(sentinel={})
 
 
-def linked(theirs: Theirs, listen: int) -> Topology:
-    """A topology of ours on their servers, in which gateway-1 dials a proxy's address for the first node."""
-    ours = (Service(name="gateway-1", kind="gateway", ports={"ws": 1, "peer": 2}),)
-    found = discover(theirs.servers())
-    link = Link(source="gateway-1", target="redis-1", port="redis", listen=listen)
+def ours_on(theirs: Theirs) -> Topology:
+    """A topology of ours on their servers."""
     servers = theirs.servers()
+    found = discover(servers)
+    gateway = Service(name="gateway-1", kind="gateway", ports={"ws": 1, "peer": 2})
     return Topology(
-        run_id="ab12", profile="embedded", dir="/x", services=(*ours, *found["redis"], *found["sentinel"]),
-        links=(link,), token_key="00", api_key="k", secrets=servers.secrets,
+        run_id="ab12", profile="embedded", dir="/x", services=(gateway, *found["redis"], *found["sentinel"]),
+        token_key="00", api_key="k", secrets=servers.secrets,
     )  # fmt: skip
 
 
@@ -103,21 +103,20 @@ def test_services_keep_routes_there_and_a_failover_is_followed(theirs: Theirs) -
             master = next(s for s in theirs.topology.of_kind("redis") if s.index == 0)
             generation = registry.master.generation
             os.kill(pid_of(theirs, master.name), signal.SIGKILL)
-            await until(lambda: registry.lease("gateway-1", 1, 60.0, "ws://127.0.0.1:1"), since=generation)
+            await until(lambda: registry.lease("gateway-1", 1, 60.0, "ws://127.0.0.1:1"))
             assert registry.master.generation > generation
         finally:
             await backends.close()
 
-    direct = linked(theirs, listen=1)
-    asyncio.run(use(msgspec.structs.replace(direct, links=())))
+    asyncio.run(use(ours_on(theirs)))
 
 
-async def until(act: object, *, since: int = 0) -> None:
+async def until(act: Callable[[], Awaitable[object]]) -> None:
     """Repeat a call until it is answered."""
     end = time.monotonic() + 60
     while True:
         try:
-            await act()  # type: ignore[operator]
+            await act()
             return
         except Unavailable:
             assert time.monotonic() < end
@@ -125,8 +124,6 @@ async def until(act: object, *, since: int = 0) -> None:
 
 
 def pid_of(theirs: Theirs, name: str) -> int:
-    from sut.deploy.system import System
-
     pid = System(theirs.topology).pid(name)
     assert pid is not None
     return pid
