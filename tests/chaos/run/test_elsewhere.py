@@ -210,6 +210,7 @@ def test_gateways_may_be_fewer_than_the_file_has_and_sequencers_may_not(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_a_run_on_it_is_valid_and_leaves_it_as_it_was(tmp_path: Path) -> None:
     there = system.start(
