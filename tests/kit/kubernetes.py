@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from sut.deploy.servers import certificates
 from sut.deploy.servers.binaries import cache_dir
@@ -197,6 +198,7 @@ class ApiServer:
         self._directory = directory
         self._token = secrets.token_hex(16)
         self._stack = contextlib.ExitStack()
+        self._processes: list[subprocess.Popen[bytes]] = []
         self.port = 0
 
     def __enter__(self) -> Self:
@@ -228,6 +230,9 @@ class ApiServer:
         files = certificates.make(self._directory / "tls")
         self._context = ssl.create_default_context(cafile=files.ca)
         (self._directory / "tokens.csv").write_text(f'{self._token},admin,1,"system:masters"\n')
+        public = self._directory / "public.pem"  # of private keys it takes older forms only
+        key = load_pem_private_key(Path(files.key).read_bytes(), None).public_key()
+        public.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
         url = f"http://127.0.0.1:{etcd}"
         self._run(
             *(str(self._etcd), "--data-dir", str(self._directory / "etcd"), "--listen-client-urls", url),
@@ -237,7 +242,7 @@ class ApiServer:
             *(str(self._server), "--etcd-servers", url, "--secure-port", str(self.port), "--bind-address", "127.0.0.1"),
             *("--tls-cert-file", files.certificate, "--tls-private-key-file", files.key),
             *("--token-auth-file", str(self._directory / "tokens.csv"), "--authorization-mode", "RBAC"),
-            *("--service-account-key-file", files.key, "--service-account-signing-key-file", files.key),
+            *("--service-account-key-file", str(public), "--service-account-signing-key-file", files.key),
             *("--service-account-issuer", "https://petrel.test", "--service-cluster-ip-range", "10.96.0.0/16"),
         )
         wait_until(self._ready, timeout_s=60)
@@ -245,10 +250,12 @@ class ApiServer:
     def _run(self, *command: str) -> None:
         log = self._stack.enter_context((self._directory / f"{Path(command[0]).name}.log").open("wb"))
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._processes.append(process)
         self._stack.callback(process.wait)
         self._stack.callback(process.kill)
 
     def _ready(self) -> bool:
+        assert all(process.poll() is None for process in self._processes), f"see the logs in {self._directory}"
         try:
             return self.ask("GET", "/readyz")[0] == 200
         except OSError:
