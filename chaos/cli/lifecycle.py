@@ -22,6 +22,7 @@ from chaos.run.interrupt import Aborted, Interrupt, Interrupted
 from chaos.run.processes import process_table
 from chaos.screen.console import for_people
 from chaos.screen.startup import Startup
+from sut.deploy import access
 from sut.deploy import system as deploy
 from sut.deploy.errors import AlreadyRunningError, DeployError
 from sut.deploy.net.packets import Packets
@@ -32,6 +33,7 @@ from sut.deploy.servers.external import Servers
 from sut.deploy.supervise.reaper import members
 from sut.deploy.supervise.state import read_state
 from sut.deploy.system import System
+from sut.deploy.topology import TopologyError
 
 DEFAULT_PROFILE: Final = "embedded"
 CLOSED_S: Final = 5.0
@@ -162,12 +164,22 @@ def running(directory: Path) -> System:
     """Return the system that runs in a directory. Raises HarnessError, UsageError."""
     system = attach(directory)
     if system.running:
+        check_logins(system)
         return system
     if left := members(system.topology.run_id):
         raise HarnessError(
             f"its supervisor is gone; processes left: {len(left)}; end them with: {hint('down', directory)}"
         )
     raise HarnessError(f"nothing runs in {directory}; start it with: {hint('up', directory)}")
+
+
+def check_logins(system: System) -> None:
+    """Check that what lets us in at external servers is there in this shell too. Raises HarnessError."""
+    try:
+        for kind in access.KINDS:
+            system.topology.login(kind)
+    except TopologyError as error:
+        raise HarnessError(str(error)) from None
 
 
 def hint(command: str, directory: Path) -> str:

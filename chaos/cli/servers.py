@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +22,7 @@ def options(sub: argparse.ArgumentParser) -> None:
         "servers that somebody else runs",
         "used instead of starting our own, which --profile must have; they are looked at, but never stopped or killed, "
         "and faults on their processes have no target. The topic and the keyspace of a run stay there. One system at a "
-        "time on one Redis. Not supported yet: passwords and TLS.",
+        "time on one Redis. Variables such as PETREL_KAFKA_PASSWORD say how to get in; docs/servers.md names them.",
     )
     where = "HOST:PORT[,...]"
     group.add_argument("--kafka", metavar=where, help="brokers to ask for all others; at least 3 are needed")
@@ -33,6 +34,9 @@ def options(sub: argparse.ArgumentParser) -> None:
         "--keyspace", metavar="NAME", help="of the store on --cassandra; default: one for this run alone"
     )
     group.add_argument(
+        "--secrets", metavar="FILE", help="YAML with users, passwords and TLS; nobody but you may read it (mode 0600)"
+    )
+    group.add_argument(
         "--log-id",
         metavar="ID",
         help="goes on with a --topic and the --keyspace that was made from it: what that system had in topology.json "
@@ -42,6 +46,7 @@ def options(sub: argparse.ArgumentParser) -> None:
 
 def from_options(options: argparse.Namespace, profile: str) -> Servers | None:
     """Return the servers that the options name; None if all servers of the profile are our own. Raises UsageError."""
+    from sut.deploy import access
     from sut.deploy.profiles import PROFILES
     from sut.deploy.servers.external import Servers
 
@@ -55,6 +60,9 @@ def from_options(options: argparse.Namespace, profile: str) -> Servers | None:
             raise UsageError(f"--{option.replace('_', '-')} goes with --{needs}")
     _check_name("--topic", options.topic, _TOPIC, "up to 249 letters, digits, ., _ and -")
     _check_name("--keyspace", options.keyspace, _KEYSPACE, "a letter, then up to 40 of a-z, 0-9 and _")
+    if options.secrets is not None and not any((options.kafka, options.cassandra, options.sentinels)):
+        raise UsageError("--secrets goes with --kafka, --cassandra or --sentinels")
+    secrets = "" if options.secrets is None else os.path.abspath(options.secrets)  # noqa: PTH100 (keeps a link's name)
     servers = Servers(
         kafka=_addresses("--kafka", options.kafka),
         cassandra=_addresses("--cassandra", options.cassandra),
@@ -63,7 +71,13 @@ def from_options(options: argparse.Namespace, profile: str) -> Servers | None:
         topic=options.topic,
         keyspace=options.keyspace,
         log_id=options.log_id,
+        secrets=secrets,
     )
+    if servers.kinds:
+        try:
+            access.read(secrets)
+        except access.AccessError as error:
+            raise UsageError(str(error)) from None
     for kind in sorted(servers.kinds - PROFILES[profile].services.keys()):
         raise UsageError(f"profile {profile} has no {kind}; try --profile cluster")
     return servers if servers.kinds else None

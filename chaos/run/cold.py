@@ -49,6 +49,28 @@ def await_back(
     return None
 
 
+def await_stored(topology: Topology, *, expired: Callable[[], bool], tick: Callable[[], None]) -> str | None:
+    """Wait until each sequencer says that it has read all of its log and stored all of it.
+
+    This is for sequencers that must not be killed: a read-back may come from memory, which the store then has too.
+    Returns None, or a line that names the others once `expired` is true.
+    """
+    waiting = topology.of_kind("sequencer")
+    while waiting:
+        waiting = tuple(service for service in waiting if not _has_stored(topology, service))
+        if waiting and expired():
+            return (
+                f"{', '.join(service.name for service in waiting)} did not say before the read-back that all is stored"
+            )
+        tick()
+    return None
+
+
+def _has_stored(topology: Topology, service: Service) -> bool:
+    pong = probe.peer_ping(peer_address(service), LOOK_S, topology.peer_secret)
+    return pong is not None and pong.stats.get("behind", 1.0) == 0.0 and pong.stats.get("unstored", 1.0) == 0.0
+
+
 def _is_back(topology: Topology, service: Service, old: int) -> bool:
     pong = probe.peer_ping(peer_address(service), LOOK_S, topology.peer_secret)
     return pong is not None and pong.incarnation != old and pong.stats.get("behind", 1.0) == 0.0

@@ -19,6 +19,7 @@ from chaos.errors import USAGE, HarnessError, UsageError
 from chaos.run import experiment, junit, manifest
 from chaos.run.rundir import RunDir
 from chaos.verdict.model import printable
+from sut.deploy.access import without
 
 if TYPE_CHECKING:
     from chaos.verdict.history.history import History
@@ -90,7 +91,7 @@ def verify(source: Path, *, foreign: bool, say: Callable[[str], None]) -> Verdic
 
     _check_whole(source, foreign=foreign, say=say)
     command = [sys.executable, "-m", "chaos.verdict", "history" if foreign else "run", str(source)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    environment = {**without(os.environ), "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     try:
         done = subprocess.run(command, env=environment, capture_output=True, check=False)
     except OSError as error:

@@ -40,6 +40,7 @@ from load.history.provenance import provenance
 from load.history.writer import now_ns
 from sut import variants
 from sut.deploy import system as deploy
+from sut.deploy.elsewhere import Elsewhere
 from sut.deploy.errors import DeployError
 from sut.deploy.net.links import Links
 from sut.deploy.net.packets import Packets
@@ -80,6 +81,8 @@ class Request:
     """Lower the rate to what the machine carries, if the experiment asks for more. Never with `replay`."""
     servers: Servers | None = None
     """Servers that somebody else runs, used instead of our own."""
+    elsewhere: Elsewhere | None = None
+    """The system that somebody else started, driven instead of one of our own."""
 
 
 def execute(request: Request, *, display: Display, interrupt: Interrupt) -> RunDir:
@@ -183,7 +186,14 @@ class _Run:
             self._write_meta()
 
     def _start_system(self) -> System:
+        driven = self._request.elsewhere
         try:
+            if driven is not None:
+                sketch.check_settings(self._experiment, driven.topology.settings)
+                if away := driven.open():
+                    self._say(f"not there: {', '.join(away)}")
+                self._system = driven
+                return driven
             self._system = deploy.start(
                 profile=self._request.profile,
                 directory=self._directory.path,
@@ -228,7 +238,9 @@ class _Run:
         return planned
 
     def _start_swarm(self, system: System, planned: Schedule) -> SwarmProcess:
-        swarm.configure(self._experiment, system.topology, self._directory, planned.seed)
+        driven = self._request.elsewhere
+        allowed = tuple(sorted(driven.allowed)) if driven is not None else ()
+        swarm.configure(self._experiment, system.topology, self._directory, planned.seed, allowed=allowed)
         self._monitor.phase = "ramp"
         self._swarm = self._monitor.swarm = SwarmProcess(self._experiment, self._directory, system.environment())
         self._sampler = Sampler(
@@ -314,12 +326,18 @@ class _Run:
             self._monitor.hole("swarm", "it did not stop in time and was killed")
 
     def _empty_memories(self, system: System) -> None:
-        """Restart the sequencers, so that the read-back comes from the store."""
+        """Restart the sequencers, so that the read-back comes from the store.
+
+        Those of a system that is not ours stay; there it is awaited that they have stored everything.
+        """
         expired = self._interrupt.expiry(COLD_S, keep_s=7.0)
         if expired():
             self._monitor.hole("sequencers", "no time was left to kill them before the read-back")
             return
-        problem = cold.await_back(system, cold.kill_sequencers(system), expired=expired, tick=self._monitor.tick)
+        if self._request.elsewhere is not None:
+            problem = cold.await_stored(system.topology, expired=expired, tick=self._monitor.tick)
+        else:
+            problem = cold.await_back(system, cold.kill_sequencers(system), expired=expired, tick=self._monitor.tick)
         if problem is not None:
             self._monitor.hole("sequencers", problem)
 
@@ -336,7 +354,10 @@ class _Run:
         config = configs.load(self._directory.swarm)
         if config.canary:
             self._hunt = canary.Hunt(self._directory.path, canary=config.canary, tracer=config.tracer)
-            self._hunt.redis(system.topology)
+            if self._request.elsewhere is None:
+                self._hunt.redis(system.topology)
+            else:
+                self._hunt.gave_up("Redis: it is not ours")
 
     def hunt(self) -> None:
         """Search the files of the run for plaintext. Call it after the clean-up."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from chaos.errors import no_such
+from chaos.errors import UsageError, no_such
 from chaos.faults import FAULTS
 from chaos.faults.fault import Need, unavailable
 from chaos.run import schedule
@@ -41,6 +41,21 @@ def settings_of(experiment: Experiment) -> Settings:
         receipts=experiment.read_share > 0,
         cells=experiment.cells if experiment.mobile_share else (),
     )
+
+
+def check_settings(experiment: Experiment, settings: Settings) -> None:
+    """Check that a system with these settings can do what the experiment asks. Raises UsageError."""
+    wanted = settings_of(experiment)
+    for name in ("push", "receipts"):
+        if getattr(wanted, name) and not getattr(settings, name):
+            raise UsageError(f"experiment {experiment.name} needs {name}, and that system runs without")
+    if wanted.cells:
+        raise UsageError(f"experiment {experiment.name} has mobile devices, whose cells that system does not have")
+    if wanted.heartbeat_s < settings.heartbeat_s:
+        raise UsageError(
+            f"experiment {experiment.name} needs a heartbeat of {wanted.heartbeat_s:g} s; that system has "
+            f"{settings.heartbeat_s:g} s"
+        )
 
 
 def topology(profile: str, settings: Settings | None = None, *, root: bool | None = None) -> Topology:

@@ -29,6 +29,7 @@ from chaos.run.rundir import RunDir
 from load import workload as configs
 from load.workload import SwarmConfig, Workload
 from sut import variants
+from sut.deploy.access import without
 from sut.deploy.topology import Topology
 
 LOOK_S: Final = 0.05
@@ -36,12 +37,22 @@ LOCUSTFILE: Final = Path(load.__file__).with_name("locustfile.py")
 
 
 def configure(
-    experiment: Experiment, topology: Topology, directory: RunDir, seed: int, *, first_id: int = 1
+    experiment: Experiment,
+    topology: Topology,
+    directory: RunDir,
+    seed: int,
+    *,
+    first_id: int = 1,
+    allowed: tuple[str, ...] = (),
 ) -> SwarmConfig:
-    """Write swarm.json and return its contents; `first_id`: of the users. Raises HarnessError."""
+    """Write swarm.json and return its contents; `first_id`: of the users. Raises HarnessError.
+
+    `allowed`: the only hosts that devices may connect to; empty: any.
+    """
     wanted: dict[str, Any] = {name: getattr(experiment, name) for name in Workload.__struct_fields__} | {
         "seed": seed,
         "first_id": first_id,
+        "allowed": allowed,
         "api_url": topology.api_url,
         "api_key": topology.api_key,
         "ca_file": topology.tls.ca if topology.tls is not None else "",
@@ -74,9 +85,10 @@ def locust_environ(directory: Path) -> dict[str, str]:
     """The environment for a Locust that is told everything on its command line; `directory` is its working directory.
 
     Locust also listens to LOCUST_* variables and to configuration files in the home and the working directory. None of
-    them may change a run: the variables are left out, and the home is the run's own directory.
+    them may change a run: the variables are left out, and the home is the run's own directory. Secrets of servers
+    are left out too: the swarm asks none.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    kept = {name: value for name, value in without(os.environ).items() if not name.startswith("LOCUST_")}
     return kept | {"HOME": str(directory), "PYTHONUSERBASE": site.getuserbase()}  # packages stay where they are
 
 
@@ -172,7 +184,7 @@ class ReadBack:
         """Start the process. Raises HarnessError if it cannot be started."""
         self.log = directory.logs / "readback.log"
         command = [sys.executable, "-P", "-m", "load.readback.readback", str(directory.swarm)]
-        self._process = _start(command, self.log, {**os.environ, **environ}, directory.path)
+        self._process = _start(command, self.log, {**without(os.environ), **environ}, directory.path)
 
     @property
     def pid(self) -> int:

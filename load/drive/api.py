@@ -12,7 +12,7 @@ import http.client
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Final, Literal, TypeVar
@@ -90,11 +90,16 @@ class ApiClient:
         timeout_s: float = 8.0,
         give_up_s: float = 60.0,
         ca_file: str = "",
+        allowed: Collection[str] = (),
         rng: random.Random | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`timeout_s` bounds each attempt, `give_up_s` all attempts of one call together. `ca_file`: for https."""
+        """`timeout_s` bounds each attempt, `give_up_s` all attempts of one call together. `ca_file`: for https.
+
+        `allowed`: the only hosts of gateways that are returned; empty: any.
+        """
+        self._allowed = frozenset(allowed)
         parts = urlsplit(base_url)
         self._secure = client_context(ca_file) if parts.scheme == "https" else None
         self._host, self._port = parts.hostname or "", parts.port or (443 if self._secure else 80)
@@ -186,8 +191,9 @@ class ApiClient:
         return self._call("GET", path, token, KeysOf, give_up_s=5.0)
 
     def gateways(self) -> tuple[str, ...]:
-        """Return the WebSocket URLs of live gateways, shuffled; one attempt. Raises ApiError."""
-        return self._call("GET", "/v1/discovery", "", Gateways, give_up_s=0.0).gateways
+        """Return the WebSocket URLs of live gateways on allowed hosts, shuffled; one attempt. Raises ApiError."""
+        urls = self._call("GET", "/v1/discovery", "", Gateways, give_up_s=0.0).gateways
+        return tuple(url for url in urls if not self._allowed or urlsplit(url).hostname in self._allowed)
 
     def _call(
         self,

@@ -56,7 +56,7 @@ class Swarm:
         self.phase = ""
         self._observer = observer
         self._on_failure = on_failure
-        self._api = ApiClient(config.api_url, ca_file=config.ca_file)
+        self._api = ApiClient(config.api_url, ca_file=config.ca_file, allowed=config.allowed)
         name = f"swarm-{os.getpid()}"
         try:
             config.history.mkdir(parents=True, exist_ok=True)

@@ -155,7 +155,7 @@ async def read_some(
 
     Returns the number of FINAL rows and a line for each unread part. Raises ApiError.
     """
-    api = ApiClient(config.api_url, ca_file=config.ca_file)
+    api = ApiClient(config.api_url, ca_file=config.ca_file, allowed=config.allowed)
     secure = client_context(config.ca_file) if config.api_url.startswith("https:") else None
     tokens = await asyncio.to_thread(api.tokens, config.api_key, devices)
     gateways = Discovery(api)

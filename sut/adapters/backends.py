@@ -109,6 +109,7 @@ class Backends:
             address_map=self._site.dialed("redis", "redis"),
             deadline_s=REDIS_DEADLINE_S,
             login=topology.redis_login("service"),
+            sentinel_login=topology.sentinel_login("service"),
         )
 
 
@@ -118,3 +119,4 @@ class _Redis(TypedDict):
     address_map: dict[Address, Address]
     deadline_s: float
     login: Login | None
+    sentinel_login: Login | None

@@ -1,14 +1,17 @@
-"""The users of the Redis nodes and Sentinels that a system runs itself, and their rights.
+"""Logins at servers; the users of the Redis nodes and Sentinels that a system runs itself, and their rights.
 
-The topology holds one secret; each user's password is derived from it. The servers get only hashes of the passwords.
-Without a login, nothing is allowed.
+For our own servers the topology holds one secret, and each user's password is derived from it. The servers get only
+hashes of the passwords. Without a login, nothing is allowed. For somebody else's servers, see access.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
+
+from sut.deploy.access import Access, Address, ClientTls
 
 RedisUser = Literal["service", "operator", "replica", "sentinel"]
 
@@ -39,10 +42,14 @@ _SENTINEL: Final[dict[RedisUser, str]] = {
 
 
 class Login(NamedTuple):
-    """The ACL user and password with which a client logs in."""
+    """What a client shows at a server, and expects of it."""
 
     user: str
+    """"" with a password: a Redis with one password for all. "" without one: nothing but TLS."""
     password: str
+    tls: ClientTls | None = None
+    mechanism: str = ""
+    """Kafka's kind of login (SASL)."""
 
     def __repr__(self) -> str:
         """Name the user only: this may end up in a log."""
@@ -54,6 +61,17 @@ def redis_login(key: str, user: RedisUser) -> Login | None:
     if not key:
         return None
     return Login(user, hmac.new(bytes.fromhex(key), f"redis/{user}".encode(), hashlib.sha256).hexdigest())
+
+
+def login_of(ways: Mapping[str, Access], kind: str, names: Mapping[Address, str]) -> Login | None:
+    """Return the login at somebody else's servers of this kind; None where they take anybody, without TLS.
+
+    `names`: the address of a link's proxy -> the host of the server behind it.
+    """
+    way = ways.get(kind)
+    if way is None or not (way.password or way.secured):
+        return None
+    return Login(way.user, way.password, ClientTls(way, names) if way.secured else None, way.mechanism)
 
 
 def node_users(key: str) -> str:

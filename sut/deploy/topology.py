@@ -7,13 +7,15 @@ it needs there. Faults address services and links by the names used here. Pure d
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
+from sut.deploy import access
 from sut.deploy.kinds import KINDS
-from sut.deploy.logins import Login, RedisUser, redis_login
+from sut.deploy.logins import Login, RedisUser, login_of, redis_login
 
 T = TypeVar("T")
 PRIVATE: Final = 0o077
@@ -169,6 +171,10 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     """Secret of the passwords at our Redis and Sentinels, hex, 32 bytes; "": servers without users, as others' are."""
     conversation_key: str = ""
     """Secret of the ids of conversations, hex, 32 bytes, for the life of the data; "": ids are hashes without a key."""
+    secrets: str = ""
+    """File that says how to log in at external servers (access.py); "": no file."""
+    secret_variables: tuple[str, ...] = ()
+    """Names of the environment variables that say so, too. Each process of ours needs them."""
     redis_master: str = "petrel"
     """The name by which Sentinel knows the master."""
     tls: Tls | None = None
@@ -217,8 +223,27 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         return sequencers[(sequencer.index + 1) % len(sequencers)] if len(sequencers) > 1 else None
 
     def redis_login(self, user: RedisUser) -> Login | None:
-        """Return a user's login at Redis and the Sentinels; None where they have no users."""
-        return redis_login(self.redis_key, user)
+        """Return a user's login at the Redis nodes; None where they have no users. Raises TopologyError."""
+        return redis_login(self.redis_key, user) if self.redis_key else self.login("redis")
+
+    def sentinel_login(self, user: RedisUser) -> Login | None:
+        """Return a user's login at the Sentinels; None where they have no users. Raises TopologyError."""
+        return redis_login(self.redis_key, user) if self.redis_key else self.login("sentinel")
+
+    def login(self, kind: ServiceKind) -> Login | None:
+        """Return the login at the external servers of a kind; None where they take anybody. Raises TopologyError.
+
+        It comes from the file and the variables that the topology names.
+        """
+        if not self.secrets and not self.secret_variables:
+            return None
+        if missing := [name for name in self.secret_variables if name not in os.environ]:
+            raise TopologyError(f"{', '.join(missing)}: not set here, and this system was started with it")
+        names = {("127.0.0.1", link.listen): self.service(link.target).host for link in self.links}
+        try:
+            return login_of(access.read(self.secrets), kind, names)
+        except access.AccessError as error:
+            raise TopologyError(str(error)) from None
 
     @property
     def peer_secret(self) -> bytes:

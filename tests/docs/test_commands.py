@@ -15,11 +15,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 
 from chaos.cli.petrel import _parser
 from chaos.errors import ChaosError
 from chaos.run import experiment
+from sut.deploy.access import KINDS, Access
 from tests.docs.pages import CODE, PAGES, ROOT, Fence, split
 
 BIN = Path(sys.executable).parent
@@ -76,6 +78,8 @@ def mistake(command: Command, *, run: bool = True) -> str | None:
             return None if (BIN / Path(arguments[0]).name).exists() else f"no {arguments[0]}"
         case "python":
             return python(arguments)
+        case "kubectl":
+            return kubectl(arguments)
         case "for":  # a loop of a shell: its form, and the command in it
             inner = re.search(r"do \.venv/bin/(petrel .*?) (\|\||; *done)", command.text)
             assert inner is not None
@@ -116,6 +120,17 @@ def python(arguments: list[str]) -> str | None:
     if arguments[0] == "-m":
         return None if find_spec(arguments[1]) else f"no module {arguments[1]}"
     return None if (ROOT / arguments[0]).is_file() else f"no file {arguments[0]}"
+
+
+def kubectl(arguments: list[str]) -> str | None:
+    """The kustomization is there, and the objects that are named are in it."""
+    manifests = ROOT / "sut/deploy/k8s/base"
+    if "-k" in arguments:
+        place = ROOT / arguments[arguments.index("-k") + 1]
+        return None if (place / "kustomization.yaml").is_file() else f"no kustomization in {place}"
+    kind, _, name = arguments[-1].partition("/")
+    text = (manifests / f"{name}.yaml").read_text() if (manifests / f"{name}.yaml").is_file() else ""
+    return None if f"kind: {kind}\n" in text.lower() else f"no {kind} {name}"
 
 
 def pytest_of(arguments: list[str]) -> str | None:
@@ -181,7 +196,7 @@ def test_commands_stand_in_fences_that_say_so(path: Path, fence: Fence) -> None:
     assert not [line for line in fence.text.splitlines() if line.startswith(tuple(f"{name} " for name in PROGRAMS))]
 
 
-EXPERIMENTS = [fence.text for _, fence in FENCES if fence.language == "yaml"]
+EXPERIMENTS = [fence.text for path, fence in FENCES if fence.language == "yaml" and path.name != "servers.md"]
 
 
 @pytest.mark.parametrize("text", EXPERIMENTS)
@@ -189,6 +204,13 @@ def test_an_experiment_on_a_page_can_be_run(text: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text, encoding="utf-8")
     assert experiment.load(str(path)).faults
+
+
+def test_the_file_of_secrets_on_the_page_is_one() -> None:
+    (text,) = [fence.text for path, fence in FENCES if fence.language == "yaml" and path.name == "servers.md"]
+    ways = msgspec.yaml.decode(text.encode(), type=dict[str, Access])
+    assert set(ways) == set(KINDS)
+    assert all(way.password and way.secured for way in ways.values())
 
 
 HISTORIES = [fence.text for _, fence in FENCES if fence.language == "jsonl"]

@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from chaos.cli import servers
+from chaos.cli import elsewhere, servers
 from chaos.cli.asked import check_profile, check_redis, check_variant
 from chaos.cli.command import as_json, command, out, profile, run_dir, scale, variant
 from chaos.cli.say import caught, judged
@@ -38,7 +38,11 @@ def _experiment(sub: argparse.ArgumentParser) -> None:
     )
 
 
-@command("run", "run an experiment and judge it", _experiment, scale, variant, profile, out, as_json, servers.options)
+@command(
+    "run",
+    "run an experiment and judge it",
+    *(_experiment, scale, variant, profile, out, as_json, servers.options, elsewhere.options),
+)
 def run(options: argparse.Namespace) -> int:
     """Run an experiment with the changes of the options."""
     from chaos.run import feasible
@@ -51,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
         users=options.users,
         duration_s=options.duration,
         rate=options.rate,
-        own_servers=theirs is None,
+        own_servers=theirs is None and options.topology is None,
     )
     check_variant(options.variant)
     check = _named_check(options.variant, wanted) if options.must_be_caught else None
@@ -64,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         variant=options.variant,
         theirs=theirs,
         must_be_caught_by=check,
-        calibrate=not options.as_asked,
+        calibrate=not options.as_asked and options.topology is None,
     )
 
 
@@ -108,19 +112,23 @@ def _whole(
     """Run the experiment and judge it, if there is a Redis."""
     from chaos.run import rundir, whole
 
-    check_redis(theirs)
+    directory = options.out or rundir.default_path(wanted.name, seed)
+    driven = elsewhere.from_options(options, directory) if "topology" in options else None
+    if driven is None:
+        check_redis(theirs)
     whole.share_clock()
     from chaos.run.runner import Request
 
     request = Request(
         experiment=wanted,
         seed=seed,
-        profile=profile,
+        profile=profile if driven is None else driven.topology.profile,
         variant=variant,
-        directory=options.out or rundir.default_path(wanted.name, seed),
+        directory=directory,
         replay=recorded,
         calibrate=calibrate,
         servers=theirs,
+        elsewhere=driven,
     )
     verdict = whole.execute(request, as_json=options.json)
     if must_be_caught_by is not None:

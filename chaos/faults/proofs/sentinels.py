@@ -23,6 +23,7 @@ class Sentinels:
         self._topology = topology
         self._all = topology.of_kind("sentinel")
         self._login = topology.redis_login("operator")
+        self._sentinel_login = topology.sentinel_login("operator")
 
     def master(self) -> Service:
         """Return the master, which has a replica in step.
@@ -89,7 +90,8 @@ class Sentinels:
         for sentinel, view in self._views():
             if sentinel.name == without:
                 continue
-            said = probe.sentinel_quorum(redis_address(sentinel), self._topology.redis_master, LOOK_S, self._login)
+            name, login = self._topology.redis_master, self._sentinel_login
+            said = probe.sentinel_quorum(redis_address(sentinel), name, LOOK_S, login)
             if view is None or said is None or not said.startswith("OK"):
                 return Proof(ok=False, text=f"{sentinel.name}: {said or 'no answer'}")
             masters.add(view.master)
@@ -113,10 +115,8 @@ class Sentinels:
     def _views(self) -> Iterator[tuple[Service, SentinelView | None]]:
         """Yield each Sentinel with its view of the master; None if it does not answer."""
         for sentinel in self._all:
-            yield (
-                sentinel,
-                probe.sentinel_view(redis_address(sentinel), self._topology.redis_master, LOOK_S, self._login),
-            )
+            name, login = self._topology.redis_master, self._sentinel_login
+            yield sentinel, probe.sentinel_view(redis_address(sentinel), name, LOOK_S, login)
 
     def _tilt(self) -> str | None:
         """Return a line that names the Sentinels in TILT, which promote no replica; None if there are none."""

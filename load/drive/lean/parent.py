@@ -73,7 +73,7 @@ class Parent:
         self._fleets = start.fleets
         self._world = World(computed(part), part.conversations)
         self._part = msgspec.structs.replace(part, conversations=())
-        api = ApiClient(part.config.api_url)
+        api = ApiClient(part.config.api_url, allowed=part.config.allowed)
         devices = (device_of(part, row) for row in range(self._world.rows))
         self._tokens = Tokens(api.each_token(part.config.api_key, devices))
         self._pipes: dict[int, socket.socket] = {}

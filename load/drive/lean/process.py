@@ -97,7 +97,7 @@ class Fleet:
             device_of=lambda row: device_of(part, row),
             run=run_of(config, world.conversations, self._recorder, ties),
             tokens=tokens,
-            api=ApiClient(config.api_url),
+            api=ApiClient(config.api_url, allowed=config.allowed),
             api_key=config.api_key,
             source=source_of(part, number),
         )

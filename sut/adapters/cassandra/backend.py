@@ -11,15 +11,17 @@ from sut.adapters.shared.site import Site
 
 def open_store(site: Site) -> CassandraStore:
     expires = site.topology.settings.retention_days > 0
-    return CassandraStore(site.dialed("cassandra", "cql"), _binding(site), expires=expires)
+    return CassandraStore(
+        site.dialed("cassandra", "cql"), _binding(site), expires=expires, login=site.topology.login("cassandra")
+    )
 
 
 def open_keys(site: Site) -> CassandraKeys:
-    return CassandraKeys(site.dialed("cassandra", "cql"), _binding(site))
+    return CassandraKeys(site.dialed("cassandra", "cql"), _binding(site), login=site.topology.login("cassandra"))
 
 
 def open_devices(site: Site) -> CassandraDevices:
-    return CassandraDevices(site.dialed("cassandra", "cql"), _binding(site))
+    return CassandraDevices(site.dialed("cassandra", "cql"), _binding(site), login=site.topology.login("cassandra"))
 
 
 def _binding(site: Site) -> Binding:

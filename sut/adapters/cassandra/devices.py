@@ -19,6 +19,7 @@ from sut.adapters.cassandra.policies import Address
 from sut.adapters.cassandra.rows import MAX_INTEGER, Batch
 from sut.adapters.cassandra.schema import Binding
 from sut.adapters.cassandra.session import CassandraSession
+from sut.deploy.logins import Login
 from sut.ports import Provider, PushAddress, RegisteredDevice
 
 DEADLINE_S: Final = 2.0
@@ -61,10 +62,13 @@ class CassandraDevices:
         *,
         deadline_s: float = DEADLINE_S,
         wall_clock_ns: Callable[[], int] = time.time_ns,
+        login: Login | None = None,
     ) -> None:
         """Connects at the first call. `dialed`: each node's own (rpc address, port) -> where to dial it."""
         self._wall_clock_ns = wall_clock_ns
-        opening = Opening(dialed, binding, statements(binding.keyspace), local_dc=None, deadline_s=deadline_s)
+        opening = Opening(
+            dialed, binding, statements(binding.keyspace), local_dc=None, deadline_s=deadline_s, login=login
+        )
         self._session = CassandraSession(opening)
 
     async def register(self, devices: Sequence[RegisteredDevice]) -> list[bool]:

@@ -23,6 +23,7 @@ from sut.adapters.cassandra.policies import Address
 from sut.adapters.cassandra.rows import MAX_INTEGER, Batch
 from sut.adapters.cassandra.schema import Binding
 from sut.adapters.cassandra.session import CassandraSession
+from sut.deploy.logins import Login
 from sut.ports import OneTimePrekey, PrekeyBundle, SignedPrekey, Unavailable, UserKeys
 
 DEADLINE_S: Final = 3.0
@@ -68,10 +69,13 @@ class CassandraKeys:
         local_dc: str | None = None,
         deadline_s: float = DEADLINE_S,
         wall_clock_ns: Callable[[], int] = time.time_ns,
+        login: Login | None = None,
     ) -> None:
         """Connects at the first call. `dialed`: each node's own (rpc address, port) -> where to dial it."""
         self._wall_clock_ns = wall_clock_ns
-        opening = Opening(dialed, binding, statements(binding.keyspace), local_dc=local_dc, deadline_s=deadline_s)
+        opening = Opening(
+            dialed, binding, statements(binding.keyspace), local_dc=local_dc, deadline_s=deadline_s, login=login
+        )
         self._session = CassandraSession(opening)
         self._turns: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
 

@@ -21,6 +21,7 @@ from cassandra.query import PreparedStatement
 
 from sut.adapters.cassandra.policies import Address, make_cluster
 from sut.adapters.cassandra.schema import Binding, WrongKeyspace, ensure_schema
+from sut.deploy.logins import Login
 from sut.ports import Unavailable
 
 SCHEMA_DEADLINE_S: Final = 60.0
@@ -49,6 +50,7 @@ class Opening:
         *,
         local_dc: str | None,
         deadline_s: float,
+        login: Login | None = None,
     ) -> None:
         """The first call of `opened` starts the attempts; `deadline_s` is that of the session's requests.
 
@@ -58,6 +60,7 @@ class Opening:
         self._binding = binding
         self._statements = statements
         self._local_dc = local_dc
+        self._login = login
         self.deadline_s = deadline_s
         self.trouble = "not connected yet"
         """Why there is no session; "" when there is one."""
@@ -113,7 +116,7 @@ class Opening:
 
     def _open(self) -> Opened:
         """Open a session and prepare all statements; runs on a thread."""
-        cluster = make_cluster(self._dialed, local_dc=self._local_dc, deadline_s=self.deadline_s)
+        cluster = make_cluster(self._dialed, local_dc=self._local_dc, deadline_s=self.deadline_s, login=self._login)
         try:
             session = cluster.connect()
             session.default_fetch_size = None  # whole answers: every SELECT has a bound

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from cassandra import ConsistencyLevel
+from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.connection import DefaultEndPoint, DefaultEndPointFactory
 from cassandra.policies import (
@@ -23,6 +24,9 @@ from cassandra.policies import (
     TokenAwarePolicy,
 )
 from cassandra.query import tuple_factory
+
+from sut.deploy.access import ClientTls
+from sut.deploy.logins import Login
 
 Address = tuple[str, int]
 
@@ -72,20 +76,42 @@ class IdempotentRetry(RetryPolicy):  # type: ignore[misc]
         return self.RETHROW, None
 
 
+class NamedEndPoint(DefaultEndPoint):  # type: ignore[misc]
+    """An address to dial, and the host that the certificate of the node behind it must have."""
+
+    def __init__(self, address: Address, tls: ClientTls) -> None:
+        super().__init__(*address)
+        self._options = {"server_hostname": tls.name(address)}
+
+    @property
+    def ssl_options(self) -> dict[str, str]:
+        """The driver passes this to the TLS context."""
+        return self._options
+
+
+def endpoint(address: Address, login: Login | None) -> DefaultEndPoint:
+    """Return an address to dial, as the driver takes it."""
+    return DefaultEndPoint(*address) if login is None or login.tls is None else NamedEndPoint(address, login.tls)
+
+
 class Endpoints(DefaultEndPointFactory):  # type: ignore[misc]
     """Maps a node's own address, as the cluster names it, to the listener of our link to it."""
 
-    def __init__(self, dialed: Mapping[Address, Address]) -> None:
+    def __init__(self, dialed: Mapping[Address, Address], login: Login | None) -> None:
         super().__init__()
         self._dialed = dialed
+        self._login = login
 
     def create(self, row: Mapping[str, Any]) -> DefaultEndPoint:
         """Map a row of system.local or system.peers_v2. A node that is not in the map is dialed directly."""
         named = super().create(row)
-        return DefaultEndPoint(*self._dialed.get((named.address, named.port), (named.address, named.port)))
+        own = (named.address, named.port)
+        return endpoint(self._dialed.get(own, own), self._login)
 
 
-def make_cluster(dialed: Mapping[Address, Address], *, local_dc: str | None, deadline_s: float) -> Cluster:
+def make_cluster(
+    dialed: Mapping[Address, Address], *, local_dc: str | None, deadline_s: float, login: Login | None = None
+) -> Cluster:
     """Return the driver's Cluster for these nodes, given by their own address. Nothing is connected yet.
 
     `local_dc` None: the data centre of the first node that answers. Protocol 4, because version 5 adds checksums that
@@ -103,8 +129,12 @@ def make_cluster(dialed: Mapping[Address, Address], *, local_dc: str | None, dea
         )
 
     return Cluster(
-        contact_points=[DefaultEndPoint(*address) for address in _unique(dialed.values())],
-        endpoint_factory=Endpoints(dialed),
+        contact_points=[endpoint(address, login) for address in _unique(dialed.values())],
+        endpoint_factory=Endpoints(dialed, login),
+        auth_provider=None
+        if login is None or not login.password
+        else PlainTextAuthProvider(login.user, login.password),
+        ssl_context=None if login is None or login.tls is None else login.tls.context(),
         execution_profiles={EXEC_PROFILE_DEFAULT: profile(READ_PATIENCE_S), WRITES: profile(WRITE_PATIENCE_S)},
         protocol_version=4,
         compression=False,

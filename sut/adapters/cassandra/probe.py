@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from sut.adapters.shared.dial import dial
+from sut.deploy.logins import Login
 from sut.ports import Unavailable
 
 Address = tuple[str, int]
 
 _VERSION: Final = 4
 _STARTUP, _READY, _QUERY, _RESULT, _ERROR = 0x01, 0x02, 0x07, 0x08, 0x00
+_AUTHENTICATE, _AUTH_RESPONSE, _AUTH_SUCCESS = 0x03, 0x0F, 0x10
 _ONE, _ALL = 0x0001, 0x0005
 _ROWS: Final = 2
 _NO_METADATA: Final = 0x02
 """QUERY flag: leave out the description of the columns, which here is always one text."""
 _UNAVAILABLE, _READ_TIMEOUT = 0x1000, 0x1200
+_BAD_CREDENTIALS: Final = 0x0100
 _MAX_FRAME: Final = 4 << 20
 
 _GOSSIP: Final = "SELECT JSON address, generation, heartbeat FROM system_views.gossip_info"
@@ -72,9 +75,9 @@ class _Refused(Exception):
         self.rest = rest
 
 
-def view(address: Address, timeout_s: float) -> CassandraView:
+def view(address: Address, timeout_s: float, login: Login | None = None) -> CassandraView:
     """Query the node once. Raises Unavailable if it does not answer in time or refuses."""
-    with _Session(address, timeout_s) as session:
+    with _Session(address, timeout_s, login) as session:
         local = session.rows(_LOCAL, _ONE)
         beats = session.rows(_GOSSIP, _ONE)
     return CassandraView(
@@ -83,12 +86,12 @@ def view(address: Address, timeout_s: float) -> CassandraView:
     )
 
 
-def replicas(address: Address, timeout_s: float) -> Replicas:
+def replicas(address: Address, timeout_s: float, login: Login | None = None) -> Replicas:
     """Read with consistency ALL through this node. Return how many of three replicas it believes alive or answered it.
 
     Raises Unavailable when the node itself does not answer in time (its own read time-out may be longer).
     """
-    with _Session(address, timeout_s) as session:
+    with _Session(address, timeout_s, login) as session:
         try:
             session.rows(_REPLICATED, _ALL)
         except _Refused as error:
@@ -102,9 +105,9 @@ def replicas(address: Address, timeout_s: float) -> Replicas:
     return Replicas(alive=3, required=3)
 
 
-def members(address: Address, timeout_s: float) -> tuple[Address, ...]:
+def members(address: Address, timeout_s: float, login: Login | None = None) -> tuple[Address, ...]:
     """The addresses that clients dial in this node's data centre, its own first. Raises Unavailable."""
-    with _Session(address, timeout_s) as session:
+    with _Session(address, timeout_s, login) as session:
         (own,) = session.rows(_OWN, _ONE)
         others = session.rows(_OTHERS, _ONE)
     return (
@@ -120,20 +123,21 @@ def members(address: Address, timeout_s: float) -> tuple[Address, ...]:
 class _Session:
     """One connection that asks one question at a time, all before one deadline."""
 
-    def __init__(self, address: Address, timeout_s: float) -> None:
+    def __init__(self, address: Address, timeout_s: float, login: Login | None) -> None:
         self.name = f"cassandra {address[0]}:{address[1]}"
         self._deadline = time.monotonic() + timeout_s
         self._address = address
+        self._login = login
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> _Session:
         try:
-            self._socket = self._stack.enter_context(socket.create_connection(self._address, self._left()))
+            self._socket = self._stack.enter_context(dial(self._address, self._left(), self._login))
             key, value = b"CQL_VERSION", b"3.0.0"
             options = struct.pack(">HH", 1, len(key)) + key + struct.pack(">H", len(value)) + value
-            if self._ask(_STARTUP, options)[0] != _READY:
-                raise Unavailable(f"{self.name}: asks for a password")
-        except OSError as error:
+            if self._ask(_STARTUP, options)[0] == _AUTHENTICATE:
+                self._log_in()
+        except (OSError, _Refused) as error:
             self._stack.close()
             raise Unavailable(f"{self.name}: {error}") from None
         except BaseException:
@@ -160,6 +164,18 @@ class _Session:
             found.append(json.loads(body[place + 4 : place + 4 + size]))
             place += 4 + size
         return found
+
+    def _log_in(self) -> None:
+        if self._login is None or not self._login.password:
+            raise Unavailable(f"{self.name}: asks for a password")
+        token = f"\0{self._login.user}\0{self._login.password}".encode()
+        try:
+            if self._ask(_AUTH_RESPONSE, struct.pack(">i", len(token)) + token)[0] != _AUTH_SUCCESS:
+                raise Unavailable(f"{self.name}: asks for more than a password")
+        except _Refused as error:
+            if error.code != _BAD_CREDENTIALS:
+                raise
+            raise Unavailable(f"{self.name}: refuses the login of {self._login.user}: {error}") from None
 
     def _ask(self, opcode: int, body: bytes) -> tuple[int, bytes]:
         self._socket.settimeout(self._left())

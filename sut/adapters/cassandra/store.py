@@ -28,6 +28,7 @@ from sut.adapters.cassandra.rows import BATCH_ROWS, MAX_INTEGER, Batch, bucket_o
 from sut.adapters.cassandra.schema import Binding
 from sut.adapters.cassandra.session import CassandraSession
 from sut.adapters.shared.gathering import Gathering
+from sut.deploy.logins import Login
 from sut.ports import ConversationImage, ConversationWrite, Pace, Span, StoredMessage, Unavailable
 
 DEADLINE_S: Final = 2.0
@@ -67,6 +68,7 @@ class CassandraStore:
         deadline_s: float = DEADLINE_S,
         expires: bool = False,
         wall_clock: Callable[[], float] = time.time,
+        login: Login | None = None,
     ) -> None:
         """Connects at the first call. `dialed`: each node's own (rpc address, port) -> where to dial it.
 
@@ -74,7 +76,7 @@ class CassandraStore:
         messages are kept for a limited time. Messages written while it is False are not noted, and stay.
         """
         statements = rows.statements(binding.keyspace) | cassandra_retention.statements(binding.keyspace)
-        opening = Opening(dialed, binding, statements, local_dc=local_dc, deadline_s=deadline_s)
+        opening = Opening(dialed, binding, statements, local_dc=local_dc, deadline_s=deadline_s, login=login)
         self._session = CassandraSession(opening)
         self._first_states = Gathering(self._ask_first_states, most=ASKED_AT_ONCE)
         self._expires = expires

@@ -9,4 +9,10 @@ from sut.adapters.shared.site import Site
 def open_log(site: Site) -> KafkaLog:
     topology = site.topology
     brokers = site.dialed("kafka", "client")
-    return KafkaLog(brokers, topic=topology.topic, partitions=topology.settings.partitions, node=site.node)
+    return KafkaLog(
+        brokers,
+        topic=topology.topic,
+        partitions=topology.settings.partitions,
+        node=site.node,
+        login=topology.login("kafka"),
+    )

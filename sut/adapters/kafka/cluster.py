@@ -21,10 +21,13 @@ from aiokafka.errors import KafkaError, for_code
 
 from sut.adapters.kafka.map import Address, AskMap, ClusterMap, Place
 from sut.adapters.shared.patience import patience
+from sut.deploy.logins import Login
 from sut.ports import Unavailable
 
 REQUEST_S: Final = 1.0
 """Deadline of one answer of one broker; then its connection is closed. Long polls ask for less (see fetch.py)."""
+SECURED_DIAL_S: Final = 3.0
+"""Deadline of a new connection with a login or TLS: both cost the broker time, and a failure would cost it again."""
 REDIAL_S: Final = 0.2
 """Wait before an unreachable broker is dialed again."""
 RETRY_S: Final = 0.05
@@ -85,10 +88,19 @@ def error_name(code: int) -> str:
 class KafkaCluster:
     """Connections to the brokers, and the map of their topics. Belongs to one event loop; connects when first asked."""
 
-    def __init__(self, dialed: Mapping[Address, Address], topics: tuple[str, ...], *, client_id: str) -> None:
+    def __init__(
+        self,
+        dialed: Mapping[Address, Address],
+        topics: tuple[str, ...],
+        *,
+        client_id: str,
+        login: Login | None = None,
+    ) -> None:
         """`dialed`: a broker's own address, as the cluster names it -> where to dial it. A broker that the cluster
         names and that is not in the map is dialed directly.
         """
+        self._login = login
+        self._dial_s = REQUEST_S if login is None else SECURED_DIAL_S
         self.map = ClusterMap()
         self._dialed = dict(dialed)
         self._topics = topics
@@ -234,11 +246,16 @@ class KafkaCluster:
     async def _dial(self, address: Address) -> AIOKafkaConnection | str:
         """Return a connection with agreed versions, or the reason why there is none."""
         try:
-            async with patience(REQUEST_S):
-                connection = await create_conn(*address, client_id=self._client_id, request_timeout_ms=_NEVER_MS)
+            async with patience(self._dial_s):
+                connection = await create_conn(
+                    *address,
+                    client_id=self._client_id,
+                    request_timeout_ms=_NEVER_MS,
+                    **_secured(self._login, address),
+                )
         except TimeoutError:
-            told = f"{_at(address)}: no connection in {REQUEST_S} s"
-        except (OSError, KafkaError) as error:
+            told = f"{_at(address)}: no connection in {self._dial_s} s"
+        except (OSError, KafkaError, ValueError) as error:  # ValueError: a broker that cannot prove that it knows us
             told = f"{_at(address)}: {error}"
         else:
             self._unreachable.pop(address, None)
@@ -254,6 +271,23 @@ def _lives(task: asyncio.Task[AIOKafkaConnection | str]) -> bool:
         return False
     found = task.result()
     return not isinstance(found, str) and found.connected()
+
+
+def _secured(login: Login | None, address: Address) -> dict[str, Any]:
+    """Return aiokafka's options for a login and TLS."""
+    if login is None:
+        return {}
+    options: dict[str, Any] = {}
+    if login.tls is not None:
+        options["ssl_context"] = login.tls.context(address)
+    if login.password:
+        options |= {
+            "sasl_mechanism": login.mechanism,
+            "sasl_plain_username": login.user,
+            "sasl_plain_password": login.password,
+        }
+    kind = ("SASL_" if login.password else "") + ("SSL" if login.tls is not None else "PLAINTEXT")
+    return options | {"security_protocol": kind}
 
 
 def _at(address: Address) -> str:

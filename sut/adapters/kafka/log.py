@@ -37,6 +37,7 @@ from sut.adapters.kafka.writer import RECORD_OVERHEAD, Item, PartitionWriter
 from sut.adapters.shared.commit_key import commit_key
 from sut.adapters.shared.group_commit import GroupCommit
 from sut.adapters.shared.patience import patience
+from sut.deploy.logins import Login
 from sut.ports import Follower, Logged, LogRecord, Unavailable
 
 DEADLINE_S: Final = 2.0
@@ -69,6 +70,7 @@ class KafkaLog:
         partitions: int,
         node: str = "petrel",
         deadline_s: float = DEADLINE_S,
+        login: Login | None = None,
     ) -> None:
         """Connects at the first call, and makes the topics if they are missing.
 
@@ -78,7 +80,7 @@ class KafkaLog:
         records, commits = records_topic(topic, partitions), commits_topic(f"{topic}-commits")
         self._topics = (records, commits)
         self._deadline_s = deadline_s
-        self._cluster = KafkaCluster(dialed, (records.name, commits.name), client_id=node)
+        self._cluster = KafkaCluster(dialed, (records.name, commits.name), client_id=node, login=login)
         produce, within_s = Produce(self._cluster), ATTEMPT_SHARE * deadline_s
         self._places = [Place(topic, partition) for partition in range(partitions)]
         self._appends: list[GroupCommit[Item, int]] = [

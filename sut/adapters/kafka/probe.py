@@ -2,7 +2,7 @@
 
 It speaks a few frames of the protocol over its own socket. A probe must not start a client with its tasks, must not ask
 any other broker, and must end in time. https://kafka.apache.org/protocol.html (Metadata version 7, DescribeQuorum
-version 0)
+version 0, SaslHandshake version 1, SaslAuthenticate version 0)
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from sut.adapters.shared.dial import dial
+from sut.deploy.logins import Login
 from sut.ports import Unavailable
 
 Address = tuple[str, int]
@@ -21,6 +23,8 @@ T = TypeVar("T")
 
 _METADATA, _METADATA_VERSION = 3, 7
 _DESCRIBE_QUORUM, _QUORUM_VERSION = 55, 0
+_SASL_HANDSHAKE, _HANDSHAKE_VERSION = 17, 1
+_SASL_AUTHENTICATE, _AUTHENTICATE_VERSION = 36, 0
 _CORRELATION: Final = 1
 _CLIENT: Final = b"probe"
 _QUORUM_TOPIC: Final = b"__cluster_metadata"
@@ -42,17 +46,17 @@ class KafkaView:
     """Partition -> the nodes that have a copy, in sync or not."""
 
 
-def view(address: Address, timeout_s: float, topic: str) -> KafkaView:
+def view(address: Address, timeout_s: float, topic: str, login: Login | None = None) -> KafkaView:
     """Query the broker once. Raises Unavailable if it does not answer in time."""
     body = struct.pack(">i", 1) + _text(topic.encode()) + b"\0"  # 0: do not create the topic
     header = _header(_METADATA, _METADATA_VERSION)
-    return _ask(address, timeout_s, header + body, _read_view)
+    return _ask(address, timeout_s, header + body, _read_view, login)
 
 
-def brokers(address: Address, timeout_s: float) -> Mapping[int, Address]:
+def brokers(address: Address, timeout_s: float, login: Login | None = None) -> Mapping[int, Address]:
     """Map each node that this broker believes alive to the address that clients dial. Raises Unavailable."""
     header = _header(_METADATA, _METADATA_VERSION)
-    return _ask(address, timeout_s, header + struct.pack(">ib", 0, 0), _read_brokers)  # no topics
+    return _ask(address, timeout_s, header + struct.pack(">ib", 0, 0), _read_brokers, login)  # no topics
 
 
 def controller(address: Address, timeout_s: float) -> int:
@@ -83,6 +87,16 @@ class _Answer:
         length = self.take("h")
         self._place += length
         return self._data[self._place - length : self._place].decode(errors="replace")
+
+    def nullable(self) -> str:
+        length = self.take("h")
+        self._place += max(0, length)
+        return self._data[self._place - max(0, length) : self._place].decode(errors="replace")
+
+    def data(self) -> bytes:
+        length = self.take("i")
+        self._place += max(0, length)
+        return self._data[self._place - max(0, length) : self._place]
 
     def compact_text(self) -> bytes:
         length = self.varint() - 1
@@ -152,23 +166,73 @@ class _Odd(Exception):
     """The answer does not fit the question."""
 
 
-def _ask(address: Address, timeout_s: float, request: bytes, read: Callable[[_Answer], T]) -> T:
+def _ask(
+    address: Address, timeout_s: float, request: bytes, read: Callable[[_Answer], T], login: Login | None = None
+) -> T:
     name = f"kafka {address[0]}:{address[1]}"
     deadline = time.monotonic() + timeout_s
     try:
-        with socket.create_connection(address, timeout_s) as connection:
-            connection.sendall(struct.pack(">i", len(request)) + request)
-            (size,) = struct.unpack(">i", _receive(connection, 4, deadline))
-            if not 4 <= size <= _MAX_ANSWER:
-                raise _Odd("answers, but not as a Kafka")
-            answer = _Answer(_receive(connection, size, deadline))
-        if answer.take("i") != _CORRELATION:
-            raise _Odd("answers, but not as a Kafka")
-        return read(answer)
+        with dial(address, timeout_s, login) as connection:
+            if login is not None and login.password:
+                _log_in(connection, login, deadline)
+            return read(_exchange(connection, request, deadline))
     except (OSError, _Odd) as error:
         raise Unavailable(f"{name}: {error}") from None
     except struct.error:
         raise Unavailable(f"{name}: an answer that ends too early") from None
+
+
+def _exchange(connection: socket.socket, request: bytes, deadline: float) -> _Answer:
+    """Return the answer to a request, after its header. Raises OSError, _Odd, struct.error."""
+    connection.sendall(struct.pack(">i", len(request)) + request)
+    (size,) = struct.unpack(">i", _receive(connection, 4, deadline))
+    if not 4 <= size <= _MAX_ANSWER:
+        raise _Odd("answers, but not as a Kafka")
+    answer = _Answer(_receive(connection, size, deadline))
+    if answer.take("i") != _CORRELATION:
+        raise _Odd("answers, but not as a Kafka")
+    return answer
+
+
+def _log_in(connection: socket.socket, login: Login, deadline: float) -> None:
+    """Log in by SASL. Raises OSError, _Odd, struct.error."""
+    request = _header(_SASL_HANDSHAKE, _HANDSHAKE_VERSION) + _text(login.mechanism.encode())
+    answer = _exchange(connection, request, deadline)
+    if answer.take("h"):
+        offered = ", ".join(answer.text() for _ in range(answer.take("i")))
+        raise _Odd(f"takes no login by {login.mechanism}, but by {offered}")
+    tokens = _tokens(login)
+    token = next(tokens)
+    while token is not None:
+        header = _header(_SASL_AUTHENTICATE, _AUTHENTICATE_VERSION)
+        answer = _exchange(connection, header + struct.pack(">i", len(token)) + token, deadline)
+        code, text = answer.take("h"), answer.nullable()
+        if code:
+            raise _Odd(f"refuses the login of {login.user}: {text or f'error {code}'}")
+        try:
+            token = tokens.send(answer.data())
+        except ValueError as error:
+            raise _Odd(f"cannot prove that it knows {login.user}: {error}") from None
+
+
+def _tokens(login: Login) -> Generator[bytes | None, bytes, None]:
+    """Yield each token of the client and take the server's answer to it; None at the end. Raises ValueError."""
+    from aiokafka import conn  # it takes 0.2 s to import, and most brokers ask for no login
+
+    names = {"loop": None, "sasl_plain_username": login.user, "sasl_plain_password": login.password}
+    steps = (
+        conn.SaslPlainAuthenticator(**names).authenticator_plain()
+        if login.mechanism == "PLAIN"
+        else conn.ScramAuthenticator(**names, sasl_mechanism=login.mechanism).authenticator_scram()
+    )
+    token, _ = next(steps)
+    while True:
+        answer = yield token
+        try:
+            token, _ = steps.send(answer)
+        except StopIteration:
+            break
+    yield None
 
 
 def _receive(connection: socket.socket, size: int, deadline: float) -> bytes:

@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import Connection as LoopConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.connection import Connection
 from redis.exceptions import RedisError
 from redis.retry import Retry as BlockingRetry
 
+from sut.adapters.shared.dial import begin_tls
 from sut.adapters.shared.patience import patience
 from sut.deploy.logins import Login
 from sut.ports import Unavailable
@@ -85,6 +88,7 @@ class RedisClient:
             retry=Retry(NoBackoff(), 0),
             **_LONE,
             **_credentials(login),
+            **_secured(login, address),
             **options,
         )
         self._deadline_s = deadline_s
@@ -113,7 +117,9 @@ def asking(
     raised as Unavailable; the block may catch a ResponseError itself.
     """
     until_s = time.monotonic() + timeout_s
-    connection = Connection(  # type: ignore[no-untyped-call]
+    context = None if login is None or login.tls is None else login.tls.context(address)
+    connection = _Connection(
+        tls=context,
         host=address[0],
         port=address[1],
         decode_responses=decode,
@@ -137,5 +143,38 @@ def asking(
         connection.disconnect()  # type: ignore[no-untyped-call]
 
 
+class _Connection(Connection):
+    """A blocking connection, by TLS where there is a context. redis-py's own takes no context of ours."""
+
+    def __init__(self, *, tls: ssl.SSLContext | None, **options: Any) -> None:
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+        self._tls = tls
+
+    def _connect(self) -> socket.socket:
+        sock: socket.socket = super()._connect()  # type: ignore[no-untyped-call]
+        if self._tls is None:
+            return sock
+        return begin_tls(sock, self._tls)
+
+
+class _LoopTls(LoopConnection):
+    """A connection of an event loop, by TLS."""
+
+    def __init__(self, *, tls: ssl.SSLContext, **options: Any) -> None:
+        super().__init__(**options)
+        self._tls = tls
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        return {**super()._connection_arguments(), "ssl": self._tls}
+
+
 def _credentials(login: Login | None) -> dict[str, Any]:
-    return {} if login is None else {"username": login.user, "password": login.password}
+    if login is None or not login.password:
+        return {}
+    return {"username": login.user or None, "password": login.password}
+
+
+def _secured(login: Login | None, address: Address) -> dict[str, Any]:
+    if login is None or login.tls is None:
+        return {}
+    return {"connection_class": _LoopTls, "tls": login.tls.context(address)}

@@ -57,12 +57,13 @@ class RedisMaster:
         address_map: Mapping[Address, Address],
         deadline_s: float,
         login: Login | None = None,
+        sentinel_login: Login | None = None,
     ) -> None:
         """`address_map`: the address Sentinel names -> where to dial it; others are dialled directly.
 
-        `login`: for the Sentinels and the master; None where they have no users.
+        `login`: for the master; None where it has no users. `sentinel_login`: for the Sentinels.
         """
-        self._finder = MasterFinder(sentinels, master_name, deadline_s=deadline_s, login=login)
+        self._finder = MasterFinder(sentinels, master_name, deadline_s=deadline_s, login=sentinel_login)
         self._login = login
         self._address_map = dict(address_map)
         self._deadline_s = deadline_s

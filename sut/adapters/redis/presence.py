@@ -46,6 +46,7 @@ class RedisPresence:
         ttl_s: float,
         deadline_s: float = 0.3,
         login: Login | None = None,
+        sentinel_login: Login | None = None,
     ) -> None:
         """`ttl_s`: how long a report on a user counts; the same in the whole system. The other arguments as in
         RedisRegistry.
@@ -56,6 +57,7 @@ class RedisPresence:
             address_map=address_map,
             deadline_s=deadline_s,
             login=login,
+            sentinel_login=sentinel_login,
         )
         self._ttl_ms = round(ttl_s * 1000)
 

@@ -46,6 +46,7 @@ class RedisRegistry:
         address_map: Mapping[Address, Address],
         deadline_s: float = 0.3,
         login: Login | None = None,
+        sentinel_login: Login | None = None,
     ) -> None:
         """`address_map`: the address Sentinel names -> where to dial it (a proxy); others are dialled directly."""
         self._master = RedisMaster(
@@ -54,6 +55,7 @@ class RedisRegistry:
             address_map=address_map,
             deadline_s=deadline_s,
             login=login,
+            sentinel_login=sentinel_login,
         )
 
     @property

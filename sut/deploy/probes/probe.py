@@ -67,9 +67,9 @@ def gateway_leases(address: Address, timeout_s: float, login: Login | None = Non
     return _answer(redis_admin.leased, address, timeout_s, login)
 
 
-def kafka_view(address: Address, timeout_s: float, topic: str) -> KafkaView | None:
+def kafka_view(address: Address, timeout_s: float, topic: str, login: Login | None = None) -> KafkaView | None:
     """Return what a broker reports about the cluster and the partitions of a topic."""
-    return _answer(kafka_probe.view, address, timeout_s, topic)
+    return _answer(kafka_probe.view, address, timeout_s, topic, login)
 
 
 def kafka_controller(address: Address, timeout_s: float) -> int | None:

@@ -2,12 +2,13 @@
 
 This shows the effect of a broken link on an answer without a client library that would retry, reconnect or wait. The
 question fits the port: a peer ping, Redis PING with a payload (both after a login), CQL OPTIONS, Kafka ApiVersions, a
-gateway's health by HTTP.
+gateway's health by HTTP. TLS is begun before it, where the server speaks it; its own pieces do not count.
 """
 
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable, Mapping
@@ -57,6 +58,8 @@ def ask(role: str, address: Address, timeout_s: float, topology: Topology | None
     `topology`: whose secrets are shown, at a Redis and at our own processes.
     """
     question = _question(role, topology)
+    login = topology.login(_SERVERS[role]) if topology is not None and role in _SERVERS else None
+    way = _Plain() if login is None or login.tls is None else _Secured(login.tls.context(address))
     begun_s = time.monotonic()
     pieces: list[int] = []
     received = b""
@@ -70,15 +73,17 @@ def ask(role: str, address: Address, timeout_s: float, topology: Topology | None
     try:
         with socket.create_connection(address, left_s()) as sock:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.sendall(question.text)
+            sock.sendall(way.send(question.text))
             while time.monotonic() < begun_s + timeout_s:
                 sock.settimeout(left_s())
                 piece = sock.recv(65536)
                 if not piece:
                     return answer("broken")
-                received += piece
-                sock.sendall(question.more(piece))
-                pieces.append(len(piece))
+                if way.open:
+                    pieces.append(len(piece))
+                told, answered = way.receive(piece)
+                received += told
+                sock.sendall(answered + way.send(question.more(told)))
                 if question.whole(received):
                     return answer("whole")
     except TimeoutError:
@@ -91,6 +96,59 @@ def ask(role: str, address: Address, timeout_s: float, topology: Topology | None
 def size(role: str) -> int:
     """Return the bytes of the question to a port of that role."""
     return len(_question(role, None).text)
+
+
+class _Plain:
+    """A connection without TLS."""
+
+    open: bool = True
+
+    def send(self, text: bytes) -> bytes:
+        """Return what to write to the socket to send this."""
+        return text
+
+    def receive(self, piece: bytes) -> tuple[bytes, bytes]:
+        """Return what these bytes of the socket say, and what to write to it because of them."""
+        return piece, b""
+
+
+class _Secured(_Plain):
+    """A connection with TLS on two buffers, so that the pieces of the socket can be seen."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self.open = False
+        self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._in, self._out)
+        self._waiting = b""
+
+    def send(self, text: bytes) -> bytes:
+        """As above; before TLS is open the text waits, and TLS begins. Raises SSLError."""
+        self._waiting += text
+        return self._go_on()
+
+    def receive(self, piece: bytes) -> tuple[bytes, bytes]:
+        """As above. Raises SSLError."""
+        self._in.write(piece)
+        answered = self._go_on()
+        told = b""
+        try:
+            while self.open and (part := self._tls.read(65536)):
+                told += part
+        except ssl.SSLWantReadError:
+            pass
+        return told, answered + self._out.read()
+
+    def _go_on(self) -> bytes:
+        try:
+            if not self.open:
+                self._tls.do_handshake()
+                self.open = True
+            if self._waiting:
+                self._tls.write(self._waiting)
+                self._waiting = b""
+        except ssl.SSLWantReadError:
+            pass
+        return self._out.read()
 
 
 def _question(role: str, topology: Topology | None) -> _Question:
@@ -106,8 +164,9 @@ def _redis(login: Login | None) -> _Question:
     """Make a PING with a payload, after the login."""
     answer = b"$%d\r\n%b\r\n" % (len(_PAYLOAD), _PAYLOAD)
     text = _command(b"PING", _PAYLOAD)
-    if login is not None:
-        text, answer = _command(b"AUTH", login.user.encode(), login.password.encode()) + text, b"+OK\r\n" + answer
+    if login is not None and login.password:
+        words = [word.encode() for word in (login.user, login.password) if word]
+        text, answer = _command(b"AUTH", *words) + text, b"+OK\r\n" + answer
     return _Question(text, lambda received: len(received) >= len(answer))
 
 
@@ -124,6 +183,8 @@ def _framed(header: int, size_at: int) -> Callable[[bytes], bool]:
     return whole
 
 
+_SERVERS: Final[Mapping[str, str]] = {"client": "kafka", "cql": "cassandra", "redis": "redis"}
+"""The kind of server behind a port of this role, if it may be somebody else's."""
 _QUESTIONS: Final[Mapping[str, _Question]] = {
     "cql": _Question(struct.pack(">BBhBi", 4, 0, 1, 0x05, 0), _framed(9, 5)),  # OPTIONS, answered by SUPPORTED
     "ws": _Question(

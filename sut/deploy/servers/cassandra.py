@@ -148,14 +148,14 @@ def write_conf(topology: Topology, service: Service) -> None:
 def problem(topology: Topology, service: Service, timeout_s: float) -> str | None:
     """Return None if it answers and reads from all three nodes, else the problem. Takes at most about `timeout_s`."""
     deadline = time.monotonic() + timeout_s
-    address = service.host, service.ports["cql"]
+    address, login = (service.host, service.ports["cql"]), topology.login("cassandra")
     try:
-        cql_probe.view(address, timeout_s)
+        cql_probe.view(address, timeout_s, login)
     except Unavailable:
         return "does not answer"
     nodes = len(topology.of_kind("cassandra"))
     try:
-        found = cql_probe.replicas(address, max(0.01, deadline - time.monotonic()))
+        found = cql_probe.replicas(address, max(0.01, deadline - time.monotonic()), login)
     except Unavailable:
         return "answers, but the other nodes do not answer it"
     return None if found.alive >= min(NODES, nodes) else f"is answered by {found.alive} of {nodes} nodes"

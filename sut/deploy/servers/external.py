@@ -2,8 +2,7 @@
 
 A user names one address or more. The servers themselves name all members, each by the address that it tells its
 clients. That own address is the service's, and a link's proxy dials it; our processes dial the proxy. Nothing is
-started, stopped or changed here, and only a few questions are asked. Passwords and TLS are not supported, so servers
-that require them cannot be used yet.
+started, stopped or changed here, and only a few questions are asked. access.py says how these servers let us in.
 """
 
 from __future__ import annotations
@@ -18,7 +17,9 @@ import msgspec
 from sut.adapters.cassandra import probe as cql_probe
 from sut.adapters.kafka import probe as kafka_probe
 from sut.adapters.redis import admin as redis_admin
+from sut.deploy import access
 from sut.deploy.errors import DeployError
+from sut.deploy.logins import Login, login_of
 from sut.deploy.topology import Service, ServiceKind, Topology
 from sut.ports import Unavailable
 
@@ -29,6 +30,8 @@ TIMEOUT_S: Final = 3.0
 """Time limit of each question. A foreign network is slower than the loopback."""
 REPLICAS: Final = 3
 """Replicas of each partition of the log and each row of the store; two of them confirm a write."""
+_SECURED: Final = ("closed", "reset by peer", "not as a", "asks for a password", "Authentication required", "NOAUTH")
+"""What is seen of a server that asks for TLS or a password, by a client that has neither."""
 _ADDRESS: Final = re.compile(r"(?:\[([0-9a-fA-F:]+)\]|([\w.-]+)):(\d{1,5})", re.ASCII)
 
 
@@ -46,6 +49,8 @@ class Servers:
     """None: a name that no other run has."""
     log_id: str | None = None
     """None: the run's id, which is right for a new topic."""
+    secrets: str = ""
+    """Absolute path of the file that says how to get in; "": no file."""
 
     @property
     def kinds(self) -> frozenset[ServiceKind]:
@@ -73,33 +78,54 @@ def parse_addresses(text: str) -> tuple[Address, ...]:
 
 def discover(servers: Servers) -> Mapping[ServiceKind, tuple[Service, ...]]:
     """Return a service for each member after it answered at its own address. Raises DeployError, one line."""
+    try:
+        ways = access.read(servers.secrets) if servers.kinds else {}
+    except access.AccessError as error:
+        raise DeployError(str(error)) from None
+    logins = {kind: login_of(ways, kind, {}) for kind in access.KINDS}
     found: dict[ServiceKind, tuple[Service, ...]] = {}
     if servers.kafka:
-        brokers = _first("", servers.kafka, lambda address: kafka_probe.brokers(address, TIMEOUT_S))
-        _enough("kafka", "broker", len(brokers))
-        own = [brokers[node] for node in sorted(brokers)]
-        _reach("kafka", own, servers.kafka, lambda address: kafka_probe.brokers(address, TIMEOUT_S))
-        found["kafka"] = _services("kafka", "client", own)
+        found["kafka"] = _brokers(servers.kafka, logins["kafka"])
     if servers.cassandra:
-        nodes = _first("", servers.cassandra, lambda address: cql_probe.members(address, TIMEOUT_S))
-        _enough("cassandra", "node", len(nodes))
-        _reach("cassandra", nodes, servers.cassandra, lambda address: cql_probe.view(address, TIMEOUT_S))
-        found["cassandra"] = _services("cassandra", "cql", sorted(nodes))
+        found["cassandra"] = _nodes(servers.cassandra, logins["cassandra"])
     if servers.sentinels:
-        asked = servers.sentinels
-        members = _first(
-            "sentinel ", asked, lambda one: redis_admin.sentinel_members(one, servers.redis_master, TIMEOUT_S)
-        )
-        _reach("redis", members.nodes, asked, lambda address: redis_admin.role(address, TIMEOUT_S))
-        if users := redis_admin.leased(members.nodes[0], TIMEOUT_S):
-            raise DeployError(
-                f"redis {servers.redis_master}: {', '.join(users)} of another system use it, or did a few seconds ago; "
-                "their routes and ours would mix"
-            )
-        others = [one for one in members.sentinels if one not in asked]
-        found["redis"] = _services("redis", "redis", members.nodes)
-        found["sentinel"] = _services("sentinel", "redis", (*asked, *others))
+        found |= _redis(servers, logins["redis"], logins["sentinel"])
     return found
+
+
+def _brokers(asked: tuple[Address, ...], login: Login | None) -> tuple[Service, ...]:
+    brokers = _first("", asked, lambda address: kafka_probe.brokers(address, TIMEOUT_S, login), login)
+    _enough("kafka", "broker", len(brokers))
+    own = [brokers[node] for node in sorted(brokers)]
+    _reach("kafka", own, asked, lambda address: kafka_probe.brokers(address, TIMEOUT_S, login))
+    return _services("kafka", "client", own)
+
+
+def _nodes(asked: tuple[Address, ...], login: Login | None) -> tuple[Service, ...]:
+    nodes = _first("", asked, lambda address: cql_probe.members(address, TIMEOUT_S, login), login)
+    _enough("cassandra", "node", len(nodes))
+    _reach("cassandra", nodes, asked, lambda address: cql_probe.view(address, TIMEOUT_S, login))
+    return _services("cassandra", "cql", sorted(nodes))
+
+
+def _redis(
+    servers: Servers, login: Login | None, at_sentinel: Login | None
+) -> Mapping[ServiceKind, tuple[Service, ...]]:
+    asked, name = servers.sentinels, servers.redis_master
+    members = _first(
+        "sentinel ", asked, lambda one: redis_admin.sentinel_members(one, name, TIMEOUT_S, at_sentinel), at_sentinel
+    )
+    _reach("redis", members.nodes, asked, lambda address: redis_admin.role(address, TIMEOUT_S, login))
+    if users := redis_admin.leased(members.nodes[0], TIMEOUT_S, login):
+        raise DeployError(
+            f"redis {name}: {', '.join(users)} of another system use it, or did a few seconds ago; "
+            "their routes and ours would mix"
+        )
+    others = [one for one in members.sentinels if one not in asked]
+    return {
+        "redis": _services("redis", "redis", members.nodes),
+        "sentinel": _services("sentinel", "redis", (*asked, *others)),
+    }
 
 
 def named(topology: Topology, servers: Servers) -> Topology:
@@ -111,18 +137,25 @@ def named(topology: Topology, servers: Servers) -> Topology:
         topic=(servers.topic or f"petrel-{run}") if servers.kafka else topology.topic,
         keyspace=(servers.keyspace or f"petrel_{run}") if servers.cassandra else topology.keyspace,
         log_id=servers.log_id or topology.log_id,
+        secrets=servers.secrets if servers.kinds else "",
+        secret_variables=access.variables() if servers.kinds else (),
     )
 
 
-def _first(label: str, addresses: Iterable[Address], ask: Callable[[Address], T]) -> T:
-    """Return the first answer. Raises DeployError with the error of each address."""
+def _first(label: str, addresses: Iterable[Address], ask: Callable[[Address], T], login: Login | None) -> T:
+    """Return the first answer. Raises DeployError with the error of each address.
+
+    A server that asks for TLS says nothing that a client without it understands, so the error says where to look.
+    """
     refusals = []
     for address in addresses:
         try:
             return ask(address)
         except Unavailable as error:
             refusals.append(f"{label}{error}")
-    raise DeployError("; ".join(refusals))
+    told = "; ".join(refusals)
+    guess = login is None and any(sign in told for sign in _SECURED)
+    raise DeployError(told + (" (does it ask for TLS or a password? see --secrets)" if guess else ""))
 
 
 def _enough(server: str, member: str, count: int) -> None:

@@ -128,7 +128,8 @@ def write_conf(topology: Topology, service: Service) -> None:
 def problem(topology: Topology, service: Service, timeout_s: float) -> str | None:
     """Return None if it answers, sees all brokers alive and all replicas in sync. Takes at most about `timeout_s`."""
     try:
-        view = kafka_probe.view((service.host, service.ports["client"]), timeout_s, topology.topic)
+        address, login = (service.host, service.ports["client"]), topology.login("kafka")
+        view = kafka_probe.view(address, timeout_s, topology.topic, login)
     except Unavailable:
         return "does not answer"
     nodes = len(topology.of_kind("kafka"))

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
-from sut.deploy.logins import REPLICA, node_users
+from sut.deploy.logins import REPLICA, node_users, redis_login
 from sut.deploy.place import Place
 from sut.deploy.topology import Service, ServiceKind, Topology
 
@@ -79,7 +79,7 @@ def conf_path(directory: Path, name: str) -> Path:
 
 def conf(topology: Topology, service: Service) -> str:
     """Return the configuration of a data node, the same for master and replica."""
-    login = topology.redis_login(REPLICA)
+    login = redis_login(topology.redis_key, REPLICA)
     users = "" if login is None else f"masteruser {login.user}\nmasterauth {login.password}\n"
     compact = "".join(f"{name} {value}\n" for name, value in COMPACT.items())
     return common_conf(topology, service) + _REDIS + compact + users
@@ -133,7 +133,7 @@ def start_arguments(topology: Topology, service: Service, waited_s: float) -> tu
 
         for sentinel in topology.of_kind("sentinel"):
             address = (sentinel.host, sentinel.ports["redis"])
-            login = topology.redis_login("operator")
+            login = topology.sentinel_login("operator")
             view = probe.sentinel_view(address, topology.redis_master, SENTINEL_TIMEOUT_S, login)
             if view is not None:
                 views.append(view)

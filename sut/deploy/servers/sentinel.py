@@ -10,7 +10,7 @@ import hashlib
 from typing import Final
 
 from sut.adapters.redis.tilt import DOWN_AFTER_MS, tilt_problem
-from sut.deploy.logins import sentinel_users
+from sut.deploy.logins import redis_login, sentinel_users
 from sut.deploy.place import Place
 from sut.deploy.probes import probe
 from sut.deploy.servers import redis
@@ -49,7 +49,7 @@ def conf(topology: Topology, service: Service) -> str:
         if other.name != service.name:
             known = f"{other.host} {other.ports['redis']} {_sentinel_id(topology, other)}"
             text += f"sentinel known-sentinel {name} {known}\n"
-    if login := topology.redis_login("sentinel"):
+    if login := redis_login(topology.redis_key, "sentinel"):
         text += f"sentinel auth-user {name} {login.user}\nsentinel auth-pass {name} {login.password}\n"
         text += f"sentinel sentinel-user {login.user}\nsentinel sentinel-pass {login.password}\n"
     return text
@@ -63,7 +63,7 @@ def write_conf(topology: Topology, service: Service) -> None:
 
 def problem(topology: Topology, service: Service, timeout_s: float) -> str | None:
     """Return a Sentinel's problem, None when it sees the others and a master. Each look takes `timeout_s` at most."""
-    login = topology.redis_login("operator")
+    login = topology.sentinel_login("operator")
     view = probe.sentinel_view((service.host, service.ports["redis"]), topology.redis_master, timeout_s, login)
     if view is None:
         return "does not answer"
@@ -74,7 +74,7 @@ def problem(topology: Topology, service: Service, timeout_s: float) -> str | Non
         return f"sees the master as {', '.join(sorted(view.flags))}"
     if (view.replicas, view.sentinels) != (replicas, others):
         return f"sees {view.replicas} of {replicas} replicas and {view.sentinels} of {others} other sentinels"
-    role = probe.redis_role(view.master, timeout_s, login)
+    role = probe.redis_role(view.master, timeout_s, topology.redis_login("operator"))
     return None if role is not None and role.role == "master" else "names a master that is not one"
 
 

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from sut.deploy.access import without
 from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE
 from sut.deploy.kinds import KINDS, Kind, stages
 from sut.deploy.supervise import log_lines, state
@@ -51,10 +52,11 @@ class Supervisor:
 
     def _child(self, service: Service) -> Child:
         marks = state.environment(self._topology, self._clock_offset_ns, service.name)
+        environ = without(os.environ) if service.command else os.environ
         return Child(
             service,
             files=Files(self._topology.path),
-            environ={**os.environ, **marks},
+            environ={**environ, **marks},
             clock_offset_ns=self._clock_offset_ns,
             command=self._command,
             fork=self._fork,
