@@ -115,7 +115,7 @@ def _whole(
     directory = options.out or rundir.default_path(wanted.name, seed)
     driven = elsewhere.from_options(options, directory) if "topology" in options else None
     if driven is None:
-        check_redis(theirs)
+        check_redis(theirs, profile)
     whole.share_clock()
     from chaos.run.runner import Request
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,7 +17,7 @@ from typing import Final
 import msgspec
 import psutil
 
-from sut.deploy.supervise.nursery import Forked
+from sut.deploy.supervise.life import Begin, Life
 from sut.deploy.supervise.restart import QUICK_DEATH_S, wait_before_restart_s
 from sut.deploy.supervise.state import Files, ProcessState
 from sut.deploy.topology import Service
@@ -28,8 +27,6 @@ LOOK_S: Final = 0.1
 
 Command = Callable[[Service, float], Awaitable[tuple[str, ...] | None]]
 """(service, seconds since it died) -> its command line, None: not now."""
-Fork = Callable[[Service], Awaitable[Forked | None]]
-"""service -> a process that was forked for it; None: run its command."""
 
 
 class Child:
@@ -43,7 +40,7 @@ class Child:
         environ: Mapping[str, str],
         clock_offset_ns: int,
         command: Command,
-        fork: Fork,
+        begin: Begin,
         on_change: Callable[[], None],
     ) -> None:
         self.service = service
@@ -52,9 +49,9 @@ class Child:
         self._environ = environ
         self._clock_offset_ns = clock_offset_ns
         self._command = command
-        self._fork = fork
+        self._begin = begin
         self._on_change = on_change
-        self._process: asyncio.subprocess.Process | Forked | None = None
+        self._process: Life | None = None
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._log = logging.getLogger(service.name)
@@ -124,40 +121,22 @@ class Child:
     async def _one_life(self, command: tuple[str, ...]) -> str:
         """Start the process and wait for its end. Returns how it ended."""
         try:
-            self._process = process = await self._fork(self.service) or await self._run(command)
+            self._process = await self._begin(self.service, command, self._environ)
         except OSError as error:
             return f"cannot start {command[0]}: {error.strerror}"
         if self._stopping.is_set():
             self._signal(signal.SIGTERM)
         created_s = 0.0
         with contextlib.suppress(psutil.Error):
-            created_s = psutil.Process(process.pid).create_time()
+            created_s = psutil.Process(self._process.pid).create_time()
         self._change(
             status="running",
-            pid=process.pid,
+            pid=self._process.pid,
             created_s=created_s,
             started_ns=time.monotonic_ns() + self._clock_offset_ns,
             restarts=self.state.restarts + (1 if self.state.started_ns else 0),
         )
-        return how_it_ended(await process.wait())
-
-    async def _run(self, command: tuple[str, ...]) -> asyncio.subprocess.Process:
-        """Start the command. Raises OSError."""
-        log_fd = os.open(
-            self._files.log(self.service.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
-        try:
-            return await asyncio.create_subprocess_exec(
-                *command,
-                group=self.service.gid or None,
-                cwd=self._files.directory,
-                env=dict(self._environ),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=log_fd,
-                stderr=log_fd,
-            )
-        finally:
-            os.close(log_fd)
+        return how_it_ended(await self._process.wait())
 
     def _change(self, **fields: object) -> None:
         changed = msgspec.structs.replace(self.state, **fields)

@@ -15,16 +15,17 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from sut.deploy.access import without
-from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE
+from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE, DeployError
 from sut.deploy.kinds import KINDS, Kind, stages
 from sut.deploy.supervise import log_lines, state
 from sut.deploy.supervise.child import Child
-from sut.deploy.supervise.nursery import Forked, Nursery
+from sut.deploy.supervise.life import Begin, Life, on_this_machine
+from sut.deploy.supervise.nursery import Nursery
 from sut.deploy.supervise.state import Files, SystemState
 from sut.deploy.topology import PRIVATE, Service, Topology, TopologyError, load
 
@@ -42,12 +43,16 @@ log = logging.getLogger(state.SUPERVISOR)
 class Supervisor:
     """Keeps the processes of one topology running."""
 
-    def __init__(self, topology: Topology, path: Path, clock_offset_ns: int) -> None:
+    def __init__(self, topology: Topology, path: Path, clock_offset_ns: int, begin: Begin | None = None) -> None:
+        """`begin`: how a service is started, if not as a process of this machine."""
         self._topology = topology
         self._path = path
         self._clock_offset_ns = clock_offset_ns
         self._unwritten = False
+        self._files = Files(topology.path)
         self._nursery = Nursery(topology, path, {**os.environ, **state.environment(topology, clock_offset_ns)})
+        self._begin_process = on_this_machine(self._files)
+        self._begin = begin or self._begin_here
         self._children = [self._child(service) for service in topology.services if not service.external]
 
     def _child(self, service: Service) -> Child:
@@ -55,11 +60,11 @@ class Supervisor:
         environ = without(os.environ) if service.command else os.environ
         return Child(
             service,
-            files=Files(self._topology.path),
-            environ={**environ, **marks},
+            files=self._files,
+            environ={**environ, **service.environment, **marks},
             clock_offset_ns=self._clock_offset_ns,
             command=self._command,
-            fork=self._fork,
+            begin=self._begin,
             on_change=self._write_state,
         )
 
@@ -107,13 +112,15 @@ class Supervisor:
         for child in self._children:
             child.kill()
 
-    async def _fork(self, service: Service) -> Forked | None:
-        return await self._nursery.fork(service.name) if _is_forked(service) else None
+    async def _begin_here(self, service: Service, command: tuple[str, ...], environ: Mapping[str, str]) -> Life:
+        forked = await self._nursery.fork(service.name) if _is_forked(service) else None
+        return forked or await self._begin_process(service, command, environ)
 
     async def _command(self, service: Service, waited_s: float) -> tuple[str, ...] | None:
         """Return the command line of a service; None: it cannot start now."""
         if not service.command:
-            return (sys.executable, "-P", "-m", "sut.deploy.supervise.launch", str(self._path), service.name)
+            python = "python" if service.image else sys.executable
+            return (python, "-P", "-m", "sut.deploy.supervise.launch", str(self._path), service.name)
         if service.volume:
             return self._on_volume(service)
         if arguments := KINDS[service.kind].own("start_arguments"):
@@ -150,7 +157,8 @@ class Supervisor:
 
 
 def _is_forked(service: Service) -> bool:
-    return not service.external and not service.command and not service.gid
+    """Return whether it is one of our own processes, with nothing of its own but the name."""
+    return not any((service.external, service.command, service.gid, service.image, service.environment))
 
 
 async def _accepting(services: Iterable[Service]) -> None:
@@ -180,7 +188,12 @@ async def _supervise(topology: Topology, path: Path, clock_offset_ns: int) -> No
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, asked)
-    await Supervisor(topology, path, clock_offset_ns).run(stop, hurry)
+    begin = None
+    if topology.contained:
+        from sut.deploy.docker.life import in_containers  # its library loads slowly
+
+        begin = in_containers(topology, Files(topology.path))
+    await Supervisor(topology, path, clock_offset_ns, begin).run(stop, hurry)
 
 
 def main(arguments: list[str]) -> int:
@@ -206,7 +219,11 @@ def main(arguments: list[str]) -> int:
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     _yield_to_others()
-    asyncio.run(_supervise(topology, path, state.clock_offset_ns(os.environ)))
+    try:
+        asyncio.run(_supervise(topology, path, state.clock_offset_ns(os.environ)))
+    except DeployError as error:
+        log.error("%s", error)
+        return EXIT_CANNOT
     return 0
 
 
