@@ -27,7 +27,7 @@ from dashboards.report.figures import (
 from dashboards.report.hops import Budget
 from dashboards.report.lanes import draw_lanes
 from dashboards.report.series import Grid
-from dashboards.report.story import StoryTable, tell
+from dashboards.report.story import StoryTable, stories
 from dashboards.report.svg import LEFT, RIGHT, WIDTH
 from dashboards.report.usage import UsageTable, usage_table
 from dashboards.report.wording import NONE, felt, milliseconds, moment, seconds, thousands, why
@@ -35,6 +35,7 @@ from dashboards.report.wording import NONE, felt, milliseconds, moment, seconds,
 MAX_EXAMPLES = 10
 """Maximum number of counterexamples of a check on the page; verdict.json has them all."""
 MAX_NOTES = 50
+MAX_STORIES = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,7 @@ class Page:
     traffic: Sequence[Tile]
     anomalies: Sequence[Tile]
     checks: Sequence[CheckRow]
-    story: StoryTable | None
+    stories: Sequence[StoryTable]
     lanes: Markup | None
     figures: Sequence[Figure]
     latency: Sequence[LatencyRow]
@@ -113,7 +114,7 @@ class Page:
         there = [("Counts", "counts")]
         if self.verdict != "valid":
             there.append(("Checks", "checks"))
-        if self.story:
+        if self.stories:
             there.append(("Counterexample", "story"))
         there += [("Timeline", "timeline"), ("Latency", "latency")]
         if self.hops:
@@ -150,7 +151,7 @@ def build(verdict: Verdict, history: History, run_dir: Path, budget: Budget | No
         traffic=_traffic(verdict, bound_ms=bound_ms),
         anomalies=_anomalies(verdict.counts),
         checks=[_check(check) for check in sorted(verdict.checks, key=lambda check: _RANK[check.verdict])],
-        story=tell(verdict, history),
+        stories=stories(verdict, history, most=MAX_STORIES),
         lanes=draw_lanes(lanes, grid) if lanes else None,
         figures=[figure for figure in figures if figure],
         latency=[

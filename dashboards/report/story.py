@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 
 import polars as pl
 
@@ -54,15 +54,18 @@ class StoryTable:
     notes: Sequence[str]
 
 
-def tell(verdict: Verdict, history: History) -> StoryTable | None:
-    """Return the story of the first counterexample of an invalid check that has one; None if there is none."""
+def stories(verdict: Verdict, history: History, *, most: int, a_check: int = 3) -> list[StoryTable]:
+    """Return the stories of the first counterexamples of each invalid check: `a_check` of one, `most` in all."""
+    found: list[StoryTable] = []
     for check in verdict.checks:
-        if check.verdict != "invalid":
-            continue
-        for example in check.counterexamples:
-            if steps := story_of(history, example):
-                return _table(check.name, example, steps, verdict, history)
-    return None
+        if check.verdict == "invalid":
+            told = (
+                _table(check.name, example, steps, verdict, history)
+                for example in check.counterexamples
+                if (steps := story_of(history, example))
+            )
+            found += islice(told, min(a_check, most - len(found)))
+    return found
 
 
 def _table(check: str, example: Counterexample, steps: list[Step], verdict: Verdict, history: History) -> StoryTable:
