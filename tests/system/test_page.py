@@ -109,8 +109,8 @@ def look_at(page: Page, web: Web, when: str) -> None:
     """Every tab by itself, wide and narrow: nothing runs out of the page, nothing throws."""
     kept = os.environ.get("PETREL_PICTURES")
     for name in TABS:
+        page.open("about:blank")  # else only the fragment changes, and the page stays
         page.open(f"{web.url}/petrel#{name}")
-        page.run("location.reload()")
         Tab(page, name)
         for width in (1280, 390):
             page.resize(width)
