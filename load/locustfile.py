@@ -50,7 +50,7 @@ from load.history.writer import HistoryError, now_ns
 from load.webui import JUDGING, LedgerView, attach
 from load.webui.asked import Experiment
 from load.webui.live import Live
-from load.webui.statistics import RequestEvents
+from load.webui.locust_stats import RequestEvents
 
 PART: Final = "petrel-part"
 BEGIN: Final = "petrel-t0"

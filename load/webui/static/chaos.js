@@ -126,7 +126,7 @@ class Chaos extends Panel {
       h("p", {}, one.proof || "It is being injected, and looked at from outside."),
       one.injected_s ? h("progress", { max: one.for_s, value: Math.min(one.for_s, Math.max(0, now_s - one.injected_s)).toFixed(1), "aria-label": "Time in force" }) : null,
       h("div", { class: "foot" }, h("span", { class: "quiet" }, one.injected_s ? `${span(now_s - one.injected_s)} of ${span(one.for_s)}` : ""),
-        h("button", { type: "button", class: "heal", onclick: () => heal(one.id), disabled: one.state === "healing", "aria-label": `Heal ${one.name} ${one.target} now` }, "Heal now"))));
+        h("button", { type: "button", class: "heal", onclick: () => heal(one.id), disabled: one.state === "healing", "aria-label": `Heal now: ${one.name} ${one.target}` }, "Heal now"))));
     const shape = JSON.stringify(active.map((one) => [one.id, one.state, one.proof]));
     if (shape === this.shape && active.length) {  // only the clock goes on: buttons keep the focus
       active.forEach((one, place) => {

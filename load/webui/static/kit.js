@@ -99,7 +99,7 @@ export const chip = (kind, word) => h("span", { class: `chip ${kind}` }, h("i", 
 // Returns rows of cells as a table that becomes a list of cards on a phone.
 export function table(heads, rows, { caption = "", numbers = [] } = {}) {
   const kind = (place) => (numbers.includes(place) ? "n" : "");
-  return h("div", { class: "scroll" }, h("table", {},
+  return h("div", { class: heads.length === 2 ? "scroll pair" : "scroll" }, h("table", {},
     h("caption", { class: "quiet" }, caption),
     h("thead", {}, h("tr", {}, heads.map((head, place) => h("th", { scope: "col", class: kind(place) }, head)))),
     h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell, place) =>
@@ -177,7 +177,7 @@ export class Chart {
     this.svg = s("svg", { role: "img", tabindex: "0", "aria-label": title });
     this.told = h("p", { class: "quiet", "aria-live": "off" });
     this.element = h("figure", {},
-      h("figcaption", {}, h("h3", {}, title), h("ul", { class: "legend" },
+      h("figcaption", {}, h("h2", {}, title), h("ul", { class: "legend" },
         lines.map((line, place) => {
           const key = s("svg", { viewBox: "0 0 26 12", "aria-hidden": "true" }, s("path", { class: `line ${line.style}`, d: "M1 6H25" }));
           return h("li", {}, key, line.name, " ", this.places[place]);

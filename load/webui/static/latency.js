@@ -15,7 +15,7 @@ class Latency extends Panel {
     this.canvas.addEventListener("pointerleave", () => { this.read.textContent = "Point at a cell to read it."; });
     return h("div", {},
       h("section", { class: "card" }, h("p", { class: "quiet" }, "Sender to receiver, from the planned time of the send: a client that waits cannot hide a stall. Amber: a fault is in force."), this.lines.element),
-      h("section", { class: "card" }, h("figure", {}, h("figcaption", {}, h("h3", {}, "All deliveries"), h("span", { class: "quiet" }, "darker: more of that second's deliveries")), this.canvas, this.read)),
+      h("section", { class: "card" }, h("figure", {}, h("figcaption", {}, h("h2", {}, "All deliveries"), h("span", { class: "quiet" }, "darker: more of that second's deliveries")), this.canvas, this.read)),
       this.numbers);
   }
   show({ parts, series }) {
@@ -40,7 +40,7 @@ class Latency extends Panel {
     const columns = Math.min(points.length, Math.max(1, Math.floor(across / 5)));
     const cells = Array.from({ length: columns }, () => new Array(most).fill(0));
     points.forEach((point, place) => {
-      const column = Math.min(columns - 1, Math.floor((place / points.length) * columns));
+      const column = Math.min(columns - 1, Math.floor((place * columns) / points.length));
       point[12].forEach((count, row) => { cells[column][row] += count; });
     });
     this.shape = { left, across, base, most, columns, cells, points };

@@ -7,7 +7,7 @@ const rate = (points, field) => points.map((point, place) => {
 });
 
 function tile(name, value, said, kind = "") {
-  return h("div", { class: kind }, h("dt", {}, name), h("dd", {}, whole(value)), h("small", {}, said));
+  return h("div", { class: kind }, h("dt", {}, name), h("dd", {}, whole(value), h("small", {}, said)));
 }
 
 // Returns the state of the test and links to what it left.
