@@ -44,6 +44,7 @@ from sut.deploy.errors import DeployError
 from sut.deploy.net.links import Links
 from sut.deploy.net.packets import Packets
 from sut.deploy.servers.external import Servers
+from sut.deploy.servers.versions import versions
 from sut.deploy.supervise.reaper import reap
 from sut.deploy.supervise.watchdog import Watchdog
 from sut.deploy.system import System
@@ -125,6 +126,8 @@ class _Run:
         try:
             with self._interrupt.raising():
                 system = self._start_system()
+                self._provenance |= {"servers": versions(system.topology, system.state())}
+                self._write_meta()
                 self._calibrate(system)
         except Interrupted:
             self._say("interrupted before anything ran")

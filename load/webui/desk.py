@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ MODULE: Final = "chaos.run.desk"
 ANSWER_S: Final = 15.0
 END_S: Final = 60.0
 """At the end, until what is broken is healed; then a watchdog heals it."""
+AGAIN_S: Final = 10.0
+"""The shortest time from one start of the desk to the next."""
 ABSENT: Final = "the desk is not there: faults cannot be injected from this page"
 
 _LOGGER = logging.getLogger("petrel")
@@ -34,6 +37,7 @@ class Desk:
         self._process: Any = None
         self._waiting: dict[int, AsyncResult] = {}
         self._number = 0
+        self._again_s = 0.0
         self.parts: dict[str, msgspec.Raw] = {}
         """The newest state of each part of the page, as JSON."""
         self.problem = ""
@@ -43,6 +47,8 @@ class Desk:
         """Start it unless it is there."""
         if self._process is not None and self._process.poll() is None:
             return
+        if self._process is not None and time.monotonic() < self._again_s:
+            return  # it ended just now, and said why
         if not (self._directory / "state.json").exists():
             self.problem = f"no system was started in {self._directory}"
             return
@@ -54,7 +60,7 @@ class Desk:
         except OSError as error:
             self.problem = f"the desk cannot be started: {error.strerror}"
             return
-        self.problem = ""
+        self.problem, self._again_s = "", time.monotonic() + AGAIN_S
         gevent.spawn(self._read, self._process)
 
     def ask(self, **order: Any) -> tuple[bool, str]:

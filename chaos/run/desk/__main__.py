@@ -59,9 +59,16 @@ def serve(directory: Path) -> int:
     done = threading.Event()
 
     def look() -> None:
+        failed = ""
         while not done.wait(EVERY_S):
-            injections.publish()
-            watching.look()
+            try:
+                injections.publish()
+                watching.look()
+            except Exception as error:  # noqa: BLE001 (a look that fails must not end all later ones)
+                said = f"{type(error).__name__}: {error}"
+                if said != failed:
+                    sys.stderr.write(f"a look at the system failed: {said}\n")
+                failed = said
 
     looker = threading.Thread(target=look, name="look", daemon=True)
     looker.start()
