@@ -123,8 +123,8 @@ class Injections:
     def heal(self, injection: str = "") -> str:
         """Heal one injection, or all that are in force; they are proven healed later. Raises UsageError."""
         with self._lock:
-            if not injection:
-                chosen = list(self._engines.values())
+            if not injection:  # a schedule that breaks nothing just now goes on
+                chosen = [pair for key, pair in self._engines.items() if pair[0].active() or self._is_to_come(key)]
             elif injection in self._engines:
                 chosen = [self._engines[injection]]
             else:
@@ -204,6 +204,10 @@ class Injections:
     def _next(self) -> str:
         self._count += 1
         return f"{hand.BY_HAND}{os.getpid()}-{self._count}"
+
+    def _is_to_come(self, key: str) -> bool:
+        """True if a person asked for this injection, and it is not in force yet."""
+        return key in self._listed and self._listed[key].state in ("planned", "injecting")
 
     def _in_force(self) -> list[Injection]:
         return [item for item in self._listed.values() if item.state in ("injecting", "in force", "healing")]
