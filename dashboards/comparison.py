@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ from dashboards.report import series, write
 from dashboards.report.figures import TALL, Figure, Picture
 from dashboards.report.scales import log_around, short
 from dashboards.report.series import Grid, Values
-from dashboards.report.svg import LEFT, RIGHT, WIDTH, Line, Plot, draw, y_range
+from dashboards.report.svg import Line, Plot, draw, framed, y_range
 from dashboards.report.wording import NONE, milliseconds, thousands
 
 _NAMES: Final = {"p999": "p99.9"}
@@ -53,10 +53,7 @@ class Page:
 def render(path: Path, found: Comparison, a: tuple[Verdict, History], b: tuple[Verdict, History]) -> Path:
     """Write the page, whole or not at all, and return its path. Raises OSError."""
     grid = _grid(a[1], b[1])
-    numbers: dict[str, float] = {
-        "start": grid.start_s, "step": grid.step_s, "buckets": grid.buckets,
-        "left": LEFT, "right": WIDTH - RIGHT, "width": WIDTH,
-    }  # fmt: skip
+    numbers: dict[str, float] = {"start": grid.start_s, "step": grid.step_s, "buckets": grid.buckets}
     page = Page(
         verdict=found.verdict,
         why=found.why,
@@ -113,4 +110,5 @@ def _figure(a: Values, b: Values, grid: Grid) -> Figure:
         y=log_around(min(known, default=1.0), max(known, default=1.0), start=base, stop=top),
         height=TALL,
     )
-    return Figure(key="p99", title="p99 by second (ms)", legend=lines, plots=[Picture(scale="log", svg=draw(plot))])
+    svg = framed(lambda frame: draw(replace(plot, frame=frame)))
+    return Figure(key="p99", title="p99 by second (ms)", legend=lines, plots=[Picture(scale="log", svg=svg)])

@@ -30,8 +30,6 @@ from load.workload import ConfigError, SwarmConfig, discover
 EXPERIMENT: Final = "by-hand"
 JUDGE: Final = "chaos.run.byhand"
 """Module that reads a run back and judges it; a process of its own, for nothing here may import it."""
-REPORT: Final = "report.html"
-"""The report in a run's directory, once it is judged."""
 REACH_S: Final = 2.0
 """How long a system may be silent when a test is started, until it is called stopped."""
 DRAIN_S: Final = 25.0
@@ -76,13 +74,13 @@ def require_system(directory: Path) -> None:
             return
 
 
-def describe(config: SwarmConfig, directory: Path) -> None:
+def describe(config: SwarmConfig, directory: Path, *, experiment: str = EXPERIMENT) -> None:
     """Write the meta line of a run that begins. Raises ConfigError."""
     try:
         topology = msgspec.json.decode((directory / "topology.json").read_bytes(), type=_Profile)
         meta = Meta(
             t=now_ns(),
-            experiment=EXPERIMENT,
+            experiment=experiment,
             profile=topology.profile or EXPERIMENT,
             seed=config.seed,
             bounds=Bounds(min_acked=LEAST, min_deliveries=LEAST),
@@ -119,7 +117,7 @@ def _used(directory: Path) -> Iterable[tuple[int, float]]:
     except (OSError, msgspec.DecodeError):
         pids = []  # they count as somebody else's
     me = psutil.Process()
-    for pid in [me.pid, *(child.pid for child in me.children()), *pids]:
+    for pid in [me.pid, *(child.pid for child in me.children(recursive=True)), *pids]:
         try:
             times = psutil.Process(pid).cpu_times()
         except psutil.Error:

@@ -27,8 +27,10 @@ from locust.env import Environment
 from locust.rpc import Message
 from locust.runners import (
     STATE_CLEANUP,
+    STATE_INIT,
     STATE_RUNNING,
     STATE_SPAWNING,
+    STATE_STOPPED,
     STATE_STOPPING,
     LocalRunner,
     MasterRunner,
@@ -40,12 +42,15 @@ from locust.web import WebUI
 from load import byhand
 from load import workload as configs
 from load.drive.api import ApiError
-from load.drive.part import Part, Report, total
+from load.drive.part import Part, Report, Reports, total
 from load.drive.swarm import Swarm
 from load.history.latency import Histogram
 from load.history.recorder import Counters
 from load.history.writer import HistoryError, now_ns
 from load.webui import JUDGING, LedgerView, attach
+from load.webui.asked import Experiment
+from load.webui.live import Live
+from load.webui.locust_stats import RequestEvents
 
 PART: Final = "petrel-part"
 BEGIN: Final = "petrel-t0"
@@ -70,6 +75,11 @@ PATIENCE: Final = 60
 Its default of 3 s would end a run on a busy machine. A worker that really died is noticed at once, by its connection or
 by the process that started the swarm.
 """
+
+REPORT_S: Final = 1.0
+"""How often a worker of a test by hand reports: the page draws a point a second."""
+SPAWN_PER_S: Final = 100.0
+"""At which rate the users of an experiment that the page starts come."""
 
 JUDGED_ELSEWHERE: Final = "PETREL_SWARM" in os.environ
 """A runner started this swarm, and judges the run."""
@@ -99,35 +109,6 @@ class DeviceUser(User):
         return stopped
 
 
-class RequestEvents:
-    """Reports acks and displays to Locust's statistics as requests."""
-
-    def __init__(self, environment: Environment) -> None:
-        self._fire = environment.events.request.fire
-
-    def acked(self, latency_ns: int) -> None:
-        """Report an acknowledged send."""
-        self._tell("send -> ack", latency_ns)
-
-    def shown(self, latency_ns: int, *, group: bool, size: int) -> None:
-        """Report a displayed message."""
-        self._tell("send -> shown (group)" if group else "send -> shown (1:1)", latency_ns, size)
-
-    def failed(self, text: str) -> None:
-        """Report a send that was refused or given up."""
-        self._tell("send -> ack", 0, error=RuntimeError(text))
-
-    def _tell(self, name: str, latency_ns: int, size: int = 0, error: Exception | None = None) -> None:
-        self._fire(
-            request_type="chat",
-            name=name,
-            response_time=latency_ns / 1e6,
-            response_length=size,
-            exception=error,
-            context={},
-        )
-
-
 class Locust:
     """Connects one Locust process to the swarm: handles Locust's events and the messages between its processes."""
 
@@ -135,7 +116,7 @@ class Locust:
         self._environment: Environment
         self._swarm: Swarm | None = None
         self._part: Part | None = None
-        self._reports: dict[str, Report] = {}
+        self._reports = Reports()
         self._waiting = 0
         """Users without a device."""
         self._asked_s = 0.0
@@ -160,10 +141,14 @@ class Locust:
         self._verdict = ""
         self._runs: dict[str, Path] = {}
         """Every run of this process, by the name of its directory."""
+        self._live = Live(None)
+        self._sent_reports = 0
 
     def attach(self, environment: Environment, web_ui: WebUI | None) -> None:
         """Register the handlers for one environment, whose runner exists already."""
         runners.HEARTBEAT_LIVENESS = PATIENCE
+        if not JUDGED_ELSEWHERE:
+            runners.WORKER_REPORT_INTERVAL = REPORT_S
         self._environment = environment
         hooks, runner = environment.events, environment.runner
         gevent.signal_handler(signal.SIGUSR1, self.quiesce)
@@ -189,7 +174,9 @@ class Locust:
             hooks.worker_report.add_listener(self.on_worker_report)
         if web_ui is not None:
             options = environment.parsed_options
-            attach(web_ui, self, base=(options.web_base_path or "") if options is not None else "")
+            self._live = Live(None if JUDGED_ELSEWHERE else self._directory)
+            base = (options.web_base_path or "") if options is not None else ""
+            attach(web_ui, self, self._live, host=web_ui.host, base=base)
 
     def quiesce(self) -> None:
         """Handle SIGUSR1: this process's devices send no more, stay online and settle their open requests."""
@@ -259,7 +246,8 @@ class Locust:
 
     def on_test_start(self, **_: object) -> None:
         """Master or only process: arrange the run, before any user exists."""
-        self._reports.clear()
+        self._reports = Reports()
+        self._live.prepare()
         self._judging, self._settling, self._told_idle, self._asked_s = None, False, False, 0.0
         self._run, self._verdict, self._swarm, self._stopped, self._edited = "", "", None, False, False
         self._known, self._ramped, self._pool = set(), set(), byhand.Pool(())
@@ -295,6 +283,7 @@ class Locust:
     def _never_began(self) -> None:
         """Close what was prepared of a test that does not begin."""
         self._stopped = True
+        self._live.end()
         self._verdict = self._verdict or NEVER_BEGAN
         if self._swarm is not None:
             self._swarm.stop()
@@ -305,6 +294,7 @@ class Locust:
         try:
             self._stopped, self._told_idle, self._asked_s = False, False, 0.0
             self._swarm = Swarm(part.config, observer=RequestEvents(self._environment), on_failure=self.fail)
+            self._sent_reports = 0
             self._swarm.join(part)
         except (ApiError, HistoryError) as error:
             self.fail(str(error))
@@ -345,10 +335,15 @@ class Locust:
         assert self._swarm is not None
         t0_ns = self._t0_ns = now_ns() + LEAD_NS
         self._swarm.begin(t0_ns)
+        self._live.begin(self._swarm.config.history.parent, t0_ns, self._look, self._runner.stop)
         if not JUDGED_ELSEWHERE:
             self._watch = gevent.spawn(byhand.watch_cores, self._directory, self._swarm.tell)
         if isinstance(self._environment.runner, MasterRunner):
             self._environment.runner.send_message(BEGIN, {"t0_ns": t0_ns})
+
+    def _look(self) -> tuple[Counters, Histogram]:
+        counters, _, show = total(self._all_reports())
+        return counters, show
 
     def on_joined(self, *, msg: Message, **_: object) -> None:
         """Master: a worker can take messages. One that joins a test that goes on gets devices as it asks for them."""
@@ -368,6 +363,7 @@ class Locust:
         if swarm is None or not swarm.begun or self._settling:
             return
         self._settling = True
+        self._live.settle()
         swarm.quiesce()
         if isinstance(runner, MasterRunner):
             runner.send_message(SETTLE, {})
@@ -386,13 +382,15 @@ class Locust:
     def on_report(self, *, data: dict[str, Any], **_: object) -> None:
         """Worker: add its report to Locust's own statistics for the master."""
         if self._swarm is not None:
-            data["petrel"] = msgspec.to_builtins(self._swarm.report())
+            self._sent_reports += 1
+            report = msgspec.structs.replace(self._swarm.report(), number=self._sent_reports)
+            data["petrel"] = msgspec.to_builtins(report)
             data["petrel-run"] = self._swarm.config.history_dir
 
     def on_worker_report(self, *, client_id: str, data: dict[str, Any], **_: object) -> None:
         """Master: keep the report of a worker, if it is about this test and not the one before."""
         if "petrel" in data and self._swarm is not None and data["petrel-run"] == self._swarm.config.history_dir:
-            self._reports[client_id] = msgspec.convert(data["petrel"], Report)
+            self._reports.take(client_id, msgspec.convert(data["petrel"], Report))
 
     def on_worker_failed(self, *, msg: Message, **_: object) -> None:
         """Master: end the run, as a worker cannot continue."""
@@ -407,6 +405,7 @@ class Locust:
             return
         self._stopped = True
         self._swarm.stop()
+        self._live.end()
         if JUDGED_ELSEWHERE or isinstance(self._runner, WorkerRunner):
             return
         if self._swarm.begun:
@@ -431,6 +430,7 @@ class Locust:
             environment.process_exit_code = byhand.EXIT_HARNESS if self._failed else 0
             return
         runner.quit()  # ends a test that goes on, and its histories
+        self._live.quit()
         judged = self._judging.get() if self._judging is not None else None
         if self._failed:
             environment.process_exit_code = byhand.EXIT_HARNESS
@@ -460,11 +460,9 @@ class Locust:
 
     def view(self) -> LedgerView:
         """Return the counts for the web page."""
-        runner = self._environment.runner
-        reports = list(self._reports.values())
-        if isinstance(runner, LocalRunner) and self._swarm is not None:
-            reports = [self._swarm.report()]
+        reports = self._all_reports()
         counters, ack, show = total(reports)
+        seen = self._live.counts(Path(self._run).name)
         return LedgerView(
             phase=self._swarm.phase if self._swarm else "",
             processes=len(reports),
@@ -477,14 +475,24 @@ class Locust:
             gave_up=counters.gave_up,
             shown=counters.shown,
             to_come=self._to_come(counters),
+            outstanding=seen.outstanding if seen is not None else None,
+            suspicious=seen.suspicious if seen is not None else None,
             drops=counters.drops,
             violations=counters.violations,
+            reports=self._reports.taken,
+            reports_lost=self._reports.lost,
             run=self._run,
             verdict=self._verdict,
-            report=f"report/{Path(self._run).name}" if self._run and self.report(Path(self._run).name) else "",
+            report=f"report/{name}" if (name := Path(self._run).name) and self.file(name, "report.html") else "",
             ack_ms=_spread(ack),
             show_ms=_spread(show),
         )
+
+    def _all_reports(self) -> list[Report]:
+        """Return the newest figures of each process of the swarm."""
+        if isinstance(self._environment.runner, LocalRunner) and self._swarm is not None:
+            return [self._swarm.report()]
+        return self._reports.newest()
 
     def _to_come(self, counters: Counters) -> int | None:
         """Return how many deliveries are to come; None where the plan's members are not those with a user."""
@@ -500,10 +508,19 @@ class Locust:
             return STATE_SPAWNING
         return STATE_RUNNING if state in (STATE_STOPPING, STATE_CLEANUP) else state
 
-    def report(self, run: str) -> Path | None:
-        """Return the report of a run of this process; None without one."""
-        path = self._runs[run] / byhand.REPORT if run in self._runs else None
+    def file(self, run: str, name: str) -> Path | None:
+        """Return a file of a run of this process; None without one."""
+        path = self._runs[run] / name if run in self._runs else None
         return path if path is not None and path.exists() else None
+
+    def experiment(self, wanted: Experiment) -> tuple[bool, str]:
+        """Start a test with the faults of an experiment, which ends by itself."""
+        if self._preparing is not None or self._runner.state not in (STATE_INIT, STATE_STOPPED):
+            return False, "a test goes on: stop it first"
+        ok, text = self._live.arrange(wanted)
+        if ok:
+            gevent.spawn(self._runner.start, wanted.users, SPAWN_PER_S)
+        return ok, text
 
     def stop_preparing(self) -> None:
         """A test that is being prepared does not begin: Locust would go on with it after Stop."""
@@ -524,14 +541,15 @@ class Locust:
         assert options is not None
         rate = options.petrel_rate or users * SENDS_PER_USER_S
         byhand.require_system(self._directory)
+        wanted = self._live.wanted
         config = configs.by_hand(
             self._directory,
-            seed=options.petrel_seed,
+            seed=options.petrel_seed if wanted is None else wanted.seed,
             users=users,
-            duration_s=options.petrel_seconds,
+            duration_s=options.petrel_seconds if wanted is None else wanted.duration_s,
             rate_per_s=rate,
         )
-        byhand.describe(config, self._directory)
+        byhand.describe(config, self._directory, experiment=byhand.EXPERIMENT if wanted is None else wanted.experiment)
         return config
 
     @property
@@ -569,7 +587,11 @@ def on_init(environment: Environment, web_ui: WebUI | None = None, **_: object) 
 
 @events.init_command_line_parser.add_listener
 def on_parser(parser: ArgumentParser) -> None:
-    """Add options for a manual start; a swarm.json in PETREL_SWARM overrides them all."""
+    """Add options for a manual start; a swarm.json in PETREL_SWARM overrides them all.
+
+    The web UI listens on loopback unless it is told otherwise: it can break a system.
+    """
+    parser.set_defaults(web_host="127.0.0.1")
     parser.add_argument("--petrel-dir", default="runs/up", help="Directory of the running system")
     parser.add_argument("--petrel-seconds", type=float, default=600.0, help="Length of the send plan")
     parser.add_argument("--petrel-rate", type=float, default=0.0, help="Sends a second in all; 0: 0.13 for each user")

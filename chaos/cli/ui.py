@@ -31,12 +31,14 @@ WORKERS: Final = 2
 _OWN_LINE: Final = re.compile(r"\[[^]]*\] [^/]*/[A-Z]+/petrel: (?P<text>.*)")
 
 
-def serve(*, profile: str, users: int, out: Path | None, servers: Servers | None, port: int = 0) -> int:
+def serve(
+    *, profile: str, users: int, out: Path | None, servers: Servers | None, port: int = 0, host: str = HOST
+) -> int:
     """Serve the page until Ctrl-C; then nothing is left running. `port` is the page's, 0 for a free one.
 
-    Raises UsageError, HarnessError.
+    `host`: the address that it listens on. Raises UsageError, HarnessError.
     """
-    port = check_port(port)
+    port = check_port(port, host)
     console = for_people()
     directory = rundir.make(out or rundir.default_path("ui", os.getpid()))
     try:
@@ -47,33 +49,34 @@ def serve(*, profile: str, users: int, out: Path | None, servers: Servers | None
             servers=servers,
             say=lambda text: console.print(Text(text)),
         ) as system:
-            _browse(system, directory, users, port, console)
+            _browse(system, directory, users, (host, port), console)
     except (Interrupted, Aborted):
         console.print(Text("stopping"))
     return VALID
 
 
-def check_port(wanted: int) -> int:
+def check_port(wanted: int, host: str = HOST) -> int:
     """Return this port, or a free one for 0. Raises UsageError if it cannot be bound."""
     if not wanted:
-        return free_port()
+        wanted = free_port()
     try:
         with socket.socket() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((HOST, wanted))
+            sock.bind((host, wanted))
     except (OSError, OverflowError) as error:
         why = error.strerror if isinstance(error, OSError) else "ports are 1 to 65535"
-        raise UsageError(f"port {HOST}:{wanted}: {why}; give another --port, or none for a free one") from None
+        raise UsageError(f"port {host}:{wanted}: {why}; give another --port, or none for a free one") from None
     return wanted
 
 
-def _browse(system: System, directory: rundir.RunDir, users: int, port: int, console: Console) -> None:
+def _browse(system: System, directory: rundir.RunDir, users: int, address: tuple[str, int], console: Console) -> None:
     """Run Locust until it ends or a signal raises. Raises HarnessError if it ends."""
+    host, port = address
     bus = str(free_port())
     log = directory.logs / "swarm.log"
     command = [
         *(sys.executable, "-P", "-m", "locust", "-f", str(LOCUSTFILE), "--petrel-dir", str(directory.path)),
-        *("--web-host", HOST, "--web-port", str(port), "--users", str(users), "--spawn-rate", str(SPAWN_PER_S)),
+        *("--web-host", host, "--web-port", str(port), "--users", str(users), "--spawn-rate", str(SPAWN_PER_S)),
         *("--processes", str(WORKERS), "--master-bind-host", HOST, "--master-bind-port", bus),
         *("--master-host", HOST, "--master-port", bus),
     ]
@@ -87,7 +90,9 @@ def _browse(system: System, directory: rundir.RunDir, users: int, port: int, con
             stderr=output,
             start_new_session=True,
         )
-    console.print(Text(f"web UI http://{HOST}:{port}   ledger http://{HOST}:{port}/petrel   Ctrl-C ends all"))
+    if host != HOST:
+        console.print(Text(f"whoever reaches {host} can start tests and break this system", "yellow"))
+    console.print(Text(f"web UI http://{host}:{port}   its tabs alone http://{host}:{port}/petrel   Ctrl-C ends all"))
     with log.open(encoding="utf-8", errors="replace") as said:
         while process.poll() is None:
             for text in news(said):

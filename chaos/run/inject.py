@@ -38,6 +38,8 @@ from sut.deploy.system import System
 
 BY_HAND: Final = "hand-"
 """The name of an injection by hand begins so; the pid of its process follows."""
+DESK: Final = "chaos.run.desk"
+"""The module of the process that injects for the web page; its pid and a number follow BY_HAND. SIGUSR1: heal all."""
 LONGEST_S: Final = 3600.0
 POLL_S: Final = 0.1
 HEAL_S: Final = 30.0
@@ -61,13 +63,18 @@ class Told:
         self._say(f"{good if event.ok else bad}: {event.evidence}")
         self.bitten |= event.phase == "inject" and event.ok
         self.healed |= event.phase == "heal" and event.ok
-        if self.run_dir is None or (self.run_dir / manifest.NAME).exists():  # closed meanwhile: nothing may be added
-            return
-        writer = ControlWriter(self.run_dir / "history" / f"inject-{os.getpid()}.jsonl", process="inject")
-        try:
-            writer.write(event)
-        finally:
-            writer.close()
+        record(self.run_dir, event)
+
+
+def record(run_dir: Path | None, event: Plan | FaultLine) -> None:
+    """Append to the history of a test, unless there is none or it is closed meanwhile. Raises OSError."""
+    if run_dir is None or (run_dir / manifest.NAME).exists():
+        return
+    writer = ControlWriter(run_dir / "history" / f"inject-{os.getpid()}.jsonl", process="inject")
+    try:
+        writer.write(event)
+    finally:
+        writer.close()
 
 
 def open_test(directory: Path) -> Path | None:
@@ -84,11 +91,7 @@ def plan(system: System, name: str, target: str | None, *, for_s: float, options
     if name not in FAULTS:
         raise UsageError(no_such("fault", name, FAULTS))
     fault, topology = FAULTS[name], system.topology
-    lacks: dict[Need, Callable[[], str | None]] = {
-        "links": Links(topology).available,
-        "packets": Packets(topology.run_id).available,
-    }
-    if (reason := unavailable(fault, topology=topology, lacks=lacks)) is not None:
+    if (reason := why_not(system, name)) is not None:
         raise UsageError(f"{name} cannot be injected here: {reason}")
     targets = fault.targets(topology)
     if target is None:
@@ -105,6 +108,16 @@ def plan(system: System, name: str, target: str | None, *, for_s: float, options
     )
 
 
+def why_not(system: System, name: str) -> str | None:
+    """Return the reason why a fault cannot be injected into this system; None if it can."""
+    topology = system.topology
+    lacks: dict[Need, Callable[[], str | None]] = {
+        "links": Links(topology).available,
+        "packets": Packets(topology.run_id).available,
+    }
+    return unavailable(FAULTS[name], topology=topology, lacks=lacks)
+
+
 def inject(system: System, planned: PlannedFault, *, say: Callable[[str], None]) -> int:
     """Inject, hold and heal; the first Ctrl-C heals at once. Returns 0 if it took effect and was healed, else 2 or 70.
 
@@ -118,7 +131,7 @@ def inject(system: System, planned: PlannedFault, *, say: Callable[[str], None])
     except OSError as error:
         raise HarnessError(f"{error.filename or directory}: {error.strerror}") from None
     engine = Engine(
-        (planned,), world=_world(system), ledger=ledger, lines=told, now_ns=now_ns, t0_ns=now_ns(), alone=False
+        (planned,), world=world_of(system), ledger=ledger, lines=told, now_ns=now_ns, t0_ns=now_ns(), alone=False
     )
     where = "" if told.run_dir is None else f"; recorded in {told.run_dir}"
     say(f"{planned.name} on {planned.target} for {planned.for_s:g} s{where}; Ctrl-C heals it now")
@@ -157,7 +170,7 @@ def heal(system: System, *, say: Callable[[str], None]) -> int:
     ledger, failures = UndoLedger(ledger_path), []
     left = undo.pending(ledger_path)
     for promise in left:
-        failed = undo.apply(promise.steps, _world(system))
+        failed = undo.apply(promise.steps, world_of(system))
         failures += failed
         if not failed:
             ledger.done(promise.undo)
@@ -172,20 +185,25 @@ def _promised(directory: Path, name: str) -> bool:
 
 def _told_to_heal(name: str) -> bool:
     """Tell the process of this injection to heal it. False: it is no injection by hand, or its process is gone."""
-    pid = name.removeprefix(BY_HAND)
-    if pid == name or not pid.isdecimal():
+    pid = name.removeprefix(BY_HAND).partition("-")[0]
+    if not name.startswith(BY_HAND) or not pid.isdecimal():
         return False
     try:
         process = psutil.Process(int(pid))
-        if "inject" not in process.cmdline():  # another program has the pid now
+        command = process.cmdline()
+        if DESK in command:
+            process.send_signal(signal.SIGUSR1)
+        elif "inject" in command:
+            process.send_signal(signal.SIGTERM)
+        else:  # another program has the pid now
             return False
-        process.send_signal(signal.SIGTERM)
     except psutil.Error:
         return False
     return True
 
 
-def _world(system: System) -> World:
+def world_of(system: System) -> World:
+    """Return the controls over a running system."""
     topology = system.topology
     try:
         containers = containers_of(topology)

@@ -46,6 +46,7 @@ from sut.deploy.errors import DeployError
 from sut.deploy.net.links import Links
 from sut.deploy.net.packets import Packets
 from sut.deploy.servers.external import Servers
+from sut.deploy.servers.versions import versions
 from sut.deploy.supervise.ending import end
 from sut.deploy.supervise.watchdog import Watchdog
 from sut.deploy.system import System
@@ -129,6 +130,8 @@ class _Run:
         try:
             with self._interrupt.raising():
                 system = self._start_system()
+                self._provenance |= {"servers": versions(system.topology, system.state())}
+                self._write_meta()
                 self._calibrate(system)
         except Interrupted:
             self._say("interrupted before anything ran")

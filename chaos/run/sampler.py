@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -65,21 +65,23 @@ class Sampler:
         # One slow process (stopped by a fault, say) must not delay the look at the others.
         with ThreadPoolExecutor(max_workers=4) as pool, self._path.open("ab", buffering=0) as file:
             while not self._stop.wait(PERIOD_S):
-                samples = self._sample(pool)
+                samples = look(self._system, pool, self._others())
                 seen = cores.look("runner", {sample.pid: sample.cpu_s for sample in samples})
                 with contextlib.suppress(OSError):  # a full disk costs samples; those who must write tell of it
                     file.write(b"".join(encoder.encode(sample) + b"\n" for sample in samples))
                     if seen is not None:
                         self._tell(seen)
 
-    def _sample(self, pool: ThreadPoolExecutor) -> list[Sample]:
-        pids = {name: state.pid for name, state in self._system.state().items() if state.pid} | self._others()
-        with_peer = [service for service in self._system.topology.services if "peer" in service.ports]
-        secret = self._system.topology.peer_secret
-        pongs = pool.map(lambda s: probe.peer_ping((s.host, s.ports["peer"]), PING_TIMEOUT_S, secret), with_peer)
-        stats = {pong.node: pong.stats for pong in pongs if pong is not None}
-        samples = (_look(name, pid, stats.get(name, {})) for name, pid in pids.items())
-        return [sample for sample in samples if sample is not None]
+
+def look(system: System, pool: ThreadPoolExecutor, others: Mapping[str, int]) -> list[Sample]:
+    """Return one sample of each process that lives. `others`: pids of processes outside the topology, by name."""
+    pids = {name: state.pid for name, state in system.state().items() if state.pid} | dict(others)
+    with_peer = [service for service in system.topology.services if "peer" in service.ports]
+    secret = system.topology.peer_secret
+    pongs = pool.map(lambda s: probe.peer_ping((s.host, s.ports["peer"]), PING_TIMEOUT_S, secret), with_peer)
+    stats = {pong.node: pong.stats for pong in pongs if pong is not None}
+    samples = (_look(name, pid, stats.get(name, {})) for name, pid in pids.items())
+    return [sample for sample in samples if sample is not None]
 
 
 def _look(name: str, pid: int, stats: dict[str, float]) -> Sample | None:

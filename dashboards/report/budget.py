@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from dashboards.report.hops import HOPS, MISSING, Budget, Mix, Share, Spread
-from dashboards.report.svg import WIDTH, number, tag
+from dashboards.report.svg import WIDTH, Frame, framed, number, tag
 from dashboards.report.wording import NONE, milliseconds, thousands
 
 LABELS = 188.0
@@ -62,7 +62,7 @@ def budget_view(budget: Budget | None) -> BudgetView | None:
         every=thousands(budget.every),
         problem=budget.problem,
         rows=rows,
-        picture=_picture(budget) if shares else None,
+        picture=framed(lambda frame: _picture(budget, frame)) if shares else None,
         faults=budget.faults is not None,
         notes=_notes(budget, shares),
     )
@@ -90,8 +90,8 @@ def _notes(budget: Budget, shares: Sequence[Share]) -> list[str]:
     return notes
 
 
-def _picture(budget: Budget) -> Markup:
-    """Return one bar for each percentile of each share."""
+def _picture(budget: Budget, frame: Frame) -> Markup:
+    """Return one bar for each percentile of each share; in a narrow frame its name stands above it."""
     mixes = [
         (f"{name}, around {rank}", mix)
         for name, share in (("Steady", budget.steady), ("Fault windows", budget.faults))
@@ -99,24 +99,29 @@ def _picture(budget: Budget) -> Markup:
         for rank, mix in (("p50", share.near_p50), ("p99", share.near_p99))
     ]
     parts: list[Markup] = []
+    above, row = frame.name == "narrow", ROW * (1.5 if frame.name == "narrow" else 1)
     for place, (name, mix) in enumerate(mixes):
-        middle = ROW * place + ROW / 2
-        parts.append(tag("text", name, class_="hop-label", x=LABELS - 10, y=middle + 4))
-        parts += _bar(mix, top=middle - BAR / 2)
-        parts.append(tag("text", f"{milliseconds(mix.total)} ms", class_="strong", x=WIDTH - TOTALS + 10, y=middle + 4))
+        middle, total = row * (place + 1) - ROW / 2, f"{milliseconds(mix.total)} ms"
+        if above:
+            parts.append(tag("text", f"{name}: {total}", class_="strong", x=0.0, y=middle - BAR / 2 - 6))
+            parts += _bar(mix, top=middle - BAR / 2, left=0.0, whole=float(frame.width))
+        else:
+            parts.append(tag("text", name, class_="hop-label", x=LABELS - 10, y=middle + 4))
+            parts += _bar(mix, top=middle - BAR / 2, left=LABELS, whole=WIDTH - LABELS - TOTALS)
+            parts.append(tag("text", total, class_="strong", x=WIDTH - TOTALS + 10, y=middle + 4))
     said = "; ".join(f"{name} ({milliseconds(mix.total)} ms): {_in_words(mix)}" for name, mix in mixes)
     return tag(
         "svg",
-        tag("title", "The hops of deliveries", id="hops-title"),
-        tag("desc", said, id="hops-desc"),
+        tag("title", "The hops of deliveries", id=f"hops-{frame.name}-title"),
+        tag("desc", said, id=f"hops-{frame.name}-desc"),
         *parts,
-        viewBox=f"0 0 {WIDTH} {number(ROW * len(mixes))}", role="img", aria_labelledby="hops-title hops-desc",
+        viewBox=f"0 0 {frame.width} {number(row * len(mixes))}", role="img",
+        aria_labelledby=f"hops-{frame.name}-title hops-{frame.name}-desc",
     )  # fmt: skip
 
 
-def _bar(mix: Mix, *, top: float) -> list[Markup]:
+def _bar(mix: Mix, *, top: float, left: float, whole: float) -> list[Markup]:
     parts: list[Markup] = []
-    left, whole = LABELS, WIDTH - LABELS - TOTALS
     for place, hop in enumerate(HOPS):
         took = mix.hops.get(hop.name, 0.0)
         width = whole * took / mix.total if mix.total > 0 else 0.0

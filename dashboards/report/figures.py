@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from markupsafe import Markup
@@ -12,10 +12,13 @@ from chaos.verdict.model import FaultResult
 from dashboards.report.lanes import Lane
 from dashboards.report.scales import Scale, linear_from_zero, log_around, short
 from dashboards.report.series import Grid, Latency, Values
-from dashboards.report.svg import Band, BandKind, Line, Plot, Rule, draw, y_range
+from dashboards.report.svg import Band, BandKind, Line, Plot, Rule, draw, framed, y_range
 
 TALL = 300.0
 LOW = 190.0
+STYLES = "abcdef"
+"""Styles of lines in report.css."""
+MAX_LINES = len(STYLES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,22 +114,20 @@ def latency_figure(latency: Latency, grid: Grid, *, bands: Sequence[Band], bound
         f"{short(highest)} ms, due {grid.start_s + worst * grid.step_s:g} s into the run."
     )
     plots = [
-        Picture(
-            scale=scale,
-            svg=draw(
-                Plot(
-                    key=f"latency-{scale}",
-                    title="Delivery latency over time",
-                    description=description,
-                    unit="ms",
-                    grid=grid,
-                    lines=lines,
-                    y=axis,
-                    height=TALL,
-                    bands=bands,
-                    rules=[Rule(value=bound_ms, label=f"bound of the steady p99: {bound_ms:g} ms")],
-                )
+        _picture(
+            Plot(
+                key=f"latency-{scale}",
+                title=f"Delivery latency over time, {scale} scale",
+                description=description,
+                unit="ms",
+                grid=grid,
+                lines=lines,
+                y=axis,
+                height=TALL,
+                bands=bands,
+                rules=[Rule(value=bound_ms, label=f"bound of the steady p99: {bound_ms:g} ms")],
             ),
+            scale=scale,
         )
         for scale, axis in axes.items()
     ]
@@ -141,6 +142,29 @@ def throughput_figure(rates: dict[str, Values], grid: Grid, *, bands: Sequence[B
         Line(name="acknowledged", style="c", values=rates["ack"]),
     ]
     return _simple("throughput", "Throughput (messages/s)", "1/s", lines, grid, bands=bands)
+
+
+def backlog_figure(backlog: dict[str, Values], grid: Grid, *, bands: Sequence[Band]) -> Figure:
+    """Return what is under way at the end of each second: sends without an answer, deliveries not shown yet."""
+    lines = [
+        Line(name="deliveries not shown yet", style="a", values=backlog["deliveries"]),
+        Line(name="sends without an answer", style="b", values=backlog["sends"]),
+    ]
+    return _simple("backlog", "Backlog", "", lines, grid, bands=bands)
+
+
+def connections_figure(connections: dict[str, Values], grid: Grid, *, bands: Sequence[Band]) -> Figure | None:
+    """Return the connections of each gateway, the sum of those beyond MAX_LINES; None if they are not known."""
+    if not connections:
+        return None
+    named = list(connections.items())
+    if len(named) > MAX_LINES:
+        rest = [values for _, values in named[MAX_LINES - 1 :]]
+        summed: Values = [sum(known) if (known := [v for v in at if v is not None]) else None
+                          for at in zip(*rest, strict=True)]  # fmt: skip
+        named = [*named[: MAX_LINES - 1], (f"{len(rest)} more together", summed)]
+    lines = [Line(name=name, style=STYLES[place], values=values) for place, (name, values) in enumerate(named)]
+    return _simple("connections", "Connections of each gateway (a gap: no answer)", "", lines, grid, bands=bands)
 
 
 def online_figure(online: Values, grid: Grid, *, bands: Sequence[Band]) -> Figure:
@@ -164,4 +188,8 @@ def _simple(key: str, title: str, unit: str, lines: Sequence[Line], grid: Grid, 
         key=key, title=f"{title} over time", description=f"{described}.", unit=unit, grid=grid, lines=lines,
         y=linear_from_zero(highest, start=base, stop=top), height=LOW, bands=bands,
     )  # fmt: skip
-    return Figure(key=key, title=title, legend=lines, plots=[Picture(scale="linear", svg=draw(plot))])
+    return Figure(key=key, title=title, legend=lines, plots=[_picture(plot, scale="linear")])
+
+
+def _picture(plot: Plot, *, scale: str) -> Picture:
+    return Picture(scale=scale, svg=framed(lambda frame: draw(replace(plot, frame=frame))))

@@ -9,7 +9,17 @@ from markupsafe import Markup
 
 from dashboards.report.scales import Linear
 from dashboards.report.series import Grid
-from dashboards.report.svg import BOTTOM, LEFT, RIGHT, WIDTH, Band, draw_bands, number, path_data, tag, time_scale
+from dashboards.report.svg import (
+    BOTTOM,
+    WIDE_FRAME,
+    Band,
+    Frame,
+    draw_bands,
+    number,
+    path_data,
+    tag,
+    time_scale,
+)  # fmt: skip
 
 ROW = 24.0
 BAR = 12.0
@@ -30,9 +40,9 @@ class Lane:
     healed: bool
 
 
-def draw_lanes(lanes: Sequence[Lane], grid: Grid) -> Markup:
+def draw_lanes(lanes: Sequence[Lane], grid: Grid, frame: Frame = WIDE_FRAME) -> Markup:
     """Return one row per fault: its number, a bar while it was in force, a hatched tail until recovery, its name."""
-    x = time_scale(grid)
+    x = time_scale(grid, frame)
     height = ROW * len(lanes) + BOTTOM
     base = height - BOTTOM
     parts: list[Markup] = []
@@ -41,8 +51,8 @@ def draw_lanes(lanes: Sequence[Lane], grid: Grid) -> Markup:
         top = middle - BAR / 2
         left, right = x(lane.start_s), max(x(lane.stop_s), x(lane.start_s) + 2)
         end = right
-        parts.append(tag("line", class_="grid", x1=float(LEFT), x2=float(WIDTH - RIGHT), y1=middle, y2=middle))
-        parts.append(tag("text", lane.label, class_="tick y strong", x=float(LEFT - 8), y=middle + 4))
+        parts.append(tag("line", class_="grid", x1=float(frame.left), x2=float(frame.stop), y1=middle, y2=middle))
+        parts.append(tag("text", lane.label, class_="tick y strong", x=float(frame.left - 8), y=middle + 4))
         if lane.recovered_s is not None and x(lane.recovered_s) > right:
             end = x(lane.recovered_s)
             parts.append(tag("rect", class_="band recovery", x=right, y=top, width=end - right, height=BAR))
@@ -51,21 +61,26 @@ def draw_lanes(lanes: Sequence[Lane], grid: Grid) -> Markup:
         note = "" if lane.effective else " (did not take effect)"
         note += "" if lane.healed else " (not healed)"
         text = lane.name + note
-        fits = end + 8 + TEXT_WIDTH * len(text) < WIDTH - RIGHT
-        at, anchor = (end + 8, "start") if fits else (left - 8, "end")
-        parts.append(tag("text", text, class_="lane-name", x=at, y=middle + 4, text_anchor=anchor))
+        if TEXT_WIDTH * len(text) < frame.stop - frame.left - 40:  # else only its number fits, and the table names it
+            fits = end + 8 + TEXT_WIDTH * len(text) < frame.stop
+            at, anchor = (end + 8, "start") if fits else (left - 8, "end")
+            if not fits and at - TEXT_WIDTH * len(text) < frame.left:
+                continue
+            parts.append(tag("text", text, class_="lane-name", x=at, y=middle + 4, text_anchor=anchor))
     parts.append(tag("line", class_="axis", x1=x.start, x2=x.stop, y1=base, y2=base))
     for value in x.ticks():
         parts.append(tag("line", class_="axis", x1=x(value), x2=x(value), y1=base, y2=base + 4))
-        parts.append(tag("text", f"{number(value)} s", class_="tick x", x=x(value), y=base + 18))
+        parts.append(tag("text", f"{number(value)} s", class_="tick x", x=min(x(value), x.stop - 10), y=base + 18))
     summary = "; ".join(f"{lane.label} {lane.name} from {lane.start_s:.1f} s to {lane.stop_s:.1f} s" for lane in lanes)
     return tag(
         "svg",
-        tag("title", "When each fault was in force", id="lanes-title"),
-        tag("desc", summary, id="lanes-desc"),
+        tag("title", "When each fault was in force", id=f"lanes-{frame.name}-title"),
+        tag("desc", summary, id=f"lanes-{frame.name}-desc"),
         *parts,
         tag("line", class_="cursor", x1=0.0, x2=0.0, y1=0.0, y2=base, visibility="hidden"),
-        viewBox=f"0 0 {WIDTH} {number(height)}", role="img", aria_labelledby="lanes-title lanes-desc",
+        viewBox=f"0 0 {frame.width} {number(height)}", role="img",
+        data_left=str(frame.left), data_right=str(frame.stop),
+        aria_labelledby=f"lanes-{frame.name}-title lanes-{frame.name}-desc",
     )  # fmt: skip
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from dashboards.report.series import Grid, Values
+
 MAX_SAMPLES = 500_000
 """Maximum number of lines to read; lines beyond it count as unused."""
 MAX_POINTS = 160
@@ -24,9 +26,39 @@ class Sample(msgspec.Struct, frozen=True):
 
     t: int
     service: str
+    pid: int = 0
     rss_bytes: float | None = None
     cpu_s: float | None = None
     stats: dict[str, float | str | bool | None] = {}
+
+
+@dataclass(slots=True)
+class OwnNumber:
+    """One of a process's own numbers over all its lives, each of which counts from 0 again.
+
+    A number that never falls within a life is a counter: its total is the sum of where each life left it. The last
+    counts of a life that was killed between two samples are not in it.
+    """
+
+    peak: float = float("-inf")
+    ended: float = 0.0
+    """Where earlier lives left it."""
+    last: float = 0.0
+    falls: bool = False
+
+    def see(self, value: float, *, anew: bool) -> None:
+        """Take one sample; `anew`: the first of another life."""
+        if anew:
+            self.ended += self.last
+        elif value < self.last:
+            self.falls = True
+        self.last = value
+        self.peak = max(self.peak, value)
+
+    @property
+    def total(self) -> float | None:
+        """The total of a counter; None for a number that is none."""
+        return None if self.falls else self.ended + self.last
 
 
 @dataclass(kw_only=True)
@@ -38,8 +70,11 @@ class ServiceUsage:
     rss_bytes: list[float | None] = field(default_factory=list)
     cpu_cores: list[float | None] = field(default_factory=list)
     """CPU seconds per second since the sample before; None for the first sample and across a restart."""
-    peaks: dict[str, float] = field(default_factory=dict)
-    """The highest value of each of the process's own numbers."""
+    lives: int = 0
+    """Number of processes that had the name, one after the other."""
+    numbers: dict[str, OwnNumber] = field(default_factory=dict)
+    connections: list[float | None] = field(default_factory=list)
+    """Of a gateway, at each sample."""
 
     @property
     def peak_rss_bytes(self) -> float | None:
@@ -81,17 +116,40 @@ def read_usage(run_dir: Path, *, origin_ns: int) -> Usage:
             unused += 1
     services: dict[str, ServiceUsage] = {}
     last_cpu: dict[str, tuple[int, float]] = {}
+    last_pid: dict[str, int] = {}
     for sample in sorted(samples, key=lambda sample: sample.t):
         usage = services.setdefault(sample.service, ServiceUsage(name=sample.service))
         usage.times_s.append((sample.t - origin_ns) / 1e9)
         usage.rss_bytes.append(sample.rss_bytes)
-        usage.cpu_cores.append(_cores(last_cpu.get(sample.service), sample))
+        before = last_cpu.get(sample.service)
+        usage.cpu_cores.append(_cores(before, sample))
+        fell = before is not None and sample.cpu_s is not None and sample.cpu_s < before[1]
+        anew = fell or last_pid.get(sample.service) != sample.pid
+        last_pid[sample.service] = sample.pid
+        usage.lives += anew
+        connections = sample.stats.get("connections")
+        usage.connections.append(connections if isinstance(connections, int | float) else None)
         if sample.cpu_s is not None:
             last_cpu[sample.service] = (sample.t, sample.cpu_s)
         for name, value in sample.stats.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
-                usage.peaks[name] = max(value, usage.peaks.get(name, value))
+                usage.numbers.setdefault(name, OwnNumber()).see(value, anew=anew)
     return Usage(services=tuple(services[name] for name in sorted(services)), unused_lines=unused)
+
+
+def connections(usage: Usage, grid: Grid) -> dict[str, Values]:
+    """Return the connections at the end of each bucket of each service that has any, by its name."""
+    found: dict[str, Values] = {}
+    for service in usage.services:
+        if not any(service.connections):
+            continue
+        values: Values = [None] * grid.buckets
+        for at_s, value in zip(service.times_s, service.connections, strict=True):
+            bucket = int((at_s - grid.start_s) // grid.step_s)
+            if 0 <= bucket < grid.buckets:
+                values[bucket] = value
+        found[service.name] = values
+    return found
 
 
 def _lines(directory: Path) -> Iterator[bytes]:

@@ -94,6 +94,30 @@ def rates(events: pl.DataFrame, grid: Grid, kinds: Sequence[str]) -> dict[str, V
     return {kind: grid.spread(frame.filter(pl.col("e") == kind), "rate", missing=0.0) for kind in kinds}
 
 
+def backlog(sent: pl.DataFrame, answered: pl.DataFrame, samples: pl.DataFrame, grid: Grid) -> dict[str, Values]:
+    """Return, at the end of each bucket, the sends without an answer and the timed deliveries not shown yet.
+
+    `sent` and `answered` have a row a message with its `t`, `samples` has a delivery's `due` and `t`.
+    """
+    return {
+        "sends": _level(sent.select("t"), answered.select("t"), grid),
+        "deliveries": _level(samples.select(t="due"), samples.select("t"), grid),
+    }
+
+
+def _level(come: pl.DataFrame, gone: pl.DataFrame, grid: Grid) -> Values:
+    """Return how many of the first, less how many of the second, there were up to the end of each bucket."""
+    steps = pl.concat([come.with_columns(change=pl.lit(1)), gone.with_columns(change=pl.lit(-1))])
+    changes = steps.group_by(grid.index("t")).agg(pl.col("change").sum()).sort("bucket")
+    level, values, rows = 0, [], dict(changes.rows())
+    for bucket in sorted(place for place in rows if place < 0):
+        level += rows[bucket]
+    for bucket in range(grid.buckets):
+        level += rows.get(bucket, 0)
+        values.append(float(max(0, level)))
+    return list(values)
+
+
 def online(events: pl.DataFrame, grid: Grid) -> Values:
     """Return the devices online at the end of each bucket. A device that reports the same state twice counts once."""
     changes = (

@@ -54,15 +54,25 @@ class StoryTable:
     notes: Sequence[str]
 
 
-def tell(verdict: Verdict, history: History) -> StoryTable | None:
-    """Return the story of the first counterexample of an invalid check that has one; None if there is none."""
+def stories(verdict: Verdict, history: History, *, most: int, a_check: int = 3) -> list[StoryTable]:
+    """Return the stories of the first counterexamples of each invalid check: `a_check` of one, `most` in all.
+
+    A message that several checks complain of is told once, for the first of them.
+    """
+    found: list[StoryTable] = []
+    told: set[tuple[str, Id, Id]] = set()
     for check in verdict.checks:
-        if check.verdict != "invalid":
-            continue
+        left = min(a_check, most - len(found)) if check.verdict == "invalid" else 0
         for example in check.counterexamples:
-            if steps := story_of(history, example):
-                return _table(check.name, example, steps, verdict, history)
-    return None
+            if left <= 0 or example.conv is None:
+                break
+            named = {("msg", example.conv, example.msg), ("seq", example.conv, example.seq)}
+            subjects = {(kind, conv, of) for kind, conv, of in named if of is not None}
+            if not subjects & told and (steps := story_of(history, example)):
+                found.append(_table(check.name, example, steps, verdict, history))
+                left -= 1
+                told |= subjects
+    return found
 
 
 def _table(check: str, example: Counterexample, steps: list[Step], verdict: Verdict, history: History) -> StoryTable:

@@ -6,7 +6,7 @@ report.css, so that one picture serves light, dark and paper.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,11 +18,35 @@ from dashboards.report.series import Grid
 WIDTH = 1080
 LEFT = 62
 RIGHT = 14
+NARROW = 380
+NARROW_LEFT = 54
 TOP = 26
 BOTTOM = 26
 LABEL_ROWS = 2
 """Band labels that would touch go to the next of this many rows."""
 LABEL_GAP = 26.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """The geometry of a picture: one for a wide page, one for a phone. The page shows the one that fits."""
+
+    name: str
+    width: int
+    left: int
+    right: int
+    ticks: int
+    """About how many numbers fit on the time axis."""
+
+    @property
+    def stop(self) -> int:
+        """The right end of the plotting area."""
+        return self.width - self.right
+
+
+WIDE_FRAME = Frame(name="wide", width=WIDTH, left=LEFT, right=RIGHT, ticks=12)
+NARROW_FRAME = Frame(name="narrow", width=NARROW, left=NARROW_LEFT, right=10, ticks=4)
+FRAMES = (WIDE_FRAME, NARROW_FRAME)
 
 
 def tag(name: str, *children: str, **attributes: str | float | None) -> Markup:
@@ -109,11 +133,12 @@ class Plot:
     height: float
     bands: Sequence[Band] = ()
     rules: Sequence[Rule] = ()
+    frame: Frame = WIDE_FRAME
 
 
-def time_scale(grid: Grid) -> Linear:
-    """Return the x axis that all plots of a page share."""
-    return Linear(low=grid.start_s, high=grid.stop_s, start=LEFT, stop=WIDTH - RIGHT, wanted=12)
+def time_scale(grid: Grid, frame: Frame = WIDE_FRAME) -> Linear:
+    """Return the x axis that all plots of a page in this frame share."""
+    return Linear(low=grid.start_s, high=grid.stop_s, start=frame.left, stop=frame.stop, wanted=frame.ticks)
 
 
 def y_range(height: float) -> tuple[float, float]:
@@ -123,7 +148,8 @@ def y_range(height: float) -> tuple[float, float]:
 
 def draw(plot: Plot) -> Markup:
     """Return the plot as one svg element."""
-    x = time_scale(plot.grid)
+    frame = plot.frame
+    x = time_scale(plot.grid, frame)
     xs = [x(plot.grid.start_s + (i + 0.5) * plot.grid.step_s) for i in range(plot.grid.buckets)]
     base, top = y_range(plot.height)
     paths = [
@@ -134,22 +160,33 @@ def draw(plot: Plot) -> Markup:
     ]  # fmt: skip
     rules = [
         tag(
-            "line", class_="rule", x1=float(LEFT), x2=float(WIDTH - RIGHT), y1=plot.y(rule.value), y2=plot.y(rule.value)
+            "line",
+            class_="rule",
+            x1=float(frame.left),
+            x2=float(frame.stop),
+            y1=plot.y(rule.value),
+            y2=plot.y(rule.value),
         )
-        + tag("text", rule.label, class_="rule-label", x=float(WIDTH - RIGHT - 4), y=plot.y(rule.value) - 5)
+        + tag("text", rule.label, class_="rule-label", x=float(frame.stop - 4), y=plot.y(rule.value) - 5)
         for rule in plot.rules
     ]
     return tag(
         "svg",
-        tag("title", plot.title, id=f"{plot.key}-title"),
-        tag("desc", plot.description, id=f"{plot.key}-desc"),
+        tag("title", plot.title, id=f"{plot.key}-{frame.name}-title"),
+        tag("desc", plot.description, id=f"{plot.key}-{frame.name}-desc"),
         draw_bands(plot.bands, x, top=top, base=base),
         draw_axes(x, plot.y, unit=plot.unit, top=top, base=base),
         *paths, *rules,
         tag("line", class_="cursor", x1=0.0, x2=0.0, y1=top, y2=base, visibility="hidden"),
-        viewBox=f"0 0 {WIDTH} {number(plot.height)}", role="img", tabindex="0",
-        aria_labelledby=f"{plot.key}-title {plot.key}-desc",
+        viewBox=f"0 0 {frame.width} {number(plot.height)}", role="img", tabindex="0",
+        data_left=str(frame.left), data_right=str(frame.stop),
+        aria_labelledby=f"{plot.key}-{frame.name}-title {plot.key}-{frame.name}-desc",
     )  # fmt: skip
+
+
+def framed(draw_one: Callable[[Frame], Markup]) -> Markup:
+    """Return a picture in every frame; the page shows the one that fits."""
+    return Markup("").join(tag("div", draw_one(frame), class_=f"frame {frame.name}") for frame in FRAMES)
 
 
 def draw_axes(x: Linear, y: Scale, *, unit: str, top: float, base: float) -> Markup:
@@ -161,7 +198,8 @@ def draw_axes(x: Linear, y: Scale, *, unit: str, top: float, base: float) -> Mar
     parts.append(tag("line", class_="axis", x1=x.start, x2=x.stop, y1=base, y2=base))
     for value in x.ticks():
         parts.append(tag("line", class_="axis", x1=x(value), x2=x(value), y1=base, y2=base + 4))
-        parts.append(tag("text", f"{short(value)} s", class_="tick x", x=x(value), y=base + 18))
+        at = min(x(value), x.stop - 10)  # the last number stays inside
+        parts.append(tag("text", f"{short(value)} s", class_="tick x", x=at, y=base + 18))
     return Markup("").join(parts)
 
 

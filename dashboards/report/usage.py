@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from markupsafe import Markup
 
 from dashboards.report.lanes import sparkline
-from dashboards.report.metrics import ServiceUsage, read_usage, thinned
+from dashboards.report.metrics import OwnNumber, ServiceUsage, Usage, thinned
 from dashboards.report.scales import short
 from dashboards.report.series import Grid
 from dashboards.report.svg import Band
 from dashboards.report.wording import cores, mebibytes
 
+GAUGES = frozenset(
+    ("connections", "sockets", "rss_bytes", "users", "addresses", "chats_up", "registry_up", "routes_waiting", "whole",
+     "draining", "ready", "unstored", "behind", "conversations", "reads_waiting", "cursors", "lag", "waiting")
+)  # fmt: skip
+"""Numbers of a process that are levels, also where they never fell."""
 MAX_ROWS = 60
 """Maximum number of processes shown: those with the most memory."""
 
@@ -29,8 +33,10 @@ class UsageRow:
     cpu: Markup
     mean_cpu: str
     peak_cpu: str
-    peaks: str
-    """The maxima of its own numbers, one a line; empty if it gave none."""
+    lives: str
+    """Says how many processes had the name, if there was more than one."""
+    numbers: str
+    """Its own numbers, one a line; empty if it gave none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +47,8 @@ class UsageTable:
     unused: int
 
 
-def usage_table(run_dir: Path, grid: Grid, *, bands: Sequence[Band]) -> UsageTable:
-    """Return the table of a run directory; without rows if there are no metrics."""
-    usage = read_usage(run_dir, origin_ns=grid.origin_ns)
+def usage_table(usage: Usage, grid: Grid, *, bands: Sequence[Band]) -> UsageTable:
+    """Return the table of a run; without rows if there are no metrics."""
     services = usage.services
     if len(services) > MAX_ROWS:
         largest = sorted(services, key=lambda service: -(service.peak_rss_bytes or 0))[:MAX_ROWS]
@@ -67,5 +72,14 @@ def _row(service: ServiceUsage, grid: Grid, *, most_memory: float, most_cpu: flo
         cpu=draw(service.cpu_cores, most_cpu, "CPU"),
         mean_cpu=cores(service.mean_cores),
         peak_cpu=cores(service.peak_cores),
-        peaks="\n".join(f"{name} {short(value)}" for name, value in sorted(service.peaks.items())),
+        lives=f"{service.lives} processes, one after the other" if service.lives > 1 else "",
+        numbers="\n".join(_number(name, number) for name, number in sorted(service.numbers.items())),
     )
+
+
+def _number(name: str, number: OwnNumber) -> str:
+    """Return a counter's total over all lives, or the highest value of another number."""
+    total = number.total
+    if name in GAUGES or total is None:
+        return f"{name} at most {short(number.peak)}"
+    return f"{name} {short(total)}"

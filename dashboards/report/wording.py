@@ -58,4 +58,7 @@ def why(verdict: Verdict) -> str:
     bitten = sum(fault.effective for fault in verdict.faults)
     through = f" through {bitten} fault{'s' if bitten != 1 else ''}" if bitten else ""
     acked = thousands(verdict.counts.sends_acked)
-    return f"{acked} acknowledged messages, none lost{through}; all {len(deciding)} checks hold."
+    felt_s = [fault.recovery.felt_s for fault in verdict.faults if fault.recovery.felt_s]
+    said = f" People felt {len(felt_s)} of them, for at most {max(felt_s):.0f} s." if felt_s else ""
+    said = " Nobody felt them." if bitten and not felt_s else said
+    return f"{acked} acknowledged messages, none lost{through}; all {len(deciding)} checks hold.{said}"

@@ -26,12 +26,37 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """The figures of a process while it runs."""
+    """The figures of a process while it runs, all since its start: a report that is lost costs nothing."""
 
+    number: int = 0
+    """Counts the reports of one process from 1; 0: it is not sent."""
     counters: Counters = msgspec.field(default_factory=Counters)
     ack: dict[str, int] = {}
     show: dict[str, int] = {}
     """Latencies to the ack and to the display, as exported histograms."""
+
+
+class Reports:
+    """The newest report of each process. They are cumulative and numbered, so one that is lost costs nothing."""
+
+    def __init__(self) -> None:
+        self._newest: dict[str, Report] = {}
+        self.taken = 0
+        self.lost = 0
+        """Numbers that never came, or came after a later one."""
+
+    def take(self, process: str, report: Report) -> None:
+        """Take a report; one that is older than the newest is left out."""
+        before = self._newest.get(process)
+        if before is not None and report.number <= before.number:
+            return
+        self.taken += 1
+        self.lost += report.number - (before.number if before is not None else 0) - 1
+        self._newest[process] = report
+
+    def newest(self) -> list[Report]:
+        """Return the newest report of each process."""
+        return list(self._newest.values())
 
 
 def total(reports: Iterable[Report]) -> tuple[Counters, Histogram, Histogram]:

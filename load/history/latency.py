@@ -16,6 +16,9 @@ _BITS: Final = 6
 _HALF: Final = 1 << (_BITS - 1)
 BUCKETS: Final = _HALF * (30 - _BITS) + (1 << _BITS)
 
+HALF_OCTAVES: Final = 34
+"""Rows of a heat map: below 1 ms, then half octaves up to 65 s and above."""
+
 
 def bucket_of(us: int) -> int:
     """Return the bucket of a time in microseconds; negative times count as 0."""
@@ -71,6 +74,24 @@ class Histogram:
         self._counts = [a + b for a, b in zip(self._counts, other._counts, strict=True)]
         self.count += other.count
         self.max_us = max(self.max_us, other.max_us)
+
+    def since(self, earlier: Histogram) -> Histogram:
+        """Return what was counted after `earlier`, an older state of this one; its maximum is exact to a bucket."""
+        added = Histogram()
+        added._counts = [max(0, now - before) for now, before in zip(self._counts, earlier._counts, strict=True)]
+        added.count = sum(added._counts)
+        last = max((bucket for bucket, count in enumerate(added._counts) if count), default=0)
+        added.max_us = min(self.max_us, middle_of(last)) if last < bucket_of(self.max_us) else self.max_us
+        return added
+
+    def half_octaves(self) -> list[int]:
+        """Return the counts below 1 ms, and in each of HALF_OCTAVES - 1 steps by the factor 1.41 from there."""
+        rows = [0] * HALF_OCTAVES
+        for bucket, count in enumerate(self._counts):
+            if count:
+                ms = middle_of(bucket) / 1000
+                rows[0 if ms < 1 else min(HALF_OCTAVES - 1, 1 + math.floor(2 * math.log2(ms)))] += count
+        return rows
 
     def export(self) -> dict[str, int]:
         """Return the non-empty buckets and the maximum, for a message to another process."""

@@ -1,25 +1,45 @@
 # mypy: disable-error-code="no-untyped-call"
-"""The live ledger in Locust's web UI: a tab beside the statistics, a page of its own (/petrel), its JSON, the reports.
+"""The tabs beside Locust's own in its web UI, the same pages by themselves (/petrel), their JSON, the files of runs.
 
-It shows the counts of the swarm's processes, reported every few seconds. The verdict comes from the history, not from
-here. Locust's own page is told a state by which it goes on asking (`Pages.state`).
+Locust's React build draws a tab of `extended_tabs` by its `component`. Here that is the name of a custom element, which
+a module script of ours defines, so Locust's page is extended and not changed. The counts come from the swarm's
+processes and, second by second, from the history; the verdict comes from the history alone. Locust's own page is told a
+state by which it goes on asking (`Pages.state`). guard.py keeps other web sites away.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import msgspec
-from flask import Response, request, send_file
-from locust.web import WebUI
+from flask import Flask, Response, request, send_file
 
 from load.history.control import PHASES
+from load.sentences import sentence
+from load.webui.asked import Experiment, Healing, Injection
+from load.webui.guard import guard
+from load.webui.live import Live
+from load.webui.series import Point
+
+if TYPE_CHECKING:  # who looks at these pages without Locust must not be patched by gevent
+    from locust.web import WebUI
 
 KEY: Final = "petrel"
 JUDGING: Final = "being judged"
 """The verdict of a test that has ended, until there is one."""
+TABS: Final = ("Ledger", "Latency", "Chaos", "Topology", "Verdict")
+ASSETS: Final = ("tabs.js", "page.js", "kit.js", "ledger.js", "latency.js", "chaos.js", "topology.js", "verdict.js",
+                 "petrel.css", "page.css")  # fmt: skip
+KINDS: Final = {".js": "text/javascript", ".css": "text/css"}
+FILES: Final = ("report.html", "junit.xml", "verdict.json")
+"""What a run's directory offers to the page."""
+MAX_BODY: Final = 65536
 
 
 class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,8 +61,16 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     to_come: int | None
     """Deliveries that acked messages still require; approximate, because groups change meanwhile. None: not known,
     because people changed the number of users, or over."""
+    outstanding: int | None
+    """Deliveries that devices online now have not shown, as the history says; None: not known."""
+    suspicious: int | None
+    """The subset of those whose message was acked long ago (load.drive.desk)."""
     drops: int
     violations: int
+    reports: int
+    """Reports of the swarm's processes that arrived; each holds all counts of its process so far."""
+    reports_lost: int
+    """Reports that did not arrive. They cost nothing once a later one has come."""
     run: str
     """The directory of the run that goes on, or was the last."""
     verdict: str
@@ -88,36 +116,29 @@ class Pages(Protocol):
         a test is being prepared, would stay on it for the whole test.
         """
 
-    def report(self, run: str) -> Path | None:
-        """Return the report of a run of this process, by the name of its directory; None without one."""
+    def file(self, run: str, name: str) -> Path | None:
+        """Return a file of a run of this process, by the name of its directory; None without one."""
 
     def stop_preparing(self) -> None:
         """Somebody pressed Stop: a test that is still being prepared does not begin."""
 
+    def experiment(self, wanted: Experiment) -> tuple[bool, str]:
+        """Start a test with the faults of an experiment. Returns whether it begins, and what was said."""
 
-def attach(web_ui: WebUI, pages: Pages, *, base: str = "") -> None:
-    """Add the tab and the routes, below the path `base`; call before the web UI starts."""
+
+def attach(web_ui: WebUI, pages: Pages, live: Live, *, host: str = "", base: str = "") -> None:
+    """Add the tabs and the routes, below the path `base`; call before the web UI starts. `host`: what it listens on."""
     base = base.rstrip("/")
     app = web_ui.app
     assert app is not None
+    guard(app, host)
     web_ui.template_args |= {
-        "extended_tabs": [{"title": "Ledger", "key": KEY}],
-        "extended_tables": [
-            {"key": KEY, "structure": [{"key": "row", "title": "Ledger"}, {"key": "value", "title": "Now"}]}
+        "extended_tabs": [
+            {"title": name, "key": f"{KEY}-{name.lower()}", "component": f"{KEY}-{name.lower()}"} for name in TABS
         ],
     }
-
-    def page() -> Response:
-        return Response(_PAGE, mimetype="text/html")
-
-    def ledger() -> Response:
-        return Response(msgspec.json.encode(pages.view()), mimetype="application/json")
-
-    def report(run: str) -> Response:
-        path = pages.report(run)
-        if path is None:
-            return Response("there is no such report\n", 404, mimetype="text/plain")
-        return send_file(path.resolve())
+    _add_reads(app, web_ui, pages, live, base)
+    _add_orders(app, web_ui, pages, live, base)
 
     def complete(response: Response) -> Response:
         path = request.path.removeprefix(base)
@@ -126,73 +147,123 @@ def attach(web_ui: WebUI, pages: Pages, *, base: str = "") -> None:
         if path == "/stop":
             pages.stop_preparing()
         elif path == "/stats/requests":
-            view = pages.view()
-            ledger_url = f"{request.host_url.rstrip('/')}{base}/petrel"
-            where = f"{ledger_url}/{view.report}" if view.report else f"{ledger_url} links to it once it is judged"
-            awaited = view.run and view.verdict in ("", JUDGING)  # the page asks no more once the test has stopped
-            link = [("report", where)] if view.report or awaited else []
-            rows = [{"row": name, "value": value} for name, value in [*view.rows(), *link]]  # "name" would sort
-            told = {"state": pages.state(), "extended_stats": [{"key": KEY, "data": rows}]}
+            told = {"state": pages.state(), "extended_stats": [{"key": KEY, "data": _rows(pages.view(), base)}]}
             response.set_data(json.dumps({**json.loads(response.get_data()), **told}))
+        elif path in ("", "/"):
+            tag = f'<script type="module" src="{base}/petrel/assets/tabs.js"></script></head>'
+            response.set_data(response.get_data(as_text=True).replace("</head>", tag, 1))
         return response
 
-    app.add_url_rule(f"{base}/petrel", "petrel", web_ui.auth_required_if_enabled(page))
-    app.add_url_rule(f"{base}/petrel/ledger", "petrel-ledger", web_ui.auth_required_if_enabled(ledger))
-    app.add_url_rule(f"{base}/petrel/report/<run>", "petrel-report", web_ui.auth_required_if_enabled(report))
     app.after_request(complete)
 
 
-_WORDS: Final = json.dumps(PHASES)
-_PAGE: Final = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Stormpetrel: the live ledger</title>
-<link rel="icon" href="data:,">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-:root { color-scheme: light dark }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse; width: 100% } td { padding: .3rem .5rem; border-bottom: 1px solid #8884 }
-td { vertical-align: top } td:first-child { width: 45% }
-td + td { text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: anywhere }
-td.text { text-align: left }
-#state { color: #b00 }
-</style></head><body>
-<h1>Live ledger</h1>
-<p>What the swarm counts, every few seconds. The verdict is judged from the history, not from here.
-<span id="state"></span></p>
-<p><a id="report" hidden>The report of this run</a></p>
-<table aria-live="polite"><tbody id="rows"></tbody></table>
-<script>
-const spread = v => [v.p50, v.p99, v.max].map(x => x.toFixed(1)).join(" / ");
-const here = location.pathname.replace(/\\/$/, "");
-const phases = PHASES;
-const rows = l => [
-  ["phase", phases[l.phase] || l.phase], ["run directory", l.run],
-  ["verdict", l.verdict || (l.run ? "when the test is stopped" : "")],
-  ["swarm processes", l.processes],
-  ["devices online", l.online + " of " + l.devices], ["sent", l.sends], ["acknowledged", l.acked],
-  ["waiting for an answer", l.pending], ["refused for good", l.refused], ["given up", l.gave_up],
-  ["delivered", l.shown], ...(l.to_come === null ? [] : [["still to be delivered (about)", l.to_come]]),
-  ["connections lost", l.drops],
-  ["protocol violations seen", l.violations],
-  ["send \\u2192 ack, p50 / p99 / max ms", spread(l.ack_ms)],
-  ["send \\u2192 shown, p50 / p99 / max ms", spread(l.show_ms)]];
-async function poll() {
-  try {
-    const ledger = await (await fetch(here + "/ledger")).json();
-    const body = document.getElementById("rows");
-    body.replaceChildren(...rows(ledger).map(cells => {
-      const row = document.createElement("tr");
-      for (const text of cells) row.insertCell().textContent = text;
-      if (String(cells[1]).length > 40) row.cells[1].className = "text";
-      return row;
-    }));
-    const report = document.getElementById("report");
-    report.hidden = !ledger.report;
-    if (ledger.report) report.href = here + "/" + ledger.report;
-    document.getElementById("state").textContent = "";
-  } catch { document.getElementById("state").textContent = "The swarm does not answer."; }
-  setTimeout(poll, 1000);
-}
-poll();
-</script></body></html>
-""".replace("PHASES", _WORDS)
+def _rows(view: LedgerView, base: str) -> list[dict[str, str]]:
+    ledger_url = f"{request.host_url.rstrip('/')}{base}/petrel"
+    where = f"{ledger_url}/{view.report}" if view.report else f"{ledger_url} links to it once it is judged"
+    awaited = view.run and view.verdict in ("", JUDGING)  # the page asks no more once the test has stopped
+    link = [("report", where)] if view.report or awaited else []
+    return [{"row": name, "value": value} for name, value in [*view.rows(), *link]]  # "name" would sort
+
+
+def _add_reads(app: Flask, web_ui: WebUI, pages: Pages, live: Live, base: str) -> None:
+    """Add the pages, their parts, and the files of runs."""
+
+    def page() -> Response:
+        return Response(_asset("page.html"), mimetype="text/html")
+
+    def asset(name: str) -> Response:
+        if name not in ASSETS:
+            return _missing("file")
+        return Response(_asset(name), mimetype=KINDS[Path(name).suffix], headers={"Cache-Control": "no-cache"})
+
+    def ledger() -> Response:
+        return _json(pages.view())
+
+    def parts() -> Response:
+        view = pages.view()
+        return _json({"ledger": view, "rows": view.rows(), "state": pages.state(), **live.parts()})
+
+    def series() -> Response:
+        made = live.series
+        since = request.args.get("since", default=0, type=int)
+        if request.args.get("made", default=0, type=int) != made.made or since > len(made.points):
+            since = 0
+        return _json({"begin_s": made.begin_s, "made": made.made, "since": since, "points": made.points[since:]})
+
+    def table() -> Response:
+        text = io.StringIO()
+        writer = csv.writer(text)
+        names = Point.__struct_fields__[:-1]
+        writer.writerow(names)
+        writer.writerows([getattr(point, name) for name in names] for point in live.series.points)
+        headers = {"Content-Disposition": "attachment; filename=ledger.csv"}
+        return Response(text.getvalue(), mimetype="text/csv", headers=headers)
+
+    def report(run: str) -> Response:
+        return file(run, "report.html")
+
+    def file(run: str, name: str) -> Response:
+        path = pages.file(run, name) if name in FILES else None
+        return _missing(name.partition(".")[0]) if path is None else send_file(path.resolve())
+
+    for path, view in {
+        "": page, "/assets/<name>": asset, "/ledger": ledger, "/parts": parts, "/series": series,
+        "/ledger.csv": table, "/report/<run>": report, "/file/<run>/<name>": file,
+    }.items():  # fmt: skip
+        app.add_url_rule(f"{base}/petrel{path}", f"petrel{path}", web_ui.auth_required_if_enabled(view))
+
+
+def _add_orders(app: Flask, web_ui: WebUI, pages: Pages, live: Live, base: str) -> None:
+    """Add the routes that change something; each takes a POST of JSON."""
+
+    def inject() -> Response:
+        return _obey(Injection, lambda wanted: live.ask(do="inject", **msgspec.structs.asdict(wanted)))
+
+    def heal() -> Response:
+        return _obey(Healing, lambda wanted: live.ask(do="heal", id=wanted.id))
+
+    def draw() -> Response:
+        return _obey(
+            Experiment,
+            lambda wanted: live.ask(
+                do="draw", experiment=wanted.experiment, seed=wanted.seed, duration_s=wanted.duration_s
+            ),
+        )
+
+    def experiment() -> Response:
+        return _obey(Experiment, pages.experiment)
+
+    for order in (inject, heal, draw, experiment):
+        app.add_url_rule(
+            f"{base}/petrel/{order.__name__}", f"petrel-{order.__name__}", web_ui.auth_required_if_enabled(order),
+            methods=["POST"],
+        )  # fmt: skip
+
+
+T = TypeVar("T")
+
+
+def _obey(kind: type[T], order: Callable[[T], tuple[bool, str]]) -> Response:
+    """Read the body, do as it says, and tell what came of it: 200, 400 for a bad request, 409 where it cannot be."""
+    if request.mimetype != "application/json":
+        return _json({"ok": False, "text": "the body must be JSON"}, 415)
+    if (request.content_length or 0) > MAX_BODY:
+        return _json({"ok": False, "text": "the body is too long"}, 413)
+    try:
+        wanted = msgspec.json.decode(request.get_data(), type=kind)
+    except msgspec.DecodeError as error:
+        return _json({"ok": False, "text": sentence(error)}, 400)
+    ok, text = order(wanted)
+    return _json({"ok": ok, "text": text}, 200 if ok else 409)
+
+
+def _json(value: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, mimetype="application/json")
+
+
+def _missing(what: str) -> Response:
+    return Response(f"there is no such {what}\n", 404, mimetype="text/plain")
+
+
+def _asset(name: str) -> str:
+    return files(__name__).joinpath("static", name).read_text(encoding="utf-8")

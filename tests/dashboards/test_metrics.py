@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.report.metrics import MAX_POINTS, read_usage, thinned
+from dashboards.report.metrics import MAX_POINTS, connections, read_usage, thinned
+from dashboards.report.series import grid_over
+from dashboards.report.usage import usage_table
 from tests.dashboards.made_up import SECOND, START_NS, write_metrics
 
 
@@ -34,7 +36,25 @@ def test_cpu_is_a_rate_and_a_restart_is_a_gap(tmp_path: Path) -> None:
     assert service.times_s == [0, 1, 2, 4]
     assert service.cpu_cores == [None, 0.5, None, pytest.approx(0.1)]
     assert service.peak_rss_bytes == 100
-    assert service.peaks == {"links": 4}
+    assert {name: (number.peak, number.total) for name, number in service.numbers.items()} == {"links": (4, 6)}
+    assert service.lives == 2
+
+
+def test_a_counter_is_summed_over_lives_and_a_level_has_its_highest_value(tmp_path: Path) -> None:
+    def sample(second: int, pid: int, appended: int, waiting: int, connections: int) -> str:
+        stats = f'"appended": {appended}, "waiting_now": {waiting}, "connections": {connections}'
+        return f'{{"t": {second * SECOND}, "service": "chat-2", "pid": {pid}, "stats": {{{stats}}}}}'
+
+    write(
+        tmp_path,
+        *(sample(1, 7, 100, 9, 5), sample(2, 7, 2340, 3, 8), sample(4, 8, 0, 2, 0), sample(6, 8, 2516, 4, 6)),
+    )  # fmt: skip
+    usage = read_usage(tmp_path, origin_ns=0)
+    grid = grid_over(origin_ns=0, first_ns=0, last_ns=6 * SECOND)
+    (row,) = usage_table(usage, grid, bands=()).rows
+    assert row.lives == "2 processes, one after the other"
+    assert row.numbers.splitlines() == ["appended 4,856", "connections at most 8", "waiting_now at most 9"]
+    assert connections(usage, grid) == {"chat-2": [None, 5, 8, None, 0, None, 6]}
 
 
 def test_lines_that_cannot_be_used_are_counted(tmp_path: Path) -> None:

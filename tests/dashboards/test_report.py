@@ -222,4 +222,4 @@ def test_a_million_events_make_a_small_page(tmp_path: Path, messages: int) -> No
     write_metrics(tmp_path, services=services, duration_s=1200)
     _, page = page_of(judge(history), history, tmp_path)
     assert (tmp_path / "report.html").stat().st_size < 1_000_000
-    assert page.count("figure") == 4
+    assert page.count("figure") == 7

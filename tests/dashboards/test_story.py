@@ -6,7 +6,7 @@ import msgspec
 
 from chaos.verdict.history.history import History, load_jsonl
 from chaos.verdict.judge import judge
-from dashboards.report.story import MAX_COLUMNS, MAX_ROWS, StoryTable, tell
+from dashboards.report.story import MAX_COLUMNS, MAX_ROWS, StoryTable, stories
 
 SECOND = 10**9
 
@@ -41,7 +41,7 @@ def copies(device: int, *, t_s: float = 10.01, seq: int = 1) -> list[dict[str, o
 
 def told(path: Path, events: list[dict[str, object]]) -> StoryTable:
     history = history_of(path, events)
-    story = tell(judge(history), history)
+    story = next(iter(stories(judge(history), history, most=1)), None)
     assert story is not None
     return story
 
@@ -113,4 +113,4 @@ def test_a_valid_run_has_no_story(tmp_path: Path) -> None:
     history = history_of(tmp_path / "h.jsonl", group(2) + copies(1) + copies(2))
     verdict = judge(history)
     assert verdict.verdict == "valid", [check for check in verdict.checks if check.verdict != "valid"]
-    assert tell(verdict, history) is None
+    assert stories(verdict, history, most=3) == []

@@ -1,5 +1,6 @@
 """A page in headless Chromium, driven over its own debugging protocol. Needs a Chromium on PATH, and nothing else."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -70,6 +71,19 @@ class Page:
             return bool(self.run(f"{there}.value === {json.dumps(str(value))}"))
 
         wait_until(kept, told=self.text)
+
+    def resize(self, width: int, height: int = 900, *, dark: bool = False) -> None:
+        """Show the page in a window of this size, in the light or the dark scheme."""
+        self._ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )  # fmt: skip
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._ask("Emulation.setEmulatedMedia", features=[scheme])
+
+    def picture(self, path: Path) -> None:
+        """Write the whole page as a PNG."""
+        told = self._ask("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        path.write_bytes(base64.b64decode(told["data"]))
 
     def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1

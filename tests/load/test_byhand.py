@@ -250,7 +250,7 @@ def test_below_a_base_path_with_a_stop_timeout_and_another_locustfile(locust: St
               base="/load")  # fmt: skip
     with pytest.raises(urllib.error.HTTPError):
         urllib.request.urlopen(web.url.removesuffix("/load") + "/petrel/ledger", timeout=5)
-    assert "<h1>Live ledger</h1>" in web.get("/petrel")
+    assert "<h1>Stormpetrel</h1>" in web.get("/petrel")
     web.post("/swarm", b"user_count=12&spawn_rate=50")
     wait_until(lambda: running(web.ledger(), 10))
     wait_until(lambda: web.ledger()["acked"] > 60)

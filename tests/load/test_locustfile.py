@@ -207,7 +207,7 @@ def test_by_hand_with_the_web_ui_each_start_is_a_run_of_its_own(locust, chat, tm
     assert {"row": "protocol violations seen", "value": "0"} in tab["data"]
     assert "Ledger" in get(web)
     page = get(f"{web}/petrel")
-    assert "<h1>Live ledger</h1>" in page
+    assert "<h1>Stormpetrel</h1>" in page
     assert '<link rel="icon" href="data:,">' in page, "or browsers ask for one, and complain"
     started.stop()
     assert "Traceback" not in started.text()

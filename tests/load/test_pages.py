@@ -62,9 +62,14 @@ def test_locust_s_page_follows_two_tests_and_the_ledger_links_to_their_reports(
         judged(system / f"swarm-{run}")
     assert not page.errors
     page.open(f"{web.url}/petrel")
-    wait_until(lambda: "ended" in page.text(), told=page.text)
-    assert "still to be delivered" not in page.text()
-    link = "document.getElementById('report')"
+    ledger = "document.querySelector('petrel-ledger')?.shadowRoot"
+
+    def shown() -> str:
+        return str(page.run(f"{ledger}?.textContent ?? ''"))
+
+    wait_until(lambda: "Test swarm-2" in shown() and "phaseended" in shown(), told=shown)
+    assert "still to be delivered" not in shown()
+    link = f"{ledger}.getElementById('report')"
     assert page.run(f"{link}.offsetParent !== null && {link}.textContent") == "The report of this run"
     page.open(page.run(f"{link}.href"))
     assert "by-hand" in page.text()

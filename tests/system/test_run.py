@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -108,6 +109,9 @@ def test_a_run_is_valid_and_leaves_its_files_and_no_process(
     assert verdict["counts"]["sends_acked"] > 300
     assert verdict["provenance"]["python"] == f"CPython {platform.python_version()}"
     assert {"version", "started", "machine", "kernel"} <= verdict["provenance"].keys()
+    assert re.fullmatch(
+        r"SQLite 3\.\S+, (redis|valkey)-server \d+\.\S+(, toxiproxy.*)?", verdict["provenance"]["servers"]
+    )
     assert not any(verdict["counts"][key] for key in ("lost", "duplicates", "gaps", "phantoms"))
     assert {fault["name"] for fault in verdict["faults"]} == {"gateway_crash", "redis_failover"}
     assert all(fault["effective"] and fault["healed"] for fault in verdict["faults"])
@@ -266,14 +270,15 @@ def test_the_web_ui_serves_until_interrupted(place: Path) -> None:
         url = line.split()[2]
         assert url == f"http://127.0.0.1:{port}"
 
-        def page() -> str:
+        def page(path: str = "/petrel") -> str:
             try:
-                with urllib.request.urlopen(f"{url}/petrel", timeout=scaled(1)) as answer:
+                with urllib.request.urlopen(f"{url}{path}", timeout=scaled(1)) as answer:
                     return str(answer.read().decode())
             except OSError:
                 return ""
 
-        wait_until(lambda: "Live ledger" in page(), timeout_s=20)
+        wait_until(lambda: "<h1>Stormpetrel</h1>" in page(), timeout_s=20)
+        wait_until(lambda: '"offers"' in page("/petrel/parts"), timeout_s=20)  # the desk is there, and goes too
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=scaled(20))
         assert process.returncode == 0

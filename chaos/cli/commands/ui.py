@@ -12,7 +12,10 @@ from chaos.errors import UsageError
 
 def _options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--users", type=int, default=1000, metavar="N", help="devices that the UI offers to start")
-    sub.add_argument("--port", type=int, default=0, metavar="N", help="of the page, on 127.0.0.1; default: a free one")
+    sub.add_argument("--port", type=int, default=0, metavar="N", help="of the page; default: a free one")
+    sub.add_argument(
+        "--host", default="127.0.0.1", metavar="ADDRESS", help="that the page listens on (default: loopback)"
+    )
 
 
 @command("ui", "start a system and Locust's web UI; Ctrl-C ends both", _options, profile, out, servers.options)
@@ -25,4 +28,7 @@ def ui(options: argparse.Namespace) -> int:
     if not 1 <= options.users <= MAX_GREENLETS:
         raise UsageError(f"--users is from 1 to {MAX_GREENLETS}, not {options.users}")
     theirs = servers.from_options(options, options.profile)
-    return pages.serve(profile=options.profile, users=options.users, out=options.out, servers=theirs, port=options.port)
+    return pages.serve(
+        profile=options.profile, users=options.users, out=options.out, servers=theirs, port=options.port,
+        host=options.host,
+    )  # fmt: skip

@@ -18,6 +18,8 @@ from chaos.verdict.history.jsonl import HistoryError
 from load.history.control import Hole
 from load.history.events import DTYPE, RECORD_SIZE, Event, Explanation, events_with, slot_of
 
+NOT_CLOSED: Final = "the file was not closed"
+"""Begins the detail of the hole of a process that died, or that still runs."""
 _BODY_SIZE: Final = RECORD_SIZE - 4
 RECORD_TYPE: Final = np.dtype(list(DTYPE))
 _COLUMNS: Final = ("device", "conv", "due", "msg", "user", "seq", "hash", "arg")
@@ -56,7 +58,7 @@ def read(path: Path) -> tuple[pl.DataFrame, Hole | None]:
     if torn:
         detail = f"torn record {used} at byte {used * RECORD_SIZE}: the process died while it wrote"
     elif used < whole:
-        detail = f"the file was not closed after record {used}: the process died or was still running"
+        detail = f"{NOT_CLOSED} after record {used}: the process died or was still running"
     else:
         return frame, None
     return frame, Hole(t=last_ns, process=path.stem, detail=detail)

@@ -3,7 +3,7 @@
 "use strict";
 (() => {
   const grid = JSON.parse(document.getElementById("grid").textContent);
-  const pictures = [...document.querySelectorAll(".plot svg")];
+  const pictures = [...document.querySelectorAll(".plot svg[data-left]")];
   const figures = [...document.querySelectorAll("figure[data-values]")].map((figure) => ({
     values: JSON.parse(figure.dataset.values),
     places: [...figure.querySelectorAll(".legend b")],
@@ -17,9 +17,10 @@
   function show(bucket) {
     at = bucket === null ? null : Math.min(Math.max(bucket, 0), grid.buckets - 1);
     const share = at === null ? 0 : (at + 0.5) / grid.buckets;
-    const x = grid.left + share * (grid.right - grid.left);
     for (const picture of pictures) {
       const line = picture.querySelector(".cursor");
+      const { left, right } = picture.dataset;
+      const x = Number(left) + share * (right - left);
       line.setAttribute("visibility", at === null ? "hidden" : "visible");
       line.setAttribute("x1", x);
       line.setAttribute("x2", x);
@@ -33,8 +34,9 @@
   for (const picture of pictures) {
     picture.addEventListener("pointermove", (event) => {
       const box = picture.getBoundingClientRect();
-      const x = ((event.clientX - box.left) / box.width) * grid.width;
-      show(Math.floor(((x - grid.left) / (grid.right - grid.left)) * grid.buckets));
+      const { left, right } = picture.dataset;
+      const x = ((event.clientX - box.left) / box.width) * picture.viewBox.baseVal.width;
+      show(Math.floor(((x - left) / (right - left)) * grid.buckets));
     });
     picture.addEventListener("pointerleave", () => show(null));
     picture.addEventListener("blur", () => show(null));
