@@ -87,7 +87,9 @@ class Acceptor:
             try:
                 await self.append(self._partition, records)
             except Unavailable as error:
-                log.warning("partition %d: append failed: %s", self._partition, error)
+                log.warning(
+                    "partition %d: append failed: %s", self._partition, error, extra={"partition": self._partition}
+                )
                 self.failed += len(batch)
                 self._hop.failed(len(batch))
                 for item in batch:

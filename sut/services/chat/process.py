@@ -209,7 +209,7 @@ class _Chat:
         except NotMember:
             _fail(gateway, frame, Nack.FOREIGN, close=Close.FOREIGN)
         except Unavailable as error:
-            log.warning("fetch: %s", error)
+            log.warning("fetch: %s", error, extra={"conversation": conv})
             _fail(gateway, frame, Nack.UNAVAILABLE)
             return False
         else:

@@ -161,7 +161,7 @@ class PartitionWorker:
                 took_s, known = time.monotonic() - began, len(self._live)
                 log.info(
                     "partition %d is up to date: %d records again, %d conversations, %.1f s",
-                    self.partition, behind, known, took_s,
+                    self.partition, behind, known, took_s, extra={"partition": self.partition},
                 )  # fmt: skip
             self._grown.clear()
             batch = await self._until_available(lambda: self._log.read(self.partition, self._position, READ_LIMIT))
