@@ -49,6 +49,8 @@ class Looked(NamedTuple):
     cpu_s: float = 0.0
     fds: float = 0.0
     max_fds: float = 0.0
+    master: bool | None = None
+    """A Redis: True if it takes itself for the master."""
 
 
 class Exporter(Collector):
@@ -99,8 +101,9 @@ class Exporter(Collector):
         except (OSError, DeployError) as error:
             problem = str(error)
         took_s = time.monotonic() - began_s
+        master = self._is_master(service)
         if not state.pid:
-            return Looked(problem, took_s, state)
+            return Looked(problem, took_s, state, master=master)
         try:
             process = psutil.Process(state.pid)
             with process.oneshot():
@@ -114,9 +117,18 @@ class Exporter(Collector):
                     cpu_s=cpu.user + cpu.system,
                     fds=float(process.num_fds()),
                     max_fds=float(process.rlimit(psutil.RLIMIT_NOFILE)[0]),
+                    master=master,
                 )
         except psutil.Error:
             return Looked(problem, took_s, state)
+
+    def _is_master(self, service: Service) -> bool | None:
+        if service.kind != "redis":
+            return None
+        topology = self._system.topology
+        address = service.host, service.ports["redis"]
+        role = probe.redis_role(address, PROBE_TIMEOUT_S, topology.redis_login("operator"))
+        return role.role == "master" if role is not None else None
 
     def _count(self) -> Ledger | None:
         """Return the counts of the swarm; None while there is none."""
@@ -181,7 +193,11 @@ class Exporter(Collector):
                 }
             for name, value in values.items():
                 families[name].add_metric([service.name, service.kind], value)
-        return families.values()
+        masters = GaugeMetricFamily("petrel_redis_master", "1 if it takes itself for the master.", labels=["service"])
+        for name, looked in seen.items():
+            if looked.master is not None:
+                masters.add_metric([name], float(looked.master))
+        return [*families.values(), masters]
 
 
 class _Faults:

@@ -92,7 +92,7 @@ def beside(system: System, directory: Path, *, port: int = 0) -> Iterator[Observ
         except OSError as error:
             raise HarnessError(f"cannot start {binary}: {error.filename or ''} {error.strerror}") from None
         try:
-            _await_ready(process, port, directory)
+            await_ready(process, port, directory)
             yield Observed(f"http://{HOST}:{port}", f"http://{HOST}:{exporter_port}/metrics")
         finally:
             process.terminate()
@@ -125,7 +125,8 @@ def _start(binary: Path, configuration: Path, directory: Path, port: int) -> sub
         )
 
 
-def _await_ready(process: subprocess.Popen[bytes], port: int, directory: Path) -> None:
+def await_ready(process: subprocess.Popen[bytes], port: int, directory: Path) -> None:
+    """Return when it answers. Raises HarnessError."""
     deadline_s = time.monotonic() + START_S
     while time.monotonic() < deadline_s:
         if process.poll() is not None:

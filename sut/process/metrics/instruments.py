@@ -82,6 +82,12 @@ _LINK_FAILURES: Final = Counter(
 REQUESTS: Final = Counter(
     "petrel_api_requests", "Requests to the API by route and status.", ["route", "code"], registry=REGISTRY
 )
+BUNDLES: Final = Counter(
+    "petrel_api_key_bundles",
+    "Key bundles handed out with a one-time key, and without one as none was left.",
+    ["one_time"],
+    registry=REGISTRY,
+)
 LOOP_LAG: Final = Histogram(
     "petrel_event_loop_lag_seconds",
     "How late a timer of 0.1 s was.",
