@@ -64,7 +64,7 @@ class Exporter(Collector):
         self._seen: dict[str, Looked] = {}
         self._swarm: Ledger | None = None
         self._reader: LedgerReader | None = None
-        self._faults = _Faults(system.topology.path)
+        self._faults = BrokenNow(system.topology.path)
         self._broken: dict[tuple[str, str], float] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -200,7 +200,7 @@ class Exporter(Collector):
         return [*families.values(), masters]
 
 
-class _Faults:
+class BrokenNow:
     """What is broken on purpose now: the injections of a run by their lines, those by hand by their promises."""
 
     def __init__(self, directory: Path) -> None:
