@@ -13,7 +13,7 @@ from sut.deploy.topology import Settings
 
 MODES = catalogue.load()
 MODE = MODES["zombie_gateway"]
-INJECTED, HEALED = 1000.0, 1016.0
+INJECTED, HEALED = 1000.0, 1020.0
 
 
 def fired(*times: float, labels: str = "gateway-1") -> Series:
@@ -29,11 +29,11 @@ def seconds(start: float, end: float) -> list[float]:
 
 
 def test_an_alert_in_time_is_proof() -> None:
-    assert judged(fired(*seconds(1006, 1018))) == (6.0, 2.0, "")
+    assert judged(fired(*seconds(1006, 1022))) == (6.0, 2.0, "")
 
 
 def test_an_alert_of_another_service_may_come_between() -> None:
-    first, second = fired(*seconds(1006, 1010)), fired(*seconds(1008, 1020), labels="gateway-2")
+    first, second = fired(*seconds(1006, 1010)), fired(*seconds(1008, 1024), labels="gateway-2")
     assert judged(first, second) == (6.0, 4.0, "")
 
 
@@ -41,8 +41,8 @@ def test_an_alert_of_another_service_may_come_between() -> None:
     ("series", "why"),
     [
         ([], "ServiceHung did not fire"),
-        ([fired(*seconds(1015, 1020))], "ServiceHung fired after 15 s"),
-        ([fired(*seconds(1006, 1058))], "ServiceHung still fired 42 s after the heal"),
+        ([fired(*seconds(1017, 1020))], "ServiceHung fired after 17 s"),
+        ([fired(*seconds(1006, 1062))], "ServiceHung still fired 42 s after the heal"),
         ([fired(*seconds(998, 1020))], "ServiceHung fired before the fault"),
     ],
 )
