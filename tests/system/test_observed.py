@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 LABELS = {
     "__name__", "instance", "job", "service", "kind", "target", "backend", "operation", "hop", "le", "code", "type",
     "partition", "verdict", "generation", "implementation", "major", "minor", "patchlevel", "version", "profile",
-    "route", "one_time", "fault", "alertname", "alertstate", "severity", "quantile",
+    "route", "one_time", "variant", "fault", "alertname", "alertstate", "severity", "quantile",
 }  # fmt: skip
 MAX_SERIES = 6_000
 """Of the embedded profile: it depends on the processes and not on the 150 devices."""

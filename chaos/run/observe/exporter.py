@@ -116,11 +116,11 @@ class Exporter(Collector):
                     rss_bytes=float(process.memory_info().rss),
                     cpu_s=cpu.user + cpu.system,
                     fds=float(process.num_fds()),
-                    max_fds=float(process.rlimit(psutil.RLIMIT_NOFILE)[0]),
+                    max_fds=_max_fds(process),
                     master=master,
                 )
         except psutil.Error:
-            return Looked(problem, took_s, state)
+            return Looked(problem, took_s, state, master=master)
 
     def _is_master(self, service: Service) -> bool | None:
         if service.kind != "redis":
@@ -185,12 +185,9 @@ class Exporter(Collector):
                 "restarts": float(looked.state.restarts),
             }
             if looked.rss_bytes:
-                values |= {
-                    "resident_memory_bytes": looked.rss_bytes,
-                    "open_fds": looked.fds,
-                    "max_fds": looked.max_fds,
-                    "cpu": looked.cpu_s,
-                }
+                values |= {"resident_memory_bytes": looked.rss_bytes, "open_fds": looked.fds, "cpu": looked.cpu_s}
+            if looked.max_fds:
+                values["max_fds"] = looked.max_fds
             for name, value in values.items():
                 families[name].add_metric([service.name, service.kind], value)
         masters = GaugeMetricFamily("petrel_redis_master", "1 if it takes itself for the master.", labels=["service"])
@@ -198,6 +195,14 @@ class Exporter(Collector):
             if looked.master is not None:
                 masters.add_metric([name], float(looked.master))
         return [*families.values(), masters]
+
+
+def _max_fds(process: psutil.Process) -> float:
+    """Return the limit of open files; 0 if the kernel does not tell it of a process with a group of its own."""
+    try:
+        return float(process.rlimit(psutil.RLIMIT_NOFILE)[0])
+    except psutil.AccessDenied:
+        return 0.0
 
 
 class BrokenNow:

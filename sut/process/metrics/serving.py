@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from prometheus_client import Info, start_http_server
@@ -38,7 +39,8 @@ async def exposed(topology: Topology, service: Service) -> AsyncIterator[None]:
     except OSError as error:
         raise PortInUse(f"{service.name}: cannot listen on {service.metrics_host}:{port}: {error.strerror}") from None
     build = Info("petrel_build", "What runs here.", registry=registry)
-    build.info({"service": service.name, "kind": service.kind, "profile": topology.profile})
+    # The names of the service and its kind are labels of the target.
+    build.info({"version": _version(), "profile": topology.profile, "variant": topology.variant or ""})
     collector = Counted(service.kind, partial(_on_loop, asyncio.get_running_loop()))
     registry.register(collector)
     instruments.watch_collections()
@@ -51,6 +53,13 @@ async def exposed(topology: Topology, service: Service) -> AsyncIterator[None]:
         thread.join()
         registry.unregister(collector)
         registry.unregister(build)
+
+
+def _version() -> str:
+    try:
+        return version("stormpetrel")
+    except PackageNotFoundError:  # a tree that is not installed
+        return ""
 
 
 def _on_loop(loop: asyncio.AbstractEventLoop) -> Mapping[str, float]:

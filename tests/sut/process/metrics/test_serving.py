@@ -39,7 +39,7 @@ async def test_both_formats_are_served_with_the_counters_of_now(
         kind, text = await asyncio.to_thread(get, port)
         assert kind.startswith("text/plain")
         assert "petrel_chat_appended_messages_total 1.0" in text
-        assert 'petrel_build_info{kind="chat"' in text
+        assert 'petrel_build_info{profile="' in text
         counters["appended"] = 7.0
         kind, text = await asyncio.to_thread(get, port, "application/openmetrics-text; version=1.0.0")
         assert kind.startswith("application/openmetrics-text")
