@@ -1,4 +1,4 @@
-"""Writes the generated parts of README.md and of the pages in docs/, and docs/exchange.schema.json.
+"""Writes the generated parts of README.md and of the pages in docs/, the schema of a history, and Grafana's JSON.
 
 Run `python docs/generate.py` from the top of the repository, or `make docs`. A generated part stands between
 `<!-- generated: NAME -->` and `<!-- end of NAME -->`. Everything else in a page is written by hand. `python
@@ -321,6 +321,46 @@ def promises() -> str:
     return "\n".join(["| check | what it promises |", "|---|---|", *rows]) + "\n"
 
 
+def modes() -> str:
+    """The catalogue of failure modes: a table, and a section for each."""
+    from chaos.modes import catalogue
+
+    found = catalogue.load()
+    rows = [
+        f"| [{name}](#{name}) | {mode.severity} | {mode.felt.rstrip()} | `{mode.detection.alert}`, "
+        f"{mode.detection.fires_within_s:g} s |"
+        for name, mode in found.items()
+    ]
+    table = ["| mode | severity | what users feel | alert, and within |", "|---|---|---|---|", *rows]
+    return "\n".join([*table, "", *(_mode(name, mode) for name, mode in found.items())])
+
+
+def _mode(name: str, mode: Any) -> str:
+    detection = mode.detection
+    labels = "".join(f", {key}={value}" for key, value in detection.labels.items())
+    shown = mode.experiment
+    how = (
+        f"`petrel modes --run {name}` breaks it by `{shown.fault}` for {shown.for_s:g} s."
+        if shown is not None
+        else f"Not shown here. {mode.cannot}"
+    )
+    lines = [
+        f"### {name}",
+        f"{mode.title}. Severity: {mode.severity}.",
+        "",
+        f"- **Felt:** {mode.felt}",
+        f"- **Cause:** {mode.cause}",
+        f"- **Detect:** `{detection.alert}`{labels} within {detection.fires_within_s:g} s; it ends within "
+        f"{detection.clears_within_s:g} s of the heal. Look at `{detection.metric}`.",
+        f"- **By itself:** {mode.mitigation}",
+        "- **Fix:**",
+        *(f"  {number}. {step}" for number, step in enumerate(mode.runbook, 1)),
+        f"- **Proof:** {how}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 PARTS: Final[dict[str, Callable[[], str]]] = {
     "knobs": knobs,
     "experiments": shipped,
@@ -333,6 +373,7 @@ PARTS: Final[dict[str, Callable[[], str]]] = {
     "a-check": a_check,
     "events": events,
     "meta": meta,
+    "modes": modes,
 }
 
 
@@ -343,19 +384,21 @@ def current(page: str) -> str:
 
 def files() -> dict[Path, str]:
     """Every file with a generated part, and its text as it must be."""
+    from dashboards.grafana import build
     from load.history import schema
 
     pages = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
     made = {path: current(path.read_text(encoding="utf-8")) for path in pages}
-    return made | {DOCS / "exchange.schema.json": schema.text().decode()}
+    return made | {DOCS / "exchange.schema.json": schema.text().decode()} | build.files()
 
 
 def main(arguments: list[str]) -> int:
     """Write the files that are not current, or with --check only name them."""
-    stale = {path: text for path, text in files().items() if path.read_text(encoding="utf-8") != text}
+    stale = {path: text for path, text in files().items() if not path.exists() or path.read_text("utf-8") != text}
     for path, text in stale.items():
         print(path.relative_to(ROOT))  # noqa: T201 (a script: its output)
         if "--check" not in arguments:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
     return 1 if stale and "--check" in arguments else 0
 

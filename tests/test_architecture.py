@@ -32,7 +32,7 @@ SUBPACKAGES = {
         "deploy",
     },
     "load": {"webui", "plan", "device", "drive", "history", "readback", "bench"},
-    "chaos": {"cli", "run", "bench", "screen", "faults", "verdict", "experiments", "design"},
+    "chaos": {"cli", "run", "bench", "screen", "faults", "verdict", "experiments", "design", "modes"},
     "dashboards": {"report", "grafana", "prometheus", "live"},
 }  # fmt: skip
 """The parts that the design names. A new one is a change of the design: make it there first."""

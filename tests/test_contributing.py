@@ -96,7 +96,11 @@ ADDED: dict[str, dict[str, New | Edit]] = {
         "sut/services/chat/process.py": Edit(
             '            "gateways": 3.0,\n',
             '            "appended": float(',
-        )
+        ),
+        "sut/process/metrics/catalogue.py": Edit(
+            '        Row("gateways", "gauge", "gateways", "Gateways with a link."),\n',
+            '        Row("appended", "counter"',
+        ),
     },
     "g": {
         "load/history/events.py": Edit(

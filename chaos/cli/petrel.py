@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from chaos.cli.command import Act
 
 EXIT_HELP: Final = "exit status: 0 valid, 1 invalid, 2 unknown, 64 wrong usage, 70 the harness could not do its job"
-RENAMED: Final = {"modes": "variants", "capacity": "limits"}
+RENAMED: Final = {"capacity": "limits"}
 """Former names of commands -> their names now."""
 _MACHINE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 """Resources that a machine may lack anywhere; such an error is no bug."""

@@ -87,9 +87,9 @@ def topology(profile: str, settings: Settings | None = None, *, root: bool | Non
     )
 
 
-def offers(profile: str) -> dict[str, Offer]:
-    """Return the availability of every fault, by name."""
-    made = topology(profile)
+def offers(profile: str, settings: Settings | None = None) -> dict[str, Offer]:
+    """Return the availability of every fault, by name. `settings`: by default those without a push service."""
+    made = topology(profile, settings)
     toxiproxy = binaries.find_toxiproxy(on_progress=lambda _text: None, install=False)
     packets = Packets("none").available()
     links = None if made.contained or toxiproxy.path or toxiproxy.can_build else toxiproxy.reason

@@ -19,7 +19,8 @@ from sut.adapters.redis.revocations import RedisRevocations
 from sut.adapters.shared.site import Site
 from sut.deploy.logins import Login
 from sut.deploy.topology import Topology
-from sut.ports import Devices, KeyStore, MessageLog, MessageStore, SutError
+from sut.ports import Devices, KeyStore, MessageLog, MessageStore, Presence, Registry, SutError
+from sut.process.metrics.instruments import timed
 
 BACKENDS: Final[Mapping[str, str]] = {
     "sqlite": "sut.adapters.sqlite.backend",
@@ -56,21 +57,21 @@ class Backends:
         self._closings: list[Callable[[], Awaitable[None]]] = []
 
     def log(self) -> MessageLog:
-        return cast("MessageLog", self._open(self._site.topology.log, "open_log"))
+        return timed(cast("MessageLog", self._open(self._site.topology.log, "open_log")), MessageLog, "log")
 
     def store(self) -> MessageStore:
-        return cast("MessageStore", self._open(self._site.topology.store, "open_store"))
+        return timed(cast("MessageStore", self._open(self._site.topology.store, "open_store")), MessageStore, "store")
 
     def keys(self) -> KeyStore:
         """Open the published keys, which are in the store's backend."""
-        return cast("KeyStore", self._open(self._site.topology.store, "open_keys"))
+        return timed(cast("KeyStore", self._open(self._site.topology.store, "open_keys")), KeyStore, "keys")
 
     def devices(self) -> Devices:
         """Open the device directory, which is in the store's backend."""
-        return cast("Devices", self._open(self._site.topology.store, "open_devices"))
+        return timed(cast("Devices", self._open(self._site.topology.store, "open_devices")), Devices, "devices")
 
     def registry(self) -> RedisRegistry:
-        return self._kept(RedisRegistry(**self._redis()))
+        return timed(self._kept(RedisRegistry(**self._redis())), Registry, "registry")
 
     def revocations(self, registry: RedisRegistry) -> RedisRevocations:
         """Return the list of revoked devices, over the connections of `registry`."""
@@ -79,7 +80,7 @@ class Backends:
     def presence(self, *, ttl_s: float | None = None) -> RedisPresence:
         """Open presence on its own connection, so that a slow look delays no route. `ttl_s` None: the system's TTL."""
         ttl_s = self._site.topology.settings.presence_ttl_s if ttl_s is None else ttl_s
-        return self._kept(RedisPresence(**self._redis(), ttl_s=ttl_s))
+        return timed(self._kept(RedisPresence(**self._redis(), ttl_s=ttl_s)), Presence, "presence")
 
     def master(self) -> RedisMaster:
         """Open a client of the registry's Redis."""

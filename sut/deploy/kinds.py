@@ -26,8 +26,9 @@ class Kind:
     """Number of services in a system whose profile does not say."""
     serves: str = ""
     """Module whose `serve(topology, service, incarnation, stop)` is the process, for our own kinds."""
-    ports: tuple[str, ...] = ("peer",)
-    """Roles of its ports, for our own kinds. All have "peer", which answers pings; "http" answers GET /v1/health."""
+    ports: tuple[str, ...] = ("peer", "metrics")
+    """Roles of its ports, for our own kinds. All have "peer", which answers pings, and "metrics", which Prometheus
+    scrapes; "http" answers GET /v1/health."""
     sign: tuple[str, str] | None = None
     """Our own kinds: a counter of its Pong, and what is wrong while that is 0."""
     server: str = ""
@@ -60,19 +61,26 @@ KINDS: Final[Mapping[str, Kind]] = {
         Kind(
             name="gateway",
             serves="sut.gateway.process",
-            ports=("ws", "peer"),
+            ports=("ws", "peer", "metrics"),
             sign=("whole", "lacks its lease or a link from a sequencer"),
             stop=1,
             grace_s=4.0,
         ),
         Kind(name="chat", serves="sut.services.chat.process", sign=_REACHED, stop=2, grace_s=2.0),
         Kind(name="sequencer", serves="sut.services.sequencer.process", sign=_REACHED, stop=3, grace_s=2.0),
-        Kind(name="api", serves="sut.services.api.process", ports=("http", "peer"), sign=_REACHED, stop=2, grace_s=2.0),
+        Kind(
+            name="api",
+            serves="sut.services.api.process",
+            ports=("http", "peer", "metrics"),
+            sign=_REACHED,
+            stop=2,
+            grace_s=2.0,
+        ),
         Kind(name="push", serves="sut.services.push.process", sign=_REACHED, stop=3, grace_s=2.0, only_with="push"),
         Kind(
             name="provider",
             serves="sut.standins.process",
-            ports=("apns", "fcm", "control", "peer"),
+            ports=("apns", "fcm", "control", "peer", "metrics"),
             server="sut.deploy.servers.stand_in_files",
             only_with="push",
         ),

@@ -107,6 +107,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """The service of kind "volume" in whose mount namespace the process runs; its disk can be filled."""
     external: bool = False
     """A foreign server: probed and dialed, never started, stopped or killed."""
+    metrics_host: str = "127.0.0.1"
+    """Where its port "metrics" listens. Whoever reaches that port reads them: it has no password."""
     public_host: str = ""
     """The host that clients dial, if not `host`: required when that is "::" or 0.0.0.0 (every address)."""
     image: str = ""

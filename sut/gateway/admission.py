@@ -95,15 +95,16 @@ class _Lane:
         self.asked[key] = _Asked(now_s, len(self.asked) < SPARE)
         self._taken.add(now_s)
 
-    def answered(self, key: Key, now_s: float) -> None:
+    def answered(self, key: Key, now_s: float) -> float | None:
         asked = self.asked.pop(key, None)
         if asked is None:
-            return
+            return None
         self._answers.add(now_s)
         if asked.alone:
             before_s = self.alone_s(now_s)
             self._alone_s = before_s + _ALONE_SHARE * (min(now_s - asked.at_s, MAX_ALONE_S) - before_s)
             self._alone_at_s = now_s
+        return now_s - asked.at_s
 
     def alone_s(self, now_s: float) -> float:
         """What an answer takes that waits for no others, as far as was seen lately."""
@@ -162,6 +163,6 @@ class Admission:
         """Note that a SEND left for a chat service."""
         self._lanes[partition].take(key, now_s)
 
-    def answered(self, partition: int, key: Key, now_s: float) -> None:
-        """Note an ACK or a NACK."""
-        self._lanes[partition].answered(key, now_s)
+    def answered(self, partition: int, key: Key, now_s: float) -> float | None:
+        """Note an ACK or a NACK. Returns the seconds that it took; None if nobody waited for it any more."""
+        return self._lanes[partition].answered(key, now_s)

@@ -27,12 +27,14 @@ from sut.gateway.tls import TlsListener
 from sut.ports import Presence, Registry, Revocation
 from sut.process.links import links_to
 from sut.process.listening import listener
+from sut.process.metrics.instruments import Hop
 from sut.process.partitioning import partition_of
 from sut.process.peer import PeerConnection, PeerServer, PortInUse
 from sut.process.revoked import Revoked
-from sut.process.trace import OFF, Hop, Trace
+from sut.process.trace import OFF, Trace
+from sut.process.trace import Hop as Step
 from sut.protocol import websocket
-from sut.protocol.frames import Close, Drain, Fetch, History, Nack, Recv, Send, Sync, busy, encode
+from sut.protocol.frames import Close, Drain, Fetch, History, Nack, Recv, Send, Sync, Type, busy, encode
 from sut.protocol.handshake import PATH
 from sut.protocol.peer import (
     ANSWER,
@@ -82,6 +84,7 @@ class Gateway(Shared):
         super().__init__(topology, max_sockets=max_sockets, revoked=revoked, clock=clock)
         settings = topology.settings
         self._trace = trace
+        self._hop = Hop("gateway")
         self._service = service
         self._topology = topology
         self._clock = clock
@@ -216,7 +219,7 @@ class Gateway(Shared):
         self.announcer.add(connection)
         if self.presence is not None:
             self.presence.opened(connection)
-        self._trace.stamp(Hop.OPENED, device=connection.device)
+        self._trace.stamp(Step.OPENED, device=connection.device)
 
     def left(self, connection: Connection, code: int) -> None:
         """Forget an open connection that has ended with this close code."""
@@ -264,6 +267,7 @@ class Gateway(Shared):
         if type(frame) is Send:
             partition, now_s = partition_of(frame.conv, self._partitions), self._clock()
             if retry_after_s := self.admission.refuses(partition, now_s):
+                self._hop.failed()
                 self._refuse(connection, frame, busy(retry_after_s))
                 return
             first = partition % count
@@ -276,9 +280,11 @@ class Gateway(Shared):
                 self.syncs.asked(connection.number, self.clock.tick)
             elif type(frame) is Send:
                 self.admission.passed_on(partition, (connection.number, frame.client_seq), now_s)
-                self._trace.message(Hop.HANDED_ON, connection.device, frame.client_seq)
+                self._trace.message(Step.HANDED_ON, connection.device, frame.client_seq)
             return
         self.stats.unforwarded += 1
+        if type(frame) is Send:
+            self._hop.failed()
         self._refuse(connection, frame, Nack.UNAVAILABLE)
 
     def _refuse(
@@ -342,10 +348,8 @@ class Gateway(Shared):
         data = websocket.binary(item.frame)  # once, whatever the number of connections
         begun_ns, there, news = self._trace.now_ns(), len(item.conns), is_news(item.frame)
         if (sent := answers(item.frame)) is not None:
-            conv, client_seq = sent
-            partition, now_s = partition_of(conv, self._partitions), self._clock()
             for number in item.conns:
-                self.admission.answered(partition, (number, client_seq), now_s)
+                self._answered(number, *sent, refused=item.frame[0] == Type.NACK)
         elif is_synced(item.frame):
             for number in item.conns:
                 self.syncs.answered(number)
@@ -365,6 +369,16 @@ class Gateway(Shared):
             self.presence.delivered(item.frame, there)
         if there and begun_ns:
             self._trace.delivered(item.frame, begun_ns)
+
+    def _answered(self, number: int, conv: int, client_seq: int, *, refused: bool) -> None:
+        partition, now_s = partition_of(conv, self._partitions), self._clock()
+        took_s = self.admission.answered(partition, (number, client_seq), now_s)
+        if refused:
+            self._hop.failed()
+        elif took_s is not None:
+            connection = self.connections.get(number)
+            device = connection.device if connection is not None else 0
+            self._hop.took_for(took_s, device, client_seq, self._trace.every)
 
     def _peer_up(self, peer: PeerConnection) -> None:
         self.losses.linked(peer.node)
@@ -386,6 +400,8 @@ class Gateway(Shared):
                 "announces": float(self.announcer.active),
                 "registry_up": float(self.registrar.up),
                 "routes_waiting": float(self.registrar.waiting),
+                "routes_written": float(self.registrar.written),
+                "routes_removed": float(self.registrar.removed),
                 "lease_lapses": float(self.registrar.lapses),
                 "whole": float(self.losses.whole(self._clock())),
                 "stalls": float(self.clock.stalls),

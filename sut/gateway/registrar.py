@@ -101,6 +101,8 @@ class Registrar:
         self._rewritten = False  # all routes, since the registry last failed
         self.up = False
         """True if the registry's last answer was no failure."""
+        self.written = self.removed = 0
+        """Routes that the registry took, and that were removed from it."""
         self.lapses = 0
         """Times that the lease may have ended before its renewal."""
 
@@ -220,6 +222,7 @@ class Registrar:
             except Unavailable:
                 self._gone.extendleft(reversed(batch))
                 raise
+            self.removed += len(batch)
             now_s = self._clock()
             self._removed.extend((now_s, entry) for entry in batch)
 
@@ -281,6 +284,7 @@ class Registrar:
             return
         entries = [self._entry(connection) for connection in connections]
         answers = await self._registry.register(entries)
+        self.written += len(entries)
         for connection, (_, route), found in zip(connections, entries, answers, strict=True):
             self._settle(connection, route, found, at_once=at_once)
 

@@ -14,6 +14,8 @@ import time
 from typing import Final
 from weakref import WeakKeyDictionary
 
+from sut.process.metrics.instruments import loop_was_late
+
 SAMPLE_S: Final = 0.1
 HALVED_S: Final = 5.0
 """What was seen counts half after this time."""
@@ -85,7 +87,9 @@ def slack_s() -> float:
 def _sample(loop: asyncio.AbstractEventLoop, lateness: Lateness, due_s: float) -> None:
     def due() -> None:
         now_s = time.monotonic()
-        lateness.note(max(0.0, now_s - due_s), now_s)
+        late_s = max(0.0, now_s - due_s)
+        lateness.note(late_s, now_s)
+        loop_was_late(late_s)
         _sample(loop, lateness, now_s + SAMPLE_S)
 
     loop.call_later(max(0.0, due_s - time.monotonic()), due)

@@ -26,6 +26,7 @@ from typing import Final, cast
 from sut.adapters.shared.patience import patience
 from sut.ports import SutError, Unavailable
 from sut.process.lateness import Recent, limit_s, slack_s
+from sut.process.metrics import catalogue, instruments
 from sut.protocol.frames import FrameError
 from sut.protocol.peer import (
     ANSWER,
@@ -210,6 +211,7 @@ class PeerServer:
         except OSError as error:
             raise PortInUse(f"{self._hello.node}: cannot listen on {host}:{port}: {error.strerror}") from None
         self._watch = asyncio.create_task(self._drop_silent())
+        catalogue.SOURCES.append(self._stats)
 
     def _accept(self) -> PeerConnection:
         connection = PeerConnection(
@@ -255,6 +257,8 @@ class PeerServer:
 
     async def close(self) -> None:
         """Stop listening and drop all links."""
+        if self._stats in catalogue.SOURCES:
+            catalogue.SOURCES.remove(self._stats)
         if self._watch is not None:
             self._watch.cancel()
         if self._server is not None:
@@ -301,9 +305,11 @@ class PeerLink:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
+        instruments.opened(self)
         self._task = asyncio.create_task(self._keep_up())
 
     async def close(self) -> None:
+        instruments.closed(self)
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -339,10 +345,12 @@ class PeerLink:
         A peer whose answers came later than `timeout_s` gets twice the time that they took, at most MAX_SLACK_S more.
         """
         if len(self._asked) >= MAX_ASKED:
+            instruments.unanswered(self.target)
             raise Unavailable(f"{self.target}: {MAX_ASKED} questions wait already")
         self._next = self._next % (ANSWER - 1) + 1
         correlation = self._next
         if self._connection is None or not self._connection.send(frame, correlation):
+            instruments.unanswered(self.target)
             raise Unavailable(f"{self.target}: link is down")
         future: asyncio.Future[PeerFrame] = asyncio.get_running_loop().create_future()
         self._asked[correlation] = future
@@ -354,11 +362,13 @@ class PeerLink:
         except TimeoutError:
             if not future.done() or future.cancelled():  # else it came together with the end of the time
                 self._gave_up(correlation, asked_s)
+                instruments.unanswered(self.target)
                 raise Unavailable(f"{self.target}: no answer in {patience_s:.1f} s") from None
             answer = future.result()
         finally:
             self._asked.pop(correlation, None)
         self._answered(asked_s)
+        instruments.answered(self.target, time.monotonic() - asked_s)
         return answer
 
     def _gave_up(self, correlation: int, asked_s: float) -> None:

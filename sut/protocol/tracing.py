@@ -11,6 +11,7 @@ the traces drops those of other messages.
 from __future__ import annotations
 
 import struct
+from hashlib import blake2b
 from typing import Final
 
 from sut.protocol.frames import Type
@@ -24,6 +25,14 @@ _MESSAGE_TYPE: Final = int(Type.MESSAGE)
 def is_traced(device: int, client_seq: int, every: int) -> bool:
     """Return True if this message is one in `every` of its device; `every` 0: no message is."""
     return every > 0 and (device + client_seq) % every == 0
+
+
+def trace_id(device: int, client_seq: int) -> str:
+    """Return the id of the trace of a message: 32 hexadecimal digits, the same in every process.
+
+    A hash, because stores of traces spread them by their ids.
+    """
+    return blake2b(struct.pack("!QQ", device, client_seq), digest_size=16).hexdigest()
 
 
 def announced(frame: bytes, every: int) -> tuple[int, int, bool] | None:

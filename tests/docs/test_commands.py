@@ -25,8 +25,8 @@ from sut.deploy.access import KINDS, Access
 from tests.docs.pages import CODE, PAGES, ROOT, Fence, split
 
 BIN = Path(sys.executable).parent
-RUN_AT_ONCE = {"faults", "checks", "variants", "doctor"}
-FORMER = {"modes", "capacity"}
+RUN_AT_ONCE = {"faults", "checks", "variants", "modes", "doctor"}
+FORMER = {"capacity"}
 """Names that commands had; only these pages may tell of them."""
 HISTORIANS = {"CHANGELOG.md", "measured.md"}
 PROGRAMS = ("petrel", "make", "locust", "source", "python", ".venv/bin/petrel", ".venv/bin/python")
@@ -101,7 +101,7 @@ def petrel(arguments: list[str], *, run: bool) -> str | None:
         return str(error)
     if arguments[0] == "run" and options.experiment not in experiment.names() and not saved(options.experiment):
         return f"no experiment {options.experiment}"
-    if run and arguments[0] in RUN_AT_ONCE:
+    if run and arguments[0] in RUN_AT_ONCE and "--run" not in arguments:
         return failure([str(BIN / "petrel"), *arguments], statuses={0} if arguments[0] != "doctor" else {0, 2, 70})
     return None
 

@@ -90,7 +90,7 @@ def test_every_command_of_petrel_is_in_the_readme() -> None:
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     listed = next(action.choices for action in _parser()._actions if action.choices)
-    former = {"modes", "capacity"}
+    former = {"capacity"}
     assert not [name for name in listed if f"`petrel {name}" not in text and name not in former]
 
 

@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from pathlib import Path
+from typing import IO
 
 from chaos.cli.command import as_json, command, run_dir
 from chaos.cli.say import judged, note
@@ -19,7 +20,7 @@ def _source(sub: argparse.ArgumentParser) -> None:
 
 
 def _target(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--format", choices=("jsonl", "parquet"), default="jsonl")
+    sub.add_argument("--format", choices=("jsonl", "parquet", "otlp"), default="jsonl")
     sub.add_argument("--out", type=Path, metavar="FILE", help="default: standard output; RUN_DIR/history.parquet")
 
 
@@ -40,8 +41,8 @@ def verify(options: argparse.Namespace) -> int:
 
 @command("history", "write a run's history for other tools", run_dir, _target)
 def history(options: argparse.Namespace) -> int:
-    """Write a history as JSON lines or as Parquet."""
-    from chaos.run import manifest, outcome
+    """Write a history as JSON lines or as Parquet, or its traced messages as OTLP."""
+    from chaos.run import manifest, otlp, outcome
     from chaos.verdict.history import export
 
     path: Path | None = options.out
@@ -53,9 +54,16 @@ def history(options: argparse.Namespace) -> int:
     inside = path is None and options.format == "parquet"
     if inside:
         path = options.run_dir / "history.parquet"
+
+    def write(stream: IO[bytes]) -> None:
+        if options.format == "otlp":
+            otlp.write(loaded, options.run_dir, stream)
+        else:
+            export.write_jsonl(loaded, stream)
+
     try:
         if path is None:
-            export.write_jsonl(loaded, sys.stdout.buffer)
+            write(sys.stdout.buffer)
         elif options.format == "parquet":
             export.write_parquet(loaded, path)
             if inside:
@@ -63,7 +71,7 @@ def history(options: argparse.Namespace) -> int:
             print(path)  # noqa: T201
         else:
             with path.open("wb") as file:
-                export.write_jsonl(loaded, file)
+                write(file)
     except PermissionError as error:
         raise UsageError(f"{path}: {error.strerror or error}") from None
     return VALID

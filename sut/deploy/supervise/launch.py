@@ -25,6 +25,7 @@ from sut.deploy.kinds import KINDS
 from sut.deploy.supervise import log_lines
 from sut.deploy.topology import PRIVATE, Service, Topology, TopologyError, load
 from sut.ports import SutError
+from sut.process.metrics.serving import exposed
 
 Serve = Callable[..., Awaitable[None]]
 
@@ -80,7 +81,8 @@ async def _run(serve: Serve, topology: Topology, service: Service) -> None:
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
-    await serve(topology, service, time.time_ns() // 1000, stop)
+    async with exposed(topology, service):
+        await serve(topology, service, time.time_ns() // 1000, stop)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import msgspec
 from aiohttp import web
 
 from sut.ports import Unavailable
+from sut.process.metrics.instruments import REQUESTS, Hop
 from sut.process.revoked import Revoked
 from sut.protocol.frames import Nack
 from sut.protocol.tokens import Identity, Proof, TokenError, prove
@@ -39,8 +40,11 @@ CALLER: Final = web.RequestKey("caller", Identity)
 """The device that asks, if a token named it."""
 LOGIN: Final = web.RequestKey("login", int)
 """The time when that device logged in, in Unix seconds."""
+ROUTE: Final = web.RequestKey("route", str)
+"""The name of the route that was found."""
 
 log = logging.getLogger("api")
+_HOP: Final = Hop("api")
 
 _STATUS: Final[dict[int, int]] = {
     Nack.FOREIGN: 404,
@@ -55,6 +59,18 @@ _STATUS: Final[dict[int, int]] = {
 def answer(body: msgspec.Struct, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Return a JSON answer with this body."""
     return web.Response(body=msgspec.json.encode(body), status=status, headers=headers, content_type="application/json")
+
+
+@web.middleware
+async def measured(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Count each request by route and status, and how long it took."""
+    began_s = time.monotonic()
+    response = await handler(request)
+    REQUESTS.labels(request.get(ROUTE, "none"), str(response.status)).inc()
+    if response.status >= 500:
+        _HOP.failed()
+    _HOP.took(time.monotonic() - began_s)
+    return response
 
 
 @web.middleware
@@ -163,6 +179,7 @@ class Guard:
 
     def _guarded(self, route: Route, handler: Handler) -> Handler:
         async def guarded(request: web.Request) -> web.StreamResponse:
+            request[ROUTE] = route.name
             if route.who is not Who.ANYBODY:
                 self._admit(request, route.who)
             known = route.query.__struct_fields__ if route.query is not None else ()

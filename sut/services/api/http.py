@@ -22,7 +22,7 @@ from sut.services.api.control import Control, Creation, direct_id, group_id
 from sut.services.api.device_routes import DeviceRoutes
 from sut.services.api.devices import DeviceDesk
 from sut.services.api.errors import ProblemError
-from sut.services.api.guard import MAX_REQUEST, Guard, answer, body, caller, number, problems, query
+from sut.services.api.guard import MAX_REQUEST, Guard, answer, body, caller, measured, number, problems, query
 from sut.services.api.history import Conversations
 from sut.services.api.ids import both
 from sut.services.api.keys import KeyRoutes
@@ -61,7 +61,7 @@ def make_app(
     if revoked is None:
         revoked = Revoked(keep_s=LOGIN_S)
     desk = DeviceDesk(devices, keys, revoked, token_key=token_key, token_ttl_s=ttl_s, now_s=time.time)
-    app = web.Application(middlewares=[problems], client_max_size=MAX_REQUEST)
+    app = web.Application(middlewares=[measured, problems], client_max_size=MAX_REQUEST)
     guard = Guard(token_key=token_key, api_key=topology.api_key, revoked=revoked)
     api = _Api(topology, control, registry, conversations, people, additions=Additions(devices, conversations))
     app.add_routes(guard.bound(ROUTES, api, DeviceRoutes(desk), KeyRoutes(keys)))

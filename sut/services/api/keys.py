@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from sut.ports import KeyStore, OneTimePrekey, SignedPrekey
+from sut.process.metrics.instruments import BUNDLES
 from sut.protocol.tokens import Identity
 from sut.services.api.allowance import Allowance
 from sut.services.api.device_lists import why_not
@@ -97,6 +98,9 @@ class KeyRoutes:
             raise ProblemError(429, "too many keys asked for; wait a second for each user")
         one_time = wanted.one_time == "yes" and self._one_time.take((who.user, user), now_s)
         found = await self._keys.take(user, with_one_time=one_time)
+        if one_time:
+            for bundle in found.bundles:
+                BUNDLES.labels("no" if bundle.one_time is None else "yes").inc()
         devices = [
             BundleOf(
                 *both(bundle.device),

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sut.ports import LogRecord, MessageLog, Unavailable
-from sut.process.trace import OFF, Hop, Trace
+from sut.process.metrics.instruments import Hop
+from sut.process.trace import OFF, Trace
+from sut.process.trace import Hop as Step
 from sut.protocol.frames import Nack
 from sut.protocol.peer import Poke
 from sut.protocol.tracing import is_traced
@@ -57,6 +59,7 @@ class Acceptor:
         self._log = message_log
         self._sequencer = sequencer
         self._trace = trace
+        self._hop = Hop("chat")
         self._queue: asyncio.Queue[Pending] = asyncio.Queue(MAX_WAITING)
         self.appended = 0
         self.failed = 0
@@ -80,17 +83,21 @@ class Acceptor:
             records = [item.record for item in batch]
             every = self._trace.every
             traced = [record for record in records if is_traced(record.device, record.client_seq, every)]
-            self._stamp(Hop.APPENDING, traced)
+            self._stamp(Step.APPENDING, traced)
             try:
                 await self.append(self._partition, records)
             except Unavailable as error:
-                log.warning("partition %d: append failed: %s", self._partition, error)
+                log.warning(
+                    "partition %d: append failed: %s", self._partition, error, extra={"partition": self._partition}
+                )
                 self.failed += len(batch)
+                self._hop.failed(len(batch))
                 for item in batch:
                     item.refuse(Nack.UNAVAILABLE)
             else:
-                self._stamp(Hop.DURABLE, traced)
+                self._stamp(Step.DURABLE, traced)
                 self.appended += len(batch)
+                self._measure(batch)
                 self._sequencer.send(Poke(self._partition))
 
     def _in_time(self, batch: list[Pending]) -> list[Pending]:
@@ -100,9 +107,15 @@ class Acceptor:
         for item in late:
             item.refuse(Nack.OVERLOADED)
         self.dropped += len(late)
+        self._hop.failed(len(late))
         return [item for item in batch if item.since_s >= oldest_s] if late else batch
 
-    def _stamp(self, hop: Hop, traced: Sequence[LogRecord]) -> None:
+    def _measure(self, batch: Sequence[Pending]) -> None:
+        now_s, every = time.monotonic(), self._trace.every
+        for item in batch:
+            self._hop.took_for(now_s - item.since_s, item.record.device, item.record.client_seq, every)
+
+    def _stamp(self, hop: Step, traced: Sequence[LogRecord]) -> None:
         for record in traced:
             self._trace.stamp(hop, device=record.device, client_seq=record.client_seq, conv=record.conv)
 

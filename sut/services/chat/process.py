@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import math
+import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Hashable
 from functools import partial
@@ -15,11 +16,13 @@ from sut.adapters.backends import Backends
 from sut.deploy.topology import Service, Topology
 from sut.ports import Kind, LogRecord, MessageStore, Origin, Unavailable
 from sut.process.links import by_partition, links_to
+from sut.process.metrics.instruments import Hop
 from sut.process.partitioning import partition_of
 from sut.process.peer import PeerConnection, PeerServer
 from sut.process.ready import Ready
 from sut.process.serving import peers, work_until
-from sut.process.trace import Hop, Trace, open_trace
+from sut.process.trace import Hop as Step
+from sut.process.trace import Trace, open_trace
 from sut.protocol.frames import Close, Error, Nack, Refused, encode
 from sut.protocol.peer import (
     Changed,
@@ -107,6 +110,7 @@ class _Chat:
         self._fair: defaultdict[str, FairReads] = defaultdict(FairReads)
         """By the sequencer asked first; "" for SYNC, which asks all. One that hangs delays only its own reads."""
         self._behind = Behind()
+        self._hops = {"fetch": Hop("fetch"), "sync": Hop("sync")}
 
     def stats(self) -> dict[str, float]:
         return {
@@ -148,7 +152,7 @@ class _Chat:
                 gateway.abort()
 
     def _submit(self, gateway: PeerConnection, frame: Submit) -> None:
-        self._trace.message(Hop.TAKEN, frame.device, frame.client_seq)
+        self._trace.message(Step.TAKEN, frame.device, frame.client_seq)
         origin = Origin(gateway.node, gateway.incarnation, frame.conn)
         record = LogRecord(Kind.MESSAGE, frame.conv, frame.user, frame.device, frame.client_seq, frame.body, (), origin)
 
@@ -165,7 +169,7 @@ class _Chat:
         frame: FetchPage | FetchHistory | SyncDevice,
         key: Hashable,
         where: str,
-        reading: Callable[[], Coroutine[None, None, None]],
+        reading: Callable[[], Coroutine[None, None, bool]],
     ) -> None:
         fair, flow = self._fair[where], (gateway.node, gateway.incarnation, frame.conn)
 
@@ -174,16 +178,28 @@ class _Chat:
             fair.done()
 
         def start() -> None:
-            task = asyncio.create_task(reading())
+            task = asyncio.create_task(self._measured(hop, reading))
             self._reads.add(task)
             task.add_done_callback(ended)
 
+        def refuse() -> None:
+            hop.failed()
+            _fail(gateway, frame, Nack.OVERLOADED)
+
+        hop = self._hops["sync" if isinstance(frame, SyncDevice) else "fetch"]
         behind = not isinstance(frame, FetchPage) or self._behind.asks(flow)
-        refuse = partial(_fail, gateway, frame, Nack.OVERLOADED)
         if not fair.offer(flow, key, start, behind=behind, refuse=refuse):
             refuse()
 
-    async def _fetch(self, gateway: PeerConnection, frame: FetchPage | FetchHistory) -> None:
+    async def _measured(self, hop: Hop, reading: Callable[[], Coroutine[None, None, bool]]) -> None:
+        began_s = time.monotonic()
+        if await reading():
+            hop.took(time.monotonic() - began_s)
+        else:
+            hop.failed()
+
+    async def _fetch(self, gateway: PeerConnection, frame: FetchPage | FetchHistory) -> bool:
+        """Answer; returns False if there was no answer to give for now."""
         conv, user, limit = frame.conv, frame.user, frame.limit
         try:
             if isinstance(frame, FetchPage):
@@ -193,15 +209,18 @@ class _Chat:
         except NotMember:
             _fail(gateway, frame, Nack.FOREIGN, close=Close.FOREIGN)
         except Unavailable as error:
-            log.warning("fetch: %s", error)
+            log.warning("fetch: %s", error, extra={"conversation": conv})
             _fail(gateway, frame, Nack.UNAVAILABLE)
+            return False
         else:
             gateway.send(_paged(frame, page))
+        return True
 
     def _at_hand(self, frame: FetchPage) -> bytes | None:
         return self._reader.at_hand(frame.conv, frame.user, after=frame.after, limit=frame.limit)
 
-    async def _sync(self, gateway: PeerConnection, frame: SyncDevice) -> None:
+    async def _sync(self, gateway: PeerConnection, frame: SyncDevice) -> bool:
+        """Answer; returns False if there was no answer to give for now."""
         try:
             synced = await self._reader.sync(
                 frame.user, req=frame.req, after_conv=frame.after_conv, cursors=dict(frame.cursors)
@@ -209,9 +228,10 @@ class _Chat:
         except Unavailable as error:
             log.warning("sync: %s", error)
             _fail(gateway, frame, Nack.UNAVAILABLE)
-        else:
-            self._behind.note((gateway.node, gateway.incarnation, frame.conn), len(synced.entries))
-            gateway.send(Deliver((frame.conn,), encode(synced)))
+            return False
+        self._behind.note((gateway.node, gateway.incarnation, frame.conn), len(synced.entries))
+        gateway.send(Deliver((frame.conn,), encode(synced)))
+        return True
 
     def _shown(self, device: int, conv: int, seq: int) -> None:
         shown = self._cursors.get(device)

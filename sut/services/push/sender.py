@@ -15,6 +15,7 @@ from typing import Final
 
 from sut.adapters.shared.patience import patience
 from sut.ports import Push, PushAnswer, PushProvider, RegisteredDevice, Unavailable, Verdict
+from sut.process.metrics.instruments import Hop
 from sut.services.push.directory import Directory
 from sut.services.push.lane import Due, Lane
 
@@ -41,6 +42,7 @@ class Sender:
         self._directory = directory
         self._something = asyncio.Event()
         self._told_s = 0.0
+        self._hop = Hop("push")
         self._left: set[asyncio.Task[PushAnswer]] = set()
         """Attempts that were abandoned."""
         self.renewed = 0
@@ -65,7 +67,11 @@ class Sender:
     async def _one(self, due: Due) -> None:
         device = due.device
         assert device.push is not None
+        began_s = time.monotonic()
         answer = await self._attempt(device.push.token, Push(due.conv, due.flying))
+        self._hop.took(time.monotonic() - began_s)
+        if answer.verdict not in (Verdict.ACCEPTED, Verdict.UNREGISTERED):
+            self._hop.failed()
         if answer.verdict == Verdict.UNREGISTERED:
             if await self._replaced(device):
                 answer = PushAnswer(Verdict.LATER, reason="the device has another token by now")

@@ -223,6 +223,8 @@ def _takeovers(understudies: Collection[Understudy]) -> dict[str, float]:
 def _stats(workers: Mapping[int, PartitionWorker], emitter: Emitter, ready: Ready) -> dict[str, float]:
     stats = {
         "applied": float(sum(worker.applied for worker in workers.values())),
+        "repeated": float(sum(worker.repeated for worker in workers.values())),
+        "refused": float(sum(worker.refused for worker in workers.values())),
         "unstored": float(sum(worker.unstored for worker in workers.values())),
         "behind": float(sum(not worker.caught_up for worker in workers.values())),
         "ready": min(float(all(worker.caught_up for worker in workers.values())), *ready.stats().values()),
@@ -233,4 +235,5 @@ def _stats(workers: Mapping[int, PartitionWorker], emitter: Emitter, ready: Read
         "dropped": float(emitter.dropped),
         "passed_on": float(emitter.passed),
     }
+    stats |= {f"lag_{p}": float(worker.lag) for p, worker in workers.items() if worker.lag is not None}
     return stats | {f"committed_{p}": float(worker.committed) for p, worker in workers.items()}

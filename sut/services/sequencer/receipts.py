@@ -203,7 +203,7 @@ class ReceiptDesk:
                     await self._look_up(conv, words)
                 except Unavailable as error:
                     self.dropped += len(words)
-                    log.warning("conversation %d: %s", conv, error)
+                    log.warning("conversation %d: %s", conv, error, extra={"conversation": conv})
 
     async def _look_up(self, conv: int, words: Mapping[Key, Word]) -> None:
         """Read the conversation from the store and settle its reports. Raises Unavailable."""

@@ -18,8 +18,10 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Final, TypeVar
 
-from sut.ports import ConversationWrite, Kind, Logged, LogRecord, MessageLog, MessageStore
-from sut.process.trace import OFF, Hop, Trace
+from sut.ports import ConversationWrite, Kind, Logged, LogRecord, MessageLog, MessageStore, Unavailable
+from sut.process.metrics.instruments import Hop
+from sut.process.trace import OFF, Trace
+from sut.process.trace import Hop as Step
 from sut.protocol.frames import Ack, Close, Entry, Flag, Message, Nack, Notify, Refused, encode
 from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED
 from sut.services.sequencer import rule
@@ -44,6 +46,7 @@ MAX_HOT_BYTES: Final = 32 << 20
 MAX_LIVE: Final = 20_000
 """Conversations of one partition kept in memory."""
 WARM_AT_ONCE: Final = 32
+LAG_S: Final = 1.0
 MAX_WANTED: Final = 5_000
 """Conversations asked about that are not in memory; more are not remembered."""
 
@@ -87,6 +90,11 @@ class PartitionWorker:
         """True once it has applied everything that was in its log when it started."""
         self.committed = 0
         self.applied = 0
+        self.repeated = self.refused = 0
+        """SENDs that were in the log before, and records that the rule refused."""
+        self.lag: int | None = None
+        """Records of the log that were not applied when it was last asked; None: not known."""
+        self._hop, self._storing = Hop("sequencer"), Hop("store")
 
     def poke(self) -> None:
         """Read the log now, because it has grown."""
@@ -140,6 +148,7 @@ class PartitionWorker:
             group.create_task(self._store_behind())
             group.create_task(self._warm())
             group.create_task(self._follow())
+            group.create_task(self.watch_lag())
 
     async def _follow(self) -> None:
         began, behind = time.monotonic(), self._end_at_start - self._position
@@ -152,7 +161,7 @@ class PartitionWorker:
                 took_s, known = time.monotonic() - began, len(self._live)
                 log.info(
                     "partition %d is up to date: %d records again, %d conversations, %.1f s",
-                    self.partition, behind, known, took_s,
+                    self.partition, behind, known, took_s, extra={"partition": self.partition},
                 )  # fmt: skip
             self._grown.clear()
             batch = await self._until_available(lambda: self._log.read(self.partition, self._position, READ_LIMIT))
@@ -163,7 +172,17 @@ class PartitionWorker:
                 async with asyncio.timeout(POLL_S):
                     await self._grown.wait()
 
+    async def watch_lag(self) -> None:
+        """Ask each second how far the log has grown, for ever."""
+        while True:
+            await asyncio.sleep(LAG_S)
+            try:
+                self.lag = max(0, await self._log.end(self.partition) - self._position)
+            except Unavailable:
+                self.lag = None
+
     async def _apply(self, batch: list[Logged]) -> None:
+        began_s = time.monotonic()
         await self._load({item.record.conv for item in batch})
         notifications: list[Notification] = []
         replayed: set[int] = set()
@@ -178,7 +197,15 @@ class PartitionWorker:
             notifications.append(_heads_up(conv, live.state.head, live.state.members()))
         for notification in notifications:
             await self._emitter.notify(notification)
+        self._measure(batch, time.monotonic() - began_s)
         self._forget_rows({item.record.conv for item in batch})
+
+    def _measure(self, batch: list[Logged], took_s: float) -> None:
+        for record in (item.record for item in batch):
+            if record.kind == Kind.MESSAGE:
+                self._hop.took_for(took_s, record.device, record.client_seq, self._trace.every)
+            else:
+                self._hop.took(took_s)
 
     def _forget_rows(self, just_used: set[int]) -> None:
         """Keep the rows in memory within MAX_HOT_BYTES. Those that are not stored yet stay."""
@@ -246,7 +273,7 @@ class PartitionWorker:
     def _tell_members(self, live: Live, record: LogRecord, outcome: rule.Sequenced) -> Notification:
         state, row = live.state, outcome.message
         if record.kind == Kind.MESSAGE:
-            self._trace.message(Hop.APPLIED, row.device, row.client_seq, state.conv, row.seq)
+            self._trace.message(Step.APPLIED, row.device, row.client_seq, state.conv, row.seq)
         if state.kind == rule.DIRECT:
             frame = encode(Message(state.conv, row.seq, row.flags, row.user, row.device, row.client_seq, row.body))
         else:
@@ -257,6 +284,10 @@ class PartitionWorker:
         return Notification(frame, tuple(told), record.device if record.kind == Kind.MESSAGE else 0)
 
     def _answer(self, record: LogRecord, outcome: rule.Outcome) -> None:
+        self.repeated += isinstance(outcome, rule.Repeated)
+        if isinstance(outcome, rule.Refused):
+            self.refused += 1
+            self._hop.failed()
         if record.origin is None:
             return
         close = 0
@@ -320,6 +351,7 @@ class PartitionWorker:
 
     async def store(self) -> None:
         """Write the unstored changes, then commit the log up to them. A variant overrides this."""
+        began_s = time.monotonic()
         position, count, size = self._position, self._unstored, self._unstored_bytes
         writes = self.take_writes()
         if writes:
@@ -330,6 +362,7 @@ class PartitionWorker:
         self._unstored -= count
         self._unstored_bytes -= size
         self.fresh.stored(position, time.monotonic())
+        self._storing.took(time.monotonic() - began_s)
 
     def take_writes(self) -> list[ConversationWrite]:
         """Return all changes since the last call. They must be stored before any later ones."""

@@ -47,6 +47,7 @@ class Swallowing:
     """A link to a chat service that is up."""
 
     up = True
+    ups = 1
 
     def send(self, frame: PeerFrame) -> bool:
         return True
@@ -65,7 +66,7 @@ def gateway_of(trace: Trace, *, devices: int) -> tuple[Gateway, list[Connection]
     gateway = Gateway(
         made, made.service("gateway-1"), incarnation=1, registry=MemoryRegistry(), max_sockets=1000, trace=trace
     )
-    gateway._chats = [Swallowing(), Swallowing()]  # type: ignore[list-item]
+    gateway._chats = [Swallowing() for _ in gateway._chats]  # type: ignore[misc]
     connections = []
     for device in range(1, devices + 1):
         connection = Connection(gateway)
