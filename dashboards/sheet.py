@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from markupsafe import Markup
+
 from dashboards.report import write
 from dashboards.report.figures import LOW, Figure, Picture
 from dashboards.report.scales import linear_from_zero, log_around, short
 from dashboards.report.series import Grid
-from dashboards.report.svg import Band, Line, Plot, draw, y_range
+from dashboards.report.svg import Band, Line, Plot, draw, tag, y_range
 
+BAR, BAR_LEFT, BAR_WIDTH = 30.0, 80.0, 700.0
+"""Height, left end and greatest length of a bar, in units of the picture."""
 STYLES = "abc"
 """Classes of report.css, in the order of a graph's lines."""
 
@@ -38,6 +42,15 @@ class Graph(Protocol):
     def log(self) -> bool: ...
     @property
     def fault_s(self) -> tuple[float, float] | None: ...
+
+
+class Bars(Protocol):
+    """A bar a value, of one quantity: name -> value, none below 0."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def bars(self) -> Mapping[str, float]: ...
 
 
 class Table(Protocol):
@@ -64,6 +77,8 @@ class Section(Protocol):
     def tables(self) -> Sequence[Table]: ...
     @property
     def graphs(self) -> Sequence[Graph]: ...
+    @property
+    def bars(self) -> Sequence[Bars]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +87,8 @@ class Part:
 
     section: Section
     figures: Sequence[Figure]
+    pictures: Sequence[tuple[str, Markup]]
+    """Title and drawing of each set of bars."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +102,34 @@ class Sheet:
 
 def render(path: Path, *, title: str, lead: str, sections: Sequence[Section]) -> Path:
     """Write the page, whole or not at all, and return its path. Raises OSError."""
-    parts = [Part(section=section, figures=[drawn(graph) for graph in section.graphs]) for section in sections]
+    parts = [
+        Part(
+            section=section,
+            figures=[drawn(graph) for graph in section.graphs],
+            pictures=[(bars.title, drawn_bars(bars)) for bars in section.bars],
+        )
+        for section in sections
+    ]
     return write(path, "sheet.html.j2", Sheet(title=title, lead=lead, parts=parts))
+
+
+def drawn_bars(bars: Bars) -> Markup:
+    """Return the bars, one below the other, each with its name and its value. All begin at 0."""
+    most = max(bars.bars.values(), default=0.0) or 1.0
+    parts: list[Markup] = []
+    for place, (name, value) in enumerate(bars.bars.items()):
+        top = 4.0 + BAR * place
+        length = BAR_WIDTH * value / most
+        parts += [
+            tag("text", name, class_="hop-label", x=BAR_LEFT - 8, y=top + 17),
+            tag("rect", class_=f"hop {'odd' if place else 'even'}", x=BAR_LEFT, y=top, width=max(length, 1.0),
+                height=BAR - 6),
+            tag("text", short(value), x=BAR_LEFT + length + 6, y=top + 17),
+        ]  # fmt: skip
+    height = 8 + BAR * len(bars.bars)
+    described = ", ".join(f"{name}: {short(value)}" for name, value in bars.bars.items())
+    title, box = tag("title", f"{bars.title}: {described}"), f"0 0 {BAR_LEFT + BAR_WIDTH + 90:g} {height:g}"
+    return tag("svg", title, *parts, viewBox=box, role="img")
 
 
 def drawn(graph: Graph) -> Figure:

@@ -19,6 +19,13 @@ class Graph(NamedTuple):
     """The time to shade."""
 
 
+class Bars(NamedTuple):
+    """A bar a value, of one quantity: name -> value, none below 0."""
+
+    title: str
+    bars: Mapping[str, float]
+
+
 class Table(NamedTuple):
     """Rows of texts; the first column heads its row."""
 
@@ -35,3 +42,4 @@ class Section(NamedTuple):
     lead: str
     tables: Sequence[Table] = ()
     graphs: Sequence[Graph] = ()
+    bars: Sequence[Bars] = ()
