@@ -109,6 +109,11 @@ def stage() -> None:
         (STAGE / name).write_text(text, encoding="utf-8")
 
 
+def unlisted(menu: str) -> list[str]:
+    """Return the pages that the menu of mkdocs.yml does not name: a new page is on the site all the same."""
+    return [name for name in staged().values() if f" {name}\n" not in menu]
+
+
 def build() -> Path:
     """Stage and build the site; returns its directory. Raises an error of mkdocs for any warning."""
     from mkdocs.commands.build import build as mkdocs_build
@@ -116,6 +121,8 @@ def build() -> Path:
 
     stage()
     config = load_config(str(DOCS / "mkdocs.yml"))
+    if rest := unlisted((DOCS / "mkdocs.yml").read_text(encoding="utf-8")):
+        config.nav = [*(config.nav or []), {"More": rest}]
     config.plugins.on_startup(command="build", dirty=False)
     mkdocs_build(config)
     config.plugins.on_shutdown()
