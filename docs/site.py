@@ -15,7 +15,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 DOCS: Final = ROOT / "docs"
-STAGE: Final = ROOT / "build/site-pages"
+BUILD: Final = ROOT / "build"
 LINK: Final = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
 PLACES: Final = {
     ROOT / "README.md": "index.md",
@@ -93,20 +93,20 @@ def llms(pages: dict[str, str]) -> tuple[str, str]:
     return short, full
 
 
-def stage() -> None:
-    """Write build/site-pages anew."""
-    shutil.rmtree(STAGE, ignore_errors=True)
-    (STAGE / "pictures").mkdir(parents=True)
+def stage(target: Path) -> None:
+    """Write the pages into a directory, anew."""
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "pictures").mkdir(parents=True)
     for path in pictures():
-        shutil.copy(path, STAGE / "pictures")
+        shutil.copy(path, target / "pictures")
     for path in FILES:
-        shutil.copy(path, STAGE)
+        shutil.copy(path, target)
     pages = {name: page(path, path.read_text(encoding="utf-8")) for path, name in staged().items()}
     pages["schema.md"] = schema()
     for name, text in pages.items():
-        (STAGE / name).write_text(text, encoding="utf-8")
+        (target / name).write_text(text, encoding="utf-8")
     for name, text in zip(("llms.txt", "llms-full.txt"), llms(pages), strict=True):
-        (STAGE / name).write_text(text, encoding="utf-8")
+        (target / name).write_text(text, encoding="utf-8")
 
 
 def unlisted(menu: str) -> list[str]:
@@ -114,13 +114,14 @@ def unlisted(menu: str) -> list[str]:
     return [name for name in staged().values() if f" {name}\n" not in menu]
 
 
-def build() -> Path:
-    """Stage and build the site; returns its directory. Raises an error of mkdocs for any warning."""
+def build(directory: Path = BUILD) -> Path:
+    """Stage and build the site in `directory`; returns that of the site. Raises an error of mkdocs for any warning."""
     from mkdocs.commands.build import build as mkdocs_build
     from mkdocs.config import load_config
 
-    stage()
-    config = load_config(str(DOCS / "mkdocs.yml"))
+    pages = directory / "site-pages"
+    stage(pages)
+    config = load_config(str(DOCS / "mkdocs.yml"), docs_dir=str(pages), site_dir=str(directory / "site"))
     if rest := unlisted((DOCS / "mkdocs.yml").read_text(encoding="utf-8")):
         config.nav = [*(config.nav or []), {"More": rest}]
     config.plugins.on_startup(command="build", dirty=False)
