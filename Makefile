@@ -10,7 +10,7 @@ SAY    := @printf '%s\n'
 UNIT_TESTS := $(addprefix tests/,kit load dashboards chaos/verdict chaos/screen sut/protocol sut/crypto sut/process sut/services sut/gateway)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo nightly test test-cluster test-long test-defects test-lowest docs lint lock lock-servers clean
+.PHONY: help setup demo nightly test test-cluster test-long test-defects test-lowest docs site lint lock lock-servers clean
 
 help: ## print these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -56,6 +56,11 @@ nightly: setup ## whole runs within BUDGET_MIN minutes, seeds chosen for what wa
 
 docs: setup ## write the generated parts of the pages, and the JSON schema of a history
 	$(BIN)/python docs/generate.py
+
+# The extra brings mkdocs-material. Nothing else of the project needs it.
+site: setup ## build the documentation site into build/site
+	@$(PIP) install --quiet --no-build-isolation --editable '.[site]'
+	$(BIN)/python docs/site.py
 
 test-lowest: ## unit tests with the lowest versions that pyproject.toml names
 	$(PYTHON) -m venv --clear build/lowest

@@ -7,5 +7,6 @@ from typing import Final
 
 NAMES: Final = (
     "fanout", "storm", "counter", "reconnect", "presence", "overload", "hostile", "verify", "devices", "gateway",
+    "calibrate",
 )  # fmt: skip
 """The benches: a module of this package each."""

@@ -54,14 +54,14 @@ def _point(system: System, request: Request, devices: int, first_user: int) -> M
         try:
             crowd.wait_until_ready()
             crowd.begin()
-            _kill_gateways(system)
+            kill_gateways(system)
             measured.append(crowd.result())
         finally:
             crowd.close()
     return row(devices, *measured)
 
 
-def _kill_gateways(system: System) -> None:
+def kill_gateways(system: System) -> None:
     """Kill all gateways at once, and let them restart AWAY_S later; returns then."""
     names = [service.name for service in system.topology.of_kind("gateway")]
     pids = [system.pid(name) for name in names]

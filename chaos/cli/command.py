@@ -75,6 +75,22 @@ def as_json(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--json", action="store_true", help="print the result as one JSON value, on the last line")
 
 
+def inputs(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "given", nargs="*", type=_pair, metavar="INPUT=NUMBER", help="inputs instead of the design's: users=1e6"
+    )
+
+
+def _pair(text: str) -> tuple[str, float]:
+    name, equals, number = text.partition("=")
+    try:
+        if equals:
+            return name, float(number.replace("_", ""))
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"INPUT=NUMBER, such as users=1e6, not {text!r}")
+
+
 def scale(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--users", type=int, metavar="N", help="devices, instead of what the experiment says")
     sub.add_argument("--duration", type=float, metavar="S", help="seconds from the first send to the last")

@@ -1,1 +1,3 @@
-"""The design at any size: what it needs, computed from its numbers. Pure arithmetic; imports `chaos.errors` only."""
+"""The design at any size: what it needs, computed from its numbers, and the fleet simulated. Pure arithmetic; imports
+`chaos.errors` only.
+"""

@@ -89,6 +89,11 @@ INPUTS: Final = (
     _input("log_days", 3, "days in Kafka", ASSUMED),
     _input("partition_messages", 1_000, "1/s of a partition", f"{MEASURED}: 0.55 ms of a sequencer a message"),
     _input("route_bytes", 1_190, "B a registered user, master and replica", f"{MEASURED}: 2026-11-30"),
+    _input("renewal_us", 10, "us of Redis a heartbeat, for route and presence", f"{MEASURED}: 2026-11-30"),
+    _input("register_us", 16, "us of Redis to register a connection", f"{MEASURED}: 2026-11-30"),
+    _input("redis_node_bytes", 32e9, "B of a Redis node", ASSUMED),
+    _input("delivery_s", 0.2, "s to deliver, p99", PAGE),
+    _input("push_s", 5, "s to push", PAGE),
     _input("message_cpu_ms", 1.8, "ms of all services a message", f"{MEASURED}: 2.9 ms, of which the swarm 1.1"),
     _input("load", 0.6, "share of a core that may be used", ASSUMED),
     _input("core_month", 20, "price of a core and month", ASSUMED),
@@ -127,6 +132,15 @@ RULES: Final = (
     _rule("group_bytes", "(group_cap - 1) * notification_bytes", "B", "notifications of a message to such a group"),
     _rule("pushes_per_s", "messages_per_s * recipients * away", "1/s", "to devices away, before any is joined"),
     _rule("redis_bytes", "connections * route_bytes", "B", "routes of all users online, with a replica"),
+    _rule("redis_operations_per_s", "heartbeats_per_s", "1/s", "routes and presence renewed, batched by gateways"),
+    _rule("redis_by_cpu", "ceil(heartbeats_per_s * renewal_us / 1000000 / load)", "cores", "shards, by what they do"),
+    _rule("redis_by_memory", "ceil(redis_bytes / redis_node_bytes)", "nodes", "shards, by what they keep"),
+    _rule("redis_shards", "max(redis_by_cpu, redis_by_memory)", "nodes", "a core each"),
+    _rule("register_gateway_s", "connections_a_gateway * register_us / 1000000", "s of one Redis core",
+          "to register the devices of a gateway that died"),
+    _rule("store_writes_per_s", "messages_per_s", "1/s", "one row a message, on average", page=231e3),
+    _rule("in_flight", "peak_per_s * delivery_s", "messages", "under way at the peak, at most, if the bound holds"),
+    _rule("pushes_under_way", "pushes_per_s * push_s", "pushes", "under way, at most, if the bound holds"),
     _rule(
         "eager_presence_per_s", "connections / heartbeat_s * contacts", "1/s", "each heartbeat told to contacts",
         page=417e6,
@@ -146,9 +160,12 @@ RULES: Final = (
 )  # fmt: skip
 
 
-def estimate(changes: Mapping[str, float] | None = None) -> Estimate:
-    """Return all numbers; `changes`: inputs that differ from the design's. Raises UsageError."""
-    changes = changes or {}
+def estimate(changes: Mapping[str, float] | None = None, measured: Mapping[str, float] | None = None) -> Estimate:
+    """Return all numbers; `changes`: inputs that differ from the design's. Raises UsageError.
+
+    `measured`: unit costs of a machine, instead of the recorded ones; `changes` wins.
+    """
+    changes, measured = changes or {}, measured or {}
     known = {given.name for given in INPUTS}
     for name, value in changes.items():
         if name not in known:
@@ -157,7 +174,7 @@ def estimate(changes: Mapping[str, float] | None = None) -> Estimate:
             raise UsageError(f"no input {name}{hint}")
         if not math.isfinite(value) or value <= 0:
             raise UsageError(f"{name} is above 0, not {value:g}")
-    inputs = tuple(_given(given, changes) for given in INPUTS)
+    inputs = tuple(_given(given, changes, measured) for given in INPUTS)
     values = {given.name: given.value for given in inputs}
     found = []
     for rule in RULES:
@@ -172,7 +189,9 @@ def estimate(changes: Mapping[str, float] | None = None) -> Estimate:
     return Estimate(inputs=inputs, requirements=tuple(found))
 
 
-def _given(given: Input, changes: Mapping[str, float]) -> Input:
-    if given.name not in changes:
-        return given
-    return msgspec.structs.replace(given, value=changes[given.name], source="given")
+def _given(given: Input, changes: Mapping[str, float], measured: Mapping[str, float]) -> Input:
+    if given.name in changes:
+        return msgspec.structs.replace(given, value=changes[given.name], source="given")
+    if given.name in measured:
+        return msgspec.structs.replace(given, value=measured[given.name], source="petrel bench calibrate")
+    return given

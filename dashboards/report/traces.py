@@ -26,6 +26,7 @@ RECORD: Final = np.dtype(
 """conv is u64 in the file; the history's conversations are i64."""
 STAMPS: Final = (
     "start", "opened", "handed_on", "taken", "appending", "durable", "applied", "told", "sent",
+    "keys_published", "keys_taken",
 )  # fmt: skip
 """Names in the order of sut.process.trace.Hop, which counts from 1."""
 

@@ -49,6 +49,8 @@ class Hop(IntEnum):
     APPLIED = 7  # sequencer: has given it conv and seq, and tells the members next
     TOLD = 8  # gateway: now writes NOTIFY (conv, seq) to the members that it has
     SENT = 9  # gateway: now writes MESSAGE (conv, seq) to the recipients that it has
+    KEYS_PUBLISHED = 10  # api: `device` published its keys; seq = one-time prekeys left of it
+    KEYS_TAKEN = 11  # api: `device` took the keys of device client_seq; seq = the one-time prekey, 0: without one
 
 
 class Trace:

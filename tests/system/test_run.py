@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -178,6 +179,23 @@ def test_its_report_is_made_again_and_it_is_no_worse_than_itself(
     )
     assert "<html" in (place / "page.html").read_text()
     assert str(out) in petrel("runs", str(out.parent), cwd=place).stdout
+
+
+def test_its_walkthroughs_are_made_from_its_records(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "copy"
+    shutil.copytree(finished[0], run_dir)
+    done = petrel("explain", "all", str(run_dir), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    made = {Path(line).name for line in done.stdout.splitlines()}
+    assert {"explain-message.html", "explain-websocket.html", "explain-storage.html", "cheatsheet.html"} <= made
+    assert all("<html" in (run_dir / name).read_text(encoding="utf-8") for name in made)
+    assert "no presence: nobody of this run looked at anybody" in done.stderr
+    none = petrel("explain", "encryption", str(run_dir), cwd=tmp_path)
+    assert none.returncode == 64
+    assert "no device of this run took keys" in none.stderr
+    assert petrel("verify", str(run_dir), cwd=tmp_path).returncode == 0, "the pages are in the manifest"
 
 
 @pytest.mark.long

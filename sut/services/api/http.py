@@ -14,6 +14,7 @@ from aiohttp import web
 from sut.deploy.topology import Topology
 from sut.ports import Devices, KeyStore, Registry, Unavailable
 from sut.process.revoked import Revoked
+from sut.process.trace import OFF, Trace
 from sut.protocol.handshake import PATH
 from sut.protocol.tokens import LOGIN_S
 from sut.services.api import openapi
@@ -55,6 +56,7 @@ def make_app(
     devices: Devices,
     keys: KeyStore,
     people: People,
+    trace: Trace = OFF,
 ) -> web.Application:
     """Return the application with all its routes."""
     token_key, ttl_s = bytes.fromhex(topology.token_key), topology.settings.token_ttl_s
@@ -64,7 +66,7 @@ def make_app(
     app = web.Application(middlewares=[measured, problems], client_max_size=MAX_REQUEST)
     guard = Guard(token_key=token_key, api_key=topology.api_key, revoked=revoked)
     api = _Api(topology, control, registry, conversations, people, additions=Additions(devices, conversations))
-    app.add_routes(guard.bound(ROUTES, api, DeviceRoutes(desk), KeyRoutes(keys)))
+    app.add_routes(guard.bound(ROUTES, api, DeviceRoutes(desk), KeyRoutes(keys, trace=trace)))
     return app
 
 

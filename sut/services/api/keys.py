@@ -16,6 +16,7 @@ from aiohttp import web
 
 from sut.ports import KeyStore, OneTimePrekey, SignedPrekey
 from sut.process.metrics.instruments import BUNDLES
+from sut.process.trace import OFF, Hop, Trace
 from sut.protocol.tokens import Identity
 from sut.services.api.allowance import Allowance
 from sut.services.api.device_lists import why_not
@@ -48,8 +49,9 @@ LISTS_BURST, LISTS_PER_S = 30, 0.1
 class KeyRoutes:
     """The handlers of the routes about keys."""
 
-    def __init__(self, keys: KeyStore, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, keys: KeyStore, *, clock: Callable[[], float] = time.monotonic, trace: Trace = OFF) -> None:
         self._keys = keys
+        self._trace = trace
         self._clock = clock
         self._takes = Allowance(burst=TAKES_BURST, per_s=TAKES_PER_S)
         self._lists = Allowance(burst=LISTS_BURST, per_s=LISTS_PER_S)
@@ -68,7 +70,9 @@ class KeyRoutes:
             signed_prekey=SignedPrekey(*msgspec.structs.astuple(wanted.signed_prekey)),
             one_time=[OneTimePrekey(one.number, one.key) for one in wanted.one_time] if left < MAX_LEFT else [],
         )
-        return answer(KeysPublished(await self._keys.count(who.user, who.device), highest))
+        left = await self._keys.count(who.user, who.device)
+        self._trace.stamp(Hop.KEYS_PUBLISHED, device=who.device, seq=left)
+        return answer(KeysPublished(left, highest))
 
     async def _put_list(self, who: Identity, identity_key: bytes, listed: DeviceListOf) -> None:
         """Store a list, or raise ProblemError. Repeating the one that is there costs no allowance."""
@@ -101,6 +105,9 @@ class KeyRoutes:
         if one_time:
             for bundle in found.bundles:
                 BUNDLES.labels("no" if bundle.one_time is None else "yes").inc()
+        for bundle in found.bundles:
+            taken = bundle.one_time.number if bundle.one_time is not None else 0
+            self._trace.stamp(Hop.KEYS_TAKEN, device=who.device, client_seq=bundle.device, seq=taken)
         devices = [
             BundleOf(
                 *both(bundle.device),

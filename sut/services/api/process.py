@@ -17,6 +17,7 @@ from sut.process.ready import Ready
 from sut.process.revoked import Revoked
 from sut.process.serving import peers, work_until
 from sut.process.tls import server_context
+from sut.process.trace import open_trace
 from sut.protocol.tokens import LOGIN_S
 from sut.services.api.control import Control
 from sut.services.api.history import Conversations
@@ -41,6 +42,7 @@ async def serve(
     links = links_to(topology, service, incarnation, "sequencer")
     sequencers = covered(topology, links)
     control = Control(node=service.name, incarnation=incarnation, message_log=message_log, sequencers=sequencers)
+    trace = open_trace(topology, service.name)
     ready = Ready()
     server = PeerServer(
         node=service.name,
@@ -59,6 +61,7 @@ async def serve(
         devices=devices,
         keys=keys,
         people=People(sequencers=by_partition(topology, links), store=store, presence=presence),
+        trace=trace,
     )
     linked = partial(_linked, server, {sequencer.name for sequencer in topology.of_kind("sequencer")})
     async with peers(service, server, links, backends.close):
@@ -71,6 +74,7 @@ async def serve(
         finally:
             watching.cancel()
             await runner.cleanup()
+            await trace.close()
 
 
 async def _listen(topology: Topology, service: Service, runner: web.AppRunner) -> None:

@@ -2,20 +2,28 @@
 
 import ast
 import json
+from pathlib import Path
 
 import pytest
 
 from chaos.cli import petrel as cli
 from chaos.design import formula
 from chaos.design.estimate import INPUTS, MEASURED, RULES, estimate
+from chaos.design.estimate import PAGE as PAGE_SOURCE
 from chaos.errors import UsageError
 from tests.docs.pages import ROOT
 
 PAGE = {
     "messages_a_day": 20e9, "messages_per_s": 231e3, "connections": 500e6, "gateways": 10_000, "increments_a_day": 2,
     "body_bytes_a_day": 3e12, "eager_presence_per_s": 417e6,
+    "store_writes_per_s": 231e3,
 }  # fmt: skip
-"""The figures of the design page, in its own units."""
+"""The figures of the design page that follow from others, in its own units."""
+GIVEN = {
+    "users": 500e6, "message_bytes": 150, "connections_a_gateway": 50_000, "heartbeat_s": 30, "notification_bytes": 16,
+    "group_cap": 500, "delivery_s": 0.2, "push_s": 5, "messages_a_user": 40, "online": 1,
+}  # fmt: skip
+"""Those that nothing follows to: the inputs."""
 
 
 def values(**changes: float) -> dict[str, float]:
@@ -26,6 +34,31 @@ def test_the_figures_of_the_design_page_come_out() -> None:
     found = values()
     assert {name: found[name] for name in PAGE} == pytest.approx(PAGE, rel=0.003)
     assert {rule.name: rule.page for rule in RULES if rule.page is not None} == PAGE
+
+
+def test_the_other_figures_of_the_design_page_are_inputs() -> None:
+    told = {given.name: given.value for given in INPUTS if given.source.startswith(PAGE_SOURCE)}
+    assert {name: told[name] for name in GIVEN} == GIVEN
+
+
+def test_costs_that_were_measured_here_replace_the_recorded_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"devices": 400, "full: gateway ms": 0.5, "full: chat ms": 0.75, "full: sequencer ms": 0.25}
+    row |= {"gateway: B a device": 3000.0, "redis: B a device": -5.0}
+    path = tmp_path / "bench.json"
+    path.write_text(json.dumps({"bench": "calibrate", "rows": [row]}))
+    assert cli.main(["estimate", "--json", "--costs", str(path), "gateway_bytes=1"]) == 0
+    inputs = {one["name"]: one for one in json.loads(capsys.readouterr().out.splitlines()[-1])["inputs"]}
+    assert inputs["message_cpu_ms"]["value"] == 1.5
+    assert inputs["partition_messages"] | {"unit": ""} == {
+        "name": "partition_messages", "value": 4000.0, "unit": "", "source": "petrel bench calibrate"
+    }  # fmt: skip
+    assert inputs["gateway_bytes"]["source"] == "given"
+    assert inputs["route_bytes"]["value"] == 1190, "memory that did not grow says nothing"
+    path.write_text(json.dumps({"bench": "fanout", "rows": [row]}))
+    assert cli.main(["estimate", "--costs", str(path)]) == 64
+    assert "not the bench.json of petrel bench calibrate" in capsys.readouterr().err
 
 
 def test_numbers_by_hand() -> None:
@@ -59,9 +92,12 @@ def test_each_formula_uses_what_was_there_before_it_and_each_input_is_used() -> 
 def test_what_was_measured_is_on_the_page_of_measurements() -> None:
     page = (ROOT / "docs" / "measured.md").read_text(encoding="utf-8")
     assert {given.name for given in INPUTS if given.source.startswith(MEASURED)} == {
-        "gateway_bytes", "route_bytes", "message_cpu_ms", "partition_messages"
+        "gateway_bytes", "route_bytes", "message_cpu_ms", "partition_messages", "renewal_us", "register_us"
     }  # fmt: skip
-    assert all(text in page for text in ("2,100 B", "1,190 B", "2.9 ms, of which the swarm 1.1 ms", "0.55 ms"))
+    assert all(
+        text in page
+        for text in ("2,100 B", "1,190 B", "2.9 ms, of which the swarm 1.1 ms", "0.55 ms", "16 and 10 us after")
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from sut.adapters.sqlite.devices import SqliteDevices
 from sut.adapters.sqlite.keys import SqliteKeys
 from sut.deploy.topology import Service, Topology
 from sut.process.revoked import Revoked
+from sut.process.trace import OFF, Trace
 from sut.protocol.frames import Nack
 from sut.protocol.tokens import issue
 from sut.services.api.control import Creation, Denied
@@ -90,7 +91,9 @@ def token(user: int = 1, device: int = 11, *, key: bytes = KEY, ttl_s: float = 6
 
 
 @contextlib.asynccontextmanager
-async def application(control: Agreeing, revoked: Revoked | None = None) -> AsyncIterator[web.Application]:
+async def application(
+    control: Agreeing, revoked: Revoked | None = None, trace: Trace = OFF
+) -> AsyncIterator[web.Application]:
     """All routes."""
     with tempfile.TemporaryDirectory() as directory:
         devices, keys = SqliteDevices(Path(directory), 8), SqliteKeys(Path(directory), 8)
@@ -105,20 +108,26 @@ async def application(control: Agreeing, revoked: Revoked | None = None) -> Asyn
                 devices=devices,
                 keys=keys,
                 people=nobodys,  # type: ignore[arg-type]
+                trace=trace,
             )
         finally:
+            await trace.close()
             await devices.close()
             await keys.close()
 
 
 def with_api(
-    scenario: Callable[[TestClient, Agreeing], Coroutine[None, None, None]], revoked: Revoked | None = None
+    scenario: Callable[[TestClient, Agreeing], Coroutine[None, None, None]],
+    revoked: Revoked | None = None,
+    *,
+    traced: Path | None = None,
 ) -> None:
-    """Run a scenario against the API."""
+    """Run a scenario against the API. `traced`: the file of its stamps."""
 
     async def live() -> None:
         control = Agreeing()
-        async with application(control, revoked) as app, TestClient(TestServer(app)) as client:
+        trace = Trace(traced, every=1) if traced is not None else OFF
+        async with application(control, revoked, trace) as app, TestClient(TestServer(app)) as client:
             await scenario(client, control)
 
     asyncio.run(live())

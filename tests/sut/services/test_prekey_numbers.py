@@ -1,9 +1,11 @@
 """What the API tells a device that publishes prekeys: how many are left, and how far its numbers ever went."""
 
 import base64
+from pathlib import Path
 
 from aiohttp.test_utils import TestClient
 
+from sut.process.trace import RECORD, Hop
 from tests.sut.services.api_world import Agreeing, token, with_api
 
 
@@ -22,6 +24,20 @@ def test_a_device_that_was_put_back_hears_how_far_its_numbers_went() -> None:
         assert await taken(client) is None
 
     with_api(scenario)
+
+
+def test_keys_that_are_published_and_taken_are_stamped(tmp_path: Path) -> None:
+    async def scenario(client: TestClient, _control: Agreeing) -> None:
+        await published(client, range(5, 7))
+        assert await taken(client) == (5, b"k")
+        await client.get("/v1/users/1/keys?one_time=no", headers={"Authorization": f"Bearer {token(2, 22)}"})
+
+    path = tmp_path / "trace-api-1.bin"
+    with_api(scenario, traced=path)
+    stamps = [(Hop(hop), device, of, seq) for _, device, of, _, seq, hop in RECORD.iter_unpack(path.read_bytes())]
+    assert stamps[1:] == [
+        (Hop.KEYS_PUBLISHED, 11, 0, 2), (Hop.KEYS_TAKEN, 22, 11, 5), (Hop.KEYS_TAKEN, 22, 11, 0),
+    ]  # fmt: skip
 
 
 async def published(client: TestClient, numbers: range, *, key: bytes = b"k") -> object:
