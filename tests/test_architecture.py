@@ -32,7 +32,19 @@ SUBPACKAGES = {
         "deploy",
     },
     "load": {"webui", "plan", "device", "drive", "history", "readback", "bench"},
-    "chaos": {"cli", "run", "bench", "screen", "faults", "verdict", "experiments", "design", "modes"},
+    "chaos": {
+        "cli",
+        "run",
+        "bench",
+        "screen",
+        "faults",
+        "verdict",
+        "experiments",
+        "design",
+        "modes",
+        "targets",
+        "toolkit",
+    },
     "dashboards": {"report", "walkthrough", "grafana", "prometheus", "live"},
 }  # fmt: skip
 """The parts that the design names. A new one is a change of the design: make it there first."""
@@ -90,6 +102,11 @@ RULES = {
     "textual_in_the_tui_only": Rule(
         why="the screen is loaded by who wants one",
         forbidden=("textual",), outside=("sut.client.terminal.tui",), breaks=("sut.client.x", "import textual"),
+    ),
+    "adapters_know_the_port": Rule(
+        why="an adapter to another chat system is written as anybody would write one, from the port alone",
+        inside=("chaos.targets.systems",), forbidden=("sut", "load", "chaos", "dashboards"),
+        allowed=("chaos.targets.target",), breaks=("chaos.targets.systems.x", "from sut.deploy.topology import load"),
     ),
     "report_is_late": Rule(
         why="the report is drawn at the end of a run: a broken page must not stop an experiment from starting",

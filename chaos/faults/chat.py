@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from chaos.faults.mechanisms.crash import PeerCrash
+from chaos.faults.mechanisms.crash import PeerCrash, PeerStop
+from chaos.faults.mechanisms.limit import NoFiles, NoSpace
 
 
 class ChatCrash(PeerCrash):
@@ -16,4 +17,45 @@ class ChatCrash(PeerCrash):
     """
 
     name = "chat_crash"
+    kind = "chat"
+
+
+class ChatStop(PeerStop):
+    """A chat service is told to end (SIGTERM) and finishes what it has begun.
+
+    Breaks: gateways must send new frames to the other one. An append under way must be answered, or be repeated without
+    a second copy.
+    Proven: its pid is gone and its ports refuse connections.
+    Undone: the supervisor may restart it.
+    Healed: a new pid answers a peer ping as a newer incarnation.
+    """
+
+    name = "chat_stop"
+    kind = "chat"
+
+
+class ChatNoFiles(NoFiles):
+    """A chat service may open no further file or socket: its links go on, and new ones wait.
+
+    Breaks: a gateway that lost its link cannot get a new one. What needs a file that is not open fails.
+    Proven: the kernel reports the limit, and a ping over a new connection gets no answer.
+    Undone: it gets its former limit.
+    Healed: the kernel reports that limit, and the same incarnation answers a peer ping.
+    """
+
+    name = "chat_no_files"
+    kind = "chat"
+
+
+class LogFull(NoSpace):
+    """A chat service finds its disk full: no file that it has may grow, so no append to a SQLite log succeeds.
+
+    Breaks: a message that cannot be made durable must not be acknowledged. Sends must go to the other chat service, or
+    wait. On Kafka only the service's own log file is hit.
+    Proven: the kernel reports the limit.
+    Undone: it gets its former limit.
+    Healed: the kernel reports that limit, and the same incarnation answers a peer ping.
+    """
+
+    name = "log_full"
     kind = "chat"

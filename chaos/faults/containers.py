@@ -9,7 +9,7 @@ from types import MappingProxyType
 from chaos.faults.mechanisms.container import OnContainer
 from chaos.faults.proofs.observe import gone, in_state, reborn, refuses, replaced
 from chaos.faults.proofs.proof import Look, Proof
-from chaos.faults.undo import Reconnect, Release, Undo, Unlimit, Unpause
+from chaos.faults.undo import Reconnect, Release, Undo, Unfetter, Unpause
 from sut.deploy.docker.control import frozen, throttled
 from sut.deploy.errors import DeployError
 from sut.deploy.kinds import KINDS
@@ -186,7 +186,7 @@ class ContainerMemory(_Ends):
 
     def prepare(self) -> tuple[Undo, ...]:
         """Return the undo steps."""
-        return Unlimit(self.victim.name), Release(self.victim.name)
+        return Unfetter(self.victim.name), Release(self.victim.name)
 
     def inject(self) -> None:
         """Kill it, set the limit, and let it start. Raises FaultError.
@@ -245,7 +245,7 @@ class ContainerCpu(OnContainer):
 
     def prepare(self) -> tuple[Undo, ...]:
         """Return the undo step."""
-        return (Unlimit(self.victim.name),)
+        return (Unfetter(self.victim.name),)
 
     def inject(self) -> None:
         """Set the limit. Raises FaultError."""

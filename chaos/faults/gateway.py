@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from chaos.faults.mechanisms.crash import CrashOfAll, PeerCrash
+from chaos.faults.mechanisms.crash import CrashOfAll, PeerCrash, PeerStop, RollingDeploy
+from chaos.faults.mechanisms.limit import NoFiles
 from chaos.faults.mechanisms.partition import Partition
 from chaos.faults.mechanisms.pause import PeerPause
+from chaos.faults.mechanisms.starve import Starve
 
 
 class GatewayCrash(PeerCrash):
@@ -64,3 +66,58 @@ class PartitionGatewayRedis(Partition):
     kind = "gateway"
     source = "gateway"
     to = "redis"
+
+
+class GatewayStop(PeerStop):
+    """A gateway is told to end (SIGTERM) and drains: it tells its devices to go elsewhere.
+
+    Breaks: all its devices connect to the other gateways within a second or two. A message that was under way through
+    it must reach them there.
+    Proven: its pid is gone and its ports refuse connections.
+    Undone: the supervisor may restart it.
+    Healed: a new pid answers a peer ping as a newer incarnation.
+    """
+
+    name = "gateway_stop"
+    kind = "gateway"
+
+
+class GatewaysDeploy(RollingDeploy):
+    """All gateways are replaced, one after the other: each ends in good order and is back before the next ends.
+
+    Breaks: every device moves at least once, and some of them each time. At no moment is there no gateway, so nobody
+    may wait for long.
+    Proven: each of them in turn has a new pid that answers a peer ping as a newer incarnation.
+    Undone: the supervisor may restart all of them.
+    Healed: all of them answer peer pings as newer incarnations.
+    """
+
+    name = "gateways_deploy"
+    kind = "gateway"
+
+
+class GatewayNoFiles(NoFiles):
+    """A gateway may open no further socket: it serves the devices that it has and takes no new one.
+
+    Breaks: devices that dial it wait in its backlog without an answer. It cannot dial a service again that it lost. Its
+    lease goes on, so discovery still names it.
+    Proven: the kernel reports the limit, and a ping over a new connection gets no answer.
+    Undone: it gets its former limit.
+    Healed: the kernel reports that limit, and the same incarnation answers a peer ping.
+    """
+
+    name = "gateway_no_files"
+    kind = "gateway"
+
+
+class GatewayStarved(Starve):
+    """A gateway gets a fifth of the time: a helper stops and continues it ten times a second.
+
+    Breaks: everything through it is late, and nothing is lost. It must not be taken for dead, nor take others for dead.
+    Proven: the kernel has it in state T at more than a quarter of 60 looks within a second, not at all of them.
+    Undone: the helper ends, and SIGCONT.
+    Healed: it is not in state T and the same incarnation answers a peer ping.
+    """
+
+    name = "gateway_starved"
+    kind = "gateway"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from chaos.faults.mechanisms.partition import Partition
-from chaos.faults.mechanisms.toxic import Latency, LinkToxic, Reset, Stall
+from chaos.faults.mechanisms.toxic import Latency, LinkToxic, Reset, Silence, Stall
 from sut.deploy.probes.question import Answer
 
 
@@ -97,3 +97,81 @@ class LinkSlicer(LinkToxic):
         pieces = len(answer.pieces)
         late_s = (pieces - 1) * self.chosen["delay_ms"] / 1000
         return answer.how == "whole" and pieces > len(before.pieces) and answer.took_s >= late_s
+
+
+class LinkBlackhole(Silence, LinkToxic):
+    """A link loses everything, in both directions: its connections stay open, new ones open too, and no byte arrives.
+
+    Breaks: neither end is told. Each must notice the silence by itself, and not take a slow far end for a dead one.
+    Proven: the proxy reports the timeout toxic, and the far end answers at once past the proxy. Over the link a
+    question is not answered while its connection stays open.
+    Undone: the toxics are removed.
+    Healed: the proxy reports no toxic and an answer over the link comes as soon as before.
+    """
+
+    name = "link_blackhole"
+    toxic = "timeout"
+
+    def add(self, link: str) -> None:
+        """Discard every byte of both directions; no connection ends."""
+        self.world.links.blackhole(link)
+
+
+class LinkHalfClose(Silence, LinkToxic):
+    """A link ends its connections towards the far end only; the near end is not told and holds a half-open socket.
+
+    Breaks: the far end forgets the connection. The near end writes into it without an error, and waits for answers that
+    cannot come.
+    Proven: the proxy reports the timeout toxic, which ends the far side, and slow_close, which keeps the near one
+    open. The far end answers at once past the proxy. Over the link a question is not answered while its connection
+    stays open.
+    Undone: the toxics are removed, and the held connections end.
+    Healed: the proxy reports no toxic and an answer over the link comes as soon as before.
+    """
+
+    name = "link_half_close"
+    toxic = "slow_close timeout"
+
+    def add(self, link: str) -> None:
+        """End the far side and hold the near one."""
+        self.world.links.half_close(link)
+
+
+class LinkOneWay(Silence, LinkToxic):
+    """A link carries nothing towards the far end, while everything from there still arrives.
+
+    Breaks: requests are lost, and nothing that the far end says by itself is. So the near end hears a living far end
+    that never answers.
+    Proven: the proxy reports the timeout toxic in one direction, and the far end answers at once past the proxy. Over
+    the link a question is not answered while its connection stays open.
+    Undone: the toxic is removed.
+    Healed: the proxy reports no toxic and an answer over the link comes as soon as before.
+    """
+
+    name = "link_one_way"
+    toxic = "timeout"
+    ways = 1
+
+    def add(self, link: str) -> None:
+        """Discard every byte towards the link's target."""
+        self.world.links.blackhole(link, ("upstream",))
+
+
+class LinkOneWayBack(Silence, LinkToxic):
+    """A link carries nothing from the far end, which still gets everything and acts on it.
+
+    Breaks: what was asked for happens, and the near end never learns of it. It repeats what was done already, so the
+    far end must know it again.
+    Proven: the proxy reports the timeout toxic in one direction, and the far end answers at once past the proxy. Over
+    the link a question is not answered while its connection stays open.
+    Undone: the toxic is removed.
+    Healed: the proxy reports no toxic and an answer over the link comes as soon as before.
+    """
+
+    name = "link_one_way_back"
+    toxic = "timeout"
+    ways = 1
+
+    def add(self, link: str) -> None:
+        """Discard every byte from the link's target."""
+        self.world.links.blackhole(link, ("downstream",))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chaos.faults.mechanisms.crash import PeerCrash
+from chaos.faults.mechanisms.crash import PeerCrash, PeerStop
 
 
 class PushCrash(PeerCrash):
@@ -15,4 +15,17 @@ class PushCrash(PeerCrash):
     """
 
     name = "push_crash"
+    kind = "push"
+
+
+class PushStop(PeerStop):
+    """The push service is told to end (SIGTERM) and confirms what it has sent.
+
+    Breaks: pushes wait until it is back. Those that it had sent and confirmed must not be sent again.
+    Proven: its pid is gone and its ports refuse connections.
+    Undone: the supervisor may restart it.
+    Healed: a new pid answers a peer ping as a newer incarnation.
+    """
+
+    name = "push_stop"
     kind = "push"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from chaos.faults.mechanisms.crash import AIM_S, Crash, CrashOfAll, PeerCrash
+from chaos.faults.mechanisms.crash import AIM_S, Crash, CrashOfAll, PeerCrash, PeerStop, RollingDeploy
+from chaos.faults.mechanisms.limit import NoSpace
+from chaos.faults.mechanisms.starve import Starve
 from chaos.faults.proofs.observe import peer_address
 from sut.deploy.probes import probe
 
@@ -60,4 +62,57 @@ class SequencersRestart(BeforeTheStore, CrashOfAll):
     """
 
     name = "sequencers_restart"
+    kind = "sequencer"
+
+
+class SequencerStop(PeerStop):
+    """A sequencer is told to end (SIGTERM): its partitions are taken over while it stores what it has numbered.
+
+    Breaks: sends to its partitions wait for the one that takes over. Numbers that it gave last must be the same ones.
+    Proven: its pid is gone and its ports refuse connections.
+    Undone: the supervisor may restart it.
+    Healed: a new pid answers a peer ping as a newer incarnation.
+    """
+
+    name = "sequencer_stop"
+    kind = "sequencer"
+
+
+class SequencersDeploy(RollingDeploy):
+    """All sequencers are replaced, one after the other: each ends in good order and is back before the next ends.
+
+    Breaks: each partition is taken over, given back, and perhaps taken over again. Numbers must go on without a hole.
+    Proven: each of them in turn has a new pid that answers a peer ping as a newer incarnation.
+    Undone: the supervisor may restart all of them.
+    Healed: all of them answer peer pings as newer incarnations.
+    """
+
+    name = "sequencers_deploy"
+    kind = "sequencer"
+
+
+class StoreFull(NoSpace):
+    """A sequencer finds its disk full: no file that it has may grow, so no row reaches a SQLite store.
+
+    Breaks: messages are numbered and told, and cannot be stored. They must not be forgotten: the log has them, and its
+    offset must not be committed. On Cassandra only the service's own log file is hit.
+    Proven: the kernel reports the limit.
+    Undone: it gets its former limit.
+    Healed: the kernel reports that limit, and the same incarnation answers a peer ping.
+    """
+
+    name = "store_full"
+    kind = "sequencer"
+
+
+class SequencerStarved(Starve):
+    """A sequencer gets a fifth of the time: a helper stops and continues it ten times a second.
+
+    Breaks: everything of its partitions is late, and nothing is lost. Its understudy must not take over each time.
+    Proven: the kernel has it in state T at more than a quarter of 60 looks within a second, not at all of them.
+    Undone: the helper ends, and SIGCONT.
+    Healed: it is not in state T and the same incarnation answers a peer ping.
+    """
+
+    name = "sequencer_starved"
     kind = "sequencer"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import sys
 import threading
@@ -119,14 +120,58 @@ class Reconnect(_OnContainer, frozen=True):
         containers.reconnect(self.service)
 
 
-class Unlimit(_OnContainer, frozen=True):
+class Unfetter(_OnContainer, frozen=True):
     """Take the limits of memory and CPU off a container."""
 
     def _undo(self, containers: ContainerControl) -> None:
         containers.unlimit(self.service)
 
 
-Undo = Continue | Restore | Replicate | Release | Allow | Remove | Unpause | Reconnect | Unlimit
+class Unlimit(_Step, frozen=True):
+    """Give a process its former limit of a resource, if it is one of this run."""
+
+    pid: int
+    resource: int
+    soft: int
+    hard: int
+
+    def _take(self, world: World) -> None:
+        if belongs(self.pid, world.topology.run_id):
+            resource.prlimit(self.pid, self.resource, (self.soft, self.hard))
+
+
+class End(_Step, frozen=True):
+    """End a helper process of a fault, by the name that its environment has."""
+
+    helper: str
+
+    def _take(self, world: World) -> None:
+        import psutil
+
+        from sut.deploy.supervise.reaper import members
+
+        for process, name in members(world.topology.run_id).items():
+            if name == self.helper:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+                    process.wait(timeout=2)
+
+
+class Behave(_Step, frozen=True):
+    """Give the stand-ins of push providers their former behaviour, as JSON."""
+
+    provider: str
+    behaviour: str
+
+    def _take(self, world: World) -> None:
+        from chaos.faults.proofs.providers import behave
+
+        behave(world.topology.service(self.provider), self.behaviour)
+
+
+Undo = (
+    Continue | Restore | Replicate | Release | Allow | Remove | Unlimit | End | Behave | Unpause | Reconnect | Unfetter
+)
 
 
 class Promise(msgspec.Struct, frozen=True, omit_defaults=True):

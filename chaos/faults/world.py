@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,7 +10,7 @@ from sut.deploy.topology import Service, ServiceKind, Topology
 
 if TYPE_CHECKING:
     from sut.deploy.docker.control import View
-    from sut.deploy.net.links import Toxic
+    from sut.deploy.net.links import Stream, Toxic
     from sut.deploy.net.packets import Way
 
 
@@ -33,8 +33,8 @@ class LinkControl(Protocol):
     def available(self) -> str | None:
         """Return None if links can be broken here, else the reason why not."""
 
-    def blackhole(self, link: str) -> None:
-        """Swallow all bytes in both directions; connections stay open."""
+    def blackhole(self, link: str, streams: Sequence[Stream] = ...) -> None:
+        """Swallow all bytes of these directions, by default of both; connections stay open."""
 
     def latency(self, link: str, *, latency_ms: int, jitter_ms: int = 0) -> None:
         """Delay all bytes in each direction."""

@@ -89,6 +89,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         Kind(name="toxiproxy", server="sut.deploy.servers.toxiproxy", start=1),
         Kind(name="kafka", server="sut.deploy.servers.kafka"),
         Kind(name="cassandra", server="sut.deploy.servers.cassandra"),
+        Kind(name="other", server="sut.deploy.servers.other"),
         Kind(name="volume", server="sut.deploy.servers.volume", start=1, stop=5),
     )
 }

@@ -1,4 +1,4 @@
-"""Crashes: SIGKILL of one service, of all services of a kind, or of two nodes of a cluster of three."""
+"""Crashes and stops: of one service, of all services of a kind at once or in turn, or of two nodes of three."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import signal
 from collections.abc import Iterable
 from functools import partial
 from itertools import combinations
-from typing import Final
+from typing import ClassVar, Final
 
 from chaos.errors import FaultError
 from chaos.faults.mechanisms.services import OnCluster, OnPeers, OnServices
 from chaos.faults.proofs.observe import gone, reborn, refuses, replaced
-from chaos.faults.proofs.proof import Look
+from chaos.faults.proofs.proof import Look, Proof
 from chaos.faults.undo import Release, Undo
 from chaos.faults.world import own
 from sut.deploy.topology import Service, Topology
@@ -23,6 +23,8 @@ AIM_S: Final = 2.0
 
 class Crash(OnServices):
     """SIGKILL of the victims. They stay dead until the heal: the supervisor is told not to restart them."""
+
+    signum: ClassVar[signal.Signals] = signal.SIGKILL
 
     def prepare(self) -> tuple[Undo, ...]:
         """Return the undo steps: the supervisor may restart the victims."""
@@ -35,7 +37,7 @@ class Crash(OnServices):
         self.aim()
         for pid in self.pids.values():
             try:
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, self.signum)
             except ProcessLookupError:
                 raise FaultError(f"pid {pid} was gone before it could be killed") from None
 
@@ -73,6 +75,53 @@ class CrashOfAll(PeerCrash):
     def find_victims(self) -> tuple[Service, ...]:
         """Return all services of the kind."""
         return own(self.world.topology, self.kind)
+
+
+class PeerStop(PeerCrash):
+    """SIGTERM of one service of the chat system, which ends in good order and stays away until the heal."""
+
+    signum = signal.SIGTERM
+    effect_timeout_s = 15.0
+    """The longest grace of a kind is 4 s (sut/deploy/kinds.py); a busy machine needs a multiple."""
+
+
+class RollingDeploy(CrashOfAll):
+    """SIGTERM of all services of a kind, one after the other: the next one stops when the last one is back."""
+
+    signum = signal.SIGTERM
+    effect_timeout_s = 60.0
+    usual_heal_s = 18.0
+    """It takes this time before the hold instead: of three gateways each drains for 4 s and is back 2 s later."""
+    _left: list[Service]
+
+    def inject(self) -> None:
+        """Stop the first. Raises FaultError."""
+        self._left = list(self.victims)
+        self._stop(self._left[0])
+
+    def effective(self) -> Proof:
+        """Observe how far it is, and stop the next when the last one is back."""
+        if not self._left:
+            return self.healed()
+        victim = self._left[0]
+        if not (ended := gone(self.pids[victim.name])):
+            return ended
+        self.world.processes.release(victim.name)
+        back = reborn(self.world.topology, victim, self.incarnations[victim.name])
+        if not back:
+            return back
+        self._left.pop(0)
+        if not self._left:
+            return self.healed()
+        self._stop(self._left[0])
+        return Proof(ok=False, text=f"{len(self._left)} of {len(self.victims)} are not replaced yet")
+
+    def _stop(self, victim: Service) -> None:
+        self.world.processes.hold(victim.name)
+        try:
+            os.kill(self.pids[victim.name], self.signum)
+        except ProcessLookupError:
+            raise FaultError(f"{victim.name} was gone before it could be stopped") from None
 
 
 class QuorumLoss(OnCluster, Crash):

@@ -27,7 +27,9 @@ class Toxics(Fault):
     kind = "link"
     needs = frozenset({"links"})
     toxic: ClassVar[str]
-    """The types of its toxics, as the proxy names them, with a space between: one for both directions, or two."""
+    """The types of its toxics, as the proxy names them, with a space between: one for each of `ways`, or two."""
+    ways: ClassVar[int] = 2
+    """Directions that carry the toxic."""
     ask_s: ClassVar[float] = 0.8
     """How many seconds to wait for an answer over a link, on a machine that is as fast as usual."""
     _patience: float = 1.0
@@ -83,7 +85,7 @@ class Toxics(Fault):
 
     def _in_force(self, way: Passage) -> Proof:
         types = self.toxic.split()
-        wanted = sorted(types if len(types) == 2 else 2 * types)
+        wanted = sorted(types if len(types) == 2 else self.ways * types)
         return way.toxics(lambda toxics: sorted(toxic.type for toxic in toxics) == wanted)
 
     @staticmethod

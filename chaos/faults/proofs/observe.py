@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import resource
 import socket
+import time
 from collections.abc import Collection
 from typing import Final
 
@@ -16,6 +18,9 @@ from sut.deploy.topology import Service, Topology
 
 Address = tuple[str, int]
 
+STARVED_LOOKS: Final = 60
+STARVED_EVERY_S: Final = 0.013
+"""In no step with the tenth of a second of chaos/faults/mechanisms/starve.py."""
 LOOK_S: Final = 0.8
 """Seconds that one look waits for an answer. A healthy service on this machine answers in milliseconds."""
 ANSWER_S: Final = 3.0
@@ -82,6 +87,41 @@ def _is_nowhere(error: OSError) -> bool:
     return isinstance(error, TimeoutError) or error.errno == errno.EHOSTUNREACH
 
 
+def refuses_on(service: Service, role: str, *, expected: bool = True) -> Proof:
+    """Observe whether its port of this role refuses connections."""
+    try:
+        socket.create_connection((service.host, service.ports[role]), timeout=LOOK_S).close()
+    except ConnectionRefusedError:
+        return Proof(expected, f"port {service.ports[role]} ({role}) refuses connections")
+    except OSError as error:
+        return Proof(ok=False, text=f"port {service.ports[role]} ({role}): {error}")
+    return Proof(not expected, f"port {service.ports[role]} ({role}) accepts connections")
+
+
+def limited(pid: int, of: int, soft: int) -> Proof:
+    """Observe whether the kernel's soft limit of a resource is this, by its number in the module `resource`."""
+    try:
+        seen = resource.prlimit(pid, of)[0]
+    except OSError as error:
+        return Proof(ok=False, text=f"the limits of pid {pid}: {error.strerror}")
+    what = {resource.RLIMIT_NOFILE: "open files", resource.RLIMIT_FSIZE: "bytes of a file"}[of]
+    amount = "no limit" if seen == resource.RLIM_INFINITY else f"at most {seen}"
+    return Proof(seen == soft, f"the kernel allows pid {pid} {amount} of {what}")
+
+
+def starved(pid: int) -> Proof:
+    """Observe whether the process is stopped at more than a quarter of STARVED_LOOKS looks, and not at all of them.
+
+    It is meant to be stopped at four of five. Where others take the cores the helper is late: 18 of 60 were seen.
+    """
+    stopped = 0
+    for _look in range(STARVED_LOOKS):
+        stopped += probe.process_state(pid) == "T"
+        time.sleep(STARVED_EVERY_S)
+    text = f"pid {pid} was stopped at {stopped} of {STARVED_LOOKS} looks"
+    return Proof(STARVED_LOOKS / 4 < stopped < STARVED_LOOKS, text)
+
+
 def pings(topology: Topology, role: str, address: Address, way: str, *, expected: bool) -> Proof:
     """Observe whether a ping of a port of this role is answered as expected: Redis's own PING, else a peer ping.
 
@@ -93,6 +133,14 @@ def pings(topology: Topology, role: str, address: Address, way: str, *, expected
     else:
         word, answered = "ping", probe.peer_ping(address, patience_s, topology.peer_secret) is not None
     return Proof(answered == expected, f"{word} {way}: {'answered' if answered else f'no answer in {patience_s} s'}")
+
+
+def serves(service: Service, *, expected: bool) -> Proof:
+    """Observe whether its port answers HTTP, with any status, as expected."""
+    patience_s = ANSWER_S if expected else LOOK_S
+    status = probe.http_status((service.host, service.ports["http"]), "/", patience_s)
+    text = f"GET /: {f'no answer in {patience_s} s' if status is None else f'status {status}'}"
+    return Proof((status is not None) == expected, text)
 
 
 def replaced(world: World, service: Service, old_pid: int) -> Proof:

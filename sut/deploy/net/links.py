@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Literal
 from urllib.parse import quote
 
@@ -24,7 +24,8 @@ from sut.deploy.errors import LinkError
 from sut.deploy.topology import Topology
 
 TIMEOUT_S: Final = 2.0
-STREAMS: Final[tuple[Literal["upstream", "downstream"], ...]] = ("upstream", "downstream")
+Stream = Literal["upstream", "downstream"]
+STREAMS: Final[tuple[Stream, ...]] = ("upstream", "downstream")
 
 
 class Toxic(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,12 +86,15 @@ class Links:
             for stream in STREAMS if link.kb_per_s else ():
                 self._add(link.name, "bandwidth", stream, {"rate": link.kb_per_s}, begin=ALWAYS)
 
-    def blackhole(self, link_name: str) -> None:
-        """Partition: swallow all bytes in both directions. Connections stay open, new ones open and stay silent.
+    def blackhole(self, link_name: str, streams: Sequence[Stream] = STREAMS) -> None:
+        """Partition: swallow all bytes of these directions. Connections stay open, new ones open and stay silent.
 
-        Raises LinkError; then no toxic of it is left, as far as the server answers. May be repeated.
+        "upstream" is towards the target. Raises LinkError; then no toxic of it is left, as far as the server answers.
+        May be repeated.
         """
-        self._add_both(link_name, "timeout", {"timeout": 0})
+        with self._all_or_none(link_name):
+            for stream in streams:
+                self._add(link_name, "timeout", stream, {"timeout": 0})
 
     def latency(self, link_name: str, *, latency_ms: int, jitter_ms: int = 0) -> None:
         """Delay every chunk by latency_ms, plus or minus up to jitter_ms, in each direction. Raises LinkError."""

@@ -2,7 +2,8 @@
 
 This shows the effect of a broken link on an answer without a client library that would retry, reconnect or wait. The
 question fits the port: a peer ping, Redis PING with a payload (both after a login), CQL OPTIONS, Kafka ApiVersions, a
-gateway's health by HTTP. TLS is begun before it, where the server speaks it; its own pieces do not count.
+gateway's health by HTTP, any page of another system. TLS is begun before it, where the server speaks it; its own pieces
+do not count.
 """
 
 from __future__ import annotations
@@ -190,6 +191,10 @@ _QUESTIONS: Final[Mapping[str, _Question]] = {
     "ws": _Question(
         b"GET %b HTTP/1.1\r\nHost: gateway\r\nX-Padding: %b\r\n\r\n" % (HEALTH_PATH.encode(), 2 * _PAYLOAD),
         lambda received: received.endswith(b"ok\n"),
+    ),
+    "http": _Question(  # any status will do; the head is the answer
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        lambda received: b"\r\n\r\n" in received,
     ),
     "client": _Question(struct.pack(">ihhih6s", 16, 18, 0, 1, 6, b"petrel"), _framed(4, 0)),  # ApiVersions, version 0
 }

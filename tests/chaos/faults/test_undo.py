@@ -13,7 +13,20 @@ import pytest
 
 from chaos.errors import HarnessError
 from chaos.faults import World, undo
-from chaos.faults.undo import Allow, Continue, Promise, Release, Remove, Replicate, Restore, UndoLedger, pending
+from chaos.faults.undo import (
+    Allow,
+    Behave,
+    Continue,
+    End,
+    Promise,
+    Release,
+    Remove,
+    Replicate,
+    Restore,
+    UndoLedger,
+    Unlimit,
+    pending,
+)
 from sut.deploy.machine import may_isolate
 from sut.deploy.net.packets import Packets, Way
 from sut.deploy.probes import probe
@@ -32,6 +45,10 @@ def test_promises_are_pending_until_done_newest_first(tmp_path: Path) -> None:
     ledger.promise("f1", [Continue(17)])
     ledger.promise("f2", [Replicate("redis-1"), Release("redis-1")])
     ledger.promise("f3", [Restore("a->b"), Restore("a->c")])
+    last = [Unlimit(17, 7, 1024, 4096), End("starve-chat-1"), Behave("provider-1", '{"apns": {}}')]
+    ledger.promise("f4", last)
+    assert pending(path)[0] == Promise(undo="f4", steps=tuple(last))
+    ledger.done("f4")
     assert [promise.undo for promise in pending(path)] == ["f3", "f2", "f1"]
     ledger.done("f2")
     assert pending(path) == [

@@ -29,6 +29,8 @@ LINK = "sequencer-1->gateway-1"
 REDIS_LINK = "gateway-2->redis-1"
 REBORN = r"has new pid \d+; it answers as incarnation"
 CELL = "cell-1"
+NEW = r"has new pid \d+"
+FREED = r"at most \d{3,} of open files; the same incarnation answers"
 AGAIN = "toxics of cell-1->gateway-1: none; .* answered .* toxics of cell-1->gateway-2: none; .* answered"
 GONE = "is gone; ports? .* refuse connections"
 NO_PACKETS = Packets("0").available()
@@ -105,6 +107,48 @@ def planned(name: str, target: str, *, at_s: float = 0.0, for_s: float = 0.3, fa
             CELL,
             "bandwidth .*'rate': 2.* itself: answered.* link: answered after [56789].. ms",
             AGAIN,
+        ),
+        (
+            "link_blackhole",
+            LINK,
+            "timeout upstream.* itself: answered .* link: no answer in 0.8 s",
+            "none; over .* answered",
+        ),
+        ("link_blackhole", REDIS_LINK, "link: no answer in 0.8 s", "none; over .* answered"),
+        ("link_half_close", LINK, "(slow_close|timeout) .* link: no answer in 0.8 s", "none; over .* answered"),
+        ("link_half_close", REDIS_LINK, "link: no answer in 0.8 s", "none; over .* answered"),
+        (
+            "link_one_way",
+            LINK,
+            "toxics of [^;]*timeout upstream [^,;]*; .* no answer in 0.8 s",
+            "none; over .* answered",
+        ),
+        (
+            "link_one_way_back",
+            REDIS_LINK,
+            "toxics of [^;]*timeout downstream [^,;]*; .* no answer",
+            "none; over .* answered",
+        ),
+        ("gateway_stop", "gateway-1", "is gone; ports .* refuse connections", REBORN),
+        ("chat_stop", "chat-1", "is gone; port .* refuse connections", REBORN),
+        ("sequencer_stop", "sequencer-1", "is gone; port .* refuse connections", REBORN),
+        ("gateways_deploy", "gateways", f"{NEW}.*{NEW}.*incarnation.*incarnation", f"{NEW}.*{NEW}.*incarnation"),
+        ("sequencers_deploy", "sequencers", f"{NEW}.*incarnation", f"{NEW}.*incarnation"),
+        ("gateway_no_files", "gateway-1", "at most [0-9]+ of open files; ping of its port: no answer", FREED),
+        ("chat_no_files", "chat-1", "at most [0-9]+ of open files; ping of its port: no answer", FREED),
+        ("log_full", "chat-1", "at most 1 of bytes of a file", "no limit of bytes of a file; the same incarnation"),
+        (
+            "store_full",
+            "sequencer-1",
+            "at most 1 of bytes of a file",
+            "no limit of bytes of a file; the same incarnation",
+        ),
+        ("gateway_starved", "gateway-2", "was stopped at [1-5].? of 60 looks", "in state [SR]; the same incarnation"),
+        (
+            "sequencer_starved",
+            "sequencer-1",
+            "was stopped at [1-5].? of 60 looks",
+            "in state [SR]; the same incarnation",
         ),
         ("gateway_pause", "gateway-2", "in state T; ping of its port: no answer", "the same incarnation answers"),
         (
@@ -400,7 +444,7 @@ def test_without_proxies_the_link_faults_say_so(world: World) -> None:
     by_links = {"partition_gateway_redis", "partition_sequencer_gateway"}
     by_links |= {"link_latency", "link_bandwidth", "link_reset", "link_slicer"}
     by_links |= {"device_blackhole", "device_freeze", "device_half_close", "device_reset", "device_latency"}
-    by_links |= {"device_bandwidth"}
+    by_links |= {"device_bandwidth", "link_blackhole", "link_half_close", "link_one_way", "link_one_way_back"}
     assert {name for name, reason in reasons.items() if reason} == by_links
     assert reasons["link_reset"] == "this system has no toxiproxy, so its links cannot be broken"
     linkless = msgspec.structs.replace(bare, links=())

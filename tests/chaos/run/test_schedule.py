@@ -15,6 +15,7 @@ from chaos.run import schedule
 from chaos.run.experiment import Experiment, FaultSpec, Timing
 from chaos.run.schedule import Schedule
 from chaos.run.yamlfile import Mistake
+from chaos.targets import experiment as others
 from sut.deploy.topology import Link, Topology
 from sut.variants import VARIANTS
 
@@ -145,8 +146,11 @@ def test_cells_are_no_targets_of_the_links_faults_so_older_experiments_draw_as_b
 
 
 def test_every_fault_is_in_one_of_the_experiments() -> None:
-    named = {spec.name for name in ("storm", "quorum", "push", "mobile") for spec in experiments.load(name).faults}
-    assert named == set(FAULTS)
+    ours = ("storm", "quorum", "push", "mobile", "strain")
+    named = {spec.name for name in ours for spec in experiments.load(name).faults}
+    of_others = {fault.name for spec in others.load("others")[0].targets.values() for fault in spec.faults}
+    assert named | of_others == set(FAULTS)
+    assert {name for name, fault in FAULTS.items() if fault.kind == "other"} <= of_others
 
 
 def test_what_does_not_fit_or_is_unavailable_is_named() -> None:

@@ -1,0 +1,48 @@
+"""Writes a schedule as an experiment of Chaos Toolkit, which breaks a system that `petrel up` started. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from chaos.run.schedule import Schedule
+
+Json = dict[str, object]
+ACTIONS: Final = "chaos.toolkit.actions"
+PROBES: Final = "chaos.toolkit.probes"
+
+
+def exported(schedule: Schedule, directory: str) -> Json:
+    """Return the experiment: the faults at their times, the steady state before and after, and the heal at the end."""
+    method, free_s = [], 0.0
+    for planned in schedule.faults:
+        arguments: Json = {
+            "fault": planned.name, "target": planned.target, "for_s": planned.for_s, "directory": directory,
+        }  # fmt: skip
+        if planned.options:
+            arguments["options"] = dict(planned.options)
+        action = _activity("action", f"{planned.fault}: {planned.name} on {planned.target}", ACTIONS, "inject_fault")
+        action["provider"] |= {"arguments": arguments}  # type: ignore[operator]
+        action["pauses"] = {"before": round(max(0.0, planned.at_s - free_s), 3)}
+        method.append(action)
+        free_s = planned.at_s + planned.for_s
+    healthy = _activity("probe", "every service is healthy", PROBES, "every_service_is_healthy")
+    healthy["provider"] |= {"arguments": {"directory": directory}}  # type: ignore[operator]
+    proven = _activity("probe", "every fault took effect and was healed", PROBES, "every_fault_was_proven")
+    heal = _activity("action", "heal everything", ACTIONS, "heal_all")
+    heal["provider"] |= {"arguments": {"directory": directory}}  # type: ignore[operator]
+    return {
+        "version": "1.0.0",
+        "title": f"{schedule.experiment.name}, seed {schedule.seed}",
+        "description": schedule.experiment.summary,
+        "tags": ["stormpetrel", schedule.profile],
+        "steady-state-hypothesis": {
+            "title": "The system is healthy, and no fault was without effect",
+            "probes": [{**healthy, "tolerance": True}, {**proven, "tolerance": True}],
+        },
+        "method": method,
+        "rollbacks": [heal],
+    }
+
+
+def _activity(type_: str, name: str, module: str, function: str) -> Json:
+    return {"type": type_, "name": name, "provider": {"type": "python", "module": module, "func": function}}
