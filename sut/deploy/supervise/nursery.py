@@ -25,6 +25,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE
 from sut.deploy.kinds import KINDS
 from sut.deploy.supervise import launch, log_lines, state
@@ -33,8 +35,8 @@ from sut.deploy.topology import PRIVATE, Topology, TopologyError, load
 NAME: Final = "nursery"
 NAME_ROOM: Final = 64
 """Bytes of the environment that are kept for the name of a service."""
-ANSWER_S: Final = 30.0
-"""Seconds that a fork may take, with all the imports if it is the first."""
+ANSWER_S: Final = 60.0
+"""Seconds that a fork may take, with all the imports if it is the first, on a busy machine."""
 _SUBREAPER: Final = 36
 _NAME: Final = 15
 """PR_SET_CHILD_SUBREAPER and PR_SET_NAME of prctl(2)."""
@@ -74,7 +76,10 @@ class Forked:
 class Nursery:
     """The nursery of one supervisor. `environ`: that of the processes, without the name of a service."""
 
-    def __init__(self, topology: Topology, path: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, topology: Topology, path: Path, environ: Mapping[str, str], *, answer_s: float = ANSWER_S
+    ) -> None:
+        self._answer_s = answer_s
         self._files = state.Files(topology.path)
         self._path = path
         # The name comes last, so that what follows a shorter one is not taken for variables.
@@ -108,7 +113,7 @@ class Nursery:
             assert process.stdin is not None
             assert process.stdout is not None
             try:
-                async with asyncio.timeout(ANSWER_S):
+                async with asyncio.timeout(self._answer_s):
                     process.stdin.write(f"{service}\n".encode())
                     await process.stdin.drain()
                     answer = await process.stdout.readline()
@@ -117,6 +122,7 @@ class Nursery:
                 log.warning("it does not fork any more: processes are started by themselves")
                 self._process = None
                 await self._end(process)
+                _end_unknown(service)
                 return None
 
     async def stop(self) -> None:
@@ -129,6 +135,14 @@ class Nursery:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+def _end_unknown(service: str) -> None:
+    """Kill what was forked for this service, but not told: another one is about to start."""
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if child.environ().get(state.SERVICE) in (service, NAME):
+                child.kill()
 
 
 def _become_subreaper() -> bool:

@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+from typing import Final
 
 import psutil
 
@@ -9,6 +12,8 @@ from sut.deploy.supervise import state
 from sut.deploy.supervise.nursery import NAME
 from sut.deploy.supervise.reaper import members
 from sut.deploy.system import System
+from sut.deploy.topology import save
+from tests.kit.pace import scaled
 from tests.kit.waits import wait_until
 from tests.sut.deploy.conftest import Workshop
 
@@ -64,6 +69,50 @@ def test_a_process_of_ours_is_forked_and_comes_back_with_and_without_a_nursery(w
 
     system.stop()
     assert members(system.topology.run_id) == {}
+
+
+SLOW: Final = """
+import asyncio, os, signal, sys
+from pathlib import Path
+import psutil
+from sut.deploy.supervise import state
+from sut.deploy.supervise.nursery import Nursery, _end_unknown
+from sut.deploy.topology import load
+
+async def main():
+    path = Path(sys.argv[1])
+    topology = load(path)
+    environ = {**os.environ, **state.environment(topology, 0)}
+    late = Nursery(topology, path, environ)
+    await late.start()
+    known = await late.fork("provider-1")
+    known.send_signal(signal.SIGSTOP)  # it cannot end by itself
+    _end_unknown("provider-1")
+    ended = await known.wait()
+    assert ended == -signal.SIGKILL, ended
+    await late.stop()
+    stopped = Nursery(topology, path, environ, answer_s=0.5)
+    await stopped.start()
+    psutil.Process().children()[0].suspend()
+    assert await stopped.fork("provider-1") is None
+    assert await stopped.fork("provider-1") is None
+    assert psutil.Process().children() == []
+
+asyncio.run(main())
+"""
+
+
+def test_a_nursery_that_does_not_answer_is_ended_with_what_it_may_have_forked(workshop: Workshop) -> None:
+    topology = workshop.topology(FORKED)
+    state.Files(topology.path).prepare()
+    ended = subprocess.run(
+        [sys.executable, "-c", SLOW, str(save(topology))],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=scaled(30),
+    )
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_where_a_supervisor_is_killed_its_nursery_ends(workshop: Workshop) -> None:
