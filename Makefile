@@ -72,6 +72,7 @@ lint: setup ## ruff and mypy
 lock: ## pin the dependencies of pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o locks/requirements.txt
 	uv pip compile pyproject.toml --extra test --resolution lowest-direct --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o locks/lowest.txt
+	$(PYTHON) -m sut.deploy.docker.locked locks/requirements.txt
 
 # Needs `mvn` on PATH: the jars of the poms in sut/deploy/servers/locks/, each with its sha256.
 lock-servers: setup ## pin the jars of Kafka and Cassandra (needs mvn)

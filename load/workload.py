@@ -122,8 +122,8 @@ class SwarmConfig(Workload, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     api_url: Annotated[str, msgspec.Meta(pattern="^https?://[^/]+$")]
     api_key: Annotated[str, msgspec.Meta(min_length=1)]
     history_dir: Annotated[str, msgspec.Meta(min_length=1)]
-    ways: tuple[dict[str, int], ...] = ()
-    """For each cell, the port on 127.0.0.1 that leads to a gateway, by the gateway's HOST:PORT."""
+    ways: tuple[dict[str, tuple[str, int]], ...] = ()
+    """For each cell, the address that leads to a gateway, by the gateway's HOST:PORT."""
     ca_file: str = ""
     """Certificate authority to trust where the system speaks TLS; empty: the machine's."""
     at_start: Annotated[int, msgspec.Meta(ge=0, le=MAX_USERS)] = 0

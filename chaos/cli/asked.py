@@ -31,12 +31,16 @@ def check_variant(name: str | None) -> None:
             raise UsageError(str(error)) from None
 
 
-def check_redis(servers: Servers | None = None) -> None:
-    """Check that there is a redis-server, ours or an external one. The error names the command that installs one."""
+def check_redis(servers: Servers | None = None, profile: str = "embedded") -> None:
+    """Check that there is a redis-server, ours or an external one. The error names the command that installs one.
+
+    In containers it is that of an image.
+    """
     from sut.deploy.errors import DeployError
+    from sut.deploy.profiles import PROFILES
     from sut.deploy.servers import binaries
 
-    if servers is not None and servers.sentinels:
+    if (servers is not None and servers.sentinels) or PROFILES[profile].containers:
         return
     try:
         binaries.find_redis_server()

@@ -51,7 +51,8 @@ def find() -> list[Command]:
 
 
 def profile(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--profile", default="embedded", metavar="P", help="embedded or cluster; default: embedded")
+    named = "embedded, cluster or docker; default: embedded"
+    sub.add_argument("--profile", default="embedded", metavar="P", help=named)
 
 
 def directory(sub: argparse.ArgumentParser) -> None:

@@ -111,7 +111,9 @@ def down(*, directory: Path = DIRECTORY, console: Console | None = None) -> int:
         raise HarnessError(f"stopped, but it left: {', '.join(left)}")
     if was_running:
         took = f"down in {time.monotonic() - begun_s:.1f} s"
-        console.print(Text(f"{took}; no process, open port, mount or packet rule of it is left"), soft_wrap=True)
+        here = "process, open port, mount or packet rule"
+        what = "process, container or network" if system.topology.contained else here
+        console.print(Text(f"{took}; no {what} of it is left"), soft_wrap=True)
     elif ended:
         console.print(Text(f"ended what was left of it: {', '.join(ended)}"))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from chaos.errors import no_such
 from chaos.faults import FAULTS
@@ -14,12 +14,17 @@ from chaos.run import schedule
 from chaos.run.experiment import Experiment
 from chaos.run.schedule import Schedule
 from chaos.run.yamlfile import Mistake
+from sut.deploy.docker.zones import Containers
+from sut.deploy.kinds import KINDS
 from sut.deploy.machine import may_isolate
 from sut.deploy.net.packets import Packets
 from sut.deploy.place import Place
 from sut.deploy.profiles import PROFILES, build
 from sut.deploy.servers import binaries
 from sut.deploy.topology import Settings, Topology
+
+_SOMEWHERE: Final = Containers(subnet="10.128.0.0/22", user="1:1", images=dict.fromkeys(("", *KINDS), "image"))
+"""Containers that are never made."""
 
 
 class Offer(NamedTuple):
@@ -60,8 +65,9 @@ def topology(profile: str, settings: Settings | None = None, *, root: bool | Non
             variant=None,
             kafka_jars=Path("kafka"),
             cassandra_jars=Path("cassandra"),
-            root=may_isolate() if root is None else root,
+            root=not PROFILES[profile].containers and (may_isolate() if root is None else root),
             gid=lambda: 1,
+            containers=_SOMEWHERE if PROFILES[profile].containers else None,
         ),
     )
 
@@ -71,12 +77,12 @@ def offers(profile: str) -> dict[str, Offer]:
     made = topology(profile)
     toxiproxy = binaries.find_toxiproxy(on_progress=lambda _text: None, install=False)
     packets = Packets("none").available()
-    links = None if toxiproxy.path or toxiproxy.can_build else toxiproxy.reason
+    links = None if made.contained or toxiproxy.path or toxiproxy.can_build else toxiproxy.reason
     lacks: dict[Need, Callable[[], str | None]] = {"links": lambda: links, "packets": lambda: packets}
     found = {}
     for name, fault in FAULTS.items():
         reason = unavailable(fault, topology=made, lacks=lacks)
-        builds = reason is None and "links" in fault.needs and toxiproxy.path is None
+        builds = reason is None and "links" in fault.needs and toxiproxy.path is None and not made.contained
         found[name] = Offer(fault.targets(made), reason, toxiproxy.reason if builds else "")
     return found
 

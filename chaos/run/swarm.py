@@ -53,7 +53,7 @@ def configure(
         if not cells:
             raise HarnessError("mobile_share needs cells, and this machine has no Toxiproxy: see `petrel doctor`")
         wanted["ways"] = [
-            {topology.service(link.target).authority("ws"): link.listen for link in links} for links in cells.values()
+            {topology.service(link.target).authority("ws"): link.address for link in links} for links in cells.values()
         ]
     if topology.variant is not None:
         wanted |= variants.find(topology.variant).swarm(wanted)

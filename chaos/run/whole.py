@@ -16,7 +16,7 @@ from chaos.run.rundir import RunDir
 from chaos.screen.console import for_people
 from sut.deploy import system as deploy
 from sut.deploy.errors import DeployError
-from sut.deploy.supervise.reaper import reap
+from sut.deploy.supervise.ending import end
 from sut.deploy.supervise.state import CLOCK_OFFSET, clock_offset_ns
 from sut.deploy.supervise.watchdog import Watchdog
 from sut.deploy.system import System
@@ -66,7 +66,7 @@ def running(
                     system.stop()
     finally:
         if system is not None:
-            reap(system.topology.run_id, grace_s=0.0)
+            end(system.topology, grace_s=0.0)
         watchdog.done()
 
 

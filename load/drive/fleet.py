@@ -53,7 +53,7 @@ class Fleet:
         api_key: str,
         on_failure: Callable[[str], None],
         ca_file: str = "",
-        ways: Sequence[Mapping[str, int]] = (),
+        ways: Sequence[Mapping[str, tuple[str, int]]] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`on_failure` is called once, with a line that says why the swarm cannot continue (such as a full disk)."""

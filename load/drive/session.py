@@ -40,7 +40,7 @@ class Fleet(Protocol):
     tokens: dict[int, str]
     """Device -> its token."""
     gateways: Gateways
-    ways: Sequence[Mapping[str, int]]
+    ways: Sequence[Mapping[str, tuple[str, int]]]
     """For each cell, the local port that leads to a gateway, by the gateway's HOST:PORT."""
     begun: Event
     """Set when t0 is known."""
@@ -140,7 +140,7 @@ class Session(Line):
         secure = parts.scheme == "wss"
         host, port = parts.hostname or "", parts.port or (443 if secure else 80)
         cell = device.cell(len(fleet.ways))
-        to = (host, port) if cell is None else ("127.0.0.1", fleet.ways[cell][parts.netloc])
+        to = (host, port) if cell is None else fleet.ways[cell][parts.netloc]
         with gevent.Timeout(CONNECT_S):
             sock = self._sock = socket.socket(socket.AF_INET6 if ":" in to[0] else socket.AF_INET)
             sock.connect(to)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from sut.deploy.docker.zones import Containers
 from sut.deploy.topology import Service, ServiceKind, Settings
 
 
@@ -40,3 +41,5 @@ class Place:
     """Returns an unused group id, a different one each time; 0 where processes cannot have one."""
     external: Mapping[ServiceKind, tuple[Service, ...]] = field(default_factory=dict)
     """Foreign servers in use, instead of ours of that kind."""
+    containers: Containers | None = None
+    """For profiles in containers: where each is."""

@@ -13,6 +13,7 @@ from typing import Final, cast
 
 import msgspec
 
+from sut.deploy.docker.zones import contained
 from sut.deploy.kinds import KINDS, Kind
 from sut.deploy.place import Place
 from sut.deploy.topology import CELL, Link, Service, ServiceKind, Topology
@@ -37,6 +38,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Backend of the log, a name in sut.adapters.backends."""
     store: str = "sqlite"
     """Backend of the store."""
+    containers: bool = False
+    """True: each process runs in a container of Docker Engine."""
 
 
 def _profiles() -> dict[str, Profile]:
@@ -66,7 +69,7 @@ def build(profile_name: str, place: Place) -> Topology:
             services += place.external.get(name) or _services(kind, count, place)
     if volumes := [service for service in services if service.kind == "volume"]:
         services = [_on_volume(service, volumes) for service in services]
-    return Topology(
+    made = Topology(
         run_id=secrets.token_hex(8),
         profile=profile_name,
         dir=str(place.directory),
@@ -83,6 +86,7 @@ def build(profile_name: str, place: Place) -> Topology:
         conversation_key=secrets.token_hex(32),
         redis_key="" if "redis" in place.external else secrets.token_hex(32),
     )
+    return made if place.containers is None else contained(made, place.containers)
 
 
 def _services(kind: Kind, count: int, place: Place) -> tuple[Service, ...]:

@@ -22,12 +22,13 @@ import psutil
 from sut.deploy.errors import AlreadyRunningError, DeployError
 from sut.deploy.kinds import KINDS
 from sut.deploy.machine import place_on_this_machine
+from sut.deploy.place import Place
 from sut.deploy.probes import health
 from sut.deploy.profiles import PROFILES, build
 from sut.deploy.servers import certificates
 from sut.deploy.servers.external import Servers, discover, named
 from sut.deploy.supervise import state
-from sut.deploy.supervise.reaper import reap
+from sut.deploy.supervise.ending import end
 from sut.deploy.supervise.reservation import Reservation
 from sut.deploy.supervise.state import Files, ProcessState
 from sut.deploy.supervise.supervisor import STOP_TIMEOUT_S
@@ -66,7 +67,8 @@ def start(
     servers = servers or Servers()
     others = discover(servers)
     with Reservation() as reservation:
-        place = place_on_this_machine(
+        find = _place_in_containers() if PROFILES[profile].containers else place_on_this_machine
+        place = find(
             PROFILES[profile],
             directory=directory,
             port=reservation.port,
@@ -108,10 +110,12 @@ def boot(
         on_progress(f"{len(topology.services)} services are healthy")
     except BaseException as error:
         if process is not None:
-            reap(topology.run_id, grace_s=0.3)
+            end(topology, grace_s=0.3)
             process.wait()
         elif not isinstance(error, DeployError):  # perhaps interrupted during the start of the supervisor
-            reap(topology.run_id, grace_s=0.3, settle_s=SPAWN_S)
+            end(topology, grace_s=0.3, settle_s=SPAWN_S)
+        elif topology.contained:  # perhaps there are networks already
+            end(topology, grace_s=0.3)
         raise
     return System(topology, process)
 
@@ -190,12 +194,18 @@ class System:
                 supervisor.resume()
             while self.running and time.monotonic() < deadline_s:
                 time.sleep(LOOK_S)
-        reaped = reap(self.topology.run_id, grace_s=0.5)
+        reaped = end(self.topology, grace_s=0.5)
         if self._supervisor is not None:
             self._supervisor.wait()
         if reaped.left:
             raise DeployError(f"could not end the processes {', '.join(map(str, reaped.left))}")
         return reaped.ended
+
+
+def _place_in_containers() -> Callable[..., Place]:
+    from sut.deploy.docker.place import place_in_containers  # its library loads slowly, and most systems need none
+
+    return place_in_containers
 
 
 def _with_kept_ids(topology: Topology, servers: Servers) -> Topology:
@@ -215,8 +225,10 @@ def _with_kept_ids(topology: Topology, servers: Servers) -> Topology:
 
 def _secured(topology: Topology) -> Topology:
     """Return the topology with new certificates. Raises DeployError."""
+    hosts = [service.host for service in topology.services if service.kind in ("gateway", "api")]
     try:
-        return msgspec.structs.replace(topology, tls=certificates.make(topology.path / "tls"))
+        made = certificates.make(topology.path / "tls", (*certificates.LOOPBACK, *hosts))
+        return msgspec.structs.replace(topology, tls=made)
     except OSError as error:
         raise _cannot_write(topology.path, error) from None
 
@@ -261,6 +273,10 @@ def _prepare(topology: Topology, on_progress: Progress) -> dict[str, int]:
         if not service.external and (write_conf := KINDS[service.kind].own("write_conf")):
             write_conf(topology, service)
     save(topology)
+    if topology.contained:
+        from sut.deploy.docker import place
+
+        place.prepare(topology)
     return {log.stem: log.stat().st_size for log in files.log("x").parent.glob("*.log")}
 
 
@@ -285,7 +301,7 @@ def _clear_leftovers(directory: Path, on_progress: Progress) -> None:
     """End processes that an earlier system of this directory left when its supervisor was killed."""
     if (directory / "topology.json").exists():
         with contextlib.suppress(TopologyError):
-            reaped = reap(load(directory / "topology.json").run_id, grace_s=0.5)
+            reaped = end(load(directory / "topology.json"), grace_s=0.5)
             if reaped.ended:
                 on_progress(f"ended {len(reaped.ended)} processes that an earlier system left")
 

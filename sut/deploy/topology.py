@@ -107,6 +107,12 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     """A foreign server: probed and dialed, never started, stopped or killed."""
     public_host: str = ""
     """The host that clients dial, if not `host`: required when that is "::" or 0.0.0.0 (every address)."""
+    image: str = ""
+    """The image of its container. "": a process of this machine."""
+    zones: dict[str, str] = {}
+    """In a container: its address in each of its zones; `host` is the first."""
+    environment: dict[str, str] = {}
+    """Environment variables beyond the inherited ones and the marks of the run."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -126,7 +132,9 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     port: str
     """Role of the target's port, as in Service.ports."""
     listen: int
-    """The proxy's listening port on 127.0.0.1, which `source` dials."""
+    """The proxy's listening port, which `source` dials."""
+    host: str = "127.0.0.1"
+    """The proxy's address."""
     kb_per_s: int = 0
     """KB/s that it always carries at most, in each direction of a connection. 0: no limit."""
 
@@ -134,6 +142,11 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """The name in faults, reports and the proxy."""
         return f"{self.source}->{self.target}"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The address of the proxy's listener."""
+        return self.host, self.listen
 
     @property
     def from_devices(self) -> bool:
@@ -179,6 +192,10 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the log's topic, if it is on Kafka."""
     keyspace: str = "petrel"
     """Name of the store's keyspace, if it is on Cassandra."""
+    zones: dict[str, str] = {}
+    """The networks of a system in containers: zone -> subnet. Empty: all are processes of this machine."""
+    user: str = ""
+    """UID:GID of the processes in containers."""
 
     def service(self, name: str) -> Service:
         """Return the service of that name. Raises TopologyError."""
@@ -195,7 +212,7 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
         """Return the address that `source` dials to reach `target`: the link's proxy, else the service itself."""
         for link in self.links:
             if link.source == source and link.target == target and link.port == port:
-                return "127.0.0.1", link.listen
+                return link.address
         service = self.service(target)
         return service.host, service.ports[port]
 
@@ -229,6 +246,11 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     def conversation_secret(self) -> bytes:
         """The secret of the ids of conversations."""
         return bytes.fromhex(self.conversation_key)
+
+    @property
+    def contained(self) -> bool:
+        """True if its processes run in containers of Docker Engine."""
+        return bool(self.zones)
 
     @property
     def path(self) -> Path:

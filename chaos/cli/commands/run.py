@@ -108,7 +108,7 @@ def _whole(
     """Run the experiment and judge it, if there is a Redis."""
     from chaos.run import rundir, whole
 
-    check_redis(theirs)
+    check_redis(theirs, profile)
     whole.share_clock()
     from chaos.run.runner import Request
 

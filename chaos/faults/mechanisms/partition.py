@@ -64,8 +64,7 @@ class Partition(Fault):
         return every(self._through(link, expected=True) for link in self._links)
 
     def _through(self, link: Link, *, expected: bool) -> Proof:
-        proxy = "127.0.0.1", link.listen
-        return pings(self.world.topology, link.port, proxy, f"through {link.name}", expected=expected)
+        return pings(self.world.topology, link.port, link.address, f"through {link.name}", expected=expected)
 
     def _direct(self, link: Link) -> Proof:
         topology = self.world.topology

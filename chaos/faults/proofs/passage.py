@@ -37,7 +37,7 @@ class Passage:
     @classmethod
     def opened(cls, world: World, ask_s: float, link: Link) -> Passage:
         """Ask over the healthy link, and take its answer as the measure for later ones: the machine may be slow."""
-        before = question.ask(link.port, ("127.0.0.1", link.listen), ask_s, world.topology)
+        before = question.ask(link.port, link.address, ask_s, world.topology)
         return cls(world, max(ask_s, ASK_TIMES * before.took_s), link, before)
 
     def toxics(self, wanted: Callable[[tuple[Toxic, ...]], bool]) -> Proof:
@@ -58,7 +58,7 @@ class Passage:
 
     def over(self, wanted: Callable[[Answer], bool]) -> Proof:
         """Observe whether a question over the link is answered as wanted."""
-        answer = question.ask(self.link.port, ("127.0.0.1", self.link.listen), self.ask_s, self.world.topology)
+        answer = question.ask(self.link.port, self.link.address, self.ask_s, self.world.topology)
         return Proof(wanted(answer), f"over the link: {answer} (before: {self.before})")
 
     def as_before(self) -> Proof:

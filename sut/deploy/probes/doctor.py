@@ -50,8 +50,9 @@ class Finding(NamedTuple):
 def examine(directory: Path, profile: str) -> list[Finding]:
     """Return all findings for a profile. `directory` is where systems will run; it need not exist."""
     servers = PROFILES[profile].services.keys() & set(jars.SERVERS)
-    looks: list[Callable[[], Finding]] = [_python, _redis, _toxiproxy, _files]
-    if servers:
+    contained = PROFILES[profile].containers
+    looks: list[Callable[[], Finding]] = [_python, *((_engine, _images) if contained else (_redis, _toxiproxy)), _files]
+    if servers and not contained:
         looks += [_java, *(lambda server=server: _jars(server) for server in jars.SERVERS if server in servers)]
         looks += [_maven, _loopback, _packets, _namespaces]
     looks += [
@@ -87,6 +88,35 @@ def _toxiproxy() -> Finding:
         "" if found.can_build else "for link faults, install Go or put toxiproxy-server 2.x on PATH",
         needed=False,
     )
+
+
+def _engine() -> Finding:
+    from sut.deploy.docker.engine import Engine  # its library loads slowly
+
+    try:
+        return Finding("Docker Engine", True, Engine.connect().version)
+    except DeployError as error:
+        found, _, remedy = str(error).partition("; ")
+        return Finding("Docker Engine", False, found, remedy)
+
+
+def _images() -> Finding:
+    """Look which images are there; what is missing is pulled or built at the first start."""
+    from sut.deploy.docker import images
+    from sut.deploy.docker.engine import Engine
+
+    try:
+        engine = Engine.connect()
+        names = {*images.OFFICIAL.values(), images.tag()}
+        missing = sorted(name for name in names if not images.has(engine, name))
+        made_here = images.stand_ins(engine, {name: name for name in names if name not in missing})
+    except DeployError:
+        return Finding("images", True, "not known without the engine", needed=False)
+    if missing:
+        remedy = f"petrel up pulls and builds them; without a registry, as root: {images.LOCAL_COMMAND}"
+        return Finding("images", False, f"missing: {', '.join(missing)}", remedy, needed=False)
+    stand_ins = f"; stand-ins: {', '.join(made_here)}" if made_here else ""
+    return Finding("images", True, f"{', '.join(sorted(names))}{stand_ins}", needed=False)
 
 
 def _files() -> Finding:

@@ -18,21 +18,36 @@ CONNECT_TIMEOUT_S: Final = 0.2
 
 
 def remains(topology: Topology) -> list[str]:
-    """Return a line for each process, listening port and mounted disk of a run that is over; empty if none is left."""
+    """Return a line for each process, container, network, listening port and mounted disk of a run that is over.
+
+    Raises DeployError if containers cannot be looked at.
+    """
     found = [f"process {process.pid} ({name})" for process, name in members(topology.run_id).items()]
-    for service in topology.services:
-        if not service.external:
-            for role, port in service.ports.items():
-                if _answers(service.host, port) and not _taken(port, topology.run_id):
-                    found.append(f"port {service.host}:{port} ({service.name} {role})")
-    found += [
-        f"port 127.0.0.1:{link.listen} ({link.name})"
-        for link in topology.links
-        if _answers("127.0.0.1", link.listen) and not _taken(link.listen, topology.run_id)
-    ]
+    if topology.contained:  # its addresses are gone with its networks
+        from sut.deploy.docker.engine import Engine
+
+        found += Engine.connect().left(topology.run_id)
+    else:
+        found += _ports(topology)
     with contextlib.suppress(OSError):
         found += [f"mount {place}" for place in state.mounts(os.getpid()) if place.startswith(f"{topology.dir}/")]
     return found
+
+
+def _ports(topology: Topology) -> list[str]:
+    """Return a line for each port of the run on which somebody listens who is of no other run."""
+    addresses = [
+        (service.host, port, f"{service.name} {role}")
+        for service in topology.services
+        if not service.external
+        for role, port in service.ports.items()
+    ]
+    addresses += [(*link.address, link.name) for link in topology.links]
+    return [
+        f"port {host}:{port} ({name})"
+        for host, port, name in addresses
+        if _answers(host, port) and not _taken(port, topology.run_id)
+    ]
 
 
 def _answers(host: str, port: int) -> bool:

@@ -18,10 +18,15 @@ def services(kind: ServiceKind, _count: int, place: Place) -> tuple[Service, ...
     """Return one server for all links; none where this machine has no Toxiproxy."""
     if place.toxiproxy is None:
         return ()
-    port, file, server = place.port(), conf_path(place.directory), place.toxiproxy
     # By default it logs each step of each connection.
-    command = ("env", "LOG_LEVEL=warn", str(server), "-host", "127.0.0.1", "-port", str(port), "-config", str(file))
-    return (Service(name=kind, kind=kind, ports={"api": port}, command=command),)
+    quiet = {"LOG_LEVEL": "warn"}
+    command = (str(place.toxiproxy), "-config", str(conf_path(place.directory)))
+    return (Service(name=kind, kind=kind, ports={"api": place.port()}, command=command, environment=quiet),)
+
+
+def start_arguments(_topology: Topology, service: Service, _waited_s: float) -> tuple[str, ...]:
+    """Return the arguments that say where its API listens."""
+    return "-host", service.host, "-port", str(service.ports["api"])
 
 
 def conf_path(directory: Path) -> Path:
@@ -36,7 +41,7 @@ def conf(topology: Topology) -> bytes:
         target = topology.service(link.target)
         host = f"[{target.host}]" if ":" in target.host else target.host
         upstream = f"{host}:{target.ports[link.port]}"
-        proxies.append(Proxy(name=link.name, listen=f"127.0.0.1:{link.listen}", upstream=upstream))
+        proxies.append(Proxy(name=link.name, listen=f"{link.host}:{link.listen}", upstream=upstream))
     return msgspec.json.format(msgspec.json.encode(proxies), indent=1)
 
 

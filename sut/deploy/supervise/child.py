@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,6 +17,7 @@ from typing import Final
 import msgspec
 import psutil
 
+from sut.deploy.supervise.life import Begin, Life
 from sut.deploy.supervise.restart import QUICK_DEATH_S, wait_before_restart_s
 from sut.deploy.supervise.state import Files, ProcessState
 from sut.deploy.topology import Service
@@ -40,6 +40,7 @@ class Child:
         environ: Mapping[str, str],
         clock_offset_ns: int,
         command: Command,
+        begin: Begin,
         on_change: Callable[[], None],
     ) -> None:
         self.service = service
@@ -48,8 +49,9 @@ class Child:
         self._environ = environ
         self._clock_offset_ns = clock_offset_ns
         self._command = command
+        self._begin = begin
         self._on_change = on_change
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Life | None = None
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._log = logging.getLogger(service.name)
@@ -119,21 +121,7 @@ class Child:
     async def _one_life(self, command: tuple[str, ...]) -> str:
         """Start the process and wait for its end. Returns how it ended."""
         try:
-            log_fd = os.open(
-                self._files.log(self.service.name), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-            )
-            try:
-                self._process = await asyncio.create_subprocess_exec(
-                    *command,
-                    group=self.service.gid or None,
-                    cwd=self._files.directory,
-                    env=dict(self._environ),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=log_fd,
-                    stderr=log_fd,
-                )
-            finally:
-                os.close(log_fd)
+            self._process = await self._begin(self.service, command, self._environ)
         except OSError as error:
             return f"cannot start {command[0]}: {error.strerror}"
         if self._stopping.is_set():

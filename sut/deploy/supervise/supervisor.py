@@ -19,10 +19,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE
+from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE, DeployError
 from sut.deploy.kinds import KINDS, Kind, stages
 from sut.deploy.supervise import log_lines, state
 from sut.deploy.supervise.child import Child
+from sut.deploy.supervise.life import Begin, on_this_machine
 from sut.deploy.supervise.state import Files, SystemState
 from sut.deploy.topology import PRIVATE, Service, Topology, TopologyError, load
 
@@ -40,21 +41,25 @@ log = logging.getLogger(state.SUPERVISOR)
 class Supervisor:
     """Keeps the processes of one topology running."""
 
-    def __init__(self, topology: Topology, path: Path, clock_offset_ns: int) -> None:
+    def __init__(self, topology: Topology, path: Path, clock_offset_ns: int, begin: Begin | None = None) -> None:
+        """`begin`: how a service is started, if not as a process of this machine."""
         self._topology = topology
         self._path = path
         self._clock_offset_ns = clock_offset_ns
         self._unwritten = False
+        self._files = Files(topology.path)
+        self._begin = begin or on_this_machine(self._files)
         self._children = [self._child(service) for service in topology.services if not service.external]
 
     def _child(self, service: Service) -> Child:
         marks = state.environment(self._topology, self._clock_offset_ns, service.name)
         return Child(
             service,
-            files=Files(self._topology.path),
-            environ={**os.environ, **marks},
+            files=self._files,
+            environ={**os.environ, **service.environment, **marks},
             clock_offset_ns=self._clock_offset_ns,
             command=self._command,
+            begin=self._begin,
             on_change=self._write_state,
         )
 
@@ -102,7 +107,8 @@ class Supervisor:
     async def _command(self, service: Service, waited_s: float) -> tuple[str, ...] | None:
         """Return the command line of a service; None: it cannot start now."""
         if not service.command:
-            return (sys.executable, "-P", "-m", "sut.deploy.supervise.launch", str(self._path), service.name)
+            python = "python" if service.image else sys.executable
+            return (python, "-P", "-m", "sut.deploy.supervise.launch", str(self._path), service.name)
         if service.volume:
             return self._on_volume(service)
         if arguments := KINDS[service.kind].own("start_arguments"):
@@ -165,7 +171,12 @@ async def _supervise(topology: Topology, path: Path, clock_offset_ns: int) -> No
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, asked)
-    await Supervisor(topology, path, clock_offset_ns).run(stop, hurry)
+    begin = None
+    if topology.contained:
+        from sut.deploy.docker.life import in_containers  # its library loads slowly
+
+        begin = in_containers(topology, Files(topology.path))
+    await Supervisor(topology, path, clock_offset_ns, begin).run(stop, hurry)
 
 
 def main(arguments: list[str]) -> int:
@@ -191,7 +202,11 @@ def main(arguments: list[str]) -> int:
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     _yield_to_others()
-    asyncio.run(_supervise(topology, path, state.clock_offset_ns(os.environ)))
+    try:
+        asyncio.run(_supervise(topology, path, state.clock_offset_ns(os.environ)))
+    except DeployError as error:
+        log.error("%s", error)
+        return EXIT_CANNOT
     return 0
 
 

@@ -30,9 +30,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE
+from sut.deploy.errors import EXIT_CANNOT, EXIT_USAGE, DeployError
 from sut.deploy.supervise import log_lines, state
-from sut.deploy.supervise.reaper import reap
+from sut.deploy.supervise.ending import end
+from sut.deploy.supervise.reaper import Reaped, reap
 from sut.deploy.topology import TopologyError, load
 
 GRACE_S: Final = 1.0
@@ -141,7 +142,11 @@ def main(arguments: list[str]) -> int:
             log.warning("undo %s: %s", undo.undo, _run(undo.argv, timeout_s))
     if not run_id or spare:
         return 0
-    reaped = reap(run_id, grace_s=GRACE_S, settle_s=SETTLE_S)
+    try:
+        reaped = _end(run_id, directory)
+    except DeployError as error:
+        log.error("%s", error)
+        return EXIT_CANNOT
     log.warning("ended %d processes: %s", len(reaped.ended), ", ".join(reaped.ended) or "none")
     if reaped.left:
         log.error("could not end: %s", reaped.left)
@@ -164,6 +169,17 @@ def _run_in(directory: Path) -> str:
         return load(directory / "topology.json").run_id
     except TopologyError:
         return ""
+
+
+def _end(run_id: str, directory: Path) -> Reaped:
+    """End all that is left of the run. Raises DeployError."""
+    try:
+        topology = load(directory / "topology.json")
+    except TopologyError:
+        topology = None
+    if topology is None or topology.run_id != run_id:
+        return reap(run_id, grace_s=GRACE_S, settle_s=SETTLE_S)
+    return end(topology, grace_s=GRACE_S, settle_s=SETTLE_S)
 
 
 def _run(argv: tuple[str, ...], timeout_s: float) -> str:

@@ -71,8 +71,8 @@ def test_mobile_devices_get_the_ways_of_their_cells_and_need_toxiproxy(tmp_path:
     wanted = experiment.load("mobile")
     config = configure(wanted, msgspec.structs.replace(bare, links=links), rundir.make(tmp_path / "run"), 7)
     assert config.ways == (
-        {"127.0.0.1:1": 11, "127.0.0.1:2": 12},
-        {"127.0.0.1:1": 21, "127.0.0.1:2": 22},
+        {"127.0.0.1:1": ("127.0.0.1", 11), "127.0.0.1:2": ("127.0.0.1", 12)},
+        {"127.0.0.1:1": ("127.0.0.1", 21), "127.0.0.1:2": ("127.0.0.1", 22)},
     )
     with pytest.raises(HarnessError, match="mobile_share needs cells, and this machine has no Toxiproxy"):
         configure(wanted, bare, rundir.make(tmp_path / "other"), 7)
