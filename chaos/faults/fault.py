@@ -34,8 +34,8 @@ class Fault(ABC):
     """
 
     name: ClassVar[str]
-    kind: ClassVar[ServiceKind | Literal["link"]]
-    """The kind of service that it breaks, or "link"."""
+    kind: ClassVar[ServiceKind | Literal["link", "container"]]
+    """The kind of service that it breaks, or "link", or "container": that of any service of ours."""
     effect_timeout_s: ClassVar[float] = 4.0
     """Seconds after the injection within which its effect must be seen."""
     heal_timeout_s: ClassVar[float] = 30.0
@@ -119,6 +119,8 @@ def unavailable(
     `lacks` gives for each need the reason why it is not met here, or None. A need that `lacks` leaves out is met.
     """
     reasons = (lacks[need]() for need in sorted(fault.needs & lacks.keys()))
+    if topology.contained and "packets" in fault.needs:
+        return "packets between containers cannot be told by their sender; container_disconnect cuts one off"
     if fault.targets(topology):
         return next((reason for reason in reasons if reason is not None), None)
     without_links = "links" in lacks and "links" in fault.needs and not topology.links

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from chaos.errors import HARNESS, USAGE, HarnessError
-from chaos.faults.world import World
+from chaos.faults.world import ContainerControl, World, containers_of
 from sut.deploy.logins import REPLICA
 from sut.deploy.supervise.state import belongs
 
@@ -91,7 +91,42 @@ class Remove(_Step, frozen=True):
             Path(f"/proc/{holder}/root{self.path}").unlink(missing_ok=True)
 
 
-Undo = Continue | Restore | Replicate | Release | Allow | Remove
+class _OnContainer(_Step, frozen=True):
+    """A step on the container of a service. The service is gone with its run: then there is nothing to undo."""
+
+    service: str
+
+    def _take(self, world: World) -> None:
+        if world.containers is not None:
+            self._undo(world.containers)
+
+    def _undo(self, containers: ContainerControl) -> None:
+        """Take the step: each kind says how."""
+        raise TypeError(f"{type(self).__name__} does not say how it is taken")
+
+
+class Unpause(_OnContainer, frozen=True):
+    """Continue a paused container."""
+
+    def _undo(self, containers: ContainerControl) -> None:
+        containers.unpause(self.service)
+
+
+class Reconnect(_OnContainer, frozen=True):
+    """Connect a container to all its networks, under its addresses."""
+
+    def _undo(self, containers: ContainerControl) -> None:
+        containers.reconnect(self.service)
+
+
+class Unlimit(_OnContainer, frozen=True):
+    """Take the limits of memory and CPU off a container."""
+
+    def _undo(self, containers: ContainerControl) -> None:
+        containers.unlimit(self.service)
+
+
+Undo = Continue | Restore | Replicate | Release | Allow | Remove | Unpause | Reconnect | Unlimit
 
 
 class Promise(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -195,10 +230,13 @@ def main(arguments: list[str]) -> int:
 
     try:
         system = System.attach(directory)
+        containers = containers_of(system.topology)
     except DeployError as error:
         sys.stderr.write(f"{error}\n")
         return HARNESS
-    world = World(topology=system.topology, processes=system, links=Links(system.topology), packets=packets)
+    world = World(
+        topology=system.topology, processes=system, links=Links(system.topology), packets=packets, containers=containers
+    )
     failures = [line for promise in promises for line in apply(promise.steps, world)]
     sys.stderr.write("".join(f"{line}\n" for line in failures))
     return HARNESS if failures else 0

@@ -1,4 +1,4 @@
-"""The objects that a fault may use: the topology, and three controls over the running system, as interfaces."""
+"""The objects that a fault may use: the topology, and the controls over the running system, as interfaces."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from sut.deploy.topology import Service, ServiceKind, Topology
 
 if TYPE_CHECKING:
+    from sut.deploy.docker.control import View
     from sut.deploy.net.links import Toxic
     from sut.deploy.net.packets import Way
 
@@ -76,6 +77,43 @@ class PacketControl(Protocol):
         """Remove every rule of this run."""
 
 
+class ContainerControl(Protocol):
+    """The part of the containers that faults need (sut.deploy.docker.control.Containers is one)."""
+
+    def kill(self, name: str) -> None:
+        """Send SIGKILL to its process."""
+
+    def stop(self, name: str, grace_s: float) -> None:
+        """Send SIGTERM, and SIGKILL after the grace. Returns when it has stopped."""
+
+    def restart(self, name: str, grace_s: float) -> None:
+        """Stop it and start it again. Returns when it has been started."""
+
+    def pause(self, name: str) -> None:
+        """Freeze all its processes."""
+
+    def unpause(self, name: str) -> None:
+        """Continue them. Does nothing if they run."""
+
+    def disconnect(self, name: str) -> None:
+        """Disconnect it from all its networks."""
+
+    def reconnect(self, name: str) -> None:
+        """Connect it to all its networks. Does nothing if it is connected."""
+
+    def limit_memory(self, name: str, limit: int) -> None:
+        """Limit its memory to so many bytes."""
+
+    def limit_cpu(self, name: str, cores: float) -> None:
+        """Limit it to this share of a core."""
+
+    def unlimit(self, name: str) -> None:
+        """Take all limits off."""
+
+    def look(self, name: str) -> View:
+        """Return what the engine says about it."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """Everything that a fault may use."""
@@ -84,6 +122,17 @@ class World:
     processes: Processes
     links: LinkControl
     packets: PacketControl
+    containers: ContainerControl | None = None
+    """None: the processes run without containers."""
+
+
+def containers_of(topology: Topology) -> ContainerControl | None:
+    """Return the control over a system's containers; None if it has none. Raises DeployError without the engine."""
+    if not topology.contained:
+        return None
+    from sut.deploy.docker.control import Containers  # its library loads slowly
+
+    return Containers(topology)
 
 
 def own(topology: Topology, kind: ServiceKind) -> tuple[Service, ...]:

@@ -21,6 +21,7 @@ from chaos.errors import HARNESS, UNKNOWN, VALID, HarnessError, UsageError, no_s
 from chaos.faults import FAULTS, World, undo
 from chaos.faults.fault import Need, unavailable
 from chaos.faults.undo import UndoLedger
+from chaos.faults.world import containers_of
 from chaos.run import manifest
 from chaos.run.engine import Engine
 from chaos.run.interrupt import Interrupt
@@ -29,6 +30,7 @@ from chaos.run.schedule import PlannedFault
 from load.history.control import ControlWriter, Plan
 from load.history.control import Fault as FaultLine
 from load.history.writer import now_ns
+from sut.deploy.errors import DeployError
 from sut.deploy.net.links import Links
 from sut.deploy.net.packets import Packets
 from sut.deploy.supervise.watchdog import Watchdog
@@ -185,4 +187,14 @@ def _told_to_heal(name: str) -> bool:
 
 def _world(system: System) -> World:
     topology = system.topology
-    return World(topology=topology, processes=system, links=Links(topology), packets=Packets(topology.run_id))
+    try:
+        containers = containers_of(topology)
+    except DeployError as error:
+        raise HarnessError(str(error)) from None
+    return World(
+        topology=topology,
+        processes=system,
+        links=Links(topology),
+        packets=Packets(topology.run_id),
+        containers=containers,
+    )

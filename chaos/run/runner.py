@@ -22,6 +22,7 @@ from chaos.errors import ChaosError, HarnessError, UsageError
 from chaos.faults import FAULTS, World
 from chaos.faults.fault import Need, unavailable
 from chaos.faults.undo import UndoLedger
+from chaos.faults.world import containers_of
 from chaos.run import calibration, canary, cold, rundir, schedule, sketch, swarm
 from chaos.run.engine import Engine
 from chaos.run.experiment import Experiment
@@ -44,7 +45,7 @@ from sut.deploy.errors import DeployError
 from sut.deploy.net.links import Links
 from sut.deploy.net.packets import Packets
 from sut.deploy.servers.external import Servers
-from sut.deploy.supervise.reaper import reap
+from sut.deploy.supervise.ending import end
 from sut.deploy.supervise.watchdog import Watchdog
 from sut.deploy.system import System
 
@@ -269,6 +270,7 @@ class _Run:
                 processes=system,
                 links=Links(system.topology),
                 packets=Packets(system.topology.run_id),
+                containers=containers_of(system.topology),
             ),
             ledger=self._undo,
             lines=self._monitor.control,
@@ -370,7 +372,7 @@ class _Run:
             raise HarnessError(str(error)) from None
         finally:
             if self._system is not None:
-                reap(self._system.topology.run_id, grace_s=0.0)
+                end(self._system.topology, grace_s=0.0)
             self._monitor.close()
             if self._undo is not None:
                 self._undo.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Collection
 from typing import Final
@@ -61,17 +62,24 @@ def in_state(pid: int, *, stopped: bool) -> Proof:
 
 
 def refuses(service: Service) -> Proof:
-    """Observe whether all its ports refuse connections."""
+    """Observe whether all its ports refuse connections. The address of a dead container is no longer there at all."""
     for role, port in service.ports.items():
         try:
             socket.create_connection((service.host, port), timeout=LOOK_S).close()
         except ConnectionRefusedError:
             continue
         except OSError as error:
+            if service.image and _is_nowhere(error):
+                return Proof(ok=True, text=f"nobody is at {service.host} any more")
             return Proof(ok=False, text=f"{role} port {port}: {error}")
         return Proof(ok=False, text=f"{role} port {port} accepts connections")
     ports = ", ".join(map(str, service.ports.values()))
     return Proof(ok=True, text=f"port{'s' * (len(service.ports) > 1)} {ports} refuse connections")
+
+
+def _is_nowhere(error: OSError) -> bool:
+    """Return True if the network says that nobody has the address, or says nothing at all."""
+    return isinstance(error, TimeoutError) or error.errno == errno.EHOSTUNREACH
 
 
 def pings(topology: Topology, role: str, address: Address, way: str, *, expected: bool) -> Proof:

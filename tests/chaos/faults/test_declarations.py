@@ -15,13 +15,15 @@ from chaos.errors import FaultError
 from chaos.faults import FAULTS, Fault, World, descriptions
 from chaos.faults.fault import PARTS, describe
 from chaos.run.experiment import check_fault
+from sut.deploy.docker.zones import Containers
 from sut.deploy.kinds import KINDS
 from sut.deploy.net.packets import Way
 from sut.deploy.place import Place
-from sut.deploy.profiles import build
+from sut.deploy.profiles import PROFILES, build
 from sut.deploy.topology import Settings, Topology
 
 ROOT = Path(__file__).resolve().parents[3]
+SOMEWHERE = Containers(subnet="10.128.0.0/22", user="1:1", images=dict.fromkeys(("", *KINDS), "image"))
 PACKAGES = ("chaos", "load", "sut", "dashboards")
 
 
@@ -33,12 +35,13 @@ def topology(profile: str) -> Topology:
         Place(
             directory=Path("/run"), redis_server=Path("redis-server"), toxiproxy=Path("toxiproxy-server"),
             port=lambda *_hosts: next(ports), settings=Settings(cells=(8, 64)), variant=None, kafka_jars=Path("kafka"),
-            cassandra_jars=Path("cassandra"), root=True, gid=lambda: next(gids),
+            cassandra_jars=Path("cassandra"), root=not PROFILES[profile].containers, gid=lambda: next(gids),
+            containers=SOMEWHERE if PROFILES[profile].containers else None,
         ),
     )  # fmt: skip
 
 
-TOPOLOGIES = {profile: topology(profile) for profile in ("embedded", "cluster")}
+TOPOLOGIES = {profile: topology(profile) for profile in PROFILES}
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -56,13 +59,15 @@ def test_the_text_has_a_first_sentence_and_every_part(name: str) -> None:
 @pytest.mark.parametrize("name", FAULTS)
 def test_the_targets_are_services_or_links_of_the_profiles(name: str) -> None:
     fault = FAULTS[name]
-    assert fault.kind in {"link", *KINDS}
+    assert fault.kind in {"link", "container", *KINDS}
     for profile, whole in TOPOLOGIES.items():
         targets = fault.targets(whole)
         assert len(set(targets)) == len(targets)
-        there = fault.kind == "link" or whole.of_kind(fault.kind)
+        there = fault.kind == "link" or whole.of_kind(fault.kind) or (fault.kind == "container" and whole.contained)
         assert bool(targets) == bool(there), (profile, targets)
-        if not there:
+        if not there and fault.kind == "container":
+            assert fault.why_no_target(whole) == f"the processes of the {profile} profile run without containers"
+        elif not there:
             assert fault.why_no_target(whole) == f"the {profile} topology has no target for it"
         known = {service.name for service in whole.services} | {link.name for link in whole.links}
         known |= {f"{whole.topic}-{number}" for number in range(whole.settings.partitions)} | {whole.redis_master}
