@@ -3,21 +3,26 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
+import psutil
 import pytest
 
 from sut.adapters.backends import Backends
 from sut.deploy.errors import DeployError
 from sut.deploy.servers import binaries
 from sut.deploy.servers.external import Servers, discover
+from sut.deploy.supervise.reaper import members
 from sut.deploy.system import System
-from sut.deploy.topology import Service, Topology
+from sut.deploy.topology import Service, Topology, load
 from sut.ports import Route, Unavailable
 from tests.kit.guarded import Guard, guard_redis
+from tests.kit.pace import scaled
 from tests.kit.tls_redis import tls_redis_server
 from tests.sut.deploy.conftest import Workshop
 
@@ -127,3 +132,42 @@ def pid_of(theirs: Theirs, name: str) -> int:
     pid = System(theirs.topology).pid(name)
     assert pid is not None
     return pid
+
+
+def petrel(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "chaos.cli.petrel", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=scaled(60))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_a_system_on_it_shows_its_secrets_nowhere(theirs: Theirs, tmp_path: Path) -> None:
+    """Neither in a command line nor an environment, nor in what is printed, logged or written."""
+    place = ("--dir", str(tmp_path / "up"))
+    secrets = theirs.servers().secrets
+    said = petrel("up", *place, "--sentinels", f"127.0.0.1:{theirs.asked[1]}", "--secrets", secrets, cwd=tmp_path)
+    try:
+        assert said.returncode == 0, said.stdout + said.stderr
+        status = petrel("status", *place, cwd=tmp_path)
+        assert status.returncode == 0, status.stdout + status.stderr
+        ours = members(load(tmp_path / "up" / "topology.json").run_id)
+        assert {"gateway-1", "api-1", "supervisor"} <= set(ours.values())
+        shown = said.stdout + said.stderr + status.stdout + status.stderr
+        shown += " ".join(word for one in psutil.process_iter() for word in words_of(one))
+        shown += " ".join(value for one in ours for value in one.environ().values())
+    finally:
+        down = petrel("down", *place, cwd=tmp_path)
+    assert down.returncode == 0
+    files = [path for path in (tmp_path / "up").rglob("*") if path.is_file()]
+    assert len(files) > 10
+    for kind in ("redis", "sentinel"):
+        password = theirs.guard.passwords[kind]
+        assert password not in shown
+        assert [path for path in files if password.encode() in path.read_bytes()] == []
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
