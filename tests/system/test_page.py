@@ -25,7 +25,7 @@ from tests.load.locusts import Started
 from tests.load.test_byhand import Web
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,  # two tests and an experiment by hand, each settled and judged
     pytest.mark.timeout(600),
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH"),
 ]

@@ -13,7 +13,7 @@ class Chaos extends Panel {
     this.for_s = h("input", { name: "for", type: "number", min: "0.5", max: "3600", step: "0.5", value: "10" });
     this.options = h("div", { class: "fields" });
     this.text = h("p", { class: "quiet" });
-    this.none = h("details", {}, h("summary", {}), h("div"));
+    this.none = h("details", { hidden: true }, h("summary", {}), h("div"));
     this.form = h("form", { onsubmit: (event) => { event.preventDefault(); this.ask(); } },
       h("div", { class: "fields" }, h("label", {}, "Fault", this.fault), h("label", {}, "Target", this.target),
         h("label", { class: "small" }, "For, seconds", this.for_s), h("button", { class: "danger", type: "submit", id: "inject" }, "Inject…")),
