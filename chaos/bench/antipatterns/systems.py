@@ -10,6 +10,7 @@ from chaos.bench import counter, fanout, reconnect
 from chaos.bench.antipatterns.pattern import Figure, NotRun, Pattern, Place, Result
 from chaos.bench.benches import Request, Row
 from chaos.errors import ChaosError
+from chaos.run import rundir
 
 SENDERS: Final = 16
 RETURNING: Final = 300
@@ -28,8 +29,8 @@ def _rows(
     duration_s: float = STEP_S,
 ) -> Sequence[Row]:
     """Return the rows of a bench. Raises NotRun if its system does not start, or the crowd fails, on this machine."""
-    place.directory.mkdir(parents=True, exist_ok=True)
-    request = Request(directory=place.directory, variant=variant, duration_s=duration_s, points=points, say=place.say)
+    directory = rundir.make(place.directory).path
+    request = Request(directory=directory, variant=variant, duration_s=duration_s, points=points, say=place.say)
     try:
         return run(request)
     except ChaosError as error:

@@ -10,7 +10,9 @@ import pytest
 from chaos.bench import counter, fanout, reconnect
 from chaos.bench.antipatterns import catalogue, clocks, indexed, repeated, systems
 from chaos.bench.antipatterns.pattern import Figure, NotRun, Pattern, Place, Result, measured, percentile
+from chaos.bench.benches import Request
 from chaos.cli import petrel as cli
+from chaos.errors import HarnessError
 from load.bench.crowd import Measured
 
 
@@ -115,6 +117,22 @@ def test_rows_of_the_benches_become_results() -> None:
     back = {"attempts": 9, "caught_up_max_s": 5.0, "handshakes_peak": 10}
     jittered, fixed = told(dials_peak=20, **back), told(dials_peak=100, **back)
     assert systems.of_returns(reconnect.row(100, jittered, fixed)).verdict == "5.0 times worse"
+
+
+def test_a_bench_gets_a_run_directory_and_its_failure_is_a_row(tmp_path: Path) -> None:
+    made = place(tmp_path / "one")
+
+    def run(request: Request) -> list[dict[str, float]]:
+        assert (request.directory / "logs").is_dir()
+        assert (request.points, request.variant) == ((3,), "v")
+        return [{"a": 1.0}]
+
+    def fail(_request: Request) -> list[dict[str, float]]:
+        raise HarnessError("the crowd did not get ready")
+
+    assert systems._rows(made, run, (3,), variant="v") == [{"a": 1.0}]
+    with pytest.raises(NotRun, match="the crowd did not get ready"):
+        systems._rows(place(tmp_path / "two"), fail, (3,))
 
 
 def test_percentiles() -> None:
