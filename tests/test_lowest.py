@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BOUND = re.compile(r"([A-Za-z0-9-]+)(?:\[[a-z0-9]+\])?>=([0-9.]+)")
+BOUND = re.compile(r"([A-Za-z0-9-]+)(?:\[[a-z0-9]+\])?(?:>=|==)([0-9!.]+)")
 
 
 def bounds() -> dict[str, str]:
     """The lower bound of each direct dependency, by its name in lower case."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     matches = [BOUND.fullmatch(text) for text in (*project["dependencies"], *project["optional-dependencies"]["test"])]
-    assert all(matches), "each dependency is NAME>=VERSION"
+    assert all(matches), "each dependency is NAME>=VERSION, or NAME==VERSION"
     return {match[1].lower(): match[2] for match in matches if match is not None}
 
 

@@ -41,7 +41,7 @@ class Fleet(Protocol):
     """Device -> its token."""
     gateways: Gateways
     ways: Sequence[Mapping[str, tuple[str, int]]]
-    """For each cell, the local port that leads to a gateway, by the gateway's HOST:PORT."""
+    """For each cell, the address that leads to a gateway, by the gateway's HOST:PORT."""
     begun: Event
     """Set when t0 is known."""
     quiet: Event

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 NEEDED: Final = (
-    "aiohttp", "aiokafka", "cassandra-driver", "cryptography", "h2", "hiredis", "msgspec", "psutil", "pyjwt", "redis",
+    "aiohttp", "aiokafka", "cassandra-driver", "cryptography", "h2", "hiredis", "msgspec", "prometheus-client",
+    "psutil", "pyjwt", "redis",
     "uvloop", "websockets", "xeddsa",
 )  # fmt: skip
 """What the services import. The swarm, the verdict and the clients need more, and are not in the image."""

@@ -16,6 +16,7 @@ from chaos.run.experiment import Experiment, FaultSpec, Timing
 from chaos.run.schedule import Schedule
 from chaos.run.yamlfile import Mistake
 from chaos.targets import experiment as others
+from sut.deploy.profiles import PROFILES
 from sut.deploy.topology import Link, Topology
 from sut.variants import VARIANTS
 
@@ -147,7 +148,8 @@ def test_cells_are_no_targets_of_the_links_faults_so_older_experiments_draw_as_b
 
 def test_every_fault_is_in_one_of_the_experiments() -> None:
     ours = ("storm", "quorum", "push", "mobile", "strain")
-    named = {spec.name for name in ours for spec in experiments.load(name).faults}
+    plans = [experiments.for_profile(experiments.load(name), profile) for name in ours for profile in PROFILES]
+    named = {spec.name for plan in plans for spec in plan.faults}
     of_others = {fault.name for spec in others.load("others")[0].targets.values() for fault in spec.faults}
     assert named | of_others == set(FAULTS)
     assert {name for name, fault in FAULTS.items() if fault.kind == "other"} <= of_others

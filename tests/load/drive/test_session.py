@@ -487,7 +487,7 @@ def test_a_mobile_device_moves_to_the_next_cell_and_its_old_connection_stays_ope
     moving = DevicePlan(mobile=Mobile(0, (int(0.5 * US),)))
     it = rig({1: writes(0.1, 1.5), 2: moving, 3: DevicePlan()})
     (url,) = ApiClient(chat.api_url, rng=random.Random(1)).gateways()
-    it.fleet.ways = [{urlsplit(url).netloc: way.port} for way in ways]
+    it.fleet.ways = [{urlsplit(url).netloc: ("127.0.0.1", way.port)} for way in ways]
     it.start()
     assert [way.came for way in ways] == [1, 0]  # one of three
     wait_until(lambda: ways[1].came == 1)
