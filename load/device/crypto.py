@@ -234,10 +234,13 @@ class Person:
             self._answer(message.conv, (message.user, message.device), asked)
         return plain
 
+    def encrypted(self, message: Message) -> bool:
+        """Return True for the encrypted message of another device."""
+        theirs = message.device != self._device and message.user in self._keys.users
+        return theirs and envelopes.is_envelope(message.body)
+
     def _open(self, message: Message) -> bytes | None:
-        if message.device == self._device or message.user not in self._keys.users:
-            return None
-        if not envelopes.is_envelope(message.body):
+        if not self.encrypted(message):
             return None
         waiting = self._waiting.get((message.conv, message.device))
         if (

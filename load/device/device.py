@@ -499,7 +499,8 @@ class Device:
                     recorder.wire(device, event)
                 case Show(message):
                     plain = self._crypto.shown(message) if self._crypto is not None else None
-                    recorder.shown(device, event, plain=plain)
+                    sealed = plain is None and self._crypto is not None and self._crypto.encrypted(message)
+                    recorder.shown(device, event, plain=plain, sealed=sealed)
                     self._doings.shown(event, self._now)
                 case Notified():
                     recorder.notified(device, event)

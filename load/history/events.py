@@ -35,6 +35,8 @@ Record = tuple[int, int, int, int, int, int, int, int, int, int, int]
 
 UNKNOWN_STATE: Final = 255
 """`arg` of a presence event whose state is neither online nor offline."""
+SEALED: Final = UNKNOWN_STATE
+"""`arg` of a display of a line that cannot be read yet."""
 Word = str | bool
 Source = Literal["device", "read-back", "told"]
 """The cause of an event: the device while it runs, the device's read-back at the end, or no device."""
@@ -120,8 +122,10 @@ class Event(IntEnum):
     )  # fmt: skip
     WIRE = 8, "device", "A message arrived, duplicates included.", _COPY
     SHOW = (
-        9, "device", "A message was displayed to the user; incomplete: marked that something before it is missing.",
-        (*_COPY, _arg("incomplete", bool, False, True, default=False)),
+        9, "device",
+        "A message was displayed to the user; incomplete: marked that something before it is missing, or (sealed) as a "
+        "line that cannot be read yet.",
+        (*_COPY, _arg("incomplete", bool | Literal["sealed"], False, True, "sealed", default=False)),
     )  # fmt: skip
     FINAL = 10, "read-back", "A message was read back from number 0 on, on a fresh connection at the end.", _COPY
     FINAL_DONE = (

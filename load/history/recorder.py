@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import msgspec
 
 from load.device import body as bodies
-from load.history.events import Event, Explanation, message_id
+from load.history.events import SEALED, Event, Explanation, message_id
 from load.history.latency import Histogram
 from load.history.writer import HistoryWriter, machine_id, now_ns
 from sut.protocol.device.events import Acked, GaveUp, HeldBack, Nacked, Notified, SentAgain, Show, Told, Wire
@@ -267,14 +267,14 @@ class Recorder:
         hash_ = bodies.digest(message.body + b"spoiled")
         self._history.append(Event.WIRE, device=device, conv=message.conv, msg=msg, seq=message.seq, hash_=hash_)
 
-    def shown(self, device: int, event: Show, *, plain: bytes | None = None) -> None:
-        """Record the display of a message; `plain` is its plaintext if it was encrypted."""
+    def shown(self, device: int, event: Show, *, plain: bytes | None = None, sealed: bool = False) -> None:
+        """Record the display of a message; `plain`: its plaintext if it was encrypted, `sealed`: unreadable yet."""
         t = now_ns()
         conv, seq, _, _, sender, client_seq, body = event.message
         msg = message_id(sender, client_seq) & _I64
         self._history.append(
             Event.SHOW, t=t, device=device, conv=conv, msg=msg, seq=seq, hash_=bodies.digest(body),
-            arg=int(event.incomplete),
+            arg=SEALED if sealed else int(event.incomplete),
         )  # fmt: skip
         if sender == device:
             return

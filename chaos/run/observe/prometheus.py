@@ -2,15 +2,19 @@
 
 The configuration and the rules are those of dashboards/prometheus, unchanged. Only the targets are written anew. All
 listens on 127.0.0.1, on free ports. The process carries the mark of no run, so it outlives the system that it watches.
+It ends with the program that started it, however that ends.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import http.client
 import json
 import shutil
+import signal
 import subprocess
+import sys
 import time
 import urllib.parse
 from collections.abc import Iterator
@@ -31,6 +35,9 @@ HOST: Final = "127.0.0.1"
 START_S: Final = 30.0
 STOP_S: Final = 10.0
 ASK_S: Final = 10.0
+_LIBC: Final = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG: Final = 1
+"""prctl(2)."""
 INSTALL: Final = "apt-get install prometheus, or put a prometheus of prometheus.io on PATH"
 
 
@@ -122,7 +129,14 @@ def _start(binary: Path, configuration: Path, directory: Path, port: int) -> sub
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            preexec_fn=_end_with_us,  # noqa: PLW1509 (one system call)
         )
+
+
+def _end_with_us() -> None:
+    """Let the kernel end this process if its parent is killed."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def await_ready(process: subprocess.Popen[bytes], port: int, directory: Path) -> None:

@@ -12,7 +12,8 @@ Decisions. First displays count, strictly earlier on both sides. A device that n
 what a device itself had shown is a cause; chains are found link by link. A device that waited for the cause in vain may
 show the message with a mark (`incomplete`): its reader knows that something before it is missing, and is not deceived.
 Such displays are counted apart. Without the mark it was too patient for a slow machine: that is tardy (see Finding). A
-device that did not wait is neither, mark or not.
+device that did not wait is neither, mark or not. A line that cannot be read yet (`"incomplete":"sealed"`: its keys are
+not there) is no answer. The history does not say when it opens.
 
 Algorithm. On device d, m2 is a candidate if some m1 was displayed anywhere before m2 was invoked, and on d only after
 m2. The running minimum of first displays, from d's last display backwards, finds the candidates. Only for candidates
@@ -30,6 +31,7 @@ from chaos.verdict.finding import MAX_COUNTEREXAMPLES, Evidence, Finding, Row, W
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import MESSAGE, SECOND, in_stay
 from chaos.verdict.relations.facts import facts_of
+from load.history.events import SEALED
 
 NAME = "causal"
 RANK = 80
@@ -45,14 +47,14 @@ def check(history: History) -> Finding:
     facts, words = facts_of(history), Words(history)
     shows = _member_shows(history)
     sends = facts.sends.select(*MESSAGE, sender="device", sent="t")
-    answers = shows.join(sends, on=MESSAGE)
+    answers = shows.join(sends, on=MESSAGE).join(_marks(history, SEALED), on=["device", *MESSAGE], how="anti")
     if not answers.height:
         return nothing(NAME)
     candidates = _candidates(shows, answers, facts.first_shows)
     found, marked = shows.clear(), 0
     for part in _parts(candidates, shows):
         inverted = _inversions(part, shows, facts.first_shows)
-        admitted = _held(history, inverted).join(_marks(history), on=["device", *MESSAGE], how="semi")
+        admitted = _held(history, inverted).join(_marks(history, 1), on=["device", *MESSAGE], how="semi")
         marked += admitted.height
         found = inverted.join(admitted, on=["device", *MESSAGE], how="anti")
         if found.height:
@@ -110,9 +112,9 @@ def _held(history: History, found: pl.DataFrame) -> pl.DataFrame:
     return waited.filter(pl.col("t") - pl.col("arrived") >= HELD_S * SECOND)
 
 
-def _marks(history: History) -> pl.DataFrame:
-    """Return device, conv, msg: the displays that are marked as incomplete."""
-    return facts_of(history).of("show").filter(pl.col("arg") == 1).select("device", *MESSAGE).unique()
+def _marks(history: History, mark: int) -> pl.DataFrame:
+    """Return device, conv, msg: the displays that are marked as incomplete (1), or as SEALED."""
+    return facts_of(history).of("show").filter(pl.col("arg") == mark).select("device", *MESSAGE).unique()
 
 
 def _member_shows(history: History) -> pl.DataFrame:

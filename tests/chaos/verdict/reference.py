@@ -230,6 +230,8 @@ def causal(h: Seen) -> Answer:
         send = h.sends.get(tuple(m2))
         if send is None or send["device"] == d2 or d2 not in h.readers(m2[0], show2["seq"]):
             continue
+        if show2.get("incomplete") == "sealed":
+            continue
         for (d, *m1), show1 in first.items():
             late = first.get((d2, *m1))
             if d != send["device"] or late is None or d2 not in h.readers(m1[0], late["seq"]):

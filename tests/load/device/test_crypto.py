@@ -91,6 +91,8 @@ def test_a_message_that_crossed_with_an_add_is_asked_for_and_read(world: World) 
     three.changed(MemberChange(GROUP, 2, 3, added=True))
     (crossed,) = world.seal(1, GROUP) or []
     assert three.shown(crossed) is None
+    assert three.encrypted(crossed), "so its display is that of a line that cannot be read yet"
+    assert not one.encrypted(crossed), "who wrote it knows it"
     assert world.keys.cost.asked == 1
     world.fetch()  # and asks for the first; the second comes when it has asked
     (behind,) = world.seal(1, GROUP) or []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from load.device import body as bodies
-from load.history.events import Event, Explanation, Record, message_id
+from load.history.events import SEALED, Event, Explanation, Record, message_id
 from load.history.recorder import MAX_NOTIFIED_HERE, Recorder
 from load.history.writer import HistoryTail, HistoryWriter, machine_id, now_ns
 from sut.protocol.device.events import Notified, SentAgain, Show, Wire
@@ -143,3 +143,11 @@ def test_untraced_nothing_is_added(tmp_path: Path) -> None:
     book.recorder.sent_again(SENDER, SentAgain(CONV, TRACED[0]))
     assert {record[7] for record in book.read()} == {Event.WIRE, Event.SHOW}
     assert not book.recorder._notified
+
+
+def test_a_display_of_what_cannot_be_read_yet_is_marked(tmp_path: Path) -> None:
+    book = Book(tmp_path / "a.bin", trace_every=0)
+    for client_seq, (incomplete, sealed) in enumerate([(False, False), (True, False), (False, True), (True, True)], 1):
+        message = Message(CONV, client_seq, 0, SENDER, SENDER, client_seq, b"body")
+        book.recorder.shown(READER, Show(message, incomplete=incomplete), sealed=sealed)
+    assert [record[8] for record in book.read() if record[7] == Event.SHOW] == [0, 1, SEALED, SEALED]

@@ -155,15 +155,15 @@ def acked_lost__on_a_busy_machine() -> Book:
     return measured(run(), busy=FULL).read_back(81, lacking={"cid": ("m30",)})
 
 
-def own_causal(*, waited: bool, busy: dict[str, float] | None, marked: bool = False) -> Book:
-    """The answer is shown before the question; `waited`: after the device held it for 15 s. `marked`: as incomplete."""
+def own_causal(*, waited: bool, busy: dict[str, float] | None, marked: bool | str = False) -> Book:
+    """The answer is shown before the question; `waited`: after the device held it for 15 s. `marked`: `incomplete`."""
     book = causal__the_answer_before_the_question()
     book.own(until=UNTIL, min_acked=4, min_deliveries=8)
     for line in book.lines:
         if waited and line.get("msg") == "answer" and line["e"] == "show" and line["device"] == "cid-1":
             line["t"] = int(str(line["t"])) + 15_000_000_000
         if marked and line.get("msg") == "answer" and line["e"] == "show" and line["device"] == "cid-1":
-            line["incomplete"] = True
+            line["incomplete"] = marked
         if waited and line.get("msg") == "question" and line["e"] == "show" and line["device"] == "cid-1":
             line["t"] = int(str(line["t"])) + 16_000_000_000
     return measured(book, busy=busy)
@@ -182,6 +182,11 @@ def causal__waited_in_vain_on_a_fit_machine() -> Book:
 @good
 def waited_in_vain_for_the_cause_and_said_so() -> Book:
     return own_causal(waited=True, marked=True, busy=None)
+
+
+@good
+def before_its_cause_as_a_line_that_cannot_be_read_yet() -> Book:
+    return own_causal(waited=False, marked="sealed", busy=None)
 
 
 @bad()
