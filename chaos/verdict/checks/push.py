@@ -28,9 +28,10 @@ user added or removed by it. A push of a shown message is judged outside fault w
 display was longer than the bound ago, or one session lasted from the invocation to 2 s after the display. A push may
 cross a display that just happened. The third push of a number to a device, and each later one, is a surplus repeat.
 What never came because everything was slow, until less than the bound before the final phase, counts as late (see
-machine). In a history with holes a removal, an add or a message may be unrecorded. There a push is missing only if the
-message was shown later or is in the device's final. It is surplus only if the device was online or had shown the
-message.
+machine). So does a push to a device online that comes before its message. Where everything is slow, the service hears
+nothing of a device that is there. In a history with holes a removal, an add or a message may be unrecorded. There a
+push is missing only if the message was shown later or is in the device's final. It is surplus only if the device was
+online or had shown the message.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ OFTEN: Final = 2
 WORD_NS: Final = 2_000_000_000
 """In ns. A device that leaves within two seconds of a display may not have reported it to the service."""
 PUSH: Final = ["device", "conv", "seq", "t"]
+TARDY: Final = {"late or missing", "missing on half-open connections", "to devices online"}
+"""What a slow machine explains, the last only if the message had not arrived yet."""
 
 
 def check(history: History) -> Finding:
@@ -117,7 +120,7 @@ def check(history: History) -> Finding:
             f"{count(sum(found.values()), 'push', 'pushes')} wrong: {detail}",
             *(evidence for evidence in kinds.values() if evidence.rows.height),
             anomalies=sum(found.values()),
-            tardy=found.keys() <= {"late or missing", "missing on half-open connections"} and not never,
+            tardy=found.keys() <= TARDY and not never and not _behind_their_message(needless).height,
         )
     if missing or doubtful:
         number = count(missing + doubtful, "missing or surplus push", "missing or surplus pushes")
@@ -242,6 +245,11 @@ def _needless(history: History, pushes: pl.DataFrame) -> pl.DataFrame:
         .unique(["device", *MESSAGE, "t"])
         .sort("t", "conv", "seq", "device")
     )
+
+
+def _behind_their_message(needless: pl.DataFrame) -> pl.DataFrame:
+    """Return those that came when their message had arrived already."""
+    return needless.filter(pl.col("arrived") <= pl.col("t"))
 
 
 def _meant(history: History, pushes: pl.DataFrame) -> pl.DataFrame:

@@ -140,6 +140,23 @@ def push__never_came_on_a_busy_machine_though_there_was_time() -> Book:
     return slow(until=UNTIL, lag=25, away=True)
 
 
+def pushed(*, at: float) -> Book:
+    """Bob, who is online, gets a push for what is said in second 25, when all is shown 3 s later."""
+    book = measured(run(lag=3), busy=FULL)
+    book.add("push", at, device="bob-1", conv="room", seq=24)
+    return book.read_back(81)
+
+
+@unknown("push", "latency")
+def machine__busy_and_a_push_overtakes_its_message() -> Book:
+    return pushed(at=25.5)
+
+
+@bad(doubt=("latency", "machine"))
+def push__of_what_was_there_on_a_busy_machine() -> Book:
+    return pushed(at=28.5)
+
+
 @unknown("liveness", "latency")
 def machine__busy_and_slow_until_the_end() -> Book:
     return slow(until=UNTIL)
