@@ -10,7 +10,7 @@ SAY    := @printf '%s\n'
 UNIT_TESTS := $(addprefix tests/,kit load dashboards chaos/verdict chaos/screen sut/protocol sut/crypto sut/process sut/services sut/gateway)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo nightly test test-cluster test-long test-defects test-lowest docs site lint lock lock-servers clean
+.PHONY: help setup demo nightly test test-cluster test-long test-rare test-defects test-lowest docs site lint lock lock-servers clean
 
 help: ## print these targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -45,6 +45,10 @@ test-cluster: setup ## break real brokers and nodes: some minutes
 # what searches at random: the API against its document, a million frames.
 test-long: setup ## whole runs with every variant, and random searches: some minutes
 	PETREL_TEST_LONG=1 $(BIN)/python -m pytest -n 2 -m long
+
+# All anti-patterns, failure modes under load, the fleet at full size. Not part of .ci/run.
+test-rare: setup ## benches and failure modes that take some minutes each: about 20 minutes
+	PETREL_TEST_RARE=1 $(BIN)/python -m pytest -m rare
 
 # Two of these defects, the quickest, are in `make test-long` too.
 test-defects: setup ## whole runs with and without each found defect: about 20 minutes

@@ -25,6 +25,7 @@ TAG = "PETREL_TEST_SESSION"
 OFF = {
     "cluster": ("PETREL_TEST_CLUSTER", "minutes on real servers: `make test-cluster` runs these"),
     "long": ("PETREL_TEST_LONG", "a whole run or a search that takes a minute: `make test-long` runs these"),
+    "rare": ("PETREL_TEST_RARE", "some minutes of its own: `make test-rare` runs these"),
     "defects": ("PETREL_TEST_DEFECTS", "two whole runs of each found defect: `make test-defects` runs these"),
 }
 """Markers whose tests run only where this variable is 1."""

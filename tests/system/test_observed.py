@@ -13,7 +13,7 @@ from chaos.run.swarm import free_port
 from dashboards.grafana.boards import BOARDS, FAULTS
 from tests.kit.promtool import needs_promtool
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.rare, pytest.mark.timeout(900)]
 LABELS = {
     "__name__", "instance", "job", "service", "kind", "target", "backend", "operation", "hop", "le", "code", "type",
     "partition", "verdict", "generation", "implementation", "major", "minor", "patchlevel", "version", "profile",

@@ -159,7 +159,7 @@ def test_the_command_writes_a_table_and_a_page(tmp_path: Path, capsys: pytest.Ca
     assert "perhaps polling" in capsys.readouterr().err
 
 
-@pytest.mark.long
+@pytest.mark.rare
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_all_are_measured_within_fifteen_minutes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

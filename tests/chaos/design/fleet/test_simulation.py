@@ -35,7 +35,7 @@ def test_the_command_simulates_a_small_fleet(tmp_path: Path, capsys: pytest.Capt
     assert "<script" not in text
 
 
-@pytest.mark.long
+@pytest.mark.rare
 @pytest.mark.timeout(600)
 def test_full_scale_takes_at_most_five_minutes_and_4_gib(tmp_path: Path) -> None:
     import os
