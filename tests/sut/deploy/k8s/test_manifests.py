@@ -13,7 +13,7 @@ from sut.deploy.kinds import KINDS
 from sut.deploy.topology import Topology, load
 from sut.gateway.gateway import LINGER_S
 from tests.kit.kubernetes import conform
-from tests.sut.deploy.k8s.conftest import MANIFESTS, SERVERS
+from tests.sut.deploy.k8s.conftest import SERVERS
 
 OURS = ("gateway", "chat", "sequencer", "api")
 Object = dict[str, Any]
