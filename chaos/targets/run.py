@@ -37,7 +37,7 @@ ALL_UP_S: Final = 60.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What to run."""
+    """One run of a foreign experiment against one of its targets."""
 
     experiment: Foreign
     spec: TargetSpec

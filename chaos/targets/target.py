@@ -113,7 +113,6 @@ class Inbox:
         self._queue: asyncio.Queue[Message | None] = asyncio.Queue()
 
     def put(self, message: Message) -> None:
-        """Add one message."""
         self._queue.put_nowait(message)
 
     def end(self) -> None:

@@ -18,7 +18,7 @@ class Query(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """One graph."""
+    """One graph of a board: its queries, its unit, and the sentence under its title."""
 
     title: str
     text: str

@@ -82,7 +82,7 @@ class Recorded:
 
     @cached_property
     def owners(self) -> dict[int, int]:
-        """Device -> user."""
+        """The user of each device that the history names, by device."""
         return dict(self.facts.of("device").select("device", "user").iter_rows())
 
 

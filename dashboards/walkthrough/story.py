@@ -46,7 +46,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """One walkthrough."""
+    """One walkthrough as its page plays it: the lanes, and the steps in order of time."""
 
     topic: str
     title: str

@@ -80,5 +80,5 @@ class NoSpace(Limit):
     of = resource.RLIMIT_FSIZE
 
     def value(self, pid: int) -> int:
-        """Return 1 byte."""
+        """Return the largest size of a file, in bytes."""
         return 1

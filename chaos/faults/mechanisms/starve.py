@@ -38,7 +38,7 @@ class Starve(OnPeers):
         return End(self._helper), Continue(self._pid)
 
     def inject(self) -> None:
-        """Start the helper."""
+        """Start the helper: in each PERIOD_S it stops the process for the chosen share, until it is ended."""
         stopped_s = PERIOD_S * min(0.95, self.chosen["stopped"])
         marks = environment(self.world.topology, clock_offset_ns(os.environ), self._helper)
         self._process = subprocess.Popen(

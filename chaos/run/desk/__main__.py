@@ -35,7 +35,7 @@ class Out:
             self._write(msgspec.json.encode(News(part=name, value=msgspec.Raw(text))))
 
     def answer(self, order: Order, *, ok: bool, text: str) -> None:
-        """End an order."""
+        """Answer an order: whether it was carried out, and a sentence for the page."""
         with self._lock:
             self._write(msgspec.json.encode(Answer(number=order.number, ok=ok, text=text)))
 

@@ -57,7 +57,7 @@ class Shipped(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Offers(msgspec.Struct, frozen=True, kw_only=True):
-    """The part `offers`."""
+    """What the page may break or run in this system."""
 
     profile: str
     faults: list[Offer]
@@ -85,7 +85,7 @@ class Injections:
     """Everything that the page breaks in one system."""
 
     def __init__(self, system: System, *, tell: Tell) -> None:
-        """Raises HarnessError."""
+        """Start the watchdog that heals after a SIGKILL. Raises HarnessError if it cannot start."""
         self._system, self._tell = system, tell
         directory = system.topology.path
         try:

@@ -182,7 +182,7 @@ class Centrifugo(Target):
             since = page[-1]["offset"], answer["epoch"]
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Stop reading and close the connection, within 2 s even if the server is silent."""
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)

@@ -220,7 +220,7 @@ class Stormpetrel(Target):
             after = through
 
     async def close(self) -> None:
-        """Close the connection."""
+        """End the tasks of the connection, and close it."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()

@@ -134,7 +134,7 @@ class KafkaCluster:
             if timeout_s >= REQUEST_S:
                 connection.close()
             raise Unreachable(f"no answer from {_at(address)} in {timeout_s:.1f} s") from None
-        except (KafkaError, NotImplementedError) as error:  # the latter: none of aiokafka's versions of the request
+        except (KafkaError, NotImplementedError) as error:  # the latter: no version of the request is known to both
             raise Unreachable(f"{_at(address)}: {error}") from None
 
     async def ask_leader(self, place: Place, request: Any, *, lane: str, within_s: float) -> Part:
