@@ -18,7 +18,8 @@ invoked after the push. A device is known to be offline from an `offline` event,
 that never did anything is away, if the history has connection events at all; one that did something without any is not
 judged. The sending device needs no push for its own message. A message displayed within the bound needs no push. Online
 throughout means one session from the invocation to the push. A session that broke unplanned may have been half open. It
-does not count unless the message arrived within the bound of the push.
+does not count unless the message arrived within the bound of the push, and it lasted 2 s longer than the push. A
+gateway that dies ends thousands of sessions, and the last of them are noted some time after its death.
 
 With `silence_s` the links of devices break. A device that is silent may be pushed to, whatever it thinks. So surplus
 pushes to devices online are judged outside fault windows only. Arrivals count, not displays.
@@ -53,7 +54,8 @@ RANK = 120
 OFTEN: Final = 2
 """A provider may be told the same twice if its first answer was lost; a third push is a fault."""
 WORD_NS: Final = 2_000_000_000
-"""In ns. A device that leaves within two seconds of a display may not have reported it to the service."""
+"""In ns. A device that leaves within two seconds of a display may not have reported it to the service. One whose
+connection breaks may note it two seconds later."""
 PUSH: Final = ["device", "conv", "seq", "t"]
 TARDY: Final = {"late or missing", "missing on half-open connections", "to devices online"}
 """What a slow machine explains, the last only if the message had not arrived yet."""
@@ -241,7 +243,7 @@ def _needless(history: History, pushes: pl.DataFrame) -> pl.DataFrame:
         .filter(pl.min_horizontal("sent", "t") >= pl.col("start"), pl.max_horizontal("sent", "t") < pl.col("end"))
         .join(_arrivals(history), on=["device", *MESSAGE], how="left")
         .join(broken, on=["device", "end"], how="left")
-        .filter(in_time | pl.col("broken").is_null())
+        .filter(pl.col("broken").is_null() | (in_time & (pl.col("end") >= pl.col("t") + WORD_NS)))
         .unique(["device", *MESSAGE, "t"])
         .sort("t", "conv", "seq", "device")
     )

@@ -84,7 +84,7 @@ def needless_pushes(h: Seen) -> set[tuple]:
             broken = any(
                 o["t"] == until and not o.get("planned", True) for o in h.of("offline") if o["device"] == device
             )
-            if in_time or not broken:
+            if not broken or (in_time and until >= line["t"] + 2 * 10**9):
                 found.add((device, *key, line["t"]))
     return found
 

@@ -213,6 +213,25 @@ def push__in_the_hand() -> Book:
     return pushes((2, "cid-1", 1), (31, "cid-1", 2))
 
 
+def broken_at(end: float) -> Book:
+    """Cid shows a message at 30.1 and gets a push of it at 31; its connection breaks at `end`."""
+    book = Book()
+    book.say(30, "ann", "seen")
+    book.add("push", 31, device="cid-1", conv="room", seq=1)
+    book.add("offline", end, device="cid-1", planned=False)
+    return book.read_back(60)
+
+
+@good
+def a_push_as_the_gateway_dies() -> Book:
+    return broken_at(31.4)
+
+
+@bad()
+def push__well_before_the_connection_broke() -> Book:
+    return broken_at(34)
+
+
 @bad()
 def push__to_nobody_whose_first_event_is_an_offline() -> Book:
     book = Book(online=False)
