@@ -98,6 +98,9 @@ class Registrar:
         self._writing = asyncio.Lock()  # one write at a time: a removal never overtakes the registration it undoes
         self._recovered = asyncio.Event()
         self._was_leased = False
+        self._generation = 0
+        """Of the registry that holds our lease; 0: none does."""
+        self._moved = asyncio.Event()
         self._rewritten = False  # all routes, since the registry last failed
         self.up = False
         """True if the registry's last answer was no failure."""
@@ -124,15 +127,18 @@ class Registrar:
         self._work.set()
 
     def tick(self) -> None:
-        """Welcome the devices that have waited `welcome_by_s`. Called some ten times a second."""
+        """Welcome the devices that have waited `welcome_by_s`. Look for a new registry. Called ten times a second."""
         now_s = self._clock()
+        if self._generation not in (0, self._registry.generation):
+            self._moved.set()
         while self._unwelcomed and (self._unwelcomed[0][0] <= now_s or self._unwelcomed[0][1].welcomed):
             self._unwelcomed.popleft()[1].welcome()
 
     async def hold_lease(self) -> None:
-        """Take the lease and renew it every third of its time, for ever."""
+        """Take the lease and renew it every third of its time, for ever; at once where the registry is a new one."""
         while True:
             asked_s = self._clock()
+            self._moved.clear()
             try:
                 await self._registry.lease(self._node, self._incarnation, self._ttl_s, self._address)
             except Unavailable as error:
@@ -141,7 +147,9 @@ class Registrar:
             else:
                 self._leased(asked_s)
                 await self._look_at_replaced()
-                await asyncio.sleep(self._ttl_s / 3)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._ttl_s / 3):
+                        await self._moved.wait()
 
     async def _look_at_replaced(self) -> None:
         """Write the routes again that a newer connection elsewhere took. If that one is there, ours ends now.
@@ -156,6 +164,10 @@ class Registrar:
     def _leased(self, asked_s: float) -> None:
         ended_s = self._losses.lease_until_s
         lapsed = self._losses.lease_renewed(asked_s=asked_s, now_s=self._clock(), ttl_s=self._ttl_s)
+        before, self._generation = self._generation, self._registry.generation
+        if self.up and before not in (0, self._generation):  # its replica may have had neither lease nor routes of ours
+            ended_s, lapsed, self._rewritten = -math.inf, True, False
+            self._on_away()
         if lapsed and self._was_leased:
             self.lapses += 1
             self._on_lapsed(ended_s)

@@ -21,6 +21,10 @@ class Route(msgspec.Struct, frozen=True, array_like=True):
 class Registry(Protocol):
     """The routes of connected devices. Losing all of it costs latency, never a message."""
 
+    @property
+    def generation(self) -> int:
+        """Rises when leases and routes may be lost, as another server answers; the caller then writes them again."""
+
     async def lease(self, node: str, incarnation: int, ttl_s: float, address: str) -> None:
         """Take or renew the lease of a gateway incarnation; `address` is what clients dial."""
 

@@ -36,9 +36,8 @@ RANK = 100
 def _duties(history: History) -> pl.DataFrame:
     """Return device, online, deadline, end: each `online` after which the device stayed until its bound."""
     bound_ns = round(history.bounds.catch_up_s * 1e9)
-    facts, start = facts_of(history), pl.col("start")
-    deadline = facts.windows.after(start, start + bound_ns, bound_ns)
-    sessions = facts.stays.sessions.with_columns(deadline=deadline)
+    facts = facts_of(history)
+    sessions = facts.windows.with_deadline(facts.stays.sessions, bound_ns, since="start")
     return sessions.filter(pl.col("deadline") <= pl.col("end")).select("device", "deadline", "end", online="start")
 
 

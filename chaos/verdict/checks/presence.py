@@ -123,8 +123,7 @@ def _untold(history: History, told: pl.DataFrame, bound_ns: int) -> pl.DataFrame
     facts, pair = facts_of(history), ["viewer", "user"]
     sessions = facts.stays.sessions.rename({"device": "viewer"})
     first = sessions.group_by("viewer").agg(first=pl.col("start").min())
-    deadline = facts.windows.after(pl.col("back"), pl.col("back") + bound_ns, bound_ns)
-    returns = sessions.select("viewer", "end", back="start").with_columns(deadline=deadline)
+    returns = facts.windows.with_deadline(sessions.select("viewer", "end", back="start"), bound_ns, since="back")
     returns = returns.filter(pl.col("deadline") <= pl.col("end"))
     owed = returns.join(told.select(pair).unique(), on="viewer").join(first, on="viewer").sort("back")
     told = told.sort("t", "arg")

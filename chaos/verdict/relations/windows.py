@@ -136,13 +136,18 @@ class Windows:
         ]
         return pl.max_horizontal(last, *ends)
 
-    def after(self, start: pl.Expr, deadline: pl.Expr, bound_ns: int) -> pl.Expr:
-        """Return the deadline, moved to the bound after the end of each window that overlaps the time until it."""
-        for first, end in self.spans():
-            overlaps = (pl.lit(first) <= deadline) & (start < end)
+    def with_deadline(self, rows: pl.DataFrame, bound_ns: int, *, since: str) -> pl.DataFrame:
+        """Return the rows with a column `deadline`: the bound after `since`, in ns.
+
+        It moves to the bound after the end of each window that overlaps the time until it.
+        """
+        rows = rows.with_columns(deadline=pl.col(since) + bound_ns)
+        for first, end in self.spans():  # a step each: one expression of all windows grows threefold with each
+            overlaps = (pl.lit(first) <= pl.col("deadline")) & (pl.col(since) < end)
             later = pl.lit(min(end, self._history.last_ns + 1) + bound_ns)  # no session lasts beyond the history
-            deadline = pl.when(overlaps).then(pl.max_horizontal(deadline, later)).otherwise(deadline)
-        return deadline
+            moved = pl.when(overlaps).then(pl.max_horizontal("deadline", later)).otherwise("deadline")
+            rows = rows.with_columns(deadline=moved)
+        return rows
 
     def clear_of(self, rows: pl.DataFrame, *, start: str, end: str) -> pl.DataFrame:
         """Return the rows whose time from column `start` to column `end` overlaps no window."""

@@ -10,7 +10,7 @@ from sut.gateway.gateway import Gateway
 from sut.gateway.losses import Losses
 from sut.gateway.registrar import Pace, Registrar
 from sut.ports import Route
-from sut.protocol.frames import BEAT_RESYNC, Beat, Close, Heartbeat, Welcome
+from sut.protocol.frames import BEAT_RESYNC, Beat, Close, Heartbeat, ServerFrame, Welcome
 from tests.kit.pace import scaled
 from tests.kit.waits import until
 from tests.sut.gateway.world import Device, MemoryRegistry, World, in_world
@@ -146,6 +146,36 @@ def test_routes_that_a_failover_lost_unnoticed_are_written_again_and_their_devic
             assert await lost.ask(Heartbeat()) == Beat(0)
 
     in_world(scenario, tmp_path)
+
+
+async def after_a_silent_failover(world: World) -> tuple[float, ServerFrame]:
+    """How old the lease is when a device hears something unasked, and what it hears (a BEAT of its own asking: none).
+
+    A replica is master now that had lost the gateway's lease. No call failed.
+    """
+    async with world.device() as device:
+        while (await device.ask(Heartbeat())) != Beat(0):
+            pass
+        await until(lambda: world.registry.calls["replaced"] > 0)
+        began_s = time.monotonic()
+        world.registry.leases.clear()
+        world.registry.generation += 1
+        try:
+            async with asyncio.timeout(scaled(1.5)):
+                heard = await device.receive()
+        except TimeoutError:
+            heard = Beat(0)
+        return time.monotonic() - began_s, heard
+
+
+def test_after_a_failover_that_no_call_saw_the_lease_is_taken_and_devices_are_told_at_once(tmp_path):
+    async def scenario(world: World) -> None:
+        took_s, heard = await after_a_silent_failover(world)
+        assert heard == Beat(BEAT_RESYNC)
+        assert took_s < scaled(1.5)
+        assert "gateway-1" in world.registry.leases
+
+    in_world(scenario, tmp_path, lease_ttl_s=60.0)
 
 
 def test_a_dead_handshake_that_a_stopped_gateway_finds_costs_the_living_connection_one_rewrite(tmp_path):

@@ -21,7 +21,7 @@ from sut.gateway import process
 from sut.gateway.gateway import Gateway
 from sut.gateway.pieces import GatewayPieces
 from sut.gateway.registrar import Pace
-from sut.ports import Presence, Revocation, RevocationPage, Route, Unavailable
+from sut.ports import Presence, Registry, Revocation, RevocationPage, Route, Unavailable
 from sut.process.peer import PeerConnection, PeerLink, PeerServer, ping
 from sut.process.revoked import Revoked
 from sut.process.trace import OFF, Trace, open_trace
@@ -33,6 +33,12 @@ from tests.kit.waits import until
 
 KEY = bytes(range(32))
 HOST = "127.0.0.1"
+
+
+def _same(registry: Registry) -> Registry:
+    return registry
+
+
 PACE = Pace(recovery_gap_s=0.001, retry_s=(0.01, 0.05), refresh_s=0.5)
 
 
@@ -52,6 +58,7 @@ class MemoryRegistry:
         self.leases: dict[str, tuple[int, str, float]] = {}
         self.entries: dict[tuple[int, int], Route] = {}
         self.calls: Counter[str] = Counter()
+        self.generation = 1
         self.away = False
         self.answer_s = 0.0
         self.elsewhere: list[int] = []
@@ -232,13 +239,13 @@ class World:
         """A sequencer's link to the gateway."""
         return PeerLink(node="sequencer-1", incarnation=9, target="gateway-1", address=self.address("gateway-1"))
 
-    def start_gateway(self, pace: Pace) -> None:
-        """Run the gateway."""
+    def start_gateway(self, pace: Pace, registry: Callable[[Registry], Registry] = _same) -> None:
+        """Run the gateway; `registry` wraps its registry."""
         gateway = Gateway(
             self.topology,
             self.topology.service("gateway-1"),
             incarnation=self.incarnation,
-            registry=self.registry,
+            registry=registry(self.registry),
             max_sockets=process.max_sockets(),
             presence=self.presence,
             revoked=Revoked(self.revocations, keep_s=3600),
@@ -318,6 +325,7 @@ def in_world(
     directory: Path,
     *,
     pace: Pace = PACE,
+    registry: Callable[[Registry], Registry] = _same,
     traced: bool = False,
     presence: Presence | None = None,
     host: str = HOST,
@@ -333,7 +341,7 @@ def in_world(
         world.presence = presence
         world.revocations.entries += revoked
         await world.chat.start(*world.address("chat-1"))
-        world.start_gateway(pace)
+        world.start_gateway(pace, registry)
         await asyncio.sleep(0.01)  # it listens by now; otherwise the links' own retries just take longer
         world.sequencer.start()
         try:

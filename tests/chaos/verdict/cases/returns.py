@@ -69,6 +69,28 @@ def on_its_way_back_nobody_measures_its_latency() -> Book:
     return book.read_back(60)
 
 
+def behind_forty_faults(shown: float) -> Book:
+    """Faults follow each other from 10 to 50; bob comes back at 30, and shows at `shown` what was said at 5."""
+    book = talk()
+    book.add("offline", 4, device="bob-1")
+    book.say(5, "ann", "missed", to=("cid",))
+    for n in range(40):
+        book.fault(10 + n, 11 + n, fault=f"f{n}")
+    book.add("online", 30, device="bob-1")
+    book.copy("show", shown, "bob", "missed", 4)
+    return book.read_back(120)
+
+
+@good
+def caught_up_behind_forty_faults() -> Book:
+    return behind_forty_faults(59)
+
+
+@bad("liveness")
+def catch_up__too_late_behind_forty_faults() -> Book:
+    return behind_forty_faults(95)
+
+
 @bad()
 def liveness__never_online_at_all() -> Book:
     book = Book(people=("ann", "bob", "cid"))

@@ -56,6 +56,8 @@ async def calling(registry: RedisRegistry) -> AsyncIterator[Caller]:
     finally:
         task.cancel()
         await asyncio.wait({task})
+        if not task.cancelled():
+            task.result()  # it ended by itself: say why
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
