@@ -65,6 +65,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Mean number of recipients of a message. It sets the share of group messages."""
     offline_share: Share = 0.1
     """Share of the devices that go offline and come back repeatedly."""
+    away_s: Annotated[float, msgspec.Meta(ge=1, le=3600)] = 20.0
+    """Longest absence of these in seconds, at most a quarter of the run. The shortest is two fifths of it, or 8 s."""
     silent_share: Share = 0.1
     """Share of the devices that only read."""
     churn: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 36

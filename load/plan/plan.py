@@ -30,8 +30,8 @@ from load.workload import SwarmConfig
 US: Final = 1_000_000
 ALWAYS_US: Final = -(1 << 62)
 """`from_us` of an absence that begins before the run: the device comes later."""
-AWAY_S: Final = (8.0, 20.0)
-"""Shortest and longest absence in s, if the run is long enough for it."""
+SHORTEST_AWAY_S: Final = 8.0
+"""Shortest absence in s, unless the longest is below 20 s."""
 PAUSE_US: Final = 1 * US
 """No sends are planned in the last second before an absence and the first after it."""
 LATECOMERS: Final = 0.2
@@ -84,7 +84,7 @@ class Plan:
 def make(config: SwarmConfig, population: Population) -> Plan:
     """Return the plan of a configuration, whose population was made from the same one."""
     duration_us = round(config.duration_s * US)
-    absences = _absences(stream(config.seed, "absences"), population, config.offline_share, duration_us)
+    absences = _absences(stream(config.seed, "absences"), population, config.offline_share, config.away_s, duration_us)
     changes = _members(config, population)
     sends = _sends(
         stream(config.seed, "sends"),
@@ -128,11 +128,11 @@ def _with_roles(config: SwarmConfig, population: Population, changes: tuple[Chan
 
 
 def _absences(
-    rng: random.Random, population: Population, share: float, duration_us: int
+    rng: random.Random, population: Population, share: float, longest_s: float, duration_us: int
 ) -> dict[int, tuple[Absence, ...]]:
     """Return the absences of a share of the devices. All end a while before the last send."""
-    longest = min(AWAY_S[1] * US, duration_us * 0.25)
-    shortest = min(AWAY_S[0] * US, longest * 0.4)
+    longest = min(longest_s * US, duration_us * 0.25)
+    shortest = min(SHORTEST_AWAY_S * US, longest * 0.4)
     last_back = int(duration_us * 0.9)
     result = {}
     count = round(len(population.users) * share)

@@ -140,9 +140,9 @@ def push__never_came_on_a_busy_machine_though_there_was_time() -> Book:
     return slow(until=UNTIL, lag=25, away=True)
 
 
-def pushed(*, at: float) -> Book:
-    """Bob, who is online, gets a push for what is said in second 25, when all is shown 3 s later."""
-    book = measured(run(lag=3), busy=FULL)
+def pushed(*, at: float, lag: float = 3) -> Book:
+    """Bob, who is online, gets a push for what is said in second 25. All is shown after the lag in s."""
+    book = measured(run(lag=lag), busy=FULL)
     book.add("push", at, device="bob-1", conv="room", seq=24)
     return book.read_back(81)
 
@@ -152,9 +152,32 @@ def machine__busy_and_a_push_overtakes_its_message() -> Book:
     return pushed(at=25.5)
 
 
-@bad(doubt=("latency", "machine"))
-def push__of_what_was_there_on_a_busy_machine() -> Book:
+@unknown("push", "latency")
+def machine__busy_and_a_push_overtakes_the_word_of_its_message() -> Book:
     return pushed(at=28.5)
+
+
+@bad(doubt=("machine",))
+def push__at_once_of_what_was_there_on_a_busy_machine() -> Book:
+    return pushed(at=25.5, lag=0.05)
+
+
+def pushed_after_leaving(*, left: float) -> Book:
+    """Bob shows the last message at 39.05 and leaves; a push of it comes at 45."""
+    book = measured(run(), busy=FULL)
+    book.add("offline", left, device="bob-1")
+    book.add("push", 45, device="bob-1", conv="room", seq=38)
+    return book.read_back(81)
+
+
+@unknown("push")
+def machine__busy_and_a_push_of_what_was_shown_just_before_leaving() -> Book:
+    return pushed_after_leaving(left=40.5)
+
+
+@bad(doubt=("machine",))
+def push__of_what_was_shown_long_before_leaving_on_a_busy_machine() -> Book:
+    return pushed_after_leaving(left=43)
 
 
 @unknown("liveness", "latency")
