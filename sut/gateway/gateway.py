@@ -22,7 +22,7 @@ from sut.gateway.pieces import GatewayPieces
 from sut.gateway.presence import GatewayPresence
 from sut.gateway.registrar import Pace, Registrar
 from sut.gateway.silence import Told, is_news
-from sut.gateway.timers import TICK_S
+from sut.gateway.timers import TICK_S, ticks
 from sut.gateway.tls import TlsListener
 from sut.ports import Presence, Registry, Revocation
 from sut.process.links import links_to
@@ -153,6 +153,7 @@ class Gateway(Shared):
             on_away=self.announcer.begin,
             on_back=self.announcer.end,
             on_lapsed=self._on_lapsed,
+            on_late=self._on_late,
             clock=self._clock,
         )
 
@@ -193,6 +194,11 @@ class Gateway(Shared):
         """Tell every device that it may have missed something, unless the sequencers had our routes from us by then."""
         if self.announcer.since_s > ended_s:
             self.syncs.hold_all(self.connections)
+
+    def _on_late(self, user: int, device: int, left_s: float) -> None:
+        """A device that has left is in the registry still: who looks there takes it for connected."""
+        if self.limits.older(user, device) is None:
+            self.silence.gone(device, self.clock.tick - ticks(self._clock() - left_s))
 
     def _resync_some(self) -> None:
         for number in self.syncs.due(self.clock.tick, self._resyncs_left):

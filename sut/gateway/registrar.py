@@ -50,6 +50,8 @@ class Pace:
     """Bounds of the growing, jittered wait between failed attempts."""
     max_gone: int = 50_000
     """Removals that may wait, and as many that are repeated."""
+    late_s: float = 0.5
+    """A removal that takes longer is told: the push service decides a second after the message."""
     doubt_s: float = 60.0
     """A removal older than this is permanent: replicas do not lag as much."""
 
@@ -75,10 +77,14 @@ class Registrar:
         on_away: Callable[[], None] = _nothing,
         on_back: Callable[[], None] = _nothing,
         on_lapsed: Callable[[float], None] = lambda _ended_s: None,
+        on_late: Callable[[int, int, float], None] = lambda _user, _device, _left_s: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_away`: the registry is away. `on_back`: it has all our routes. `on_lapsed`: with the end of the lease."""
-        self._on_away, self._on_back, self._on_lapsed = on_away, on_back, on_lapsed
+        """`on_away`: the registry is away. `on_back`: it has all our routes. `on_lapsed`: with the end of the lease.
+
+        `on_late`: with user, device and time of a device that has left, and that the registry still has.
+        """
+        self._on_away, self._on_back, self._on_lapsed, self._on_late = on_away, on_back, on_lapsed, on_late
         self._registry = registry
         self._node = node
         self._incarnation = incarnation
@@ -91,6 +97,8 @@ class Registrar:
         self._new: dict[int, Connection] = {}  # waiting to be registered, oldest first
         self._unwelcomed: deque[tuple[float, Connection]] = deque()
         self._gone: deque[tuple[int, Route]] = deque(maxlen=self._pace.max_gone)
+        self._leaving: dict[int, tuple[float, int, int]] = {}
+        """Connection -> when it ended, its user and device, until its removal is written or told as late."""
         self._removed: deque[tuple[float, tuple[int, Route]]] = deque(maxlen=self._pace.max_gone)  # when, oldest first
         self._work = asyncio.Event()
         self._wrote_s = -math.inf
@@ -124,6 +132,8 @@ class Registrar:
         """Remove its route, even if no registration is known to have arrived: its effect may be unknown."""
         self._new.pop(connection.number, None)
         self._gone.append(self._entry(connection))
+        if len(self._leaving) < self._pace.max_gone:
+            self._leaving[connection.number] = self._clock(), connection.user, connection.device
         self._work.set()
 
     def tick(self) -> None:
@@ -133,6 +143,12 @@ class Registrar:
             self._moved.set()
         while self._unwelcomed and (self._unwelcomed[0][0] <= now_s or self._unwelcomed[0][1].welcomed):
             self._unwelcomed.popleft()[1].welcome()
+        while self._leaving:
+            number, (left_s, user, device) = next(iter(self._leaving.items()))
+            if left_s + self._pace.late_s > now_s:
+                break
+            del self._leaving[number]
+            self._on_late(user, device, left_s)
 
     async def hold_lease(self) -> None:
         """Take the lease and renew it every third of its time, for ever; at once where the registry is a new one."""
@@ -235,6 +251,8 @@ class Registrar:
                 self._gone.extendleft(reversed(batch))
                 raise
             self.removed += len(batch)
+            for _, route in batch:
+                self._leaving.pop(route.conn, None)
             now_s = self._clock()
             self._removed.extend((now_s, entry) for entry in batch)
 

@@ -68,7 +68,7 @@ class Silence:
         self._pinged: deque[tuple[int, Told]] = deque()
         self._silent: dict[Told, int] = {}
         self._gone: dict[int, int] = {}
-        """Device -> the tick since which it owed an answer when it left."""
+        """Device -> the tick since which it owed an answer when it left, or at which it left unnoticed."""
         self.pings = 0
 
     def __len__(self) -> int:
@@ -100,6 +100,11 @@ class Silence:
             self._gone[connection.device] = connection.told
         connection.told = NEVER
         return self._silent.pop(connection, None) is not None
+
+    def gone(self, device: int, since: int) -> None:
+        """Note that a device has left at the tick `since`, and that others cannot know it yet."""
+        if len(self._gone) < MAX_KEPT:
+            self._gone.setdefault(device, since)
 
     def advance(self, tick: int) -> None:
         """Ping the connections that were silent for PROBE_S, and report those that were silent for SILENT_S."""

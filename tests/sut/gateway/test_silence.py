@@ -57,6 +57,23 @@ def test_who_never_reads_is_silent_and_who_answers_a_ping_is_not(tmp_path):
     in_world(scenario, tmp_path, heartbeat_s=30)
 
 
+def test_who_has_left_is_told_only_if_the_registry_takes_long_to_learn_of_it(tmp_path):
+    async def scenario(world: World) -> None:
+        for device, answer_s, silent in ((11, 4.0, [11]), (12, 0.0, [])):
+            async with world.device(1, device):
+                await world.wait_until_stat("routes_waiting", lambda n: n == 0)
+                world.registry.answer_s = answer_s
+            await asyncio.sleep(SILENT_S + 0.5)
+            answer = await asked(world, device)
+            world.registry.answer_s = 0.0
+            assert answer.devices == ()
+            assert [one for one, _ms in answer.silent] == silent
+            async with world.device(1, device):
+                assert not (await asked(world, device)).silent
+
+    in_world(scenario, tmp_path, heartbeat_s=30)
+
+
 def test_answers_are_not_news(tmp_path):
     async def scenario(world: World) -> None:
         _reader, writer = await world.raw(1, 13)
