@@ -29,7 +29,8 @@ user added or removed by it. A push of a shown message is judged outside fault w
 display was longer than the bound ago, or one session lasted from the invocation to 2 s after the display. A push may
 cross a display that just happened. The third push of a number to a device, and each later one, is a surplus repeat.
 What never came because everything was slow, until less than the bound before the final phase, counts as late (see
-machine). So does a push to a device online that comes before its message, or 2 s after its send or later. Where
+machine). What did not come in three bounds while most deliveries were quick, until the device was back, counts as
+missing. A push to a device online counts as late if it comes before its message, or 2 s after its send or later. Where
 everything is slow, the service hears nothing of a device that is there, and the leases of gateways lapse. So pushes in
 haste accuse only if they are half of those to devices online. A push of what was shown counts as late too, if the
 device left within 2 s of the display. In a history with holes a removal, an add or a message may be unrecorded. There a
@@ -58,6 +59,8 @@ OFTEN: Final = 2
 WORD_NS: Final = 2_000_000_000
 """In ns. A device that leaves within two seconds of a display may not have reported it to the service. One whose
 connection breaks may note it two seconds later."""
+LONG: Final = 3
+"""Bounds without a push, while nothing was slow, that no slow machine explains."""
 PUSH: Final = ["device", "conv", "seq", "t"]
 TARDY: Final = {"late or missing", "missing on half-open connections", "to devices online", "of what was shown"}
 """What a slow machine explains, the last two within limits (see Decisions)."""
@@ -78,7 +81,7 @@ def check(history: History) -> Finding:
         due, missing = due + away.height, missing + silent.height
         certain = facts.despite_holes(silent)
         proven.add(certain)
-        never += _never(history, certain, pushes)
+        never += _never(history, certain, pushes) + _forgotten(history, certain, pushes)
         unreached = facts.despite_holes(_unreached(history, part, watched, pushes))
         untold.add(unreached)
         never += _never(history, unreached, pushes)
@@ -230,6 +233,17 @@ def _never(history: History, silent: pl.DataFrame, pushes: pl.DataFrame) -> int:
     bound_ns, end_ns = round(history.bounds.push_s * 1e9), history.phase("final") or history.last_ns
     slow_ns = slow_until(facts_of(history).samples, bound_ns)
     return never.height - had_no_time(never.with_columns(end=pl.lit(end_ns)), slow_ns, bound_ns, since="acked")
+
+
+def _forgotten(history: History, silent: pl.DataFrame, pushes: pl.DataFrame) -> int:
+    """Return how many messages were never pushed though their device was away for long, and showed them on return."""
+    bound_ns = round(history.bounds.push_s * 1e9)
+    since = pl.max_horizontal("acked", pl.lit(slow_until(facts_of(history).samples, bound_ns)))
+    back = silent.filter(pl.col("shown") - since >= LONG * bound_ns)
+    told = back.join(pushes.select("device", "conv", covers="seq", pushed="t"), on=["device", "conv"]).filter(
+        (pl.col("covers") >= pl.col("seq")) & (pl.col("pushed") <= pl.col("shown"))
+    )
+    return back.join(told, on=["device", *MESSAGE], how="anti").height
 
 
 def _needless(history: History, pushes: pl.DataFrame) -> pl.DataFrame:

@@ -162,6 +162,27 @@ def push__at_once_of_what_was_there_on_a_busy_machine() -> Book:
     return pushed(at=25.5, lag=0.05)
 
 
+def forgotten(*, back: int) -> Book:
+    """Cid leaves in second 20, gets a push of what is said in second 21 and no other, and shows all when it is back."""
+    book = measured(run(to=("bob",)), busy=FULL)
+    book.add("offline", 20.5, device="cid-1")
+    book.add("push", 21.5, device="cid-1", conv="room", seq=20)
+    book.add("online", back - 0.5, device="cid-1")
+    for second in range(21, UNTIL):
+        book.copy("show", max(second, back) + 0.1, "cid", f"m{second}", second - 1)
+    return book.read_back(81)
+
+
+@unknown("push")
+def machine__busy_and_no_push_in_ten_seconds() -> Book:
+    return forgotten(back=32)
+
+
+@bad(doubt=("machine",))
+def push__none_for_long_on_a_busy_machine() -> Book:
+    return forgotten(back=38)
+
+
 def pushed_after_leaving(*, left: float) -> Book:
     """Bob shows the last message at 39.05 and leaves; a push of it comes at 45."""
     book = measured(run(), busy=FULL)
