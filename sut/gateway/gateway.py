@@ -21,6 +21,7 @@ from sut.gateway.losses import Losses
 from sut.gateway.pieces import GatewayPieces
 from sut.gateway.presence import GatewayPresence
 from sut.gateway.registrar import Pace, Registrar
+from sut.gateway.reports import Reports
 from sut.gateway.silence import Told, is_news
 from sut.gateway.timers import TICK_S, ticks
 from sut.gateway.tls import TlsListener
@@ -47,15 +48,13 @@ from sut.protocol.peer import (
     FetchPage,
     Missed,
     PeerFrame,
-    ReadUpTo,
-    Shown,
     Submit,
     SyncDevice,
     Took,
     TypingIn,
 )
 from sut.protocol.server import answers, is_synced, refusal
-from sut.protocol.signals import FromDevice, Read, Typing, Watch
+from sut.protocol.signals import FromDevice, Read, ReceiptKind, Typing, Watch
 
 RESYNCS: Final = 100
 """Devices that are told in one tick to SYNC, when all may have missed something: 1,000 a second."""
@@ -113,6 +112,7 @@ class Gateway(Shared):
         self._chats = list(links.values())
         self._handed = pieces.handed(len(self._chats))
         self._next_chat = 0
+        self._reports = Reports()
         self._partitions = settings.partitions
         self.admission = pieces.admission(settings.partitions)
         self._tick_due_s = 0.0
@@ -184,6 +184,14 @@ class Gateway(Shared):
         self._resyncs_left = RESYNCS
         self._resync_some()
         self._hand_on_again()
+        self._report()
+
+    def _report(self) -> None:
+        """Pass on what devices have shown and read since the last tick."""
+        for frame in self._reports.take():
+            self._next_chat = (self._next_chat + 1) % len(self._chats)
+            if not self._hand_on(frame, self._next_chat):
+                self.stats.unforwarded += len(frame.items)
 
     def _confirm(self) -> None:
         for peer, number in self._taken.items():
@@ -261,12 +269,16 @@ class Gateway(Shared):
     def forward(self, connection: Connection, frame: Send | Recv | Fetch | Sync | History | FromDevice) -> None:
         """Pass a device's frame to a chat service that is up; refuse it when there is none, or when a SEND would wait.
 
-        All sends of a partition go to the same chat service while it is up, so that more of them share an append.
-        Other frames go to the chat services in turn.
+        All sends of a partition go to the same chat service while it is up, so that more of them share an append. So do
+        reads of a conversation: members who ask for the same page share it. Reports wait for the tick. Other frames go
+        to the chat services in turn.
         """
         if isinstance(frame, Watch):
             if self.presence is not None:
                 self.presence.watch(connection, frame.users)
+            return
+        if isinstance(frame, Recv | Read):
+            self._note(connection, frame)
             return
         count = len(self._chats)
         partition, now_s = 0, 0.0
@@ -277,6 +289,8 @@ class Gateway(Shared):
                 self._refuse(connection, frame, busy(retry_after_s))
                 return
             first = partition % count
+        elif type(frame) is Fetch or type(frame) is History:
+            first = partition_of(frame.conv, self._partitions) % count
         else:
             first = self._next_chat = (self._next_chat + 1) % count
         if self._hand_on(_for_chat(connection, frame), first):
@@ -292,6 +306,15 @@ class Gateway(Shared):
         if type(frame) is Send:
             self._hop.failed()
         self._refuse(connection, frame, Nack.UNAVAILABLE)
+
+    def _note(self, connection: Connection, frame: Recv | Read) -> None:
+        kind = ReceiptKind.DELIVERED if isinstance(frame, Recv) else ReceiptKind.READ
+        taken = self._reports.note(frame.conv, kind, frame.seq, user=connection.user, device=connection.device)
+        if taken and any(chat.up for chat in self._chats):
+            self.stats.forwarded += 1
+            self.stats.passed_on[type(frame).__name__.lower()] += 1
+        else:
+            self.stats.unforwarded += 1
 
     def _refuse(
         self, connection: Connection, frame: Send | Recv | Fetch | Sync | History | FromDevice, code: int
@@ -471,16 +494,12 @@ def _listen(gateway: Shared, sock: socket.socket, tls: Tls | None) -> Listener:
     return PlainListener(gateway, sock)
 
 
-def _for_chat(connection: Connection, frame: Send | Recv | Fetch | Sync | History | Read | Typing) -> PeerFrame:
+def _for_chat(connection: Connection, frame: Send | Fetch | Sync | History | Typing) -> PeerFrame:
     """Return the frame with its sender, which a chat service takes from the gateway unchecked."""
     number, user, device = connection.number, connection.user, connection.device
     match frame:
         case Send(conv, client_seq, body):
             return Submit(number, user, device, conv, client_seq, body)
-        case Recv(conv, seq):
-            return Shown(user, device, conv, seq)
-        case Read(conv, seq):
-            return ReadUpTo(user, device, conv, seq)
         case Typing(conv, state):
             return TypingIn(user, device, conv, state)
         case Fetch(req, conv, after, limit):

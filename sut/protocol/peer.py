@@ -93,13 +93,13 @@ class SyncDevice(_Tagged, frozen=True, tag=5):
     cursors: tuple[tuple[int, int], ...]
 
 
-class Shown(_Tagged, frozen=True, tag=6):
-    """Gateway to chat service: a RECV."""
+class Reported(_Tagged, frozen=True, tag=6):
+    """Gateway to chat service: the RECVs and READs of a moment, (user, device, conv, kind, seq), the highest of each.
 
-    user: int
-    device: int
-    conv: int
-    seq: int
+    Kinds as in signals.ReceiptKind.
+    """
+
+    items: tuple[tuple[int, int, int, int, int], ...]
 
 
 class Deliver(_Tagged, frozen=True, tag=7):
@@ -225,15 +225,6 @@ class Members(_Tagged, frozen=True, tag=33):
     """(user, role, first sequence number that the user may see)."""
 
 
-class ReadUpTo(_Tagged, frozen=True, tag=20):
-    """Gateway to chat service: a READ."""
-
-    user: int
-    device: int
-    conv: int
-    seq: int
-
-
 class TypingIn(_Tagged, frozen=True, tag=21):
     """A TYPING: from gateway to chat service, which passes it to the sequencer of the conversation."""
 
@@ -340,10 +331,10 @@ class Applied(_Tagged, frozen=True, tag=43):
 
 
 PeerFrame = (
-    Hello | Proof | Ping | Pong | Submit | FetchPage | SyncDevice | Shown | Deliver | Deliveries | Missed | Poke
+    Hello | Proof | Ping | Pong | Submit | FetchPage | SyncDevice | Reported | Deliver | Deliveries | Missed | Poke
     | ReadHot | HotPage | ReadHeads | Heads | Early
     | FetchHistory | ReadBefore | ReadMembers | Members
-    | ReadUpTo | TypingIn | Progress | ReadReceipts | ReceiptsOf | Changed
+    | TypingIn | Progress | ReadReceipts | ReceiptsOf | Changed
     | AskConnected | Connected | AskApplied | Applied | Took | PassOn | Announce
 )  # fmt: skip
 

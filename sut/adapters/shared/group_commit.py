@@ -104,7 +104,7 @@ class GroupCommit(Generic[T, R]):
         except Exception as error:  # noqa: BLE001 (each caller gets it)
             for group in groups:
                 if not group.done.done():
-                    group.done.set_exception(_copy(error))
+                    group.done.set_exception(for_each(error))
             return
         start = 0
         for group in groups:
@@ -114,8 +114,8 @@ class GroupCommit(Generic[T, R]):
             start = end
 
 
-def _copy(error: Exception) -> Exception:
-    """Return a copy of Unavailable for each caller: a shared one would collect the tracebacks of all."""
+def for_each(error: Exception) -> Exception:
+    """Return a copy of Unavailable for a caller: a shared one would collect the tracebacks of all."""
     if isinstance(error, Unavailable):
         return type(error)(*error.args)
     return error

@@ -1,6 +1,6 @@
 """The device directory on SQLite: one small file, opened by every process that issues tokens or sends pushes.
 
-Changes share transactions (group_commit.py). They take effect in the order of their submission, and each sees the
+Changes share transactions (writer.py). They take effect in the order of their submission, and each sees the
 effect of those before it. That makes `retire` a compare-and-delete.
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from sut.adapters.shared.bounded_pool import BoundedPool
-from sut.adapters.shared.group_commit import GroupCommit
 from sut.adapters.sqlite.file import MAX_INTEGER, Layout, open_files
+from sut.adapters.sqlite.writer import Writer
 from sut.ports import PushAddress, RegisteredDevice
 
 DEVICES: Final = Layout(schema="devices.sql", application_id=0x53504431, synchronous="FULL")
@@ -65,8 +65,8 @@ class SqliteDevices:
         self._file.write(lambda connection: connection.execute(_INDEX))
         self._file.write(lambda connection: connection.execute(_REFUSALS))
         self._pool = BoundedPool("devices", threads=THREADS, max_waiting=MAX_WAITING, deadline_s=deadline_s)
-        self._changes: GroupCommit[_Change, bool] = GroupCommit(
-            "devices", self._apply, max_batch=MAX_BATCH, max_waiting=MAX_CHANGES
+        self._changes: Writer[_Change, bool] = Writer(
+            str(self._file.path), self._apply, max_batch=MAX_BATCH, max_waiting=MAX_CHANGES, deadline_s=deadline_s
         )
 
     async def register(self, devices: Sequence[RegisteredDevice]) -> list[bool]:
@@ -130,13 +130,9 @@ class SqliteDevices:
         await self._pool.close()
         self._file.close()
 
-    async def _apply(self, changes: list[_Change]) -> list[bool]:
-        """Apply all changes in one transaction, in order."""
-
-        def apply(connection: sqlite3.Connection) -> list[bool]:
-            return [change(connection) for change in changes]
-
-        return await self._pool.run(lambda: self._file.write(apply))
+    def _apply(self, changes: list[_Change]) -> list[bool]:
+        """Apply all changes in one transaction, in order. Runs on the writing thread."""
+        return self._file.write(lambda connection: [change(connection) for change in changes])
 
 
 def _run(statement: str, parameters: tuple[object, ...]) -> _Change:

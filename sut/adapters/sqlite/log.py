@@ -1,8 +1,11 @@
 """MessageLog on SQLite: one file a partition, appended to by several processes, followed by its sequencer.
 
 An append is durable when its transaction is committed with synchronous=FULL; readers see nothing before that. Records
-that wait in this process for one partition share a transaction (group_commit.py). Processes take turns by the file's
-lock (file.py). A group of records is stored whole or not at all.
+that wait in this process for one partition share a transaction (writer.py). Processes take turns by the file's lock
+(file.py). A group of records is stored whole or not at all.
+
+Who follows the log to its end reads what is new on the event loop itself: it was written a moment ago, so it is in
+memory, and takes less time than a thread's turn.
 """
 
 from __future__ import annotations
@@ -19,10 +22,9 @@ import msgspec
 
 from sut.adapters.shared.bounded_pool import BoundedPool
 from sut.adapters.shared.commit_key import commit_key
-from sut.adapters.shared.group_commit import GroupCommit
-from sut.adapters.shared.patience import patience
 from sut.adapters.sqlite.file import Damaged, Layout, SqliteFile, data_version, open_files
-from sut.ports import Follower, Logged, LogRecord, Unavailable
+from sut.adapters.sqlite.writer import Writer
+from sut.ports import Follower, Logged, LogRecord
 
 LOG: Final = Layout(schema="log.sql", application_id=0x53504C31, synchronous="FULL")
 OFFSETS: Final = Layout(schema="offsets.sql", application_id=0x53504F31, synchronous="NORMAL")
@@ -34,6 +36,11 @@ MAX_WAITING: Final = 10_000
 """Records of one partition that may wait in this process; beyond it an append is refused at once."""
 MAX_BATCH: Final = 1_000
 """The number of records in one transaction, unless one append brings more."""
+
+_PUT_OFFSET: Final = (
+    "INSERT INTO committed (partition, offset) VALUES (?, ?) ON CONFLICT (partition)"
+    " DO UPDATE SET offset = excluded.offset WHERE excluded.offset > committed.offset"
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[LogRecord] = msgspec.msgpack.Decoder(LogRecord)
@@ -56,22 +63,29 @@ class SqliteLog:
 
         No call takes much longer than `deadline_s`.
         """
-        self._deadline_s = deadline_s
         parts = [(f"log-{index:02}.db", LOG) for index in range(partitions)]
         *self._files, self._offsets = open_files(
             directory, [*parts, ("offsets.db", OFFSETS)], partitions=partitions, lock_wait_s=LOCK_SHARE * deadline_s
         )
-        # One append and one read a partition, and a commit, may be stuck: the others still have threads.
-        self._pool = BoundedPool(
-            "log", threads=2 * partitions + 2, max_waiting=8 * partitions + 64, deadline_s=deadline_s
-        )
+        # One read a partition, and one of the commits, may be stuck: the others still have threads.
+        self._pool = BoundedPool("log", threads=partitions + 1, max_waiting=8 * partitions + 64, deadline_s=deadline_s)
         self._ends: list[_End | None] = [None] * partitions
-        self._appends: list[GroupCommit[_Row, int]] = [
-            GroupCommit(file.path.stem, partial(self._write, file), max_batch=MAX_BATCH, max_waiting=MAX_WAITING)
+        self._appends: list[Writer[_Row, int]] = [
+            Writer(
+                str(file.path),
+                partial(_append, file),
+                max_batch=MAX_BATCH,
+                max_waiting=MAX_WAITING,
+                deadline_s=deadline_s,
+            )
             for file in self._files
         ]
-        self._commits: GroupCommit[tuple[int, int], None] = GroupCommit(
-            "offsets", self._write_offsets, max_batch=MAX_BATCH, max_waiting=MAX_WAITING
+        self._commits: Writer[tuple[int, int], None] = Writer(
+            str(self._offsets.path),
+            partial(_commit, self._offsets),
+            max_batch=MAX_BATCH,
+            max_waiting=MAX_WAITING,
+            deadline_s=deadline_s,
         )
 
     async def append(self, partition: int, records: Sequence[LogRecord]) -> list[int]:
@@ -80,26 +94,27 @@ class SqliteLog:
         for record in records:
             encoded = _encoder.encode(record)
             rows.append((zlib.crc32(encoded), encoded))
-        try:
-            async with patience(self._deadline_s):
-                return await self._appends[partition].submit(rows)
-        except TimeoutError:
-            raise Unavailable(f"{self._files[partition].path}: no answer in {self._deadline_s} s") from None
+        return await self._appends[partition].submit(rows)
 
     async def read(self, partition: int, after: int, limit: int) -> list[Logged]:
-        """Return up to `limit` records above `after`, in order. An empty answer costs microseconds and no thread."""
-        end = self._ends[partition]
-        file = self._files[partition]
-        if end is not None and after == end.offset and file.changes() == end.version:
-            await asyncio.sleep(0)  # a caller that asks again at once must not block the loop
-            return []
+        """Return up to `limit` records above `after`, in order. At the end of the log it takes no thread."""
+        end, file = self._ends[partition], self._files[partition]
+        if end is not None and after == end.offset:
+            news = file.read_at_once(partial(_read_news, file.path, end, limit))
+            if news is not None:
+                found, self._ends[partition] = news
+                await asyncio.sleep(0)  # a caller that asks again at once must not block the loop
+                return found
         self._ends[partition] = None
         found, self._ends[partition] = await self._pool.run(partial(file.read, partial(_read, file.path, after, limit)))
         return found
 
     async def end(self, partition: int) -> int:
-        """Return the offset of the last durable record, 0 when there is none."""
-        return await self._pool.run(partial(self._files[partition].read, _last_offset))
+        """Return the offset of the last durable record, 0 when there is none. Takes no thread if it is known."""
+        end, file = self._ends[partition], self._files[partition]
+        if end is not None and file.read_at_once(data_version) == end.version:
+            return end.offset
+        return await self._pool.run(partial(file.read, _last_offset))
 
     async def committed(self, partition: int, follower: Follower = Follower.SEQUENCER) -> int:
         """Return the offset that this follower last committed, 0 if it never committed."""
@@ -124,26 +139,26 @@ class SqliteLog:
         for file in (*self._files, self._offsets):
             file.close()
 
-    async def _write(self, file: SqliteFile, rows: list[_Row]) -> list[int]:
-        def insert(connection: sqlite3.Connection) -> list[int]:
-            last = _last_offset(connection)
-            offsets = list(range(last + 1, last + 1 + len(rows)))
-            placed = ((offset, crc, record) for offset, (crc, record) in zip(offsets, rows, strict=True))
-            connection.executemany("INSERT INTO log (offset, crc, record) VALUES (?, ?, ?)", placed)
-            return offsets
 
-        return await self._pool.run(partial(file.write, insert))
+def _append(file: SqliteFile, rows: list[_Row]) -> Sequence[int]:
+    def insert(connection: sqlite3.Connection) -> Sequence[int]:
+        last = _last_offset(connection)
+        offsets = range(last + 1, last + 1 + len(rows))
+        placed = ((offset, crc, record) for offset, (crc, record) in zip(offsets, rows, strict=True))
+        connection.executemany("INSERT INTO log (offset, crc, record) VALUES (?, ?, ?)", placed)
+        return offsets
 
-    async def _write_offsets(self, commits: list[tuple[int, int]]) -> list[None]:
-        def upsert(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                "INSERT INTO committed (partition, offset) VALUES (?, ?) ON CONFLICT (partition)"
-                " DO UPDATE SET offset = excluded.offset WHERE excluded.offset > committed.offset",
-                commits,
-            )
+    return file.write(insert)
 
-        await self._pool.run(partial(self._offsets.write, upsert))
-        return [None] * len(commits)
+
+def _commit(file: SqliteFile, commits: list[tuple[int, int]]) -> Sequence[None]:
+    file.write(lambda connection: connection.executemany(_PUT_OFFSET, commits))
+    return [None] * len(commits)
+
+
+def _read_news(path: Path, end: _End, limit: int, connection: sqlite3.Connection) -> tuple[list[Logged], _End | None]:
+    """Return what follows what was the end of the file, and its end now, as `_read` does."""
+    return ([], end) if data_version(connection) == end.version else _read(path, end.offset, limit, connection)
 
 
 def _read(path: Path, after: int, limit: int, connection: sqlite3.Connection) -> tuple[list[Logged], _End | None]:

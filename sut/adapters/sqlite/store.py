@@ -22,6 +22,7 @@ from sut.adapters.shared.bounded_pool import BoundedPool
 from sut.adapters.shared.group_commit import GroupCommit
 from sut.adapters.sqlite.checksum import checked, crc, signed
 from sut.adapters.sqlite.file import MAX_INTEGER, Layout, SqliteFile, open_files
+from sut.adapters.sqlite.writer import Writer
 from sut.ports import (
     ConversationImage,
     ConversationRow,
@@ -39,7 +40,7 @@ MEMBERSHIPS: Final = Layout(schema="memberships.sql", application_id=0x53504D31,
 CURSORS: Final = Layout(schema="cursors.sql", application_id=0x53504331, synchronous="NORMAL")
 RECEIPTS: Final = Layout(schema="receipts.sql", application_id=0x53505231, synchronous="NORMAL")
 DEADLINE_S: Final = 2.0
-PACE: Final = Pace(rows_s=0.1, cursors_s=0.5)
+PACE: Final = Pace(rows_s=0.5, cursors_s=0.5)
 LOCK_SHARE: Final = 0.75
 """The share of the deadline that a writer waits for the lock. A writer that does not get it has written nothing."""
 THREADS: Final = 6
@@ -129,25 +130,11 @@ class SqliteStore:
         )
         self._wall_clock = wall_clock
         self._pool = BoundedPool("store", threads=THREADS, max_waiting=MAX_WAITING, deadline_s=deadline_s)
-        self._saves: GroupCommit[_Cursor, None] = GroupCommit(
-            "cursors",
-            partial(self._put, self._cursors, _PUT_CURSOR),
-            max_batch=MAX_CURSORS,
-            max_waiting=MAX_CURSORS,
+        self._saves: Writer[_Cursor, None] = _writer(self._cursors, _PUT_CURSOR, MAX_CURSORS, deadline_s)
+        self._progress: Writer[_Receipt, None] = _writer(self._receipts, _PUT_RECEIPT, MAX_CURSORS, deadline_s)
+        self._joins: Writer[_Membership, None] = _writer(
+            self._memberships, _PUT_MEMBERSHIP, MAX_MEMBERSHIPS, deadline_s
         )
-        self._progress: GroupCommit[_Receipt, None] = GroupCommit(
-            "receipts",
-            partial(self._put, self._receipts, _PUT_RECEIPT),
-            max_batch=MAX_CURSORS,
-            max_waiting=MAX_CURSORS,
-        )
-        self._joins: GroupCommit[_Membership, None] = GroupCommit(
-            "memberships",
-            partial(self._put, self._memberships, _PUT_MEMBERSHIP),
-            max_batch=MAX_MEMBERSHIPS,
-            max_waiting=MAX_MEMBERSHIPS,
-        )
-
         self._lists: GroupCommit[_Asked, list[int]] = GroupCommit(
             "conversations", self._read_lists, max_batch=MAX_LISTS, max_waiting=MAX_WAITING
         )
@@ -265,14 +252,15 @@ class SqliteStore:
     def _file(self, conv: int) -> SqliteFile:
         return self._files[partition_of(conv, len(self._files))]
 
-    async def _put(self, file: SqliteFile, statement: str, rows: Sequence[tuple[int, ...]]) -> list[None]:
-        """Run one statement for each row, in one transaction."""
 
-        def put(connection: sqlite3.Connection) -> None:
-            connection.executemany(statement, rows)
+def _writer(file: SqliteFile, statement: str, most: int, deadline_s: float) -> Writer[Any, None]:
+    """Return what runs this statement for each row, up to `most` of them in one transaction."""
 
-        await self._pool.run(partial(file.write, put))
+    def put(rows: list[Any]) -> Sequence[None]:
+        file.write(lambda connection: connection.executemany(statement, rows))
         return [None] * len(rows)
+
+    return Writer(str(file.path), put, max_batch=most, max_waiting=most, deadline_s=deadline_s)
 
 
 def _write(writes: Sequence[ConversationWrite], day: int, connection: sqlite3.Connection) -> None:

@@ -32,8 +32,7 @@ from sut.protocol.peer import (
     FetchPage,
     PassOn,
     PeerFrame,
-    ReadUpTo,
-    Shown,
+    Reported,
     Submit,
     SyncDevice,
     TypingIn,
@@ -139,11 +138,11 @@ class _Chat:
                 self._read(gateway, frame, key, self._reader.asks(frame.conv), partial(self._fetch, gateway, frame))
             case SyncDevice():
                 self._read(gateway, frame, SyncDevice, "", partial(self._sync, gateway, frame))
-            case Shown(user, device, conv, seq):
-                self._shown(device, conv, seq)
-                self._relay.progress(conv, user, ReceiptKind.DELIVERED, seq, device=device)
-            case ReadUpTo(user, device, conv, seq):
-                self._relay.progress(conv, user, ReceiptKind.READ, seq, device=device)
+            case Reported(items):
+                for user, device, conv, kind, seq in items:
+                    if kind == ReceiptKind.DELIVERED:
+                        self._shown(device, conv, seq)
+                    self._relay.progress(conv, user, kind, seq, device=device)
             case TypingIn():
                 self._relay.typing(frame)
             case Changed():

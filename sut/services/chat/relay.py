@@ -15,7 +15,8 @@ from sut.process.partitioning import partition_of
 from sut.process.peer import PeerLink
 from sut.protocol.peer import Changed, Progress, TypingIn
 
-FLUSH_S: Final = 0.1
+FLUSH_S: Final = 0.05
+"""Gateways have gathered them before, for up to 0.1 s."""
 MAX_WAITING: Final = 50_000
 MAX_ITEMS: Final = 2_000
 """Receipts in one frame, some 60 KB."""

@@ -30,6 +30,8 @@ from sut.services.waiting import until_available
 
 GRACE_S: Final = 1.0
 """Seconds from the applied record to the decision. Records from before the start of this process do not wait."""
+JOIN_S: Final = 0.05
+"""Seconds that a decision waits for those that are due soon: one look at the registry and the directory serves all."""
 OPEN_S: Final = 15.0
 """Seconds that a decision may stay open. A lease of the registry lives 6 s; after OPEN_S the registry decides."""
 SETTLE_S: Final = 3.0
@@ -166,7 +168,7 @@ class Decider:
                     self._ahead = await self._queue.get()
             except TimeoutError:
                 return []
-        await asyncio.sleep(max(0.0, _due_s(self._ahead) - time.monotonic()))
+        await asyncio.sleep(max(0.0, _due_s(self._ahead) + JOIN_S - time.monotonic()))
         batch = [self._ahead]
         users = len(self._ahead.users)
         self._ahead = None

@@ -19,7 +19,7 @@ HOT_BYTES: Final = 64 << 10
 ROW_BYTES: Final = 200
 """Memory of a row beside its body, in CPython, rounded up."""
 
-SHARED_FROM: Final = 8
+SHARED_FROM: Final = 3
 """Smallest group whose pages name the other members for whom they are the same."""
 
 

@@ -168,9 +168,9 @@ class PartitionWorker:
             if batch:
                 await self._apply(batch)
                 continue
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(POLL_S):
-                    await self._grown.wait()
+            poll = asyncio.get_running_loop().call_later(POLL_S, self._grown.set)
+            await self._grown.wait()
+            poll.cancel()
 
     async def watch_lag(self) -> None:
         """Ask each second how far the log has grown, for ever."""
@@ -311,6 +311,8 @@ class PartitionWorker:
 
     async def _load(self, convs: set[int]) -> None:
         missing = [conv for conv in convs if conv not in self._live]
+        if not missing:
+            return
         images = await asyncio.gather(
             *(
                 self._until_available(partial(self._store.load, conv, confirmed=self.committed))

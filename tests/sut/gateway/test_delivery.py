@@ -20,7 +20,8 @@ from sut.protocol.frames import (
     Welcome,
     encode,
 )
-from sut.protocol.peer import Deliver, Deliveries, FetchPage, Missed, Shown, Submit, SyncDevice
+from sut.protocol.peer import Deliver, Deliveries, FetchPage, Missed, Reported, Submit, SyncDevice
+from sut.protocol.signals import Read, ReceiptKind
 from tests.kit.waits import until
 from tests.sut.gateway.world import Device, World, in_world
 
@@ -75,12 +76,34 @@ def test_requests_reach_a_chat_service_with_the_identity_of_the_token(tmp_path):
             for frame in (Send(9, 1, b"hi"), Recv(9, 4), Fetch(1, 9, 4, 50), Sync(2, 0, ((9, 4),))):
                 await device.send(frame)
             await until(lambda: len(world.forwarded) == 4)
-            assert world.forwarded == [
+            assert sorted(world.forwarded, key=lambda frame: isinstance(frame, Reported)) == [
                 Submit(1, 3, 31, 9, 1, b"hi"),
-                Shown(3, 31, 9, 4),
                 FetchPage(1, 3, 1, 9, 4, 50),
                 SyncDevice(1, 3, 2, 0, ((9, 4),)),
+                Reported(((3, 31, 9, ReceiptKind.DELIVERED, 4),)),
             ]
+
+    in_world(scenario, tmp_path)
+
+
+def test_what_devices_report_in_a_tick_goes_in_one_frame(tmp_path):
+    async def scenario(world: World) -> None:
+        async with world.device(user=3, device=31) as one, world.device(user=4, device=41) as other:
+            for number in range(20):
+                await one.send(Recv(9, 20 - number))
+                await one.send(Recv(8, 1 + number))
+                await other.send(Read(9, 7))
+
+            def told() -> dict[tuple[int, ...], int]:
+                found: dict[tuple[int, ...], int] = {}
+                for frame in world.forwarded:
+                    for *key, seq in frame.items:
+                        found[tuple(key)] = max(seq, found.get(tuple(key), 0))
+                return found
+
+            expected = {(3, 31, 9, 0): 20, (3, 31, 8, 0): 20, (4, 41, 9, 1): 7}
+            await until(lambda: told() == expected)
+            assert len(world.forwarded) <= 6, "one a tick, of the 60 words"
 
     in_world(scenario, tmp_path)
 

@@ -2,7 +2,7 @@
 
 from sut.gateway.handed import KEEP_TICKS, Handed
 from sut.protocol.frames import Recv, Send
-from sut.protocol.peer import FetchPage, ReadUpTo, Submit
+from sut.protocol.peer import FetchPage, Submit, TypingIn
 from tests.kit.waits import until
 from tests.sut.gateway.world import World, in_world
 
@@ -23,7 +23,7 @@ def test_frames_of_a_life_that_is_over_are_lost_once() -> None:
 def test_old_frames_and_those_that_want_no_answer_are_not_kept() -> None:
     handed = Handed(1)
     handed.note(0, 1, SUBMIT, 100)
-    handed.note(0, 1, ReadUpTo(3, 31, 9, 4), 110)
+    handed.note(0, 1, TypingIn(3, 31, 9, 1), 110)
     assert handed.lost(0, 1, 101 + KEEP_TICKS) == []
     assert handed.lost(0, 0, 102 + KEEP_TICKS) == []
 
