@@ -1,4 +1,4 @@
-"""How the services wait: for a backend that is away, and for the next batch of a queue."""
+"""How the services wait: for a backend that is away, for the next batch of a queue, and for the next look."""
 
 from __future__ import annotations
 
@@ -23,6 +23,20 @@ async def until_available(action: Callable[[], Awaitable[T]], who: str) -> T:
         except Unavailable as error:
             log.warning("%s waits: %s", who, error)
             await asyncio.sleep(RETRY_S)
+
+
+async def until_tick(period_s: float) -> None:
+    """Wait for `period_s` at most, until the time of the loop is a multiple of it.
+
+    All that a process looks at again and again is so looked at together, and an idle process wakes up less often.
+    """
+    await asyncio.sleep(to_tick_s(asyncio.get_running_loop().time(), period_s))
+
+
+def to_tick_s(now_s: float, period_s: float) -> float:
+    """Return the seconds until the next multiple of the period, in whole ms, as timers have them."""
+    period_ms = round(period_s * 1000)
+    return (period_ms - round(now_s * 1000) % period_ms) / 1000
 
 
 async def next_batch(queue: asyncio.Queue[T], most: int) -> list[T]:

@@ -26,7 +26,7 @@ from sut.services.push.gateways import Gateways, Life
 from sut.services.push.lane import Lane
 from sut.services.push.reader import Reached
 from sut.services.push.watch import Watch
-from sut.services.waiting import until_available
+from sut.services.waiting import until_available, until_tick
 
 GRACE_S: Final = 1.0
 """Seconds from the applied record to the decision. Records from before the start of this process do not wait."""
@@ -136,7 +136,7 @@ class Decider:
     async def _look_after(self) -> None:
         """Push to devices that were connected and answer nothing, for ever."""
         while True:
-            await asyncio.sleep(LOOK_AGAIN_S)
+            await until_tick(LOOK_AGAIN_S)
             missed = self._watch.missed(self._gateways.silent())
             if missed:
                 look = await self._look([device for _, device in missed])

@@ -16,6 +16,7 @@ from typing import Final
 from sut.ports import Route, Unavailable
 from sut.process.peer import PeerLink
 from sut.protocol.peer import AskConnected, Connected
+from sut.services.waiting import until_tick
 
 ANSWER_S: Final = 0.5
 AT_ONCE: Final = 2_000
@@ -46,7 +47,7 @@ class Gateways:
         """Keep `unsure` up to date, for ever."""
         while True:
             await self.ask(dict.fromkeys(self._links, ()))
-            await asyncio.sleep(LISTEN_S)
+            await until_tick(LISTEN_S)
 
     @property
     def all_linked(self) -> bool:

@@ -30,6 +30,7 @@ from sut.services.push.pieces import PushPieces
 from sut.services.push.progress import Progress
 from sut.services.push.reader import PartitionReader
 from sut.services.push.sender import Sender
+from sut.services.waiting import until_tick
 
 COMMIT_S: Final = 0.25
 """Seconds between commits. A crash repeats the pushes of this period, and those in flight."""
@@ -123,7 +124,7 @@ class _Push:
         """Commit the log up to the floors, for ever."""
         committed = dict.fromkeys(self._floors, 0)
         while True:
-            await asyncio.sleep(COMMIT_S)
+            await until_tick(COMMIT_S)
             for partition, floor in self._floors.items():
                 if (offset := floor.value) > committed[partition]:
                     try:

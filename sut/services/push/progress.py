@@ -15,6 +15,7 @@ from typing import Final
 from sut.ports import MessageLog, Unavailable
 from sut.protocol.peer import Applied, AskApplied
 from sut.services.covered import Way
+from sut.services.waiting import until_tick
 
 LOOK_S: Final = 0.15
 ANSWER_S: Final = 1.0
@@ -58,7 +59,7 @@ class Progress:
         mine = [partition for partition, of in self._links.items() if of is link]
         answered_s = loop.time()
         while True:
-            await asyncio.sleep(LOOK_S)
+            await until_tick(LOOK_S)
             if not any(partition in self._waiting for partition in mine):
                 answered_s = loop.time()
                 continue

@@ -22,7 +22,7 @@ from sut.ports import Follower, Kind, Logged, MessageLog, MessageStore
 from sut.services.push.floor import Floor
 from sut.services.push.lane import Hold
 from sut.services.sequencer import rule
-from sut.services.waiting import until_available
+from sut.services.waiting import until_available, until_tick
 
 POLL_S: Final = 0.1
 READ_LIMIT: Final = 256
@@ -99,7 +99,7 @@ class PartitionReader:
             if batch:
                 await self._take(batch)
             else:
-                await asyncio.sleep(POLL_S)
+                await until_tick(POLL_S)
 
     async def _take(self, batch: list[Logged]) -> None:
         await self._load({item.record.conv for item in batch})

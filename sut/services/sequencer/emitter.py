@@ -21,7 +21,7 @@ from sut.process.peer import PeerLink
 from sut.protocol.peer import Announce, Deliver, Missed, PassOn, PeerFrame, Took
 from sut.services.sequencer.announced import Announced
 from sut.services.sequencer.edge import Edge
-from sut.services.waiting import next_batch
+from sut.services.waiting import next_batch, until_tick
 
 MAX_QUEUED: Final = 10_000
 MAX_BATCH: Final = 500
@@ -125,7 +125,7 @@ class Emitter:
         """Send again what was not confirmed, and look whether the registry is back where something waits for it."""
         probed_s = 0.0
         while True:
-            await asyncio.sleep(LOOK_S)
+            await until_tick(LOOK_S)
             now_s = time.monotonic()
             for edge in self._edges.values():
                 edge.look(now_s)

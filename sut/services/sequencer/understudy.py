@@ -22,6 +22,7 @@ from sut.ports import Unavailable
 from sut.process.peer import PeerLink
 from sut.protocol.peer import Applied, AskApplied, Poke
 from sut.services.sequencer.worker import PartitionWorker
+from sut.services.waiting import until_tick
 
 LOOK_S: Final = 0.05
 NEVER_SEEN_S: Final = 3.0
@@ -63,7 +64,7 @@ class Understudy:
     async def run(self) -> None:
         """Take over whenever the other one is gone, for ever."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await until_tick(LOOK_S)
             if self._is_gone(time.monotonic()):
                 self._refused_since_s = None
                 await self._stand_in()

@@ -28,7 +28,7 @@ from sut.services.sequencer import rule
 from sut.services.sequencer.emitter import Emitter, Notification
 from sut.services.sequencer.fresh import Fresh
 from sut.services.sequencer.live import Live
-from sut.services.waiting import until_available
+from sut.services.waiting import to_tick_s, until_available, until_tick
 
 POLL_S: Final = 0.25
 """Seconds that a worker without a poke waits before it reads the log: a lost poke costs this much."""
@@ -168,14 +168,15 @@ class PartitionWorker:
             if batch:
                 await self._apply(batch)
                 continue
-            poll = asyncio.get_running_loop().call_later(POLL_S, self._grown.set)
+            loop = asyncio.get_running_loop()
+            poll = loop.call_later(to_tick_s(loop.time(), POLL_S), self._grown.set)
             await self._grown.wait()
             poll.cancel()
 
     async def watch_lag(self) -> None:
         """Ask each second how far the log has grown, for ever."""
         while True:
-            await asyncio.sleep(LAG_S)
+            await until_tick(LAG_S)
             try:
                 self.lag = max(0, await self._log.end(self.partition) - self._position)
             except Unavailable:
