@@ -64,6 +64,8 @@ HELLO_S: Final = 3.0
 """An accepted connection that has not proven itself after this long is dropped."""
 MAX_UNPROVEN: Final = 256
 """Accepted connections that have not proven themselves. One more costs the oldest of them its place."""
+PROBE: Final = "probe"
+"""The node that those name who ask from outside (`ping`, `Asker`). Only to it an answer to Ping brings the counters."""
 STALL_S: Final = 1.5
 """A watch that wakes this late was itself stopped (SIGSTOP, a busy machine), so silence proves nothing."""
 
@@ -237,7 +239,8 @@ class PeerServer:
 
     def _frame(self, connection: PeerConnection, correlation: int, frame: PeerFrame) -> None:
         if isinstance(frame, Ping):
-            pong = Pong(self._hello.node, self._hello.incarnation, self._stats())
+            stats = self._stats() if connection.node == PROBE else {}  # other peers want a sign of life, often
+            pong = Pong(self._hello.node, self._hello.incarnation, stats)
             connection.send(pong, correlation | ANSWER)
         else:
             self._on_frame(connection, correlation, frame)
@@ -493,7 +496,7 @@ class Asker:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._hello = Hello("probe", 0, secrets.token_bytes(NONCE_SIZE))
+        self._hello = Hello(PROBE, 0, secrets.token_bytes(NONCE_SIZE))
         self._other: Hello | None = None
         self._proven = False
         self._stream = bytearray()

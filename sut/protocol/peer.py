@@ -54,7 +54,7 @@ class Ping(_Tagged, frozen=True, tag=1):
 
 
 class Pong(_Tagged, frozen=True, tag=2):
-    """Answer to Ping: the counters and gauges of the process, by name."""
+    """Answer to Ping: the counters and gauges of the process, by name, for a probe from outside; none for a peer."""
 
     node: str
     incarnation: int
