@@ -27,7 +27,7 @@ class Role(IntEnum):
     OWNER = 2
 
 
-class Origin(msgspec.Struct, frozen=True, array_like=True):
+class Origin(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The address for an answer to a record: a connection of one incarnation of an edge node (gateway or API)."""
 
     node: str
@@ -35,7 +35,7 @@ class Origin(msgspec.Struct, frozen=True, array_like=True):
     conn: int
 
 
-class LogRecord(msgspec.Struct, frozen=True, array_like=True):
+class LogRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One record of the log. For MESSAGE: user and device are the sender, body is opaque.
 
     CREATE: `members` are the first members, `user` is the creator. Its body is b"d" for 1:1, b"g" for a group, b"m"
@@ -53,7 +53,7 @@ class LogRecord(msgspec.Struct, frozen=True, array_like=True):
     origin: Origin | None
 
 
-class Logged(msgspec.Struct, frozen=True, array_like=True):
+class Logged(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A record with its offset in its partition. Offsets rise; they may have gaps."""
 
     offset: int

@@ -11,14 +11,14 @@ import msgspec
 Provider = Literal["apns", "fcm"]
 
 
-class PushAddress(msgspec.Struct, frozen=True, array_like=True):
+class PushAddress(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A device's token at a push provider, used while the device is not connected."""
 
     provider: Provider
     token: str
 
 
-class RegisteredDevice(msgspec.Struct, frozen=True, array_like=True):
+class RegisteredDevice(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A device and its user, who never changes. `push` None: the device gets no pushes."""
 
     user: int

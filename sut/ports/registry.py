@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 
-class Route(msgspec.Struct, frozen=True, array_like=True):
+class Route(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The connection of a device. Valid only while the lease of (node, incarnation) lives."""
 
     device: int

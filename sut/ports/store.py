@@ -1,4 +1,8 @@
-"""Messages by conversation and number, stored with the sequencer's state."""
+"""Messages by conversation and number, stored with the sequencer's state.
+
+The structs are values, and can be in no circle: `gc=False` keeps the garbage collector from looking at hundreds of
+thousands of them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 
-class StoredMessage(msgspec.Struct, frozen=True, array_like=True):
+class StoredMessage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A row of a conversation: a message (flags 0) or a membership change (flags as in frames.Flag, user concerned)."""
 
     seq: int
@@ -19,7 +23,7 @@ class StoredMessage(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
 
 
-class Span(msgspec.Struct, frozen=True, array_like=True):
+class Span(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A stay of a user in a conversation: the user sees the numbers n with first <= n < end.
 
     An add that took number s opens a span with first s + 1 (1 at the creation). A removal that took number s closes it
@@ -31,7 +35,7 @@ class Span(msgspec.Struct, frozen=True, array_like=True):
     end: int = 0
 
 
-class RoleMark(msgspec.Struct, frozen=True, array_like=True):
+class RoleMark(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The role of a group member and the number that set it. Without one, the creator is owner, others are members."""
 
     user: int
@@ -39,7 +43,7 @@ class RoleMark(msgspec.Struct, frozen=True, array_like=True):
     seq: int
 
 
-class SenderMark(msgspec.Struct, frozen=True, array_like=True):
+class SenderMark(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Dedup state, kept for ever: the last client_seq decided of a device in a conversation, and its number.
 
     The number is 0 for a SEND that was refused for good, from a device whose user had been removed.
@@ -52,7 +56,7 @@ class SenderMark(msgspec.Struct, frozen=True, array_like=True):
     """56 bits of the BLAKE2b of its body (0: not known): the same client_seq with another body is no repetition."""
 
 
-class ConversationRow(msgspec.Struct, frozen=True, array_like=True):
+class ConversationRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The sequencer's state of one conversation, as stored beside its rows."""
 
     conv: int
@@ -62,7 +66,7 @@ class ConversationRow(msgspec.Struct, frozen=True, array_like=True):
     applied: int  # log offset of the last record applied
 
 
-class ConversationImage(msgspec.Struct, frozen=True, array_like=True):
+class ConversationImage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The stored state of a conversation, without its messages."""
 
     row: ConversationRow
@@ -71,7 +75,7 @@ class ConversationImage(msgspec.Struct, frozen=True, array_like=True):
     roles: tuple[RoleMark, ...] = ()
 
 
-class ConversationWrite(msgspec.Struct, frozen=True, array_like=True):
+class ConversationWrite(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The changes of one conversation since the last write. They are stored together or not at all."""
 
     row: ConversationRow

@@ -30,8 +30,8 @@ ANSWER: Final = 1 << 31
 """The bit that marks the correlation of an answer."""
 
 
-class _Tagged(msgspec.Struct, frozen=True, array_like=True, tag_field="t"):
-    pass
+class _Tagged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", gc=False):
+    """A frame holds values and other frames, and can be in no circle: the garbage collector need not look at it."""
 
 
 class Hello(_Tagged, frozen=True, tag=0):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final
 
 from sut.ports import ConversationWrite, RoleMark, SenderMark, Span, StoredMessage
@@ -21,6 +23,7 @@ ROW_BYTES: Final = 200
 
 SHARED_FROM: Final = 3
 """Smallest group whose pages name the other members for whom they are the same."""
+_SEQ: Final = attrgetter("seq")
 
 
 @dataclass(slots=True)
@@ -60,6 +63,11 @@ class HotRows(list[StoredMessage]):
     def clear(self) -> None:
         super().clear()
         self.size = 0
+
+
+def rows_between(rows: Sequence[StoredMessage], after: int, last: int) -> Sequence[StoredMessage]:
+    """Return those of the rows, which are in order, whose numbers are above `after` and not above `last`."""
+    return rows[bisect_right(rows, after, key=_SEQ) : bisect_right(rows, last, key=_SEQ)]
 
 
 def _size(row: StoredMessage) -> int:

@@ -27,7 +27,7 @@ from sut.ports import MessageStore, StoredMessage, Unavailable
 from sut.protocol.frames import encode
 from sut.protocol.signals import Receipt, ReceiptKind, Receipts
 from sut.services.sequencer.emitter import Notification
-from sut.services.sequencer.live import HOT_ROWS, Live
+from sut.services.sequencer.live import HOT_ROWS, Live, rows_between
 from sut.services.sequencer.rule import DIRECT, Conversation
 from sut.services.visibility import sees, visible_head
 
@@ -93,7 +93,7 @@ class View:
         spans = self.state.spans.get(user, [])
         if self.state.kind == DIRECT and (not self.rows or self.rows[0].seq > after + 1):
             return set(self.state.spans) - {user}
-        covered = (row for row in self.rows if after < row.seq <= seq and not row.flags and sees(spans, row.seq))
+        covered = (row for row in rows_between(self.rows, after, seq) if not row.flags and sees(spans, row.seq))
         return {row.user for row in covered} - {user}
 
 

@@ -130,11 +130,12 @@ class PartitionWorker:
         conversation, not once for each device.
         """
         live = self._live.get(conv)
-        room = len(self._wanted) < MAX_WANTED and len(self._live) < MAX_LIVE
-        if live is None and self.caught_up and room:
+        if live is not None:
+            return live
+        if self.caught_up and len(self._wanted) < MAX_WANTED and len(self._live) < MAX_LIVE:
             self._wanted[conv] = None
             self._want.set()
-        return live
+        return None
 
     def all_live(self) -> Iterable[Live]:
         """Return the conversations in memory."""
