@@ -147,7 +147,7 @@ class HotPage(_Tagged, frozen=True, tag=12):
     """Answer to ReadHot: an encoded PAGE with req 0; b"" when the store must be asked (hit false).
 
     `member`: the user is or was a member as far as the sequencer knows; false with hit true: refuse. `readers`: for a
-    page of a large group, the users for whom this page is the same.
+    page of a group, the users for whom this page is the same.
     """
 
     hit: bool

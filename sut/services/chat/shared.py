@@ -1,9 +1,10 @@
 """Pages that many members ask for at the same moment: one question to the sequencer answers them all.
 
-A message of a large group makes all its members FETCH the same numbers within a few milliseconds. With such a page the
-sequencer names the users for whom it is the same, byte for byte. The page is kept for a moment and given to those only.
-It never becomes wrong. What it covers does not change, its readers were members throughout, and a later removal has a
-higher number. Only its head grows old, and a device that was told of a higher number continues from `through`.
+A message of a group makes all its members FETCH the same numbers within a few milliseconds, from the same chat service
+(sut/gateway/gateway.py). With such a page the sequencer names the users for whom it is the same, byte for byte. The
+page is kept for a moment and given to those only. It never becomes wrong. What it covers does not change, its readers
+were members throughout, and a later removal has a higher number. Only its head grows old, and a device that was told of
+a higher number continues from `through`.
 """
 
 from __future__ import annotations
