@@ -1,7 +1,7 @@
 """One simulated person with one device, without I/O: takes bytes and the time, returns bytes and history events.
 
 It joins three machines: the plan (what the person does, and when), the chat client (sut.protocol.device.client), and
-the WebSocket connection (`websockets`' sans-I/O core). Its driver owns the socket and the clock, and must
+the WebSocket connection (sut.protocol.client_socket). Its driver owns the socket and the clock, and must
 - write what `output` returns to the socket after any call; history events are appended before,
 - call `seek` before the first attempt to connect, and `stay_away` when a planned absence begins without a connection,
 - call `on_time` at `wake_at`,
@@ -16,13 +16,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
-
-from websockets.client import ClientProtocol
-from websockets.frames import CloseCode, Frame, Opcode
-from websockets.protocol import OPEN
-from websockets.uri import WebSocketURI, parse_uri
 
 from load.device import body as bodies
 from load.device.body import Draft
@@ -33,6 +27,7 @@ from load.history.recorder import UNWATCHED, Recorder
 from load.history.writer import now_ns
 from load.plan.plan import ALWAYS_US, US, Absence, DevicePlan
 from sut.protocol.causal import Dependency
+from sut.protocol.client_socket import ClientSocket, address_of
 from sut.protocol.device import rest as resting
 from sut.protocol.device.client import Client
 from sut.protocol.device.events import (
@@ -57,7 +52,7 @@ from sut.protocol.device.events import (
     Writing,
 )
 from sut.protocol.device.outbox import Compose
-from sut.protocol.frames import FrameError
+from sut.protocol.frames import Close, FrameError
 
 if TYPE_CHECKING:
     from load.device.crypto import Encryption
@@ -65,9 +60,6 @@ if TYPE_CHECKING:
 MAX_MESSAGE: Final = 4 << 20
 """Largest WebSocket message in bytes that a device accepts: a PAGE of 200 bodies of 16 KB is below it."""
 _MARSHAL: Final = 2
-_parsed = lru_cache(256)(parse_uri)
-_ANYWHERE: Final = WebSocketURI(False, "", 0, "", "")
-"""The address of a connection that is open already: it is asked for no more."""
 
 
 @dataclass(kw_only=True)
@@ -115,9 +107,9 @@ class Device:
     """One simulated device. `now` is always seconds of the clock of `Run.t0_s`."""
 
     __slots__ = (
-        "_client", "_client_seq", "_crypto", "_doings", "_due", "_fragments", "_moves", "_next_absence",
-        "_next_send", "_now", "_online", "_open", "_plan", "_run", "_skipped", "_unsent", "_web", "device", "leaving",
-        "moved", "must_drop", "put_away", "refusal", "refusal_text", "run_by_nobody",
+        "_client", "_client_seq", "_crypto", "_doings", "_due", "_moves", "_next_absence", "_next_send", "_now",
+        "_online", "_open", "_plan", "_run", "_skipped", "_unsent", "_web", "device", "leaving", "moved", "must_drop",
+        "put_away", "refusal", "refusal_text", "run_by_nobody", "sent_at",
     )  # fmt: skip
 
     def __init__(self, *, device: int, plan: DevicePlan, run: Run) -> None:
@@ -155,12 +147,13 @@ class Device:
             read_share=run.read_share,
             at=self._at,
         )
-        self._web: ClientProtocol | None = None
+        self._web: ClientSocket | None = None
         self._open = False
         self._online = False
         self._due = False
         """The history says that this device is due online, whether it is or not."""
-        self._fragments: list[bytes] = []
+        self.sent_at = -math.inf
+        """When it sent its last message, as far as this object knows."""
         self.must_drop = ""
         """The reason to drop the connection now; empty without one."""
         self.refusal: Refusal | None = None
@@ -200,11 +193,8 @@ class Device:
 
     def connect(self, url: str, token: str) -> None:
         """Begin a connection once TCP is connected. `output` then holds the upgrade request."""
-        self._web = ClientProtocol(_parsed(url), max_size=MAX_MESSAGE)
-        request = self._web.connect()
-        request.headers["Authorization"] = f"Bearer {token}"
-        self._web.send_request(request)
-        self._open, self._fragments = False, []
+        self._web = ClientSocket.dial(address_of(url), token, MAX_MESSAGE)
+        self._open = False
         self.must_drop, self.refusal, self.refusal_text, self.leaving, self.moved = "", None, "", None, False
 
     def receive(self, data: bytes, now: float) -> None:
@@ -213,19 +203,21 @@ class Device:
         web = self._web
         if web is None or self.leaving is not None:
             return
+        messages = web.receive(data)
         if data:
-            web.receive_data(data)
             self._client.heard(now)
-        else:
-            web.receive_eof()
-        for event in web.events_received():
-            if isinstance(event, Frame):
-                self._frame(event, now)
         if not self._open:
             self._upgraded(web, now)
-        elif web.state is not OPEN:
-            code = web.close_rcvd.code if web.close_rcvd else 0
-            self.must_drop = self.must_drop or (f"closed by the gateway, {code}" if code else "the connection broke")
+        for message in messages:
+            try:
+                self._client.receive(message, now)
+            except FrameError as error:
+                self._broken(str(error))
+        if self._open and not web.open:
+            if web.fault is not None and web.fault.code == Close.TEXT:
+                self._broken("a text frame")
+            why = f"closed by the gateway, {web.close_code}" if web.close_code else "the connection broke"
+            self.must_drop = self.must_drop or why
         self._drain()
 
     def on_time(self, now: float) -> None:
@@ -272,7 +264,7 @@ class Device:
 
     def output(self) -> bytes:
         """Return the bytes to write to the socket now."""
-        return b"".join(self._web.data_to_send()) if self._web else b""
+        return self._web.output() if self._web is not None else b""
 
     def leave(self, absence: Absence) -> None:
         """Go offline on purpose. Bytes that arrive from now on are ignored."""
@@ -282,8 +274,8 @@ class Device:
             self._online = self._due = False
             self._run.recorder.offline(self.device, planned=True)
         self.stay_away()
-        if absence.clean and self._web is not None and self._web.state is OPEN:
-            self._web.send_close(CloseCode.GOING_AWAY)
+        if absence.clean and self._web is not None:
+            self._web.close(Close.GOING_AWAY)
 
     def stay_away(self) -> None:
         """A planned absence began while the device was not online: record that nobody waits for it."""
@@ -311,9 +303,7 @@ class Device:
         web = self._web
         if self._unsent or self.leaving is not None or self._crypto is not None:
             return None
-        if web is not None and (
-            not self._open or self.must_drop or self._fragments or web.state is not OPEN or web.reader.buffer
-        ):
+        if web is not None and (not self._open or self.must_drop or not web.idle):
             return None
         client = resting.rest(self._client)
         if client is None:
@@ -322,6 +312,11 @@ class Device:
             client, self._client_seq, self._next_send, self._next_absence, self._skipped, self._online, self._due,
             self._open, self._doings.place,
         ), _MARSHAL)  # fmt: skip
+
+    def discard(self) -> None:
+        """Free this object, which is used no more after `rest`, without waiting for a garbage collection."""
+        self._client.discard()
+        del self._doings
 
     def beats_ahead(self) -> tuple[float, float, int]:
         """Return when the next HEARTBEAT is due, the seconds between two, and how many may be sent for it at rest."""
@@ -339,7 +334,7 @@ class Device:
         ) = marshal.loads(rested)  # fmt: skip  # noqa: S302 (this process wrote it)
         resting.wake(self._client, client)
         if self._open:
-            self._web = ClientProtocol(_ANYWHERE, state=OPEN, max_size=MAX_MESSAGE)
+            self._web = ClientSocket(MAX_MESSAGE)
 
     def _at(self, us: int) -> float:
         return self._run.t0_s + us / US
@@ -451,44 +446,24 @@ class Device:
         assert taken == client_seq, "the client counts its messages as the body says"
         self._client_seq += 1
 
-    def _upgraded(self, web: ClientProtocol, now: float) -> None:
+    def _upgraded(self, web: ClientSocket, now: float) -> None:
         """Check whether the answer to the upgrade has come."""
-        if web.state is OPEN:
+        if web.open:
             self._forget_moves(now)
             self._open = True
             self._run.recorder.counters.connects += 1
             self._client.connected(now)
-        elif web.handshake_exc is not None:
-            status = getattr(getattr(web.handshake_exc, "response", None), "status_code", 0)
-            self.refusal = Refusal.TOKEN if status == Refusal.TOKEN.value else Refusal.OTHER
-            self.refusal_text = str(web.handshake_exc)
-
-    def _frame(self, frame: Frame, now: float) -> None:
-        opcode = frame.opcode
-        if opcode is Opcode.BINARY and frame.fin:
-            self._message(bytes(frame.data), now)
-        elif opcode in (Opcode.BINARY, Opcode.CONT):
-            self._fragments.append(bytes(frame.data))
-            if frame.fin:
-                whole, self._fragments = b"".join(self._fragments), []
-                self._message(whole, now)
-        elif opcode is Opcode.TEXT:
-            self._broken("a text frame")
-
-    def _message(self, data: bytes, now: float) -> None:
-        if not self._open:  # the first frame came with the answer to the upgrade
-            assert self._web is not None
-            self._upgraded(self._web, now)
-        try:
-            self._client.receive(data, now)
-        except FrameError as error:
-            self._broken(str(error))
+        elif web.refused is not None:
+            self.refusal = Refusal.TOKEN if web.refused.status == Refusal.TOKEN.value else Refusal.OTHER
+            self.refusal_text = str(web.refused)
+        elif web.close_code is not None or web.fault is not None:
+            self.refusal, self.refusal_text = Refusal.OTHER, "closed with the answer to the upgrade"
 
     def _broken(self, text: str) -> None:
         self._run.recorder.violation(self.device, text)
         self.must_drop = f"the gateway broke the protocol: {text}"
-        if self._web is not None and self._web.state is OPEN:
-            self._web.send_close(CloseCode.PROTOCOL_ERROR)
+        if self._web is not None:
+            self._web.close(Close.PROTOCOL)
 
     def _drain(self) -> None:
         """Pass events to the history first, then frames to the connection."""
@@ -509,6 +484,7 @@ class Device:
                     if self._crypto is not None:
                         self._crypto.acked(event.client_seq, event.seq)
                 case Sent(conv, client_seq):
+                    self.sent_at = self._now
                     due_ns, hash_ = self._unsent.pop(client_seq)
                     recorder.sent(device, conv, client_seq, due_ns=due_ns, hash_=hash_)
                 case Online():
@@ -540,5 +516,5 @@ class Device:
                     pass  # Drained asks nothing of a person, nor does a MemberChange of one without encryption
         web = self._web
         for data in client.frames():
-            if self._open and self.leaving is None and web is not None and web.state is OPEN:
-                web.send_binary(data)
+            if self._open and self.leaving is None and web is not None:
+                web.send(data)

@@ -83,7 +83,7 @@ async def read_device(
                 if after is not None:
                     await after(wire)
             finally:
-                await wire.close()
+                wire.close()
             return holes
         except Unreadable as error:
             holes.append(f"device {reader.device}, conversation {error.conv}: {error}")

@@ -1,4 +1,4 @@
-"""One device's read-back: SYNC from 0, every conversation page by page, and SYNC again, on one or more connections.
+"""One device's read-back: every conversation page by page, then SYNC and what it has news of, on some connections.
 
 After a broken connection the next one continues where it ended, so each message is written to the history once. A
 page's statement that there is no more may be outdated. So the read-back counts as complete only after a SYNC that was
@@ -74,12 +74,12 @@ class Reader:
         """Continue where the last connection ended. Raises Unreadable, AskAgain, Closed, FrameError."""
         await self._answer(connection, Welcome, None)
         while True:
+            while self._after:
+                await self._conversation_of_ours(connection, next(iter(self._after)))
             for conv in set(await self._ahead(connection)) - self._refused:
                 self._after.setdefault(conv, self._done.pop(conv, 0))
             if not self._after:
                 break
-            while self._after:
-                await self._conversation_of_ours(connection, next(iter(self._after)))
         for conv, head in self._done.items():
             self._history.append(Event.FINAL_DONE, device=self.device, conv=conv, seq=head)
         for conv in self._quiet - self._done.keys() - self._refused:

@@ -1,7 +1,7 @@
-"""A WebSocket to a gateway for one question at a time: an asyncio protocol around the sans-I/O client of `websockets`.
+"""A WebSocket to a gateway for one question at a time: an asyncio protocol around sut.protocol.client_socket.
 
-That library's own asyncio client takes several tasks a connection and more CPU than the gateway that answers. A
-read-back opens a connection a device, and all of them at once are most of what a run with many devices reads.
+The asyncio client of a library takes several tasks a connection and more CPU than the gateway that answers. A read-back
+opens a connection a device, and all of them at once are most of what a run with many devices reads.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ import ssl
 from collections import deque
 from typing import Final, cast
 
-from websockets.client import ClientProtocol
-from websockets.frames import CloseCode, Frame, Opcode
-from websockets.protocol import OPEN
-from websockets.uri import WebSocketURI, parse_uri
+from sut.protocol.client_socket import Address, ClientSocket, address_of
 
 MAX_MESSAGE: Final = 4 << 20
+_NORMAL: Final = 1000
 CLOSE_S: Final = 0.5
 """Seconds that the gateway may take to end the connection after our close frame."""
 
@@ -32,108 +30,89 @@ class Closed(Exception):
 class Wire(asyncio.Protocol):
     """One connection. Make it with `connect`, end it with `close`."""
 
-    def __init__(self, address: WebSocketURI, token: str) -> None:
-        self._web = ClientProtocol(address, max_size=MAX_MESSAGE)
-        self._token = token
+    def __init__(self, address: Address, token: str) -> None:
+        self._web = ClientSocket.dial(address, token, MAX_MESSAGE)
         self._transport: asyncio.Transport | None = None
         self._came: deque[bytes] = deque()
-        self._fragments: list[bytes] = []
-        self._changed = asyncio.Event()
-        self._gone = asyncio.Event()
+        self._changed: asyncio.Future[None] | None = None
+        """What somebody waits for: the next bytes, or the end."""
+        self._gone = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the upgrade request."""
         self._transport = cast("asyncio.Transport", transport)
-        request = self._web.connect()
-        request.headers["Authorization"] = f"Bearer {self._token}"
-        self._web.send_request(request)
         self._flush()
 
     def data_received(self, data: bytes) -> None:
         """Take what has come."""
-        self._web.receive_data(data)
-        self._hear()
+        self._came.extend(self._web.receive(data))
+        self._flush()
+        self._wake()
 
     def eof_received(self) -> None:
         """The gateway has said all."""
-        self._web.receive_eof()
-        self._hear()
+        self.data_received(b"")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
-        if self._web.state is OPEN:
-            self._web.receive_eof()
-        self._gone.set()
-        self._changed.set()
+        self._web.receive(b"")
+        self._gone = True
+        self._wake()
 
-    def _hear(self) -> None:
-        for event in self._web.events_received():
-            if isinstance(event, Frame) and event.opcode in (Opcode.BINARY, Opcode.CONT):
-                self._fragments.append(bytes(event.data))
-                if event.fin:
-                    self._came.append(b"".join(self._fragments))
-                    self._fragments.clear()
-        self._flush()
-        self._changed.set()
+    def _wake(self) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(None)
 
     def _flush(self) -> None:
-        data = b"".join(self._web.data_to_send())
+        data = self._web.output()
         if data and self._transport is not None:
             self._transport.write(data)
 
     async def opened(self) -> None:
         """Wait for the gateway's answer to the upgrade. Raises Closed."""
-        while self._web.state is not OPEN:
-            refusal = self._web.handshake_exc
+        while not self._web.open:
+            refusal = self._web.refused
             if refusal is not None:
-                status = getattr(getattr(refusal, "response", None), "status_code", 0)
-                raise Closed(str(refusal), status)
+                raise Closed(str(refusal), refusal.status)
+            if self._web.close_code is not None:
+                raise self._closed()
             await self._change()
 
     def send(self, payload: bytes) -> None:
         """Send a message. Raises Closed."""
-        if self._web.state is not OPEN:
+        if not self._web.open:
             raise self._closed()
-        self._web.send_binary(payload)
+        self._web.send(payload)
         self._flush()
 
     async def recv(self) -> bytes:
         """Return the next message. Raises Closed."""
         while not self._came:
-            if self._web.state is not OPEN:
+            if not self._web.open:
                 raise self._closed()
             await self._change()
         return self._came.popleft()
 
     async def _change(self) -> None:
-        if self._gone.is_set() and self._web.state is not OPEN and self._web.handshake_exc is None:
-            raise self._closed()
-        self._changed.clear()
-        await self._changed.wait()
+        if not self._gone:
+            self._changed = asyncio.get_running_loop().create_future()
+            await self._changed
 
     def _closed(self) -> Closed:
-        frame = self._web.close_rcvd
-        return Closed(f"closed, {frame.code} {frame.reason}" if frame else "the connection broke",
-                      frame.code if frame else 0)  # fmt: skip
+        code = self._web.close_code
+        return Closed("the connection broke" if code is None else f"closed, {code} {self._web.close_reason}", code or 0)
 
-    async def close(self) -> None:
-        """Say good-bye and wait a little for the end."""
-        if self._web.state is OPEN:
-            self._web.send_close(CloseCode.NORMAL_CLOSURE)
-            self._flush()
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await self._gone.wait()
-        except TimeoutError:
-            pass
-        finally:
-            if self._transport is not None:
-                self._transport.abort()
+    def close(self) -> None:
+        """Say good-bye. The connection ends when the gateway has answered, or after CLOSE_S; nobody waits for that."""
+        self._web.close(_NORMAL)
+        self._flush()
+        if self._transport is not None and not self._gone:
+            asyncio.get_running_loop().call_later(CLOSE_S, self._transport.abort)
 
 
 async def connect(url: str, token: str, *, secure: ssl.SSLContext | None, timeout_s: float) -> Wire:
     """Return an open connection. Raises Closed, OSError, TimeoutError."""
-    address = parse_uri(url)
+    address = address_of(url)
     wire = Wire(address, token)
     try:
         async with asyncio.timeout(timeout_s):

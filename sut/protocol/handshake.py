@@ -1,4 +1,4 @@
-"""Reads and answers the upgrade request of a device: HTTP/1.1 as far as a WebSocket server needs it. Pure functions.
+"""The upgrade of a device's connection, both halves: HTTP/1.1 as far as a WebSocket needs it. Pure functions.
 
 The request is bounded (8 KB). Line ends, header names and doubled headers are checked strictly, because lax parsing is
 how servers get fooled. Every refusal is a status and one line of text that says what to change. Offered extensions and
@@ -20,6 +20,7 @@ HEALTH_PATH: Final = "/v1/health"
 _MAGIC: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _END: Final = b"\r\n\r\n"
 _ALLOWED: Final = bytes([*range(0x20, 0x7F), *b"\r\n\t"])
+_STATUS_LINE: Final = re.compile(r"HTTP/1\.1 ([1-5][0-9][0-9])(?: [^\r\n]*)?")
 _REQUEST_LINE: Final = re.compile(r"([A-Z]+) (/[^\s]*) HTTP/1\.1")
 _HEADER: Final = re.compile(r"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\r\n]*?)[ \t]*")
 _PHRASES: Final = {
@@ -179,3 +180,47 @@ def response(status: int, text: str) -> bytes:
 def log_name(log_id: str) -> bytes:
     """Return the name of this log in WELCOME: an 8-byte hash of its id."""
     return hashlib.blake2b(log_id.encode(), digest_size=8).digest()
+
+
+def upgrade_request(target: str, host: str, key: str, token: str) -> bytes:
+    """Return a device's upgrade request. `target`: path and query; `host`: with the port if the URL has one."""
+    return (
+        f"GET {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nAuthorization: Bearer {token}\r\n\r\n"
+    ).encode("ascii")
+
+
+class Response(NamedTuple):
+    """A parsed response. Header names are in lower case; `rest` holds the bytes after the headers."""
+
+    status: int
+    headers: dict[str, str]
+    rest: bytes
+
+
+def read_response(data: bytes) -> Response | None:
+    """Parse the response at the start of the stream; None while its headers are incomplete. Raises HandshakeError."""
+    end = data.find(_END)
+    head = data if end < 0 else data[:end]
+    if len(head) > MAX_REQUEST or head.translate(None, _ALLOWED):
+        raise HandshakeError(400, "the answer is not an HTTP response of bounded length")
+    if end < 0:
+        return None
+    status_line, *lines = head.decode("ascii").split("\r\n")
+    match = _STATUS_LINE.fullmatch(status_line)
+    if match is None:
+        raise HandshakeError(400, "the answer is not an HTTP/1.1 response")
+    return Response(int(match[1]), _headers(lines), data[end + len(_END) :])
+
+
+def check_accepted(response: Response, key: str) -> None:
+    """Check the 101 that answers this key. Raises HandshakeError with the status of any other response."""
+    headers = response.headers
+    if response.status != 101:
+        raise HandshakeError(response.status, f"server rejected WebSocket connection: HTTP {response.status}")
+    if _tokens(headers, "upgrade") != ["websocket"] or "upgrade" not in _tokens(headers, "connection"):
+        raise HandshakeError(101, "the answer is no upgrade to a WebSocket")
+    if headers.get("sec-websocket-accept") != accept_key(key):
+        raise HandshakeError(101, "the answer belongs to another key")
+    if "sec-websocket-extensions" in headers or "sec-websocket-protocol" in headers:
+        raise HandshakeError(101, "the answer names what was not offered")

@@ -1,13 +1,13 @@
 """All devices of one fleet process: one epoll, one wheel, and arrays for the devices at rest.
 
 A row is a device. At rest it has a phase, a file descriptor, an alarm and what its device remembers (Device.rest).
-Its heartbeats are sent and answered without waking it (rhythm.py). Active, it is a LeanSession in `_active`.
-The API is asked by one thread, so that no device waits for another's answer.
+Its heartbeats are sent and answered without waking it (rhythm.py). Active, it is a LeanSession in `_active`. After a
+send it stays active for a little while, for the receipts. The API is asked by one thread, so that no device waits for
+another's answer.
 """
 
 from __future__ import annotations
 
-import gc
 import math
 import os
 import queue
@@ -16,6 +16,7 @@ import select
 import threading
 import time
 from array import array
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -33,8 +34,18 @@ RESTLESS_S: Final = 1.0
 """A device that has something to do within this time stays active."""
 PAUSE_S: Final = 0.002
 """Minimum seconds between two alarms of a device, so that one device cannot starve the others."""
-COLLECT_EVERY: Final = 256
-"""Devices that come to rest between two garbage collections, which cost as much as there are active devices."""
+LINGER_S: Final = 2.0
+"""A device stays active for so long after a send: a receipt comes from each device that shows it, one after another."""
+LINGERING: Final = 512
+"""Devices that may do so at the same time."""
+OFTEN_S: Final = 0.008
+GATHER_S: Final = 0.004
+"""A process that was woken more often than once in OFTEN_S lately takes together what arrives within GATHER_S: to wake
+costs more than most events. What devices see is stamped up to so much later; what they do themselves is not delayed."""
+ANSWERS_S: Final = 0.004
+"""The same after heartbeats: the answers to all of them arrive within about this time."""
+LATELY: Final = 16
+"""The number of wake-ups that count for that."""
 TOLD_AT_ONCE: Final = 4096
 """Sockets of which one look at the kernel tells that they are ready: most of those that a dead gateway leaves."""
 BURST: Final = 64
@@ -81,10 +92,14 @@ class Crew:
         self._rested: list[bytes | None] = [None] * rows
         self._rhythm = Rhythm(rows, timeout_s=run.settings.beat_timeout_s)
         self._active: dict[int, LeanSession] = {}
-        self._given_back = 0
+        self._lingering: dict[int, float] = {}
+        """Active rows that wait for receipts -> until when, about in this order."""
         self._by_fd: dict[int, int] = {}
         self._renewed: dict[int, str] = {}
         """Tokens that replaced those of the parent, by row."""
+        self._woken = deque([-math.inf] * LATELY, maxlen=LATELY)
+        """When the last looks at the sockets ended."""
+        self._gather_until = -math.inf
         self._epoll = select.epoll()
         self._desk = _Desk()
         self._epoll.register(self._desk.fd, select.EPOLLIN)
@@ -107,7 +122,6 @@ class Crew:
             first_us = self._world.first_us(self._place(row))
             if first_us is not None:
                 self._wheel.earlier(row, run.t0_s + first_us / US)
-                self._rhythm.also(row, run.t0_s + first_us / US)
         self._recall()
 
     def quiesce(self) -> None:
@@ -146,26 +160,41 @@ class Crew:
         """The number of devices that are not at rest."""
         return len(self._active)
 
+    @property
+    def busy(self) -> int:
+        """The number of devices that are not at rest and could not be."""
+        return len(self._active) - len(self._lingering)
+
     def turn(self, until_s: float) -> None:
         """Wait for something to happen, at most until then, and handle it. Raises HistoryError."""
-        wait_s = max(0.0, min(until_s, self._wheel.next_s) - self.clock())
-        ready = self._epoll.poll(wait_s, TOLD_AT_ONCE)
+        alarm_s, now = min(until_s, self._wheel.next_s, self._rhythm.next_s), self.clock()
+        if now - self._woken[0] < OFTEN_S * len(self._woken):
+            self._gather_until = max(self._gather_until, self._woken[-1] + GATHER_S)
+        if (gather_s := min(self._gather_until, alarm_s) - now) > 0.0:
+            time.sleep(gather_s)
+            now = self.clock()
+        ready = self._epoll.poll(max(0.0, alarm_s - now), TOLD_AT_ONCE)
         self.now = self.clock()
+        self._woken.append(self.now)
         self._run.told_ns = now_ns()
+        by_fd, others = self._by_fd, list[int]()
         for fd, mask in ready:
-            row = self._by_fd.get(fd)
+            row = by_fd.get(fd)
             if row is not None:
                 self._ready(row, mask)
+            elif fd in self._others:
+                others.append(fd)
         self._run.told_ns = 0
-        for fd, _ in ready:  # these may open sockets, with the numbers of some that were closed just now
-            if fd in self._others:
-                self._others[fd]()
+        for fd in others:  # these may open sockets, with the numbers of some that were closed just now
+            self._others[fd]()
         self.now = self.clock()
         for row in self._wheel.pop(self.now, BURST):
-            if row not in self._active and self._beat(row):
-                continue
             session = self._wake(row)
             self._act(session, lambda session=session: session.on_time(self.now))  # type: ignore[misc]
+        if self._rhythm.next_s <= self.now:
+            self._beat()
+        if self._lingering:
+            self._give_back()
         if self._askers and not self._asking:
             self._answer_askers()
 
@@ -177,33 +206,37 @@ class Crew:
                 session = self._wake(row)
                 session.leave(self.now)
                 del self._active[row]
+                self._lingering.pop(row, None)
                 self._phases[row] = Phase.PARKED
         self._desk.close()
 
     def _place(self, row: int) -> int:
         return self._first + row * self._step
 
-    def _beat(self, row: int) -> bool:
-        """Send the HEARTBEAT of a device at rest, if that is all that is due."""
-        if not self._rhythm.is_due(row, self.now):
-            return False
-        frame = self._rhythm.frame()
-        try:
-            whole = os.write(self._fds[row], frame) == len(frame)
-        except OSError:
-            whole = False
-        if not whole:  # the device finds out what is wrong
-            return False
-        self._wheel.set(row, self._rhythm.sent(row, self.now))
-        return True
+    def _beat(self) -> None:
+        """Send the HEARTBEATs of devices at rest that are due, and wake those that must see to it themselves."""
+        rhythm, fds, sent, wanting = self._rhythm, self._fds, list[int](), self._rhythm.overdue(self.now)
+        for row in rhythm.due(self.now):
+            if rhythm.awaits(row):
+                wanting.append(row)
+                continue
+            frame = rhythm.frame()
+            try:
+                whole = os.write(fds[row], frame) == len(frame)
+            except OSError:
+                whole = False
+            (sent if whole else wanting).append(row)  # the device finds out what is wrong
+        if sent:
+            rhythm.sent(sent, self.now)
+            self._gather_until = self.now + ANSWERS_S
+        for row in wanting:
+            session = self._wake(row)
+            self._act(session, lambda session=session: session.on_time(self.now))  # type: ignore[misc]
 
     def _ready(self, row: int, mask: int) -> None:
         if row not in self._active and self._phases[row] == Phase.OPEN:
             data = read(self._fds[row])
-            if data is None:
-                return
-            if data == BEAT and self._rhythm.awaits(row):
-                self._wheel.set(row, self._rhythm.heard(row, self.now))
+            if data is None or (data == BEAT and self._rhythm.heard(row, self.now)):
                 return
             session = self._wake(row)
             self._act(session, lambda: session.take(data, self.now))
@@ -212,29 +245,50 @@ class Crew:
         self._act(session, lambda: session.on_ready(mask, self.now))
 
     def _act(self, session: LeanSession, action: Callable[[], None]) -> None:
-        """Let an active device do something. Then it rests if it can, and its alarm is set."""
+        """Let an active device do something, and set its alarm. Then it rests if it can, or lingers after a send."""
         row, now = session.row, self.now
         action()
         at = max(session.wake_at(now), now + PAUSE_S)
         self._wheel.set(row, at)
         if session.phase not in SETTLED:
+            self._lingering.pop(row, None)
+        elif row not in self._lingering:
+            until = session.device.sent_at + LINGER_S
+            if until > now and len(self._lingering) < LINGERING:
+                self._lingering[row] = until
+            else:
+                self._rest(session, at)
+
+    def _give_back(self) -> None:
+        """Let the devices rest that have lingered for long enough."""
+        lingering = self._lingering
+        while lingering:
+            row, until = next(iter(lingering.items()))
+            if until > self.now:
+                return
+            del lingering[row]
+            session = self._active[row]
+            self._rest(session, max(session.wake_at(self.now), self.now + PAUSE_S))
+
+    def _rest(self, session: LeanSession, at: float) -> None:
+        """Turn an active device into a row, unless it has something to do soon. `at`: when it next has."""
+        row, device = session.row, session.device
+        beats, deed_at = device.beats_ahead(), device.next_deed()
+        beaten = session.phase is Phase.OPEN and at == beats[0] and beats[2] > 0
+        due_at = deed_at if beaten else at
+        if due_at < self.now + RESTLESS_S:
             return
-        beats, deed_at = session.device.beats_ahead(), session.device.next_deed()
-        due_at = deed_at if session.phase is Phase.OPEN and at == beats[0] and beats[2] else at
-        if due_at < now + RESTLESS_S:
-            return
-        rested = session.device.rest()
+        rested = device.rest()
         if rested is None:
             return
         self._rested[row] = rested
         self._phases[row], self._fds[row], self._until[row] = session.phase, session.fd, session.until
-        if session.phase is Phase.OPEN:
-            self._rhythm.rest(row, *beats, other_at=deed_at)
-        self._left[row] = session.device.sends[1]
+        self._wheel.set(row, due_at)
+        if beaten:
+            self._rhythm.rest(row, *beats)
+        self._left[row] = device.sends[1]
         del self._active[row]
-        self._given_back += 1
-        if self._given_back % COLLECT_EVERY == 0:
-            gc.collect()  # a device holds itself in circles; old ones would stay until the whole process has grown
+        device.discard()
 
     def _wake(self, row: int) -> LeanSession:
         """Return the active device of a row; one at rest becomes active."""
@@ -260,10 +314,6 @@ class Crew:
         """Tell the row when this socket is ready."""
         self._by_fd[fd] = row
         self._epoll.register(fd, mask)
-
-    def rewatch(self, fd: int, mask: int) -> None:
-        """Change what the row is told of its socket."""
-        self._epoll.modify(fd, mask)
 
     def forget(self, fd: int) -> None:
         """The socket is about to be closed."""

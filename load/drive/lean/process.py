@@ -118,7 +118,7 @@ class Fleet:
         while not self.stopping:
             crew.turn(look_at)
             now_s = time.monotonic()
-            while started < crew.rows and begun_s + started * self._ramp_s <= now_s and room.has(crew.active, now_s):
+            while started < crew.rows and begun_s + started * self._ramp_s <= now_s and room.has(crew.busy, now_s):
                 crew.start(started)
                 started += 1
                 if started == crew.rows:

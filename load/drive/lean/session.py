@@ -14,12 +14,12 @@ import select
 import socket
 from enum import IntEnum
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 from load.device.device import Device, Refusal
 from load.drive.gateways import Gateways, NoGateway
 from load.drive.line import Line
 from load.plan.plan import Absence
+from sut.protocol.client_socket import address_of
 
 CONNECT_S: Final = 5.0
 """Seconds from the first SYN to the 101 of the gateway."""
@@ -55,9 +55,6 @@ class Crew(Protocol):
 
     def watch(self, fd: int, row: int, mask: int) -> None:
         """Tell the row when this socket is ready."""
-
-    def rewatch(self, fd: int, mask: int) -> None:
-        """Change what the row is told of its socket."""
 
     def forget(self, fd: int) -> None:
         """The socket is about to be closed."""
@@ -159,14 +156,13 @@ class LeanSession(Line):
         """Dial a gateway: the crew's list is fresh."""
         try:
             self._url = self._crew.gateways.choose()
-            parts = urlsplit(self._url)
-            host = parts.hostname or ""
-            self._fd = dial(host, parts.port or 80, self._crew.source if host.startswith("127.") else "")
-        except (NoGateway, OSError) as error:
+            to = address_of(self._url)
+            self._fd = dial(to.host, to.port, self._crew.source if to.host.startswith("127.") else "")
+        except (NoGateway, OSError, ValueError) as error:
             self._ended(now, str(error))
             return
         self.phase, self.until = Phase.DIALLING, now + CONNECT_S
-        self._crew.watch(self._fd, self.row, select.EPOLLOUT)
+        self._upgrade(now)
 
     def renewed(self, now: float, error: str) -> None:
         """The crew has a new token, or says why not."""
@@ -181,14 +177,26 @@ class LeanSession(Line):
             if mask & _BROKEN:
                 self._ended(now, "refused")
                 return
-            self.phase = Phase.UPGRADING
-            self.device.connect(self._url, self._crew.token(self.row))
-            self._crew.rewatch(self._fd, select.EPOLLIN)
-            self._flush()
+            self._crew.forget(self._fd)
+            self._upgrade(now)
         else:
             data = read(self._fd)
             if data is not None:
                 self.take(data, now)
+
+    def _upgrade(self, now: float) -> None:
+        """Ask for the upgrade if the connection is made by now, as one within a machine is; otherwise once it is."""
+        self.device.connect(self._url, self._crew.token(self.row))
+        request = self.device.output()
+        try:
+            self._unwritten = request[os.write(self._fd, request) :]
+        except BlockingIOError:
+            self._crew.watch(self._fd, self.row, select.EPOLLOUT)
+        except OSError as error:
+            self._ended(now, str(error))
+        else:
+            self.phase = Phase.UPGRADING
+            self._crew.watch(self._fd, self.row, select.EPOLLIN)
 
     def take(self, data: bytes, now: float) -> None:
         """Take what was read; empty at the end of the stream."""

@@ -193,12 +193,13 @@ class Client(Parts):
     def beats_ahead(self) -> tuple[float, float, int]:
         """Return when the next HEARTBEAT is due, the seconds between two, and how many an owner may send for it.
 
-        An owner of many clients at rest can send these without them, and tells of them with `beaten`. 0 while the
-        client waits for anything else.
+        An owner of many clients at rest can send these without them, and tells of them with `beaten`. The BEAT of the
+        last one belongs to the client, as any other frame: it may make a SYNC due. 0 while the client waits for
+        anything else.
         """
         at, every_s = self._liveness.rhythm
         busy = self._parts_due() != math.inf or not self._liveness.at_ease
-        return at, every_s, 0 if busy else max(0, self._context.settings.sync_every_beats - 1 - self._beats)
+        return at, every_s, 0 if busy else max(0, self._context.settings.sync_every_beats - self._beats)
 
     def beaten(self, count: int, sent_at: float, heard_at: float | None) -> None:
         """Note `count` HEARTBEATs that the owner sent for this client at rest, the last one at `sent_at`.
@@ -212,6 +213,10 @@ class Client(Parts):
             self._liveness.heard(heard_at)
             self._context.beat(heard_at)
             self._beats += 1
+
+    def discard(self) -> None:
+        """Let go of the parts that refer to this object. It is used no more, and is freed with its last reference."""
+        self._gate = self._inbox.gate = None
 
     def tick(self, now: float) -> None:
         """Do everything that is due."""

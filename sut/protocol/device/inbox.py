@@ -15,7 +15,7 @@ from sut.protocol.device.context import Context
 from sut.protocol.device.events import MemberChange, RoleChange, Show
 from sut.protocol.frames import Flag, Message, Page, Recv
 
-MEMBERSHIP: Final = Flag.MEMBER_ADD | Flag.MEMBER_REMOVE | Flag.MEMBER_ROLE
+MEMBERSHIP: Final = int(Flag.MEMBER_ADD | Flag.MEMBER_REMOVE | Flag.MEMBER_ROLE)  # plain: a Flag's & is slow
 """Flags of an entry that is a membership change and not a message. Other bits are ignored."""
 
 OWNER: Final = 2

@@ -13,7 +13,9 @@ from __future__ import annotations
 import marshal
 import random
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from functools import cache
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from sut.protocol.causal import Causality, Dependency
@@ -56,6 +58,10 @@ class _Part(NamedTuple):
     path: tuple[str, ...]
     """The attributes that lead from the client to the part."""
     fields: tuple[_Field, ...]
+    read: Callable[[Any], tuple[Any, ...]]
+    """Returns the values of the fields."""
+    new: tuple[Any, ...]
+    """Their values in a new client."""
 
 
 class _Alone(Causality):
@@ -83,17 +89,20 @@ def rest(client: Client) -> bytes | None:
     if context.frames or context.events or client._histories is not None or not client.idle():
         return None
     places, values = bytearray(), []
-    for part in _plan(context.settings, client._gate is not None):
+    for part in _plan_of(client):
         its = _find(client, part.path)
         if its is None:
             continue
         if part.path and part.path[-1] in _OPTIONAL:
             places += bytes((part.number, _EXISTS))
-        for number, name, default, container in part.fields:
-            value = getattr(its, name)
+        found = part.read(its)
+        if found == part.new:
+            continue
+        for value, default, field in zip(found, part.new, part.fields, strict=False):
             if value is not default and value != default:
-                places += bytes((part.number, number))
-                values.append(_flat(value) if container else value)
+                places.append(part.number)
+                places.append(field.number)
+                values.append(_flat(value) if field.container else value)
     try:
         return marshal.dumps((bytes(places), values), _VERSION)
     except ValueError:  # no plain data
@@ -102,16 +111,19 @@ def rest(client: Client) -> bytes | None:
 
 def wake(client: Client, rested: bytes) -> None:
     """Bring a new client, made with the same arguments, to where the one was that rested."""
-    parts = _plan(client._context.settings, client._gate is not None)
+    parts = _plan_of(client)
     places, values = marshal.loads(rested)  # noqa: S302 (this process wrote it)
     place, value_of = iter(places), iter(values)
+    last, its = -1, None
     for number, field in zip(place, place, strict=True):
         part = parts[number]
         if field == _EXISTS:
             _OPTIONAL[part.path[-1]](client)
             continue
+        if number != last:
+            last, its = number, _find(client, part.path)
         value = next(value_of)
-        its, (_, name, _, container) = _find(client, part.path), part.fields[field]
+        _, name, _, container = part.fields[field]
         if not container:
             setattr(its, name, value)
         else:
@@ -142,6 +154,17 @@ def _fill(container: Any, value: Any) -> None:
         container.extend(value)
 
 
+_latest: list[tuple[ClientSettings, bool, tuple[_Part, ...]]] = []
+
+
+def _plan_of(client: Client) -> tuple[_Part, ...]:
+    """Return `_plan` for this client. The clients of a process share their settings, whose hash takes long."""
+    settings, gated = client._context.settings, client._gate is not None
+    if not _latest or _latest[0][0] is not settings or _latest[0][1] is not gated:
+        _latest[:] = [(settings, gated, _plan(settings, gated))]
+    return _latest[0][2]
+
+
 @cache
 def _plan(settings: ClientSettings, gated: bool) -> tuple[_Part, ...]:
     """Return the parts of a client and their fields, with the values that a new client has. Parts come before what they
@@ -167,7 +190,8 @@ def _plan(settings: ClientSettings, gated: bool) -> tuple[_Part, ...]:
                 if container:
                     seen.add(id(value))
                 fields.append(_Field(len(fields), name, value, container))
-        found.append(_Part(len(found), path, tuple(fields)))
+        read = attrgetter(*(field.name for field in fields), "__class__")  # two names at least, for a tuple
+        found.append(_Part(len(found), path, tuple(fields), read, read(its)))
         # Parts that every client has come first: a container that several share rests with one of those.
         for value, name in sorted(inner, key=lambda one: one[1] in _OPTIONAL):
             if id(value) not in seen:

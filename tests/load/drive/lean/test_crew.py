@@ -1,5 +1,6 @@
 """Devices of a fleet process over real sockets against a real WebSocket server, at rest whenever they can."""
 
+import gc
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -8,18 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from load.device.device import Run
+from load.device.device import Device, Run
 from load.drive.api import ApiClient
 from load.drive.lean import crew as crews
 from load.drive.lean.crew import Crew
+from load.drive.lean.session import LeanSession
 from load.drive.lean.world import Groups, Recipients, World, packed
 from load.history.events import Event, Record
 from load.history.recorder import Recorder
 from load.history.writer import HistoryTail, HistoryWriter, now_ns
 from load.plan.plan import ALWAYS_US, US, Absence, DevicePlan, Plan, PlannedSend
 from load.plan.population import Conversation, Population
+from sut.protocol.client_socket import ClientSocket
+from sut.protocol.device.client import Client
 from sut.protocol.device.events import ClientSettings
-from sut.protocol.frames import Heartbeat, Recv, Send
+from sut.protocol.frames import Heartbeat, Recv, Send, Sync
 from tests.kit import waits
 from tests.load.device.crypto_world import Quiet
 
@@ -75,6 +79,7 @@ class Rig:
 def rig(chat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Rig]]:
     """Makes rigs, whose devices rest as soon as nothing is due for a moment, and ends them."""
     monkeypatch.setattr(crews, "RESTLESS_S", 0.01)
+    monkeypatch.setattr(crews, "LINGER_S", 0.01)
     made: list[Rig] = []
 
     def make(plans: dict[int, DevicePlan]) -> Rig:
@@ -145,6 +150,73 @@ def test_devices_at_rest_beat_without_waking_and_wake_when_nothing_answers(rig, 
     assert woken[0] == 1
     chat.swallow = lambda _device, _frame: False
     it.until(lambda: len(it.events(Event.ONLINE, 2)) >= 2)
+
+
+def test_a_device_at_rest_asks_what_it_missed_with_every_few_beats(rig, chat) -> None:
+    chat.heartbeat_ms = 200
+    it = rig({1: DevicePlan()})
+    it.run.settings = ClientSettings(reconnect_base_s=0.05, sync_every_beats=3)
+    it.start()
+
+    def frames(kind: type) -> int:
+        return sum(isinstance(frame, kind) for frame in chat.received[1])
+
+    it.until(lambda: frames(Sync) >= 4)
+    assert 7 <= frames(Heartbeat) <= 12, "the first SYNC belongs to the connection"
+    assert it.recorder.counters.drops == 0
+
+
+def test_who_has_sent_lingers_for_receipts_if_there_are_not_too_many(rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crews, "LINGERING", 3)
+    it = rig({device: writes(0.05) if device < 6 else DevicePlan() for device in range(1, 9)})
+    monkeypatch.setattr(crews, "LINGER_S", 1000.0)
+    it.start()
+    it.until(lambda: len(it.events(Event.SHOW)) == 5 * 8)
+    it.until(lambda: it.crew.active == 3)
+    assert it.crew.busy == 0
+    monkeypatch.setattr(crews, "LINGER_S", 0.0)
+    it.pump(0.1)
+    assert it.crew.active == 3, "as long as they were to"
+
+
+def test_devices_at_rest_leave_nothing_to_a_garbage_collection(rig) -> None:
+    def objects() -> list[object]:
+        kinds = Device | Client | LeanSession | ClientSocket
+        return [one for one in gc.get_objects() if isinstance(one, kinds)]
+
+    it = rig({device: writes(0.05) if device == 1 else DevicePlan() for device in range(1, 6)})
+    gc.collect()
+    others = objects()  # of other tests: kept here, so that no id is used again
+    gc.disable()
+    try:
+        it.start()
+        it.until(lambda: len(it.events(Event.SHOW)) == 5)
+        it.until(lambda: it.crew.active == 0)
+        left = {id(one) for one in objects()} - {id(one) for one in others}
+    finally:
+        gc.enable()
+    assert not left
+
+
+def test_a_process_that_is_woken_often_gathers_what_arrives_and_is_in_time_for_its_alarms(rig, monkeypatch) -> None:
+    crew = rig({1: DevicePlan()}).crew
+    slept: list[float] = []
+    monkeypatch.setattr(crews.time, "sleep", slept.append)
+
+    def turns(count: int, wait_s: float) -> None:
+        for _ in range(count):
+            crew.turn(time.monotonic() + wait_s)
+
+    turns(crews.LATELY, 0.0)
+    assert not slept, "what is due is done first"
+    waits.wait_until(lambda: turns(crews.LATELY, 0.0) or turns(1, 0.001) or slept, sleep=lambda _: None)
+    assert 0 < slept[-1] <= 0.001, "an alarm is due sooner"
+    waits.wait_until(lambda: turns(crews.LATELY, 0.0) or turns(1, 0.05) or slept[-1] > 0.001, sleep=lambda _: None)
+    assert slept[-1] <= crews.GATHER_S
+    turns(crews.LATELY, 2 * crews.OFTEN_S)
+    slept.clear()
+    turns(3, 2 * crews.OFTEN_S)
+    assert not slept
 
 
 def test_an_expired_token_is_renewed_once_per_attempt(rig, chat) -> None:
