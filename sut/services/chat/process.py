@@ -47,6 +47,9 @@ from sut.services.chat.relay import Relay
 from sut.services.covered import covered
 
 MAX_CURSORS: Final = 100_000
+GATHER_S: Final = 0.02
+"""Seconds between two rounds of SYNCs. Those that come meanwhile share the next one: a read of the store, and a
+question to each sequencer. A lone SYNC does not wait."""
 CURSOR_TICK_S: Final = 1.0
 """Interval in which a share of the cursors is written; all at once would be a burst."""
 
@@ -110,6 +113,10 @@ class _Chat:
         self._fair: defaultdict[str, FairReads] = defaultdict(FairReads)
         """By the sequencer asked first; "" for SYNC, which asks all. One that hangs delays only its own reads."""
         self._behind = Behind()
+        self._syncs: list[tuple[PeerConnection, SyncDevice]] = []
+        """The next round of SYNCs."""
+        self._synced_s = -math.inf
+        """When the last round began, on the clock of the loop."""
         self._hops = {"fetch": Hop("fetch"), "sync": Hop("sync")}
 
     def stats(self) -> dict[str, float]:
@@ -138,7 +145,7 @@ class _Chat:
                 key = type(frame), frame.conv, where
                 self._read(gateway, frame, key, self._reader.asks(frame.conv), partial(self._fetch, gateway, frame))
             case SyncDevice():
-                self._read(gateway, frame, SyncDevice, "", partial(self._sync, gateway, frame))
+                self._sync_soon(gateway, frame)
             case Shown(user, device, conv, seq):
                 self._shown(device, conv, seq)
                 self._relay.progress(conv, user, ReceiptKind.DELIVERED, seq, device=device)
@@ -218,6 +225,19 @@ class _Chat:
 
     def _at_hand(self, frame: FetchPage) -> bytes | None:
         return self._reader.at_hand(frame.conv, frame.user, after=frame.after, limit=frame.limit)
+
+    def _sync_soon(self, gateway: PeerConnection, frame: SyncDevice) -> None:
+        """Answer it together with the others of this round."""
+        if not self._syncs:
+            loop = asyncio.get_running_loop()
+            loop.call_at(max(loop.time(), self._synced_s + GATHER_S), self._sync_all)
+        self._syncs.append((gateway, frame))
+
+    def _sync_all(self) -> None:
+        self._synced_s = asyncio.get_running_loop().time()
+        syncs, self._syncs = self._syncs, []
+        for gateway, frame in syncs:
+            self._read(gateway, frame, SyncDevice, "", partial(self._sync, gateway, frame))
 
     async def _sync(self, gateway: PeerConnection, frame: SyncDevice) -> bool:
         """Answer; returns False if there was no answer to give for now."""
