@@ -99,9 +99,10 @@ class RedisClient:
 
         hiredis packs the command. redis-py's asynchronous client would do it in Python, argument by argument.
         """
-        connection = await self._pool.get_connection()
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
-            await connection.send_packed_command(pack_command(command), check_health=False)
+            packed = pack_command(command)  # type: ignore[arg-type]  # its stub allows one argument
+            await connection.send_packed_command(packed, check_health=False)
             return await connection.read_response()
         finally:
             await self._pool.release(connection)

@@ -44,6 +44,7 @@ from sut.services.chat.fair import Behind, FairReads
 from sut.services.chat.pieces import ChatPieces
 from sut.services.chat.reader import NotMember, Reader
 from sut.services.chat.relay import Relay
+from sut.services.chat.rounds import Rounds
 from sut.services.covered import covered
 
 MAX_CURSORS: Final = 100_000
@@ -113,10 +114,7 @@ class _Chat:
         self._fair: defaultdict[str, FairReads] = defaultdict(FairReads)
         """By the sequencer asked first; "" for SYNC, which asks all. One that hangs delays only its own reads."""
         self._behind = Behind()
-        self._syncs: list[tuple[PeerConnection, SyncDevice]] = []
-        """The next round of SYNCs."""
-        self._synced_s = -math.inf
-        """When the last round began, on the clock of the loop."""
+        self._syncs = Rounds(self._begin_sync, gap_s=GATHER_S)
         self._hops = {"fetch": Hop("fetch"), "sync": Hop("sync")}
 
     def stats(self) -> dict[str, float]:
@@ -145,7 +143,7 @@ class _Chat:
                 key = type(frame), frame.conv, where
                 self._read(gateway, frame, key, self._reader.asks(frame.conv), partial(self._fetch, gateway, frame))
             case SyncDevice():
-                self._sync_soon(gateway, frame)
+                self._syncs.add((gateway, frame))
             case Shown(user, device, conv, seq):
                 self._shown(device, conv, seq)
                 self._relay.progress(conv, user, ReceiptKind.DELIVERED, seq, device=device)
@@ -226,18 +224,9 @@ class _Chat:
     def _at_hand(self, frame: FetchPage) -> bytes | None:
         return self._reader.at_hand(frame.conv, frame.user, after=frame.after, limit=frame.limit)
 
-    def _sync_soon(self, gateway: PeerConnection, frame: SyncDevice) -> None:
-        """Answer it together with the others of this round."""
-        if not self._syncs:
-            loop = asyncio.get_running_loop()
-            loop.call_at(max(loop.time(), self._synced_s + GATHER_S), self._sync_all)
-        self._syncs.append((gateway, frame))
-
-    def _sync_all(self) -> None:
-        self._synced_s = asyncio.get_running_loop().time()
-        syncs, self._syncs = self._syncs, []
-        for gateway, frame in syncs:
-            self._read(gateway, frame, SyncDevice, "", partial(self._sync, gateway, frame))
+    def _begin_sync(self, asked: tuple[PeerConnection, SyncDevice]) -> None:
+        gateway, frame = asked
+        self._read(gateway, frame, SyncDevice, "", partial(self._sync, gateway, frame))
 
     async def _sync(self, gateway: PeerConnection, frame: SyncDevice) -> bool:
         """Answer; returns False if there was no answer to give for now."""
