@@ -146,7 +146,7 @@ class Wires:
             wire = self.wires.get(fd)  # None: it was closed in this turn
             if wire is None:
                 if fd == self._door:
-                    self._accept()
+                    self._open_door()
             elif wire.begins:
                 begins.append((wire, events))
             else:
@@ -156,6 +156,12 @@ class Wires:
         if self._written:
             self._flush()
         return len(found), left or len(found) == AT_ONCE
+
+    def _open_door(self) -> None:
+        try:
+            self._accept()
+        except Exception:
+            log.exception("a connection was not accepted")
 
     def _serve_new(self, begins: list[tuple[Wire, int]]) -> bool:
         """Serve them until TURN_S is over. Returns True if some are left: epoll names them again."""

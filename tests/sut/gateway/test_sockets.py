@@ -270,3 +270,30 @@ def test_looks_at_intervals_begin_with_many_turns_and_end_when_most_find_nothing
     assert [pace.pays(0) for _ in range(1000)][-1] is False
     slow = Pace()
     assert not any(slow.is_busy(number * 2 / BUSY_PER_S) for number in range(1, 1000))
+
+
+def test_a_failure_to_accept_ends_no_connection(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(pair: Pair, wires: Wires) -> None:
+        accepted: list[int] = []
+
+        def accept() -> None:
+            client, _ = listening.accept()
+            client.close()
+            accepted.append(1)
+            raise ValueError("a bug")
+
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            wires.open_door(listening.fileno(), accept)
+            for count in (1, 2):
+                socket.create_connection(listening.getsockname()).close()
+                await until(lambda wanted=count: len(accepted) == wanted)
+            wires.close_door()
+            socket.create_connection(listening.getsockname()).close()
+            pair.peer.send(b"x")
+            await until(lambda: pair.protocol.data == b"x")
+            pair.wire.write(b"answer")
+            assert await pair.read(6) == b"answer"
+            assert len(accepted) == 2
+
+    with_pair(scenario)
+    assert "not accepted" in caplog.text
