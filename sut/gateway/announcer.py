@@ -2,13 +2,16 @@
 
 Without this nobody would find a device that connects while Redis is away or cut off from us, nor any device of ours
 once our lease has run out. It costs nothing while the registry works. A sequencer whose link comes up meanwhile is told
-all; one whose link comes up later is told that we announce nothing.
+all; one whose link comes up later is told that we announce nothing. All is said in parts, a turn of the event loop for
+each: a gateway with 18,000 devices would otherwise do nothing else for 40 ms.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from sut.gateway.connection import Connection
@@ -40,6 +43,8 @@ class Announcer:
         self._clock = clock
         self._new: dict[int, Connection] = {}
         self._gone: list[int] = []
+        self._untold: deque[tuple[PeerConnection, list[Connection]]] = deque()
+        """Who is still to be told of which connections, MAX_BATCH at most."""
         self.since_s = math.inf
         """Since when routes are announced; infinity: they are not."""
 
@@ -61,6 +66,7 @@ class Announcer:
             self.since_s = math.inf
             self._new.clear()
             self._gone.clear()
+            self._untold.clear()
             for peer in self._linked():
                 self.joined(peer)
 
@@ -69,7 +75,17 @@ class Announcer:
         if peer.node in self._sequencers:
             peer.send(Announce(self._node, self._incarnation, anew=True))
             if self.active:
-                self._tell(peer, list(self._connections.values()))
+                if not self._untold:
+                    asyncio.get_running_loop().call_soon(self._tell_on)
+                self._untold.extend((peer, part) for part in _parts(list(self._connections.values())))
+
+    def _tell_on(self) -> None:
+        """Tell one peer of the next connections, as far as they are still open."""
+        if self._untold:
+            peer, part = self._untold.popleft()
+            self._tell(peer, [connection for connection in part if connection.number in self._connections])
+        if self._untold:
+            asyncio.get_running_loop().call_soon(self._tell_on)
 
     def add(self, connection: Connection) -> None:
         """Announce a new connection with the next tick."""
@@ -78,7 +94,8 @@ class Announcer:
 
     def remove(self, connection: Connection) -> None:
         """Take back the announcement of a connection that has ended."""
-        if self.active and self._new.pop(connection.number, None) is None:
+        if self.active:
+            self._new.pop(connection.number, None)  # it may have been among all that a peer was told
             self._gone.append(connection.number)
 
     def tick(self) -> None:
@@ -91,13 +108,16 @@ class Announcer:
         for peer in self._linked():
             if gone:
                 peer.send(Announce(self._node, self._incarnation, gone=gone))
-            self._tell(peer, new)
+            for part in _parts(new):
+                self._tell(peer, part)
 
-    def _tell(self, peer: PeerConnection, connections: list[Connection]) -> None:
-        for start in range(0, len(connections), MAX_BATCH):
-            part = connections[start : start + MAX_BATCH]
-            there = tuple((c.user, c.device, c.number, c.epoch) for c in part)
-            peer.send(Announce(self._node, self._incarnation, there))
+    def _tell(self, peer: PeerConnection, part: list[Connection]) -> None:
+        there = tuple((c.user, c.device, c.number, c.epoch) for c in part)
+        peer.send(Announce(self._node, self._incarnation, there))
 
     def _linked(self) -> list[PeerConnection]:
         return [peer for peer in self._peers() if peer.node in self._sequencers]
+
+
+def _parts(connections: list[Connection]) -> Iterator[list[Connection]]:
+    return (connections[start : start + MAX_BATCH] for start in range(0, len(connections), MAX_BATCH))

@@ -176,6 +176,11 @@ class Connection(asyncio.Protocol):
         return self._transport is not None or self._state != _REQUESTING
 
     @property
+    def begins(self) -> bool:
+        """True until the request for the upgrade was answered."""
+        return self._state == _REQUESTING
+
+    @property
     def is_open(self) -> bool:
         """True while frames are exchanged."""
         return self._state == _OPEN

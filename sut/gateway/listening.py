@@ -34,7 +34,14 @@ class Listener(ABC):
         except BaseException:
             sock.close()
             raise
-        self._loop.add_reader(sock, self._accept)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Call `_accept` when the socket is ready, until `_look_away`."""
+        self._loop.add_reader(self._sock, self._accept)
+
+    def _look_away(self) -> None:
+        self._loop.remove_reader(self._sock)
 
     def close(self) -> None:
         """Stop accepting. Connections stay."""
@@ -43,7 +50,7 @@ class Listener(ABC):
         self._closed = True
         if self._again is not None:
             self._again.cancel()
-        self._loop.remove_reader(self._sock)
+        self._look_away()
         self._sock.close()
 
     def end(self) -> None:
@@ -61,14 +68,14 @@ class Listener(ABC):
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError:  # no more files
-                self._loop.remove_reader(self._sock)
+                self._look_away()
                 self._again = self._loop.call_later(PAUSE_S, self._resume)
                 return
             self._accepted(client, address_of(peer[0]))
 
     def _resume(self) -> None:
         self._again = None
-        self._loop.add_reader(self._sock, self._accept)
+        self._watch()
 
     def _accepted(self, client: socket.socket, address: str) -> None:
         gateway = self._gateway

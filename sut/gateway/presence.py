@@ -30,7 +30,7 @@ from sut.protocol.frames import encode
 from sut.protocol.peer import Changed
 from sut.protocol.signals import PresenceNews, SignalType
 
-JOIN_S: Final = 0.05
+JOIN_S: Final = 0.1
 """Changes within this time share a round trip."""
 MAX_CHANGES: Final = 500
 """Changes written in one round trip."""

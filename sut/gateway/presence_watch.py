@@ -28,6 +28,8 @@ class _Picture:
     last_seen_ms: int = 0
     away_since_s: float | None = None
     """The first of the consecutive looks that did not see this online user; None without such a look."""
+    news: bool = True
+    """True if a viewer may not have been told the present state."""
 
 
 class Watchers:
@@ -63,7 +65,9 @@ class Watchers:
             elif self._pairs < self._max_pairs:
                 told[user] = None
                 self._pairs += 1
-                self._pictures.setdefault(user, _Picture()).viewers.add(viewer)
+                picture = self._pictures.setdefault(user, _Picture())
+                picture.viewers.add(viewer)
+                picture.news = True
             else:
                 self.cut += 1
         if told:
@@ -102,21 +106,31 @@ class Watchers:
             picture = self._pictures.get(user)
             if picture is None:  # no viewer is left
                 continue
-            self._look(picture, online=online, last_seen_ms=last_seen_ms, now_s=now_s)
-            seen = Seen(user, int(bool(picture.online)), 0 if picture.online else picture.last_seen_ms)
-            for viewer in picture.viewers:
-                told = self._told[viewer]
-                if told[user] is not picture.online:
-                    told[user] = picture.online
-                    news.setdefault(viewer, []).append(seen)
+            if online is not picture.online:
+                self._look(picture, online=online, now_s=now_s)
+            else:
+                picture.away_since_s = None
+            picture.last_seen_ms = last_seen_ms
+            if picture.news:  # seldom: most looks see what the look before saw
+                picture.news = False
+                self._tell(user, picture, news)
         return news
 
-    def _look(self, picture: _Picture, *, online: bool, last_seen_ms: int, now_s: float) -> None:
-        picture.last_seen_ms = last_seen_ms
+    def _tell(self, user: int, picture: _Picture, news: dict[int, list[Seen]]) -> None:
+        """Add the picture to the news of the viewers that were not told of it yet."""
+        seen = Seen(user, int(bool(picture.online)), 0 if picture.online else picture.last_seen_ms)
+        for viewer in picture.viewers:
+            told = self._told[viewer]
+            if told[user] is not picture.online:
+                told[user] = picture.online
+                news.setdefault(viewer, []).append(seen)
+
+    def _look(self, picture: _Picture, *, online: bool, now_s: float) -> None:
+        """Note a look that saw another state than the picture has."""
         if online or picture.online is None:
-            picture.online, picture.away_since_s = online, None
-        elif picture.online:
-            if picture.away_since_s is None:
-                picture.away_since_s = now_s
-            if now_s - picture.away_since_s >= self._grace_s:
-                picture.online, picture.away_since_s = False, None
+            picture.online, picture.away_since_s, picture.news = online, None, True
+            return
+        if picture.away_since_s is None:
+            picture.away_since_s = now_s
+        if now_s - picture.away_since_s >= self._grace_s:
+            picture.online, picture.away_since_s, picture.news = False, None, True

@@ -37,9 +37,11 @@ class Pace:
 
     batch: int = 500
     """Routes in one round trip."""
-    gather_s: float = 0.02
-    """Time between two round trips for changes: what comes meanwhile shares the next one. A lone change does not wait.
-    """
+    gather_s: float = 0.05
+    """Time between two round trips for changes: what comes meanwhile shares the next one. A lone change does not wait,
+    nor do `enough` changes."""
+    enough: int = 50
+    """Changes that share a round trip well: one more costs as much with them as in the next."""
     welcome_by_s: float = 0.5
     """A device is welcomed this long after its upgrade, registered or not."""
     refresh_s: float = 30.0
@@ -101,6 +103,8 @@ class Registrar:
         """Connection -> when it ended, its user and device, until its removal is written or told as late."""
         self._removed: deque[tuple[float, tuple[int, Route]]] = deque(maxlen=self._pace.max_gone)  # when, oldest first
         self._work = asyncio.Event()
+        self._enough = asyncio.Event()
+        """Set when `enough` changes wait."""
         self._wrote_s = -math.inf
         """When changes were last written."""
         self._writing = asyncio.Lock()  # one write at a time: a removal never overtakes the registration it undoes
@@ -126,7 +130,7 @@ class Registrar:
         """Register it as soon as possible, and welcome it then, or after `welcome_by_s`."""
         self._new[connection.number] = connection
         self._unwelcomed.append((self._clock() + self._pace.welcome_by_s, connection))
-        self._work.set()
+        self._changed()
 
     def remove(self, connection: Connection) -> None:
         """Remove its route, even if no registration is known to have arrived: its effect may be unknown."""
@@ -134,7 +138,12 @@ class Registrar:
         self._gone.append(self._entry(connection))
         if len(self._leaving) < self._pace.max_gone:
             self._leaving[connection.number] = self._clock(), connection.user, connection.device
+        self._changed()
+
+    def _changed(self) -> None:
         self._work.set()
+        if self.waiting >= self._pace.enough:
+            self._enough.set()
 
     def tick(self) -> None:
         """Welcome the devices that have waited `welcome_by_s`. Look for a new registry. Called ten times a second."""
@@ -225,8 +234,11 @@ class Registrar:
 
     async def _gather(self) -> None:
         """Wait until the last round trip is `gather_s` ago: each costs as much as the routes of some ten devices."""
-        if (wait_s := self._wrote_s + self._pace.gather_s - self._clock()) > 0:
-            await asyncio.sleep(min(wait_s, self._pace.gather_s))
+        self._enough.clear()
+        if (wait_s := self._wrote_s + self._pace.gather_s - self._clock()) > 0 and self.waiting < self._pace.enough:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(wait_s, self._pace.gather_s)):
+                    await self._enough.wait()
         self._wrote_s = self._clock()
 
     async def _register_some(self) -> None:

@@ -23,11 +23,13 @@ def ticks(seconds: float) -> int:
 class AwakeClock:
     """Counts ticks while the process runs. Fed from a monotonic clock; never steps by more than MAX_STEP."""
 
-    __slots__ = ("_last_s", "stalls", "tick")
+    __slots__ = ("_last_s", "second", "stalls", "tick")
 
     def __init__(self, now_s: float) -> None:
         self._last_s = now_s
         self.tick = 0
+        self.second = 0
+        """The whole seconds that the process has run."""
         self.stalls = 0
         """Pauses that were cut to MAX_STEP."""
 
@@ -41,12 +43,8 @@ class AwakeClock:
         elif passed > 0:
             self._last_s += passed * TICK_S
             self.tick += passed
+        self.second = int(self.tick * TICK_S)
         return self.tick
-
-    @property
-    def second(self) -> int:
-        """The whole seconds that the process has run."""
-        return int(self.tick * TICK_S)
 
 
 class Timed(Protocol):

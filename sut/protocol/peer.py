@@ -180,6 +180,18 @@ class Heads(_Tagged, frozen=True, tag=14):
     complete: bool = True
 
 
+class ReadAllHeads(_Tagged, frozen=True, tag=16):
+    """Chat service to sequencer: several questions at once."""
+
+    asked: tuple[ReadHeads, ...]
+
+
+class AllHeads(_Tagged, frozen=True, tag=17):
+    """Answer to ReadAllHeads, in the order asked."""
+
+    answers: tuple[Heads, ...]
+
+
 class Early(_Tagged, frozen=True, tag=15):
     """Chat service to sequencer: a LogRecord, in msgpack, that the log does not have yet.
 
@@ -332,7 +344,7 @@ class Applied(_Tagged, frozen=True, tag=43):
 
 PeerFrame = (
     Hello | Proof | Ping | Pong | Submit | FetchPage | SyncDevice | Reported | Deliver | Deliveries | Missed | Poke
-    | ReadHot | HotPage | ReadHeads | Heads | Early
+    | ReadHot | HotPage | ReadHeads | Heads | ReadAllHeads | AllHeads | Early
     | FetchHistory | ReadBefore | ReadMembers | Members
     | TypingIn | Progress | ReadReceipts | ReceiptsOf | Changed
     | AskConnected | Connected | AskApplied | Applied | Took | PassOn | Announce

@@ -12,7 +12,7 @@ import msgspec
 
 from sut.deploy.topology import Topology
 from sut.process.peer import PeerLink
-from sut.protocol.peer import PeerFrame, ReadHeads
+from sut.protocol.peer import PeerFrame, ReadAllHeads, ReadHeads
 
 
 class Way(Protocol):
@@ -55,8 +55,13 @@ class Covered:
         if self._link.up:
             return await self._link.ask(frame, timeout_s)
         if isinstance(frame, ReadHeads):
-            frame = msgspec.structs.replace(frame, of=self.target)
+            frame = self._meant(frame)
+        elif isinstance(frame, ReadAllHeads):
+            frame = ReadAllHeads(tuple(map(self._meant, frame.asked)))
         return await self._understudy.ask(frame, timeout_s)
+
+    def _meant(self, frame: ReadHeads) -> ReadHeads:
+        return msgspec.structs.replace(frame, of=self.target)
 
 
 def covered(topology: Topology, links: Mapping[str, PeerLink]) -> dict[int, Way]:

@@ -153,6 +153,7 @@ PEERS = [
         peer.SyncDevice(1, 2, 3, 4, ((5, 6), (7, 8))),
         peer.Deliveries((peer.Deliver((1, 2), b"frame", 4403), peer.Deliver((), b""))),
         peer.ReadHeads(1, (2, 3)),
+        peer.ReadAllHeads((peer.ReadHeads(1, (2, 3)), peer.ReadHeads(4, (), "sequencer-1"))),
     )
 ]
 REQUESTS = [

@@ -17,7 +17,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from hiredis import pack_command
+from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.connection import Connection as LoopConnection
 from redis.asyncio.retry import Retry
@@ -76,7 +77,7 @@ class RedisClient:
         used: they rely on asyncio.wait_for, which before Python 3.12 can lose a cancellation.
         """
         options: dict[str, Any] = {} if greeting is None else {"redis_connect_func": greeting}
-        pool = BlockingConnectionPool(
+        self._pool = BlockingConnectionPool(
             host=address[0],
             port=address[1],
             max_connections=max_connections,
@@ -92,19 +93,25 @@ class RedisClient:
             **options,
         )
         self._deadline_s = deadline_s
-        self._redis = Redis.from_pool(pool)
-        self._redis.response_callbacks.clear()
-        self._execute: Callable[..., Awaitable[Any]] = self._redis.execute_command
 
     async def ask(self, *command: bytes | str | int) -> Any:
-        """Return the unparsed answer: integers, bytes, None, lists. Raises RedisError, OSError."""
-        return await self._execute(*command)
+        """Return the unparsed answer: integers, bytes, None, lists. Raises RedisError, OSError.
+
+        hiredis packs the command. redis-py's asynchronous client would do it in Python, argument by argument.
+        """
+        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            packed = pack_command(command)  # type: ignore[arg-type]  # its stub allows one argument
+            await connection.send_packed_command(packed, check_health=False)
+            return await connection.read_response()
+        finally:
+            await self._pool.release(connection)
 
     async def close(self) -> None:
         """Close all connections, also those in use. Raises nothing."""
         with contextlib.suppress(RedisError, OSError):  # TimeoutError is an OSError
             async with patience(self._deadline_s):
-                await self._redis.aclose()
+                await self._pool.aclose()
 
 
 @contextlib.contextmanager

@@ -27,6 +27,8 @@ _HERE: Final = Script("presence_entries.lua", "presence_here.lua")
 _GONE: Final = Script("presence_entries.lua", "presence_gone.lua")
 _LOOK: Final = Script("presence_entries.lua", "presence_look.lua")
 _INCARNATION: Final = struct.Struct("!Q")
+_ONLINE: Final = 1 << 48
+"""The bit of presence_look.lua that says online."""
 MAX_AT_ONCE: Final = 4
 """The number of script calls of one look that run at once."""
 
@@ -81,8 +83,8 @@ class RedisPresence:
         for start in range(0, len(pieces), MAX_AT_ONCE):
             some = pieces[start : start + MAX_AT_ONCE]
             for part, answer in zip(some, await asyncio.gather(*map(self._look, some)), strict=True):
-                for user, online, seen_ms in zip(part, answer[::2], answer[1::2], strict=True):
-                    found[user] = bool(online), int(seen_ms)
+                states = struct.unpack(f"!{len(part)}Q", answer)
+                found |= {user: (state >= _ONLINE, state % _ONLINE) for user, state in zip(part, states, strict=True)}
         return found
 
     async def close(self) -> None:

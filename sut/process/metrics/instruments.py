@@ -167,9 +167,14 @@ def closed(link: Link) -> None:
     _LINKS.open.discard(link)
 
 
+@functools.cache
+def _answers_of(target: str) -> Callable[[float], None]:
+    return _LINK.labels(target).observe
+
+
 def answered(target: str, seconds: float) -> None:
     """Count an answer of another process."""
-    _LINK.labels(target).observe(seconds)
+    _answers_of(target)(seconds)
 
 
 def unanswered(target: str) -> None:

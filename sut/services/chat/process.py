@@ -43,9 +43,13 @@ from sut.services.chat.fair import Behind, FairReads
 from sut.services.chat.pieces import ChatPieces
 from sut.services.chat.reader import NotMember, Reader
 from sut.services.chat.relay import Relay
+from sut.services.chat.rounds import Rounds
 from sut.services.covered import covered
 
 MAX_CURSORS: Final = 100_000
+GATHER_S: Final = 0.02
+"""Seconds between two rounds of SYNCs. Those that come meanwhile share the next one: a read of the store, and a
+question to each sequencer. A lone SYNC does not wait."""
 CURSOR_TICK_S: Final = 1.0
 """Interval in which a share of the cursors is written; all at once would be a burst."""
 
@@ -109,6 +113,7 @@ class _Chat:
         self._fair: defaultdict[str, FairReads] = defaultdict(FairReads)
         """By the sequencer asked first; "" for SYNC, which asks all. One that hangs delays only its own reads."""
         self._behind = Behind()
+        self._syncs = Rounds(self._begin_sync, gap_s=GATHER_S)
         self._hops = {"fetch": Hop("fetch"), "sync": Hop("sync")}
 
     def stats(self) -> dict[str, float]:
@@ -137,7 +142,7 @@ class _Chat:
                 key = type(frame), frame.conv, where
                 self._read(gateway, frame, key, self._reader.asks(frame.conv), partial(self._fetch, gateway, frame))
             case SyncDevice():
-                self._read(gateway, frame, SyncDevice, "", partial(self._sync, gateway, frame))
+                self._syncs.add((gateway, frame))
             case Reported(items):
                 for user, device, conv, kind, seq in items:
                     if kind == ReceiptKind.DELIVERED:
@@ -217,6 +222,10 @@ class _Chat:
 
     def _at_hand(self, frame: FetchPage) -> bytes | None:
         return self._reader.at_hand(frame.conv, frame.user, after=frame.after, limit=frame.limit)
+
+    def _begin_sync(self, asked: tuple[PeerConnection, SyncDevice]) -> None:
+        gateway, frame = asked
+        self._read(gateway, frame, SyncDevice, "", partial(self._sync, gateway, frame))
 
     async def _sync(self, gateway: PeerConnection, frame: SyncDevice) -> bool:
         """Answer; returns False if there was no answer to give for now."""

@@ -28,6 +28,7 @@ from sut.protocol.peer import (
     ReadHot,
     ReadMembers,
 )
+from sut.services.chat.heads import HeadQuestions
 from sut.services.chat.shared import SharedPages
 from sut.services.covered import Way
 from sut.services.sequencer.live import Live
@@ -58,6 +59,7 @@ class Reader:
         self._clock = clock
         self._sequencers = sequencers
         """The way to the sequencer of each partition."""
+        self._heads_of = {way: HeadQuestions(way, timeout_s=ASK_TIMEOUT_S) for way in sequencers.values()}
         self._shared = SharedPages()
         self._away: dict[int, float] = {}
         """Partitions whose sequencer does not answer or is not up to date yet -> since when (clock time)."""
@@ -243,7 +245,7 @@ class Reader:
         for conv in convs:
             by_link[self._sequencers[partition_of(conv, len(self._sequencers))]].append(conv)
         answers = await asyncio.gather(
-            *(link.ask(ReadHeads(user, tuple(asked)), ASK_TIMEOUT_S) for link, asked in by_link.items()),
+            *(self._heads_of[link].ask(ReadHeads(user, tuple(asked))) for link, asked in by_link.items()),
             return_exceptions=True,
         )
         told = dict.fromkeys(convs, HEAD_RECOVERING)

@@ -21,6 +21,7 @@ from sut.process.trace import open_trace
 from sut.protocol.peer import (
     ANSWER,
     HEAD_RECOVERING,
+    AllHeads,
     Applied,
     AskApplied,
     Changed,
@@ -32,6 +33,7 @@ from sut.protocol.peer import (
     PeerFrame,
     Poke,
     Progress,
+    ReadAllHeads,
     ReadBefore,
     ReadHeads,
     ReadHot,
@@ -160,6 +162,9 @@ class Answers:
                 connection.send(self._read_hot(frame), correlation | ANSWER)
             case ReadHeads(user, convs, of):
                 connection.send(self._heads(user, convs, of or self._name), correlation | ANSWER)
+            case ReadAllHeads(asked):
+                answers = tuple(self._heads(one.user, one.convs, one.of or self._name) for one in asked)
+                connection.send(AllHeads(answers), correlation | ANSWER)
             case ReadMembers(conv):
                 connection.send(self._members(conv), correlation | ANSWER)
             case AskApplied():

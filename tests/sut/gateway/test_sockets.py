@@ -8,8 +8,10 @@ from typing import Any, cast
 import pytest
 import uvloop
 
+from sut.gateway import sockets
 from sut.gateway.connection import Connection
-from sut.gateway.sockets import HIGH, Wire, Wires
+from sut.gateway.sockets import BUSY_PER_S, HIGH, Pace, Wire, Wires
+from tests.kit.pace import scaled
 from tests.kit.waits import until
 
 
@@ -20,6 +22,7 @@ class Protocol:
         self.told: list[str] = []
         self.data = b""
         self.fails = False
+        self.begins = False
 
     def connection_made(self, _transport: asyncio.BaseTransport) -> None:
         self.told.append("made")
@@ -196,3 +199,101 @@ def test_a_bug_ends_one_connection_and_no_other(caplog: pytest.LogCaptureFixture
 
     with_pair(scenario)
     assert "a connection failed" in caplog.text
+
+
+def test_busy_sockets_are_looked_at_at_intervals_and_idle_ones_when_they_are_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sockets, "MANY", 1)
+    monkeypatch.setattr(sockets, "BUSY_PER_S", 20)
+    monkeypatch.setattr(sockets, "LOOK_S_A_SOCKET", 0.005)
+
+    async def scenario(pair: Pair, wires: Wires) -> None:
+        loop, sent = asyncio.get_running_loop(), 0
+        until_s = loop.time() + scaled(5.0)
+        while wires._look is None:
+            assert loop.time() < until_s, "it never looks at intervals"
+            pair.peer.send(b"x")
+            sent += 1
+            await asyncio.sleep(0.002)
+        pair.peer.send(b"y")
+        await until(lambda: pair.protocol.data == b"x" * sent + b"y")
+        pair.wire.write(b"answer")
+        assert await pair.read(6) == b"answer"
+        await until(lambda: wires._look is None)
+        pair.peer.send(b"z")
+        await until(lambda: pair.protocol.data.endswith(b"z"))
+
+    with_pair(scenario)
+
+
+def test_those_who_are_connected_are_served_before_those_who_ask_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "TURN_S", 0.0)
+    order: list[str] = []
+
+    class Named(Protocol):
+        def __init__(self, name: str, *, begins: bool) -> None:
+            super().__init__()
+            self.name, self.begins = name, begins
+
+        def data_received(self, data: bytes) -> None:
+            order.append(self.name)
+
+    async def live() -> None:
+        wires, peers = Wires(), []
+        for name in ("new 1", "new 2", "open 1", "open 2"):
+            ours, peer = socket.socketpair()
+            ours.setblocking(False)
+            Wire(wires, ours, cast("Connection", Named(name, begins=name.startswith("new"))))
+            peer.send(b"x")
+            peers.append(peer)
+        wires._ready()
+        assert sorted(order[:2]) == ["open 1", "open 2"]
+        assert len(order) == 3, "of those that are new, one a turn if a turn has no time"
+        await until(lambda: len(order) == 4)
+        wires.close()
+        for peer in peers:
+            peer.close()
+
+    uvloop.run(live())
+
+
+def test_looks_at_intervals_begin_with_many_turns_and_end_when_most_find_nothing() -> None:
+    pace, now_s = Pace(), 10.0
+    assert not pace.is_busy(now_s), "nothing is known of the time before"
+    began = False
+    for _ in range(100):
+        now_s += 0.5 / BUSY_PER_S
+        began = began or pace.is_busy(now_s)
+    assert began
+    assert all(pace.pays(2) for _ in range(1000))
+    assert [pace.pays(0) for _ in range(1000)][-1] is False
+    slow = Pace()
+    assert not any(slow.is_busy(number * 2 / BUSY_PER_S) for number in range(1, 1000))
+
+
+def test_a_failure_to_accept_ends_no_connection(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(pair: Pair, wires: Wires) -> None:
+        accepted: list[int] = []
+
+        def accept() -> None:
+            client, _ = listening.accept()
+            client.close()
+            accepted.append(1)
+            raise ValueError("a bug")
+
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            wires.open_door(listening.fileno(), accept)
+            for count in (1, 2):
+                socket.create_connection(listening.getsockname()).close()
+                await until(lambda wanted=count: len(accepted) == wanted)
+            wires.close_door()
+            socket.create_connection(listening.getsockname()).close()
+            pair.peer.send(b"x")
+            await until(lambda: pair.protocol.data == b"x")
+            pair.wire.write(b"answer")
+            assert await pair.read(6) == b"answer"
+            assert len(accepted) == 2
+
+    with_pair(scenario)
+    assert "not accepted" in caplog.text

@@ -9,7 +9,18 @@ import pytest
 
 from sut.ports import Unavailable
 from sut.process.peer import PeerConnection, PeerLink
-from sut.protocol.peer import HEAD_RECOVERING, Heads, HotPage, Members, PeerFrame, Poke, ReadHeads, ReadHot, ReadMembers
+from sut.protocol.peer import (
+    HEAD_RECOVERING,
+    Heads,
+    HotPage,
+    Members,
+    PeerFrame,
+    Poke,
+    ReadAllHeads,
+    ReadHeads,
+    ReadHot,
+    ReadMembers,
+)
 from sut.services.covered import Covered, covered
 from sut.services.sequencer.fresh import Fresh
 from sut.services.sequencer.process import Answers
@@ -67,6 +78,9 @@ async def test_an_understudy_is_told_whose_heads_are_meant() -> None:
     assert covered.life != before
     assert await covered.ask(ReadHeads(1, (5,)), 0.5) == Heads((8,))
     assert (link.asked, understudy.asked) == ([ReadHeads(1, (5,))], [ReadHeads(1, (5,), "one")])
+    understudy.asked.clear()
+    await covered.ask(ReadAllHeads((ReadHeads(1, (5,)), ReadHeads(2, ()))), 0.5)
+    assert understudy.asked == [ReadAllHeads((ReadHeads(1, (5,), "one"), ReadHeads(2, (), "one")))]
     understudy.up = False
     with pytest.raises(Unavailable):
         await covered.ask(ReadHeads(1, (5,)), 0.5)
