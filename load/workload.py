@@ -187,15 +187,26 @@ _NO_PLAN: Final = {"duration_s": 86_400.0, "rate_per_s": 1.0}
 
 
 def by_hand(
-    directory: Path, *, seed: int, users: int, duration_s: float, rate_per_s: float, sends: Senders = "plan"
+    directory: Path,
+    *,
+    seed: int,
+    users: int,
+    duration_s: float,
+    rate_per_s: float,
+    sends: Senders = "plan",
+    devices: int = 0,
 ) -> SwarmConfig:
     """Return a configuration for a new run against the system of DIR, in its own directory DIR/swarm-N.
 
-    It has HEADROOM times as many devices as `users`, for the number to be raised; `rate_per_s` is that of `users`.
+    It has `devices` (0: HEADROOM times as many as `users`), for the number to be raised; `rate_per_s` is that of
+    `users`.
     Where tasks send, groups keep their members, and a device is online whenever its user wants it. Each run has its own
     range of ids: one system serves many, and none meets the messages of another. Raises ConfigError.
     """
     api_url, api_key, ca_file = discover(directory)
+    people = min(MAX_GREENLETS, devices or users * HEADROOM)
+    if people < users:
+        raise ConfigError(f"{users:,} users need as many devices, and there are {people:,}")
     number = 1
     try:
         while True:
@@ -208,7 +219,7 @@ def by_hand(
         config = msgspec.convert(
             {
                 "seed": seed,
-                "users": (people := min(MAX_GREENLETS, users * HEADROOM)),
+                "users": people,
                 "at_start": users,
                 "api_url": api_url,
                 "api_key": api_key,

@@ -534,6 +534,7 @@ class Locust:
             users=users,
             duration_s=options.petrel_seconds if wanted is None else wanted.duration_s,
             rate_per_s=options.petrel_rate or users * SENDS_PER_USER_S,
+            devices=options.petrel_devices,
             sends=byhand.senders(classes, options.petrel_rate),
         )
         byhand.describe(config, self._directory, experiment=byhand.EXPERIMENT if wanted is None else wanted.experiment)
@@ -588,6 +589,7 @@ def on_parser(parser: LocustArgumentParser) -> None:
         ("seconds", float, 600.0, "Length of the send plan, in seconds"),
         ("rate", float, 0.0, "Planned sends a second in all; 0: 0.13 for each user, none beside tasks of your own"),
         ("seed", int, 1, "Seed of population and plan"),
+        ("devices", int, 0, "Most users that there will be; 0: twice those at the start"),
     ):
         parser.add_argument(f"--petrel-{name}", type=kind, default=default, help=text,
                             env_var=f"LOCUST_PETREL_{name.upper()}")  # fmt: skip

@@ -129,7 +129,7 @@ Python's floats give the same sizes on every machine: no quantile is near enough
 
 def make(config: SwarmConfig) -> Population:
     """Return the population of a configuration."""
-    if config.sends != "plan" and 1 < config.at_start < config.users:
+    if config.sends != "plan" and 1 < config.at_start < config.users - 1:
         return _side_by_side(config)
     users = config.users
     ids = range(config.first_id, config.first_id + users)

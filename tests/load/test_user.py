@@ -14,7 +14,7 @@ from sut.protocol.frames import Send
 from sut.protocol.signals import Read, Typing
 from tests.kit.pace import scaled
 from tests.kit.waits import wait_until
-from tests.load.locusts import Started, free_port
+from tests.load.locusts import LOCUSTFILE, Started, free_port
 from tests.load.test_byhand import Web, at, devices_of, judged
 
 EXAMPLE = str(Path(__file__).resolve().parents[2] / "docs" / "chat_user.py")
@@ -277,6 +277,41 @@ def test_a_stopped_system_is_70_and_one_line(locust: Start, tmp_path: Path, spli
     assert len(said) == 1, started.text()
     assert f"start a system with: petrel up --dir {tmp_path}" in said[0]
     assert "Traceback" not in started.text()
+
+
+def test_a_shape_grows_as_far_as_there_are_devices(locust: Start, system: Path) -> None:
+    mine = Mine(system, """
+from locust import LoadTestShape
+class Some(ChatUser):
+    wait_time = constant(0.5)
+    @task
+    def talk(self):
+        self.send(self.conversations[0], "one of many")
+class Growing(LoadTestShape):
+    def tick(self):
+        return (2, 50) if self.get_run_time() < 3 else (12, 50)
+""")  # fmt: skip
+    history = system / "swarm-1" / "history"
+    mine.run(locust, system, "--petrel-devices", "12", users=1,
+             until=lambda: len({record[2] for record in records(history.parent, Event.SEND)}) == 12)  # fmt: skip
+    assert len(devices_of(history, Event.ONLINE)) == 12
+
+
+def test_a_plan_and_tasks_live_in_one_test(locust: Start, system: Path) -> None:
+    both = f"{LOCUSTFILE},{EXAMPLE}"
+    run(both, locust, system, users=12, until=lambda: len(records(system / "swarm-1", Event.ACK)) > 60)
+    verdict = judged(system / "swarm-1")
+    assert (
+        len(records(system / "swarm-1", Event.SEND))
+        == verdict["counts"]["sends_acked"]
+        == table(system)["send -> ack"][0]
+    )
+
+
+def test_the_page_says_what_the_options_are(locust: Start, system: Path) -> None:
+    page = Web(locust, system, "-f", EXAMPLE).get("/")
+    assert "Planned sends a second in all" in page
+    assert "Most users that there will be" in page
 
 
 @pytest.mark.long

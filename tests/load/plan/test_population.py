@@ -215,6 +215,8 @@ def test_with_tasks_those_at_the_start_talk_among_themselves(planned: SwarmConfi
     assert all(its == plans.DevicePlan() for its in nothing.devices.values())
 
 
-def test_a_single_user_with_tasks_has_somebody_to_write_to() -> None:
-    population, _ = made(config(users=2, at_start=1, sends="tasks"))
-    assert any(1 in one.members for one in population.conversations)
+@pytest.mark.parametrize("users", range(2, 30))
+def test_with_tasks_everybody_has_somebody_to_write_to(users: int) -> None:
+    for start in range(1, users + 1):
+        population = populations.make(config(users=users, at_start=start, sends="tasks", silent_share=0.0))
+        assert {user for one in population.conversations for user in one.members} == set(population.users), start
