@@ -14,10 +14,9 @@ from sut.protocol.frames import Send
 from sut.protocol.signals import Read, Typing
 from tests.kit.pace import scaled
 from tests.kit.waits import wait_until
-from tests.load.locusts import LOCUSTFILE, Started, free_port
+from tests.load.locusts import EXAMPLE, LOCUSTFILE, Started, free_port
 from tests.load.test_byhand import Web, at, devices_of, judged
 
-EXAMPLE = str(Path(__file__).resolve().parents[2] / "docs" / "chat_user.py")
 LONG = pytest.param(["--processes", "2"], marks=pytest.mark.long)
 Start = Callable[..., Started]
 

@@ -12,9 +12,9 @@ from sut.deploy.topology import Settings
 from tests.kit.pace import scaled
 from tests.kit.waits import wait_until
 from tests.kit.whole import embedded
-from tests.load.locusts import Started
+from tests.load.locusts import EXAMPLE, Started
 from tests.load.test_byhand import judged
-from tests.load.test_user import EXAMPLE, records, table
+from tests.load.test_user import records, table
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
