@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar
 
 import gevent
@@ -269,7 +270,8 @@ def _live(user: ChatUser) -> None:
     session = LOCUST.wait_for_device()
     try:
         user._begin(session)
-        user.run()
+        with suppress(StopUser):  # `on_stop` wanted to send, and the test is over
+            user.run()
     finally:
         user._end()
         LOCUST.give_back(session)

@@ -236,6 +236,26 @@ class Rare(ChatUser):
     judged(system / "swarm-2")
 
 
+def test_nobody_sends_after_stop(locust: Start, system: Path) -> None:
+    mine = Mine(system, """
+class Polite(ChatUser):
+    wait_time = constant(0.1)
+    @task
+    def talk(self):
+        self.send(self.conversations[0], "hello")
+    def on_stop(self):
+        note("stop", self.online)
+        self.send(self.conversations[0], "goodbye")
+        note("sent")
+""")  # fmt: skip
+    history = system / "swarm-1"
+    started = mine.run(locust, system, users=4, until=lambda: len(records(history, Event.ACK)) > 60)
+    assert mine.notes() == [["stop", True]] * 4
+    judged(history)
+    assert len(records(history, Event.SEND)) == len(records(history, Event.ACK))
+    assert "Traceback" not in started.text()
+
+
 @pytest.mark.parametrize("way", ["environment", "file"])
 def test_options_come_from_locusts_own_configuration(locust: Start, system: Path, way: str) -> None:
     elsewhere = system / "elsewhere"

@@ -282,7 +282,7 @@ def test_a_second_interruption_ends_everything_at_once(place: Path) -> None:
 
 @pytest.mark.parametrize("users", [[], pytest.param(["--locustfile", EXAMPLE], marks=pytest.mark.long)])
 def test_the_web_ui_serves_until_interrupted(place: Path, users: list[str]) -> None:
-    out = place / "ui"
+    out = place / f"ui-{len(users)}"
     port = free_port()
     with running("ui", "--users", "20", "--port", str(port), *users, cwd=place, out=out) as process:
         assert process.stdout is not None
