@@ -236,7 +236,7 @@ class Rare(ChatUser):
     judged(system / "swarm-2")
 
 
-def test_nobody_sends_after_stop(locust: Start, system: Path) -> None:
+def test_nobody_sends_after_stop_and_a_listener_has_the_last_word(locust: Start, system: Path) -> None:
     mine = Mine(system, """
 class Polite(ChatUser):
     wait_time = constant(0.1)
@@ -247,10 +247,15 @@ class Polite(ChatUser):
         note("stop", self.online)
         self.send(self.conversations[0], "goodbye")
         note("sent")
+@events.quitting.add_listener
+def stricter(environment, **_):
+    note("status", environment.process_exit_code in (0, 2))
+    environment.process_exit_code = 5
 """)  # fmt: skip
     history = system / "swarm-1"
     started = mine.run(locust, system, users=4, until=lambda: len(records(history, Event.ACK)) > 60)
-    assert mine.notes() == [["stop", True]] * 4
+    assert mine.notes() == [["stop", True]] * 4 + [["status", True]]
+    assert started.process.returncode == 5
     judged(history)
     assert len(records(history, Event.SEND)) == len(records(history, Event.ACK))
     assert "Traceback" not in started.text()
