@@ -556,8 +556,7 @@ class Device:
                     recorder.violation(device, text)
                 case MemberChange() if self._crypto is not None:
                     self._crypto.changed(event)
-                case _:
-                    pass  # Drained asks nothing of a person, nor does a MemberChange of one without encryption
+            # The others ask nothing of a person: Drained, and a MemberChange of one without encryption
             self.listener(event)
         web = self._web
         for data in client.frames():
