@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import gevent
 import gevent.subprocess
@@ -25,7 +25,7 @@ from load.history.control import Bounds, Machine, Meta
 from load.history.ledger import LedgerReader
 from load.history.provenance import provenance
 from load.history.writer import now_ns
-from load.workload import ConfigError, SwarmConfig, discover
+from load.workload import ConfigError, Senders, SwarmConfig, discover
 
 EXPERIMENT: Final = "by-hand"
 JUDGE: Final = "chaos.run.byhand"
@@ -40,7 +40,24 @@ LEAST: Final = 50
 """Acked sends, and deliveries, without which a test by hand proves nothing."""
 VERDICTS: Final = (0, 1, 2)
 """Exit statuses of the judge: valid, invalid, unknown."""
+EXIT_USAGE: Final = 64
 EXIT_HARNESS: Final = 70
+
+
+def senders(classes: Iterable[type], rate_per_s: float) -> Senders:
+    """Return who sends in a test with these user classes: beside tasks a plan only for those that live by one, or if
+    its rate was asked for.
+    """
+    kinds = {getattr(one, "lives_by", "") for one in classes}
+    if "tasks" not in kinds:
+        return "plan"
+    return "both" if "plan" in kinds or rate_per_s else "tasks"
+
+
+def taskless(classes: Iterable[Any]) -> str:
+    """Return a line about the first user class that lives by tasks and has none; empty without one."""
+    names = [one.__name__ for one in classes if getattr(one, "lives_by", "") == "tasks" and not one.tasks]
+    return f"{names[0]} has no task: mark a method with @task, or let tags leave one" if names else ""
 
 
 class _Process(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ HEADROOM: Final = 2
 MAX_SENDS: Final = 50_000_000
 """Maximum number of sends in one plan."""
 
+Senders = Literal["plan", "tasks", "both"]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Narrow = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
@@ -133,6 +134,9 @@ class SwarmConfig(Workload, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     at_start: Annotated[int, msgspec.Meta(ge=0, le=MAX_USERS)] = 0
     """Number of devices at the start of a test by hand, where people change it later. The other devices wait to be
     added and plan no sends until then. 0: all devices run throughout."""
+    sends: Senders = "plan"
+    """Who sends: devices by the plan, the tasks of Locust users (load/user.py), or both. With tasks, the devices at the
+    start of a test by hand have conversations of their own, without those who may be added."""
     first_id: Annotated[int, msgspec.Meta(ge=1, le=(1 << 31) - MAX_USERS)] = 1
     """First id of the users. Several swarms with distinct ranges can use one system without sharing messages."""
     reconnect_fixed_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
@@ -152,6 +156,8 @@ class SwarmConfig(Workload, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         super().__post_init__()
         if self.tier == "fleet" and (self.ca_file or self.api_url.startswith("https:")):
             raise ValueError("tier fleet has no TLS: take tier greenlet, or a system without TLS")
+        if self.sends != "plan" and (self.tier == "fleet" or self.crypto_share):
+            raise ValueError("tasks send plain texts from devices of tier greenlet")
 
     @property
     def history(self) -> Path:
@@ -175,14 +181,32 @@ def save(config: SwarmConfig, path: Path) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(config), indent=1))
 
 
-def by_hand(directory: Path, *, seed: int, users: int, duration_s: float, rate_per_s: float) -> SwarmConfig:
+_TASKS: Final = {"offline_share": 0.0, "silent_share": 0.0, "churn": 0}
+_NO_PLAN: Final = {"duration_s": 86_400.0, "rate_per_s": 1.0}
+"""A day: such a test lasts as long as Locust runs it. The rate is nobody's."""
+
+
+def by_hand(
+    directory: Path,
+    *,
+    seed: int,
+    users: int,
+    duration_s: float,
+    rate_per_s: float,
+    sends: Senders = "plan",
+    devices: int = 0,
+) -> SwarmConfig:
     """Return a configuration for a new run against the system of DIR, in its own directory DIR/swarm-N.
 
-    It has HEADROOM times as many devices as `users`, for the number to be raised; `rate_per_s` is that of `users`.
-    Each run has its own range of ids: one system serves many, and none meets the messages of another. Raises
-    ConfigError.
+    It has `devices` (0: HEADROOM times as many as `users`), for the number to be raised; `rate_per_s` is that of
+    `users`.
+    Where tasks send, groups keep their members, and a device is online whenever its user wants it. Each run has its own
+    range of ids: one system serves many, and none meets the messages of another. Raises ConfigError.
     """
     api_url, api_key, ca_file = discover(directory)
+    people = min(MAX_GREENLETS, devices or users * HEADROOM)
+    if people < users:
+        raise ConfigError(f"{users:,} users need as many devices, and there are {people:,}")
     number = 1
     try:
         while True:
@@ -195,7 +219,7 @@ def by_hand(directory: Path, *, seed: int, users: int, duration_s: float, rate_p
         config = msgspec.convert(
             {
                 "seed": seed,
-                "users": (people := min(MAX_GREENLETS, users * HEADROOM)),
+                "users": people,
                 "at_start": users,
                 "api_url": api_url,
                 "api_key": api_key,
@@ -204,7 +228,10 @@ def by_hand(directory: Path, *, seed: int, users: int, duration_s: float, rate_p
                 "duration_s": duration_s,
                 "rate_per_s": rate_per_s * people / max(1, users),
                 "first_id": 1 + (number - 1) * MAX_USERS,
-            },
+                "sends": sends,
+            }
+            | (_TASKS if sends != "plan" else {})
+            | (_NO_PLAN if sends == "tasks" else {}),
             SwarmConfig,
         )
         save(config, run / "swarm.json")

@@ -32,13 +32,22 @@ _OWN_LINE: Final = re.compile(r"\[[^]]*\] [^/]*/[A-Z]+/petrel: (?P<text>.*)")
 
 
 def serve(
-    *, profile: str, users: int, out: Path | None, servers: Servers | None, port: int = 0, host: str = HOST
+    *,
+    profile: str,
+    users: int,
+    out: Path | None,
+    servers: Servers | None,
+    port: int = 0,
+    host: str = HOST,
+    locustfile: Path | None = None,
 ) -> int:
     """Serve the page until Ctrl-C; then nothing is left running. `port` is the page's, 0 for a free one.
 
-    `host`: the address that it listens on. Raises UsageError, HarnessError.
+    `host`: the address that it listens on. `locustfile`: with other users. Raises UsageError, HarnessError.
     """
-    port = check_port(port, host)
+    port, locustfile = check_port(port, host), locustfile or LOCUSTFILE
+    if not locustfile.is_file():
+        raise UsageError(f"{locustfile}: no such Locust file")
     console = for_people()
     directory = rundir.make(out or rundir.default_path("ui", os.getpid()))
     try:
@@ -49,7 +58,9 @@ def serve(
             servers=servers,
             say=lambda text: console.print(Text(text)),
         ) as system:
-            _browse(system, directory, users, (host, port), console)
+            _browse(
+                system, directory, locustfile=locustfile.resolve(), users=users, address=(host, port), console=console
+            )
     except (Interrupted, Aborted):
         console.print(Text("stopping"))
     return VALID
@@ -69,13 +80,21 @@ def check_port(wanted: int, host: str = HOST) -> int:
     return wanted
 
 
-def _browse(system: System, directory: rundir.RunDir, users: int, address: tuple[str, int], console: Console) -> None:
+def _browse(
+    system: System,
+    directory: rundir.RunDir,
+    *,
+    locustfile: Path,
+    users: int,
+    address: tuple[str, int],
+    console: Console,
+) -> None:
     """Run Locust until it ends or a signal raises. Raises HarnessError if it ends."""
     host, port = address
     bus = str(free_port())
     log = directory.logs / "swarm.log"
     command = [
-        *(sys.executable, "-P", "-m", "locust", "-f", str(LOCUSTFILE), "--petrel-dir", str(directory.path)),
+        *(sys.executable, "-P", "-m", "locust", "-f", str(locustfile), "--petrel-dir", str(directory.path)),
         *("--web-host", host, "--web-port", str(port), "--users", str(users), "--spawn-rate", str(SPAWN_PER_S)),
         *("--processes", str(WORKERS), "--master-bind-host", HOST, "--master-bind-port", bus),
         *("--master-host", HOST, "--master-port", bus),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import marshal
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final
@@ -32,6 +32,7 @@ from sut.protocol.device import rest as resting
 from sut.protocol.device.client import Client
 from sut.protocol.device.events import (
     Acked,
+    ClientEvent,
     ClientSettings,
     GaveUp,
     HeldBack,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 MAX_MESSAGE: Final = 4 << 20
 """Largest WebSocket message in bytes that a device accepts: a PAGE of 200 bodies of 16 KB is below it."""
 _MARSHAL: Final = 2
+_EVERYTHING: Final = (1 << 48) - 1
 
 
 @dataclass(kw_only=True)
@@ -96,6 +98,10 @@ class Run:
     the same moment when a gateway dies, and the last of them is handled much later."""
 
 
+def unheard(_event: ClientEvent) -> None:
+    """Listen to no event."""
+
+
 class Refusal(Enum):
     """The reason why an attempt to connect did not end in a connection."""
 
@@ -108,8 +114,8 @@ class Device:
 
     __slots__ = (
         "_client", "_client_seq", "_crypto", "_doings", "_due", "_moves", "_next_absence", "_next_send", "_now",
-        "_online", "_open", "_plan", "_run", "_skipped", "_unsent", "_web", "device", "leaving", "moved", "must_drop",
-        "put_away", "refusal", "refusal_text", "run_by_nobody", "sent_at",
+        "_online", "_open", "_plan", "_run", "_said", "_skipped", "_unsent", "_web", "device", "leaving", "listener",
+        "moved", "must_drop", "put_away", "refusal", "refusal_text", "run_by_nobody", "sent_at",
     )  # fmt: skip
 
     def __init__(self, *, device: int, plan: DevicePlan, run: Run) -> None:
@@ -121,6 +127,9 @@ class Device:
         self._next_send = 0
         self._next_absence = 0
         self._skipped = 0
+        self._said = 0  # messages that no plan holds
+        self.listener: Callable[[ClientEvent], None] = unheard
+        """Told of each event after the history."""
         self._moves = 0  # changes of the address so far
         self.moved = False
         """The address has changed: the driver must leave the connection open and unread, and drop it for itself."""
@@ -163,6 +172,11 @@ class Device:
         """Set when the person goes offline as planned: write `output`, then end the connection."""
 
     @property
+    def online(self) -> bool:
+        """True while it is connected, registered and knows what it missed."""
+        return self._online
+
+    @property
     def open(self) -> bool:
         """True while the WebSocket connection is established."""
         return self._open
@@ -171,6 +185,11 @@ class Device:
         """Return which of the cells it uses now, from 0; None: none, it reaches the gateways directly."""
         mobile = self._plan.mobile
         return (mobile.cell + self._moves) % cells if mobile is not None and cells else None
+
+    @property
+    def begins_at(self) -> float:
+        """The plan's time 0; inf: not known yet."""
+        return self._run.t0_s
 
     def taken(self, now: float) -> None:
         """A user has this device from now on. Elastic: it begins with what is due from now."""
@@ -259,8 +278,32 @@ class Device:
         """(planned, never made so far); those that wait in the outbox count as one. Elastic: of those that were due."""
         waiting = int(self._client.untold)
         if self._run.elastic:
-            return self._next_send - self._skipped, 0 if self.put_away else waiting
+            return self._next_send - self._skipped + self._said, 0 if self.put_away else waiting
         return len(self._plan.sends), len(self._plan.sends) - self._next_send + waiting
+
+    def say(self, conv: int, text: bytes, now: float) -> int:
+        """Send a message that no plan holds, due now, once the run has begun. Returns its client_seq.
+
+        Raises OutboxFull. `text` has at most MAX_TEXT bytes.
+        """
+        self._now, due_ns, client_seq = now, now_ns(), self._client_seq
+        draft = Draft(conv, message_id(self.device, client_seq), due_ns - self._run.t0_ns, 0)
+        self._hand_in(conv, lambda now: self._compose(draft, self._client.dependencies(conv, now), text), due_ns, now)
+        if self._client_seq == client_seq:
+            raise OutboxFull(f"device {self.device} waits for the answers to too many messages")
+        self._said += 1
+        self._drain()
+        return client_seq
+
+    def type(self, conv: int, now: float) -> None:
+        """The person presses a key in this conversation; nothing is sent while offline."""
+        self._client.typing(conv, now)
+        self._drain()
+
+    def read(self, conv: int, now: float) -> None:
+        """The person reads all of this conversation that was shown."""
+        self._client.mark_read(conv, _EVERYTHING, now)
+        self._drain()
 
     def output(self) -> bytes:
         """Return the bytes to write to the socket now."""
@@ -400,8 +443,8 @@ class Device:
 
         self._hand_in(conv, make, self._run.t0_ns + offset_ns, now)
 
-    def _compose(self, draft: Draft, dependencies: Sequence[Dependency]) -> bytes:
-        """Return the body of a message, encrypted if this device encrypts and has the keys.
+    def _compose(self, draft: Draft, dependencies: Sequence[Dependency], text: bytes | None = None) -> bytes:
+        """Return the body of a message, encrypted if this device encrypts and has the keys. `text`: only without keys.
 
         Called once for a message, at its first transmission, because encryption advances with each message. A retry
         sends the same bytes.
@@ -420,6 +463,7 @@ class Device:
             size=size,
             canary=run.tracer,
             dependencies=dependencies,
+            text=text,
         )
 
     def _send_controls(self, now: float) -> None:
@@ -512,8 +556,8 @@ class Device:
                     recorder.violation(device, text)
                 case MemberChange() if self._crypto is not None:
                     self._crypto.changed(event)
-                case _:
-                    pass  # Drained asks nothing of a person, nor does a MemberChange of one without encryption
+            # The others ask nothing of a person: Drained, and a MemberChange of one without encryption
+            self.listener(event)
         web = self._web
         for data in client.frames():
             if self._open and self.leaving is None and web is not None:

@@ -13,7 +13,7 @@ import math
 import os
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import gevent
@@ -32,6 +32,7 @@ CONNECT_S: Final = 5.0
 """Seconds from the first SYN to the 101 of the gateway."""
 _LOGGER = logging.getLogger(__name__)
 _READ: Final = 64 * 1024
+T = TypeVar("T")
 
 
 class Fleet(Protocol):
@@ -91,6 +92,27 @@ class Session(Line):
             self._fleet.failed(str(error))
         finally:
             self._end()
+
+    def act(self, deed: Callable[[Device, float], T]) -> T:
+        """Have the person do something now: `deed(device, now)`. Never waits. Raises what the deed raises."""
+        try:
+            return deed(self.device, self._fleet.clock())
+        except HistoryError as error:
+            self._fleet.failed(str(error))
+            raise
+        finally:
+            self._flush()
+            self._fleet.set_alarm(self)
+
+    def wait_until_begun(self) -> None:
+        """Wait for the time 0 of the plan: before it nobody may send."""
+        self._fleet.begun.wait()
+        gevent.sleep(max(0.0, self.device.begins_at - self._fleet.clock()))
+
+    @property
+    def quiet(self) -> bool:
+        """True once no device sends any more."""
+        return bool(self._fleet.quiet.is_set())
 
     def _wait_until_wanted(self) -> None:
         while True:

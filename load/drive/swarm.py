@@ -72,6 +72,7 @@ class Swarm:
         self.begun = False
         """True once t0 is known."""
         self._tokens: dict[int, str] = {}
+        self._conversations: tuple[int, ...] = ()
         self._crypto: Keys | None = None
 
     @cached_property
@@ -126,6 +127,7 @@ class Swarm:
             self._host = Host(part, observer=self._observer, on_failure=self._on_failure)
             return
         share = self._share(part)
+        self._conversations = part.conversations
         if missing := share.keys() - self._tokens.keys():
             self._tokens |= self._api.tokens(self.config.api_key, sorted(missing))
         known = dict(zip(part.conversations, self.population.conversations, strict=True))
@@ -263,6 +265,18 @@ class Swarm:
         if self._host is not None:
             return self._host.take()
         return self._fleet.take() if self._fleet is not None else None
+
+    def conversations_of(self, device: int) -> list[tuple[int, populations.Conversation]]:
+        """Return the conversations of a device of this run, each with its id."""
+        return self._talks.get(device, [])
+
+    @cached_property
+    def _talks(self) -> dict[int, list[tuple[int, populations.Conversation]]]:
+        talks: dict[int, list[tuple[int, populations.Conversation]]] = {}
+        for conv, conversation in zip(self._conversations, self.population.conversations, strict=True):
+            for user in conversation.members:
+                talks.setdefault(user, []).append((conv, conversation))
+        return talks
 
     def give_back(self, taken: Session | Seat) -> None:
         """The user of this stopped; a device is available again."""

@@ -83,6 +83,8 @@ class Plan:
 
 def make(config: SwarmConfig, population: Population) -> Plan:
     """Return the plan of a configuration, whose population was made from the same one."""
+    if config.sends == "tasks":
+        return Plan(devices=dict.fromkeys(population.users, DevicePlan()), changes=())
     duration_us = round(config.duration_s * US)
     absences = _absences(stream(config.seed, "absences"), population, config.offline_share, config.away_s, duration_us)
     changes = _members(config, population)

@@ -14,11 +14,13 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import exp, log
 from statistics import NormalDist
 from typing import Final, Literal, TypeVar
+
+from msgspec import structs
 
 from load.device.body import MIN_BODY
 from load.workload import SwarmConfig
@@ -127,6 +129,8 @@ Python's floats give the same sizes on every machine: no quantile is near enough
 
 def make(config: SwarmConfig) -> Population:
     """Return the population of a configuration."""
+    if config.sends != "plan" and 1 < config.at_start < config.users - 1:
+        return _side_by_side(config)
     users = config.users
     ids = range(config.first_id, config.first_id + users)
     activity = _ranked(stream(config.seed, "activity"), users)
@@ -152,6 +156,21 @@ def make(config: SwarmConfig) -> Population:
         for i, (members, weight) in enumerate(zip(groups, group_weights, strict=True))
     ]
     return Population(first_id=config.first_id, activity=tuple(activity), conversations=tuple(conversations))
+
+
+def _side_by_side(config: SwarmConfig) -> Population:
+    """Return those at the start, and those who may be added, as two populations without common conversations."""
+    start = config.at_start
+    first = make(structs.replace(config, users=start, at_start=0))
+    rest = structs.replace(config, users=config.users - start, at_start=0, first_id=config.first_id + start)
+    other = make(rest)
+    total = config.users
+    weighed = [
+        replace(one, weight=one.weight * len(part.activity) / total)
+        for part in (first, other)
+        for one in part.conversations
+    ]
+    return Population(first_id=config.first_id, activity=first.activity + other.activity, conversations=tuple(weighed))
 
 
 def _ranked(rng: random.Random, count: int) -> list[float]:

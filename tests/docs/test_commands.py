@@ -254,6 +254,11 @@ def test_the_recorder_on_the_page_records(tmp_path: Path) -> None:
     assert verify(path) == 2, "well formed, and too little to judge"
 
 
+def test_the_locust_file_on_the_page_is_the_one_that_runs() -> None:
+    shown = [fence.text for path, fence in FENCES if path.name == "your-own-user.md" and "ChatUser" in fence.text]
+    assert shown == [(ROOT / "docs" / "chat_user.py").read_text(encoding="utf-8")]
+
+
 def test_make_lists_its_targets() -> None:
     done = subprocess.run(
         ["make", "--no-print-directory"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True

@@ -16,6 +16,8 @@ from load import workload as configs
 from tests.kit.pace import scaled
 
 LOCUSTFILE = str(Path(configs.__file__).parent / "locustfile.py")
+EXAMPLE = str(Path(__file__).resolve().parents[2] / "docs" / "chat_user.py")
+"""The Locust file of a user's own that docs/your-own-user.md shows."""
 
 
 def free_port() -> int:

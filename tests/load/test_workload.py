@@ -102,3 +102,24 @@ def test_by_hand_in_a_directory_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Permission denied"):
         configs.by_hand(directory, seed=1, users=5, duration_s=1.0, rate_per_s=1.0)
     directory.chmod(0o700)
+
+
+def test_by_hand_with_tasks_nobody_is_away_and_no_plan_ends_the_test(tmp_path: Path) -> None:
+    directory = topology(tmp_path)
+    alone = configs.by_hand(directory, seed=1, users=3, duration_s=5.0, rate_per_s=9.0, sends="tasks")
+    beside = configs.by_hand(directory, seed=1, users=3, duration_s=5.0, rate_per_s=9.0, sends="both")
+    for config in (alone, beside):
+        assert (config.offline_share, config.silent_share, config.churn, config.at_start) == (0, 0, 0, 3)
+    assert (alone.duration_s, beside.duration_s, beside.rate_per_s) == (86_400, 5, 18)
+
+
+@pytest.mark.parametrize("wrong", [{"tier": "fleet"}, {"crypto_share": 0.5}])
+def test_tasks_have_plain_devices(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="tasks send plain texts from devices of tier greenlet"):
+        SwarmConfig(users=2, seed=1, api_url="http://a", api_key="k", history_dir="h", sends="tasks", **wrong)
+
+
+def test_by_hand_with_fewer_devices_than_users_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="9 users need as many devices, and there are 5"):
+        configs.by_hand(topology(tmp_path), seed=1, users=9, duration_s=5.0, rate_per_s=9.0, devices=5)
+    assert configs.by_hand(tmp_path, seed=1, users=3, duration_s=5.0, rate_per_s=9.0, devices=5).users == 5

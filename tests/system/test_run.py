@@ -26,6 +26,7 @@ from sut.deploy.supervise.reaper import members
 from sut.deploy.topology import load
 from tests.kit.pace import scaled
 from tests.kit.waits import wait_until
+from tests.load.locusts import EXAMPLE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -279,10 +280,11 @@ def test_a_second_interruption_ends_everything_at_once(place: Path) -> None:
         assert left_of(out) == []
 
 
-def test_the_web_ui_serves_until_interrupted(place: Path) -> None:
-    out = place / "ui"
+@pytest.mark.parametrize("users", [[], pytest.param(["--locustfile", EXAMPLE], marks=pytest.mark.long)])
+def test_the_web_ui_serves_until_interrupted(place: Path, users: list[str]) -> None:
+    out = place / f"ui-{len(users)}"
     port = free_port()
-    with running("ui", "--users", "20", "--port", str(port), cwd=place, out=out) as process:
+    with running("ui", "--users", "20", "--port", str(port), *users, cwd=place, out=out) as process:
         assert process.stdout is not None
         line = next(line for line in process.stdout if line.startswith("web UI "))
         url = line.split()[2]
@@ -297,6 +299,10 @@ def test_the_web_ui_serves_until_interrupted(place: Path) -> None:
 
         wait_until(lambda: "<h1>Stormpetrel</h1>" in page(), timeout_s=20)
         wait_until(lambda: '"offers"' in page("/petrel/parts"), timeout_s=20)  # the desk is there, and goes too
+        if users:
+            urllib.request.urlopen(f"{url}/swarm", b"user_count=4&spawn_rate=4", timeout=scaled(20)).close()
+            wait_until(lambda: json.loads(page("/petrel/ledger") or "{}").get("acked", 0) > 4)
+            assert "tasks" in (out / "swarm-1" / "swarm.json").read_text()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=scaled(20))
         assert process.returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from chaos.cli import servers
 from chaos.cli.asked import check_profile
@@ -16,6 +17,7 @@ def _options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS", help="that the page listens on (default: loopback)"
     )
+    sub.add_argument("--locustfile", type=Path, metavar="FILE", help="with users of your own; default: those by a plan")
 
 
 @command("ui", "start a system and Locust's web UI; Ctrl-C ends both", _options, profile, out, servers.options)
@@ -30,5 +32,5 @@ def ui(options: argparse.Namespace) -> int:
     theirs = servers.from_options(options, options.profile)
     return pages.serve(
         profile=options.profile, users=options.users, out=options.out, servers=theirs, port=options.port,
-        host=options.host,
+        host=options.host, locustfile=options.locustfile,
     )  # fmt: skip

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from chaos.cli.ui import news
+from pathlib import Path
+
+import pytest
+
+from chaos.cli.ui import news, serve
+from chaos.errors import UsageError
 
 
 def test_the_terminal_gets_the_lines_of_our_own_logger_and_no_others() -> None:
@@ -17,3 +22,9 @@ def test_the_terminal_gets_the_lines_of_our_own_logger_and_no_others() -> None:
         "40 conversations in 1.1 s; the run is in /r/swarm-1/history",
         "the system of /r does not answer: GET /v1/petrel: refused",
     ]
+
+
+def test_a_locust_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"mine\.py: no such Locust file"):
+        serve(profile="embedded", users=2, out=tmp_path / "up", servers=None, locustfile=tmp_path / "mine.py")
+    assert not (tmp_path / "up").exists()

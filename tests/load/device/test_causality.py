@@ -36,6 +36,17 @@ def test_a_body_of_somebody_else_names_whatever_and_breaks_nothing(body: bytes) 
     assert len(bodies.dependencies(body)) <= MAX_DEPENDENCIES
 
 
+@given(ENTRIES, st.text(max_size=80), st.sampled_from([b"", b"c" * 16]))
+def test_a_text_comes_back_with_its_dependencies(named: list[Dependency], said: str, canary: bytes) -> None:
+    body = bodies.make(seed=1, msg=7 << 32, due_offset_ns=5, size=0, canary=canary, dependencies=named,
+                       text=said.encode())  # fmt: skip
+    assert bodies.text(body, canary=len(canary)) == said
+    assert bodies.due_offset_ns(body) == 5
+    assert bodies.dependencies(body) == tuple(named)
+    planned = bodies.make(seed=1, msg=7 << 32, due_offset_ns=5, size=200, dependencies=named)
+    assert bodies.text(planned) == ""
+
+
 def test_what_a_body_names_is_in_its_hash() -> None:
     one, other = (
         bodies.make(seed=1, msg=1, due_offset_ns=0, size=40, dependencies=[Dependency(9, seq, 0)]) for seq in (1, 2)

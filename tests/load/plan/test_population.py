@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from load.device import body as bodies
 from load.history.events import message_id
@@ -194,3 +195,28 @@ def test_bodies_differ_and_so_do_their_hashes() -> None:
 
 def test_a_foreign_body_has_no_due_time() -> None:
     assert bodies.due_offset_ns(b"hello") is None
+
+
+@given(small, st.integers(2, 20))
+@settings(max_examples=30)
+def test_with_tasks_those_at_the_start_talk_among_themselves(planned: SwarmConfig, start: int) -> None:
+    wanted = structs.replace(planned, users=2 * start, at_start=start, sends="both")
+    population, plan = made(wanted)
+    later = range(wanted.first_id + start, wanted.first_id + 2 * start)
+    assert list(population.users) == [*range(wanted.first_id, later.start), *later]
+    sides = [{user in later for user in one.members} for one in population.conversations]
+    assert all(len(side) == 1 for side in sides)
+    assert len({one.key for one in population.conversations}) == len(population.conversations)
+    assert plan.devices.keys() == set(population.users)
+    silent = populations.make(structs.replace(wanted, sends="tasks"))
+    assert silent == population
+    nothing = plans.make(structs.replace(wanted, sends="tasks"), silent)
+    assert not nothing.changes
+    assert all(its == plans.DevicePlan() for its in nothing.devices.values())
+
+
+@pytest.mark.parametrize("users", range(2, 30))
+def test_with_tasks_everybody_has_somebody_to_write_to(users: int) -> None:
+    for start in range(1, users + 1):
+        population = populations.make(config(users=users, at_start=start, sends="tasks", silent_share=0.0))
+        assert {user for one in population.conversations for user in one.members} == set(population.users), start
