@@ -44,6 +44,7 @@ class RedisSystem:
             for sentinel in self.sentinels:
                 self._start_sentinel(sentinel)
             wait_until(self._ready)
+            self.nodes.sort(key=lambda node: node != self.master())  # Sentinel may have failed over on a busy machine
         except BaseException:
             self.__exit__()
             raise
@@ -137,7 +138,8 @@ class RedisSystem:
         try:
             views = [redis_admin.sentinel_view(sentinel, self.name, 0.3) for sentinel in self.sentinels]
             known = all(view.replicas == 1 and view.sentinels == 2 for view in views)
-            return known and self.master() is not None and redis_admin.role(self.nodes[1], 0.3)[2]
+            master = self.master()
+            return known and master is not None and all(redis_admin.role(n, 0.3)[2] for n in self.nodes if n != master)
         except (Unavailable, RedisError):
             return False
 
