@@ -294,6 +294,22 @@ def test_the_end_takes_every_device_offline_as_planned(rig, chat) -> None:
     it.crew.leave()
 
 
+def test_devices_that_have_not_left_yet_still_answer(rig, chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crews, "LEAVE_AT_ONCE", 1)
+    it = rig({1: writes(0.05), 2: DevicePlan(), 3: DevicePlan(), 4: DevicePlan()})
+    it.start()
+    it.until(lambda: it.events(Event.ACK))
+    leave = LeanSession.leave
+
+    def slowly(session: LeanSession, now: float) -> None:
+        time.sleep(0.2)
+        leave(session, now)
+
+    monkeypatch.setattr(LeanSession, "leave", slowly)
+    it.crew.leave()
+    waits.wait_until(lambda: any(isinstance(frame, Recv) for frame in chat.received[4]))
+
+
 def test_connections_that_end_together_are_recorded_with_the_time_at_which_that_was_told(
     rig, chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
