@@ -48,6 +48,10 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     experiment: Experiment
 
 
+AGAIN: Final = 3
+"""How often a run with a variant injects the fault that shows it: once may do no harm."""
+
+
 def plan(
     experiment: Experiment,
     *,
@@ -59,12 +63,16 @@ def plan(
 ) -> Schedule:
     """Draw a schedule. `targets` holds the possible targets of each fault that can be injected here.
 
-    The faults come in seeded order, those named `first` before the others, one after the other. Each has the time that
+    The faults come in seeded order, one after the other. Those named `first`, AGAIN of them, are before the others. Each has the time that
     its heal usually takes. The remaining time of the run is spread at random before, between and after them. Faults
     that do not fit are left out. Raises UsageError for a target that the experiment names and the topology lacks.
     """
     rng = stream(seed, "schedule")
-    wanted = [spec for spec in experiment.faults if spec.name in targets for _ in range(spec.times)]
+
+    def times(spec: FaultSpec) -> int:
+        return max(spec.times, AGAIN if spec.name == first else 0)
+
+    wanted = [spec for spec in experiment.faults if spec.name in targets for _ in range(times(spec))]
     drawn = [(spec, _target(rng, spec, targets[spec.name]), _hold(rng, spec)) for spec in shuffled(rng, wanted)]
     drawn.sort(key=lambda fault: fault[0].name != first)
     timing, duration = experiment.timing, math.floor(experiment.duration_s * TICKS_PER_S)

@@ -8,7 +8,7 @@ A variant is one module of this package; a module whose name begins with "_" is 
 - a docstring, whose first paragraph is "Known bad: ..." and says what is wrong;
 - `CAUGHT_BY`, the checks that catch it, or `MEASURED_BY`, the bench that measures it;
 - `SHOWN_IN`, the experiment whose run shows it to those checks, where that is not `quick`;
-- `SHOWN_BY`, the fault that shows it, if it takes long to show: a run with the variant injects that fault first;
+- `SHOWN_BY`, the fault that shows it, if that takes long or luck: a run with the variant begins with three of it;
 - a function of a kind's name for each kind of service that it changes. It takes the topology and returns the pieces
   for `serve` of that kind: `def sequencer(topology): return SequencerPieces(worker=...)`;
 - `swarm(settings)`, where the devices behave differently: it takes the swarm's settings (fields of

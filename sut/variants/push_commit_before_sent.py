@@ -8,6 +8,7 @@ from sut.services.push.pieces import PushPieces
 
 CAUGHT_BY = ("push",)
 SHOWN_IN = "everything"
+SHOWN_BY = "push_crash"
 
 
 class HastyFloor(Floor):
