@@ -63,9 +63,10 @@ def plan(
 ) -> Schedule:
     """Draw a schedule. `targets` holds the possible targets of each fault that can be injected here.
 
-    The faults come in seeded order, one after the other. Those named `first`, AGAIN of them, are before the others. Each has the time that
-    its heal usually takes. The remaining time of the run is spread at random before, between and after them. Faults
-    that do not fit are left out. Raises UsageError for a target that the experiment names and the topology lacks.
+    The faults come in seeded order, one after the other. Those named `first`, AGAIN of them, are before the others.
+    Each has the time that its heal usually takes. The remaining time of the run is spread at random before, between and
+    after them. Faults that do not fit are left out. Raises UsageError for a target that the experiment names and the
+    topology lacks.
     """
     rng = stream(seed, "schedule")
 
