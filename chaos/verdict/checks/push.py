@@ -49,7 +49,7 @@ from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, n
 from chaos.verdict.history.history import History
 from chaos.verdict.relations.base import EVER, MESSAGE, not_shown_by
 from chaos.verdict.relations.facts import facts_of
-from chaos.verdict.relations.pace import had_no_time, slow_until
+from chaos.verdict.relations.pace import had_no_time, slow_spans, slow_until
 from chaos.verdict.relations.stays import overlapping
 
 NAME = "push"
@@ -238,8 +238,9 @@ def _never(history: History, silent: pl.DataFrame, pushes: pl.DataFrame) -> int:
 def _forgotten(history: History, silent: pl.DataFrame, pushes: pl.DataFrame) -> int:
     """Return how many messages were never pushed though their device was away for long, and showed them on return."""
     bound_ns = round(history.bounds.push_s * 1e9)
-    since = pl.max_horizontal("acked", pl.lit(slow_until(facts_of(history).samples, bound_ns)))
-    back = silent.filter(pl.col("shown") - since >= LONG * bound_ns)
+    back = silent.filter(pl.col("shown") - pl.col("acked") >= LONG * bound_ns)
+    for start, caught_up in slow_spans(facts_of(history).samples, bound_ns):
+        back = back.filter((pl.col("shown") < start) | (pl.col("acked") > caught_up))
     told = back.join(pushes.select("device", "conv", covers="seq", pushed="t"), on=["device", "conv"]).filter(
         (pl.col("covers") >= pl.col("seq")) & (pl.col("pushed") <= pl.col("shown"))
     )

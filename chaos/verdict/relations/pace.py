@@ -21,13 +21,18 @@ SLOW_PART: Final = 4
 milliseconds, half a second on a machine that is full."""
 
 
-def slow_until(samples: pl.DataFrame, bound_ns: int) -> int:
-    """Return when the last slow span had caught up, in ns; EVER if there was none. `samples`: see Facts.samples."""
+def slow_spans(samples: pl.DataFrame, bound_ns: int) -> list[tuple[int, int]]:
+    """Return (start, caught up) of each slow span, in ns and by time. `samples`: see Facts.samples."""
     spans = samples.group_by(span=pl.col("due") // SPAN_NS).agg(
         number=pl.len(), median=pl.col("latency_ns").median(), caught_up=pl.col("t").median()
     )
-    slow = spans.filter(pl.col("number") >= ENOUGH, pl.col("median") > bound_ns / SLOW_PART)
-    return round(max(slow["caught_up"], default=EVER))
+    slow = spans.filter(pl.col("number") >= ENOUGH, pl.col("median") > bound_ns / SLOW_PART).sort("span")
+    return [(span * SPAN_NS, round(caught_up)) for span, caught_up in slow.select("span", "caught_up").iter_rows()]
+
+
+def slow_until(samples: pl.DataFrame, bound_ns: int) -> int:
+    """Return when the last slow span had caught up, in ns; EVER if there was none."""
+    return max((end for _, end in slow_spans(samples, bound_ns)), default=EVER)
 
 
 def had_no_time(rows: pl.DataFrame, until_ns: int, bound_ns: int, *, since: str, end: str = "end") -> int:
