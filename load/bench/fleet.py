@@ -37,7 +37,7 @@ from load.drive.api import ApiClient
 from load.drive.lean.crew import Crew
 from load.drive.lean.world import Groups, Recipients, World, packed
 from load.history.events import message_id
-from load.history.recorder import Recorder
+from load.history.recorder import Nobody, Recorder
 from load.history.writer import HistoryWriter, now_ns
 from load.plan.plan import US, DevicePlan, Plan, PlannedSend
 from load.plan.population import Conversation, Population
@@ -201,17 +201,6 @@ class _Api:
         return (self._url,)
 
 
-class _Nobody:
-    def acked(self, latency_ns: int) -> None:
-        pass
-
-    def shown(self, latency_ns: int, *, group: bool, size: int) -> None:
-        pass
-
-    def failed(self, text: str) -> None:
-        pass
-
-
 def _cpu_s() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
@@ -242,7 +231,7 @@ class Bench:
         world = World(made, [_FIRST_CONV + place for place in range(len(groups))])
         self.recorder = Recorder(
             HistoryWriter(history / "swarm-1.bin"), groups=Groups(world), recipients=Recipients(world),
-            observer=_Nobody(),
+            observer=Nobody(),
         )  # fmt: skip
         run = Run(
             seed=1, conversations=world.conversations, recorder=self.recorder,

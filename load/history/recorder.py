@@ -89,6 +89,19 @@ class Observer(Protocol):
         """A send was refused or given up."""
 
 
+class Nobody:
+    """An observer that does not look."""
+
+    def acked(self, latency_ns: int) -> None:
+        pass
+
+    def shown(self, latency_ns: int, *, group: bool, size: int) -> None:
+        pass
+
+    def failed(self, text: str) -> None:
+        pass
+
+
 class Recorder:
     """Writes what happens to the devices of one process. `begin` must be called before the first send."""
 

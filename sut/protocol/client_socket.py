@@ -13,9 +13,8 @@ import re
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from sut.protocol.frames import Close
 from sut.protocol.handshake import HandshakeError, accepted, check_accepted, read_response, upgrade_request
-from sut.protocol.websocket import CLOSE_BYTE, NO_STATUS, FrameReader, Op, Received, Violation, close_code, unmask
+from sut.protocol.websocket import CLOSE_BYTE, NO_STATUS, FrameReader, Op, Violation, close_code, unmask
 
 _BINARY: Final = int(Op.BINARY)  # plain integers: the lookup of an enum member is slow
 _CLOSE: Final = int(Op.CLOSE)
@@ -56,47 +55,7 @@ class ServerFrames(FrameReader):
     """Splits a gateway's bytes into messages: those are not masked."""
 
     __slots__ = ()
-
-    def feed(self, data: bytes) -> list[Received | Violation]:
-        """Return the messages that these bytes complete, in order. A Violation or a CLOSE is the last one ever
-        returned.
-        """
-        out: list[Received | Violation] = []
-        if self._pending:
-            data = self._pending + data
-        start, end = 0, len(data)
-        while not self._ended and end - start >= 2:
-            first, size = data[start], data[start + 1]
-            if first != _BINARY_WHOLE or size >= _MASKED or self._message is not None:
-                refused = self._refused(first, size)
-                if refused is not None:
-                    return self._end(out, refused)
-            body = start + 2
-            if size >= 126:
-                width = 2 if size == 126 else 8
-                body += width
-                if end < body:
-                    break
-                size = int.from_bytes(data[start + 2 : body], "big")
-                if size < (126 if width == 2 else 1 << 16):
-                    return self._end(out, Violation(Close.PROTOCOL, f"length {size} in {width} bytes"))
-            if size > self._limit - (len(self._message) if self._message is not None else 0):
-                return self._end(out, Violation(Close.TOO_BIG, f"more than {self._limit} bytes"))
-            if end < body + size:
-                break
-            start = body + size
-            self.frames += 1
-            if first == _BINARY_WHOLE:
-                out.append(Received(_BINARY, data[body:start]))
-            else:
-                self._take(out, first, data[body:start])
-        self._pending = b"" if self._ended or start == end else data[start:]
-        return out
-
-    def _refused(self, first: int, second: int) -> Violation | None:
-        if second & _MASKED:
-            return Violation(Close.PROTOCOL, "frame masked")
-        return super()._refused(first, second | _MASKED)
+    _MASK_BIT = 0
 
 
 class _Masks:

@@ -324,7 +324,7 @@ class Connected(_Tagged, frozen=True, tag=41):
     """Answer to AskConnected: the devices that are connected and not silent.
 
     `sure`: as far as the gateway knows, the registry has been told of all connected devices. `silent`: (device, ms) for
-    each connected device that has owed an answer for too long.
+    each device that has owed an answer for too long, or has left and is in the registry still.
     """
 
     devices: tuple[int, ...]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from sut.protocol.frames import MAX_FRAME, Close
 
@@ -64,12 +64,14 @@ _OPS: Final = frozenset(map(int, Op))
 
 
 class FrameReader:
-    """Splits a client's bytes into messages. One per connection; feed it every chunk, in order.
+    """Splits the masked bytes of a client into messages. One per connection; feed it every chunk, in order.
 
     It holds at most one unfinished frame and one unfinished message, together below twice `limit` and a header.
     """
 
     __slots__ = ("_ended", "_limit", "_message", "_pending", "frames")
+    _MASK_BIT: ClassVar[int] = _MASKED
+    """What the mask bit of each frame must be."""
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
         self._limit = limit
@@ -101,15 +103,16 @@ class FrameReader:
         out: list[Received | Violation] = []
         if self._pending:
             data = self._pending + data
-        start, end = 0, len(data)
+        start, end, mask_bit = 0, len(data), self._MASK_BIT
+        head = 6 if mask_bit else 2  # two bytes of header, four of mask
         while not self._ended and end - start >= 2:
             first, second = data[start], data[start + 1]
-            if first != _BINARY_WHOLE or second < _MASKED or self._message is not None:
+            if first != _BINARY_WHOLE or second & _MASKED != mask_bit or self._message is not None:
                 refused = self._refused(first, second)
                 if refused is not None:
                     return self._end(out, refused)
             size = second & 0x7F
-            body = start + 6  # two bytes of header, four of mask
+            body = start + head
             if size >= 126:
                 width = 2 if size == 126 else 8
                 body += width
@@ -122,7 +125,9 @@ class FrameReader:
                 return self._end(out, Violation(Close.TOO_BIG, f"more than {self._limit} bytes"))
             if end < body + size:
                 break
-            payload = unmask(data[body : body + size], data[body - 4 : body])
+            payload = data[body : body + size]
+            if mask_bit:
+                payload = unmask(payload, data[body - 4 : body])
             start = body + size
             self.frames += 1
             if first == _BINARY_WHOLE:
@@ -138,8 +143,8 @@ class FrameReader:
             return Violation(Close.PROTOCOL, "reserved bits set; no extension was agreed")
         if op not in _OPS:
             return Violation(Close.PROTOCOL, f"unknown opcode 0x{op:x}")
-        if not second & _MASKED:
-            return Violation(Close.PROTOCOL, "frame not masked")
+        if second & _MASKED != self._MASK_BIT:
+            return Violation(Close.PROTOCOL, "frame masked" if second & _MASKED else "frame not masked")
         if op >= _CLOSE:
             if not first & _FIN:
                 return Violation(Close.PROTOCOL, "fragmented control frame")

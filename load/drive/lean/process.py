@@ -20,7 +20,7 @@ from load.drive.lean.world import Groups, Recipients, World
 from load.drive.machine import NAP_S, Stalls
 from load.drive.part import Part, report_of, run_of
 from load.history.control import ControlWriter, Sends
-from load.history.recorder import Recorder
+from load.history.recorder import Nobody, Recorder
 from load.history.writer import HistoryError, HistoryWriter, now_ns
 
 SPARE_FILES: Final = 64
@@ -34,19 +34,6 @@ WRITE_OUT_NS: Final = 15_000_000_000
 ONE_SOURCE: Final = 20_000
 """Devices that one address has ports for, to one gateway."""
 _LOGGER = logging.getLogger(__name__)
-
-
-class _Silent:
-    """Nobody watches a fleet process but by its reports."""
-
-    def acked(self, latency_ns: int) -> None:
-        pass
-
-    def shown(self, latency_ns: int, *, group: bool, size: int) -> None:
-        pass
-
-    def failed(self, text: str) -> None:
-        pass
 
 
 class _Room:
@@ -86,7 +73,7 @@ class Fleet:
             self._history,
             groups=Groups(world),
             recipients=Recipients(world),
-            observer=_Silent(),
+            observer=Nobody(),
             trace_every=config.trace_every,
         )
         ties = world.ties(ignore_dependencies=config.ignore_dependencies) if config.causal else None

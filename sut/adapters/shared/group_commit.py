@@ -9,21 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
-from sut.ports import Unavailable
+from sut.adapters.shared.groups import Group, Groups, items_of, settle
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class _Group(NamedTuple, Generic[T, R]):
-    """One caller's items: written whole and in order, or failed as a whole."""
-
-    items: Sequence[T]
-    done: asyncio.Future[list[R]]
 
 
 class GroupCommit(Generic[T, R]):
@@ -45,10 +37,7 @@ class GroupCommit(Generic[T, R]):
         self._tick_s = tick_s
         self._name = name
         self._write = write
-        self._max_batch = max_batch
-        self._max_waiting = max_waiting
-        self._groups: deque[_Group[T, R]] = deque()
-        self._waiting = 0
+        self._groups: Groups[T, R] = Groups(name, max_batch=max_batch, max_waiting=max_waiting)
         self._leader: asyncio.Task[None] | None = None
 
     async def submit(self, items: Sequence[T]) -> list[R]:
@@ -59,14 +48,10 @@ class GroupCommit(Generic[T, R]):
         """
         if not items:
             return []
-        if self._groups and self._waiting + len(items) > self._max_waiting:
-            raise Unavailable(f"{self._name}: overloaded, {self._waiting} writes wait")
-        done: asyncio.Future[list[R]] = asyncio.get_running_loop().create_future()
-        self._groups.append(_Group(items, done))
-        self._waiting += len(items)
+        group = self._groups.put(items)
         if self._leader is None:
             self._leader = asyncio.create_task(self._lead(), name=f"{self._name} group commit")
-        return await done
+        return await group.done
 
     async def close(self) -> None:
         """Wait for the writes in progress."""
@@ -78,44 +63,17 @@ class GroupCommit(Generic[T, R]):
             if self._tick_s:
                 await asyncio.sleep(self._tick_s - time.monotonic() % self._tick_s)
             while self._groups:
-                groups = self._take()
+                groups = self._groups.take()
                 if groups:
                     await self._write_groups(groups)
         finally:
             self._leader = None
-            while self._groups:  # the loop is ending: no other leader will start
-                self._groups.popleft().done.cancel()
-            self._waiting = 0
+            self._groups.cancel()  # the loop is ending: no other leader will start
 
-    def _take(self) -> list[_Group[T, R]]:
-        groups: list[_Group[T, R]] = []
-        size = 0
-        while self._groups and (not groups or size + len(self._groups[0].items) <= self._max_batch):
-            group = self._groups.popleft()
-            self._waiting -= len(group.items)
-            if not group.done.done():
-                groups.append(group)
-                size += len(group.items)
-        return groups
-
-    async def _write_groups(self, groups: list[_Group[T, R]]) -> None:
+    async def _write_groups(self, groups: list[Group[T, R]]) -> None:
+        results: Sequence[R] | Exception
         try:
-            results = await self._write([item for group in groups for item in group.items])
+            results = await self._write(items_of(groups))
         except Exception as error:  # noqa: BLE001 (each caller gets it)
-            for group in groups:
-                if not group.done.done():
-                    group.done.set_exception(for_each(error))
-            return
-        start = 0
-        for group in groups:
-            end = start + len(group.items)
-            if not group.done.done():
-                group.done.set_result(results[start:end])
-            start = end
-
-
-def for_each(error: Exception) -> Exception:
-    """Return a copy of Unavailable for a caller: a shared one would collect the tracebacks of all."""
-    if isinstance(error, Unavailable):
-        return type(error)(*error.args)
-    return error
+            results = error
+        settle(groups, results)

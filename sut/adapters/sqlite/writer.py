@@ -12,9 +12,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, Generic, TypeVar
 
-from sut.adapters.shared.group_commit import for_each
+from sut.adapters.shared.groups import Group, Groups, items_of, settle
 from sut.ports import Unavailable
 from sut.process.lateness import slack_s
 
@@ -24,15 +24,6 @@ R = TypeVar("R")
 TICKS: Final = 4
 """Looks at the time limits within one of them: a caller waits for a quarter more at most. A stall of the loop counts
 as one look, because what came meanwhile is handled before the next (as in patience.py)."""
-
-
-class _Group(NamedTuple, Generic[T, R]):
-    """One caller's items: written whole and in order, or failed as a whole."""
-
-    items: Sequence[T]
-    done: asyncio.Future[list[R]]
-    until: int
-    """The look at which it is given up."""
 
 
 class Writer(Generic[T, R]):
@@ -54,13 +45,11 @@ class Writer(Generic[T, R]):
         """
         self._name = name
         self._write = write
-        self._max_batch = max_batch
-        self._max_waiting = max_waiting
         self._deadline_s = deadline_s
         self._lock = threading.Lock()
-        self._groups: deque[_Group[T, R]] = deque()
-        self._waiting = 0
-        self._unsettled: deque[_Group[T, R]] = deque()
+        self._groups: Groups[T, R] = Groups(name, max_batch=max_batch, max_waiting=max_waiting)
+        self._unsettled: deque[tuple[int, asyncio.Future[list[R]]]] = deque()
+        """The look at which each caller is given up."""
         self._looks = 0
         self._looking = False
         self._wake: SimpleQueue[bool] = SimpleQueue()
@@ -78,20 +67,16 @@ class Writer(Generic[T, R]):
         if self._closed:
             raise Unavailable(f"{self._name}: closed")
         loop = asyncio.get_running_loop()
-        group: _Group[T, R] = _Group(items, loop.create_future(), self._looks + TICKS + 1)
         with self._lock:
-            if self._groups and self._waiting + len(items) > self._max_waiting:
-                raise Unavailable(f"{self._name}: overloaded, {self._waiting} writes wait")
-            self._groups.append(group)
-            self._waiting += len(items)
+            done = self._groups.put(items).done
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, args=(loop,), name=f"{self._name} writer", daemon=True)
             self._thread.start()
         self._wake.put(True)
-        self._unsettled.append(group)
+        self._unsettled.append((self._looks + TICKS + 1, done))
         if not self._looking:
             self._look_later(loop)
-        return await group.done
+        return await done
 
     async def close(self) -> None:
         """Take no more, and wait within the deadline for what was handed in."""
@@ -108,8 +93,8 @@ class Writer(Generic[T, R]):
         """Give up what has waited for too long."""
         self._looks += 1
         unsettled = self._unsettled
-        while unsettled and (unsettled[0].done.done() or unsettled[0].until <= self._looks):
-            done = unsettled.popleft().done
+        while unsettled and (unsettled[0][1].done() or unsettled[0][0] <= self._looks):
+            _, done = unsettled.popleft()
             if not done.done():
                 done.set_exception(Unavailable(f"{self._name}: no answer in {self._deadline_s} s"))
         self._looking = False
@@ -122,34 +107,12 @@ class Writer(Generic[T, R]):
             while groups := self._take():
                 results: Sequence[R] | Exception
                 try:
-                    results = self._write([item for group in groups for item in group.items])
+                    results = self._write(items_of(groups))
                 except Exception as error:  # noqa: BLE001 (each caller gets it)
                     results = error
                 with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits any more
-                    loop.call_soon_threadsafe(_settle, groups, results)
+                    loop.call_soon_threadsafe(settle, groups, results)
 
-    def _take(self) -> list[_Group[T, R]]:
-        groups: list[_Group[T, R]] = []
-        size = 0
+    def _take(self) -> list[Group[T, R]]:
         with self._lock:
-            while self._groups and (not groups or size + len(self._groups[0].items) <= self._max_batch):
-                group = self._groups.popleft()
-                self._waiting -= len(group.items)
-                if not group.done.done():
-                    groups.append(group)
-                    size += len(group.items)
-        return groups
-
-
-def _settle(groups: list[_Group[T, R]], results: Sequence[R] | Exception) -> None:
-    """Tell each caller its results, or what failed."""
-    start = 0
-    for group in groups:
-        end = start + len(group.items)
-        if group.done.done():
-            pass
-        elif isinstance(results, Exception):
-            group.done.set_exception(for_each(results))
-        else:
-            group.done.set_result(list(results[start:end]))
-        start = end
+            return self._groups.take()

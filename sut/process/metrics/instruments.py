@@ -117,7 +117,7 @@ class Hop:
         """Count a failure."""
 
     def took(self, seconds: float) -> None:
-        """Count one item."""
+        """Count a message or request that this hop handled in so many seconds."""
         self._observe(seconds)
 
     def took_for(self, seconds: float, device: int, client_seq: int, every: int) -> None:

@@ -43,7 +43,7 @@ def test_seeds_vary_order_targets_and_times() -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_the_fault_that_shows_a_variant_comes_first_and_the_others_keep_their_order(seed: int) -> None:
+def test_the_fault_that_shows_a_variant_comes_first_and_several_times(seed: int) -> None:
     drawn, free = (
         schedule.plan(QUICK, targets=TARGETS, seed=seed, profile="embedded", first=first).faults
         for first in ("gateway_crash", "")
@@ -51,9 +51,10 @@ def test_the_fault_that_shows_a_variant_comes_first_and_the_others_keep_their_or
     names = [fault.name for fault in drawn]
     assert names[: schedule.AGAIN] == ["gateway_crash"] * schedule.AGAIN
     others = [fault.name for fault in free if fault.name != "gateway_crash"]
-    assert "gateway_crash" not in names[schedule.AGAIN :]
-    if len(names) == schedule.AGAIN + len(others):
-        assert sorted(names[schedule.AGAIN :]) == sorted(others)
+    after = names[schedule.AGAIN :]
+    assert after
+    assert len(set(after)) == len(after)
+    assert set(after) <= set(others)
 
 
 @pytest.mark.parametrize("name", [name for name, variant in VARIANTS.items() if variant.shown_by])

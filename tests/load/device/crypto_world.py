@@ -9,7 +9,7 @@ from load.device.body import Draft
 from load.drive.api import ApiError, Publication
 from load.drive.keys import Keys
 from load.history.events import Event, message_id
-from load.history.recorder import Recorder
+from load.history.recorder import Nobody, Recorder
 from load.history.writer import HistoryTail, HistoryWriter
 from load.plan.plan import DevicePlan, PlannedSend
 from load.plan.population import Conversation
@@ -55,19 +55,6 @@ class Shelf:
         return KeysOf((bundle,), device_list)
 
 
-class Quiet:
-    """An observer that does not look."""
-
-    def acked(self, latency_ns: int) -> None:
-        pass
-
-    def shown(self, latency_ns: int, *, group: bool, size: int) -> None:
-        pass
-
-    def failed(self, text: str) -> None:
-        pass
-
-
 class World:
     """Three devices, and what they say to each other."""
 
@@ -75,7 +62,7 @@ class World:
         self.shelf = Shelf()
         self.path = directory / "a.bin"
         self.history = HistoryWriter(self.path)
-        self.recorder = Recorder(self.history, groups=frozenset([GROUP]), recipients={}, observer=Quiet())
+        self.recorder = Recorder(self.history, groups=frozenset([GROUP]), recipients={}, observer=Nobody())
         self.keys = Keys(
             users=frozenset([1, 2, 3]),
             conversations=frozenset(CONVERSATIONS),

@@ -15,10 +15,9 @@ from load.device.device import Device, Run
 from load.drive.api import ApiClient
 from load.drive.fleet import PAUSE_S, Fleet
 from load.drive.gateways import Gateways, NoGateway
-from load.history.recorder import Recorder
+from load.history.recorder import Nobody, Recorder
 from load.history.writer import HistoryWriter
 from load.plan.plan import DevicePlan
-from tests.load.device.crypto_world import Quiet
 
 
 class Alarmed:
@@ -42,7 +41,7 @@ class Alarmed:
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     """A fleet without devices, at the time 0."""
     writer = HistoryWriter(tmp_path / "a.bin")
-    recorder = Recorder(writer, groups=frozenset(), recipients={}, observer=Quiet())
+    recorder = Recorder(writer, groups=frozenset(), recipients={}, observer=Nobody())
     yield Fleet(
         run=Run(seed=1, conversations=(), recorder=recorder),
         plans={},
@@ -108,7 +107,7 @@ def test_gateways_are_spread_and_a_failed_one_is_passed_over() -> None:
 
 def test_a_fragmented_frame_is_one_frame(tmp_path: Path) -> None:
     writer = HistoryWriter(tmp_path / "a.bin")
-    recorder = Recorder(writer, groups=frozenset(), recipients={}, observer=Quiet())
+    recorder = Recorder(writer, groups=frozenset(), recipients={}, observer=Nobody())
     device = Device(device=1, plan=DevicePlan(), run=Run(seed=1, conversations=(), recorder=recorder))
     assert device.wake_at() > 0
     device.connect("ws://127.0.0.1:1/v1/ws", "token")

@@ -33,7 +33,7 @@ from sut.protocol.frames import Heartbeat, Recv, Send, Sync
 from tests.kit import waits
 
 
-class Quiet:
+class Counting:
     """An observer that counts."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Rig:
         self.writer = HistoryWriter(self.path)
         self.tail = HistoryTail(self.path)
         self.records: list[Record] = []
-        self.observer = Quiet()
+        self.observer = Counting()
         self.failures: list[str] = []
         api = ApiClient(chat.api_url, rng=random.Random(1))
         tokens = api.tokens("key", plans)

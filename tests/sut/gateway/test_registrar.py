@@ -148,31 +148,23 @@ def test_routes_that_a_failover_lost_unnoticed_are_written_again_and_their_devic
     in_world(scenario, tmp_path)
 
 
-async def after_a_silent_failover(world: World) -> tuple[float, ServerFrame]:
-    """How old the lease is when a device hears something unasked, and what it hears (a BEAT of its own asking: none).
-
-    A replica is master now that had lost the gateway's lease. No call failed.
-    """
+async def after_a_silent_failover(world: World) -> ServerFrame | None:
+    """What a device hears unasked after a replica without the gateway's lease has become master. No call failed."""
     async with world.device() as device:
         while (await device.ask(Heartbeat())) != Beat(0):
             pass
         await until(lambda: world.registry.calls["replaced"] > 0)
-        began_s = time.monotonic()
         world.registry.leases.clear()
         world.registry.generation += 1
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(scaled(1.5)):
-                heard = await device.receive()
-        except TimeoutError:
-            heard = Beat(0)
-        return time.monotonic() - began_s, heard
+                return await device.receive()
+        return None
 
 
 def test_after_a_failover_that_no_call_saw_the_lease_is_taken_and_devices_are_told_at_once(tmp_path):
     async def scenario(world: World) -> None:
-        took_s, heard = await after_a_silent_failover(world)
-        assert heard == Beat(BEAT_RESYNC)
-        assert took_s < scaled(1.5)
+        assert await after_a_silent_failover(world) == Beat(BEAT_RESYNC)
         assert "gateway-1" in world.registry.leases
 
     in_world(scenario, tmp_path, lease_ttl_s=60.0)

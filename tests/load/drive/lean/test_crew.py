@@ -16,7 +16,7 @@ from load.drive.lean.crew import Crew
 from load.drive.lean.session import LeanSession
 from load.drive.lean.world import Groups, Recipients, World, packed
 from load.history.events import Event, Record
-from load.history.recorder import Recorder
+from load.history.recorder import Nobody, Recorder
 from load.history.writer import HistoryTail, HistoryWriter, now_ns
 from load.plan.plan import ALWAYS_US, US, Absence, DevicePlan, Plan, PlannedSend
 from load.plan.population import Conversation, Population
@@ -25,7 +25,6 @@ from sut.protocol.device.client import Client
 from sut.protocol.device.events import ClientSettings
 from sut.protocol.frames import Heartbeat, Recv, Send, Sync
 from tests.kit import waits
-from tests.load.device.crypto_world import Quiet
 
 
 class Rig:
@@ -41,7 +40,7 @@ class Rig:
         group = Conversation(key="a", kind="group", members=tuple(plans), weight=1.0)
         population = Population(first_id=1, activity=(1.0,) * len(plans), conversations=(group,))
         world = World(packed(population, Plan(devices=plans, changes=()), list(plans.values())), [conv])
-        self.recorder = Recorder(writer, groups=Groups(world), recipients=Recipients(world), observer=Quiet())
+        self.recorder = Recorder(writer, groups=Groups(world), recipients=Recipients(world), observer=Nobody())
         self.run = Run(
             seed=1,
             conversations=world.conversations,
