@@ -146,6 +146,7 @@ def test_in_a_large_one_the_first_member_asks_there_and_the_others_believe_sync(
     swarm: Path, chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(readback, "FULLY", 2)
+    monkeypatch.setattr(readback, "QUIET", 1)
     assert readback.main([str(swarm)]) == 0
     asked = {
         device: [frame.conv for frame in frames if isinstance(frame, Fetch)] for device, frames in chat.received.items()
@@ -157,6 +158,19 @@ def test_in_a_large_one_the_first_member_asks_there_and_the_others_believe_sync(
         old.unlink()
     assert readback.main([str(swarm)]) == 70, "the first member is refused"
     assert (2, 11) in heads(swarm)
+
+
+def test_in_a_large_one_sync_is_believed_where_it_has_no_news_but_for_a_share(
+    swarm: Path, chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readback, "FULLY", 2)
+    assert readback.main([str(swarm)]) == 0
+    asked = {
+        device: [frame.conv for frame in frames if isinstance(frame, Fetch)] for device, frames in chat.received.items()
+    }
+    assert [device for device, convs in asked.items() if 11 in convs] == [], "the second of two: 10 is read"
+    assert all(10 in asked[device] for device in (1, 2))
+    assert heads(swarm) == EXPECTED_HEADS, "what is not read is known to be empty"
 
 
 def test_a_conversation_in_which_somebody_sent_is_read_by_all_its_members(
