@@ -90,6 +90,8 @@ class Gateway(Shared):
         self.wall_clock = wall_clock
         self._drain_base_s = settings.drain_base_s
         self.connections: dict[int, Connection] = {}
+        self._by_device: dict[int, Connection] = {}
+        """Device -> its newest open connection: the push service asks about devices."""
         self._last_number = 0
         self.losses = Losses(sequencer.name for sequencer in topology.of_kind("sequencer"))
         self._registers(registry, incarnation, pieces)
@@ -226,7 +228,7 @@ class Gateway(Shared):
         older = self.limits.older(connection.user, connection.device)
         if older is not None:  # independent of the registry, which may answer later or not at all
             older.close(Close.REPLACED, "a newer connection of this device took over")
-        self.connections[connection.number] = connection
+        self.connections[connection.number] = self._by_device[connection.device] = connection
         self.limits.opened(connection)
         self.silence.opened(connection)
         self.registrar.add(connection)
@@ -238,6 +240,8 @@ class Gateway(Shared):
     def left(self, connection: Connection, code: int) -> None:
         """Forget an open connection that has ended with this close code."""
         del self.connections[connection.number]
+        if self._by_device.get(connection.device) is connection:
+            del self._by_device[connection.device]
         self.syncs.left(connection.number)
         self.limits.left(connection)
         self.stats.closed[code] += 1
@@ -350,9 +354,8 @@ class Gateway(Shared):
 
     def _on_peer_question(self, peer: PeerConnection, correlation: int, frame: PeerFrame) -> None:
         if isinstance(frame, AskConnected):
-            asked = frozenset(frame.devices)
-            those = self.connections.values() if asked else ()  # mostly only the silent ones are asked about
-            there = {c.device for c in those if c.device in asked and c not in self.silence}
+            found = ((device, self._by_device.get(device)) for device in frame.devices)
+            there = {device for device, c in found if c is not None and c not in self.silence}
             sure = self.registrar.up and not self.registrar.waiting
             silent = tuple((device, round(age * TICK_S * 1000)) for device, age in self.silence.since(self.clock.tick))
             peer.send(Connected(tuple(there), sure, silent), correlation | ANSWER)

@@ -57,6 +57,18 @@ def test_who_never_reads_is_silent_and_who_answers_a_ping_is_not(tmp_path):
     in_world(scenario, tmp_path, heartbeat_s=30)
 
 
+def test_who_is_connected_is_found_by_device_while_it_has_a_connection(tmp_path):
+    async def scenario(world: World) -> None:
+        async with world.device(1, 11):
+            async with world.device(1, 11):  # takes the place of the first, which ends
+                await world.wait_until_stat("connections", lambda n: n == 1)
+                assert set((await asked(world, 11, 12)).devices) == {11}
+            await world.wait_until_stat("connections", lambda n: n == 0)
+            assert (await asked(world, 11, 12)).devices == ()
+
+    in_world(scenario, tmp_path, heartbeat_s=30)
+
+
 def test_who_has_left_is_told_only_if_the_registry_takes_long_to_learn_of_it(tmp_path):
     async def scenario(world: World) -> None:
         for device, answer_s, silent in ((11, 4.0, [11]), (12, 0.0, [])):
