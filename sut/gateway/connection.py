@@ -63,7 +63,13 @@ class Shared(ABC):
     """State that the connections of one gateway share: settings, limits, timers and counters. Gateway adds its own."""
 
     def __init__(
-        self, topology: Topology, *, max_sockets: int, revoked: Revoked | None, clock: Callable[[], float]
+        self,
+        topology: Topology,
+        *,
+        max_sockets: int,
+        revoked: Revoked | None,
+        syncs: Syncs,
+        clock: Callable[[], float],
     ) -> None:
         settings = topology.settings
         self.token_key = bytes.fromhex(topology.token_key)
@@ -77,7 +83,7 @@ class Shared(ABC):
         self.idle_ticks = ticks(2 * settings.heartbeat_s)
         self.beat_ticks = ticks(min(settings.heartbeat_s + BEAT_SPARE_S, 2 * settings.heartbeat_s))
         self.silence = Silence(self.on_silent)
-        self.syncs = Syncs()
+        self.syncs = syncs
         self.clock = AwakeClock(clock())
         self.wheel: Wheel[Connection] = Wheel()
         self.stats = Stats()
@@ -135,12 +141,13 @@ class Connection(asyncio.Protocol):
     """A device's connection. `number`, `user`, `device`, `login_s` and `epoch` are set when it opens.
 
     `routed`: the registry has stored this connection. `welcomed`: WELCOME was sent; it precedes all other frames.
+    `synced`: a SYNC of it was answered.
     """
 
     __slots__ = (
         "_address", "_blocked", "_gateway", "_head", "_heard", "_indebted", "_looked_at", "_saved_at_s", "_saved_s",
         "_session", "_state", "_tells_log", "_transport", "_unread", "_unwelcome",
-        "device", "due", "epoch", "login_s", "number", "routed", "told", "user", "welcomed",
+        "device", "due", "epoch", "login_s", "number", "routed", "synced", "told", "user", "welcomed",
     )  # fmt: skip
 
     def __init__(self, gateway: Shared, *, address: str = "", unwelcome: bool = False) -> None:
@@ -166,7 +173,7 @@ class Connection(asyncio.Protocol):
         self.device = 0
         self.login_s = 0
         self.epoch = 0
-        self.routed = False
+        self.routed = self.synced = False
         self.told = NEVER
         self.welcomed = False
 
@@ -282,7 +289,7 @@ class Connection(asyncio.Protocol):
         gateway.stats.frames_in += 1
         gateway.limits.too_fast(self.user, 1, second)
         self._answer(answer)
-        self._pay(budget.HEARTBEAT_S)
+        self.pay(budget.HEARTBEAT_S)
         return True
 
     def _answer(self, answer: Answer) -> None:
@@ -343,9 +350,9 @@ class Connection(asyncio.Protocol):
             else:
                 assert isinstance(decision, End)
                 self.close(decision.code, decision.reason, hang_up=not decision.reason)
-        self._pay(time.thread_time() - began_s + budget.elsewhere_s(decisions))
+        self.pay(time.thread_time() - began_s + budget.elsewhere_s(decisions))
 
-    def _pay(self, cost_s: float) -> None:
+    def pay(self, cost_s: float) -> None:
         """Take this cost from what was saved. Reads no more from a peer that is in debt, until that is paid off."""
         now_s, share = time.monotonic(), self._gateway.cpu_share
         self._saved_s = budget.left_s(self._saved_s, now_s - self._saved_at_s, cost_s, share=share)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, cast
 
 from sut.deploy.topology import Service, Tls, Topology
+from sut.gateway import budget
 from sut.gateway.connection import Connection, Shared
 from sut.gateway.listening import Listener, LoopListener
 from sut.gateway.losses import Losses
@@ -80,7 +81,7 @@ class Gateway(Shared):
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(topology, max_sockets=max_sockets, revoked=revoked, clock=clock)
+        super().__init__(topology, max_sockets=max_sockets, revoked=revoked, syncs=pieces.syncs(), clock=clock)
         settings = topology.settings
         self._trace = trace
         self._hop = Hop("gateway")
@@ -301,7 +302,8 @@ class Gateway(Shared):
             self.stats.forwarded += 1
             self.stats.passed_on[type(frame).__name__.lower()] += 1
             if type(frame) is Sync:
-                self.syncs.asked(connection.number, self.clock.tick)
+                newcomer = 0 if connection.synced else connection.device
+                self.syncs.passed_on(connection.number, self.clock.tick, self._clock(), newcomer=newcomer)
             elif type(frame) is Send:
                 self.admission.passed_on(partition, (connection.number, frame.client_seq), now_s)
                 self._trace.message(Step.HANDED_ON, connection.device, frame.client_seq)
@@ -354,11 +356,11 @@ class Gateway(Shared):
 
     def _on_peer_question(self, peer: PeerConnection, correlation: int, frame: PeerFrame) -> None:
         if isinstance(frame, AskConnected):
-            found = ((device, self._by_device.get(device)) for device in frame.devices)
-            there = {device for device, c in found if c is not None and c not in self.silence}
+            silent = self.syncs.owed(self.clock.tick) | dict(self.silence.since(self.clock.tick))
+            there = tuple(device for device in frame.devices if device in self._by_device and device not in silent)
             sure = self.registrar.up and not self.registrar.waiting
-            silent = tuple((device, round(age * TICK_S * 1000)) for device, age in self.silence.since(self.clock.tick))
-            peer.send(Connected(tuple(there), sure, silent), correlation | ANSWER)
+            since = tuple((device, round(age * TICK_S * 1000)) for device, age in silent.items())
+            peer.send(Connected(there, sure, since), correlation | ANSWER)
         else:
             if isinstance(frame, Deliveries) and frame.number:
                 self._taken[peer] = frame.number
@@ -379,12 +381,16 @@ class Gateway(Shared):
     def _deliver(self, item: Deliver) -> None:
         data = websocket.binary(item.frame)  # once, whatever the number of connections
         begun_ns, there, news = self._trace.now_ns(), len(item.conns), is_news(item.frame)
+        page_s = budget.answer_s(item.frame)
         if (sent := answers(item.frame)) is not None:
             for number in item.conns:
                 self._answered(number, *sent, refused=item.frame[0] == Type.NACK)
         elif is_synced(item.frame):
+            now_s = self._clock()
             for number in item.conns:
-                self.syncs.answered(number)
+                self.syncs.answered(number, now_s)
+                if (asker := self.connections.get(number)) is not None:
+                    asker.synced = True
             self._resync_some()
         for number in item.conns:
             connection = self.connections.get(number)
@@ -393,6 +399,8 @@ class Gateway(Shared):
                 there -= 1
                 continue
             connection.send(data)
+            if page_s:
+                connection.pay(page_s)
             if news:
                 self.silence.told(connection, self.clock.tick)
             if item.close:

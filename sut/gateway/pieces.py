@@ -10,6 +10,7 @@ from sut.gateway.announcer import Announcer
 from sut.gateway.handed import Handed
 from sut.gateway.presence import GatewayPresence
 from sut.gateway.registrar import Pace
+from sut.gateway.syncs import Syncs
 from sut.ports import Registry
 
 
@@ -32,3 +33,5 @@ class GatewayPieces:
     """Tells the sequencers routes that the registry cannot be told."""
     handed: type[Handed] = Handed
     """Keeps what a chat service took, for another one if it dies."""
+    syncs: type[Syncs] = Syncs
+    """Who is told to SYNC, and who waits for the answer."""

@@ -324,7 +324,8 @@ class Connected(_Tagged, frozen=True, tag=41):
     """Answer to AskConnected: the devices that are connected and not silent.
 
     `sure`: as far as the gateway knows, the registry has been told of all connected devices. `silent`: (device, ms) for
-    each device that has owed an answer for too long, or has left and is in the registry still.
+    each device that has owed an answer for too long, waits for long for its first SYNCED, or has left and is in the
+    registry still.
     """
 
     devices: tuple[int, ...]

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from sut.ports import Unavailable
 
 RETRY_S: Final = 0.2
+SAY_S: Final = 1.0
+"""Seconds in which the log says once that somebody waits, however many of its calls do."""
 
 T = TypeVar("T")
 log = logging.getLogger("waiting")
+_said_s: dict[str, float] = {}
+"""Caller -> when the log last said that it waits."""
 
 
 async def until_available(action: Callable[[], Awaitable[T]], who: str) -> T:
@@ -21,8 +26,15 @@ async def until_available(action: Callable[[], Awaitable[T]], who: str) -> T:
         try:
             return await action()
         except Unavailable as error:
-            log.warning("%s waits: %s", who, error)
+            _say(who, error)
             await asyncio.sleep(RETRY_S)
+
+
+def _say(who: str, error: Unavailable) -> None:
+    now_s = time.monotonic()
+    if who not in _said_s or _said_s[who] + SAY_S <= now_s:
+        _said_s[who] = now_s
+        log.warning("%s waits: %s", who, error)
 
 
 async def until_tick(period_s: float) -> None:

@@ -26,6 +26,8 @@ from sut.services.waiting import until_available, until_tick
 
 POLL_S: Final = 0.1
 READ_LIMIT: Final = 256
+LOADS: Final = 64
+"""Conversations that are read from the store together. With 8 partitions that is half of what a store lets wait."""
 MAX_LIVE: Final = 20_000
 """The number of conversations of one partition in memory. More are kept while the store does not have them yet."""
 
@@ -136,10 +138,12 @@ class PartitionReader:
 
     async def _load(self, convs: set[int]) -> None:
         missing = [conv for conv in convs if conv not in self._states]
-        loads = (self._until_available(partial(self._store.load, conv)) for conv in missing)
-        for conv, image in zip(missing, await asyncio.gather(*loads), strict=True):
-            if image is not None:
-                self._states[conv] = rule.Conversation.from_image(image)
+        for start in range(0, len(missing), LOADS):
+            some = missing[start : start + LOADS]
+            loads = (self._until_available(partial(self._store.load, conv)) for conv in some)
+            for conv, image in zip(some, await asyncio.gather(*loads), strict=True):
+                if image is not None:
+                    self._states[conv] = rule.Conversation.from_image(image)
         if len(self._states) > MAX_LIVE:
             await self._forget(convs)
 

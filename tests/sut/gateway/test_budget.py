@@ -100,6 +100,39 @@ def test_a_flood_is_not_read_for_a_while_and_another_device_is_served(tmp_path, 
     in_world(scenario, tmp_path)
 
 
+def test_a_page_costs_its_device_what_its_rows_cost(tmp_path) -> None:
+    """A FETCH is small. 100 rows cost the chat service five times what an empty page does."""
+    rows = tuple(f.Message(1, seq, 0, 1, 1, seq, bytes(150)) for seq in range(1, 101))
+    page, notice = f.encode(f.Page(1, 1, 100, 100, rows)), f.encode(f.Notify((f.Entry(1, 1, 0),)))
+    assert budget.answer_s(page) > 4 * budget.elsewhere_s([Forward(f.Fetch(1, 1, 0, 100))])
+    assert budget.answer_s(notice) == 0.0
+
+    async def scenario(world: World) -> None:
+        async with world.device(1, 12):
+            reader, writer = await world.raw(1, 11)
+
+            async def discard() -> None:
+                while await reader.read(1 << 20):
+                    pass
+
+            reading = asyncio.create_task(discard())
+            await world.wait_until_stat("routes_waiting", lambda n: n == 0)
+            asked, other = (world.inside.connections[world.number_of(device)] for device in (11, 12))
+            pages = int(budget.SAVED_S / budget.answer_s(page))
+            delivered = 0
+            while not asked.unheard and delivered < 2 * pages:
+                world.deliver([11], f.decode_server(page))
+                delivered += 1
+                await asyncio.sleep(0.001)
+            assert pages / 2 < delivered < 2 * pages
+            assert not other.unheard
+            await until(lambda: not asked.unheard)
+            writer.transport.abort()
+            await asyncio.gather(reading, return_exceptions=True)
+
+    in_world(scenario, tmp_path)
+
+
 def test_a_device_in_debt_loses_nothing_and_is_read_again(tmp_path) -> None:
     async def scenario(world: World) -> None:
         async with world.device() as device:

@@ -5,7 +5,7 @@ import asyncio
 from sut.gateway.silence import KEPT_S, SILENT_S, Silence
 from sut.gateway.timers import NEVER, ticks
 from sut.process.peer import PeerLink
-from sut.protocol.frames import Ack, Entry, Heartbeat, Message, Notify, encode
+from sut.protocol.frames import Ack, Entry, Heartbeat, Message, Notify, Sync, Synced, encode
 from sut.protocol.peer import AskConnected, Connected, Deliver
 from tests.kit.waits import until
 from tests.sut.gateway.test_presence import MemoryPresence
@@ -65,6 +65,32 @@ def test_who_is_connected_is_found_by_device_while_it_has_a_connection(tmp_path)
                 assert set((await asked(world, 11, 12)).devices) == {11}
             await world.wait_until_stat("connections", lambda n: n == 0)
             assert (await asked(world, 11, 12)).devices == ()
+
+    in_world(scenario, tmp_path, heartbeat_s=30)
+
+
+def test_who_waits_for_what_it_missed_counts_as_silent_until_the_first_answer(tmp_path):
+    """It is connected, and answers pings. What it missed before it came, it knows from the answer to its SYNC only."""
+
+    async def scenario(world: World) -> None:
+        async with world.device(1, 11) as device, world.device(1, 12):
+            await world.wait_until_stat("routes_waiting", lambda n: n == 0)
+            await device.send(Sync(1, 0, ()))
+            await asyncio.sleep(SILENT_S / 2)
+            assert set((await asked(world, 11, 12)).devices) == {11, 12}
+            await asyncio.sleep(SILENT_S / 2 + 0.3)
+            answer = await asked(world, 11, 12)
+            assert answer.devices == (12,), "who asks for nothing is owed nothing"
+            ((one, ms),) = answer.silent
+            assert one == 11
+            assert ms >= 6_000, "what came in the seconds before it is meant too"
+            world.deliver([11], Synced(1, 0, ()))
+            assert await device.receive()
+            assert set((await asked(world, 11, 12)).devices) == {11, 12}
+            await device.send(Sync(2, 0, ()))  # later ones repeat what it was told
+            await asyncio.sleep(SILENT_S + 0.3)
+            answer = await asked(world, 11, 12)
+            assert (set(answer.devices), answer.silent) == ({11, 12}, ())
 
     in_world(scenario, tmp_path, heartbeat_s=30)
 

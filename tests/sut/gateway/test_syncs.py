@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sut.gateway.syncs import FORGET, MOST, Syncs
+from sut.gateway.syncs import FORGET, LEAST, MOST, Syncs, Window
 from sut.protocol import frames as f
 from sut.protocol.peer import Deliver, Missed, SyncDevice
 from tests.kit.waits import until
@@ -22,7 +22,7 @@ def test_there_is_room_for_a_number_of_questions_that_wait() -> None:
         syncs.asked(number, 0)
     assert not syncs.room(0)
     syncs.asked(3, 0)  # it asks again: the same question
-    syncs.answered(7)
+    syncs.answered(7, 0.0)
     assert syncs.room(0)
 
 
@@ -34,6 +34,59 @@ def test_a_question_without_an_answer_is_forgotten_in_time() -> None:
     assert syncs.room(FORGET)
 
 
+def told_all(window: Window, *, devices: int, answer_s: float, at_once: int) -> tuple[float, float, float]:
+    """Tell all of these to SYNC. The service takes `answer_s` for each, and so many at a time without a wait.
+
+    Returns the seconds until all are answered, the longest time of the last answers, and the smallest window.
+    """
+    now_s, waiting, took, sizes = 0.0, [0.0] * 0, [], []
+    free = [0.0] * at_once
+    while devices or waiting:
+        while devices and len(waiting) < window.size:
+            begin = max(now_s, min(free))
+            free[free.index(min(free))] = begin + answer_s
+            waiting.append(now_s)
+            devices -= 1
+        done_s = max(now_s, min(free))
+        now_s = max(done_s, now_s + answer_s / at_once)
+        asked_s = waiting.pop(0)
+        took.append(max(answer_s, now_s - asked_s))
+        window.answered(took[-1], now_s)
+        sizes.append(window.size)
+    return now_s, max(took[len(took) // 2 :]), min(sizes)
+
+
+def test_questions_that_wait_for_each_other_become_fewer_and_all_are_told_as_soon() -> None:
+    """Beyond what the service does at once, more questions only wait: the time for all of them stays the same."""
+    calm = Window()
+    for answer in range(100):
+        calm.answered(0.03, answer * 0.1)
+    assert calm.size == MOST
+    all_s, took_s, least = told_all(calm, devices=2_000, answer_s=0.03, at_once=8)
+    assert took_s < 0.12, "all 50 would wait for 0.19 s"
+    assert all_s < 1.1 * 2_000 * 0.03 / 8
+    assert least >= 8
+
+
+def test_a_service_that_is_slow_for_everybody_is_asked_as_before() -> None:
+    window = Window()
+    for answer in range(500):
+        window.answered(2.0, answer * 0.04)
+    assert window.size == MOST
+
+
+def test_some_are_told_however_slow_the_answers_become_and_more_when_they_are_quick_again() -> None:
+    window = Window()
+    for answer in range(100):
+        window.answered(0.02, answer * 0.1)
+    for answer in range(200):
+        window.answered(5.0, 10 + answer * 0.1)
+    assert window.size == LEAST
+    for answer in range(3_000):
+        window.answered(0.02, 40 + answer * 0.01)
+    assert window.size == MOST
+
+
 def test_those_who_were_not_told_are_told_once_and_in_turn_as_there_is_room() -> None:
     syncs = Syncs()
     syncs.hold_all(range(3 * MOST))
@@ -42,7 +95,7 @@ def test_those_who_were_not_told_are_told_once_and_in_turn_as_there_is_room() ->
     assert syncs.due(0, 1000) == list(range(10, MOST))
     assert syncs.due(0, 1000) == []
     for number in range(5):
-        syncs.answered(number)
+        syncs.answered(number, 0.0)
     assert syncs.due(0, 1000) == list(range(MOST, MOST + 5))
     assert syncs.waiting == 2 * MOST - 5
 
@@ -68,7 +121,7 @@ def test_a_service_that_does_not_answer_is_not_asked_by_everybody_and_all_are_to
             assert await device.ask(f.Heartbeat()) == f.Beat(0)
             assert (await world.stats())["resyncs_held"] == 1
             for number in range(1000, 1000 + MOST):
-                world.inside.syncs.answered(number)
+                world.inside.syncs.answered(number, 0.0)
             assert await device.receive() == f.Beat(f.BEAT_RESYNC)
             assert await device.ask(f.Heartbeat()) == f.Beat(0), "it was told once"
             await device.send(f.Sync(1, 0, ()))

@@ -9,6 +9,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -239,7 +240,12 @@ class World:
         """A sequencer's link to the gateway."""
         return PeerLink(node="sequencer-1", incarnation=9, target="gateway-1", address=self.address("gateway-1"))
 
-    def start_gateway(self, pace: Pace, registry: Callable[[Registry], Registry] = _same) -> None:
+    def start_gateway(
+        self,
+        pace: Pace,
+        registry: Callable[[Registry], Registry] = _same,
+        pieces: GatewayPieces = GatewayPieces(),  # noqa: B008 (frozen)
+    ) -> None:
         """Run the gateway; `registry` wraps its registry."""
         gateway = Gateway(
             self.topology,
@@ -249,7 +255,7 @@ class World:
             max_sockets=process.max_sockets(),
             presence=self.presence,
             revoked=Revoked(self.revocations, keep_s=3600),
-            pieces=GatewayPieces(pace=pace),
+            pieces=replace(pieces, pace=pieces.pace or pace),
             trace=self.trace,
         )
         self.inside = gateway
@@ -326,6 +332,7 @@ def in_world(
     *,
     pace: Pace = PACE,
     registry: Callable[[Registry], Registry] = _same,
+    pieces: GatewayPieces = GatewayPieces(),  # noqa: B008 (frozen)
     traced: bool = False,
     presence: Presence | None = None,
     host: str = HOST,
@@ -341,7 +348,7 @@ def in_world(
         world.presence = presence
         world.revocations.entries += revoked
         await world.chat.start(*world.address("chat-1"))
-        world.start_gateway(pace, registry)
+        world.start_gateway(pace, registry, pieces)
         await asyncio.sleep(0.01)  # it listens by now; otherwise the links' own retries just take longer
         world.sequencer.start()
         try:

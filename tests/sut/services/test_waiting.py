@@ -3,10 +3,12 @@
 import asyncio
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sut.services.waiting import to_tick_s, until_tick
+from sut.ports import Unavailable
+from sut.services.waiting import to_tick_s, until_available, until_tick
 
 
 @given(st.floats(0.0, 1e7), st.sampled_from([0.02, 0.05, 0.1, 0.15, 0.25, 1.0]))
@@ -29,3 +31,18 @@ async def test_those_who_began_at_different_times_wake_up_together() -> None:
     await until_tick(0.5)
     await asyncio.gather(*(look(0.03 * step) for step in range(5)))
     assert {round(at_s / 0.5) for at_s in woken} == {round(woken[0] / 0.5)}
+
+
+async def test_the_log_says_once_a_second_who_waits_however_many_calls_do(caplog: pytest.LogCaptureFixture) -> None:
+    left = dict.fromkeys(range(50), 2)
+
+    async def answer(call: int) -> int:
+        left[call] -= 1
+        if left[call] >= 0:
+            raise Unavailable("overloaded")
+        return call
+
+    calls = (until_available(lambda call=call: answer(call), "a reader of this test") for call in left)
+    assert await asyncio.gather(*calls) == list(left)
+    said = [record.message for record in caplog.records if "a reader of this test" in record.message]
+    assert said == ["a reader of this test waits: overloaded"]
