@@ -22,8 +22,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, NamedTuple
 
-SOON_S: Final = 0.3
-HOLD_S: Final = 0.15
+SOON_S: Final = 0.25
+HOLD_S: Final = 0.1
 OLD_S: Final = 0.2
 SPARE: Final = 4
 FORGET_S: Final = 2.0

@@ -2,21 +2,24 @@
 
 After a gateway dies thousands of devices come back together and ask for all they missed. Requests at one moment wait
 somewhere. Here they wait where they can be sorted, so that the queues behind (a sequencer's, the store's) stay short.
-Each connection gets one read in its turn. A connection whose SYNC listed much to fetch counts as behind until it has
-asked nothing for a while. Its reads wait while connections that follow live are served, except for one read in four.
-A repeated question replaces the one that still waits. One that has waited for PATIENCE_S is refused instead of started:
-its device has repeated it by now, perhaps at another chat service, and nobody waits for the answer.
+Each connection gets one read in its turn, and has few in progress: the pages of a flood would fill the link to its
+gateway, where the others' messages wait behind them. A connection whose SYNC listed much to fetch counts as behind
+until it has asked nothing for a while. Its reads wait while connections that follow live are served, except for one
+read in four. A repeated question replaces the one that still waits. One that has waited for PATIENCE_S is refused
+instead of started: its device has repeated it by now, perhaps at another chat service, and nobody waits for the answer.
 """
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Final, NamedTuple
 
 WIDTH: Final = 128
 """Reads in progress: enough for a sequencer that takes 10 ms, few enough for it to answer all in that time."""
+WIDTH_OF_ONE: Final = 4
+"""Reads in progress of one connection: 80 KB of pages of 100 small messages."""
 MAX_WAITING: Final = 20_000
 PATIENCE_S: Final = 4.0
 """A device repeats a question after 2 s (ClientSettings.fetch_timeout_s); on a slow link it may wait longer."""
@@ -61,13 +64,17 @@ class _Lane:
         asked[key] = read
         return True
 
-    def next(self) -> _Read:
-        flow, asked = self._flows.popitem(last=False)
+    def next(self, free: Callable[[Flow], bool]) -> tuple[Flow, _Read] | None:
+        """Take the next read of a connection that is `free` to have one more; None if there is none."""
+        flow = next((flow for flow in self._flows if free(flow)), None)
+        if flow is None:
+            return None
+        asked = self._flows.pop(flow)
         read = asked.pop(next(iter(asked)))
         if asked:
             self._flows[flow] = asked
         self.waiting -= 1
-        return read
+        return flow, read
 
 
 class FairReads:
@@ -79,6 +86,8 @@ class FairReads:
         self._live = _Lane()
         self._behind = _Lane()
         self._live_in_a_row = 0
+        self._of: Counter[Flow] = Counter()
+        """Reads in progress of each connection."""
         self.under_way = 0
         self.dropped = 0
         """Reads that were refused because they had waited too long."""
@@ -93,34 +102,46 @@ class FairReads:
 
         `refuse` is called instead of `start` if it has waited too long when its turn comes.
         """
-        if self.under_way < self._width and not self.waiting:
-            self.under_way += 1
+        # As long as there is room, only connections that have enough in progress have reads that wait.
+        if self.under_way < self._width and self._free(flow):
+            self._begin(flow)
             start()
             return True
         if self.waiting >= MAX_WAITING:
             return False
         return (self._behind if behind else self._live).put(flow, key, _Read(start, refuse, self._clock()))
 
-    def done(self) -> None:
-        """Start the next read, because a started one has ended, with or without success."""
+    def done(self, flow: Flow) -> None:
+        """Start the next read, because a started one of this connection has ended, with or without success."""
         self.under_way -= 1
-        while self.waiting and self.under_way < self._width:
-            read = self._lane().next()
+        self._of[flow] -= 1
+        if not self._of[flow]:
+            del self._of[flow]
+        while self.under_way < self._width and (following := self._next()) is not None:
+            flow, read = following
             if self._clock() - read.since_s > PATIENCE_S:
                 self.dropped += 1
                 read.refuse()
                 continue
-            self.under_way += 1
+            self._begin(flow)
             read.start()
 
-    def _lane(self) -> _Lane:
-        if not self._behind.waiting:
-            return self._live
-        if self._live.waiting and self._live_in_a_row < LIVE_IN_A_ROW:
-            self._live_in_a_row += 1
-            return self._live
+    def _begin(self, flow: Flow) -> None:
+        self.under_way += 1
+        self._of[flow] += 1
+
+    def _free(self, flow: Flow) -> bool:
+        return self._of[flow] < WIDTH_OF_ONE
+
+    def _next(self) -> tuple[Flow, _Read] | None:
+        if self._behind.waiting and self._live_in_a_row >= LIVE_IN_A_ROW:
+            self._live_in_a_row = 0
+            return self._behind.next(self._free) or self._live.next(self._free)
+        if (read := self._live.next(self._free)) is not None:
+            self._live_in_a_row += self._behind.waiting > 0
+            return read
         self._live_in_a_row = 0
-        return self._behind
+        return self._behind.next(self._free)
 
 
 class Behind:

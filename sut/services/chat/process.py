@@ -7,7 +7,7 @@ import itertools
 import logging
 import math
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Hashable
 from functools import partial
 from typing import Final
@@ -50,6 +50,9 @@ MAX_CURSORS: Final = 100_000
 GATHER_S: Final = 0.02
 """Seconds between two rounds of SYNCs. Those that come meanwhile share the next one: a read of the store, and a
 question to each sequencer. A lone SYNC does not wait."""
+GIVEN_S: Final = 0.02
+MAX_GIVEN: Final = 8
+"""Pages from memory that a connection is given at once in GIVEN_S: a device has at most 8 FETCHes in flight."""
 CURSOR_TICK_S: Final = 1.0
 """Interval in which a share of the cursors is written; all at once would be a burst."""
 
@@ -113,6 +116,9 @@ class _Chat:
         self._fair: defaultdict[str, FairReads] = defaultdict(FairReads)
         """By the sequencer asked first; "" for SYNC, which asks all. One that hangs delays only its own reads."""
         self._behind = Behind()
+        self._given: Counter[tuple[str, int]] = Counter()
+        """Gateway and connection -> the pages that it was given at once, until the time below."""
+        self._given_until_s = 0.0
         self._syncs = Rounds(self._begin_sync, gap_s=GATHER_S)
         self._hops = {"fetch": Hop("fetch"), "sync": Hop("sync")}
 
@@ -135,7 +141,7 @@ class _Chat:
         match frame:
             case Submit():
                 self._submit(gateway, frame)
-            case FetchPage() if (page := self._at_hand(frame)) is not None:
+            case FetchPage() if (page := self._at_hand(gateway, frame)) is not None:
                 gateway.send(_paged(frame, page))
             case FetchPage() | FetchHistory():
                 where = frame.after if isinstance(frame, FetchPage) else frame.before
@@ -179,7 +185,7 @@ class _Chat:
 
         def ended(task: asyncio.Task[None]) -> None:
             self._reads.discard(task)
-            fair.done()
+            fair.done(flow)
 
         def start() -> None:
             task = asyncio.create_task(self._measured(hop, reading))
@@ -220,8 +226,18 @@ class _Chat:
             gateway.send(_paged(frame, page))
         return True
 
-    def _at_hand(self, frame: FetchPage) -> bytes | None:
-        return self._reader.at_hand(frame.conv, frame.user, after=frame.after, limit=frame.limit)
+    def _at_hand(self, gateway: PeerConnection, frame: FetchPage) -> bytes | None:
+        """Return the page if it is in memory; None too if the connection was given enough of these just now."""
+        page = self._reader.at_hand(frame.conv, frame.user, after=frame.after, limit=frame.limit)
+        if page is not None:
+            now_s = time.monotonic()
+            if now_s >= self._given_until_s:
+                self._given.clear()
+                self._given_until_s = now_s + GIVEN_S
+            self._given[gateway.node, frame.conn] += 1
+            if self._given[gateway.node, frame.conn] > MAX_GIVEN:
+                return None
+        return page
 
     def _begin_sync(self, asked: tuple[PeerConnection, SyncDevice]) -> None:
         gateway, frame = asked

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sut.services.chat import fair as module
-from sut.services.chat.fair import AHEAD, BEHIND_S, LIVE_IN_A_ROW, MAX_WAITING_OF_ONE, PATIENCE_S, Behind, FairReads
+from sut.services.chat.fair import (
+    AHEAD,
+    BEHIND_S,
+    LIVE_IN_A_ROW,
+    MAX_WAITING_OF_ONE,
+    PATIENCE_S,
+    WIDTH_OF_ONE,
+    Behind,
+    FairReads,
+)
 
 
 def flow(number: int) -> module.Flow:
@@ -19,15 +30,20 @@ class Reads:
     def __init__(self, width: int = 1) -> None:
         self.fair = FairReads(width=width)
         self.started: list[object] = []
-        for _ in range(width):
-            self.fair.offer(flow(0), "first", lambda: None, behind=False)
+        self.running: list[int] = []
+        for number in range(width):
+            self.fair.offer(flow(-number), "first", partial(self.running.append, -number), behind=False)
 
     def ask(self, number: int, key: object, *, behind: bool = False) -> bool:
-        return self.fair.offer(flow(number), key, lambda: self.started.append((number, key)), behind=behind)
+        def start() -> None:
+            self.started.append((number, key))
+            self.running.append(number)
+
+        return self.fair.offer(flow(number), key, start, behind=behind)
 
     def serve(self, count: int) -> list[object]:
         for _ in range(count):
-            self.fair.done()
+            self.fair.done(flow(self.running.pop(0)))
         return self.started
 
 
@@ -66,8 +82,8 @@ def test_a_repeated_question_takes_the_place_of_the_one_that_waits():
     fair.offer(flow(1), "conv 5", lambda: started.append("req 1"), behind=False)
     fair.offer(flow(1), "conv 5", lambda: started.append("req 2"), behind=False)
     assert fair.waiting == 1
-    fair.done()
-    fair.done()
+    fair.done(flow(0))
+    fair.done(flow(1))
     assert started == ["req 2"]
 
 
@@ -81,7 +97,7 @@ def test_a_read_that_nobody_waits_for_any_more_is_refused_and_not_started():
         )  # fmt: skip
     now_s = PATIENCE_S + 0.1
     fair.offer(flow(3), "asked again", lambda: told.append(("started", "again")), behind=False)
-    fair.done()
+    fair.done(flow(0))
     assert told == [("started", "first"), ("refused", "old"), ("refused", "late"), ("started", "again")]
     assert (fair.waiting, fair.under_way, fair.dropped) == (0, 1, 2)
 
@@ -96,24 +112,44 @@ def test_bounds():
     assert taken == module.MAX_WAITING == flooded.fair.waiting
 
 
+def test_one_connection_has_few_in_progress_and_the_others_do_not_wait_behind_it():
+    reads = Reads(width=100)
+    for number in range(100):
+        reads.fair.done(flow(-number))
+    reads.running.clear()
+    for key in range(10):
+        assert reads.ask(1, key)
+    assert reads.started == [(1, key) for key in range(WIDTH_OF_ONE)]
+    assert reads.ask(2, "a")
+    assert reads.started[-1] == (2, "a"), "there is room, whatever the other one asks"
+    reads.running.remove(2)
+    assert reads.serve(10) == [
+        *((1, key) for key in range(WIDTH_OF_ONE)),
+        (2, "a"),
+        *((1, key) for key in range(4, 10)),
+    ]
+    reads.fair.done(flow(2))
+    assert (reads.fair.waiting, reads.fair.under_way) == (0, 0)
+
+
 def test_up_to_the_width_nobody_waits():
     fair, started = FairReads(width=3), []
     for number in range(5):
         fair.offer(flow(number), "x", lambda number=number: started.append(number), behind=number == 0)
     assert (started, fair.under_way, fair.waiting) == ([0, 1, 2], 3, 2)
-    fair.done()
+    fair.done(flow(1))
     assert (started, fair.under_way, fair.waiting) == ([0, 1, 2, 3], 3, 1)
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.booleans(), st.booleans()), max_size=60))
 def test_everything_that_was_taken_is_started_once_and_never_more_than_the_width(steps):
-    fair, running, started, taken = FairReads(width=2), 0, [], set()
+    fair, running, started, taken = FairReads(width=6), [], [], set()
 
-    def start(what: object) -> None:
-        nonlocal running
-        running += 1
-        assert running <= 2
+    def start(what: tuple[int, int, bool, int]) -> None:
+        running.append(what[0])
+        assert len(running) <= 6
+        assert running.count(what[0]) <= WIDTH_OF_ONE
         started.append(what)
 
     for index, (number, key, behind, ends) in enumerate(steps):
@@ -121,11 +157,9 @@ def test_everything_that_was_taken_is_started_once_and_never_more_than_the_width
         taken.add((number, key, behind))
         assert fair.offer(flow(number), key, lambda what=what: start(what), behind=behind)
         if ends and running:
-            running -= 1
-            fair.done()
+            fair.done(flow(running.pop(0)))
     while running:
-        running -= 1
-        fair.done()
+        fair.done(flow(running.pop(0)))
     assert fair.waiting == fair.under_way == 0
     assert {what[:3] for what in started} == taken
     assert len(set(started)) == len(started)
