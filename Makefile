@@ -7,6 +7,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip --disable-pip-version-check
 SAY    := @printf '%s\n'
+# Tests start hundreds of Python processes. Where this variable is set, each of them compiles every module anew.
+export PYTHONDONTWRITEBYTECODE :=
 UNIT_TESTS := $(addprefix tests/,kit load dashboards chaos/verdict chaos/screen sut/protocol sut/crypto sut/process sut/services sut/gateway)
 
 .DEFAULT_GOAL := help

@@ -66,7 +66,7 @@ class Conversation(NamedTuple):
 
     id: int
     kind: str
-    """direct or group."""
+    """Either "direct" or "group"."""
     members: tuple[int, ...]
     """The ids of all users in it, this one included."""
 
@@ -104,7 +104,7 @@ class ChatUser(User):
         self.id = 0
         """The id of this user, as in Conversation.members."""
         self.conversations: tuple[Conversation, ...] = ()
-        """Those that this user is in. They exist when `on_start` is called."""
+        """The conversations that this user is in. They exist when `on_start` is called."""
         self.inbox: deque[Message] = deque(maxlen=MAX_INBOX)
         """What was displayed and not taken by `receive` or `wait_for`, the oldest first. Messages of others only."""
         self._session: Session

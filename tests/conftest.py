@@ -19,7 +19,7 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.kit import pace
+from tests.kit import pace, shared
 
 TAG = "PETREL_TEST_SESSION"
 OFF = {
@@ -29,13 +29,40 @@ OFF = {
     "defects": ("PETREL_TEST_DEFECTS", "two whole runs of each found defect: `make test-defects` runs these"),
 }
 """Markers whose tests run only where this variable is 1."""
-SHARE_SERVERS = ("adapters", "client", "security")
-"""Folders with servers that start once for all their tests."""
-LONG_FILES = ("tests/load/test_byhand.py",)
-"""Files that wait for minutes and start no whole system."""
+SHARE_SERVERS = {
+    "clusters": tuple(
+        f"tests/sut/adapters/{name}"
+        for name in (
+            "cassandra/test_behind", "cassandra/test_made_before", "cassandra/test_nodes", "kafka/test_faults",
+            "kafka/test_log", "test_devices_contract", "test_keys_contract", "test_log_contract",
+            "test_retention_contract", "test_store_contract",
+        )
+    ),
+    "client": ("tests/sut/client/",),
+    "security": ("tests/security/",),
+    "up": ("tests/system/test_desk", "tests/system/test_inject", "tests/system/test_observe."),
+    "talking": ("tests/system/test_groups_system", "tests/system/test_whole_system"),
+    "silent": ("tests/system/test_added_", "tests/system/test_half_open", "tests/system/test_takeover"),
+}  # fmt: skip
+"""The begins of the paths of tests whose servers start once for all of them."""
+LONGEST = (
+    "clusters", "client", "up", "tests/system/test_run.py", "tests/load/test_byhand.py", "tests/load/test_user.py",
+    "tests/chaos/verdict/bulk/test_condensed.py", "tests/chaos/targets/test_another.py", "tests/load/test_pages.py",
+    "tests/load/test_locustfile.py", "tests/chaos/cli/test_ends.py", "tests/sut/adapters/redis/test_failover.py",
+    "tests/system/test_own_user.py", "tests/sut/services/test_worker.py", "tests/sut/gateway/test_silence.py",
+    "tests/sut/services/push/test_providers.py", "tests/load/drive/test_session.py", "silent", "talking", "security",
+    "tests/sut/services/push/test_sender.py", "tests/sut/services/push/test_decider.py", "tests/test_session.py",
+    "tests/load/drive/lean/test_crew.py", "tests/chaos/run/test_engine.py", "tests/sut/deploy/test_redis.py",
+    "tests/sut/gateway/test_presence.py", "tests/sut/process/test_peer.py", "tests/sut/deploy/test_embedded.py",
+)  # fmt: skip
+"""The scopes that take more than ten seconds, by their time."""
 GRACE_S = 5.0
 """How long a process that was told to stop may take after the last test."""
 
+
+with pytest.MonkeyPatch.context() as _patch:  # with -n there are more test processes than cores
+    _patch.setenv("POLARS_MAX_THREADS", "1")
+    import polars  # noqa: F401 (reads it; the processes that tests start decide for themselves)
 
 settings.register_profile("patient", deadline=None)  # on a busy machine any example may take long once
 settings.load_profile("patient")
@@ -100,17 +127,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 
 def scope(nodeid: str) -> str:
-    """What of the tests goes to one process whole, for the servers that it starts: a file, or one of some folders."""
+    """What of the tests goes to one process whole: a file, or all that use the same servers."""
     path = nodeid.partition("::")[0]
-    return next((folder for folder in SHARE_SERVERS if f"/{folder}/" in path), path)
+    return next((name for name, begins in SHARE_SERVERS.items() if path.startswith(begins)), path)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`make test` is to take eight minutes; what takes more has commands of its own.
 
-    With `-n` the scopes that start whole systems or wait for minutes come first, then those with many tests: what is
-    long and comes last would leave all processes but one without work.
+    With `-n` the scopes that take long come first, then those that start whole systems, then those with many tests:
+    what is long and comes last would leave all processes but one without work.
     """
     for marker, (switch, reason) in OFF.items():
         if os.environ.get(switch) != "1":
@@ -118,10 +145,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 if item.get_closest_marker(marker) is not None:
                     item.add_marker(pytest.mark.skip(reason=reason))
     sizes = Counter(scope(item.nodeid) for item in items)
-    long = {scope(item.nodeid) for item in items if item.get_closest_marker("slow") and not skipped(item)}
-    long.update(LONG_FILES)
-    order = {name: rank for rank, name in enumerate(sorted(sizes, key=lambda name: (name not in long, -sizes[name])))}
+    slow = {scope(item.nodeid) for item in items if item.get_closest_marker("slow") and not skipped(item)}
+    first = {name: place for place, name in enumerate(LONGEST)}
+    by_time = sorted(sizes, key=lambda name: (first.get(name, len(first)), name not in slow, -sizes[name]))
+    order = {name: rank for rank, name in enumerate(by_time)}
     items.sort(key=lambda item: order[scope(item.nodeid)])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """With the last test of a scope its servers end. After the last of all, fixtures end them before `session_tag`."""
+    if nextitem is not None and scope(item.nodeid) != scope(nextitem.nodeid):
+        shared.end()
 
 
 @pytest.hookimpl(tryfirst=True)

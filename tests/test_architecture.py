@@ -6,6 +6,7 @@ rule carries a snippet that breaks it, and a test shows that the rule catches th
 """
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -195,9 +196,13 @@ def module_of(path: Path) -> str:
     return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
 
 
-def imports(module: str, source: str, *, package: bool = False) -> Iterator[Import]:
-    """Every import of a module's source; relative ones resolved."""
-    tree = ast.parse(source)
+@functools.cache
+def imports(module: str, source: str, *, package: bool = False) -> tuple[Import, ...]:
+    """Every import of a module's source; relative ones resolved. Each source is parsed once for all rules."""
+    return tuple(_imports(module, ast.parse(source), package=package))
+
+
+def _imports(module: str, tree: ast.Module, *, package: bool) -> Iterator[Import]:
     lazy = {
         id(inner)
         for outer in ast.walk(tree)
@@ -251,6 +256,7 @@ FILES = project_files()
 MODULES = [path for path in FILES if path.suffix == ".py" and path.parts[0] in PACKAGES]
 
 
+@functools.cache
 def text_of(path: Path) -> str:
     """A project file's text; undecodable bytes are replaced."""
     return (ROOT / path).read_text(encoding="utf-8", errors="replace")

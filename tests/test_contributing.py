@@ -7,11 +7,7 @@ tests/chaos/verdict/test_new_check.py; what they add is added here too.
 
 import functools
 import json
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,10 +15,7 @@ import pytest
 
 from tests.chaos.faults.test_declarations import API_CRASH
 from tests.chaos.verdict.test_new_check import NEW as SILENCE
-from tests.kit.pace import scaled
-
-ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("sut", "load", "chaos", "dashboards", "tests")
+from tests.kit.copied import ROOT, copy_project, python
 
 
 class New(NamedTuple):
@@ -185,9 +178,7 @@ def test_a_path_that_the_table_does_not_name_is_noticed() -> None:
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tree with everything of ADDED, and the histories of its cases written."""
-    root = tmp_path_factory.mktemp("tree")
-    for name in COPIED:
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    root = copy_project(tmp_path_factory.mktemp("tree"), also=("tests",))
     for files in ADDED.values():
         for file, change in files.items():
             put(root / file, change)
@@ -206,15 +197,6 @@ def put(path: Path, change: New | Edit) -> None:
     text = path.read_text(encoding="utf-8")
     place = text.index(change.before)
     path.write_text(text[:place] + change.text + text[place:], encoding="utf-8")
-
-
-def python(root: Path, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run the modules of a copy."""
-    environment = {**os.environ, "PYTHONPATH": str(root), "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=root, env=environment, capture_output=True, text=True, check=False,
-        timeout=scaled(timeout_s),
-    )  # fmt: skip
 
 
 def petrel(root: Path, *arguments: str, status: int = 0, timeout_s: float = 60) -> str:

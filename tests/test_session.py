@@ -53,11 +53,15 @@ def run_session(directory: Path, test: str) -> subprocess.CompletedProcess[str]:
         "-ra",
         "-p",
         "no:cacheprovider",
+        "-p",
+        "xdist.plugin",
+        "-p",
+        "pytest_timeout",
         "--rootdir",
         str(directory),
         str(directory),
     ]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(
         command, cwd=directory, env=environment, capture_output=True, text=True, timeout=scaled(60), check=False
     )

@@ -50,7 +50,7 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
 
     at_s: float
     cpu_s: Mapping[str, float]
-    """By kind of service; `crowd` is the load's own."""
+    """CPU seconds by kind of service; `crowd` is the load's own."""
     pss: Mapping[str, int]
 
     @property

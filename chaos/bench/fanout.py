@@ -22,7 +22,6 @@ from sut.deploy.system import System
 SIZES: Final = (2, 10, 50, 100, 250, 500)
 RATE_PER_S: Final = 5.0
 DURATION_S: Final = 20.0
-ENTRY: Final = 16
 
 
 def run(request: Request) -> Sequence[Mapping[str, float]]:

@@ -33,7 +33,7 @@ class Shape:
     conversations: int
     members: int
     messages: int
-    """Of each conversation."""
+    """Number of messages of each conversation."""
 
     @property
     def devices(self) -> int:

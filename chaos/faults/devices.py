@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from chaos.faults.mechanisms.toxic import CellToxic, Latency, Reset, Silence, Stall
+from chaos.faults.mechanisms.toxic import Blackhole, CellToxic, HalfClose, Latency, Reset, Stall
 from sut.deploy.probes import question
 from sut.deploy.probes.question import Answer
 
 
-class DeviceBlackhole(Silence, CellToxic):
+class DeviceBlackhole(Blackhole, CellToxic):
     """A cell loses everything, in both directions: its devices' connections stay open, and no byte arrives.
 
     Breaks: what the gateways write is lost, although no write fails. Nobody is told. A device that counts as present
@@ -24,11 +24,6 @@ class DeviceBlackhole(Silence, CellToxic):
     """
 
     name = "device_blackhole"
-    toxic = "timeout"
-
-    def add(self, link: str) -> None:
-        """Discard every byte of both directions; no connection ends."""
-        self.world.links.blackhole(link)
 
 
 class DeviceFreeze(Stall, CellToxic):
@@ -45,7 +40,7 @@ class DeviceFreeze(Stall, CellToxic):
     name = "device_freeze"
 
 
-class DeviceHalfClose(Silence, CellToxic):
+class DeviceHalfClose(HalfClose, CellToxic):
     """A cell ends its devices' connections towards the gateways only; the devices are not told.
 
     Breaks: the gateway forgets the devices, while they wait on connections that look open. They must notice the
@@ -58,11 +53,6 @@ class DeviceHalfClose(Silence, CellToxic):
     """
 
     name = "device_half_close"
-    toxic = "slow_close timeout"
-
-    def add(self, link: str) -> None:
-        """End the gateway's side and hold the device's."""
-        self.world.links.half_close(link)
 
 
 class DeviceReset(Reset, CellToxic):

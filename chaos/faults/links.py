@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from chaos.faults.mechanisms.partition import Partition
-from chaos.faults.mechanisms.toxic import Latency, LinkToxic, Reset, Silence, Stall
+from chaos.faults.mechanisms.toxic import Blackhole, HalfClose, Latency, LinkToxic, Reset, Stall
 from sut.deploy.probes.question import Answer
 
 
@@ -99,7 +99,7 @@ class LinkSlicer(LinkToxic):
         return answer.how == "whole" and pieces > len(before.pieces) and answer.took_s >= late_s
 
 
-class LinkBlackhole(Silence, LinkToxic):
+class LinkBlackhole(Blackhole, LinkToxic):
     """A link loses everything, in both directions: its connections stay open, new ones open too, and no byte arrives.
 
     Breaks: neither end is told. Each must notice the silence by itself, and not take a slow far end for a dead one.
@@ -110,14 +110,9 @@ class LinkBlackhole(Silence, LinkToxic):
     """
 
     name = "link_blackhole"
-    toxic = "timeout"
-
-    def add(self, link: str) -> None:
-        """Discard every byte of both directions; no connection ends."""
-        self.world.links.blackhole(link)
 
 
-class LinkHalfClose(Silence, LinkToxic):
+class LinkHalfClose(HalfClose, LinkToxic):
     """A link ends its connections towards the far end only; the near end is not told and holds a half-open socket.
 
     Breaks: the far end forgets the connection. The near end writes into it without an error, and waits for answers that
@@ -130,14 +125,9 @@ class LinkHalfClose(Silence, LinkToxic):
     """
 
     name = "link_half_close"
-    toxic = "slow_close timeout"
-
-    def add(self, link: str) -> None:
-        """End the far side and hold the near one."""
-        self.world.links.half_close(link)
 
 
-class LinkOneWay(Silence, LinkToxic):
+class LinkOneWay(Blackhole, LinkToxic):
     """A link carries nothing towards the far end, while everything from there still arrives.
 
     Breaks: requests are lost, and nothing that the far end says by itself is. So the near end hears a living far end
@@ -149,15 +139,10 @@ class LinkOneWay(Silence, LinkToxic):
     """
 
     name = "link_one_way"
-    toxic = "timeout"
-    ways = 1
-
-    def add(self, link: str) -> None:
-        """Discard every byte towards the link's target."""
-        self.world.links.blackhole(link, ("upstream",))
+    streams = ("upstream",)
 
 
-class LinkOneWayBack(Silence, LinkToxic):
+class LinkOneWayBack(Blackhole, LinkToxic):
     """A link carries nothing from the far end, which still gets everything and acts on it.
 
     Breaks: what was asked for happens, and the near end never learns of it. It repeats what was done already, so the
@@ -169,9 +154,4 @@ class LinkOneWayBack(Silence, LinkToxic):
     """
 
     name = "link_one_way_back"
-    toxic = "timeout"
-    ways = 1
-
-    def add(self, link: str) -> None:
-        """Discard every byte from the link's target."""
-        self.world.links.blackhole(link, ("downstream",))
+    streams = ("downstream",)

@@ -8,7 +8,6 @@ for the check `machine`.
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Final
 import msgspec
 import psutil
 
+from chaos.run.background import Background
 from load.drive.machine import Cores
 from load.history.control import Machine
 from load.history.writer import now_ns
@@ -38,27 +38,17 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stats: dict[str, float] = {}
 
 
-class Sampler:
+class Sampler(Background):
     """Samples in the background from `start` to `stop`. `others` returns processes outside the topology, by name."""
 
     def __init__(
         self, system: System, path: Path, *, others: Callable[[], dict[str, int]], tell: Callable[[Machine], None]
     ) -> None:
+        super().__init__("sampler")
         self._system = system
         self._path = path
         self._others = others
         self._tell = tell
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop after the sample under way. Does nothing if sampling never began."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
 
     def _run(self) -> None:
         encoder, cores = msgspec.json.Encoder(), Cores()

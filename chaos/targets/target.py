@@ -7,13 +7,18 @@ event loop. Whatever a method raises is taken for a broken connection; `Refused`
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 HOST = "127.0.0.1"
+HANG_UP_S = 2.0
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
 
 class Refused(Exception):
@@ -123,3 +128,55 @@ class Inbox:
         """Yield the messages until the end."""
         while (message := await self._queue.get()) is not None:
             yield message
+
+
+class Answers(Generic[K, T]):
+    """Questions on one connection that wait for their answers, each under a key of its own."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[K, asyncio.Future[T]] = {}
+
+    def expect(self, key: K) -> asyncio.Future[T]:
+        """Return the answer to come. Await it after the question was sent."""
+        answer = self._waiting[key] = asyncio.get_running_loop().create_future()
+        return answer
+
+    def settle(self, key: K, answer: T) -> None:
+        """Give an answer to whoever waits for it. Harmless when nobody does."""
+        waiting = self._waiting.pop(key, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
+
+    def forget(self, key: K) -> None:
+        """Take a question back."""
+        self._waiting.pop(key, None)
+
+    def end(self) -> None:
+        """Raise ConnectionError in all who wait: the connection ended."""
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_exception(ConnectionError("the connection ended"))
+        self._waiting.clear()
+
+
+class Closable(Protocol):
+    """What holds the connection, such as an HTTP session."""
+
+    async def close(self) -> None:
+        """Close the connection."""
+
+
+async def end_tasks(*tasks: asyncio.Task[None] | None) -> None:
+    """Cancel the tasks of a connection, and return when they have ended."""
+    there = [task for task in tasks if task is not None]
+    for task in there:
+        task.cancel()
+    await asyncio.gather(*there, return_exceptions=True)
+
+
+async def hang_up(connection: Closable | None) -> None:
+    """Close a connection, within HANG_UP_S even if the server is silent."""
+    if connection is not None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HANG_UP_S):
+                await connection.close()

@@ -74,7 +74,7 @@ class ServiceUsage:
     """Number of processes that had the name, one after the other."""
     numbers: dict[str, OwnNumber] = field(default_factory=dict)
     connections: list[float | None] = field(default_factory=list)
-    """Of a gateway, at each sample."""
+    """A gateway's open connections at each sample; None for other services."""
 
     @property
     def peak_rss_bytes(self) -> float | None:

@@ -291,7 +291,7 @@ class Bench:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What came of all that."""
+        """The recorder's counts that show whether all of it happened."""
         its = self.recorder.counters
         return {
             "online": its.online, "shown": its.shown, "acked": its.acked, "receipts": its.receipts,

@@ -47,7 +47,7 @@ BODY: Final = bytes(250)
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do next."""
+    """A time of sending at one rate."""
 
     rate_per_s: float
     duration_s: float
@@ -60,7 +60,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     wanted: int
     """Messages that were due."""
     withheld: int
-    """Of these, not written: too many of the device wait already."""
+    """Messages that were due and not written, because too many of the device wait already."""
     acked: int
     shown: int
     refused: int

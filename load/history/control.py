@@ -258,8 +258,3 @@ class ControlReader:
                 except msgspec.DecodeError:
                     continue
         return sorted(events, key=lambda event: event.t)
-
-
-def control_events(directory: Path) -> ControlReader:
-    """Return a reader that follows the control lines of a history directory."""
-    return ControlReader(directory)

@@ -74,10 +74,6 @@ class Population:
         """Return how much this user sends, relative to the others."""
         return self.activity[user - self.first_id]
 
-    def expected_recipients(self) -> float:
-        """Return the mean number of recipients of a message."""
-        return sum(c.weight * (len(c.members) - 1) for c in self.conversations)
-
 
 def stream(seed: int, name: str) -> random.Random:
     """Return an independent random stream for one purpose."""

@@ -9,15 +9,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol, TypedDict, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
-from sut.adapters.redis.client import Address
 from sut.adapters.redis.master import RedisMaster
 from sut.adapters.redis.presence import RedisPresence
 from sut.adapters.redis.registry import RedisRegistry
 from sut.adapters.redis.revocations import RedisRevocations
 from sut.adapters.shared.site import Site
-from sut.deploy.logins import Login
 from sut.deploy.topology import Topology
 from sut.ports import Devices, KeyStore, MessageLog, MessageStore, Presence, Registry, SutError
 from sut.process.metrics.instruments import timed
@@ -71,7 +69,7 @@ class Backends:
         return timed(cast("Devices", self._open(self._site.topology.store, "open_devices")), Devices, "devices")
 
     def registry(self) -> RedisRegistry:
-        return timed(self._kept(RedisRegistry(**self._redis())), Registry, "registry")
+        return timed(self._kept(RedisRegistry(self._redis())), Registry, "registry")
 
     def revocations(self, registry: RedisRegistry) -> RedisRevocations:
         """Return the list of revoked devices, over the connections of `registry`."""
@@ -80,11 +78,11 @@ class Backends:
     def presence(self, *, ttl_s: float | None = None) -> RedisPresence:
         """Open presence on its own connection, so that a slow look delays no route. `ttl_s` None: the system's TTL."""
         ttl_s = self._site.topology.settings.presence_ttl_s if ttl_s is None else ttl_s
-        return timed(self._kept(RedisPresence(**self._redis(), ttl_s=ttl_s)), Presence, "presence")
+        return timed(self._kept(RedisPresence(self._redis(), ttl_s=ttl_s)), Presence, "presence")
 
     def master(self) -> RedisMaster:
         """Open a client of the registry's Redis."""
-        return self._kept(RedisMaster(**self._redis()))
+        return self._kept(self._redis())
 
     async def close(self) -> None:
         """Close all that was opened, the newest first. An error in one does not keep the others open."""
@@ -102,9 +100,9 @@ class Backends:
         self._closings.append(opened.close)
         return opened
 
-    def _redis(self) -> _Redis:
+    def _redis(self) -> RedisMaster:
         topology, node = self._site
-        return _Redis(
+        return RedisMaster(
             sentinels=[topology.dial(node, sentinel.name, "redis") for sentinel in topology.of_kind("sentinel")],
             master_name=topology.redis_master,
             address_map=self._site.dialed("redis", "redis"),
@@ -112,12 +110,3 @@ class Backends:
             login=topology.redis_login("service"),
             sentinel_login=topology.sentinel_login("service"),
         )
-
-
-class _Redis(TypedDict):
-    sentinels: list[Address]
-    master_name: str
-    address_map: dict[Address, Address]
-    deadline_s: float
-    login: Login | None
-    sentinel_login: Login | None

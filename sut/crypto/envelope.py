@@ -140,20 +140,6 @@ def group_size(plaintext: int, *, new: int = 0, first: int = 0) -> int:
     return HEAD_BYTES + sections + plaintext + TAG_BYTES + SIGNATURE_BYTES
 
 
-def chunks(sections: Iterable[Section], *, limit: int = MAX_BODY) -> list[tuple[Section, ...]]:
-    """Split sections, in order, into parts that each fit a CONTROL envelope of `limit` bytes."""
-    parts: list[list[Section]] = []
-    room = 0
-    for section in sections:
-        size = SECTION_HEAD_BYTES + len(section.data)
-        if size > room:
-            parts.append([])
-            room = limit - HEAD_BYTES
-        parts[-1].append(section)
-        room -= size
-    return [tuple(part) for part in parts]
-
-
 class Unwrapped(NamedTuple):
     """The payload key of a message, with the digest of the payload that it decrypts."""
 

@@ -29,7 +29,7 @@ from doubleratchet.recommended import HashFunction, diffie_hellman_ratchet_curve
 from sut.crypto import primitives
 from sut.crypto.errors import CryptoError, KeyGone, Malformed, Refused, Unreadable
 from sut.crypto.prekeys import Agreed, Bundle, Opening, OwnKeys
-from sut.crypto.wire import KEY_BYTES, Reader, number
+from sut.crypto.wire import Reader, number
 
 MAX_SKIPPED: Final = 1000
 """The most messages that one message may skip."""
@@ -38,9 +38,6 @@ MAX_KEPT: Final = 4000
 
 Two conversations that are read one after the other share a session.
 """
-RATCHET_HEAD: Final = KEY_BYTES + 8
-OPENING_BYTES: Final = 2 * KEY_BYTES + 8
-MESSAGE_OVERHEAD: Final = RATCHET_HEAD + primitives.TAG_BYTES
 _CHAIN_STEP: Final = b"\x02\x01"
 """The HMACs of these bytes under the chain key are the next chain key and the message key, as in Signal."""
 

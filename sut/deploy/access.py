@@ -143,7 +143,7 @@ def read(file: str, environ: Mapping[str, str] | None = None) -> Mapping[str, Ac
 
 @functools.lru_cache(maxsize=8)
 def _read(file: str, _stamp: tuple[int, ...], given: tuple[tuple[str, str], ...]) -> Mapping[str, Access]:
-    """As `read`; `_stamp` changes with the file."""
+    """Do what `read` does. `_stamp` changes with the file, so that a changed one is read again."""
     parts = {kind: dict(part) for kind, part in (_file(Path(file)) if file else {}).items()}
     for name, value in given:
         kind, field = _VARIABLES[name]

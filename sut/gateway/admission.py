@@ -85,7 +85,7 @@ class _Lane:
 
     def __init__(self) -> None:
         self.asked: dict[Key, _Asked] = {}
-        """By key, the oldest first."""
+        """The questions without an answer by key, the oldest first."""
         self._taken = _Rate()
         self._answers = _Rate()
         self._alone_s = self._alone_at_s = 0.0

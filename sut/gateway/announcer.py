@@ -44,7 +44,7 @@ class Announcer:
         self._new: dict[int, Connection] = {}
         self._gone: list[int] = []
         self._untold: deque[tuple[PeerConnection, list[Connection]]] = deque()
-        """Who is still to be told of which connections, MAX_BATCH at most."""
+        """Chat services that are still to be told, each with at most MAX_BATCH connections."""
         self.since_s = math.inf
         """Since when routes are announced; infinity: they are not."""
 

@@ -27,7 +27,7 @@ class Listener(ABC):
         self._loop = asyncio.get_running_loop()
         self._again: asyncio.TimerHandle | None = None
         self._taken: set[asyncio.Task[Any]] = set()
-        """Until their connections have begun."""
+        """Tasks of accepted sockets whose connections have not begun."""
         self._closed = False
         try:
             sock.listen(BACKLOG)

@@ -111,7 +111,7 @@ class Registrar:
         self._recovered = asyncio.Event()
         self._was_leased = False
         self._generation = 0
-        """Of the registry that holds our lease; 0: none does."""
+        """The generation of the registry that holds our lease; 0: none does."""
         self._moved = asyncio.Event()
         self._rewritten = False  # all routes, since the registry last failed
         self.up = False

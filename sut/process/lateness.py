@@ -18,7 +18,7 @@ from sut.process.metrics.instruments import loop_was_late
 
 SAMPLE_S: Final = 0.1
 HALVED_S: Final = 5.0
-"""What was seen counts half after this time."""
+"""Age in seconds at which an observation counts half."""
 SLACK_TIMES: Final = 3.0
 """A question waits for a core here, there, and here again."""
 MAX_SLACK_S: Final = 3.0

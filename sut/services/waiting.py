@@ -1,11 +1,13 @@
-"""How the services wait: for a backend that is away, for the next batch of a queue, and for the next look."""
+"""How the services wait: for a backend, for the next look, for a batch of a queue, and to write what may wait."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeVar
 
 from sut.ports import Unavailable
@@ -14,6 +16,7 @@ RETRY_S: Final = 0.2
 SAY_S: Final = 1.0
 """Seconds in which the log says once that somebody waits, however many of its calls do."""
 
+K = TypeVar("K")
 T = TypeVar("T")
 log = logging.getLogger("waiting")
 _said_s: dict[str, float] = {}
@@ -49,6 +52,19 @@ def to_tick_s(now_s: float, period_s: float) -> float:
     """Return the seconds until the next multiple of the period, in whole ms, as timers have them."""
     period_ms = round(period_s * 1000)
     return (period_ms - round(now_s * 1000) % period_ms) / 1000
+
+
+async def paced(waiting: dict[K, T], *, tick_s: float, pace_s: float) -> AsyncIterator[dict[K, T]]:
+    """Take a share of what waits each tick, so that all of it is taken about once in `pace_s`; for ever.
+
+    Yields what was taken, the oldest first, and nothing while nothing waits.
+    """
+    tick_s = min(tick_s, pace_s)
+    while True:
+        await asyncio.sleep(tick_s)
+        count = math.ceil(len(waiting) * tick_s / pace_s)
+        if taken := {key: waiting.pop(key) for key in list(itertools.islice(waiting, count))}:
+            yield taken
 
 
 async def next_batch(queue: asyncio.Queue[T], most: int) -> list[T]:

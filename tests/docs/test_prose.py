@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -74,17 +75,30 @@ def banned(text: str) -> list[str]:
     ]
 
 
-def lint(text: str, tmp_path: Path) -> list[str]:
-    """What proselint says of the prose."""
-    page = tmp_path / "page.txt"
-    by_hand = GENERATED.sub("", text)
-    page.write_text("\n\n".join(plain(block.text) for block in blocks(by_hand)), encoding="utf-8")
-    command = [Path(sys.executable).parent / "proselint", "check", "--config", CONFIG, page]
+def lint(texts: Mapping[str, str], directory: Path) -> dict[str, list[str]]:
+    """What proselint says of the prose of each page, by the page's name; one process for all of them."""
+    pages = {name: directory / f"{name}.txt" for name in texts}
+    for name, text in texts.items():
+        by_hand = GENERATED.sub("", text)
+        pages[name].write_text("\n\n".join(plain(block.text) for block in blocks(by_hand)), encoding="utf-8")
+    command = [Path(sys.executable).parent / "proselint", "check", "--config", CONFIG, *pages.values()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode in (0, 1), done.stderr
-    found = [line.removeprefix(str(page)) for line in (done.stdout + done.stderr).splitlines() if str(page) in line]
-    assert bool(found) is bool(done.returncode), "proselint says one thing and ends with another"
+    said = (done.stdout + done.stderr).splitlines()
+    found = {name: [line.removeprefix(str(page)) for line in said if str(page) in line] for name, page in pages.items()}
+    assert any(found.values()) is bool(done.returncode), "proselint says one thing and ends with another"
     return found
+
+
+def name_of(path: Path) -> str:
+    """A name that no other page has, and that can be a file's."""
+    return path.relative_to(ROOT).as_posix().replace("/", "-")
+
+
+@pytest.fixture(scope="module")
+def linted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """What proselint says of each of PAGES, by `name_of`."""
+    return lint({name_of(path): path.read_text(encoding="utf-8") for path in PAGES}, tmp_path_factory.mktemp("pages"))
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -98,8 +112,8 @@ def test_no_phrase_is_banned(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_proselint_finds_nothing(path: Path, tmp_path: Path) -> None:
-    assert not lint(path.read_text(encoding="utf-8"), tmp_path)
+def test_proselint_finds_nothing(path: Path, linted: dict[str, list[str]]) -> None:
+    assert not linted[name_of(path)]
 
 
 def test_the_readme_is_one_page() -> None:
@@ -125,5 +139,7 @@ def test_a_banned_phrase_is_found() -> None:
 
 
 def test_proselint_is_awake(tmp_path: Path) -> None:
-    assert lint("This is a very unique idea, and at the end of the day it is a game changer.\n", tmp_path)
-    assert not lint("The gateway closes the connection.\n", tmp_path)
+    worn = "This is a very unique idea, and at the end of the day it is a game changer.\n"
+    found = lint({"worn": worn, "plain": "The gateway closes the connection.\n"}, tmp_path)
+    assert found["worn"]
+    assert not found["plain"]

@@ -142,7 +142,13 @@ class MiniChat:
         self._stop = asyncio.Event()
         server: Server
         async with serve(
-            self._device, "127.0.0.1", 0, process_request=self._check, compression=None, ping_interval=None
+            self._device,
+            "127.0.0.1",
+            0,
+            process_request=self._check,
+            compression=None,
+            ping_interval=None,
+            close_timeout=0.5,
         ) as server:
             self._port = server.sockets[0].getsockname()[1]
             self._started.set()

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from load import workload as configs
-from load.history.control import Machine, Phase, Sends, control_events
+from load.history.control import ControlReader, Machine, Phase, Sends
 from load.history.events import Event, Record
 from load.history.ledger import LedgerReader
 from load.history.writer import HistoryTail
@@ -57,7 +57,7 @@ def test_a_headless_run_does_all_that_was_planned(locust, swarm, chat, tier: str
     planned = sum(len(its.sends) for its in plan.devices.values())
     reader = LedgerReader(config.history)
     wait_until(lambda: drained(reader, planned))
-    phases = control_events(config.history)
+    phases = ControlReader(config.history)
     told: list[object] = []
     wait_until(lambda: told.extend(phases.poll()) or "quiesce" in {e.name for e in told if isinstance(e, Phase)})
     seen = [event for event in told if isinstance(event, Phase)]
@@ -115,7 +115,7 @@ def test_after_sigusr1_nobody_writes_and_everything_settles(locust, swarm) -> No
     for process in (started.process, *started.workers()):
         os.kill(process.pid, signal.SIGUSR1)
     wait_until(
-        lambda: [e.name for e in control_events(config.history).poll() if isinstance(e, Phase)].count("quiesce") == 3
+        lambda: [e.name for e in ControlReader(config.history).poll() if isinstance(e, Phase)].count("quiesce") == 3
     )
     wait_until(lambda: reader.update() and reader.all_drained())
     settled = reader.update()

@@ -4,19 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from sut.deploy import system
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
+from tests.kit import shared
+from tests.kit.whole import embedded
 
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Real processes, until the last test of the session that needs them."""
-    started = system.start(
-        profile="embedded",
-        directory=tmp_path_factory.mktemp("system"),
-        settings=Settings(heartbeat_s=5),
-        on_progress=lambda _line: None,
-    )
-    yield started
-    started.stop(15.0)
+    """Real processes, until the last test that needs them."""
+    yield shared.keep(embedded(tmp_path_factory.mktemp("system"), Settings(heartbeat_s=5)))
+    shared.end()

@@ -5,16 +5,14 @@ apart, so nothing else would tell them within the test.
 """
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 import websockets
 
 from sut.deploy.system import System
-from sut.deploy.topology import Settings
 from sut.protocol import frames as f
-from tests.kit.whole import call, create, embedded, gateways, tokens
+from tests.kit.whole import call, create, gateways, tokens
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -24,11 +22,8 @@ HEARD_S = 2.0
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    directory = tmp_path_factory.mktemp("added")
-    settings = Settings(heartbeat_s=30, push=False)
-    with embedded(directory, settings) as started:
-        yield started
+def running(silent: System) -> System:
+    return silent
 
 
 async def hears_of(running: System, url: str, token: str, conv: int) -> str:

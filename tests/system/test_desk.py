@@ -16,7 +16,6 @@ from chaos.faults import undo
 from chaos.run.rundir import RunDir
 from load.history.control import ControlReader, Fault, Plan
 from load.history.writer import now_ns
-from sut.deploy import system as deploy
 from sut.deploy.system import System
 from tests.kit.pace import scaled
 from tests.kit.waits import wait_until
@@ -25,13 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    started = deploy.start(
-        profile="embedded", directory=tmp_path_factory.mktemp("up") / "up",
-        on_progress=lambda *_text: None, on_waiting=lambda *_names: None,
-    )  # fmt: skip
-    yield started
-    started.stop()
+def system(up: System) -> System:
+    return up
 
 
 class Desk:
@@ -101,18 +95,30 @@ def pending(system: System) -> list[undo.Promise]:
     return undo.pending(RunDir(system.topology.path).ledger)
 
 
-def a_test(system: System, name: str) -> Path:
-    (system.topology.path / name / "history").mkdir(parents=True)
-    (system.topology.path / name / "history" / "meta.jsonl").touch()
-    return system.topology.path / name
+@pytest.fixture
+def a_test(system: System) -> Iterator[Callable[[str], Path]]:
+    """Makes directories of tests by hand that are under way, and closes them."""
+    begun: list[Path] = []
+
+    def begin(name: str) -> Path:
+        begun.append(system.topology.path / name)
+        (begun[-1] / "history").mkdir(parents=True)
+        (begun[-1] / "history" / "meta.jsonl").touch()
+        return begun[-1]
+
+    yield begin
+    for directory in begun:
+        (directory / "manifest.json").touch()
 
 
 def faults_in(run: Path) -> list[Fault | Plan]:
     return [event for event in ControlReader(run / "history").poll() if isinstance(event, Fault | Plan)]
 
 
-def test_what_the_page_asks_for_is_done_proven_and_recorded(system: System, desk: Callable[[], Desk]) -> None:
-    run, page = a_test(system, "swarm-1"), desk()
+def test_what_the_page_asks_for_is_done_proven_and_recorded(
+    system: System, desk: Callable[[], Desk], a_test: Callable[[str], Path]
+) -> None:
+    run, page = a_test("swarm-1"), desk()
     offers = {one["name"]: one for one in page.parts["offers"]["faults"]}
     assert offers["gateway_pause"]["targets"] == ["gateway-1", "gateway-2", "gateway-3"]
     assert "no target" in offers["kafka_crash"]["why_not"]
@@ -150,8 +156,10 @@ def test_what_the_page_asks_for_is_done_proven_and_recorded(system: System, desk
     assert page.ask(do="heal") == (True, "nothing is injected")
 
 
-def test_the_faults_of_an_experiment_are_planned_and_dropped(system: System, desk: Callable[[], Desk]) -> None:
-    run, page = a_test(system, "swarm-2"), desk()
+def test_the_faults_of_an_experiment_are_planned_and_dropped(
+    desk: Callable[[], Desk], a_test: Callable[[str], Path]
+) -> None:
+    run, page = a_test("swarm-2"), desk()
     assert page.ask(do="begin", t0_ns=now_ns()) == (False, "no experiment was drawn")
     ok, text = page.ask(do="draw", experiment="quick", seed=3, duration_s=2)
     assert not ok

@@ -11,18 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sut.deploy.topology import Settings
 from sut.protocol import frames as f
-from tests.kit.whole import call, embedded, tokens
+from tests.kit.whole import call, tokens
+from tests.system.conftest import GROUP_CAP
 from tests.system.test_whole_system import phone
-
-CAP = 12
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    with embedded(tmp_path_factory.mktemp("system"), Settings(heartbeat_s=5, group_cap=CAP)) as started:
-        yield started
+def running(talking):
+    return talking
 
 
 class Group:
@@ -78,8 +75,8 @@ def test_adds_at_once_never_make_a_group_larger_than_the_cap(running):
             pool.map(lambda user: group.status(31 + user % 2, "POST", "members", {"user": user}), range(300, 330))
         )
     assert sorted(set(answers)) == [200, 409]
-    assert answers.count(200) == CAP - 2
-    assert len(group.roles(31)) == CAP
+    assert answers.count(200) == GROUP_CAP - 2
+    assert len(group.roles(31)) == GROUP_CAP
 
 
 async def ask_history(device, conv: int, before: int, limit: int) -> f.Page:

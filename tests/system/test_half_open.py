@@ -9,17 +9,15 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
 
 from sut.deploy.system import System
-from sut.deploy.topology import Settings
 from sut.protocol import frames as f
 from sut.protocol.signals import PresenceNews, Watch
 from tests.kit.waits import until
-from tests.kit.whole import create, embedded, gateways, tokens
+from tests.kit.whole import create, gateways, tokens
 from tests.sut.gateway.world import upgrade
 from tests.sut.services.push.test_push_system import phone, pushes, register, send
 
@@ -27,7 +25,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 SENDER, STOPPED, UNREAD, THERE = 7001, 7002, 7003, 7004
 BOUND_S = 5.0
-HEARTBEAT_S = 30.0
 PHONE = """
 import asyncio, sys, websockets
 async def main():
@@ -42,11 +39,8 @@ asyncio.run(main())
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    directory = tmp_path_factory.mktemp("silent")
-    settings = Settings(heartbeat_s=HEARTBEAT_S)
-    with embedded(directory, settings) as started:
-        yield started
+def running(silent: System) -> System:
+    return silent
 
 
 async def unread(running: System, token: str) -> asyncio.StreamWriter:

@@ -14,7 +14,6 @@ from chaos.faults import undo
 from chaos.run import inject
 from chaos.run.rundir import RunDir
 from load.history.control import ControlReader
-from sut.deploy import system as deploy
 from sut.deploy.system import System
 from tests.kit.pace import scaled
 from tests.kit.waits import wait_until
@@ -23,15 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    started = deploy.start(
-        profile="embedded",
-        directory=tmp_path_factory.mktemp("up") / "up",
-        on_progress=lambda *_text: None,
-        on_waiting=lambda *_names: None,
-    )
-    yield started
-    started.stop()
+def system(up: System) -> System:
+    return up
 
 
 def command(system: System, *words: str) -> list[str]:
@@ -74,7 +66,7 @@ def pending(system: System) -> list[undo.Promise]:
 
 
 def test_a_fault_is_proven_held_and_healed_and_a_test_under_way_has_it(system: System) -> None:
-    test = system.topology.path / "swarm-1"
+    test = system.topology.path / "swarm-3"
     (test / "history").mkdir(parents=True)
     (test / "history" / "meta.jsonl").touch()
     before = system.pid("gateway-1")

@@ -12,7 +12,6 @@ import pytest
 from chaos.errors import HarnessError
 from chaos.run.observe import prometheus
 from chaos.run.observe.prometheus import Observed
-from sut.deploy import system as deploy
 from sut.deploy.probes import probe
 from sut.deploy.system import System
 from sut.process.metrics.catalogue import unnamed
@@ -24,16 +23,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    started = deploy.start(
-        profile="embedded",
-        directory=tmp_path_factory.mktemp("up") / "up",
-        on_progress=lambda *_text: None,
-        on_waiting=lambda *_names: None,
-        timeout_s=scaled(45),
-    )
-    yield started
-    started.stop()
+def system(up: System) -> System:
+    return up
 
 
 @pytest.fixture(scope="module")

@@ -3,30 +3,27 @@
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
 from typing import cast
 
 import pytest
 import websockets
 
 from sut.deploy.system import System
-from sut.deploy.topology import Settings
 from sut.process.partitioning import partition_of
 from sut.protocol import frames as f
 from tests.kit.pace import scaled
 from tests.kit.waits import Deadline, wait_until
-from tests.kit.whole import create, embedded, gateways, tokens
+from tests.kit.whole import create, gateways, tokens
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
-ANN, BOB = 7001, 7002
+ANN, BOB = 7101, 7102
 WITHIN_S = 5.0
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with embedded(tmp_path_factory.mktemp("takeover"), Settings(heartbeat_s=30, push=False)) as started:
-        yield started
+def running(silent: System) -> System:
+    return silent
 
 
 class Device:

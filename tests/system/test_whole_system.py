@@ -12,18 +12,16 @@ from pathlib import Path
 import pytest
 import websockets
 
-from sut.deploy.topology import Settings
 from sut.protocol import frames as f
 from tests.kit.pace import scaled
-from tests.kit.whole import call, create, embedded, gateways, tokens
+from tests.kit.whole import call, create, gateways, tokens
 
 PLAIN_CLIENT = Path(__file__).parents[1] / "kit" / "plain_client.py"
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    with embedded(tmp_path_factory.mktemp("system"), Settings(heartbeat_s=5)) as started:
-        yield started
+def running(talking):
+    return talking
 
 
 class Phone:

@@ -16,7 +16,6 @@ import psutil
 
 from chaos.errors import HarnessError
 
-START_S: Final = 60.0
 MARGIN: Final = 1.1
 """A ratio below this is no difference on a machine that does other things too."""
 

@@ -52,7 +52,7 @@ class Storm(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds from the end of the outage until waits are short again."""
     highest_wait_s: float
     wait_s: list[float]
-    """For each second."""
+    """The mean wait in each second."""
     answered: list[float]
     """New answers in each second, as a share of what the queue carries."""
 

@@ -14,6 +14,7 @@ from chaos.faults.proofs.passage import Passage, at_once
 from chaos.faults.proofs.proof import Look, Proof, every, in_turn
 from chaos.faults.undo import Restore, Undo
 from sut.deploy.errors import LinkError
+from sut.deploy.net.links import STREAMS, Stream
 from sut.deploy.probes.question import Answer
 from sut.deploy.topology import Link, Topology
 
@@ -27,8 +28,8 @@ class Toxics(Fault):
     kind = "link"
     needs = frozenset({"links"})
     toxic: ClassVar[str]
-    """The types of its toxics, as the proxy names them, with a space between: one for each of `ways`, or two."""
-    ways: ClassVar[int] = 2
+    """The types of its toxics, as the proxy names them, with a space between: one for each of `streams`, or two."""
+    streams: ClassVar[tuple[Stream, ...]] = STREAMS
     """Directions that carry the toxic."""
     ask_s: ClassVar[float] = 0.8
     """How many seconds to wait for an answer over a link, on a machine that is as fast as usual."""
@@ -85,7 +86,7 @@ class Toxics(Fault):
 
     def _in_force(self, way: Passage) -> Proof:
         types = self.toxic.split()
-        wanted = sorted(types if len(types) == 2 else self.ways * types)
+        wanted = sorted(types if len(types) == 2 else len(self.streams) * types)
         return way.toxics(lambda toxics: sorted(toxic.type for toxic in toxics) == wanted)
 
     @staticmethod
@@ -112,6 +113,26 @@ class Stall(Silence):
     def add(self, link: str) -> None:
         """Set both directions to a bandwidth of 0."""
         self.world.links.bandwidth(link, kb_per_s=0)
+
+
+class Blackhole(Silence):
+    """Every byte of `streams` is discarded; no connection ends."""
+
+    toxic = "timeout"
+
+    def add(self, link: str) -> None:
+        """Discard every byte of these directions."""
+        self.world.links.blackhole(link, self.streams)
+
+
+class HalfClose(Silence):
+    """The far side's connections end, and the near side's are held open."""
+
+    toxic = "slow_close timeout"
+
+    def add(self, link: str) -> None:
+        """End the far side and hold the near one."""
+        self.world.links.half_close(link)
 
 
 class Reset(Toxics):

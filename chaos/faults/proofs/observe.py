@@ -20,7 +20,7 @@ Address = tuple[str, int]
 
 STARVED_LOOKS: Final = 60
 STARVED_EVERY_S: Final = 0.013
-"""In no step with the tenth of a second of chaos/faults/mechanisms/starve.py."""
+"""Out of step with the periods of 0.1 s of chaos/faults/mechanisms/starve.py: the looks fall on all parts of one."""
 LOOK_S: Final = 0.8
 """Seconds that one look waits for an answer. A healthy service on this machine answers in milliseconds."""
 ANSWER_S: Final = 3.0

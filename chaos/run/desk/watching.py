@@ -46,7 +46,7 @@ class ServiceView(msgspec.Struct, frozen=True, kw_only=True):
     rss_bytes: int | None
     cpu: float | None
     answers: bool | None
-    """Whether it answered within half a second; None: it is not asked."""
+    """True if it answered within half a second; None if it is not asked."""
     stats: dict[str, float]
 
 

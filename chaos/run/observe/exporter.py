@@ -23,6 +23,7 @@ from prometheus_client.registry import Collector
 
 from chaos.errors import ChaosError
 from chaos.faults import undo
+from chaos.run.background import Background
 from load.history.control import ControlReader, Fault
 from load.history.ledger import Ledger, LedgerReader
 from sut.deploy.errors import DeployError
@@ -53,10 +54,11 @@ class Looked(NamedTuple):
     """A Redis: True if it takes itself for the master."""
 
 
-class Exporter(Collector):
+class Exporter(Background, Collector):
     """Looks at one system each second, from `start` to `stop`. What it saw last is what a scrape gets."""
 
     def __init__(self, system: System) -> None:
+        super().__init__("exporter")
         self.registry = CollectorRegistry()
         self.registry.register(self)
         self._system = system
@@ -67,17 +69,6 @@ class Exporter(Collector):
         self._faults = BrokenNow(system.topology.path)
         self._broken: dict[tuple[str, str], float] = {}
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="exporter", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop after the look under way."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
 
     def describe(self) -> Iterable[Metric]:
         """Return nothing: what there is to tell is known after the first look."""

@@ -8,7 +8,6 @@ says that it could not recover all, the client reads the history, as the documen
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import json
 import shutil
@@ -18,7 +17,7 @@ from typing import Any, ClassVar, Final
 import aiohttp
 import jwt
 
-from chaos.targets.target import HOST, Inbox, Message, NotHere, Place, Refused, Target
+from chaos.targets.target import HOST, Answers, Inbox, Message, NotHere, Place, Refused, Target, end_tasks, hang_up
 
 API_KEY: Final = "petrel"
 SECRET: Final = "petrel-petrel-petrel-petrel-petrel"  # noqa: S105 (of a server of this run on the loopback)
@@ -39,7 +38,7 @@ class Centrifugo(Target):
         self._http: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._inbox = Inbox()
-        self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._answers = Answers[int, dict[str, Any]]()
         self._at: dict[str, tuple[int, str]] = {}
         """The offset that was shown last, and the epoch, of each room."""
         self._reader: asyncio.Task[None] | None = None
@@ -112,10 +111,7 @@ class Centrifugo(Target):
             return
         finally:
             inbox.end()
-            for waiting in self._waiting.values():
-                if not waiting.done():
-                    waiting.set_exception(ConnectionError("the connection ended"))
-            self._waiting.clear()
+            self._answers.end()
 
     async def _hear(self, socket: aiohttp.ClientWebSocketResponse, inbox: Inbox, said: dict[str, Any]) -> None:
         if not said:
@@ -124,8 +120,8 @@ class Centrifugo(Target):
             self._show(inbox, said["push"]["channel"].removeprefix("room:"), said["push"]["pub"])
         elif "push" in said and {"unsubscribe", "disconnect"} & said["push"].keys():
             await socket.close()
-        elif (waiting := self._waiting.pop(said.get("id", 0), None)) is not None and not waiting.done():
-            waiting.set_result(said)
+        else:
+            self._answers.settle(said.get("id", 0), said)
 
     def _show(self, inbox: Inbox, room: str, publication: dict[str, Any]) -> None:
         offset = publication.get("offset", 0)
@@ -137,8 +133,7 @@ class Centrifugo(Target):
     async def _ask(self, method: str, request: dict[str, Any]) -> dict[str, Any]:
         assert self._socket is not None
         number = next(self._ids)
-        waiting: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = waiting
+        waiting = self._answers.expect(number)
         await self._socket.send_json({"id": number, method: request})
         answer = await waiting
         if "error" in answer:
@@ -183,12 +178,6 @@ class Centrifugo(Target):
 
     async def close(self) -> None:
         """Stop reading and close the connection, within 2 s even if the server is silent."""
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
-            self._reader = None
-        if self._http is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(2):
-                    await self._http.close()
-            self._http = None
+        await end_tasks(self._reader)
+        await hang_up(self._http)
+        self._reader = self._http = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import itertools
 import shutil
 import xml.etree.ElementTree as ET
@@ -20,7 +19,7 @@ from xml.sax.saxutils import escape
 
 import aiohttp
 
-from chaos.targets.target import HOST, Inbox, Message, NotHere, Place, Refused, Target
+from chaos.targets.target import HOST, Answers, Inbox, Message, NotHere, Place, Refused, Target, end_tasks, hang_up
 
 LIBRARIES: Final = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib")
 DOMAIN: Final = "localhost"
@@ -70,7 +69,7 @@ class Ejabberd(Target):
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._reader: asyncio.Task[None] | None = None
         self._inbox = Inbox()
-        self._answers: dict[str, asyncio.Future[ET.Element]] = {}
+        self._answers = Answers[str, ET.Element]()
         self._ids = itertools.count(1)
         self._stream = ""
         """The id by which this client may resume its stream."""
@@ -185,10 +184,7 @@ class Ejabberd(Target):
                     self._hear(stanza)
         finally:
             inbox.end()
-            for answer in self._answers.values():
-                if not answer.done():
-                    answer.set_exception(ConnectionError("the connection ended"))
-            self._answers.clear()
+            self._answers.end()
 
     def _hear(self, stanza: ET.Element) -> None:
         room = (stanza.get("from") or "").partition("@")[0]
@@ -204,9 +200,7 @@ class Ejabberd(Target):
                 self._late[room].append((number, body.text or ""))
             else:
                 self._show(room, number, body.text or "")
-        asked = self._answers.pop(stanza.get("id") or "", None)
-        if asked is not None and not asked.done():
-            asked.set_result(stanza)
+        self._answers.settle(stanza.get("id") or "", stanza)
 
     def _show(self, room: str, number: str, text: str) -> None:
         self._last[room] = number
@@ -235,8 +229,7 @@ class Ejabberd(Target):
     async def _asked(self, stanza: str) -> ET.Element:
         """Send a stanza with an id of its own in the place of %s, and return the answer."""
         name = f"{self.user}-{next(self._ids)}"  # a room passes the author's id on to all, so it must be nobody else's
-        answer: asyncio.Future[ET.Element] = asyncio.get_running_loop().create_future()
-        self._answers[name] = answer
+        answer = self._answers.expect(name)
         await self._say(stanza % name)
         return await answer
 
@@ -281,12 +274,6 @@ class Ejabberd(Target):
 
     async def close(self) -> None:
         """Drop the connection, as a client does that lost its network: the stream may be resumed."""
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
-            self._reader = None
-        if self._http is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(2):
-                    await self._http.close()
-            self._http = None
+        await end_tasks(self._reader)
+        await hang_up(self._http)
+        self._reader = self._http = None

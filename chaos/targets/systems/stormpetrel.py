@@ -7,7 +7,6 @@ by an ACK, or by SYNC after each connection. It repeats a SEND each 2 s until it
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import json
 import random
@@ -17,7 +16,7 @@ from typing import Any, ClassVar, Final
 
 import aiohttp
 
-from chaos.targets.target import HOST, Inbox, Message, Place, Refused, Target
+from chaos.targets.target import HOST, Answers, Inbox, Message, Place, Refused, Target, end_tasks, hang_up
 
 AGAIN_S: Final = 2.0
 SILENCE_S: Final = 5.0
@@ -43,7 +42,7 @@ class Stormpetrel(Target):
         self._cursors: dict[int, int] = {}
         self._heads: dict[int, int] = {}
         self._fetching: set[int] = set()
-        self._answers: dict[tuple[int, int], asyncio.Future[bytes]] = {}
+        self._answers = Answers[tuple[int, int], bytes]()
         self._requests = itertools.count(1)
         self._heard_s = 0.0
         self._heartbeat_s = 30.0
@@ -97,10 +96,7 @@ class Stormpetrel(Target):
                     self._hear(frame.data)
         finally:
             inbox.end()
-            for answer in self._answers.values():
-                if not answer.done():
-                    answer.set_exception(ConnectionError("the connection ended"))
-            self._answers.clear()
+            self._answers.end()
 
     async def _beat(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Send heartbeats, and drop a connection that leaves one unanswered for SILENCE_S."""
@@ -116,34 +112,28 @@ class Stormpetrel(Target):
     def _hear(self, frame: bytes) -> None:
         kind = frame[0]
         if kind in (0x82, 0x83):  # ACK, NACK
-            self._settle((0x01, struct.unpack_from("!Q", frame, 9)[0]), frame)
+            self._answers.settle((0x01, struct.unpack_from("!Q", frame, 9)[0]), frame)
         elif kind == 0x84:  # NOTIFY
             for conv, seq, _flags in _entries(frame, 1):
                 self._reached(conv, seq)
         elif kind in (0x86, 0x87, 0x8A):  # PAGE, SYNCED, ERROR
-            self._settle((0x03, struct.unpack_from("!I", frame, 1)[0]), frame)
+            self._answers.settle((0x03, struct.unpack_from("!I", frame, 1)[0]), frame)
         elif kind == 0x88 and frame[1] & RESYNC:
             self._tasks.append(asyncio.create_task(self._sync()))
         elif kind == 0x89 and self._socket is not None:  # DRAIN
             self._tasks.append(asyncio.create_task(_close(self._socket)))
 
-    def _settle(self, key: tuple[int, int], frame: bytes) -> None:
-        answer = self._answers.pop(key, None)
-        if answer is not None and not answer.done():
-            answer.set_result(frame)
-
     async def _ask(self, key: tuple[int, int], frame: bytes) -> bytes:
         """Send a frame, and again each AGAIN_S, until it is answered."""
         assert self._socket is not None
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._answers[key] = answer
+        answer = self._answers.expect(key)
         try:
             while not answer.done():
                 await self._socket.send_bytes(frame)
                 await asyncio.wait([answer], timeout=AGAIN_S)
             return answer.result()
         finally:
-            self._answers.pop(key, None)
+            self._answers.forget(key)
 
     async def _sync(self) -> None:
         """Ask which conversations are ahead of this device."""
@@ -222,15 +212,10 @@ class Stormpetrel(Target):
     async def close(self) -> None:
         """End the tasks of the connection, and close it."""
         tasks, self._tasks = self._tasks, []
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(*tasks)
         self._fetching.clear()
-        if self._http is not None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(2):
-                    await self._http.close()
-            self._http = None
+        await hang_up(self._http)
+        self._http = None
 
 
 async def _close(socket: aiohttp.ClientWebSocketResponse) -> None:

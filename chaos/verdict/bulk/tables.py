@@ -27,7 +27,7 @@ ROOM: Final = 4
 TIME_BITS: Final = 43
 """Times of a history of up to 2^43 ns (2.4 hours) are compared within groups in one walk."""
 LEAST: Final = 1_000_000
-"""As many slots and pairs are always allowed."""
+"""This many slots and pairs are allowed however short the history is."""
 
 
 class Tables:

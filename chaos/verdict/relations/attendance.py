@@ -24,7 +24,7 @@ class Attendance(NamedTuple):
 
     @property
     def share(self) -> float:
-        """From 0 to 1."""
+        """The share of the devices that were wanted online and are, from 0 to 1."""
         return self.online / self.wanted
 
     def __str__(self) -> str:

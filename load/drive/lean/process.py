@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import logging
 import os
 import resource
 import signal
@@ -33,7 +32,6 @@ WRITE_OUT_NS: Final = 15_000_000_000
 """Time after the plan's end in which a message may still wait for its first transmission, in ns."""
 ONE_SOURCE: Final = 20_000
 """Devices that one address has ports for, to one gateway."""
-_LOGGER = logging.getLogger(__name__)
 
 
 class _Room:

@@ -9,17 +9,14 @@ device for two users at the same moment is the operator's mistake: the later one
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 from sut.adapters.cassandra.each import chunks, each
-from sut.adapters.cassandra.opening import Opening
+from sut.adapters.cassandra.opening import Home
 from sut.adapters.cassandra.order import after
-from sut.adapters.cassandra.policies import Address
 from sut.adapters.cassandra.rows import MAX_INTEGER, Batch
-from sut.adapters.cassandra.schema import Binding
 from sut.adapters.cassandra.session import CassandraSession
-from sut.deploy.logins import Login
 from sut.ports import Provider, PushAddress, RegisteredDevice
 
 DEADLINE_S: Final = 2.0
@@ -56,20 +53,11 @@ class CassandraDevices:
     """The directory in one keyspace. Belongs to one event loop; other processes open the same keyspace."""
 
     def __init__(
-        self,
-        dialed: Mapping[Address, Address],
-        binding: Binding,
-        *,
-        deadline_s: float = DEADLINE_S,
-        wall_clock_ns: Callable[[], int] = time.time_ns,
-        login: Login | None = None,
+        self, home: Home, *, deadline_s: float = DEADLINE_S, wall_clock_ns: Callable[[], int] = time.time_ns
     ) -> None:
-        """Connects at the first call. `dialed`: each node's own (rpc address, port) -> where to dial it."""
+        """Connects at the first call."""
         self._wall_clock_ns = wall_clock_ns
-        opening = Opening(
-            dialed, binding, statements(binding.keyspace), local_dc=None, deadline_s=deadline_s, login=login
-        )
-        self._session = CassandraSession(opening)
+        self._session = CassandraSession(home, statements(home.binding.keyspace), deadline_s=deadline_s)
 
     async def register(self, devices: Sequence[RegisteredDevice]) -> list[bool]:
         """Add the devices, or replace their push address. False: it is another user's or revoked."""

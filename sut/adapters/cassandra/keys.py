@@ -13,17 +13,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from sut.adapters.cassandra.opening import Opening
+from sut.adapters.cassandra.opening import Home
 from sut.adapters.cassandra.order import after
-from sut.adapters.cassandra.policies import Address
 from sut.adapters.cassandra.rows import MAX_INTEGER, Batch
-from sut.adapters.cassandra.schema import Binding
 from sut.adapters.cassandra.session import CassandraSession
-from sut.deploy.logins import Login
 from sut.ports import OneTimePrekey, PrekeyBundle, SignedPrekey, Unavailable, UserKeys
 
 DEADLINE_S: Final = 3.0
@@ -62,21 +59,11 @@ class CassandraKeys:
     """The keys in one keyspace. Belongs to one event loop; other processes open the same keyspace."""
 
     def __init__(
-        self,
-        dialed: Mapping[Address, Address],
-        binding: Binding,
-        *,
-        local_dc: str | None = None,
-        deadline_s: float = DEADLINE_S,
-        wall_clock_ns: Callable[[], int] = time.time_ns,
-        login: Login | None = None,
+        self, home: Home, *, deadline_s: float = DEADLINE_S, wall_clock_ns: Callable[[], int] = time.time_ns
     ) -> None:
-        """Connects at the first call. `dialed`: each node's own (rpc address, port) -> where to dial it."""
+        """Connects at the first call."""
         self._wall_clock_ns = wall_clock_ns
-        opening = Opening(
-            dialed, binding, statements(binding.keyspace), local_dc=local_dc, deadline_s=deadline_s, login=login
-        )
-        self._session = CassandraSession(opening)
+        self._session = CassandraSession(home, statements(home.binding.keyspace), deadline_s=deadline_s)
         self._turns: WeakValueDictionary[tuple[int, int], asyncio.Lock] = WeakValueDictionary()
 
     async def publish(

@@ -39,28 +39,26 @@ class Opened(NamedTuple):
     prepared: Mapping[str, PreparedStatement]
 
 
+class Home(NamedTuple):
+    """Where a store is: the nodes, the keyspace, and what lets a client in."""
+
+    dialed: Mapping[Address, Address]
+    """Each node's own (rpc address, port) -> where to dial it."""
+    binding: Binding
+    login: Login | None = None
+    """None where the nodes ask nobody."""
+
+
 class Opening:
     """One session: being opened, then open, then closed. Belongs to one event loop."""
 
-    def __init__(
-        self,
-        dialed: Mapping[Address, Address],
-        binding: Binding,
-        statements: Mapping[str, str],
-        *,
-        local_dc: str | None,
-        deadline_s: float,
-        login: Login | None = None,
-    ) -> None:
+    def __init__(self, home: Home, statements: Mapping[str, str], *, deadline_s: float) -> None:
         """The first call of `opened` starts the attempts; `deadline_s` is that of the session's requests.
 
-        `dialed`: each node's own address -> where to dial it. `statements`: CQL by name.
+        `statements`: CQL by name.
         """
-        self._dialed = dialed
-        self._binding = binding
+        self._home = home
         self._statements = statements
-        self._local_dc = local_dc
-        self._login = login
         self.deadline_s = deadline_s
         self.trouble = "not connected yet"
         """Why there is no session; "" when there is one."""
@@ -116,11 +114,12 @@ class Opening:
 
     def _open(self) -> Opened:
         """Open a session and prepare all statements; runs on a thread."""
-        cluster = make_cluster(self._dialed, local_dc=self._local_dc, deadline_s=self.deadline_s, login=self._login)
+        dialed, binding, login = self._home
+        cluster = make_cluster(dialed, deadline_s=self.deadline_s, login=login)
         try:
             session = cluster.connect()
             session.default_fetch_size = None  # whole answers: every SELECT has a bound
-            ensure_schema(session, self._binding, deadline=time.monotonic() + SCHEMA_DEADLINE_S, closing=self._closing)
+            ensure_schema(session, binding, deadline=time.monotonic() + SCHEMA_DEADLINE_S, closing=self._closing)
             with ThreadPoolExecutor(PREPARED_AT_ONCE) as pool:
                 prepared = dict(
                     zip(self._statements, pool.map(session.prepare, self._statements.values()), strict=True)

@@ -109,18 +109,16 @@ class Endpoints(DefaultEndPointFactory):  # type: ignore[misc]
         return endpoint(self._dialed.get(own, own), self._login)
 
 
-def make_cluster(
-    dialed: Mapping[Address, Address], *, local_dc: str | None, deadline_s: float, login: Login | None = None
-) -> Cluster:
+def make_cluster(dialed: Mapping[Address, Address], *, deadline_s: float, login: Login | None = None) -> Cluster:
     """Return the driver's Cluster for these nodes, given by their own address. Nothing is connected yet.
 
-    `local_dc` None: the data centre of the first node that answers. Protocol 4, because version 5 adds checksums that
-    cost a third more of the client's CPU a request, and loopback and TCP have theirs.
+    The data centre is that of the first node that answers. Protocol 4, because version 5 adds checksums that cost a
+    third more of the client's CPU a request, and loopback and TCP have theirs.
     """
 
     def profile(patience_s: float) -> ExecutionProfile:
         return ExecutionProfile(
-            load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(local_dc or "")),
+            load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy("")),
             retry_policy=IdempotentRetry(),
             consistency_level=ConsistencyLevel.LOCAL_QUORUM,
             request_timeout=deadline_s,

@@ -16,7 +16,7 @@ from cassandra import ConsistencyLevel, DriverException
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, NoHostAvailable
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
-from sut.adapters.cassandra.opening import Opened, Opening, told
+from sut.adapters.cassandra.opening import Home, Opened, Opening, told
 from sut.adapters.cassandra.policies import WRITES
 from sut.adapters.cassandra.rows import Batch
 from sut.adapters.shared.patience import patience
@@ -34,9 +34,9 @@ _Bind = Callable[[Mapping[str, PreparedStatement]], Any]
 class CassandraSession:
     """The prepared statements of one keyspace, run within deadlines. Belongs to one event loop."""
 
-    def __init__(self, opening: Opening) -> None:
-        """Opens nothing before the first request."""
-        self._opening = opening
+    def __init__(self, home: Home, statements: Mapping[str, str], *, deadline_s: float) -> None:
+        """Opens nothing before the first request. `statements`: CQL by name. `deadline_s`: of each request."""
+        self._opening = Opening(home, statements, deadline_s=deadline_s)
         self._places = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._waiting = 0
         self._answers: set[asyncio.Future[_Rows]] = set()

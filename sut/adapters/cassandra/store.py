@@ -14,21 +14,18 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
 from sut.adapters.cassandra import retention as cassandra_retention
 from sut.adapters.cassandra import rows
 from sut.adapters.cassandra.each import chunks, each
-from sut.adapters.cassandra.opening import Opening
-from sut.adapters.cassandra.policies import Address
+from sut.adapters.cassandra.opening import Home
 from sut.adapters.cassandra.retention import Retention
 from sut.adapters.cassandra.rows import BATCH_ROWS, MAX_INTEGER, Batch, bucket_of, image_of, last_of, messages_of
-from sut.adapters.cassandra.schema import Binding
 from sut.adapters.cassandra.session import CassandraSession
 from sut.adapters.shared.gathering import Gathering
-from sut.deploy.logins import Login
 from sut.ports import ConversationImage, ConversationWrite, Pace, Span, StoredMessage, Unavailable
 
 DEADLINE_S: Final = 2.0
@@ -61,23 +58,20 @@ class CassandraStore:
 
     def __init__(
         self,
-        dialed: Mapping[Address, Address],
-        binding: Binding,
+        home: Home,
         *,
-        local_dc: str | None = None,
         deadline_s: float = DEADLINE_S,
         expires: bool = False,
         wall_clock: Callable[[], float] = time.time,
-        login: Login | None = None,
     ) -> None:
-        """Connects at the first call. `dialed`: each node's own (rpc address, port) -> where to dial it.
+        """Connects at the first call.
 
         No request takes much longer than `deadline_s`; a write() of many conversations has several. `expires`: True if
         messages are kept for a limited time. Messages written while it is False are not noted, and stay.
         """
-        statements = rows.statements(binding.keyspace) | cassandra_retention.statements(binding.keyspace)
-        opening = Opening(dialed, binding, statements, local_dc=local_dc, deadline_s=deadline_s, login=login)
-        self._session = CassandraSession(opening)
+        keyspace = home.binding.keyspace
+        statements = rows.statements(keyspace) | cassandra_retention.statements(keyspace)
+        self._session = CassandraSession(home, statements, deadline_s=deadline_s)
         self._first_states = Gathering(self._ask_first_states, most=ASKED_AT_ONCE)
         self._expires = expires
         self._retention = Retention(

@@ -59,7 +59,7 @@ class RedisMaster:
         login: Login | None = None,
         sentinel_login: Login | None = None,
     ) -> None:
-        """`address_map`: the address Sentinel names -> where to dial it; others are dialled directly.
+        """`address_map`: the address Sentinel names -> where to dial it (a proxy); others are dialled directly.
 
         `login`: for the master; None where it has no users. `sentinel_login`: for the Sentinels.
         """

@@ -16,10 +16,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from sut.adapters.redis.client import Address
 from sut.adapters.redis.master import RedisMaster
 from sut.adapters.redis.script import Script, parts, place
-from sut.deploy.logins import Login
 
 KEPT_S: Final = 7 * 86_400
 
@@ -39,28 +37,9 @@ class RedisPresence:
     Each method raises Unavailable within about `deadline_s`, and at once while Redis is known to be away.
     """
 
-    def __init__(
-        self,
-        *,
-        sentinels: Sequence[Address],
-        master_name: str,
-        address_map: Mapping[Address, Address],
-        ttl_s: float,
-        deadline_s: float = 0.3,
-        login: Login | None = None,
-        sentinel_login: Login | None = None,
-    ) -> None:
-        """`ttl_s`: how long a report on a user counts; the same in the whole system. The other arguments as in
-        RedisRegistry.
-        """
-        self._master = RedisMaster(
-            sentinels=sentinels,
-            master_name=master_name,
-            address_map=address_map,
-            deadline_s=deadline_s,
-            login=login,
-            sentinel_login=sentinel_login,
-        )
+    def __init__(self, master: RedisMaster, *, ttl_s: float) -> None:
+        """`ttl_s`: how long a report on a user counts; the same in the whole system. `close` closes `master`."""
+        self._master = master
         self._ttl_ms = round(ttl_s * 1000)
 
     @property

@@ -19,10 +19,8 @@ import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sut.adapters.redis.client import Address
 from sut.adapters.redis.master import RedisMaster
 from sut.adapters.redis.script import MAX_BATCH, Script, parts, place
-from sut.deploy.logins import Login
 from sut.ports import Route, Unavailable
 
 ROUTE_TTL_S: Final = 86_400
@@ -38,25 +36,8 @@ class RedisRegistry:
     away. After an error a write may have happened.
     """
 
-    def __init__(
-        self,
-        *,
-        sentinels: Sequence[Address],
-        master_name: str,
-        address_map: Mapping[Address, Address],
-        deadline_s: float = 0.3,
-        login: Login | None = None,
-        sentinel_login: Login | None = None,
-    ) -> None:
-        """`address_map`: the address Sentinel names -> where to dial it (a proxy); others are dialled directly."""
-        self._master = RedisMaster(
-            sentinels=sentinels,
-            master_name=master_name,
-            address_map=address_map,
-            deadline_s=deadline_s,
-            login=login,
-            sentinel_login=sentinel_login,
-        )
+    def __init__(self, master: RedisMaster) -> None:
+        self._master = master
 
     @property
     def master(self) -> RedisMaster:

@@ -32,7 +32,7 @@ class View(NamedTuple):
     addresses: tuple[str, ...]
     """Its addresses in networks, of which it has none while it is cut off."""
     memory_limit: int
-    """Bytes."""
+    """Limit of its memory in bytes."""
     cpu_share: float
     """Cores that it may use; 0: no limit."""
 

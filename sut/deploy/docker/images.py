@@ -35,7 +35,6 @@ LOCAL_COMMAND: Final = "python -m sut.deploy.docker.standins"
 _ROOT: Final = Path(__file__).resolve().parents[3]
 _WHEELS: Final = "build/wheels"
 _DOCKERFILE: Final = "sut/deploy/docker/Dockerfile"
-_REQUIREMENTS: Final = "sut/deploy/docker/requirements.txt"
 _HERE: Final = ("sut", "deploy", "docker")
 _FROM_HERE: Final = ("Dockerfile", "requirements.txt", "alive.py")
 """The files of this directory that are for the image; the others make and use it."""

@@ -123,12 +123,12 @@ class _Secured(_Plain):
         self._waiting = b""
 
     def send(self, text: bytes) -> bytes:
-        """As above; before TLS is open the text waits, and TLS begins. Raises SSLError."""
+        """Return what to write, encrypted. Before TLS is open the text waits, and TLS begins. Raises SSLError."""
         self._waiting += text
         return self._go_on()
 
     def receive(self, piece: bytes) -> tuple[bytes, bytes]:
-        """As above. Raises SSLError."""
+        """Return what these bytes say, decrypted, and what to write because of them. Raises SSLError."""
         self._in.write(piece)
         answered = self._go_on()
         told = b""

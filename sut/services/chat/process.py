@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Hashable
@@ -45,6 +43,7 @@ from sut.services.chat.reader import NotMember, Reader
 from sut.services.chat.relay import Relay
 from sut.services.chat.rounds import Rounds
 from sut.services.covered import covered
+from sut.services.waiting import paced
 
 MAX_CURSORS: Final = 100_000
 GATHER_S: Final = 0.02
@@ -270,15 +269,8 @@ class _Chat:
 
     async def save_cursors(self) -> None:
         """Write each device's cursors about once in the store's pace; the next RECV repeats a lost one."""
-        pace_s = self._store.pace.cursors_s
-        tick_s = min(CURSOR_TICK_S, pace_s)
-        while True:
-            await asyncio.sleep(tick_s)
-            count = math.ceil(len(self._cursors) * tick_s / pace_s)
-            taken = {device: self._cursors.pop(device) for device in list(itertools.islice(self._cursors, count))}
+        async for taken in paced(self._cursors, tick_s=CURSOR_TICK_S, pace_s=self._store.pace.cursors_s):
             self._unwritten -= sum(map(len, taken.values()))
-            if not taken:
-                continue
             try:
                 await self._store.save_cursors(
                     [(device, conv, seq) for device, shown in taken.items() for conv, seq in shown.items()]

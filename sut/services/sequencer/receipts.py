@@ -15,9 +15,7 @@ authors find it there when they ask the API.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +28,7 @@ from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import HOT_ROWS, Live, rows_between
 from sut.services.sequencer.rule import DIRECT, Conversation
 from sut.services.visibility import sees, visible_head
+from sut.services.waiting import paced
 
 WINDOW_S: Final = 0.15
 MAX_PENDING: Final = 50_000
@@ -222,14 +221,7 @@ class ReceiptDesk:
 
     async def save(self) -> None:
         """Write the unsaved numbers about once in the store's pace, for ever; devices repeat what is lost."""
-        pace_s = self._store.pace.cursors_s
-        tick_s = min(SAVE_TICK_S, pace_s)
-        while True:
-            await asyncio.sleep(tick_s)
-            count = math.ceil(len(self._unsaved) * tick_s / pace_s)
-            taken = {key: self._unsaved.pop(key) for key in list(itertools.islice(self._unsaved, count))}
-            if not taken:
-                continue
+        async for taken in paced(self._unsaved, tick_s=SAVE_TICK_S, pace_s=self._store.pace.cursors_s):
             try:
                 await self._store.save_receipts([(*key, seq) for key, seq in taken.items()])
             except Unavailable as error:

@@ -1,11 +1,7 @@
 """Every declared fault is sound: its text is whole, its targets exist on the profiles, and it needs no other entry."""
 
 import itertools
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
@@ -21,10 +17,9 @@ from sut.deploy.net.packets import Way
 from sut.deploy.place import Place
 from sut.deploy.profiles import PROFILES, build
 from sut.deploy.topology import Settings, Topology
+from tests.kit.copied import copy_project, python
 
-ROOT = Path(__file__).resolve().parents[3]
 SOMEWHERE = Containers(subnet="10.128.0.0/22", user="1:1", images=dict.fromkeys(("", *KINDS), "image"))
-PACKAGES = ("chaos", "load", "sut", "dashboards")
 
 
 def topology(profile: str) -> Topology:
@@ -190,18 +185,7 @@ class ChatPause(PeerPause):
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """The project's packages, to be changed."""
-    for package in PACKAGES:
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
-
-
-def python(directory: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run the modules of a copy, and of nothing else that is named as they are."""
-    environment = {**os.environ, "PYTHONPATH": str(directory), "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=directory, env=environment, capture_output=True, text=True, check=False,
-        timeout=60,
-    )  # fmt: skip
+    return copy_project(tmp_path)
 
 
 def test_one_class_in_one_file_adds_a_fault(copy: Path) -> None:

@@ -59,7 +59,8 @@ def test_what_cannot_be_shown_says_why_and_the_rest_has_a_target(profile: str) -
     can, cannot = prove.split(MODES, profile)
     assert {item.mode.name for item in can} | set(cannot) == set(MODES)
     assert all(cannot.values())
-    targets = {name: fault.targets(topology(profile, Settings())) for name, fault in FAULTS.items()}
+    made = topology(profile, Settings())
+    targets = {name: fault.targets(made) for name, fault in FAULTS.items()}
     check_targets(prove.schedule(can, profile=profile, seed=1), targets)
     last = [item.moves_master for item in can]
     assert last == sorted(last)

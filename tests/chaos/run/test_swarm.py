@@ -17,7 +17,7 @@ from chaos.run.swarm import LOCUSTFILE, SwarmProcess, configure, last_line, locu
 from chaos.verdict.history.history import load_run
 from chaos.verdict.judge import judge
 from load import workload
-from load.history.control import ControlWriter, Hole, Meta, Phase, Sends, control_events
+from load.history.control import ControlReader, ControlWriter, Hole, Meta, Phase, Sends
 from load.history.ledger import LedgerReader
 from load.history.writer import now_ns
 from load.readback import readback
@@ -238,7 +238,7 @@ def test_fleet_processes_write_no_more_after_sigusr1_and_end_in_good_order(
     started.stop_writing()
 
     def settled() -> int:
-        names = [event.name for event in control_events(directory.history).poll() if isinstance(event, Phase)]
+        names = [event.name for event in ControlReader(directory.history).poll() if isinstance(event, Phase)]
         return names.count("quiesce")
 
     wait_until(lambda: settled() == 4)
@@ -250,7 +250,7 @@ def test_fleet_processes_write_no_more_after_sigusr1_and_end_in_good_order(
     deadline = time.monotonic() + 20
     assert started.stop(lambda: time.monotonic() > deadline)
     wait_until(lambda: not chat.connections)
-    told = [event for event in control_events(directory.history).poll() if isinstance(event, Sends)]
+    told = [event for event in ControlReader(directory.history).poll() if isinstance(event, Sends)]
     planned = sum(event.planned for event in told)
     assert planned - sum(event.unsent for event in told) == sends.sends
     assert planned == 3600

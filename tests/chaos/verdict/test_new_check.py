@@ -1,17 +1,13 @@
 """A check is one file: what it says of itself, and a new one that nothing else names."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from chaos.verdict.checks import CHECKS, DESCRIPTIONS, chosen, describe
+from tests.kit.copied import copy_project, python
 
-ROOT = Path(__file__).resolve().parents[3]
 NEW = '''"""silence: somebody says something.
 
 Guarantee: the history has a send. Anomaly: a swarm
@@ -44,27 +40,19 @@ CASE = '{"e":"online","t":1,"device":1}\n{"e":"offline","t":2,"device":1}\n'
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project with one more check, and a case for it."""
-    root = tmp_path_factory.mktemp("project")
-    for package in ("sut", "load", "chaos", "dashboards"):
-        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    root = copy_project(tmp_path_factory.mktemp("project"))
     (root / "chaos" / "verdict" / "checks" / "silence.py").write_text(NEW)
     (root / "silence.jsonl").write_text(CASE)
     return root
 
 
-def petrel(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(root)}
-    command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-
-
 def test_a_new_check_is_one_file(copy: Path) -> None:
     code = "from chaos.cli.checks import checks; raise SystemExit(checks(as_json=True))"
-    told = petrel(copy, "-c", code)
+    told = python(copy, "-c", code)
     assert told.returncode == 0, told.stderr
     names = [check["name"] for check in json.loads(told.stdout)]
     assert names[names.index("silence") - 1] == "leaks", "RANK is the place"
-    judged = petrel(copy, "-m", "chaos.cli", "verify", "--json", "--history", "silence.jsonl")
+    judged = python(copy, "-m", "chaos.cli", "verify", "--json", "--history", "silence.jsonl")
     assert judged.returncode == 1, judged.stderr
     checks = {check["name"]: check for check in json.loads(judged.stdout.splitlines()[-1])["checks"]}
     assert checks["silence"]["counterexamples"][0]["text"] == "nobody sent anything"

@@ -7,7 +7,7 @@ import pytest
 
 from load.drive.api import ApiClient
 from load.drive.arrange import Changes, create_conversations, record_population
-from load.history.control import ControlWriter, Hole, control_events
+from load.history.control import ControlReader, ControlWriter, Hole
 from load.history.events import Event
 from load.history.writer import HistoryTail, HistoryWriter, now_ns
 from load.plan import population as populations
@@ -28,7 +28,7 @@ class World:
         self.history = HistoryWriter(tmp_path / "swarm-1.bin")
         self.tail = HistoryTail(tmp_path / "swarm-1.bin")
         self.control = ControlWriter(tmp_path / "swarm-1.jsonl", process="swarm-1")
-        self.lines = control_events(tmp_path)
+        self.lines = ControlReader(tmp_path)
         self.group = next(i for i, c in enumerate(self.population.conversations) if c.kind == "group")
         members = self.population.conversations[self.group].members
         self.member = members[-1]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from load.history.control import ControlWriter, Hole, Phase, control_events
+from load.history.control import ControlReader, ControlWriter, Hole, Phase
 from load.history.events import Event, message_id
 from load.history.ledger import LedgerReader
 from load.history.writer import HistoryWriter, now_ns
@@ -152,7 +152,7 @@ def test_it_takes_little_time(tmp_path: Path, writer: HistoryWriter) -> None:
 
 
 def test_control_lines_are_followed_whole(tmp_path: Path) -> None:
-    events = control_events(tmp_path)
+    events = ControlReader(tmp_path)
     assert events.poll() == []
     control = ControlWriter(tmp_path / "swarm-1.jsonl", process="swarm-1")
     control.phase("steady", 50)

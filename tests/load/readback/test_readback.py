@@ -11,7 +11,7 @@ import pytest
 
 from load import workload as configs
 from load.device import body as bodies
-from load.history.control import Hole, Phase, control_events
+from load.history.control import ControlReader, Hole, Phase
 from load.history.events import Event, Record, message_id
 from load.history.writer import HistoryTail, HistoryWriter
 from load.readback import readback, reader
@@ -86,7 +86,7 @@ def test_everything_is_read_once_to_its_head(swarm: Path, chat, capsys: pytest.C
     record = next(r for r in written(swarm) if r[7] == Event.FINAL and r[3] == 10)
     assert record[6] == bodies.digest(chat.conversations[10].rows[record[5] - 1].body)
     assert record[4] == message_id(1 + record[5] % 2, record[5])
-    names = [event.name for event in control_events(swarm.parent / "history").poll() if isinstance(event, Phase)]
+    names = [event.name for event in ControlReader(swarm.parent / "history").poll() if isinstance(event, Phase)]
     assert names == ["final", "end"]
     assert capsys.readouterr().out == "read back 3 devices, 36 messages\n"
 
@@ -232,7 +232,7 @@ def test_what_the_service_refuses_is_a_hole_and_the_rest_is_read(
     chat.conversations[12].past.clear()  # user 3 is denied ever to have been in it
     assert readback.main([str(swarm)]) == 70
     assert heads(swarm) == {key: head for key, head in EXPECTED_HEADS.items() if key != (3, 12)}
-    (hole,) = [event for event in control_events(swarm.parent / "history").poll() if isinstance(event, Hole)]
+    (hole,) = [event for event in ControlReader(swarm.parent / "history").poll() if isinstance(event, Hole)]
     assert "device 3, conversation 12" in hole.detail
     assert capsys.readouterr().err.startswith("1 not read; the first: device 3, conversation 12")
 
@@ -241,7 +241,7 @@ def test_a_device_that_cannot_be_read_is_a_hole(swarm: Path, chat, monkeypatch: 
     monkeypatch.setattr(readback, "ATTEMPTS", 2)
     chat.refuse_upgrades = HTTPStatus.SERVICE_UNAVAILABLE
     assert readback.main([str(swarm)]) == 70
-    holes = [event for event in control_events(swarm.parent / "history").poll() if isinstance(event, Hole)]
+    holes = [event for event in ControlReader(swarm.parent / "history").poll() if isinstance(event, Hole)]
     assert len(holes) == 3
     assert not written(swarm)
 

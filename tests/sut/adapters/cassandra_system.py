@@ -14,6 +14,7 @@ from cassandra.query import SimpleStatement
 
 from sut.adapters.cassandra.devices import CassandraDevices
 from sut.adapters.cassandra.keys import CassandraKeys
+from sut.adapters.cassandra.opening import Home
 from sut.adapters.cassandra.policies import make_cluster
 from sut.adapters.cassandra.schema import Binding, WrongLog
 from sut.adapters.cassandra.store import CassandraStore
@@ -27,6 +28,12 @@ ONE: int = ConsistencyLevel.ONE
 ALL: int = ConsistencyLevel.ALL
 KEYSPACE = "petrel"
 TABLES_S = 60.0
+TABLES = {
+    "store": ("message", "membership", "cursor", "receipt", "full_bucket", "bucket_day", "retention"),
+    "keys": ("key_device", "one_time_prekey", "device_list"),
+    "devices": ("device", "device_of_user", "push_address", "refuses_groups"),
+}
+"""The tables of each port. To empty one takes all three nodes some tenths of a second."""
 
 
 def missing() -> str | None:
@@ -38,9 +45,7 @@ class Cql:
     """CQL as an operator types it."""
 
     def __init__(self, addresses: list[Address]) -> None:
-        self._cluster = make_cluster(
-            {address: address for address in addresses}, local_dc=None, deadline_s=scaled(20.0)
-        )
+        self._cluster = make_cluster({address: address for address in addresses}, deadline_s=scaled(20.0))
         self._session = self._cluster.connect()
 
     def run(self, query: str, consistency: int = ALL) -> list[tuple[Any, ...]]:
@@ -76,16 +81,21 @@ class CassandraSystem(Cluster):
         wall_clock: Callable[[], float] | None = None,
     ) -> CassandraStore:
         """A store on these nodes; whoever calls closes it. With a clock it is one that forgets."""
+        home = self._home(keyspace=keyspace, creates=creates, log_id=log_id, dialed=dialed)
+        expires = wall_clock is not None
+        return CassandraStore(home, deadline_s=deadline_s, expires=expires, wall_clock=wall_clock or time.time)
+
+    def _home(
+        self,
+        *,
+        keyspace: str = KEYSPACE,
+        creates: bool = False,
+        log_id: str = "log",
+        dialed: Mapping[Address, Address] | None = None,
+    ) -> Home:
+        """These nodes, each dialed at its own address, or at those of `dialed`."""
         binding = Binding(keyspace=keyspace, log_id=log_id, partitions=4, creates=creates)
-        addresses = dialed or {address: address for address in self.addresses}
-        return CassandraStore(
-            addresses,
-            binding,
-            local_dc=cassandra_server.LOCAL_DC,
-            deadline_s=deadline_s,
-            expires=wall_clock is not None,
-            wall_clock=wall_clock or time.time,
-        )
+        return Home(dialed or {address: address for address in self.addresses}, binding)
 
     @contextlib.asynccontextmanager
     async def opened(
@@ -105,20 +115,14 @@ class CassandraSystem(Cluster):
         self, *, wall_clock_ns: Callable[[], int] = time.time_ns
     ) -> AbstractAsyncContextManager[CassandraKeys]:
         """The shelf of keys on these nodes."""
-        where = {address: address for address in self.addresses}
-        binding = Binding(keyspace=KEYSPACE, log_id="log", partitions=4, creates=False)
-        local_dc, deadline_s = cassandra_server.LOCAL_DC, scaled(20.0)
-        return opened(
-            CassandraKeys, where, binding, local_dc=local_dc, deadline_s=deadline_s, wall_clock_ns=wall_clock_ns
-        )
+        return opened(CassandraKeys, self._home(), deadline_s=scaled(20.0), wall_clock_ns=wall_clock_ns)
 
     def opened_devices(
         self, *, wall_clock_ns: Callable[[], int] = time.time_ns
     ) -> AbstractAsyncContextManager[CassandraDevices]:
         """The same directory each time. The first call waits until it is connected."""
-        where = {address: address for address in self.addresses}
-        binding = Binding(keyspace=KEYSPACE, log_id="log", partitions=4, creates=True)
-        return opened(CassandraDevices, where, binding, deadline_s=scaled(20.0), wall_clock_ns=wall_clock_ns)
+        home = self._home(creates=True)
+        return opened(CassandraDevices, home, deadline_s=scaled(20.0), wall_clock_ns=wall_clock_ns)
 
     def forget_hints(self, *nodes: int) -> None:
         """These nodes restart without what they held for others, as after three hours in which those were away."""
@@ -129,13 +133,12 @@ class CassandraSystem(Cluster):
                 file.unlink()
         self.heal()
 
-    def empty(self) -> None:
-        """The store as it was when it was made. All nodes have to be there."""
+    def empty(self, *ports: str) -> None:
+        """The tables of these ports, or all, as they were when they were made. All nodes have to be there."""
         with contextlib.closing(self.cql()) as nodes:
-            tables = ("message", "membership", "cursor", "receipt", "key_device", "one_time_prekey", "device_list")
-            retention = ("full_bucket", "bucket_day", "retention")
-            for table in (*tables, *retention, "device", "device_of_user", "push_address", "refuses_groups"):
-                nodes.run(f"TRUNCATE {KEYSPACE}.{table}")
+            for port in ports or TABLES:
+                for table in TABLES[port]:
+                    nodes.run(f"TRUNCATE {KEYSPACE}.{table}")
 
     def cql(self, node: int | None = None) -> Cql:
         """Plain CQL, through one node or any."""

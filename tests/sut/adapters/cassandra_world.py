@@ -10,6 +10,7 @@ import pytest
 
 from sut.adapters.cassandra import rows as cassandra_rows
 from sut.adapters.cassandra import store as cassandra_store
+from sut.adapters.cassandra.opening import Home
 from sut.adapters.cassandra.retention import DAY_S
 from sut.adapters.cassandra.schema import Binding
 from sut.adapters.cassandra.store import CassandraStore
@@ -128,7 +129,7 @@ class World:
         self.log = make_log(rng, rng.randint(5, 30))
         self.truth = Truth(self.log)
         self.nodes = Nodes(rng)
-        self.store = CassandraStore({}, Binding(keyspace="k", log_id="l", partitions=1, creates=False), **store)
+        self.store = CassandraStore(Home({}, Binding(keyspace="k", log_id="l", partitions=1, creates=False)), **store)
         self.store._session.read = self.nodes.read  # type: ignore[method-assign]
         self.store._session.write = self._write  # type: ignore[method-assign]
         self.committed = 0

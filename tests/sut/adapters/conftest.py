@@ -90,12 +90,12 @@ def cassandra_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cassa
     _running["cassandra"].close()
 
 
-def empty_cassandra(request: pytest.FixtureRequest) -> CassandraSystem | None:
-    """The Cassandra nodes, emptied, where the test's backend is Cassandra."""
+def empty_cassandra(request: pytest.FixtureRequest, port: str) -> CassandraSystem | None:
+    """The Cassandra nodes, with the tables of this port emptied, where the test's backend is Cassandra."""
     if request.param != "cassandra":
         return None
     system: CassandraSystem = request.getfixturevalue("cassandra_system")
-    system.empty()
+    system.empty(port)
     return system
 
 
@@ -105,7 +105,7 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., 
 
     With `wall_clock=` it is one in which messages are kept for a time only.
     """
-    system = empty_cassandra(request)
+    system = empty_cassandra(request, "store")
     return (
         partial(system.opened, deadline_s=scaled(20.0))
         if system
@@ -116,14 +116,14 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., 
 @pytest.fixture(params=STORES)
 def make_keys(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opened[KeyStore]]:
     """Opens the same shelf of keys each time, empty at the start of the test."""
-    system = empty_cassandra(request)
+    system = empty_cassandra(request, "keys")
     return system.opened_keys if system else partial(opened, SqliteKeys, tmp_path, PARTITIONS)
 
 
 @pytest.fixture(params=STORES)
 def make_devices(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Opened[Devices]]:
     """Opens the same device directory each time, empty at the start of the test."""
-    system = empty_cassandra(request)
+    system = empty_cassandra(request, "devices")
     return system.opened_devices if system else partial(opened, SqliteDevices, tmp_path, PARTITIONS)
 
 
@@ -160,8 +160,7 @@ async def opened_presence(
     system: RedisSystem, *, ttl_s: float, deadline_s: float = 0.3
 ) -> AsyncIterator[RedisPresence]:
     """Presence on this system."""
-    where = {"sentinels": system.sentinels, "master_name": system.name, "address_map": {}}
-    async with opened(RedisPresence, **where, ttl_s=ttl_s, deadline_s=deadline_s) as presence:
+    async with opened(RedisPresence, system.client(deadline_s=deadline_s), ttl_s=ttl_s) as presence:
         yield presence
 
 
@@ -183,6 +182,5 @@ async def opened_registry(
     system: RedisSystem, *, address_map: dict[tuple[str, int], tuple[str, int]] | None = None, deadline_s: float = 0.3
 ) -> AsyncIterator[RedisRegistry]:
     """A registry on this system."""
-    where = {"sentinels": system.sentinels, "master_name": system.name, "address_map": address_map or {}}
-    async with opened(RedisRegistry, **where, deadline_s=deadline_s) as registry:
+    async with opened(RedisRegistry, system.client(address_map=address_map, deadline_s=deadline_s)) as registry:
         yield registry

@@ -11,6 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from sut.adapters.redis import admin as redis_admin
+from sut.adapters.redis.master import RedisMaster
 from sut.deploy.servers.binaries import find_redis_server
 from sut.deploy.servers.redis import COMPACT
 from sut.deploy.supervise.reservation import Reservation
@@ -71,6 +72,12 @@ class RedisSystem:
         self.processes[node].send_signal(number)
         if number == signal.SIGKILL:
             self.processes[node].wait()
+
+    def client(self, *, address_map: dict[Address, Address] | None = None, deadline_s: float) -> RedisMaster:
+        """A new client of the present master, for an adapter, which closes it."""
+        return RedisMaster(
+            sentinels=self.sentinels, master_name=self.name, address_map=address_map or {}, deadline_s=deadline_s
+        )
 
     def master(self) -> Address | None:
         """Whom a majority of the Sentinels calls master, if it says so itself."""

@@ -16,10 +16,11 @@ from sut.client.model import Conversation, Delivery, Line, LineKind
 from sut.client.names import DEVICE
 from sut.client.service.api import Access
 from sut.client.terminal.start import state_path
-from sut.deploy import system
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
+from tests.kit import shared
 from tests.kit.waits import until
+from tests.kit.whole import embedded
 
 PATIENCE_S = 60.0
 """For what takes tenths of a second on a machine that does nothing else."""
@@ -27,15 +28,8 @@ PATIENCE_S = 60.0
 
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    started = system.start(
-        profile="embedded",
-        directory=tmp_path_factory.mktemp("system"),
-        variant=None,
-        settings=Settings(heartbeat_s=2),
-        on_progress=lambda _line: None,
-    )
-    yield started
-    started.stop(15.0)
+    yield shared.keep(embedded(tmp_path_factory.mktemp("system"), Settings(heartbeat_s=2)))
+    shared.end()
 
 
 def access_to(running: System) -> Access:

@@ -8,19 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from sut.deploy import system
+from sut.deploy.supervise.reaper import members
 from sut.deploy.system import System
 from sut.deploy.topology import Settings
+from tests.kit.whole import embedded
 from tests.sut.client.conftest import access_to, person
 
 pytestmark = pytest.mark.timeout(240)
-
-
-def started(directory: Path) -> System:
-    return system.start(
-        profile="embedded", directory=directory, variant=None, settings=Settings(heartbeat_s=2),
-        on_progress=lambda _line: None,
-    )  # fmt: skip
+SETTINGS = Settings(heartbeat_s=2)
 
 
 async def talk(running: System, people: Path, *texts: str) -> list[str]:
@@ -35,17 +30,26 @@ async def talk(running: System, people: Path, *texts: str) -> list[str]:
         return ben.said
 
 
+def copy_at_one_moment(running: System, to: Path) -> None:
+    """Copy the data while no process of the system runs, as a snapshot of a volume does."""
+    processes = list(members(running.topology.run_id))
+    for process in processes:
+        process.suspend()
+    try:
+        shutil.copytree(running.topology.path / "data", to)
+    finally:
+        for process in processes:
+            process.resume()
+
+
 def test_what_is_written_after_it_arrives_and_both_are_told(tmp_path: Path) -> None:
-    data, copy, people = tmp_path / "system" / "data", tmp_path / "copy", tmp_path / "people"
-    for texts in (["one", "two"], ["three", "four"], ["five", "six", "seven"]):
-        running = started(tmp_path / "system")
-        try:
-            said = asyncio.run(talk(running, people, *texts))
-        finally:
-            running.stop(15.0)
-        if texts[0] == "one":
-            shutil.copytree(data, copy)
-        elif texts[0] == "three":
-            shutil.rmtree(data)
-            shutil.copytree(copy, data)
+    directory, copy, people = tmp_path / "system", tmp_path / "copy", tmp_path / "people"
+    with embedded(directory, SETTINGS) as running:
+        asyncio.run(talk(running, people, "one", "two"))
+        copy_at_one_moment(running, copy)
+        asyncio.run(talk(running, people, "three", "four"))
+    shutil.rmtree(directory / "data")
+    shutil.copytree(copy, directory / "data")
+    with embedded(directory, SETTINGS) as running:
+        said = asyncio.run(talk(running, people, "five", "six", "seven"))
     assert any("older copy" in text for text in said)

@@ -122,7 +122,7 @@ def test_a_node_lets_in_by_password_and_tls(made: tuple[Guard, Topology], starte
     assert login is not None
 
     def asked(login: Login | None) -> object:
-        cluster = make_cluster({address: address}, local_dc=None, deadline_s=scaled(5), login=login)
+        cluster = make_cluster({address: address}, deadline_s=scaled(5), login=login)
         try:
             return cluster.connect().execute("SELECT cluster_name FROM system.local").one()[0]
         finally:

@@ -1,6 +1,7 @@
 """Looks that are made again and again come together, on the multiples of their period."""
 
 import asyncio
+import contextlib
 import math
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sut.ports import Unavailable
-from sut.services.waiting import to_tick_s, until_available, until_tick
+from sut.services.waiting import paced, to_tick_s, until_available, until_tick
 
 
 @given(st.floats(0.0, 1e7), st.sampled_from([0.02, 0.05, 0.1, 0.15, 0.25, 1.0]))
@@ -46,3 +47,23 @@ async def test_the_log_says_once_a_second_who_waits_however_many_calls_do(caplog
     assert await asyncio.gather(*calls) == list(left)
     said = [record.message for record in caplog.records if "a reader of this test" in record.message]
     assert said == ["a reader of this test waits: overloaded"]
+
+
+async def all_parts(waiting: dict[int, str], *, tick_s: float, pace_s: float) -> list[list[int]]:
+    """What is taken together, until nothing waits."""
+    parts: list[list[int]] = []
+    async with contextlib.aclosing(paced(waiting, tick_s=tick_s, pace_s=pace_s)) as taking:
+        async for taken in taking:
+            parts.append(list(taken))
+            if not waiting:
+                break
+    return parts
+
+
+async def test_what_may_wait_is_taken_in_shares_the_oldest_first() -> None:
+    parts = await all_parts(dict.fromkeys(range(10), "x"), tick_s=0.01, pace_s=0.05)
+    assert parts == [[0, 1], [2, 3], [4, 5], [6], [7], [8], [9]]
+
+
+async def test_a_pace_shorter_than_a_tick_takes_all_at_once() -> None:
+    assert await all_parts(dict.fromkeys(range(10), "x"), tick_s=60.0, pace_s=0.01) == [list(range(10))]

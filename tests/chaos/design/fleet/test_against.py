@@ -20,18 +20,23 @@ def test_a_measurement_gives_the_costs_of_a_message_and_of_a_connection() -> Non
     assert found.connect_ms == ROWS[0]["gateway: us to connect"] / 1000
 
 
-def test_each_size_but_the_first_is_predicted() -> None:
-    found = against.compare(ROWS, "measured.json", cores=2)
-    assert [one.devices for one in found] == [int(row["devices"]) for row in ROWS[1:] for _ in range(8)]
-    for one in found:
+@pytest.fixture(scope="module")
+def compared() -> tuple[against.Compared, ...]:
+    """The model beside measured.json."""
+    return against.compare(ROWS, "measured.json", cores=2)
+
+
+def test_each_size_but_the_first_is_predicted(compared: tuple[against.Compared, ...]) -> None:
+    assert [one.devices for one in compared] == [int(row["devices"]) for row in ROWS[1:] for _ in range(8)]
+    for one in compared:
         assert one.error is not None
         assert one.predicted == pytest.approx(one.measured * (1 + one.error))
         assert one.close is (abs(one.error) <= against.CLOSE)
 
 
-def test_the_shape_of_the_storms_is_predicted() -> None:
+def test_the_shape_of_the_storms_is_predicted(compared: tuple[against.Compared, ...]) -> None:
     """The storms of the measurement: when half and all are back, and how often they dialled."""
-    found = {(one.devices, one.quantity): one for one in against.compare(ROWS, "measured.json", cores=2)}
+    found = {(one.devices, one.quantity): one for one in compared}
     for row in ROWS[1:]:
         for name in ("storm: half back after s", "storm: all back after s", "storm: attempts"):
             assert found[int(row["devices"]), name].close, (row["devices"], name)

@@ -14,6 +14,7 @@ import pytest
 
 from sut.adapters.cassandra import keys as cassandra_keys
 from sut.adapters.cassandra.keys import CassandraKeys
+from sut.adapters.cassandra.opening import Home
 from sut.adapters.cassandra.schema import Binding
 from sut.ports import Unavailable
 
@@ -61,7 +62,7 @@ class Partition:
 
 def opened(partition: Partition) -> CassandraKeys:
     """As one process of several has it."""
-    keys = CassandraKeys({}, Binding(keyspace="k", log_id="l", partitions=1, creates=False))
+    keys = CassandraKeys(Home({}, Binding(keyspace="k", log_id="l", partitions=1, creates=False)))
     keys._session.read = partition.read  # type: ignore[method-assign]
     keys._session.conditional = partition.conditional  # type: ignore[method-assign]
     return keys

@@ -79,7 +79,7 @@ async def test_the_later_publication_and_removal_count_whatever_the_clocks_say(
         assert await found() == []
         await published(behind, 4)
         assert await found() == [4]
-    system.empty()
+    system.empty("keys")
 
 
 async def test_the_later_registration_counts_whatever_the_clocks_say(cassandra_system: CassandraSystem) -> None:
@@ -111,4 +111,4 @@ async def test_the_later_registration_counts_whatever_the_clocks_say(cassandra_s
             user, other = ((72, 73), (73, 72))[turn % 2]
             assert await directory.register([phone(32 + user - 72, user, "shared")]) == [True]
             assert (await addresses(user), await addresses(other)) == ([PushAddress("fcm", "shared")], [None])
-    system.empty()
+    system.empty("devices")

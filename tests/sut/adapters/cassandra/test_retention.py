@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from sut.adapters.cassandra import retention as cassandra_retention
+from sut.adapters.cassandra.opening import Home
 from sut.adapters.cassandra.retention import DAY_S
 from sut.adapters.cassandra.rows import Batch, batches, last_of
 from sut.adapters.cassandra.schema import Binding
@@ -36,8 +37,7 @@ class Calm:
         self.lose: str | None = None
         """The name of a statement: every write with it fails, and nobody has it."""
         self.store = CassandraStore(
-            {},
-            Binding(keyspace="k", log_id="l", partitions=1, creates=False),
+            Home({}, Binding(keyspace="k", log_id="l", partitions=1, creates=False)),
             expires=expires,
             wall_clock=self.clock,
         )

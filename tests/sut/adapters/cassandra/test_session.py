@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from sut.adapters.cassandra import session as cassandra_session
+from sut.adapters.cassandra.opening import Home
 from sut.adapters.cassandra.rows import BUCKET_ROWS, batches, bucket_of, fills, last_of, opens_bucket
 from sut.adapters.cassandra.schema import Binding, columns_of, statements
 from sut.adapters.cassandra.store import CassandraStore
@@ -28,7 +29,7 @@ def silent_node() -> Iterator[tuple[str, int]]:
 
 def store_at(address: tuple[str, int], *, deadline_s: float) -> CassandraStore:
     binding = Binding(keyspace="petrel", log_id="log", partitions=4, creates=False)
-    return CassandraStore({address: address}, binding, deadline_s=deadline_s)
+    return CassandraStore(Home({address: address}, binding), deadline_s=deadline_s)
 
 
 @contextlib.asynccontextmanager
