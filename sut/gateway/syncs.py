@@ -22,8 +22,8 @@ from sut.gateway.timers import ticks
 MOST: Final = 50
 """A service that takes 10 ms for a SYNC so answers 5,000 a second, one that takes 2 s still 25."""
 LEAST: Final = 4
-SLOWER: Final = 2.0
-SPARE_S: Final = 0.01
+SLOWER: Final = 1.5
+SPARE_S: Final = 0.005
 """Answers that take this many times as long as in calm, and SPARE_S, mean that the questions wait for each other."""
 ANSWERS: Final = 32
 """Answers over which their time is averaged."""
