@@ -22,9 +22,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, NamedTuple
 
-SOON_S: Final = 0.25
-HOLD_S: Final = 0.1
-OLD_S: Final = 0.2
+SOON_S: Final = 0.5
+HOLD_S: Final = 0.3
+OLD_S: Final = 0.25
 SPARE: Final = 4
 FORGET_S: Final = 2.0
 """The time after which a device repeats a SEND (ClientSettings.ack_timeout_s)."""
