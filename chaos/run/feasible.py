@@ -80,12 +80,12 @@ def _check_sends(wanted: Experiment, where: Where) -> None:
         raise Mistake(where("directs_per_user"), text)
     if int(wanted.users * wanted.silent_share) == wanted.users:
         raise Mistake(where("silent_share"), "every device only reads, so nobody sends: take less")
-    if not schedule.planned_sends(wanted):
+    if not wanted.planned_sends:
         raise Mistake(where("rate_per_s"), f"no send is planned in {wanted.duration_s:g} s: raise it, or duration_s")
 
 
 def _check_bounds(wanted: Experiment, place: Place) -> None:
-    sends = schedule.planned_sends(wanted)
+    sends = wanted.planned_sends
     members = min(wanted.group_cap, wanted.users) if _groups(wanted) else 2
     most = sends * (members - 1)
     for name, limit, what in (
