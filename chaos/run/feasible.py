@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from chaos.errors import no_such
+from chaos.errors import UsageError, no_such
 from chaos.faults import FAULTS, Fault
 from chaos.run import experiment as experiments
 from chaos.run import schedule, sketch
@@ -32,10 +32,11 @@ def load(
     duration_s: float | None = None,
     rate: float | None = None,
     own_servers: bool = True,
+    written: Experiment | None = None,
 ) -> Experiment:
     """Return an experiment, for a profile and with the changes of the command line, that can be run as it asks.
 
-    Raises UsageError, with the place in the file.
+    `written`: the experiment, where it is in no file of ours. Raises UsageError, with the place in the file.
     """
 
     def changed(written: Experiment) -> Experiment:
@@ -46,7 +47,12 @@ def load(
         shortened = duration_s is not None
         check(written, changed(written), profile=profile, shortened=shortened, own_servers=own_servers)
 
-    wanted = changed(experiments.load(name, also=can_be))
+    if written is not None:
+        try:
+            can_be(written)
+        except Mistake as error:
+            raise UsageError(f"{name}: {error}") from None
+    wanted = changed(written or experiments.load(name, also=can_be))
     schedule.check_fits(wanted)
     return wanted
 
