@@ -28,6 +28,7 @@ MAX_SENDS: Final = 50_000_000
 
 Senders = Literal["plan", "tasks", "both"]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Step = Annotated[float, msgspec.Meta(gt=0, le=100)]
 Narrow = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
 
@@ -50,6 +51,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Seconds from the first planned send to the last."""
     rate_per_s: Annotated[float, msgspec.Meta(gt=0, le=MAX_RATE_PER_S)] = 130.0
     """Planned sends a second, all devices together."""
+    steps: Annotated[tuple[Step, ...], msgspec.Meta(min_length=1, max_length=64)] = (1.0,)
+    """The rate as multiples of rate_per_s, in equal parts of the run. With several, each part has one of the faults."""
     heartbeat_s: Annotated[float, msgspec.Meta(ge=0.5, le=300)] = 30.0
     """Seconds between two heartbeats of a device; the gateways are told, and tell the devices."""
     spawn_per_s: Annotated[float, msgspec.Meta(gt=0, le=100_000)] = 100.0
@@ -102,7 +105,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for name in ("duration_s", "rate_per_s", "heartbeat_s"):
             if not math.isfinite(getattr(self, name)):
                 raise ValueError(f"{name} must be a finite number")
-        if self.duration_s * self.rate_per_s > MAX_SENDS:
+        if self.planned_sends > MAX_SENDS:
             raise ValueError(f"duration_s x rate_per_s is above {MAX_SENDS:,} sends: more than one plan holds")
         if self.tier == "greenlet" and self.users > MAX_GREENLETS:
             raise ValueError(f"tier greenlet has {MAX_GREENLETS:,} users at most: take tier fleet")
@@ -110,6 +113,17 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("tier fleet has no encryption: take tier greenlet, or leave crypto_share at 0")
         if self.tier == "fleet" and self.mobile_share:
             raise ValueError("tier fleet has no mobile devices: take tier greenlet, or leave mobile_share at 0")
+
+    @property
+    def sends_of_steps(self) -> tuple[int, ...]:
+        """The number of planned sends of each step."""
+        part_s = self.duration_s / len(self.steps)
+        return tuple(round(self.rate_per_s * step * part_s) for step in self.steps)
+
+    @property
+    def planned_sends(self) -> int:
+        """The number of planned sends; some few find no member who may write."""
+        return sum(self.sends_of_steps)
 
     @property
     def fleets(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chaos.faults.mechanisms.crash import PeerCrash, PeerStop
 from chaos.faults.mechanisms.limit import NoFiles, NoSpace
+from chaos.faults.mechanisms.loop import CrashLoop
 
 
 class ChatCrash(PeerCrash):
@@ -44,6 +45,20 @@ class ChatNoFiles(NoFiles):
     """
 
     name = "chat_no_files"
+    kind = "chat"
+
+
+class ChatCrashLoop(CrashLoop):
+    """A chat service dies by SIGKILL again each time it is back and gateways have sent it something.
+
+    Breaks: each life takes sends whose answer nobody hears. Gateways must not come back to it with everything that
+    waits, nor wait for it where another one answers.
+    Proven: three of its processes in turn are gone, and the one that kills them is still at it.
+    Undone: the one that kills them ends.
+    Healed: a process of it is 3 s old and answers a peer ping as a newer incarnation.
+    """
+
+    name = "chat_crash_loop"
     kind = "chat"
 
 

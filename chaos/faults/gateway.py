@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chaos.faults.mechanisms.crash import CrashOfAll, PeerCrash, PeerStop, RollingDeploy
 from chaos.faults.mechanisms.limit import NoFiles
+from chaos.faults.mechanisms.loop import CrashLoop
 from chaos.faults.mechanisms.partition import Partition
 from chaos.faults.mechanisms.pause import PeerPause
 from chaos.faults.mechanisms.starve import Starve
@@ -107,6 +108,20 @@ class GatewayNoFiles(NoFiles):
     """
 
     name = "gateway_no_files"
+    kind = "gateway"
+
+
+class GatewayCrashLoop(CrashLoop):
+    """A gateway dies by SIGKILL again each time it is back, before its devices have caught up.
+
+    Breaks: devices find it in discovery, connect, and are cut off again. Their backoff must not begin anew at each
+    welcome, and the routes of its lives must not be taken for one another.
+    Proven: three of its processes in turn are gone, and the one that kills them is still at it.
+    Undone: the one that kills them ends.
+    Healed: a process of it is 3 s old and answers a peer ping as a newer incarnation.
+    """
+
+    name = "gateway_crash_loop"
     kind = "gateway"
 
 

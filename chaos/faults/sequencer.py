@@ -7,6 +7,7 @@ from typing import Final
 
 from chaos.faults.mechanisms.crash import AIM_S, Crash, CrashOfAll, PeerCrash, PeerStop, RollingDeploy
 from chaos.faults.mechanisms.limit import NoSpace
+from chaos.faults.mechanisms.restore import Restore
 from chaos.faults.mechanisms.starve import Starve
 from chaos.faults.proofs.observe import peer_address
 from sut.deploy.probes import probe
@@ -88,6 +89,22 @@ class SequencersDeploy(RollingDeploy):
     """
 
     name = "sequencers_deploy"
+    kind = "sequencer"
+
+
+class StoreRestored(Restore):
+    """The message store is put back to a copy that is `behind_s` old, as an operator restores a backup.
+
+    Breaks: the rows, the heads and the marks of what was said since the copy are gone from the store. The log has them,
+    and its commit says that they are stored. A sequencer that believes the commit gives their numbers to others.
+    Proven: the services that have the store open end, and no process has its files open. Then every message that the
+    copy lacks is gone from them.
+    Undone: what is left of the copy is removed, and the supervisor may restart the services.
+    Healed: new pids answer peer pings as newer incarnations. Each message that was gone is stored again under its
+    number, with its checksum.
+    """
+
+    name = "store_restored"
     kind = "sequencer"
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import sys
 import threading
@@ -92,6 +93,16 @@ class Remove(_Step, frozen=True):
             Path(f"/proc/{holder}/root{self.path}").unlink(missing_ok=True)
 
 
+class Discard(_Step, frozen=True):
+    """Remove a directory that a fault made in the directory of the run."""
+
+    directory: str
+
+    def _take(self, world: World) -> None:
+        if (path := world.topology.path / self.directory).exists():
+            shutil.rmtree(path)
+
+
 class _OnContainer(_Step, frozen=True):
     """A step on the container of a service. The service is gone with its run: then there is nothing to undo."""
 
@@ -170,7 +181,19 @@ class Behave(_Step, frozen=True):
 
 
 Undo = (
-    Continue | Restore | Replicate | Release | Allow | Remove | Unlimit | End | Behave | Unpause | Reconnect | Unfetter
+    Continue
+    | Restore
+    | Replicate
+    | Release
+    | Allow
+    | Remove
+    | Discard
+    | Unlimit
+    | End
+    | Behave
+    | Unpause
+    | Reconnect
+    | Unfetter
 )
 
 

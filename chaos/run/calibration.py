@@ -122,7 +122,7 @@ def _trial(experiment: Experiment) -> Experiment:
         experiment,
         users=min(experiment.users, USERS), duration_s=DURATION_S, spawn_per_s=float(USERS), offline_share=0.0,
         silent_share=0.0, churn=0, roles=0, probe_share=0.0, watch_share=0.0, crypto_share=0.0, push=False,
-        faults=(),
+        steps=(1.0,), faults=(),
     )  # fmt: skip
 
 

@@ -167,6 +167,19 @@ def load(name: str, *, also: Callable[[Experiment], None] = lambda _experiment: 
     return yamlfile.read(path, Experiment, check=check)
 
 
+def made(fields: Mapping[str, object], where: str) -> Experiment:
+    """Return the experiment with these fields, checked like those of a file. Raises UsageError, which names `where`."""
+    try:
+        experiment = msgspec.convert(dict(fields), Experiment)
+        _check(experiment)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$.")
+        raise UsageError(f"{where}: {sentences.told(message, path.rstrip('`') or 'it')}") from None
+    except Mistake as error:
+        raise UsageError(f"{where}: {error}") from None
+    return experiment
+
+
 def for_profile(experiment: Experiment, profile: str) -> Experiment:
     """Return the experiment with the changes for this profile. Raises UsageError."""
     instead = experiment.profiles.get(profile)

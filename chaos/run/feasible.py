@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from chaos.errors import no_such
+from chaos.errors import UsageError, no_such
 from chaos.faults import FAULTS, Fault
 from chaos.run import experiment as experiments
 from chaos.run import schedule, sketch
@@ -32,10 +32,11 @@ def load(
     duration_s: float | None = None,
     rate: float | None = None,
     own_servers: bool = True,
+    written: Experiment | None = None,
 ) -> Experiment:
     """Return an experiment, for a profile and with the changes of the command line, that can be run as it asks.
 
-    Raises UsageError, with the place in the file.
+    `written`: the experiment, where it is in no file of ours. Raises UsageError, with the place in the file.
     """
 
     def changed(written: Experiment) -> Experiment:
@@ -46,7 +47,12 @@ def load(
         shortened = duration_s is not None
         check(written, changed(written), profile=profile, shortened=shortened, own_servers=own_servers)
 
-    wanted = changed(experiments.load(name, also=can_be))
+    if written is not None:
+        try:
+            can_be(written)
+        except Mistake as error:
+            raise UsageError(f"{name}: {error}") from None
+    wanted = changed(written or experiments.load(name, also=can_be))
     schedule.check_fits(wanted)
     return wanted
 
@@ -80,12 +86,12 @@ def _check_sends(wanted: Experiment, where: Where) -> None:
         raise Mistake(where("directs_per_user"), text)
     if int(wanted.users * wanted.silent_share) == wanted.users:
         raise Mistake(where("silent_share"), "every device only reads, so nobody sends: take less")
-    if not schedule.planned_sends(wanted):
+    if not wanted.planned_sends:
         raise Mistake(where("rate_per_s"), f"no send is planned in {wanted.duration_s:g} s: raise it, or duration_s")
 
 
 def _check_bounds(wanted: Experiment, place: Place) -> None:
-    sends = schedule.planned_sends(wanted)
+    sends = wanted.planned_sends
     members = min(wanted.group_cap, wanted.users) if _groups(wanted) else 2
     most = sends * (members - 1)
     for name, limit, what in (

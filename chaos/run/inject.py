@@ -40,6 +40,8 @@ BY_HAND: Final = "hand-"
 """The name of an injection by hand begins so; the pid of its process follows."""
 DESK: Final = "chaos.run.desk"
 """The module of the process that injects for the web page; its pid and a number follow BY_HAND. SIGUSR1: heal all."""
+SYSTEM: Final = "PETREL_SYSTEM"
+"""Environment variable of the actions of an experiment that `petrel run` plays: the directory of its system."""
 LONGEST_S: Final = 3600.0
 POLL_S: Final = 0.1
 HEAL_S: Final = 30.0
@@ -78,16 +80,23 @@ def record(run_dir: Path | None, event: Plan | FaultLine) -> None:
 
 
 def open_test(directory: Path) -> Path | None:
-    """Return the run directory of the newest test by hand in this system that is not closed; None if there is none."""
-    open_ = [path.parent.parent for path in directory.glob("swarm-*/history/meta.jsonl")]
+    """Return the run directory of the newest test by hand in this system that is not closed; None if there is none.
+
+    To an action of an experiment that `petrel run` plays, that is the run itself.
+    """
+    places = directory.glob("swarm-*/history/meta.jsonl")
+    if os.environ.get(SYSTEM) == str(directory):
+        places = directory.glob("history/meta.jsonl")
+    open_ = [path.parent.parent for path in places]
     open_ = [path for path in open_ if not (path / manifest.NAME).exists()]
     return max(open_, key=lambda path: (path / "history" / "meta.jsonl").stat().st_mtime, default=None)
 
 
 def plan(system: System, name: str, target: str | None, *, for_s: float, options: Mapping[str, float]) -> PlannedFault:
     """Return the injection. Raises UsageError: no such fault, target or option, or it cannot be done here."""
-    if RunDir(system.topology.path).schedule.exists():
-        raise UsageError(f"{system.topology.path} is a run: its schedule breaks it; inject into a system of petrel up")
+    directory = system.topology.path
+    if RunDir(directory).schedule.exists() and os.environ.get(SYSTEM) != str(directory):
+        raise UsageError(f"{directory} is a run: its schedule breaks it; inject into a system of petrel up")
     if name not in FAULTS:
         raise UsageError(no_such("fault", name, FAULTS))
     fault, topology = FAULTS[name], system.topology

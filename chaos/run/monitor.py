@@ -9,6 +9,7 @@ from typing import Final
 from chaos.run.engine import Engine
 from chaos.run.experiment import Experiment
 from chaos.run.interrupt import Interrupt
+from chaos.run.played import Played
 from chaos.run.rundir import RunDir
 from chaos.run.swarm import SwarmProcess
 from chaos.screen.live import Display, View
@@ -34,7 +35,7 @@ class Monitor:
         self.control = ControlWriter(directory.history / "runner.jsonl", process="runner")
         self.phase = "setup"
         self.planned = 0
-        self.engine: Engine | None = None
+        self.engine: Engine | Played | None = None
         self.swarm: SwarmProcess | None = None
         self.t0_ns: int | None = None
         """Time of the first planned send in ns, once the swarm has recorded it."""

@@ -28,6 +28,7 @@ from chaos.run.engine import Engine
 from chaos.run.experiment import Experiment
 from chaos.run.interrupt import Interrupt, Interrupted
 from chaos.run.monitor import Monitor
+from chaos.run.played import Played
 from chaos.run.rundir import RunDir
 from chaos.run.sampler import Sampler
 from chaos.run.schedule import Schedule
@@ -85,6 +86,8 @@ class Request:
     """Servers that somebody else runs, used instead of our own."""
     elsewhere: Elsewhere | None = None
     """The system that somebody else started, driven instead of one of our own."""
+    played: Path | None = None
+    """An experiment of Chaos Toolkit, which breaks the system instead of a schedule."""
 
 
 def execute(request: Request, *, display: Display, interrupt: Interrupt) -> RunDir:
@@ -118,7 +121,7 @@ class _Run:
         self._swarm: SwarmProcess | None = None
         self._read_back: ReadBack | None = None
         self._sampler: Sampler | None = None
-        self._engine: Engine | None = None
+        self._engine: Engine | Played | None = None
         self._engine_thread: threading.Thread | None = None
         self._undo: UndoLedger | None = None
         self._hunt: canary.Hunt | None = None
@@ -277,8 +280,17 @@ class _Run:
     def _start_engine(self, system: System, planned: Schedule) -> None:
         assert self._monitor.t0_ns is not None
         self._monitor.phase = "steady"
+        self._engine = self._monitor.engine = self._make_engine(system, planned)
+        self._engine_thread = threading.Thread(target=self._engine.run, name="engine", daemon=True)
+        self._engine_thread.start()
+
+    def _make_engine(self, system: System, planned: Schedule) -> Engine | Played:
+        assert self._monitor.t0_ns is not None
+        if self._request.played is not None:
+            lines = self._monitor.control
+            return Played(self._request.played, self._directory, system=system, lines=lines, say=self._say)
         self._undo = UndoLedger(self._directory.ledger)
-        self._engine = self._monitor.engine = Engine(
+        return Engine(
             planned.faults,
             world=World(
                 topology=system.topology,
@@ -292,8 +304,6 @@ class _Run:
             now_ns=now_ns,
             t0_ns=self._monitor.t0_ns,
         )
-        self._engine_thread = threading.Thread(target=self._engine.run, name="engine", daemon=True)
-        self._engine_thread.start()
 
     def _await_last_send(self) -> None:
         """Wait until the last planned send, or until no process is left to send."""

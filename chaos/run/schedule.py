@@ -65,7 +65,8 @@ def plan(
 
     The faults come in seeded order, one after the other. Those named `first`, AGAIN of them, are before the others.
     Each has the time that its heal usually takes. The remaining time of the run is spread at random before, between and
-    after them. Faults that do not fit are left out. Raises UsageError for a target that the experiment names and the
+    after them; in an experiment with steps each step has one fault, after its warm-up. Faults that do not fit are left
+    out. Raises UsageError for a target that the experiment names and the
     topology lacks.
     """
     rng = stream(seed, "schedule")
@@ -78,45 +79,57 @@ def plan(
     drawn.sort(key=lambda fault: fault[0].name != first)
     timing, duration = experiment.timing, math.floor(experiment.duration_s * TICKS_PER_S)
     lengths = [hold + _heal(spec) for spec, _, hold in drawn]
-    while drawn and _least(lengths, timing) > duration:
+    steps = len(experiment.steps)
+    while drawn and _least(lengths, timing, steps) > duration:
         drawn.pop()
         lengths.pop()
-    slack = duration - _least(lengths, timing)
-    cuts = sorted(below(rng, slack + 1) for _ in drawn)
-    faults: list[PlannedFault] = []
-    busy = _ticks(timing.warm_up_s)
-    for number, ((spec, target, hold), cut) in enumerate(zip(drawn, cuts, strict=True), 1):
-        faults.append(
-            PlannedFault(
-                fault=f"f{number}",
-                name=spec.name,
-                target=target,
-                at_s=(busy + cut) / TICKS_PER_S,
-                for_s=hold / TICKS_PER_S,
-                options=spec.options,
-                felt_s=spec.felt_s,
-            )
+    begins = _one_a_step(len(drawn), duration, timing, steps) if steps > 1 else _spread(rng, lengths, duration, timing)
+    faults = [
+        PlannedFault(
+            fault=f"f{number}",
+            name=spec.name,
+            target=target,
+            at_s=at / TICKS_PER_S,
+            for_s=hold / TICKS_PER_S,
+            options=spec.options,
+            felt_s=spec.felt_s,
         )
-        busy += hold + _heal(spec) + _ticks(timing.settle_s)
+        for number, ((spec, target, hold), at) in enumerate(zip(drawn, begins, strict=True), 1)
+    ]
     return Schedule(seed=seed, profile=profile, variant=variant, faults=tuple(faults), experiment=experiment)
 
 
-def planned_sends(experiment: Experiment) -> int:
-    """Return how many sends the experiment plans; some few find no member who may write."""
-    return round(experiment.rate_per_s * experiment.duration_s)
+def _spread(rng: random.Random, lengths: list[int], duration: int, timing: Timing) -> list[int]:
+    """Return when each fault begins, with the rest of the run spread at random before, between and after them."""
+    slack = duration - _least(lengths, timing)
+    cuts = sorted(below(rng, slack + 1) for _ in lengths)
+    begins, busy = [], _ticks(timing.warm_up_s)
+    for length, cut in zip(lengths, cuts, strict=True):
+        begins.append(busy + cut)
+        busy += length + _ticks(timing.settle_s)
+    return begins
+
+
+def _one_a_step(count: int, duration: int, timing: Timing, steps: int) -> list[int]:
+    """Return when each fault begins: once each step has warmed up."""
+    return [place * duration // steps + _ticks(timing.warm_up_s) for place in range(count)]
 
 
 def longest_s(experiment: Experiment) -> float:
     """Return the seconds that hold all faults of the experiment, whatever the seed draws; 0 without any."""
     specs = [spec for spec in experiment.faults for _ in range(spec.times)]
     lengths = [_ticks(spec.for_s[1]) + _heal(spec) for spec in specs]
-    return _least(lengths, experiment.timing) / TICKS_PER_S if lengths else 0.0
+    return _least(lengths, experiment.timing, len(experiment.steps)) / TICKS_PER_S if lengths else 0.0
 
 
 def check_fits(experiment: Experiment) -> None:
     """Raise UsageError if the run is too short for any fault of the experiment."""
     least = min(
-        (_least([_ticks(spec.for_s[1]) + _heal(spec)], experiment.timing) for spec in experiment.faults), default=0
+        (
+            _least([_ticks(spec.for_s[1]) + _heal(spec)], experiment.timing, len(experiment.steps))
+            for spec in experiment.faults
+        ),
+        default=0,
     )
     if least > experiment.duration_s * TICKS_PER_S:
         raise UsageError(
@@ -161,8 +174,11 @@ def _heal(spec: FaultSpec) -> int:
     return _ticks(FAULTS[spec.name].usual_heal_s)
 
 
-def _least(lengths: list[int], timing: Timing) -> int:
-    """Return the shortest run that holds faults of these lengths, in ticks."""
+def _least(lengths: list[int], timing: Timing, steps: int = 1) -> int:
+    """Return the shortest run that holds faults of these lengths, in ticks. With several steps each holds one."""
+    if steps > 1:
+        longest = _ticks(timing.warm_up_s) + max(lengths, default=0) + _ticks(timing.tail_s)
+        return longest * max(steps, len(lengths))
     gaps = max(0, len(lengths) - 1) * _ticks(timing.settle_s)
     return _ticks(timing.warm_up_s) + sum(lengths) + gaps + _ticks(timing.tail_s)
 

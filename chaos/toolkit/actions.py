@@ -1,15 +1,19 @@
 """Actions for Chaos Toolkit: each fault of `petrel faults`, with its proofs, and the heal of everything.
 
-An action runs the command of the same name in a process of its own, so that an interrupted experiment heals too.
+An action runs the command of the same name in a process of its own, so that an interrupted experiment heals too. In an
+experiment that `petrel run` plays, the system is that of the run, whatever `directory` says.
 """
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Final
 
 from chaoslib.exceptions import ActivityFailed
+
+from chaos.run.inject import SYSTEM
 
 __all__ = ["heal_all", "inject_fault"]
 
@@ -27,7 +31,7 @@ def inject_fault(
     """
     words = [f"--set={name}={value}" for name, value in (options or {}).items()]
     try:
-        return run("inject", fault, target, "--for", str(for_s), "--dir", directory, *words)
+        return run("inject", fault, target, "--for", str(for_s), "--dir", place(directory), *words)
     except ActivityFailed as error:
         FAILED.append(f"{fault} on {target}: {error}")
         raise
@@ -35,7 +39,12 @@ def inject_fault(
 
 def heal_all(directory: str = UP) -> list[str]:
     """Heal everything that is injected by hand; returns what was healed. Raises ActivityFailed."""
-    return run("heal", "--dir", directory)
+    return run("heal", "--dir", place(directory))
+
+
+def place(directory: str) -> str:
+    """Return the directory of the system to break."""
+    return os.environ.get(SYSTEM, directory)
 
 
 def run(*words: str) -> list[str]:

@@ -1,14 +1,22 @@
-"""Writes a schedule as an experiment of Chaos Toolkit, which breaks a system that `petrel up` started. Pure."""
+"""Writes a schedule as an experiment of Chaos Toolkit.
+
+`chaos run` breaks a system that `petrel up` started by it, and `petrel run` one of its own, under the same load. Pure.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
+from chaos.run.experiment import Experiment
 from chaos.run.schedule import Schedule
 
 Json = dict[str, object]
 ACTIONS: Final = "chaos.toolkit.actions"
 PROBES: Final = "chaos.toolkit.probes"
+EXTENSION: Final = "stormpetrel"
+"""The extension of an experiment that holds its load."""
 
 
 def exported(schedule: Schedule, directory: str) -> Json:
@@ -35,6 +43,7 @@ def exported(schedule: Schedule, directory: str) -> Json:
         "title": f"{schedule.experiment.name}, seed {schedule.seed}",
         "description": schedule.experiment.summary,
         "tags": ["stormpetrel", schedule.profile],
+        "extensions": [{"name": EXTENSION, "experiment": _load(schedule.experiment)}],
         "steady-state-hypothesis": {
             "title": "The system is healthy, and no fault was without effect",
             "probes": [{**healthy, "tolerance": True}, {**proven, "tolerance": True}],
@@ -42,6 +51,14 @@ def exported(schedule: Schedule, directory: str) -> Json:
         "method": method,
         "rollbacks": [heal],
     }
+
+
+def _load(experiment: Experiment) -> Json:
+    """Return what an experiment has beside its faults, as far as it is not the default."""
+    without = msgspec.structs.replace(experiment, faults=(), profiles={})
+    told: Json = msgspec.to_builtins(without)
+    defaults: Json = msgspec.to_builtins(Experiment(name="a", summary="", users=1))
+    return {key: value for key, value in told.items() if key in ("name", "summary", "users") or value != defaults[key]}
 
 
 def _activity(type_: str, name: str, module: str, function: str) -> Json:

@@ -8,7 +8,7 @@ import sys
 
 from chaoslib.exceptions import ActivityFailed
 
-from chaos.toolkit.actions import FAILED, UP, run
+from chaos.toolkit.actions import FAILED, UP, place, run
 
 __all__ = ["every_fault_was_proven", "every_service_is_healthy", "verdict"]
 
@@ -19,7 +19,7 @@ def every_service_is_healthy(directory: str = UP) -> bool:
     It never returns False: where a hypothesis is not met before the method, Chaos Toolkit injects nothing and ends with
     success. A probe that fails makes the experiment fail.
     """
-    run("status", "--dir", directory)
+    run("status", "--dir", place(directory))
     return True
 
 

@@ -24,7 +24,7 @@ from load.history.control import Bounds
 __all__ = ["exit_status", "judge", "judge_run"]
 
 
-TIMED: Final = ("catch_up", "liveness", "push", "presence", "receipts", "latency", "felt", "answers")
+TIMED: Final = ("catch_up", "liveness", "push", "presence", "receipts", "latency", "felt", "answers", "goodput")
 """Checks that accuse by durations: if the clocks cannot be believed, they prove nothing."""
 BY_EVIDENCE: Final = ("duplicates", "order", "causal", "latency", "felt")
 """Checks that accuse only by recorded events: an event missing under a misspelled name changes nothing."""

@@ -51,6 +51,8 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """`liveness`: from the ack, or from the heal of the fault, to the display."""
     recovery_s: Bound = 10.0
     """Longest time after a heal that still counts as the fault's window."""
+    back_s: Bound | None = None
+    """`goodput`: from the heal of a fault until 95 % of what is due is acked and shown in a second again; null: any."""
     push_s: Bound = 5.0
     """`push`: from the ack to the push on a device that is away."""
     silence_s: Bound | None = None

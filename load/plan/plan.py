@@ -91,7 +91,7 @@ def make(config: SwarmConfig, population: Population) -> Plan:
     sends = _sends(
         stream(config.seed, "sends"),
         population,
-        count=round(config.rate_per_s * config.duration_s),
+        counts=config.sends_of_steps,
         duration_us=duration_us,
         absences=absences,
         changes=changes,
@@ -178,11 +178,17 @@ class _Presence:
         return place == 0 or at_us >= edges[2 * place - 1]
 
 
+def _times(rng: random.Random, counts: Sequence[int], duration_us: int) -> list[int]:
+    """Return the times of the sends, in order; `counts`: how many in each of the equal parts of the run."""
+    part_us = duration_us // len(counts)
+    return sorted(place * part_us + below(rng, part_us) for place, count in enumerate(counts) for _ in range(count))
+
+
 def _sends(
     rng: random.Random,
     population: Population,
     *,
-    count: int,
+    counts: Sequence[int],
     duration_us: int,
     absences: Mapping[int, tuple[Absence, ...]],
     changes: tuple[Change, ...],
@@ -197,7 +203,7 @@ def _sends(
     for change in reversed(changes):
         left[change.conversation, change.user] = change.at_us
     sends: defaultdict[int, list[PlannedSend]] = defaultdict(list)
-    for due_us in sorted(below(rng, duration_us) for _ in range(count)):
+    for due_us in _times(rng, counts, duration_us):
         for _ in range(_REDRAWS):
             place = conversations.draw(rng)
             conversation = population.conversations[place]

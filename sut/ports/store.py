@@ -116,6 +116,13 @@ class MessageStore(Protocol):
         after those before it.
         """
 
+    async def reached(self, partition: int) -> int | None:
+        """Return a log offset up to which the store holds all that follows from this partition's log.
+
+        It may be less than what is held. Only a store that was put back to an older copy is far below what was
+        committed: then the log has to be read again from there. None: this backend does not tell.
+        """
+
     async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
         """Up to `limit` rows with a number above `after`, in order."""
 

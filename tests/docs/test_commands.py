@@ -109,11 +109,16 @@ def petrel(arguments: list[str], *, run: bool) -> str | None:
 
 
 def saved(name: str) -> bool:
-    """Whether there is such a file, or a page shows an experiment that the reader saves under this name."""
-    return (ROOT / name).is_file() or any(
-        f"`{name}`" in path.read_text(encoding="utf-8") or f"name: {name.removesuffix('.yaml')}\n" in fence.text
-        for path, fence in FENCES
-        if fence.language == "yaml"
+    """Whether there is such a file, a command of a page or a run makes it, or a page shows what the reader saves so."""
+    made = name.startswith("RUN_DIR/") or any(command.text.endswith(f"--to {name}") for command in COMMANDS)
+    return (
+        made
+        or (ROOT / name).is_file()
+        or any(
+            f"`{name}`" in path.read_text(encoding="utf-8") or f"name: {name.removesuffix('.yaml')}\n" in fence.text
+            for path, fence in FENCES
+            if fence.language == "yaml"
+        )
     )
 
 

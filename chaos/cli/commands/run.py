@@ -24,7 +24,11 @@ EXPERIMENTS: Final = Path(__file__).parents[2] / "experiments"
 
 def _experiment(sub: argparse.ArgumentParser) -> None:
     shipped = ", ".join(sorted(path.stem for path in EXPERIMENTS.glob("*.yaml")))
-    sub.add_argument("experiment", metavar="EXPERIMENT", help=f"{shipped}, or the path of a YAML file")
+    sub.add_argument(
+        "experiment",
+        metavar="EXPERIMENT",
+        help=f"{shipped}, or the path of a file: ours in YAML, or one of Chaos Toolkit",
+    )
     sub.add_argument("--rate", type=float, metavar="R", help="sends a second, all devices together")
     sub.add_argument(
         "--as-asked",
@@ -46,11 +50,18 @@ def _experiment(sub: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run an experiment with the changes of the options."""
     from chaos.run import feasible
+    from chaos.toolkit import read
 
     check_profile(options.profile)
     theirs = servers.from_options(options, options.profile)
+    played = Path(options.experiment).absolute() if read.is_one(options.experiment) else None
+    if played is not None and options.topology is not None:
+        raise UsageError(
+            f"{options.experiment} is an experiment of Chaos Toolkit, which runs against a system of our own"
+        )
     wanted = feasible.load(
         options.experiment,
+        written=None if played is None else read.load_of(options.experiment),
         profile=options.profile,
         users=options.users,
         duration_s=options.duration,
@@ -69,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
         theirs=theirs,
         must_be_caught_by=check,
         calibrate=not options.as_asked and options.topology is None,
+        played=played,
     )
 
 
@@ -77,6 +89,8 @@ def replay(options: argparse.Namespace) -> int:
     """Run a recorded schedule again."""
     from chaos.run import schedule, sketch
 
+    if file := next(iter(sorted(options.run_dir.glob("chaostoolkit.*"))), None):
+        raise UsageError(f"Chaos Toolkit made the faults of {options.run_dir}: petrel run {file} plays it again")
     named = any((options.kafka, options.cassandra, options.sentinels))
     recorded = schedule.load(options.run_dir / "schedule.yaml", also=_nothing if named else sketch.check_targets)
     check_profile(recorded.profile)
@@ -108,6 +122,7 @@ def _whole(
     recorded: Schedule | None = None,
     must_be_caught_by: str | None = None,
     calibrate: bool = False,
+    played: Path | None = None,
 ) -> int:
     """Run the experiment and judge it, if there is a Redis."""
     from chaos.run import rundir, whole
@@ -129,6 +144,7 @@ def _whole(
         calibrate=calibrate,
         servers=theirs,
         elsewhere=driven,
+        played=played,
     )
     verdict = whole.execute(request, as_json=options.json)
     if must_be_caught_by is not None:

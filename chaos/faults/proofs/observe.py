@@ -151,6 +151,15 @@ def replaced(world: World, service: Service, old_pid: int) -> Proof:
     return Proof(ok=True, text=f"{service.name} has new pid {pid}")
 
 
+def alive_for(world: World, service: Service, least_s: float) -> Proof:
+    """Observe whether the service's process of now has been there for so long."""
+    pid = world.processes.pid(service.name)
+    age_s = None if pid is None else probe.process_age_s(pid)
+    if age_s is None:
+        return Proof(ok=False, text=f"{service.name} has no process")
+    return Proof(age_s >= least_s, f"pid {pid} of {service.name} is {age_s:.1f} s old")
+
+
 def reborn(topology: Topology, service: Service, before: int) -> Proof:
     """Observe whether the service answers as a newer incarnation than `before`."""
     pong = probe.peer_ping(peer_address(service), ANSWER_S, topology.peer_secret)

@@ -98,6 +98,10 @@ class CassandraStore:
         await each(joins, self._session.write, width=JOIN_WIDTH)
         await each(writes, partial(self._write, partition), width=WRITE_WIDTH)
 
+    async def reached(self, partition: int) -> int | None:
+        """Return None: the conversations of a partition are spread over the nodes, and no row says how far all are."""
+        return None
+
     async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
         """Up to `limit` rows with a number above `after`, in order."""
         found: list[StoredMessage] = []

@@ -151,6 +151,10 @@ class SqliteStore:
         if writes:
             await self._pool.run(partial(self._files[partition].write, partial(_write, writes, self._today())))
 
+    async def reached(self, partition: int) -> int | None:
+        """Return the highest `applied` of the partition: its writes come in the order of the log, each whole."""
+        return await self._pool.run(partial(self._files[partition].read, _reached))
+
     async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:
         """Return up to `limit` rows with a sequence number above `after`, in order."""
         if max(conv, after) > MAX_INTEGER:
@@ -300,6 +304,10 @@ def _load(path: Path, conv: int, connection: sqlite3.Connection) -> Conversation
         ),
         tuple(RoleMark(*role) for _, *role in checked(path, "role", roles)),
     )
+
+
+def _reached(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT coalesce(max(applied), 0) FROM conversation").fetchone()[0])
 
 
 def _heads(path: Path, user: int, convs: list[int], connection: sqlite3.Connection) -> dict[int, int]:

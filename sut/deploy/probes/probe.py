@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
+import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -107,6 +108,14 @@ def http_status(address: Address, path: str, timeout_s: float, ca: str | None = 
         return None
     finally:
         connection.close()
+
+
+def process_age_s(pid: int) -> float | None:
+    """Return the seconds since the process began; None if there is none."""
+    try:
+        return time.time() - psutil.Process(pid).create_time()
+    except psutil.Error:
+        return None
 
 
 def process_state(pid: int) -> str | None:

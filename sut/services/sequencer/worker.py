@@ -143,13 +143,30 @@ class PartitionWorker:
 
     async def run(self) -> None:
         """Recover from the last commit, then follow the log for ever."""
-        self._position = self.committed = await self._until_available(lambda: self._log.committed(self.partition))
+        self._position = self.committed = await self.begin_after()
         self._end_at_start = await self._until_available(lambda: self._log.end(self.partition))
         async with asyncio.TaskGroup() as group:
             group.create_task(self._store_behind())
             group.create_task(self._warm())
             group.create_task(self._follow())
             group.create_task(self.watch_lag())
+
+    async def begin_after(self) -> int:
+        """Return the offset up to which the log need not be read again. A variant overrides this.
+
+        That is what was committed, unless the store has less: an operator put it back to an older copy, and the log
+        has the rest. A few records that change nothing in the store may be read again too.
+        """
+        committed = await self.committed_before()
+        reached = await self._until_available(lambda: self._store.reached(self.partition))
+        if reached is None or reached >= committed:
+            return committed
+        log.info("partition %d was committed up to %d, the store has it up to %d", self.partition, committed, reached)
+        return reached
+
+    async def committed_before(self) -> int:
+        """Return the offset that the last life of this partition's sequencer committed."""
+        return await self._until_available(lambda: self._log.committed(self.partition))
 
     async def _follow(self) -> None:
         began, behind = time.monotonic(), self._end_at_start - self._position

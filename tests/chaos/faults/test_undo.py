@@ -17,6 +17,7 @@ from chaos.faults.undo import (
     Allow,
     Behave,
     Continue,
+    Discard,
     End,
     Promise,
     Release,
@@ -225,6 +226,16 @@ def test_a_file_is_removed_from_a_volume_that_only_its_holder_sees(tmp_path: Pat
         holder.kill()
 
 
+def test_a_directory_of_the_run_is_removed_and_none_is_no_failure(tmp_path: Path) -> None:
+    made = tmp_path / "copy"
+    made.mkdir()
+    (made / "file").touch()
+    topology = msgspec.structs.replace(TOPOLOGY, dir=str(tmp_path))
+    world = World(topology=topology, processes=_Recording(), links=_Recording(), packets=_Recording())
+    assert undo.apply([Discard("copy"), Discard("copy")], world) == []
+    assert not made.exists()
+
+
 def test_the_command_says_what_it_cannot_do(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "chaos.faults.undo", str(tmp_path)],
@@ -239,6 +250,6 @@ def test_the_command_says_what_it_cannot_do(tmp_path: Path) -> None:
 
 
 def test_a_promise_reads_back_as_it_was_written() -> None:
-    steps = (Continue(1), Restore("x"), Replicate("y"), Release("z"), Allow("a"), Remove("v", "/f"))
+    steps = (Continue(1), Restore("x"), Replicate("y"), Release("z"), Allow("a"), Remove("v", "/f"), Discard("d"))
     promise = Promise(undo="f1", steps=steps, argv=("a",))
     assert msgspec.json.decode(msgspec.json.encode(promise), type=Promise) == promise

@@ -28,6 +28,7 @@ from tests.kit.waits import wait_until
 LINK = "sequencer-1->gateway-1"
 REDIS_LINK = "gateway-2->redis-1"
 REBORN = r"has new pid \d+; it answers as incarnation"
+OLD_ENOUGH = r"pid \d+ of .* is [3-9]\.\d s old; it answers as incarnation"
 CELL = "cell-1"
 NEW = r"has new pid \d+"
 FREED = r"at most \d{3,} of open files; the same incarnation answers"
@@ -150,6 +151,8 @@ def planned(name: str, target: str, *, at_s: float = 0.0, for_s: float = 0.3, fa
             "was stopped at [1-5].? of 60 looks",
             "in state [SR]; the same incarnation",
         ),
+        ("gateway_crash_loop", "gateway-2", "[3-9] processes of gateway-2 are gone: ", OLD_ENOUGH),
+        ("chat_crash_loop", "chat-1", "[3-9] processes of chat-1 are gone: ", OLD_ENOUGH),
         ("gateway_pause", "gateway-2", "in state T; ping of its port: no answer", "the same incarnation answers"),
         (
             "partition_gateway_redis",

@@ -78,6 +78,32 @@ def test_a_fault_keeps_its_bound_of_what_people_feel() -> None:
     assert {fault.name: fault.felt_s for fault in drawn} == {"chat_crash": 0.5, "gateway_crash": None}
 
 
+def stepped(*, times: int, duration_s: float = 120.0) -> Experiment:
+    return msgspec.structs.replace(
+        QUICK,
+        duration_s=duration_s,
+        steps=(1.0, 2.0, 4.0),
+        timing=Timing(warm_up_s=10, settle_s=5, tail_s=20),
+        faults=(FaultSpec(name="gateway_crash", for_s=(5, 5), times=times),),
+    )
+
+
+def test_each_step_has_one_fault_after_its_warm_up() -> None:
+    for seed in range(5):
+        assert [(fault.at_s, fault.for_s) for fault in draw(seed, stepped(times=3)).faults] == [
+            (10, 5), (50, 5), (90, 5),
+        ]  # fmt: skip
+    assert schedule.longest_s(stepped(times=3)) == 3 * (10 + 5 + 20)
+    assert schedule.longest_s(stepped(times=4)) == 4 * (10 + 5 + 20)
+
+
+def test_faults_that_do_not_fit_into_the_steps_are_left_out() -> None:
+    assert len(draw(1, stepped(times=4, duration_s=120)).faults) == 3
+    assert not draw(1, stepped(times=3, duration_s=104)).faults
+    with pytest.raises(UsageError, match=r"104 s are too short for any of its faults; 105 s hold one"):
+        schedule.check_fits(stepped(times=3, duration_s=104))
+
+
 @st.composite
 def an_experiment(make: st.DrawFn) -> Experiment:
     specs = []
@@ -151,7 +177,7 @@ def test_cells_are_no_targets_of_the_links_faults_so_older_experiments_draw_as_b
 
 
 def test_every_fault_is_in_one_of_the_experiments() -> None:
-    ours = ("storm", "quorum", "push", "mobile", "strain")
+    ours = ("storm", "quorum", "push", "mobile", "strain", "setbacks")
     plans = [experiments.for_profile(experiments.load(name), profile) for name in ours for profile in PROFILES]
     named = {spec.name for plan in plans for spec in plan.faults}
     of_others = {fault.name for spec in others.load("others")[0].targets.values() for fault in spec.faults}

@@ -111,3 +111,39 @@ def test_chaos_run_breaks_and_heals_a_system_that_is_up(tmp_path: Path, capsys: 
         assert json.loads((tmp_path / "journal.json").read_text())["deviated"]
     finally:
         assert main(["down", "--dir", str(up)]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_petrel_run_plays_it_under_load_and_judges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "name: two\nsummary: Two faults.\nusers: 40\nrate_per_s: 10\nduration_s: 30\nspawn_per_s: 40\n"
+        "timing: {warm_up_s: 3, settle_s: 3, tail_s: 6}\n"
+        "bounds: {latency_ms: 20000, catch_up_s: 20, liveness_s: 30, answer_s: 30, min_acked: 100, "
+        "min_deliveries: 100}\n"
+        "without: [push, presence, receipts]\n"
+        "faults:\n  - {name: chat_crash, for_s: [1, 1]}\n  - {name: gateway_stop, for_s: [1, 1]}\n"
+    )
+    experiment, out = tmp_path / "experiment.json", tmp_path / "out"
+    assert main(["toolkit", str(tmp_path / "mine.yaml"), "--seed", "1", "--to", str(experiment)]) == 0
+    capsys.readouterr()
+    status = main(["run", str(experiment), "--seed", "1", "--json", "--out", str(out)])
+    verdict = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (status, verdict["verdict"]) == (0, "valid"), verdict["checks"]
+    assert sorted(fault["name"] for fault in verdict["faults"]) == ["chat_crash", "gateway_stop"]
+    assert all(fault["effective"] and fault["healed"] for fault in verdict["faults"])
+    journal = json.loads((out / "journal.json").read_text())
+    assert (journal["status"], journal["deviated"], len(journal["run"])) == ("completed", False, 2)
+    assert main(["verify", str(out)]) == 0
+    assert main(["replay", str(out)]) == 64
+    assert f"petrel run {out / 'chaostoolkit.json'}" in capsys.readouterr().err
+
+    broken = json.loads(experiment.read_text())
+    broken["method"] = broken["method"][:1]
+    broken["method"][0]["provider"]["arguments"]["target"] = "chat-9"
+    experiment.write_text(json.dumps(broken))
+    status = main(["run", str(experiment), "--seed", "1", "--json", "--out", str(tmp_path / "broken")])
+    verdict = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (status, verdict["verdict"]) == (2, "unknown"), verdict["checks"]
+    [vacuity] = [check for check in verdict["checks"] if check["name"] == "vacuity"]
+    assert "chat-9" in vacuity["detail"]

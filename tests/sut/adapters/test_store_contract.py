@@ -137,6 +137,17 @@ async def test_pages_backwards_across_buckets(make_store: MakeStore) -> None:
         assert await store.page_before(5, 4100, 600) == list(rows[3499:4099])
 
 
+async def test_it_says_up_to_where_it_holds_the_log_or_that_it_cannot_tell(make_store: MakeStore) -> None:
+    async with make_store() as store:
+        if await store.reached(partition_of(5, PARTITIONS)) is None:
+            return
+        assert [await store.reached(partition) for partition in range(PARTITIONS)] == [0] * PARTITIONS
+        await write(store, change(5, head=1, applied=7, messages=(message(1),)))
+        await write(store, change(5, head=0, applied=3))
+        reached = [await store.reached(partition) for partition in range(PARTITIONS)]
+        assert reached == [7 if partition == partition_of(5, PARTITIONS) else 0 for partition in range(PARTITIONS)]
+
+
 async def test_repeating_a_write_changes_nothing(make_store: MakeStore) -> None:
     one = change(5, head=1, applied=4, messages=(message(1),), spans=spans_of(7), marks=(SenderMark(1, 1, 1),))
     async with make_store() as store, make_store() as successor:

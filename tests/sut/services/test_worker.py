@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sut.adapters.sqlite import backup
 from sut.adapters.sqlite.log import SqliteLog
 from sut.adapters.sqlite.store import SqliteStore
 from sut.ports import Kind, LogRecord, Unavailable
@@ -17,6 +18,7 @@ from sut.services.sequencer import worker as worker_module
 from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.worker import PartitionWorker
 from sut.variants.commit_before_store import HastyWorker
+from tests.defects.store_put_back.old_piece import Believing
 from tests.kit.pace import scaled
 from tests.kit.waits import until
 
@@ -105,6 +107,45 @@ def test_the_same_crashes_show_the_variant_that_commits_first(tmp_path):
     """The test above can fail: this is how it does."""
     results = [asyncio.run(crash_through(tmp_path / str(seed), seed, HastyWorker)) for seed in range(2)]
     assert not any(results)
+
+
+async def put_back(directory: Path, worker_class: type[PartitionWorker]) -> bool:
+    """Work through a log, put the store back to a copy of half-way, and go on; whether it ends as the log says."""
+    log = records(random.Random(7), 300)
+    message_log, emitter = SqliteLog(directory, 1), Emitter(NobodyOnline(), {})
+
+    async def life(upto: int) -> None:
+        store = SqliteStore(directory, 1)
+        worker = worker_class(0, message_log=message_log, store=store, emitter=emitter, group_cap=500)
+        running = [asyncio.create_task(worker.run()), asyncio.create_task(emitter.run())]
+        await message_log.append(0, log[await message_log.end(0) : upto])
+        await until(lambda: worker.committed >= upto, scaled(30))
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await store.close()
+
+    await life(100)
+    backup.copy(directory, directory / "copy")
+    await life(200)
+    assert len(backup.rows(directory)) > len(backup.rows(directory / "copy"))
+    backup.put_back(directory / "copy", directory)
+    await life(len(log))
+    store = SqliteStore(directory, 1)
+    found = {conv: [(r.seq, r.device, r.body) for r in await store.page(conv, 0, 10_000)] for conv in CONVS}
+    of_users = {user: await store.conversations_of(user, 0, 10) for user in (1, 2, 3)}
+    await store.close()
+    await message_log.close()
+    return found == expected(log) and all(convs == list(CONVS) for convs in of_users.values())
+
+
+def test_a_store_that_was_put_back_gets_the_rest_from_the_log(tmp_path):
+    assert asyncio.run(put_back(tmp_path, PartitionWorker))
+
+
+def test_the_old_worker_believed_the_commit_and_lost_them(tmp_path):
+    """The test above can fail: this is how it does."""
+    assert not asyncio.run(put_back(tmp_path, Believing))
 
 
 async def two_at_once(directory: Path, seed: int) -> bool:

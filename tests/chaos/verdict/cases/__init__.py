@@ -6,11 +6,22 @@ judged in index.json, for `petrel verify --history`. The name of a bad one begin
 histories/reported were made by others.
 """
 
-from tests.chaos.verdict.cases import answers, content, correct, evidence, felt, fitness, returns, surplus, timing
+from tests.chaos.verdict.cases import (
+    answers,
+    content,
+    correct,
+    evidence,
+    felt,
+    fitness,
+    goodput,
+    returns,
+    surplus,
+    timing,
+)
 from tests.chaos.verdict.cases.registry import CASES, DIRECTORY, Case, talk
 from tests.chaos.verdict.cases.reported import REPORTED
 
 __all__ = [
     "CASES", "DIRECTORY", "REPORTED", "Case", "answers", "content", "correct", "evidence", "felt", "fitness",
-    "returns", "surplus", "talk", "timing",
+    "goodput", "returns", "surplus", "talk", "timing",
 ]  # fmt: skip
