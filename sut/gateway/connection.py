@@ -141,13 +141,13 @@ class Connection(asyncio.Protocol):
     """A device's connection. `number`, `user`, `device`, `login_s` and `epoch` are set when it opens.
 
     `routed`: the registry has stored this connection. `welcomed`: WELCOME was sent; it precedes all other frames.
-    `synced`: a SYNC of it was answered.
+    `untold`: since which tick it is open, until its first SYNC is answered; NEVER after that.
     """
 
     __slots__ = (
         "_address", "_blocked", "_gateway", "_head", "_heard", "_indebted", "_looked_at", "_saved_at_s", "_saved_s",
         "_session", "_state", "_tells_log", "_transport", "_unread", "_unwelcome",
-        "device", "due", "epoch", "login_s", "number", "routed", "synced", "told", "user", "welcomed",
+        "device", "due", "epoch", "login_s", "number", "routed", "told", "untold", "user", "welcomed",
     )  # fmt: skip
 
     def __init__(self, gateway: Shared, *, address: str = "", unwelcome: bool = False) -> None:
@@ -173,8 +173,9 @@ class Connection(asyncio.Protocol):
         self.device = 0
         self.login_s = 0
         self.epoch = 0
-        self.routed = self.synced = False
+        self.routed = False
         self.told = NEVER
+        self.untold = NEVER
         self.welcomed = False
 
     @property
@@ -255,7 +256,7 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None
         self._head = b""
         self._state = _OPEN
-        self._heard = gateway.clock.tick
+        self._heard = self.untold = gateway.clock.tick
         self._session = ServerSession(gateway.mark())
         self._tells_log = upgrade.log
         self._transport.set_write_buffer_limits(high=gateway.pause_at)
@@ -382,7 +383,7 @@ class Connection(asyncio.Protocol):
         self.send(websocket.binary(encode(frame)))
 
     def resync(self, *, at_once: bool = False) -> None:
-        """Make the device's next BEAT say RESYNC; `at_once`: send such a BEAT now."""
+        """Make the device SYNC: as soon as there is room for its question, or `at_once`."""
         if at_once:
             self._gateway.stats.resyncs += 1
             if self._session is not None:
@@ -390,6 +391,7 @@ class Connection(asyncio.Protocol):
             self.send(websocket.binary(encode(Beat(BEAT_RESYNC))))
         elif self._session is not None:
             self._session.forget_mark()
+            self._gateway.syncs.hold(self.number, urgent=True)
 
     def send(self, data: bytes) -> None:
         """Write one whole WebSocket frame. Ends the connection as SLOW if more than the send buffer waits already.

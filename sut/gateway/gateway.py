@@ -24,7 +24,7 @@ from sut.gateway.presence import GatewayPresence
 from sut.gateway.registrar import Pace, Registrar
 from sut.gateway.reports import Reports
 from sut.gateway.silence import Told, is_news
-from sut.gateway.timers import TICK_S, ticks
+from sut.gateway.timers import NEVER, TICK_S, ticks
 from sut.gateway.tls import TlsListener
 from sut.ports import Presence, Registry, Revocation
 from sut.process.links import links_to
@@ -302,8 +302,9 @@ class Gateway(Shared):
             self.stats.forwarded += 1
             self.stats.passed_on[type(frame).__name__.lower()] += 1
             if type(frame) is Sync:
-                newcomer = 0 if connection.synced else connection.device
-                self.syncs.passed_on(connection.number, self.clock.tick, self._clock(), newcomer=newcomer)
+                self.syncs.passed_on(connection.number, self.clock.tick, self._clock())
+                if connection.untold != NEVER:
+                    self.syncs.begins(connection.number, connection.device, connection.untold)
             elif type(frame) is Send:
                 self.admission.passed_on(partition, (connection.number, frame.client_seq), now_s)
                 self._trace.message(Step.HANDED_ON, connection.device, frame.client_seq)
@@ -390,7 +391,7 @@ class Gateway(Shared):
             for number in item.conns:
                 self.syncs.answered(number, now_s)
                 if (asker := self.connections.get(number)) is not None:
-                    asker.synced = True
+                    asker.untold = NEVER
             self._resync_some()
         for number in item.conns:
             connection = self.connections.get(number)

@@ -79,18 +79,20 @@ class Syncs:
         self._asked: dict[int, int] = {}
         """Connection -> the tick of its SYNC or of what will cause it, the oldest first."""
         self._waiting: dict[int, None] = {}
+        self._urgent: dict[int, None] = {}
+        """Those of them that had no route for a time: who missed something is among them."""
         self._began_s: dict[int, float] = {}
         """Connection -> when its SYNC was passed on."""
         self._window = Window()
         self._first: dict[int, tuple[int, int]] = {}
-        """Connection -> tick and device of its first SYNC, until the answer; the oldest first."""
+        """Connection that waits for its first answer -> since when it is open, its device; about the oldest first."""
         self.held = 0
         """Times that RESYNC was not said at once."""
 
     @property
     def waiting(self) -> int:
         """The connections that are to be told."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._urgent)
 
     def room(self, tick: int) -> bool:
         """Return True if RESYNC may be said to one more."""
@@ -103,13 +105,16 @@ class Syncs:
         self._asked.pop(number, None)
         self._asked[number] = tick
         self._waiting.pop(number, None)
+        self._urgent.pop(number, None)
 
-    def passed_on(self, number: int, tick: int, now_s: float, *, newcomer: int = 0) -> None:
-        """Note that a SYNC was passed on. `newcomer`: the device, if no SYNC of the connection was answered yet."""
+    def passed_on(self, number: int, tick: int, now_s: float) -> None:
+        """Note that a SYNC was passed on."""
         self.asked(number, tick)
         self._began_s[number] = now_s
-        if newcomer:
-            self._first.setdefault(number, (tick, newcomer))
+
+    def begins(self, number: int, device: int, opened: int) -> None:
+        """Note a SYNC of a connection that has had no answer yet, and is open since the tick `opened`."""
+        self._first.setdefault(number, (opened, device))
 
     def answered(self, number: int, now_s: float) -> None:
         """Note the answer to a SYNC."""
@@ -123,9 +128,8 @@ class Syncs:
         """Return the devices that wait for long for what they missed -> ticks in which they were told nothing."""
         owed: dict[int, int] = {}
         for since, device in self._first.values():
-            if tick - since < OWED:
-                break
-            owed[device] = tick - since + BEFORE
+            if tick - since >= OWED:
+                owed[device] = tick - since + BEFORE
         return owed
 
     def left(self, number: int) -> None:
@@ -134,11 +138,12 @@ class Syncs:
         self._began_s.pop(number, None)
         self._first.pop(number, None)
         self._waiting.pop(number, None)
+        self._urgent.pop(number, None)
 
-    def hold(self, number: int) -> None:
-        """Tell this connection later."""
+    def hold(self, number: int, *, urgent: bool = False) -> None:
+        """Tell this connection later; `urgent`: before those that are not."""
         self.held += 1
-        self._waiting[number] = None
+        (self._urgent if urgent else self._waiting)[number] = None
 
     def hold_all(self, numbers: Iterable[int]) -> None:
         """Tell all of these, in turn."""
@@ -147,7 +152,7 @@ class Syncs:
     def due(self, tick: int, most: int) -> list[int]:
         """Return the connections that are to be told now, at most `most`: they count as asked."""
         told: list[int] = []
-        while self._waiting and len(told) < most and self.room(tick):
-            told.append(next(iter(self._waiting)))
+        while self.waiting and len(told) < most and self.room(tick):
+            told.append(next(iter(self._urgent or self._waiting)))
             self.asked(told[-1], tick)
         return told

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sut.gateway.syncs import FORGET, LEAST, MOST, Syncs, Window
+from sut.gateway.syncs import BEFORE, FORGET, LEAST, MOST, OWED, Syncs, Window
 from sut.protocol import frames as f
 from sut.protocol.peer import Deliver, Missed, SyncDevice
 from tests.kit.waits import until
@@ -98,6 +98,29 @@ def test_those_who_were_not_told_are_told_once_and_in_turn_as_there_is_room() ->
         syncs.answered(number, 0.0)
     assert syncs.due(0, 1000) == list(range(MOST, MOST + 5))
     assert syncs.waiting == 2 * MOST - 5
+
+
+def test_who_had_no_route_for_a_time_is_told_before_the_others() -> None:
+    syncs = Syncs()
+    syncs.hold_all(range(10))
+    syncs.hold(7, urgent=True)
+    syncs.hold(99, urgent=True)
+    assert syncs.due(0, 3) == [7, 99, 0]
+    syncs.hold(98, urgent=True)
+    syncs.left(98)
+    assert syncs.due(0, 2) == [1, 2]
+
+
+def test_what_is_owed_counts_from_the_time_at_which_the_connection_opened() -> None:
+    syncs = Syncs()
+    syncs.begins(1, 11, 100)
+    syncs.begins(2, 12, 90)
+    syncs.begins(1, 11, 120)  # it asks again
+    assert syncs.owed(100 + OWED - 1) == {12: OWED + 9 + BEFORE}
+    assert syncs.owed(100 + OWED) == {11: OWED + BEFORE, 12: OWED + 10 + BEFORE}
+    syncs.answered(1, 0.0)
+    syncs.left(2)
+    assert not syncs.owed(1000)
 
 
 @pytest.mark.parametrize("gone", ["left", "asked"])
