@@ -8,7 +8,7 @@ from tests.chaos.verdict.cases.registry import bad, good, unknown
 
 BACK_S = 8
 BOUNDS = {"back_s": BACK_S, "latency_ms": 20_000, "min_acked": 4, "min_deliveries": 8}
-STRUCK, HEALED, ENDED = 12, 14, 32
+STRUCK, HEALED, ENDED = 12, 14, 29
 
 
 def judged(**bounds: object) -> Book:
@@ -35,7 +35,7 @@ def chat(
     *,
     shown_after: Callable[[float], float] = always,
     acked_after: Callable[[float], float] = always,
-    per_s: Callable[[float], int] = lambda _t: 8,
+    per_s: Callable[[float], int] = lambda _t: 6,
     until: float = ENDED,
 ) -> Book:
     """Messages from second 1 on; the functions tell of a time how late what is due then is acked and shown."""
@@ -94,26 +94,26 @@ def goodput__up_again_for_moments_only() -> Book:
 
 @bad()
 def goodput__good_only_because_senders_are_held_back() -> Book:
-    return struck(chat(judged(), per_s=lambda t: 8 if t < STRUCK else 2))
+    return struck(chat(judged(), per_s=lambda t: 6 if t < STRUCK else 2))
 
 
 def loads(first_per_s: int, second_per_s: int, *, stuck_from: float) -> Book:
     """Two faults, the second at the second load."""
     book = chat(
-        judged(), shown_after=slow_from(stuck_from, 70), until=70,
-        per_s=lambda t: first_per_s if t < 35 else second_per_s,
+        judged(), shown_after=slow_from(stuck_from, 50), until=50,
+        per_s=lambda t: first_per_s if t < 23 else second_per_s,
     )  # fmt: skip
-    return struck(struck(book, last=False), start=47, end=49, fault="f2")
+    return struck(struck(book, last=False), start=34, end=36, fault="f2")
 
 
 @good
 def back_at_either_load() -> Book:
-    return loads(8, 16, stuck_from=70)
+    return loads(6, 12, stuck_from=50)
 
 
 @bad()
 def goodput__stuck_at_the_higher_load() -> Book:
-    return loads(8, 16, stuck_from=47)
+    return loads(6, 12, stuck_from=34)
 
 
 @unknown("liveness", "vacuity")
@@ -138,7 +138,7 @@ def goodput__too_few_sends_to_tell() -> Book:
 
 @unknown()
 def goodput__the_next_fault_struck_first() -> Book:
-    book = struck(chat(judged(), shown_after=slow_from(STRUCK, 25), until=50), last=False)
+    book = struck(chat(judged(), shown_after=slow_from(STRUCK, 25), until=32), last=False)
     return struck(book, start=19, end=20, fault="f2")
 
 
