@@ -5,10 +5,9 @@ Anomaly: a system that is stuck. What broke it is gone, and its own retries and 
 Unknown when a fault was not proven healed, or the load was not carried before it. Also when the next fault struck or
 the sends ended too soon. Also when too little was sent to tell, or the machine was in the way.
 
-    {"e":"meta","bounds":{"back_s":30},..}
     {"e":"fault","t":9000000000,"name":"crash","phase":"heal",..}
     {"e":"send","t":39000000000,"due":39000000000,"device":1,"conv":7,"msg":5,..}
-    {"e":"ack","t":52000000000,"device":1,"conv":7,"msg":5,"seq":3,..}          30 s after the heal: 13 s for an ack
+    {"e":"ack","t":52000000000,"device":1,"conv":7,"msg":5,"seq":3,..}          back_s is 30: 13 s for an ack
 
 Decisions. The goodput of a time is the smaller of two shares: of the sends that were due in it, those that were acked
 within a second of that; and of the deliveries that were due in it and came, those shown within a second. What is never
