@@ -138,7 +138,7 @@ def judged(run: Path) -> dict[str, Any]:
     assert "<html" in (run / "report.html").read_text()
     verdict: dict[str, Any] = json.loads((run / "verdict.json").read_text())
     doubted = {check["name"] for check in verdict["checks"] if check["verdict"] != "valid"}
-    assert doubted <= FITNESS, verdict["checks"]
+    assert doubted <= (FITNESS | {"vacuity"} if "machine" in doubted else FITNESS), verdict["checks"]
     assert not any(verdict["counts"][key] for key in ("lost", "duplicates", "gaps", "phantoms"))
     return verdict
 
