@@ -78,6 +78,8 @@ def test_thousands_of_bad_connections_leave_nothing_behind(tmp_path):
 
             warm = await storm(200)
             after = await storm(BAD)
+            if after - warm >= 4 << 20:  # the heap of this process may grow once; what leaks grows again
+                warm, after = after, await storm(BAD)
             assert after - warm < 4 << 20
             async with world.device(9, 9) as device:
                 assert isinstance(await device.ask(Heartbeat()), Beat)
