@@ -66,8 +66,7 @@ def plan(
     The faults come in seeded order, one after the other. Those named `first`, AGAIN of them, are before the others.
     Each has the time that its heal usually takes. The remaining time of the run is spread at random before, between and
     after them; in an experiment with steps each step has one fault, after its warm-up. Faults that do not fit are left
-    out. Raises UsageError for a target that the experiment names and the
-    topology lacks.
+    out. Raises UsageError for a target that the experiment names and the topology lacks.
     """
     rng = stream(seed, "schedule")
 

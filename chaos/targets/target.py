@@ -163,7 +163,7 @@ class Closable(Protocol):
     """What holds the connection, such as an HTTP session."""
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Say goodbye and wait for the server's answer, however long that takes."""
 
 
 async def end_tasks(*tasks: asyncio.Task[None] | None) -> None:

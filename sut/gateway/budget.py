@@ -30,7 +30,8 @@ _ELSEWHERE_S: Final[dict[type, float]] = {
 }
 """What a frame costs chat services, sequencers and the store, rounded; of others next to nothing."""
 _PAGE_S_A_BYTE: Final = 5e-8
-"""A byte of a page. 100 rows of 150 B took a chat service 0.9 ms (`petrel bench hostile`, 2026-11-30)."""
+"""A byte of a page; an estimate. While only requests counted, a flood of FETCHes of 100 rows cost a chat service 5 s of
+CPU in 12 s, where 0.6 s are allowed (`petrel bench hostile`, 2026-11-30)."""
 _WATCHED_S: Final = 2e-6
 """A watched user, in this gateway's next look."""
 

@@ -321,7 +321,7 @@ class Registrar:
             await self._write([c for c in found if c is not None and c.routed], at_once=at_once)
 
     async def _write(self, connections: list[Connection], *, at_once: bool = False) -> None:
-        """Write routes; `at_once`: now resync devices without one. Their next BEAT, the default, avoids a storm."""
+        """Write routes; `at_once`: resync devices without one now, else as there is room, which avoids a storm."""
         if not connections:
             return
         entries = [self._entry(connection) for connection in connections]

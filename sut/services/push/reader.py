@@ -2,7 +2,7 @@
 
 It applies the sequencer's rule (sequencer/rule.py) itself. No service has to inform this one, so nothing is forgotten
 when either of them dies. A conversation's state comes from the store, and from the log after that. Reading begins at
-the lower of two commits, its own and the sequencer's, so nothing between them is missing.
+the lower of its own commit and what the store has, so nothing between them is missing.
 
 A record is passed on once its sequencer has applied it too (progress.py). A loaded state may already include a record:
 then its sequence number is not known. In that case the present members are notified of the present head, which covers
@@ -22,6 +22,7 @@ from sut.ports import Follower, Kind, Logged, MessageLog, MessageStore
 from sut.services.push.floor import Floor
 from sut.services.push.lane import Hold
 from sut.services.sequencer import rule
+from sut.services.stored import stored_to
 from sut.services.waiting import until_available, until_tick
 
 POLL_S: Final = 0.1
@@ -73,6 +74,7 @@ class PartitionReader:
     ) -> None:
         """`put` may wait; nothing more is read meanwhile."""
         self._partition = partition
+        self._who = f"push of partition {partition}"
         self._log = message_log
         self._store = store
         self._floor = floor
@@ -88,10 +90,10 @@ class PartitionReader:
         """True once it has read everything that was in the log when it started."""
 
     async def run(self) -> None:
-        """Begin at the lower of the two commits, then follow the log for ever."""
+        """Begin at the lower of its own commit and what the store has, then follow the log for ever."""
         mine = partial(self._log.committed, self._partition, Follower.PUSH)
         self._done_before = await self._until_available(mine)
-        self._stored_to = await self._until_available(partial(self._log.committed, self._partition))
+        self._stored_to = await stored_to(self._log, self._store, self._partition, who=self._who)
         self._end_at_start = await self._until_available(partial(self._log.end, self._partition))
         self._position = min(self._done_before, self._stored_to)
         self._floor.read_to(self._position)
@@ -156,4 +158,4 @@ class PartitionReader:
             del self._states[conv]
 
     async def _until_available(self, action: Callable[[], Awaitable[T]]) -> T:
-        return await until_available(action, f"push of partition {self._partition}")
+        return await until_available(action, self._who)

@@ -28,6 +28,7 @@ from sut.services.sequencer import rule
 from sut.services.sequencer.emitter import Emitter, Notification
 from sut.services.sequencer.fresh import Fresh
 from sut.services.sequencer.live import Live
+from sut.services.stored import stored_to
 from sut.services.waiting import to_tick_s, until_available, until_tick
 
 POLL_S: Final = 0.25
@@ -152,17 +153,8 @@ class PartitionWorker:
             group.create_task(self.watch_lag())
 
     async def begin_after(self) -> int:
-        """Return the offset up to which the log need not be read again. A variant overrides this.
-
-        That is what was committed, unless the store has less: an operator put it back to an older copy, and the log
-        has the rest. A few records that change nothing in the store may be read again too.
-        """
-        committed = await self.committed_before()
-        reached = await self._until_available(lambda: self._store.reached(self.partition))
-        if reached is None or reached >= committed:
-            return committed
-        log.info("partition %d was committed up to %d, the store has it up to %d", self.partition, committed, reached)
-        return reached
+        """Return the offset up to which the log need not be read again. A variant overrides this."""
+        return await stored_to(self._log, self._store, self.partition, who=f"sequencer of partition {self.partition}")
 
     async def committed_before(self) -> int:
         """Return the offset that the last life of this partition's sequencer committed."""

@@ -101,7 +101,7 @@ def test_a_flood_is_not_read_for_a_while_and_another_device_is_served(tmp_path, 
 
 
 def test_a_page_costs_its_device_what_its_rows_cost(tmp_path) -> None:
-    """A FETCH is small. 100 rows cost the chat service five times what an empty page does."""
+    """A FETCH is small. Its page counts by its bytes."""
     rows = tuple(f.Message(1, seq, 0, 1, 1, seq, bytes(150)) for seq in range(1, 101))
     page, notice = f.encode(f.Page(1, 1, 100, 100, rows)), f.encode(f.Notify((f.Entry(1, 1, 0),)))
     assert budget.answer_s(page) > 4 * budget.elsewhere_s([Forward(f.Fetch(1, 1, 0, 100))])

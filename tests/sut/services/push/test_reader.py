@@ -134,6 +134,18 @@ async def test_a_state_that_is_beyond_the_record_tells_its_head(tmp_path: Path) 
         assert told(found) == [(3, 3, (1, 2), 1), (4, 3, (1, 2), 1), (5, 4, (1, 2), 1)]
 
 
+async def test_after_a_store_was_put_back_the_numbers_go_on_where_they_were(tmp_path: Path) -> None:
+    """Both had committed four records. The store is an older copy, with two: the other two come from the log."""
+    async with world(tmp_path) as w:
+        await w.append(create(1, 2), send(1), send(2), send(3))
+        await stored(w, head=1, applied=2)
+        await w.log.commit(0, 4)
+        await w.log.commit(0, 4, Follower.PUSH)
+        await w.append(send(4))
+        found, _ = await w.read(1)
+        assert told(found) == [(5, 4, (1, 2), 1)]
+
+
 async def test_push_ahead_of_the_store_begins_where_the_store_is(tmp_path: Path) -> None:
     """The sequencer was killed before it stored a new conversation, then push was."""
     async with world(tmp_path) as w:
