@@ -28,6 +28,17 @@ def began_ns(line: Machine) -> float:
     return line.t - line.span_s * SECOND
 
 
+def full_spans(history: History) -> list[tuple[float, float]]:
+    """Return the times (ns) that were full, each with the second after it: what waited then goes on waiting."""
+    spans: list[tuple[float, float]] = []
+    for line in sorted((line for line in history.machine if line.cores and is_full(line)), key=began_ns):
+        start, end = began_ns(line), float(line.t + SECOND)
+        if spans and start <= spans[-1][1]:
+            start, end = spans[-1][0], max(end, spans.pop()[1])
+        spans.append((start, end))
+    return spans
+
+
 def lost_s(history: History, start_ns: float, end_ns: float) -> float:
     """Return the seconds between the two times in which the cores were full, and the swarm's longest stall.
 

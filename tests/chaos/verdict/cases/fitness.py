@@ -38,6 +38,15 @@ def run(*, lag: float = 0.05, struck: float = 10, to: tuple[str, ...] | None = N
     return book
 
 
+def slow_in(seconds: range) -> Book:
+    """One of our runs; what is said in these seconds takes 0.3 s."""
+    book = Book()
+    book.own(until=UNTIL, min_acked=4, min_deliveries=8)
+    for second in range(2, UNTIL):
+        book.say(second, "ann", f"m{second}", lag=0.3 if second in seconds else 0.05)
+    return book
+
+
 @good
 def on_a_fit_machine() -> Book:
     return measured(run(), stalls={5: [0.03, 0.04]}, busy={"own_s": 1.9, "others_s": 0.05}).read_back(81)
@@ -56,6 +65,21 @@ def late_only_while_a_fault_was_on() -> Book:
 @bad()
 def latency__slow_on_a_fit_machine() -> Book:
     return measured(run(lag=0.3)).read_back(81)
+
+
+@unknown("latency")
+def latency__slow_only_as_others_filled_the_cores() -> Book:
+    return measured(slow_in(range(25, 28)), full=(25, 26, 27)).read_back(81)
+
+
+@bad()
+def latency__slow_at_another_time_than_others_filled_the_cores() -> Book:
+    return measured(slow_in(range(25, 28)), full=(5, 6, 35)).read_back(81)
+
+
+@bad()
+def latency__slow_as_others_filled_the_cores_and_after_that() -> Book:
+    return measured(slow_in(range(25, 36)), full=(25, 26, 27)).read_back(81)
 
 
 @unknown("latency")
