@@ -493,9 +493,13 @@ class Locust:
         return STATE_RUNNING if state in (STATE_STOPPING, STATE_CLEANUP) else state
 
     def file(self, run: str, name: str) -> Path | None:
-        """Return a file of a run of this process; None without one."""
-        path = self._runs[run] / name if run in self._runs else None
+        """Return a file of a run of this process; None without one, and until all files of the run are written."""
+        path = self._runs[run] / name if run in self._runs and run != self._judged_now() else None
         return path if path is not None and path.exists() else None
+
+    def _judged_now(self) -> str:
+        """The name of the run that is being judged; its report is there before the manifest that closes it."""
+        return Path(self._run).name if self._verdict == JUDGING else ""
 
     def experiment(self, wanted: Experiment) -> tuple[bool, str]:
         """Start a test with the faults of an experiment, which ends by itself."""

@@ -74,7 +74,7 @@ class LedgerView(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     """The directory of the run that goes on, or was the last."""
     verdict: str
-    """Verdict of that run and the path of its report; empty while it goes on."""
+    """Verdict of that run; empty while it goes on."""
     report: str
     """Path of that report below this page; empty while there is none."""
     ack_ms: dict[str, float]
