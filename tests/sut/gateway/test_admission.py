@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from sut.gateway.admission import FORGET_S, OLD_S, RETRY_S, SPARE, UNKNOWN_S, Admission
+from sut.gateway.admission import FEW_WAIT, FORGET_S, MANY, MANY_WAIT, OLD_S, RETRY_S, SPARE, UNKNOWN_S, Admission
 from sut.protocol import frames as f
 from sut.protocol.device.client import Client, ClientSettings, Nacked
 from sut.protocol.device.events import Acked
@@ -112,6 +112,19 @@ def test_without_admission_the_queue_grows_but_clients_that_wait_longer_keep_it_
     seen = service.run(3, 10)
     assert seen.longest_s > FORGET_S
     assert seen.answered_per_s >= 0.9 * CAPACITY, "most of the queue is repetitions"
+
+
+@pytest.mark.parametrize(("asked", "wait_s", "taken"), [
+    (MANY, MANY_WAIT.soon_s - 0.02, True), (MANY, MANY_WAIT.soon_s + MANY_WAIT.hold_s + 0.02, False),
+    (MANY - 1, MANY_WAIT.soon_s + MANY_WAIT.hold_s + 0.02, True), (MANY - 1, FEW_WAIT.soon_s + 0.4, False),
+])  # fmt: skip
+def test_a_queue_of_many_is_held_shorter_than_one_of_few(asked: int, wait_s: float, taken: bool) -> None:
+    admission, per_s = Admission(1), asked / wait_s
+    for number in range(round(per_s)):  # the rate of the last second
+        admission.passed_on(0, (number, 0), 5.0)
+        admission.answered(0, (number, 0), 5.0)
+    fill(admission, asked, 5.0)
+    assert (admission.refuses(0, 5.0 + OLD_S + 0.01) == 0) == taken
 
 
 def test_what_is_carried_is_not_refused() -> None:
