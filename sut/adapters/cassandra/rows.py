@@ -78,7 +78,7 @@ def statements(keyspace: str) -> dict[str, str]:
         "put_receipt": f"INSERT INTO {receipt} (conv, user, kind, seq) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
         "receipts": f"SELECT user, kind, seq FROM {receipt} WHERE conv = ?",
         "state": f"SELECT DISTINCT {_STATE_COLUMNS}, newest FROM {message} WHERE conv = ? AND bucket = ?",
-        "states": f"SELECT DISTINCT conv, {_STATE_COLUMNS}, newest FROM {message} WHERE conv IN ? AND bucket = 0",
+        "states": f"SELECT DISTINCT conv, {_STATE_COLUMNS}, newest FROM {message} WHERE conv IN ? AND bucket = ?",
         "state_and_rows": f"SELECT {_STATE_COLUMNS}, {_ROW_COLUMNS} FROM {message}"
         " WHERE conv = ? AND bucket = ? AND seq >= 0 AND seq <= ? ORDER BY seq DESC LIMIT ?",
         "delete_rows": f"DELETE FROM {message} USING TIMESTAMP ? WHERE conv = ? AND bucket = ? AND seq >= 0",

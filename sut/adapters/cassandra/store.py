@@ -12,6 +12,7 @@ records in progress.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -46,6 +47,9 @@ LOAD_ATTEMPTS: Final = 5
 NOTHING_CONFIRMED: Final = -1
 """Below every log offset."""
 
+_Place = tuple[int, int]
+"""A conversation and one of its buckets."""
+
 
 class CassandraStore:
     """The store in one keyspace. Belongs to one event loop; other processes open the same keyspace.
@@ -72,7 +76,7 @@ class CassandraStore:
         keyspace = home.binding.keyspace
         statements = rows.statements(keyspace) | cassandra_retention.statements(keyspace)
         self._session = CassandraSession(home, statements, deadline_s=deadline_s)
-        self._first_states = Gathering(self._ask_first_states, most=ASKED_AT_ONCE)
+        self._states = Gathering(self._ask_states, most=ASKED_AT_ONCE)
         self._expires = expires
         self._retention = Retention(
             self._session, load_durable=partial(self.load, confirmed=NOTHING_CONFIRMED), wall_clock=wall_clock
@@ -269,28 +273,38 @@ class CassandraStore:
 
     async def _state(self, conv: int, *, below: int | None = None) -> ConversationImage | None:
         """Return the newest state, or the newest one in a bucket below `below`."""
-        first = await self._first_states.ask(conv)
+        first = await self._states.ask((conv, 0))
         if first is None:
             return None
         newest = first[-1] or 0
         if below is not None:
             newest = min(newest, below - 1)
         for bucket in range(newest, 0, -1):
-            for columns in await self._session.read("state", (conv, bucket)):
-                image = image_of(conv, columns)
-                if image is not None:
-                    return image
+            columns = await self._states.ask((conv, bucket))
+            image = None if columns is None else image_of(conv, columns)
+            if image is not None:
+                return image
         return image_of(conv, first)
 
-    async def _ask_first_states(self, convs: Sequence[int]) -> dict[int, Sequence[Any]]:
-        """Map each conversation to the state's columns in its bucket 0, followed by the newest bucket.
+    async def _ask_states(self, places: Sequence[_Place]) -> dict[_Place, Sequence[Any]]:
+        """Map each place to the state's columns there, followed by the newest bucket.
 
-        A starting sequencer loads hundreds at once, when the nodes have most to do.
+        A starting sequencer loads hundreds at once, when the nodes have most to do. Most of them are in bucket 1.
         """
-        if len(convs) == 1:
-            found = await self._session.read("state", (convs[0], 0))
-            return {convs[0]: found[0]} if found else {}
-        return {conv: columns for conv, *columns in await self._session.read("states", (convs,))}
+        if len(places) == 1:
+            found = await self._session.read("state", places[0])
+            return {places[0]: found[0]} if found else {}
+        by_bucket: defaultdict[int, list[int]] = defaultdict(list)
+        for conv, bucket in places:
+            by_bucket[bucket].append(conv)
+        answers = await asyncio.gather(
+            *(self._session.read("states", (convs, bucket)) for bucket, convs in by_bucket.items())
+        )
+        return {
+            (conv, bucket): columns
+            for bucket, answer in zip(by_bucket, answers, strict=True)
+            for conv, *columns in answer
+        }
 
     async def _settle(self, seen: ConversationImage) -> ConversationImage | None:
         """Make the newest state and the rows of its batch durable, as one replica at least has them; return it.

@@ -82,7 +82,8 @@ class Nodes:
             return self._read_retention(name, parameters)
         if name == "states":
             # Each partition by itself.
-            asked = ((conv, self._seen("message", conv, 0, limited=name)) for conv in parameters[0])
+            convs, bucket = parameters
+            asked = ((conv, self._seen("message", conv, bucket, limited=name)) for conv in convs)
             return [(conv, *_state(cells), _value(cells, ("newest",))) for conv, cells in asked if cells]
         conv, bucket, *rest = parameters
         cells = self._seen("message", conv, bucket, limited=name != "page" and name)

@@ -17,11 +17,13 @@ from sut.protocol.peer import (
     PeerFrame,
     Poke,
     ReadAllHeads,
+    ReadBefore,
     ReadHeads,
     ReadHot,
     ReadMembers,
+    TypingIn,
 )
-from sut.services.covered import Covered, covered
+from sut.services.covered import TAKEOVER_S, Covered, covered
 from sut.services.sequencer.fresh import Fresh
 from sut.services.sequencer.process import Answers
 from sut.services.sequencer.worker import PartitionWorker
@@ -34,6 +36,7 @@ class Link:
     def __init__(self, target: str, *, up: bool, answer: PeerFrame | None = None) -> None:
         self.target = target
         self.up = up
+        self.lives = 1
         self.asked: list[PeerFrame] = []
         self.sent: list[PeerFrame] = []
         self._answer = answer
@@ -45,7 +48,7 @@ class Link:
 
     @property
     def life(self) -> int:
-        return int(self.up)
+        return self.lives if self.up else 0
 
     async def ask(self, frame: PeerFrame, _timeout_s: float) -> PeerFrame:
         self.asked.append(frame)
@@ -61,13 +64,59 @@ def way(link: Link, understudy: Link) -> Covered:
 async def test_what_is_for_a_sequencer_goes_to_it_while_it_is_linked_else_to_its_understudy() -> None:
     link, understudy = Link("one", up=True), Link("two", up=True)
     assert way(link, understudy).target == "one"
-    assert way(link, understudy).send(Poke(3))
-    assert (link.sent, understudy.sent) == ([Poke(3)], [])
+    typing = TypingIn(3, 1, 2, 1)
+    assert way(link, understudy).send(typing)
+    assert (link.sent, understudy.sent) == ([typing], [])
     link.up = False
     assert way(link, understudy).send(Poke(5))
     assert understudy.sent == [Poke(5)]
     understudy.up = False
     assert not way(link, understudy).send(Poke(7))
+
+
+RECOVERING = HotPage(hit=False, member=False, head=HEAD_RECOVERING, page=b"")
+PAGE = HotPage(hit=True, member=True, head=9, page=b"page")
+
+
+@pytest.mark.parametrize("question", [ReadHot(5, 1, 8, 10), ReadBefore(5, 1, 9, 10)])
+async def test_who_has_the_page_is_asked_while_the_new_process_recovers(question: ReadHot | ReadBefore) -> None:
+    link, understudy = Link("one", up=True, answer=RECOVERING), Link("two", up=True, answer=PAGE)
+    assert await way(link, understudy).ask(question, 0.5) == PAGE
+    understudy.up = False
+    assert await way(link, understudy).ask(question, 0.5) == RECOVERING
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HotPage(hit=True, member=False, head=0, page=b""),  # it may not know yet who was added
+        HotPage(hit=False, member=True, head=9, page=b""),
+        RECOVERING,
+    ],
+)
+async def test_only_a_page_of_the_understudy_counts_while_the_new_process_recovers(answer: HotPage) -> None:
+    link, understudy = Link("one", up=True, answer=RECOVERING), Link("two", up=True, answer=answer)
+    assert await way(link, understudy).ask(ReadHot(5, 1, 8, 10), 0.5) == RECOVERING
+
+
+@pytest.mark.parametrize("answer", [PAGE, HotPage(hit=False, member=True, head=9, page=b"")])
+async def test_a_sequencer_that_is_up_to_date_is_asked_alone(answer: HotPage) -> None:
+    link, understudy = Link("one", up=True, answer=answer), Link("two", up=True, answer=PAGE)
+    assert await way(link, understudy).ask(ReadHot(5, 1, 8, 10), 0.5) == answer
+    assert understudy.asked == []
+
+
+async def test_both_are_told_that_the_log_has_grown_while_both_may_work_on_it() -> None:
+    now_s = [100.0]
+    link, understudy = Link("one", up=True), Link("two", up=True)
+    covered = Covered(cast("PeerLink", link), cast("PeerLink", understudy), clock=lambda: now_s[0])
+    covered.send(Poke(3))
+    now_s[0] += TAKEOVER_S
+    covered.send(Poke(5))
+    assert (link.sent, understudy.sent) == ([Poke(3), Poke(5)], [Poke(3)])
+    link.lives += 1
+    covered.send(Poke(7))
+    assert understudy.sent[1:] == [Poke(7)]
 
 
 async def test_an_understudy_is_told_whose_heads_are_meant() -> None:
