@@ -68,11 +68,13 @@ site: setup ## build the documentation site into build/site
 	@$(PIP) install --quiet --no-build-isolation --editable '.[site]'
 	$(BIN)/python docs/site.py
 
+# Of these folders only the files that reach a package whose version differs: all others would run the same code again.
 test-lowest: ## unit tests with the lowest versions that pyproject.toml names
 	$(PYTHON) -m venv --clear build/lowest
 	build/lowest/bin/pip install --quiet --disable-pip-version-check --require-hashes -r locks/lowest.txt
 	build/lowest/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	build/lowest/bin/python -m pytest -n 3 -m "not slow and not cluster and not long" $(UNIT_TESTS)
+	files=$$(build/lowest/bin/python -m tests.kit.lowest $(UNIT_TESTS)) && \
+	  build/lowest/bin/python -m pytest -n 3 -m "not slow and not cluster and not long" $$files
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .
