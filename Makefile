@@ -37,11 +37,13 @@ demo: setup ## set-up, then the quick experiment: about three minutes
 	$(BIN)/petrel run quick
 
 # Four processes on two cores: many tests wait for a lease, a timer or a server.
-test: setup ## every test that this machine can run; says what it skipped and why
+test: setup ## all tests but the long ones; says what it skipped and why
 	$(BIN)/python -m pytest -n 4
 
-test-cluster: setup ## break real brokers and nodes: some minutes
-	PETREL_TEST_CLUSTER=1 $(BIN)/python -m pytest -m cluster
+# Two processes: one has the tests of the adapters and their servers, one those of the faults, of passwords and of whole
+# systems. Most of the time they wait for a broker or a node.
+test-cluster: setup ## the adapters on real brokers and nodes, which it breaks: some minutes
+	PETREL_TEST_CLUSTER=1 $(BIN)/python -m pytest -n 2 -m cluster
 
 # Whole runs of the known-bad designs, of encryption and causal order, whole systems with push and signals, benches; and
 # what searches at random: the API against its document, a million frames.
