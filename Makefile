@@ -37,11 +37,13 @@ demo: setup ## set-up, then the quick experiment: about three minutes
 	$(BIN)/petrel run quick
 
 # Four processes on two cores: many tests wait for a lease, a timer or a server.
-test: setup ## every test that this machine can run; says what it skipped and why
+test: setup ## all tests but the long ones; says what it skipped and why
 	$(BIN)/python -m pytest -n 4
 
-test-cluster: setup ## break real brokers and nodes: some minutes
-	PETREL_TEST_CLUSTER=1 $(BIN)/python -m pytest -m cluster
+# Two processes: one has the tests of the adapters and their servers, one those of the faults, of passwords and of whole
+# systems. Most of the time they wait for a broker or a node.
+test-cluster: setup ## the adapters on real brokers and nodes, which it breaks: some minutes
+	PETREL_TEST_CLUSTER=1 $(BIN)/python -m pytest -n 2 -m cluster
 
 # Whole runs of the known-bad designs, of encryption and causal order, whole systems with push and signals, benches; and
 # what searches at random: the API against its document, a million frames.
@@ -68,11 +70,13 @@ site: setup ## build the documentation site into build/site
 	@$(PIP) install --quiet --no-build-isolation --editable '.[site]'
 	$(BIN)/python docs/site.py
 
+# Of these folders only the files that reach a package whose version differs: all others would run the same code again.
 test-lowest: ## unit tests with the lowest versions that pyproject.toml names
 	$(PYTHON) -m venv --clear build/lowest
 	build/lowest/bin/pip install --quiet --disable-pip-version-check --require-hashes -r locks/lowest.txt
 	build/lowest/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	build/lowest/bin/python -m pytest -n 3 -m "not slow and not cluster and not long" $(UNIT_TESTS)
+	files=$$(build/lowest/bin/python -m tests.kit.lowest $(UNIT_TESTS)) && \
+	  build/lowest/bin/python -m pytest -n 3 -m "not slow and not cluster and not long" $$files
 
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .

@@ -23,7 +23,7 @@ from tests.kit import pace, shared
 
 TAG = "PETREL_TEST_SESSION"
 OFF = {
-    "cluster": ("PETREL_TEST_CLUSTER", "minutes on real servers: `make test-cluster` runs these"),
+    "cluster": ("PETREL_TEST_CLUSTER", "minutes on Kafka and Cassandra: `make test-cluster` runs these"),
     "long": ("PETREL_TEST_LONG", "a whole run or a search that takes a minute: `make test-long` runs these"),
     "rare": ("PETREL_TEST_RARE", "some minutes of its own: `make test-rare` runs these"),
     "defects": ("PETREL_TEST_DEFECTS", "two whole runs of each found defect: `make test-defects` runs these"),
@@ -46,14 +46,17 @@ SHARE_SERVERS = {
 }  # fmt: skip
 """The begins of the paths of tests whose servers start once for all of them."""
 LONGEST = (
-    "clusters", "client", "up", "tests/system/test_run.py", "tests/load/test_byhand.py", "tests/load/test_user.py",
-    "tests/chaos/verdict/bulk/test_condensed.py", "tests/chaos/targets/test_another.py", "tests/load/test_pages.py",
-    "tests/load/test_locustfile.py", "tests/chaos/cli/test_ends.py", "tests/sut/adapters/redis/test_failover.py",
-    "tests/system/test_own_user.py", "tests/sut/services/test_worker.py", "tests/sut/gateway/test_silence.py",
-    "tests/sut/services/push/test_providers.py", "tests/load/drive/test_session.py", "silent", "talking", "security",
-    "tests/sut/services/push/test_sender.py", "tests/sut/services/push/test_decider.py", "tests/test_session.py",
-    "tests/load/drive/lean/test_crew.py", "tests/chaos/run/test_engine.py", "tests/sut/deploy/test_redis.py",
-    "tests/sut/gateway/test_presence.py", "tests/sut/process/test_peer.py", "tests/sut/deploy/test_embedded.py",
+    "clusters", "tests/chaos/run/test_engine.py", "client", "tests/load/test_user.py", "tests/load/test_byhand.py",
+    "tests/system/test_run.py", "tests/load/test_locustfile.py", "tests/chaos/targets/test_another.py",
+    "tests/load/test_pages.py", "up", "tests/sut/adapters/redis/test_failover.py", "silent", "security",
+    "tests/sut/services/test_worker.py", "tests/sut/gateway/test_silence.py", "tests/chaos/cli/test_ends.py",
+    "tests/sut/services/push/test_providers.py", "tests/chaos/verdict/test_cases.py",
+    "tests/load/drive/test_session.py", "tests/sut/services/push/test_sender.py",
+    "tests/sut/services/push/test_decider.py", "tests/test_session.py", "tests/load/drive/lean/test_crew.py",
+    "tests/chaos/run/test_swarm.py", "tests/chaos/verdict/bulk/test_condensed.py", "tests/system/test_own_user.py",
+    "tests/sut/gateway/test_presence.py", "tests/chaos/verdict/test_world.py", "tests/sut/deploy/test_guarded_redis.py",
+    "tests/sut/deploy/test_links.py", "tests/sut/deploy/test_supervisor.py", "tests/sut/deploy/test_redis.py",
+    "talking", "tests/sut/process/test_peer.py", "tests/sut/deploy/test_start.py",
 )  # fmt: skip
 """The scopes that take more than ten seconds, by their time."""
 GRACE_S = 5.0

@@ -1,12 +1,13 @@
-"""The lower bounds in pyproject.toml are the versions that `make test-lowest` installs."""
+"""`make test-lowest` installs the lower bounds of pyproject.toml, and runs what these may change."""
 
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.kit import lowest
+from tests.kit.lowest import ROOT
+
 BOUND = re.compile(r"([A-Za-z0-9-]+)(?:\[[a-z0-9]+\])?(?:>=|==)([0-9!.]+)")
 
 
@@ -18,12 +19,24 @@ def bounds() -> dict[str, str]:
     return {match[1].lower(): match[2] for match in matches if match is not None}
 
 
-def locked() -> dict[str, str]:
-    """The version of each package in locks/lowest.txt."""
-    return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / "locks" / "lowest.txt").read_text(), re.MULTILINE))
-
-
 @pytest.mark.parametrize("name", sorted(bounds()))
 def test_the_lock_of_lowest_versions_has_the_bound(name: str) -> None:
-    bound, version = (text.split(".") for text in (bounds()[name], locked()[name]))
+    bound, version = (text.split(".") for text in (bounds()[name], lowest.locked("lowest.txt")[name]))
     assert version[: len(bound)] == bound
+
+
+def test_only_what_reaches_a_package_that_differs_is_run_again() -> None:
+    differs = {"websockets", "polars", "psutil"}
+    assert differs < lowest.differing() and "msgspec" not in lowest.differing(), "another example is needed"
+    tree = lowest.Tree()
+    assert "websockets" in tree.reached("tests.sut.protocol.test_websocket"), "the file itself imports it"
+    assert "polars" in tree.reached("tests.chaos.verdict.test_holes"), "what it imports imports it"
+    assert "polars" in tree.reached("tests.chaos.verdict.test_ends"), "the command that it starts does"
+    assert not tree.reached("tests.sut.protocol.test_frames") & (lowest.differing() - lowest.RUNNERS)
+
+
+def test_a_folder_without_such_tests_gives_no_path() -> None:
+    paths = lowest.chosen(["tests/sut/protocol", "tests/sut/process"])
+    assert "tests/sut/protocol/test_websocket.py" in paths
+    assert "tests/sut/protocol/test_frames.py" not in paths
+    assert all((ROOT / path).is_file() for path in paths)

@@ -28,7 +28,7 @@ def ended(command: list[str], **changes: str) -> subprocess.CompletedProcess[str
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=environ)
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_change_no_status(closed: str) -> None:
     for arguments, status in (("variants", 0), ("run nothing", 64)):
         done = ended(["sh", "-c", f'"$0" -m chaos.cli {arguments} {closed}', sys.executable])
@@ -131,7 +131,7 @@ def test_a_machine_without_memory_is_never_taken_for_a_verdict(megabytes: int, t
 RUN = ["run", "quick", "--users", "4", "--duration", "60", "--out", "run"]
 
 
-@pytest.mark.parametrize("command", [RUN, ["verify", "--history", "history.jsonl"], ["verify", "run"]])
+@pytest.mark.parametrize("command", [RUN, ["verify", "--history", "history.jsonl"]])
 @pytest.mark.parametrize(
     "limit",
     [
@@ -200,7 +200,7 @@ COMMANDS = (
 @pytest.mark.parametrize(
     ("processes", "command"),
     [  # with some processes what is new may begin, and go on for minutes
-        (processes, command)
+        pytest.param(processes, command, marks=[pytest.mark.long] if processes == 2 else [])
         for processes in (1, 2, 4)
         for command in COMMANDS
         if processes == 1 or "new" not in command

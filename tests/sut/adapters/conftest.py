@@ -47,10 +47,16 @@ def _parameters(item: pytest.Item) -> list[object]:
     return list(spec.params.values()) if spec is not None else []
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need a cluster come together: first Cassandra, then both, then Kafka, then all others."""
+    """Tests that need a cluster come together: first Cassandra, then both, then Kafka, then all others.
+
+    They belong to `make test-cluster`, which starts each cluster once for all of them.
+    """
     ranks = [frozenset({"cassandra"}), frozenset(SERVERS), frozenset({"kafka"}), frozenset()]
     places = [index for index, item in enumerate(items) if item.path.is_relative_to(Path(__file__).parent)]
+    for item in filter(servers_of, items):
+        item.add_marker(pytest.mark.cluster)
     ordered = sorted((items[index] for index in places), key=lambda item: ranks.index(servers_of(item)))
     for index, item in zip(places, ordered, strict=True):
         items[index] = item

@@ -21,7 +21,8 @@ from tests.chaos.verdict.mutations import MUTATIONS
 from tests.chaos.verdict.test_load import write_native
 from tests.chaos.verdict.world import S, World
 
-HISTORIES = sorted(path.relative_to(DIRECTORY).as_posix() for path in DIRECTORY.rglob("*.jsonl"))
+NAMES = sorted(path.relative_to(DIRECTORY).as_posix() for path in DIRECTORY.rglob("*.jsonl"))
+HISTORIES = [pytest.param(name, marks=[pytest.mark.long] if n % 5 else []) for n, name in enumerate(NAMES)]
 CUTS = [1, 7, 64, 1 << 16]
 SEEDS = [seed if seed < 4 else pytest.param(seed, marks=pytest.mark.long) for seed in range(12)]
 
