@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from chaos.faults.mechanisms.crash import PeerCrash, PeerStop
-from chaos.faults.mechanisms.limit import NoFiles, NoSpace
+from chaos.faults.mechanisms.limit import NoFiles, NoMemory, NoSpace
 from chaos.faults.mechanisms.loop import CrashLoop
+from chaos.faults.mechanisms.slow import SlowDisk
 
 
 class ChatCrash(PeerCrash):
@@ -48,6 +49,20 @@ class ChatNoFiles(NoFiles):
     kind = "chat"
 
 
+class ChatNoMemory(NoMemory):
+    """A chat service gets no further memory: what it asks the kernel for is refused.
+
+    Breaks: what it cannot hold it must refuse or drop with the link, never answer with half of it. A batch that is
+    lost so was never acknowledged.
+    Proven: the kernel reports the limit, and it breaks a link that brings it 8 MiB. Or its pid is gone.
+    Undone: it gets its former limit.
+    Healed: the kernel reports that limit, and the same incarnation answers a peer ping. If it ended, a newer one does.
+    """
+
+    name = "chat_no_memory"
+    kind = "chat"
+
+
 class ChatCrashLoop(CrashLoop):
     """A chat service dies by SIGKILL again each time it is back and gateways have sent it something.
 
@@ -60,6 +75,21 @@ class ChatCrashLoop(CrashLoop):
 
     name = "chat_crash_loop"
     kind = "chat"
+
+
+class LogSlow(SlowDisk):
+    """A chat service's disk is slow: `writes_per_s` writes a second, where a commit of the SQLite log takes some.
+
+    Breaks: every append takes longer. Those that wait must share the next one, and what would wait too long must be
+    refused rather than repeated into the same queue. Other processes on the same file system may be slowed too.
+    Proven: the kernel has it in a control group with that limit, and four writes in that group take as long as it says.
+    Undone: it is moved back to its former group.
+    Healed: the kernel has it there, four writes take less, and the same incarnation answers a peer ping.
+    """
+
+    name = "log_slow"
+    kind = "chat"
+    on = "log"
 
 
 class LogFull(NoSpace):

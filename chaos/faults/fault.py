@@ -22,7 +22,7 @@ from sut.deploy.topology import ServiceKind, Topology
 if TYPE_CHECKING:
     from chaos.faults.undo import Undo
 
-Need = Literal["links", "packets"]
+Need = Literal["links", "packets", "disk"]
 """A control that a fault needs and that some machines lack."""
 
 
@@ -48,6 +48,8 @@ class Fault(ABC):
     usual_heal_s: ClassVar[float] = 0.0
     """Seconds that recovery usually takes after the undo steps. A schedule keeps this time free of other faults."""
     needs: ClassVar[frozenset[Need]] = frozenset()
+    own_clock: ClassVar[bool] = False
+    """True: the services of its kind must be started with clocks of their own (Settings.clocks)."""
     options: ClassVar[Mapping[str, float]] = {}
     """The options that an experiment may set, with their defaults."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from chaos.faults.mechanisms.clock import ClockJump
 from chaos.faults.mechanisms.crash import CrashOfAll, PeerCrash, PeerStop, RollingDeploy
-from chaos.faults.mechanisms.limit import NoFiles
+from chaos.faults.mechanisms.limit import NoFiles, NoMemory
 from chaos.faults.mechanisms.loop import CrashLoop
 from chaos.faults.mechanisms.partition import Partition
 from chaos.faults.mechanisms.pause import PeerPause
@@ -111,6 +112,20 @@ class GatewayNoFiles(NoFiles):
     kind = "gateway"
 
 
+class GatewayNoMemory(NoMemory):
+    """A gateway gets no further memory: what it asks the kernel for is refused.
+
+    Breaks: a device or a peer whose frame it cannot hold is cut off, and must connect again. The others are
+    served on.
+    Proven: the kernel reports the limit, and it breaks a link that brings it 8 MiB. Or its pid is gone.
+    Undone: it gets its former limit.
+    Healed: the kernel reports that limit, and the same incarnation answers a peer ping. If it ended, a newer one does.
+    """
+
+    name = "gateway_no_memory"
+    kind = "gateway"
+
+
 class GatewayCrashLoop(CrashLoop):
     """A gateway dies by SIGKILL again each time it is back, before its devices have caught up.
 
@@ -123,6 +138,36 @@ class GatewayCrashLoop(CrashLoop):
 
     name = "gateway_crash_loop"
     kind = "gateway"
+
+
+class GatewayClockAhead(ClockJump):
+    """The wall clock of a gateway jumps `by_s` seconds into the future, and back at the heal.
+
+    Breaks: the connections that it takes have epochs far ahead, and where their devices go next, the newest connection
+    must win all the same. Tokens may seem expired. Leases, heartbeats and time-outs must not notice.
+    Proven: among its metrics it says a time that is so far from this machine's.
+    Undone: the file with the offset is removed.
+    Healed: it says this machine's time, and the same incarnation answers a peer ping.
+    """
+
+    name = "gateway_clock_ahead"
+    kind = "gateway"
+    ahead = True
+
+
+class GatewayClockBehind(ClockJump):
+    """The wall clock of a gateway jumps `by_s` seconds into the past, and back at the heal.
+
+    Breaks: the connections that it takes have epochs below those that their devices had before, and must win all the
+    same. Tokens may seem not yet issued. Leases, heartbeats and time-outs must not notice.
+    Proven: among its metrics it says a time that is so far from this machine's.
+    Undone: the file with the offset is removed.
+    Healed: it says this machine's time, and the same incarnation answers a peer ping.
+    """
+
+    name = "gateway_clock_behind"
+    kind = "gateway"
+    ahead = False
 
 
 class GatewayStarved(Starve):

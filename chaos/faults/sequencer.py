@@ -6,8 +6,9 @@ import time
 from typing import Final
 
 from chaos.faults.mechanisms.crash import AIM_S, Crash, CrashOfAll, PeerCrash, PeerStop, RollingDeploy
-from chaos.faults.mechanisms.limit import NoSpace
+from chaos.faults.mechanisms.limit import NoMemory, NoSpace
 from chaos.faults.mechanisms.restore import Restore
+from chaos.faults.mechanisms.slow import SlowDisk
 from chaos.faults.mechanisms.starve import Starve
 from chaos.faults.proofs.observe import peer_address
 from sut.deploy.probes import probe
@@ -120,6 +121,35 @@ class StoreFull(NoSpace):
 
     name = "store_full"
     kind = "sequencer"
+
+
+class SequencerNoMemory(NoMemory):
+    """A sequencer gets no further memory: what it asks the kernel for is refused.
+
+    Breaks: a record that it cannot hold must not be skipped, and what it could not note must not be committed. If
+    it ends, the other one takes its partitions.
+    Proven: the kernel reports the limit, and it breaks a link that brings it 8 MiB. Or its pid is gone.
+    Undone: it gets its former limit.
+    Healed: the kernel reports that limit, and the same incarnation answers a peer ping. If it ended, a newer one does.
+    """
+
+    name = "sequencer_no_memory"
+    kind = "sequencer"
+
+
+class StoreSlow(SlowDisk):
+    """A sequencer's disk is slow: `writes_per_s` writes a second, where a commit of the SQLite store takes some.
+
+    Breaks: messages are numbered and told long before they are stored. What is not stored yet must be bounded, and
+    whoever reads it must ask the sequencer. Other processes on the same file system may be slowed too.
+    Proven: the kernel has it in a control group with that limit, and four writes in that group take as long as it says.
+    Undone: it is moved back to its former group.
+    Healed: the kernel has it there, four writes take less, and the same incarnation answers a peer ping.
+    """
+
+    name = "store_slow"
+    kind = "sequencer"
+    on = "store"
 
 
 class SequencerStarved(Starve):

@@ -151,6 +151,18 @@ class Unlimit(_Step, frozen=True):
             resource.prlimit(self.pid, self.resource, (self.soft, self.hard))
 
 
+class Free(_Step, frozen=True):
+    """Move what is in a control group of a fault back to its former one, and remove it."""
+
+    group: str
+    back: str
+
+    def _take(self, world: World) -> None:
+        from sut.deploy import throttle
+
+        throttle.free(self.group, self.back)
+
+
 class End(_Step, frozen=True):
     """End a helper process of a fault, by the name that its environment has."""
 
@@ -189,6 +201,7 @@ Undo = (
     | Remove
     | Discard
     | Unlimit
+    | Free
     | End
     | Behave
     | Unpause

@@ -19,10 +19,10 @@ import psutil
 
 from chaos.errors import HARNESS, UNKNOWN, VALID, HarnessError, UsageError, no_such
 from chaos.faults import FAULTS, World, undo
-from chaos.faults.fault import Need, unavailable
+from chaos.faults.fault import unavailable
 from chaos.faults.undo import UndoLedger
 from chaos.faults.world import containers_of
-from chaos.run import manifest
+from chaos.run import manifest, sketch
 from chaos.run.engine import Engine
 from chaos.run.interrupt import Interrupt
 from chaos.run.rundir import RunDir
@@ -120,11 +120,7 @@ def plan(system: System, name: str, target: str | None, *, for_s: float, options
 def why_not(system: System, name: str) -> str | None:
     """Return the reason why a fault cannot be injected into this system; None if it can."""
     topology = system.topology
-    lacks: dict[Need, Callable[[], str | None]] = {
-        "links": Links(topology).available,
-        "packets": Packets(topology.run_id).available,
-    }
-    return unavailable(FAULTS[name], topology=topology, lacks=lacks)
+    return unavailable(FAULTS[name], topology=topology, lacks=sketch.lacks_of(topology))
 
 
 def inject(system: System, planned: PlannedFault, *, say: Callable[[str], None]) -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,7 +19,7 @@ import msgspec
 
 from chaos.errors import ChaosError, HarnessError, UsageError
 from chaos.faults import FAULTS, World
-from chaos.faults.fault import Need, unavailable
+from chaos.faults.fault import unavailable
 from chaos.faults.undo import UndoLedger
 from chaos.faults.world import containers_of
 from chaos.run import calibration, canary, cold, rundir, schedule, sketch, swarm
@@ -216,10 +215,7 @@ class _Run:
 
     def _plan(self, system: System) -> Schedule:
         topology = system.topology
-        lacks: dict[Need, Callable[[], str | None]] = {
-            "links": Links(topology).available,
-            "packets": Packets(topology.run_id).available,
-        }
+        lacks = sketch.lacks_of(topology)
         why = {name: unavailable(fault, topology=topology, lacks=lacks) for name, fault in FAULTS.items()}
         planned = self._request.replay
         if planned is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,9 +15,11 @@ from chaos.run import schedule
 from chaos.run.experiment import Experiment
 from chaos.run.schedule import Schedule
 from chaos.run.yamlfile import Mistake
+from sut.deploy import throttle
 from sut.deploy.docker.zones import Containers
 from sut.deploy.kinds import KINDS
 from sut.deploy.machine import may_isolate
+from sut.deploy.net.links import Links
 from sut.deploy.net.packets import Packets
 from sut.deploy.place import Place
 from sut.deploy.profiles import PROFILES, build
@@ -39,12 +42,14 @@ class Offer(NamedTuple):
 
 def settings_of(experiment: Experiment) -> Settings:
     """Return the settings of a system on which the experiment runs."""
+    faults = [FAULTS[spec.name] for spec in experiment.faults]
     return Settings(
         devices=experiment.users,
         heartbeat_s=experiment.heartbeat_s,
         push=experiment.push,
         receipts=experiment.read_share > 0,
         cells=experiment.cells if experiment.mobile_share else (),
+        clocks=tuple(sorted({fault.kind for fault in faults if fault.own_clock})),
     )
 
 
@@ -82,9 +87,19 @@ def topology(profile: str, settings: Settings | None = None, *, root: bool | Non
             cassandra_jars=Path("cassandra"),
             root=not PROFILES[profile].containers and (may_isolate() if root is None else root),
             gid=lambda: 1,
+            faketime=None if PROFILES[profile].containers else Path("libfaketime"),
             containers=_SOMEWHERE if PROFILES[profile].containers else None,
         ),
     )
+
+
+def lacks_of(topology: Topology) -> dict[Need, Callable[[], str | None]]:
+    """Return for each need of a fault what tells the reason why a running system cannot meet it here; None: it can."""
+    return {
+        "links": Links(topology).available,
+        "packets": Packets(topology.run_id).available,
+        "disk": partial(throttle.lacking, topology.path),
+    }
 
 
 def offers(profile: str, settings: Settings | None = None) -> dict[str, Offer]:
@@ -93,7 +108,11 @@ def offers(profile: str, settings: Settings | None = None) -> dict[str, Offer]:
     toxiproxy = binaries.find_toxiproxy(on_progress=lambda _text: None, install=False)
     packets = Packets("none").available()
     links = None if made.contained or toxiproxy.path or toxiproxy.can_build else toxiproxy.reason
-    lacks: dict[Need, Callable[[], str | None]] = {"links": lambda: links, "packets": lambda: packets}
+    lacks: dict[Need, Callable[[], str | None]] = {
+        "links": lambda: links,
+        "packets": lambda: packets,
+        "disk": partial(throttle.lacking, made.path),
+    }
     found = {}
     for name, fault in FAULTS.items():
         reason = unavailable(fault, topology=made, lacks=lacks)

@@ -25,3 +25,7 @@ class LinkError(DeployError):
 
 class PacketError(DeployError):
     """iptables did not do what was asked."""
+
+
+class ThrottleError(DeployError):
+    """The kernel's control groups did not do what was asked, or cannot."""

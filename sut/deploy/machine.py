@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from sut.deploy import clock
 from sut.deploy.errors import DeployError
 from sut.deploy.place import Place, Ports
 from sut.deploy.profiles import Profile
@@ -44,6 +45,9 @@ def place_on_this_machine(
     for server, fetched in found.items():
         if fetched.path is None:
             raise DeployError(f"no {server}: {fetched.reason}")
+    faketime = clock.find_library() if settings.clocks and not profile.containers else None
+    if settings.clocks and faketime is None:
+        on_progress(f"without clocks that jump: {clock.LACKING}")
     rng = random.SystemRandom()
     gids = itertools.count(rng.randrange(MIN_GID, MIN_GID + 1_000_000_000, 100))
     root = may_isolate()
@@ -60,6 +64,7 @@ def place_on_this_machine(
         root=root,
         gid=(lambda: next(gids)) if root else (lambda: 0),
         external=others,
+        faketime=faketime,
     )
 
 

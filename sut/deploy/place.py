@@ -41,5 +41,7 @@ class Place:
     """Returns an unused group id, a different one each time; 0 where processes cannot have one."""
     external: Mapping[ServiceKind, tuple[Service, ...]] = field(default_factory=dict)
     """Foreign servers in use, instead of ours of that kind."""
+    faketime: Path | None = None
+    """The library that gives a process a clock of its own (clock.py). None: all have the machine's."""
     containers: Containers | None = None
     """For profiles in containers: where each is."""

@@ -13,6 +13,7 @@ from typing import Final, cast
 
 import msgspec
 
+from sut.deploy import clock
 from sut.deploy.docker.zones import contained
 from sut.deploy.kinds import KINDS, Kind
 from sut.deploy.place import Place
@@ -95,13 +96,21 @@ def _services(kind: Kind, count: int, place: Place) -> tuple[Service, ...]:
         return cast("tuple[Service, ...]", kind.own("services")(kind.name, count, place))
     return tuple(
         Service(
-            name=f"{kind.name}-{index + 1}",
+            name=(name := f"{kind.name}-{index + 1}"),
             kind=kind.name,
             index=index,
             ports={role: place.port() for role in kind.ports},
+            environment=_clock(kind, name, place),
         )
         for index in range(count)
     )
+
+
+def _clock(kind: Kind, name: str, place: Place) -> dict[str, str]:
+    """Return what gives the process a clock of its own, if it is to have one."""
+    if place.faketime is None or kind.name not in place.settings.clocks:
+        return {}
+    return clock.environment(place.faketime, place.directory, name)
 
 
 def _on_volume(service: Service, volumes: list[Service]) -> Service:

@@ -67,6 +67,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One message in this many leaves stamps of its steps and times, see sut/process/trace.py; 0: none does."""
     devices: int = 0
     """Devices that are expected: there are gateways enough for them, also while one is away. 0: as the profile says."""
+    clocks: tuple[ServiceKind, ...] = ()
+    """The kinds of services whose processes have wall clocks of their own, which a fault can move (clock.py)."""
     cells: tuple[int, ...] = ()
     """KB/s, in each direction of a connection, of each cell: a slow way on which devices may reach every gateway."""
 

@@ -475,20 +475,50 @@ class PeerLink:
 
 def ping(host: str, port: int, timeout_s: float, secret: bytes = b"") -> Pong:
     """Ping a process over a fresh connection and return its answer. Blocks. Raises Unavailable. For outside probes."""
-    deadline_s = time.monotonic() + timeout_s
-    asker = Asker(secret)
     try:
         with socket.create_connection((host, port), timeout=timeout_s) as sock:
-            sock.sendall(asker.opening)
-            while asker.pong is None:
-                sock.settimeout(max(0.001, deadline_s - time.monotonic()))
-                data = sock.recv(65536)
-                if not data:
-                    raise Unavailable(f"{host}:{port}: closed")
-                sock.sendall(asker.hear(data))
-            return asker.pong
+            return _ask(sock, secret, time.monotonic() + timeout_s)
     except (OSError, FrameError) as error:
         raise Unavailable(f"{host}:{port}: {error}") from None
+
+
+def holds(host: str, port: int, timeout_s: float, secret: bytes = b"", *, size: int) -> bool:
+    """Return whether a process takes all but the last byte of a frame of `size` bytes into its memory.
+
+    One that cannot breaks the link. Blocks, up to `timeout_s` for each step. Raises Unavailable if it does not even
+    answer a ping. For outside probes.
+    """
+    try:
+        with socket.create_connection((host, port), timeout=timeout_s) as sock:
+            _ask(sock, secret, time.monotonic() + timeout_s)
+            with contextlib.suppress(ConnectionError):
+                sock.sendall(size.to_bytes(4, "big") + bytes(size - 1))
+                sock.settimeout(timeout_s)
+                return _is_open(sock)
+            return False
+    except (OSError, FrameError) as error:
+        raise Unavailable(f"{host}:{port}: {error}") from None
+
+
+def _ask(sock: socket.socket, secret: bytes, deadline_s: float) -> Pong:
+    """Return the answer to a ping. Raises OSError, FrameError."""
+    asker = Asker(secret)
+    sock.sendall(asker.opening)
+    while asker.pong is None:
+        sock.settimeout(max(0.001, deadline_s - time.monotonic()))
+        data = sock.recv(65536)
+        if not data:
+            raise ConnectionResetError("closed")
+        sock.sendall(asker.hear(data))
+    return asker.pong
+
+
+def _is_open(sock: socket.socket) -> bool:
+    """Return False if the other end closes the connection within the socket's time limit. Raises ConnectionError."""
+    try:
+        return bool(sock.recv(1))
+    except TimeoutError:
+        return True
 
 
 class Asker:

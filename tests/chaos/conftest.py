@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from chaos.faults import World
+from sut.deploy import clock
 from sut.deploy.net.links import Links
 from sut.deploy.net.packets import Packets
 from sut.deploy.place import Place
@@ -64,8 +65,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             redis_server=binaries.find_redis_server(),
             toxiproxy=toxiproxy.path,
             port=reservation.port,
-            settings=Settings(cells=(8,)),
+            settings=Settings(cells=(8,), clocks=("gateway",)),
             variant=None,
+            faketime=clock.find_library(),
             gid=lambda: next(GIDS) if os.geteuid() == 0 else 0,
         )
         topology = small(build("embedded", place))

@@ -1,4 +1,4 @@
-"""Limits: the kernel gives one process no more files, or lets it write no more. Nobody else is touched."""
+"""Limits: the kernel gives one process no more files or memory, or lets it write no more. Nobody else is touched."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from collections.abc import Iterable
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from chaos.errors import FaultError
 from chaos.faults.mechanisms.services import OnPeers
-from chaos.faults.proofs.observe import limited
-from chaos.faults.proofs.proof import Look
+from chaos.faults.proofs.observe import limited, reborn, without_room
+from chaos.faults.proofs.proof import Look, Proof, in_turn
 from chaos.faults.undo import Undo, Unlimit
+from sut.deploy.probes import probe
 from sut.deploy.topology import Topology
+
+MORE: Final = 8 << 20
+"""Bytes that a process without room is asked to hold: more than the free pieces of its memory."""
 
 
 class Limit(OnPeers):
@@ -82,3 +86,43 @@ class NoSpace(Limit):
     def value(self, pid: int) -> int:
         """Return the largest size of a file, in bytes."""
         return 1
+
+
+class NoMemory(Limit):
+    """A process that gets no further memory than it has: what it asks the kernel for is refused (ENOMEM).
+
+    It goes on with what it has. If a refusal ends it, that is the fault's effect too: its next life has no limit.
+    """
+
+    of = resource.RLIMIT_DATA
+
+    def value(self, pid: int) -> int:
+        """Return the bytes of its private memory now. Raises OSError."""
+        if (size := probe.process_memory(pid)) is None:
+            raise ProcessLookupError(0, "it is gone")
+        return size
+
+    def damage(self) -> Iterable[Look]:
+        """Return one look: it has that limit and cannot hold more, or it did not survive that."""
+        return (self._starves,)
+
+    def repair(self) -> Iterable[Look]:
+        """Return one look, if it is still the same process: the kernel says that it has its former limit."""
+        return () if self._died() else super().repair()
+
+    def recovery(self) -> Iterable[Look]:
+        """Return one look: it answers, as a newer incarnation if it has died."""
+        if self._died():
+            return (partial(reborn, self.world.topology, self.victim, self.incarnations[self.target]),)
+        return super().recovery()
+
+    def _died(self) -> bool:
+        return probe.process_state(self._pid) is None
+
+    def _starves(self) -> Proof:
+        if self._died():
+            return Proof(ok=True, text=f"pid {self._pid} is gone: it ended itself without room")
+        return in_turn(
+            partial(limited, self._pid, self.of, self._value),
+            partial(without_room, self.world.topology, self.victim, MORE),
+        )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import math
 import resource
 import socket
 import time
 from collections.abc import Collection
+from pathlib import Path
 from typing import Final
 
 from chaos.errors import FaultError
 from chaos.faults.proofs.proof import Proof
 from chaos.faults.world import World
-from sut.deploy.errors import PacketError
+from sut.deploy import throttle
+from sut.deploy.errors import PacketError, ThrottleError
 from sut.deploy.probes import probe
 from sut.deploy.topology import Service, Topology
 
@@ -25,6 +28,9 @@ LOOK_S: Final = 0.8
 """Seconds that one look waits for an answer. A healthy service on this machine answers in milliseconds."""
 ANSWER_S: Final = 3.0
 """Seconds that a look waits for an answer that must come, as a busy machine is slow. It ends with the answer."""
+
+CLOCK_S: Final = ANSWER_S + 1.0
+"""Seconds by which a clock may seem to be off."""
 
 
 def peer_address(service: Service) -> Address:
@@ -104,9 +110,54 @@ def limited(pid: int, of: int, soft: int) -> Proof:
         seen = resource.prlimit(pid, of)[0]
     except OSError as error:
         return Proof(ok=False, text=f"the limits of pid {pid}: {error.strerror}")
-    what = {resource.RLIMIT_NOFILE: "open files", resource.RLIMIT_FSIZE: "bytes of a file"}[of]
+    what = {
+        resource.RLIMIT_NOFILE: "open files",
+        resource.RLIMIT_FSIZE: "bytes of a file",
+        resource.RLIMIT_DATA: "bytes of memory",
+    }[of]
     amount = "no limit" if seen == resource.RLIM_INFINITY else f"at most {seen}"
     return Proof(seen == soft, f"the kernel allows pid {pid} {amount} of {what}")
+
+
+def without_room(topology: Topology, service: Service, size: int) -> Proof:
+    """Observe that the service answers, and breaks a link that brings it a frame of so many bytes."""
+    held = probe.peer_holds(peer_address(service), LOOK_S, topology.peer_secret, size=size)
+    said = {None: "no answer", True: "it took them", False: "it answered a ping and broke the link"}[held]
+    return Proof(held is False, f"{size >> 20} MiB to its port: {said}")
+
+
+def in_group(pid: int, group: str, directory: Path, writes_per_s: int | None) -> Proof:
+    """Observe whether the process is in this control group, and how often that may write to the directory's disk."""
+    try:
+        seen = throttle.group_of(pid)
+    except ThrottleError as error:
+        return Proof(ok=False, text=str(error))
+    limit = throttle.limit_of(seen, directory)
+    allowed = "any number of" if limit is None else f"{limit}"
+    text = f"pid {pid} is in control group /{seen}, which may make {allowed} writes a second"
+    return Proof((seen, limit) == (group, writes_per_s), text)
+
+
+def writes(directory: Path, group: str | None, *, at_least_s: float = 0.0, below_s: float = math.inf) -> Proof:
+    """Observe whether some writes of a process in the group take such a time; None: of one outside."""
+    try:
+        took_s = throttle.write_time_s(directory, group)
+    except ThrottleError as error:
+        return Proof(ok=False, text=str(error))
+    where = "outside" if group is None else "there"
+    return Proof(at_least_s <= took_s < below_s, f"{throttle.WRITES} writes {where} took {took_s:.2f} s")
+
+
+def off_by(service: Service, by_s: float) -> Proof:
+    """Observe whether the wall clock that the service reports is so many seconds after this machine's.
+
+    To CLOCK_S: its answer takes some time.
+    """
+    seen_s = probe.wall_clock((service.metrics_host, service.ports["metrics"]), ANSWER_S)
+    if seen_s is None:
+        return Proof(ok=False, text=f"{service.name} does not tell its time")
+    off_s = seen_s - time.time()
+    return Proof(abs(off_s - by_s) < CLOCK_S, f"the clock of {service.name} is {off_s:+.1f} s from this machine's")
 
 
 def starved(pid: int) -> Proof:

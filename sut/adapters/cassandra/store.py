@@ -103,7 +103,11 @@ class CassandraStore:
         await each(writes, partial(self._write, partition), width=WRITE_WIDTH)
 
     async def reached(self, partition: int) -> int | None:
-        """Return None: the conversations of a partition are spread over the nodes, and no row says how far all are."""
+        """Return None: the conversations of a partition are spread over the nodes, and no row says how far all are.
+
+        Such a row would not tell it either once nodes were put back to copies. Those are of different moments, and a
+        read returns the newest of them, which says more than the other nodes have.
+        """
         return None
 
     async def page(self, conv: int, after: int, limit: int) -> list[StoredMessage]:

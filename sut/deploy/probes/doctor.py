@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import psutil
 
+from sut.deploy import clock, throttle
 from sut.deploy.errors import DeployError
 from sut.deploy.machine import may_isolate
 from sut.deploy.net.packets import Packets
@@ -51,7 +52,11 @@ def examine(directory: Path, profile: str) -> list[Finding]:
     """Return all findings for a profile. `directory` is where systems will run; it need not exist."""
     servers = PROFILES[profile].services.keys() & set(jars.SERVERS)
     contained = PROFILES[profile].containers
-    looks: list[Callable[[], Finding]] = [_python, *((_engine, _images) if contained else (_redis, _toxiproxy)), _files]
+    looks: list[Callable[[], Finding]] = [
+        _python,
+        *((_engine, _images) if contained else (_redis, _toxiproxy, _faketime)),
+        _files,
+    ]
     if servers and not contained:
         looks += [_java, *(lambda server=server: _jars(server) for server in jars.SERVERS if server in servers)]
         looks += [_maven, _loopback, _packets, _namespaces]
@@ -59,6 +64,8 @@ def examine(directory: Path, profile: str) -> list[Finding]:
         lambda: _memory(CLUSTER_MEMORY if servers else MIN_MEMORY),
         lambda: disk(directory, profile),
     ]
+    if not (servers or contained):
+        looks.append(lambda: _slow_disk(directory))
     return [look() for look in looks]
 
 
@@ -88,6 +95,14 @@ def _toxiproxy() -> Finding:
         "" if found.can_build else "for link faults, install Go or put toxiproxy-server 2.x on PATH",
         needed=False,
     )
+
+
+def _faketime() -> Finding:
+    library = clock.find_library()
+    if library is not None:
+        return Finding("libfaketime", True, str(library), needed=False)
+    remedy = "for clocks that jump, as root: apt-get install faketime, or your system's package of it"
+    return Finding("libfaketime", False, f"there is no {clock.LIBRARY}", remedy, False)
 
 
 def _engine() -> Finding:
@@ -165,6 +180,14 @@ def _packets() -> Finding:
     return Finding(
         "iptables", problem is None, problem or "drops packets by their sender", remedy if problem else "", False
     )
+
+
+def _slow_disk(directory: Path) -> Finding:
+    """Check that writes to the disk of the directory, or of what is there of its path, can be held back."""
+    there = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.is_dir())
+    problem = throttle.lacking(there)
+    remedy = "for slow disks: be root on Linux, in a directory of a real disk"
+    return Finding("control groups", problem is None, problem or "hold back writes", remedy if problem else "", False)
 
 
 def _namespaces() -> Finding:

@@ -9,6 +9,7 @@ import http.client
 import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import psutil
@@ -35,6 +36,11 @@ def peer_ping(address: Address, timeout_s: float, secret: bytes = b"") -> Pong |
     `secret`: that of its topology (`peer_secret`).
     """
     return _answer(peer.ping, *address, timeout_s, secret)
+
+
+def peer_holds(address: Address, timeout_s: float, secret: bytes, *, size: int) -> bool | None:
+    """Return whether one of our own processes takes a frame of so many bytes into its memory; None: no answer."""
+    return _answer(peer.holds, *address, timeout_s, secret, size=size)
 
 
 def redis_ping(address: Address, timeout_s: float, login: Login | None = None) -> bool:
@@ -95,6 +101,19 @@ def _answer(ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
         return None
 
 
+def wall_clock(address: Address, timeout_s: float) -> float | None:
+    """Return the time that one of our own processes reports among its metrics, in seconds since the epoch."""
+    connection = http.client.HTTPConnection(*address, timeout=timeout_s)
+    try:
+        connection.request("GET", "/metrics?name[]=petrel_clock_seconds")
+        lines = connection.getresponse().read().decode("utf-8", "replace").splitlines()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+    return next((float(line.split()[1]) for line in lines if line.startswith("petrel_clock_seconds ")), None)
+
+
 def http_status(address: Address, path: str, timeout_s: float, ca: str | None = None) -> int | None:
     """Return the status of a GET. With `ca`, by TLS with a certificate of this authority."""
     connection = http.client.HTTPConnection(*address, timeout=timeout_s)
@@ -108,6 +127,15 @@ def http_status(address: Address, path: str, timeout_s: float, ca: str | None = 
         return None
     finally:
         connection.close()
+
+
+def process_memory(pid: int) -> int | None:
+    """Return the bytes of the process's private memory, as RLIMIT_DATA counts them; None if there is none."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmData:")), None)
 
 
 def process_age_s(pid: int) -> float | None:

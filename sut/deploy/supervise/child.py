@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 import psutil
 
+from sut.deploy import clock
 from sut.deploy.supervise.life import Begin, Life
 from sut.deploy.supervise.restart import QUICK_DEATH_S, wait_before_restart_s
 from sut.deploy.supervise.state import Files, ProcessState
@@ -136,7 +137,10 @@ class Child:
             started_ns=time.monotonic_ns() + self._clock_offset_ns,
             restarts=self.state.restarts + (1 if self.state.started_ns else 0),
         )
-        return how_it_ended(await self._process.wait())
+        status = await self._process.wait()
+        if clock.has_own(self.service):
+            clock.forget(self._process.pid)
+        return how_it_ended(status)
 
     def _change(self, **fields: object) -> None:
         changed = msgspec.structs.replace(self.state, **fields)

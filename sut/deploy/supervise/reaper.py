@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 import psutil
 
+from sut.deploy import clock
 from sut.deploy.supervise.state import RUN_ID, SERVICE
 
 KILL_TIMEOUT_S: Final = 3.0
@@ -48,6 +49,8 @@ def reap(run_id: str, *, grace_s: float, settle_s: float = 0.1) -> Reaped:
             names[process] = name
         if found:
             seen_s = now_s
+        for process in names.keys() - found.keys():
+            clock.forget(process.pid)
         if now_s - seen_s >= settle_s or now_s - begun_s > grace_s + settle_s + KILL_TIMEOUT_S:
             return Reaped(tuple(sorted(names.values())), tuple(process.pid for process in found))
         time.sleep(LOOK_S)

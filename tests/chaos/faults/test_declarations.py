@@ -10,6 +10,8 @@ import pytest
 from chaos.errors import FaultError
 from chaos.faults import FAULTS, Fault, World, descriptions
 from chaos.faults.fault import PARTS, describe
+from chaos.run import experiment as experiments
+from chaos.run import sketch
 from chaos.run.experiment import check_fault
 from sut.deploy.docker.zones import Containers
 from sut.deploy.kinds import KINDS
@@ -19,6 +21,7 @@ from sut.deploy.profiles import PROFILES, build
 from sut.deploy.topology import Settings, Topology
 from tests.kit.copied import copy_project, python
 
+CLOCKS_AND_CELLS = Settings(cells=(8, 64), clocks=("gateway",))
 SOMEWHERE = Containers(subnet="10.128.0.0/22", user="1:1", images=dict.fromkeys(("", *KINDS), "image"))
 
 
@@ -29,9 +32,10 @@ def topology(profile: str) -> Topology:
         profile,
         Place(
             directory=Path("/run"), redis_server=Path("redis-server"), toxiproxy=Path("toxiproxy-server"),
-            port=lambda *_hosts: next(ports), settings=Settings(cells=(8, 64)), variant=None, kafka_jars=Path("kafka"),
+            port=lambda *_hosts: next(ports), settings=CLOCKS_AND_CELLS, variant=None, kafka_jars=Path("kafka"),
             cassandra_jars=Path("cassandra"), root=not PROFILES[profile].containers, gid=lambda: next(gids),
             containers=SOMEWHERE if PROFILES[profile].containers else None,
+            faketime=None if PROFILES[profile].containers else Path("libfaketime"),
         ),
     )  # fmt: skip
 
@@ -54,6 +58,15 @@ def test_the_text_has_a_first_sentence_and_every_part(name: str) -> None:
 NOT_THERE = {
     ("store_restored", "cluster"): "the store is on cassandra, and a copy of several nodes is no moment of the log",
     ("store_restored", "docker"): "the files of the store belong to its containers",
+    ("log_slow", "cluster"): "only SQLite waits for its disk; the log of the cluster topology is acknowledged before",
+    ("log_slow", "docker"): "each container has a control group of its engine",
+    (
+        "store_slow",
+        "cluster",
+    ): "only SQLite waits for its disk; the store of the cluster topology is acknowledged before",
+    ("store_slow", "docker"): "each container has a control group of its engine",
+    ("gateway_clock_ahead", "docker"): "the images of its containers have no libfaketime",
+    ("gateway_clock_behind", "docker"): "the images of its containers have no libfaketime",
 }
 """Why a fault has no target on a profile that has services of its kind."""
 
@@ -90,6 +103,22 @@ def test_the_bounds_are_positive_and_the_defaults_of_the_options_are_taken(name:
     assert min(fault.effect_timeout_s, fault.heal_timeout_s, fault.arm_timeout_s) > 0
     assert 0 <= fault.usual_heal_s < fault.heal_timeout_s
     check_fault(name, fault.options)
+
+
+def test_clocks_are_moved_only_where_processes_have_their_own() -> None:
+    shared = msgspec.structs.replace(
+        TOPOLOGIES["embedded"],
+        services=tuple(msgspec.structs.replace(one, environment={}) for one in TOPOLOGIES["embedded"].services),
+    )
+    jump = FAULTS["gateway_clock_ahead"]
+    assert jump.targets(TOPOLOGIES["embedded"]) == ("gateway-1", "gateway-2", "gateway-3")
+    assert jump.targets(shared) == ()
+    assert jump.why_no_target(shared) in (
+        "its processes share one clock; an experiment that names this fault has clocks to move",
+        "there is no libfaketime.so.1: install faketime",
+    )
+    assert sketch.settings_of(experiments.load("shortage")).clocks == ("gateway",)
+    assert sketch.settings_of(experiments.load("storm")).clocks == ()
 
 
 def test_descriptions_are_data_in_the_order_of_the_faults() -> None:

@@ -19,6 +19,7 @@ from chaos.faults.undo import (
     Continue,
     Discard,
     End,
+    Free,
     Promise,
     Release,
     Remove,
@@ -46,7 +47,12 @@ def test_promises_are_pending_until_done_newest_first(tmp_path: Path) -> None:
     ledger.promise("f1", [Continue(17)])
     ledger.promise("f2", [Replicate("redis-1"), Release("redis-1")])
     ledger.promise("f3", [Restore("a->b"), Restore("a->c")])
-    last = [Unlimit(17, 7, 1024, 4096), End("starve-chat-1"), Behave("provider-1", '{"apns": {}}')]
+    last = [
+        Unlimit(17, 7, 1024, 4096),
+        Free("petrel-r-chat-1", "a/b"),
+        End("starve-chat-1"),
+        Behave("provider-1", '{"apns": {}}'),
+    ]
     ledger.promise("f4", last)
     assert pending(path)[0] == Promise(undo="f4", steps=tuple(last))
     ledger.done("f4")

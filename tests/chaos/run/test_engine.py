@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from chaos.run.engine import Engine
 from chaos.run.schedule import PlannedFault
 from load.history.control import Fault as FaultLine
 from load.history.control import Plan
+from sut.deploy import clock, throttle
 from sut.deploy.net.packets import Packets
 from sut.deploy.probes import probe
 from sut.deploy.topology import Topology
@@ -34,6 +36,15 @@ NEW = r"has new pid \d+"
 FREED = r"at most \d{3,} of open files; the same incarnation answers"
 AGAIN = "toxics of cell-1->gateway-1: none; .* answered .* toxics of cell-1->gateway-2: none; .* answered"
 GONE = "is gone; ports? .* refuse connections"
+NO_ROOM = r"at most \d{6,} of bytes of memory; 8 MiB to its port: it answered a ping and broke the link"
+ROOM = "no limit of bytes of memory; the same incarnation answers"
+SLOW = r"in control group /petrel-\S+, which may make 10 writes a second; 4 writes there took (0\.[2-9]|[1-9])"
+QUICK = r"which may make any number of writes a second; 4 writes outside took 0\.[01]\d s; the same incarnation"
+OFF = "the clock of gateway-1 is "
+RIGHT = rf"{OFF}[+-]\d\.\d s from this machine's; the same incarnation"
+WITH_CLOCKS = pytest.mark.skipif(clock.find_library() is None, reason=clock.LACKING)
+NO_DISK = throttle.lacking(Path(tempfile.gettempdir()))
+ON_A_DISK = pytest.mark.skipif(NO_DISK is not None, reason=f"no disk can be slowed: {NO_DISK}")
 NO_PACKETS = Packets("0").available()
 
 
@@ -151,6 +162,13 @@ def planned(name: str, target: str, *, at_s: float = 0.0, for_s: float = 0.3, fa
             "was stopped at [1-5].? of 60 looks",
             "in state [SR]; the same incarnation",
         ),
+        ("gateway_no_memory", "gateway-1", NO_ROOM, ROOM),
+        ("chat_no_memory", "chat-1", NO_ROOM, ROOM),
+        ("sequencer_no_memory", "sequencer-1", NO_ROOM, ROOM),
+        pytest.param("log_slow", "chat-1", SLOW, QUICK, marks=ON_A_DISK),
+        pytest.param("store_slow", "sequencer-1", SLOW, QUICK, marks=ON_A_DISK),
+        pytest.param("gateway_clock_ahead", "gateway-1", rf"{OFF}\+3(600|59\d)\.\d s from", RIGHT, marks=WITH_CLOCKS),
+        pytest.param("gateway_clock_behind", "gateway-1", rf"{OFF}-360\d\.\d s from", RIGHT, marks=WITH_CLOCKS),
         ("gateway_crash_loop", "gateway-2", "[3-9] processes of gateway-2 are gone: ", OLD_ENOUGH),
         ("chat_crash_loop", "chat-1", "[3-9] processes of chat-1 are gone: ", OLD_ENOUGH),
         ("gateway_pause", "gateway-2", "in state T; ping of its port: no answer", "the same incarnation answers"),

@@ -177,7 +177,7 @@ def test_cells_are_no_targets_of_the_links_faults_so_older_experiments_draw_as_b
 
 
 def test_every_fault_is_in_one_of_the_experiments() -> None:
-    ours = ("storm", "quorum", "push", "mobile", "strain", "setbacks")
+    ours = ("storm", "quorum", "push", "mobile", "strain", "setbacks", "shortage")
     plans = [experiments.for_profile(experiments.load(name), profile) for name in ours for profile in PROFILES]
     named = {spec.name for plan in plans for spec in plan.faults}
     of_others = {fault.name for spec in others.load("others")[0].targets.values() for fault in spec.faults}

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from sut.deploy.topology import load
+from sut.process.metrics.serving import exposed
 from sut.process.peer import PeerServer
 from sut.protocol import handshake
 
@@ -43,7 +44,8 @@ async def main(path: Path, name: str, *, stubborn: bool) -> None:
     await server.start(service.host, service.ports["peer"])
     if "ws" in service.ports:
         await asyncio.start_server(healthy, service.host, service.ports["ws"])
-    await stop.wait()
+    async with exposed(topology, service):
+        await stop.wait()
     await server.close()
 
 

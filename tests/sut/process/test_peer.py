@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from functools import partial
 
 import pytest
 import uvloop
@@ -47,6 +48,20 @@ def test_noise_on_a_link_is_a_frame_error() -> None:
     for noise in (b"", hello[:4], hello[:-1], hello.replace(b"gateway", b"\xff\xfeteway"), b"\0\0\0\0\xc1"):
         with pytest.raises(FrameError):
             decode(noise)
+
+
+def test_a_process_with_room_holds_a_long_frame_and_breaks_the_link_for_too_long_a_one(loop_of):
+    async def run():
+        port = free_port()
+        server = await serve(port)
+        held = partial(asyncio.to_thread, peer.holds, "127.0.0.1", port, 1.0)
+        assert await held(size=8 << 20)
+        assert not await held(size=(16 << 20) + 1)
+        await server.close()
+        with pytest.raises(Unavailable):
+            await held(size=8 << 20)
+
+    loop_of(run())
 
 
 def test_asks_in_parallel_are_answered_each_by_its_own(loop_of):
