@@ -155,6 +155,8 @@ class SwarmConfig(Workload, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """First id of the users. Several swarms with distinct ranges can use one system without sharing messages."""
     reconnect_fixed_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
     """Known bad: devices reconnect after exactly this wait. 0: full jitter."""
+    repeat_fixed_s: Annotated[float, msgspec.Meta(ge=0, le=60)] = 0.0
+    """Known bad: devices repeat a SEND after exactly this wait, again and again. 0: with a back-off."""
     canary: Annotated[str, msgspec.Meta(pattern="^([A-Za-z0-9]{16})?$")] = ""
     """Bytes in every plaintext that is really encrypted, and nowhere else."""
     tracer: Annotated[str, msgspec.Meta(pattern="^([A-Za-z0-9]{16})?$")] = ""

@@ -83,6 +83,11 @@ def run_of(config: SwarmConfig, conversations: Sequence[int], recorder: Recorder
         ties=ties,
         read_share=config.read_share,
         elastic=config.at_start > 0,
-        settings=ClientSettings(reconnect_fixed_s=config.reconnect_fixed_s, renumber=False, rewind=False),
+        settings=ClientSettings(
+            reconnect_fixed_s=config.reconnect_fixed_s,
+            repeat_fixed_s=config.repeat_fixed_s,
+            renumber=False,
+            rewind=False,
+        ),
         tracer=config.tracer.encode(),
     )

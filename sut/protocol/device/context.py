@@ -117,7 +117,7 @@ class Context:
 
     def late(self, asked_at: float, now: float) -> None:
         """Note that a request sent at `asked_at` has no answer in time. Those sent together count once."""
-        if asked_at >= self.slowed_at:
+        if asked_at >= self.slowed_at and not self.settings.repeat_fixed_s:
             self.slow = min(MAX_SLOW, self.slow * self.rng.uniform(*GROWTH))
             self.slowed_at = now
 

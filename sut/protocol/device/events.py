@@ -40,6 +40,8 @@ class ClientSettings:
     reconnect_cap_s: float = 5.0
     reconnect_fixed_s: float = 0.0
     """Not 0 only in the known-bad variant fixed_reconnect: no jitter, and DRAIN is ignored."""
+    repeat_fixed_s: float = 0.0
+    """Not 0 only in the known-bad variant retry_storm: a SEND is repeated after this time, without a back-off."""
     sync_every_beats: int = 10
     """A SYNC is sent at least once per so many BEATs, in case every other sign of a loss was lost too."""
     renumber: bool = True

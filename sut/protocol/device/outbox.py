@@ -57,7 +57,7 @@ class Outbox:
         self._begun: dict[int, float] = {}  # conversation -> first transmission of its head, in order
         self._failures: dict[int, int] = {}  # conversation -> failed transmissions of its head, on this connection
         self._numbers: dict[int, tuple[int, int]] = {}  # client_seq -> (conversation, seq), the last REMEMBERED_ACKS
-        self._retry = Retry(context.settings.ack_timeout_s, context)
+        self._retry = Retry(context.settings.repeat_fixed_s or context.settings.ack_timeout_s, context)
         self._used: set[int] = set()  # conversations with USED_UP_TO: a STALE head is no repetition
         self.doubted: dict[int, int | None] = {}
         """Conversation -> the SYNC chain after which the presence of its head is decided; None: start one."""
@@ -224,7 +224,7 @@ class Outbox:
             self._drop_head(conv)
             self.send_next(conv, now)
         for conv in self._retry.pop_expired(now):
-            if conv in self._failures:
+            if conv in self._failures and not self._context.settings.repeat_fixed_s:
                 self._rest(conv, now)
             else:
                 self._failures[conv] = 1
@@ -259,7 +259,7 @@ class Outbox:
         failures = self._failures.get(conv, 0)
         self._failures[conv] = failures + 1
         wait_s = self._context.back_off_s(failures, base_s=max(at_least_s, self._context.settings.retry_base_s))
-        self._retry.rest(conv, now + at_least_s + wait_s)
+        self._retry.rest(conv, now + (self._context.settings.repeat_fixed_s or at_least_s + wait_s))
 
     def _drop_head(self, conv: int, *, acked: bool = False) -> None:
         queue = self._queues[conv]

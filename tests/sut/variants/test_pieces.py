@@ -7,6 +7,7 @@ import importlib
 import inspect
 import random
 import sys
+import time
 from importlib import import_module
 
 import pytest
@@ -17,7 +18,7 @@ from sut.protocol.device.reconnect import Reconnect
 from sut.services import waiting
 from sut.services.sequencer import rule
 from sut.services.sequencer.live import Live
-from sut.variants import VARIANTS, UnknownVariant, dedup_window, find, global_counter
+from sut.variants import VARIANTS, UnknownVariant, dedup_window, find, global_counter, retry_storm
 from sut.variants.blind_delete import BlindDelete
 from sut.variants.dedup_window import ForgetfulWorker
 from sut.variants.immortal_routes import ImmortalRoutes
@@ -39,7 +40,7 @@ def test_each_says_what_is_wrong_and_what_shows_it(variant):
 def test_each_changes_some_piece_of_a_kind_that_can_take_it_or_the_swarm(variant, tmp_path):
     made = topology(tmp_path)
     changed = {kind: pieces for kind in KINDS if (pieces := variant.pieces(kind, made)) is not None}
-    assert bool(changed) != bool(variant.swarm({"crypto_share": 0.0}))
+    assert changed or variant.swarm({"crypto_share": 0.0})
     for kind, pieces in changed.items():
         usual = inspect.signature(import_module(KINDS[kind].serves).serve).parameters["pieces"].default
         assert type(pieces) is type(usual)
@@ -213,3 +214,27 @@ def test_a_fixed_wait_never_varies_and_heeds_no_drain():
     reconnect.draining(30.0)
     waits = {reconnect.next_wait_s(random.Random(seed), base_s=0.2, cap_s=5.0) for seed in range(20)}
     assert waits == {1.0}
+
+
+# retry_storm
+
+
+def test_each_copy_is_scanned_after_the_others_of_its_chat_service(tmp_path):
+    taken: list[int] = []
+
+    class Log:
+        async def append(self, partition, records):
+            taken.extend(record.client_seq for record in records)
+
+    acceptor_class = retry_storm.chat(topology(tmp_path)).acceptor
+    acceptors = [acceptor_class(partition, Log(), None) for partition in range(2)]
+    copies = [LogRecord(Kind.MESSAGE, 5, USER, DEVICE, 1, b"x", (), None)] * 5
+
+    async def scenario() -> float:
+        began_s = time.monotonic()
+        await asyncio.gather(*(acceptor.append(0, copies) for acceptor in acceptors))
+        return time.monotonic() - began_s
+
+    assert asyncio.run(scenario()) >= 10 * retry_storm.SCAN_S
+    assert taken == [1] * 10
+    assert all(acceptor.patience_s > 1e9 for acceptor in acceptors)

@@ -134,6 +134,22 @@ def test_an_unanswered_send_is_repeated_and_in_the_end_given_up():
     assert client.idle()
 
 
+def test_with_a_fixed_wait_a_send_is_repeated_for_ever_as_often_as_at_first():
+    client = connected(repeat_fixed_s=0.5, beat_timeout_s=60.0)
+    client.submit(CONV, b"a", 0.0)
+    sent(client)
+    for number in range(1, 20):
+        client.tick(0.5 * number - 0.01)
+        assert not sent(client)
+        client.tick(0.5 * number)
+        assert [s.client_seq for s in sent(client) if isinstance(s, f.Send)] == [1]
+    give(client, f.Refused(CONV, 1, f.Nack.OVERLOADED), 9.6)
+    client.tick(10.09)
+    assert not sent(client)
+    client.tick(10.1)
+    assert [s.client_seq for s in sent(client) if isinstance(s, f.Send)] == [1]
+
+
 def test_what_was_under_way_is_sent_again_on_the_next_connection():
     client = connected()
     client.submit(CONV, b"a", 0.0)
