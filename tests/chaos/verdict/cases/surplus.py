@@ -213,7 +213,7 @@ def authors_edits_and_reactions() -> Book:
     return book
 
 
-@bad()
+@bad("gaps_forks")
 def phantoms__another_content_than_it_was_edited_to() -> Book:
     book = talk()
     book.add("edit", 5, device="ann-1", conv="room", seq=4, of="hi", hash="#better")
