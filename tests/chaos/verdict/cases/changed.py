@@ -166,9 +166,8 @@ def reported(meta: dict[str, object] | None = None, *, at: float = 4) -> Book:
     if meta is not None:
         book.add("meta", 0, **meta)
     for author, seq in (("ann", 3), ("bob", 2)):
-        for reader in {"ann", "bob", "cid"} - {author}:
+        for reader in sorted({"ann", "bob", "cid"} - {author}):
             book.add("receipt", at, device=f"{author}-1", conv="room", seq=seq, kind="read", by=reader)
-    book.lines.sort(key=str)
     return book
 
 
