@@ -32,6 +32,8 @@ class Finding:
     tardy: bool = False
     """Every anomaly is something that came, only too late, or had no time to come because everything was slow (see
     relations/pace.py): a machine that is not fit for the run explains it."""
+    between_clocks: bool = False
+    """Every anomaly is the order of events on different devices: clocks that cannot be believed explain it."""
 
     @property
     def result(self) -> CheckResult:
@@ -125,7 +127,10 @@ class Words:
                     told.append(self._counterexample(kind, rows[place]))
         return tuple(told)
 
-    def invalid(self, name: str, detail: str, *evidence: Evidence, anomalies: int, tardy: bool = False) -> Finding:
+    def invalid(
+        self, name: str, detail: str, *evidence: Evidence, anomalies: int, tardy: bool = False,
+        between_clocks: bool = False,
+    ) -> Finding:  # fmt: skip
         """The finding of the check `name` that found `anomalies`, with counterexamples of each kind as `tell` picks."""
         return Finding(
             name=name,
@@ -134,6 +139,7 @@ class Words:
             counterexamples=self.tell(*evidence),
             anomalies=anomalies,
             tardy=tardy,
+            between_clocks=between_clocks,
         )
 
     def _counterexample(self, kind: Evidence, row: Row) -> Counterexample:

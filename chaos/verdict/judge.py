@@ -19,7 +19,7 @@ from chaos.verdict.model import Counts, Latency, Verdict, exit_status, printable
 from chaos.verdict.percentiles import summarise
 from chaos.verdict.relations.base import MESSAGE
 from chaos.verdict.relations.facts import Facts, facts_of
-from load.history.control import Bounds
+from load.history.control import CONTROL_NAMES, Bounds
 
 __all__ = ["exit_status", "judge", "judge_run"]
 
@@ -28,6 +28,8 @@ TIMED: Final = ("catch_up", "liveness", "push", "presence", "receipts", "latency
 """Checks that accuse by durations: if the clocks cannot be believed, they prove nothing."""
 BY_EVIDENCE: Final = ("duplicates", "order", "causal", "latency", "felt")
 """Checks that accuse only by recorded events: an event missing under a misspelled name changes nothing."""
+EXCUSES: Final = tuple(name for name in CONTROL_NAMES if name not in ("hole", "canary"))
+"""Lines that excuse or bound durations, and nothing else."""
 COUNTED: Final = ("acked_lost", "duplicates", "order", "gaps_forks", "phantoms", "leaks")
 """Checks whose anomalies the verdict counts."""
 
@@ -95,11 +97,16 @@ def _with_doubt(history: History, findings: list[Finding], everything: dict[str,
     doubted = []
     for finding in findings:
         doubt = ""
-        if finding.verdict == "invalid" and history.misspelled and finding.name not in BY_EVIDENCE:
-            doubt = f"events may be missing under the unknown kind {next(iter(history.misspelled))!r}"
+        missing = next((kind for kind, known in history.misspelled.items() if _rests_on(finding.name, known)), None)
+        if finding.verdict == "invalid" and missing is not None:
+            doubt = f"lines may be missing under the unknown kind {missing!r}"
         elif finding.verdict == "invalid" and history.twins and finding.name not in BY_EVIDENCE:
             doubt = "some ids occur as numbers and as text, see vacuity"
-        elif finding.verdict == "invalid" and clock.verdict != "valid" and finding.name in TIMED:
+        elif (
+            finding.verdict == "invalid"
+            and clock.verdict != "valid"
+            and (finding.name in TIMED or finding.between_clocks)
+        ):
             doubt = "the clocks cannot be believed, see clocks"
         elif finding.verdict == "invalid" and finding.tardy and excuse:
             doubt = f"the machine was not fit for it, see machine: {excuse}"
@@ -107,12 +114,18 @@ def _with_doubt(history: History, findings: list[Finding], everything: dict[str,
     return doubted
 
 
+def _rests_on(check: str, kind: str) -> bool:
+    """Return True if what a check accuses of may be wrong where lines of a known kind are missing."""
+    return check in TIMED if kind in EXCUSES else check not in BY_EVIDENCE
+
+
 def _narrowed(history: History, wanted: Collection[str]) -> Iterator[str]:
-    """Yield a line for each check that the meta line leaves out and each bound that it relaxes."""
+    """Yield a line for each check that the meta line leaves out and each bound that it relaxes, and for phases."""
     if left_out := [name for name in CHECKS if name not in wanted]:
         yield f"not judged, as the meta line names other checks: {', '.join(left_out)}"
-    if not history.has_meta or history.own:
-        return
+    if history.phases and not history.own:
+        start_s, end_s = ((at - history.first_ns) / 1e9 for at in (history.start_ns, history.end_ns))
+        yield f"phases narrow what is judged to {start_s:,.3f} s to {end_s:,.3f} s after the first event"
     usual = Bounds()
     for name in Bounds.__struct_fields__:
         bound, normal = getattr(history.bounds, name), getattr(usual, name)
@@ -155,6 +168,6 @@ def _counts(history: History, findings: dict[str, Finding], bulk: Condensed | No
 def _expected(facts: Facts) -> int:
     expected = 0
     for part in facts.acked_readers():
-        others = part.filter(pl.col("reader") != pl.col("device"))
+        others = part.filter(pl.col("reader") != pl.col("device"), pl.col("gone").is_null())
         expected += others.select("reader", *MESSAGE).unique().height
     return expected

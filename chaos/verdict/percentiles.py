@@ -15,6 +15,11 @@ def nearest_rank(values: pl.Expr, fraction: float) -> pl.Expr:
     return values.sort().get(place.clip(0), null_on_oob=True)
 
 
+def p99_ns(latency_ns: pl.Series) -> int | None:
+    """Return the p99 as it is, in ns; None without samples."""
+    return int(latency_ns.sort()[_place(len(latency_ns), 0.99)]) if len(latency_ns) else None
+
+
 def summarise(latency_ns: pl.Series) -> Percentiles:
     """Return the percentiles, in ms, of latencies in ns."""
     ordered = latency_ns.sort()
@@ -22,7 +27,10 @@ def summarise(latency_ns: pl.Series) -> Percentiles:
         return Percentiles()
 
     def at(fraction: float) -> float:
-        place = max(0, math.ceil(len(ordered) * fraction - 1e-9) - 1)
-        return round(int(ordered[place]) / 1e6, 3)
+        return round(int(ordered[_place(len(ordered), fraction)]) / 1e6, 3)
 
     return Percentiles(p50=at(0.5), p99=at(0.99), p999=at(0.999), max=at(1.0), n=len(ordered))
+
+
+def _place(number: int, fraction: float) -> int:
+    return max(0, math.ceil(number * fraction - 1e-9) - 1)

@@ -64,7 +64,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     receipt_s: Bound = 10.0
     """`receipts`: from the display to the receipt at the author."""
     clock_error_ms: Bound = 10.0
-    """`clocks`: how far the clocks of two recorders may be apart."""
+    """`clocks`: how far the clocks of two recorders may be apart; above 10, in `order` and `receipts`, too."""
     min_acked: Least = 1
     """`vacuity`: least number of acked sends."""
     min_deliveries: Least = 0
@@ -203,6 +203,7 @@ ControlEvent: TypeAlias = Phase | Hole | Plan | Fault | Machine | Sends
 """A line that a process of the run appends during the run."""
 Control: TypeAlias = Meta | Plan | Phase | Fault | Hole | Machine | Sends | Canary
 CONTROL: Final = (Meta, Plan, Phase, Fault, Hole, Machine, Sends, Canary)
+CONTROL_NAMES: Final = tuple(str(kind.__struct_config__.tag) for kind in CONTROL)
 
 _DECODER = msgspec.json.Decoder(ControlEvent)
 _ENCODER = msgspec.json.Encoder()

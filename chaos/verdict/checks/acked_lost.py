@@ -3,14 +3,15 @@
 Guarantee: an acked message is in the final of every device of each member at its number, under that number. The sender
 is one of them.
 Anomaly: a lost message, or one that is kept under another number.
-Unknown when a member device has no `final_done` for the conversation and no other device proves a loss. Also when a
-device that did something has no user, or a message has no known member device.
+Unknown when a member device has no `final_done` for the conversation after the ack and no other device proves a loss.
+Also when a device that did something has no user, or a message has no known member device.
 
     {"e":"ack","device":1,"conv":7,"msg":5,"seq":3,..}
     {"e":"final","device":2,"conv":7,"msg":4,"seq":2,..}
     {"e":"final_done","device":2,"conv":7,"head":3,..}          message 5 is lost
 
-Decisions. A device's final counts once it has a `final_done` for the conversation, whatever its head. A head below an
+Decisions. A device's final counts once it has a `final_done` for the conversation, whatever its head. One that was
+complete before the ack proves no loss. A head below an
 acked number is a loss too. A member user without any device cannot lose anything. A message that was acked under two
 numbers is lost under one of them. In a history with holes a removal may be unrecorded, which also ends a final early.
 There a loss is proven only if the device's head reaches the number, or if no final has the message.
@@ -44,7 +45,7 @@ def check(history: History) -> Finding:
         copies, missing = copies + due.height, missing + lacking.height
         nowhere += part.join(due, on=PLACE, how="anti").height
         lost.append(_grouped(history, due, proven))
-        unread.append(due.filter(pl.col("head").is_null()).group_by("device", "conv").agg(pl.len()))
+        unread.append(_unread(history, due).group_by("device", "conv").agg(pl.len()))
     if any(rows.height for rows in lost):
         return _lost(history, pl.concat(lost))
     none = pl.DataFrame(schema={"device": pl.Int64, "conv": pl.Int64, "len": pl.UInt32})
@@ -83,10 +84,17 @@ def _all_there(acks: int, copies: int) -> Finding:
     return Finding(name=NAME, verdict="valid", detail=f"{detail}, all there")
 
 
+def _unread(history: History, due: pl.DataFrame) -> pl.DataFrame:
+    """Return the copies at devices without a complete final, and those that finals lack which were read too early."""
+    early = due.filter(pl.col("done") < pl.col("t"))
+    early = early.join(facts_of(history).finals, on=["device", *PLACE], how="anti")
+    return pl.concat([due.filter(pl.col("done").is_null()), early])
+
+
 def _missing(history: History, due: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the copies that complete finals lack, and the subset of them that is certainly lost."""
     facts = facts_of(history)
-    missing = due.filter(pl.col("head").is_not_null()).join(facts.finals, on=["device", *PLACE], how="anti")
+    missing = due.filter(pl.col("done") >= pl.col("t")).join(facts.finals, on=["device", *PLACE], how="anti")
     if not history.holes:
         return missing, missing
     kept = facts.finals.select(MESSAGE).unique().with_columns(kept=True)

@@ -11,11 +11,11 @@ Unknown when messages are not shown in a history with holes: a removal may be un
 
 Decisions. The bound counts from `online`, or from the end of the last fault window that overlaps the time until the
 bound. It binds only if the device stays online that long: an `offline` (or another `online`) ends the duty, and the
-next `online` begins a new one; that `online` comes at all is for `liveness`. What the device itself sent is not asked
-for, as not every client displays it. Of a device online when the history ends, `liveness` judges. What was never shown
-because everything was slow, until less than the bound before the device left, counts as late (see machine). In a
-history with holes a removal may have gone unrecorded: there a message counts as missed only if it was shown later or is
-in the device's final; else the check is unknown.
+next `online` begins a new one; that `online` comes at all is for `liveness`. A deletion after the bound excuses
+nothing. What the device itself sent is not asked for, as not every client displays it. Of a device online when the
+history ends, `liveness` judges. What was never shown because everything was slow, until less than the bound before the
+device left, counts as late (see machine). In a history with holes a removal may have gone unrecorded: there a message
+counts as missed only if it was shown later or is in the device's final; else the check is unknown.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import polars as pl
 from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import MESSAGE, not_shown_by
+from chaos.verdict.relations.base import MESSAGE, not_gone_by, not_shown_by
 from chaos.verdict.relations.facts import facts_of
 from chaos.verdict.relations.pace import had_no_time, slow_until
 
@@ -50,8 +50,9 @@ def check(history: History) -> Finding:
     proven = Tally("online", "device", "conv", "seq", "msg")
     for part in facts.acked_readers():
         others = part.filter(pl.col("reader") != pl.col("device"))
-        others = others.select(*MESSAGE, "seq", acked="t", device="reader")
+        others = others.select(*MESSAGE, "seq", "gone", acked="t", device="reader")
         missed = _missed(others.join(facts.shown_of(part), on=["device", *MESSAGE], how="left"), duties, bound_ns)
+        missed = missed.filter(not_gone_by(pl.col("deadline")))
         due, missing = due + others.height, missing + missed.height
         certain = facts.despite_holes(missed)
         proven.add(certain)

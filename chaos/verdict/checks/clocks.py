@@ -8,14 +8,16 @@ Unknown when such times occur.
     {"e":"send","t":70000000000,"due":70000000000,"device":1,"conv":7,"msg":5,..}
     {"e":"ack","t":40000000000,"device":1,"conv":7,"msg":5,"seq":3,..}          answered 30 s before it was asked
 
-Decisions. The result is only valid or unknown, because a clock says nothing about the system. What other checks then
-say about durations is unknown too (see judge). Times are in another unit if they differ from those of their sends by a
-factor of 10^3, 10^6 or 10^9. So are the times of one kind of event that are decades away from those of the sends. If a
-whole history is shorter than the error of clocks, its times are in some larger unit.
+Decisions. A copy with the content of an edit follows from that edit. An edit, a deletion or a reaction follows from the
+send of its message. The result is only valid or unknown, because a clock says nothing about the system. What other
+checks then say about durations is unknown too (see judge). Times are in another unit if they differ from those of their
+sends by a factor of 10^3, 10^6 or 10^9. So are the times of one kind of event that are decades away from those of the
+sends. If a whole history is shorter than the error of clocks, its times are in some larger unit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import polars as pl
@@ -49,12 +51,13 @@ def check(history: History) -> Finding:
     error_ns = round(history.bounds.clock_error_ms * 1e6)
     sent = facts.sends.select(*MESSAGE, sent="t")
     after = pl.concat([facts.of(kind).select("e", "device", *MESSAGE, "t") for kind in AFTER]).join(sent, on=MESSAGE)
-    early = after.filter(pl.col("t") + error_ns < pl.col("sent")).sort("t", "device", *MESSAGE)
+    early = pl.concat([after, *_upon(history, sent)]).filter(pl.col("t") + error_ns < pl.col("sent"))
+    early = early.sort("t", "device", *MESSAGE)
     ahead = sends.filter(pl.col("due") > pl.col("t") + error_ns)
     doubts = _units(history, after)
     if early.height:
         furthest = int((early["sent"] - early["t"]).max())  # type: ignore[arg-type]
-        doubts.append(f"{count(early.height, 'event')} up to {furthest / 1e9:,.3f} s before the send they follow from")
+        doubts.append(f"{count(early.height, 'event')} up to {furthest / 1e9:,.3f} s before what they follow from")
     if ahead.height:
         furthest = int((ahead["due"] - ahead["t"]).max())  # type: ignore[arg-type]
         doubts.append(f"{count(ahead.height, 'send')} up to {furthest / 1e9:,.3f} s before they were due")
@@ -63,7 +66,7 @@ def check(history: History) -> Finding:
 
     def text(row: Row) -> str:
         what = f"{row['e']} of {words.msg(row)} on {words.device(row)} {words.at(row['t'])}"
-        return f"{what}, {(row['sent'] - row['t']) / 1e9:,.3f} s before the send"
+        return f"{what}, {(row['sent'] - row['t']) / 1e9:,.3f} s before what it follows from"
 
     def unborn(row: Row) -> str:
         return (
@@ -82,6 +85,19 @@ def quick(bulk: Condensed) -> Finding | None:
     if bulk.marks.early or bulk.marks.odd_times or check(bulk.rest).verdict != "valid":
         return None
     return _believable(bulk.facts.of("ack").height + int(bulk.marks.rows.sum()), sends)
+
+
+def _upon(history: History, sent: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Yield e, device, conv, msg, t, sent: copies of edited contents, and edits, deletions and reactions."""
+    facts, columns = facts_of(history), ["e", "device", *MESSAGE, "t"]
+    if not facts.upon.height:
+        return
+    yield facts.upon.select(columns).join(sent, on=MESSAGE)
+    content = [*MESSAGE, "hash"]
+    fresh = facts.upon.filter((pl.col("e") == "edit") & pl.col("hash").is_not_null())
+    fresh = fresh.join(facts.of("send"), on=content, how="anti").group_by(content).agg(sent=pl.col("t").min())
+    copies = pl.concat([facts.of(kind).select(*columns, "hash") for kind in ("wire", "show", "final")])
+    yield copies.join(fresh, on=content).select(*columns, "sent")
 
 
 def _believable(after: int, sends: int) -> Finding:

@@ -9,12 +9,13 @@ Unknown when the history has holes and a missing number may be an unrecorded mem
     {"e":"final","device":3,"conv":7,"msg":6,"seq":3,"hash":2,..}     number 3 is two messages
     {"e":"final_done","device":3,"conv":7,"head":4,..}                and device 3 lacks number 4
 
-Decisions. Acks, arrivals, displays and finals all tell which message has a number. Membership changes, edits, deletions
-and reactions take numbers of their own. Such a number is no hole in a final. A message with the number of a change is a
-fork, and so are two changes with one number. Numbers begin at 1; a message or a removal with number 0 is a fork too.
-Holes are looked for within the member's stays, up to the head of a complete read-back. Messages read beyond that head
-count as present. Without `final_done` a final has no known end, and is not judged here. In a history with holes a
-missing number is proven only if some event names a message with that number.
+Decisions. An edited message may have several contents, but not in finals that were read the bound of liveness after its
+last edit, on devices that stayed members. Acks, arrivals, displays and finals all tell which message has a number.
+Membership changes, edits, deletions and reactions take numbers of their own. Such a number is no hole in a final. A
+message with the number of a change is a fork, and so are two changes with one number. Numbers begin at 1; a message or
+a removal with number 0 is a fork too. Holes are looked for within the member's stays, up to the head of a complete
+read-back. Messages read beyond that head count as present. Without `final_done` a final has no known end, and is not
+judged here. In a history with holes a missing number is proven only if some event names a message with that number.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import polars as pl
 from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import MESSAGE, in_stay
+from chaos.verdict.relations.base import FOREVER, MESSAGE, in_stay
 from chaos.verdict.relations.facts import facts_of
 
 NAME = "gaps_forks"
@@ -105,7 +106,7 @@ def _forks(history: History) -> pl.DataFrame:
     acked = facts.acks.select("device", *NUMBER, "msg", hash=pl.lit(None, dtype=pl.Int64))
     seen = facts.seen.select(acked.columns).join(facts.edited, on=MESSAGE, how="anti")
     changing = facts.seen.join(facts.edited, on=MESSAGE, how="semi").with_columns(hash=pl.lit(None, dtype=pl.Int64))
-    told = pl.concat([seen, changing.select(acked.columns), acked])
+    told = pl.concat([seen, changing.select(acked.columns), _settled(history).select(acked.columns), acked])
     numbers = told.group_by(NUMBER).agg(
         pl.col("msg").min(), messages=pl.col("msg").n_unique(), bodies=pl.col("hash").drop_nulls().n_unique()
     )
@@ -116,17 +117,28 @@ def _forks(history: History) -> pl.DataFrame:
     return wrong.join(who, on=NUMBER).sort(NUMBER)
 
 
+def _settled(history: History) -> pl.DataFrame:
+    """Return device, conv, seq, msg, hash: finals that must have the last content of an edited message."""
+    facts, bound_ns = facts_of(history), round(history.bounds.liveness_s * 1e9)
+    edits = facts.upon.filter(pl.col("e") == "edit").group_by(MESSAGE).agg(last=pl.col("t").max() + bound_ns)
+    stayed = facts.device_spans.filter(pl.col("last") == FOREVER).drop("last")
+    finals = facts.of("final").select("device", *NUMBER, "msg", "hash", "t").join(edits, on=MESSAGE)
+    finals = finals.filter(pl.col("t") >= pl.col("last")).join(stayed, on=["device", "conv"])
+    return finals.filter(pl.col("first") < pl.col("seq"))
+
+
 def _changes(history: History) -> pl.DataFrame:
     """Return conv, seq, changes: numbers that several changes took, and number 0 if it is a removal."""
     facts = facts_of(history)
-    what = [*NUMBER, "e", "user", "arg"]
-    members = facts.of("member").select(what, msg=pl.lit(None, dtype=pl.Int64)).unique()
-    nobody = {"user": pl.lit(None, dtype=pl.Int64), "arg": pl.lit(None, dtype=pl.UInt8)}
+    what, null = [*NUMBER, "e", "user", "arg", "msg"], pl.lit(None, dtype=pl.Int64)
+    members = facts.of("member").select(*NUMBER, "e", "user", "arg", msg=null, hash=null).unique()
+    nobody = {"user": null, "arg": pl.lit(None, dtype=pl.UInt8)}
     upon = facts.upon.join(facts.changes, on=NUMBER, how="semi").with_columns(**nobody)
     several = (
-        pl.concat([members.filter(pl.col("seq") > 0), upon.select(members.columns).unique()])
+        pl.concat([members.filter(pl.col("seq") > 0), upon.select(members.columns)])
         .group_by(NUMBER)
-        .agg(changes=pl.len())
+        .agg(kinds=pl.struct(what).n_unique(), contents=pl.col("hash").drop_nulls().n_unique())
+        .select(*NUMBER, changes=pl.max_horizontal("kinds", "contents").cast(pl.UInt32))
         .filter(pl.col("changes") > 1)
     )
     removed = members.filter((pl.col("seq") == 0) & (pl.col("arg") == 0)).group_by(NUMBER).agg(changes=pl.len())
@@ -136,7 +148,7 @@ def _changes(history: History) -> pl.DataFrame:
 def _gaps(history: History) -> pl.DataFrame:
     """Return device, conv, head, seq, to: ranges of numbers that a complete final lacks."""
     facts = facts_of(history)
-    stays = facts.device_spans.join(facts.heads, on=["device", "conv"])
+    stays = facts.device_spans.join(facts.heads.drop("done"), on=["device", "conv"])
     stays = stays.with_columns(stop=pl.min_horizontal("last", pl.col("head") + 1)).filter(
         pl.col("stop") > pl.col("first") + 1
     )

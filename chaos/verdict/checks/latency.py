@@ -24,8 +24,7 @@ import polars as pl
 from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.model import Percentiles
-from chaos.verdict.percentiles import summarise
+from chaos.verdict.percentiles import p99_ns, summarise
 from chaos.verdict.relations.busy import full_spans
 from chaos.verdict.relations.facts import facts_of
 
@@ -53,7 +52,7 @@ def check(history: History) -> Finding:
         return finding
     if (finding := _but_for_others(history, samples)) is not None:
         return finding
-    bound_ms, found = history.bounds.latency_ms, summarise(samples["latency_ns"])
+    bound_ms = history.bounds.latency_ms
     late = samples.filter(pl.col("latency_ns") > bound_ms * 1e6)
     words = Words(history)
 
@@ -64,7 +63,7 @@ def check(history: History) -> Finding:
         )
 
     slowest = late.sort("latency_ns", "due", "conv", "msg", "device", descending=[True, False, False, False, False])
-    detail = _detail(found, bound_ms)
+    detail = _detail(samples, bound_ms)
     return words.invalid(NAME, detail, Evidence(slowest, text), anomalies=late.height, tardy=True)
 
 
@@ -81,10 +80,9 @@ def _within(history: History, samples: pl.DataFrame) -> Finding | None:
         return Finding(name=NAME, verdict="unknown", detail=detail)
     if not samples.height:
         return nothing(NAME)
-    found, bound_ms = summarise(samples["latency_ns"]), history.bounds.latency_ms
-    if found.p99 is None or found.p99 > bound_ms:
+    if _is_over(samples, history.bounds.latency_ms):
         return None
-    return Finding(name=NAME, verdict="valid", detail=_detail(found, bound_ms))
+    return Finding(name=NAME, verdict="valid", detail=_detail(samples, history.bounds.latency_ms))
 
 
 def _but_for_others(history: History, samples: pl.DataFrame) -> Finding | None:
@@ -97,16 +95,24 @@ def _but_for_others(history: History, samples: pl.DataFrame) -> Finding | None:
         rest = rest.filter((pl.col("due") > last) | (pl.col("due") + pl.col("latency_ns") < first))
     if rest.height in (0, samples.height) or rest.height < samples.height / 2:
         return None
-    bound_ms, with_all, without = history.bounds.latency_ms, *(summarise(x["latency_ns"]) for x in (samples, rest))
-    if without.p99 is None or without.p99 > bound_ms:
+    bound_ms, without = history.bounds.latency_ms, summarise(rest["latency_ns"])
+    if _is_over(rest, bound_ms):
         return None
     detail = (
-        f"{_detail(with_all, bound_ms)}; {without.p99:g} ms of the {without.n:,} that were not on their way as other"
+        f"{_detail(samples, bound_ms)}; {without.p99:g} ms of the {without.n:,} that were not on their way as other"
         f" programs filled the cores ({count(len(spans), 'time')})"
     )
     return Finding(name=NAME, verdict="unknown", detail=detail)
 
 
-def _detail(found: Percentiles, bound_ms: float) -> str:
-    number = count(found.n, "steady delivery", "steady deliveries")
-    return f"p99 {found.p99:g} ms of {number}; the bound is {bound_ms:g} ms"
+def _is_over(samples: pl.DataFrame, bound_ms: float) -> bool:
+    """Return True if the p99 is over the bound, were it by one ns."""
+    return (p99_ns(samples["latency_ns"]) or 0) > bound_ms * 1e6
+
+
+def _detail(samples: pl.DataFrame, bound_ms: float) -> str:
+    number = count(samples.height, "steady delivery", "steady deliveries")
+    p99 = f"{summarise(samples['latency_ns']).p99:g}"
+    if p99 == f"{bound_ms:g}" and _is_over(samples, bound_ms):
+        p99 = f"just over {p99}"
+    return f"p99 {p99} ms of {number}; the bound is {bound_ms:g} ms"

@@ -11,11 +11,14 @@ incomplete or blind. In a history with holes an add may be unrecorded.
     {"e":"wire","device":2,"conv":7,"msg":5,"seq":5,..}         device 2 is user 2's
     {"e":"member","conv":7,"user":3,"op":"add","seq":6,..}      and user 3's devices must not have number 5 either
 
-Decisions. In a history with holes no leak of a copy is proven. Plaintext is hunted in our own runs with encryption only
-(canary.json). A hunt that did not find the bodies in the clear either is blind.
+Decisions. A number that an edit, a deletion or a reaction took counts too: its sender is who made it. In a history with
+holes no leak of a copy is proven. Plaintext is hunted in our own runs with encryption only (canary.json). A hunt that
+did not find the bodies in the clear either is blind.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import polars as pl
 
@@ -29,6 +32,7 @@ from chaos.verdict.relations.facts import facts_of
 
 NAME = "leaks"
 RANK = 70
+_A: Final = {"edit": "an edit", "delete": "a deletion", "reaction": "a reaction"}
 
 
 def check(history: History) -> Finding:
@@ -95,9 +99,8 @@ def _copies(history: History) -> Finding:
             return f"{words.msg(row)}, {words.place(row)}, is on {words.devices(row)}, whose user is no member there"
 
         def sent(row: Row) -> str:
-            return (
-                f"{words.msg(row)} took {words.place(row)}; {words.device(row)} sent it, whose user is no member there"
-            )
+            what = "sent it" if row["e"] is None else f"took it for {_A[row['e']]} of it"
+            return f"{words.msg(row)}, {words.place(row)}: {words.device(row)} {what}, whose user is no member there"
 
         detail = f"{count(judged.height, 'copy', 'copies')} on devices that must not have them"
         if foreign.height:
@@ -116,9 +119,15 @@ def _on_members_devices(copies: int) -> Finding:
 
 
 def _by_strangers(history: History) -> pl.DataFrame:
-    """Return conv, msg, seq, device: numbers at which no user of the sending device is a member."""
-    facts = facts_of(history)
-    places = facts.places.select(PLACE).join(facts.sends.select(*MESSAGE, "device"), on=MESSAGE)
+    """Return conv, msg, seq, device, e: numbers at which no user of the device that took them is a member.
+
+    `e`: edit, delete or reaction; null for a message.
+    """
+    facts, columns = facts_of(history), [*PLACE, "device", "e"]
+    sent = facts.places.select(PLACE).join(facts.sends.select(*MESSAGE, "device"), on=MESSAGE)
+    sent = sent.with_columns(e=pl.lit(None, facts.upon.schema["e"]))
+    changed = facts.upon_numbers.select(columns).unique()
+    places = pl.concat([sent.select(columns), changed])
     places = places.join(facts.owners, on="device", how="semi").join(facts.of("member"), on="conv", how="semi")
     allowed = places.join(facts.device_spans, on=["device", "conv"]).filter(in_stay())
-    return places.join(allowed, on=PLACE, how="anti").sort(PLACE)
+    return places.join(allowed, on=[*PLACE, "device"], how="anti").sort(*columns)

@@ -21,7 +21,7 @@ never proven healed; a device that leaves as planned before the quiesce phase (w
 nothing more. What was never shown because everything was slow, until less than the bound before its device's end,
 counts as late (see machine). The sending device is not asked to display its own message. In a history with holes a
 removal may have gone unrecorded: there a message counts as missed only if it was shown later or is in the device's
-final.
+final. A message that is deleted before its bound has passed is due no more.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import polars as pl
 from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import MESSAGE, not_shown_by
+from chaos.verdict.relations.base import MESSAGE, not_gone_by, not_shown_by
 from chaos.verdict.relations.facts import facts_of
 from chaos.verdict.relations.pace import had_no_time, slow_until
 
@@ -58,7 +58,7 @@ def check(history: History) -> Finding:
         gone += certain["shown"].null_count()
         excused += _excused(history, certain, bound_ns)
         due, away, late = due + here.height, away + never.height, late + tardy.height + too_short.height
-        silent += never.join(facts.stays.watched, on="device", how="anti").height
+        silent += _silent(history, never)
     if not due:
         return nothing(NAME)
     if proven.height:
@@ -93,8 +93,7 @@ def quick(bulk: Condensed) -> Finding | None:
     if not bulk.totals.owed:
         return nothing(NAME)
     never, tardy, too_short = _slow(history, bulk.slow, _at_the_end(history), round(history.bounds.liveness_s * 1e9))
-    silent = never.join(facts.stays.watched, on="device", how="anti").height
-    if tardy.height or too_short.height or (silent and not facts.stays.told):
+    if tardy.height or too_short.height or (_silent(history, never) and not facts.stays.told):
         return None
     return _in_time(bulk.totals.owed, never.height)
 
@@ -109,15 +108,24 @@ def _slow(
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Return the rows of `here` (see _due) that were never shown; those too late; those whose time ended before."""
     slow = here.filter(not_shown_by(pl.col("known") + bound_ns))
+    slow = slow.join(facts_of(history).deleted, on=MESSAGE, how="left")
     judged = _judged(history, slow, bound_ns)
-    tardy = slow.join(judged, on=["device", *MESSAGE]).filter(not_shown_by(pl.col("deadline")))
+    tardy = slow.join(judged, on=["device", *MESSAGE])
+    tardy = tardy.filter(not_shown_by(pl.col("deadline")), not_gone_by(pl.col("deadline")))
     never = slow.filter(pl.col("shown").is_null())
     too_short = (
         never.join(judged, on=["device", *MESSAGE], how="anti")
+        .filter(pl.col("gone").is_null())
         .join(at_the_end, on="device")
         .filter((pl.col("end") >= pl.col("known")) | pl.lit(bool(history.holes)))
     )
     return never, tardy, too_short
+
+
+def _silent(history: History, never: pl.DataFrame) -> int:
+    """Return how many were never shown on devices that never did anything."""
+    silent = never.join(facts_of(history).stays.watched, on="device", how="anti")
+    return silent.filter(pl.col("gone").is_null()).height
 
 
 def _excused(history: History, tardy: pl.DataFrame, bound_ns: int) -> int:
@@ -153,7 +161,6 @@ def _known(history: History) -> pl.DataFrame:
         .join(facts.acks.group_by(MESSAGE).agg(acked=pl.col("t").min()), on=MESSAGE, how="left")
         .join(facts.sends.select(*MESSAGE, sender="device"), on=MESSAGE, how="left")
         .filter(pl.col("acked").is_not_null() | pl.col("sender").is_not_null())
-        .join(facts.deleted, on=MESSAGE, how="anti")
         .with_columns(known=pl.coalesce("acked", "t"))
     )
 

@@ -11,7 +11,9 @@ Anomaly: an answer above its question.
 
 Decisions. Only the first display of a message under a number counts. `duplicates` judges repeated displays, and
 `gaps_forks` two messages under one number. Events of the same time prove no order. A message's number is the lowest
-that any event gives it; a message without a number is not judged. A send's time is its first transmission.
+that any event gives it; a message without a number is not judged. A send's time is its first transmission. An ack is
+before a send of another device if it is so by more than the error of clocks, where the meta line states more than
+usual. If the clocks cannot be believed, only what one device shows and sends is proven.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def check(history: History) -> Finding:
     shows = facts.shows.unique(["device", *PLACE], keep="first", maintain_order=True)
     shown = _after_higher(shows, ["device", "conv"]).sort("t", "device", *PLACE)
     sent = _after_higher(sends, ["device", "conv"]).sort("t", *PLACE)
-    overtaken = _overtaken(sends, facts.acks)
+    overtaken = _overtaken(sends, facts.acks, history.skew_ns)
     anomalies = shown.height + sent.height + overtaken.height
     if not anomalies:
         return _in_order(shows.height, sends.height)
@@ -71,6 +73,7 @@ def check(history: History) -> Finding:
         Evidence(sent, late_send),
         Evidence(overtaken, late_ack, ("device", "acker")),
         anomalies=anomalies,
+        between_clocks=not shown.height and not sent.height,
     )
 
 
@@ -98,12 +101,12 @@ def _after_higher(rows: pl.DataFrame, by: list[str]) -> pl.DataFrame:
     return ordered.with_columns(highest=highest).filter(pl.col("seq") < pl.col("highest"))
 
 
-def _overtaken(sends: pl.DataFrame, acks: pl.DataFrame) -> pl.DataFrame:
+def _overtaken(sends: pl.DataFrame, acks: pl.DataFrame, skew_ns: int) -> pl.DataFrame:
     """Return sends numbered below a message of the conversation that was acked before, and the highest such message."""
     best = pl.col("seq").cum_max().over("conv")
     acked = acks.sort("t", "seq").with_columns(highest=best)
     joined = sends.sort("t").join_asof(
-        acked.select("conv", "highest", acked="t"),
+        acked.select("conv", "highest", acked=pl.col("t") + skew_ns),
         left_on="t", right_on="acked", by="conv", allow_exact_matches=False, check_sortedness=False,
     )  # fmt: skip
     late = joined.filter(pl.col("seq") < pl.col("highest")).drop("acked")

@@ -47,7 +47,7 @@ import polars as pl
 from chaos.verdict.bulk.condensed import Condensed
 from chaos.verdict.finding import Evidence, Finding, Row, Tally, Words, count, nothing
 from chaos.verdict.history.history import History
-from chaos.verdict.relations.base import EVER, MESSAGE, not_shown_by
+from chaos.verdict.relations.base import EVER, MESSAGE, not_gone_by, not_shown_by
 from chaos.verdict.relations.facts import facts_of
 from chaos.verdict.relations.pace import had_no_time, slow_spans, slow_until
 from chaos.verdict.relations.stays import overlapping
@@ -146,7 +146,7 @@ def quick(bulk: Condensed) -> Finding | None:
         return None  # devices that seem online are judged too
     due = 0
     for part in bulk.away():
-        readers = part.select(*MESSAGE, "seq", device="sender", t="known", reader="device")
+        readers = part.select(*MESSAGE, "seq", device="sender", t="known", reader="device", gone=pl.lit(None, pl.Int64))
         away = _away(history, readers, watched)
         due += away.height
         if _missing(away, pushes, part.select("device", *MESSAGE, "shown")).height:
@@ -177,8 +177,9 @@ def _due(history: History, readers: pl.DataFrame, watched: pl.DataFrame, bound_s
 
     Columns: conv, msg, seq, acked, device, until, sent.
     """
-    due = readers.filter(pl.col("reader") != pl.col("device")).select(*MESSAGE, "seq", acked="t", device="reader")
-    due = due.with_columns(until=pl.col("acked") + round(bound_s * 1e9))
+    due = readers.filter(pl.col("reader") != pl.col("device"))
+    due = due.with_columns(until=pl.col("t") + round(bound_s * 1e9)).filter(not_gone_by(pl.col("until")))
+    due = due.select(*MESSAGE, "seq", "until", acked="t", device="reader")
     due = due.join(watched, on="device").filter(pl.col("until") <= pl.col("watched")).drop("watched")
     return due.join(facts_of(history).sends.select(*MESSAGE, sent="t"), on=MESSAGE, how="left")
 

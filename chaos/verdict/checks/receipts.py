@@ -10,14 +10,17 @@ Unknown when displays lack a receipt in a history with holes: a removal may be u
     {"e":"receipt","t":30,"device":1,"conv":7,"seq":3,"kind":"read","by":2}   and this goes back
 
 Decisions. `by` is a user (any of whose devices may have shown it), or else a device; an id that is both is the user's.
-A receipt whose user the history does not know is not judged. A history without a receipt has nothing to check. A
-display must be reported, by either kind and on any device of the author, under three conditions. The showing and the
+A receipt of a user whose devices the history does not know is not judged. One of nobody that the history knows is
+early, in a conversation whose members it tells, unless it has holes. A history without a receipt has nothing to check.
+A display must be reported, by either kind and on any device of the author, under three conditions. The showing and the
 sending device are each in one session from the display to the bound. No fault window overlaps that time. Neither user
 is removed later. A receipt reports everything up to its number. So the message that must have been displayed is the
 last one at or below it that `by` may see and did not send. Own messages are left out because not every client displays
-them, and a membership change has no display. A user who was not added at or below the number has nothing to report,
-unless a history with holes may lack the add. Kinds are judged alike. Receipts go back within one receiving device,
-conversation, kind and `by`; events of the same time prove no order.
+them, and a membership change has no display. Nobody can report a number above every message and change of the
+conversation, and a user can report none before the add or after the removal, unless a history with holes may lack what
+took that number. A receipt is early by more than the error of clocks, where the meta line states more than usual. Kinds
+are judged alike. Receipts go back within one receiving device, conversation, kind and `by`; events of the same time
+prove no order.
 """
 
 from __future__ import annotations
@@ -91,6 +94,9 @@ def _early(history: History, receipts: pl.DataFrame) -> pl.DataFrame:
     """Return the receipts whose message had not been displayed by anybody whom `by` may mean."""
     facts = facts_of(history)
     people = _people(history)
+    known = pl.concat([people["by"], facts.owners["device"], facts.of("member")["user"]])
+    nobody = receipts.filter(pl.col("seq") > 0).join(pl.DataFrame({"by": known}), on="by", how="anti")
+    nobody = nobody.join(facts.of("member"), on="conv", how="semi") if not history.holes else nobody.clear()
     receipts = receipts.join(people, on="by", how="semi")
     meant = receipts.join(people.rename({"device": "reader"}), on="by")
     sends = facts.sends.select(*MESSAGE, sender="device")
@@ -104,13 +110,28 @@ def _early(history: History, receipts: pl.DataFrame) -> pl.DataFrame:
         visible, left_on="seq", right_on="message", by=["reader", "conv"], check_sortedness=False
     )
     shown = facts.shows.group_by("conv", reader="device", message="seq").agg(shown=pl.col("t").min())
-    added = spans.group_by("conv", "reader").agg(pl.col("first").min())
-    peopled = facts.of("member").select("conv").unique().with_columns(peopled=True)
     judged = reported.join(shown, on=["reader", "conv", "message"], how="left")
-    judged = judged.join(added, on=["conv", "reader"], how="left").join(peopled, on="conv", how="left")
-    may = (pl.col("first") <= pl.col("seq")) | (pl.col("seq") == 0) | pl.col("peopled").is_null()
-    unseen = pl.col("message").is_null() & (may | pl.lit(bool(history.holes)))
-    return receipts.join(judged.filter(unseen | (pl.col("shown") <= pl.col("t"))), on="row", how="anti")
+    if not history.holes:
+        judged = _possible(history, judged, spans)
+    seen = pl.col("message").is_null() | (pl.col("shown") <= pl.col("t") + history.skew_ns)
+    return pl.concat([receipts.join(judged.filter(seen), on="row", how="anti"), nobody])
+
+
+def _possible(history: History, reported: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows (conv, seq, reader) whose number exists and is in a stay of the reader, the ends included.
+
+    The number 0 reports nothing. In a conversation without membership events, anybody may be a member.
+    """
+    facts = facts_of(history)
+    numbers = pl.concat([facts.places.select("conv", "seq"), facts.changes])
+    highest = numbers.group_by("conv").agg(top=pl.col("seq").max())
+    is_some = reported.join(highest, on="conv", how="left").filter(pl.col("seq") <= pl.col("top").fill_null(0))
+    stays = is_some.join(spans, on=["conv", "reader"])
+    inside = stays.filter((pl.col("first") <= pl.col("seq")) & (pl.col("seq") <= pl.col("last")))
+    nobody = is_some.join(facts.of("member"), on="conv", how="anti")
+    none = is_some.filter(pl.col("seq") == 0)
+    columns = reported.columns
+    return pl.concat([inside.select(columns), nobody.select(columns), none.select(columns)]).unique()
 
 
 def _people(history: History) -> pl.DataFrame:

@@ -2,7 +2,7 @@
 
 Guarantee: a device reads its own acked writes, and what it once showed is in its final.
 Anomaly: a message that was there and is gone, or a write that its writer cannot see.
-Unknown when the device has no complete read-back of a conversation in which it wrote or showed.
+Unknown when the device has no complete read-back of a conversation since it wrote or showed there.
 
     {"e":"show","device":2,"conv":7,"msg":5,"seq":3,..}
     {"e":"final","device":2,"conv":7,"msg":6,"seq":3,..}
@@ -30,13 +30,13 @@ def check(history: History) -> Finding:
     """Return the finding; `anomalies` counts messages missing in a final, per device."""
     facts, words = facts_of(history), Words(history)
     columns = ["device", *PLACE]
-    wrote = facts.acks.select(*columns, how=pl.lit("wrote"))
-    showed = facts.shows.select(columns).unique().with_columns(how=pl.lit("showed"))
+    wrote = facts.acks.select(*columns, "t", how=pl.lit("wrote"))
+    showed = facts.shows.group_by(columns).agg(pl.col("t").min()).with_columns(how=pl.lit("showed"))
     known = pl.concat([wrote, showed.join(wrote, on=columns, how="anti")]).join(facts.deleted, on=MESSAGE, how="anti")
     if not known.height:
         return nothing(NAME)
-    read = known.join(facts.heads, on=["device", "conv"])
-    missing = read.join(facts.finals, on=columns, how="anti").sort("conv", "seq", "msg", "device")
+    lacking = known.join(facts.heads, on=["device", "conv"], how="left").join(facts.finals, on=columns, how="anti")
+    missing = lacking.filter(pl.col("done") >= pl.col("t")).sort("conv", "seq", "msg", "device")
 
     def text(row: Row) -> str:
         return f"{words.device(row)} {row['how']} {words.msg(row)} as {words.place(row)}; its final lacks it"
@@ -48,7 +48,8 @@ def check(history: History) -> Finding:
             Evidence(missing, text),
             anomalies=missing.height,
         )
-    unread = known.join(facts.heads, on=["device", "conv"], how="anti").select("device", "conv").unique().height
+    never = known.join(facts.heads, on=["device", "conv"], how="anti").select("device", "conv")
+    unread = pl.concat([never, lacking.select("device", "conv")]).unique().height
     if unread:
         detail = f"{count(unread, 'conversation')} of a device without a complete read-back"
         return Finding(name=NAME, verdict="unknown", detail=detail)

@@ -11,10 +11,11 @@ Unknown when any of these fails, or the history holds fewer acked sends or deliv
     {"e":"hole","process":"worker-2",..}                         worker 2 died: what its devices saw is not known
 
 Decisions. Only ever valid or unknown. Every history needs `min_acked` acked sends and `min_deliveries` deliveries; one
-without a meta line needs only one acked send. A message that several devices sent is several messages of one name:
-what became of each cannot be told. The number 1 and the text "1" are two ids, which is nearly always a recorder's
-mistake. One of ours must have a steady phase with sends, and for each fault that was planned sends from its injection
-to the end of its window; with faults, also acked sends before the first one and after the last was healed.
+without a meta line needs only one acked send. A message that several devices sent is several messages of one name: what
+became of each cannot be told. Phases that others told must hold sends, and none may follow the final one. The number 1
+and the text "1" are two ids, which is nearly always a recorder's mistake. One of ours must have a steady phase with
+sends, and for each fault that was planned sends from its injection to the end of its window; with faults, also acked
+sends before the first one and after the last was healed.
 
 In the steady phase of one of ours, outside fault windows, devices must be online for 95 % of the time for which the
 plan wants them online. A device is wanted except in its planned absences; one that never did anything is wanted
@@ -50,6 +51,8 @@ def check(history: History) -> Finding:
     doubts += _faults(history)
     if history.own or history.plans:
         doubts += _phases(history, acked)
+    elif history.phases:
+        doubts += _narrow(history)
     there = attendance(history) if history.own else None
     if there is not None and there.share < LEAST_ONLINE:
         doubts.append(f"{there} in calm, less than {LEAST_ONLINE:.0%}")
@@ -103,6 +106,16 @@ def _faults(history: History) -> list[str]:
             doubts.append(f"{what} was not proven to take effect")
         if not window.healed:
             doubts.append(f"{what} was not proven healed")
+    return doubts
+
+
+def _narrow(history: History) -> list[str]:
+    """Return why the phases that others told leave too little to judge."""
+    sends, start, end = facts_of(history).sends["t"], history.start_ns, history.end_ns
+    unwatched = int((sends > end).sum())
+    doubts = [f"{count(unwatched, 'send')} after the final phase began"] if unwatched else []
+    if not sends.is_between(start, end).any():
+        doubts.append("no sends in the steady phase")
     return doubts
 
 

@@ -25,7 +25,19 @@ from chaos.verdict.canary import Canary
 from chaos.verdict.history import native
 from chaos.verdict.history.ids import Ids, intern
 from chaos.verdict.history.jsonl import HistoryError, Reader
-from load.history.control import FOREIGN, Bounds, Control, Fault, Hole, Machine, Meta, Phase, Plan, Sends
+from load.history.control import (
+    CONTROL_NAMES,
+    FOREIGN,
+    Bounds,
+    Control,
+    Fault,
+    Hole,
+    Machine,
+    Meta,
+    Phase,
+    Plan,
+    Sends,
+)
 from load.history.events import EVENT_NAMES
 
 T = TypeVar("T")
@@ -70,10 +82,10 @@ class History:
 
     @cached_property
     def misspelled(self) -> dict[str, str]:
-        """The unknown kinds that look like a known kind, with that kind; their events are probably missing."""
+        """The unknown kinds that look like a known kind, with that kind; their lines are probably missing."""
         near: dict[str, str] = {}
         for kind in self.unknown_kinds:
-            found = difflib.get_close_matches(kind.lower(), EVENT_NAMES, n=1, cutoff=LIKENESS)
+            found = difflib.get_close_matches(kind.lower(), (*EVENT_NAMES, *CONTROL_NAMES), n=1, cutoff=LIKENESS)
             near |= {kind: found[0]} if found else {}
         return near
 
@@ -83,6 +95,10 @@ class History:
         named = self.events.filter(pl.col("e").is_in(["member", "device", "presence"]))
         parts = {"user": named, **dict.fromkeys(("device", "conv", "msg", "hash"), self.events)}
         found = {column: self.ids.twins(column, frame[column]) for column, frame in parts.items()}
+        known = pl.concat([named["user"], self.events["device"]])
+        reporters = self.events.filter(pl.col("e") == "receipt")["user"]
+        before = self.ids.twins("user", known)
+        found["by"] = [one for one in self.ids.twins("user", pl.concat([known, reporters])) if one not in before]
         return {column: ids for column, ids in found.items() if ids}
 
     @cached_property
@@ -103,6 +119,12 @@ class History:
     def bounds(self) -> Bounds:
         """The bounds by which the history is judged."""
         return self.meta.bounds
+
+    @property
+    def skew_ns(self) -> int:
+        """How far the clocks of two devices may be apart in ns; 0 unless the meta line says more than usual."""
+        error_ms = self.bounds.clock_error_ms
+        return round(error_ms * 1e6) if error_ms > Bounds().clock_error_ms else 0
 
     def phase(self, name: str) -> int | None:
         """Return the earliest recorded time at which a phase began, in ns; None if it never did."""

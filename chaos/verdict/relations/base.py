@@ -21,6 +21,11 @@ def in_stay(number: str = "seq", *, last: str = "last") -> pl.Expr:
     return (pl.col("first") < pl.col(number)) & (pl.col(number) < pl.col(last))
 
 
+def not_gone_by(limit: pl.Expr) -> pl.Expr:
+    """Return a filter for rows whose message was not deleted (`gone` null), or deleted after the time `limit`."""
+    return pl.col("gone").is_null() | (pl.col("gone") > limit)
+
+
 def not_shown_by(limit: pl.Expr) -> pl.Expr:
     """Return a filter for rows that were never shown (`shown` null), or shown after the time `limit`."""
     return pl.col("shown").is_null() | (pl.col("shown") > limit)

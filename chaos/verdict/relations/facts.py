@@ -78,8 +78,8 @@ class Facts:
 
     @cached_property
     def deleted(self) -> pl.DataFrame:
-        """conv, msg: deleted messages; no device must still have them."""
-        return self.upon.filter(pl.col("e") == "delete").select(MESSAGE).unique()
+        """conv, msg, gone: deleted messages, and since when; no device must still have them."""
+        return self.upon.filter(pl.col("e") == "delete").group_by(MESSAGE).agg(gone=pl.col("t").min())
 
     @cached_property
     def edited(self) -> pl.DataFrame:
@@ -130,8 +130,8 @@ class Facts:
 
     @cached_property
     def heads(self) -> pl.DataFrame:
-        """device, conv, head: the complete read-backs."""
-        return self.of("final_done").group_by("device", "conv").agg(head=pl.col("seq").max())
+        """device, conv, head, done: the complete read-backs, and when the last of a device and conversation ended."""
+        return self.of("final_done").group_by("device", "conv").agg(head=pl.col("seq").max(), done=pl.col("t").max())
 
     @cached_property
     def seen(self) -> pl.DataFrame:
@@ -166,9 +166,13 @@ class Facts:
     def changes(self) -> pl.DataFrame:
         """conv, seq: the numbers that membership changes, edits, deletions and reactions took."""
         number = ["conv", "seq"]
-        own = self.upon.filter(pl.col("seq").is_not_null()).join(self.places, on=PLACE, how="anti")
         members = self.of("member").filter(pl.col("seq") > 0)
-        return pl.concat([members.select(number), own.select(number)]).unique()
+        return pl.concat([members.select(number), self.upon_numbers.select(number)]).unique()
+
+    @cached_property
+    def upon_numbers(self) -> pl.DataFrame:
+        """The rows of `upon` that have a number of their own."""
+        return self.upon.filter(pl.col("seq").is_not_null()).join(self.places, on=PLACE, how="anti")
 
     @cached_property
     def spans(self) -> pl.DataFrame:
@@ -212,8 +216,11 @@ class Facts:
             yield part.drop("part")
 
     def acked_readers(self) -> Iterator[pl.DataFrame]:
-        """Yield conv, msg, seq, device, t, reader: each acked message at each device that must have it, in parts."""
-        for part in self.parts(self.acks.join(self.deleted, on=MESSAGE, how="anti")):
+        """Yield conv, msg, seq, device, t, gone, reader: each acked message at each device that must have it, in parts.
+
+        `gone`: when it was deleted, which ends that duty.
+        """
+        for part in self.parts(self.acks.join(self.deleted, on=MESSAGE, how="left")):
             yield self.readers(part)
 
     def shown_of(self, part: pl.DataFrame) -> pl.DataFrame:

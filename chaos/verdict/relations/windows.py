@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import chain, groupby
 
 import polars as pl
 
@@ -55,13 +56,19 @@ def pair(faults: tuple[Fault, ...]) -> list[Window]:
     """Return injections with their healings, by time.
 
     An injection after a healing begins a new window. A proven healing is final; an unproven one is replaced by the
-    next. A healing without an injection is left out.
+    next. A healing without an injection is left out. Of the same time, the healing comes first if the fault was on.
     """
     windows: list[Window] = []
     current: dict[tuple[str, ...], int] = {}
-    for event in sorted(faults, key=lambda event: (event.t, event.phase == "heal")):
-        if event.phase == "skip":
-            continue
+
+    def is_on(key: tuple[str, ...]) -> bool:
+        return key in current and windows[current[key]].heal_ns is None
+
+    told = sorted((event for event in faults if event.phase != "skip"), key=lambda event: event.t)
+    moments = (list(moment) for _, moment in groupby(told, key=lambda event: event.t))
+    for event in chain.from_iterable(
+        sorted(moment, key=lambda event: (event.phase == "heal") == (not is_on(_key(event)))) for moment in moments
+    ):
         key = _key(event)
         evidence = (event.evidence,) if event.evidence else ()
         place = current.get(key)

@@ -38,9 +38,11 @@ class Seen:
         for line in of("device"):
             self.owners[line["device"]].add(line["user"])
         self.head: dict[tuple, int] = {}
+        self.done: dict[tuple, int] = {}
         for line in of("final_done"):
             key = line["device"], line["conv"]
             self.head[key] = max(self.head.get(key, 0), line["head"])
+            self.done[key] = max(self.done.get(key, 0), line["t"])
         self.finals = of("final")
         self.final_places = {(f["device"], f["conv"], f["msg"], f["seq"]) for f in self.finals}
         self.seen = of("wire") + of("show") + self.finals
@@ -76,7 +78,7 @@ class Seen:
 
 def acked_lost(h: Seen) -> Answer:
     lost, doubt = set(), bool(h.acks) and not h.acting <= set(h.owners)
-    for conv, msg, seq in h.acks:
+    for (conv, msg, seq), ack in h.acks.items():
         readers = h.readers(conv, seq)
         if not readers:
             doubt = True
@@ -85,7 +87,9 @@ def acked_lost(h: Seen) -> Answer:
                 doubt = True
             elif (device, conv, msg, seq) not in h.final_places:
                 somewhere = any(h.m(f) == (conv, msg) for f in h.finals)
-                if not h.holes or h.head[device, conv] >= seq or not somewhere:
+                if h.done[device, conv] < ack["t"]:
+                    doubt = True
+                elif not h.holes or h.head[device, conv] >= seq or not somewhere:
                     lost.add((conv, msg))
                 else:
                     doubt = True
@@ -215,10 +219,16 @@ def leaks(h: Seen) -> Answer:
 
 
 def session(h: Seen) -> Answer:
-    known = {(show["device"], *h.m(show), show["seq"]) for show in h.of("show")}
-    known |= {(a["device"], *key) for key, a in h.acks.items()}
-    bad = {k for k in known if (k[0], k[1]) in h.head and k not in h.final_places}
-    doubt = any((k[0], k[1]) not in h.head for k in known)
+    known = {(a["device"], *key): a["t"] for key, a in h.acks.items()}
+    for show in reversed(h.of("show")):
+        known.setdefault((show["device"], *h.m(show), show["seq"]), show["t"])
+    for show in h.of("show"):
+        key = show["device"], *h.m(show), show["seq"]
+        if key not in {(a["device"], *at) for at, a in h.acks.items()}:
+            known[key] = min(known[key], show["t"])
+    lacking = {k for k in known if k not in h.final_places}
+    bad = {k for k in lacking if h.done.get((k[0], k[1]), -INF) >= known[k]}
+    doubt = any((k[0], k[1]) not in h.head for k in known) or lacking != bad
     return ("invalid", len(bad)) if bad else ("unknown" if doubt else "valid", 0)
 
 
@@ -278,8 +288,13 @@ def absences(h: Seen, device: object, *ends: str) -> list[tuple[float, float]]:
 def windows(h: Seen) -> tuple[list[tuple[int, float]], bool]:
     """(inject, heal) of each fault, recovery bound 0; and whether all were healed. One fault name in the tests."""
     found: list[list[float]] = []
-    events = sorted(h.of("fault"), key=lambda line: (line["t"], line["phase"] == "heal"))
-    for line in events:
+    events = h.of("fault")
+    while events:
+        is_on = bool(found) and found[-1][1] == INF
+        now = [line for line in events if line["t"] == events[0]["t"]]
+        first = [line for line in now if (line["phase"] == "heal") == is_on] or now
+        line = first[0]
+        events.remove(line)
         if line["phase"] == "inject" and (not found or found[-1][1] < INF):
             found.append([line["t"], INF])
         elif line["phase"] == "heal" and found and found[-1][1] == INF:

@@ -165,11 +165,14 @@ def meant_by(h: Seen, by: object) -> set:
 
 def receipts(h: Seen) -> Answer:
     bad = 0
+    places = {(conv, seq) for (conv, _), seqs in h.seqs().items() for seq in seqs} | h.changes
     shows = {(s["device"], s["conv"], s["seq"], s["t"]) for s in h.of("show")}
     for line in h.of("receipt"):
         conv, by = line["conv"], line["by"]
         devices = meant_by(h, by)
-        fine = not devices
+        named = {user for users in h.owners.values() for user in users} | {c["user"] for c in h.of("member")}
+        is_known = by in named or by in h.owners or conv not in h.convs_with_members or h.holes
+        fine = not devices and (is_known or line["seq"] == 0)
         for device in devices:
             numbers = {
                 seq
@@ -178,12 +181,12 @@ def receipts(h: Seen) -> Answer:
                 if key[0] == conv and seq <= line["seq"] and device in h.readers(conv, seq)
                 and (key not in h.sends or h.sends[key]["device"] != device)
             }  # fmt: skip
-            adds = [c for c in h.of("member") if c["conv"] == conv and c["op"] == "add" and c["seq"] <= line["seq"]]
-            added = any(c["user"] in h.owners[device] for c in adds) or conv not in h.convs_with_members
-            if numbers:
-                fine |= any(s[:3] == (device, conv, max(numbers)) and s[3] <= line["t"] for s in shows)
-            else:
-                fine |= added or line["seq"] == 0 or h.holes
+            near = (line["seq"], line["seq"] + 0.5, line["seq"] - 0.5)  # the numbers of one's own add and removal too
+            possible = any(h.is_member(user, conv, at) for user in h.owners[device] for at in near)
+            possible |= conv not in h.convs_with_members or line["seq"] == 0
+            possible &= line["seq"] <= max((seq for c, seq in places if c == conv), default=0)
+            if possible or h.holes:
+                fine |= not numbers or any(s[:3] == (device, conv, max(numbers)) and s[3] <= line["t"] for s in shows)
         bad += not fine
         stream = ("device", "conv", "kind", "by")
         same = [r for r in h.of("receipt") if all(r[name] == line[name] for name in stream)]

@@ -8,6 +8,8 @@ histories/reported were made by others.
 
 from tests.chaos.verdict.cases import (
     answers,
+    bounds,
+    changed,
     content,
     correct,
     evidence,
@@ -22,6 +24,6 @@ from tests.chaos.verdict.cases.registry import CASES, DIRECTORY, Case, talk
 from tests.chaos.verdict.cases.reported import REPORTED
 
 __all__ = [
-    "CASES", "DIRECTORY", "REPORTED", "Case", "answers", "content", "correct", "evidence", "felt", "fitness",
-    "goodput", "returns", "surplus", "talk", "timing",
+    "CASES", "DIRECTORY", "REPORTED", "Case", "answers", "bounds", "changed", "content", "correct", "evidence", "felt",
+    "fitness", "goodput", "returns", "surplus", "talk", "timing",
 ]  # fmt: skip
