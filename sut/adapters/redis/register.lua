@@ -1,4 +1,5 @@
--- Puts routes in. An entry of the same device with a newer epoch stays.
+-- Puts routes in. An entry of the same device with a newer epoch stays while its gateway lives: an epoch comes from that
+-- gateway's clock, which may be ahead.
 -- KEYS[i]: routes:{bucket}. ARGV[1]: how long the key is kept, in seconds; then for each key a field and a packed route.
 -- Answers first with a letter for each key, in one text: n, there was none before; s, the very same; o, another one.
 -- The packed routes of the letters o follow in order. So the answer to many routes is short, where nothing is unusual.
@@ -30,7 +31,8 @@ local function put(key, field, route)
   for one in routes_in(value) do
     if string.sub(one, 1, 8) == device then old = one else others[#others + 1] = one end
   end
-  if old ~= route and (not old or not newer(old, route)) then
+  local outlived = old and newer(old, route) and not lives(old)
+  if old ~= route and (not old or outlived or not newer(old, route)) then
     others[#others + 1] = route
     redis.call('HSET', key, field, table.concat(others))
     if old and string.sub(old, 34) ~= string.sub(route, 34) then
@@ -40,6 +42,7 @@ local function put(key, field, route)
       redis.call('EXPIRE', told, 60)
     end
   end
+  if outlived then return nil end
   return old
 end
 

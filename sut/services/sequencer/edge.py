@@ -59,11 +59,15 @@ class Edge:
         linked = self._link.peer_incarnation
         if self._pass_on is None:
             return linked == incarnation
-        self._adopt(linked or incarnation)
+        self._adopt(linked or max(incarnation, self._incarnation))
         return incarnation == self._incarnation
 
     def _adopt(self, incarnation: int) -> None:
-        if incarnation > self._incarnation:
+        """Send to this incarnation; 0: to the one before. What was meant for another one is dropped.
+
+        Who is linked is there, whatever its number: it comes from a clock, which may have been set back.
+        """
+        if incarnation not in (0, self._incarnation):
             self._incarnation = incarnation
             self._untaken.clear()  # they were for connections of the one before
             self._size = 0

@@ -172,6 +172,24 @@ def test_a_new_incarnation_gets_nothing_that_was_for_the_one_before() -> None:
     in_world(scenario)
 
 
+def test_a_gateway_that_started_after_its_clock_was_set_back_is_served() -> None:
+    """Its incarnation is lower than that of the process before, which is gone."""
+
+    async def scenario(world: World) -> None:
+        await world.gateway.server.close()
+        await until(lambda: not world.link.up)
+        world.edge.send((item(1),), time.monotonic())
+        world.gateway = Gateway(world.port, incarnation=4)
+        await world.gateway.start()
+        await until(lambda: world.link.up)
+        assert world.edge.serves(4)
+        assert not world.edge.serves(5)
+        world.edge.send((item(2),), time.monotonic())
+        await until(lambda: world.gateway.conns() == [2])
+
+    in_world(scenario)
+
+
 def test_what_no_way_took_is_given_up_and_the_gateway_is_told() -> None:
     async def scenario(world: World) -> None:
         world.another_way = False
