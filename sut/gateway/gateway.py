@@ -35,7 +35,7 @@ from sut.process.peer import PeerConnection, PeerServer, PortInUse
 from sut.process.revoked import Revoked
 from sut.process.trace import OFF, Trace
 from sut.process.trace import Hop as Step
-from sut.protocol import websocket
+from sut.protocol import rising, websocket
 from sut.protocol.frames import Close, Drain, Fetch, History, Nack, Recv, Send, Sync, Type, busy, encode
 from sut.protocol.handshake import PATH
 from sut.protocol.peer import (
@@ -288,6 +288,9 @@ class Gateway(Shared):
         count = len(self._chats)
         partition, now_s = 0, 0.0
         if type(frame) is Send:
+            if ahead_s := rising.ahead_s(frame.client_seq, self.wall_clock()):
+                self._refuse(connection, frame, busy(ahead_s) if ahead_s <= rising.CLOCKS_S else Nack.AHEAD)
+                return
             partition, now_s = partition_of(frame.conv, self._partitions), self._clock()
             if retry_after_s := self.admission.refuses(partition, now_s):
                 self._hop.failed()

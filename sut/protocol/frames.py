@@ -76,6 +76,7 @@ class Nack(IntEnum):
     OWNER_STAYS = 135  # an owner keeps the role until they name another owner
     REUSED = 136  # this idempotency key (a device's client_seq, a creator's key) was used before, for something else
     USED_UP_TO = 137  # not a refusal: the highest client_seq of this device here. Sent before STALE and REUSED
+    AHEAD = 138  # client_seq is far ahead of the clock (rising.py)
 
 
 DEFINITE_FROM: Final = 128

@@ -245,7 +245,8 @@ def test_numbers_that_no_conversation_has_break_nothing(running):
         eve = await scene.phone(scene.eve)
         assert await eve.ask(f.Send(HUGE, 2, b"x")) == f.Refused(HUGE, 2, f.Nack.FOREIGN)
         bob = await scene.phone(scene.bob)
-        assert await bob.ask(f.Send(scene.conv, HUGE, b"the last word")) == f.Ack(scene.conv, HUGE, 3)
+        assert await bob.ask(f.Send(scene.conv, HUGE, b"the last word")) == f.Refused(scene.conv, HUGE, f.Nack.AHEAD)
+        assert await bob.ask(f.Send(scene.conv, 1, b"the next word")) == f.Ack(scene.conv, 1, 3)
         for conv in (0, HUGE):
             assert (await (await scene.phone(scene.eve)).ask(f.Fetch(3, conv, 0, 10))).code == f.Nack.FOREIGN
         await asyncio.sleep(1.5)  # cursors are written by now

@@ -7,6 +7,7 @@ comes without one, which still allows a session. Beyond the second the request f
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -17,6 +18,7 @@ from aiohttp import web
 from sut.ports import KeyStore, OneTimePrekey, SignedPrekey
 from sut.process.metrics.instruments import BUNDLES
 from sut.process.trace import OFF, Hop, Trace
+from sut.protocol import rising
 from sut.protocol.tokens import Identity
 from sut.services.api.allowance import Allowance
 from sut.services.api.device_lists import why_not
@@ -62,6 +64,9 @@ class KeyRoutes:
         who, wanted = caller(request), await body(request, KeysRequest)
         if wanted.device_list is not None:
             await self._put_list(who, wanted.identity_key, wanted.device_list)
+        last = max((one.number for one in wanted.one_time), default=0)
+        if wait_s := rising.prekey_ahead_s(last, time.time()):
+            raise ProblemError(429, f"one-time prekey {last}: not taken yet; wait {math.ceil(wait_s)} seconds")
         left = await self._keys.count(who.user, who.device)
         highest = await self._keys.publish(
             who.user,

@@ -11,6 +11,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from sut.process.listening import UNSENT_BYTES
+from sut.protocol import rising
 from sut.protocol.frames import MAX_FRAME, Beat, Close, Heartbeat, Nack, Recv, Refused, Send, encode
 from sut.protocol.peer import Deliver, Submit
 from sut.protocol.tokens import issue
@@ -116,6 +117,26 @@ def test_bad_messages_close_with_their_code(tmp_path, message):
             assert code == (Close.TEXT if message == "text" else Close.MALFORMED)
             assert frames == []
         await assert_alive(world)
+
+    in_world(scenario, tmp_path)
+
+
+def test_a_number_ahead_of_the_clock_is_refused_and_the_next_one_has_room(tmp_path):
+    """Otherwise one SEND with the highest number of all would be the last one that its device ever sends there."""
+
+    async def scenario(world: World) -> None:
+        now = int(time.time() * 1000) * rising.A_MS
+        async with world.device() as device:
+            for number in ((1 << 63) - 1, (1 << 64) - 1, now + 3_600_000 * rising.A_MS):
+                assert await device.ask(Send(7, number, b"x")) == Refused(7, number, Nack.AHEAD)
+            soon = now + 30_000 * rising.A_MS
+            refused = await device.ask(Send(7, soon, b"x"))
+            assert isinstance(refused, Refused)
+            assert not refused.definite, "clocks differ: it comes again"
+            assert refused.retry_after_s > 1
+            for number in (1, now - 1):
+                await device.ws.send(encode(Send(7, number, b"x")))
+            await until(lambda: len([frame for frame in world.forwarded if isinstance(frame, Submit)]) == 2)
 
     in_world(scenario, tmp_path)
 

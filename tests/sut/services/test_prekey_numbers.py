@@ -1,8 +1,10 @@
 """What the API tells a device that publishes prekeys: how many are left, and how far its numbers ever went."""
 
 import base64
+import time
 from pathlib import Path
 
+from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
 from sut.process.trace import RECORD, Hop
@@ -26,6 +28,22 @@ def test_a_device_that_was_put_back_hears_how_far_its_numbers_went() -> None:
     with_api(scenario)
 
 
+def test_a_number_ahead_of_the_clock_is_not_taken_and_the_next_one_has_room() -> None:
+    """Otherwise one request with number 2^32 - 1 would be the last one-time prekey that the device ever publishes."""
+
+    async def scenario(client: TestClient, _control: Agreeing) -> None:
+        now_s = int(time.time())
+        for number in ((1 << 32) - 1, now_s + 1000):
+            answer = await publish(client, range(number, number + 1))
+            assert answer.status == 429
+            assert "not taken yet" in (await answer.json())["error"]
+        assert await published(client, range(1, 3)) == {"one_time": 2, "highest": 2}
+        assert await published(client, range(now_s - 10, now_s - 9)) == {"one_time": 3, "highest": now_s - 10}
+        assert await published(client, range(now_s - 9, now_s - 5)) == {"one_time": 7, "highest": now_s - 6}
+
+    with_api(scenario)
+
+
 def test_keys_that_are_published_and_taken_are_stamped(tmp_path: Path) -> None:
     async def scenario(client: TestClient, _control: Agreeing) -> None:
         await published(client, range(5, 7))
@@ -41,6 +59,12 @@ def test_keys_that_are_published_and_taken_are_stamped(tmp_path: Path) -> None:
 
 
 async def published(client: TestClient, numbers: range, *, key: bytes = b"k") -> object:
+    answer = await publish(client, numbers, key=key)
+    assert answer.status == 200, await answer.text()
+    return await answer.json()
+
+
+async def publish(client: TestClient, numbers: range, *, key: bytes = b"k") -> ClientResponse:
     def text(value: bytes, size: int) -> str:
         return base64.b64encode(value.ljust(size, b"\0")).decode()
 
@@ -49,9 +73,7 @@ async def published(client: TestClient, numbers: range, *, key: bytes = b"k") ->
         "signed_prekey": {"number": 1, "key": text(b"k", 32), "signature": text(b"s", 64)},
         "one_time": [{"number": number, "key": text(key, 32)} for number in numbers],
     }
-    answer = await client.put("/v1/keys", json=body, headers={"Authorization": f"Bearer {token(1, 11)}"})
-    assert answer.status == 200, await answer.text()
-    return await answer.json()
+    return await client.put("/v1/keys", json=body, headers={"Authorization": f"Bearer {token(1, 11)}"})
 
 
 async def taken(client: TestClient) -> tuple[int, bytes] | None:
