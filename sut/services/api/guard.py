@@ -111,7 +111,7 @@ async def body(request: web.Request, kind: type[T]) -> T:
             data = await request.read()
     except TimeoutError:
         raise ProblemError(408, f"body: not complete within {BODY_TIMEOUT_S:g} s") from None
-    except web.RequestPayloadError:
+    except (web.RequestPayloadError, ConnectionError):  # the latter: it hung up in the middle
         raise ProblemError(400, "body: incomplete, or not in its declared encoding") from None
     try:
         return msgspec.convert(_decoder.decode(data), kind, dec_hook=ids.decoded)
@@ -173,7 +173,12 @@ class Guard:
     def bound(self, routes: Iterable[Route], *handlers: object) -> list[web.RouteDef]:
         """Return a guarded route for each of `routes`, with the handler of its name, for aiohttp's add_routes."""
         return [
-            web.route(route.method, route.pattern, self._guarded(route, _method(handlers, route.name)))
+            web.route(
+                route.method,
+                route.pattern,
+                self._guarded(route, _method(handlers, route.name)),
+                expect_handler=_expect,
+            )
             for route in routes
         ]
 
@@ -208,6 +213,13 @@ class Guard:
         if self._revoked.is_void(proven.user, proven.device, proven.login_s):
             raise ProblemError(401, "token was revoked")
         return proven
+
+
+async def _expect(request: web.Request) -> None:
+    """Ask for the body that a client keeps until then. Other expectations are ignored, as RFC 9110 allows."""
+    if request.version >= (1, 1) and request.headers["Expect"].lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # it is no part of the answer
 
 
 def _method(handlers: tuple[object, ...], name: str) -> Handler:

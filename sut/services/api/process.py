@@ -19,6 +19,7 @@ from sut.process.serving import peers, work_until
 from sut.process.tls import server_context
 from sut.process.trace import open_trace
 from sut.protocol.tokens import LOGIN_S
+from sut.services.api import wire
 from sut.services.api.control import Control
 from sut.services.api.history import Conversations
 from sut.services.api.http import make_app
@@ -66,24 +67,26 @@ async def serve(
     linked = partial(_linked, server, {sequencer.name for sequencer in topology.of_kind("sequencer")})
     async with peers(service, server, links, backends.close):
         watching = asyncio.create_task(revoked.watch(lambda _new: None))
-        runner = web.AppRunner(app, access_log=None)
+        runner, listening = web.AppRunner(app), None
         try:
-            await _listen(topology, service, runner)
+            listening = await _listen(topology, service, runner)
             looks = (lambda: message_log.committed(0), lambda: devices.owner(0), linked)
             await work_until(stop, [ready.reach(*looks)])
         finally:
             watching.cancel()
+            if listening is not None:
+                listening.close()
             await runner.cleanup()
             await trace.close()
 
 
-async def _listen(topology: Topology, service: Service, runner: web.AppRunner) -> None:
+async def _listen(topology: Topology, service: Service, runner: web.AppRunner) -> asyncio.Server:
     """Serve the runner's application on the "http" port. Raises PortInUse, TlsError."""
     await runner.setup()
     host, port = service.host, service.ports["http"]
     try:
         secured = server_context(topology.tls) if topology.tls is not None else None
-        await web.SockSite(runner, listener(host, port), ssl_context=secured, backlog=BACKLOG).start()
+        return await wire.listen(runner, listener(host, port), secured=secured, backlog=BACKLOG)
     except OSError as error:
         raise PortInUse(f"{service.name}: cannot listen on {host}:{port}: {error.strerror}") from None
 
