@@ -44,7 +44,9 @@ class Additions:
         """Raise ProblemError: 429 too many groups or additions, 403 somebody refuses. Raises Unavailable."""
         if not self._groups.take(creator, self._clock()):
             raise ProblemError(429, "too many groups; wait two seconds for each")
-        await self.check(conv, creator, others)
+        for user in others:
+            self._count(creator, user)
+        await self.check_willing([(conv, creator, others)])
 
     async def check(self, conv: int, by: int, users: Collection[int]) -> None:
         """Raise ProblemError: 429 too many additions, 403 somebody refuses. Raises Unavailable.
@@ -53,18 +55,21 @@ class Additions:
         """
         for user in users:
             self._count(by, user)
-        await self.check_willing([(conv, by, users)])
+        refusing = await self._devices.refusing(sorted(users))
+        if refusing and (away := refusing - await self._members(conv, by)):
+            raise ProblemError(403, REFUSED.format(user=min(away)))
 
     async def check_willing(self, groups: Sequence[tuple[int, int, Collection[int]]]) -> None:
-        """Raise ProblemError 403 if a user refuses to be put into one of the groups. Raises Unavailable.
+        """Raise ProblemError 403 if a user refuses to be in one of these new groups. Raises Unavailable.
 
-        A group: its id, who puts them in, and the users. No number of additions is too many here.
+        A group: its id, who creates it, and the others. No number of additions is too many here. A group that is there
+        is no new one: the request puts nobody into it, whoever has left it since.
         """
         refusing = await self._devices.refusing(sorted({user for _, _, users in groups for user in users}))
-        for conv, by, users in groups if refusing else ():
+        for conv, creator, users in groups if refusing else ():
             concerned = refusing.intersection(users)
-            if concerned and (away := concerned - await self._members(conv, by)):
-                raise ProblemError(403, REFUSED.format(user=min(away)))
+            if concerned and not await self._is_made(conv, creator):
+                raise ProblemError(403, REFUSED.format(user=min(concerned)))
 
     def _count(self, by: int, user: int) -> None:
         now_s = self._clock()
@@ -79,6 +84,13 @@ class Additions:
         except Denied:
             return set()
         return {member.user for member in found.members}
+
+    async def _is_made(self, conv: int, creator: int) -> bool:
+        try:
+            await self._conversations.messages(conv, creator, before=1, limit=1)
+        except Denied:
+            return False
+        return True
 
     async def settings(self, user: int) -> Settings:
         """Return the user's settings. Raises Unavailable."""

@@ -6,9 +6,11 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from sut.adapters.sqlite.devices import SqliteDevices
+from sut.protocol.frames import Nack
 from sut.services.api.additions import ADDITIONS_BURST, GROUPS_BURST, VICTIM_BURST, Additions
+from sut.services.api.control import Denied
 from sut.services.api.errors import ProblemError
-from sut.services.api.model import Member, MemberList, Settings
+from sut.services.api.model import HistoryPage, Member, MemberList, Settings
 from tests.sut.services.api_world import Agreeing, token, with_api
 
 
@@ -115,5 +117,32 @@ async def test_the_repetition_of_an_addition_that_was_carried_out_is_not_refused
         await additions.check(5, 1, (9,))
         with pytest.raises(ProblemError, match="user 8 does not want to be added to groups"):
             await additions.check(5, 1, (8, 9))
+    finally:
+        await devices.close()
+
+
+async def test_the_repetition_of_a_creation_is_not_refused_whoever_has_left_since(tmp_path: Path) -> None:
+    """The answer is lost, a member leaves and refuses from then on, or the creator has left: it is the same group."""
+
+    class Left:
+        async def members(self, _conv: int, _user: int) -> MemberList:
+            raise Denied(Nack.FOREIGN)
+
+        async def messages(self, conv: int, user: int, *, before: int, limit: int) -> HistoryPage:
+            assert limit
+            if (conv, user) != (5, 1):
+                raise Denied(Nack.FOREIGN)
+            return HistoryPage(0, before, [])
+
+    devices = SqliteDevices(tmp_path, 8)
+    try:
+        additions = Additions(devices, Left())  # type: ignore[arg-type]
+        await additions.change(9, Settings("nobody"))
+        await additions.check_group(5, 1, (8, 9))
+        await additions.check_willing([(5, 1, (8, 9))])
+        with pytest.raises(ProblemError, match="user 9 does not want to be added to groups"):
+            await additions.check_group(6, 1, (8, 9))
+        with pytest.raises(ProblemError, match="user 9 does not want to be added to groups"):
+            await additions.check(5, 1, (9,))
     finally:
         await devices.close()
