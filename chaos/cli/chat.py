@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import os
+import re
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from chaos.cli.lifecycle import attach, hint
 from chaos.errors import VALID, HarnessError, UsageError
@@ -20,6 +22,7 @@ from sut.client.terminal.start import chat as start
 
 SYSTEM_ID = "chat-system.id"
 """File in a system's directory with the id that clients use. If the directory is removed, clients start anew."""
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
 
 def chat(
@@ -81,22 +84,38 @@ def _system_id(directory: Path) -> str:
 
 def _foreign(api: str, token: str | None, name: str) -> tuple[Access, str]:
     """Return the access to a system elsewhere, by its URL and a device token. Raises UsageError."""
-    parts = urlsplit(api)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not _is_url(api):
         raise UsageError(f"--api is a URL like http://host:port, not {api!r}")
     if not token:
         raise UsageError("--api needs --token, which the operator of that system gives you")
     return _with_token(Access(api.rstrip("/"), token=token), name), api.rstrip("/")
 
 
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises ValueError unless it is one
+    except ValueError:
+        return False
+    plain = text.isprintable() and " " not in text
+    return plain and parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+class _Claims(msgspec.Struct):
+    sub: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,19}$")]
+    dev: Annotated[int, msgspec.Meta(ge=1, le=(1 << 63) - 1)]
+
+
 def _with_token(access: Access, name: str) -> Access:
     """Return the access with the device that the token names. Raises UsageError if the token is another user's."""
+    token = access.token.strip()
     try:
-        part = access.token.split(".")[1]
-        claims: Any = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-        user, device = int(claims["sub"]), int(claims["dev"])
-    except (IndexError, ValueError, KeyError, TypeError):
+        if _TOKEN.fullmatch(token) is None:
+            raise ValueError
+        part = token.split(".")[1]
+        claims = msgspec.json.decode(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)), type=_Claims)
+    except (ValueError, RecursionError):
         raise UsageError("--token is no device token") from None
-    if user != user_of(name):
-        raise UsageError(f"--token is for user {user}, and {name} is user {user_of(name)}")
-    return access._replace(device=device)
+    if int(claims.sub) != user_of(name):
+        raise UsageError(f"--token is for user {claims.sub}, and {name} is user {user_of(name)}")
+    return access._replace(token=token, device=claims.dev)

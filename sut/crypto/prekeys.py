@@ -29,6 +29,8 @@ from sut.crypto.wire import KEY_BYTES, SIGNATURE_BYTES
 
 SIGNED_PREKEY_S: Final = 7 * 24 * 3600
 """The age in seconds (one week) at which a signed prekey is replaced."""
+CLOCK_S: Final = 24 * 3600
+"""A signed prekey from further ahead is replaced too: the clock was set back, and nobody knows how old the key is."""
 MAX_SIGNED: Final = 4
 ONE_TIME_BATCH: Final = 100
 ONE_TIME_LOW: Final = 20
@@ -117,7 +119,7 @@ class OwnKeys(msgspec.Struct):
 
     def rotate(self, now_s: int) -> bool:
         """Make a new signed prekey if it is due or there is none. Returns True if there is something to publish."""
-        if self.signed and now_s - self.signed[0].made_at_s < SIGNED_PREKEY_S:
+        if self.signed and -CLOCK_S < now_s - self.signed[0].made_at_s < SIGNED_PREKEY_S:
             return False
         private = primitives.random_key()
         signature = primitives.sign(self.identity, primitives.CURVE25519 + primitives.public_of(private))

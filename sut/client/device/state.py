@@ -33,6 +33,13 @@ _Change = tuple[str, tuple[object, ...]]
 
 
 _U64: Final = (1 << 64) - 1
+_AROUND: Final = frozenset(
+    (
+        sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY,
+    )
+)  # fmt: skip
+"""What is around the file, as a full disk: the keys in it are whole, and nobody should be told to move it away."""
 
 
 def _signed(value: int) -> int:
@@ -115,6 +122,8 @@ class State:
             self._apply(self._pending)
             self._pending = []
         except (sqlite3.Error, OSError) as error:
+            if isinstance(error, OSError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _AROUND:
+                raise ClientError(f"cannot write to {path}: {error}") from None
             raise ClientError(f"{path} is broken: {error}; move it away to start over as a new device") from None
 
     @property

@@ -102,6 +102,8 @@ class Api:
         self._device = device
         self._token = access.token
         self._expires_s = 0.0
+        self._refreshed_s = 0.0
+        """When it was refreshed last. An earlier time now: the clock was set back, and nobody knows for how long."""
         self._refresh_at_s = 0.0
         """When a token that was given by hand is refreshed next: at the first use, then at half of its life."""
         try:
@@ -138,7 +140,7 @@ class Api:
         if not self._access.operator_key:
             if fresh:
                 raise ApiProblem("the token was refused; start again with a new --token", status=401, definite=True)
-            if time.time() >= self._refresh_at_s:
+            if not self._refreshed_s <= time.time() < self._refresh_at_s:
                 await self._refresh()
             return self._token
         if fresh or time.time() > self._expires_s - RENEW_S:
@@ -149,7 +151,7 @@ class Api:
 
     async def _refresh(self) -> None:
         """Replace the token by a newer one of the same login. Keeps it where there is none just now."""
-        now_s = time.time()
+        self._refreshed_s = now_s = time.time()
         self._refresh_at_s = now_s + AGAIN_S
         try:
             issued = await self._ask("POST", "/v1/tokens/refresh", IssuedToken, bearer=self._token)

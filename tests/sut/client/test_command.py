@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import os
 import re
@@ -41,6 +42,10 @@ def token_of(name: str, device: int = 7) -> str:
     return issue(b"k" * 32, user_of(name), device, ttl_s=3600, now_s=time.time())
 
 
+def with_claims(claims: bytes) -> str:
+    return f"a.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.b"
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -48,7 +53,25 @@ def token_of(name: str, device: int = 7) -> str:
         ([""], 64, r"'' is no name: .*"),
         (["alice", "--dir", "/nowhere"], 70, r"no system in /nowhere; start one with: petrel up --dir /nowhere"),
         (["alice", "--api", "ftp://x", "--token", "t"], 64, r"--api is a URL like http://host:port, not 'ftp://x'"),
+        (
+            ["alice", "--api", "http://[::1", "--token", "t"],
+            64,
+            r"--api is a URL like http://host:port, not 'http://\[::1'",
+        ),
+        (["alice", "--api", "http://x:99999", "--token", "t"], 64, r"--api is a URL like .*"),
+        (["alice", "--api", "http://x/\n", "--token", "t"], 64, r"--api is a URL like .*, not 'http://x/\\n'"),
         (["alice", "--api", "http://127.0.0.1:9"], 64, r"--api needs --token, .*"),
+        *(
+            (["alice", "--api", "http://127.0.0.1:9", "--token", text], 64, r"--token is no device token")
+            for text in (
+                with_claims(b'{"sub":"1","dev":1e999}'),
+                with_claims(b'{"sub":"1","dev":-5}'),
+                with_claims(b'{"sub":"1","dev":1,"x":' + b"[" * 60_000),
+                with_claims(b"[]"),
+                token_of("alice") + "\r\nX: y",
+                "\u00e9.e30.x",
+            )
+        ),
         (["alice", "--api", "http://127.0.0.1:9", "--token", "x"], 64, r"--token is no device token"),
         (["alice", "--api", "http://127.0.0.1:9", "--token", token_of("bob")], 64, r"--token is for user \d+, and .*"),
         (

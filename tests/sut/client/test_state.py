@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import sqlite3
 import stat
 from pathlib import Path
@@ -94,6 +95,22 @@ def test_a_broken_file_is_one_line(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ClientError, match=r"ann.db is broken: .*; move it away"):
         State(path)
     path.unlink()
+    State(path).close()
+
+
+def test_a_file_that_cannot_be_written_just_now_is_not_called_broken(tmp_path: Path) -> None:
+    """Whoever moves it away, as the advice about a broken one says, loses the keys: here only the disk is full."""
+    path = tmp_path / "ann.db"
+    State(path).close()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))  # no file grows, as on a full disk
+    try:
+        with pytest.raises(ClientError) as caught:
+            State(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value).startswith(f"cannot write to {path}: ")
+    assert "\n" not in str(caught.value)
     State(path).close()
 
 

@@ -74,6 +74,22 @@ def test_a_clock_that_is_wrong_by_a_year_neither_refreshes_all_the_time_nor_neve
     with_client(token(1, 11), scenario)
 
 
+def test_a_clock_that_is_set_back_meanwhile_does_not_end_the_refreshing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would not be due before the clock has caught up, and the token ends before that."""
+    clock = Clock()
+    monkeypatch.setattr(client_api, "time", clock)
+
+    async def scenario(api: Api) -> None:
+        first = await api.token()
+        clock.ahead_s = -3 * 86_400
+        await asyncio.sleep(1.1 - time.time() % 1)
+        second = await api.token()
+        assert second != first
+        assert await api.token() == second
+
+    with_client(token(1, 11), scenario)
+
+
 def test_a_token_that_is_refused_is_kept_and_whoever_uses_it_hears_why() -> None:
     given = token(1, 11, now_s=time.time() - 600)
 

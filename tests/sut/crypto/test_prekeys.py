@@ -94,3 +94,16 @@ def test_a_restored_device_numbers_its_next_keys_above_all_that_it_ever_publishe
     bob.tend(now_s=NOW_S + prekeys.SIGNED_PREKEY_S, one_time_left=0)
     made = bob.publication()
     assert min(made.signed_number, *(number for number, _ in made.one_time)) > highest
+
+
+def test_a_signed_prekey_made_by_a_clock_that_was_ahead_is_replaced_once() -> None:
+    """Otherwise it would stay until the clock has caught up, a year later, say."""
+    _, alice, _ = pair()
+    made = alice.publication().signed_number
+    alice.tend(now_s=NOW_S - 3600, one_time_left=100)
+    assert alice.publication().signed_number == made, "clocks are corrected all the time"
+    alice.tend(now_s=NOW_S - 365 * 86_400, one_time_left=100)
+    last = alice.publication().signed_number
+    assert last > made
+    alice.tend(now_s=NOW_S - 365 * 86_400 + 60, one_time_left=100)
+    assert alice.publication().signed_number == last
