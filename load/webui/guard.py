@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from flask import Flask, Request, Response, request
 
@@ -20,17 +20,25 @@ OWN_SITE: Final = frozenset(("same-origin", "none"))
 
 def why_refused(asked: Request, host: str) -> str:
     """Return why a request is refused; empty if it is not. `host`: what the page listens on."""
-    name = urlsplit(f"//{asked.host}").hostname or ""
+    name = _split(f"//{asked.host}").hostname or ""
     if is_loopback(host) and not is_loopback(name):
         return f"this page listens on {host or 'loopback'} and is not {name}"
     if asked.method in SAFE:
         return ""
     origin = asked.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != asked.host:
+    if origin is not None and _split(origin).netloc != asked.host:
         return f"a page of {origin} asked for it"
     if asked.headers.get("Sec-Fetch-Site", "none") not in OWN_SITE:
         return "a page of another site asked for it"
     return ""
+
+
+def _split(url: str) -> SplitResult:
+    """Return the parts of a URL that a stranger sent; empty parts if it is none."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return urlsplit("")
 
 
 def is_loopback(host: str) -> bool:

@@ -36,6 +36,8 @@ HOST = "127.0.0.1:8089"
         ("POST", {"Origin": "null"}, "a page of null asked for it"),
         ("POST", {"Sec-Fetch-Site": "same-site"}, "a page of another site asked for it"),
         ("GET", {"Sec-Fetch-Site": "cross-site"}, ""),
+        ("POST", {"Origin": "http://[::1"}, "a page of http://[::1 asked for it"),
+        ("GET", {"Host": "[::1"}, "this page listens on 127.0.0.1 and is not "),
         ("GET", {"Host": "evil.example:8089"}, "this page listens on 127.0.0.1 and is not evil.example"),
         ("GET", {"Host": "localhost:8089"}, ""),
         ("GET", {"Host": "[::1]:8089"}, ""),
