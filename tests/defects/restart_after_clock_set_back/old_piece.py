@@ -18,7 +18,7 @@ from tests.defects.restart_after_clock_set_back.trigger import gateway
 
 __all__ = ["CAUGHT_BY", "gateway", "sequencer"]
 
-CAUGHT_BY = ("answers",)
+CAUGHT_BY = ("felt",)
 
 
 class Highest(Edge):

@@ -9,7 +9,7 @@ from sut.deploy.supervise import launch
 from sut.deploy.topology import Topology
 from sut.gateway.pieces import GatewayPieces
 
-CAUGHT_BY = ("answers",)
+CAUGHT_BY = ("felt",)
 _TOP_NS = 1 << 61
 
 
