@@ -50,13 +50,20 @@ def find() -> list[Command]:
     return [COMMANDS[name] for name in sorted(COMMANDS)]
 
 
+def a_path(text: str) -> Path:
+    """Return the path that an option names. An empty one, as of a variable without a value, would mean this folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
+
+
 def profile(sub: argparse.ArgumentParser) -> None:
     named = "embedded, cluster or docker; default: embedded"
     sub.add_argument("--profile", default="embedded", metavar="P", help=named)
 
 
 def directory(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--dir", type=Path, default=DIRECTORY, metavar="DIR", help=f"default: {DIRECTORY}")
+    sub.add_argument("--dir", type=a_path, default=DIRECTORY, metavar="DIR", help=f"default: {DIRECTORY}")
 
 
 def variant(sub: argparse.ArgumentParser) -> None:
@@ -64,11 +71,11 @@ def variant(sub: argparse.ArgumentParser) -> None:
 
 
 def run_dir(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("run_dir", type=Path, metavar="RUN_DIR")
+    sub.add_argument("run_dir", type=a_path, metavar="RUN_DIR")
 
 
 def out(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--out", type=Path, metavar="DIR", help="run directory, new or empty; default: one in runs/")
+    sub.add_argument("--out", type=a_path, metavar="DIR", help="run directory, new or empty; default: one in runs/")
 
 
 def as_json(sub: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chaos.cli.command import a_path
 from chaos.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def options(sub: argparse.ArgumentParser) -> None:
         "--break names can be broken. Nothing is sent to a host that --allow does not name.",
     )
     group.add_argument(
-        "--topology", type=Path, metavar="FILE", help="its topology.json; others must not be able to read it"
+        "--topology", type=a_path, metavar="FILE", help="its topology.json; others must not be able to read it"
     )
     group.add_argument("--allow", metavar="HOST[,...]", help="every host of it that this run may send packets to")
     group.add_argument(

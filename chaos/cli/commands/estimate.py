@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chaos.cli.command import as_json, command, inputs
+from chaos.cli.command import a_path, as_json, command, inputs
 from chaos.cli.say import print_json
 from chaos.errors import VALID
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 def _options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
-        "--costs", type=Path, metavar="FILE", help="bench.json of petrel bench calibrate: costs measured here"
+        "--costs", type=a_path, metavar="FILE", help="bench.json of petrel bench calibrate: costs measured here"
     )
 
 

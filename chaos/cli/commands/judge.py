@@ -9,19 +9,19 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from chaos.cli.command import as_json, command, run_dir
+from chaos.cli.command import a_path, as_json, command, run_dir
 from chaos.cli.say import judged, note
 from chaos.errors import VALID, UsageError
 
 
 def _source(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("run_dir", type=Path, nargs="?", metavar="RUN_DIR")
-    sub.add_argument("--history", type=Path, metavar="FILE", help="a history as JSON lines, recorded by anybody")
+    sub.add_argument("run_dir", type=a_path, nargs="?", metavar="RUN_DIR")
+    sub.add_argument("--history", type=a_path, metavar="FILE", help="a history as JSON lines, recorded by anybody")
 
 
 def _target(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--format", choices=("jsonl", "parquet", "otlp"), default="jsonl")
-    sub.add_argument("--out", type=Path, metavar="FILE", help="default: standard output; RUN_DIR/history.parquet")
+    sub.add_argument("--out", type=a_path, metavar="FILE", help="default: standard output; RUN_DIR/history.parquet")
 
 
 @command("verify", "judge a recorded history again", _source, as_json)

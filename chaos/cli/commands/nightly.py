@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from chaos.cli.asked import check_profile, check_redis, check_variant
-from chaos.cli.command import as_json, command, profile, variant
+from chaos.cli.command import a_path, as_json, command, profile, variant
 from chaos.cli.say import fail, note, print_json
 from chaos.errors import VALID, HarnessError, UsageError
 
@@ -25,7 +25,7 @@ def _common(sub: argparse.ArgumentParser, *, minutes: float, directory: str) -> 
     sub.add_argument(
         "--budget-min", type=float, default=minutes, metavar="N", help=f"for all runs; default: {minutes:g}"
     )
-    sub.add_argument("--dir", type=Path, metavar="DIR", help=directory)
+    sub.add_argument("--dir", type=a_path, metavar="DIR", help=directory)
     sub.add_argument("--seed", type=int, metavar="N", help="of the choice of seeds; random if not given")
 
 

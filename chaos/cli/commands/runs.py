@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from chaos.cli.command import as_json, command, run_dir
+from chaos.cli.command import a_path, as_json, command, run_dir
 from chaos.cli.say import fail, note, print_json
 from chaos.errors import VALID, UsageError
 
@@ -22,7 +22,7 @@ WORSE_BY_PERCENT: Final = 50.0
 
 
 def _root(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("root", type=Path, nargs="?", metavar="DIR", help="where the runs are; default: runs")
+    sub.add_argument("root", type=a_path, nargs="?", metavar="DIR", help="where the runs are; default: runs")
 
 
 @command("runs", "list the runs with their verdicts, the newest first", _root, as_json)
@@ -91,11 +91,11 @@ def report(options: argparse.Namespace) -> int:
 
 
 def _two(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("a", type=Path, metavar="A", help="the run directory to compare with")
-    sub.add_argument("b", type=Path, metavar="B", help="the run directory that may be worse")
+    sub.add_argument("a", type=a_path, metavar="A", help="the run directory to compare with")
+    sub.add_argument("b", type=a_path, metavar="B", help="the run directory that may be worse")
     worse = f"how much higher the p99 of B may be, in percent; default: {WORSE_BY_PERCENT:g}"
     sub.add_argument("--worse-by", type=float, default=WORSE_BY_PERCENT, metavar="P", help=worse)
-    sub.add_argument("--page", type=Path, metavar="FILE", help="write the comparison as a page, too")
+    sub.add_argument("--page", type=a_path, metavar="FILE", help="write the comparison as a page, too")
 
 
 @command("compare", "say whether run B is worse than run A: 0 no, 1 yes, 2 that cannot be told", _two, as_json)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from chaos.cli.command import command, run_dir
+from chaos.cli.command import a_path, command, run_dir
 from chaos.cli.say import fail, note
 from chaos.errors import UNKNOWN, VALID, HarnessError, UsageError
 
@@ -14,7 +13,7 @@ MOST = 60
 
 
 def _options(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--out", type=Path, metavar="DIR", help="for the runs and the result; default: RUN_DIR.shrunk")
+    sub.add_argument("--out", type=a_path, metavar="DIR", help="for the runs and the result; default: RUN_DIR.shrunk")
     tries = f"runs of a part before it counts as harmless; default: {TRIES}"
     sub.add_argument("--tries", type=int, default=TRIES, metavar="K", help=tries)
     sub.add_argument("--most", type=int, default=MOST, metavar="N", help=f"runs in all; default: {MOST}")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from chaos.cli.command import as_json, command, inputs
+from chaos.cli.command import a_path, as_json, command, inputs
 from chaos.cli.say import note, print_json
 from chaos.errors import VALID, UsageError
 
@@ -23,9 +23,9 @@ def _options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--scenario", action="append", default=[], metavar="NAME", help="only this one; may be repeated")
     sub.add_argument("--seed", type=int, default=1, metavar="N", help="of what is drawn; default: 1")
     sub.add_argument(
-        "--against", type=Path, metavar="FILE", help="bench.json of petrel bench calibrate: costs and comparison"
+        "--against", type=a_path, metavar="FILE", help="bench.json of petrel bench calibrate: costs and comparison"
     )
-    sub.add_argument("--page", type=Path, default=PAGE, metavar="FILE", help=f"where the plots go; default: {PAGE}")
+    sub.add_argument("--page", type=a_path, default=PAGE, metavar="FILE", help=f"where the plots go; default: {PAGE}")
 
 
 @command(

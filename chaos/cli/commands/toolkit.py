@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import random
-from pathlib import Path
 
-from chaos.cli.command import command, directory, profile, scale
+from chaos.cli.command import a_path, command, directory, profile, scale
 from chaos.errors import VALID, UsageError
 
 
 def _what(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("experiment", metavar="EXPERIMENT", help="one that ships, or the path of a YAML file")
-    sub.add_argument("--to", type=Path, metavar="FILE", help="default: standard output")
+    sub.add_argument("--to", type=a_path, metavar="FILE", help="default: standard output")
 
 
 @command("toolkit", "write an experiment's faults for Chaos Toolkit, as JSON", _what, profile, directory, scale)

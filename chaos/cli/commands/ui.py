@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from chaos.cli import servers
 from chaos.cli.asked import check_profile
-from chaos.cli.command import command, out, profile
+from chaos.cli.command import a_path, command, out, profile
 from chaos.errors import UsageError
 
 
@@ -17,7 +16,9 @@ def _options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--host", default="127.0.0.1", metavar="ADDRESS", help="that the page listens on (default: loopback)"
     )
-    sub.add_argument("--locustfile", type=Path, metavar="FILE", help="with users of your own; default: those by a plan")
+    sub.add_argument(
+        "--locustfile", type=a_path, metavar="FILE", help="with users of your own; default: those by a plan"
+    )
 
 
 @command("ui", "start a system and Locust's web UI; Ctrl-C ends both", _options, profile, out, servers.options)
