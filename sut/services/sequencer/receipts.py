@@ -38,6 +38,8 @@ MAX_TOLD: Final = 200_000
 MAX_UNSAVED: Final = 100_000
 MAX_COLD: Final = 1_000
 """Reports on conversations outside memory that may wait for the store."""
+MAX_COLD_OF_USER: Final = 200
+"""Of these, those of one user."""
 MAX_ENTRIES: Final = 600
 """Receipts of one frame, 14 KB."""
 SAVE_TICK_S: Final = 1.0
@@ -80,6 +82,45 @@ class Told:
         return self._by_conv.get(conv, {})
 
 
+class Cold:
+    """The reports on conversations outside memory. One user after the other has a turn.
+
+    Anybody may report on conversations that do not exist. That must not fill the queue for all others.
+    """
+
+    def __init__(self) -> None:
+        self._of: dict[int, dict[Key, Word]] = {}
+        """By user; the first has the next turn."""
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def put(self, key: Key, word: Word) -> bool:
+        """Queue a report. Returns False if too many wait, of all users or of this one."""
+        of_user = self._of.get(key[1], {})
+        if key not in of_user:
+            if self._size >= MAX_COLD or len(of_user) >= MAX_COLD_OF_USER:
+                return False
+            self._size += 1
+        of_user[key] = max(word, of_user.get(key, (0, 0)))
+        self._of[key[1]] = of_user
+        return True
+
+    def take(self) -> dict[Key, Word]:
+        """Remove and return the reports of all users on the next conversation. There must be one."""
+        user, of_user = next(iter(self._of.items()))
+        self._of[user] = self._of.pop(user)
+        conv = next(iter(of_user))[0]
+        found = {key: word for reports in self._of.values() for key, word in reports.items() if key[0] == conv}
+        for key in found:
+            del self._of[key[1]][key]
+            if not self._of[key[1]]:
+                del self._of[key[1]]
+        self._size -= len(found)
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """A conversation's state and its newest rows in order."""
@@ -113,7 +154,7 @@ class ReceiptDesk:
         self._offer = offer
         self._window_s = window_s
         self._pending: dict[Key, Word] = {}
-        self._cold: dict[Key, Word] = {}
+        self._cold = Cold()
         self._unsaved: dict[Key, int] = {}
         self._work = asyncio.Event()
         self._cold_work = asyncio.Event()
@@ -152,8 +193,7 @@ class ReceiptDesk:
             live = self._live(key[0])
             if live is not None:
                 self._settle(key, word, View(live.state, live.hot), letters)
-            elif key in self._cold or len(self._cold) < MAX_COLD:
-                self._cold[key] = max(word, self._cold.get(key, (0, 0)))
+            elif self._cold.put(key, word):
                 self._cold_work.set()
             else:
                 self.dropped += 1
@@ -196,8 +236,8 @@ class ReceiptDesk:
             await self._cold_work.wait()
             self._cold_work.clear()
             while self._cold:
-                conv = next(iter(self._cold))[0]
-                words = {key: self._cold.pop(key) for key in list(self._cold) if key[0] == conv}
+                words = self._cold.take()
+                conv = next(iter(words))[0]
                 try:
                     await self._look_up(conv, words)
                 except Unavailable as error:

@@ -16,7 +16,7 @@ from sut.protocol.frames import Flag, decode_server
 from sut.protocol.signals import Receipt, ReceiptKind, Receipts
 from sut.services.sequencer.emitter import MAX_QUEUED, Emitter, Notification
 from sut.services.sequencer.live import Live
-from sut.services.sequencer.receipts import MAX_PENDING, ReceiptDesk, Told
+from sut.services.sequencer.receipts import MAX_COLD, MAX_COLD_OF_USER, MAX_PENDING, Cold, ReceiptDesk, Told
 from sut.services.sequencer.rule import Conversation
 from tests.kit.pace import scaled
 
@@ -207,6 +207,29 @@ def test_of_what_is_not_in_memory_the_store_tells_and_what_was_told_is_kept_ther
         await store.close()
 
     asyncio.run(scenario())
+
+
+def test_one_user_who_reports_on_what_is_not_there_keeps_nobody_waiting() -> None:
+    cold = Cold()
+    taken = [cold.put((conv, EVE, READ), (1, 0)) for conv in range(100, 100 + 2 * MAX_COLD)]
+    assert taken.count(True) == MAX_COLD_OF_USER
+    assert cold.put((CONV, ANN, READ), (4, 10))
+    assert cold.put((CONV, ANN, READ), (3, 11)), "it is there already"
+    assert cold.put((CONV, BOB, DELIVERED), (2, 20))
+    assert cold.put((6, BOB, READ), (9, 20))
+    assert cold.take() == {(100, EVE, READ): (1, 0)}
+    assert cold.take() == {(CONV, ANN, READ): (4, 10), (CONV, BOB, DELIVERED): (2, 20)}
+    assert cold.take() == {(6, BOB, READ): (9, 20)}
+    while cold:
+        cold.take()
+    assert cold.put((101, EVE, READ), (1, 0))
+
+
+def test_all_users_together_wait_in_a_bounded_queue() -> None:
+    cold = Cold()
+    users = MAX_COLD // MAX_COLD_OF_USER + 1
+    taken = [cold.put((conv, user, READ), (1, 0)) for user in range(users) for conv in range(MAX_COLD_OF_USER)]
+    assert taken.count(True) == len(cold) == MAX_COLD
 
 
 def test_a_busy_emitter_takes_messages_and_no_signals() -> None:
