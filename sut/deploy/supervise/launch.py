@@ -1,8 +1,8 @@
 """`python -m sut.deploy.supervise.launch TOPOLOGY NAME`: one of our own processes, from its start to its clean end.
 
-Runs serve() of the service's kind on uvloop until SIGTERM or SIGINT sets the stop event. An error that a person can fix
-(a port in use, an unreadable topology) ends as one log line and exit status 70. A bug ends as a traceback in the log
-and status 1. In both cases the supervisor starts the process again.
+Runs serve() of the service's kind on uvloop until SIGTERM, SIGINT or SIGHUP sets the stop event. An error that a person
+can fix (a port in use, an unreadable topology) ends as one log line and exit status 70. A bug ends as a traceback in
+the log and status 1. In both cases the supervisor starts the process again.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _serve_of(topology: Topology, service: Service) -> Serve:
 async def _run(serve: Serve, topology: Topology, service: Service) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(signum, stop.set)
     async with exposed(topology, service):
         await serve(topology, service, time.time_ns() // 1000, stop)

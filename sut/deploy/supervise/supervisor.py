@@ -186,7 +186,7 @@ async def _supervise(topology: Topology, path: Path, clock_offset_ns: int) -> No
     def asked() -> None:
         (hurry if stop.is_set() else stop).set()
 
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(signum, asked)
     begin = None
     if topology.contained:

@@ -107,6 +107,19 @@ def stubborn(topology: Topology, name: str) -> Topology:
     return alter(topology, name, command=(*topology.service(name).command, "stubborn"))
 
 
+def test_a_hangup_of_the_supervisor_is_a_stop(workshop: Workshop) -> None:
+    """It would end without a word, and leave processes that nobody watches."""
+    topology = workshop.topology(*PAIR)
+    system = workshop.boot(topology)
+    pids = [system.pid(service.name) or 0 for service in topology.services]
+    now = state.read_state(topology.path)
+    assert now is not None
+    os.kill(now.supervisor_pid, signal.SIGHUP)
+    wait_until(lambda: not system.running, timeout_s=10)
+    assert [probe.process_state(pid) for pid in pids] == [None] * len(pids)
+    assert {process.status for process in system.state().values()} == {"stopped"}
+
+
 def test_a_stop_goes_in_order_and_ends_stopped_and_stubborn_processes(workshop: Workshop) -> None:
     topology = stubborn(workshop.topology(*PAIR, "chat-2", "sequencer-1"), "chat-2")
     system = workshop.boot(topology)
