@@ -212,14 +212,19 @@ def _with_kept_ids(topology: Topology, servers: Servers) -> Topology:
     """Return the topology with the secret by which the conversations that are there were named.
 
     It is that of the directory's last system. A keyspace that a user names may be another directory's: ids in it have
-    no key.
+    no key. Raises DeployError if the last system's file cannot be read: with another secret nobody would find the
+    conversations that are there, and each pair of users would begin anew.
     """
     if servers.keyspace is not None:
         return msgspec.structs.replace(topology, conversation_key="")
-    try:
-        before = load(topology.path / "topology.json")
-    except TopologyError:
+    path = topology.path / "topology.json"
+    if not path.exists():
         return topology
+    try:
+        before = load(path)
+    except TopologyError as error:
+        lost = "it holds the secret by which the conversations there are named"
+        raise DeployError(f"{error}; {lost}: restore it, or start in another directory") from None
     return msgspec.structs.replace(topology, conversation_key=before.conversation_key)
 
 

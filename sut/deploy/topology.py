@@ -311,9 +311,18 @@ def read(path: Path, kind: type[T]) -> T:
 
 
 def save(topology: Topology) -> Path:
-    """Write DIR/topology.json, readable by its owner only (it holds the keys)."""
+    """Write DIR/topology.json, readable by its owner only (it holds the keys). Raises OSError; then the file before it
+    is still there.
+    """
     path = topology.path / "topology.json"
-    path.touch(mode=0o600)
-    path.chmod(0o600)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(topology), indent=1))
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
+            output.write(msgspec.json.format(msgspec.json.encode(topology), indent=1))
+            output.flush()
+            os.fsync(output.fileno())
+        fresh.replace(path)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
     return path

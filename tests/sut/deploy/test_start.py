@@ -1,6 +1,8 @@
 """Starting a system: each thing that can be wrong is one clear line and leaves nothing; two start side by side."""
 
+import resource
 import socket
+import stat
 import sys
 import threading
 from pathlib import Path
@@ -15,7 +17,7 @@ from sut.deploy.supervise import state
 from sut.deploy.supervise.reaper import members
 from sut.deploy.supervise.reservation import Reservation
 from sut.deploy.system import System, boot
-from sut.deploy.topology import Topology
+from sut.deploy.topology import Topology, save
 from tests.kit.pace import scaled
 from tests.sut.deploy.conftest import Workshop, alter
 
@@ -115,6 +117,33 @@ def test_a_profile_that_is_none_and_a_machine_without_redis(tmp_path: Path, monk
     with pytest.raises(DeployError, match=r"redis-server is 6\.0\.16: Redis 6\.2 or newer is needed"):
         start("embedded")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"run_id": "x"', b"\xff"])
+def test_a_system_whose_topology_is_damaged_is_not_started_with_another_secret(tmp_path: Path, content: bytes) -> None:
+    """The ids of its conversations follow from a secret in that file. With a new one nobody would find them."""
+    path = tmp_path / "topology.json"
+    path.write_bytes(content)
+    with pytest.raises(DeployError, match=r"topology\.json: .*: restore it, or start in another directory") as caught:
+        system.start(profile="embedded", directory=tmp_path, on_progress=lambda _line: None)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == content
+
+
+def test_a_full_disk_leaves_the_topology_that_is_there(workshop: Workshop) -> None:
+    topology = workshop.topology(*NAMES)
+    topology.path.mkdir(parents=True, exist_ok=True)
+    path = save(topology)
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # no file grows beyond, as on a full disk
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save(topology)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert list(topology.path.iterdir()) == [path]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_two_systems_start_side_by_side(tmp_path: Path) -> None:
