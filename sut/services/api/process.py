@@ -67,7 +67,8 @@ async def serve(
     linked = partial(_linked, server, {sequencer.name for sequencer in topology.of_kind("sequencer")})
     async with peers(service, server, links, backends.close):
         watching = asyncio.create_task(revoked.watch(lambda _new: None))
-        runner, listening = web.AppRunner(app), None
+        runner = web.AppRunner(app)
+        listening: asyncio.Server | None = None
         try:
             listening = await _listen(topology, service, runner)
             looks = (lambda: message_log.committed(0), lambda: devices.owner(0), linked)

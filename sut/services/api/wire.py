@@ -10,7 +10,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError, LineTooLong
@@ -74,6 +74,5 @@ async def listen(
     """Serve the application of a runner that is set up. Close the server before the runner."""
     loop, server = asyncio.get_running_loop(), runner.server
     assert server is not None, "set up"
-    return await loop.create_server(
-        lambda: _Talk(server, loop=loop, access_log=None, logger=log), sock=sock, ssl=secured, backlog=backlog
-    )
+    logs: dict[str, Any] = {"access_log": None, "logger": log}
+    return await loop.create_server(lambda: _Talk(server, loop=loop, **logs), sock=sock, ssl=secured, backlog=backlog)
