@@ -1,5 +1,4 @@
--- Puts routes in. An entry of the same device with a newer epoch stays while its gateway lives: an epoch comes from that
--- gateway's clock, which may be ahead.
+-- Puts routes in. An entry of the same device with a newer epoch stays.
 -- KEYS[i]: routes:{bucket}. ARGV[1]: how long the key is kept, in seconds; then for each key a field and a packed route.
 -- Answers first with a letter for each key, in one text: n, there was none before; s, the very same; o, another one.
 -- The packed routes of the letters o follow in order. So the answer to many routes is short, where nothing is unusual.
@@ -31,8 +30,7 @@ local function put(key, field, route)
   for one in routes_in(value) do
     if string.sub(one, 1, 8) == device then old = one else others[#others + 1] = one end
   end
-  local outlived = old and newer(old, route) and not lives(old)
-  if old ~= route and (not old or outlived or not newer(old, route)) then
+  if old ~= route and (not old or not newer(old, route)) then
     others[#others + 1] = route
     redis.call('HSET', key, field, table.concat(others))
     if old and string.sub(old, 34) ~= string.sub(route, 34) then
@@ -42,7 +40,6 @@ local function put(key, field, route)
       redis.call('EXPIRE', told, 60)
     end
   end
-  if outlived then return nil end
   return old
 end
 

@@ -95,19 +95,6 @@ async def test_an_entry_with_a_newer_epoch_stays(make_registry: MakeRegistry) ->
         assert await registry.routes([7]) == {7: (newer,)}
 
 
-async def test_a_newer_epoch_of_a_gateway_that_is_gone_does_not_stay(make_registry: MakeRegistry) -> None:
-    """Epochs come from the gateways' clocks, and that one's may have been ahead."""
-    async with make_registry() as registry:
-        await registry.lease("gateway-1", FIRST, 5.0, "a")
-        await registry.lease("gateway-2", FIRST, 5.0, "b")
-        ahead, now = route(conn=2, epoch=99), route(node="gateway-2", epoch=10)
-        await registry.register([(7, ahead)])
-        await registry.release("gateway-1", FIRST)
-        assert await registry.register([(7, now)]) == [None]
-        assert await registry.register([(7, now)]) == [now]
-        assert await registry.routes([7]) == {7: (now,)}
-
-
 async def test_epochs_are_compared_in_all_their_bits(make_registry: MakeRegistry) -> None:
     """Numbers above 2^53 are not all different in Lua."""
     async with make_registry() as registry:
