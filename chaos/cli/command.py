@@ -51,7 +51,7 @@ def find() -> list[Command]:
 
 
 def profile(sub: argparse.ArgumentParser) -> None:
-    named = "embedded, cluster or docker; default: embedded"
+    named = "embedded, cluster, docker or redis-cluster; default: embedded"
     sub.add_argument("--profile", default="embedded", metavar="P", help=named)
 
 
