@@ -66,7 +66,7 @@ class Cluster:
             settings=Settings(),
             variant=None,
             subnet=f"127.{random.randint(1, 250)}.{random.randint(1, 250)}",
-            **{f"{kind}_jars": jars},
+            **({f"{kind}_jars": jars} if jars is not None else {}),
         )
         self._topology = Topology(
             run_id=os.urandom(8).hex(), profile=kind, dir=str(directory), token_key="", api_key="",

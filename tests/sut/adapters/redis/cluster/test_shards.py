@@ -201,7 +201,7 @@ async def test_a_master_that_was_restarted_empty_is_a_new_generation(tmp_path: P
             await registry.lease(NODE, 1, 60.0, "ws://one")
             await registry.register([(7, route)])
             generation = registry.generation
-            with system.operator(master) as ask, contextlib.suppress(Unavailable):
+            with contextlib.suppress(Unavailable), system.operator(master) as ask:
                 ask("SHUTDOWN", "NOSAVE")
             await until(lambda: registry.generation > generation, timeout_s=scaled(20.0))
             await until(lambda: system.master_of(key) is not None)
