@@ -43,6 +43,6 @@ def check_redis(servers: Servers | None = None, profile: str = "embedded") -> No
     if (servers is not None and servers.sentinels) or PROFILES[profile].containers:
         return
     try:
-        binaries.find_redis_server()
+        binaries.find_redis_server(binaries.least_redis(PROFILES[profile].services))
     except DeployError as error:
         raise UsageError(str(error)) from None

@@ -58,7 +58,7 @@ def a_path(text: str) -> Path:
 
 
 def profile(sub: argparse.ArgumentParser) -> None:
-    named = "embedded, cluster or docker; default: embedded"
+    named = "embedded, cluster, docker or redis-cluster; default: embedded"
     sub.add_argument("--profile", default="embedded", metavar="P", help=named)
 
 

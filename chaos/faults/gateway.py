@@ -67,7 +67,9 @@ class PartitionGatewayRedis(Partition):
     name = "partition_gateway_redis"
     kind = "gateway"
     source = "gateway"
-    to = "redis"
+    to = ("redis", "shard")
+    effect_timeout_s = 8.0
+    """The nodes of a Redis Cluster are six, and each is waited for in turn."""
 
 
 class GatewayStop(PeerStop):

@@ -22,7 +22,7 @@ class PartitionSequencerGateway(Partition):
     name = "partition_sequencer_gateway"
     kind = "link"
     source = "sequencer"
-    to = "gateway"
+    to = ("gateway",)
 
 
 class LinkLatency(Latency, LinkToxic):

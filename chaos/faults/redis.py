@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from types import MappingProxyType
-from typing import Final
 
 import psutil
 
-from chaos.errors import FaultError
 from chaos.faults.mechanisms.crash import Crash
+from chaos.faults.mechanisms.crash_behind import CrashBehind
 from chaos.faults.mechanisms.packets import PacketPartition
 from chaos.faults.mechanisms.pause import Pause
 from chaos.faults.mechanisms.services import OnServices
 from chaos.faults.proofs.observe import dropping, pings, redis_address
 from chaos.faults.proofs.proof import Look, Proof, must
 from chaos.faults.proofs.sentinels import Sentinels
-from chaos.faults.undo import Replicate, Undo
 from chaos.faults.world import World, own
-from sut.adapters.redis.replication import cut_replication
-from sut.deploy.logins import REPLICA
 from sut.deploy.net.packets import Way
 from sut.deploy.topology import Service, Topology
-
-MAX_LAG_S: Final = 5.0
 
 
 class _Watched(OnServices):
@@ -67,7 +59,7 @@ class _Master(_Watched):
         return (partial(self.sentinels.follows, self.victim),)
 
 
-class RedisFailover(_Master, Crash):
+class RedisFailover(_Master, CrashBehind):
     """The Redis master dies by SIGKILL and Sentinel promotes a replica, which may lack the last writes.
 
     Breaks: no registration or lease can be written until the promotion. Replication is cut `lag_s` seconds before the
@@ -79,22 +71,6 @@ class RedisFailover(_Master, Crash):
     """
 
     name = "redis_failover"
-    options = MappingProxyType({"lag_s": 0.0})
-
-    def prepare(self) -> tuple[Undo, ...]:
-        """Return the undo steps, with one that lets replicas follow again."""
-        return Replicate(self.victim.name), *super().prepare()
-
-    def inject(self) -> None:
-        """Cut the replication, wait for the lag, then kill. Raises FaultError."""
-        lag_s = min(self.chosen["lag_s"], MAX_LAG_S)
-        if lag_s > 0:
-            login = self.world.topology.redis_login("operator")
-            replica_user = REPLICA if login else "default"
-            if not cut_replication(redis_address(self.victim), login, replica_user):
-                raise FaultError(f"{self.victim.name} does not answer: its replication could not be cut")
-            time.sleep(lag_s)
-        super().inject()
 
 
 class RedisPause(_Master, Pause):

@@ -63,6 +63,20 @@ class Replicate(_Step, frozen=True):
         allow_replication((redis.host, redis.ports["redis"]), login, REPLICA if login else "default")
 
 
+class SlotHome(_Step, frozen=True):
+    """Move a slot of a Redis Cluster, wherever it is and however far it is moved, to the shard of a node."""
+
+    slot: int
+    service: str
+    """The node, or its master where it has become a replica, gets the slot."""
+
+    def _take(self, world: World) -> None:
+        from sut.adapters.redis.cluster.moving import bring_home
+
+        home, login = world.topology.service(self.service), world.topology.redis_login("operator")
+        bring_home(self.slot, (home.host, home.ports["redis"]), login)
+
+
 class Release(_Step, frozen=True):
     """Let the supervisor restart a process again."""
 
@@ -196,6 +210,7 @@ Undo = (
     Continue
     | Restore
     | Replicate
+    | SlotHome
     | Release
     | Allow
     | Remove

@@ -75,7 +75,7 @@ class Hunt:
     def redis(self, topology: Topology) -> None:
         """Search every key of every data node; the nodes must be running."""
         login = topology.redis_login("operator")
-        for service in topology.of_kind("redis"):
+        for service in (*topology.of_kind("redis"), *topology.of_kind("shard")):
             try:
                 for key, value in dump((service.host, service.ports["redis"]), REDIS_TIMEOUT_S, login):
                     self._keys += 1

@@ -1,7 +1,7 @@
 """The backend behind each port of a service. The only module that knows both.
 
-The topology names the backend of the log and the one of the store. A backend's library is imported only where it is
-used: each costs some 0.2 s and 15 MB in every process.
+The topology names the backend of the log, of the store and of the registry. A backend's library is imported only where
+it is used: each costs some 0.2 s and 15 MB in every process.
 """
 
 from __future__ import annotations
@@ -9,27 +9,28 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
-from sut.adapters.redis.master import RedisMaster
-from sut.adapters.redis.presence import RedisPresence
-from sut.adapters.redis.registry import RedisRegistry
-from sut.adapters.redis.revocations import RedisRevocations
 from sut.adapters.shared.site import Site
 from sut.deploy.topology import Topology
-from sut.ports import Devices, KeyStore, MessageLog, MessageStore, Presence, Registry, SutError
+from sut.ports import Devices, KeyStore, MessageLog, MessageStore, Presence, Registry, Revocations, SutError
 from sut.process.metrics.instruments import timed
+
+if TYPE_CHECKING:
+    from sut.adapters.redis.master import RedisMaster
 
 BACKENDS: Final[Mapping[str, str]] = {
     "sqlite": "sut.adapters.sqlite.backend",
     "kafka": "sut.adapters.kafka.backend",
     "cassandra": "sut.adapters.cassandra.backend",
+    "redis": "sut.adapters.redis.backend",
+    "redis-cluster": "sut.adapters.redis.cluster.backend",
 }
 """The module of each backend, by name.
 
-A log's module has `open_log(site)`; a store's has `open_store`, `open_keys` and `open_devices`.
+A log's module has `open_log(site)`; a store's has `open_store`, `open_keys` and `open_devices`; a registry's has
+`open_registry`, `open_presence(site, ttl_s)` and `open_revocations(registry)`.
 """
-REDIS_DEADLINE_S: Final = 0.3
 
 
 class _Closable(Protocol):
@@ -68,21 +69,22 @@ class Backends:
         """Open the device directory, which is in the store's backend."""
         return timed(cast("Devices", self._open(self._site.topology.store, "open_devices")), Devices, "devices")
 
-    def registry(self) -> RedisRegistry:
-        return timed(self._kept(RedisRegistry(self._redis())), Registry, "registry")
+    def registry(self) -> Registry:
+        return timed(cast("Registry", self._open(self._site.topology.registry, "open_registry")), Registry, "registry")
 
-    def revocations(self, registry: RedisRegistry) -> RedisRevocations:
+    def revocations(self, registry: Registry) -> Revocations:
         """Return the list of revoked devices, over the connections of `registry`."""
-        return RedisRevocations(registry.master)
+        return cast("Revocations", self._opener(self._site.topology.registry, "open_revocations")(registry))
 
-    def presence(self, *, ttl_s: float | None = None) -> RedisPresence:
+    def presence(self, *, ttl_s: float | None = None) -> Presence:
         """Open presence on its own connection, so that a slow look delays no route. `ttl_s` None: the system's TTL."""
         ttl_s = self._site.topology.settings.presence_ttl_s if ttl_s is None else ttl_s
-        return timed(self._kept(RedisPresence(self._redis(), ttl_s=ttl_s)), Presence, "presence")
+        opened = self._open(self._site.topology.registry, "open_presence", ttl_s)
+        return timed(cast("Presence", opened), Presence, "presence")
 
     def master(self) -> RedisMaster:
-        """Open a client of the registry's Redis."""
-        return self._kept(self._redis())
+        """Open a client of the registry's Redis, for counters. Raises UnknownBackend if it has several masters."""
+        return cast("RedisMaster", self._open(self._site.topology.registry, "open_master"))
 
     async def close(self) -> None:
         """Close all that was opened, the newest first. An error in one does not keep the others open."""
@@ -90,23 +92,15 @@ class Backends:
             with contextlib.suppress(Exception):
                 await self._closings.pop()()
 
-    def _open(self, name: str, port: str) -> Any:
+    def _open(self, name: str, port: str, *options: Any) -> Any:
+        return self._kept(self._opener(name, port)(self._site, *options))
+
+    def _opener(self, name: str, port: str) -> Callable[..., Any]:
         opener = getattr(importlib.import_module(BACKENDS[name]), port, None) if name in BACKENDS else None
         if opener is None:
             raise UnknownBackend(f"no backend {name!r} with {port}; there are {', '.join(BACKENDS)}")
-        return self._kept(opener(self._site))
+        return cast("Callable[..., Any]", opener)
 
     def _kept(self, opened: T) -> T:
         self._closings.append(opened.close)
         return opened
-
-    def _redis(self) -> RedisMaster:
-        topology, node = self._site
-        return RedisMaster(
-            sentinels=[topology.dial(node, sentinel.name, "redis") for sentinel in topology.of_kind("sentinel")],
-            master_name=topology.redis_master,
-            address_map=self._site.dialed("redis", "redis"),
-            deadline_s=REDIS_DEADLINE_S,
-            login=topology.redis_login("service"),
-            sentinel_login=topology.sentinel_login("service"),
-        )

@@ -85,6 +85,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             only_with="push",
         ),
         Kind(name="redis", server="sut.deploy.servers.redis", start=1),
+        Kind(name="shard", server="sut.deploy.servers.shard", start=1),
         Kind(name="sentinel", server="sut.deploy.servers.sentinel"),
         Kind(name="toxiproxy", server="sut.deploy.servers.toxiproxy", start=1),
         Kind(name="kafka", server="sut.deploy.servers.kafka"),

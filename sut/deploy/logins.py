@@ -22,7 +22,7 @@ _NODE: Final[dict[RedisUser, str]] = {
     "service": (
         "~* -@all +ping +role +info +time +evalsha +eval +get +set +del +exists +expire +ttl +incr +wait"
         " +hget +hset +hdel +hgetall +lrange +ltrim +rpush +sadd +srem +smembers"
-        " +zadd +zcard +zrange +zrangebyscore +zrem"
+        " +zadd +zcard +zrange +zrangebyscore +zrem +asking +cluster|slots"
     ),
     "operator": "~* allchannels +@all",
     "replica": "-@all +ping +replconf +psync +sync",

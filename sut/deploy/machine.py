@@ -36,7 +36,8 @@ def place_on_this_machine(
     """Return what the profile needs, fetched where it is missing. Raises DeployError: what is missing, and why."""
     others = external or {}
     # A server that is not started by us need not be installed.
-    redis_server = Path("redis-server") if "redis" in others else binaries.find_redis_server()
+    least = binaries.least_redis(profile.services)
+    redis_server = Path("redis-server") if "redis" in others else binaries.find_redis_server(least)
     toxiproxy = binaries.find_toxiproxy(on_progress=on_progress)
     if toxiproxy.path is None:
         on_progress(f"without link faults: {toxiproxy.reason}")

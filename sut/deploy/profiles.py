@@ -39,6 +39,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Backend of the log, a name in sut.adapters.backends."""
     store: str = "sqlite"
     """Backend of the store."""
+    registry: str = "redis"
+    """Backend of registry and presence."""
     containers: bool = False
     """True: each process runs in a container of Docker Engine."""
 
@@ -79,6 +81,7 @@ def build(profile_name: str, place: Place) -> Topology:
         settings=place.settings,
         log=profile.log,
         store=profile.store,
+        registry=profile.registry,
         variant=place.variant,
         variant_dir=str(Path.cwd()) if "." in (place.variant or "") else "",
         token_key=secrets.token_hex(32),

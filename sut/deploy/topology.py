@@ -95,8 +95,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     kind: ServiceKind
     host: str = "127.0.0.1"
     ports: dict[str, int] = {}
-    """Role -> port. The roles of our own processes are in kinds.py; redis and sentinel have "redis", toxiproxy "api",
-    kafka "client", "replication" and "controller", cassandra "cql" and "storage"."""
+    """Role -> port. The roles of our own processes are in kinds.py; redis and sentinel have "redis", shard has "redis"
+    and "bus", toxiproxy "api", kafka "client", "replication" and "controller", cassandra "cql" and "storage"."""
     index: int = 0
     """Position among its kind, from 0. A sequencer owns partitions p with p % (number of sequencers) == index."""
     command: tuple[str, ...] = ()
@@ -174,6 +174,8 @@ class Topology(msgspec.Struct, frozen=True, kw_only=True):
     """Backend of the log, a name in sut.adapters.backends."""
     store: str = "sqlite"
     """Backend of the store."""
+    registry: str = "redis"
+    """Backend of registry and presence: "redis" under Sentinel, or "redis-cluster"."""
     variant: str | None = None
     """The known-bad design that runs, a name that sut.variants.find accepts."""
     variant_dir: str = ""

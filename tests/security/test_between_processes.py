@@ -99,8 +99,9 @@ async def use_all(running: System) -> None:
         await presence.gone("nobody-1", 1, [9_999])
         await revocations.revoke([Revocation(9_999, 99, now_s, now_s + 5)], now_s=now_s)
         await revocations.since(0)
-        await registry.master.call(lambda client: client.ask("INCR", "seq:0"))
-        await registry.master.call(lambda client: client.ask("WAIT", 0, 1))
+        master = backends.master()
+        await master.call(lambda client: client.ask("INCR", "seq:0"))
+        await master.call(lambda client: client.ask("WAIT", 0, 1))
     finally:
         await backends.close()
 

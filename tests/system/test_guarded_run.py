@@ -80,7 +80,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Theirs]:
     workshop = Workshop(base)
     server = tls_redis_server()
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(binaries, "find_redis_server", lambda: server)
+        monkeypatch.setattr(binaries, "find_redis_server", lambda *_least: server)
         topology = servers_only(workshop)
         hosts = tuple(dict.fromkeys(service.host for service in topology.services))
         guard = Guard(base / "guard", hosts)

@@ -15,19 +15,20 @@ from sut.deploy.topology import Link, ServiceKind, Topology
 
 
 class Partition(Fault):
-    """A black hole in every link from one service to all services of a kind, or in one link (kind "link").
+    """A black hole in every link from one service to all services of some kinds, or in one link (kind "link").
 
     Connections stay open, new ones open too, and no bytes arrive.
     """
 
     needs = frozenset({"links"})
     source: ClassVar[ServiceKind]
-    to: ClassVar[ServiceKind]
+    to: ClassVar[tuple[ServiceKind, ...]]
 
     @classmethod
     def cut(cls, topology: Topology) -> Mapping[str, tuple[Link, ...]]:
         """Return the links that are cut, by target."""
-        sources, ends = topology.of_kind(cls.source), {service.name for service in topology.of_kind(cls.to)}
+        sources = topology.of_kind(cls.source)
+        ends = {service.name for service in topology.services if service.kind in cls.to}
         names = {source.name for source in sources}
         links = [link for link in topology.links if link.source in names and link.target in ends]
         if cls.kind == "link":

@@ -3,7 +3,7 @@ import { Panel, chip, h, put, short, whole } from "./kit.js";
 
 const LAYERS = [
   ["Edge", ["gateway"]], ["Services", ["api", "chat", "sequencer", "push", "provider"]],
-  ["Log and store", ["kafka", "cassandra"]], ["Registry", ["redis", "sentinel"]], ["Links", ["toxiproxy"]],
+  ["Log and store", ["kafka", "cassandra"]], ["Registry", ["redis", "sentinel", "shard"]], ["Links", ["toxiproxy"]],
 ];
 const NAMES = {
   connections: "connections", sockets: "sockets", unstored: "lag, records not stored", behind: "partitions behind",

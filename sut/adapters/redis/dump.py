@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any, Final
+
+from redis.exceptions import ResponseError
 
 from sut.adapters.redis.client import Address, asking
 from sut.deploy.logins import Login
@@ -24,6 +27,8 @@ def dump(address: Address, timeout_s: float, login: Login | None = None) -> Iter
     `timeout_s`: for each answer, in seconds. Raises Unavailable.
     """
     with asking(address, timeout_s, login=login, each=True, decode=False) as ask:
+        with contextlib.suppress(ResponseError):  # a replica in a cluster sends readers to its master otherwise
+            ask("READONLY")
         cursor = b"0"
         while True:
             cursor, keys = ask("SCAN", cursor, "COUNT", _AT_ONCE)

@@ -15,7 +15,7 @@ end
 local leases = {}
 
 -- Whether the lease of a route's node is held by the route's incarnation. Which leases are needed is known only here, so
--- their keys are not declared: not for Redis Cluster.
+-- their keys are not declared. In a Redis Cluster leases are in other slots, and the caller looks at them.
 local function lives(route)
   local node = string.sub(route, 34)
   local lease = leases[node]

@@ -21,9 +21,9 @@ from sut.adapters.redis.script import Script, parts, place
 
 KEPT_S: Final = 7 * 86_400
 
-_HERE: Final = Script("presence_entries.lua", "presence_here.lua")
-_GONE: Final = Script("presence_entries.lua", "presence_gone.lua")
-_LOOK: Final = Script("presence_entries.lua", "presence_look.lua")
+HERE: Final = Script("presence_entries.lua", "presence_here.lua")
+GONE: Final = Script("presence_entries.lua", "presence_gone.lua")
+LOOK: Final = Script("presence_entries.lua", "presence_look.lua")
 _INCARNATION: Final = struct.Struct("!Q")
 _ONLINE: Final = 1 << 48
 """The bit of presence_look.lua that says online."""
@@ -49,11 +49,11 @@ class RedisPresence:
 
     async def here(self, node: str, incarnation: int, users: Sequence[int]) -> None:
         """Record that these users are connected to this gateway incarnation."""
-        await self._note(_HERE, node, incarnation, users)
+        await self._note(HERE, node, incarnation, users)
 
     async def gone(self, node: str, incarnation: int, users: Sequence[int]) -> None:
         """Record that these users have left. A user whom this incarnation never had is left unchanged."""
-        await self._note(_GONE, node, incarnation, users)
+        await self._note(GONE, node, incarnation, users)
 
     async def look(self, users: Sequence[int]) -> Mapping[int, tuple[bool, int]]:
         """Return user -> (online, last seen in Unix ms; 0: not known)."""
@@ -63,7 +63,7 @@ class RedisPresence:
             some = pieces[start : start + MAX_AT_ONCE]
             for part, answer in zip(some, await asyncio.gather(*map(self._look, some)), strict=True):
                 states = struct.unpack(f"!{len(part)}Q", answer)
-                found |= {user: (state >= _ONLINE, state % _ONLINE) for user, state in zip(part, states, strict=True)}
+                found |= {user: state_of(state) for user, state in zip(part, states, strict=True)}
         return found
 
     async def close(self) -> None:
@@ -72,13 +72,23 @@ class RedisPresence:
 
     async def _look(self, users: Sequence[int]) -> Any:
         keys, fields = _places(users)
-        return await self._master.call(lambda client: _LOOK.run(client, keys, [self._ttl_ms, *fields]))
+        return await self._master.call(lambda client: LOOK.run(client, keys, [self._ttl_ms, *fields]))
 
     async def _note(self, script: Script, node: str, incarnation: int, users: Sequence[int]) -> None:
-        gateway = _INCARNATION.pack(incarnation) + node.encode()
+        gateway = packed_gateway(node, incarnation)
         for part in parts(users):
             keys, fields = _places(part)
             await self._master.call(partial(script.run, keys=keys, arguments=[gateway, KEPT_S, *fields]))
+
+
+def packed_gateway(node: str, incarnation: int) -> bytes:
+    """Return a gateway incarnation as the scripts know it."""
+    return _INCARNATION.pack(incarnation) + node.encode()
+
+
+def state_of(state: int) -> tuple[bool, int]:
+    """Return what presence_look.lua answers about one user: (online, last seen in Unix ms; 0: not known)."""
+    return state >= _ONLINE, state % _ONLINE
 
 
 def _places(users: Sequence[int]) -> tuple[list[str], list[int]]:

@@ -2,25 +2,14 @@
 -- KEYS[i]: routes:{bucket}. ARGV[1]: how long the key is kept, in seconds; then for each key a field and a packed route.
 -- Answers first with a letter for each key, in one text: n, there was none before; s, the very same; o, another one.
 -- The packed routes of the letters o follow in order. So the answer to many routes is short, where nothing is unusual.
--- Numbers in Lua hold 53 bits, so of the epoch halves are compared. A gateway whose connection lost its place to one
--- elsewhere finds it in replaced:{node}, a list of incarnation and connection. A route that is there already costs no
--- write, unless the half of its key's time is over: then the bucket's routes without a lease are removed too.
+-- Numbers in Lua hold 53 bits, so of the epoch halves are compared. `tell` is called for a connection that lost its place
+-- to one at another gateway. A route that is there already costs no write, unless the half of its key's time is over:
+-- then `sweep` is called for the bucket too. The keys in `due` end the answer. register_alone.lua or
+-- register_cluster.lua, put in front, says what these three are.
 local function newer(a, b)
   local a_high, a_low = struct.unpack('>I4I4', a, 9)
   local b_high, b_low = struct.unpack('>I4I4', b, 9)
   return a_high > b_high or (a_high == b_high and a_low > b_low)
-end
-
-local function sweep(key)
-  local entries = redis.call('HGETALL', key)
-  for j = 1, #entries, 2 do
-    local living = chosen(entries[j + 1], true)
-    if living == '' then
-      redis.call('HDEL', key, entries[j])
-    elseif living ~= entries[j + 1] then
-      redis.call('HSET', key, entries[j], living)
-    end
-  end
 end
 
 local function put(key, field, route)
@@ -33,12 +22,7 @@ local function put(key, field, route)
   if old ~= route and (not old or not newer(old, route)) then
     others[#others + 1] = route
     redis.call('HSET', key, field, table.concat(others))
-    if old and string.sub(old, 34) ~= string.sub(route, 34) then
-      local told = 'replaced:' .. string.sub(old, 34)
-      redis.call('RPUSH', told, string.sub(old, 17, 32))
-      redis.call('LTRIM', told, -10000, -1)
-      redis.call('EXPIRE', told, 60)
-    end
+    if old and string.sub(old, 34) ~= string.sub(route, 34) then tell(old) end
   end
   return old
 end
@@ -70,4 +54,5 @@ for key in pairs(looked_at) do
   if redis.call('TTL', key) == -1 then redis.call('EXPIRE', key, ARGV[1]) end
 end
 answer[1] = table.concat(letters)
+for _, key in ipairs(due) do answer[#answer + 1] = key end
 return answer

@@ -68,21 +68,18 @@ class RedisRegistry:
 
     async def lease(self, node: str, incarnation: int, ttl_s: float, address: str) -> None:
         """Take or renew the lease. Raises Unavailable also when a later incarnation of the node holds it."""
-        packed = _INCARNATION.pack(incarnation) + address.encode()
-        if not await self._run(_LEASE, [f"lease:{node}", "nodes"], [packed, round(ttl_s * 1000), node]):
+        packed = packed_lease(incarnation, address)
+        if not await self._run(LEASE, [f"lease:{node}", "nodes"], [packed, round(ttl_s * 1000), node]):
             raise Unavailable(f"redis: a later incarnation holds the lease of {node}")
 
     async def release(self, node: str, incarnation: int) -> None:
         """End the lease if this incarnation still holds it."""
-        await self._run(_RELEASE, [f"lease:{node}", "nodes"], [_INCARNATION.pack(incarnation), node])
+        await self._run(RELEASE, [f"lease:{node}", "nodes"], [packed_lease(incarnation, ""), node])
 
     async def gateways(self) -> dict[str, tuple[int, str]]:
         """Return the live leases: node -> (incarnation, address)."""
         answer = await self._run(_GATEWAYS, ["nodes"], [])
-        return {
-            node.decode(): (_INCARNATION.unpack_from(lease)[0], lease[_INCARNATION.size :].decode())
-            for node, lease in zip(answer[::2], answer[1::2], strict=True)
-        }
+        return {node.decode(): unpack_lease(lease) for node, lease in zip(answer[::2], answer[1::2], strict=True)}
 
     async def register(self, routes: Sequence[tuple[int, Route]]) -> list[Route | None]:
         """Store routes. Returns the earlier entry of each: None, the replaced one, or one with a higher epoch, which
@@ -93,25 +90,22 @@ class RedisRegistry:
         before: list[Route | None] = []
         for part in parts(routes):
             keys, arguments = _entries(part)
-            letters, *others = await self._run(_REGISTER, keys, [ROUTE_TTL_S, *arguments])
-            other = iter(others)
-            for (_, route), letter in zip(part, letters.decode("ascii"), strict=True):
-                before.append(_BEFORE[letter](route, other))
+            answer = await self._run(_REGISTER, keys, [ROUTE_TTL_S, *arguments])
+            before += before_each([route for _, route in part], answer)[0]
         return before
 
     async def replaced(self, node: str, incarnation: int) -> list[int]:
         """Return the connections of this incarnation that were replaced by one at another gateway. Each is returned
         once.
         """
-        answer = await self._run(_REPLACED, [f"replaced:{node}"], [MAX_BATCH])
-        found = [_REPLACED_CONN.unpack(one) for one in answer]
-        return [conn for of_incarnation, conn in found if of_incarnation == incarnation]
+        answer = await self._run(REPLACED, [f"replaced:{node}"], [MAX_BATCH])
+        return replaced_of(answer, incarnation)
 
     async def unregister(self, routes: Sequence[tuple[int, Route]]) -> None:
         """Remove an entry only if it is exactly this one."""
         for part in parts(routes):
             keys, arguments = _entries(part)
-            await self._run(_UNREGISTER, keys, arguments)
+            await self._run(UNREGISTER, keys, arguments)
 
     async def routes(self, users: Sequence[int]) -> Mapping[int, tuple[Route, ...]]:
         """Return the users' routes whose lease is live; a user without one is left out."""
@@ -127,7 +121,7 @@ class RedisRegistry:
             places = [place("routes", user) for user in part]
             fields = [field for _, field in places]
             answer = await self._run(_ROUTES, [key for key, _ in places], [int(leased), *fields])
-            found |= {user: tuple(_unpack(packed)) for user, packed in zip(part, answer, strict=True) if packed}
+            found |= {user: tuple(unpack_routes(packed)) for user, packed in zip(part, answer, strict=True) if packed}
         return found
 
     async def close(self) -> None:
@@ -138,21 +132,55 @@ class RedisRegistry:
         return await self._master.call(lambda client: script.run(client, keys, arguments))
 
 
-_LEASE: Final = Script("lease.lua")
-_RELEASE: Final = Script("release.lua")
+LEASE: Final = Script("lease.lua")
+RELEASE: Final = Script("release.lua")
 _GATEWAYS: Final = Script("gateways.lua")
-_REGISTER: Final = Script("entries.lua", "register.lua")
-_REPLACED: Final = Script("replaced.lua")
-_UNREGISTER: Final = Script("entries.lua", "unregister.lua")
+_REGISTER: Final = Script("entries.lua", "register_alone.lua", "register.lua")
+REPLACED: Final = Script("replaced.lua")
+UNREGISTER: Final = Script("entries.lua", "unregister.lua")
 _ROUTES: Final = Script("entries.lua", "routes.lua")
 
 
 _BEFORE: Final[dict[str, Callable[[Route, Iterator[bytes]], Route | None]]] = {
     "n": lambda _route, _others: None,
     "s": lambda route, _others: route,
-    "o": lambda _route, others: next(_unpack(next(others))),
+    "o": lambda _route, others: next(unpack_routes(next(others))),
 }
 """What the letters of register.lua stand for."""
+
+
+def before_each(routes: Sequence[Route], answer: Sequence[bytes]) -> tuple[list[Route | None], Sequence[bytes]]:
+    """Return what register.lua says was there before each of these, and the keys that end its answer."""
+    letters = answer[0].decode("ascii")
+    others = iter(answer[1:])
+    return [_BEFORE[letter](route, others) for route, letter in zip(routes, letters, strict=True)], list(others)
+
+
+def replaced_of(answer: Sequence[bytes], incarnation: int) -> list[int]:
+    """Return the connections of this incarnation of what replaced.lua answers."""
+    found = [_REPLACED_CONN.unpack(one) for one in answer]
+    return [conn for of_incarnation, conn in found if of_incarnation == incarnation]
+
+
+def packed_replaced(route: Route) -> bytes:
+    """Return an entry of a list of replaced connections."""
+    return _REPLACED_CONN.pack(route.incarnation, route.conn)
+
+
+def packed_lease(incarnation: int, address: str) -> bytes:
+    """Return the value of a lease."""
+    return _INCARNATION.pack(incarnation) + address.encode()
+
+
+def unpack_lease(lease: bytes) -> tuple[int, str]:
+    """Return the incarnation and the address of a lease."""
+    return _INCARNATION.unpack_from(lease)[0], lease[_INCARNATION.size :].decode()
+
+
+def packed_route(route: Route) -> bytes:
+    """Return a route as entries.lua describes it."""
+    node = route.node.encode()
+    return _ROUTE.pack(route.device, route.epoch, route.incarnation, route.conn, len(node)) + node
 
 
 def _entries(routes: Sequence[tuple[int, Route]]) -> tuple[list[str], list[bytes | str | int]]:
@@ -161,13 +189,13 @@ def _entries(routes: Sequence[tuple[int, Route]]) -> tuple[list[str], list[bytes
     arguments: list[bytes | str | int] = []
     for user, route in routes:
         key, field = place("routes", user)
-        node = route.node.encode()
         keys.append(key)
-        arguments += (field, _ROUTE.pack(route.device, route.epoch, route.incarnation, route.conn, len(node)) + node)
+        arguments += (field, packed_route(route))
     return keys, arguments
 
 
-def _unpack(packed: bytes) -> Iterator[Route]:
+def unpack_routes(packed: bytes) -> Iterator[Route]:
+    """Yield the routes of one user's value."""
     at = 0
     while at < len(packed):
         device, epoch, incarnation, conn, length = _ROUTE.unpack_from(packed, at)

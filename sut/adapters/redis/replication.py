@@ -40,10 +40,13 @@ def allow_replication(address: Address, login: Login | None = None, replica_user
         return
 
 
-def takes_writes(address: Address, timeout_s: float, login: Login | None = None) -> bool:
-    """Return True if the server accepts a write now. The key written has no meaning, and expires after a second."""
+def takes_writes(address: Address, timeout_s: float, login: Login | None = None, *, tag: str = "") -> bool:
+    """Return True if the server accepts a write now. The key written has no meaning, and expires after a second.
+
+    `tag`: of the key, where the server has only some of the slots.
+    """
     try:
         with asking(address, timeout_s, login=login) as ask:
-            return bool(ask("SET", "petrel:write-probe", "1", "PX", "1000") == "OK")
+            return bool(ask("SET", "petrel:write-probe" + (tag and f"{{{tag}}}"), "1", "PX", "1000") == "OK")
     except Unavailable:
         return False

@@ -15,8 +15,9 @@ from __future__ import annotations
 import logging
 import struct
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
+from sut.adapters.redis.client import Command
 from sut.adapters.redis.master import RedisMaster
 from sut.adapters.redis.script import Script
 from sut.ports import Revocation, RevocationPage, Unavailable
@@ -29,7 +30,7 @@ There are no more of those than the operator has registered devices.
 _NO_LIMIT: Final = (1 << 53) - 1
 """The largest integer that a number in Redis's Lua holds exactly."""
 PAGE: Final = 1000
-_KEYS: Final = ("revoked:order", "revoked:data", "revoked:last")
+KEYS: Final = ("revoked:order", "revoked:data", "revoked:last")
 _DATA: Final = struct.Struct("!QQ")
 
 log = logging.getLogger("revoked")
@@ -54,15 +55,18 @@ class RedisRevocations:
         arguments: list[bytes | str | int] = [now_s, _NO_LIMIT if always else self._most]
         for one in revocations:
             arguments += (f"{one.user}:{one.device}", _DATA.pack(one.at_s, one.until_s))
-        refused = await self._master.call(lambda client: _REVOKE.run(client, _KEYS, arguments))
+        refused = await self._run(_REVOKE, arguments)
         if refused:
             raise Unavailable(f"redis: {self._most} devices are revoked already; {refused} did not fit")
 
     async def since(self, position: int) -> RevocationPage:
         """Return the entries after this position. Raises Unavailable."""
-        answer = await self._master.call(lambda client: _SINCE.run(client, _KEYS, [position, PAGE]))
+        answer = await self._run(_SINCE, [position, PAGE])
         found = [_unpacked(member, data) for member, data in zip(answer[2::2], answer[3::2], strict=True) if data]
         return RevocationPage(answer[0], bool(answer[1]), tuple(one for one in found if one is not None))
+
+    async def _run(self, script: Script, arguments: Command) -> Any:
+        return await self._master.call(lambda client: script.run(client, KEYS, arguments))
 
 
 def _unpacked(member: bytes, data: bytes) -> Revocation | None:

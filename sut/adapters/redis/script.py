@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 from redis.exceptions import NoScriptError
 
-from sut.adapters.redis.client import RedisClient
+from sut.adapters.redis.client import Command, RedisClient
 
 MAX_BATCH: Final = 500
 """The number of entries in one script call, which Redis runs in about a millisecond. More take several round trips."""
@@ -29,12 +29,17 @@ class Script:
         self._text = "\n".join(folder.joinpath(name).read_text() for name in names)
         self._sha = hashlib.sha1(self._text.encode(), usedforsecurity=False).hexdigest()
 
+    def command(self, keys: Sequence[str], arguments: Command, *, full: bool = False) -> Command:
+        """Return the command that runs the script, by its hash or `full`."""
+        verb, which = ("EVAL", self._text) if full else ("EVALSHA", self._sha)
+        return verb, which, len(keys), *keys, *arguments
+
     async def run(self, client: RedisClient, keys: Sequence[str], arguments: Sequence[bytes | str | int]) -> Any:
         """Run the script. Returns integers, bytes, None and lists of them."""
         try:
-            return await client.ask("EVALSHA", self._sha, len(keys), *keys, *arguments)
+            return await client.ask(*self.command(keys, arguments))
         except NoScriptError:
-            return await client.ask("EVAL", self._text, len(keys), *keys, *arguments)
+            return await client.ask(*self.command(keys, arguments, full=True))
 
 
 def parts(items: Sequence[T]) -> list[Sequence[T]]:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -52,9 +53,10 @@ def examine(directory: Path, profile: str) -> list[Finding]:
     """Return all findings for a profile. `directory` is where systems will run; it need not exist."""
     servers = PROFILES[profile].services.keys() & set(jars.SERVERS)
     contained = PROFILES[profile].containers
+    redis = partial(_redis, binaries.least_redis(PROFILES[profile].services))
     looks: list[Callable[[], Finding]] = [
         _python,
-        *((_engine, _images) if contained else (_redis, _toxiproxy, _faketime)),
+        *((_engine, _images) if contained else (redis, _toxiproxy, _faketime)),
         _files,
     ]
     if servers and not contained:
@@ -75,9 +77,9 @@ def _python() -> Finding:
     return Finding("python", good, found, "" if good else "make PYTHON=python3.12 demo (3.11 or newer)")
 
 
-def _redis() -> Finding:
+def _redis(least: tuple[int, int]) -> Finding:
     try:
-        server = binaries.find_redis_server()
+        server = binaries.find_redis_server(least)
     except DeployError as error:
         return Finding("redis-server", False, str(error), binaries.REDIS_COMMAND)
     version = ".".join(map(str, binaries.redis_version(server)))

@@ -20,6 +20,8 @@ from sut.adapters.kafka import probe as kafka_probe
 from sut.adapters.kafka.probe import KafkaView
 from sut.adapters.redis import admin as redis_admin
 from sut.adapters.redis.admin import RedisRole, SentinelView
+from sut.adapters.redis.cluster import admin as cluster_admin
+from sut.adapters.redis.cluster.admin import ClusterView
 from sut.deploy.logins import Login
 from sut.ports import Unavailable
 from sut.process import peer
@@ -67,6 +69,21 @@ def sentinel_view(
 def sentinel_quorum(address: Address, master_name: str, timeout_s: float, login: Login | None = None) -> str | None:
     """Return "OK ..." if a Sentinel reaches enough others for a failover, else why it does not."""
     return _answer(redis_admin.quorum, address, master_name, timeout_s, login)
+
+
+def cluster_view(address: Address, timeout_s: float, login: Login | None = None) -> ClusterView | None:
+    """Return what a node reports about its Redis Cluster."""
+    return _answer(cluster_admin.view, address, timeout_s, login)
+
+
+def slot_owner(address: Address, slot: int, timeout_s: float, login: Login | None = None) -> Address | None:
+    """Return the master that has the slot, as this node says."""
+    return _answer(cluster_admin.owner, address, slot, timeout_s, login)
+
+
+def slot_keys(address: Address, slot: int, timeout_s: float, login: Login | None = None) -> int | None:
+    """Return how many keys of the slot a node holds."""
+    return _answer(cluster_admin.keys_in, address, slot, timeout_s, login)
 
 
 def gateway_leases(address: Address, timeout_s: float, login: Login | None = None) -> tuple[str, ...] | None:

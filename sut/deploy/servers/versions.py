@@ -26,7 +26,8 @@ def versions(topology: Topology, states: Mapping[str, ProcessState]) -> str:
     found = [f"{name} {_locked(kind)}" for kind, name in _JARS.items() if kind in kinds]
     if not found:
         found.append(f"SQLite {sqlite3.sqlite_version}")
-    if "redis" in kinds and (server := _executable(states[kinds["redis"].name].pid)) is not None:
+    redis = kinds.get("redis") or kinds.get("shard")
+    if redis is not None and (server := _executable(states[redis.name].pid)) is not None:
         found.append(f"{server.name} {'.'.join(map(str, redis_version(server)))}".rstrip())
     if "toxiproxy" in kinds and (server := _executable(states[kinds["toxiproxy"].name].pid)) is not None:
         found.append(f"toxiproxy {_said(server)}".rstrip())

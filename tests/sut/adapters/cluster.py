@@ -51,23 +51,26 @@ class Cluster:
         jars: Path | None,
         *,
         first: int,
+        count: int = 3,
+        redis_server: Path = Path("none"),
+        redis_key: str = "",
     ) -> None:
-        """`jars`: the server's. The nodes get the numbers `first` and the two after it."""
+        """`jars`: the server's. The nodes get the numbers `first` and those after it."""
         self._stack = contextlib.ExitStack()
         self._reservation = self._stack.enter_context(Reservation())
         place = Place(
             directory=directory,
-            redis_server=Path("none"),
+            redis_server=redis_server,
             toxiproxy=None,
             port=self._reservation.port,
             settings=Settings(),
             variant=None,
             subnet=f"127.{random.randint(1, 250)}.{random.randint(1, 250)}",
-            **{f"{kind}_jars": jars},
+            **({f"{kind}_jars": jars} if jars is not None else {}),
         )
         self._topology = Topology(
             run_id=os.urandom(8).hex(), profile=kind, dir=str(directory), token_key="", api_key="",
-            services=services(kind, 3, place),
+            services=services(kind, count, place), redis_key=redis_key,
         )  # fmt: skip
         self.names = {service.index + first: service.name for service in self._topology.services}
 

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from sut.adapters.redis.cluster.presence import ClusterPresence
+from sut.adapters.redis.cluster.registry import ClusterRegistry
+from sut.adapters.redis.cluster.revocations import ClusterRevocations
 from sut.adapters.redis.presence import RedisPresence
 from sut.adapters.redis.registry import RedisRegistry
 from sut.adapters.redis.revocations import RedisRevocations
@@ -18,7 +21,7 @@ from sut.adapters.sqlite.devices import SqliteDevices
 from sut.adapters.sqlite.keys import SqliteKeys
 from sut.adapters.sqlite.log import SqliteLog
 from sut.adapters.sqlite.store import SqliteStore
-from sut.ports import Devices, KeyStore, MessageLog, MessageStore
+from sut.ports import Devices, KeyStore, MessageLog, MessageStore, Presence, Registry, Revocations
 from tests.kit.pace import scaled
 from tests.sut.adapters.cassandra_system import CassandraSystem
 from tests.sut.adapters.cassandra_system import missing as cassandra_missing
@@ -26,9 +29,11 @@ from tests.sut.adapters.cluster import opened
 from tests.sut.adapters.kafka_system import KafkaSystem
 from tests.sut.adapters.kafka_system import missing as kafka_system_missing
 from tests.sut.adapters.redis_system import RedisSystem
+from tests.sut.adapters.shard_system import ShardSystem
 
 PARTITIONS = 4
 STORES = ["sqlite", pytest.param("cassandra", marks=pytest.mark.slow)]
+REGISTRIES = ["redis", "redis-cluster"]
 SERVERS = ("cassandra", "kafka")
 _running = {server: contextlib.ExitStack() for server in SERVERS}
 Opened = contextlib.AbstractAsyncContextManager
@@ -147,18 +152,37 @@ def breakable_redis(tmp_path: Path) -> Iterator[RedisSystem]:
         yield system
 
 
-@pytest.fixture(params=["redis"])
-def make_registry(redis_system: RedisSystem) -> Callable[[], Opened[RedisRegistry]]:
+@pytest.fixture(scope="module")
+def shard_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShardSystem]:
+    """A Redis Cluster of three masters and three replicas, for the tests of one file. Who breaks it heals it."""
+    with ShardSystem(tmp_path_factory.mktemp("shards")) as system:
+        yield system
+
+
+def emptied(request: pytest.FixtureRequest) -> ShardSystem | RedisSystem:
+    """The servers of the test's backend, without any data."""
+    name = "shard_system" if request.param == "redis-cluster" else "redis_system"
+    system: ShardSystem | RedisSystem = request.getfixturevalue(name)
+    system.forget_all()
+    return system
+
+
+@pytest.fixture(params=REGISTRIES)
+def make_registry(request: pytest.FixtureRequest) -> Callable[[], Opened[Registry]]:
     """Opens the same registry each time, empty at the start of the test."""
-    redis_system.forget_all()
-    return lambda: opened_registry(redis_system, deadline_s=scaled(2.0))
+    system = emptied(request)
+    if isinstance(system, ShardSystem):
+        return lambda: opened(ClusterRegistry, system.shards(deadline_s=scaled(2.0)))
+    return lambda: opened_registry(system, deadline_s=scaled(2.0))
 
 
-@pytest.fixture(params=["redis"])
-def make_presence(redis_system: RedisSystem) -> Callable[[float], Opened[RedisPresence]]:
+@pytest.fixture(params=REGISTRIES)
+def make_presence(request: pytest.FixtureRequest) -> Callable[[float], Opened[Presence]]:
     """Opens the same presence each time, with this time to live; empty at the start of the test."""
-    redis_system.forget_all()
-    return lambda ttl_s: opened_presence(redis_system, ttl_s=ttl_s, deadline_s=scaled(2.0))
+    system = emptied(request)
+    if isinstance(system, ShardSystem):
+        return lambda ttl_s: opened(ClusterPresence, system.shards(deadline_s=scaled(2.0)), ttl_s=ttl_s)
+    return lambda ttl_s: opened_presence(system, ttl_s=ttl_s, deadline_s=scaled(2.0))
 
 
 @contextlib.asynccontextmanager
@@ -170,17 +194,21 @@ async def opened_presence(
         yield presence
 
 
-@pytest.fixture(params=["redis"])
-def make_revocations(redis_system: RedisSystem) -> Callable[[], Opened[RedisRevocations]]:
+@pytest.fixture(params=REGISTRIES)
+def make_revocations(request: pytest.FixtureRequest) -> Callable[[], Opened[Revocations]]:
     """Opens the same list of revoked devices each time, empty at the start of the test."""
-    redis_system.forget_all()
+    system = emptied(request)
 
     @contextlib.asynccontextmanager
-    async def opened() -> AsyncIterator[RedisRevocations]:
-        async with opened_registry(redis_system, deadline_s=scaled(2.0)) as registry:
+    async def opened_list() -> AsyncIterator[Revocations]:
+        if isinstance(system, ShardSystem):
+            async with system.client(deadline_s=scaled(2.0)) as shards:
+                yield ClusterRevocations(shards)
+            return
+        async with opened_registry(system, deadline_s=scaled(2.0)) as registry:
             yield RedisRevocations(registry.master)
 
-    return opened
+    return opened_list
 
 
 @contextlib.asynccontextmanager

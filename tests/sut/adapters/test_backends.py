@@ -10,6 +10,9 @@ from msgspec.structs import replace
 from sut.adapters.backends import Backends, UnknownBackend
 from sut.adapters.cassandra.store import CassandraStore
 from sut.adapters.redis import admin as redis_admin
+from sut.adapters.redis.cluster.presence import ClusterPresence
+from sut.adapters.redis.cluster.registry import ClusterRegistry
+from sut.adapters.redis.cluster.revocations import ClusterRevocations
 from sut.adapters.redis.counter import RedisCounter
 from sut.deploy.topology import Link, Service, Settings, Topology
 from sut.ports import Route, Unavailable
@@ -43,8 +46,24 @@ async def test_the_files_are_in_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "port"), [("paper", "open_log"), ("cassandra", "open_log")])
 def test_a_backend_that_is_not_there_or_lacks_the_port_is_one_line(name: str, port: str, tmp_path: Path) -> None:
     backends = Backends(topology_of(tmp_path, log=name), "chat-1")
-    with pytest.raises(UnknownBackend, match=f"^no backend '{name}' with {port}; there are sqlite, kafka, cassandra$"):
+    with pytest.raises(
+        UnknownBackend,
+        match=f"^no backend '{name}' with {port}; there are sqlite, kafka, cassandra, redis, redis-cluster$",
+    ):
         backends.log()
+
+
+async def test_the_topology_chooses_the_registry_and_counters_need_one_master(tmp_path: Path) -> None:
+    shard = Service(name="shard-1", kind="shard", ports={"redis": 1, "bus": 2})
+    topology = replace(topology_of(tmp_path, registry="redis-cluster"), services=(shard,))
+    backends = Backends(topology, "gateway-1")
+    registry = backends.registry()
+    assert isinstance(registry, ClusterRegistry)
+    assert isinstance(backends.presence(), ClusterPresence)
+    assert isinstance(backends.revocations(registry), ClusterRevocations)
+    with pytest.raises(UnknownBackend, match=r"^no backend 'redis-cluster' with open_master; "):
+        RedisCounter(topology, "sequencer-1")
+    await backends.close()
 
 
 async def test_all_that_was_opened_is_closed_the_newest_first_whatever_fails(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class Theirs:
 @pytest.fixture
 def theirs(workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Theirs]:
     server = tls_redis_server()
-    monkeypatch.setattr(binaries, "find_redis_server", lambda: server)
+    monkeypatch.setattr(binaries, "find_redis_server", lambda *_least: server)
     guard = Guard(tmp_path / "guard", ("127.0.0.1",))
     guard_redis(guard, monkeypatch)
     secrets = guard.file("theirs.yaml", guard.ways())

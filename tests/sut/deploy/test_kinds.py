@@ -41,7 +41,7 @@ def test_every_profile_knows_its_kinds_only() -> None:
 
 def test_who_starts_and_stops_together() -> None:
     starts = [{kind.name for kind in group} for group in stages(lambda kind: kind.start)]
-    assert starts[0] == {"redis", "toxiproxy", "volume"}
+    assert starts[0] == {"redis", "shard", "toxiproxy", "volume"}
     assert len(starts) == 2
     stops = [{kind.name for kind in group} for group in stages(lambda kind: kind.stop)]
     assert stops[:3] == [{"gateway"}, {"api", "chat"}, {"sequencer", "push"}]
