@@ -57,8 +57,8 @@ class GatewaysCrash(CrashOfAll):
 class PartitionGatewayRedis(Partition):
     """One gateway is cut off from all Redis nodes: it can register no route and renew no lease.
 
-    Breaks: its devices are connected, but no service finds them once the lease has expired. New devices on it must
-    still be welcomed, and told to synchronise once they are registered.
+    Breaks: its devices are connected, but the registry does not show them once the lease has expired. New devices on it
+    must still be welcomed, and be found without the registry.
     Proven: a PING through each of its proxies gets no answer, while Redis itself answers.
     Undone: the toxics are removed.
     Healed: a PING through each proxy is answered.

@@ -132,6 +132,11 @@ class Shared(ABC):
     def mark(self) -> int:
         """Return the number that sessions compare for RESYNC (losses.py)."""
 
+    @property
+    @abstractmethod
+    def announcing(self) -> bool:
+        """True while frames are routed to each connection even before the registry has its route."""
+
     @abstractmethod
     def forward(self, connection: Connection, frame: Send | Recv | Fetch | Sync | History | FromDevice) -> None:
         """Pass a device's frame on; refuse it when no service can take it."""
@@ -280,7 +285,7 @@ class Connection(asyncio.Protocol):
         gateway, session = self._gateway, self._session
         assert session is not None
         second = gateway.clock.second
-        if not self.routed:
+        if not self.routed and not gateway.announcing:
             session.forget_mark()
         hold = not gateway.syncs.room(gateway.clock.tick)
         answer = session.heartbeat(data, mark=gateway.mark(), second=second, hold=hold)
@@ -330,7 +335,7 @@ class Connection(asyncio.Protocol):
         assert session is not None
         began_s = time.thread_time()
         self._note_heard()
-        if not self.routed:
+        if not self.routed and not gateway.announcing:
             session.forget_mark()  # frames cannot be routed to it yet, so each BEAT says RESYNC
         hold = not gateway.syncs.room(gateway.clock.tick)
         decisions = session.receive(data, mark=gateway.mark(), second=gateway.clock.second, hold=hold)

@@ -41,6 +41,7 @@ from sut.protocol.handshake import PATH
 from sut.protocol.peer import (
     ANSWER,
     AskConnected,
+    AskRoutes,
     Changed,
     Connected,
     Deliver,
@@ -143,6 +144,7 @@ class Gateway(Shared):
             sequencers=(sequencer.name for sequencer in topology.of_kind("sequencer")),
             peers=lambda: self._peers.connections,
             clock=self._clock,
+            on_unsaid=self.losses.note,
         )
         self.registrar = Registrar(
             registry,
@@ -153,9 +155,9 @@ class Gateway(Shared):
             connections=self.connections,
             losses=self.losses,
             pace=pieces.pace or Pace(refresh_s=settings.heartbeat_s),
-            on_away=self.announcer.begin,
-            on_back=self.announcer.end,
-            on_lapsed=self._on_lapsed,
+            on_doubt=self.announcer.begin,
+            on_certain=self.announcer.end,
+            covered=lambda: self.announcer.to_all,
             on_late=self._on_late,
             clock=self._clock,
         )
@@ -200,11 +202,6 @@ class Gateway(Shared):
         for peer, number in self._taken.items():
             peer.send(Took(self._service.name, number))
         self._taken.clear()
-
-    def _on_lapsed(self, ended_s: float) -> None:
-        """Tell every device that it may have missed something, unless the sequencers had our routes from us by then."""
-        if self.announcer.since_s > ended_s:
-            self.syncs.hold_all(self.connections)
 
     def _on_late(self, user: int, device: int, left_s: float) -> None:
         """A device that has left is in the registry still: who looks there takes it for connected."""
@@ -269,7 +266,12 @@ class Gateway(Shared):
 
     def mark(self) -> int:
         """Return the number that sessions compare for RESYNC."""
-        return self.losses.mark(self._clock())
+        return self.losses.mark()
+
+    @property
+    def announcing(self) -> bool:
+        """True while the sequencers hear of each connection from us, so that none needs a route in the registry."""
+        return self.announcer.to_all
 
     def forward(self, connection: Connection, frame: Send | Recv | Fetch | Sync | History | FromDevice) -> None:
         """Pass a device's frame to a chat service that is up; refuse it when there is none, or when a SEND would wait.
@@ -365,6 +367,8 @@ class Gateway(Shared):
             sure = self.registrar.up and not self.registrar.waiting
             since = tuple((device, round(age * TICK_S * 1000)) for device, age in silent.items())
             peer.send(Connected(there, sure, since), correlation | ANSWER)
+        elif isinstance(frame, AskRoutes):
+            self.announcer.asked(peer)
         else:
             if isinstance(frame, Deliveries) and frame.number:
                 self._taken[peer] = frame.number
@@ -380,7 +384,7 @@ class Gateway(Shared):
         elif isinstance(frame, Missed):
             self.stats.missed += 1
             self.losses.note()
-            self.announcer.begin()  # a sequencer may know too few routes
+            self.syncs.hold_all(self.connections)
 
     def _deliver(self, item: Deliver) -> None:
         data = websocket.binary(item.frame)  # once, whatever the number of connections
@@ -430,6 +434,7 @@ class Gateway(Shared):
 
     def _peer_down(self, peer: PeerConnection) -> None:
         self.losses.unlinked(peer.node)
+        self.announcer.left(peer)
         self._taken.pop(peer, None)
 
     def gauges(self) -> dict[str, float]:

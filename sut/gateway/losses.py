@@ -1,8 +1,11 @@
 """The number behind RESYNC, which rises when notifications for this gateway's devices may have been lost.
 
-A notification arrives only while our lease lives (the registry then shows the routes) and while every sequencer has a
-link to us. Each event that may have lost notifications raises the mark by one. While one of the two conditions does
-not hold, every read of the mark raises it. A session compares the mark with the one of its last BEAT.
+A notification arrives only while every sequencer has a link to us. While one has none, every read of the mark raises
+it. Each other event that may have lost notifications raises it by one. A session compares the mark with the one of its
+last BEAT.
+
+While our lease does not live, the registry shows none of our routes. That loses nothing: we announce them
+(announcer.py), and the sequencers send again what was missed until then, or say that they cannot.
 """
 
 from __future__ import annotations
@@ -44,20 +47,16 @@ class Losses:
         """Until when the lease certainly lives."""
         return self._lease_until_s
 
-    def lease_renewed(self, *, asked_s: float, now_s: float, ttl_s: float) -> bool:
-        """Record a lease granted for a request sent at `asked_s`. Returns True if it may have lapsed before."""
-        lapsed = now_s > self._lease_until_s
-        if lapsed:
-            self.note()
+    def lease_renewed(self, *, asked_s: float, ttl_s: float) -> None:
+        """Record a lease granted for a request sent at `asked_s`."""
         self._lease_until_s = asked_s + ttl_s
-        return lapsed
 
     def whole(self, now_s: float) -> bool:
-        """Return True if notifications can reach us: the lease certainly lives and every sequencer is linked."""
+        """Return True if the lease certainly lives and every sequencer is linked."""
         return self._all_linked and now_s <= self._lease_until_s
 
-    def mark(self, now_s: float) -> int:
-        """Return the mark at the time `now_s`."""
-        if not self.whole(now_s):
+    def mark(self) -> int:
+        """Return the mark."""
+        if not self._all_linked:
             self._mark += 1
         return self._mark

@@ -6,8 +6,11 @@ connection replaces its entry. When Redis is back, all routes are written again,
 may have lost any of them. They are also written once a heartbeat interval, because one may be lost unnoticed. An
 example is a gateway that was stopped. It finds the handshake of a device that reconnected elsewhere and registers it as
 the newest. It removes the route when it sees that the socket is dead. A missing route means missing notifications, so
-that device is told to resync. A failover may also have lost a removal, and a device that seems to be here gets no push.
-So the latest removals are repeated as well.
+that device is told to resync, unless all routes are announced. A failover may also have lost a removal, and a device
+that seems to be here gets no push. So the latest removals are repeated as well.
+
+Our routes are in doubt while the registry is away or another one, while our lease may have ended, and while no Sentinel
+says that our master is the one that the others use. Then they are announced to the sequencers (announcer.py).
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from itertools import islice
 from sut.gateway.connection import Connection
 from sut.gateway.losses import Losses
 from sut.ports import Registry, Route, Unavailable
+from sut.process.lateness import slack_s
 from sut.protocol.frames import Close
 
 log = logging.getLogger("registrar")
@@ -56,10 +60,8 @@ class Pace:
     """A removal that takes longer is told: the push service decides a second after the message."""
     doubt_s: float = 60.0
     """A removal older than this is permanent: replicas do not lag as much."""
-
-
-def _nothing() -> None:
-    pass
+    certain_s: float = 5.0
+    """The others may use another registry if ours was not certain for so long. Usually it is looked at each second."""
 
 
 class Registrar:
@@ -76,17 +78,18 @@ class Registrar:
         connections: Mapping[int, Connection],
         losses: Losses,
         pace: Pace | None = None,
-        on_away: Callable[[], None] = _nothing,
-        on_back: Callable[[], None] = _nothing,
-        on_lapsed: Callable[[float], None] = lambda _ended_s: None,
+        on_doubt: Callable[[float], None] = lambda _since_s: None,
+        on_certain: Callable[[], None] = lambda: None,
+        covered: Callable[[], bool] = lambda: False,
         on_late: Callable[[int, int, float], None] = lambda _user, _device, _left_s: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`on_away`: the registry is away. `on_back`: it has all our routes. `on_lapsed`: with the end of the lease.
+        """`on_doubt`: others may not see our routes, since the given time. `on_certain`: they see all of them.
 
-        `on_late`: with user, device and time of a device that has left, and that the registry still has.
+        Both are called again and again. `covered`: no route is needed, as all are announced. `on_late`: with user,
+        device and time of a device that has left, and that the registry still has.
         """
-        self._on_away, self._on_back, self._on_lapsed, self._on_late = on_away, on_back, on_lapsed, on_late
+        self._on_doubt, self._on_certain, self._covered, self._on_late = on_doubt, on_certain, covered, on_late
         self._registry = registry
         self._node = node
         self._incarnation = incarnation
@@ -96,6 +99,7 @@ class Registrar:
         self._losses = losses
         self._pace = pace or Pace()
         self._clock = clock
+        self._began_s = clock()
         self._new: dict[int, Connection] = {}  # waiting to be registered, oldest first
         self._unwelcomed: deque[tuple[float, Connection]] = deque()
         self._gone: deque[tuple[int, Route]] = deque(maxlen=self._pace.max_gone)
@@ -148,8 +152,11 @@ class Registrar:
     def tick(self) -> None:
         """Welcome the devices that have waited `welcome_by_s`. Look for a new registry. Called ten times a second."""
         now_s = self._clock()
-        if self._generation not in (0, self._registry.generation):
+        if self._moved_on:
             self._moved.set()
+        if self._was_leased and (self._moved_on or not self._is_certain(now_s)):
+            self._doubt()
+        self._look_if_back()
         while self._unwelcomed and (self._unwelcomed[0][0] <= now_s or self._unwelcomed[0][1].welcomed):
             self._unwelcomed.popleft()[1].welcome()
         while self._leaving:
@@ -158,6 +165,20 @@ class Registrar:
                 break
             del self._leaving[number]
             self._on_late(user, device, left_s)
+
+    @property
+    def _moved_on(self) -> bool:
+        """True if another server is the registry since our lease was taken. It may have had nothing of ours."""
+        return self._generation not in (0, self._registry.generation)
+
+    def _is_certain(self, now_s: float) -> bool:
+        """Return True if our lease lives, in the registry that the others use."""
+        unsure_s = now_s - max(self._began_s, self._registry.certain_s)
+        return now_s <= self._losses.lease_until_s and unsure_s <= self._pace.certain_s + slack_s()
+
+    def _doubt(self) -> None:
+        """Others may not see our routes: at the earliest since the lease ended, or the registry was certain."""
+        self._on_doubt(max(self._began_s, min(self._losses.lease_until_s, self._registry.certain_s)))
 
     async def hold_lease(self) -> None:
         """Take the lease and renew it every third of its time, for ever; at once where the registry is a new one."""
@@ -187,26 +208,23 @@ class Registrar:
                 await self._rewrite(numbers, at_once=True)
 
     def _leased(self, asked_s: float) -> None:
-        ended_s = self._losses.lease_until_s
-        lapsed = self._losses.lease_renewed(asked_s=asked_s, now_s=self._clock(), ttl_s=self._ttl_s)
-        before, self._generation = self._generation, self._registry.generation
-        if self.up and before not in (0, self._generation):  # its replica may have had neither lease nor routes of ours
-            ended_s, lapsed, self._rewritten = -math.inf, True, False
-            self._on_away()
+        moved = self.up and self._moved_on
+        lapsed = moved or self._clock() > self._losses.lease_until_s
         if lapsed and self._was_leased:
             self.lapses += 1
-            self._on_lapsed(ended_s)
+            self._doubt()
+        self._losses.lease_renewed(asked_s=asked_s, ttl_s=self._ttl_s)
+        self._generation = self._registry.generation
         self._was_leased = True
         if lapsed or not self.up:
-            self.up = True
-            self._losses.note()
+            self.up, self._rewritten = True, False
             self._recovered.set()
 
     def _failed(self, error: Unavailable) -> None:
         if self.up:
             log.warning("registry is away: %s", error)
         self.up = self._rewritten = False
-        self._on_away()
+        self._doubt()
 
     async def release_lease(self) -> None:
         """Release the lease, so that nothing is routed to us any more. Only after hold_lease was cancelled."""
@@ -299,13 +317,13 @@ class Registrar:
             except Unavailable as error:
                 self._failed(error)
                 return await self._came_back(pace.refresh_s)
-        self._rewritten = self.up
+        self._rewritten = self.up and not self._recovered.is_set()
         self._look_if_back()
         return False
 
     def _look_if_back(self) -> None:
-        if self._rewritten and not self._new:
-            self._on_back()
+        if self._rewritten and not self._new and not self._moved_on and self._is_certain(self._clock()):
+            self._on_certain()
 
     async def _came_back(self, within_s: float) -> bool:
         with contextlib.suppress(TimeoutError):
@@ -346,7 +364,7 @@ class Registrar:
             older = self._connections.get(found.conn)
             if older is not None:
                 older.close(Close.REPLACED, "a newer connection of this device took over")
-        if connection.welcomed and not (same and connection.routed):
+        if connection.welcomed and not (same and connection.routed) and not self._covered():
             connection.resync(at_once=at_once)  # the connection had no route for a time
         connection.routed = True
         connection.welcome()

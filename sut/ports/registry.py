@@ -25,6 +25,13 @@ class Registry(Protocol):
     def generation(self) -> int:
         """Rises when leases and routes may be lost, as another server answers; the caller then writes them again."""
 
+    @property
+    def certain_s(self) -> float:
+        """Until when others certainly saw what was written here, on the monotonic clock; minus infinity: never yet.
+
+        It is the past, also while all is well. When `generation` has risen, it is a time of the server before.
+        """
+
     async def lease(self, node: str, incarnation: int, ttl_s: float, address: str) -> None:
         """Take or renew the lease of a gateway incarnation; `address` is what clients dial."""
 

@@ -122,10 +122,7 @@ class Deliveries(_Tagged, frozen=True, tag=8):
 
 
 class Missed(_Tagged, frozen=True, tag=9):
-    """Sequencer to gateways: notifications were lost, or routes are not known.
-
-    A gateway lets its devices SYNC at their next heartbeat, and announces its routes.
-    """
+    """Sequencer to a gateway: notifications were lost, or may be. The gateway lets its devices SYNC."""
 
 
 class Poke(_Tagged, frozen=True, tag=10):
@@ -304,7 +301,8 @@ class Announce(_Tagged, frozen=True, tag=47):
     """Gateway to sequencers: routes of its connections, as long as it cannot keep them in the registry.
 
     `there`: (user, device, connection, epoch) of connections that are new here. `gone`: connections that have ended.
-    `anew`: earlier announcements of this gateway are void. Without more frames, that ends its announcing.
+    `anew`: earlier announcements of this gateway are void. With `since_ms` all its routes follow, without it that ends
+    its announcing. `since_ms`: the registry may not have shown these routes for so long.
     """
 
     node: str
@@ -312,6 +310,11 @@ class Announce(_Tagged, frozen=True, tag=47):
     there: tuple[tuple[int, int, int, int], ...] = ()
     gone: tuple[int, ...] = ()
     anew: bool = False
+    since_ms: int = 0
+
+
+class AskRoutes(_Tagged, frozen=True, tag=48):
+    """Sequencer to gateways: announce your routes for some seconds, as the registry may not show me all of them."""
 
 
 class AskConnected(_Tagged, frozen=True, tag=40):
@@ -348,7 +351,7 @@ PeerFrame = (
     | ReadHot | HotPage | ReadHeads | Heads | ReadAllHeads | AllHeads | Early
     | FetchHistory | ReadBefore | ReadMembers | Members
     | TypingIn | Progress | ReadReceipts | ReceiptsOf | Changed
-    | AskConnected | Connected | AskApplied | Applied | Took | PassOn | Announce
+    | AskConnected | Connected | AskApplied | Applied | Took | PassOn | Announce | AskRoutes
 )  # fmt: skip
 
 _encoder = msgspec.msgpack.Encoder()

@@ -18,8 +18,8 @@ from sut.protocol.peer import Early
 from sut.services.chat.accept import Acceptor
 from sut.services.chat.pieces import ChatPieces
 from sut.services.sequencer import rule
-from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import Live
+from sut.services.sequencer.notification import Notification
 from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.worker import PartitionWorker
 

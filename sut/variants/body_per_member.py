@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from sut.deploy.topology import Topology
 from sut.ports import ConversationWrite, LogRecord
 from sut.protocol.frames import Message, encode
-from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import Live
+from sut.services.sequencer.notification import Notification
 from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.rule import DIRECT, Outcome
 from sut.services.sequencer.worker import PartitionWorker

@@ -12,7 +12,7 @@ from sut.gateway.presence import Client, GatewayPresence
 from sut.protocol.frames import encode
 from sut.protocol.peer import Changed
 from sut.protocol.signals import PresenceNews, Seen
-from sut.services.sequencer.emitter import Notification
+from sut.services.sequencer.notification import Notification
 from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.signals import Signals
 

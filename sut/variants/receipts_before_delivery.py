@@ -11,8 +11,8 @@ from sut.ports import Kind, LogRecord
 from sut.protocol.frames import encode
 from sut.protocol.signals import Receipt, ReceiptKind, Receipts
 from sut.services.sequencer import rule
-from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import Live
+from sut.services.sequencer.notification import Notification
 from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.receipts import MAX_ENTRIES
 from sut.services.sequencer.worker import PartitionWorker

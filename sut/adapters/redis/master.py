@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
@@ -81,6 +82,9 @@ class RedisMaster:
         self._closed = False
         self.generation = 0
         """The number of sessions so far. Data written in an earlier one may be lost."""
+        self.certain_s = -math.inf
+        """When the Sentinels were last asked and named the master of the session that there was. So it is of an earlier
+        session until they have been asked in this one."""
         self.on_change: Callable[[], None] | None = None
         """Called from the event loop when a session began or ended."""
 
@@ -208,11 +212,13 @@ class RedisMaster:
 
     async def _look_at(self, session: _Session) -> None:
         """End a session whose server is no longer master or does not answer."""
+        asked_s = time.monotonic()
         with contextlib.suppress(Unavailable):
             address = await self._finder.find()
             if address != session.address:
                 self._lose(session, f"{address[0]}:{address[1]} is master now")
                 return
+            self.certain_s = asked_s
         if self._session is session:
             with contextlib.suppress(Unavailable):
                 await self.call(lambda client: client.ask("PING"))

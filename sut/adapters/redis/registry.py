@@ -58,6 +58,11 @@ class RedisRegistry:
         return self._master.generation
 
     @property
+    def certain_s(self) -> float:
+        """When the Sentinels were last asked and named the master that was written to."""
+        return self._master.certain_s
+
+    @property
     def on_change(self) -> Callable[[], None] | None:
         """The callback that runs in the event loop when the master was lost or found. Settable."""
         return self._master.on_change

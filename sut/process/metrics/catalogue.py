@@ -101,6 +101,7 @@ CATALOGUE: Final[Mapping[str, tuple[Row, ...]]] = {
         Row("answers", "counter", "answers", "Answers to senders."),
         Row("notifications", "counter", "notifications", "Notifications to connections."),
         Row("unrouted", "counter", "unrouted_notifications", "Notifications to users without a live route."),
+        Row("told_again", "counter", "notifications_told_again", "Notifications sent once a route was announced."),
         Row("dropped", "counter", "dropped_frames", "Frames that a full or broken link did not take."),
         Row("passed_on", "counter", "detoured_frames", "Frames that went through a chat service."),
         Row("takeovers", "gauge", "taken_over_sequencers", "Sequencers whose partitions this one works on."),

@@ -17,7 +17,7 @@ from sut.ports import Kind, LogRecord, MessageLog, Origin, Unavailable
 from sut.process.partitioning import partition_of
 from sut.process.peer import PeerConnection
 from sut.protocol.frames import Ack, Nack, Refused, decode_server
-from sut.protocol.peer import Deliver, Deliveries, Missed, PeerFrame, Poke
+from sut.protocol.peer import AskRoutes, Deliver, Deliveries, Missed, PeerFrame, Poke
 from sut.services.covered import Way
 
 ANSWER_TIMEOUT_S: Final = 5.0
@@ -92,7 +92,7 @@ class Control:
             case Deliveries(items):
                 for item in items:
                     self._answered(item)
-            case Missed():
+            case Missed() | AskRoutes():
                 pass
             case _:
                 connection.abort()

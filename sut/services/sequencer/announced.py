@@ -9,7 +9,7 @@ from sut.ports import Route
 from sut.protocol.peer import Announce
 
 MAX_ROUTES: Final = 400_000
-"""Announced routes in memory, some 100 MB. Devices beyond that hear of messages with their next heartbeat."""
+"""Announced routes in memory, some 100 MB. Gateways with more are told that notifications may be missing."""
 
 
 class Announced:
@@ -25,18 +25,19 @@ class Announced:
     def __len__(self) -> int:
         return self._count
 
-    def take(self, frame: Announce) -> None:
-        """Note what a gateway announces."""
+    def take(self, frame: Announce) -> bool:
+        """Note what a gateway announces. Returns False if not all of it fits."""
         if frame.anew:
             self._forget(frame.node, tuple(self._users.get(frame.node, ())))
         self._forget(frame.node, frame.gone)
         for user, device, conn, epoch in frame.there:
             if self._count >= MAX_ROUTES:
-                break
+                return False
             of_user, of_node = self._routes.setdefault(user, {}), self._users.setdefault(frame.node, {})
             self._count += (frame.node, conn) not in of_user
             of_node[conn] = user
             of_user[frame.node, conn] = Route(device, frame.node, frame.incarnation, conn, epoch)
+        return True
 
     def _forget(self, node: str, conns: Iterable[int]) -> None:
         of_node = self._users.get(node, {})

@@ -237,6 +237,7 @@ def _stats(workers: Mapping[int, PartitionWorker], emitter: Emitter, ready: Read
         "answers": float(emitter.answers),
         "notifications": float(emitter.notifications),
         "unrouted": float(emitter.unrouted),
+        "told_again": float(emitter.told_again),
         "dropped": float(emitter.dropped),
         "passed_on": float(emitter.passed),
     }

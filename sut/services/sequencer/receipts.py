@@ -24,8 +24,8 @@ from typing import Final
 from sut.ports import MessageStore, StoredMessage, Unavailable
 from sut.protocol.frames import encode
 from sut.protocol.signals import Receipt, ReceiptKind, Receipts
-from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import HOT_ROWS, Live, rows_between
+from sut.services.sequencer.notification import Notification
 from sut.services.sequencer.rule import DIRECT, Conversation
 from sut.services.visibility import sees, visible_head
 from sut.services.waiting import paced

@@ -14,8 +14,8 @@ from typing import Final
 from sut.protocol.frames import encode
 from sut.protocol.peer import TypingIn
 from sut.protocol.signals import Typist, Typists
-from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import Live
+from sut.services.sequencer.notification import Notification
 
 MAX_MEMBERS: Final = 50
 """Largest conversation with typing. In a larger one, reports of many members to all would be a storm."""

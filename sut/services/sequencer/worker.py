@@ -25,9 +25,10 @@ from sut.process.trace import Hop as Step
 from sut.protocol.frames import Ack, Close, Entry, Flag, Message, Nack, Notify, Refused, encode
 from sut.protocol.peer import HEAD_RECOVERING, HEAD_STORED
 from sut.services.sequencer import rule
-from sut.services.sequencer.emitter import Emitter, Notification
+from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.fresh import Fresh
 from sut.services.sequencer.live import Live
+from sut.services.sequencer.notification import Notification
 from sut.services.stored import stored_to
 from sut.services.waiting import to_tick_s, until_available, until_tick
 

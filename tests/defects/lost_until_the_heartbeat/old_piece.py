@@ -13,7 +13,7 @@ from sut.gateway.announcer import Announcer
 from sut.gateway.handed import Handed
 from sut.gateway.pieces import GatewayPieces
 from sut.ports import Registry
-from sut.process.peer import PeerLink
+from sut.process.peer import PeerConnection, PeerLink
 from sut.protocol.peer import PassOn, PeerFrame
 from sut.services.sequencer.emitter import Emitter
 from sut.services.sequencer.pieces import SequencerPieces
@@ -38,7 +38,10 @@ class Trusting(Emitter):
 class Silent(Announcer):
     """Announces nothing."""
 
-    def begin(self) -> None:
+    def begin(self, since_s: float) -> None:
+        pass
+
+    def asked(self, peer: PeerConnection) -> None:
         pass
 
 

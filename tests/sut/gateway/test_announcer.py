@@ -1,14 +1,14 @@
 """A gateway tells the sequencers its routes itself while the registry cannot be told, and confirms their frames."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
 
+from sut.gateway import announcer
 from sut.process.peer import PeerLink
-from sut.protocol.frames import BEAT_RESYNC, Beat, Entry, Notify, encode
-from sut.protocol.peer import Announce, Deliver, Deliveries, Missed, PeerFrame, Took
+from sut.protocol.frames import BEAT_RESYNC, Beat, Entry, Heartbeat, Notify, encode
+from sut.protocol.peer import Announce, AskRoutes, Deliver, Deliveries, PeerFrame, Took
 from tests.kit.waits import until
 from tests.sut.gateway.world import World, in_world
 
@@ -59,12 +59,44 @@ def test_routes_are_announced_while_the_registry_is_away(tmp_path):
     in_world(scenario, tmp_path, lease_ttl_s=0.6)
 
 
-def test_routes_are_announced_to_who_may_know_too_few(tmp_path):
+def test_routes_are_announced_to_who_asks_for_some_seconds_and_not_to_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(announcer, "ASKED_S", 0.3)
+
     async def scenario(world: World) -> None:
         async with sequencer(world) as (link, heard), world.device(1, 11):
-            link.send(Missed())
+            link.send(AskRoutes())
+            await until(lambda: announced(heard) == {11})
+            async with world.device(1, 12):
+                await until(lambda: announced(heard) == {11, 12})
             await until(lambda: announced(heard) == {11})
             await until(lambda: announced(heard) == set())
+            assert not world.announced()
+            assert (await world.stats())["announces"] == 0
+
+    in_world(scenario, tmp_path)
+
+
+def test_who_has_asked_hears_how_long_routes_were_in_doubt_and_not_all_of_them_again(tmp_path):
+    async def scenario(world: World) -> None:
+        async with sequencer(world) as (link, heard), world.device(1, 11):
+            link.send(AskRoutes())
+            await until(lambda: announced(heard) == {11})
+            world.inside.announcer.begin(world.inside._clock() - 3.0)
+            await until(lambda: any(isinstance(frame, Announce) and frame.since_ms > 2900 for frame in heard))
+            assert sum(isinstance(frame, Announce) and bool(frame.there) for frame in heard) == 1
+
+    in_world(scenario, tmp_path)
+
+
+def test_what_a_link_does_not_take_lets_devices_sync(tmp_path):
+    async def scenario(world: World) -> None:
+        async with world.device(1, 11) as device:
+            while (await device.ask(Heartbeat())) != Beat(0):
+                pass
+            for peer in world.inside.announcer._linked():
+                peer.send = lambda _frame, _correlation=0: False  # type: ignore[method-assign]
+            world.inside.announcer.begin(world.inside._clock())
+            assert await device.ask(Heartbeat()) == Beat(BEAT_RESYNC)
 
     in_world(scenario, tmp_path)
 
@@ -82,27 +114,19 @@ def test_deliveries_are_confirmed(tmp_path):
     in_world(scenario, tmp_path)
 
 
-@pytest.mark.parametrize("announces", ["nothing", "too late"])
-def test_after_its_lease_had_ended_a_gateway_tells_its_devices_at_once(tmp_path, announces):
+def test_after_its_lease_had_ended_a_gateway_announces_since_when(tmp_path):
     async def scenario(world: World) -> None:
         async with world.device(1, 11) as device:
-            world.inside.registrar._losses._lease_until_s = 0.0  # as after a stop of the process
-            if announces == "too late":
-                world.inside.announcer.begin()
-            assert await device.receive() == Beat(BEAT_RESYNC), "unasked: no heartbeat was sent"
-
-    in_world(scenario, tmp_path, lease_ttl_s=0.6)
-
-
-def test_who_was_announced_before_the_lease_ended_has_missed_nothing(tmp_path):
-    async def scenario(world: World) -> None:
-        async with world.device(1, 11) as device:
-            world.registry.away = True
-            await world.wait_until_stat("announces", bool)
-            await asyncio.sleep(0.8)  # the lease has ended
-            world.registry.away = False
-            await world.wait_until_stat("lease_lapses", bool)
+            world.inside.registrar._losses._lease_until_s = (
+                world.inside._clock() - 0.1
+            )  # as after a stop of the process
+            await until(lambda: len(world.announced()) == 2)
+            begun, routes = world.announced()
+            assert begun.anew
+            assert 100 < begun.since_ms < 5000
+            assert [device for _, device, _, _ in routes.there] == [11]
             with pytest.raises(TimeoutError):
                 await device.receive(0.5)
+            assert await device.ask(Heartbeat()) == Beat(0), "it has missed nothing that is not sent again"
 
-    in_world(scenario, tmp_path, lease_ttl_s=0.6)
+    in_world(scenario, tmp_path, lease_ttl_s=60.0)

@@ -8,68 +8,62 @@ def whole(now_s: float = 0.0) -> Losses:
     losses = Losses(["sequencer-1", "sequencer-2"])
     losses.linked("sequencer-1")
     losses.linked("sequencer-2")
-    losses.lease_renewed(asked_s=now_s, now_s=now_s, ttl_s=6.0)
+    losses.lease_renewed(asked_s=now_s, ttl_s=6.0)
     return losses
 
 
-def moves(losses: Losses, now_s: float) -> bool:
+def moves(losses: Losses) -> bool:
     """Whether two looks at the same time differ: something may be getting lost right now."""
-    return losses.mark(now_s) != losses.mark(now_s)
+    return losses.mark() != losses.mark()
 
 
 def test_it_keeps_still_while_all_is_well():
     losses = whole()
-    assert not moves(losses, 3.0)
-    assert losses.mark(1.0) == losses.mark(5.0)
+    assert losses.whole(1.0)
+    assert not moves(losses)
 
 
-def test_it_moves_as_long_as_the_lease_may_have_lapsed():
+def test_a_lease_counts_from_when_it_was_asked_for_and_does_not_move_the_mark():
     losses = whole()
-    assert moves(losses, 6.1)
-    mark = losses.mark(9.0)
-    assert losses.lease_renewed(asked_s=9.0, now_s=9.1, ttl_s=6.0)
-    assert losses.mark(9.2) != mark  # and once more: until now it was lapsed
-    assert not moves(losses, 9.2)
-
-
-def test_a_lease_counts_from_when_it_was_asked_for():
-    losses = whole()
-    assert not losses.lease_renewed(asked_s=2.0, now_s=5.9, ttl_s=6.0)
-    assert not moves(losses, 8.0)
-    assert moves(losses, 8.1)
+    mark = losses.mark()
+    losses.lease_renewed(asked_s=2.0, ttl_s=6.0)
+    assert losses.whole(8.0)
+    assert not losses.whole(8.1)
+    assert losses.mark() == mark
 
 
 def test_it_moves_as_long_as_a_sequencer_is_not_linked():
     losses = whole()
     losses.unlinked("sequencer-2")
-    assert moves(losses, 1.0)
-    mark = losses.mark(1.0)
+    assert not losses.whole(1.0)
+    assert moves(losses)
+    mark = losses.mark()
     losses.linked("sequencer-2")
-    assert losses.mark(1.0) != mark
-    assert not moves(losses, 1.0)
+    assert losses.mark() != mark
+    assert not moves(losses)
 
 
 def test_a_restarted_sequencer_may_be_back_before_its_old_link_is_gone():
     losses = whole()
-    mark = losses.mark(1.0)
+    mark = losses.mark()
     losses.linked("sequencer-1")
     losses.unlinked("sequencer-1")
-    assert losses.mark(1.0) != mark
-    assert not moves(losses, 1.0)
+    assert losses.mark() != mark
+    assert not moves(losses)
 
 
 def test_links_of_others_mean_nothing():
     losses = whole()
-    mark = losses.mark(1.0)
+    mark = losses.mark()
     for node in ("probe", "api-1", "sequencer-9"):
         losses.linked(node)
         losses.unlinked(node)
-    assert losses.mark(1.0) == mark
+    assert losses.mark() == mark
 
 
 def test_a_note_moves_it_once():
     losses = whole()
-    mark = losses.mark(1.0)
+    mark = losses.mark()
     losses.note()
-    assert losses.mark(1.0) != mark
-    assert not moves(losses, 1.0)
+    assert losses.mark() != mark
+    assert not moves(losses)

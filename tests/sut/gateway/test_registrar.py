@@ -10,7 +10,8 @@ from sut.gateway.gateway import Gateway
 from sut.gateway.losses import Losses
 from sut.gateway.registrar import Pace, Registrar
 from sut.ports import Route
-from sut.protocol.frames import BEAT_RESYNC, Beat, Close, Heartbeat, ServerFrame, Welcome
+from sut.protocol.frames import BEAT_RESYNC, Beat, Close, Heartbeat, Welcome
+from sut.protocol.peer import Announce
 from tests.kit.pace import scaled
 from tests.kit.waits import until
 from tests.sut.gateway.world import Device, MemoryRegistry, World, in_world
@@ -90,7 +91,7 @@ def test_who_was_replaced_on_another_gateway_is_closed_at_the_next_rewrite(tmp_p
     in_world(scenario, tmp_path)
 
 
-def test_without_redis_devices_are_welcomed_in_time_and_resynced_once_registered(tmp_path):
+def test_without_redis_devices_are_welcomed_in_time_and_announced_until_they_are_registered(tmp_path):
     async def scenario(world: World) -> None:
         async with world.device(1, 12) as before:
             while (await before.ask(Heartbeat())) != Beat(0):
@@ -100,17 +101,13 @@ def test_without_redis_devices_are_welcomed_in_time_and_resynced_once_registered
             began_s = time.monotonic()
             async with world.device(1, 11) as device:
                 assert 0.2 <= time.monotonic() - began_s <= 1.0
-                for _ in range(2):  # from now on, whatever the lease: no route leads to it
-                    assert await device.ask(Heartbeat()) == Beat(BEAT_RESYNC)
                 await world.wait_until_stat("whole", lambda n: n == 0)  # the lease has lapsed
-                for _ in range(2):
-                    assert await device.ask(Heartbeat()) == Beat(BEAT_RESYNC)
-                    assert await before.ask(Heartbeat()) == Beat(BEAT_RESYNC)
+                await until(lambda: {d for a in world.announced() for _, d, _, _ in a.there} == {11, 12})
                 world.registry.away = False
                 await world.wait_until_stat("whole", bool)
                 await until(lambda: len(world.registry.entries) == 2)
-                for one in (device, before):
-                    assert await one.ask(Heartbeat()) == Beat(BEAT_RESYNC)
+                await world.wait_until_stat("announces", lambda n: n == 0)
+                for one in (device, before):  # no route led to them, and the sequencer knew them
                     assert await one.ask(Heartbeat()) == Beat(0)
         await until(lambda: not world.registry.entries)
 
@@ -148,23 +145,24 @@ def test_routes_that_a_failover_lost_unnoticed_are_written_again_and_their_devic
     in_world(scenario, tmp_path)
 
 
-async def after_a_silent_failover(world: World) -> ServerFrame | None:
-    """What a device hears unasked after a replica without the gateway's lease has become master. No call failed."""
-    async with world.device() as device:
-        while (await device.ask(Heartbeat())) != Beat(0):
-            pass
+async def after_a_silent_failover(world: World) -> list[Announce]:
+    """What is announced after a replica without the gateway's lease has become master. No call failed."""
+    async with world.device():
         await until(lambda: world.registry.calls["replaced"] > 0)
         world.registry.leases.clear()
         world.registry.generation += 1
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(scaled(1.5)):
-                return await device.receive()
-        return None
+                while len(world.announced()) < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+        return world.announced()
 
 
-def test_after_a_failover_that_no_call_saw_the_lease_is_taken_and_devices_are_told_at_once(tmp_path):
+def test_after_a_failover_that_no_call_saw_the_lease_is_taken_and_the_routes_are_announced(tmp_path):
     async def scenario(world: World) -> None:
-        assert await after_a_silent_failover(world) == Beat(BEAT_RESYNC)
+        begun, routes = await after_a_silent_failover(world)
+        assert begun.anew
+        assert [device for _, device, _, _ in routes.there] == [11]
         assert "gateway-1" in world.registry.leases
 
     in_world(scenario, tmp_path, lease_ttl_s=60.0)

@@ -5,6 +5,7 @@ The gateway under test is the whole of it, run as its process runs it, on real s
 
 import asyncio
 import contextlib
+import math
 import socket
 import time
 from collections import Counter
@@ -27,7 +28,7 @@ from sut.process.peer import PeerConnection, PeerLink, PeerServer, ping
 from sut.process.revoked import Revoked
 from sut.process.trace import OFF, Trace, open_trace
 from sut.protocol.frames import Close, ServerFrame, Welcome, decode_server, encode
-from sut.protocol.peer import Deliver, PeerFrame
+from sut.protocol.peer import Announce, Deliver, PeerFrame
 from sut.protocol.tokens import issue
 from tests.kit.pace import scaled
 from tests.kit.waits import until
@@ -61,6 +62,7 @@ class MemoryRegistry:
         self.calls: Counter[str] = Counter()
         self.generation = 1
         self.away = False
+        self.uncertain_since_s = math.inf
         self.answer_s = 0.0
         self.elsewhere: list[int] = []
         """What the next `replaced` answers."""
@@ -68,6 +70,11 @@ class MemoryRegistry:
     def lose(self) -> None:
         """Forget all routes."""
         self.entries.clear()
+
+    @property
+    def certain_s(self) -> float:
+        """Others see what is written here, or did until `uncertain_since_s`."""
+        return min(time.monotonic(), self.uncertain_since_s)
 
     async def _asked(self, name: str) -> None:
         self.calls[name] += 1
@@ -211,6 +218,8 @@ class World:
         self.stop = asyncio.Event()
         self.gateway: asyncio.Task[None] | None = None
         self.forwarded: list[PeerFrame] = []
+        self.heard: list[PeerFrame] = []
+        """What the gateway sent to the sequencer."""
         self.answer: Callable[[PeerFrame], PeerFrame | None] = lambda _frame: None
         self.chat = self.new_chat()
         self.sequencer = self.new_sequencer()
@@ -238,7 +247,17 @@ class World:
 
     def new_sequencer(self) -> PeerLink:
         """A sequencer's link to the gateway."""
-        return PeerLink(node="sequencer-1", incarnation=9, target="gateway-1", address=self.address("gateway-1"))
+        return PeerLink(
+            node="sequencer-1",
+            incarnation=9,
+            target="gateway-1",
+            address=self.address("gateway-1"),
+            on_frame=self.heard.append,
+        )
+
+    def announced(self) -> list[Announce]:
+        """The announcements to the sequencer that began with all routes, or that hold routes."""
+        return [frame for frame in self.heard if isinstance(frame, Announce) and (frame.since_ms or frame.there)]
 
     def start_gateway(
         self,

@@ -92,6 +92,9 @@ def test_an_acceptor_stamps_when_an_append_begins_and_when_it_has_returned(tmp_p
 
 
 class NobodyOnline:
+    generation = 1
+    certain_s = 0.0
+
     async def routes(self, users):
         return {}
 

@@ -24,8 +24,8 @@ from sut.protocol.frames import Entry, Message, Notify, Send, encode
 from sut.protocol.peer import Deliver, Deliveries, PeerFrame
 from sut.services.chat.accept import Acceptor, Pending
 from sut.services.sequencer import rule
-from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import Live
+from sut.services.sequencer.notification import Notification
 from sut.services.sequencer.worker import PartitionWorker
 from tests.sut.gateway.world import MemoryRegistry, topology
 

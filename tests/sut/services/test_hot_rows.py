@@ -36,6 +36,9 @@ def test_small_rows_are_bounded_in_number_and_large_ones_in_bytes() -> None:
 
 
 class NobodyOnline:
+    generation = 1
+    certain_s = 0.0
+
     async def routes(self, _users):
         return {}
 

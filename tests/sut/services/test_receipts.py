@@ -14,8 +14,9 @@ from sut.adapters.sqlite.store import SqliteStore
 from sut.ports import ConversationRow, ConversationWrite, Span, StoredMessage
 from sut.protocol.frames import Flag, decode_server
 from sut.protocol.signals import Receipt, ReceiptKind, Receipts
-from sut.services.sequencer.emitter import MAX_QUEUED, Emitter, Notification
+from sut.services.sequencer.emitter import MAX_QUEUED, Emitter
 from sut.services.sequencer.live import Live
+from sut.services.sequencer.notification import Notification
 from sut.services.sequencer.receipts import MAX_COLD, MAX_COLD_OF_USER, MAX_PENDING, Cold, ReceiptDesk, Told
 from sut.services.sequencer.rule import Conversation
 from tests.kit.pace import scaled

@@ -15,8 +15,8 @@ from sut.protocol.peer import Changed
 from sut.protocol.signals import PresenceNews, Receipt, Receipts, Seen
 from sut.services.api.pieces import ApiPieces
 from sut.services.sequencer import rule
-from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import Live
+from sut.services.sequencer.notification import Notification
 from sut.services.sequencer.pieces import SequencerPieces
 from sut.services.sequencer.rule import Conversation
 from sut.services.sequencer.signals import Signals

@@ -12,8 +12,8 @@ from sut.protocol.peer import PeerFrame, Progress, TypingIn
 from sut.protocol.signals import Typist, Typists
 from sut.services.chat import relay as chat_relay
 from sut.services.chat.relay import Relay
-from sut.services.sequencer.emitter import Notification
 from sut.services.sequencer.live import Live
+from sut.services.sequencer.notification import Notification
 from sut.services.sequencer.rule import Conversation
 from sut.services.sequencer.typing_relay import MAX_MEMBERS, MAX_REMEMBERED, SAME_AGAIN_S, TypingRelay
 

@@ -28,6 +28,9 @@ CONVS = (11, 12, 13)
 class NobodyOnline:
     """A registry in which no one has a route: this is about the store."""
 
+    generation = 1
+    certain_s = 0.0
+
     async def routes(self, users):
         return {}
 

@@ -215,6 +215,9 @@ async def test_a_commit_that_lands_late_moves_nothing_back(kafka_system: KafkaSy
 class NobodyOnline:
     """A registry in which no one has a route: this is about the store."""
 
+    generation = 1
+    certain_s = 0.0
+
     async def routes(self, users: Sequence[int]) -> dict[int, tuple[()]]:
         return {}
 
