@@ -289,16 +289,16 @@ def windows(h: Seen) -> tuple[list[tuple[int, float]], bool]:
     """(inject, heal) of each fault, recovery bound 0; and whether all were healed. One fault name in the tests."""
     found: list[list[float]] = []
     events = h.of("fault")
-    while events:
-        is_on = bool(found) and found[-1][1] == INF
-        now = [line for line in events if line["t"] == events[0]["t"]]
-        first = [line for line in now if (line["phase"] == "heal") == is_on] or now
-        line = first[0]
-        events.remove(line)
-        if line["phase"] == "inject" and (not found or found[-1][1] < INF):
-            found.append([line["t"], INF])
-        elif line["phase"] == "heal" and found and found[-1][1] == INF:
-            found[-1][1] = line["t"]
+    for t in sorted({line["t"] for line in events}):
+        was_on = bool(found) and found[-1][1] == INF
+        now = [line for line in events if line["t"] == t]
+        heals = [line for line in now if line["phase"] == "heal"]
+        injects = [line for line in now if line["phase"] == "inject"]
+        for line in heals + injects if was_on else injects + heals:
+            if line["phase"] == "inject" and (not found or found[-1][1] < INF):
+                found.append([t, INF])
+            elif line["phase"] == "heal" and found and found[-1][1] == INF:
+                found[-1][1] = t
     return [(start, end) for start, end in found], all(end < INF for _, end in found)
 
 

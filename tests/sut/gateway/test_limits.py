@@ -117,7 +117,7 @@ def test_one_device_has_one_connection_here_even_without_a_registry(tmp_path):
                 assert isinstance(await Device(second).receive(), Welcome)
                 assert await Device(first).closed() == (Close.REPLACED, [])
                 assert (await world.stats())["connections"] == 1
-                assert await Device(second).ask(Heartbeat()) == Beat(1)
+                assert await Device(second).ask(Heartbeat()) == Beat(0)
 
     in_world(scenario, tmp_path)
 
