@@ -40,10 +40,13 @@ demo: setup ## set-up, then the quick experiment: about three minutes
 test: setup ## all tests but the long ones; says what it skipped and why
 	$(BIN)/python -m pytest -n 4
 
-# Two processes: one has the tests of the adapters and their servers, one those of the faults, of passwords and of whole
-# systems. Most of the time they wait for a broker or a node.
+# Two processes: one has the tests of the adapters and their servers, one those of the faults and of passwords. Most of
+# the time they wait for a broker or a node. Whole systems come by themselves: they need both cores.
 test-cluster: setup ## the adapters on real brokers and nodes, which it breaks: some minutes
-	PETREL_TEST_CLUSTER=1 $(BIN)/python -m pytest -n 2 -m cluster
+	@status=0; export PETREL_TEST_CLUSTER=1; \
+	$(BIN)/python -m pytest -n 2 -m cluster --ignore=tests/system || status=$$?; \
+	$(BIN)/python -m pytest -m cluster tests/system || status=$$?; \
+	exit $$status
 
 # Whole runs of the known-bad designs, of encryption and causal order, whole systems with push and signals, benches; and
 # what searches at random: the API against its document, a million frames.

@@ -1,6 +1,7 @@
 """The API's socket under requests that are no good HTTP, and bodies that grow when unpacked; the whole system."""
 
 import gzip
+import re
 import socket
 import zlib
 
@@ -46,7 +47,7 @@ def test_what_could_be_read_in_two_ways_is_refused(running, rest):
     hidden = b"GET /v1/discovery HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     answer = said(topology, head + rest + hidden)
     assert answer.startswith((b"HTTP/1.0 400 ", b"HTTP/1.1 400 ", b"HTTP/1.0 431 ")), answer[:200]
-    assert answer.count(b"HTTP/1.") == 1, "what follows is no second request"
+    assert len(re.findall(rb"HTTP/1\.[01] \d", answer)) == 1, "what follows is no second request"
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
