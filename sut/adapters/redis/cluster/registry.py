@@ -67,6 +67,11 @@ class ClusterRegistry:
         """Rises when a replica took the place of a master, or one was restarted: register entries again."""
         return self._shards.generation
 
+    @property
+    def certain_s(self) -> float:
+        """When all masters were last seen in their places. What one took after that may go with it."""
+        return self._shards.certain_s
+
     async def lease(self, node: str, incarnation: int, ttl_s: float, address: str) -> None:
         """Take or renew the lease. Raises Unavailable also when a later incarnation of the node holds it."""
         ttl_ms = round(ttl_s * 1000)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import time
 from collections import defaultdict
@@ -108,6 +109,8 @@ class Shards:
         self._closed = False
         self.generation = 0
         """Rises when what was written may be lost; 0 before the first look."""
+        self.certain_s = -math.inf
+        """When a look last began that found every master in its place. Later writes to one of them may be lost."""
 
     async def run(self, calls: Sequence[Call]) -> list[Any]:
         """Return the answers, unparsed. Raises Unavailable, at once if a master that is needed is known to be away.
@@ -244,6 +247,7 @@ class Shards:
 
     async def _look(self) -> None:
         """Learn who has which slot, and which master answers. Raises RedisError, OSError, TimeoutError."""
+        began_s = time.monotonic()
         async with patience(3 * self._deadline_s):
             slots = await self._told()
             if slots is None or slots != self._slots:
@@ -258,6 +262,8 @@ class Shards:
                 self._is_away(name, reason)
         if self._masters - masters.keys() or not self.generation:
             self._rises(f"masters are {', '.join(sorted(masters))}")
+        elif not self._away:
+            self.certain_s = began_s
         self._masters = frozenset(masters)
 
     async def _told(self) -> list[Any] | None:
