@@ -12,7 +12,8 @@ takes at the present rate of answers. Each partition is a queue of its own: a ho
 A queue of MANY is held shorter than one of few. With few a fault is the likely cause, the rate is hardly known, and who
 is refused waits for longer than who is not. With many it is overload: then what is taken has to wait elsewhere too, in
 sockets and for its turn in each process. With 0.5 s for all queues p99 of what was taken was 1.0 to 1.4 s at three
-times the maximum (`petrel bench overload`). With 0.12 s it was 0.83 to 0.91 s, with 0.05 s 0.68 s.
+times the maximum. With 0.12 s it was 0.8 to 1.0 s, with 0.05 s 0.7 s, and then a quarter was refused already at the
+maximum. docs/measured.md has what `petrel bench overload` says of the present values.
 
 What an answer takes when hardly anything else is under way is no queue, and a refusal would not shorten it: a machine
 that others use is slow all the time. So this time is measured, and comes on top of `soon_s`. Under overload it is not

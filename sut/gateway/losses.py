@@ -56,7 +56,7 @@ class Losses:
         return self._all_linked and now_s <= self._lease_until_s
 
     def mark(self) -> int:
-        """Return the mark."""
+        """Return the number for this read; a session whose last BEAT had a lower one is told to RESYNC."""
         if not self._all_linked:
             self._mark += 1
         return self._mark

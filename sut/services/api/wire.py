@@ -36,7 +36,7 @@ log.addFilter(_is_ours)
 
 
 class _Talk(web.RequestHandler):
-    """One connection."""
+    """A client's connection, whose malformed requests get our own answer instead of aiohttp's."""
 
     __slots__ = ()
 

@@ -18,7 +18,7 @@ from sut.services.sequencer.notification import Notification
 KEEP_S: Final = 40.0
 """A lease that was lost is noticed within seconds. So is a stop of a gateway, unless it lasts longer than this."""
 MAX_USERS: Final = 100_000
-"""Users of all notifications that are kept, some 20 MB."""
+"""Users of all notifications that are kept, counted once for each."""
 MAX_BYTES: Final = 16 << 20
 """Bytes of the frames that are kept."""
 INDEX_S: Final = 5.0
@@ -44,7 +44,8 @@ class Recent:
         self._users = self._bytes = self._number = 0
         self._forgotten_s = -math.inf
         """When the newest was sent that is forgotten."""
-        self._by_user: dict[int, list[_Sent]] | None = None
+        self._by_user: dict[int, deque[_Sent]] | None = None
+        """User -> the notifications of that user that are kept, the oldest first."""
         self._used_s = 0.0
 
     def __len__(self) -> int:
@@ -58,26 +59,32 @@ class Recent:
         self._sent.append(sent)
         self._users += len(item.users)
         self._bytes += len(item.frame)
-        while self._users > MAX_USERS or self._bytes > MAX_BYTES or self._sent[0].at_s < now_s - KEEP_S:
-            self._forget()
-            if not self._sent:
-                break
         if self._by_user is not None:
             if now_s - self._used_s > INDEX_S:
                 self._by_user = None
             else:
                 self._put(sent)
+        while self._sent and (
+            self._users > MAX_USERS or self._bytes > MAX_BYTES or self._sent[0].at_s < now_s - KEEP_S
+        ):
+            self._forget()
 
     def _forget(self) -> None:
         oldest = self._sent.popleft()
         self._users -= len(oldest.item.users)
         self._bytes -= len(oldest.item.frame)
         self._forgotten_s = oldest.at_s
+        if self._by_user is not None:  # it may be in use for as long as the registry is away
+            for user in oldest.item.users:
+                of_user = self._by_user[user]
+                of_user.popleft()
+                if not of_user:
+                    del self._by_user[user]
 
     def _put(self, sent: _Sent) -> None:
         assert self._by_user is not None
         for user in sent.item.users:
-            self._by_user.setdefault(user, []).append(sent)
+            self._by_user.setdefault(user, deque()).append(sent)
 
     def reaches(self, since_s: float) -> bool:
         """Return True if everything that was sent since then is remembered."""

@@ -79,3 +79,23 @@ def test_users_and_bytes_are_bounded() -> None:
     assert len(recent) == 0
     assert (recent._users, recent._bytes) == (0, 0)
     assert not recent.reaches(7.0)
+
+
+def test_what_is_forgotten_is_told_nobody_while_gateways_go_on_announcing() -> None:
+    recent = Recent()
+    recent.add(item(b"old", 1, 2), {}, 0.0)
+    for second in range(1, 42):
+        recent.add(item(b"new", 3), {}, float(second))
+        assert told(recent, announce((9, 91, second)), float(second)) == []  # the index stays in use
+    assert told(recent, announce((1, 11, 100), (2, 21, 101)), 41.0) == []
+    assert recent._by_user is not None
+    assert sum(map(len, recent._by_user.values())) == len(recent)
+
+
+def test_one_that_is_too_large_to_be_kept_is_forgotten_while_the_index_is_in_use() -> None:
+    recent = Recent()
+    recent.add(item(b"a", 1), {}, 0.0)
+    recent.untold(announce((9, 91, 1)), 0.5)
+    recent.add(item(b"b", *range(recents.MAX_USERS + 1)), {}, 1.0)
+    assert (len(recent), recent._by_user) == (0, {})
+    assert not recent.reaches(0.9)
